@@ -1,0 +1,1 @@
+"""Planners of vmseg_auto: from a cohort's fingerprint and a memory budget to a plan."""

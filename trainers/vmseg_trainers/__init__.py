@@ -1,0 +1,1 @@
+"""Trainers: bags of parts for the training loop of vmseg_auto."""

@@ -1,0 +1,134 @@
+"""Frozen dataclasses to JSON values and back, checked field by field against their type hints."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import types
+import typing
+from typing import Any, TypeVar, Union
+
+from vmseg_auto.core.errors import InputError
+
+T = TypeVar("T")
+
+
+def encode(value: Any) -> Any:
+    """Turn dataclasses, tuples and dicts into plain JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encode(item) for item in value]
+    return value
+
+
+def decode(kind: type[T], data: Any, where: str) -> T:
+    """Build `kind` from JSON values.
+
+    Args:
+        kind: a dataclass or a plain type.
+        data: what json.loads gave.
+        where: the name of `data` for messages, such as "plan.json".
+
+    Raises:
+        InputError: a field is missing, unknown or of the wrong type; the message names it.
+    """
+    return typing.cast(T, _decode(kind, data, where))
+
+
+def digest(value: Any) -> str:
+    """A short stable hash (16 hex digits of SHA-256) of a JSON-like value or dataclass."""
+    text = json.dumps(encode(value), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def parse_setting(kind: Any, text: str, where: str) -> Any:
+    """Read the text of a `field=value` setting as a value of type `kind`."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError:
+        data = {"True": True, "False": False, "None": None}.get(text, text)
+    if isinstance(data, (int, float)) and not isinstance(data, bool) and kind is str:
+        data = text
+    return _decode(kind, data, where)
+
+
+def _decode(kind: Any, data: Any, where: str) -> Any:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return data
+    if dataclasses.is_dataclass(kind):
+        return _decode_dataclass(typing.cast(type, kind), data, where)
+    if origin in (Union, types.UnionType):
+        if data is None and type(None) in args:
+            return None
+        (inner,) = [arg for arg in args if arg is not type(None)]
+        return _decode(inner, data, where)
+    if origin is typing.Literal:
+        if data not in args:
+            raise InputError(f"{where} is {data!r}", remedy=f"It must be one of: {', '.join(map(str, args))}.")
+        return data
+    if origin is tuple:
+        return _decode_tuple(args, data, where)
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise _wrong(where, "an object", data)
+        return {_decode_key(args[0], k, where): _decode(args[1], v, f"{where}.{k}") for k, v in data.items()}
+    return _decode_scalar(kind, data, where)
+
+
+def _decode_key(kind: Any, key: str, where: str) -> Any:
+    if kind is not int:
+        return key
+    try:
+        return int(key)
+    except ValueError:
+        raise _wrong(f"{where}.{key}", "a whole number as key", key) from None
+
+
+def _decode_dataclass(kind: type, data: Any, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise _wrong(where, "an object", data)
+    hints = typing.get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    if unknown := sorted(set(data) - set(fields)):
+        raise InputError(f"{where} has an unknown field: {', '.join(unknown)}", remedy="Remove or rename it.")
+    values = {}
+    for name, field in fields.items():
+        if name in data:
+            values[name] = _decode(hints[name], data[name], f"{where}: {name}")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise InputError(f"{where} lacks the field {name}", remedy="Put it back, or make the file anew.")
+    return kind(**values)
+
+
+def _decode_tuple(args: tuple[Any, ...], data: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(data, (list, tuple)):
+        raise _wrong(where, "a list", data)
+    if len(args) == 2 and args[1] is Ellipsis:
+        return tuple(_decode(args[0], item, f"{where}[{i}]") for i, item in enumerate(data))
+    if len(data) != len(args):
+        raise _wrong(where, f"a list of {len(args)} values", data)
+    return tuple(_decode(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, data, strict=True)))
+
+
+def _decode_scalar(kind: Any, data: Any, where: str) -> Any:
+    if kind is float and isinstance(data, (int, float)) and not isinstance(data, bool):
+        if not math.isfinite(data):
+            raise _wrong(where, "a finite number", data)
+        return float(data)
+    if kind is int and isinstance(data, float) and data.is_integer():
+        return int(data)
+    if isinstance(data, kind) and not (kind is int and isinstance(data, bool)):
+        return data
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    raise _wrong(where, names.get(kind, kind.__name__), data)
+
+
+def _wrong(where: str, expected: str, data: Any) -> InputError:
+    shown = repr(data)
+    return InputError(f"{where} must be {expected}, not {shown if len(shown) < 80 else shown[:77] + '...'}")

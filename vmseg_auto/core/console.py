@@ -1,0 +1,60 @@
+"""How a long command tells what it does, without knowing where that is shown."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """One running task; a context manager."""
+
+    def __enter__(self) -> Progress: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def advance(self, steps: int = 1) -> None: ...
+
+    def note(self, text: str) -> None:
+        """Show a short text beside the bar."""
+
+
+class Console(Protocol):
+    """Where words and progress go."""
+
+    def say(self, text: str) -> None: ...
+
+    def warn(self, text: str) -> None: ...
+
+    def progress(self, title: str, total: int, done: int = 0) -> Progress: ...
+
+
+class _SilentProgress:
+    def __enter__(self) -> _SilentProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return None
+
+    def advance(self, steps: int = 1) -> None:
+        return None
+
+    def note(self, text: str) -> None:
+        return None
+
+
+class Silent:
+    """Says nothing: the Python API's default."""
+
+    def say(self, text: str) -> None:
+        return None
+
+    def warn(self, text: str) -> None:
+        return None
+
+    def progress(self, title: str, total: int, done: int = 0) -> Progress:
+        return _SilentProgress()

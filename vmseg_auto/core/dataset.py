@@ -1,0 +1,186 @@
+"""Cases, the dataset they form, and the folds they are split into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.errors import DatasetError, InputError
+
+SPLIT_SEED = 12345
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan: a file for each channel, and its mask where there is one."""
+
+    id: str
+    patient: str
+    images: tuple[Path, ...]
+    label: Path | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder of cases in nnU-Net's raw layout.
+
+    Args:
+        name: the dataset's name.
+        channels: channel names in order, such as ("T2",).
+        labels: label name -> value; "background" is 0.
+        cases: the training cases (imagesTr, labelsTr), sorted by id.
+        test_cases: the held-out cases (imagesTs, labelsTs), sorted by id.
+        file_ending: such as ".nii.gz".
+        notes: what was inferred rather than read, in words for the user.
+    """
+
+    name: str
+    channels: tuple[str, ...]
+    labels: dict[str, int]
+    cases: tuple[Case, ...]
+    test_cases: tuple[Case, ...]
+    file_ending: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def patients(self) -> dict[str, str]:
+        """Case id -> patient, for the training cases."""
+        return {case.id: case.patient for case in self.cases}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Case ids on each side of one fold."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The folds of the cross-validation; no patient stands on both sides of one.
+
+    Args:
+        folds: fold number -> cases.
+        source: where the split comes from, in words.
+    """
+
+    folds: tuple[Fold, ...]
+    source: str
+    schema: int = 1
+
+    SCHEMA: ClassVar[int] = 1
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = encode(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "splits.json") -> Splits:
+        """Read splits.json, or the bare list of {"train", "val"} that nnU-Net's splits_final.json holds."""
+        if isinstance(data, list):
+            return cls(folds=decode(tuple[Fold, ...], data, where), source="given in nnU-Net's form")
+        return decode(cls, data, where)
+
+
+def split_by_patient(patients: Mapping[str, str]) -> Splits:
+    """Make min(5, patients) folds; with a case a patient they are nnU-Net's (KFold, shuffled, seed 12345).
+
+    Args:
+        patients: case id -> patient.
+
+    Raises:
+        InputError: fewer than two patients.
+    """
+    names = sorted(set(patients.values()))
+    if len(names) < 2:
+        raise InputError(
+            f"the dataset holds {len(names)} patient, and cross-validation needs at least 2",
+            remedy="Add patients, or check `patients` in dataset.json.",
+        )
+    order = np.arange(len(names))
+    np.random.RandomState(SPLIT_SEED).shuffle(order)
+    folds = []
+    for chunk in np.array_split(order, min(5, len(names))):
+        held_out = {names[i] for i in chunk}
+        folds.append(_fold(patients, held_out))
+    return Splits(tuple(folds), source=f"shuffled patients, seed {SPLIT_SEED}")
+
+
+def extend_splits(splits: Splits, patients: Mapping[str, str]) -> Splits:
+    """Fit an old split to a cohort that has grown or shrunk; every case that stays keeps its sides.
+
+    A new case stands where its patient's other cases stand; a new patient is held out in the smallest fold.
+    """
+    gone_from = [Fold(tuple(_known(f.train, patients)), tuple(_known(f.val, patients))) for f in splits.folds]
+    held_out = [{patients[c] for c in fold.val} for fold in gone_from]
+    seen = {patients[c] for fold in gone_from for c in (*fold.train, *fold.val)}
+    for patient in sorted(set(patients.values()) - seen):
+        min(held_out, key=len).add(patient)
+    placed = [{*fold.train, *fold.val} for fold in gone_from]
+    everywhere = set.union(*placed) if placed else set()
+    new = [case for case in patients if case not in everywhere]
+    folds = tuple(
+        Fold(
+            train=tuple(sorted([*fold.train, *(c for c in new if patients[c] not in side)])),
+            val=tuple(sorted([*fold.val, *(c for c in new if patients[c] in side)])),
+        )
+        for fold, side in zip(gone_from, held_out, strict=True)
+    )
+    return Splits(folds, source=splits.source)
+
+
+def check_splits(splits: Splits, patients: Mapping[str, str], where: str) -> None:
+    """Refuse an impossible split.
+
+    Raises:
+        DatasetError: unknown cases, an empty side, a case or patient on both sides; all are listed.
+    """
+    errors = []
+    for number, fold in enumerate(splits.folds):
+        unknown = sorted({*fold.train, *fold.val} - set(patients))
+        both = sorted(
+            {patients[c] for c in fold.train if c in patients} & {patients[c] for c in fold.val if c in patients}
+        )
+        if not fold.train or not fold.val:
+            errors.append(InputError(f"fold {number} has no {'training' if not fold.train else 'validation'} case"))
+        if unknown:
+            errors.append(InputError(f"fold {number} names cases that the dataset lacks: {', '.join(unknown)}"))
+        if both:
+            errors.append(InputError(f"fold {number} has patients on both sides: {', '.join(both)}"))
+    if not splits.folds:
+        errors.append(InputError("there is no fold"))
+    if errors:
+        raise DatasetError(f"{where}: this split can't be used", errors, remedy="Mend it, or delete it to split anew.")
+
+
+def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:
+    """The two sides of a fold; "all" trains on every case and validates on none.
+
+    Raises:
+        InputError: there is no such fold.
+    """
+    if fold == "all":
+        return Fold(train=tuple(cases), val=())
+    if not isinstance(fold, int) or not 0 <= fold < len(splits.folds):
+        raise InputError(
+            f"there is no fold {fold}: the split has folds 0 to {len(splits.folds) - 1}",
+            remedy="Name one of them, or `all` to train on every case without validation.",
+        )
+    return splits.folds[fold]
+
+
+def _known(cases: Sequence[str], patients: Mapping[str, str]) -> list[str]:
+    return [case for case in cases if case in patients]
+
+
+def _fold(patients: Mapping[str, str], held_out: set[str]) -> Fold:
+    return Fold(
+        train=tuple(sorted(c for c, p in patients.items() if p not in held_out)),
+        val=tuple(sorted(c for c, p in patients.items() if p in held_out)),
+    )

@@ -1,0 +1,60 @@
+"""The errors a user can meet. Each names the case, the file, what is wrong and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class VmsegError(Exception):
+    """Something went wrong that a user can act on.
+
+    Args:
+        problem: what is wrong, in one sentence without a full stop.
+        case: the id of the case concerned.
+        file: the file or folder concerned.
+        remedy: what to do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self, problem: str, *, case: str | None = None, file: str | Path | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(problem)
+        self.problem, self.case, self.file, self.remedy = problem, case, file, remedy
+
+    def __str__(self) -> str:
+        where = ", ".join([f"case {self.case}"] * (self.case is not None) + [str(self.file)] * (self.file is not None))
+        text = f"{where}: {self.problem}" if where else self.problem
+        return f"{text}. {self.remedy}" if self.remedy else text
+
+
+class InputError(VmsegError):
+    """Bad input or use: files, settings or an order of commands that can't work."""
+
+    exit_code = 2
+
+
+class DatasetError(InputError):
+    """Several bad cases, reported at once. `errors` holds one VmsegError for each."""
+
+    def __init__(self, problem: str, errors: Sequence[VmsegError], *, remedy: str | None = None) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *(f"  - {error}" for error in self.errors)])
+
+
+class SomeCasesFailedError(VmsegError):
+    """The work is done, but some cases failed; `errors` holds one VmsegError for each."""
+
+    exit_code = 3
+
+    def __init__(self, problem: str, errors: Sequence[VmsegError]) -> None:
+        super().__init__(problem)
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *(f"  - {error}" for error in self.errors)])

@@ -1,0 +1,61 @@
+"""Where an image lies in space. Arrays are (Z, Y, X); spacings are in mm in the same order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Shape = tuple[int, int, int]
+Spacing = tuple[float, float, float]
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+"""Half-open voxel ranges along (Z, Y, X)."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Grid of a volume.
+
+    Args:
+        shape: voxels along (Z, Y, X).
+        spacing_mm: voxel size in mm along (Z, Y, X).
+        origin_mm: position of the first voxel's centre, in world order (x, y, z), as ITK gives it.
+        direction: the nine direction cosines, row by row, as ITK gives them.
+    """
+
+    shape: Shape
+    spacing_mm: Spacing
+    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    direction: tuple[float, float, float, float, float, float, float, float, float] = (
+        1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0,
+    )  # fmt: skip
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in mL."""
+        return float(np.prod(self.spacing_mm)) / 1000.0
+
+    def differences(self, other: Geometry) -> list[str]:
+        """In words, what sets `other` apart from this grid; empty where both are the same grid.
+
+        Tolerances: 0.1 % of the spacing, a tenth of the smallest voxel edge for the origin, 1e-3 for the cosines.
+        """
+        found = []
+        if self.shape != other.shape:
+            found.append(f"size {_xyz(self.shape)} against {_xyz(other.shape)}")
+        if not np.allclose(self.spacing_mm, other.spacing_mm, rtol=1e-3, atol=1e-5):
+            found.append(f"spacing {_xyz(self.spacing_mm)} mm against {_xyz(other.spacing_mm)} mm")
+        if not np.allclose(self.origin_mm, other.origin_mm, rtol=0, atol=0.1 * min(self.spacing_mm)):
+            found.append(f"origin {_numbers(self.origin_mm)} mm against {_numbers(other.origin_mm)} mm")
+        if not np.allclose(self.direction, other.direction, rtol=0, atol=1e-3):
+            found.append(f"direction ({_numbers(self.direction)}) against ({_numbers(other.direction)})")
+        return found
+
+
+def _numbers(values: tuple[float, ...], separator: str = ", ") -> str:
+    return separator.join(f"{value:.6g}" for value in values)
+
+
+def _xyz(values: tuple[float, ...]) -> str:
+    """Sizes as viewers show them: x first."""
+    return _numbers(values[::-1], " x ")

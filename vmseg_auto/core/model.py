@@ -1,0 +1,45 @@
+"""What a trained model says of itself: model.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.postprocessing import PostProcessing
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A run's labels, channels, plan and what was decided once all its folds were trained.
+
+    Args:
+        trainer: name of the trainer.
+        dataset: name of the dataset.
+        channels: channel names in order.
+        labels: label name -> value, background included.
+        plan: the plan all folds share.
+        postprocessing: decided on the cross-validated predictions; None until the last fold ends.
+    """
+
+    trainer: str
+    dataset: str
+    channels: tuple[str, ...]
+    labels: dict[str, int]
+    plan: Plan
+    postprocessing: PostProcessing | None = None
+    schema: int = 1
+
+    SCHEMA: ClassVar[int] = 1
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = encode(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "model.json") -> ModelInfo:
+        """Raises InputError where a field is missing, unknown, of the wrong type or impossible."""
+        info = decode(cls, data, where)
+        info.plan.check(f"{where}: plan")
+        return info

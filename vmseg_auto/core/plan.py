@@ -1,0 +1,175 @@
+"""What a planner decides, and what every later step obeys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+from vmseg_auto.core.codec import decode, digest, encode
+from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.geometry import Shape, Spacing
+
+Int3 = tuple[int, int, int]
+Scheme = Literal["zscore", "zscore_in_mask", "ct", "none"]
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network in numbers.
+
+    Args:
+        builder: name of the network family: built in, or an installed `vmseg_auto.networks` entry point.
+        features: channels of each stage, the finest first.
+        strides: (Z, Y, X) stride on entering each stage; the first is (1, 1, 1).
+        kernels: (Z, Y, X) kernel of each stage.
+        blocks: convolutions (plain) or residual blocks of each encoder stage.
+        decoder_blocks: the same of each decoder stage, one fewer than stages.
+        deep_supervision: whether each decoder level but the coarsest gets a loss.
+    """
+
+    builder: str
+    features: tuple[int, ...]
+    strides: tuple[Int3, ...]
+    kernels: tuple[Int3, ...]
+    blocks: tuple[int, ...]
+    decoder_blocks: tuple[int, ...]
+    deep_supervision: bool = True
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How one channel's intensities are normalised.
+
+    Args:
+        scheme: "zscore" a scan; "zscore_in_mask" within its non-zero region; "ct": clipped to lower and upper,
+            then (x - mean) / std with the cohort's numbers; "none".
+    """
+
+    scheme: Scheme
+    mean: float = 0.0
+    std: float = 1.0
+    lower: float = 0.0
+    upper: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything decided before training.
+
+    Args:
+        planner, trainer: the planner that made it, and the trainer used unless another is named.
+        axes: order in which the scan's (Z, Y, X) axes are taken; the coarsest comes first. All the numbers
+            below are in this order.
+        spacing_mm: target spacing.
+        median_shape: the cohort's median shape at that spacing, in voxels.
+        patch: patch size in voxels.
+        batch_size: patches a step.
+        normalization: one for each channel.
+        network: the network's numbers.
+        memory_gb: the memory budget that it was planned for.
+        fingerprint_hash: the cohort that it was planned from.
+        reasons: why, in words.
+        planned_hash: hash of the plan as planned, so that a later edit is noticed.
+    """
+
+    planner: str
+    trainer: str
+    axes: Int3
+    spacing_mm: Spacing
+    median_shape: Shape
+    patch: Shape
+    batch_size: int
+    normalization: tuple[Normalization, ...]
+    network: NetworkSpec
+    memory_gb: float
+    fingerprint_hash: str
+    reasons: tuple[str, ...] = ()
+    planned_hash: str = ""
+    schema: int = 1
+
+    SCHEMA: ClassVar[int] = 1
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of all that changes a result: not of reasons, names of the default trainer or hashes."""
+        return digest(replace(self, reasons=(), planned_hash="", trainer="", fingerprint_hash="", memory_gb=0.0))
+
+    @property
+    def voxels_hash(self) -> str:
+        """Hash of what decides a prepared case's voxels."""
+        return digest([self.axes, self.spacing_mm, self.normalization])
+
+    @property
+    def edited(self) -> bool:
+        """Whether the file was changed by hand since it was planned."""
+        return self.planned_hash != self.content_hash
+
+    def sealed(self) -> Plan:
+        """This plan with its own hash, as it is stored."""
+        return replace(self, planned_hash=self.content_hash)
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = encode(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "plan.json") -> Plan:
+        """Raises InputError where a field is missing, unknown, of the wrong type or impossible."""
+        plan = decode(cls, data, where)
+        plan.check(where)
+        return plan
+
+    def check(self, where: str = "plan.json") -> None:
+        """Refuse a plan that can't work.
+
+        Raises:
+            DatasetError: every impossible value, listed.
+        """
+        errors = [InputError(text) for text in _impossible(self)]
+        if errors:
+            raise DatasetError(
+                f"{where}: this plan can't work", errors, remedy="Mend these values, or delete the file to plan anew."
+            )
+
+
+def _impossible(plan: Plan) -> list[str]:
+    net = plan.network
+    stages = len(net.features)
+    found = []
+    if sorted(plan.axes) != [0, 1, 2]:
+        found.append(f"axes {plan.axes} is no order of 0, 1, 2")
+    if min(plan.spacing_mm) <= 0:
+        found.append(f"spacing {plan.spacing_mm} mm must be above 0")
+    if not 1 <= plan.batch_size <= 4096:
+        found.append(f"batch_size {plan.batch_size} must be 1 to 4096")
+    if stages < 2 or stages > 10:
+        found.append(f"the network has {stages} stages; 2 to 10 are possible")
+    for name, values, wanted in (
+        ("strides", net.strides, stages), ("kernels", net.kernels, stages), ("blocks", net.blocks, stages),
+        ("decoder_blocks", net.decoder_blocks, stages - 1),
+    ):  # fmt: skip
+        if len(values) != wanted:
+            found.append(f"network.{name} has {len(values)} entries, but {stages} features want {wanted}")
+    if any(f < 1 or f > 4096 for f in net.features) or any(b < 1 or b > 64 for b in (*net.blocks, *net.decoder_blocks)):
+        found.append("network.features must be 1 to 4096 and blocks 1 to 64")
+    if any(k < 1 or k > 15 or k % 2 == 0 for kernel in net.kernels for k in kernel):
+        found.append("network.kernels must be odd numbers, 1 to 15")
+    if any(s not in (1, 2, 4) for stride in net.strides for s in stride):
+        found.append("network.strides must be 1, 2 or 4")
+    found += [
+        f"patch {plan.patch} is no multiple of the strides' product {total} on axis {axis}"
+        for axis, total in enumerate(_total_strides(net)) if plan.patch[axis] < 1 or plan.patch[axis] % total
+    ]  # fmt: skip
+    if max(plan.patch) > 2048:
+        found.append(f"patch {plan.patch} is larger than 2048 voxels on an axis")
+    if any(n.std <= 0 for n in plan.normalization):
+        found.append("normalization.std must be above 0")
+    return found
+
+
+def _total_strides(net: NetworkSpec) -> Int3:
+    totals = [1, 1, 1]
+    for stride in net.strides:
+        for axis in range(3):
+            totals[axis] *= max(1, stride[axis])
+    return totals[0], totals[1], totals[2]

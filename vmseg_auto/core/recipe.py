@@ -1,0 +1,111 @@
+"""Every knob of a training. A knob is a field here, never a subclass of a trainer."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from vmseg_auto.core.codec import decode, encode, parse_setting
+from vmseg_auto.core.errors import InputError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Training settings; the defaults are nnU-Net v2's.
+
+    Args:
+        epochs: number of epochs.
+        steps: optimiser steps an epoch.
+        validation_share: validation patches' batches an epoch, as a share of `steps`.
+        optimizer: "sgd" (Nesterov) or "adamw".
+        lr: learning rate at the start.
+        schedule: "poly" (by epoch) or "onecycle" (warm-up and cosine, by epoch).
+        momentum: of SGD.
+        weight_decay: L2 penalty.
+        poly_power: exponent of the polynomial decay of the learning rate.
+        gradient_clip: largest norm of the gradient.
+        foreground_share: share of a batch centred on a foreground voxel (at least one sample).
+        batch_dice: whether soft Dice sums over the batch before it divides, rather than a sample at a time.
+        augment: whether training patches are augmented.
+        mirror_axes: patch axes (0 is the plan's first) that are mirrored in training and prediction.
+        checkpoint_every: epochs between two saved states.
+        amp: whether mixed precision is used where the hardware has it.
+        seed: of everything random.
+    """
+
+    epochs: int = 1000
+    steps: int = 250
+    validation_share: float = 0.2
+    optimizer: typing.Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.01
+    schedule: typing.Literal["poly", "onecycle"] = "poly"
+    momentum: float = 0.99
+    weight_decay: float = 3e-5
+    poly_power: float = 0.9
+    gradient_clip: float = 12.0
+    foreground_share: float = 1 / 3
+    batch_dice: bool = False
+    augment: bool = True
+    mirror_axes: tuple[int, ...] = (0, 1, 2)
+    checkpoint_every: int = 1
+    amp: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, high in _BOUNDS:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(f"the setting {name} is {value}", remedy=f"It must lie between {low:g} and {high:g}.")
+        if any(axis not in (0, 1, 2) for axis in self.mirror_axes):
+            raise InputError(f"the setting mirror_axes is {self.mirror_axes}", remedy="It may name axes 0, 1 and 2.")
+
+    def with_settings(self, settings: Sequence[str]) -> Recipe:
+        """This recipe with `field=value` settings applied, such as ["epochs=100", "lr=0.02"].
+
+        Raises:
+            InputError: an unknown field or a value that it can't take.
+        """
+        hints = typing.get_type_hints(Recipe)
+        changes: dict[str, Any] = {}
+        for setting in settings:
+            name, sign, value = setting.partition("=")
+            if not sign or name not in hints:
+                known = ", ".join(f.name for f in fields(Recipe))
+                problem = f"the setting {setting!r} has no '='" if not sign else f"there is no setting {name!r}"
+                raise InputError(problem, remedy=f"Write --set field=value with one of: {known}.")
+            changes[name] = parse_setting(hints[name], value, f"the setting {name}")
+        return replace(self, **changes)
+
+    def differences(self, other: Recipe) -> list[str]:
+        """In words, the fields in which `other` differs."""
+        return [
+            f"{f.name}: {getattr(self, f.name)} against {getattr(other, f.name)}"
+            for f in fields(self)
+            if getattr(self, f.name) != getattr(other, f.name)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = encode(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "recipe") -> Recipe:
+        """Raises InputError where a field is unknown, of the wrong type or out of bounds."""
+        return decode(cls, data, where)
+
+
+_BOUNDS: tuple[tuple[str, float, float], ...] = (
+    ("epochs", 1, 1_000_000),
+    ("steps", 1, 1_000_000),
+    ("validation_share", 0, 10),
+    ("lr", 1e-12, 100),
+    ("momentum", 0, 0.99999),
+    ("weight_decay", 0, 10),
+    ("poly_power", 0, 10),
+    ("gradient_clip", 1e-6, 1e9),
+    ("foreground_share", 0, 1),
+    ("checkpoint_every", 1, 1_000_000),
+    ("seed", 0, 2**31 - 1),
+)

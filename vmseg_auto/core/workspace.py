@@ -1,0 +1,141 @@
+"""The only place that names the folders and files of a workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmseg_auto.core.errors import InputError
+
+FoldName = int | str
+"""0 to 4, or "all"."""
+
+
+@dataclass(frozen=True)
+class FoldFolder:
+    """One fold of a run."""
+
+    folder: Path
+
+    @property
+    def name(self) -> FoldName:
+        text = self.folder.name.removeprefix("fold_")
+        return text if text == "all" else int(text)
+
+    @property
+    def record(self) -> Path:
+        """What the fold is trained on (recipe, plan, cases) and whether it is finished."""
+        return self.folder / "fold.json"
+
+    @property
+    def latest(self) -> Path:
+        """State of an unfinished training."""
+        return self.folder / "checkpoint_latest.pt"
+
+    @property
+    def final(self) -> Path:
+        """Weights of a finished training."""
+        return self.folder / "checkpoint_final.pt"
+
+    @property
+    def history(self) -> Path:
+        return self.folder / "history.csv"
+
+    @property
+    def curve(self) -> Path:
+        return self.folder / "curve.png"
+
+    @property
+    def validation(self) -> Path:
+        """Masks of the fold's validation cases, and their scores."""
+        return self.folder / "validation"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One planner's plan trained by one trainer: a model."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.json"
+
+    @property
+    def cross_validation(self) -> Path:
+        """Scores of all folds' validation cases together (metrics.csv, metrics.json)."""
+        return self.folder / "cross_validation"
+
+    def fold(self, fold: FoldName) -> FoldFolder:
+        return FoldFolder(self.folder / f"fold_{fold}")
+
+    def folds(self) -> list[FoldFolder]:
+        """The folds that stand on disk, `all` last."""
+        found = [FoldFolder(p) for p in sorted(self.folder.glob("fold_*")) if _is_fold(p)]
+        return sorted(found, key=lambda f: (f.name == "all", str(f.name)))
+
+    def finished_folds(self) -> list[FoldFolder]:
+        return [fold for fold in self.folds() if fold.final.is_file()]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Everything made from one dataset."""
+
+    root: Path
+
+    @property
+    def dataset(self) -> Path:
+        """Where the dataset lies and what it holds."""
+        return self.root / "dataset.json"
+
+    @property
+    def fingerprint(self) -> Path:
+        return self.root / "fingerprint.json"
+
+    @property
+    def splits(self) -> Path:
+        return self.root / "splits.json"
+
+    @property
+    def selection(self) -> Path:
+        return self.root / "selection.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def plan(self, planner: str) -> Path:
+        return self.root / "plans" / planner / "plan.json"
+
+    def plans(self) -> list[str]:
+        """Names of the planners whose plans stand here."""
+        return sorted(p.parent.name for p in self.root.glob("plans/*/plan.json"))
+
+    def prepared(self, voxels_hash: str) -> Path:
+        """Folder of cases prepared with one set of voxel-deciding numbers."""
+        return self.root / "prepared" / voxels_hash
+
+    def run(self, planner: str, trainer: str) -> Run:
+        return Run(self.root / "runs" / planner / trainer)
+
+    def runs(self) -> list[Run]:
+        return [Run(p.parent) for p in sorted(self.root.glob("runs/*/*/model.json"))]
+
+    def require_planned(self) -> None:
+        """Raises InputError where nothing is planned yet."""
+        if not self.fingerprint.is_file():
+            raise InputError(
+                "nothing is planned in this workspace yet",
+                file=self.root,
+                remedy="Run `vmseg_plan_and_preprocess` first, with the same -d and -w.",
+            )
+
+
+def _is_fold(path: Path) -> bool:
+    text = path.name.removeprefix("fold_")
+    return path.is_dir() and (text == "all" or text.isdigit())

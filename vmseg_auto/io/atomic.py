@@ -1,0 +1,87 @@
+"""Files that are either whole or absent: written beside their name, flushed, renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vmseg_auto.core.errors import InputError, VmsegError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path with the same ending; on success it takes the place of `path`.
+
+    Raises:
+        VmsegError: the folder can't be written to, or the disk is full.
+    """
+    suffix = "".join(path.suffixes[-2:])
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise VmsegError(
+            f"it can't be written ({reason})", file=path, remedy="Check the disk's free space and the folder's rights."
+        ) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write indented JSON for human eyes: short lists of numbers stay on one line."""
+    write_text(path, _pretty(data) + "\n")
+
+
+def read_json(path: Path, remedy: str = "Mend the file, or restore it.") -> Any:
+    """Read JSON.
+
+    Raises:
+        InputError: the file is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("the file does not exist", file=path, remedy=remedy) from None
+    except OSError as error:
+        raise InputError(f"the file can't be read ({error.strerror or error})", file=path, remedy=remedy) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the file is no valid JSON ({error})", file=path, remedy=remedy) from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _pretty(data: Any, indent: int = 0) -> str:
+    flat = json.dumps(data, ensure_ascii=False)
+    if not isinstance(data, (dict, list)) or len(flat) + indent <= 110:
+        return flat
+    inner = indent + 2
+    pad, end = "\n" + " " * inner, "\n" + " " * indent
+    if isinstance(data, dict):
+        rows = [f"{json.dumps(k, ensure_ascii=False)}: {_pretty(v, inner)}" for k, v in data.items()]
+        return "{" + pad + ("," + pad).join(rows) + end + "}"
+    return "[" + pad + ("," + pad).join(_pretty(v, inner) for v in data) + end + "]"

@@ -1,0 +1,132 @@
+"""Training batches made by worker processes. Nothing here or in what it runs imports torch."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.core.prepared import PreparedCase
+from vmseg_auto.io.prepared import PreparedFolder
+
+Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]
+Batch = tuple[NDArray[np.float32], NDArray[np.uint8]]
+"""Images [B, C, Z, Y, X] and labels [B, Z, Y, X]."""
+
+
+@dataclass(frozen=True)
+class BatchSource:
+    """Everything that decides a batch; each sample is a pure function of (stream, index).
+
+    Args:
+        folder: where the prepared cases lie.
+        cases: ids of the cases to draw from.
+        sampler: (cases, foreground, rng) -> patch.
+        augment: (patch, seed) -> patch.
+        foreground: for each sample of a batch, whether it is centred on foreground.
+        stream: numbers that set this source apart, such as (seed, fold).
+    """
+
+    folder: Path
+    cases: tuple[str, ...]
+    sampler: Callable[[Sequence[PreparedCase], bool, np.random.Generator], Patch]
+    augment: Callable[[Patch, int], Patch]
+    foreground: tuple[bool, ...]
+    stream: tuple[int, ...]
+
+    def open(self) -> list[PreparedCase]:
+        """The cases, memory-mapped."""
+        folder = PreparedFolder(self.folder)
+        return [folder.load(case) for case in self.cases]
+
+    def batch(self, cases: Sequence[PreparedCase], number: int) -> Batch:
+        """The batch of that number, counted from the start of the training."""
+        samples = [self._sample(cases, number, index) for index in range(len(self.foreground))]
+        return np.stack([image for image, _ in samples]), np.stack([label for _, label in samples])
+
+    def _sample(self, cases: Sequence[PreparedCase], number: int, index: int) -> Patch:
+        rng = np.random.default_rng([*self.stream, number, index])
+        patch = self.sampler(cases, self.foreground[index], rng)
+        return self.augment(patch, int(rng.integers(2**31)))
+
+
+class BatchLoader:
+    """Makes batches ahead of time in worker processes, in order, whatever their number.
+
+    Use it as a context manager: the workers end with it, and by themselves if this process dies.
+
+    Args:
+        source: what to make.
+        workers: number of processes.
+    """
+
+    def __init__(self, source: BatchSource, workers: int) -> None:
+        self._ahead = 2 * workers + 1
+        # Spawned, not forked: fork is unsafe beside torch's threads, and absent on Windows.
+        self._pool = ProcessPoolExecutor(
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(source,)
+        )
+
+    def __enter__(self) -> BatchLoader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """Batches number `start` to `stop` - 1.
+
+        Raises:
+            VmsegError: a worker was ended from outside; errors inside a worker come through as they are.
+        """
+        pending: deque[Future[Batch]] = deque()
+        coming = iter(range(start, stop))
+        try:
+            for number in coming:
+                pending.append(self._pool.submit(_make, number))
+                if len(pending) >= self._ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool as error:
+            raise VmsegError(
+                "a process that prepares training patches was ended from outside, most likely for want of memory",
+                remedy="Close other programs or use fewer processes (--jobs 1), then run the same command again: it goes on.",
+            ) from error
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start(source: BatchSource) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _worker["source"], _worker["cases"] = source, source.open()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _make(number: int) -> Batch:
+    source: BatchSource = _worker["source"]
+    return source.batch(_worker["cases"], number)

@@ -1,0 +1,112 @@
+"""Trained weights on disk, read without unpickling code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+
+from vmseg_auto.core.codec import decode
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.io.atomic import replacing
+
+FORMAT = "vmseg_auto checkpoint"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One fold's network and what it takes to use it or to train on.
+
+    Args:
+        plan, recipe: what it was trained by.
+        labels: label name -> value, background included.
+        channels: channel names in order.
+        trainer: the trainer's name.
+        fold: fold number, or "all".
+        epoch: epochs done.
+        weights: the network's state dict, float32 on the CPU.
+        history: one row an epoch.
+        optimizer: the optimizer's state dict; empty in a finished fold's checkpoint.
+    """
+
+    plan: Plan
+    recipe: Recipe
+    labels: dict[str, int]
+    channels: tuple[str, ...]
+    trainer: str
+    fold: int | str
+    epoch: int
+    weights: dict[str, torch.Tensor]
+    history: tuple[dict[str, float], ...]
+    optimizer: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Raises:
+        VmsegError: the disk is full or not writable.
+    """
+    about = {
+        "plan": checkpoint.plan.to_json(),
+        "recipe": checkpoint.recipe.to_json(),
+        "labels": checkpoint.labels,
+        "channels": list(checkpoint.channels),
+        "trainer": checkpoint.trainer,
+        "fold": checkpoint.fold,
+        "epoch": checkpoint.epoch,
+        "history": list(checkpoint.history),
+    }
+    content = {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "about": json.dumps(about),
+        "weights": {name: tensor.detach().cpu() for name, tensor in checkpoint.weights.items()},
+        "optimizer": checkpoint.optimizer,
+    }
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU, with `weights_only=True`: no code in it can run.
+
+    Raises:
+        InputError: the file is missing, damaged, or no checkpoint of this program.
+    """
+    remedy = "Train this fold again with --fresh, or restore the file."
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError("the checkpoint does not exist", file=path, remedy="Train this fold first.") from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, BadZipFile, pickle.UnpicklingError) as error:
+        raise InputError("the checkpoint is damaged or from elsewhere", file=path, remedy=remedy) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError("this is no checkpoint of vmseg_auto", file=path, remedy=remedy)
+    if content.get("schema") != SCHEMA:
+        raise InputError(
+            f"the checkpoint has schema {content.get('schema')}, and this version reads {SCHEMA}",
+            file=path,
+            remedy=remedy,
+        )
+    about = json.loads(content["about"])
+    return Checkpoint(
+        plan=Plan.from_json(about["plan"], f"{path}: plan"),
+        recipe=Recipe.from_json(about["recipe"], f"{path}: recipe"),
+        labels=decode(dict[str, int], about["labels"], f"{path}: labels"),
+        channels=decode(tuple[str, ...], about["channels"], f"{path}: channels"),
+        trainer=about["trainer"],
+        fold=about["fold"],
+        epoch=about["epoch"],
+        weights=content["weights"],
+        history=tuple(about["history"]),
+        optimizer=content["optimizer"],
+    )

@@ -1,0 +1,280 @@
+"""Image files to arrays and back. The only module that speaks to SimpleITK.
+
+ITK fills what is missing at the end of a NIfTI file with whatever lies in memory, without a word. NIfTI voxels are
+therefore read here, in one pass that also checks the length and the gzip checksum; ITK reads every header (its view
+of origin and direction is the one that counts) and the voxels of the other formats.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.io.atomic import replacing
+
+FILE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
+
+_SHEAR_TOLERANCE = 1e-3
+_NIFTI_TYPES = {
+    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
+}  # fmt: skip
+_DAMAGED = "Copy the file again from where it came from."
+
+
+def ending_of(name: str) -> str | None:
+    """The image ending that a file's name has, such as ".nii.gz"; None for other files."""
+    return next((ending for ending in FILE_ENDINGS if name.endswith(ending)), None)
+
+
+def read_image(path: Path, case: str | None = None) -> tuple[NDArray[np.float32], Geometry]:
+    """Read a scan.
+
+    Returns:
+        float32 [Z, Y, X] and its grid.
+
+    Raises:
+        InputError: no image, damaged or cut short, not 3-D, several values a voxel, a sheared grid, NaN or infinite
+            voxels.
+    """
+    voxels, geometry = _read(path, case)
+    with np.errstate(over="ignore"):
+        image = np.ascontiguousarray(voxels, dtype=np.float32)
+    if voxels.dtype.kind == "f":
+        _refuse_not_finite(image, case, path)
+    return image, geometry
+
+
+def read_mask(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8], Geometry]:
+    """Read a mask.
+
+    Returns:
+        uint8 [Z, Y, X] of label values and its grid.
+
+    Raises:
+        InputError: as `read_image`, and values that are no whole numbers from 0 to 255.
+    """
+    voxels, geometry = _read(path, case)
+    if voxels.dtype.kind == "f":
+        _refuse_not_finite(voxels, case, path)
+    mask = voxels.astype(np.uint8) if voxels.dtype.kind != "f" else np.clip(voxels, 0, 255).astype(np.uint8)
+    if voxels.dtype != np.uint8 and not np.array_equal(mask, voxels):
+        odd = np.unique(voxels[mask != voxels])
+        shown = ", ".join(f"{value:g}" for value in odd[:5]) + (", ..." if len(odd) > 5 else "")
+        raise InputError(
+            f"the mask holds {shown}, but labels are whole numbers from 0 to 255",
+            case=case,
+            file=path,
+            remedy="Save it as whole numbers; resample masks with nearest-neighbour interpolation only.",
+        )
+    return mask, geometry
+
+
+def write_mask(path: Path, mask: NDArray[np.uint8], geometry: Geometry) -> None:
+    """Write a mask, whole or not at all, in the format of its ending; compressed where the format can be.
+
+    Args:
+        path: ends with one of FILE_ENDINGS.
+        mask: uint8 [Z, Y, X].
+        geometry: the grid, of the same shape.
+
+    Raises:
+        InputError: the ending is none of FILE_ENDINGS.
+        VmsegError: the file can't be written.
+    """
+    _write(path, np.asarray(mask, dtype=np.uint8), geometry)
+
+
+def write_image(path: Path, image: NDArray[np.float32], geometry: Geometry) -> None:
+    """Write intensities, float32 [Z, Y, X]; otherwise as `write_mask`."""
+    _write(path, np.asarray(image, dtype=np.float32), geometry)
+
+
+def from_sitk(image: sitk.Image) -> tuple[NDArray[np.float32], Geometry]:
+    """The voxels, float32 [Z, Y, X], and the grid of a SimpleITK image.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    geometry = _geometry(image, None, None)
+    voxels = np.asarray(sitk.GetArrayFromImage(image), dtype=np.float32)
+    _refuse_not_finite(voxels, None, None)
+    return voxels, geometry
+
+
+def _read(path: Path, case: str | None) -> tuple[NDArray[Any], Geometry]:
+    """Voxels [Z, Y, X] in the file's own type (float64 where it scales them), and the grid."""
+    if not path.is_file():
+        raise InputError("the file does not exist", case=case, file=path, remedy="Check the name and the folder.")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    with _quiet():
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError as error:
+            raise _unreadable(str(error), case, path) from error
+        geometry = _geometry(reader, case, path)
+        if path.name.endswith((".nii", ".nii.gz")):
+            return _nifti_voxels(path, geometry, case), geometry
+        try:
+            voxels: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
+        except RuntimeError as error:
+            raise InputError(
+                "the file is damaged or cut short", case=case, file=path, remedy=_DAMAGED
+            ) from error
+    return voxels, geometry
+
+
+def _unreadable(reason: str, case: str | None, path: Path) -> InputError:
+    if "orthonormal" in reason:
+        return _sheared(case, path)
+    return InputError(
+        "the file is no image that can be read",
+        case=case,
+        file=path,
+        remedy=f"It must be a whole {', '.join(FILE_ENDINGS)} file; copy or export it again.",
+    )
+
+
+def _sheared(case: str | None, path: Path | None) -> InputError:
+    return InputError(
+        "the grid is sheared: its axes are not at right angles (a tilted gantry, or an affine registration)",
+        case=case,
+        file=path,
+        remedy="Resample the scan onto a grid with right angles, and its mask with it.",
+    )
+
+
+def _geometry(source: Any, case: str | None, path: Path | None) -> Geometry:
+    """The grid that an ITK image or the reader of a file tells of."""
+    dimensions = source.GetDimension()
+    if dimensions != 3:
+        hint = "Give each channel a file of its own." if dimensions == 4 else "Join the slices of a scan into one file."
+        size = " x ".join(str(n) for n in source.GetSize())
+        raise InputError(f"the image is {dimensions}-D ({size}), not 3-D", case=case, file=path, remedy=hint)
+    kind = sitk.GetPixelIDValueAsString(source.GetPixelIDValue())
+    if source.GetNumberOfComponents() != 1 if isinstance(source, sitk.ImageFileReader) else False:
+        raise _several_values(kind, case, path)
+    if "vector" in kind or "complex" in kind:
+        raise _several_values(kind, case, path)
+    direction = np.array(source.GetDirection()).reshape(3, 3)
+    if np.abs(direction.T @ direction - np.eye(3)).max() > _SHEAR_TOLERANCE:
+        raise _sheared(case, path)
+    x, y, z = source.GetSize()
+    dx, dy, dz = source.GetSpacing()
+    if not (min(dx, dy, dz) > 0 and np.isfinite([dx, dy, dz]).all()):
+        raise InputError(
+            f"the voxel size is {dx:g} x {dy:g} x {dz:g} mm", case=case, file=path, remedy="Mend the file's header."
+        )
+    return Geometry((z, y, x), (dz, dy, dx), tuple(source.GetOrigin()), tuple(source.GetDirection()))
+
+
+def _several_values(kind: str, case: str | None, path: Path | None) -> InputError:
+    return InputError(
+        f"a voxel holds more than one number (the pixel type is {kind})",
+        case=case,
+        file=path,
+        remedy="Colour and complex images can't be used; save one plain number a voxel.",
+    )
+
+
+def _nifti_voxels(path: Path, geometry: Geometry, case: str | None) -> NDArray[Any]:
+    """Voxels of a NIfTI-1 or NIfTI-2 file whose header ITK has read."""
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"the file is damaged or cut short ({error})", case=case, file=path, remedy=_DAMAGED
+        ) from error
+    order = "<" if struct.unpack_from("<i", data)[0] in (348, 540) else ">"
+    if struct.unpack_from(f"{order}i", data)[0] == 540:
+        code, start, slope, inter = (struct.unpack_from(order + f, data, at)[0] for f, at in _NIFTI_2)
+    else:
+        code, start, slope, inter = (struct.unpack_from(order + f, data, at)[0] for f, at in _NIFTI_1)
+    if code not in _NIFTI_TYPES:
+        raise InputError(
+            f"the NIfTI data type {code} can't be read", case=case, file=path, remedy="Save it as float32 or int16."
+        )
+    kind = np.dtype(order + _NIFTI_TYPES[code])
+    count = int(np.prod(geometry.shape))
+    if len(data) < int(start) + count * kind.itemsize:
+        missing = int(start) + count * kind.itemsize - len(data)
+        raise InputError(
+            f"the file is damaged or cut short ({missing} bytes are missing)", case=case, file=path, remedy=_DAMAGED
+        )
+    voxels: NDArray[Any] = np.frombuffer(data, kind, count, int(start)).reshape(geometry.shape)
+    if slope != 0 and np.isfinite([slope, inter]).all() and (slope, inter) != (1, 0):
+        return voxels * float(slope) + float(inter)
+    return voxels
+
+
+_NIFTI_1 = (("h", 70), ("f", 108), ("f", 112), ("f", 116))
+"""Format and offset of data type, first voxel, slope and intercept."""
+_NIFTI_2 = (("h", 12), ("q", 168), ("d", 176), ("d", 184))
+
+
+def _refuse_not_finite(voxels: NDArray[Any], case: str | None, path: Path | None) -> None:
+    bad = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
+    if bad:
+        raise InputError(
+            f"{bad} voxels are NaN or infinite",
+            case=case,
+            file=path,
+            remedy="Replace them (by 0 outside the body), or export the scan again.",
+        )
+
+
+def _write(path: Path, voxels: NDArray[Any], geometry: Geometry) -> None:
+    if ending_of(path.name) is None:
+        raise InputError(
+            "images can't be written with this ending", file=path, remedy=f"Use one of: {', '.join(FILE_ENDINGS)}."
+        )
+    if voxels.shape != geometry.shape:
+        raise ValueError(f"an array of {voxels.shape} for a grid of {geometry.shape}")
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing(geometry.spacing_mm[::-1])
+    image.SetOrigin(geometry.origin_mm)
+    image.SetDirection(geometry.direction)
+    with replacing(path) as temporary, _quiet():
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+        except RuntimeError as error:
+            raise OSError(str(error).strip().splitlines()[-1]) from error
+
+
+class _Warnings:
+    """ITK's one switch for warnings, shared by all threads."""
+
+    lock = threading.Lock()
+    users = 0
+    before = True
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep ITK's remarks on odd but harmless headers off the error stream, in this and every other thread."""
+    with _Warnings.lock:
+        if _Warnings.users == 0:
+            _Warnings.before = sitk.ProcessObject.GetGlobalWarningDisplay()
+            sitk.ProcessObject.SetGlobalWarningDisplay(False)
+        _Warnings.users += 1
+    try:
+        yield
+    finally:
+        with _Warnings.lock:
+            _Warnings.users -= 1
+            if _Warnings.users == 0:
+                sitk.ProcessObject.SetGlobalWarningDisplay(_Warnings.before)

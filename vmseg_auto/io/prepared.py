@@ -1,0 +1,157 @@
+"""Prepared cases on disk: arrays that can be memory-mapped, and a record that is written last."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.geometry import Box, Geometry, Shape
+from vmseg_auto.core.prepared import PreparedCase
+from vmseg_auto.io.atomic import read_json, replacing, write_json
+
+_REMEDY = "Delete this file and run `vmseg_plan_and_preprocess` again."
+
+
+@dataclass(frozen=True)
+class _Record:
+    """CASE.json: whatever of a case is no array. It stands only where all the arrays do."""
+
+    id: str
+    content: str
+    shape: Shape
+    channels: int
+    labelled: bool
+    geometry: Geometry
+    crop_box: Box
+    schema: int = 1
+
+
+class PreparedFolder:
+    """A folder of cases prepared with one plan.
+
+    CASE.npy holds the image, labels/CASE.npy the label, foreground/CASE.npz the foreground positions and
+    CASE.json the rest. Labels and positions lie in folders of their own, so that no case's name can be mistaken
+    for another case's label.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, case: PreparedCase) -> None:
+        """Write a case. It counts as held only once everything is on the disk.
+
+        Raises:
+            VmsegError: the folder can't be written to, or the disk is full.
+        """
+        record = self._record_path(case.id)
+        record.unlink(missing_ok=True)
+        _save_array(self._image_path(case.id), case.image)
+        if case.label is not None:
+            _save_array(self._label_path(case.id), case.label)
+        with replacing(self._foreground_path(case.id)) as temporary, temporary.open("wb") as file:
+            arrays: dict[str, Any] = {str(index): positions for index, positions in case.foreground.items()}
+            np.savez(file, **arrays)
+        _, z, y, x = case.image.shape
+        write_json(
+            record,
+            encode(
+                _Record(
+                    id=case.id,
+                    content=case.content,
+                    shape=(z, y, x),
+                    channels=case.image.shape[0],
+                    labelled=case.label is not None,
+                    geometry=case.geometry,
+                    crop_box=case.crop_box,
+                )
+            ),
+        )
+
+    def load(self, case_id: str) -> PreparedCase:
+        """Read a case; its image and label are memory-mapped, read-only.
+
+        Raises:
+            InputError: the case is not prepared, or a file of it is missing or damaged.
+        """
+        path = self._record_path(case_id)
+        if not path.is_file():
+            raise InputError(
+                "it is not prepared",
+                case=case_id,
+                file=self.folder,
+                remedy="Run `vmseg_plan_and_preprocess` first, with the same -d and -w.",
+            )
+        record = decode(_Record, read_json(path, remedy=_REMEDY), str(path))
+        image = _map_array(self._image_path(case_id), case_id, np.float32, (record.channels, *record.shape))
+        label = _map_array(self._label_path(case_id), case_id, np.uint8, record.shape) if record.labelled else None
+        return PreparedCase(
+            id=case_id,
+            image=image,
+            label=label,
+            geometry=record.geometry,
+            crop_box=record.crop_box,
+            foreground=_load_foreground(self._foreground_path(case_id), case_id),
+            content=record.content,
+        )
+
+    def holds(self, case_id: str, content: str) -> bool:
+        """Whether the case is here, prepared from source files of this content."""
+        return self.content(case_id) == content
+
+    def content(self, case_id: str) -> str | None:
+        """Hash of the source files that the case was prepared from; None where it is not wholly here."""
+        try:
+            record = decode(_Record, read_json(self._record_path(case_id)), "the record")
+        except InputError:
+            return None
+        paths = [self._image_path(case_id), self._foreground_path(case_id)]
+        if record.labelled:
+            paths.append(self._label_path(case_id))
+        return record.content if all(path.is_file() for path in paths) else None
+
+    def _record_path(self, case_id: str) -> Path:
+        return self.folder / f"{case_id}.json"
+
+    def _image_path(self, case_id: str) -> Path:
+        return self.folder / f"{case_id}.npy"
+
+    def _label_path(self, case_id: str) -> Path:
+        return self.folder / "labels" / f"{case_id}.npy"
+
+    def _foreground_path(self, case_id: str) -> Path:
+        return self.folder / "foreground" / f"{case_id}.npz"
+
+
+def _save_array(path: Path, array: NDArray[Any]) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def _map_array(path: Path, case_id: str, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"the file can't be read ({error})", case=case_id, file=path, remedy=_REMEDY) from error
+    if array.dtype != kind or array.shape != shape:
+        raise InputError(
+            f"the file holds {array.dtype} {array.shape}, not {np.dtype(kind)} {shape}",
+            case=case_id,
+            file=path,
+            remedy=_REMEDY,
+        )
+    return array
+
+
+def _load_foreground(path: Path, case_id: str) -> dict[int, NDArray[np.int32]]:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return {int(name): data[name].astype(np.int32, copy=False) for name in data.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"the file can't be read ({error})", case=case_id, file=path, remedy=_REMEDY) from error

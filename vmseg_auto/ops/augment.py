@@ -1,0 +1,144 @@
+"""nnU-Net's augmentation, by batchgenerators. Imports no torch: it runs in worker processes."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from batchgenerators.augmentations.utils import rotate_coords_3d
+from batchgenerators.transforms.abstract_transforms import AbstractTransform, Compose
+from batchgenerators.transforms.color_transforms import (
+    BrightnessMultiplicativeTransform,
+    ContrastAugmentationTransform,
+    GammaTransform,
+)
+from batchgenerators.transforms.noise_transforms import GaussianBlurTransform, GaussianNoiseTransform
+from batchgenerators.transforms.resample_transforms import SimulateLowResolutionTransform
+from batchgenerators.transforms.spatial_transforms import MirrorTransform, SpatialTransform
+from numpy.typing import NDArray
+
+from vmseg_auto.core.geometry import Shape
+
+ZOOM = (0.7, 1.4)
+"""As SpatialTransform counts it: below 1 enlarges the anatomy."""
+
+
+@dataclass(frozen=True)
+class NoAugmentation:
+    """The patch as it was read."""
+
+    def __call__(
+        self, patch: tuple[NDArray[np.float32], NDArray[np.uint8]], seed: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        return patch
+
+
+@dataclass(frozen=True)
+class NnUNetAugmentation:
+    """Rotation, zoom, noise, blur, brightness, contrast, low resolution, gamma and mirroring (nnU-Net v2).
+
+    Rotations are in-plane and of any angle where the patch is more than 3 x anisotropic, else up to 30 degrees
+    about each axis. There is no elastic deformation; images are interpolated linearly, labels take the nearest.
+
+    Args:
+        patch: shape (Z, Y, X) that is given back; what comes in is at least `read_shape(patch)`.
+        mirror_axes: patch axes that may be mirrored.
+    """
+
+    patch: Shape
+    mirror_axes: tuple[int, ...]
+
+    def __call__(
+        self, patch: tuple[NDArray[np.float32], NDArray[np.uint8]], seed: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Args: image [C, Z, Y, X] and label [Z, Y, X]; `seed` fixes every random number."""
+        # batchgenerators draws from both global streams.
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        image, label = patch
+        out = _transforms(self.patch, self.mirror_axes)(
+            data=image[None].copy(), seg=label[None, None].astype(np.float32)
+        )
+        return np.ascontiguousarray(out["data"][0], np.float32), np.ascontiguousarray(
+            np.rint(out["seg"][0, 0]), np.uint8
+        )
+
+
+def rotates_in_plane(patch: Shape) -> bool:
+    """Whether the patch is so flat (> 3 x) that only in-plane rotation makes sense."""
+    return max(patch) / patch[0] > 3
+
+
+def read_shape(patch: Shape) -> Shape:
+    """The shape (Z, Y, X) to read so that rotation and zoom find image in the patch's corners (nnU-Net)."""
+    angle = np.pi / 2 if rotates_in_plane(patch) else np.pi / 6
+    corners = np.array(patch, dtype=float)
+    turns = (
+        [(angle, 0.0, 0.0)] if rotates_in_plane(patch) else [(angle, 0.0, 0.0), (0.0, angle, 0.0), (0.0, 0.0, angle)]
+    )
+    reach = corners.copy()
+    for turn in turns:
+        reach = np.maximum(reach, np.abs(rotate_coords_3d(corners[:, None], *turn))[:, 0])
+    reach /= 0.85  # the zoom that nnU-Net makes room for
+    if rotates_in_plane(patch):
+        reach[0] = patch[0]
+    return int(reach[0]), int(reach[1]), int(reach[2])
+
+
+class _InPlane(AbstractTransform):  # type: ignore[misc]
+    """Applies a 2-D transform alike to every slice, as nnU-Net does for flat patches."""
+
+    def __init__(self, transform: AbstractTransform) -> None:
+        self.transform = transform
+
+    def __call__(self, data: NDArray[np.float32], seg: NDArray[np.float32], **rest: object) -> dict[str, object]:
+        (b, c, z, *_), s = data.shape, seg.shape[1]
+        out = self.transform(data=data.reshape(b, c * z, *data.shape[3:]), seg=seg.reshape(b, s * z, *seg.shape[3:]))
+        plane = out["data"].shape[2:]
+        return {**rest, "data": out["data"].reshape(b, c, z, *plane), "seg": out["seg"].reshape(b, s, z, *plane)}
+
+
+@lru_cache(maxsize=4)
+def _transforms(patch: Shape, mirror_axes: tuple[int, ...]) -> Compose:
+    flat = rotates_in_plane(patch)
+    turn = (-np.pi, np.pi) if flat else (-np.pi / 6, np.pi / 6)
+    still = (0, 0)
+    spatial = SpatialTransform(
+        patch[1:] if flat else patch,
+        patch_center_dist_from_border=None,
+        do_elastic_deform=False,
+        angle_x=turn,
+        angle_y=still if flat else turn,
+        angle_z=still if flat else turn,
+        scale=ZOOM,
+        border_mode_data="constant",
+        order_data=1,
+        border_mode_seg="constant",
+        border_cval_seg=0,
+        order_seg=0,
+        random_crop=False,
+        p_el_per_sample=0,
+        p_rot_per_sample=0.2,
+        p_scale_per_sample=0.2,
+    )
+    steps = [
+        _InPlane(spatial) if flat else spatial,
+        GaussianNoiseTransform((0, 0.1), p_per_sample=0.1),
+        GaussianBlurTransform((0.5, 1.0), different_sigma_per_channel=True, p_per_sample=0.2, p_per_channel=0.5),
+        BrightnessMultiplicativeTransform((0.75, 1.25), p_per_sample=0.15),
+        ContrastAugmentationTransform(p_per_sample=0.15),
+        SimulateLowResolutionTransform(
+            zoom_range=(0.5, 1),
+            per_channel=True,
+            p_per_channel=0.5,
+            order_downsample=0,
+            order_upsample=1,
+            p_per_sample=0.25,
+            ignore_axes=(0,) if flat else None,
+        ),
+        GammaTransform((0.7, 1.5), invert_image=True, per_channel=True, retain_stats=True, p_per_sample=0.1),
+        GammaTransform((0.7, 1.5), invert_image=False, per_channel=True, retain_stats=True, p_per_sample=0.3),
+    ]
+    return Compose(steps + ([MirrorTransform(mirror_axes)] if mirror_axes else []))

@@ -1,0 +1,53 @@
+"""Where tensors are computed, and in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Literal
+
+import torch
+
+from vmseg_auto.core.errors import InputError
+
+DeviceName = Literal["auto", "cuda", "mps", "cpu"]
+
+
+def choose_device(name: str) -> torch.device:
+    """The device asked for; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        InputError: the device is not there.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, here in present.items() if here)
+    if not present.get(name, False):
+        raise InputError(
+            f"the device {name!r} is not available here",
+            remedy="Use --device auto or cpu; for a GPU, install the PyTorch build that fits its driver.",
+        )
+    return torch.device(name)
+
+
+def reduced_precision(device: torch.device) -> torch.dtype | None:
+    """The 16-bit type that this hardware computes natively, or None where float32 is faster."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cpu":
+        # Without native bf16 instructions oneDNN emulates them, many times slower than float32.
+        abilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        if abilities.get("avx512_bf16") or abilities.get("amx_bf16"):
+            return torch.bfloat16
+    return None
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[object]:
+    """Mixed precision in `dtype`; does nothing for None."""
+    return torch.autocast(device.type, dtype) if dtype is not None else contextlib.nullcontext()
+
+
+def describe(device: torch.device, dtype: torch.dtype | None) -> str:
+    """In words, such as "NVIDIA H200, bfloat16" or "CPU, 2 threads, float32"."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    return f"{name}{threads}, {str(dtype or torch.float32).removeprefix('torch.')}"

@@ -1,0 +1,35 @@
+"""What a network costs in memory, as plain integers: no torch, so that planners can ask."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import prod
+
+from vmseg_auto.core.geometry import Shape
+from vmseg_auto.core.plan import NetworkSpec
+
+
+def conv_outputs(network: NetworkSpec, patch: Shape, classes: int) -> int:
+    """Count the values that a plain U-Net's convolutions put out for one patch.
+
+    The memory of training grows in proportion to it. Counted are, with channels, each convolution of the encoder
+    and the decoder, each transposed convolution, and the finest logits (nnU-Net counts the same ones).
+
+    Args:
+        network: the network; only its numbers are used.
+        patch: (Z, Y, X) in voxels; odd sizes are halved downwards.
+        classes: number of classes, background included.
+    """
+    sizes = []
+    size: tuple[int, ...] = patch
+    for stride in network.strides:
+        size = tuple(n // s for n, s in zip(size, stride, strict=True))
+        sizes.append(prod(size))
+    levels = list(zip(sizes, network.features, strict=True))
+    encoder = sum(blocks * voxels * width for blocks, (voxels, width) in zip(network.blocks, levels, strict=True))
+    decoder = sum(
+        # one more than its convolutions: the transposed convolution gives as many channels as the skip has
+        (blocks + 1) * voxels * width
+        for blocks, ((voxels, width), _) in zip(reversed(network.decoder_blocks), pairwise(levels), strict=True)
+    )
+    return encoder + decoder + classes * sizes[0]

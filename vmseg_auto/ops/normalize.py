@@ -1,0 +1,58 @@
+"""Intensity normalisation, before resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.plan import Normalization
+
+SMALLEST_STD = 1e-8
+
+
+def normalize(
+    image: NDArray[np.float32], schemes: Sequence[Normalization], inside: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Normalise each channel by its own scheme.
+
+    Args:
+        image: [C, Z, Y, X], cropped, at its native spacing; left as it is.
+        schemes: one for each channel.
+        inside: [Z, Y, X], the scan's non-zero region; needed by "zscore_in_mask" alone.
+
+    Raises:
+        ValueError: the number of schemes is not that of channels, or `inside` is missing.
+    """
+    if len(schemes) != len(image):
+        raise ValueError(f"{len(schemes)} normalisation schemes for {len(image)} channels")
+    return np.stack([_normalize(channel, scheme, inside) for channel, scheme in zip(image, schemes, strict=True)])
+
+
+def _normalize(
+    channel: NDArray[np.float32], scheme: Normalization, inside: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
+    if scheme.scheme == "none":
+        return channel
+    if scheme.scheme == "ct":
+        return _shift(np.clip(channel, scheme.lower, scheme.upper), scheme.mean, scheme.std)
+    if scheme.scheme == "zscore":
+        return _zscore(channel)
+    if inside is None:
+        raise ValueError("zscore_in_mask needs the non-zero region")
+    result = channel.copy()
+    result[inside] = _zscore(channel[inside])
+    return result
+
+
+def _zscore(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    mean = float(values.mean(dtype=np.float64))
+    std = float(values.std(dtype=np.float64))
+    return _shift(values, mean, std)
+
+
+def _shift(values: NDArray[np.float32], mean: float, std: float) -> NDArray[np.float32]:
+    shifted: NDArray[np.float32] = values - np.float32(mean)
+    shifted /= np.float32(max(std, SMALLEST_STD))
+    return shifted

@@ -1,0 +1,160 @@
+"""A scan's way to the network's grid and its logits' way back, shared by training and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes
+
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.geometry import Box, Geometry, Shape
+from vmseg_auto.core.plan import Int3, Plan
+from vmseg_auto.ops.normalize import normalize
+from vmseg_auto.ops.resample import resample_image, resample_logits, resample_mask
+
+T = TypeVar("T", bound=np.generic)
+N = TypeVar("N", int, float)
+
+
+def nonzero_box(image: NDArray[np.float32]) -> Box:
+    """The smallest box that holds every voxel that is not 0 in some channel.
+
+    Args:
+        image: [C, Z, Y, X].
+
+    Raises:
+        InputError: every voxel is 0.
+    """
+    mask = (image != 0).any(axis=0)
+    lines = mask.any(axis=2)
+    ranges = []
+    for hit in (lines.any(axis=1), lines.any(axis=0), mask.any(axis=(0, 1))):
+        positions = np.flatnonzero(hit)
+        if not len(positions):
+            raise InputError("the image is empty: every voxel is 0", remedy="Replace the scan, or remove the case.")
+        ranges.append((int(positions[0]), int(positions[-1]) + 1))
+    return ranges[0], ranges[1], ranges[2]
+
+
+def prepare_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan) -> tuple[NDArray[np.float32], Box]:
+    """Crop to the non-zero region, normalise, turn to the plan's axes and resample to its spacing.
+
+    Args:
+        image: [C, Z, Y, X] as in the file.
+        geometry: the file's grid.
+        plan: whose numbers are used.
+
+    Returns:
+        The image [C, Z, Y, X] in the plan's axes and spacing, and the box that was kept, in the file's axes.
+
+    Raises:
+        InputError: the image is empty, or the number of channels is not the plan's.
+    """
+    if len(image) != len(plan.normalization):
+        raise InputError(
+            f"the scan has {len(image)} channels, but the plan wants {len(plan.normalization)}",
+            remedy="Give one file for each channel.",
+        )
+    box = nonzero_box(image)
+    cropped = image[(slice(None), *_slices(box))]
+    inside = None
+    if any(scheme.scheme == "zscore_in_mask" for scheme in plan.normalization):
+        # Beyond the box there is nothing to enclose a hole with: filling the crop is filling the whole.
+        inside = binary_fill_holes((cropped != 0).any(axis=0))
+    normalized = _to_plan(normalize(cropped, plan.normalization, inside), plan.axes)
+    return resample_image(normalized, _ordered(geometry.spacing_mm, plan.axes), plan.spacing_mm), box
+
+
+def prepare_mask(mask: NDArray[np.uint8], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
+    """The mask on the grid that `prepare_image` gave.
+
+    Args:
+        mask: [Z, Y, X] as in the file.
+        geometry: the file's grid.
+        crop_box: what `prepare_image` kept.
+        plan: whose numbers are used.
+    """
+    cropped = _to_plan(mask[_slices(crop_box)], plan.axes)
+    return resample_mask(cropped, _ordered(geometry.spacing_mm, plan.axes), plan.spacing_mm)
+
+
+def restore_logits(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
+    """Bring logits back to the scan's own grid.
+
+    Args:
+        logits: [K, Z, Y, X] in the plan's axes and spacing.
+        geometry: the file's grid.
+        crop_box: what `prepare_image` kept.
+        plan: whose numbers were used.
+
+    Returns:
+        Logits [K, Z, Y, X] of the crop box, in the file's axes.
+    """
+    restored = _restore(logits, geometry, crop_box, plan)
+    return np.ascontiguousarray(restored.transpose(0, *(1 + axis for axis in _inverse(plan.axes))))
+
+
+def restore_labels(
+    logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan, label_values: Sequence[int]
+) -> NDArray[np.uint8]:
+    """The mask that logits mean, on the scan's own grid: the greatest logit wins, the first on a tie.
+
+    Args:
+        logits, geometry, crop_box, plan: as in `restore_logits`.
+        label_values: the file value of each class index, background first.
+
+    Returns:
+        [Z, Y, X] as in the file; background beyond the crop box.
+    """
+    if len(label_values) != len(logits):
+        raise ValueError(f"{len(label_values)} label values for {len(logits)} classes")
+    classes = _strongest(logits, geometry, crop_box, plan)
+    values = np.asarray(label_values, dtype=np.uint8)
+    mask = np.full(geometry.shape, values[0], dtype=np.uint8)
+    mask[_slices(crop_box)] = values[classes.transpose(_inverse(plan.axes))]
+    return mask
+
+
+def _strongest(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
+    """Class indices in the plan's axes. One class at a time: all of them at full size may not fit in memory."""
+    if len(logits) == 2:
+        # Resampling is linear, so the difference can be resampled in place of both.
+        difference = _restore(logits[1:] - logits[:1], geometry, crop_box, plan)[0]
+        return (difference > 0).view(np.uint8)
+    best = _restore(logits[:1], geometry, crop_box, plan)[0].copy()
+    classes = np.zeros(best.shape, dtype=np.uint8)
+    for index in range(1, len(logits)):
+        current = _restore(logits[index : index + 1], geometry, crop_box, plan)[0]
+        classes[current > best] = index
+        np.maximum(best, current, out=best)
+    return classes
+
+
+def _restore(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
+    shape = _ordered(_size(crop_box), plan.axes)
+    return resample_logits(logits, plan.spacing_mm, _ordered(geometry.spacing_mm, plan.axes), shape)
+
+
+def _to_plan(array: NDArray[T], axes: Int3) -> NDArray[T]:
+    """The last three axes in the plan's order."""
+    lead = array.ndim - 3
+    return np.ascontiguousarray(array.transpose(*range(lead), *(lead + axis for axis in axes)))
+
+
+def _ordered(values: tuple[N, N, N], axes: Int3) -> tuple[N, N, N]:
+    return values[axes[0]], values[axes[1]], values[axes[2]]
+
+
+def _inverse(axes: Int3) -> Int3:
+    return axes.index(0), axes.index(1), axes.index(2)
+
+
+def _slices(box: Box) -> tuple[slice, slice, slice]:
+    return slice(*box[0]), slice(*box[1]), slice(*box[2])
+
+
+def _size(box: Box) -> Shape:
+    return box[0][1] - box[0][0], box[1][1] - box[1][0], box[2][1] - box[2][0]

@@ -1,0 +1,70 @@
+"""Which patch of which training case comes next. Imports no torch: it runs in worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.geometry import Shape
+from vmseg_auto.core.prepared import PreparedCase
+
+
+def forced_foreground(index: int, batch_size: int, share: float) -> bool:
+    """Whether the sample at `index` of a batch is centred on foreground: the last `share`, at least one (nnU-Net).
+
+    A share of 0 forces none.
+    """
+    return share > 0 and index >= min(round(batch_size * (1 - share)), batch_size - 1)
+
+
+@dataclass(frozen=True)
+class PatchSampler:
+    """Draws a case, then a box: anywhere, or around a random voxel of a random foreground class it holds.
+
+    Args:
+        patch: the plan's patch (Z, Y, X); boxes may reach over the border as far as it needs padding.
+        read_shape: shape (Z, Y, X) that is read, at least `patch`: rotation and zoom need a margin.
+    """
+
+    patch: Shape
+    read_shape: Shape
+
+    def __call__(
+        self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Give an image [C, Z, Y, X] and label [Z, Y, X] of `read_shape`, zero outside the case.
+
+        Args:
+            cases: the fold's training cases; each has a label.
+            foreground: centre on foreground, where the case has any.
+            rng: all the randomness.
+        """
+        case = cases[int(rng.integers(len(cases)))]
+        shape = np.array(case.image.shape[1:])
+        read = np.array(self.read_shape)
+        # As nnU-Net bounds it: the patch proper stays inside, only its margin may hang over.
+        padding = np.maximum(read - np.array(self.patch), read - shape)
+        lowest, highest = -(padding // 2), shape + padding // 2 + padding % 2 - read
+        if foreground and case.foreground:
+            voxels = case.foreground[sorted(case.foreground)[int(rng.integers(len(case.foreground)))]]
+            centre = voxels[int(rng.integers(len(voxels)))]
+            start = np.maximum(lowest, centre - read // 2)
+        else:
+            start = np.array([int(rng.integers(a, b + 1)) for a, b in zip(lowest, highest, strict=True)])
+        assert case.label is not None
+        return read_box(case.image, start, read), read_box(case.label, start, read)
+
+
+def read_box(array: NDArray[np.generic], start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.generic]:
+    """Copy a box of [..., Z, Y, X], zero where it reaches over the border; only the box is read from disk."""
+    stop = start + size
+    inner_start, inner_stop = np.maximum(start, 0), np.minimum(stop, array.shape[-3:])
+    box = np.zeros((*array.shape[:-3], *size), dtype=array.dtype)
+    if np.all(inner_stop > inner_start):
+        source = tuple(slice(a, b) for a, b in zip(inner_start, inner_stop, strict=True))
+        target = tuple(slice(a - s, b - s) for a, b, s in zip(inner_start, inner_stop, start, strict=True))
+        box[(..., *target)] = array[(..., *source)]
+    return box

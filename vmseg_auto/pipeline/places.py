@@ -1,0 +1,134 @@
+"""Which dataset and workspace a command works on, and what stands there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmseg_auto.core.codec import decode
+from vmseg_auto.core.dataset import Fold, Splits, fold_cases
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.fold_record import FoldRecord
+from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
+from vmseg_auto.io.atomic import read_json
+
+PathLike = str | Path
+
+
+@dataclass(frozen=True)
+class Source:
+    """The workspace's dataset.json: where its dataset lies."""
+
+    folder: str
+    name: str
+    schema: int = 1
+
+
+def places(dataset: PathLike | None, workspace: PathLike | None) -> tuple[Path, Workspace]:
+    """The dataset folder and the workspace: as given, else as the workspace remembers, else the current directory.
+
+    Raises:
+        InputError: the workspace's own record of its dataset is broken.
+    """
+    if workspace is None:
+        folder = Path(dataset) if dataset is not None else Path.cwd()
+        return folder, Workspace(folder / "vmseg")
+    space = Workspace(Path(workspace))
+    if dataset is not None:
+        return Path(dataset), space
+    if space.dataset.is_file():
+        return Path(decode(Source, read_json(space.dataset), str(space.dataset)).folder), space
+    return Path.cwd(), space
+
+
+def read_fingerprint(space: Workspace) -> Fingerprint:
+    """Raises InputError where nothing is planned, or the file is broken or of another schema."""
+    space.require_planned()
+    data = read_json(space.fingerprint)
+    check_schema(data, Fingerprint.SCHEMA, space.fingerprint)
+    return Fingerprint.from_json(data, str(space.fingerprint))
+
+
+def read_plan(space: Workspace, planner: str | None) -> Plan:
+    """The plan of that planner, or the only plan there is.
+
+    Raises:
+        InputError: nothing is planned; there are several plans and none was named; the plan is impossible.
+    """
+    space.require_planned()
+    known = space.plans()
+    if planner is None and len(known) > 1:
+        raise InputError(
+            f"this workspace holds the plans of several planners: {', '.join(known)}",
+            file=space.root,
+            remedy="Choose one with --planner.",
+        )
+    name = planner if planner is not None else (known or ["default"])[0]
+    path = space.plan(name)
+    data = read_json(path, remedy="Run `vmseg_plan_and_preprocess` first.")
+    check_schema(data, Plan.SCHEMA, path)
+    return Plan.from_json(data, str(path))
+
+
+def read_splits(space: Workspace) -> Splits:
+    """Raises InputError where the file is missing, broken or of another schema."""
+    data = read_json(space.splits, remedy="Run `vmseg_plan_and_preprocess` first.")
+    check_schema(data, Splits.SCHEMA, space.splits)
+    return Splits.from_json(data, str(space.splits))
+
+
+def check_schema(data: object, schema: int, path: Path) -> None:
+    """Refuse a file written by another version of this program.
+
+    Raises:
+        InputError: its schema number is another.
+    """
+    found = data.get("schema", 1) if isinstance(data, dict) else 1
+    if found != schema:
+        raise InputError(
+            f"the file has schema {found}, and this version of vmseg_auto reads {schema}",
+            file=path,
+            remedy="Use the version that wrote this workspace, or plan and train in a new one (-w).",
+        )
+
+
+def record_now(fingerprint: Fingerprint, splits: Splits, plan: Plan, recipe: Recipe, fold: FoldName) -> FoldRecord:
+    """What a training of this fold would depend on, as things stand.
+
+    Raises:
+        InputError: there is no such fold.
+    """
+    cases: Fold = fold_cases(splits, fold, sorted(fingerprint.cases))
+    content = {case: summary.content for case, summary in fingerprint.cases.items()}
+    return FoldRecord(
+        recipe=recipe,
+        plan_hash=plan.content_hash,
+        train={case: content[case] for case in cases.train},
+        val={case: content[case] for case in cases.val},
+    )
+
+
+def read_record(folder: FoldFolder) -> FoldRecord | None:
+    """What a fold on disk was trained on; None where it was never begun."""
+    if not folder.record.is_file():
+        return None
+    return FoldRecord.from_json(read_json(folder.record), str(folder.record))
+
+
+def stale_folds(run: Run, fingerprint: Fingerprint, splits: Splits, plan: Plan) -> dict[FoldName, list[str]]:
+    """The folds trained on data or plans that have changed since, each with what changed."""
+    stale: dict[FoldName, list[str]] = {}
+    for folder in run.folds():
+        record = read_record(folder)
+        if record is None:
+            continue
+        if folder.name != "all" and int(folder.name) >= len(splits.folds):
+            stale[folder.name] = ["the split has no such fold any more"]
+            continue
+        changed = record.data_differences(record_now(fingerprint, splits, plan, record.recipe, folder.name))
+        if changed:
+            stale[folder.name] = changed
+    return stale

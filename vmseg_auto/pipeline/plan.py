@@ -1,0 +1,181 @@
+"""Check a dataset, fingerprint it, plan, split and prepare its cases; only what changed is done again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmseg_auto.core.codec import encode
+from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.dataset import Dataset, Splits, check_splits, extend_splits, split_by_patient
+from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.workspace import Workspace
+from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.cases import read_dataset
+from vmseg_auto.io.prepared import PreparedFolder
+from vmseg_auto.pipeline.places import PathLike, Source, check_schema, places, read_splits, stale_folds
+from vmseg_auto.pipeline.summary import plan_table
+from vmseg_auto.plugins import load_planner
+from vmseg_auto.stages.analyse import analyse, dataset_hash
+from vmseg_auto.stages.preprocess import preprocess
+
+DEFAULT_MEMORY_GB = 8.0
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What stands in the workspace afterwards; the plan and splits are None after a mere check."""
+
+    workspace: Workspace
+    fingerprint: Fingerprint
+    plan: Plan | None = None
+    splits: Splits | None = None
+
+
+def plan_and_preprocess(
+    dataset: PathLike | None = None,
+    workspace: PathLike | None = None,
+    *,
+    planner: str = "default",
+    memory_gb: float | None = None,
+    jobs: int | None = None,
+    check_only: bool = False,
+    console: Console | None = None,
+) -> Planned:
+    """Make a workspace ready for training.
+
+    Args:
+        dataset, workspace: folders, as on the command line.
+        planner: a name or "module:Class".
+        memory_gb: GPU memory that the plan may use; the last plan's unless given, 8 GB for a first plan.
+        jobs: threads.
+        check_only: check every case and write nothing.
+        console: where words and progress go.
+
+    Raises:
+        InputError: bad cases (all are listed), an impossible edit of plan.json or splits.json, no such planner.
+        SomeCasesFailedError: all is planned, but some cases could not be prepared.
+    """
+    console = console or Silent()
+    jobs = jobs or min(8, os.cpu_count() or 1)
+    if memory_gb is not None and not 0 < memory_gb <= 1024:
+        raise InputError(f"the memory is {memory_gb:g} GB", remedy="Give --memory in GB, above 0 and at most 1024.")
+    folder, space = places(dataset, workspace)
+    chosen = load_planner(planner)
+    data = read_dataset(folder)
+    for note in data.notes:
+        console.say(f"Note: {note}")
+    if check_only:
+        fingerprint = _analyse(data, jobs, console)
+        console.say(f"All {len(data.cases)} cases can be used. Nothing was written.")
+        return Planned(space, fingerprint)
+    fingerprint = _fingerprint(data, space, jobs, console)
+    write_json(space.dataset, encode(Source(str(folder.resolve()), data.name)))
+    splits = _splits(data, folder, space, console)
+    plan = _plan(chosen.name, planner, fingerprint, space, memory_gb, console)
+    console.say(plan_table(fingerprint, plan, splits, data.patients))
+    _report_stale(space, fingerprint, splits, plan, console)
+    _prepare(data, plan, space, jobs, console)
+    return Planned(space, fingerprint, plan, splits)
+
+
+def _analyse(data: Dataset, jobs: int, console: Console) -> Fingerprint:
+    with console.progress("Checking cases", len(data.cases)) as progress:
+        fingerprint, notes = analyse(data, jobs, progress.advance)
+    for note in notes:
+        console.say(f"Note: {note}")
+    return fingerprint
+
+
+def _fingerprint(data: Dataset, space: Workspace, jobs: int, console: Console) -> Fingerprint:
+    if space.fingerprint.is_file():
+        stored = read_json(space.fingerprint)
+        check_schema(stored, Fingerprint.SCHEMA, space.fingerprint)
+        known = Fingerprint.from_json(stored, str(space.fingerprint))
+        if known.dataset_hash == dataset_hash(data, jobs):
+            console.say(f"Fingerprint kept: the files of all {len(known.cases)} cases are unchanged.")
+            return known
+    fingerprint = _analyse(data, jobs, console)
+    write_json(space.fingerprint, fingerprint.to_json())
+    return fingerprint
+
+
+def _splits(data: Dataset, folder: Path, space: Workspace, console: Console) -> Splits:
+    given = [path for path in (space.root / "splits_final.json", folder / "splits_final.json") if path.is_file()]
+    if space.splits.is_file():
+        old = read_splits(space)
+        splits, where = extend_splits(old, data.patients), str(space.splits)
+        if splits.folds == old.folds:
+            console.say(f"Split kept: {len(splits.folds)} folds ({splits.source}).")
+        else:
+            console.say("Split adapted: cases have come or gone; the others stay in their folds.")
+    elif given:
+        splits, where = Splits.from_json(read_json(given[0]), str(given[0])), str(given[0])
+        console.say(f"Split taken over from {given[0]}.")
+    else:
+        splits, where = split_by_patient(data.patients), "the split"
+    check_splits(splits, data.patients, where)
+    write_json(space.splits, splits.to_json())
+    return splits
+
+
+def _plan(
+    name: str, planner: str, fingerprint: Fingerprint, space: Workspace, memory_gb: float | None, console: Console
+) -> Plan:
+    """The stored plan where it was edited or still holds, else a new one."""
+    path = space.plan(name)
+    stored: Plan | None = None
+    if path.is_file():
+        data = read_json(path)
+        check_schema(data, Plan.SCHEMA, path)
+        stored = Plan.from_json(data, str(path))
+        if len(stored.normalization) != len(fingerprint.channels):
+            raise InputError(
+                f"the plan has {len(stored.normalization)} normalizations for {len(fingerprint.channels)} channels",
+                file=path,
+                remedy="Mend it, or delete it to plan anew.",
+            )
+        if stored.edited:
+            console.say(f"Plan kept as you edited it ({path}).")
+            if stored.fingerprint_hash != fingerprint.dataset_hash:
+                console.warn("the cohort has changed since this plan was made; delete plan.json to plan anew.")
+            return stored
+    memory_gb = memory_gb or (stored.memory_gb if stored else DEFAULT_MEMORY_GB)
+    plan = load_planner(planner)(fingerprint, memory_gb).sealed()
+    if stored == plan:
+        console.say("Plan kept.")
+        return plan
+    if stored is not None:
+        same = stored.content_hash == plan.content_hash
+        console.say("Plan kept: the changed cohort leads to the same one." if same else "Planned anew.")
+    write_json(path, plan.to_json())
+    return plan
+
+
+def _report_stale(space: Workspace, fingerprint: Fingerprint, splits: Splits, plan: Plan, console: Console) -> None:
+    for run in space.runs():
+        if run.folder.parent.name != plan.planner:
+            continue
+        for fold, changes in stale_folds(run, fingerprint, splits, plan).items():
+            console.warn(
+                f"fold {fold} of {run.name} is stale ({'; '.join(changes)}); "
+                f"train it again with `vmseg_train {fold} --fresh`."
+            )
+
+
+def _prepare(data: Dataset, plan: Plan, space: Workspace, jobs: int, console: Console) -> None:
+    folder = PreparedFolder(space.prepared(plan.voxels_hash))
+    with console.progress("Preparing cases", len(data.cases)) as progress:
+        done = preprocess(data.cases, plan, folder, jobs, data.labels, progress.advance)
+    kept = f", {len(done.kept)} kept from before" if done.kept else ""
+    console.say(f"{len(done.made)} cases prepared{kept}.")
+    _raise_failures(done.failed, len(data.cases))
+
+
+def _raise_failures(failed: Sequence[VmsegError], total: int) -> None:
+    if failed:
+        raise SomeCasesFailedError(f"{len(failed)} of {total} cases could not be prepared", failed)

@@ -1,0 +1,250 @@
+"""Segment scans: read ahead, predict, write behind."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.dataset import Case
+from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.workspace import FoldName, Run, Workspace
+from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.cases import content_hash, find_scans, read_case
+from vmseg_auto.io.images import FILE_ENDINGS, write_image, write_mask
+from vmseg_auto.io.tables import write_csv
+from vmseg_auto.ops.components import component_volumes
+from vmseg_auto.ops.devices import describe
+from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_plan, read_splits, stale_folds
+from vmseg_auto.stages.predict import Prediction, Predictor
+
+VOLUME_COLUMNS = ("case", "label", "component", "volume_ml", "voxels")
+
+
+@dataclass(frozen=True)
+class _Sidecar:
+    """CASE.json beside each mask: what it was made from, and what it holds."""
+
+    case: str
+    made_from: str
+    volumes: tuple[dict[str, Any], ...]
+    schema: int = 1
+
+
+def predict(
+    inputs: PathLike,
+    output: PathLike,
+    *,
+    model: PathLike | None = None,
+    dataset: PathLike | None = None,
+    workspace: PathLike | None = None,
+    folds: Sequence[FoldName] | None = None,
+    mirror: bool = True,
+    step: float = 0.5,
+    save_probabilities: bool = False,
+    device: str = "auto",
+    jobs: int | None = None,
+    console: Console | None = None,
+) -> list[Path]:
+    """Write a mask for every scan, and volumes.csv for all of them.
+
+    Args:
+        inputs: a scan or a folder of scans.
+        output: folder of the masks; a mask is named as its case, in its scan's format and geometry.
+        model: a model folder (WORKSPACE/runs/PLANNER/TRAINER); the workspace's model unless given.
+        dataset, workspace: folders, as on the command line.
+        folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
+        mirror: whether logits are averaged over mirrored scans.
+        step: distance of windows as a share of the patch.
+        save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
+        device: "auto", "cuda", "mps" or "cpu".
+        jobs: threads that read and write.
+        console: where words and progress go.
+
+    Returns:
+        The masks' paths.
+
+    Raises:
+        InputError: no scan, no model, an unknown fold, or no scan that can be used.
+        SomeCasesFailedError: some scans failed; all others are written.
+    """
+    console = console or Silent()
+    run = Run(Path(model)) if model is not None else _choose_run(places(dataset, workspace)[1], console)
+    predictor = Predictor.load(run.folder, folds=folds, device=device, mirror=mirror, step=step)
+    cases = find_scans(Path(inputs), predictor.info.channels)
+    folds_text = ", ".join(str(fold) for fold in predictor.folds)
+    console.say(f"Model {run.folder}, fold {folds_text}, on {describe(predictor.device, predictor.dtype)}.")
+    work = _Work(predictor, Path(output), save_probabilities, predictor.digest())
+    sidecars: list[_Sidecar] = []
+    errors: list[VmsegError] = []
+    with console.progress("Predicting", len(cases)) as progress:
+        for outcome in _run(work, cases, max(1, jobs or min(4, os.cpu_count() or 1)), progress.note):
+            (errors if isinstance(outcome, VmsegError) else sidecars).append(outcome)  # type: ignore[arg-type]
+            progress.advance()
+    sidecars.sort(key=lambda sidecar: sidecar.case)
+    if sidecars:
+        write_csv(work.output / "volumes.csv", VOLUME_COLUMNS, (row for s in sidecars for row in s.volumes))
+        console.say(f"{len(sidecars)} masks and volumes.csv in {work.output}.")
+    if errors and not sidecars and len(cases) == 1:
+        raise errors[0]
+    if errors:
+        raise SomeCasesFailedError(f"{len(errors)} of {len(cases)} scans could not be segmented", errors)
+    return [work.mask_path(case) for case in cases]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is the same for all scans of one command."""
+
+    predictor: Predictor
+    output: Path
+    save_probabilities: bool
+    model_digest: str
+
+    def mask_path(self, case: Case) -> Path:
+        return self.output / f"{case.id}{_ending(case.images[0])}"
+
+    def probability_path(self, case: Case, label: str) -> Path:
+        return self.output / "probabilities" / f"{case.id}_{label}{_ending(case.images[0])}"
+
+    def outputs(self, case: Case) -> list[Path]:
+        labels = [name for name, value in self.predictor.info.labels.items() if value]
+        soft = [self.probability_path(case, label) for label in labels] if self.save_probabilities else []
+        return [self.mask_path(case), *soft]
+
+
+def _choose_run(space: Workspace, console: Console) -> Run:
+    """The workspace's model: selection.json's, else the only one there is; says which folds are stale."""
+    space.require_planned()
+    runs = space.runs()
+    if space.selection.is_file():
+        name = str(read_json(space.selection).get("run"))
+        runs = [run for run in runs if run.name == name]
+    if not runs:
+        raise InputError("no model is trained in this workspace yet", file=space.root, remedy="Run `vmseg_train 0` first.")
+    if len(runs) > 1:
+        listed = "\n".join(f"  {run.folder}" for run in runs)
+        raise InputError("this workspace holds several models", remedy=f"Choose one with -m:\n{listed}")
+    fingerprint, splits = read_fingerprint(space), read_splits(space)
+    plan = read_plan(space, runs[0].folder.parent.name)
+    for fold, changes in stale_folds(runs[0], fingerprint, splits, plan).items():
+        console.warn(f"fold {fold} is used, but was trained before this: {'; '.join(changes)}")
+    return runs[0]
+
+
+def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any) -> Iterator[_Sidecar | VmsegError]:
+    """One outcome a case. The next scans are read and the last masks written while one is computed."""
+    with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
+        reading: deque[tuple[Case, Future[_Loaded | _Sidecar]]] = deque()
+        writing: deque[Future[_Sidecar]] = deque()
+        coming = iter(cases)
+        for case in cases:
+            while len(reading) <= jobs and (following := next(coming, None)) is not None:
+                reading.append((following, readers.submit(_load, work, following)))
+            _, future = reading.popleft()
+            try:
+                loaded = future.result()
+                if isinstance(loaded, _Sidecar):
+                    yield loaded
+                    continue
+                prediction = _predict(work, loaded, note)
+                writing.append(writers.submit(_write, work, loaded, prediction))
+            except VmsegError as error:
+                yield _named(error, case)
+            while len(writing) > jobs:
+                yield _outcome(writing.popleft())
+        while writing:
+            yield _outcome(writing.popleft())
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    case: Case
+    image: NDArray[np.float32]
+    geometry: Geometry
+    made_from: str
+
+
+def _load(work: _Work, case: Case) -> _Loaded | _Sidecar:
+    """The scan, or the sidecar of a mask that is already there and made from the same."""
+    made_from = f"{work.model_digest}-{content_hash(case)}"
+    path = _sidecar_path(work, case)
+    if path.is_file() and all(output.is_file() for output in work.outputs(case)):
+        try:
+            sidecar = decode(_Sidecar, read_json(path), str(path))
+        except InputError:  # another program's file of that name: the mask is made anew
+            sidecar = None
+        if sidecar is not None and sidecar.made_from == made_from:
+            return sidecar
+    image, _, geometry = read_case(case)
+    return _Loaded(case, image, geometry, made_from)
+
+
+def _predict(work: _Work, loaded: _Loaded, note: Any) -> Prediction:
+    return work.predictor.predict(
+        loaded.image,
+        loaded.geometry,
+        probabilities=work.save_probabilities,
+        watch=lambda done, total: note(f"{loaded.case.id}, window {done}/{total}"),
+    )
+
+
+def _write(work: _Work, loaded: _Loaded, prediction: Prediction) -> _Sidecar:
+    case, labels = loaded.case, work.predictor.info.labels
+    path = _sidecar_path(work, case)
+    path.unlink(missing_ok=True)  # until the new mask is whole, nothing vouches for it
+    if prediction.probabilities is not None:
+        for index, (label, _) in enumerate(sorted(labels.items(), key=lambda item: item[1])):
+            if index:
+                write_image(work.probability_path(case, label), prediction.probabilities[index], prediction.geometry)
+    write_mask(work.mask_path(case), prediction.mask, prediction.geometry)
+    rows = tuple(volume_rows(case.id, prediction.mask, prediction.geometry, labels))
+    sidecar = _Sidecar(case.id, loaded.made_from, rows)
+    write_json(path, encode(sidecar))
+    return sidecar
+
+
+def volume_rows(
+    case: str, mask: NDArray[np.uint8], geometry: Geometry, labels: dict[str, int]
+) -> Iterator[dict[str, Any]]:
+    """Rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first."""
+    for label, value in labels.items():
+        if value == 0:
+            continue
+        sizes = component_volumes(mask == value)
+        numbered: list[tuple[str | int, int]] = [("all", sum(sizes)), *enumerate(sizes, 1)]
+        for component, voxels in numbered:
+            volume = voxels * geometry.voxel_ml
+            yield dict(zip(VOLUME_COLUMNS, (case, label, component, volume, voxels), strict=True))
+
+
+def _sidecar_path(work: _Work, case: Case) -> Path:
+    return work.output / f"{case.id}.json"
+
+
+def _outcome(future: Future[_Sidecar]) -> _Sidecar | VmsegError:
+    try:
+        return future.result()
+    except VmsegError as error:
+        return error
+
+
+def _named(error: VmsegError, case: Case) -> VmsegError:
+    """The same error with the case's name, where it has none yet."""
+    if error.case is None and not hasattr(error, "errors"):
+        error.case, error.file = case.id, error.file or case.images[0]
+    return error
+
+
+def _ending(path: Path) -> str:
+    return next(ending for ending in FILE_ENDINGS if path.name.lower().endswith(ending))

@@ -1,0 +1,54 @@
+"""Cohort and plan in a short table."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+
+from vmseg_auto.core.dataset import Splits
+from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.plan import Plan
+
+
+def plan_table(fingerprint: Fingerprint, plan: Plan, splits: Splits, patients: Mapping[str, str]) -> str:
+    """What the command shows once it has planned."""
+    cases = fingerprint.cases.values()
+    labels = ", ".join(name for name, value in fingerprint.labels.items() if value)
+    network = plan.network
+    rows = [
+        ("Cohort", f"{fingerprint.dataset}: {len(cases)} cases of {len(set(patients.values()))} patients"),
+        ("Channels", ", ".join(fingerprint.channels)),
+        ("Labels", labels),
+        ("Scan size", f"{_range([c.shape for c in cases], '.0f')} voxels (z, y, x)"),
+        ("Spacing", f"{_range([c.spacing_mm for c in cases], '.3g')} mm"),
+        ("Lesion volume", _volumes(fingerprint)),
+        ("Folds", f"{len(splits.folds)} ({splits.source})"),
+        ("Target spacing", f"{_by(plan.spacing_mm, '.3g')} mm"),
+        ("Patch, batch", f"{_by(plan.patch, 'd')} voxels, {plan.batch_size} a step"),
+        ("Network", f"{network.builder}, {len(network.features)} stages, {network.features[0]}-{network.features[-1]} features"),
+        ("Memory", f"{plan.memory_gb:g} GB"),
+    ]
+    table = "\n".join(f"  {name:<15}{value}" for name, value in rows)
+    reasons = "\n".join(f"  - {reason}" for reason in plan.reasons)
+    return f"{table}\nWhy:\n{reasons}" if reasons else table
+
+
+def _volumes(fingerprint: Fingerprint) -> str:
+    volumes = []
+    for case in fingerprint.cases.values():
+        z, y, x = case.spacing_mm
+        volumes.append(sum(case.class_voxels.values()) * z * y * x / 1000)
+    return f"median {statistics.median(volumes):.3g} mL ({min(volumes):.3g} to {max(volumes):.3g})"
+
+
+def _range(triples: list[tuple[int, int, int]] | list[tuple[float, float, float]], form: str) -> str:
+    parts = []
+    for axis in range(3):
+        values = [float(triple[axis]) for triple in triples]
+        low, middle, high = (format(v, form) for v in (min(values), statistics.median(values), max(values)))
+        parts.append(middle if low == high else f"{middle} ({low}-{high})")
+    return " x ".join(parts)
+
+
+def _by(values: tuple[float, ...], form: str) -> str:
+    return " x ".join(format(value, form) for value in values)

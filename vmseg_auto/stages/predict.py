@@ -1,0 +1,238 @@
+"""A trained model and scans -> label maps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.geometry import Box, Geometry
+from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
+from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint
+from vmseg_auto.io.images import from_sitk
+from vmseg_auto.ops.components import apply_postprocessing
+from vmseg_auto.ops.devices import choose_device, reduced_precision
+from vmseg_auto.ops.network import build_network
+from vmseg_auto.ops.patches import predict_logits
+from vmseg_auto.ops.prepare import prepare_image, restore_labels, restore_logits
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+Watch = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A scan's segmentation on its own grid.
+
+    Args:
+        mask: uint8 [Z, Y, X] of label values.
+        geometry: its grid.
+        probabilities: float32 [K, Z, Y, X], classes in the order of their values; None unless asked for.
+    """
+
+    mask: NDArray[np.uint8]
+    geometry: Geometry
+    probabilities: NDArray[np.float32] | None = None
+
+
+class Predictor:
+    """The ensemble of a model's folds, ready on one device.
+
+    Args:
+        checkpoints: the folds; all of one plan.
+        info: the model's own account.
+        device: "auto", "cuda", "mps" or "cpu".
+        mirror: whether logits are averaged over mirrored scans.
+        step: distance of windows as a share of the patch.
+
+    Raises:
+        InputError: no checkpoint, or folds of different plans.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Sequence[Checkpoint],
+        info: ModelInfo,
+        *,
+        device: str = "auto",
+        mirror: bool = True,
+        step: float = 0.5,
+    ) -> None:
+        if not 0 < step <= 1:
+            raise InputError(f"the step is {step}", remedy="It must be above 0 and at most 1; 0.5 is usual.")
+        if len({c.plan.content_hash for c in checkpoints}) != 1:
+            folds = ", ".join(str(c.fold) for c in checkpoints)
+            raise InputError(
+                f"the folds ({folds}) were trained with different plans",
+                remedy="Train the older ones again with --fresh, or choose folds of one plan with --folds.",
+            )
+        self.info, self.plan = info, checkpoints[0].plan
+        self.folds = tuple(c.fold for c in checkpoints)
+        self.step = step
+        self.mirror_axes = checkpoints[0].recipe.mirror_axes if mirror else ()
+        self.device = choose_device(device)
+        self.dtype = reduced_precision(self.device)
+        self.networks = [self._network(c) for c in checkpoints]
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path,
+        *,
+        folds: Sequence[FoldName] | None = None,
+        device: str = "auto",
+        mirror: bool = True,
+        step: float = 0.5,
+    ) -> Predictor:
+        """Load a model folder (WORKSPACE/runs/PLANNER/TRAINER).
+
+        Args:
+            folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
+
+        Raises:
+            InputError: it is no model, or a fold asked for is not finished.
+        """
+        run = Run(Path(model))
+        if not run.model.is_file():
+            raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
+        info = ModelInfo.from_json(read_json(run.model), str(run.model))
+        chosen = choose_folds(run, folds)
+        checkpoints = [load_checkpoint(fold.final) for fold in chosen]
+        return cls(checkpoints, info, device=device, mirror=mirror, step=step)
+
+    def predict(
+        self,
+        image: NDArray[np.float32] | sitk.Image,
+        geometry: Geometry | None = None,
+        *,
+        probabilities: bool = False,
+        watch: Watch | None = None,
+    ) -> Prediction:
+        """Segment one scan.
+
+        Args:
+            image: [C, Z, Y, X] or, with one channel, [Z, Y, X]; or a SimpleITK image of one channel.
+            geometry: the array's grid; a SimpleITK image brings its own.
+            probabilities: also give the softmax of the mean logits.
+            watch: called with (windows done, windows in all).
+
+        Raises:
+            InputError: wrong number of channels, a shape that disagrees with the geometry, NaN or infinite voxels.
+        """
+        if not isinstance(image, np.ndarray):
+            image, geometry = from_sitk(image)
+        if geometry is None:
+            raise InputError("an array needs its geometry", remedy="Pass Geometry(shape, spacing_mm).")
+        array = np.asarray(image if image.ndim == 4 else image[None], dtype=np.float32)
+        self._check(array, geometry)
+        prepared, crop_box = prepare_image(array, geometry, self.plan)
+        return self.predict_prepared(prepared, geometry, crop_box, probabilities=probabilities, watch=watch)
+
+    def predict_prepared(
+        self,
+        prepared: NDArray[np.float32],
+        geometry: Geometry,
+        crop_box: Box,
+        *,
+        probabilities: bool = False,
+        watch: Watch | None = None,
+    ) -> Prediction:
+        """Segment a case prepared with this model's plan; the mask lies on its source's grid (`geometry`)."""
+        logits = predict_logits(
+            self.networks,
+            torch.tensor(np.asarray(prepared)),
+            self.plan.patch,
+            step=self.step,
+            mirror_axes=self.mirror_axes,
+            device=self.device,
+            dtype=self.dtype,
+            progress=watch,
+        )
+        values = sorted(self.info.labels.values())
+        on_cpu = logits.cpu().numpy()
+        mask = restore_labels(on_cpu, geometry, crop_box, self.plan, values)
+        mask = apply_postprocessing(mask, self.info.postprocessing, self.info.labels)
+        if not probabilities:
+            return Prediction(mask, geometry)
+        soft = _probabilities(restore_logits(on_cpu, geometry, crop_box, self.plan), geometry, crop_box)
+        return Prediction(mask, geometry, soft)
+
+    def digest(self) -> str:
+        """Hash of all that decides a mask but the scan: weights, plan, labels, post-processing, options."""
+        about = [
+            self.plan.content_hash,
+            self.info.labels,
+            self.info.postprocessing.to_json() if self.info.postprocessing else None,
+            [str(fold) for fold in self.folds],
+            self.step,
+            list(self.mirror_axes),
+        ]
+        sha = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+        for network in self.networks:
+            for name, tensor in sorted(network.state_dict().items()):
+                sha.update(name.encode())
+                sha.update(tensor.cpu().contiguous().numpy().tobytes())
+        return sha.hexdigest()[:16]
+
+    def _network(self, checkpoint: Checkpoint) -> torch.nn.Module:
+        network = build_network(self.plan.network, len(self.info.channels), len(self.info.labels))
+        try:
+            network.load_state_dict(checkpoint.weights)
+        except RuntimeError as error:
+            raise InputError(
+                f"the weights of fold {checkpoint.fold} do not fit the plan", remedy="Train it again with --fresh."
+            ) from error
+        return network.to(self.device).eval()
+
+    def _check(self, image: NDArray[np.float32], geometry: Geometry) -> None:
+        channels = self.info.channels
+        if image.ndim != 4 or image.shape[0] != len(channels):
+            raise InputError(
+                f"the scan has {image.shape[0]} channels, and the model wants {len(channels)}: {', '.join(channels)}"
+            )
+        if image.shape[1:] != geometry.shape:
+            raise InputError(f"the array is {image.shape[1:]} voxels (Z, Y, X), its geometry {geometry.shape}")
+        if not np.isfinite(image).all():
+            raise InputError("the scan holds NaN or infinite voxels", remedy="Export it again from the source.")
+
+
+def choose_folds(run: Run, folds: Sequence[FoldName] | None) -> list[FoldFolder]:
+    """The finished folds to use: those asked for, else all numbered ones, else `all`.
+
+    Raises:
+        InputError: none is finished, or one asked for is not.
+    """
+    finished = {str(fold.name): fold for fold in run.finished_folds()}
+    if folds is not None:
+        missing = [str(f) for f in folds if str(f) not in finished]
+        if missing:
+            raise InputError(
+                f"not finished: fold {', '.join(missing)}; finished: {', '.join(finished) or 'none'}",
+                file=run.folder,
+                remedy=f"Train with `vmseg_train {' '.join(missing)}` first, or choose other folds.",
+            )
+        return [finished[str(f)] for f in folds]
+    if not finished:
+        raise InputError("no fold of this model is finished", file=run.folder, remedy="Run `vmseg_train 0` first.")
+    return [fold for name, fold in finished.items() if name != "all"] or [finished["all"]]
+
+
+def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box) -> NDArray[np.float32]:
+    """Softmax over classes on the full grid; outside the crop the background is certain."""
+    soft: Any = torch.softmax(torch.from_numpy(logits), dim=0).numpy()
+    full = np.zeros((len(logits), *geometry.shape), dtype=np.float32)
+    full[0] = 1
+    full[(slice(None), *(slice(a, b) for a, b in crop_box))] = soft
+    return full

@@ -1,0 +1,239 @@
+"""The only training loop. Reaches neither SimpleITK nor any trainer by name."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vmseg_auto.contracts import Parts
+from vmseg_auto.core.dataset import Fold
+from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.core.plan import Plan
+from vmseg_auto.io.batches import Batch, BatchLoader, BatchSource
+from vmseg_auto.ops.augment import NoAugmentation
+from vmseg_auto.ops.devices import autocast, reduced_precision
+from vmseg_auto.ops.sampling import PatchSampler, forced_foreground
+
+ALL_STREAM = 1000
+"""Number of the fold `all` in random streams."""
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One row of history.csv. Losses are means over the epoch; NaN where there is no validation case."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_dice: float
+    lr: float
+    seconds: float
+
+    def to_row(self) -> dict[str, float]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What it takes to go on: epochs done, weights, optimizer state, history."""
+
+    epoch: int
+    weights: dict[str, torch.Tensor]
+    optimizer: dict[str, object]
+    history: tuple[dict[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Who hears of a training.
+
+    Args:
+        step: called with (epoch, step) after each optimiser step.
+        epoch: called with the epoch's record.
+        save: called with the state after every `recipe.checkpoint_every` epochs and after the last.
+    """
+
+    step: Callable[[int, int], None]
+    epoch: Callable[[EpochRecord], None]
+    save: Callable[[TrainingState], None]
+
+
+def train_fold(
+    parts: Parts,
+    plan: Plan,
+    prepared: Path,
+    cases: Fold,
+    fold: int | str,
+    device: torch.device,
+    hooks: Hooks,
+    state: TrainingState | None = None,
+    workers: int = 1,
+) -> TrainingState:
+    """Train one fold from the start, or on from `state`.
+
+    Args:
+        parts: network, loss and the rest, as a trainer made them.
+        plan: patch and batch size.
+        prepared: folder of the prepared cases.
+        cases: the fold's training and validation cases.
+        fold: its number or "all"; with the recipe's seed it decides all random numbers.
+        device: where to compute.
+        hooks: who hears of progress.
+        state: where an interrupted training stood.
+        workers: processes that make patches; their number changes no result.
+
+    Raises:
+        VmsegError: the loss became NaN or infinite, or a worker was ended from outside.
+    """
+    recipe = parts.recipe
+    loop = _Loop(parts, device)
+    history = list(state.history) if state else []
+    start = state.epoch if state else 0
+    if state:
+        loop.restore(state)
+    validation = _validation_batches(parts, plan, prepared, cases, fold)
+    source = training_source(parts, plan, prepared, cases, fold)
+    with BatchLoader(source, workers) as loader:
+        stream = loader.batches(start * recipe.steps, recipe.epochs * recipe.steps)
+        for epoch in range(start, recipe.epochs):
+            began = time.monotonic()
+            lr = parts.schedule(epoch / recipe.epochs)
+            train_loss = loop.train(islice(stream, recipe.steps), lr, lambda step, e=epoch: hooks.step(e, step))
+            if not math.isfinite(train_loss):
+                raise VmsegError(
+                    f"the training loss became {train_loss} in epoch {epoch + 1}",
+                    remedy="Run the same command again with a lower learning rate, such as --set lr=0.001 --fresh.",
+                )
+            val_loss, val_dice = loop.validate(validation)
+            record = EpochRecord(epoch + 1, train_loss, val_loss, val_dice, lr, time.monotonic() - began)
+            history.append(record.to_row())
+            hooks.epoch(record)
+            if (epoch + 1) % recipe.checkpoint_every == 0 or epoch + 1 == recipe.epochs:
+                hooks.save(loop.state(epoch + 1, history))
+    return loop.state(recipe.epochs, history)
+
+
+def seconds_per_step(
+    parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str, device: torch.device, workers: int
+) -> float:
+    """Median time of an optimiser step here, over seven steps after three to warm up. Uses `parts` up."""
+    loop = _Loop(parts, device)
+    times: list[float] = []
+    with BatchLoader(training_source(parts, plan, prepared, cases, fold), workers) as loader:
+        for batch in loader.batches(0, 10):
+            began = time.monotonic()
+            loop.train([batch], parts.schedule(0.0), lambda step: None)
+            times.append(time.monotonic() - began)
+    return float(np.median(times[3:]))
+
+
+def training_source(parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str) -> BatchSource:
+    """What the training batches of a fold are made from."""
+    share, size = parts.recipe.foreground_share, plan.batch_size
+    return BatchSource(
+        folder=prepared,
+        cases=cases.train,
+        sampler=parts.sampler,
+        augment=parts.augment,
+        foreground=tuple(forced_foreground(i, size, share) for i in range(size)),
+        stream=_stream(parts, fold),
+    )
+
+
+class _Loop:
+    """Network, optimizer and precision on one device."""
+
+    def __init__(self, parts: Parts, device: torch.device) -> None:
+        self.parts, self.device = parts, device
+        self.network = parts.network.to(device)
+        self.dtype = reduced_precision(device) if parts.recipe.amp else None
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+
+    def restore(self, state: TrainingState) -> None:
+        self.network.load_state_dict(state.weights)
+        self.parts.optimizer.load_state_dict(state.optimizer)
+
+    def state(self, epoch: int, history: list[dict[str, float]]) -> TrainingState:
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+        return TrainingState(epoch, weights, self.parts.optimizer.state_dict(), tuple(history))
+
+    def train(self, batches: Iterable[Batch], lr: float, stepped: Callable[[int], None]) -> float:
+        """Take a step on each batch; gives the mean loss. The device is waited for only once, at the end."""
+        for group in self.parts.optimizer.param_groups:
+            group["lr"] = lr
+        self.network.train()
+        total, count = torch.zeros((), device=self.device), 0
+        for image, label in self._tensors(batches):
+            self.parts.optimizer.zero_grad(set_to_none=True)
+            with autocast(self.device, self.dtype):
+                outputs = self.network(image)
+            loss = self.parts.loss(outputs, label)
+            self.scaler.scale(loss).backward()
+            self.scaler.unscale_(self.parts.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.parts.recipe.gradient_clip)
+            self.scaler.step(self.parts.optimizer)
+            self.scaler.update()
+            total += loss.detach()
+            count += 1
+            stepped(count)
+        return float(total) / max(count, 1)
+
+    @torch.inference_mode()
+    def validate(self, batches: Iterable[Batch]) -> tuple[float, float]:
+        """Mean loss, and Dice over all validation patches taken together, mean over the foreground classes."""
+        self.network.eval()
+        losses, counts = [], torch.zeros(0, device=self.device)
+        for image, label in self._tensors(batches):
+            with autocast(self.device, self.dtype):
+                logits = self.network(image)
+            losses.append(self.parts.loss([logits], label))
+            counts = counts + _overlap(logits, label) if len(counts) else _overlap(logits, label)
+        if not losses:
+            return math.nan, math.nan
+        present = counts[:, 1] > 0
+        dice = 2 * counts[present, 0] / counts[present, 1]
+        return float(torch.stack(losses).mean()), float(dice.mean()) if len(dice) else math.nan
+
+    def _tensors(self, batches: Iterable[Batch]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for image, label in batches:
+            pair = torch.from_numpy(image), torch.from_numpy(label)
+            if self.device.type == "cuda":
+                pair = pair[0].pin_memory(), pair[1].pin_memory()
+            yield pair[0].to(self.device, non_blocking=True), pair[1].to(self.device, non_blocking=True).long()
+
+
+def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """For each foreground class, [intersection, prediction + truth] in voxels, float32 [K - 1, 2]."""
+    guess = logits.argmax(1)
+    rows = []
+    for k in range(1, logits.shape[1]):
+        ours, theirs = guess == k, label == k
+        rows.append(torch.stack([(ours & theirs).sum(), ours.sum() + theirs.sum()]))
+    return torch.stack(rows).float()
+
+
+def _validation_batches(parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str) -> list[Batch]:
+    """The same un-augmented patches after every epoch, so that the curve compares like with like."""
+    count = round(parts.recipe.validation_share * parts.recipe.steps) if cases.val else 0
+    share, size = max(parts.recipe.foreground_share, 1 / 3), plan.batch_size
+    source = BatchSource(
+        folder=prepared,
+        cases=cases.val,
+        sampler=PatchSampler(plan.patch, plan.patch),
+        augment=NoAugmentation(),
+        foreground=tuple(forced_foreground(i, size, share) for i in range(size)),
+        stream=(*_stream(parts, fold), 1),
+    )
+    opened = source.open() if count else []
+    return [source.batch(opened, number) for number in range(count)]
+
+
+def _stream(parts: Parts, fold: int | str) -> tuple[int, int]:
+    return parts.recipe.seed, ALL_STREAM if fold == "all" else int(fold)
