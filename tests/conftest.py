@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# On the path, not in a package: worker processes that tests spawn import their samplers from there by name.
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
+
+# A shared machine pauses tests for seconds, and the same examples each time make a failure one that can be repeated.
+settings.register_profile("vmseg_auto", deadline=None, derandomize=True)
+settings.load_profile("vmseg_auto")
 
 
 @pytest.fixture(scope="session")

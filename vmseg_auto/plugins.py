@@ -52,7 +52,9 @@ def _load(kind: str, group: str, name: str, needs: tuple[str, ...]) -> Any:
     if lacks:
         raise InputError(f"{name!r} is no {kind}: it lacks {', '.join(lacks)}", remedy="See docs/architecture.md.")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", plugin.name):
-        raise InputError(f"the {kind}'s name {plugin.name!r} can't name a folder", remedy="Use letters, digits, _ and -.")
+        raise InputError(
+            f"the {kind}'s name {plugin.name!r} can't name a folder", remedy="Use letters, digits, _ and -."
+        )
     return plugin
 
 
@@ -63,7 +65,7 @@ def _import(kind: str, name: str) -> Any:
         sys.path.insert(0, here)
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise InputError(
             f"the {kind} {name!r} can't be imported ({error})",
             remedy="Write module:Class, with module.py in the current directory or installed.",

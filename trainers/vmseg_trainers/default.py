@@ -17,7 +17,7 @@ from vmseg_auto.ops.sampling import PatchSampler
 
 
 class DefaultTrainer:
-    """Dice + cross-entropy with deep supervision, SGD with Nesterov momentum, polynomial decay, nnU-Net's augmentation."""
+    """Dice + cross-entropy, deep supervision, SGD with Nesterov momentum, polynomial decay, nnU-Net's augmentation."""
 
     name = "default"
     recipe = Recipe()

@@ -13,7 +13,7 @@ from vmseg_trainers.default import DefaultTrainer
 
 
 class QuickTrainer:
-    """The default trainer's parts under a short recipe: AdamW with one learning-rate cycle, half the samples on lesions."""
+    """The default trainer's parts under a short recipe: AdamW, one learning-rate cycle, half the samples on lesions."""
 
     name = "quick"
     recipe = replace(

@@ -118,9 +118,13 @@ def _decode_tuple(args: tuple[Any, ...], data: Any, where: str) -> tuple[Any, ..
 
 def _decode_scalar(kind: Any, data: Any, where: str) -> Any:
     if kind is float and isinstance(data, (int, float)) and not isinstance(data, bool):
-        if not math.isfinite(data):
+        try:
+            number = float(data)
+        except OverflowError:  # a whole number of hundreds of digits
+            number = math.inf
+        if not math.isfinite(number):
             raise _wrong(where, "a finite number", data)
-        return float(data)
+        return number
     if kind is int and isinstance(data, float) and data.is_integer():
         return int(data)
     if isinstance(data, kind) and not (kind is int and isinstance(data, bool)):

@@ -117,13 +117,15 @@ def extend_splits(splits: Splits, patients: Mapping[str, str]) -> Splits:
 
     A new case stands where its patient's other cases stand; a new patient is held out in the smallest fold.
     """
+    if not splits.folds:
+        return splits
     gone_from = [Fold(tuple(_known(f.train, patients)), tuple(_known(f.val, patients))) for f in splits.folds]
     held_out = [{patients[c] for c in fold.val} for fold in gone_from]
     seen = {patients[c] for fold in gone_from for c in (*fold.train, *fold.val)}
     for patient in sorted(set(patients.values()) - seen):
         min(held_out, key=len).add(patient)
     placed = [{*fold.train, *fold.val} for fold in gone_from]
-    everywhere = set.union(*placed) if placed else set()
+    everywhere = set.union(*placed)
     new = [case for case in patients if case not in everywhere]
     folds = tuple(
         Fold(

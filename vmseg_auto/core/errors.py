@@ -42,6 +42,7 @@ class DatasetError(InputError):
     def __init__(self, problem: str, errors: Sequence[VmsegError], *, remedy: str | None = None) -> None:
         super().__init__(problem, remedy=remedy)
         self.errors = tuple(errors)
+        self.args = (problem, self.errors)  # what unpickling calls, on the way out of a worker process
 
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *(f"  - {error}" for error in self.errors)])
@@ -55,6 +56,7 @@ class SomeCasesFailedError(VmsegError):
     def __init__(self, problem: str, errors: Sequence[VmsegError]) -> None:
         super().__init__(problem)
         self.errors = tuple(errors)
+        self.args = (problem, self.errors)
 
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *(f"  - {error}" for error in self.errors)])

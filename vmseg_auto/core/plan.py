@@ -133,8 +133,7 @@ class Plan:
 
 
 def _impossible(plan: Plan) -> list[str]:
-    net = plan.network
-    stages = len(net.features)
+    totals = _total_strides(plan.network)
     found = []
     if sorted(plan.axes) != [0, 1, 2]:
         found.append(f"axes {plan.axes} is no order of 0, 1, 2")
@@ -142,6 +141,26 @@ def _impossible(plan: Plan) -> list[str]:
         found.append(f"spacing {plan.spacing_mm} mm must be above 0")
     if not 1 <= plan.batch_size <= 4096:
         found.append(f"batch_size {plan.batch_size} must be 1 to 4096")
+    found += _impossible_network(plan.network)
+    found += [
+        f"patch {plan.patch} is no multiple of the strides' product {total} on axis {axis}"
+        for axis, total in enumerate(totals)
+        if plan.patch[axis] < 1 or plan.patch[axis] % total
+    ]
+    if plan.patch == totals:
+        found.append(f"patch {plan.patch} leaves the coarsest stage a single voxel, which can't be normalised")
+    if max(plan.patch) > 2048:
+        found.append(f"patch {plan.patch} is larger than 2048 voxels on an axis")
+    if any(n.std <= 0 for n in plan.normalization):
+        found.append("normalization.std must be above 0")
+    if any(n.scheme == "ct" and n.lower >= n.upper for n in plan.normalization):
+        found.append("normalization.lower must be below normalization.upper")
+    return found
+
+
+def _impossible_network(net: NetworkSpec) -> list[str]:
+    stages = len(net.features)
+    found = []
     if stages < 2 or stages > 10:
         found.append(f"the network has {stages} stages; 2 to 10 are possible")
     for name, values, wanted in (
@@ -156,14 +175,8 @@ def _impossible(plan: Plan) -> list[str]:
         found.append("network.kernels must be odd numbers, 1 to 15")
     if any(s not in (1, 2, 4) for stride in net.strides for s in stride):
         found.append("network.strides must be 1, 2 or 4")
-    found += [
-        f"patch {plan.patch} is no multiple of the strides' product {total} on axis {axis}"
-        for axis, total in enumerate(_total_strides(net)) if plan.patch[axis] < 1 or plan.patch[axis] % total
-    ]  # fmt: skip
-    if max(plan.patch) > 2048:
-        found.append(f"patch {plan.patch} is larger than 2048 voxels on an axis")
-    if any(n.std <= 0 for n in plan.normalization):
-        found.append("normalization.std must be above 0")
+    if net.strides and net.strides[0] != (1, 1, 1):
+        found.append(f"network.strides must begin with (1, 1, 1), not {net.strides[0]}")
     return found
 
 

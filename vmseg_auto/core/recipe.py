@@ -58,8 +58,11 @@ class Recipe:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"the setting {name} is {value}", remedy=f"It must lie between {low:g} and {high:g}.")
-        if any(axis not in (0, 1, 2) for axis in self.mirror_axes):
-            raise InputError(f"the setting mirror_axes is {self.mirror_axes}", remedy="It may name axes 0, 1 and 2.")
+        axes = set(self.mirror_axes)
+        if not axes <= {0, 1, 2} or len(axes) < len(self.mirror_axes):
+            raise InputError(
+                f"the setting mirror_axes is {self.mirror_axes}", remedy="It may name axes 0, 1 and 2, each once."
+            )
 
     def with_settings(self, settings: Sequence[str]) -> Recipe:
         """This recipe with `field=value` settings applied, such as ["epochs=100", "lr=0.02"].

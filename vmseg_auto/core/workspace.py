@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,7 @@ class Run:
     def folds(self) -> list[FoldFolder]:
         """The folds that stand on disk, `all` last."""
         found = [FoldFolder(p) for p in sorted(self.folder.glob("fold_*")) if _is_fold(p)]
-        return sorted(found, key=lambda f: (f.name == "all", str(f.name)))
+        return sorted(found, key=lambda f: math.inf if f.name == "all" else int(f.name))
 
     def finished_folds(self) -> list[FoldFolder]:
         return [fold for fold in self.folds() if fold.final.is_file()]
@@ -138,4 +139,4 @@ class Workspace:
 
 def _is_fold(path: Path) -> bool:
     text = path.name.removeprefix("fold_")
-    return path.is_dir() and (text == "all" or text.isdigit())
+    return path.is_dir() and (text == "all" or text.isdecimal())

@@ -60,7 +60,7 @@ def read_json(path: Path, remedy: str = "Mend the file, or restore it.") -> Any:
         InputError: the file is missing or no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a byte-order mark first
     except FileNotFoundError:
         raise InputError("the file does not exist", file=path, remedy=remedy) from None
     except OSError as error:
@@ -82,6 +82,6 @@ def _pretty(data: Any, indent: int = 0) -> str:
     inner = indent + 2
     pad, end = "\n" + " " * inner, "\n" + " " * indent
     if isinstance(data, dict):
-        rows = [f"{json.dumps(k, ensure_ascii=False)}: {_pretty(v, inner)}" for k, v in data.items()]
+        rows = [f"{json.dumps(str(k), ensure_ascii=False)}: {_pretty(v, inner)}" for k, v in data.items()]
         return "{" + pad + ("," + pad).join(rows) + end + "}"
     return "[" + pad + ("," + pad).join(_pretty(v, inner) for v in data) + end + "]"

@@ -107,7 +107,7 @@ class BatchLoader:
         except BrokenProcessPool as error:
             raise VmsegError(
                 "a process that prepares training patches was ended from outside, most likely for want of memory",
-                remedy="Close other programs or use fewer processes (--jobs 1), then run the same command again: it goes on.",
+                remedy="Close other programs or use --jobs 1, then run the same command again: it goes on.",
             ) from error
 
 
@@ -117,7 +117,7 @@ _worker: dict[str, Any] = {}
 def _start(source: BatchSource) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker["source"], _worker["cases"] = source, source.open()
+    _worker["source"] = source
 
 
 def _end_with_parent() -> None:
@@ -129,4 +129,6 @@ def _end_with_parent() -> None:
 
 def _make(number: int) -> Batch:
     source: BatchSource = _worker["source"]
+    if "cases" not in _worker:  # not in _start: what an initializer raises is lost to the parent
+        _worker["cases"] = source.open()
     return source.batch(_worker["cases"], number)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -72,8 +74,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "weights": {name: tensor.detach().cpu() for name, tensor in checkpoint.weights.items()},
         "optimizer": checkpoint.optimizer,
     }
+    buffer = io.BytesIO()  # writing to the file itself, torch.save hides a full disk in a RuntimeError
+    torch.save(content, buffer)
     with replacing(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -84,10 +88,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     remedy = "Train this fold again with --fresh, or restore the file."
     try:
+        with ZipFile(path) as archive:  # torch.load checks no checksum
+            if (entry := archive.testzip()) is not None:
+                raise BadZipFile(f"{entry} is damaged")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError("the checkpoint does not exist", file=path, remedy="Train this fold first.") from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, BadZipFile, pickle.UnpicklingError) as error:
+    except (
+        OSError, RuntimeError, EOFError, ValueError, KeyError, BadZipFile, zlib.error, pickle.UnpicklingError,
+    ) as error:  # fmt: skip
         raise InputError("the checkpoint is damaged or from elsewhere", file=path, remedy=remedy) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError("this is no checkpoint of vmseg_auto", file=path, remedy=remedy)

@@ -30,6 +30,10 @@ _SHEAR_TOLERANCE = 1e-3
 _NIFTI_TYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
 }  # fmt: skip
+"""NIfTI's data type codes in numpy's words."""
+_NIFTI_1 = (("h", 70), ("f", 108), ("f", 112), ("f", 116))
+_NIFTI_2 = (("h", 12), ("q", 168), ("d", 176), ("d", 184))
+"""Format and offset of data type, first voxel, slope and intercept in the header."""
 _DAMAGED = "Copy the file again from where it came from."
 
 
@@ -50,7 +54,7 @@ def read_image(path: Path, case: str | None = None) -> tuple[NDArray[np.float32]
     """
     voxels, geometry = _read(path, case)
     with np.errstate(over="ignore"):
-        image = np.ascontiguousarray(voxels, dtype=np.float32)
+        image = voxels.astype(np.float32, copy=not voxels.flags.writeable)
     if voxels.dtype.kind == "f":
         _refuse_not_finite(image, case, path)
     return image, geometry
@@ -130,9 +134,7 @@ def _read(path: Path, case: str | None) -> tuple[NDArray[Any], Geometry]:
         try:
             voxels: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
         except RuntimeError as error:
-            raise InputError(
-                "the file is damaged or cut short", case=case, file=path, remedy=_DAMAGED
-            ) from error
+            raise InputError("the file is damaged or cut short", case=case, file=path, remedy=_DAMAGED) from error
     return voxels, geometry
 
 
@@ -164,10 +166,13 @@ def _geometry(source: Any, case: str | None, path: Path | None) -> Geometry:
         size = " x ".join(str(n) for n in source.GetSize())
         raise InputError(f"the image is {dimensions}-D ({size}), not 3-D", case=case, file=path, remedy=hint)
     kind = sitk.GetPixelIDValueAsString(source.GetPixelIDValue())
-    if source.GetNumberOfComponents() != 1 if isinstance(source, sitk.ImageFileReader) else False:
-        raise _several_values(kind, case, path)
     if "vector" in kind or "complex" in kind:
-        raise _several_values(kind, case, path)
+        raise InputError(
+            f"a voxel holds more than one number (the pixel type is {kind})",
+            case=case,
+            file=path,
+            remedy="Colour and complex images can't be used; save one plain number a voxel.",
+        )
     direction = np.array(source.GetDirection()).reshape(3, 3)
     if np.abs(direction.T @ direction - np.eye(3)).max() > _SHEAR_TOLERANCE:
         raise _sheared(case, path)
@@ -177,16 +182,7 @@ def _geometry(source: Any, case: str | None, path: Path | None) -> Geometry:
         raise InputError(
             f"the voxel size is {dx:g} x {dy:g} x {dz:g} mm", case=case, file=path, remedy="Mend the file's header."
         )
-    return Geometry((z, y, x), (dz, dy, dx), tuple(source.GetOrigin()), tuple(source.GetDirection()))
-
-
-def _several_values(kind: str, case: str | None, path: Path | None) -> InputError:
-    return InputError(
-        f"a voxel holds more than one number (the pixel type is {kind})",
-        case=case,
-        file=path,
-        remedy="Colour and complex images can't be used; save one plain number a voxel.",
-    )
+    return Geometry((z, y, x), (dz, dy, dx), source.GetOrigin(), source.GetDirection())
 
 
 def _nifti_voxels(path: Path, geometry: Geometry, case: str | None) -> NDArray[Any]:
@@ -200,10 +196,8 @@ def _nifti_voxels(path: Path, geometry: Geometry, case: str | None) -> NDArray[A
             f"the file is damaged or cut short ({error})", case=case, file=path, remedy=_DAMAGED
         ) from error
     order = "<" if struct.unpack_from("<i", data)[0] in (348, 540) else ">"
-    if struct.unpack_from(f"{order}i", data)[0] == 540:
-        code, start, slope, inter = (struct.unpack_from(order + f, data, at)[0] for f, at in _NIFTI_2)
-    else:
-        code, start, slope, inter = (struct.unpack_from(order + f, data, at)[0] for f, at in _NIFTI_1)
+    fields = _NIFTI_2 if struct.unpack_from(f"{order}i", data)[0] == 540 else _NIFTI_1
+    code, start, slope, inter = (struct.unpack_from(order + form, data, at)[0] for form, at in fields)
     if code not in _NIFTI_TYPES:
         raise InputError(
             f"the NIfTI data type {code} can't be read", case=case, file=path, remedy="Save it as float32 or int16."
@@ -219,11 +213,6 @@ def _nifti_voxels(path: Path, geometry: Geometry, case: str | None) -> NDArray[A
     if slope != 0 and np.isfinite([slope, inter]).all() and (slope, inter) != (1, 0):
         return voxels * float(slope) + float(inter)
     return voxels
-
-
-_NIFTI_1 = (("h", 70), ("f", 108), ("f", 112), ("f", 116))
-"""Format and offset of data type, first voxel, slope and intercept."""
-_NIFTI_2 = (("h", 12), ("q", 168), ("d", 176), ("d", 184))
 
 
 def _refuse_not_finite(voxels: NDArray[Any], case: str | None, path: Path | None) -> None:

@@ -104,7 +104,8 @@ def _mean_over_flips(networks: Sequence[nn.Module], image: torch.Tensor, flips: 
         for network in networks:
             logits = network(turned).float()
             logits = logits.flip(axes) if axes else logits
-            total = logits if total is None else total.add_(logits)
+            # cloned, as the sums must not be written into what the network gave or was given
+            total = logits.clone() if total is None else total.add_(logits)
     assert total is not None
     return total[0] / (len(flips) * len(networks))
 

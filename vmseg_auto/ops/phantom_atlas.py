@@ -27,12 +27,12 @@ TISSUES = {
     "vitreous": Tissue(0.98, 0.02, solid=True),
     "lens": Tissue(0.2, 0.0, solid=True),
     "fluid": Tissue(0.97, 0.03, solid=True),
-    "skin": Tissue(0.34, 0.06),
+    "skin": Tissue(0.34, 0.06, solid=True),
     "fat": Tissue(0.52, 0.07),
     "muscle": Tissue(0.19, 0.12),
     "tongue": Tissue(0.28, 0.16),
     "gland": Tissue(0.5, 0.16),
-    "mucosa": Tissue(0.74, 0.06, solid=True),
+    "mucosa": Tissue(0.6, 0.06, solid=True),
     "tonsil": Tissue(0.66, 0.1, solid=True),
     "node": Tissue(0.68, 0.05),
     "vein": Tissue(0.8, 0.05),
@@ -61,7 +61,7 @@ OUTLINE = (
     (Part("skin", (0, -91, -57), (25, 10, 7)), 5.0),
     (Part("skin", (0, -89, -72), (23, 10, 7)), 5.0),
     (Part("skin", (32, -69, 3), (15, 13, 11)), 6.0),
-    (Part("skin", (78, 14, -4), (5, 15, 27)), 4.0),
+    (Part("skin", (69, 16, -4), (6, 14, 26)), 4.0),
 )
 """The surface of the head: ellipsoids, and the width in mm over which each blends into those before it."""
 
@@ -76,6 +76,8 @@ BRAIN = Part("grey", (0, 8, 42), (65, 81, 70))
 SKULL_FLOOR_Y = (-95.0, -48.0, -30.0, 0.0, 22.0, 70.0, 100.0)
 SKULL_FLOOR_Z = (27.0, 24.0, 2.0, -10.0, -30.0, -30.0, -8.0)
 SKULL_FLOOR_MM = 7.0
+CALLOSUM = Part("white", (0, 6, 38), (40, 42, 30))
+"""Where no fissure parts the hemispheres."""
 
 MUSCLES = (
     Part("muscle", (56, -11, -52), (9, 20, 33)),
@@ -120,13 +122,10 @@ FACE = (
     Part("air", (0, -12, -122), (8, 10, 40)),
     Part("bone", (32, -60, 4), (22, 26, 20)),
     Part("fat", (32, -62, 4), (19, 25, 17)),
-    Part("bone", (30, -54, -24), (18, 20, 20)),
-    Part("mucosa", (30, -54, -24), (16, 18, 18)),
-    Part("air", (30, -54, -24), (14, 16, 16)),
-    Part("bone", (0, -58, -24), (15, 36, 24)),
-    Part("mucosa", (0, -60, -28), (13, 34, 19)),
-    Part("air", (4.5, -62, -26), (2.5, 32, 17)),
-    Part("air", (10, -58, -32), (1.5, 22, 12)),
+    Part("bone", (30, -55, -24), (17.5, 19.5, 20)),
+    Part("mucosa", (30, -55, -24), (16, 18, 18.5)),
+    Part("air", (30, -55, -24), (14.6, 16.6, 17)),
+    Part("bone", (0, -56, -24), (15, 34, 24)),
     Part("bone", (0, -50, 4), (12, 26, 16)),
     Part("bone", (0, -12, -6), (16, 14, 12)),
     Part("air", (0, -13, -6), (13, 11, 9)),
@@ -146,7 +145,12 @@ EYE = (
 )
 
 BRAIN_PARTS = (
-    Part("csf", (14, -4, 60), (8, 30, 11)),
+    Part("grey", (14, 10, 32), (9, 15, 9)),
+    Part("grey", (27, -6, 32), (6, 16, 9)),
+    Part("csf", (0, 4, 27), (2.6, 13, 9)),
+    Part("csf", (9, -27, 42), (5, 12, 9)),
+    Part("csf", (12, 2, 57), (7, 29, 9)),
+    Part("csf", (23, 36, 44), (6, 11, 10)),
     Part("csf", (46, -16, 22), (5, 25, 4)),
     Part("csf", (0, -10, 6), (15, 12, 8)),
     Part("csf", (0, 8, -8), (20, 11, 20)),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+Floats = NDArray[np.float64]
 Region = tuple[slice, slice, slice]
 Point = tuple[float, float, float]
 """In the head's own frame, mm, world order: x to the left, y to the back, z up."""
@@ -67,7 +68,8 @@ class Canvas:
 
     def cover(self, distance: Array) -> Array:
         """Share of each voxel inside a shape, from the signed distance (mm, negative inside) to its border."""
-        return np.clip(np.float32(0.5) - distance / np.float32(self.edge_mm), 0, 1)
+        share: Array = np.clip(np.float32(0.5) - distance / np.float32(self.edge_mm), 0, 1)
+        return share
 
     def paint(self, region: Region, cover: Array, tissue: Tissue) -> None:
         """Lay a tissue over what is there; `cover` in [0, 1] has the region's shape."""
@@ -80,9 +82,9 @@ class Canvas:
         """Signed distance (mm, close to exact near the border) to an ellipsoid."""
         squares, slopes = np.float32(0), np.float32(0)
         for values, middle, radius in zip((self.x, self.y, self.z), center, radii, strict=True):
-            scaled = (values[region] - np.float32(middle)) / np.float32(radius)
-            squares = squares + scaled * scaled
-            slopes = slopes + (scaled / np.float32(radius)) ** 2
+            square = np.square((values[region] - np.float32(middle)) * np.float32(1 / radius))
+            squares = squares + square
+            slopes = slopes + square * np.float32(1 / radius**2)
         reach = np.sqrt(squares)
         distance: Array = reach * (reach - 1) / (np.sqrt(slopes) + _TINY)
         return distance
@@ -97,10 +99,12 @@ class Canvas:
         distance: Array = np.sqrt(np.asarray(squares, dtype=np.float32)) - np.float32(radius)
         return distance
 
-    def paint_ellipsoid(self, tissue: Tissue, center: Point, radii: Point) -> None:
-        """Paint an ellipsoid."""
-        if (region := self.region(*_corners(center, radii))) is not None:
-            self.paint(region, self.cover(self.ellipsoid(region, center, radii)), tissue)
+    def paint_ellipsoid(self, tissue: Tissue, center: Point, radii: Point, wobble_mm: float = 0.0) -> None:
+        """Paint an ellipsoid whose border the folds move by about `wobble_mm`."""
+        reach = _point(np.add(radii, 2 * wobble_mm))
+        if (region := self.region(*corners(center, reach))) is not None:
+            distance = self.ellipsoid(region, center, radii) + np.float32(wobble_mm) * self.folds[region]
+            self.paint(region, self.cover(distance), tissue)
 
     def paint_tube(self, tissue: Tissue, start: Point, end: Point, radius: float) -> None:
         """Paint a straight tube with round ends."""
@@ -126,10 +130,11 @@ def sides(point: Point) -> Iterator[Point]:
     yield -x, y, z
 
 
-def _corners(center: Point, radii: Point) -> tuple[Point, Point]:
+def corners(center: Point, radii: Point) -> tuple[Point, Point]:
+    """Two opposite corners of the box round an ellipsoid."""
     return _point(np.subtract(center, radii)), _point(np.add(center, radii))
 
 
-def _point(values: NDArray[np.float64]) -> Point:
+def _point(values: Floats) -> Point:
     x, y, z = (float(v) for v in values)
     return x, y, z

@@ -6,18 +6,20 @@ import numpy as np
 
 from vmseg_auto.ops import phantom_atlas as atlas
 from vmseg_auto.ops.phantom_atlas import Part
-from vmseg_auto.ops.phantom_canvas import Array, Canvas, Point, Tissue, join, sides
+from vmseg_auto.ops.phantom_canvas import Array, Canvas, Point, Tissue, corners, join, sides
 
 SKIN_MM = 2.2
 FAT_MM = 5.5
 SCALP_FAT_MM = 3.0
 SCALP_Z = 15.0
-FAT_PLANE = 0.3
+MUSCLE_WOBBLE_MM, FACE_WOBBLE_MM = 1.4, 0.7
+FAT_PLANE = 0.2
 """Fat lies where the folds' noise is nearer to zero than this, between unnamed muscles."""
-SULCUS = 0.3
-CORTEX = 0.85
-SULCUS_DEPTH_MM = 16.0
+SULCUS = 0.2
+CORTEX = 0.8
+SULCUS_DEPTH_MM = 24.0
 SUBARACHNOID_MM = 2.0
+FISSURE_MM, FISSURE_Z = 2.5, 16.0
 CEREBELLUM_Y, CEREBELLUM_Z = 26.0, 10.0
 BRAIN_BOTTOM_Z = -42.0
 
@@ -63,10 +65,10 @@ def paint_head(canvas: Canvas, body: Array, tissues: dict[str, Tissue], rng: np.
         rng: draws which look-alikes this patient has, and where.
     """
     _soft_base(canvas, body, tissues)
-    _paint_parts(canvas, atlas.MUSCLES, tissues)
+    _paint_parts(canvas, atlas.MUSCLES, tissues, MUSCLE_WOBBLE_MM)
     _paint_spine(canvas, tissues)
     _paint_brain(canvas, tissues)
-    _paint_parts(canvas, atlas.FACE, tissues)
+    _paint_parts(canvas, atlas.FACE, tissues, FACE_WOBBLE_MM)
     _paint_cells(canvas, tissues, rng)
     _paint_arches(canvas, tissues)
     _paint_parts(canvas, atlas.EYE, tissues)
@@ -102,10 +104,10 @@ def _soft_base(canvas: Canvas, body: Array, tissues: dict[str, Tissue]) -> None:
     canvas.paint(everywhere, deep * strands * np.float32(0.85), tissues["muscle"])
 
 
-def _paint_parts(canvas: Canvas, parts: tuple[Part, ...], tissues: dict[str, Tissue]) -> None:
+def _paint_parts(canvas: Canvas, parts: tuple[Part, ...], tissues: dict[str, Tissue], wobble_mm: float = 0.0) -> None:
     for part in parts:
         for center in _places(part):
-            canvas.paint_ellipsoid(tissues[part.tissue], center, part.radii)
+            canvas.paint_ellipsoid(tissues[part.tissue], center, part.radii, wobble_mm)
 
 
 def _paint_spine(canvas: Canvas, tissues: dict[str, Tissue]) -> None:
@@ -113,7 +115,7 @@ def _paint_spine(canvas: Canvas, tissues: dict[str, Tissue]) -> None:
     if region is None:
         return
     x, y, z = canvas.x[region], canvas.y[region], canvas.z[region]
-    y = y - np.float32(LORDOSIS_MM) * np.cos((z + 90) / np.float32(45))
+    y = y - np.float32(LORDOSIS_MM) * np.cos((z + np.float32(90)) / np.float32(45))
     below = canvas.cover(z - np.float32(SPINE_TOP_Z))
 
     def column(center_y: float, radii: tuple[float, float]) -> Array:
@@ -124,7 +126,8 @@ def _paint_spine(canvas: Canvas, tissues: dict[str, Tissue]) -> None:
     body = column(SPINE_Y, VERTEBRA_RADII)
     canal = column(CANAL_Y, CANAL_RADII)
     arch = np.minimum(column(CANAL_Y, (CANAL_RADII[0] + 7, CANAL_RADII[1] + 4)), column(CANAL_Y + 18, (3.5, 13)))
-    between = canvas.cover(np.abs(np.mod(z, np.float32(VERTEBRA_MM)) - DISC_MM / 2) - np.float32(DISC_MM / 2))
+    height: Array = np.mod(z, np.float32(VERTEBRA_MM)) - np.float32(DISC_MM / 2)
+    between = canvas.cover(np.abs(height) - np.float32(DISC_MM / 2))
     canvas.paint(region, below * canvas.cover(arch) * (1 - np.float32(0.5) * between), tissues["bone"])
     canvas.paint(region, below * canvas.cover(body), tissues["bone"])
     canvas.paint(region, below * canvas.cover(body + np.float32(1.8)), tissues["marrow"])
@@ -141,31 +144,39 @@ def _paint_brain(canvas: Canvas, tissues: dict[str, Tissue]) -> None:
     floor = np.interp(y, atlas.SKULL_FLOOR_Y, atlas.SKULL_FLOOR_Z).astype(np.float32) - z
     skull = np.maximum(canvas.ellipsoid(region, *atlas.SKULL[1:]), floor - np.float32(atlas.SKULL_FLOOR_MM))
     brain = np.maximum(canvas.ellipsoid(region, *atlas.BRAIN[1:]), floor)
+    fissure = np.float32(FISSURE_MM / 2) - np.abs(canvas.x[region])
+    bridged = np.minimum(canvas.ellipsoid(region, *atlas.CALLOSUM[1:]), z - np.float32(FISSURE_Z))
     canvas.paint(region, canvas.cover(skull), tissues["bone"])
     canvas.paint(region, canvas.cover(np.abs((skull + brain) / 2) - np.float32(0.9)), tissues["marrow"])
     canvas.paint(region, canvas.cover(brain), tissues["csf"])
+    brain = np.maximum(brain, np.minimum(fissure, bridged))
     cerebellum = (y > CEREBELLUM_Y) & (z < CEREBELLUM_Z)
     wrinkles = np.abs(np.where(cerebellum, canvas.grain[region], canvas.folds[region]))
-    depth_share = np.clip(1 + brain / np.float32(SULCUS_DEPTH_MM), 0, 1)
-    tissue = np.clip((wrinkles - np.float32(SULCUS) * depth_share) * 5 + np.float32(0.5), 0, 1)
+    depth_share = np.clip(2 + brain * np.float32(2 / SULCUS_DEPTH_MM), 0, 1)
+    tissue = np.clip((wrinkles - np.float32(SULCUS) * depth_share) * 4 + np.float32(0.5), 0, 1)
     inner = canvas.cover(brain + np.float32(SUBARACHNOID_MM))
     canvas.paint(region, inner * tissue, tissues["grey"])
     core = np.clip((wrinkles - np.float32(CORTEX) * depth_share) * 3 + np.float32(0.5), 0, 1)
-    canvas.paint(region, canvas.cover(brain + np.float32(5)) * core, tissues["white"])
+    canvas.paint(region, canvas.cover(brain + np.float32(4)) * core, tissues["white"])
     _paint_parts(canvas, atlas.BRAIN_PARTS, tissues)
 
 
 def _paint_cells(canvas: Canvas, tissues: dict[str, Tissue], rng: np.random.Generator) -> None:
-    """Air cells of ethmoid and mastoid; an effusion fills the mastoid of some."""
-    for center, radii in (((0.0, -50.0, 4.0), (10.0, 24.0, 14.0)), ((56.0, 28.0, -16.0), (11.0, 14.0, 15.0))):
-        for place in _places(Part("air", center, radii)):
-            full = bool(center[0]) and rng.random() < MASTOID_CHANCE
-            if (region := canvas.region(*_around(place, radii))) is None:
+    """Nose, ethmoid and mastoid: air between curled walls; an effusion fills the mastoid of some."""
+    for part, wall, noise in (
+        (Part("air", (0, -58, -27), (13, 32, 20)), "mucosa", canvas.folds),
+        (Part("air", (0, -50, 4), (10, 24, 14)), "mucosa", canvas.grain),
+        (Part("air", (54, 28, -16), (11, 14, 15)), "bone", canvas.grain),
+    ):
+        for place in _places(part):
+            full = part.center[0] > 0 and rng.random() < MASTOID_CHANCE
+            if (region := canvas.region(*corners(place, part.radii))) is None:
                 continue
-            inside = canvas.cover(canvas.ellipsoid(region, place, radii))
-            cells = np.clip(canvas.grain[region] * 2 + np.float32(0.6), 0, 1)
-            canvas.paint(region, inside * (1 - cells), tissues["bone" if center[0] else "mucosa"])
-            canvas.paint(region, inside * cells, tissues["fluid" if full else "air"])
+            inside = canvas.cover(canvas.ellipsoid(region, place, part.radii))
+            cells = np.clip(noise[region] * 3 + np.float32(0.8), 0, 1)
+            canvas.paint(region, inside * (1 - cells), tissues[wall])
+            canvas.paint(region, inside * cells, tissues["fluid" if full else part.tissue])
+    canvas.paint_ellipsoid(tissues["cartilage"], (0, -66, -25), (1.3, 34, 22))
 
 
 def _paint_arches(canvas: Canvas, tissues: dict[str, Tissue]) -> None:
@@ -202,7 +213,7 @@ def _paint_fluids(canvas: Canvas, tissues: dict[str, Tissue], rng: np.random.Gen
         level, cyst = rng.random() < FLUID_LEVEL_CHANCE, rng.random() < CYST_CHANCE
         height, radius = rng.uniform(-62, -48), rng.uniform(5, 10)
         center, radii = (side * 30, -54.0, -24.0), (14.0, 16.0, 16.0)
-        region = canvas.region(*_around(center, radii))
+        region = canvas.region(*corners(center, radii))
         if level and region is not None:
             sinus = canvas.ellipsoid(region, center, radii)
             canvas.paint(region, canvas.cover(np.maximum(sinus, height - canvas.y[region])), tissues["fluid"])
@@ -225,8 +236,3 @@ def _paint_nodes(canvas: Canvas, tissues: dict[str, Tissue], rng: np.random.Gene
         center = (rng.uniform(-45, 45), rng.uniform(55, 85), rng.uniform(-130, -40))
         size = rng.uniform(2.5, 5.0)
         canvas.paint_ellipsoid(tissues["vein"], center, (size * 1.5, size, size))
-
-
-def _around(center: Point, radii: Point) -> tuple[Point, Point]:
-    (x, y, z), (rx, ry, rz) = center, radii
-    return (x - rx, y - ry, z - rz), (x + rx, y + ry, z + rz)

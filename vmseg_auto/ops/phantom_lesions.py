@@ -1,4 +1,4 @@
-"""Venous malformations of the phantom: where they sit, how large they are, and how they look inside."""
+"""Draws the venous malformations of a phantom patient: where they sit, how large and of which kind they are."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from vmseg_auto.ops.phantom_canvas import Array, Canvas, Point, Region, Tissue
-
-Floats = NDArray[np.float64]
+from vmseg_auto.ops.phantom_canvas import Floats, Point
 
 
 class Site(NamedTuple):
@@ -35,19 +32,19 @@ class Site(NamedTuple):
 SITES = {
     "cheek": Site(0.28, (50, -58, -47), (3, 6, 7), (0.62, 1.0, 0.85), 85.0),
     "lip": Site(0.26, (9, -93, -66), (5, 1, 6), (1.0, 0.62, 0.68), 66.0),
-    "masseter": Site(0.18, (57, -12, -52), (1.5, 3, 6), (0.6, 0.8, 1.0), 80.0),
+    "masseter": Site(0.18, (58, -13, -52), (1.5, 3, 6), (0.68, 0.85, 1.0), 80.0),
     "neck": Site(0.09, (44, 6, -105), (4, 6, 7), (0.7, 0.8, 1.0), 90.0),
     "tongue": Site(0.07, (8, -42, -68), (4, 5, 2), (0.75, 1.0, 0.7), 60.0),
     "parotid": Site(0.07, (59, 14, -45), (2, 3, 5), (0.7, 0.8, 1.0), 70.0),
-    "orbit": Site(0.05, (42, -72, 20), (2, 2, 3), (1.0, 0.75, 0.8), 50.0),
+    "orbit": Site(0.05, (45, -70, 24), (2, 2, 3), (1.0, 0.75, 0.8), 45.0),
 }
 
 SMALL_SHARE = 0.61
-SMALL_MM = (33.0, 48.0)
+SMALL_MM = (36.0, 49.0)
 LARGE_MM = (53.0, 82.0)
 MULTIFOCAL_SHARE = 0.34
 SATELLITES = (1, 4)
-SATELLITE_MM = (17.0, 30.0)
+SATELLITE_MM = (20.0, 32.0)
 SATELLITE_DISTANCE_MM = (10.0, 24.0)
 """Gap between the main focus's border and the satellite's, roughly."""
 SERPIGINOUS_SHARE = 0.4
@@ -59,15 +56,10 @@ PHLEBOLITH_MM = (1.8, 3.6)
 LOBULES = (9, 17)
 CHANNEL_LINKS = (5, 9)
 CHANNELS = (4, 7)
-SEPTUM_MM = (0.7, 1.3)
-SEPTUM_LEVEL = 0.38
-BRIGHTNESS = (0.76, 1.02)
-LOBULE_SPREAD = 0.09
-SHARP_MM, SOFT_MM = 1.6, 6.5
-ROUGH_MM, INFILTRATING_ROUGH_MM = 0.7, 2.2
-BULGE_COVER_MM = 3.0
-"""How much skin and fat covers a lesion that pushes the surface outwards."""
-MARGIN_MM = 9.0
+SEPTUM_MM = (0.45, 0.85)
+BRIGHTNESS = (0.88, 1.14)
+SHARP_MM, SOFT_MM = 1.6, 6.0
+ROUGH_MM, INFILTRATING_ROUGH_MM = 0.6, 1.6
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,8 @@ class Focus:
     Args:
         site: a key of SITES.
         center: in the head's frame, mm.
-        links: centre (x, y, z) relative to `center` and radius of each sphere, array [N, 4], mm as the scanner measures.
+        links: centre (x, y, z) relative to `center` and radius of each sphere, array [N, 4];
+            mm in the scanner, whatever the size of the head.
         groups: lobule or channel that each sphere belongs to, array [N].
         phleboliths: centre relative to `center` and radius, array [M, 4], mm.
         brightness: signal, where cerebrospinal fluid has 1.
@@ -95,25 +88,6 @@ class Focus:
     septum_mm: float
     edge_mm: float
     rough_mm: float
-
-
-@dataclass(frozen=True)
-class Growth:
-    """A focus on a canvas: everything over the block of voxels `region`.
-
-    Args:
-        distance: signed distance (mm, negative inside) to the margin.
-        wall: share of septum in each voxel.
-        shade: relative brightness of each voxel's lobule.
-        stone: share of phlebolith in each voxel.
-    """
-
-    focus: Focus
-    region: Region
-    distance: Array
-    wall: Array
-    shade: Array
-    stone: Array
 
 
 def draw_lesions(rng: np.random.Generator) -> tuple[Focus, ...]:
@@ -139,49 +113,79 @@ def draw_lesions(rng: np.random.Generator) -> tuple[Focus, ...]:
     return tuple(foci)
 
 
-def grow(canvas: Canvas, focus: Focus, axis_mm: tuple[Array, Array, Array]) -> Growth:
-    """Work out a focus on the canvas.
-
-    Args:
-        canvas: gives head coordinates, where the focus's centre is looked for, and noise.
-        focus: what to grow.
-        axis_mm: position of the canvas's planes, rows and columns along (Z, Y, X), mm as the scanner measures.
-    """
-    x, y, z = (np.float32(v) for v in focus.center)
-    away = (canvas.x - x) ** 2 + (canvas.y - y) ** 2 + (canvas.z - z) ** 2
-    nearest = np.unravel_index(int(away.argmin()), away.shape)
-    middle = np.array([axis[i] for axis, i in zip(axis_mm, nearest, strict=True)])
-    links = focus.links[:, [2, 1, 0, 3]].astype(np.float32)
-    links[:, :3] += middle
-    low = (links[:, :3] - links[:, 3:]).min(0) - MARGIN_MM
-    high = (links[:, :3] + links[:, 3:]).max(0) + MARGIN_MM
-    ranges = [np.searchsorted(axis, (a, b)) for axis, a, b in zip(axis_mm, low, high, strict=True)]
-    region = tuple(slice(int(a), int(b)) for a, b in ranges)
-    block: Region = (region[0], region[1], region[2])
-    axes = [axis[part] for axis, part in zip(axis_mm, block, strict=True)]
-    distance, wall, shade = _lobules(axes, links, focus)
-    distance += np.float32(focus.rough_mm) * canvas.folds[block] + np.float32(0.4 * focus.rough_mm) * canvas.grain[block]
-    stones = focus.phleboliths[:, [2, 1, 0, 3]].astype(np.float32)
-    stones[:, :3] += middle
-    stone = np.zeros_like(distance)
-    for link in stones:
-        stone = np.maximum(stone, canvas.cover(_sphere(axes, link)))
-    return Growth(focus, block, distance, wall, shade, stone)
+class _Look(NamedTuple):
+    serpiginous: bool
+    infiltrating: bool
+    stones: int
+    brightness: float
 
 
-def implant(canvas: Canvas, growth: Growth, wall: Tissue, stone: Tissue) -> Array:
-    """Paint a grown focus where soft tissue is, and give the share of each voxel it fills, over `growth.region`."""
-    region, focus = growth.region, growth.focus
-    fade = np.clip(np.float32(0.5) - growth.distance / np.float32(focus.edge_mm), 0, 1)
-    cover = fade * fade * (3 - 2 * fade) * (1 - canvas.solid[region])
-    pieces, count = ndimage.label(cover > 0.5)
-    if count > 1:
-        largest = 1 + int(np.argmax(ndimage.sum_labels(cover > 0.5, pieces, np.arange(1, count + 1))))
-        cover = cover * ~ndimage.binary_dilation((pieces > 0) & (pieces != largest), iterations=2)
-    whole = Tissue(focus.brightness, 0.05)
-    signal = canvas.signal[region]
-    canvas.paint(region, cover * growth.shade, whole)
-    signal += cover * (1 - growth.shade) * (np.float32(0) - 0)
-    canvas.paint(region, cover * growth.wall, wall)
-    canvas.paint(region, np.clip(cover * 2, 0, 1) * growth.stone, stone)
-    return cover
+def _draw_focus(rng: np.random.Generator, site: str, side: float, middle: Floats, length: float, look: _Look) -> Focus:
+    shape = np.asarray(SITES[site].shape) * rng.uniform(0.85, 1.15, 3)
+    half = length / 2 * shape / shape.max()
+    links, groups = (_channels if look.serpiginous else _lobule_cluster)(rng, half)
+    links = links * (length / _longest(links))
+    chosen = rng.choice(len(links), size=look.stones)
+    stones = np.c_[links[chosen, :3], rng.uniform(*PHLEBOLITH_MM, look.stones)]
+    return Focus(
+        site=site,
+        center=(float(side * middle[0]), float(middle[1]), float(middle[2])),
+        links=links * _mirror(side),
+        groups=groups,
+        phleboliths=stones * _mirror(side),
+        brightness=look.brightness * float(rng.uniform(0.95, 1.05)),
+        septum_mm=float(rng.uniform(*SEPTUM_MM)),
+        edge_mm=SOFT_MM if look.infiltrating else SHARP_MM,
+        rough_mm=INFILTRATING_ROUGH_MM if look.infiltrating else ROUGH_MM,
+    )
+
+
+def _lobule_cluster(rng: np.random.Generator, half: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Overlapping spheres filling an ellipsoid of half axes `half`: each is a lobule."""
+    count = int(rng.integers(*LOBULES))
+    radii = rng.uniform(0.36, 0.58, count) * half.min() ** 0.7 * half.max() ** 0.3
+    centers = _in_ball(rng, count) * np.maximum(half - 0.75 * radii.mean(), 1.0)
+    return np.c_[centers, radii], np.arange(count)
+
+
+def _channels(rng: np.random.Generator, half: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Winding chains of spheres within an ellipsoid of half axes `half`: each chain is a channel."""
+    links, groups = [], []
+    for channel in range(int(rng.integers(*CHANNELS))):
+        radius = rng.uniform(0.3, 0.42) * half.min() ** 0.7 * half.max() ** 0.3
+        place, heading = _in_ball(rng, 1)[0] * half * 0.5, _in_ball(rng, 1)[0]
+        for _ in range(int(rng.integers(*CHANNEL_LINKS))):
+            links.append([*place, radius * rng.uniform(0.85, 1.15)])
+            groups.append(channel)
+            inward = -place / half * (np.linalg.norm(place / half) > 0.7)
+            heading = heading + 0.7 * _in_ball(rng, 1)[0] + inward
+            heading = heading / np.linalg.norm(heading)
+            place = place + radius * heading
+    return np.asarray(links), np.asarray(groups)
+
+
+def _in_ball(rng: np.random.Generator, count: int) -> Floats:
+    """Points spread evenly through the unit ball, array [count, 3]."""
+    points = rng.standard_normal((count, 3))
+    scale = np.cbrt(rng.random((count, 1))) / np.linalg.norm(points, axis=1, keepdims=True)
+    spread: Floats = points * scale
+    return spread
+
+
+def _tangent(rng: np.random.Generator, middle: Floats) -> Floats:
+    """A random direction along the surface of the head, mostly up or down."""
+    outward = np.array([middle[0] / 70, middle[1] / 90, 0.0])
+    outward /= np.linalg.norm(outward)
+    heading = rng.standard_normal(3)
+    heading -= (heading @ outward) * outward
+    unit: Floats = heading / np.linalg.norm(heading)
+    return unit
+
+
+def _longest(links: Floats) -> float:
+    gaps = np.linalg.norm(links[:, None, :3] - links[None, :, :3], axis=-1)
+    return float((gaps + links[:, None, 3] + links[None, :, 3]).max())
+
+
+def _mirror(side: float) -> Floats:
+    return np.array([side, 1.0, 1.0, 1.0])

@@ -39,6 +39,11 @@ def nonzero_box(image: NDArray[np.float32]) -> Box:
     return ranges[0], ranges[1], ranges[2]
 
 
+def box_slices(box: Box) -> tuple[slice, slice, slice]:
+    """What cuts a box out of an array [Z, Y, X]."""
+    return slice(*box[0]), slice(*box[1]), slice(*box[2])
+
+
 def prepare_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan) -> tuple[NDArray[np.float32], Box]:
     """Crop to the non-zero region, normalise, turn to the plan's axes and resample to its spacing.
 
@@ -59,7 +64,7 @@ def prepare_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan) ->
             remedy="Give one file for each channel.",
         )
     box = nonzero_box(image)
-    cropped = image[(slice(None), *_slices(box))]
+    cropped = image[(slice(None), *box_slices(box))]
     inside = None
     if any(scheme.scheme == "zscore_in_mask" for scheme in plan.normalization):
         # Beyond the box there is nothing to enclose a hole with: filling the crop is filling the whole.
@@ -77,7 +82,7 @@ def prepare_mask(mask: NDArray[np.uint8], geometry: Geometry, crop_box: Box, pla
         crop_box: what `prepare_image` kept.
         plan: whose numbers are used.
     """
-    cropped = _to_plan(mask[_slices(crop_box)], plan.axes)
+    cropped = _to_plan(mask[box_slices(crop_box)], plan.axes)
     return resample_mask(cropped, _ordered(geometry.spacing_mm, plan.axes), plan.spacing_mm)
 
 
@@ -114,7 +119,7 @@ def restore_labels(
     classes = _strongest(logits, geometry, crop_box, plan)
     values = np.asarray(label_values, dtype=np.uint8)
     mask = np.full(geometry.shape, values[0], dtype=np.uint8)
-    mask[_slices(crop_box)] = values[classes.transpose(_inverse(plan.axes))]
+    mask[box_slices(crop_box)] = values[classes.transpose(_inverse(plan.axes))]
     return mask
 
 
@@ -123,7 +128,7 @@ def _strongest(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, p
     if len(logits) == 2:
         # Resampling is linear, so the difference can be resampled in place of both.
         difference = _restore(logits[1:] - logits[:1], geometry, crop_box, plan)[0]
-        return (difference > 0).view(np.uint8)
+        return (difference > 0).astype(np.uint8)
     best = _restore(logits[:1], geometry, crop_box, plan)[0].copy()
     classes = np.zeros(best.shape, dtype=np.uint8)
     for index in range(1, len(logits)):
@@ -150,10 +155,6 @@ def _ordered(values: tuple[N, N, N], axes: Int3) -> tuple[N, N, N]:
 
 def _inverse(axes: Int3) -> Int3:
     return axes.index(0), axes.index(1), axes.index(2)
-
-
-def _slices(box: Box) -> tuple[slice, slice, slice]:
-    return slice(*box[0]), slice(*box[1]), slice(*box[2])
 
 
 def _size(box: Box) -> Shape:

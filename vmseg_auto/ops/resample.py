@@ -21,6 +21,9 @@ from vmseg_auto.core.geometry import Shape, Spacing
 
 ANISOTROPY = 3.0
 """Ratio of spacings beyond which the coarse axis is resampled apart."""
+import os; BLOCK = int(os.environ.get("BLK","32"))
+SMALLEST_WEIGHT = 1e-8
+"""A cubic spline reaches over the whole line, but its weights fall fourfold from voxel to voxel."""
 
 
 def new_shape(shape: Shape, spacing: Spacing, target: Spacing) -> Shape:
@@ -120,26 +123,35 @@ def _resample(volume: NDArray[np.float32], shape: Shape, order: int, apart: int 
             continue
         if order > 1 and limits is None:
             limits = volume.min(axis=slices, keepdims=True), volume.max(axis=slices, keepdims=True)
-        volume = _along(volume, _weights(volume.shape[axis], shape[axis], order), axis)
+        volume = _along(volume, shape[axis], order, axis)
     return volume if limits is None else np.clip(volume, *limits, out=volume)
 
 
-def _along(volume: NDArray[np.float32], weights: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    result: NDArray[np.float32]
-    if axis == 0:
-        result = (weights @ volume.reshape(volume.shape[0], -1)).reshape(-1, *volume.shape[1:])
-    elif axis == 1:
-        result = np.matmul(weights, volume)
-    else:
-        result = (volume.reshape(-1, volume.shape[2]) @ weights.T).reshape(*volume.shape[:2], -1)
+def _along(volume: NDArray[np.float32], new: int, order: int, axis: int) -> NDArray[np.float32]:
+    """Interpolate along one axis, a block of new voxels at a time: each block needs a few old ones only."""
+    result = np.empty((*volume.shape[:axis], new, *volume.shape[axis + 1 :]), dtype=np.float32)
+    for rows, columns, weights in _blocks(volume.shape[axis], new, order):
+        if axis == 0:
+            part = volume[columns]
+            result[rows] = (weights @ part.reshape(len(part), -1)).reshape(-1, *volume.shape[1:])
+        elif axis == 1:
+            result[:, rows] = np.matmul(weights, volume[:, columns])
+        else:
+            result[:, :, rows] = np.matmul(volume[:, :, columns], weights.T)
     return result
 
 
 @lru_cache(maxsize=64)
-def _weights(old: int, new: int, order: int) -> NDArray[np.float32]:
-    """The interpolation along one axis, [new, old]."""
+def _blocks(old: int, new: int, order: int) -> tuple[tuple[slice, slice, NDArray[np.float32]], ...]:
+    """The interpolation matrix [new, old] cut into blocks: rows, the columns they need, weights."""
     matrix = zoom(np.eye(old), (new / old, 1.0), order=order, mode="nearest", grid_mode=True)
-    return np.ascontiguousarray(matrix, dtype=np.float32)
+    blocks = []
+    for start in range(0, new, BLOCK):
+        rows = slice(start, min(start + BLOCK, new))
+        needed = np.flatnonzero(np.abs(matrix[rows]).max(axis=0) > SMALLEST_WEIGHT)
+        columns = slice(int(needed[0]), int(needed[-1]) + 1)
+        blocks.append((rows, columns, np.ascontiguousarray(matrix[rows, columns], dtype=np.float32)))
+    return tuple(blocks)
 
 
 @lru_cache(maxsize=64)

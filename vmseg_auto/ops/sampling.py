@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Shape
 from vmseg_auto.core.prepared import PreparedCase
+
+
+T = TypeVar("T", bound=np.generic)
 
 
 def forced_foreground(index: int, batch_size: int, share: float) -> bool:
@@ -58,13 +62,13 @@ class PatchSampler:
         return read_box(case.image, start, read), read_box(case.label, start, read)
 
 
-def read_box(array: NDArray[np.generic], start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.generic]:
+def read_box(array: NDArray[T], start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[T]:
     """Copy a box of [..., Z, Y, X], zero where it reaches over the border; only the box is read from disk."""
     stop = start + size
     inner_start, inner_stop = np.maximum(start, 0), np.minimum(stop, array.shape[-3:])
-    box = np.zeros((*array.shape[:-3], *size), dtype=array.dtype)
+    box: NDArray[T] = np.zeros((*array.shape[:-3], *size), dtype=array.dtype)
     if np.all(inner_stop > inner_start):
-        source = tuple(slice(a, b) for a, b in zip(inner_start, inner_stop, strict=True))
-        target = tuple(slice(a - s, b - s) for a, b, s in zip(inner_start, inner_stop, start, strict=True))
-        box[(..., *target)] = array[(..., *source)]
+        z, y, x = (slice(a, b) for a, b in zip(inner_start, inner_stop, strict=True))
+        to_z, to_y, to_x = (slice(a - s, b - s) for a, b, s in zip(inner_start, inner_stop, start, strict=True))
+        box[..., to_z, to_y, to_x] = array[..., z, y, x]
     return box

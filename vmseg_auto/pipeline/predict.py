@@ -131,7 +131,9 @@ def _choose_run(space: Workspace, console: Console) -> Run:
         name = str(read_json(space.selection).get("run"))
         runs = [run for run in runs if run.name == name]
     if not runs:
-        raise InputError("no model is trained in this workspace yet", file=space.root, remedy="Run `vmseg_train 0` first.")
+        raise InputError(
+            "no model is trained in this workspace yet", file=space.root, remedy="Run `vmseg_train 0` first."
+        )
     if len(runs) > 1:
         listed = "\n".join(f"  {run.folder}" for run in runs)
         raise InputError("this workspace holds several models", remedy=f"Choose one with -m:\n{listed}")

@@ -25,7 +25,10 @@ def plan_table(fingerprint: Fingerprint, plan: Plan, splits: Splits, patients: M
         ("Folds", f"{len(splits.folds)} ({splits.source})"),
         ("Target spacing", f"{_by(plan.spacing_mm, '.3g')} mm"),
         ("Patch, batch", f"{_by(plan.patch, 'd')} voxels, {plan.batch_size} a step"),
-        ("Network", f"{network.builder}, {len(network.features)} stages, {network.features[0]}-{network.features[-1]} features"),
+        (
+            "Network",
+            f"{network.builder}, {len(network.features)} stages, {network.features[0]}-{network.features[-1]} features",
+        ),
         ("Memory", f"{plan.memory_gb:g} GB"),
     ]
     table = "\n".join(f"  {name:<15}{value}" for name, value in rows)

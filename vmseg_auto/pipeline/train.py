@@ -28,7 +28,15 @@ from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
 from vmseg_auto.ops.plots import draw_curve
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
-from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_plan, read_record, read_splits, record_now
+from vmseg_auto.pipeline.places import (
+    PathLike,
+    places,
+    read_fingerprint,
+    read_plan,
+    read_record,
+    read_splits,
+    record_now,
+)
 from vmseg_auto.plugins import load_trainer
 from vmseg_auto.stages.train import EpochRecord, Hooks, TrainingState, seconds_per_step, train_fold
 
@@ -110,7 +118,7 @@ def train(
     console.say(f"Training {job.run.name} on {describe(where, precision)}.")
     for fold, record in records.items():
         _train_one(job, fold, record, hours, fresh)
-    finish_run(job.run, fingerprint, splits, job.dataset, console)
+    finish_run(job.run, splits, job.dataset, console)
     return job.run
 
 
@@ -152,7 +160,9 @@ def _run_training(job: _Job, fold: FoldName, folder: FoldFolder, record: FoldRec
     with job.console.progress(title, recipe.epochs * recipe.steps, done) as progress:
         watcher = _Watcher(job, folder, recipe, progress, list(state.history) if state else [])
         hooks = Hooks(watcher.stepped, watcher.epoch_ended, lambda s: _save(job, folder.latest, fold, recipe, s))
-        end = train_fold(_parts(job, recipe, fold), job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers)
+        end = train_fold(
+            _parts(job, recipe, fold), job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers
+        )
     watcher.draw()
     _save(job, folder.final, fold, recipe, replace(end, optimizer={}))
     folder.latest.unlink(missing_ok=True)

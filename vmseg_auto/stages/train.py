@@ -6,8 +6,10 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,7 +107,7 @@ def train_fold(
         for epoch in range(start, recipe.epochs):
             began = time.monotonic()
             lr = parts.schedule(epoch / recipe.epochs)
-            train_loss = loop.train(islice(stream, recipe.steps), lr, lambda step, e=epoch: hooks.step(e, step))
+            train_loss = loop.train(islice(stream, recipe.steps), lr, partial(hooks.step, epoch))
             if not math.isfinite(train_loss):
                 raise VmsegError(
                     f"the training loss became {train_loss} in epoch {epoch + 1}",
@@ -158,11 +160,11 @@ class _Loop:
 
     def restore(self, state: TrainingState) -> None:
         self.network.load_state_dict(state.weights)
-        self.parts.optimizer.load_state_dict(state.optimizer)
+        self.parts.optimizer.load_state_dict(_copied(state.optimizer))
 
     def state(self, epoch: int, history: list[dict[str, float]]) -> TrainingState:
-        weights = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
-        return TrainingState(epoch, weights, self.parts.optimizer.state_dict(), tuple(history))
+        weights, optimizer = _copied(self.network.state_dict()), _copied(self.parts.optimizer.state_dict())
+        return TrainingState(epoch, weights, optimizer, tuple(history))
 
     def train(self, batches: Iterable[Batch], lr: float, stepped: Callable[[int], None]) -> float:
         """Take a step on each batch; gives the mean loss. The device is waited for only once, at the end."""
@@ -175,7 +177,7 @@ class _Loop:
             with autocast(self.device, self.dtype):
                 outputs = self.network(image)
             loss = self.parts.loss(outputs, label)
-            self.scaler.scale(loss).backward()
+            torch.autograd.backward(self.scaler.scale(loss))
             self.scaler.unscale_(self.parts.optimizer)
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.parts.recipe.gradient_clip)
             self.scaler.step(self.parts.optimizer)
@@ -207,6 +209,15 @@ class _Loop:
             if self.device.type == "cuda":
                 pair = pair[0].pin_memory(), pair[1].pin_memory()
             yield pair[0].to(self.device, non_blocking=True), pair[1].to(self.device, non_blocking=True).long()
+
+
+def _copied(value: Any) -> Any:
+    """State dicts hold the live tensors, which the next step would change: the same on the CPU, for good."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,53 @@
+"""What makes a trained fold stale, in words."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.fold_record import FoldRecord
+from vmseg_auto.core.recipe import Recipe
+
+RECORD = FoldRecord(Recipe(epochs=5), "abc", train={"a": "1", "b": "2"}, val={"c": "3"})
+
+
+def test_json_round_trip() -> None:
+    assert FoldRecord.from_json(json.loads(json.dumps(RECORD.to_json()))) == RECORD
+
+
+def test_the_same_record_has_no_differences() -> None:
+    assert RECORD.differences(replace(RECORD)) == []
+
+
+def test_settings_are_no_difference_of_the_data() -> None:
+    other = replace(RECORD, recipe=Recipe(epochs=6))
+    assert RECORD.data_differences(other) == []
+    assert RECORD.differences(other) == ["epochs: 5 against 6"]
+
+
+def test_every_change_of_the_data_is_said() -> None:
+    other = replace(RECORD, plan_hash="def", train={"a": "changed", "d": "4"}, val={"c": "3", "b": "2"})
+    assert RECORD.data_differences(other) == [
+        "the plan has changed",
+        "training cases added: d",
+        "training cases removed: b",
+        "training cases changed: a",
+        "validation cases added: b",
+    ]
+
+
+def test_long_lists_are_cut() -> None:
+    other = replace(RECORD, val={f"case_{i:02d}": "x" for i in range(20)})
+    (added, removed) = RECORD.data_differences(other)
+    assert added == ("validation cases added: case_00, case_01, case_02, case_03, case_04, case_05 and 14 more")
+    assert removed == "validation cases removed: c"
+
+
+def test_a_broken_file_is_refused() -> None:
+    data = RECORD.to_json()
+    del data["plan_hash"]
+    with pytest.raises(InputError, match=r"fold_0/fold\.json lacks the field plan_hash"):
+        FoldRecord.from_json(data, "fold_0/fold.json")

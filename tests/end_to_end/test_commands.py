@@ -1,0 +1,228 @@
+"""The installed commands, from raw files to scores, as a user runs them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vmseg_auto.core.workspace import Workspace
+from vmseg_auto.demo import make_cohort
+from vmseg_auto.io.images import read_image, read_mask
+
+MEMORY = "0.01"
+SHORT = ["--set", "epochs=2", "steps=2", "validation_share=0.5", "--device", "cpu"]
+
+
+def command(name: str, *arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run an installed command of this environment."""
+    script = shutil.which(name, path=str(Path(sys.executable).parent))
+    assert script, f"{name} is not installed here: pip install -e '.[test]'"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [script, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600
+    )
+
+
+def succeed(name: str, *arguments: str | Path, cwd: Path | None = None) -> str:
+    done = command(name, *arguments, cwd=cwd)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def refuse(code: int, name: str, *arguments: str | Path, cwd: Path | None = None) -> str:
+    done = command(name, *arguments, cwd=cwd)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort of five phantoms, planned and with all five folds trained for a moment."""
+    folder = tmp_path_factory.mktemp("cohort")
+    make_cohort(folder, cases=5, seed=1, jobs=1)
+    succeed("vmseg_plan_and_preprocess", "--memory", MEMORY, cwd=folder)
+    succeed("vmseg_train", "0", "1", "2", "3", "4", *SHORT, cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def masks(dataset: Path) -> Path:
+    """Masks of the first two test phantoms."""
+    scans = dataset / "two_scans"
+    scans.mkdir()
+    for path in sorted((dataset / "imagesTs").iterdir())[:2]:
+        shutil.copy(path, scans)
+    succeed("vmseg_predict", "-i", "two_scans", "-o", "masks", "--no-mirror", "--save-probabilities", cwd=dataset)
+    return dataset / "masks"
+
+
+def test_workspace_holds_what_the_docs_say(dataset: Path) -> None:
+    space = Workspace(dataset / "vmseg")
+    assert space.plans() == ["default"]
+    (run,) = space.runs()
+    assert [fold.name for fold in run.finished_folds()] == [0, 1, 2, 3, 4]
+    for fold in run.folds():
+        assert not fold.latest.exists()
+        assert fold.curve.stat().st_size > 5000
+        assert len(fold.history.read_text().splitlines()) == 3
+        assert (fold.validation / "metrics.csv").is_file()
+    assert len(list(csv.DictReader((run.cross_validation / "metrics.csv").open()))) == 5
+    assert json.loads(run.model.read_text())["postprocessing"]["reasons"]
+    leftovers = [path for path in space.root.rglob(".*") if path.is_file()]
+    assert leftovers == []
+
+
+def test_masks_lie_on_the_scans_grids(dataset: Path, masks: Path) -> None:
+    for scan in sorted((dataset / "two_scans").iterdir()):
+        _, geometry = read_image(scan)
+        mask, own = read_mask(masks / scan.name.replace("_0000", ""))
+        assert geometry.differences(own) == []
+        assert set(np.unique(mask)) <= {0, 1}
+        probability, _ = read_image(masks / "probabilities" / scan.name.replace("_0000", "_venous_malformation"))
+        assert np.array_equal(probability > 0.5, mask == 1) or json.loads(
+            (dataset / "vmseg/runs/default/default/model.json").read_text()
+        )["postprocessing"]["keep_largest"]
+
+
+def test_volumes_agree_with_the_masks(masks: Path) -> None:
+    rows = list(csv.DictReader((masks / "volumes.csv").open()))
+    for path in masks.glob("*.nii.gz"):
+        mask, geometry = read_mask(path)
+        (total,) = [r for r in rows if r["case"] == path.name.removesuffix(".nii.gz") and r["component"] == "all"]
+        assert float(total["volume_ml"]) == pytest.approx(mask.sum() * geometry.voxel_ml, rel=1e-5)
+
+
+def test_predicting_again_keeps_finished_masks_and_makes_changed_ones_anew(dataset: Path, masks: Path) -> None:
+    first, second = sorted(masks.glob("*.nii.gz"))
+    before = {path: path.stat().st_mtime_ns for path in (first, second)}
+    whole = second.read_bytes()
+    second.unlink()
+    succeed("vmseg_predict", "-i", "two_scans", "-o", "masks", "--no-mirror", "--save-probabilities", cwd=dataset)
+    assert first.stat().st_mtime_ns == before[first]
+    assert second.read_bytes() == whole
+
+
+def test_evaluation_writes_table_and_summary(dataset: Path, masks: Path) -> None:
+    references = dataset / "two_references"
+    references.mkdir()
+    for path in masks.glob("*.nii.gz"):
+        shutil.copy(dataset / "labelsTs" / path.name, references)
+    shown = succeed("vmseg_evaluate", "-p", "masks", "-r", "two_references", "-o", "scores.csv", cwd=dataset)
+    assert "Dice" in shown
+    assert "HD95" in shown
+    assert len(list(csv.DictReader((dataset / "scores.csv").open()))) == 2
+    assert json.loads((dataset / "scores.json").read_text())["cases"] == 2
+
+
+def test_evaluation_refuses_missing_predictions(dataset: Path, masks: Path) -> None:
+    assert "have no prediction" in refuse(2, "vmseg_evaluate", "-p", masks, "-r", dataset / "labelsTs")
+
+
+def test_planning_again_keeps_everything(dataset: Path) -> None:
+    shown = succeed("vmseg_plan_and_preprocess", cwd=dataset)
+    assert "Fingerprint kept" in shown
+    assert "Split kept" in shown
+    assert "Plan kept" in shown
+    assert "0 cases prepared, 5 kept" in shown
+
+
+def test_training_again_keeps_a_finished_fold_and_refuses_other_settings(dataset: Path) -> None:
+    assert "already trained" in succeed("vmseg_train", "0", *SHORT, cwd=dataset)
+    message = refuse(2, "vmseg_train", "0", "--set", "epochs=3", cwd=dataset)
+    assert "epochs: 2 against 3" in message
+    assert "--fresh" in message
+
+
+def test_workspace_alone_is_enough(dataset: Path, tmp_path: Path) -> None:
+    succeed("vmseg_train", "0", *SHORT, "-w", dataset / "vmseg", cwd=tmp_path)
+
+
+def test_an_edited_plan_is_honoured_and_an_impossible_one_refused(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset / "vmseg" / "plans", tmp_path / "plans")
+    for name in ("fingerprint.json", "splits.json", "dataset.json"):
+        shutil.copy(dataset / "vmseg" / name, tmp_path)
+    path = tmp_path / "plans" / "default" / "plan.json"
+    plan = json.loads(path.read_text())
+    plan["batch_size"] = 3
+    path.write_text(json.dumps(plan))
+    assert "kept as you edited it" in succeed("vmseg_plan_and_preprocess", "-w", tmp_path)
+    assert json.loads(path.read_text())["batch_size"] == 3
+    plan["patch"] = [7, 33, 33]
+    path.write_text(json.dumps(plan))
+    assert "no multiple of the strides" in refuse(2, "vmseg_plan_and_preprocess", "-w", tmp_path)
+
+
+def test_a_case_added_later_joins_the_split_and_marks_folds_stale(dataset: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "cohort"
+    shutil.copytree(dataset, copy)
+    old = json.loads((copy / "vmseg" / "splits.json").read_text())["folds"]
+    shutil.copy(copy / "imagesTs" / "phantom_005_0000.nii.gz", copy / "imagesTr")
+    shutil.copy(copy / "labelsTs" / "phantom_005.nii.gz", copy / "labelsTr")
+    done = command("vmseg_plan_and_preprocess", cwd=copy)
+    assert done.returncode == 0
+    assert "fold 0 of default/default is stale" in done.stderr
+    assert "1 cases prepared, 5 kept" in done.stdout
+    new = json.loads((copy / "vmseg" / "splits.json").read_text())["folds"]
+    assert sum("phantom_005" in fold["val"] for fold in new) == 1
+    for before, after in zip(old, new, strict=True):
+        assert set(before["val"]) <= set(after["val"])
+        assert set(before["train"]) <= set(after["train"])
+    assert "cases added: phantom_005" in refuse(2, "vmseg_train", "0", *SHORT, cwd=copy)
+
+
+def test_commands_in_the_wrong_order(tmp_path: Path) -> None:
+    make_cohort(tmp_path, cases=5, seed=1, jobs=1)
+    assert "vmseg_plan_and_preprocess" in refuse(2, "vmseg_train", "0", cwd=tmp_path)
+    message = refuse(2, "vmseg_predict", "-i", "imagesTs", "-o", "out", cwd=tmp_path)
+    assert "nothing is planned" in message
+    succeed("vmseg_plan_and_preprocess", "--memory", MEMORY, cwd=tmp_path)
+    assert "vmseg_train" in refuse(2, "vmseg_predict", "-i", "imagesTs", "-o", "out", cwd=tmp_path)
+    assert not (tmp_path / "out").exists()
+    assert "there is no fold 7" in refuse(2, "vmseg_train", "7", cwd=tmp_path)
+    assert "no trainer 'nobody'" in refuse(2, "vmseg_train", "0", "--trainer", "nobody", cwd=tmp_path)
+    assert "no setting 'epoch'" in refuse(2, "vmseg_train", "0", "--set", "epoch=1", cwd=tmp_path)
+    assert "no planner 'nobody'" in refuse(2, "vmseg_plan_and_preprocess", "--planner", "nobody", cwd=tmp_path)
+
+
+def test_a_workspace_of_another_schema_is_refused(dataset: Path, tmp_path: Path) -> None:
+    for name in ("splits.json", "dataset.json"):
+        shutil.copy(dataset / "vmseg" / name, tmp_path)
+    shutil.copytree(dataset / "vmseg" / "plans", tmp_path / "plans")
+    fingerprint = json.loads((dataset / "vmseg" / "fingerprint.json").read_text())
+    (tmp_path / "fingerprint.json").write_text(json.dumps({**fingerprint, "schema": 99}))
+    for name, *rest in (("vmseg_train", "0"), ("vmseg_plan_and_preprocess",)):
+        assert "schema 99" in refuse(2, name, *rest, "-w", tmp_path)
+
+
+def test_one_bad_scan_does_not_stop_the_others(dataset: Path, tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    shutil.copy(dataset / "imagesTs" / "phantom_005_0000.nii.gz", scans)
+    (scans / "broken.nii.gz").write_bytes(b"no image at all")
+    message = refuse(3, "vmseg_predict", "-i", scans, "-o", tmp_path / "out", "--no-mirror", "-d", dataset)
+    assert "broken" in message
+    assert (tmp_path / "out" / "phantom_005.nii.gz").is_file()
+    assert not list((tmp_path / "out").glob("broken*"))
+
+
+def test_bad_cases_are_all_listed_and_nothing_is_written(dataset: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "cohort"
+    for part in ("imagesTr", "labelsTr", "dataset.json"):
+        source = dataset / part
+        shutil.copytree(source, copy / part) if source.is_dir() else shutil.copy(source, copy / part)
+    (copy / "imagesTr" / "phantom_001_0000.nii.gz").write_bytes(b"\x1f\x8bcut")
+    shutil.copy(copy / "labelsTr" / "phantom_000.nii.gz", copy / "labelsTr" / "phantom_003.nii.gz")
+    message = refuse(2, "vmseg_plan_and_preprocess", cwd=copy)
+    assert "phantom_001" in message
+    assert "phantom_003" in message
+    assert not (copy / "vmseg").exists()

@@ -1,0 +1,134 @@
+"""Files are whole or absent, and what can't be read says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmseg_auto.core.errors import InputError, VmsegError
+from vmseg_auto.io.atomic import read_json, replacing, write_json, write_text
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(), inner, max_size=6),
+    max_leaves=40,
+)
+
+
+def fail_half_way(path: Path, kind: type[BaseException]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("half of the new con")
+        raise kind("in between")
+
+
+def test_a_file_is_made_with_its_folders_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "notes.txt"
+    write_text(path, "Größe\n")
+    assert path.read_bytes() == "Größe\n".encode()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_temporary_name_keeps_a_double_ending(tmp_path: Path) -> None:
+    with replacing(tmp_path / "case.nii.gz") as temporary:
+        assert temporary.name.endswith(".nii.gz")
+        assert temporary.parent == tmp_path
+        temporary.write_bytes(b"x")
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, VmsegError])
+def test_an_exception_leaves_the_old_content_and_nothing_half_written(
+    tmp_path: Path, kind: type[BaseException]
+) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text("old")
+    with pytest.raises(kind, match="in between"):
+        fail_half_way(path, kind)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_exception_leaves_no_file_where_there_was_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="in between"):
+        fail_half_way(tmp_path / "plan.json", ValueError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_content_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    write_text(path, "a long old content")
+    with path.open() as reader:
+        write_text(path, "new")
+        if os.name == "posix":  # who reads the old file goes on reading it
+            assert reader.read() == "a long old content"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are POSIX's")
+def test_rights_are_those_of_any_new_file(tmp_path: Path) -> None:
+    plain, ours = tmp_path / "plain", tmp_path / "ours"
+    plain.touch()
+    write_text(ours, "x")
+    assert stat.S_IMODE(ours.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+
+
+def test_a_folder_that_is_a_file_gives_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(VmsegError, match=r"can't be written \(.+\)\. Check the disk's free space") as caught:
+        write_text(tmp_path / "file" / "plan.json", "x")
+    assert caught.value.file == tmp_path / "file" / "plan.json"
+
+
+def test_a_failing_write_gives_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(VmsegError, match="No space left"), replacing(tmp_path / "plan.json"):
+        raise OSError(28, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(data=JSON)
+def test_json_round_trip(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / "data.json"
+    write_json(path, data)
+    assert read_json(path) == data
+
+
+def test_json_for_human_eyes(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    data = {"patch": [20, 160, 160], "reasons": ["ü" * 60, "b" * 60], "table": {1: "x" * 60, 2: "y" * 60}}
+    write_json(path, data)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[1] == '  "patch": [20, 160, 160],'
+    assert f'    "{"ü" * 60}",' in lines
+    assert json.loads("\n".join(lines))["table"] == {"1": "x" * 60, "2": "y" * 60}
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "splits.json"
+    path.write_text('{"a": 1}', encoding="utf-8-sig")
+    assert read_json(path) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b'{"a": 1', b"{'a': 1}", b"\xff\xfe\x00", b"[" * 100_000, b"1" * 10_000],
+    ids=["empty", "cut", "single quotes", "no text", "too deep", "too long a number"],
+)
+def test_what_is_no_json_names_file_and_remedy(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "dataset.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"no valid JSON .*Restore it\.") as caught:
+        read_json(path, remedy="Restore it.")
+    assert caught.value.file == path
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.json: the file does not exist\. Plan first\."):
+        read_json(tmp_path / "nothing.json", remedy="Plan first.")
+    with pytest.raises(InputError, match="the file can't be read"):
+        read_json(tmp_path)

@@ -1,0 +1,42 @@
+"""CSV tables as spreadsheets and pandas read them."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vmseg_auto.io.tables import write_csv
+
+
+def test_header_order_and_cells(tmp_path: Path) -> None:
+    path = tmp_path / "volumes.csv"
+    rows = [
+        {"volume_ml": 1 / 3, "case": "a", "n": 2, "not asked for": 1},
+        {"case": 'b, "c"', "volume_ml": math.nan, "n": None},
+        {"case": "d"},
+    ]
+    write_csv(path, ["case", "volume_ml", "n"], rows)
+    assert path.read_bytes() == b'case,volume_ml,n\na,0.333333,2\n"b, ""c""",,\nd,,\n'
+
+
+def test_numpy_numbers_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    write_csv(path, ["a", "b", "c"], [{"a": np.float64(123456.789), "b": np.int64(7), "c": np.float64("nan")}])
+    assert path.read_text().splitlines()[1] == "123457,7,"
+
+
+@pytest.mark.parametrize("value", [1e-9, 123456.0, -0.25, 1e20, math.inf])
+def test_six_digits_are_kept(tmp_path: Path, value: float) -> None:
+    path = tmp_path / "t.csv"
+    write_csv(path, ["x"], [{"x": value}])
+    (row,) = csv.DictReader(path.read_text().splitlines())
+    assert float(row["x"]) == pytest.approx(value, rel=1e-5)
+
+
+def test_no_rows_is_a_header_alone(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", ["a", "b"], [])
+    assert (tmp_path / "t.csv").read_text() == "a,b\n"

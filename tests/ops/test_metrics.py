@@ -1,0 +1,200 @@
+"""Scores against values worked out by hand, and against the package surface-distance."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import surface_distance
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from vmseg_auto.core.geometry import Geometry, Spacing
+from vmseg_auto.ops.metrics import METRICS, score, score_case, surface_distances, surface_scores
+
+Mask = NDArray[np.bool_]
+UNIT = (1.0, 1.0, 1.0)
+SHAPES = st.tuples(*[st.integers(1, 7)] * 3)
+PAIRS = SHAPES.flatmap(lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape)))
+
+
+def cube(shape: tuple[int, int, int], start: tuple[int, int, int], edge: int = 4) -> Mask:
+    mask = np.zeros(shape, dtype=bool)
+    z, y, x = start
+    mask[z : z + edge, y : y + edge, x : x + edge] = True
+    return mask
+
+
+def test_overlap_by_hand() -> None:
+    prediction, reference = np.zeros((1, 2, 10), dtype=bool), np.zeros((1, 2, 10), dtype=bool)
+    prediction[0, 0, :4] = True  # 4 voxels
+    reference[0, 0, 1:7] = True  # 6 voxels, 3 in common
+    scores = score(prediction, reference, UNIT)
+    assert scores["dice"] == pytest.approx(2 * 3 / (4 + 6))
+    assert scores["iou"] == pytest.approx(3 / 7)
+    assert scores["precision"] == pytest.approx(3 / 4)
+    assert scores["recall"] == pytest.approx(3 / 6)
+    assert scores["specificity"] == pytest.approx(13 / 14)
+
+
+def test_volumes_in_ml() -> None:
+    reference, prediction = cube((8, 8, 8), (0, 0, 0)), cube((8, 8, 8), (0, 0, 0), edge=2)
+    scores = score(prediction, reference, (5.0, 2.0, 1.0))
+    assert scores["reference_ml"] == pytest.approx(0.64)
+    assert scores["prediction_ml"] == pytest.approx(0.08)
+    assert scores["volume_error_ml"] == pytest.approx(-0.56)
+    assert scores["volume_error_abs_ml"] == pytest.approx(0.56)
+    assert scores["volume_error_percent"] == pytest.approx(-87.5)
+
+
+@pytest.mark.parametrize(("axis", "spacing_mm"), [(0, (2.0, 1.0, 1.0)), (1, (1.0, 2.0, 3.0)), (2, (5.0, 1.0, 0.5))])
+def test_slabs_at_a_known_distance(axis: int, spacing_mm: Spacing) -> None:
+    """Two slabs across the whole image, one moved by 3 voxels: both of its faces lie 3 voxels off."""
+    reference, prediction = np.zeros((30, 30, 30), dtype=bool), np.zeros((30, 30, 30), dtype=bool)
+    np.moveaxis(reference, axis, 0)[5:15] = True
+    np.moveaxis(prediction, axis, 0)[8:18] = True
+    scores = surface_scores(prediction, reference, spacing_mm, tolerance_mm=0.01)
+    assert scores["hd95_mm"] == pytest.approx(3 * spacing_mm[axis])
+    # the faces count; of the rim, 7 of 10 voxels coincide
+    assert 0 < scores["nsd"] < 1
+    assert scores["nsd"] < surface_scores(prediction, reference, spacing_mm, 3 * spacing_mm[axis])["nsd"] == 1
+    assert 0 < scores["assd_mm"] < 3 * spacing_mm[axis]
+
+
+def test_far_cubes() -> None:
+    """Equal cubes 10 voxels apart: the surfaces are 6 to 10 voxels from each other."""
+    reference, prediction = cube((10, 10, 30), (3, 3, 2)), cube((10, 10, 30), (3, 3, 12))
+    scores = score(prediction, reference, (1.0, 1.0, 2.0), tolerance_mm=11.9)
+    assert scores["dice"] == 0
+    assert scores["nsd"] == 0
+    assert 12 <= scores["assd_mm"] <= scores["hd95_mm"] <= 20
+    assert score(prediction, reference, (1.0, 1.0, 2.0), tolerance_mm=20.0)["nsd"] == 1
+
+
+def test_perfect_prediction() -> None:
+    mask = cube((9, 9, 9), (2, 3, 4))
+    scores = score(mask, mask, (3.0, 0.7, 0.7), tolerance_mm=0.0)
+    ones = (
+        "dice",
+        "iou",
+        "precision",
+        "recall",
+        "specificity",
+        "nsd",
+        "lesion_precision",
+        "lesion_recall",
+        "lesion_f1",
+    )
+    assert all(scores[name] == 1 for name in ones)
+    zeros = ("hd95_mm", "assd_mm", "volume_error_ml", "volume_error_abs_ml", "volume_error_percent")
+    assert all(scores[name] == 0 for name in zeros)
+
+
+def test_lesions_by_hand() -> None:
+    reference, prediction = np.zeros((1, 9, 9), dtype=bool), np.zeros((1, 9, 9), dtype=bool)
+    reference[0, 0, :3] = reference[0, 4, :3] = reference[0, 8, :3] = True  # three lesions
+    prediction[0, 0, 2:5] = True  # hits the first by one voxel
+    prediction[0, 6, 6] = True  # hits none
+    scores = score(prediction, reference, UNIT)
+    assert scores["lesion_precision"] == pytest.approx(1 / 2)
+    assert scores["lesion_recall"] == pytest.approx(1 / 3)
+    assert scores["lesion_f1"] == pytest.approx(2 * (1 / 2) * (1 / 3) / (1 / 2 + 1 / 3))
+
+
+def test_one_blob_finds_two_lesions() -> None:
+    reference, prediction = np.zeros((1, 1, 7), dtype=bool), np.ones((1, 1, 7), dtype=bool)
+    reference[0, 0, [0, 6]] = True
+    scores = score(prediction, reference, UNIT)
+    assert (scores["lesion_precision"], scores["lesion_recall"]) == (1, 1)
+
+
+def test_both_empty() -> None:
+    empty = np.zeros((3, 4, 5), dtype=bool)
+    scores = score(empty, empty, UNIT)
+    ones = (
+        "dice",
+        "iou",
+        "precision",
+        "recall",
+        "specificity",
+        "nsd",
+        "lesion_precision",
+        "lesion_recall",
+        "lesion_f1",
+    )
+    assert {name for name, value in scores.items() if value == 1} == set(ones)
+    assert all(value == 0 for name, value in scores.items() if name not in ones)
+
+
+@pytest.mark.parametrize("prediction_empty", [True, False])
+def test_one_empty(prediction_empty: bool) -> None:
+    empty, full = np.zeros((6, 6, 6), dtype=bool), cube((6, 6, 6), (1, 1, 1), edge=2)
+    scores = score(empty, full, UNIT) if prediction_empty else score(full, empty, UNIT)
+    zeros = ("dice", "iou", "precision", "recall", "nsd", "lesion_precision", "lesion_recall", "lesion_f1")
+    assert all(scores[name] == 0 for name in zeros)
+    assert np.isnan(scores["hd95_mm"])
+    assert np.isnan(scores["assd_mm"])
+    if prediction_empty:
+        assert scores["volume_error_percent"] == -100
+        assert scores["specificity"] == 1
+    else:
+        assert np.isnan(scores["volume_error_percent"])
+        assert scores["specificity"] == pytest.approx(1 - 8 / 216)
+
+
+def test_reference_that_fills_the_image() -> None:
+    assert score(np.ones((2, 2, 2), dtype=bool), np.ones((2, 2, 2), dtype=bool), UNIT)["specificity"] == 1
+
+
+def test_shapes_must_agree() -> None:
+    with pytest.raises(ValueError, match="a prediction of"):
+        score(np.ones((2, 2, 2), dtype=bool), np.ones((2, 2, 3), dtype=bool), UNIT)
+
+
+@settings(deadline=None, max_examples=50)
+@given(PAIRS)
+def test_laws(pair: tuple[Mask, Mask]) -> None:
+    prediction, reference = pair
+    spacing_mm = (3.0, 0.7, 0.9)
+    scores, swapped = score(prediction, reference, spacing_mm), score(reference, prediction, spacing_mm)
+    assert list(scores) == [metric.name for metric in METRICS]
+    assert scores["dice"] == pytest.approx(2 * scores["iou"] / (1 + scores["iou"]))
+    for name in ("dice", "iou", "nsd", "hd95_mm", "assd_mm", "lesion_f1"):
+        assert scores[name] == pytest.approx(swapped[name], nan_ok=True)
+    assert scores["precision"] == swapped["recall"]
+    assert scores["lesion_precision"] == swapped["lesion_recall"]
+    assert scores["volume_error_ml"] == pytest.approx(-swapped["volume_error_ml"])
+    assert all(0 <= scores[m.name] <= 1 for m in METRICS if "(" not in m.title or m.name == "recall")
+    margin = ((2, 1), (0, 3), (1, 2))
+    padded = score(np.pad(prediction, margin), np.pad(reference, margin), spacing_mm)
+    assert {**padded, "specificity": 0} == pytest.approx({**scores, "specificity": 0}, nan_ok=True)
+
+
+@settings(deadline=None, max_examples=30)
+@given(PAIRS, st.tuples(*[st.floats(0.3, 6)] * 3))
+def test_surfaces_are_those_of_the_package(pair: tuple[Mask, Mask], spacing_mm: Spacing) -> None:
+    prediction, reference = pair
+    if not (prediction.any() and reference.any()):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        expected = surface_distance.compute_surface_distances(reference, prediction, spacing_mm)
+    found = surface_distances(prediction, reference, spacing_mm)
+    assert found.keys() == expected.keys()
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-12)
+
+
+def test_a_row_a_label() -> None:
+    reference = np.zeros((4, 4, 4), dtype=np.uint8)
+    reference[0], reference[3] = 1, 2
+    rows = score_case(
+        np.where(reference == 2, 2, 0).astype(np.uint8),
+        reference,
+        Geometry((4, 4, 4), UNIT),
+        {"background": 0, "vein": 1, "node": 2},
+    )
+    assert [(row["label"], row["dice"]) for row in rows] == [("vein", 0), ("node", 1)]

@@ -1,0 +1,111 @@
+"""The demo's cohort: the same everywhere, varied, and no child's play."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import ConvexHull, distance
+
+from vmseg_auto.ops.phantom import PhantomScan, make_phantom
+from vmseg_auto.ops.phantom_lesions import SITES, draw_lesions
+
+SEED = 2022
+PATIENTS = 53
+TOUCHING = np.ones((3, 3, 3))
+
+
+@pytest.fixture(scope="module")
+def cohort() -> list[PhantomScan]:
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda patient: make_phantom(SEED, patient), range(PATIENTS)))
+
+
+def _standardized(scan: PhantomScan) -> NDArray[np.float32]:
+    standardized: NDArray[np.float32] = (scan.image - scan.image.mean()) / scan.image.std()
+    return standardized
+
+
+def _longest_mm(scan: PhantomScan) -> float:
+    """Longest diameter of the largest piece."""
+    pieces, _ = ndimage.label(scan.mask, TOUCHING)
+    largest = pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())
+    points = np.argwhere(largest) * scan.geometry.spacing_mm
+    return float(distance.pdist(points[ConvexHull(points).vertices]).max())
+
+
+def test_it_depends_on_seed_and_patient_only(cohort: list[PhantomScan]) -> None:
+    again = make_phantom(SEED, 3)
+    assert again.image.tobytes() == cohort[3].image.tobytes()
+    assert again.mask.tobytes() == cohort[3].mask.tobytes()
+    assert again.geometry == cohort[3].geometry
+
+
+def test_patients_and_seeds_differ(cohort: list[PhantomScan]) -> None:
+    scans = [*cohort, make_phantom(SEED + 1, 0)]
+    assert len({scan.image.tobytes() for scan in scans}) == len(scans)
+    assert len({scan.mask.tobytes() for scan in scans}) == len(scans)
+
+
+def test_form(cohort: list[PhantomScan]) -> None:
+    for scan in cohort:
+        geometry = scan.geometry
+        assert scan.image.shape == scan.mask.shape == geometry.shape
+        assert scan.image.dtype == np.float32
+        assert scan.mask.dtype == np.uint8
+        assert set(np.unique(scan.mask)) == {0, 1}
+        assert np.array_equal(scan.image, np.rint(scan.image))
+        assert scan.image.min() >= 0
+        assert scan.image.max() < 2**16
+        assert 16 <= geometry.shape[0] <= 26
+        assert 3 <= geometry.spacing_mm[0] <= 6
+        assert 1.2 <= geometry.spacing_mm[1] == geometry.spacing_mm[2] <= 1.7
+        cosines = np.reshape(geometry.direction, (3, 3))
+        assert np.allclose(cosines @ cosines.T, np.eye(3))
+        assert np.linalg.det(cosines) > 0
+    oblique = np.mean([scan.geometry.direction[0] < 0.9999 for scan in cohort])
+    assert 0.1 < oblique < 0.6
+
+
+def test_lesions_lie_in_the_body_and_are_bright(cohort: list[PhantomScan]) -> None:
+    for scan in cohort:
+        inside = scan.mask > 0
+        smooth = ndimage.gaussian_filter(scan.image, (0, 1, 1))
+        air = np.percentile(smooth, 5)
+        body = ndimage.binary_fill_holes(smooth > air + 0.1 * (np.percentile(smooth, 98) - air))
+        around = ndimage.binary_dilation(inside, iterations=3) & ~inside
+        assert inside.sum() > 60
+        assert body is not None
+        assert body[inside].mean() > 0.97
+        assert scan.image[inside].mean() > 1.3 * scan.image[around].mean()
+
+
+def test_the_cohort_is_like_the_clinic(cohort: list[PhantomScan]) -> None:
+    pieces = np.array([ndimage.label(scan.mask, TOUCHING)[1] for scan in cohort])
+    longest = np.array([_longest_mm(scan) for scan in cohort])
+    volumes = np.array([scan.mask.sum() * scan.geometry.voxel_ml for scan in cohort])
+    brightest = np.array([np.percentile(scan.image, 99) for scan in cohort])
+    assert 0.2 <= np.mean(pieces > 1) <= 0.5
+    assert 0.45 <= np.mean(longest < 50) <= 0.75
+    assert 15 <= np.median(volumes) <= 30
+    assert brightest.max() > 10 * brightest.min()
+
+
+def test_sites_occur_as_often_as_stated() -> None:
+    sites = [draw_lesions(np.random.default_rng([SEED, patient]))[0].site for patient in range(400)]
+    assert sum(site.share for site in SITES.values()) == pytest.approx(1)
+    for name, site in SITES.items():
+        assert sites.count(name) / len(sites) == pytest.approx(site.share, abs=0.07)
+
+
+def test_no_threshold_finds_the_lesions(cohort: list[PhantomScan]) -> None:
+    thresholds = np.linspace(0, 6, 61)
+    scores = []
+    for scan in cohort[:10]:
+        lesion, values = scan.mask > 0, _standardized(scan)
+        found = [values > threshold for threshold in thresholds]
+        scores.append([2 * (f & lesion).sum() / (f.sum() + lesion.sum()) for f in found])
+    assert np.mean(scores, axis=0).max() < 0.5

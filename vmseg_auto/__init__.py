@@ -1,0 +1,54 @@
+"""vmseg_auto: self-configuring segmentation of venous malformations in T2 MRI.
+
+The public Python API. Names are loaded when first used: importing this package loads neither torch nor SimpleITK.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vmseg_auto.core.errors import VmsegError as VmsegError
+    from vmseg_auto.core.fingerprint import Fingerprint as Fingerprint
+    from vmseg_auto.core.geometry import Geometry as Geometry
+    from vmseg_auto.core.plan import Plan as Plan
+    from vmseg_auto.core.recipe import Recipe as Recipe
+    from vmseg_auto.pipeline.evaluate import evaluate as evaluate
+    from vmseg_auto.pipeline.plan import plan_and_preprocess as plan_and_preprocess
+    from vmseg_auto.pipeline.predict import predict as predict
+    from vmseg_auto.pipeline.train import train as train
+    from vmseg_auto.stages.predict import Prediction as Prediction
+    from vmseg_auto.stages.predict import Predictor as Predictor
+
+_HOMES = {
+    "Fingerprint": "vmseg_auto.core.fingerprint",
+    "Geometry": "vmseg_auto.core.geometry",
+    "Plan": "vmseg_auto.core.plan",
+    "Prediction": "vmseg_auto.stages.predict",
+    "Predictor": "vmseg_auto.stages.predict",
+    "Recipe": "vmseg_auto.core.recipe",
+    "VmsegError": "vmseg_auto.core.errors",
+    "evaluate": "vmseg_auto.pipeline.evaluate",
+    "plan_and_preprocess": "vmseg_auto.pipeline.plan",
+    "predict": "vmseg_auto.pipeline.predict",
+    "train": "vmseg_auto.pipeline.train",
+}
+
+__all__ = [*_HOMES]
+
+try:
+    __version__ = version("vmseg_auto")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    __version__ = "0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

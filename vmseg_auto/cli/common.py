@@ -1,0 +1,170 @@
+"""What all commands share: the parent parser, the screen, and how a command ends. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+from vmseg_auto.core.console import Progress
+from vmseg_auto.core.errors import InputError, VmsegError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors go the way of all errors: one sentence, exit code 2."""
+
+    def error(self, message: str) -> Any:
+        raise InputError(message, remedy=f"See `{self.prog} --help`.")
+
+
+def make_parser(prog: str, description: str, options: Sequence[str], epilog: str | None = None) -> Parser:
+    """A command's parser with those of the shared options that it has.
+
+    Args:
+        options: of "dataset", "workspace", "model", "device", "jobs"; --debug and --quiet stand everywhere.
+    """
+    parser = Parser(prog=prog, description=description, epilog=epilog)
+    shared: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+        "dataset": (
+            ("-d", "--dataset"),
+            {"metavar": "FOLDER", "help": "dataset folder (default: $VMSEG_DATASET, else the current folder)"},
+        ),
+        "workspace": (
+            ("-w", "--workspace"),
+            {"metavar": "FOLDER", "help": "where plans and models lie (default: $VMSEG_WORKSPACE, else DATASET/vmseg)"},
+        ),
+        "model": (
+            ("-m", "--model"),
+            {
+                "metavar": "FOLDER",
+                "help": "model folder, WORKSPACE/runs/PLANNER/TRAINER (default: the workspace's only one)",
+            },
+        ),
+        "device": (
+            ("--device",),
+            {
+                "choices": ("auto", "cuda", "mps", "cpu"),
+                "default": "auto",
+                "help": "where to compute (default: a GPU if there is one)",
+            },
+        ),
+        "jobs": (
+            ("--jobs",),
+            {"metavar": "N", "type": positive_int, "help": "parallel workers (default: as fits this machine)"},
+        ),
+    }
+    for name in options:
+        flags, settings = shared[name]
+        parser.add_argument(*flags, **settings)
+    parser.add_argument("--quiet", action="store_true", help="say only warnings and errors")
+    parser.add_argument("--debug", action="store_true", help="show where an error came from")
+    return parser
+
+
+def places_of(arguments: argparse.Namespace) -> dict[str, str | None]:
+    """-d and -w, or the environment's."""
+    return {
+        "dataset": arguments.dataset or os.environ.get("VMSEG_DATASET") or None,
+        "workspace": arguments.workspace or os.environ.get("VMSEG_WORKSPACE") or None,
+    }
+
+
+def positive_int(text: str) -> int:
+    """A whole number above 0, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def fold_name(text: str) -> int | str:
+    """A fold's number or "all", for argparse."""
+    if text == "all":
+        return text
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no fold: write its number, or all")
+    return int(text)
+
+
+def run(parser: Parser, work: Callable[[argparse.Namespace, Screen], None], argv: Sequence[str] | None = None) -> int:
+    """Parse, work, and turn errors into one message and an exit code (0 done, 1 failure, 2 bad use, 3 some failed)."""
+    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    try:
+        arguments = parser.parse_args(argv)
+        work(arguments, Screen(arguments.quiet))
+        return 0
+    except VmsegError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            f"\n{parser.prog}: stopped. What was finished is kept; the same command goes on from there.",
+            file=sys.stderr,
+        )
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        kind = type(error).__name__
+        print(f"{parser.prog}: unexpected {kind}: {error}. Run it again with --debug to see where.", file=sys.stderr)
+        return 1
+
+
+class Screen:
+    """The console of a terminal: words to stdout, warnings and bars to stderr."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            self._write(text, sys.stdout)
+
+    def warn(self, text: str) -> None:
+        self._write(f"Warning: {text}", sys.stderr)
+
+    def progress(self, title: str, total: int, done: int = 0) -> Progress:
+        return _Bar(title, total, done, self.quiet)
+
+    def _write(self, text: str, file: Any) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(text, file=file)  # print() would tear a running bar
+        file.flush()
+
+
+class _Bar:
+    def __init__(self, title: str, total: int, done: int, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        # Without a terminal (a log file, Slurm) a line every half minute is enough.
+        interval = 0.2 if sys.stderr.isatty() else 30.0
+        self.bar = tqdm(
+            total=total,
+            initial=done,
+            desc=title,
+            disable=quiet,
+            mininterval=interval,
+            maxinterval=max(10.0, interval),
+            dynamic_ncols=True,
+            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}, {remaining} left{postfix}",
+        )
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.bar.close()
+
+    def advance(self, steps: int = 1) -> None:
+        self.bar.update(steps)
+
+    def note(self, text: str) -> None:
+        self.bar.set_postfix_str(text, refresh=False)

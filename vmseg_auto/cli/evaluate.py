@@ -1,0 +1,55 @@
+"""vmseg_evaluate: score masks against references."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from vmseg_auto.cli.common import Parser, Screen, make_parser, run
+
+
+def parser() -> Parser:
+    made = make_parser(
+        "vmseg_evaluate",
+        "Score masks against reference masks: overlap, surface distances, volumes and lesions, with 95 % intervals.",
+        ("jobs",),
+        epilog="Example: vmseg_evaluate -p masks -r labelsTs",
+    )
+    made.add_argument("-p", "--predictions", required=True, metavar="FOLDER", help="folder of predicted masks")
+    made.add_argument("-r", "--references", required=True, metavar="FOLDER", help="folder of reference masks")
+    made.add_argument(
+        "-o",
+        "--output",
+        metavar="CSV",
+        help="table of all cases (default: PREDICTIONS/metrics.csv); the .json lies beside it",
+    )
+    made.add_argument(
+        "--tolerance",
+        type=float,
+        default=1.0,
+        metavar="MM",
+        help="tolerance of the surface Dice (NSD) in mm (default: 1)",
+    )
+    return made
+
+
+def work(arguments: argparse.Namespace, screen: Screen) -> None:
+    from vmseg_auto.pipeline.evaluate import evaluate
+
+    evaluate(
+        arguments.predictions,
+        arguments.references,
+        arguments.output,
+        tolerance_mm=arguments.tolerance,
+        jobs=arguments.jobs,
+        console=screen,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

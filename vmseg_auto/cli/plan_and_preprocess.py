@@ -1,0 +1,47 @@
+"""vmseg_plan_and_preprocess: check the dataset, plan, split, prepare."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from vmseg_auto.cli.common import Parser, Screen, make_parser, places_of, run
+
+
+def parser() -> Parser:
+    made = make_parser(
+        "vmseg_plan_and_preprocess",
+        "Check every case of a dataset, plan a network for it, split it by patient into folds and prepare the cases.",
+        ("dataset", "workspace", "jobs"),
+        epilog="The plan and the split are written as JSON; edit them and run this again, and the edits are honoured.",
+    )
+    made.add_argument(
+        "--planner", default="default", metavar="NAME", help="planner, or module:Class (default: default)"
+    )
+    made.add_argument(
+        "--memory", type=float, metavar="GB", help="GPU memory the plan may use (default: the last plan's, else 8)"
+    )
+    made.add_argument("--check-only", action="store_true", help="check the cases and write nothing")
+    return made
+
+
+def work(arguments: argparse.Namespace, screen: Screen) -> None:
+    from vmseg_auto.pipeline.plan import plan_and_preprocess
+
+    plan_and_preprocess(
+        **places_of(arguments),
+        planner=arguments.planner,
+        memory_gb=arguments.memory,
+        jobs=arguments.jobs,
+        check_only=arguments.check_only,
+        console=screen,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

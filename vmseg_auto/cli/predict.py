@@ -1,0 +1,59 @@
+"""vmseg_predict: segment scans."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, places_of, run
+
+
+def parser() -> Parser:
+    made = make_parser(
+        "vmseg_predict",
+        "Segment scans with the ensemble of a model's finished folds: a mask for each scan, and their volumes in mL.",
+        ("dataset", "workspace", "model", "device", "jobs"),
+        epilog="Example: vmseg_predict -i new_scans -o masks",
+    )
+    made.add_argument("-i", "--input", required=True, metavar="IN", help="a scan, or a folder of scans")
+    made.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for masks and volumes.csv")
+    made.add_argument(
+        "--folds", nargs="+", type=fold_name, metavar="FOLD", help="folds to ensemble (default: all that are finished)"
+    )
+    made.add_argument("--no-mirror", action="store_true", help="up to 8 times faster, a little less accurate")
+    made.add_argument(
+        "--step",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help="distance of windows as a share of the patch (default: 0.5)",
+    )
+    made.add_argument("--save-probabilities", action="store_true", help="also write each label's probability")
+    return made
+
+
+def work(arguments: argparse.Namespace, screen: Screen) -> None:
+    from vmseg_auto.pipeline.predict import predict
+
+    predict(
+        arguments.input,
+        arguments.output,
+        model=arguments.model,
+        **places_of(arguments),
+        folds=arguments.folds,
+        mirror=not arguments.no_mirror,
+        step=arguments.step,
+        save_probabilities=arguments.save_probabilities,
+        device=arguments.device,
+        jobs=arguments.jobs,
+        console=screen,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""vmseg_train: train folds."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, places_of, run
+
+
+def parser() -> Parser:
+    made = make_parser(
+        "vmseg_train",
+        "Train folds of the cross-validation. An interrupted training goes on from its last epoch.",
+        ("dataset", "workspace", "device", "jobs"),
+        epilog="Example: vmseg_train 0 1 2 3 4",
+    )
+    made.add_argument(
+        "folds", nargs="+", type=fold_name, metavar="FOLD", help="0 to 4, or all (every case, no validation)"
+    )
+    made.add_argument("--planner", metavar="NAME", help="whose plan to train (default: the only one there is)")
+    made.add_argument("--trainer", metavar="NAME", help="trainer, or module:Class (default: the plan's)")
+    made.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="training settings, such as epochs=100",
+    )
+    made.add_argument("--hours", type=float, metavar="H", help="fit the number of epochs to this time for each fold")
+    made.add_argument("--fresh", action="store_true", help="forget what these folds were trained to before")
+    return made
+
+
+def work(arguments: argparse.Namespace, screen: Screen) -> None:
+    from vmseg_auto.pipeline.train import train
+
+    train(
+        arguments.folds,
+        **places_of(arguments),
+        planner=arguments.planner,
+        trainer=arguments.trainer,
+        settings=arguments.set,
+        hours=arguments.hours,
+        device=arguments.device,
+        jobs=arguments.jobs,
+        fresh=arguments.fresh,
+        console=screen,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

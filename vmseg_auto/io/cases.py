@@ -1,0 +1,293 @@
+"""Cases as they lie on disk: nnU-Net's raw layout, folders of scans, and the checks that each case must pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.dataset import Case, Dataset
+from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.io.dataset_json import Description, read_description
+from vmseg_auto.io.images import ending_of, read_image, read_mask
+from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files, stem
+
+T = TypeVar("T")
+_LAYOUT = "A dataset holds imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz."
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Read a dataset in nnU-Net's raw layout; no voxel is read unless dataset.json is missing.
+
+    Raises:
+        InputError: there is no such folder, or no case in it.
+        DatasetError: dataset.json or the set of files can't be used; everything wrong is listed.
+    """
+    images, labels = folder / "imagesTr", folder / "labelsTr"
+    for place in (folder, images, labels):
+        if not place.is_dir():
+            raise InputError("there is no such folder", file=place, remedy=_LAYOUT)
+    stated = folder / "dataset.json"
+    given = read_description(stated) if stated.is_file() else None
+    ending, notes = _common_ending(images, given)
+    if given is None:
+        given = Description(None, ("T2",), _inferred_labels(image_files(labels, ending), stated), ending, {})
+        shown = ", ".join(f"{name} {value}" for name, value in given.labels.items())
+        notes.append(f"dataset.json is missing; inferred: one channel (T2), labels {shown}, files *{ending}")
+    errors: list[VmsegError] = []
+    cases = _cases(images, labels, given, ending, errors)
+    tests = _cases(folder / "imagesTs", folder / "labelsTs", given, ending, errors, label_needed=False)
+    known = {case.id for case in (*cases, *tests)} | {error.case for error in errors}
+    if unknown := sorted(set(given.patients) - known):
+        problem = f"patients names cases that the dataset lacks: {', '.join(unknown)}"
+        errors.append(InputError(problem, file=stated, remedy="Correct or remove these names."))
+    if errors:
+        raise DatasetError(f"{folder}: the dataset can't be used", errors)
+    return Dataset(
+        name=given.name or folder.resolve().name,
+        channels=given.channels,
+        labels=given.labels,
+        cases=cases,
+        test_cases=tests,
+        file_ending=ending,
+        notes=tuple(notes),
+    )
+
+
+def find_scans(source: Path, channels: Sequence[str], ending: str | None = None) -> list[Case]:
+    """The scans in a folder, or the one that a file belongs to, without masks.
+
+    Args:
+        source: a folder of scans, or a file; of a scan with several channels any one of its files.
+        channels: channel names; with more than one, files are named CASE_0000, CASE_0001, ...
+        ending: the only file ending looked for; any of FILE_ENDINGS unless given.
+
+    Returns:
+        Cases sorted by id; each is its own patient.
+
+    Raises:
+        InputError: there is no such file or folder, or no scan in it.
+        DatasetError: missing channels, or two files for one case and channel; all are listed.
+    """
+    remedy = f"Scans end with {endings_in_words(ending)}."
+    if source.is_file():
+        own = ending_of(source.name)
+        if own is None or own != (ending or own):
+            raise InputError("the file is no scan", file=source, remedy=remedy)
+        files = [source]
+        if len(channels) > 1:
+            wanted, _ = case_and_channel(source, len(channels))
+            siblings = image_files(source.parent, own)
+            files = [path for path in siblings if case_and_channel(path, len(channels))[0] == wanted]
+    elif source.is_dir():
+        files = image_files(source, ending)
+    else:
+        raise InputError("there is no such file or folder", file=source, remedy="Check the name.")
+    if not files:
+        raise InputError("there is no scan in this folder", file=source, remedy=remedy)
+    errors: list[VmsegError] = []
+    scans = group_scans(files, channels, errors)
+    if errors:
+        raise DatasetError(f"{source}: these scans can't be used", errors)
+    return [Case(case_id, case_id, images, None) for case_id, images in scans.items()]
+
+
+def content_hash(case: Case) -> str:
+    """16 hex digits of SHA-256 over the bytes of the case's image files and label file, in this order.
+
+    Raises:
+        InputError: a file can't be read.
+    """
+    sha = hashlib.sha256()
+    for path in (*case.images, *([case.label] if case.label else [])):
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    sha.update(block)
+        except OSError as error:
+            problem = f"the file can't be read ({error.strerror or error})"
+            raise InputError(problem, case=case.id, file=path, remedy="Check the name and its rights.") from error
+    return sha.hexdigest()[:16]
+
+
+def read_case(
+    case: Case, labels: Mapping[str, int] | None = None, notes: list[str] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None, Geometry]:
+    """Read and check a case.
+
+    Args:
+        case: which files.
+        labels: label name -> value; the mask may hold no other values. With one label besides the background, a
+            mask of 0 and 255 is read as 0 and 1.
+        notes: what is odd but legal is appended here, in words.
+
+    Returns:
+        Image [C, Z, Y, X], mask [Z, Y, X] (None without one), and the grid of the first image.
+
+    Raises:
+        InputError: something is wrong with a file, or files do not lie on the same grid.
+        DatasetError: several things are wrong; all are listed.
+    """
+    errors: list[VmsegError] = []
+    images: list[NDArray[np.float32]] = []
+    grids: list[tuple[Path, Geometry]] = []
+    mask = None
+    for path in case.images:
+        try:
+            image, grid = read_image(path, case.id)
+            images.append(image)
+            grids.append((path, grid))
+        except InputError as error:
+            errors.append(error)
+    if not errors and not any(image.any() for image in images):
+        problem, remedy = "the image is empty: every voxel is 0", "Replace the scan, or remove the case."
+        errors.append(InputError(problem, case=case.id, file=case.images[0], remedy=remedy))
+    if case.label is not None:
+        try:
+            mask, grid = read_mask(case.label, case.id)
+            grids.append((case.label, grid))
+            mask = _checked_labels(mask, case, labels, notes if notes is not None else [])
+        except InputError as error:
+            errors.append(error)
+    errors += _grid_errors(case, grids)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise DatasetError(f"case {case.id} can't be used", errors)
+    return (images[0][None] if len(images) == 1 else np.stack(images)), mask, grids[0][1]
+
+
+def over_cases(
+    work: Callable[[Case], T], cases: Sequence[Case], jobs: int, progress: Callable[[], object]
+) -> tuple[dict[str, T], list[VmsegError]]:
+    """Do `work` on every case in threads; a case that fails does not stop the others.
+
+    Args:
+        work: gives what is kept of a case; it should be small.
+        cases: with different ids.
+        jobs: threads, and so the number of cases in memory at once.
+        progress: called in this thread after each case.
+
+    Returns:
+        Case id -> result, and the errors of the cases that failed; both in the order of `cases`.
+    """
+    results: dict[str, T] = {}
+    failed: dict[str, Sequence[VmsegError]] = {}
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        futures = {pool.submit(work, case): case for case in cases}
+        try:
+            for future in as_completed(futures):
+                case = futures[future]
+                try:
+                    results[case.id] = future.result()
+                except VmsegError as error:
+                    failed[case.id] = error.errors if isinstance(error, DatasetError) else (error,)
+                except MemoryError:
+                    problem, remedy = "the memory is not enough for this case", "Use fewer --jobs."
+                    failed[case.id] = (VmsegError(problem, case=case.id, file=case.images[0], remedy=remedy),)
+                progress()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    done = {case.id: results[case.id] for case in cases if case.id in results}
+    return done, [error for case in cases for error in failed.get(case.id, ())]
+
+
+def _common_ending(images: Path, given: Description | None) -> tuple[str, list[str]]:
+    """The dataset's file ending, and notes on how it was found and what it leaves out."""
+    counts = Counter(ending_of(path.name) or "" for path in image_files(images))
+    ending = given.file_ending if given else None
+    chosen = ending or (counts.most_common(1)[0][0] if counts else "")
+    if not counts[chosen]:
+        there = ", ".join(f"{number} *{other}" for other, number in counts.items())
+        raise InputError(
+            f"there is no case: no file ends with {endings_in_words(chosen)}" + (f", but {there}" if there else ""),
+            file=images,
+            remedy="Mend file_ending in dataset.json." if there else _LAYOUT,
+        )
+    notes = []
+    if given and ending is None:
+        notes.append(f"dataset.json gives no file_ending; inferred: {chosen}")
+    if left := counts.total() - counts[chosen]:
+        notes.append(f"{left} files in {images.name} do not end with {chosen} and are left out")
+    return chosen, notes
+
+
+def _inferred_labels(masks: Sequence[Path], stated: Path) -> dict[str, int]:
+    """Labels from the values in the masks. Masks that can't be read are left to the check that lists them all."""
+    values: set[int] = set()
+    for path in masks:
+        try:
+            values.update(int(value) for value in np.unique(read_mask(path)[0]))
+        except InputError:
+            continue
+    found = sorted(values - {0})
+    if found in ([1], [255]):
+        return {"background": 0, "lesion": 1}
+    if not found or found != list(range(1, len(found) + 1)):
+        shown = ", ".join(map(str, sorted(values))) or "nothing that can be read"
+        raise InputError(
+            f"dataset.json is missing, and labels can't be inferred: the masks hold {shown}",
+            file=stated,
+            remedy="Label values must be 0 for the background, then 1, 2 and so on without gaps.",
+        )
+    return {"background": 0} | {f"label_{value}": value for value in found}
+
+
+def _cases(
+    images: Path, labels: Path, given: Description, ending: str, errors: list[VmsegError], label_needed: bool = True
+) -> tuple[Case, ...]:
+    """The cases of two folders that may be missing; what does not fit goes to `errors`."""
+    files = image_files(images, ending)
+    scans = group_scans(files, given.channels, errors)
+    masks = {stem(path): path for path in image_files(labels, ending)}
+    seen = {case_and_channel(path, len(given.channels))[0] for path in files}
+    for case_id in sorted(set(masks) - seen):
+        problem, remedy = f"there is a mask, but no image in {images.name}", "Add the image, or remove the mask."
+        errors.append(InputError(problem, case=case_id, file=masks[case_id], remedy=remedy))
+    for case_id in sorted(set(scans) - set(masks) if label_needed else ()):
+        problem, remedy = "the mask is missing", "Add it, or remove the case."
+        errors.append(InputError(problem, case=case_id, file=labels / f"{case_id}{ending}", remedy=remedy))
+    return tuple(
+        Case(case_id, given.patients.get(case_id, case_id), scan, masks.get(case_id)) for case_id, scan in scans.items()
+    )
+
+
+def _grid_errors(case: Case, grids: Sequence[tuple[Path, Geometry]]) -> list[VmsegError]:
+    found: list[VmsegError] = []
+    for path, grid in grids[1:]:
+        first, reference = grids[0]
+        if differences := grid.differences(reference):
+            problem = f"it does not lie on the grid of {first.name}: {'; '.join(differences)}"
+            remedy = "Resample it onto that grid, or export both from the same series."
+            found.append(InputError(problem, case=case.id, file=path, remedy=remedy))
+    return found
+
+
+def _checked_labels(
+    mask: NDArray[np.uint8], case: Case, labels: Mapping[str, int] | None, notes: list[str]
+) -> NDArray[np.uint8]:
+    values = [int(value) for value in np.unique(mask)]
+    if values == [0]:
+        notes.append(f"case {case.id}: the mask is empty")
+    if labels is None:
+        return mask
+    if len(labels) == 2 and 255 in values and set(values) <= {0, 255}:
+        notes.append(f"case {case.id}: the mask holds 0 and 255, read as 0 and 1")
+        return (mask > 0).astype(np.uint8)
+    if odd := sorted(set(values) - set(labels.values())):
+        known = ", ".join(f"{name} {value}" for name, value in labels.items())
+        raise InputError(
+            f"the mask holds {', '.join(map(str, odd))}, which dataset.json does not name ({known})",
+            case=case.id,
+            file=case.label,
+            remedy="Name the value under labels in dataset.json, or mend the mask.",
+        )
+    return mask

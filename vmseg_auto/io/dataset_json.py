@@ -1,0 +1,133 @@
+"""dataset.json: what a dataset's owner says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.images import FILE_ENDINGS
+
+_SAY = Callable[[str], None]
+_LABELS = 'such as {"background": 0, "lesion": 1}'
+
+
+@dataclass(frozen=True)
+class Description:
+    """A dataset in its owner's words.
+
+    Args:
+        name: None where none is given.
+        channels: channel names in order.
+        labels: label name -> value; background 0, the others 1, 2, ...
+        file_ending: None where none is given.
+        patients: case id -> patient, where they are given.
+    """
+
+    name: str | None
+    channels: tuple[str, ...]
+    labels: dict[str, int]
+    file_ending: str | None
+    patients: dict[str, str]
+
+
+def read_description(path: Path) -> Description:
+    """Read dataset.json; fields that are not used here, such as numTraining, are passed over.
+
+    Raises:
+        InputError: no valid JSON.
+        DatasetError: missing or impossible fields; all are listed.
+    """
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise InputError("it must hold an object", file=path, remedy="Write { ... } with channel_names and labels.")
+    problems: list[str] = []
+    description = Description(
+        name=_text(data, "name", problems.append),
+        channels=_channels(data, problems.append),
+        labels=_labels(data, problems.append),
+        file_ending=_text(data, "file_ending", problems.append),
+        patients=_patients(data, problems.append),
+    )
+    if description.file_ending is not None and description.file_ending not in FILE_ENDINGS:
+        problems.append(f"file_ending is {description.file_ending!r}; it can be {', '.join(FILE_ENDINGS)}")
+    if problems:
+        errors = [InputError(problem, file=path) for problem in problems]
+        raise DatasetError("the dataset's description can't be used", errors, remedy="Mend dataset.json.")
+    return description
+
+
+def _text(data: dict[str, Any], field: str, say: _SAY) -> str | None:
+    value = data.get(field)
+    if value is None or isinstance(value, str):
+        return value
+    say(f"{field} is {value!r}, not a text")
+    return None
+
+
+def _channels(data: dict[str, Any], say: _SAY) -> tuple[str, ...]:
+    """`channel_names`, or `modality` as older files call it: {"0": "T2", "1": ...}."""
+    field = "channel_names" if "channel_names" in data or "modality" not in data else "modality"
+    names = data.get(field)
+    if names is None:
+        say('channel_names is missing; it names each channel, such as {"0": "T2"}')
+    elif not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        say(f'{field} is {names!r}; it must name each channel, such as {{"0": "T2"}}')
+    elif sorted(names) != sorted(str(number) for number in range(len(names))):
+        say(f"{field} must number the channels 0 to {len(names) - 1}, but has {', '.join(sorted(names))}")
+    else:
+        return tuple(names[str(number)] for number in range(len(names)))
+    return ()
+
+
+def _labels(data: dict[str, Any], say: _SAY) -> dict[str, int]:
+    """Name -> value; the older value -> name is turned round."""
+    labels = data.get("labels")
+    if labels is None:
+        say(f"labels is missing; it gives each label a value, {_LABELS}")
+        return {}
+    if not isinstance(labels, dict):
+        say(f"labels is {labels!r}; it must give each label a value, {_LABELS}")
+        return {}
+    if labels and all(key.isdigit() and isinstance(name, str) for key, name in labels.items()):
+        labels = {name: int(key) for key, name in labels.items()}
+    before = len(found := _odd_labels(labels))
+    for problem in found:
+        say(problem)
+    if before:
+        return {}
+    values = sorted(labels.values())
+    if labels.get("background") != 0:
+        say('labels has no background; add "background": 0')
+    elif len(values) < 2:
+        say(f"labels names nothing but the background; add what is to be segmented, {_LABELS}")
+    elif values != list(range(len(values))):
+        say(f"label values must be 0, 1, 2 and so on without gaps, not {', '.join(map(str, values))}")
+    elif values[-1] > 255:
+        say(f"label values can be 255 at most, not {values[-1]}")
+    return labels
+
+
+def _odd_labels(labels: dict[str, Any]) -> list[str]:
+    problems = []
+    for name, value in labels.items():
+        if isinstance(value, list):
+            problems.append(f"label {name} has a list of values: regions are not supported; give it one value")
+        elif name == "ignore":
+            problems.append("there is an ignore label, which is not supported; label those voxels, or leave it out")
+        elif isinstance(value, bool) or not isinstance(value, int):
+            problems.append(f"label {name} is {value!r}, not a whole number")
+    return problems
+
+
+def _patients(data: dict[str, Any], say: _SAY) -> dict[str, str]:
+    patients = data.get("patients")
+    if patients is None:
+        return {}
+    if not isinstance(patients, dict) or not all(isinstance(name, (str, int)) for name in patients.values()):
+        say('patients must name the patient of each case, such as {"case_1": "anna"}')
+        return {}
+    return {case: str(name) for case, name in patients.items()}

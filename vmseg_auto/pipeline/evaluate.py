@@ -1,0 +1,50 @@
+"""Score a folder of masks against references."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.io.dataset_json import read_description
+from vmseg_auto.pipeline.places import PathLike
+from vmseg_auto.stages.evaluate import Evaluation, find_masks
+from vmseg_auto.stages.evaluate import evaluate as score_masks
+
+
+def evaluate(
+    predictions: PathLike,
+    references: PathLike,
+    output: PathLike | None = None,
+    *,
+    tolerance_mm: float = 1.0,
+    jobs: int | None = None,
+    console: Console | None = None,
+) -> Evaluation:
+    """Score every reference's prediction, and write the scores as CSV and JSON.
+
+    Label names and patients are those of the dataset.json beside the references' folder, where there is one.
+
+    Args:
+        predictions, references: folders of masks; files of one case have the same name.
+        output: the CSV; PREDICTIONS/metrics.csv unless given. The JSON lies beside it.
+        tolerance_mm: of the surface Dice (NSD).
+        jobs: threads.
+        console: where words and progress go.
+
+    Raises:
+        InputError: no masks, missing predictions, masks on different grids.
+    """
+    console = console or Silent()
+    predicted, wanted = Path(predictions), Path(references)
+    stated = wanted.parent / "dataset.json"
+    given = read_description(stated) if stated.is_file() else None
+    labels, patients = (given.labels, given.patients) if given else (None, None)
+    with console.progress("Scoring", len(find_masks(wanted))) as progress:
+        scores = score_masks(
+            predicted, wanted, labels, tolerance_mm, patients, jobs or os.cpu_count() or 1, progress.advance
+        )
+    table, about = scores.save(Path(output) if output is not None else predicted)
+    console.say(scores.text())
+    console.say(f"All cases: {table}; summary and definitions: {about}.")
+    return scores

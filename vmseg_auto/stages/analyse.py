@@ -1,0 +1,136 @@
+"""Dataset -> Fingerprint: every case is read once, checked and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.codec import digest
+from vmseg_auto.core.dataset import Case, Dataset
+from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Fingerprint
+from vmseg_auto.io.cases import content_hash, over_cases, read_case
+from vmseg_auto.ops.prepare import box_slices, nonzero_box
+
+SAMPLES_PER_CASE = 10_000
+SAMPLE_SEED = 1234
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What is kept of a case: its summary, foreground samples [C, n] (n is 0 without foreground), notes."""
+
+    summary: CaseSummary
+    samples: NDArray[np.float32]
+    notes: tuple[str, ...]
+
+
+def analyse(
+    dataset: Dataset, jobs: int = 1, progress: Callable[[], object] = lambda: None
+) -> tuple[Fingerprint, list[str]]:
+    """Check every case, the held-out ones too, and fingerprint the training cases.
+
+    The result does not depend on the number of jobs. Intensities are sampled as nnU-Net does: over each case's
+    foreground, a fixed number with replacement.
+
+    Args:
+        dataset: as `read_dataset` gave it.
+        jobs: threads, each of which holds one case in memory.
+        progress: called after each training case.
+
+    Returns:
+        The fingerprint, and what is odd but legal, in words.
+
+    Raises:
+        DatasetError: cases that can't be used; all are listed.
+        InputError: no mask holds any foreground.
+    """
+    found, errors = over_cases(lambda case: _examine(case, dataset.labels), dataset.cases, jobs, progress)
+    tested, more = over_cases(lambda case: _check(case, dataset.labels), dataset.test_cases, jobs, lambda: None)
+    errors += more
+    if errors:
+        bad = len({error.case for error in errors})
+        total = len(dataset.cases) + len(dataset.test_cases)
+        raise DatasetError(f"{bad} of {total} cases can't be used", errors, remedy="Mend or remove them:")
+    notes = [note for case in found.values() for note in case.notes] + [n for case in tested.values() for n in case]
+    summaries = {case_id: case.summary for case_id, case in found.items()}
+    samples = [case.samples for case in found.values() if case.samples.shape[1]]
+    if not samples:
+        raise InputError(
+            "no mask holds any foreground", remedy="Training needs masks with something in them; check labelsTr."
+        )
+    sizes = [np.prod(s.cropped_shape) / np.prod(s.shape) for s in summaries.values()]
+    fingerprint = Fingerprint(
+        dataset=dataset.name,
+        channels=dataset.channels,
+        labels=dataset.labels,
+        cases=summaries,
+        channel_stats=tuple(_stats(channel) for channel in np.concatenate(samples, axis=1)),
+        median_relative_size=float(np.median(sizes)),
+        dataset_hash=_hash(dataset, {case_id: summary.content for case_id, summary in summaries.items()}),
+    )
+    return fingerprint, notes
+
+
+def dataset_hash(dataset: Dataset, jobs: int = 1) -> str:
+    """The hash that `analyse` would put in the fingerprint, from the files' bytes alone.
+
+    Raises:
+        DatasetError: files that can't be read; all are listed.
+    """
+    contents, errors = over_cases(content_hash, dataset.cases, jobs, lambda: None)
+    if errors:
+        raise DatasetError(f"{len(errors)} cases can't be read", errors)
+    return _hash(dataset, contents)
+
+
+def _hash(dataset: Dataset, contents: Mapping[str, str]) -> str:
+    return digest([dataset.channels, dataset.labels, sorted(contents.items())])
+
+
+def _examine(case: Case, labels: Mapping[str, int]) -> _Findings:
+    notes: list[str] = []
+    image, mask, geometry = read_case(case, labels, notes)
+    if mask is None:
+        raise InputError("the mask is missing", case=case.id, remedy="Training cases need masks.")
+    box = nonzero_box(image)
+    cropped = image[(slice(None), *box_slices(box))]
+    z, y, x = cropped.shape[1:]
+    summary = CaseSummary(
+        shape=geometry.shape,
+        cropped_shape=(z, y, x),
+        spacing_mm=geometry.spacing_mm,
+        class_voxels={value: int(np.count_nonzero(mask == value)) for value in labels.values() if value != 0},
+        content=content_hash(case),
+    )
+    return _Findings(summary, _foreground_samples(cropped, mask[box_slices(box)] > 0), tuple(notes))
+
+
+def _check(case: Case, labels: Mapping[str, int]) -> Sequence[str]:
+    notes: list[str] = []
+    read_case(case, labels, notes)
+    return notes
+
+
+def _foreground_samples(image: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArray[np.float32]:
+    random = np.random.RandomState(SAMPLE_SEED)
+    values = image[:, foreground]
+    if not values.shape[1]:
+        return np.empty((len(image), 0), dtype=np.float32)
+    return np.stack([random.choice(channel, SAMPLES_PER_CASE, replace=True) for channel in values])
+
+
+def _stats(values: NDArray[np.float32]) -> ChannelStats:
+    low, median, high = np.percentile(values, (0.5, 50.0, 99.5))
+    return ChannelStats(
+        mean=float(values.mean(dtype=np.float64)),
+        median=float(median),
+        std=float(values.std(dtype=np.float64)),
+        min=float(values.min()),
+        max=float(values.max()),
+        percentile_00_5=float(low),
+        percentile_99_5=float(high),
+    )

@@ -1,0 +1,282 @@
+"""Label maps to scores: predicted masks against reference masks, case by case and summed up."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vmseg_auto.core.dataset import Case
+from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.io.atomic import write_json
+from vmseg_auto.io.cases import over_cases
+from vmseg_auto.io.images import FILE_ENDINGS, read_mask
+from vmseg_auto.io.naming import image_files, stem
+from vmseg_auto.io.tables import write_csv
+from vmseg_auto.ops.metrics import EMPTY_MASKS, METRICS, Row, score_case
+from vmseg_auto.ops.statistics import RESAMPLES, SEED, summarise_table
+
+_PACKAGES = ("vmseg_auto", "numpy", "scipy", "surface-distance", "SimpleITK")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a set of cases.
+
+    Args:
+        table: a row a case and label: case, patient, label, then the columns of ops.metrics.METRICS.
+        summary: a row a label and metric, as ops.statistics.summarise_table makes it: label, metric, mean, median,
+            low_95, high_95, n, n_missing.
+        tolerance_mm: of the NSD.
+        notes: what was left out, in words.
+    """
+
+    table: pd.DataFrame
+    summary: pd.DataFrame
+    tolerance_mm: float
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Iterable[Row],
+        tolerance_mm: float = 1.0,
+        patients: Mapping[str, str] | None = None,
+        notes: Iterable[str] = (),
+    ) -> Evaluation:
+        """Sum up rows of `score_case`, each with its "case" added.
+
+        Args:
+            rows: at least one.
+            tolerance_mm: that they were scored with.
+            patients: case -> patient; a case that is not named is its own patient.
+            notes: for the evaluation.
+        """
+        names = [metric.name for metric in METRICS]
+        table = pd.DataFrame(list(rows))
+        table["patient"] = [(patients or {}).get(case, case) for case in table["case"]]
+        table = table[["case", "patient", "label", *names]]
+        return cls(table, summarise_table(table, names), tolerance_mm, tuple(notes))
+
+    def save(self, path: Path) -> tuple[Path, Path]:
+        """Write the table and the summary, each whole or not at all.
+
+        Args:
+            path: a .csv file, beside which the .json of the same name comes to lie; else a folder, which gets
+                metrics.csv and metrics.json.
+
+        Returns:
+            The paths of the table (CSV) and of summary, definitions and versions (JSON).
+
+        Raises:
+            VmsegError: the folder can't be written to.
+        """
+        table = path if path.suffix.lower() == ".csv" else path / "metrics.csv"
+        about = table.with_suffix(".json")
+        rows = ({str(column): value for column, value in row.items()} for row in self.table.to_dict("records"))
+        write_csv(table, list(self.table.columns), rows)
+        write_json(about, self.to_json())
+        return table, about
+
+    def to_json(self) -> dict[str, Any]:
+        """Summary, definitions, implementations and versions."""
+        summary: dict[str, dict[str, Any]] = {}
+        for row in self.summary.to_dict("records"):
+            label, metric = str(row.pop("label")), str(row.pop("metric"))
+            summary.setdefault(label, {})[metric] = {str(key): _plain(value) for key, value in row.items()}
+        return {
+            "summary": summary,
+            "cases": int(self.table["case"].nunique()),
+            "patients": int(self.table["patient"].nunique()),
+            "tolerance_mm": self.tolerance_mm,
+            "interval": f"95 % of the means of {RESAMPLES} bootstrap samples of patients (percentiles, seed {SEED})",
+            "metrics": {m.name: {"definition": m.definition, "computed_by": m.computed_by} for m in METRICS},
+            "empty_masks": EMPTY_MASKS,
+            "versions": {package: _version(package) for package in _PACKAGES},
+            "notes": list(self.notes),
+        }
+
+    def text(self) -> str:
+        """A table for the screen: for each label the mean, its interval and the median of every metric."""
+        cases, patients = self.table["case"].nunique(), self.table["patient"].nunique()
+        lines = []
+        for label, rows in self.summary.groupby("label", sort=False):
+            heading = f"{label}: {cases} cases of {patients} patients"
+            lines += [heading, f"  {'':<28}{'mean':>9}  {'95 % interval':>19}  {'median':>9}  missing"]
+            for metric, row in zip(METRICS, rows.to_dict("records"), strict=True):
+                title = f"{metric.title} at {self.tolerance_mm:g} mm" if metric.name == "nsd" else metric.title
+                lines.append(f"  {title:<28}{_numbers(row, 2 if '(m' in title or '%' in title else 3)}".rstrip())
+        return "\n".join([*lines, *self.notes])
+
+
+def evaluate(
+    predictions: Path,
+    references: Path,
+    labels: Mapping[str, int] | None = None,
+    tolerance_mm: float = 1.0,
+    patients: Mapping[str, str] | None = None,
+    jobs: int = 1,
+    progress: Callable[[], object] = lambda: None,
+) -> Evaluation:
+    """Score every reference mask's prediction, the file of the same name (endings may differ).
+
+    Args:
+        predictions: folder of predicted masks.
+        references: folder of reference masks; predictions without one are left out, and noted.
+        labels: label name -> value; the references' values unless given.
+        tolerance_mm: of the NSD.
+        patients: case -> patient; a case that is not named is its own patient.
+        jobs: threads.
+        progress: called after each case.
+
+    Raises:
+        InputError: a folder without masks, two files of one case, or references without a prediction (all are named:
+            leaving them out would raise the mean).
+        DatasetError: masks that can't be read, lie on different grids or hold values that are no label; all listed.
+    """
+    if not 0 <= tolerance_mm < math.inf:
+        raise InputError(f"the tolerance is {tolerance_mm:g} mm", remedy="Give a number of mm, 0 or above.")
+    predicted, wanted = find_masks(predictions), find_masks(references)
+    if missing := sorted(set(wanted) - set(predicted)):
+        raise InputError(
+            f"{len(missing)} of {len(wanted)} references have no prediction: {', '.join(missing)}",
+            file=predictions,
+            remedy="Predict these cases too, or take their references out of the folder.",
+        )
+    extra = sorted(set(predicted) - set(wanted))
+    notes = [f"Left out, as they have no reference: {', '.join(extra)}."] if extra else []
+    pairs = {case: (predicted[case], wanted[case]) for case in sorted(wanted)}
+    return evaluate_pairs(pairs, labels, tolerance_mm, patients, jobs, progress, notes)
+
+
+def evaluate_pairs(
+    pairs: Mapping[str, tuple[Path, Path]],
+    labels: Mapping[str, int] | None = None,
+    tolerance_mm: float = 1.0,
+    patients: Mapping[str, str] | None = None,
+    jobs: int = 1,
+    progress: Callable[[], object] = lambda: None,
+    notes: Iterable[str] = (),
+) -> Evaluation:
+    """Score pairs of files.
+
+    Args:
+        pairs: case -> predicted and reference mask; at least one.
+        notes: for the evaluation; the other arguments are those of `evaluate`.
+
+    Raises:
+        InputError, DatasetError: as `evaluate`.
+    """
+    known = dict(labels) if labels is not None else infer_labels(reference for _, reference in pairs.values())
+    cases = [Case(case, case, (prediction,), reference) for case, (prediction, reference) in pairs.items()]
+
+    def work(case: Case) -> list[Row]:
+        rows = score_case(*read_pair(case.id, *pairs[case.id], known), known, tolerance_mm)
+        return [{"case": case.id, **row} for row in rows]
+
+    scored, errors = over_cases(work, cases, jobs, progress)
+    if errors:
+        raise errors[0] if len(errors) == 1 else DatasetError(f"{len(errors)} cases can't be scored", errors)
+    return Evaluation.from_rows((row for rows in scored.values() for row in rows), tolerance_mm, patients, notes)
+
+
+def find_masks(folder: Path) -> dict[str, Path]:
+    """The masks in a folder: case -> file.
+
+    Raises:
+        InputError: there is no such folder, no mask in it, or two files of one case.
+    """
+    if not folder.is_dir():
+        raise InputError("there is no such folder", file=folder, remedy="Name the folder that holds the masks.")
+    found: dict[str, Path] = {}
+    for path in image_files(folder):
+        if (case := stem(path)) in found:
+            raise InputError(f"the same case as {found[case].name}", case=case, file=path, remedy="Keep one of them.")
+        found[case] = path
+    if not found:
+        raise InputError("the folder holds no mask", file=folder, remedy=f"Masks end with {', '.join(FILE_ENDINGS)}.")
+    return found
+
+
+def infer_labels(masks: Iterable[Path]) -> dict[str, int]:
+    """Labels from the values in masks, named as for a dataset without dataset.json.
+
+    Masks that can't be read are passed over: scoring them names what is wrong with them.
+    """
+    values: set[int] = set()
+    for path in masks:
+        with contextlib.suppress(InputError):
+            values.update(int(value) for value in np.unique(read_mask(path)[0]))
+    found = sorted(values - {0})
+    if found in ([], [1], [255]):
+        return {"lesion": 1}
+    return {f"label_{value}": value for value in found}
+
+
+def read_pair(
+    case: str, prediction: Path, reference: Path, labels: Mapping[str, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Geometry]:
+    """Read a predicted mask and its reference, and make sure that they can be compared.
+
+    With one label of value 1, a mask of 0 and 255 is read as 0 and 1.
+
+    Returns:
+        Prediction and reference (Z, Y, X), and their grid.
+
+    Raises:
+        InputError: a file is no mask, holds a value that is no label, or they do not lie on the same grid.
+    """
+    mask, own_grid = read_mask(prediction, case)
+    wanted, grid = read_mask(reference, case)
+    if differences := own_grid.differences(grid):
+        raise InputError(
+            f"it does not lie on the grid of its reference {reference}: {'; '.join(differences)}",
+            case=case,
+            file=prediction,
+            remedy="Compare masks on the same grid; resample one of them with nearest-neighbour interpolation.",
+        )
+    return _checked(mask, labels, case, prediction), _checked(wanted, labels, case, reference), grid
+
+
+def _checked(mask: NDArray[np.uint8], labels: Mapping[str, int], case: str, path: Path) -> NDArray[np.uint8]:
+    values, known = {int(value) for value in np.unique(mask)}, {0, *labels.values()}
+    if known == {0, 1} and 255 in values <= {0, 255}:
+        return np.minimum(mask, 1)
+    if unknown := sorted(values - known):
+        shown = ", ".join(f"{name} {value}" for name, value in labels.items())
+        raise InputError(
+            f"the mask holds {', '.join(map(str, unknown))}, which is no label ({shown})",
+            case=case,
+            file=path,
+            remedy="Use the same label values in predictions, references and dataset.json.",
+        )
+    return mask
+
+
+def _numbers(row: Mapping[Any, Any], digits: int) -> str:
+    def shown(name: str) -> str:
+        return "-" if math.isnan(row[name]) else f"{row[name]:.{digits}f}"
+
+    interval = f"{shown('low_95')} to {shown('high_95')}" if not math.isnan(row["low_95"]) else "-"
+    return f"{shown('mean'):>9}  {interval:>19}  {shown('median'):>9}  {row['n_missing'] or ''}"
+
+
+def _plain(value: Any) -> Any:
+    """A value for JSON, which has no NaN."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
