@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,6 +105,15 @@ class SeedIntoImage:
         image, label = patch
         image[0, 0, 0, 1] = seed
         return image, label
+
+
+@dataclass(frozen=True)
+class TellsTorch:
+    """Gives 1 everywhere where torch is loaded, else 0."""
+
+    def __call__(self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator) -> Patch:
+        case = cases[0]
+        return np.full(case.image.shape, "torch" in sys.modules, dtype=np.float32), np.array(case.label)
 
 
 @dataclass(frozen=True)

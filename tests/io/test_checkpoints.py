@@ -97,7 +97,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory, checkpoint: Checkpoint) -> b
 def test_a_truncated_file_is_refused(tmp_path: Path, saved: bytes, share: float) -> None:
     path = tmp_path / "c.pt"
     path.write_bytes(saved[: int(len(saved) * share)])
-    with pytest.raises(InputError, match="damaged or from elsewhere.*--fresh") as caught:
+    with pytest.raises(InputError, match=r"damaged or from elsewhere.*--fresh") as caught:
         load_checkpoint(path)
     assert caught.value.file == path
 
@@ -114,11 +114,10 @@ def test_a_flipped_byte_is_refused_or_means_nothing(
     path.write_bytes(data)
     try:
         again = load_checkpoint(path)
-    except InputError as error:
-        assert error.file == path
-    else:
-        assert same(again.weights, dict(checkpoint.weights))
-        assert again.plan == checkpoint.plan
+    except InputError:
+        return
+    assert same(again.weights, dict(checkpoint.weights))
+    assert (again.plan, again.labels, again.epoch) == (checkpoint.plan, checkpoint.labels, checkpoint.epoch)
 
 
 class Trap:

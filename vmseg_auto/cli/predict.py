@@ -25,9 +25,8 @@ def parser() -> Parser:
     made.add_argument(
         "--step",
         type=float,
-        default=0.5,
         metavar="SHARE",
-        help="distance of windows as a share of the patch (default: 0.5)",
+        help="distance of windows as a share of the patch (default: as trained, 0.5)",
     )
     made.add_argument("--save-probabilities", action="store_true", help="also write each label's probability")
     return made

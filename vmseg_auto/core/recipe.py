@@ -30,6 +30,7 @@ class Recipe:
         batch_dice: whether soft Dice sums over the batch before it divides, rather than a sample at a time.
         augment: whether training patches are augmented.
         mirror_axes: patch axes (0 is the plan's first) that are mirrored in training and prediction.
+        window_step: distance of prediction windows as a share of the patch.
         checkpoint_every: epochs between two saved states.
         amp: whether mixed precision is used where the hardware has it.
         seed: of everything random.
@@ -49,6 +50,7 @@ class Recipe:
     batch_dice: bool = False
     augment: bool = True
     mirror_axes: tuple[int, ...] = (0, 1, 2)
+    window_step: float = 0.5
     checkpoint_every: int = 1
     amp: bool = True
     seed: int = 0
@@ -109,6 +111,7 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("poly_power", 0, 10),
     ("gradient_clip", 1e-6, 1e9),
     ("foreground_share", 0, 1),
+    ("window_step", 0.05, 1),
     ("checkpoint_every", 1, 1_000_000),
     ("seed", 0, 2**31 - 1),
 )

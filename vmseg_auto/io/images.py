@@ -139,8 +139,10 @@ def _read(path: Path, case: str | None) -> tuple[NDArray[Any], Geometry]:
 
 
 def _unreadable(reason: str, case: str | None, path: Path) -> InputError:
+    """Why ITK can't make out a header; raises at once where the file is not even whole."""
     if "orthonormal" in reason:
         return _sheared(case, path)
+    _unpacked(path, case)
     return InputError(
         "the file is no image that can be read",
         case=case,
@@ -187,14 +189,7 @@ def _geometry(source: Any, case: str | None, path: Path | None) -> Geometry:
 
 def _nifti_voxels(path: Path, geometry: Geometry, case: str | None) -> NDArray[Any]:
     """Voxels of a NIfTI-1 or NIfTI-2 file whose header ITK has read."""
-    try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"the file is damaged or cut short ({error})", case=case, file=path, remedy=_DAMAGED
-        ) from error
+    data = _unpacked(path, case)
     order = "<" if struct.unpack_from("<i", data)[0] in (348, 540) else ">"
     fields = _NIFTI_2 if struct.unpack_from(f"{order}i", data)[0] == 540 else _NIFTI_1
     code, start, slope, inter = (struct.unpack_from(order + form, data, at)[0] for form, at in fields)
@@ -213,6 +208,16 @@ def _nifti_voxels(path: Path, geometry: Geometry, case: str | None) -> NDArray[A
     if slope != 0 and np.isfinite([slope, inter]).all() and (slope, inter) != (1, 0):
         return voxels * float(slope) + float(inter)
     return voxels
+
+
+def _unpacked(path: Path, case: str | None) -> bytes:
+    """A file's bytes, gunzipped where they are packed; this checks length and checksum."""
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (OSError, EOFError, zlib.error) as error:
+        problem = f"the file is damaged or cut short ({error})"
+        raise InputError(problem, case=case, file=path, remedy=_DAMAGED) from error
 
 
 def _refuse_not_finite(voxels: NDArray[Any], case: str | None, path: Path | None) -> None:

@@ -151,7 +151,8 @@ def _map_array(path: Path, case_id: str, kind: type[np.generic], shape: tuple[in
 
 def _load_foreground(path: Path, case_id: str) -> dict[int, NDArray[np.int32]]:
     try:
-        with np.load(path, allow_pickle=False) as data:
+        # Opened here: numpy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             return {int(name): data[name].astype(np.int32, copy=False) for name in data.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"the file can't be read ({error})", case=case_id, file=path, remedy=_REMEDY) from error

@@ -17,14 +17,14 @@ from vmseg_auto.ops.devices import autocast
 
 
 def window_starts(size: int, patch: int, step: float) -> list[int]:
-    """First voxels of evenly spread windows along one axis, at most `step` x patch apart (nnU-Net's rule).
+    """First voxels of evenly spread windows along one axis, at most `step` x patch apart (nnU-Net's rule), none twice.
 
     Args:
         size: voxels along the axis, at least `patch`.
         patch: voxels of a window.
         step: as a share of the patch, above 0 and at most 1.
     """
-    count = math.ceil((size - patch) / (patch * step)) + 1
+    count = min(math.ceil((size - patch) / (patch * step)), size - patch) + 1
     if count == 1:
         return [0]
     return [round((size - patch) / (count - 1) * i) for i in range(count)]

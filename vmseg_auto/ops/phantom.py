@@ -5,6 +5,7 @@ Everything is a pure function of (seed, patient), so that a cohort can be made a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +29,11 @@ class Scanner(NamedTuple):
     noise: float
     blanked: bool
 
+    @property
+    def thin_slices(self) -> int:
+        """Thin slices painted for each slice."""
+        return math.ceil(self.spacing_mm[0] / THIN_MM)
+
 
 SCANNERS = (
     Scanner((20, 104, 96), (5.0, 1.6, 1.6), 0.022, False),
@@ -50,12 +56,13 @@ WARP_WAVES = 3
 WARP_PERIOD_MM = (70.0, 180.0)
 
 FACE_FRONT_MM = 112.0
-FRONT_MARGIN_MM = 8.0
+FRONT_MARGIN_MM = 11.0
 """Air left in front of the nose."""
 
-SUBSLICES = 3
-PROFILE = (0.08, 0.27, 0.30, 0.27, 0.08)
-"""Weight of each thin slice in a thick one: neighbours overlap a little."""
+THIN_MM = 2.1
+"""A slice is painted as two thin ones or more, each no thicker than this, and averaged."""
+CROSSTALK = 0.08
+"""Weight of the thin slice just outside on each side: neighbouring slices overlap a little."""
 POINT_SPREAD = 0.5
 GRAIN_SIGMA, FOLDS_SIGMA = (1.2, 0.9, 0.9), (3.2, 2.1, 2.1)
 """In voxels of the thin slices, longer across them so that thick slices don't average the texture away."""
@@ -105,8 +112,9 @@ def make_phantom(seed: int, patient: int) -> PhantomScan:
     filled = np.zeros_like(canvas.signal)
     for growth in growths:
         filled[growth.region] = np.maximum(filled[growth.region], implant(canvas, growth))
-    mask = _contour(_thick(filled))
-    image = _acquire(rng, scanner, _thick(canvas.signal), _thick(canvas.cover(body)))
+    signal, filled, inside = (_thick(thin, scanner.shape[0]) for thin in (canvas.signal, filled, canvas.cover(body)))
+    mask = _contour(filled)
+    image = _acquire(rng, scanner, signal, inside)
     return PhantomScan(image, mask, _draw_geometry(rng, mask.shape, scanner.spacing_mm))
 
 
@@ -129,7 +137,8 @@ def _draw_canvas(rng: np.random.Generator, scanner: Scanner, focus: Focus) -> tu
     slack = max(slices * dz / 2 - 32.0, 4.0)
     center_z = focus_at[2] + rng.uniform(-1, 1) * slack * 0.8
     front = (pose @ np.array([0.0, -FACE_FRONT_MM, -45.0]))[1] - FRONT_MARGIN_MM
-    z = (np.arange(slices * SUBSLICES + 2) - (slices * SUBSLICES + 1) / 2) * dz / SUBSLICES + center_z
+    thin = scanner.thin_slices
+    z = (np.arange(slices * thin + 2) - (slices * thin + 1) / 2) * dz / thin + center_z
     y = front + np.arange(rows) * dy
     x = (np.arange(columns) - (columns - 1) / 2) * dx + rng.uniform(-4, 4) + 0.25 * focus_at[0]
     axes = (z.astype(np.float32), y.astype(np.float32), x.astype(np.float32))
@@ -161,12 +170,13 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: tuple[float,
     return smooth
 
 
-def _thick(thin: Array) -> Array:
-    """Average thin slices to thick ones, with the slice profile."""
-    slices = (len(thin) - 2) // SUBSLICES
+def _thick(thin: Array, slices: int) -> Array:
+    """Average thin slices, one more at each end than needed, to thick ones."""
+    each = (len(thin) - 2) // slices
+    weights = [CROSSTALK, *[(1 - 2 * CROSSTALK) / each] * each, CROSSTALK]
     thick: Array = np.zeros((slices, *thin.shape[1:]), np.float32)
-    for offset, weight in enumerate(PROFILE):
-        thick += np.float32(weight) * thin[offset : offset + (slices - 1) * SUBSLICES + 1 : SUBSLICES]
+    for offset, weight in enumerate(weights):
+        thick += np.float32(weight) * thin[offset : offset + (slices - 1) * each + 1 : each]
     return thick
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from vmseg_auto.ops.phantom_canvas import Array, Canvas, Region, join
-from vmseg_auto.ops.phantom_lesions import Focus
+from vmseg_auto.ops.phantom_lesions import SITES, Focus
 
 LOBULE_SPREAD = 0.09
 """How much the brightness of lobules differs, relative."""
@@ -17,9 +17,7 @@ STONE_LEVEL = 0.05
 GRAIN = 0.05
 MERGE_MM = 4.0
 """Lobules blend over this width."""
-DEPTH_MM = 9.0
-"""The centre of a lesion lies at least this deep."""
-HULL_SIGMA = 2.5
+HULL_SIGMA = 3.0
 BULGE_COVER_MM = -1.0
 BULGE_BLEND_MM = 12.0
 """The skin follows the smoothed lesion (sigma in voxels), this far from it, blending over this width."""
@@ -56,7 +54,7 @@ def grow(canvas: Canvas, body: Array, focus: Focus, axis_mm: tuple[Array, Array,
     """
     x, y, z = (np.float32(v) for v in focus.center)
     away = (canvas.x - x) ** 2 + (canvas.y - y) ** 2 + (canvas.z - z) ** 2
-    away += np.float32(1e6) * (body > -np.float32(DEPTH_MM))
+    away += np.float32(1e6) * (body > -np.float32(SITES[focus.site].depth_mm))
     nearest = np.unravel_index(int(away.argmin()), away.shape)
     middle = np.array([axis[i] for axis, i in zip(axis_mm, nearest, strict=True)])
     links = focus.links[:, [2, 1, 0, 3]].astype(np.float32)

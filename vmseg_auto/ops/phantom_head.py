@@ -97,9 +97,8 @@ def _neck(canvas: Canvas) -> Array:
 def _soft_base(canvas: Canvas, body: Array, tissues: dict[str, Tissue]) -> None:
     everywhere = (slice(None), slice(None), slice(None))
     canvas.paint(everywhere, np.ones_like(body), tissues["fat"])
-    scalp = np.clip((canvas.z - np.float32(SCALP_Z)) / 20 + np.float32(0.5), 0, 1)
-    fat_mm = SKIN_MM + np.float32(FAT_MM) + np.float32(SCALP_FAT_MM - FAT_MM) * scalp
-    deep = canvas.cover(body + fat_mm)
+    scalp: Array = np.clip((canvas.z - np.float32(SCALP_Z)) / 20 + np.float32(0.5), 0, 1)
+    deep = canvas.cover(body + np.float32(SKIN_MM + FAT_MM) + np.float32(SCALP_FAT_MM - FAT_MM) * scalp)
     strands = np.clip((np.abs(canvas.folds) - np.float32(FAT_PLANE)) * 4 + np.float32(0.5), 0, 1)
     canvas.paint(everywhere, deep * strands * np.float32(0.85), tissues["muscle"])
 

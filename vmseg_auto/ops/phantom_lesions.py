@@ -20,6 +20,7 @@ class Site(NamedTuple):
         spread: standard deviation of the centre, mm.
         shape: length along x, y, z relative to each other.
         largest_mm: no longer than this.
+        depth_mm: the centre lies at least this deep under the skin.
     """
 
     share: float
@@ -27,16 +28,17 @@ class Site(NamedTuple):
     spread: Point
     shape: Point
     largest_mm: float
+    depth_mm: float
 
 
 SITES = {
-    "cheek": Site(0.28, (50, -58, -47), (3, 6, 7), (0.62, 1.0, 0.85), 85.0),
-    "lip": Site(0.26, (9, -93, -66), (5, 1, 6), (1.0, 0.62, 0.68), 66.0),
-    "masseter": Site(0.18, (58, -13, -52), (1.5, 3, 6), (0.68, 0.85, 1.0), 80.0),
-    "neck": Site(0.09, (44, 6, -105), (4, 6, 7), (0.7, 0.8, 1.0), 90.0),
-    "tongue": Site(0.07, (8, -42, -68), (4, 5, 2), (0.75, 1.0, 0.7), 60.0),
-    "parotid": Site(0.07, (59, 14, -45), (2, 3, 5), (0.7, 0.8, 1.0), 70.0),
-    "orbit": Site(0.05, (45, -70, 24), (2, 2, 3), (1.0, 0.75, 0.8), 45.0),
+    "cheek": Site(0.28, (50, -58, -47), (3, 6, 7), (0.62, 1.0, 0.85), 85.0, 11.0),
+    "lip": Site(0.26, (9, -94, -65), (5, 1, 6), (1.0, 0.56, 0.66), 62.0, 6.0),
+    "masseter": Site(0.18, (58, -13, -52), (1.5, 3, 6), (0.68, 0.85, 1.0), 80.0, 10.0),
+    "neck": Site(0.09, (44, 6, -105), (4, 6, 7), (0.7, 0.8, 1.0), 90.0, 11.0),
+    "tongue": Site(0.07, (8, -42, -68), (4, 5, 2), (0.75, 1.0, 0.7), 60.0, 15.0),
+    "parotid": Site(0.07, (59, 14, -45), (2, 3, 5), (0.7, 0.8, 1.0), 70.0, 11.0),
+    "orbit": Site(0.05, (45, -70, 24), (2, 2, 3), (1.0, 0.75, 0.8), 45.0, 6.0),
 }
 
 SMALL_SHARE = 0.61

@@ -127,7 +127,7 @@ def _strongest(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, p
     """Class indices in the plan's axes. One class at a time: all of them at full size may not fit in memory."""
     if len(logits) == 2:
         # Resampling is linear, so the difference can be resampled in place of both.
-        difference = _restore(logits[1:] - logits[:1], geometry, crop_box, plan)[0]
+        difference: NDArray[np.float32] = _restore(logits[1:] - logits[:1], geometry, crop_box, plan)[0]
         return (difference > 0).astype(np.uint8)
     best = _restore(logits[:1], geometry, crop_box, plan)[0].copy()
     classes = np.zeros(best.shape, dtype=np.uint8)

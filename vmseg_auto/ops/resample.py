@@ -1,8 +1,10 @@
 """Resampling between voxel sizes, in nnU-Net's way but along one axis at a time.
 
 An interpolation on a regular grid is separable: along each axis it is a small matrix, the same for every line of
-voxels. The matrices come from scipy.ndimage.zoom of the identity, so that their product is what
-skimage.transform.resize(mode="edge", anti_aliasing=False) gives.
+voxels. The matrices come from scipy.ndimage.zoom of the identity, so that together they give what
+skimage.transform.resize(mode="edge", anti_aliasing=False) gives. They are sparse, and are kept so: a sparse product
+is as fast as a dense one, gives the same bits on every machine, and leaves threads to the caller (BLAS starts its
+own, which several cases at once fight over).
 
 Where one axis is more than three times coarser than another (Isensee et al., Nature Methods 2021, 18:203), slices
 are resampled in-plane and the nearest of them is taken along the coarse axis.
@@ -16,14 +18,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, zoom
+from scipy.sparse import csr_array
 
 from vmseg_auto.core.geometry import Shape, Spacing
 
 ANISOTROPY = 3.0
 """Ratio of spacings beyond which the coarse axis is resampled apart."""
-import os; BLOCK = int(os.environ.get("BLK","32"))
 SMALLEST_WEIGHT = 1e-8
-"""A cubic spline reaches over the whole line, but its weights fall fourfold from voxel to voxel."""
+"""Below it a weight counts as 0: a cubic spline reaches over the whole line, but fades fourfold with each voxel."""
 
 
 def new_shape(shape: Shape, spacing: Spacing, target: Spacing) -> Shape:
@@ -128,30 +130,23 @@ def _resample(volume: NDArray[np.float32], shape: Shape, order: int, apart: int 
 
 
 def _along(volume: NDArray[np.float32], new: int, order: int, axis: int) -> NDArray[np.float32]:
-    """Interpolate along one axis, a block of new voxels at a time: each block needs a few old ones only."""
+    """Interpolate along one axis."""
+    weights = _weights(volume.shape[axis], new, order)
+    if axis == 0:
+        flat: NDArray[np.float32] = weights @ volume.reshape(volume.shape[0], -1)
+        return flat.reshape(new, *volume.shape[1:])
     result = np.empty((*volume.shape[:axis], new, *volume.shape[axis + 1 :]), dtype=np.float32)
-    for rows, columns, weights in _blocks(volume.shape[axis], new, order):
-        if axis == 0:
-            part = volume[columns]
-            result[rows] = (weights @ part.reshape(len(part), -1)).reshape(-1, *volume.shape[1:])
-        elif axis == 1:
-            result[:, rows] = np.matmul(weights, volume[:, columns])
-        else:
-            result[:, :, rows] = np.matmul(volume[:, :, columns], weights.T)
+    for index, layer in enumerate(volume):
+        result[index] = weights @ layer if axis == 1 else (weights @ layer.T).T
     return result
 
 
 @lru_cache(maxsize=64)
-def _blocks(old: int, new: int, order: int) -> tuple[tuple[slice, slice, NDArray[np.float32]], ...]:
-    """The interpolation matrix [new, old] cut into blocks: rows, the columns they need, weights."""
+def _weights(old: int, new: int, order: int) -> csr_array:
+    """The interpolation along one axis, [new, old]."""
     matrix = zoom(np.eye(old), (new / old, 1.0), order=order, mode="nearest", grid_mode=True)
-    blocks = []
-    for start in range(0, new, BLOCK):
-        rows = slice(start, min(start + BLOCK, new))
-        needed = np.flatnonzero(np.abs(matrix[rows]).max(axis=0) > SMALLEST_WEIGHT)
-        columns = slice(int(needed[0]), int(needed[-1]) + 1)
-        blocks.append((rows, columns, np.ascontiguousarray(matrix[rows, columns], dtype=np.float32)))
-    return tuple(blocks)
+    matrix[np.abs(matrix) < SMALLEST_WEIGHT] = 0
+    return csr_array(matrix.astype(np.float32))
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from vmseg_auto.core.geometry import Shape
 from vmseg_auto.core.prepared import PreparedCase
 
-
 T = TypeVar("T", bound=np.generic)
 
 

@@ -50,7 +50,7 @@ def predict(
     workspace: PathLike | None = None,
     folds: Sequence[FoldName] | None = None,
     mirror: bool = True,
-    step: float = 0.5,
+    step: float | None = None,
     save_probabilities: bool = False,
     device: str = "auto",
     jobs: int | None = None,
@@ -65,7 +65,7 @@ def predict(
         dataset, workspace: folders, as on the command line.
         folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
         mirror: whether logits are averaged over mirrored scans.
-        step: distance of windows as a share of the patch.
+        step: distance of windows as a share of the patch; the recipe's unless given.
         save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.

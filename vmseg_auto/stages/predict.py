@@ -55,7 +55,7 @@ class Predictor:
         info: the model's own account.
         device: "auto", "cuda", "mps" or "cpu".
         mirror: whether logits are averaged over mirrored scans.
-        step: distance of windows as a share of the patch.
+        step: distance of windows as a share of the patch; the recipe's unless given.
 
     Raises:
         InputError: no checkpoint, or folds of different plans.
@@ -68,9 +68,9 @@ class Predictor:
         *,
         device: str = "auto",
         mirror: bool = True,
-        step: float = 0.5,
+        step: float | None = None,
     ) -> None:
-        if not 0 < step <= 1:
+        if step is not None and not 0 < step <= 1:
             raise InputError(f"the step is {step}", remedy="It must be above 0 and at most 1; 0.5 is usual.")
         if len({c.plan.content_hash for c in checkpoints}) != 1:
             folds = ", ".join(str(c.fold) for c in checkpoints)
@@ -80,7 +80,7 @@ class Predictor:
             )
         self.info, self.plan = info, checkpoints[0].plan
         self.folds = tuple(c.fold for c in checkpoints)
-        self.step = step
+        self.step = step if step is not None else checkpoints[0].recipe.window_step
         self.mirror_axes = checkpoints[0].recipe.mirror_axes if mirror else ()
         self.device = choose_device(device)
         self.dtype = reduced_precision(self.device)
@@ -94,7 +94,7 @@ class Predictor:
         folds: Sequence[FoldName] | None = None,
         device: str = "auto",
         mirror: bool = True,
-        step: float = 0.5,
+        step: float | None = None,
     ) -> Predictor:
         """Load a model folder (WORKSPACE/runs/PLANNER/TRAINER).
 

@@ -1,0 +1,187 @@
+"""How a command ends: one message, one exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, places_of, positive_int, run
+from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
+
+Work = Callable[[argparse.Namespace, Screen], None]
+
+
+def parser() -> Parser:
+    made = make_parser("vmseg_test", "It tests.", ("dataset", "workspace", "model", "device", "jobs"))
+    made.add_argument("folds", nargs="*", type=fold_name)
+    return made
+
+
+def raising(error: BaseException) -> Work:
+    def work(arguments: argparse.Namespace, screen: Screen) -> None:
+        raise error
+
+    return work
+
+
+def test_nothing_wrong_is_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(parser(), lambda arguments, screen: screen.say(f"done with {arguments.folds}"), ["0", "all"]) == 0
+    assert capsys.readouterr().out == "done with [0, 'all']\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (VmsegError("it failed", case="a", remedy="Try again."), 1),
+        (InputError("bad input", file="x.nii.gz"), 2),
+        (DatasetError("2 bad cases", [InputError("bad", case="a"), InputError("worse", case="b")]), 2),
+        (SomeCasesFailedError("1 of 2 failed", [VmsegError("bad", case="a")]), 3),
+    ],
+)
+def test_our_errors_give_their_message_and_code(
+    error: VmsegError, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(parser(), raising(error), []) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"vmseg_test: {error}\n"
+
+
+def test_an_unexpected_error_is_1_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(parser(), raising(KeyError("oops")), []) == 1
+    err = capsys.readouterr().err
+    assert err == "vmseg_test: unexpected KeyError: 'oops'. Run it again with --debug to see where.\n"
+
+
+def test_ctrl_c_is_130_and_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(parser(), raising(KeyboardInterrupt()), []) == 130
+    assert "stopped. What was finished is kept" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--colour"], "unrecognized arguments: --colour"),
+        (["--device", "tpu"], "invalid choice: 'tpu'"),
+        (["--jobs", "0"], "--jobs: '0' is no whole number above 0"),
+        (["--jobs", "many"], "--jobs: 'many' is no whole number above 0"),
+        (["--jobs"], "expected one argument"),
+        (["first"], "'first' is no fold: write its number, or all"),
+        (["²"], "'²' is no fold"),
+    ],
+)
+def test_a_bad_option_is_2_in_one_line(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(parser(), raising(AssertionError("not reached")), arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("vmseg_test: ")
+    assert words in err
+    assert err.endswith("See `vmseg_test --help`.\n")
+    assert err.count("\n") == 1
+
+
+def test_debug_shows_where_our_errors_came_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(parser(), raising(InputError("bad input")), ["--debug"]) == 2
+    err = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in err
+    assert "in work" in err
+    assert err.endswith("vmseg_test: bad input\n")
+
+
+def test_debug_lets_unexpected_errors_through() -> None:
+    with pytest.raises(KeyError):
+        run(parser(), raising(KeyError("oops")), ["--debug"])
+
+
+def test_help_is_0(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(parser(), raising(AssertionError("not reached")), ["--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    for option in ("-d", "-w", "-m", "--device", "--jobs", "--debug", "--quiet"):
+        assert option in out
+
+
+def test_options_stand_only_where_they_are_asked_for() -> None:
+    arguments = make_parser("x", "x", ("jobs",)).parse_args(["--jobs", "3"])
+    assert vars(arguments) == {"jobs": 3, "quiet": False, "debug": False}
+
+
+def test_places_come_from_options_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VMSEG_DATASET", raising=False)
+    monkeypatch.delenv("VMSEG_WORKSPACE", raising=False)
+    assert places_of(parser().parse_args([])) == {"dataset": None, "workspace": None}
+    monkeypatch.setenv("VMSEG_DATASET", "from_env")
+    monkeypatch.setenv("VMSEG_WORKSPACE", "")
+    assert places_of(parser().parse_args([])) == {"dataset": "from_env", "workspace": None}
+    assert places_of(parser().parse_args(["-d", "a", "-w", "b"])) == {"dataset": "a", "workspace": "b"}
+
+
+def test_numbers() -> None:
+    assert positive_int("12") == 12
+    assert fold_name("3") == 3
+    assert fold_name("all") == "all"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "x"])
+def test_no_positive_number(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="no whole number above 0"):
+        positive_int(text)
+
+
+def test_quiet_says_warnings_only(capsys: pytest.CaptureFixture[str]) -> None:
+    for quiet in (True, False):
+        screen = Screen(quiet)
+        screen.say("words")
+        screen.warn("careful")
+        with screen.progress("Task", 2) as progress:
+            progress.advance()
+            progress.note("half")
+            progress.advance()
+        out, err = capsys.readouterr()
+        assert out == ("" if quiet else "words\n")
+        assert "Warning: careful\n" in err
+        assert ("Task" in err) != quiet
+        assert quiet or "100%" in err
+
+
+def test_words_and_bars_keep_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(quiet=False)
+    with screen.progress("Task", 4, done=2) as progress:
+        screen.say("a line")
+        progress.advance(2)
+    out, err = capsys.readouterr()
+    assert out == "a line\n"
+    assert "50%" in err
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "words"),
+    [
+        ("train", ["first"], "'first' is no fold"),
+        ("train", [], "the following arguments are required: FOLD"),
+        ("predict", ["-i", "scans"], "the following arguments are required: -o/--output"),
+        ("evaluate", ["--tolerance", "wide"], "argument --tolerance: invalid float value: 'wide'"),
+        ("plan_and_preprocess", ["--memory", "much"], "argument --memory: invalid float value: 'much'"),
+        ("demo", ["--cases", "0"], "'0' is no whole number above 0"),
+    ],
+)
+def test_each_command_refuses_bad_use(command: str, arguments: list[str], words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"vmseg_auto.cli.{command}", *arguments],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "500"},
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1

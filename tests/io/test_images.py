@@ -1,0 +1,207 @@
+"""Images keep their voxels and their grid, and bad files are refused in words."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from raw_dataset import GRID, tiny_image, tiny_mask
+
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.io.images import FILE_ENDINGS, from_sitk, read_image, read_mask, write_image, write_mask
+
+
+@pytest.mark.parametrize("ending", FILE_ENDINGS)
+def test_an_image_keeps_voxels_and_grid(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"case.1{ending}"
+    write_image(path, tiny_image(), GRID)
+    image, geometry = read_image(path)
+    np.testing.assert_array_equal(image, tiny_image())
+    assert not geometry.differences(GRID)
+    assert image.dtype == np.float32
+    assert image.flags.writeable
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4", "i8", "u8", "f4", "f8"])
+@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd"])
+def test_every_plain_pixel_type_is_read(tmp_path: Path, ending: str, kind: str) -> None:
+    array = np.arange(60).reshape(3, 4, 5).astype(kind)
+    path = tmp_path / f"case{ending}"
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(path))
+    np.testing.assert_array_equal(read_image(path)[0], array)
+    np.testing.assert_array_equal(read_mask(path)[0], array)
+
+
+def nifti(path: Path, slope: float = 1, intercept: float = 0, big_endian: bool = False) -> Path:
+    """An int16 NIfTI-1 file of 2 x 3 x 4 voxels 0 ... 23, made by hand."""
+    order = ">" if big_endian else "<"
+    header = bytearray(352)
+    struct.pack_into(order + "i", header, 0, 348)
+    struct.pack_into(order + "8h", header, 40, 3, 4, 3, 2, 1, 1, 1, 1)
+    struct.pack_into(order + "hh", header, 70, 4, 16)
+    struct.pack_into(order + "8f", header, 76, 1, 0.5, 0.75, 2, 1, 1, 1, 1)
+    struct.pack_into(order + "3f", header, 108, 352, slope, intercept)
+    struct.pack_into(order + "2h", header, 252, 1, 0)
+    header[344:348] = b"n+1\0"
+    path.write_bytes(bytes(header) + np.arange(24, dtype=order + "i2").tobytes())
+    return path
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (0, 0), (0.5, -3), (1, 10)])
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_nifti_voxels_are_those_that_itk_reads(
+    tmp_path: Path, slope: float, intercept: float, big_endian: bool
+) -> None:
+    path = nifti(tmp_path / "case.nii", slope, intercept, big_endian)
+    image, geometry = read_image(path)
+    np.testing.assert_array_equal(image, sitk.GetArrayFromImage(sitk.ReadImage(str(path), sitk.sitkFloat32)))
+    assert geometry.shape == (2, 3, 4)
+    assert geometry.spacing_mm == (2, 0.75, 0.5)
+
+
+def test_a_file_need_not_be_packed_though_its_name_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "case.nii.gz"
+    path.write_bytes(nifti(tmp_path / "plain.nii").read_bytes())
+    np.testing.assert_array_equal(read_image(path)[0].ravel(), np.arange(24))
+
+
+def refused(path: Path, words: str) -> None:
+    for read in (read_image, read_mask):
+        with pytest.raises(InputError, match=words) as caught:
+            read(path, "case_7")
+        assert caught.value.case == "case_7"
+        assert caught.value.file == path
+        assert caught.value.remedy
+
+
+@pytest.mark.parametrize("ending", FILE_ENDINGS)
+@pytest.mark.parametrize("share", [0.6, 0.97])
+def test_a_file_cut_short_is_refused(tmp_path: Path, ending: str, share: float) -> None:
+    path = tmp_path / f"case{ending}"
+    write_image(path, tiny_image(), GRID)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    refused(path, "damaged or cut short")
+
+
+def test_a_flipped_bit_in_a_packed_file_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "case.nii.gz"
+    write_image(path, tiny_image(), GRID)
+    data = bytearray(path.read_bytes())
+    data[-6] ^= 1
+    path.write_bytes(data)
+    refused(path, "damaged or cut short")
+
+
+@pytest.mark.parametrize("ending", FILE_ENDINGS)
+@pytest.mark.parametrize("data", [b"", b"hello, this is no image at all"])
+def test_a_file_that_is_no_image_is_refused(tmp_path: Path, ending: str, data: bytes) -> None:
+    path = tmp_path / f"case{ending}"
+    path.write_bytes(data)
+    refused(path, "no image that can be read")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path / "case.nii.gz", "does not exist")
+
+
+@pytest.mark.parametrize(("shape", "words"), [((8, 9), r"2-D \(9 x 8\)"), ((2, 3, 4, 5), r"4-D \(5 x 4 x 3 x 2\)")])
+def test_flat_and_four_dimensional_files_are_refused(tmp_path: Path, shape: tuple[int, ...], words: str) -> None:
+    path = tmp_path / "case.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones(shape, dtype=np.float32), isVector=False), str(path))
+    refused(path, words)
+
+
+@pytest.mark.parametrize(("pixel", "name"), [(sitk.sitkVectorUInt8, "vector of"), (sitk.sitkComplexFloat32, "complex")])
+@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd"])
+def test_colour_and_complex_files_are_refused(tmp_path: Path, pixel: int, name: str, ending: str) -> None:
+    path = tmp_path / f"case{ending}"
+    sitk.WriteImage(sitk.Image([4, 4, 4], pixel), str(path))
+    refused(path, f"more than one number.*{name}")
+
+
+def test_a_sheared_nifti_is_refused(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "case.nii")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<2h", data, 252, 0, 1)
+    struct.pack_into("<12f", data, 280, 0.5, 0.2, 0, 0, 0, 0.75, 0, 0, 0, 0, 2, 0)
+    path.write_bytes(data)
+    refused(path, "sheared")
+
+
+@pytest.mark.parametrize("ending", [".mha", ".nrrd"])
+def test_a_sheared_image_of_another_format_is_refused(tmp_path: Path, ending: str) -> None:
+    image = sitk.GetImageFromArray(tiny_mask())
+    image.SetDirection((1, 0.3, 0, 0, 1, 0, 0, 0, 1))
+    sitk.WriteImage(image, str(tmp_path / f"case{ending}"))
+    refused(tmp_path / f"case{ending}", "sheared")
+
+
+@pytest.mark.parametrize("ending", FILE_ENDINGS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_voxels_that_are_no_numbers_are_refused(tmp_path: Path, ending: str, value: float) -> None:
+    image = tiny_image()
+    image[3, 4, 5:7] = value
+    path = tmp_path / f"case{ending}"
+    write_image(path, image, GRID)
+    refused(path, "2 voxels are NaN or infinite")
+
+
+def test_numbers_too_large_for_float32_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "case.nii"
+    sitk.WriteImage(sitk.GetImageFromArray(np.full((3, 4, 5), 1e300)), str(path))
+    with pytest.raises(InputError, match="60 voxels are NaN or infinite"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.5, "0.5"), (-1, "-1"), (256, "256"), (-0.001, "-0.001")])
+def test_odd_mask_values_are_refused(tmp_path: Path, value: float, shown: str) -> None:
+    mask = tiny_mask().astype(np.float32)
+    mask[0, 0, 0] = value
+    path = tmp_path / "case.nii.gz"
+    write_image(path, mask, GRID)
+    with pytest.raises(InputError, match=f"holds {shown}, but labels are whole numbers from 0 to 255"):
+        read_mask(path)
+
+
+def test_integers_beyond_a_byte_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "case.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(np.arange(-3, 297, dtype=np.int16).reshape(3, 10, 10)), str(path))
+    with pytest.raises(InputError, match=r"holds -3, -2, -1, 256, 257, \.\.\., but"):
+        read_mask(path)
+
+
+def test_an_unknown_ending_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="can't be written with this ending"):
+        write_mask(tmp_path / "case.png", tiny_mask(), GRID)
+    with pytest.raises(ValueError, match="for a grid of"):
+        write_mask(tmp_path / "case.nii", tiny_mask(), Geometry((1, 2, 3), (1, 1, 1)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_simpleitk_image_brings_its_grid(tmp_path: Path) -> None:
+    write_image(tmp_path / "case.mha", tiny_image(), GRID)
+    array, geometry = from_sitk(sitk.ReadImage(str(tmp_path / "case.mha")))
+    np.testing.assert_array_equal(array, tiny_image())
+    assert geometry == GRID
+    with pytest.raises(InputError, match="2-D"):
+        from_sitk(sitk.Image([4, 4], sitk.sitkUInt8))
+    with pytest.raises(InputError, match="NaN"):
+        from_sitk(sitk.GetImageFromArray(np.full((2, 2, 2), np.nan)))
+
+
+def test_itks_warnings_stay_as_the_caller_has_them(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = nifti(tmp_path / "case.nii")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<2h", data, 252, 1, 1)
+    struct.pack_into("<12f", data, 280, 0.5, 0, 0, 0, 0, 0.75, 0, 0, 0, 0, 9, 0)
+    path.write_bytes(data)
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    read_image(path)
+    assert sitk.ProcessObject.GetGlobalWarningDisplay() == before
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,50 @@
+"""Devices and precisions that are there, and those that are not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.ops.devices import autocast, choose_device, describe, reduced_precision
+
+CPU = torch.device("cpu")
+PRESENT = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+
+
+def test_the_cpu_is_always_there() -> None:
+    assert choose_device("cpu") == CPU
+
+
+def test_auto_takes_the_best_there_is() -> None:
+    best = next(name for name in ("cuda", "mps", "cpu") if PRESENT[name])
+    assert choose_device("auto").type == best
+
+
+@pytest.mark.parametrize("name", [*(name for name, here in PRESENT.items() if not here), "tpu", ""])
+def test_what_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=rf"the device '{name}' is not available here\. Use --device auto or cpu"):
+        choose_device(name)
+
+
+def test_sixteen_bits_only_where_the_hardware_has_them() -> None:
+    dtype = reduced_precision(CPU)
+    assert dtype in (None, torch.bfloat16)
+    if hasattr(torch.cpu, "get_capabilities"):
+        abilities = torch.cpu.get_capabilities()
+        native = bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
+        assert (dtype is torch.bfloat16) == native
+
+
+def test_autocast_in_a_type_and_in_none() -> None:
+    a = torch.ones(4, 4)
+    with autocast(CPU, None):
+        assert (a @ a).dtype == torch.float32
+    with autocast(CPU, torch.bfloat16):
+        assert (a @ a).dtype == torch.bfloat16
+    assert (a @ a).dtype == torch.float32
+
+
+def test_descriptions_are_for_people() -> None:
+    assert describe(CPU, None) == f"CPU, {torch.get_num_threads()} threads, float32"
+    assert describe(CPU, torch.bfloat16).endswith(", bfloat16")

@@ -1,0 +1,110 @@
+"""Networks as nnU-Net builds them, and what they cost as planners count it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tiny import NETWORK, tiny_plan
+from torch import nn
+
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.plan import NetworkSpec
+from vmseg_auto.ops.memory import conv_outputs
+from vmseg_auto.ops.network import build_network
+
+FLAT = NetworkSpec(
+    builder="plain_unet",
+    features=(4, 6, 8, 10),
+    strides=((1, 1, 1), (1, 2, 2), (2, 2, 2), (1, 4, 2)),
+    kernels=((1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 5)),
+    blocks=(2, 1, 3, 2),
+    decoder_blocks=(2, 1, 2),
+)
+FLAT_PATCH = (4, 32, 16)
+
+
+def spec(**changes: Any) -> NetworkSpec:
+    return tiny_plan(**changes).network
+
+
+def test_training_gives_every_level_the_finest_first() -> None:
+    outputs = build_network(FLAT, channels=2, classes=3).train()(torch.zeros(1, 2, *FLAT_PATCH))
+    assert [tuple(out.shape) for out in outputs] == [(1, 3, 4, 32, 16), (1, 3, 4, 16, 8), (1, 3, 2, 8, 4)]
+
+
+def test_prediction_gives_the_finest_level_alone_and_the_same_one() -> None:
+    torch.manual_seed(0)
+    network = build_network(FLAT, channels=1, classes=2)
+    image = torch.randn(2, 1, *FLAT_PATCH)
+    with torch.no_grad():
+        training, predicted = network.train()(image), network.eval()(image)
+    assert isinstance(predicted, torch.Tensor)
+    assert torch.equal(training[0], predicted)
+
+
+def test_without_deep_supervision_training_gives_a_list_of_one() -> None:
+    outputs = build_network(spec(deep_supervision=False), 1, 2).train()(torch.zeros(1, 1, 8, 16, 16))
+    assert [tuple(out.shape) for out in outputs] == [(1, 2, 8, 16, 16)]
+
+
+@pytest.mark.parametrize(("first_kernel", "first_stride", "parameters"), [
+    ((3, 3, 3), (2, 2, 2), 5_603_177),
+    ((1, 3, 3), (1, 2, 2), 5_520_454),
+])  # fmt: skip
+def test_parameters_are_those_of_nnunet(
+    first_kernel: tuple[int, int, int], first_stride: tuple[int, int, int], parameters: int
+) -> None:
+    """Counted in nnU-Net 2.8.1's own checkpoints of hippocampus53 (two labels) and vmsemi53 (one)."""
+    cube, halve = (3, 3, 3), (2, 2, 2)
+    network = build_network(
+        NetworkSpec(
+            builder="plain_unet",
+            features=(32, 64, 128, 256),
+            strides=((1, 1, 1), first_stride, halve, halve),
+            kernels=(first_kernel, cube, cube, cube),
+            blocks=(2, 2, 2, 2),
+            decoder_blocks=(2, 2, 2),
+        ),
+        channels=1,
+        classes=3 if first_kernel == cube else 2,
+    )
+    assert sum(p.numel() for p in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize(
+    ("network", "patch"), [(FLAT, FLAT_PATCH), (NETWORK, (8, 16, 16)), (spec(deep_supervision=False), (2, 4, 6))]
+)
+def test_planners_count_what_convolutions_really_put_out(network: NetworkSpec, patch: tuple[int, int, int]) -> None:
+    measured: list[int] = []
+    built = build_network(network, channels=2, classes=3).eval()
+    for module in built.modules():
+        if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
+            module.register_forward_hook(lambda _module, _inputs, output: measured.append(output.numel()))
+    with torch.no_grad():
+        built(torch.zeros(1, 2, *patch))
+    assert conv_outputs(network, patch, classes=3) == sum(measured)
+
+
+def test_weights_depend_on_the_seed_alone() -> None:
+    def build(seed: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(seed)
+        return build_network(NETWORK, 1, 2).state_dict()
+
+    first, again, other = build(1), build(1), build(2)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_every_parameter_learns() -> None:
+    network = build_network(FLAT, 1, 2).train()
+    sum(out.square().sum() for out in network(torch.randn(1, 1, *FLAT_PATCH))).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_an_unknown_builder_is_refused_and_never_imported() -> None:
+    with pytest.raises(InputError, match=r"no network builder 'os:system'.*Known are: .*plain_unet"):
+        build_network(spec(builder="os:system"), 1, 2)

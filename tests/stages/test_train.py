@@ -1,0 +1,239 @@
+"""The training loop learns, goes on where it stopped, and stops where it must."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import PLAN, IsKilled, prepare, tiny_case
+from vmseg_trainers.default import DefaultTrainer
+
+from vmseg_auto.contracts import Parts
+from vmseg_auto.core.dataset import Fold
+from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.stages.train import (
+    EpochRecord,
+    Hooks,
+    TrainingState,
+    seconds_per_step,
+    train_fold,
+    training_source,
+)
+
+CPU = torch.device("cpu")
+CASES = Fold(train=("a", "b"), val=("c",))
+SHORT = Recipe(epochs=3, steps=3, validation_share=0.5, amp=False)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Sums over several threads may be rounded differently."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cases a, b, c; `broken` holds NaN."""
+    broken = tiny_case("broken", 4)
+    broken.image[0, 3:9] = np.nan
+    return prepare(tmp_path_factory.mktemp("prepared"), [*(tiny_case(name, i) for i, name in enumerate("abc")), broken])
+
+
+def make_parts(recipe: Recipe) -> Parts:
+    torch.manual_seed(recipe.seed)
+    return DefaultTrainer()(PLAN, recipe, CPU, channels=1, classes=2)
+
+
+@dataclass
+class Diary:
+    """Writes down what the hooks hear."""
+
+    events: list[tuple[object, ...]] = field(default_factory=list)
+    records: list[EpochRecord] = field(default_factory=list)
+    states: list[TrainingState] = field(default_factory=list)
+
+    @property
+    def hooks(self) -> Hooks:
+        return Hooks(self._step, self._epoch, self._save)
+
+    def _step(self, epoch: int, step: int) -> None:
+        self.events.append(("step", epoch, step))
+
+    def _epoch(self, record: EpochRecord) -> None:
+        self.events.append(("epoch", record.epoch))
+        self.records.append(record)
+
+    def _save(self, state: TrainingState) -> None:
+        self.events.append(("save", state.epoch))
+        self.states.append(state)
+
+
+def trained(
+    prepared: Path,
+    recipe: Recipe,
+    cases: Fold = CASES,
+    state: TrainingState | None = None,
+    workers: int = 1,
+    change: Callable[[Parts], Parts] = lambda parts: parts,
+    fold: int | str = 0,
+) -> tuple[TrainingState, Diary]:
+    diary = Diary()
+    parts = change(make_parts(recipe))
+    return train_fold(parts, PLAN, prepared, cases, fold, CPU, diary.hooks, state, workers), diary
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(prepared: Path) -> tuple[TrainingState, Diary]:
+    torch.set_num_threads(1)  # the fixture above comes after this one
+    return trained(prepared, SHORT)
+
+
+def assert_same(ours: TrainingState, theirs: TrainingState) -> None:
+    for name, tensor in ours.weights.items():
+        assert torch.equal(tensor, theirs.weights[name]), name
+    for a, b in zip(ours.history, theirs.history, strict=True):
+        assert {**a, "seconds": 0} == {**b, "seconds": 0}
+    ours_momentum, theirs_momentum = (state.optimizer["state"] for state in (ours, theirs))
+    assert isinstance(ours_momentum, dict)
+    assert isinstance(theirs_momentum, dict)
+    for index, values in ours_momentum.items():
+        assert torch.equal(values["momentum_buffer"], theirs_momentum[index]["momentum_buffer"])
+
+
+def test_hooks_are_called_in_order(uninterrupted: tuple[TrainingState, Diary]) -> None:
+    _, diary = uninterrupted
+    assert diary.events == [
+        event
+        for epoch in range(3)
+        for event in [
+            *(("step", epoch, step) for step in (1, 2, 3)),
+            ("epoch", epoch + 1),
+            ("save", epoch + 1),
+        ]
+    ]
+
+
+def test_history_holds_a_row_an_epoch(uninterrupted: tuple[TrainingState, Diary]) -> None:
+    end, diary = uninterrupted
+    assert end.epoch == 3
+    assert [dict(row) for row in end.history] == [record.to_row() for record in diary.records]
+    for number, record in enumerate(diary.records):
+        assert record.lr == pytest.approx(0.01 * (1 - number / 3) ** 0.9)
+        assert math.isfinite(record.train_loss)
+        assert math.isfinite(record.val_loss)
+        assert 0 <= record.val_dice <= 1
+        assert record.seconds > 0
+
+
+def test_what_was_saved_stays_as_it_was(uninterrupted: tuple[TrainingState, Diary]) -> None:
+    """A state that shared memory with the running training would change under the saver's hands."""
+    end, diary = uninterrupted
+    assert_same(diary.states[-1], end)
+    first, last = diary.states[0], diary.states[-1]
+    assert any(not torch.equal(first.weights[name], last.weights[name]) for name in first.weights)
+    with pytest.raises(AssertionError):
+        assert_same(replace(first, weights=last.weights, history=last.history), last)
+
+
+def test_going_on_after_an_epoch_gives_the_same_bits(
+    prepared: Path, uninterrupted: tuple[TrainingState, Diary]
+) -> None:
+    end, diary = uninterrupted
+    saved = diary.states[0]
+    again, later = trained(prepared, SHORT, state=saved)
+    assert later.events[0] == ("step", 1, 1)
+    assert_same(again, end)
+    assert saved.epoch == 1
+    assert len(saved.history) == 1
+    twice, _ = trained(prepared, SHORT, state=saved)
+    assert_same(twice, end)
+
+
+def test_the_number_of_workers_changes_no_bit(prepared: Path, uninterrupted: tuple[TrainingState, Diary]) -> None:
+    again, _ = trained(prepared, SHORT, workers=2)
+    assert_same(again, uninterrupted[0])
+
+
+def test_another_seed_or_fold_draws_other_patches(prepared: Path) -> None:
+    def first_batch(recipe: Recipe, fold: int | str) -> bytes:
+        source = training_source(make_parts(recipe), PLAN, prepared, CASES, fold)
+        return source.batch(source.open(), 0)[0].tobytes()
+
+    batches = [
+        first_batch(SHORT, 0),
+        first_batch(SHORT, 1),
+        first_batch(SHORT, "all"),
+        first_batch(replace(SHORT, seed=1), 0),
+    ]
+    assert len(set(batches)) == 4
+    assert first_batch(SHORT, 0) == batches[0]
+
+
+def test_only_training_cases_are_drawn_from(prepared: Path) -> None:
+    source = training_source(make_parts(SHORT), PLAN, prepared, Fold(("a",), ("broken",)), 0)
+    assert source.cases == ("a",)
+    assert source.foreground == (False, True)
+
+
+def test_the_loss_falls(prepared: Path) -> None:
+    recipe = replace(SHORT, epochs=4, steps=12, lr=0.01, optimizer="adamw", augment=False)
+    _, diary = trained(prepared, recipe)
+    assert diary.records[-1].train_loss < diary.records[0].train_loss - 0.4
+    assert diary.records[-1].val_loss < diary.records[0].val_loss
+    assert diary.records[-1].val_dice > 0.8
+
+
+def test_mixed_precision_learns_the_same_thing(prepared: Path) -> None:
+    """In 16 bits where this processor has them; in float32 it is the same training."""
+    exact, _ = trained(prepared, replace(SHORT, augment=False))
+    mixed, _ = trained(prepared, replace(SHORT, augment=False, amp=True))
+    assert all(tensor.dtype == torch.float32 for tensor in mixed.weights.values())
+    for a, b in zip(exact.history, mixed.history, strict=True):
+        assert b["train_loss"] == pytest.approx(a["train_loss"], abs=0.05)
+
+
+def test_states_are_saved_as_often_as_asked_and_at_the_end(prepared: Path) -> None:
+    recipe = replace(SHORT, epochs=5, steps=1, checkpoint_every=2, validation_share=0, augment=False)
+    _, diary = trained(prepared, recipe)
+    assert [event[1] for event in diary.events if event[0] == "save"] == [2, 4, 5]
+
+
+def test_without_validation_cases_there_is_no_validation(prepared: Path) -> None:
+    end, diary = trained(prepared, replace(SHORT, epochs=1, augment=False), cases=Fold(("a", "b", "c"), ()), fold="all")
+    assert math.isnan(diary.records[0].val_loss)
+    assert math.isnan(diary.records[0].val_dice)
+    assert math.isfinite(float(end.history[0]["train_loss"]))
+
+
+def test_a_loss_that_is_not_a_number_stops_the_training(prepared: Path) -> None:
+    diary = Diary()
+    parts = make_parts(replace(SHORT, augment=False))
+    with pytest.raises(VmsegError, match=r"loss became nan in epoch 1.*--set lr=0\.001 --fresh"):
+        train_fold(parts, PLAN, prepared, Fold(("broken",), ("c",)), 0, CPU, diary.hooks)
+    assert not diary.states, "a spoilt state must not replace a good one"
+
+
+def test_a_killed_worker_stops_the_training_with_a_remedy(prepared: Path) -> None:
+    with pytest.raises(VmsegError, match=r"ended from outside.*the same command again"):
+        trained(prepared, SHORT, change=lambda parts: replace(parts, sampler=IsKilled()))
+
+
+def test_a_finished_state_is_given_back(prepared: Path, uninterrupted: tuple[TrainingState, Diary]) -> None:
+    end, _ = uninterrupted
+    again, diary = trained(prepared, SHORT, state=end)
+    assert diary.events == []
+    assert_same(again, end)
+
+
+def test_the_time_of_a_step_is_measured(prepared: Path) -> None:
+    seconds = seconds_per_step(make_parts(SHORT), PLAN, prepared, CASES, 0, CPU, workers=1)
+    assert 0 < seconds < 60
