@@ -36,13 +36,13 @@ class Scanner(NamedTuple):
 
 
 SCANNERS = (
-    Scanner((20, 104, 96), (5.0, 1.6, 1.6), 0.022, False),
-    Scanner((24, 108, 100), (4.0, 1.5, 1.5), 0.026, False),
-    Scanner((18, 96, 88), (5.5, 1.7, 1.7), 0.018, True),
-    Scanner((26, 112, 104), (3.3, 1.4, 1.4), 0.034, False),
-    Scanner((16, 100, 96), (6.0, 1.65, 1.65), 0.024, False),
+    Scanner((18, 92, 84), (5.0, 1.7, 1.7), 0.020, False),
+    Scanner((21, 96, 84), (4.0, 1.6, 1.6), 0.024, False),
+    Scanner((20, 88, 80), (4.5, 1.7, 1.7), 0.018, True),
+    Scanner((24, 96, 88), (3.6, 1.55, 1.55), 0.030, False),
+    Scanner((17, 92, 84), (6.0, 1.7, 1.7), 0.022, False),
 )
-SLICE_JITTER = 2
+SLICE_JITTER = 1
 """A scan has up to this many slices more or fewer than its protocol says, within 16 to 26."""
 SLICES = (16, 26)
 
@@ -67,7 +67,7 @@ POINT_SPREAD = 0.5
 GRAIN_SIGMA, FOLDS_SIGMA = (1.2, 0.9, 0.9), (3.2, 2.1, 2.1)
 """In voxels of the thin slices, longer across them so that thick slices don't average the texture away."""
 
-BIAS = 0.22
+BIAS = 0.15
 OBLIQUE_SHARE = 0.3
 OBLIQUE_DEGREES = 12.0
 CSF_LEVEL = 4.0

@@ -38,7 +38,7 @@ TISSUES = {
     "vein": Tissue(0.8, 0.05),
 }
 
-LEVEL_SPREAD = 0.08
+LEVEL_SPREAD = 0.06
 """Standard deviation of a tissue's level between patients, relative."""
 
 
