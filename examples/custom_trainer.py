@@ -1,7 +1,7 @@
 """A trainer of one's own: the default's parts with another loss.
 
-    cd examples
-    vmseg_train 0 -d DATASET --trainer custom_trainer:FocalTrainer
+cd examples
+vmseg_train 0 -d DATASET --trainer custom_trainer:FocalTrainer
 """
 
 from __future__ import annotations

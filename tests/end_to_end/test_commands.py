@@ -89,9 +89,12 @@ def test_masks_lie_on_the_scans_grids(dataset: Path, masks: Path) -> None:
         assert geometry.differences(own) == []
         assert set(np.unique(mask)) <= {0, 1}
         probability, _ = read_image(masks / "probabilities" / scan.name.replace("_0000", "_venous_malformation"))
-        assert np.array_equal(probability > 0.5, mask == 1) or json.loads(
-            (dataset / "vmseg/runs/default/default/model.json").read_text()
-        )["postprocessing"]["keep_largest"]
+        assert (
+            np.array_equal(probability > 0.5, mask == 1)
+            or json.loads((dataset / "vmseg/runs/default/default/model.json").read_text())["postprocessing"][
+                "keep_largest"
+            ]
+        )
 
 
 def test_volumes_agree_with_the_masks(masks: Path) -> None:

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vmseg_planners.default import REFERENCE, DefaultPlanner
-from vmseg_planners.topology import axes_order, memory_budget, pool, start_patch, target_spacing
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Fingerprint
 from vmseg_auto.core.geometry import Shape, Spacing
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.ops.memory import conv_outputs
+from vmseg_planners.default import REFERENCE, DefaultPlanner
+from vmseg_planners.topology import axes_order, memory_budget, pool, start_patch, target_spacing
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden_plans.json").read_text(encoding="utf-8"))
 STATS = ChannelStats(mean=50.0, median=48.0, std=20.0, min=-10.0, max=200.0, percentile_00_5=1.0, percentile_99_5=120.0)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from tiny import PLAN, IsKilled, prepare, tiny_case
-from vmseg_trainers.default import DefaultTrainer
 
 from vmseg_auto.contracts import Parts
 from vmseg_auto.core.dataset import Fold
@@ -26,6 +25,7 @@ from vmseg_auto.stages.train import (
     train_fold,
     training_source,
 )
+from vmseg_trainers.default import DefaultTrainer
 
 CPU = torch.device("cpu")
 CASES = Fold(train=("a", "b"), val=("c",))

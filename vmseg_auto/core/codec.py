@@ -93,6 +93,7 @@ def _decode_key(kind: Any, key: str, where: str) -> Any:
 def _decode_dataclass(kind: type, data: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise _wrong(where, "an object", data)
+    _check_schema(kind, data, where)
     hints = typing.get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     if unknown := sorted(set(data) - set(fields)):
@@ -104,6 +105,16 @@ def _decode_dataclass(kind: type, data: Any, where: str) -> Any:
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise InputError(f"{where} lacks the field {name}", remedy="Put it back, or make the file anew.")
     return kind(**values)
+
+
+def _check_schema(kind: type, data: dict[str, Any], where: str) -> None:
+    """Refuse what another version of this program wrote, before its fields are found strange."""
+    schema = getattr(kind, "SCHEMA", None)
+    if schema is not None and data.get("schema", schema) != schema:
+        raise InputError(
+            f"{where} has schema {data['schema']}, and this version of vmseg_auto reads {schema}",
+            remedy="Use the version that wrote it, or plan and train in a new workspace (-w).",
+        )
 
 
 def _decode_tuple(args: tuple[Any, ...], data: Any, where: str) -> tuple[Any, ...]:

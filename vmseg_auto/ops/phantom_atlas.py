@@ -21,12 +21,12 @@ TISSUES = {
     "tooth": Tissue(0.03, 0.0, solid=True),
     "cartilage": Tissue(0.22, 0.1, solid=True),
     "disc": Tissue(0.5, 0.08, solid=True),
-    "csf": Tissue(1.0, 0.03, solid=True),
+    "csf": Tissue(1.22, 0.03, solid=True),
     "white": Tissue(0.36, 0.04, solid=True),
     "grey": Tissue(0.54, 0.04, solid=True),
-    "vitreous": Tissue(0.98, 0.02, solid=True),
+    "vitreous": Tissue(1.2, 0.02, solid=True),
     "lens": Tissue(0.2, 0.0, solid=True),
-    "fluid": Tissue(0.97, 0.03, solid=True),
+    "fluid": Tissue(1.15, 0.03, solid=True),
     "skin": Tissue(0.34, 0.06, solid=True),
     "fat": Tissue(0.52, 0.07),
     "muscle": Tissue(0.19, 0.12),
@@ -35,7 +35,7 @@ TISSUES = {
     "mucosa": Tissue(0.6, 0.06, solid=True),
     "tonsil": Tissue(0.66, 0.1, solid=True),
     "node": Tissue(0.68, 0.05),
-    "vein": Tissue(0.8, 0.05),
+    "vein": Tissue(0.95, 0.05),
 }
 
 LEVEL_SPREAD = 0.06

@@ -12,6 +12,7 @@ from scipy.ndimage import binary_fill_holes
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry, Shape
 from vmseg_auto.core.plan import Int3, Plan
+from vmseg_auto.ops.components import mask_box
 from vmseg_auto.ops.normalize import normalize
 from vmseg_auto.ops.resample import resample_image, resample_logits, resample_mask
 
@@ -28,15 +29,10 @@ def nonzero_box(image: NDArray[np.float32]) -> Box:
     Raises:
         InputError: every voxel is 0.
     """
-    mask = (image != 0).any(axis=0)
-    lines = mask.any(axis=2)
-    ranges = []
-    for hit in (lines.any(axis=1), lines.any(axis=0), mask.any(axis=(0, 1))):
-        positions = np.flatnonzero(hit)
-        if not len(positions):
-            raise InputError("the image is empty: every voxel is 0", remedy="Replace the scan, or remove the case.")
-        ranges.append((int(positions[0]), int(positions[-1]) + 1))
-    return ranges[0], ranges[1], ranges[2]
+    box = mask_box((image != 0).any(axis=0))
+    if box is None:
+        raise InputError("the image is empty: every voxel is 0", remedy="Replace the scan, or remove the case.")
+    return box
 
 
 def box_slices(box: Box) -> tuple[slice, slice, slice]:

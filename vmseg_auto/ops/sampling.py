@@ -48,7 +48,7 @@ class PatchSampler:
         case = cases[int(rng.integers(len(cases)))]
         shape = np.array(case.image.shape[1:])
         read = np.array(self.read_shape)
-        # As nnU-Net bounds it: the patch proper stays inside, only its margin may hang over.
+        # nnU-Net's bounds: at random only the margin hangs over; around foreground the far end may hang over more.
         padding = np.maximum(read - np.array(self.patch), read - shape)
         lowest, highest = -(padding // 2), shape + padding // 2 + padding % 2 - read
         if foreground and case.foreground:

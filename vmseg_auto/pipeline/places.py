@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from vmseg_auto.core.codec import decode
 from vmseg_auto.core.dataset import Fold, Splits, fold_cases
@@ -26,6 +27,8 @@ class Source:
     name: str
     schema: int = 1
 
+    SCHEMA: ClassVar[int] = 1
+
 
 def places(dataset: PathLike | None, workspace: PathLike | None) -> tuple[Path, Workspace]:
     """The dataset folder and the workspace: as given, else as the workspace remembers, else the current directory.
@@ -47,9 +50,7 @@ def places(dataset: PathLike | None, workspace: PathLike | None) -> tuple[Path, 
 def read_fingerprint(space: Workspace) -> Fingerprint:
     """Raises InputError where nothing is planned, or the file is broken or of another schema."""
     space.require_planned()
-    data = read_json(space.fingerprint)
-    check_schema(data, Fingerprint.SCHEMA, space.fingerprint)
-    return Fingerprint.from_json(data, str(space.fingerprint))
+    return Fingerprint.from_json(read_json(space.fingerprint), str(space.fingerprint))
 
 
 def read_plan(space: Workspace, planner: str | None) -> Plan:
@@ -68,31 +69,13 @@ def read_plan(space: Workspace, planner: str | None) -> Plan:
         )
     name = planner if planner is not None else (known or ["default"])[0]
     path = space.plan(name)
-    data = read_json(path, remedy="Run `vmseg_plan_and_preprocess` first.")
-    check_schema(data, Plan.SCHEMA, path)
-    return Plan.from_json(data, str(path))
+    return Plan.from_json(read_json(path, remedy="Run `vmseg_plan_and_preprocess` first."), str(path))
 
 
 def read_splits(space: Workspace) -> Splits:
     """Raises InputError where the file is missing, broken or of another schema."""
     data = read_json(space.splits, remedy="Run `vmseg_plan_and_preprocess` first.")
-    check_schema(data, Splits.SCHEMA, space.splits)
     return Splits.from_json(data, str(space.splits))
-
-
-def check_schema(data: object, schema: int, path: Path) -> None:
-    """Refuse a file written by another version of this program.
-
-    Raises:
-        InputError: its schema number is another.
-    """
-    found = data.get("schema", 1) if isinstance(data, dict) else 1
-    if found != schema:
-        raise InputError(
-            f"the file has schema {found}, and this version of vmseg_auto reads {schema}",
-            file=path,
-            remedy="Use the version that wrote this workspace, or plan and train in a new one (-w).",
-        )
 
 
 def record_now(fingerprint: Fingerprint, splits: Splits, plan: Plan, recipe: Recipe, fold: FoldName) -> FoldRecord:

@@ -17,7 +17,7 @@ from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.prepared import PreparedFolder
-from vmseg_auto.pipeline.places import PathLike, Source, check_schema, places, read_splits, stale_folds
+from vmseg_auto.pipeline.places import PathLike, Source, places, read_fingerprint, read_splits, stale_folds
 from vmseg_auto.pipeline.summary import plan_table
 from vmseg_auto.plugins import load_planner
 from vmseg_auto.stages.analyse import analyse, dataset_hash
@@ -73,9 +73,10 @@ def plan_and_preprocess(
         fingerprint = _analyse(data, jobs, console)
         console.say(f"All {len(data.cases)} cases can be used. Nothing was written.")
         return Planned(space, fingerprint)
-    fingerprint = _fingerprint(data, space, jobs, console)
+    before = read_fingerprint(space) if space.fingerprint.is_file() else None
+    fingerprint = _fingerprint(data, before, space, jobs, console)
     write_json(space.dataset, encode(Source(str(folder.resolve()), data.name)))
-    splits = _splits(data, folder, space, console)
+    splits = _splits(data, set(before.cases) if before else set(), folder, space, console)
     plan = _plan(chosen.name, planner, fingerprint, space, memory_gb, console)
     console.say(plan_table(fingerprint, plan, splits, data.patients))
     _report_stale(space, fingerprint, splits, plan, console)
@@ -91,23 +92,29 @@ def _analyse(data: Dataset, jobs: int, console: Console) -> Fingerprint:
     return fingerprint
 
 
-def _fingerprint(data: Dataset, space: Workspace, jobs: int, console: Console) -> Fingerprint:
-    if space.fingerprint.is_file():
-        stored = read_json(space.fingerprint)
-        check_schema(stored, Fingerprint.SCHEMA, space.fingerprint)
-        known = Fingerprint.from_json(stored, str(space.fingerprint))
-        if known.dataset_hash == dataset_hash(data, jobs):
-            console.say(f"Fingerprint kept: the files of all {len(known.cases)} cases are unchanged.")
-            return known
+def _fingerprint(
+    data: Dataset, before: Fingerprint | None, space: Workspace, jobs: int, console: Console
+) -> Fingerprint:
+    if before is not None and before.dataset_hash == dataset_hash(data, jobs):
+        console.say(f"Fingerprint kept: the files of all {len(before.cases)} cases are unchanged.")
+        return before
     fingerprint = _analyse(data, jobs, console)
     write_json(space.fingerprint, fingerprint.to_json())
     return fingerprint
 
 
-def _splits(data: Dataset, folder: Path, space: Workspace, console: Console) -> Splits:
+def _splits(data: Dataset, before: set[str], folder: Path, space: Workspace, console: Console) -> Splits:
+    """The stored split, fitted to the cases there are now (`before`: last time's); else nnU-Net's; else a new one."""
     given = [path for path in (space.root / "splits_final.json", folder / "splits_final.json") if path.is_file()]
     if space.splits.is_file():
         old = read_splits(space)
+        named = {case for fold in old.folds for case in (*fold.train, *fold.val)}
+        if unknown := sorted(named - before - set(data.patients)):
+            raise InputError(
+                f"the split names cases that the dataset lacks: {', '.join(unknown)}",
+                file=space.splits,
+                remedy="Correct their names, or delete the file to split anew.",
+            )
         splits, where = extend_splits(old, data.patients), str(space.splits)
         if splits.folds == old.folds:
             console.say(f"Split kept: {len(splits.folds)} folds ({splits.source}).")
@@ -130,9 +137,7 @@ def _plan(
     path = space.plan(name)
     stored: Plan | None = None
     if path.is_file():
-        data = read_json(path)
-        check_schema(data, Plan.SCHEMA, path)
-        stored = Plan.from_json(data, str(path))
+        stored = Plan.from_json(read_json(path), str(path))
         if len(stored.normalization) != len(fingerprint.channels):
             raise InputError(
                 f"the plan has {len(stored.normalization)} normalizations for {len(fingerprint.channels)} channels",
