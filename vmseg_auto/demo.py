@@ -24,7 +24,7 @@ from vmseg_auto.pipeline.train import duration, train
 from vmseg_auto.stages.evaluate import Evaluation
 
 TEST_PATIENTS = 10
-MEMORY_GB = 0.06
+MEMORY_GB = 0.15
 """Small enough for five folds in minutes on two CPU cores; the planning rules are the same at any size."""
 
 

@@ -22,7 +22,7 @@ class Tissue(NamedTuple):
     """How a tissue shows in T2.
 
     Args:
-        level: signal, where a typical lesion has about 1.
+        level: signal in fat-suppressed T2, in the unit in which lesions have 1.35 to 1.7.
         grain: relative strength of its texture.
         solid: true where no soft-tissue lesion can grow (bone, air, brain, eye).
     """

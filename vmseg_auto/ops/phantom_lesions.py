@@ -59,7 +59,7 @@ LOBULES = (9, 17)
 CHANNEL_LINKS = (5, 9)
 CHANNELS = (4, 7)
 SEPTUM_MM = (0.45, 0.85)
-BRIGHTNESS = (1.0, 1.3)
+BRIGHTNESS = (1.35, 1.7)
 SHARP_MM, SOFT_MM = 1.6, 5.0
 ROUGH_MM, INFILTRATING_ROUGH_MM = 0.6, 1.6
 
@@ -75,7 +75,7 @@ class Focus:
             mm in the scanner, whatever the size of the head.
         groups: lobule or channel that each sphere belongs to, array [N].
         phleboliths: centre relative to `center` and radius, array [M, 4], mm.
-        brightness: signal, where cerebrospinal fluid has 1.
+        brightness: signal, in the unit of Tissue.level.
         septum_mm: half the thickness of the walls between lobules.
         edge_mm: width over which the margin fades.
         rough_mm: how far noise moves the margin.
