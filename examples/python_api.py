@@ -19,7 +19,8 @@ def main(dataset: Path) -> None:
     planned = vmseg_auto.plan_and_preprocess(dataset, memory_gb=0.01)
     print("spacing (mm):", planned.plan.spacing_mm, "patch:", planned.plan.patch)
 
-    run = vmseg_auto.train([0, 1], dataset=dataset, settings=["epochs=1", "steps=2"], device="cpu")
+    brief = ["epochs=1", "steps=2", "window_step=1", "mirror_axes=[]"]
+    run = vmseg_auto.train([0, 1], dataset=dataset, settings=brief, device="cpu")
 
     predictor = vmseg_auto.Predictor.load(run.folder, device="cpu", mirror=False)
     scan = next((dataset / "imagesTs").iterdir())

@@ -18,7 +18,8 @@ from vmseg_auto.demo import make_cohort
 from vmseg_auto.io.images import read_image, read_mask
 
 MEMORY = "0.01"
-SHORT = ["--set", "epochs=2", "steps=2", "validation_share=0.5", "--device", "cpu"]
+SETTINGS = ["epochs=2", "steps=2", "validation_share=0.5", "mirror_axes=[]", "window_step=1"]
+SHORT = ["--set", *SETTINGS, "--device", "cpu"]
 
 
 def command(name: str, *arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -29,6 +30,11 @@ def command(name: str, *arguments: str | Path, cwd: Path | None = None) -> subpr
     return subprocess.run(
         [script, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=600
     )
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def succeed(name: str, *arguments: str | Path, cwd: Path | None = None) -> str:
@@ -76,7 +82,7 @@ def test_workspace_holds_what_the_docs_say(dataset: Path) -> None:
         assert fold.curve.stat().st_size > 5000
         assert len(fold.history.read_text().splitlines()) == 3
         assert (fold.validation / "metrics.csv").is_file()
-    assert len(list(csv.DictReader((run.cross_validation / "metrics.csv").open()))) == 5
+    assert len(read_table(run.cross_validation / "metrics.csv")) == 5
     assert json.loads(run.model.read_text())["postprocessing"]["reasons"]
     leftovers = [path for path in space.root.rglob(".*") if path.is_file()]
     assert leftovers == []
@@ -98,7 +104,7 @@ def test_masks_lie_on_the_scans_grids(dataset: Path, masks: Path) -> None:
 
 
 def test_volumes_agree_with_the_masks(masks: Path) -> None:
-    rows = list(csv.DictReader((masks / "volumes.csv").open()))
+    rows = read_table(masks / "volumes.csv")
     for path in masks.glob("*.nii.gz"):
         mask, geometry = read_mask(path)
         (total,) = [r for r in rows if r["case"] == path.name.removesuffix(".nii.gz") and r["component"] == "all"]
@@ -123,7 +129,7 @@ def test_evaluation_writes_table_and_summary(dataset: Path, masks: Path) -> None
     shown = succeed("vmseg_evaluate", "-p", "masks", "-r", "two_references", "-o", "scores.csv", cwd=dataset)
     assert "Dice" in shown
     assert "HD95" in shown
-    assert len(list(csv.DictReader((dataset / "scores.csv").open()))) == 2
+    assert len(read_table(dataset / "scores.csv")) == 2
     assert json.loads((dataset / "scores.json").read_text())["cases"] == 2
 
 
@@ -141,7 +147,7 @@ def test_planning_again_keeps_everything(dataset: Path) -> None:
 
 def test_training_again_keeps_a_finished_fold_and_refuses_other_settings(dataset: Path) -> None:
     assert "already trained" in succeed("vmseg_train", "0", *SHORT, cwd=dataset)
-    message = refuse(2, "vmseg_train", "0", "--set", "epochs=3", cwd=dataset)
+    message = refuse(2, "vmseg_train", "0", "--set", *SETTINGS, "epochs=3", cwd=dataset)
     assert "epochs: 2 against 3" in message
     assert "--fresh" in message
 

@@ -44,6 +44,6 @@ def test_python_api(dataset: Path) -> None:
 
 def test_custom_trainer(dataset: Path) -> None:
     run("-m", "vmseg_auto.cli.plan_and_preprocess", "-d", dataset, "--memory", "0.01")
-    settings = ["--set", "epochs=1", "steps=2", "--device", "cpu"]
+    settings = ["--set", "epochs=1", "steps=2", "mirror_axes=[]", "window_step=1", "--device", "cpu"]
     run("-m", "vmseg_auto.cli.train", "0", "-d", dataset, "--trainer", "custom_trainer:FocalTrainer", *settings)
     assert (dataset / "vmseg" / "runs" / "default" / "focal" / "fold_0" / "checkpoint_final.pt").is_file()
