@@ -18,10 +18,10 @@ class QuickTrainer:
     name = "quick"
     recipe = replace(
         Recipe(),
-        epochs=8,
-        steps=8,
+        epochs=16,
+        steps=4,
         optimizer="adamw",
-        lr=3e-3,
+        lr=6e-3,
         schedule="onecycle",
         weight_decay=1e-2,
         foreground_share=0.0,
