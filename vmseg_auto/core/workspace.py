@@ -51,6 +51,11 @@ class FoldFolder:
         """Masks of the fold's validation cases, and their scores."""
         return self.folder / "validation"
 
+    @property
+    def efforts(self) -> Path:
+        """Dice of each validation case by each effort that was tried."""
+        return self.validation / "efforts.json"
+
 
 @dataclass(frozen=True)
 class Run:
