@@ -164,7 +164,7 @@ def test_the_number_of_workers_changes_no_bit(prepared: Path, uninterrupted: tup
 
 def test_another_seed_or_fold_draws_other_patches(prepared: Path) -> None:
     def first_batch(recipe: Recipe, fold: int | str) -> bytes:
-        source = training_source(make_parts(recipe), PLAN, prepared, CASES, fold)
+        source = training_source(make_parts(recipe), PLAN, prepared, CASES, fold, CPU)
         return source.batch(source.open(), 0)[0].tobytes()
 
     ways: list[tuple[Recipe, int | str]] = [(SHORT, 0), (SHORT, 1), (SHORT, "all"), (replace(SHORT, seed=1), 0)]
@@ -174,7 +174,7 @@ def test_another_seed_or_fold_draws_other_patches(prepared: Path) -> None:
 
 
 def test_only_training_cases_are_drawn_from(prepared: Path) -> None:
-    source = training_source(make_parts(SHORT), PLAN, prepared, Fold(("a",), ("broken",)), 0)
+    source = training_source(make_parts(SHORT), PLAN, prepared, Fold(("a",), ("broken",)), 0, CPU)
     assert source.cases == ("a",)
     assert source.foreground == (False, True)
 
