@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,6 +96,33 @@ def test_real_augmentation_does_not_depend_on_the_number_of_workers(tmp_path: Pa
     for workers in (1, 2):
         with BatchLoader(source, workers) as loader:
             assert equal(list(loader.batches(0, 6)), expected)
+
+
+def test_a_batch_tells_the_seeds_its_samples_were_given(source: BatchSource) -> None:
+    for image, _, seeds in made_here(source, 0, 3):
+        assert np.array_equal(image[:, 0, 0, 0, 1], np.array(seeds, dtype=np.float32))
+
+
+def test_threads_give_what_this_process_gives_in_order(source: BatchSource) -> None:
+    for workers in (1, 3):
+        with BatchLoader(source, workers, threads=True) as loader:
+            assert equal(list(loader.batches(0, 7)), made_here(source, 0, 7))
+            assert equal(list(loader.batches(20, 22)), made_here(source, 20, 22))
+
+
+def test_errors_in_threads_come_through(source: BatchSource) -> None:
+    loader = BatchLoader(replace(source, sampler=Fails()), 2, threads=True)
+    with loader, pytest.raises(ValueError, match="own mistake"):
+        list(loader.batches(0, 2))
+    with pytest.raises(InputError, match=r"case gone.*vmseg_plan_and_preprocess"):
+        BatchLoader(replace(source, cases=("a", "gone")), 2, threads=True)
+
+
+def test_leaving_early_ends_the_threads(source: BatchSource) -> None:
+    before = threading.active_count()
+    with BatchLoader(source, 2, threads=True) as loader:
+        next(loader.batches(0, 1000))
+    assert threading.active_count() == before
 
 
 def test_workers_never_load_torch(source: BatchSource) -> None:
