@@ -18,7 +18,8 @@ class NetworkSpec:
     """A network in numbers.
 
     Args:
-        builder: name of the network family: built in ("plain_unet", "residual_unet"), or an installed `vmseg_auto.networks` entry point.
+        builder: name of the network family: "plain_unet", "residual_unet", or an installed `vmseg_auto.networks`
+            entry point.
         features: channels of each stage, the finest first.
         strides: (Z, Y, X) stride on entering each stage; the first is (1, 1, 1).
         kernels: (Z, Y, X) kernel of each stage.
