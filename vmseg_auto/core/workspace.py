@@ -115,6 +115,11 @@ class Workspace:
     def logs(self) -> Path:
         return self.root / "logs"
 
+    @property
+    def decoded(self) -> Path:
+        """Cases between check and preparation; gone when the command ends."""
+        return self.root / "decoded"
+
     def plan(self, planner: str) -> Path:
         return self.root / "plans" / planner / "plan.json"
 
