@@ -171,6 +171,20 @@ def test_training_again_keeps_a_finished_fold_and_refuses_other_settings(dataset
     assert "--fresh" in message
 
 
+def test_time_that_does_not_suffice_is_refused_and_nothing_is_lost(dataset: Path) -> None:
+    message = refuse(2, "vmseg_train", "0", *SHORT, "--fresh", "--hours", "0.0000001", cwd=dataset)
+    assert "one epoch takes" in message
+    assert Workspace(dataset / "vmseg").run("default", "default").fold(0).final.is_file()
+
+
+def test_epochs_that_fit_are_those_of_the_recipe_at_most(dataset: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "workspace"
+    shutil.copytree(dataset / "vmseg", copy)
+    shown = succeed("vmseg_train", "0", "1", *SHORT, "--fresh", "--hours", "1", "-w", copy, cwd=tmp_path)
+    assert "2 of 2 epochs of 2 steps fit into 60 min" in shown
+    assert "already trained" in succeed("vmseg_train", "0", *SHORT, "--hours", "0.0000001", "-w", copy, cwd=tmp_path)
+
+
 def test_workspace_alone_is_enough(dataset: Path, tmp_path: Path) -> None:
     succeed("vmseg_train", "0", *SHORT, "-w", dataset / "vmseg", cwd=tmp_path)
 

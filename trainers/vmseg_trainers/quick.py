@@ -19,9 +19,10 @@ class QuickTrainer:
     recipe = replace(
         Recipe(),
         epochs=16,
-        steps=4,
+        steps=8,
+        validation_share=0.125,
         optimizer="adamw",
-        lr=6e-3,
+        lr=0.012,
         schedule="onecycle",
         weight_decay=1e-2,
         foreground_share=0.0,

@@ -29,7 +29,7 @@ def parser() -> Parser:
         metavar="FIELD=VALUE",
         help="training settings, such as epochs=100",
     )
-    made.add_argument("--hours", type=float, metavar="H", help="fit the number of epochs to this time for each fold")
+    made.add_argument("--hours", type=float, metavar="H", help="most time for each fold; as many epochs as fit")
     made.add_argument("--fresh", action="store_true", help="forget what these folds were trained to before")
     return made
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 
 from vmseg_auto.contracts import Parts, Trainer
-from vmseg_auto.core.console import Console, Progress, Silent
+from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.dataset import Dataset, Fold
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
@@ -24,9 +23,7 @@ from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from vmseg_auto.io.prepared import PreparedFolder
-from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
-from vmseg_auto.ops.plots import draw_curve
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
 from vmseg_auto.pipeline.places import (
     PathLike,
@@ -37,11 +34,9 @@ from vmseg_auto.pipeline.places import (
     read_splits,
     record_now,
 )
+from vmseg_auto.pipeline.watching import Watcher, duration
 from vmseg_auto.plugins import load_trainer
-from vmseg_auto.stages.train import EpochRecord, Hooks, TrainingState, seconds_per_step, train_fold
-
-CURVE_SECONDS = 20
-"""Seconds between two drawings of the curve, so that drawing never holds training up."""
+from vmseg_auto.stages.train import Hooks, TrainingState, seconds_per_step, train_fold
 
 
 @dataclass(frozen=True)
@@ -88,7 +83,7 @@ def train(
         planner: whose plan; the only one there is unless given.
         trainer: a name or "module:Class"; the plan's own unless given.
         settings: `field=value` for fields of the Recipe.
-        hours: fit the number of epochs to this time for each fold.
+        hours: for each fold at most; all get as many of the recipe's epochs as fit.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: processes that make patches; their number changes no result.
         fresh: forget what these folds were trained to before.
@@ -104,6 +99,8 @@ def train(
     chosen = load_trainer(trainer or plan.trainer)
     recipe = chosen.recipe.with_settings(settings)
     records = {fold: record_now(fingerprint, splits, plan, recipe, fold) for fold in folds}
+    if hours is not None and not 0 < hours <= 10_000:
+        raise InputError(f"the time is {hours:g} hours", remedy="Give --hours above 0, such as 2 or 0.5.")
     where = choose_device(device)
     job = _Job(
         dataset=read_dataset(folder),
@@ -118,8 +115,13 @@ def train(
     )
     precision = reduced_precision(where) if recipe.amp else None
     console.say(f"Training {job.run.name} on {describe(where, precision)}.")
+    if hours is not None:
+        records = _in_time(job, records, hours, fresh)
+    if fresh:
+        for fold in records:
+            shutil.rmtree(job.run.fold(fold).folder, ignore_errors=True)
     for fold, record in records.items():
-        _train_one(job, fold, record, hours, fresh)
+        _train_one(job, fold, record)
     finish_run(job.run, splits, job.dataset, console)
     return job.run
 
@@ -131,20 +133,13 @@ def default_workers(device: torch.device) -> int:
     return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 2) - 1))
 
 
-def _train_one(job: _Job, fold: FoldName, record: FoldRecord, hours: float | None, fresh: bool) -> None:
+def _train_one(job: _Job, fold: FoldName, record: FoldRecord) -> None:
     folder = job.run.fold(fold)
-    if fresh:
-        shutil.rmtree(folder.folder, ignore_errors=True)
-    before = read_record(folder)
-    if before is not None:
-        if hours is not None:
-            record = replace(record, recipe=replace(record.recipe, epochs=before.recipe.epochs))
+    if before := read_record(folder):
         _refuse_differences(before, record, fold, folder)
     if folder.final.is_file():
         job.console.say(f"Fold {fold} is already trained; it is kept. To train it again, add --fresh.")
     else:
-        if before is None and hours is not None:
-            record = replace(record, recipe=_fit_epochs(job, record, fold, hours))
         write_json(folder.record, record.to_json())
         if not job.run.model.is_file() or _known_plan(job.run) != job.plan.content_hash:
             write_json(job.run.model, job.info.to_json())
@@ -160,7 +155,7 @@ def _run_training(job: _Job, fold: FoldName, folder: FoldFolder, record: FoldRec
     title = f"Fold {fold}"
     done = state.epoch * recipe.steps if state else 0
     with job.console.progress(title, recipe.epochs * recipe.steps, done) as progress:
-        watcher = _Watcher(job, folder, recipe, progress, list(state.history) if state else [])
+        watcher = Watcher(folder, recipe, job.console, progress, state.history if state else ())
         hooks = Hooks(watcher.stepped, watcher.epoch_ended, lambda s: _save(job, folder.latest, fold, recipe, s))
         end = train_fold(
             _parts(job, recipe, fold), job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers
@@ -170,71 +165,40 @@ def _run_training(job: _Job, fold: FoldName, folder: FoldFolder, record: FoldRec
     folder.latest.unlink(missing_ok=True)
 
 
-class _Watcher:
-    """Writes history and curve, and tells how long it will take."""
-
-    def __init__(
-        self, job: _Job, folder: FoldFolder, recipe: Recipe, progress: Progress, history: list[dict[str, float]]
-    ) -> None:
-        self.job, self.folder, self.recipe, self.progress, self.history = job, folder, recipe, progress, history
-        self.began = self.drawn = time.monotonic()
-        self.steps = 0
-
-    def stepped(self, epoch: int, step: int) -> None:
-        self.progress.advance()
-        self.steps += 1
-        if self.steps == 3:
-            self.began = time.monotonic()
-        if self.steps == 10:
-            left = (self.recipe.epochs - epoch) * self.recipe.steps * (1 + 0.3 * self.recipe.validation_share)
-            seconds = (time.monotonic() - self.began) / 7 * left
-            self.job.console.say(
-                f"Fold {self.folder.name} will take about {duration(seconds)} here "
-                f"({self.recipe.epochs - epoch} epochs of {self.recipe.steps} steps)."
-            )
-
-    def epoch_ended(self, record: EpochRecord) -> None:
-        self.history.append(record.to_row())
-        write_csv(self.folder.history, list(record.to_row()), self.history)
-        self.progress.note(
-            f"epoch {record.epoch}/{self.recipe.epochs}, loss {record.train_loss:.3f}, "
-            f"validation Dice {record.val_dice:.3f}"
-        )
-        if time.monotonic() - self.drawn > CURVE_SECONDS:
-            self.draw()
-
-    def draw(self) -> None:
-        draw_curve(self.history, self.folder.curve)
-        self.drawn = time.monotonic()
-
-
-def duration(seconds: float) -> str:
-    """A time that a person reads: "40 s", "12 min", "3 h 20 min"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def _parts(job: _Job, recipe: Recipe, fold: FoldName) -> Parts:
     torch.manual_seed(recipe.seed * 1009 + (1000 if fold == "all" else int(fold)))
     print_ = job.fingerprint
     return job.trainer(job.plan, recipe, job.device, len(print_.channels), len(print_.labels))
 
 
-def _fit_epochs(job: _Job, record: FoldRecord, fold: FoldName, hours: float) -> Recipe:
-    """As many epochs as fit into the time, a twentieth kept for predicting the validation cases."""
+def _in_time(job: _Job, records: dict[FoldName, FoldRecord], hours: float, fresh: bool) -> dict[FoldName, FoldRecord]:
+    """The same records with the same number of epochs: that of a fold begun before, else what fits."""
+    begun = [before for fold in records if (before := read_record(job.run.fold(fold)))]
+    if begun and not fresh:
+        epochs = begun[0].recipe.epochs
+    else:
+        fold, record = next(iter(records.items()))
+        epochs = _fitting_epochs(job, record, fold, hours)
+    return {fold: replace(r, recipe=replace(r.recipe, epochs=epochs)) for fold, r in records.items()}
+
+
+def _fitting_epochs(job: _Job, record: FoldRecord, fold: FoldName, hours: float) -> int:
+    """As many of the recipe's epochs as fit, a twentieth of the time kept for predicting the validation cases.
+
+    Raises:
+        InputError: not even one fits.
+    """
     recipe, cases = record.recipe, Fold(tuple(record.train), tuple(record.val))
     one = seconds_per_step(_parts(job, recipe, fold), job.plan, job.prepared, cases, fold, job.device, job.workers)
     epoch = one * recipe.steps * (1 + 0.3 * recipe.validation_share)
-    epochs = int(hours * 3600 * 0.95 / epoch)
+    epochs = min(int(hours * 3600 * 0.95 / epoch), recipe.epochs)
     if epochs < 1:
         raise InputError(
             f"one epoch takes {duration(epoch)} here, longer than the {hours:g} hours given",
             remedy=f"Give more hours, or shorten the epochs with --set steps={max(1, int(hours * 3420 / one))}.",
         )
-    job.console.say(f"{hours:g} hours fit {epochs} epochs of {recipe.steps} steps.")
-    return replace(recipe, epochs=epochs)
+    job.console.say(f"{epochs} of {recipe.epochs} epochs of {recipe.steps} steps fit into {duration(hours * 3600)}.")
+    return epochs
 
 
 def _resume(job: _Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | None:

@@ -1,0 +1,68 @@
+"""What the user sees of a training while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from vmseg_auto.core.console import Console, Progress
+from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.workspace import FoldFolder
+from vmseg_auto.io.tables import write_csv
+from vmseg_auto.ops.plots import draw_curve
+from vmseg_auto.stages.train import EpochRecord
+
+CURVE_SECONDS = 20
+"""Seconds between two drawings of the curve, so that drawing never holds training up."""
+
+
+class Watcher:
+    """Hears of a fold's steps and epochs: writes history and curve, and tells how long it will take."""
+
+    def __init__(
+        self,
+        folder: FoldFolder,
+        recipe: Recipe,
+        console: Console,
+        progress: Progress,
+        history: Sequence[dict[str, float]] = (),
+    ) -> None:
+        self.folder, self.recipe, self.console, self.progress = folder, recipe, console, progress
+        self.history = list(history)
+        self.began = self.drawn = time.monotonic()
+        self.steps = 0
+
+    def stepped(self, epoch: int, step: int) -> None:
+        self.progress.advance()
+        self.steps += 1
+        if self.steps == 3:
+            self.began = time.monotonic()
+        if self.steps == 10:
+            left = (self.recipe.epochs - epoch) * self.recipe.steps * (1 + 0.3 * self.recipe.validation_share)
+            seconds = (time.monotonic() - self.began) / 7 * left
+            self.console.say(
+                f"Fold {self.folder.name} will take about {duration(seconds)} here "
+                f"({self.recipe.epochs - epoch} epochs of {self.recipe.steps} steps)."
+            )
+
+    def epoch_ended(self, record: EpochRecord) -> None:
+        self.history.append(record.to_row())
+        write_csv(self.folder.history, list(record.to_row()), self.history)
+        self.progress.note(
+            f"epoch {record.epoch}/{self.recipe.epochs}, loss {record.train_loss:.3f}, "
+            f"validation Dice {record.val_dice:.3f}"
+        )
+        if time.monotonic() - self.drawn > CURVE_SECONDS:
+            self.draw()
+
+    def draw(self) -> None:
+        draw_curve(self.history, self.folder.curve)
+        self.drawn = time.monotonic()
+
+
+def duration(seconds: float) -> str:
+    """A time that a person reads: "40 s", "12 min", "3 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
