@@ -150,7 +150,8 @@ def run_workload(workload: Workload, bench: Bench, rounds: int, add: bool) -> No
 def begin(workload: Workload, bench: Bench, add: bool) -> Results:
     """Results to add to: empty, or what is there; nnU-Net's rounds of the rival workload, where there is one."""
     theirs = nnunet_versions(bench.nnunet)
-    new = Results(workload.name, this_machine(), {OURS: our_versions(), NNUNET: theirs}, limit=bench.limit)
+    limit = bench.limit if workload.cases else None
+    new = Results(workload.name, this_machine(), {OURS: our_versions(), NNUNET: theirs}, limit=limit)
     before = load(bench.work, workload.name) if add else None
     if before is not None:
         if not before.comparable(new):
