@@ -23,6 +23,7 @@ NEW_HIGH = 1.01
 MIB = 2**20
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICK = os.sysconf("SC_CLK_TCK")
+_HAS_PSS = Path("/proc/self/smaps_rollup").exists()
 
 MemoryKind = Literal["PSS", "RSS"]
 
@@ -164,22 +165,16 @@ def processes_of(session: int) -> Iterator[tuple[int, float, int]]:
 
 
 def proportional_size(pid: int) -> int | None:
-    """Proportional set size in bytes; 0 for a process that has ended, None where this may not be read."""
+    """Proportional set size in bytes; 0 for a process that has ended or is just ending, None where it's kept secret."""
+    if not _HAS_PSS:
+        return None
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0 if not Path(f"/proc/{pid}").exists() or _is_ending(pid) else None
-    except OSError:
+    except PermissionError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
-
-
-def _is_ending(pid: int) -> bool:
-    """Whether a process has no memory any more, but still an entry in the table."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except OSError:
-        return True
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
 def _end_session(leader: int) -> None:
