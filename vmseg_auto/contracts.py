@@ -44,6 +44,26 @@ class Augment(Protocol):
     def __call__(self, patch: Patch, seed: int) -> Patch: ...
 
 
+class DeviceAugment(Protocol):
+    """What `Augment` does, for a whole batch in torch on the training's device.
+
+    Where it works, samplers run in threads of the training process: a sampler then has to be light, and safe to call
+    from several threads at once.
+    """
+
+    @property
+    def stands_for(self) -> Augment:
+        """The augmentation it replaces; where `Parts.augment` is another, that one runs."""
+
+    def __call__(
+        self, image: torch.Tensor, label: torch.Tensor, seeds: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Args: image [B, C, Z, Y, X] and label [B, Z, Y, X] as the sampler drew them, and a seed for each sample.
+
+        A sample's result is a pure function of sample and seed; the device is never waited for.
+        """
+
+
 @dataclass(frozen=True)
 class Parts:
     """Everything that the training loop strings together.
@@ -56,6 +76,7 @@ class Parts:
         optimizer: over the network's parameters.
         schedule: progress in [0, 1) -> learning rate.
         sampler, augment: what makes a training sample.
+        device_augment: may stand in for `augment`, as `recipe.device_augmentation` says.
     """
 
     recipe: Recipe
@@ -65,6 +86,7 @@ class Parts:
     schedule: Callable[[float], float]
     sampler: Sampler
     augment: Augment
+    device_augment: DeviceAugment | None = None
 
 
 class Trainer(Protocol):

@@ -47,7 +47,7 @@ def test_an_unknown_setting_lists_the_known_ones(setting: str, words: str) -> No
         "epochs=0", "epochs=1.5", "epochs=many", "epochs=", "steps=-1", "lr=0", "lr=NaN", "lr=Infinity",
         "momentum=1", "foreground_share=1.1", "validation_share=-0.1", "checkpoint_every=0", "seed=-1",
         "optimizer=adam", "schedule=cosine", "augment=1", "amp=maybe", "mirror_axes=[3]", "mirror_axes=[0, 0]",
-        "mirror_axes=0", "gradient_clip=0",
+        "device_augmentation=cuda", "mirror_axes=0", "gradient_clip=0",
     ],
 )  # fmt: skip
 def test_an_impossible_value_names_its_setting(setting: str) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ import pytest
 
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.demo import make_cohort
-from vmseg_auto.io.images import read_image, read_mask
+from vmseg_auto.io.images import read_image, read_mask, write_image
 
 MEMORY = "0.01"
-SETTINGS = ["epochs=2", "steps=2", "validation_share=0.5", "mirror_axes=[]", "window_step=1"]
+SETTINGS = ["epochs=2", "steps=2", "validation_share=0.5", "mirror_axes=[2]", "window_step=1"]
 SHORT = ["--set", *SETTINGS, "--device", "cpu"]
 
 
@@ -83,7 +84,11 @@ def test_workspace_holds_what_the_docs_say(dataset: Path) -> None:
         assert len(fold.history.read_text().splitlines()) == 3
         assert (fold.validation / "metrics.csv").is_file()
     assert len(read_table(run.cross_validation / "metrics.csv")) == 5
-    assert json.loads(run.model.read_text())["postprocessing"]["reasons"]
+    model = json.loads(run.model.read_text())
+    assert model["postprocessing"]["reasons"]
+    assert model["economy"]["cases"] == 5
+    assert model["scans"]["spacing_mm"][0][0] > 5
+    assert not space.decoded.exists()
     leftovers = [path for path in space.root.rglob(".*") if path.is_file()]
     assert leftovers == []
 
@@ -101,6 +106,20 @@ def test_masks_lie_on_the_scans_grids(dataset: Path, masks: Path) -> None:
                 "keep_largest"
             ]
         )
+
+
+def test_a_scan_unlike_the_cohort_gets_everything_and_is_named(dataset: Path, masks: Path, tmp_path: Path) -> None:
+    scan = next((dataset / "two_scans").iterdir())
+    image, geometry = read_image(scan)
+    write_image(tmp_path / "far.nii.gz", image, replace(geometry, spacing_mm=(12.0, 3.0, 3.0)))
+    done = command("vmseg_predict", "-i", tmp_path / "far.nii.gz", "-o", tmp_path / "out", cwd=dataset)
+    assert done.returncode == 0, done.stderr
+    assert "spacing along z 12 mm" in done.stderr
+    shown = succeed("vmseg_predict", "-i", scan, "-o", tmp_path / "alike", cwd=dataset)
+    assert "found" in shown
+    assert "--exhaustive" in shown
+    shown = succeed("vmseg_predict", "-i", scan, "-o", tmp_path / "whole", "--exhaustive", cwd=dataset)
+    assert "found" not in shown
 
 
 def test_volumes_agree_with_the_masks(masks: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmseg_auto.core.errors import InputError, VmsegError
-from vmseg_auto.io.atomic import read_json, replacing, write_json, write_text
+from vmseg_auto.io.atomic import new_folder, read_json, replacing, write_json, write_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -132,3 +132,35 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         read_json(tmp_path / "nothing.json", remedy="Plan first.")
     with pytest.raises(InputError, match="the file can't be read"):
         read_json(tmp_path)
+
+
+def test_a_folder_is_made_whole_and_with_the_usual_rights(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "model"
+    with new_folder(path) as temporary:
+        assert not path.exists()
+        (temporary / "x").write_text("x")
+    assert [p.name for p in path.iterdir()] == ["x"]
+    assert list(path.parent.iterdir()) == [path]
+    path.with_name("plain").mkdir()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(path.with_name("plain").stat().st_mode)
+
+
+def test_an_exception_leaves_nothing_of_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="in between"), new_folder(tmp_path / "model") as temporary:  # noqa: PT012
+        (temporary / "x").write_text("x")
+        raise ValueError("in between")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_already_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.mkdir()
+    with pytest.raises(InputError, match=r"model: it exists already\. Choose another name"), new_folder(path):
+        pass
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(VmsegError, match="it can't be written"), new_folder(tmp_path / "file" / "model"):
+        pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,32 +46,32 @@ def equal(ours: list[Batch], theirs: list[Batch]) -> bool:
 
 
 def test_shape_and_type(source: BatchSource) -> None:
-    ((image, label),) = made_here(source, 0, 1)
+    ((image, label, _),) = made_here(source, 0, 1)
     assert (image.shape, image.dtype) == ((3, 1, 4, 5, 6), np.float32)
     assert (label.shape, label.dtype) == ((3, 4, 5, 6), np.uint8)
 
 
 def test_foreground_is_asked_for_where_it_should_be(source: BatchSource) -> None:
-    for _, label in made_here(source, 0, 3):
+    for _, label, _ in made_here(source, 0, 3):
         assert label[:, 0, 0, 0].tolist() == [100, 100, 101]
 
 
 def test_no_two_samples_repeat(source: BatchSource) -> None:
     batches = made_here(source, 0, 40)
-    draws = np.concatenate([image[:, 0, 0, 0, 0] for image, _ in batches])
-    seeds = np.concatenate([image[:, 0, 0, 0, 1] for image, _ in batches])
+    draws = np.concatenate([image[:, 0, 0, 0, 0] for image, _, _ in batches])
+    seeds = np.concatenate([image[:, 0, 0, 0, 1] for image, _, _ in batches])
     assert len(np.unique(draws)) == len(np.unique(seeds)) == 120
 
 
 @pytest.mark.parametrize("stream", [(5, 2), (6, 1), (5, 1, 1)])
 def test_another_stream_gives_other_samples(source: BatchSource, stream: tuple[int, ...]) -> None:
     ours, theirs = made_here(source, 1, 4), made_here(replace(source, stream=stream), 1, 4)
-    for (a, _), (b, _) in zip(ours, theirs, strict=True):
+    for (a, _, _), (b, _, _) in zip(ours, theirs, strict=True):
         assert not set(a[:, 0, 0, 0, 0]) & set(b[:, 0, 0, 0, 0])
 
 
 def test_only_the_cases_listed_are_drawn(source: BatchSource) -> None:
-    drawn = np.concatenate([image[:, 0, 0, 0, 2] for image, _ in made_here(source, 0, 40)])
+    drawn = np.concatenate([image[:, 0, 0, 0, 2] for image, _, _ in made_here(source, 0, 40)])
     assert set(drawn) == {1.0, 2.0}
 
 
@@ -97,10 +98,37 @@ def test_real_augmentation_does_not_depend_on_the_number_of_workers(tmp_path: Pa
             assert equal(list(loader.batches(0, 6)), expected)
 
 
+def test_a_batch_tells_the_seeds_its_samples_were_given(source: BatchSource) -> None:
+    for image, _, seeds in made_here(source, 0, 3):
+        assert np.array_equal(image[:, 0, 0, 0, 1], np.array(seeds, dtype=np.float32))
+
+
+def test_threads_give_what_this_process_gives_in_order(source: BatchSource) -> None:
+    for workers in (1, 3):
+        with BatchLoader(source, workers, threads=True) as loader:
+            assert equal(list(loader.batches(0, 7)), made_here(source, 0, 7))
+            assert equal(list(loader.batches(20, 22)), made_here(source, 20, 22))
+
+
+def test_errors_in_threads_come_through(source: BatchSource) -> None:
+    loader = BatchLoader(replace(source, sampler=Fails()), 2, threads=True)
+    with loader, pytest.raises(ValueError, match="own mistake"):
+        list(loader.batches(0, 2))
+    with pytest.raises(InputError, match=r"case gone.*vmseg_plan_and_preprocess"):
+        BatchLoader(replace(source, cases=("a", "gone")), 2, threads=True)
+
+
+def test_leaving_early_ends_the_threads(source: BatchSource) -> None:
+    before = threading.active_count()
+    with BatchLoader(source, 2, threads=True) as loader:
+        next(loader.batches(0, 1000))
+    assert threading.active_count() == before
+
+
 def test_workers_never_load_torch(source: BatchSource) -> None:
     """A process with torch in it costs 0.8 GB and seconds."""
     with BatchLoader(replace(source, sampler=TellsTorch()), 1) as loader:
-        ((image, _),) = loader.batches(0, 1)
+        ((image, _, _),) = loader.batches(0, 1)
     assert not image[:, 0, 0, 0, 0].any()
 
 

@@ -16,6 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny import PLAN
+from trap import Trap
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.recipe import Recipe
@@ -118,16 +119,6 @@ def test_a_flipped_byte_is_refused_or_means_nothing(
         return
     assert same(again.weights, dict(checkpoint.weights))
     assert (again.plan, again.labels, again.epoch) == (checkpoint.plan, checkpoint.labels, checkpoint.epoch)
-
-
-class Trap:
-    """Writes a file as it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.path),)
 
 
 def test_code_in_a_foreign_pickle_does_not_run(tmp_path: Path) -> None:

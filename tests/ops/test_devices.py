@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.ops.devices import autocast, choose_device, describe, reduced_precision
+from vmseg_auto.io.batches import Batch
+from vmseg_auto.ops.devices import autocast, choose_device, describe, reduced_precision, sent
 
 CPU = torch.device("cpu")
 PRESENT = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -48,3 +50,23 @@ def test_autocast_in_a_type_and_in_none() -> None:
 def test_descriptions_are_for_people() -> None:
     assert describe(CPU, None) == f"CPU, {torch.get_num_threads()} threads, float32"
     assert describe(CPU, torch.bfloat16).endswith(", bfloat16")
+
+
+@pytest.mark.parametrize(
+    "name", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not PRESENT["cuda"], reason="needs CUDA"))]
+)
+def test_batches_arrive_whole_and_in_order(name: str) -> None:
+    device = torch.device(name)
+    rng = np.random.default_rng(0)
+    batches = [
+        Batch(rng.random((2, 1, 8, 9, 10), dtype=np.float32), rng.integers(0, 9, (2, 8, 9, 10), np.uint8), (i, i + 1))
+        for i in range(20)
+    ]
+    arrived = list(sent(iter(batches), device))
+    assert len(arrived) == 20
+    for batch, (image, label, seeds) in zip(batches, arrived, strict=True):
+        assert image.device.type == label.device.type == name
+        assert np.array_equal(image.cpu().numpy(), batch.image)
+        assert np.array_equal(label.cpu().numpy(), batch.label)
+        assert label.dtype == torch.uint8
+        assert seeds == batch.seeds

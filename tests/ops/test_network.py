@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from nnunet_model import KINDS, SPECS, golden, state_dict
 from tiny import NETWORK, tiny_plan
 from torch import nn
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.plan import NetworkSpec
+from vmseg_auto.ops.blocks import ResidualBlock
 from vmseg_auto.ops.memory import conv_outputs
 from vmseg_auto.ops.network import build_network
+from vmseg_auto.ops.nnunet_weights import from_nnunet
 
 FLAT = NetworkSpec(
     builder="plain_unet",
@@ -22,6 +27,7 @@ FLAT = NetworkSpec(
     blocks=(2, 1, 3, 2),
     decoder_blocks=(2, 1, 2),
 )
+RESIDUAL = replace(FLAT, builder="residual_unet", blocks=(1, 3, 4, 2))
 FLAT_PATCH = (4, 32, 16)
 
 
@@ -29,14 +35,16 @@ def spec(**changes: Any) -> NetworkSpec:
     return tiny_plan(**changes).network
 
 
-def test_training_gives_every_level_the_finest_first() -> None:
-    outputs = build_network(FLAT, channels=2, classes=3).train()(torch.zeros(1, 2, *FLAT_PATCH))
+@pytest.mark.parametrize("network", [FLAT, RESIDUAL])
+def test_training_gives_every_level_the_finest_first(network: NetworkSpec) -> None:
+    outputs = build_network(network, channels=2, classes=3).train()(torch.zeros(1, 2, *FLAT_PATCH))
     assert [tuple(out.shape) for out in outputs] == [(1, 3, 4, 32, 16), (1, 3, 4, 16, 8), (1, 3, 2, 8, 4)]
 
 
-def test_prediction_gives_the_finest_level_alone_and_the_same_one() -> None:
+@pytest.mark.parametrize("spec", [FLAT, RESIDUAL])
+def test_prediction_gives_the_finest_level_alone_and_the_same_one(spec: NetworkSpec) -> None:
     torch.manual_seed(0)
-    network = build_network(FLAT, channels=1, classes=2)
+    network = build_network(spec, channels=1, classes=2)
     image = torch.randn(2, 1, *FLAT_PATCH)
     with torch.no_grad():
         training, predicted = network.train()(image), network.eval()(image)
@@ -97,8 +105,26 @@ def test_weights_depend_on_the_seed_alone() -> None:
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
-def test_every_parameter_learns() -> None:
-    network = build_network(FLAT, 1, 2).train()
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_are_those_of_nnunet(kind: str) -> None:
+    """With nnU-Net's weights of an anisotropic network; both builders."""
+    arrays, spec = golden(kind), SPECS[kind]
+    network = build_network(spec, channels=2, classes=3).eval()
+    network.load_state_dict(from_nnunet(state_dict(kind), spec, channels=2, classes=3))
+    with torch.no_grad():
+        logits = network(torch.from_numpy(arrays["patch"].astype(np.float32))).numpy()
+    np.testing.assert_allclose(logits, arrays["logits"], atol=1e-5)
+
+
+def test_an_untrained_residual_block_is_its_shortcut() -> None:
+    block = ResidualBlock(3, 3, (3, 3, 3))
+    image = torch.randn(1, 3, 4, 4, 4).abs()
+    assert torch.equal(block(image), image)
+
+
+@pytest.mark.parametrize("spec", [FLAT, RESIDUAL])
+def test_every_parameter_learns(spec: NetworkSpec) -> None:
+    network = build_network(spec, 1, 2).train()
     sum(out.square().sum() for out in network(torch.randn(1, 1, *FLAT_PATCH))).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name

@@ -17,10 +17,12 @@ from vmseg_auto.contracts import Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.ops.augment import NnUNetAugmentation, NoAugmentation, read_shape
 from vmseg_auto.stages.train import (
     EpochRecord,
     Hooks,
     TrainingState,
+    device_augmentation,
     seconds_per_step,
     train_fold,
     training_source,
@@ -162,9 +164,44 @@ def test_the_number_of_workers_changes_no_bit(prepared: Path, uninterrupted: tup
     assert_same(again, uninterrupted[0])
 
 
+def test_on_the_device_batches_are_augmented_whole(prepared: Path, uninterrupted: tuple[TrainingState, Diary]) -> None:
+    """The CPU takes the way that CUDA takes by itself; going on, and the number of workers, change no bit."""
+    recipe = replace(SHORT, device_augmentation="on")
+    whole, diary = trained(prepared, recipe)
+    assert_same(trained(prepared, recipe, workers=2)[0], whole)
+    assert_same(trained(prepared, recipe, state=diary.states[0], workers=3)[0], whole)
+    assert whole.history[0]["train_loss"] != uninterrupted[0].history[0]["train_loss"]
+    for row, other in zip(whole.history, uninterrupted[0].history, strict=True):
+        assert row["train_loss"] == pytest.approx(float(other["train_loss"]), abs=0.3)
+
+
+def test_with_device_augmentation_workers_only_read(prepared: Path) -> None:
+    parts = make_parts(replace(SHORT, device_augmentation="on"))
+    source = training_source(parts, PLAN, prepared, CASES, 0, CPU)
+    batch = source.batch(source.open(), 0)
+    assert source.augment == NoAugmentation()
+    assert batch.image.shape == (2, 1, *read_shape(PLAN.patch))
+    in_workers = training_source(make_parts(SHORT), PLAN, prepared, CASES, 0, CPU)
+    assert in_workers.batch(in_workers.open(), 0).seeds == batch.seeds
+
+
+def test_cuda_augments_by_itself_others_only_when_asked() -> None:
+    parts = {choice: make_parts(replace(SHORT, device_augmentation=choice)) for choice in ("auto", "on", "off")}
+    devices = [torch.device(name) for name in ("cuda", "cpu", "mps")]
+    chosen = {choice: [bool(device_augmentation(parts[choice], device)) for device in devices] for choice in parts}
+    assert chosen == {"auto": [True, False, False], "on": [True] * 3, "off": [False] * 3}
+    assert device_augmentation(make_parts(replace(SHORT, augment=False)), devices[0]) is None
+
+
+def test_an_augmentation_of_ones_own_is_not_passed_over() -> None:
+    """A trainer that replaces `augment` and forgets `device_augment` still gets what it asked for."""
+    parts = replace(make_parts(SHORT), augment=NnUNetAugmentation(PLAN.patch, (1,)))
+    assert device_augmentation(parts, torch.device("cuda")) is None
+
+
 def test_another_seed_or_fold_draws_other_patches(prepared: Path) -> None:
     def first_batch(recipe: Recipe, fold: int | str) -> bytes:
-        source = training_source(make_parts(recipe), PLAN, prepared, CASES, fold)
+        source = training_source(make_parts(recipe), PLAN, prepared, CASES, fold, CPU)
         return source.batch(source.open(), 0)[0].tobytes()
 
     ways: list[tuple[Recipe, int | str]] = [(SHORT, 0), (SHORT, 1), (SHORT, "all"), (replace(SHORT, seed=1), 0)]
@@ -174,7 +211,7 @@ def test_another_seed_or_fold_draws_other_patches(prepared: Path) -> None:
 
 
 def test_only_training_cases_are_drawn_from(prepared: Path) -> None:
-    source = training_source(make_parts(SHORT), PLAN, prepared, Fold(("a",), ("broken",)), 0)
+    source = training_source(make_parts(SHORT), PLAN, prepared, Fold(("a",), ("broken",)), 0, CPU)
     assert source.cases == ("a",)
     assert source.foreground == (False, True)
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import torch
 
-from vmseg_auto.contracts import Augment, Parts
+from vmseg_auto.contracts import Parts
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.ops.augment import NnUNetAugmentation, NoAugmentation, read_shape
+from vmseg_auto.ops.augment_batch import BatchAugmentation
 from vmseg_auto.ops.losses import DeepSupervision, DiceCrossEntropy
 from vmseg_auto.ops.network import build_network
 from vmseg_auto.ops.sampling import PatchSampler
@@ -25,7 +26,7 @@ class DefaultTrainer:
     def __call__(self, plan: Plan, recipe: Recipe, device: torch.device, channels: int, classes: int) -> Parts:
         """Build the parts; the network's weights depend on torch's current seed only."""
         network = build_network(plan.network, channels, classes).to(device)
-        augment: Augment = NnUNetAugmentation(plan.patch, recipe.mirror_axes) if recipe.augment else NoAugmentation()
+        nnunet = NnUNetAugmentation(plan.patch, recipe.mirror_axes)
         return Parts(
             recipe=recipe,
             network=network,
@@ -33,7 +34,8 @@ class DefaultTrainer:
             optimizer=make_optimizer(network, recipe),
             schedule=make_schedule(recipe),
             sampler=PatchSampler(plan.patch, read_shape(plan.patch) if recipe.augment else plan.patch),
-            augment=augment,
+            augment=nnunet if recipe.augment else NoAugmentation(),
+            device_augment=BatchAugmentation(nnunet) if recipe.augment else None,
         )
 
 

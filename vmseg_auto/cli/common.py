@@ -28,6 +28,12 @@ def make_parser(prog: str, description: str, options: Sequence[str], epilog: str
         options: of "dataset", "workspace", "model", "device", "jobs"; --debug and --quiet stand everywhere.
     """
     parser = Parser(prog=prog, description=description, epilog=epilog)
+    add_options(parser, options)
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser, options: Sequence[str]) -> None:
+    """Give a parser those of the shared options that it has (see `make_parser`)."""
     shared: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         "dataset": (
             ("-d", "--dataset"),
@@ -62,7 +68,6 @@ def make_parser(prog: str, description: str, options: Sequence[str], epilog: str
         parser.add_argument(*flags, **settings)
     parser.add_argument("--quiet", action="store_true", help="say only warnings and errors")
     parser.add_argument("--debug", action="store_true", help="show where an error came from")
-    return parser
 
 
 def places_of(arguments: argparse.Namespace) -> dict[str, str | None]:

@@ -28,6 +28,17 @@ def parser() -> Parser:
         metavar="SHARE",
         help="distance of windows as a share of the patch (default: as trained, 0.5)",
     )
+    made.add_argument(
+        "--exhaustive",
+        action="store_true",
+        help="all folds and mirrorings everywhere, also where cross-validation found less to be enough",
+    )
+    made.add_argument(
+        "--precision",
+        choices=("auto", "float32"),
+        default="auto",
+        help="auto: 16 bits where this machine computes them faster (default); float32: never",
+    )
     made.add_argument("--save-probabilities", action="store_true", help="also write each label's probability")
     return made
 
@@ -44,6 +55,8 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         mirror=not arguments.no_mirror,
         step=arguments.step,
         save_probabilities=arguments.save_probabilities,
+        exhaustive=arguments.exhaustive,
+        precision=arguments.precision,
         device=arguments.device,
         jobs=arguments.jobs,
         console=screen,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from vmseg_auto.core.codec import decode, encode
-from vmseg_auto.core.geometry import Shape, Spacing
+from vmseg_auto.core.geometry import Geometry, Shape, Spacing
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,35 @@ class CaseSummary:
     spacing_mm: Spacing
     class_voxels: dict[int, int]
     content: str
+
+
+@dataclass(frozen=True)
+class ScanRange:
+    """The smallest and largest of a cohort's scans, along the files' axes (Z, Y, X), in mm.
+
+    Args:
+        spacing_mm: lowest and highest spacing.
+        extent_mm: lowest and highest field of view.
+    """
+
+    spacing_mm: tuple[Spacing, Spacing]
+    extent_mm: tuple[Spacing, Spacing]
+
+    MARGIN: ClassVar[float] = 0.25
+    """How far beyond, as a share, a scan still counts as alike."""
+
+    def unlike(self, scan: Geometry) -> list[str]:
+        """In words, what sets a scan apart from the cohort; empty where nothing does."""
+        extent = tuple(n * mm for n, mm in zip(scan.shape, scan.spacing_mm, strict=True))
+        found = []
+        for name, values, (low, high) in (
+            ("spacing", scan.spacing_mm, self.spacing_mm),
+            ("field of view", extent, self.extent_mm),
+        ):
+            for axis, value, least, most in zip("zyx", values, low, high, strict=True):
+                if not least / (1 + self.MARGIN) <= value <= most * (1 + self.MARGIN):
+                    found.append(f"{name} along {axis} {value:.4g} mm, in the cohort {least:.4g} to {most:.4g} mm")
+        return found
 
 
 @dataclass(frozen=True)
@@ -66,6 +96,14 @@ class Fingerprint:
 
     SCHEMA: ClassVar[int] = 1
 
+    @property
+    def scans(self) -> ScanRange:
+        spacings = [case.spacing_mm for case in self.cases.values()]
+        extents = [
+            tuple(n * mm for n, mm in zip(case.shape, case.spacing_mm, strict=True)) for case in self.cases.values()
+        ]
+        return ScanRange((_least(spacings), _most(spacings)), (_least(extents), _most(extents)))
+
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = encode(self)
         return data
@@ -74,3 +112,13 @@ class Fingerprint:
     def from_json(cls, data: Any, where: str = "fingerprint.json") -> Fingerprint:
         """Raises InputError where a field is missing, unknown or of the wrong type."""
         return decode(cls, data, where)
+
+
+def _least(rows: Sequence[tuple[float, ...]]) -> Spacing:
+    z, y, x = (min(values) for values in zip(*rows, strict=True))
+    return z, y, x
+
+
+def _most(rows: Sequence[tuple[float, ...]]) -> Spacing:
+    z, y, x = (max(values) for values in zip(*rows, strict=True))
+    return z, y, x

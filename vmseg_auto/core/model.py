@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.effort import Economy
+from vmseg_auto.core.fingerprint import ScanRange
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.postprocessing import PostProcessing
 
@@ -21,6 +23,8 @@ class ModelInfo:
         labels: label name -> value, background included.
         plan: the plan all folds share.
         postprocessing: decided on the cross-validated predictions; None until the last fold ends.
+        economy: how much of the ensemble is enough, decided likewise.
+        scans: what the scans of the cohort are like; None where that is not known.
     """
 
     trainer: str
@@ -29,6 +33,8 @@ class ModelInfo:
     labels: dict[str, int]
     plan: Plan
     postprocessing: PostProcessing | None = None
+    economy: Economy | None = None
+    scans: ScanRange | None = None
     schema: int = 1
 
     SCHEMA: ClassVar[int] = 1

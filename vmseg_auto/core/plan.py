@@ -18,7 +18,8 @@ class NetworkSpec:
     """A network in numbers.
 
     Args:
-        builder: name of the network family: built in, or an installed `vmseg_auto.networks` entry point.
+        builder: name of the network family: "plain_unet", "residual_unet", or an installed `vmseg_auto.networks`
+            entry point.
         features: channels of each stage, the finest first.
         strides: (Z, Y, X) stride on entering each stage; the first is (1, 1, 1).
         kernels: (Z, Y, X) kernel of each stage.
@@ -66,8 +67,8 @@ class Plan:
         batch_size: patches a step.
         normalization: one for each channel.
         network: the network's numbers.
-        memory_gb: the memory budget that it was planned for.
-        fingerprint_hash: the cohort that it was planned from.
+        memory_gb: the memory budget that it was planned for; 0 in an imported model.
+        fingerprint_hash: the cohort that it was planned from; empty in an imported model.
         reasons: why, in words.
         planned_hash: hash of the plan as planned, so that a later edit is noticed.
     """

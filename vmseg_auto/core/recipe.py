@@ -29,6 +29,8 @@ class Recipe:
         foreground_share: share of a batch centred on a foreground voxel (at least one sample).
         batch_dice: whether soft Dice sums over the batch before it divides, rather than a sample at a time.
         augment: whether training patches are augmented.
+        device_augmentation: whether whole batches are augmented on the training's device, in place of samples in
+            worker processes: "auto" (on CUDA only), "on" or "off". The distribution is the same, the draws are not.
         mirror_axes: patch axes (0 is the plan's first) that are mirrored in training and prediction.
         window_step: distance of prediction windows as a share of the patch.
         checkpoint_every: epochs between two saved states.
@@ -49,6 +51,7 @@ class Recipe:
     foreground_share: float = 1 / 3
     batch_dice: bool = False
     augment: bool = True
+    device_augmentation: typing.Literal["auto", "on", "off"] = "auto"
     mirror_axes: tuple[int, ...] = (0, 1, 2)
     window_step: float = 0.5
     checkpoint_every: int = 1

@@ -51,6 +51,11 @@ class FoldFolder:
         """Masks of the fold's validation cases, and their scores."""
         return self.folder / "validation"
 
+    @property
+    def efforts(self) -> Path:
+        """Dice of each validation case by each effort that was tried."""
+        return self.validation / "efforts.json"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -109,6 +114,11 @@ class Workspace:
     @property
     def logs(self) -> Path:
         return self.root / "logs"
+
+    @property
+    def decoded(self) -> Path:
+        """Cases between check and preparation; gone when the command ends."""
+        return self.root / "decoded"
 
     def plan(self, planner: str) -> Path:
         return self.root / "plans" / planner / "plan.json"

@@ -1,9 +1,10 @@
-"""Files that are either whole or absent: written beside their name, flushed, renamed."""
+"""Files and folders that are either whole or absent: written beside their name, flushed, renamed."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,33 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it becomes `path`, else nothing of it is left.
+
+    Raises:
+        InputError: there is something at `path` already.
+        VmsegError: the folder can't be written to, or the disk is full.
+    """
+    if path.exists() or path.is_symlink():
+        raise InputError("it exists already", file=path, remedy="Choose another name, or move it away first.")
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
+        yield temporary
+        os.chmod(temporary, 0o777 & ~_umask())
+        os.rename(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise VmsegError(
+            f"it can't be written ({reason})", file=path, remedy="Check the disk's free space and the folder's rights."
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

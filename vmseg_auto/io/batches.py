@@ -1,4 +1,4 @@
-"""Training batches made by worker processes. Nothing here or in what it runs imports torch."""
+"""Training batches made by worker processes or threads. Nothing here or in what it runs imports torch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,14 @@ from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.io.prepared import PreparedFolder
 
 Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]
-Batch = tuple[NDArray[np.float32], NDArray[np.uint8]]
-"""Images [B, C, Z, Y, X] and labels [B, Z, Y, X]."""
+
+
+class Batch(NamedTuple):
+    """Images [B, C, Z, Y, X], labels [B, Z, Y, X], and for each sample the seed of its augmentation."""
+
+    image: NDArray[np.float32]
+    label: NDArray[np.uint8]
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -56,30 +63,40 @@ class BatchSource:
     def batch(self, cases: Sequence[PreparedCase], number: int) -> Batch:
         """The batch of that number, counted from the start of the training."""
         samples = [self._sample(cases, number, index) for index in range(len(self.foreground))]
-        return np.stack([image for image, _ in samples]), np.stack([label for _, label in samples])
+        patches, seeds = zip(*samples, strict=True)
+        images, labels = zip(*patches, strict=True)
+        return Batch(np.stack(images), np.stack(labels), seeds)
 
-    def _sample(self, cases: Sequence[PreparedCase], number: int, index: int) -> Patch:
+    def _sample(self, cases: Sequence[PreparedCase], number: int, index: int) -> tuple[Patch, int]:
         rng = np.random.default_rng([*self.stream, number, index])
         patch = self.sampler(cases, self.foreground[index], rng)
-        return self.augment(patch, int(rng.integers(2**31)))
+        seed = int(rng.integers(2**31))
+        return self.augment(patch, seed), seed
 
 
 class BatchLoader:
-    """Makes batches ahead of time in worker processes, in order, whatever their number.
+    """Makes batches ahead of time in workers, in order, whatever their number.
 
     Use it as a context manager: the workers end with it, and by themselves if this process dies.
 
     Args:
         source: what to make.
         workers: number of processes.
+        threads: workers are threads of this process. They suit a source that only reads: a process takes longer to
+            hand over a large patch than to read it, and much of that time is this process's own.
     """
 
-    def __init__(self, source: BatchSource, workers: int) -> None:
+    def __init__(self, source: BatchSource, workers: int, threads: bool = False) -> None:
         self._ahead = 2 * workers + 1
-        # Spawned, not forked: fork is unsafe beside torch's threads, and absent on Windows.
-        self._pool = ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start, initargs=(source,)
-        )
+        self._pool: Executor
+        self._make: Callable[[int], Batch]
+        if threads:
+            self._pool, self._make = ThreadPoolExecutor(workers), partial(source.batch, source.open())
+        else:
+            # Spawned, not forked: fork is unsafe beside torch's threads, and absent on Windows.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(source,))
+            self._make = _make
 
     def __enter__(self) -> BatchLoader:
         return self
@@ -99,7 +116,7 @@ class BatchLoader:
         coming = iter(range(start, stop))
         try:
             for number in coming:
-                pending.append(self._pool.submit(_make, number))
+                pending.append(self._pool.submit(self._make, number))
                 if len(pending) >= self._ahead:
                     yield pending.popleft().result()
             while pending:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -17,6 +14,7 @@ from vmseg_auto.core.codec import decode
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.io.archives import load_archive
 from vmseg_auto.io.atomic import replacing
 
 FORMAT = "vmseg_auto checkpoint"
@@ -87,15 +85,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         InputError: the file is missing, damaged, or no checkpoint of this program.
     """
     remedy = "Train this fold again with --fresh, or restore the file."
-    try:
-        _verify(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError("the checkpoint does not exist", file=path, remedy="Train this fold first.") from None
-    except (
-        OSError, RuntimeError, EOFError, ValueError, KeyError, BadZipFile, zlib.error, pickle.UnpicklingError,
-    ) as error:  # fmt: skip
-        raise InputError("the checkpoint is damaged or from elsewhere", file=path, remedy=remedy) from error
+    content = load_archive(path, missing="Train this fold first.", remedy=remedy)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError("this is no checkpoint of vmseg_auto", file=path, remedy=remedy)
     if content.get("schema") != SCHEMA:
@@ -117,15 +107,3 @@ def load_checkpoint(path: Path) -> Checkpoint:
         history=tuple(about["history"]),
         optimizer=content["optimizer"],
     )
-
-
-def _verify(path: Path) -> None:
-    """Check what torch.load does not: it compares no checksum, and gives unset memory for an entry marked a folder.
-
-    Raises:
-        BadZipFile: some byte that matters has changed. Other errors of the zip reader mean the same.
-    """
-    with ZipFile(path) as archive:
-        folders = [entry.filename for entry in archive.infolist() if entry.external_attr & 0x10]
-        if damaged := archive.testzip() or next(iter(folders), None):
-            raise BadZipFile(f"{damaged} is damaged")

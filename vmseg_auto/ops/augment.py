@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from batchgenerators.augmentations.utils import rotate_coords_3d
@@ -21,8 +22,31 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Shape
 
-ZOOM = (0.7, 1.4)
+
+class Chance(NamedTuple):
+    """How often a step is drawn, for a sample and then for each channel of it, and the range of its parameter."""
+
+    sample: float
+    low: float
+    high: float
+    channel: float = 1.0
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return self.low, self.high
+
+
+# nnU-Net v2's steps in its order; NnUNetAugmentation and its version for devices share them.
+ROTATION = 0.2
+ZOOM = Chance(0.2, 0.7, 1.4)
 """As SpatialTransform counts it: below 1 enlarges the anatomy."""
+NOISE_STD = Chance(0.1, 0.0, 0.1)
+BLUR_SIGMA = Chance(0.2, 0.5, 1.0, channel=0.5)
+BRIGHTNESS = Chance(0.15, 0.75, 1.25)
+CONTRAST = Chance(0.15, 0.75, 1.25)
+RESOLUTION = Chance(0.25, 0.5, 1.0, channel=0.5)
+INVERTED_GAMMA = Chance(0.1, 0.7, 1.5)
+GAMMA = Chance(0.3, 0.7, 1.5)
 
 
 @dataclass(frozen=True)
@@ -71,6 +95,11 @@ def rotates_in_plane(patch: Shape) -> bool:
     return max(patch) / patch[0] > 3
 
 
+def largest_angle(patch: Shape) -> float:
+    """Rotations are drawn from minus this angle to this angle, in radians."""
+    return np.pi if rotates_in_plane(patch) else np.pi / 6
+
+
 def read_shape(patch: Shape) -> Shape:
     """The shape (Z, Y, X) to read so that rotation and zoom find image in the patch's corners (nnU-Net)."""
     angle = np.pi / 2 if rotates_in_plane(patch) else np.pi / 6
@@ -102,9 +131,8 @@ class _InPlane(AbstractTransform):  # type: ignore[misc]
 
 @lru_cache(maxsize=4)
 def _transforms(patch: Shape, mirror_axes: tuple[int, ...]) -> Compose:
-    flat = rotates_in_plane(patch)
-    turn = (-np.pi, np.pi) if flat else (-np.pi / 6, np.pi / 6)
-    still = (0, 0)
+    flat, angle = rotates_in_plane(patch), largest_angle(patch)
+    turn, still = (-angle, angle), (0, 0)
     spatial = SpatialTransform(
         patch[1:] if flat else patch,
         patch_center_dist_from_border=None,
@@ -112,7 +140,7 @@ def _transforms(patch: Shape, mirror_axes: tuple[int, ...]) -> Compose:
         angle_x=turn,
         angle_y=still if flat else turn,
         angle_z=still if flat else turn,
-        scale=ZOOM,
+        scale=ZOOM.range,
         border_mode_data="constant",
         order_data=1,
         border_mode_seg="constant",
@@ -120,25 +148,36 @@ def _transforms(patch: Shape, mirror_axes: tuple[int, ...]) -> Compose:
         order_seg=0,
         random_crop=False,
         p_el_per_sample=0,
-        p_rot_per_sample=0.2,
-        p_scale_per_sample=0.2,
+        p_rot_per_sample=ROTATION,
+        p_scale_per_sample=ZOOM.sample,
     )
     steps = [
         _InPlane(spatial) if flat else spatial,
-        GaussianNoiseTransform((0, 0.1), p_per_sample=0.1),
-        GaussianBlurTransform((0.5, 1.0), different_sigma_per_channel=True, p_per_sample=0.2, p_per_channel=0.5),
-        BrightnessMultiplicativeTransform((0.75, 1.25), p_per_sample=0.15),
-        ContrastAugmentationTransform(p_per_sample=0.15),
+        GaussianNoiseTransform(NOISE_STD.range, p_per_sample=NOISE_STD.sample),
+        GaussianBlurTransform(
+            BLUR_SIGMA.range,
+            different_sigma_per_channel=True,
+            p_per_sample=BLUR_SIGMA.sample,
+            p_per_channel=BLUR_SIGMA.channel,
+        ),
+        BrightnessMultiplicativeTransform(BRIGHTNESS.range, p_per_sample=BRIGHTNESS.sample),
+        ContrastAugmentationTransform(CONTRAST.range, p_per_sample=CONTRAST.sample),
         SimulateLowResolutionTransform(
-            zoom_range=(0.5, 1),
+            zoom_range=RESOLUTION.range,
             per_channel=True,
-            p_per_channel=0.5,
+            p_per_channel=RESOLUTION.channel,
             order_downsample=0,
             order_upsample=1,
-            p_per_sample=0.25,
+            p_per_sample=RESOLUTION.sample,
             ignore_axes=(0,) if flat else None,
         ),
-        GammaTransform((0.7, 1.5), invert_image=True, per_channel=True, retain_stats=True, p_per_sample=0.1),
-        GammaTransform((0.7, 1.5), invert_image=False, per_channel=True, retain_stats=True, p_per_sample=0.3),
+        _gamma(INVERTED_GAMMA, invert=True),
+        _gamma(GAMMA, invert=False),
     ]
     return Compose(steps + ([MirrorTransform(mirror_axes)] if mirror_axes else []))
+
+
+def _gamma(chance: Chance, invert: bool) -> GammaTransform:
+    return GammaTransform(
+        chance.range, invert_image=invert, per_channel=True, retain_stats=True, p_per_sample=chance.sample
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
 
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.io.batches import Batch
 
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 
@@ -44,6 +46,31 @@ def reduced_precision(device: torch.device) -> torch.dtype | None:
 def autocast(device: torch.device, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[object]:
     """Mixed precision in `dtype`; does nothing for None."""
     return torch.autocast(device.type, dtype) if dtype is not None else contextlib.nullcontext()
+
+
+def sent(
+    batches: Iterable[Batch], device: torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]]:
+    """Images, labels and seeds of each batch, on the device.
+
+    To CUDA they go from pinned memory on a stream of their own: a batch is copied while the device still works on
+    the one before, and the CPU waits for neither.
+    """
+    side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+    for batch in batches:
+        image, label = torch.from_numpy(batch.image), torch.from_numpy(batch.label)
+        if side is None:
+            yield image.to(device), label.to(device), batch.seeds
+            continue
+        with torch.cuda.stream(side):
+            image = image.pin_memory().to(device, non_blocking=True)
+            label = label.pin_memory().to(device, non_blocking=True)
+        main = torch.cuda.current_stream(device)
+        main.wait_stream(side)
+        # Their memory belongs to the side stream, which must not reuse it while the main one reads.
+        image.record_stream(main)
+        label.record_stream(main)
+        yield image, label, batch.seeds
 
 
 def describe(device: torch.device, dtype: torch.dtype | None) -> str:

@@ -158,6 +158,17 @@ def overlap(prediction: Mask, reference: Mask, image_voxels: int) -> dict[str, f
     }
 
 
+def mean_dice(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], labels: Mapping[str, int]) -> float:
+    """The mean of the foreground labels' Dice.
+
+    Args:
+        prediction, reference: label values (Z, Y, X) on the same grid.
+        labels: label name -> value; background (0) is left out.
+    """
+    values = [value for value in labels.values() if value]
+    return float(np.mean([overlap(prediction == v, reference == v, prediction.size)["dice"] for v in values]))
+
+
 def surface_scores(
     prediction: Mask, reference: Mask, spacing_mm: Spacing, tolerance_mm: float = 1.0
 ) -> dict[str, float]:

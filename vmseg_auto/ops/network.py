@@ -2,52 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
+from itertools import pairwise
 
 import torch
 from torch import nn
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.plan import Int3, NetworkSpec
+from vmseg_auto.ops.blocks import ConvBlock, ResidualBlock
 
 ENTRY_POINTS = "vmseg_auto.networks"
 
 
-class ConvBlock(nn.Sequential):
-    """Convolution, instance norm, leaky ReLU, as in nnU-Net (Isensee et al., Nature Methods 2021)."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: Int3, stride: Int3 = (1, 1, 1)) -> None:
-        padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-        super().__init__(
-            nn.Conv3d(inputs, outputs, kernel, stride, padding),
-            nn.InstanceNorm3d(outputs, eps=1e-5, affine=True),
-            nn.LeakyReLU(0.01, inplace=True),
-        )
-
-
-class PlainUNet(nn.Module):
-    """U-Net with strided convolutions down and transposed convolutions up.
+class UNet(nn.Module):
+    """U-Net with a given encoder, transposed convolutions up and plain convolutions in the decoder.
 
     Maps [B, channels, Z, Y, X] to logits [B, classes, Z, Y, X]. While training with deep supervision it gives a
     list of logits, the finest first, one for each decoder level.
+
+    Args:
+        stages: the encoder, the finest first; `stages[i]` strides by `spec.strides[i]` to `spec.features[i]` channels.
+        spec: the network's numbers.
+        classes: labels, background included.
     """
 
-    def __init__(self, spec: NetworkSpec, channels: int, classes: int) -> None:
+    def __init__(self, stages: Sequence[nn.Module], spec: NetworkSpec, classes: int) -> None:
         super().__init__()
         self.deep_supervision = spec.deep_supervision
-        self.encoder = nn.ModuleList()
-        inputs = channels
-        for features, stride, kernel, blocks in zip(
-            spec.features, spec.strides, spec.kernels, spec.blocks, strict=True
-        ):
-            self.encoder.append(_stage(inputs, features, kernel, stride, blocks))
-            inputs = features
+        self.encoder = nn.ModuleList(stages)
         self.up, self.decoder, self.heads = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for level in range(len(spec.features) - 2, -1, -1):
             fine, coarse, stride = spec.features[level], spec.features[level + 1], spec.strides[level + 1]
             self.up.append(nn.ConvTranspose3d(coarse, fine, stride, stride))
-            self.decoder.append(_stage(2 * fine, fine, spec.kernels[level], (1, 1, 1), spec.decoder_blocks[level]))
+            self.decoder.append(_convs(2 * fine, fine, spec.kernels[level], (1, 1, 1), spec.decoder_blocks[level]))
             self.heads.append(nn.Conv3d(fine, classes, 1))
         self.apply(_initialise)
 
@@ -66,9 +55,38 @@ class PlainUNet(nn.Module):
         return outputs[::-1] if self.training else outputs[-1]
 
 
-def _stage(inputs: int, features: int, kernel: Int3, stride: Int3, blocks: int) -> nn.Sequential:
-    rest = [ConvBlock(features, features, kernel) for _ in range(blocks - 1)]
-    return nn.Sequential(ConvBlock(inputs, features, kernel, stride), *rest)
+def plain_unet(spec: NetworkSpec, channels: int, classes: int) -> UNet:
+    """nnU-Net's plain U-Net: stages of convolutions, the first of which strides."""
+    widths = pairwise((channels, *spec.features))
+    stages = [
+        _convs(inputs, outputs, kernel, stride, blocks)
+        for (inputs, outputs), kernel, stride, blocks in zip(
+            widths, spec.kernels, spec.strides, spec.blocks, strict=True
+        )
+    ]
+    return UNet(stages, spec, classes)
+
+
+def residual_unet(spec: NetworkSpec, channels: int, classes: int) -> UNet:
+    """nnU-Net's residual-encoder U-Net: a convolution as stem, then stages of residual blocks."""
+    stem = ConvBlock(channels, spec.features[0], spec.kernels[0])
+    widths = pairwise((spec.features[0], *spec.features))
+    stages = [
+        nn.Sequential(
+            ResidualBlock(inputs, outputs, kernel, stride),
+            *(ResidualBlock(outputs, outputs, kernel) for _ in range(blocks - 1)),
+        )
+        for (inputs, outputs), kernel, stride, blocks in zip(
+            widths, spec.kernels, spec.strides, spec.blocks, strict=True
+        )
+    ]
+    stages[0].insert(0, stem)
+    return UNet(stages, spec, classes)
+
+
+def _convs(inputs: int, outputs: int, kernel: Int3, stride: Int3, blocks: int) -> nn.Sequential:
+    rest = [ConvBlock(outputs, outputs, kernel) for _ in range(blocks - 1)]
+    return nn.Sequential(ConvBlock(inputs, outputs, kernel, stride), *rest)
 
 
 def _initialise(module: nn.Module) -> None:
@@ -79,7 +97,10 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-_BUILDERS: dict[str, Callable[[NetworkSpec, int, int], nn.Module]] = {"plain_unet": PlainUNet}
+_BUILDERS: dict[str, Callable[[NetworkSpec, int, int], nn.Module]] = {
+    "plain_unet": plain_unet,
+    "residual_unet": residual_unet,
+}
 
 
 def build_network(spec: NetworkSpec, channels: int, classes: int) -> nn.Module:

@@ -1,19 +1,22 @@
-"""Sliding-window prediction of whole prepared cases."""
+"""Windows over a volume: where they lie, how they are weighted, and their weighted sum."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
-from torch import nn
 from torch.nn import functional
 
 from vmseg_auto.core.geometry import Shape
-from vmseg_auto.ops.devices import autocast
+
+Slices = tuple[slice, slice, slice]
+AIR_LOGIT = 10.0
+"""Of the background, against 0 of the rest, where no window was looked at."""
 
 
 def window_starts(size: int, patch: int, step: float) -> list[int]:
@@ -30,10 +33,40 @@ def window_starts(size: int, patch: int, step: float) -> list[int]:
     return [round((size - patch) / (count - 1) * i) for i in range(count)]
 
 
-def windows(shape: Shape, patch: Shape, step: float) -> list[Shape]:
-    """First voxels (Z, Y, X) of all windows over a volume that is at least as large as the patch."""
-    axes = (window_starts(n, p, step) for n, p in zip(shape, patch, strict=True))
-    return list(itertools.product(*axes))  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Tile:
+    """One window.
+
+    Args:
+        place: its number along each axis.
+        box: what it covers of (Z, Y, X).
+        core: the middle of it, which lies in the middle of no other; at the volume's edge it reaches there.
+    """
+
+    place: Shape
+    box: Slices
+    core: Slices
+
+
+def tiling(shape: Shape, patch: Shape, step: float) -> list[Tile]:
+    """All windows over a volume that is at least as large as the patch; see `window_starts`."""
+    axes = []
+    for size, length in zip(shape, patch, strict=True):
+        starts = window_starts(size, length, step)
+        margin = math.floor(length * (1 - step) / 2)
+        lows = [0, *(start + margin for start in starts[1:])]
+        highs = [*(start + length - margin for start in starts[:-1]), size]
+        axes.append(
+            [
+                (number, slice(start, start + length), slice(low, high))
+                for number, (start, low, high) in enumerate(zip(starts, lows, highs, strict=True))
+            ]
+        )
+    tiles = []
+    for parts in itertools.product(*axes):
+        place, box, core = zip(*parts, strict=True)
+        tiles.append(Tile(place, box, core))
+    return tiles
 
 
 def gaussian_weight(patch: Shape) -> torch.Tensor:
@@ -46,83 +79,54 @@ def gaussian_weight(patch: Shape) -> torch.Tensor:
     return torch.from_numpy(np.maximum(weight, smallest).astype(np.float32))
 
 
-@torch.inference_mode()
-def predict_logits(
-    networks: Sequence[nn.Module],
-    image: torch.Tensor,
-    patch: Shape,
-    *,
-    step: float = 0.5,
-    mirror_axes: tuple[int, ...] = (),
-    device: torch.device | None = None,
-    dtype: torch.dtype | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> torch.Tensor:
-    """Mean logits of all networks over all mirrorings, Gaussian-weighted where windows overlap.
+class WeightedSum:
+    """Logits [K, Z, Y, X] of overlapping windows, summed with weights."""
+
+    def __init__(self, total: torch.Tensor, weights: torch.Tensor) -> None:
+        self.total, self.weights = total, weights
+
+    @classmethod
+    def zeros(cls, classes: int, shape: Shape, device: torch.device) -> WeightedSum:
+        return cls(torch.zeros((classes, *shape), device=device), torch.zeros(shape, device=device))
+
+    def copy(self) -> WeightedSum:
+        return WeightedSum(self.total.clone(), self.weights.clone())
+
+    def add(self, box: Slices, logits: torch.Tensor, weight: torch.Tensor) -> None:
+        self.total[(slice(None), *box)] += logits * weight
+        self.weights[box] += weight
+
+    def mean(self) -> torch.Tensor:
+        """The weighted mean; background where nothing was added."""
+        mean = self.total / self.weights.clamp_min(torch.finfo(torch.float32).tiny)
+        mean[0].masked_fill_(self.weights == 0, AIR_LOGIT)
+        return mean
+
+
+def maxima(volume: torch.Tensor, parts: Sequence[Slices]) -> list[float]:
+    """The highest value in each part of [Z, Y, X]; a GPU is waited for only once."""
+    found: list[float] = torch.stack([volume[part].amax() for part in parts]).tolist()
+    return found
+
+
+def air_level(image: torch.Tensor) -> float:
+    """An intensity that air stays below and any tissue in a window of many voxels exceeds somewhere.
+
+    It is a tenth of the way from the 1st to the 99th percentile: a stack of slices as large as a window holds skin,
+    fat, fluid or vessels somewhere, or it holds no body.
 
     Args:
-        networks: in eval mode, on `device`; each maps [B, C, Z, Y, X] to [B, K, Z, Y, X].
-        image: float32 [C, Z, Y, X].
-        patch: window (Z, Y, X).
-        step: distance of windows as a share of the patch.
-        mirror_axes: axes of (Z, Y, X) that are mirrored, in every combination; none for no mirroring.
-        device: where the networks are; the CPU unless given.
-        dtype: 16-bit type for the networks; sums stay in float32.
-        progress: called with (windows done, windows in all).
-
-    Returns:
-        float32 [K, Z, Y, X] on `device`, of the image's shape.
+        image: [C, Z, Y, X]; the highest of the channels counts.
     """
-    device = device or torch.device("cpu")
-    padded, inner = _pad(image, patch)
-    padded = padded.to(device)
-    weight = gaussian_weight(patch).to(device)
-    starts = windows(_shape(padded), patch, step)
-    flips = [f for n in range(len(mirror_axes) + 1) for f in itertools.combinations(mirror_axes, n)]
-    total: torch.Tensor | None = None
-    weights = torch.zeros(padded.shape[1:], device=device)
-    for done, start in enumerate(starts, 1):
-        box = tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))
-        with autocast(device, dtype):
-            logits = _mean_over_flips(networks, padded[(slice(None), *box)][None], flips)
-        if total is None:
-            total = torch.zeros((logits.shape[0], *padded.shape[1:]), device=device)
-        total[(slice(None), *box)] += logits * weight
-        weights[box] += weight
-        if progress:
-            progress(done, len(starts))
-    assert total is not None
-    return (total / weights)[(slice(None), *inner)]
+    values = image.amax(dim=0).flatten()
+    low, high = np.percentile(values[:: max(1, len(values) // 10**6)].numpy(), (1, 99))
+    return float(low + 0.1 * (high - low))
 
 
-def _mean_over_flips(networks: Sequence[nn.Module], image: torch.Tensor, flips: list[tuple[int, ...]]) -> torch.Tensor:
-    """[1, C, Z, Y, X] -> float32 [K, Z, Y, X]."""
-    total: torch.Tensor | None = None
-    for flip in flips:
-        axes = tuple(axis + 2 for axis in flip)
-        turned = image.flip(axes) if axes else image
-        for network in networks:
-            logits = network(turned).float()
-            logits = logits.flip(axes) if axes else logits
-            # cloned, as the sums must not be written into what the network gave or was given
-            total = logits.clone() if total is None else total.add_(logits)
-    assert total is not None
-    return total[0] / (len(flips) * len(networks))
-
-
-def _pad(image: torch.Tensor, patch: Shape) -> tuple[torch.Tensor, tuple[slice, ...]]:
-    """Zero-pad [C, Z, Y, X] evenly to at least the patch; also where the image lies in it."""
+def pad(image: torch.Tensor, patch: Shape) -> tuple[torch.Tensor, Slices]:
+    """Zero-pad [C, Z, Y, X] evenly to at least the patch; also gives where the image lies in it."""
     missing = [max(0, p - n) for p, n in zip(patch, image.shape[1:], strict=True)]
     before = [m // 2 for m in missing]
-    pads = _interleave((b, m - b) for b, m in zip(reversed(before), reversed(missing), strict=True))
-    inner = tuple(slice(b, b + n) for b, n in zip(before, image.shape[1:], strict=True))
-    return functional.pad(image, pads), inner
-
-
-def _interleave(pairs: Iterator[tuple[int, int]]) -> list[int]:
-    return [value for pair in pairs for value in pair]
-
-
-def _shape(image: torch.Tensor) -> Shape:
-    z, y, x = image.shape[1:]
-    return z, y, x
+    pads = [n for b, m in zip(reversed(before), reversed(missing), strict=True) for n in (b, m - b)]
+    z, y, x = (slice(b, b + n) for b, n in zip(before, image.shape[1:], strict=True))
+    return functional.pad(image, pads), (z, y, x)

@@ -17,6 +17,7 @@ from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.prepared import PreparedFolder
+from vmseg_auto.io.spill import Spill
 from vmseg_auto.pipeline.places import PathLike, Source, places, read_fingerprint, read_splits, stale_folds
 from vmseg_auto.pipeline.summary import plan_table
 from vmseg_auto.plugins import load_planner
@@ -74,31 +75,32 @@ def plan_and_preprocess(
         console.say(f"All {len(data.cases)} cases can be used. Nothing was written.")
         return Planned(space, fingerprint)
     before = read_fingerprint(space) if space.fingerprint.is_file() else None
-    fingerprint = _fingerprint(data, before, space, jobs, console)
-    write_json(space.dataset, encode(Source(str(folder.resolve()), data.name)))
-    splits = _splits(data, set(before.cases) if before else set(), folder, space, console)
-    plan = _plan(chosen.name, planner, fingerprint, space, memory_gb, console)
-    console.say(plan_table(fingerprint, plan, splits, data.patients))
-    _report_stale(space, fingerprint, splits, plan, console)
-    _prepare(data, plan, space, jobs, console)
+    with Spill(space.decoded) as spill:
+        fingerprint = _fingerprint(data, before, space, jobs, console, spill)
+        write_json(space.dataset, encode(Source(str(folder.resolve()), data.name)))
+        splits = _splits(data, set(before.cases) if before else set(), folder, space, console)
+        plan = _plan(chosen.name, planner, fingerprint, space, memory_gb, console)
+        console.say(plan_table(fingerprint, plan, splits, data.patients))
+        _report_stale(space, fingerprint, splits, plan, console)
+        _prepare(data, plan, space, jobs, console, spill)
     return Planned(space, fingerprint, plan, splits)
 
 
-def _analyse(data: Dataset, jobs: int, console: Console) -> Fingerprint:
+def _analyse(data: Dataset, jobs: int, console: Console, spill: Spill | None = None) -> Fingerprint:
     with console.progress("Checking cases", len(data.cases)) as progress:
-        fingerprint, notes = analyse(data, jobs, progress.advance)
+        fingerprint, notes = analyse(data, jobs, progress.advance, spill)
     for note in notes:
         console.say(f"Note: {note}")
     return fingerprint
 
 
 def _fingerprint(
-    data: Dataset, before: Fingerprint | None, space: Workspace, jobs: int, console: Console
+    data: Dataset, before: Fingerprint | None, space: Workspace, jobs: int, console: Console, spill: Spill
 ) -> Fingerprint:
     if before is not None and before.dataset_hash == dataset_hash(data, jobs):
         console.say(f"Fingerprint kept: the files of all {len(before.cases)} cases are unchanged.")
         return before
-    fingerprint = _analyse(data, jobs, console)
+    fingerprint = _analyse(data, jobs, console, spill)
     write_json(space.fingerprint, fingerprint.to_json())
     return fingerprint
 
@@ -172,10 +174,10 @@ def _report_stale(space: Workspace, fingerprint: Fingerprint, splits: Splits, pl
             )
 
 
-def _prepare(data: Dataset, plan: Plan, space: Workspace, jobs: int, console: Console) -> None:
+def _prepare(data: Dataset, plan: Plan, space: Workspace, jobs: int, console: Console, spill: Spill) -> None:
     folder = PreparedFolder(space.prepared(plan.voxels_hash))
     with console.progress("Preparing cases", len(data.cases)) as progress:
-        done = preprocess(data.cases, plan, folder, jobs, data.labels, progress.advance)
+        done = preprocess(data.cases, plan, folder, jobs, data.labels, progress.advance, spill)
     kept = f", {len(done.kept)} kept from before" if done.kept else ""
     console.say(f"{len(done.made)} cases prepared{kept}.")
     _raise_failures(done.failed, len(data.cases))

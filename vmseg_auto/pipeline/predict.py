@@ -26,7 +26,7 @@ from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.components import component_volumes
 from vmseg_auto.ops.devices import describe
 from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_plan, read_splits, stale_folds
-from vmseg_auto.stages.predict import Prediction, Predictor
+from vmseg_auto.stages.predict import Precision, Prediction, Predictor
 
 VOLUME_COLUMNS = ("case", "label", "component", "volume_ml", "voxels")
 
@@ -52,6 +52,8 @@ def predict(
     mirror: bool = True,
     step: float | None = None,
     save_probabilities: bool = False,
+    exhaustive: bool = False,
+    precision: Precision = "auto",
     device: str = "auto",
     jobs: int | None = None,
     console: Console | None = None,
@@ -66,6 +68,8 @@ def predict(
         folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
         mirror: whether logits are averaged over mirrored scans.
         step: distance of windows as a share of the patch; the recipe's unless given.
+        exhaustive: every fold and mirroring in every window, also where cross-validation found less to be enough.
+        precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
         save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.
@@ -80,15 +84,23 @@ def predict(
     """
     console = console or Silent()
     run = Run(Path(model)) if model is not None else _choose_run(places(dataset, workspace)[1], console)
-    predictor = Predictor.load(run.folder, folds=folds, device=device, mirror=mirror, step=step)
+    predictor = Predictor.load(
+        run.folder, folds=folds, device=device, mirror=mirror, step=step, exhaustive=exhaustive, precision=precision
+    )
     cases = find_scans(Path(inputs), predictor.info.channels)
     folds_text = ", ".join(str(fold) for fold in predictor.folds)
-    console.say(f"Model {run.folder}, fold {folds_text}, on {describe(predictor.device, predictor.dtype)}.")
+    console.say(f"Model {run.folder}, fold {folds_text}, on {describe(predictor.device, predictor.ensemble.dtype)}.")
     work = _Work(predictor, Path(output), save_probabilities, predictor.digest())
+    if predictor.economy:
+        effort = predictor.economy.effort
+        console.say(
+            f"Cross-validation found {effort.mirrorings} mirrorings a window and a gate at {effort.gate:g} to be "
+            f"enough (mean Dice changed by {predictor.economy.dice_change:+.4f}); --exhaustive takes all."
+        )
     sidecars: list[_Sidecar] = []
     errors: list[VmsegError] = []
     with console.progress("Predicting", len(cases)) as progress:
-        for outcome in _run(work, cases, max(1, jobs or min(4, os.cpu_count() or 1)), progress.note):
+        for outcome in _run(work, cases, max(1, jobs or min(4, os.cpu_count() or 1)), progress.note, console):
             (errors if isinstance(outcome, VmsegError) else sidecars).append(outcome)  # type: ignore[arg-type]
             progress.advance()
     sidecars.sort(key=lambda sidecar: sidecar.case)
@@ -144,7 +156,7 @@ def _choose_run(space: Workspace, console: Console) -> Run:
     return runs[0]
 
 
-def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any) -> Iterator[_Sidecar | VmsegError]:
+def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any, console: Console) -> Iterator[_Sidecar | VmsegError]:
     """One outcome a case. The next scans are read and the last masks written while one is computed."""
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
         reading: deque[tuple[Case, Future[_Loaded | _Sidecar]]] = deque()
@@ -159,6 +171,8 @@ def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any) -> Iterator[_
                 if isinstance(loaded, _Sidecar):
                     yield loaded
                     continue
+                if unlike := work.predictor.unlike(loaded.geometry):
+                    console.warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
                 prediction = _predict(work, loaded, note)
                 writing.append(writers.submit(_write, work, loaded, prediction))
             except VmsegError as error:

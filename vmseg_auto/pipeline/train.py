@@ -61,7 +61,9 @@ class _Job:
     @property
     def info(self) -> ModelInfo:
         print_ = self.fingerprint
-        return ModelInfo(self.trainer.name, print_.dataset, print_.channels, print_.labels, self.plan)
+        return ModelInfo(
+            self.trainer.name, print_.dataset, print_.channels, print_.labels, self.plan, scans=print_.scans
+        )
 
 
 def train(

@@ -13,6 +13,7 @@ from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Fingerprint
 from vmseg_auto.io.cases import content_hash, over_cases, read_case
+from vmseg_auto.io.spill import Spill
 from vmseg_auto.ops.prepare import box_slices, nonzero_box
 
 SAMPLES_PER_CASE = 10_000
@@ -29,7 +30,7 @@ class _Findings:
 
 
 def analyse(
-    dataset: Dataset, jobs: int = 1, progress: Callable[[], object] = lambda: None
+    dataset: Dataset, jobs: int = 1, progress: Callable[[], object] = lambda: None, spill: Spill | None = None
 ) -> tuple[Fingerprint, list[str]]:
     """Check every case, the held-out ones too, and fingerprint the training cases.
 
@@ -40,6 +41,7 @@ def analyse(
         dataset: as `read_dataset` gave it.
         jobs: threads, each of which holds one case in memory.
         progress: called after each training case.
+        spill: keeps the decoded training cases.
 
     Returns:
         The fingerprint, and what is odd but legal, in words.
@@ -48,7 +50,7 @@ def analyse(
         DatasetError: cases that can't be used; all are listed.
         InputError: no mask holds any foreground.
     """
-    found, errors = over_cases(lambda case: _examine(case, dataset.labels), dataset.cases, jobs, progress)
+    found, errors = over_cases(lambda case: _examine(case, dataset.labels, spill), dataset.cases, jobs, progress)
     tested, more = over_cases(lambda case: _check(case, dataset.labels), dataset.test_cases, jobs, lambda: None)
     errors += more
     if errors:
@@ -91,11 +93,14 @@ def _hash(dataset: Dataset, contents: Mapping[str, str]) -> str:
     return digest([dataset.channels, dataset.labels, sorted(contents.items())])
 
 
-def _examine(case: Case, labels: Mapping[str, int]) -> _Findings:
+def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Findings:
     notes: list[str] = []
+    content = content_hash(case)
     image, mask, geometry = read_case(case, labels, notes)
     if mask is None:
         raise InputError("the mask is missing", case=case.id, remedy="Training cases need masks.")
+    if spill is not None:
+        spill.put(case, content, (image, mask, geometry))
     box = nonzero_box(image)
     cropped = image[(slice(None), *box_slices(box))]
     z, y, x = cropped.shape[1:]
@@ -104,7 +109,7 @@ def _examine(case: Case, labels: Mapping[str, int]) -> _Findings:
         cropped_shape=(z, y, x),
         spacing_mm=geometry.spacing_mm,
         class_voxels={value: int(np.count_nonzero(mask == value)) for value in labels.values() if value != 0},
-        content=content_hash(case),
+        content=content,
     )
     return _Findings(summary, _foreground_samples(cropped, mask[box_slices(box)] > 0), tuple(notes))
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vmseg_auto.core.codec import encode
+from vmseg_auto.core.effort import EXHAUSTIVE, Effort
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry
 from vmseg_auto.core.model import ModelInfo
@@ -22,14 +24,15 @@ from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint
 from vmseg_auto.io.images import from_sitk
 from vmseg_auto.ops.components import apply_postprocessing
 from vmseg_auto.ops.devices import choose_device, reduced_precision
+from vmseg_auto.ops.ensemble import Ensemble, Watch, predict_logits
 from vmseg_auto.ops.network import build_network
-from vmseg_auto.ops.patches import predict_logits
+from vmseg_auto.ops.patches import air_level
 from vmseg_auto.ops.prepare import prepare_image, restore_labels, restore_logits
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-Watch = Callable[[int, int], None]
+Precision = Literal["auto", "float32"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ class Predictor:
         device: "auto", "cuda", "mps" or "cpu".
         mirror: whether logits are averaged over mirrored scans.
         step: distance of windows as a share of the patch; the recipe's unless given.
+        exhaustive: ask every fold about every mirroring of every window, whatever the model's cross-validation says
+            of how little is enough.
+        precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
 
     Raises:
         InputError: no checkpoint, or folds of different plans.
@@ -69,6 +75,8 @@ class Predictor:
         device: str = "auto",
         mirror: bool = True,
         step: float | None = None,
+        exhaustive: bool = False,
+        precision: Precision = "auto",
     ) -> None:
         if step is not None and not 0 < step <= 1:
             raise InputError(f"the step is {step}", remedy="It must be above 0 and at most 1; 0.5 is usual.")
@@ -81,10 +89,15 @@ class Predictor:
         self.info, self.plan = info, checkpoints[0].plan
         self.folds = tuple(c.fold for c in checkpoints)
         self.step = step if step is not None else checkpoints[0].recipe.window_step
-        self.mirror_axes = checkpoints[0].recipe.mirror_axes if mirror else ()
+        self.economy = None if exhaustive else info.economy
         self.device = choose_device(device)
-        self.dtype = reduced_precision(self.device)
-        self.networks = [self._network(c) for c in checkpoints]
+        self.ensemble = Ensemble(
+            networks=[self._network(c) for c in checkpoints],
+            classes=len(info.labels),
+            mirror_axes=checkpoints[0].recipe.mirror_axes if mirror else (),
+            device=self.device,
+            dtype=reduced_precision(self.device) if precision == "auto" else None,
+        )
 
     @classmethod
     def load(
@@ -95,11 +108,14 @@ class Predictor:
         device: str = "auto",
         mirror: bool = True,
         step: float | None = None,
+        exhaustive: bool = False,
+        precision: Precision = "auto",
     ) -> Predictor:
         """Load a model folder (WORKSPACE/runs/PLANNER/TRAINER).
 
         Args:
             folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
+            device, mirror, step, exhaustive, precision: as for the class.
 
         Raises:
             InputError: it is no model, or a fold asked for is not finished.
@@ -110,7 +126,9 @@ class Predictor:
         info = ModelInfo.from_json(read_json(run.model), str(run.model))
         chosen = choose_folds(run, folds)
         checkpoints = [load_checkpoint(fold.final) for fold in chosen]
-        return cls(checkpoints, info, device=device, mirror=mirror, step=step)
+        return cls(
+            checkpoints, info, device=device, mirror=mirror, step=step, exhaustive=exhaustive, precision=precision
+        )
 
     def predict(
         self,
@@ -118,7 +136,7 @@ class Predictor:
         geometry: Geometry | None = None,
         *,
         probabilities: bool = False,
-        watch: Watch | None = None,
+        watch: Watch = None,
     ) -> Prediction:
         """Segment one scan.
 
@@ -147,27 +165,50 @@ class Predictor:
         crop_box: Box,
         *,
         probabilities: bool = False,
-        watch: Watch | None = None,
+        watch: Watch = None,
     ) -> Prediction:
         """Segment a case prepared with this model's plan; the mask lies on its source's grid (`geometry`)."""
-        logits = predict_logits(
-            self.networks,
-            torch.tensor(np.asarray(prepared)),
-            self.plan.patch,
-            step=self.step,
-            mirror_axes=self.mirror_axes,
-            device=self.device,
-            dtype=self.dtype,
-            progress=watch,
-        )
-        values = sorted(self.info.labels.values())
-        on_cpu = logits.cpu().numpy()
-        mask = restore_labels(on_cpu, geometry, crop_box, self.plan, values)
-        mask = apply_postprocessing(mask, self.info.postprocessing, self.info.labels)
+        (logits,) = self._logits(prepared, (self.effort(geometry),), watch)
+        mask = self._mask(logits, geometry, crop_box)
         if not probabilities:
             return Prediction(mask, geometry)
-        soft = _probabilities(restore_logits(on_cpu, geometry, crop_box, self.plan), geometry, crop_box)
+        soft = _probabilities(restore_logits(logits, geometry, crop_box, self.plan), geometry, crop_box)
         return Prediction(mask, geometry, soft)
+
+    def compare(
+        self, prepared: NDArray[np.float32], geometry: Geometry, crop_box: Box, efforts: Sequence[Effort]
+    ) -> list[NDArray[np.uint8]]:
+        """The masks of a prepared case by each effort, for little more than the time of the greatest."""
+        return [self._mask(logits, geometry, crop_box) for logits in self._logits(prepared, efforts)]
+
+    def effort(self, geometry: Geometry) -> Effort:
+        """What each window of a scan gets: everything, unless cross-validation on such scans found less enough."""
+        if self.economy is None or self.unlike(geometry):
+            return EXHAUSTIVE
+        return self.economy.effort
+
+    def unlike(self, geometry: Geometry) -> list[str]:
+        """In words, what sets a scan apart from those that the model was trained on."""
+        return self.info.scans.unlike(geometry) if self.info.scans else []
+
+    def _logits(
+        self, prepared: NDArray[np.float32], efforts: Sequence[Effort], watch: Watch = None
+    ) -> list[NDArray[np.float32]]:
+        image = torch.tensor(np.asarray(prepared))
+        found = predict_logits(
+            self.ensemble,
+            image,
+            self.plan.patch,
+            step=self.step,
+            efforts=efforts,
+            air_below=air_level(image),
+            progress=watch,
+        )
+        return [logits.cpu().numpy() for logits in found]
+
+    def _mask(self, logits: NDArray[np.float32], geometry: Geometry, crop_box: Box) -> NDArray[np.uint8]:
+        mask = restore_labels(logits, geometry, crop_box, self.plan, sorted(self.info.labels.values()))
+        return apply_postprocessing(mask, self.info.postprocessing, self.info.labels)
 
     def digest(self) -> str:
         """Hash of all that decides a mask but the scan: weights, plan, labels, post-processing, options."""
@@ -177,10 +218,12 @@ class Predictor:
             self.info.postprocessing.to_json() if self.info.postprocessing else None,
             [str(fold) for fold in self.folds],
             self.step,
-            list(self.mirror_axes),
+            list(self.ensemble.mirror_axes),
+            encode(self.economy),
+            str(self.ensemble.dtype),
         ]
         sha = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-        for network in self.networks:
+        for network in self.ensemble.networks:
             for name, tensor in sorted(network.state_dict().items()):
                 sha.update(name.encode())
                 sha.update(tensor.cpu().contiguous().numpy().tobytes())

@@ -15,6 +15,7 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.io.cases import content_hash, over_cases, read_case
 from vmseg_auto.io.prepared import PreparedFolder
+from vmseg_auto.io.spill import Spill
 from vmseg_auto.ops.prepare import prepare_image, prepare_mask
 
 FOREGROUND_POSITIONS = 10_000
@@ -37,6 +38,7 @@ def preprocess(
     jobs: int,
     labels: Mapping[str, int],
     progress: Callable[[], object] = lambda: None,
+    spill: Spill | None = None,
 ) -> Preprocessed:
     """Prepare every case that the folder does not hold with the same content.
 
@@ -49,6 +51,7 @@ def preprocess(
         jobs: threads, each of which holds one case in memory.
         labels: label name -> value, 0 to K - 1, so that a value is its class index.
         progress: called after each case.
+        spill: cases decoded already.
 
     Raises:
         ValueError: the label values are not 0 to K - 1.
@@ -57,10 +60,10 @@ def preprocess(
         raise ValueError(f"label values must be 0 to {len(labels) - 1}, not {sorted(labels.values())}")
 
     def work(case: Case) -> bool:
-        content = content_hash(case)
+        content = (spill.content(case) if spill else None) or content_hash(case)
         if folder.holds(case.id, content):
             return False
-        folder.save(_prepare(case, content, plan, labels))
+        folder.save(_prepare(case, content, plan, labels, spill))
         return True
 
     done, failed = over_cases(work, cases, jobs, progress)
@@ -71,8 +74,8 @@ def preprocess(
     )
 
 
-def _prepare(case: Case, content: str, plan: Plan, labels: Mapping[str, int]) -> PreparedCase:
-    image, mask, geometry = read_case(case, labels)
+def _prepare(case: Case, content: str, plan: Plan, labels: Mapping[str, int], spill: Spill | None) -> PreparedCase:
+    image, mask, geometry = (spill.take(case) if spill else None) or read_case(case, labels)
     try:
         prepared, crop_box = prepare_image(image, geometry, plan)
     except InputError as error:

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from vmseg_auto.contracts import Parts
+from vmseg_auto.contracts import DeviceAugment, Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.io.batches import Batch, BatchLoader, BatchSource
 from vmseg_auto.ops.augment import NoAugmentation
-from vmseg_auto.ops.devices import autocast, reduced_precision
+from vmseg_auto.ops.devices import autocast, reduced_precision, sent
 from vmseg_auto.ops.sampling import PatchSampler, forced_foreground
 
 ALL_STREAM = 1000
@@ -89,7 +89,7 @@ def train_fold(
         device: where to compute.
         hooks: who hears of progress.
         state: where an interrupted training stood.
-        workers: processes that make patches; their number changes no result.
+        workers: processes or threads that make patches; their number changes no result.
 
     Raises:
         VmsegError: the loss became NaN or infinite, or a worker was ended from outside.
@@ -101,8 +101,7 @@ def train_fold(
     if state:
         loop.restore(state)
     validation = _validation_batches(parts, plan, prepared, cases, fold)
-    source = training_source(parts, plan, prepared, cases, fold)
-    with BatchLoader(source, workers) as loader:
+    with _loader(parts, plan, prepared, cases, fold, device, workers) as loader:
         stream = loader.batches(start * recipe.steps, recipe.epochs * recipe.steps)
         for epoch in range(start, recipe.epochs):
             began = time.monotonic()
@@ -128,7 +127,7 @@ def seconds_per_step(
     """Median time of an optimiser step here, over seven steps after three to warm up. Uses `parts` up."""
     loop = _Loop(parts, device)
     times: list[float] = []
-    with BatchLoader(training_source(parts, plan, prepared, cases, fold), workers) as loader:
+    with _loader(parts, plan, prepared, cases, fold, device, workers) as loader:
         for batch in loader.batches(0, 10):
             began = time.monotonic()
             loop.train([batch], parts.schedule(0.0), lambda step: None)
@@ -136,17 +135,34 @@ def seconds_per_step(
     return float(np.median(times[3:]))
 
 
-def training_source(parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str) -> BatchSource:
-    """What the training batches of a fold are made from."""
+def device_augmentation(parts: Parts, device: torch.device) -> DeviceAugment | None:
+    """What augments whole batches on the device; None where workers augment samples."""
+    stand_in, choice = parts.device_augment, parts.recipe.device_augmentation
+    wanted = choice == "on" or (choice == "auto" and device.type == "cuda")
+    # A trainer that replaced only `augment` must not lose it.
+    return stand_in if wanted and stand_in is not None and stand_in.stands_for == parts.augment else None
+
+
+def training_source(
+    parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str, device: torch.device
+) -> BatchSource:
+    """What the training batches of a fold are made from; raw patches where the device augments."""
     share, size = parts.recipe.foreground_share, plan.batch_size
     return BatchSource(
         folder=prepared,
         cases=cases.train,
         sampler=parts.sampler,
-        augment=parts.augment,
+        augment=NoAugmentation() if device_augmentation(parts, device) else parts.augment,
         foreground=tuple(forced_foreground(i, size, share) for i in range(size)),
         stream=_stream(parts, fold),
     )
+
+
+def _loader(
+    parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str, device: torch.device, workers: int
+) -> BatchLoader:
+    source = training_source(parts, plan, prepared, cases, fold, device)
+    return BatchLoader(source, workers, threads=device_augmentation(parts, device) is not None)
 
 
 class _Loop:
@@ -172,7 +188,7 @@ class _Loop:
             group["lr"] = lr
         self.network.train()
         total, count = torch.zeros((), device=self.device), 0
-        for image, label in self._tensors(batches):
+        for image, label in self._tensors(batches, device_augmentation(self.parts, self.device)):
             self.parts.optimizer.zero_grad(set_to_none=True)
             with autocast(self.device, self.dtype):
                 outputs = self.network(image)
@@ -203,12 +219,13 @@ class _Loop:
         dice = 2 * counts[present, 0] / counts[present, 1]
         return float(torch.stack(losses).mean()), float(dice.mean()) if len(dice) else math.nan
 
-    def _tensors(self, batches: Iterable[Batch]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for image, label in batches:
-            pair = torch.from_numpy(image), torch.from_numpy(label)
-            if self.device.type == "cuda":
-                pair = pair[0].pin_memory(), pair[1].pin_memory()
-            yield pair[0].to(self.device, non_blocking=True), pair[1].to(self.device, non_blocking=True).long()
+    def _tensors(
+        self, batches: Iterable[Batch], augment: DeviceAugment | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for image, label, seeds in sent(batches, self.device):
+            if augment is not None:
+                image, label = augment(image, label, seeds)
+            yield image, label.long()
 
 
 def _copied(value: Any) -> Any:

@@ -1,0 +1,125 @@
+"""How much of an ensemble each window of a scan gets, and how little is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vmseg_auto.core.codec import decode, encode
+
+TOLERANCE = 0.001
+"""Most that either saving may change the mean cross-validated Dice."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a window gets. The default is everything: all networks and all mirrorings in every window.
+
+    Args:
+        mirrorings: most of them that a window gets; overlapping windows get different ones.
+        gate: a foreground probability. Every window is seen by one network in one mirroring first; where the core
+            of a window stays below the gate, that is all it gets.
+    """
+
+    mirrorings: int = 8
+    gate: float = 0.0
+
+
+EXHAUSTIVE = Effort()
+FEWER_MIRRORINGS = (Effort(mirrorings=1), Effort(mirrorings=2), Effort(mirrorings=4))
+"""From the cheapest on."""
+GATES = (Effort(gate=0.5), Effort(gate=0.3), Effort(gate=0.1), Effort(gate=0.03), Effort(gate=0.01))
+"""From the cheapest on."""
+CANDIDATES = (EXHAUSTIVE, *FEWER_MIRRORINGS, *GATES)
+
+
+@dataclass(frozen=True)
+class Economy:
+    """The effort that a model's cross-validation found to be enough.
+
+    Args:
+        effort: what a window gets.
+        dice_change: of the mean Dice by fewer mirrorings and by the gate, added.
+        worst_change: the lowest of the same for a single case.
+        cases: how many it was measured on.
+        reasons: in words.
+    """
+
+    effort: Effort
+    dice_change: float
+    worst_change: float
+    cases: int
+    reasons: tuple[str, ...]
+    schema: int = 1
+
+    SCHEMA: ClassVar[int] = 1
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = encode(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "economy") -> Economy:
+        """Raises InputError where a field is missing, unknown or of the wrong type."""
+        return decode(cls, data, where)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Mean Dice over the labels, case by case, for each effort that was tried.
+
+    Args:
+        efforts: CANDIDATES, or fewer where others could change nothing.
+        dice: case id -> one value for each effort.
+    """
+
+    efforts: tuple[Effort, ...]
+    dice: dict[str, tuple[float, ...]]
+    schema: int = 1
+
+    SCHEMA: ClassVar[int] = 1
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = encode(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "efforts.json") -> Trials:
+        """Raises InputError where a field is missing, unknown or of the wrong type."""
+        return decode(cls, data, where)
+
+
+def choose_economy(trials: Sequence[Trials]) -> Economy | None:
+    """The cheapest mirrorings and the cheapest gate that leave the mean Dice where it is, within TOLERANCE each.
+
+    Args:
+        trials: one for each fold.
+
+    Returns:
+        None where not all of CANDIDATES were tried.
+    """
+    if not trials or any(set(CANDIDATES) - set(fold.efforts) for fold in trials):
+        return None
+    dice = {
+        effort: [values[fold.efforts.index(effort)] for fold in trials for values in fold.dice.values()]
+        for effort in CANDIDATES
+    }
+    changes = {effort: np.subtract(values, dice[EXHAUSTIVE]) for effort, values in dice.items()}
+
+    def cheapest(candidates: Sequence[Effort]) -> Effort:
+        enough = (effort for effort in candidates if abs(changes[effort].mean()) <= TOLERANCE)
+        return next(enough, EXHAUSTIVE)
+
+    fewer, gate = cheapest(FEWER_MIRRORINGS), cheapest(GATES)
+    both = changes[fewer] + changes[gate]
+    count = len(both)
+    reasons = (
+        f"mirrorings in each window: {fewer.mirrorings}; mean Dice of {count} held-out cases changes by "
+        f"{changes[fewer].mean():+.4f}",
+        f"gate {gate.gate:g}: windows below it get one look; mean Dice changes by {changes[gate].mean():+.4f}",
+    )
+    effort = Effort(fewer.mirrorings, gate.gate)
+    return Economy(effort, float(both.mean()), float(both.min()), count, reasons)

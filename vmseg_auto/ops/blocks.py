@@ -1,0 +1,50 @@
+"""What the stages of a network are made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from vmseg_auto.core.plan import Int3
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution, instance norm, leaky ReLU, as in nnU-Net (Isensee et al., Nature Methods 2021)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: Int3, stride: Int3 = (1, 1, 1)) -> None:
+        super().__init__(_conv(inputs, outputs, kernel, stride), _norm(outputs), nn.LeakyReLU(0.01, inplace=True))
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut, as in nnU-Net's residual encoder.
+
+    It is the block of ResNet-D (T. He et al., CVPR 2019): where the block strides, the shortcut takes means rather than
+    every second voxel, and where the channels change, a 1 x 1 x 1 convolution with instance norm follows.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: Int3, stride: Int3 = (1, 1, 1)) -> None:
+        super().__init__()
+        self.conv1 = ConvBlock(inputs, outputs, kernel, stride)
+        last = _norm(outputs)
+        nn.init.zeros_(last.weight)  # so that an untrained block is its shortcut
+        self.conv2 = nn.Sequential(_conv(outputs, outputs, kernel), last)
+        self.pool = nn.AvgPool3d(stride, stride) if max(stride) > 1 else nn.Identity()
+        self.project = (
+            nn.Sequential(nn.Conv3d(inputs, outputs, 1, bias=False), _norm(outputs))
+            if inputs != outputs
+            else nn.Identity()
+        )
+        self.nonlin = nn.LeakyReLU(0.01, inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shortcut = self.project(self.pool(x))
+        result: torch.Tensor = self.nonlin(self.conv2(self.conv1(x)) + shortcut)
+        return result
+
+
+def _conv(inputs: int, outputs: int, kernel: Int3, stride: Int3 = (1, 1, 1)) -> nn.Conv3d:
+    return nn.Conv3d(inputs, outputs, kernel, stride, (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2))
+
+
+def _norm(features: int) -> nn.InstanceNorm3d:
+    return nn.InstanceNorm3d(features, eps=1e-5, affine=True)

@@ -1,0 +1,171 @@
+"""Networks that answer together, and what they say of a whole image, window by window."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from vmseg_auto.core.effort import EXHAUSTIVE, Effort
+from vmseg_auto.core.geometry import Shape
+from vmseg_auto.ops.devices import autocast
+from vmseg_auto.ops.patches import Tile, WeightedSum, gaussian_weight, maxima, pad, tiling
+
+VOXELS_AT_ONCE = 2**21
+"""Of the windows that a GPU computes together; a CPU is fastest with one window at a time."""
+
+Watch = Callable[[int, int], None] | None
+"""Called with (windows done, windows in all)."""
+View = tuple[tuple[int, ...], nn.Module]
+"""Mirrored axes of (Z, Y, X), and a network."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks, each of which is asked about every mirroring of what it is shown.
+
+    Args:
+        networks: in eval mode, on `device`; each maps [B, C, Z, Y, X] to [B, K, Z, Y, X].
+        classes: K.
+        mirror_axes: axes of (Z, Y, X) that are mirrored, in every combination; none for no mirroring.
+        device: where the networks are.
+        dtype: 16-bit type for the networks; logits are float32 all the same.
+    """
+
+    networks: Sequence[nn.Module]
+    classes: int
+    mirror_axes: tuple[int, ...] = ()
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype | None = None
+
+    def views(self, place: Shape, mirrorings: int = 8) -> list[View]:
+        """All networks with so many mirrorings (or all there are), in the order in which a window asks them.
+
+        Overlapping windows begin with different mirrorings and networks, so that a voxel in their midst is soon seen
+        in every way. The opposite of a mirroring comes next, and all networks are asked before that.
+
+        Args:
+            place: the window's number along each axis; only odd or even matters.
+        """
+        axes, count = self.mirror_axes, int(2 ** len(self.mirror_axes))
+        first = sum((place[axis] % 2) << bit for bit, axis in enumerate(axes))
+        codes = [code for low in range((count + 1) // 2) for code in sorted({low, count - 1 - low})]
+        flips = [tuple(axis for bit, axis in enumerate(axes) if (first ^ code) >> bit & 1) for code in codes]
+        start = sum((number % 2) << axis for axis, number in enumerate(place)) % len(self.networks)
+        networks = [*self.networks[start:], *self.networks[:start]]
+        return list(itertools.product(flips[:mirrorings], networks))
+
+    def look(self, windows: torch.Tensor, view: View) -> torch.Tensor:
+        """One view's logits: [B, C, Z, Y, X] -> float32 [B, K, Z, Y, X]."""
+        flip, network = view
+        axes = tuple(axis + 2 for axis in flip)
+        with autocast(self.device, self.dtype):
+            logits: torch.Tensor = network(windows.flip(axes) if axes else windows)
+        return (logits.flip(axes) if axes else logits).float()
+
+
+@torch.inference_mode()
+def predict_logits(
+    ensemble: Ensemble,
+    image: torch.Tensor,
+    patch: Shape,
+    *,
+    step: float = 0.5,
+    efforts: Sequence[Effort] = (EXHAUSTIVE,),
+    air_below: float = -math.inf,
+    progress: Watch = None,
+) -> list[torch.Tensor]:
+    """Logits of a whole image from overlapping windows with Gaussian weights, once for each effort.
+
+    With all effort they are nnU-Net's: the mean over all networks, mirrorings and windows that cover a voxel. With
+    less, windows are looked at in fewer ways, and every look counts the same.
+
+    Args:
+        ensemble: who is asked.
+        image: float32 [C, Z, Y, X].
+        patch: window (Z, Y, X).
+        step: distance of windows as a share of the patch.
+        efforts: several share the work, and show what each would save and change.
+        air_below: windows without any intensity as high as this are passed over: they are background.
+        progress: hears of every window twice, at first sight and thoroughly.
+
+    Returns:
+        For each effort float32 [K, Z, Y, X] on the ensemble's device, of the image's shape.
+    """
+    padded, inner = pad(image.to(ensemble.device), patch)
+    sweep = _Sweep(ensemble, padded, patch, step, air_below, progress)
+    return [total.mean()[(slice(None), *inner)] for total in sweep.thorough(sweep.first_sight(), efforts)]
+
+
+class _Sweep:
+    """The windows of one image, looked at twice: at first sight, and as thoroughly as an effort says."""
+
+    def __init__(
+        self, ensemble: Ensemble, image: torch.Tensor, patch: Shape, step: float, air_below: float, progress: Watch
+    ) -> None:
+        z, y, x = image.shape[1:]
+        tiles = tiling((z, y, x), patch, step)
+        highest = maxima(image.amax(dim=0), [tile.box for tile in tiles])
+        self.tiles = [tile for tile, intensity in zip(tiles, highest, strict=True) if intensity >= air_below]
+        self.ensemble, self.image, self.patch, self.progress = ensemble, image, patch, progress
+        self.weight = gaussian_weight(patch).to(ensemble.device)
+        self.done = 0
+
+    def first_sight(self) -> WeightedSum:
+        """Every window in its first view."""
+        z, y, x = self.image.shape[1:]
+        total = WeightedSum.zeros(self.ensemble.classes, (z, y, x), self.ensemble.device)
+        for group in self._groups():
+            self._look(group, 0, [[total]] * len(group))
+        return total
+
+    def thorough(self, first: WeightedSum, efforts: Sequence[Effort]) -> list[WeightedSum]:
+        """`first` and, for each effort, the further views that it wants of each window."""
+        sums = [first] if len(efforts) == 1 else [first.copy() for _ in efforts]
+        looks = [len(self.ensemble.views((0, 0, 0), effort.mirrorings)) for effort in efforts]
+        peaks = self._peaks(first) if any(effort.gate for effort in efforts) else {}
+        rows = list(zip(sums, efforts, looks, strict=True))
+        for group in self._groups():
+            for number in range(1, max(looks)):
+                takers = [
+                    [total for total, effort, most in rows if number < most and peaks.get(tile.place, 1) >= effort.gate]
+                    for tile in group
+                ]
+                asked = [tile for tile, some in zip(group, takers, strict=True) if some]
+                if asked:
+                    self._look(asked, number, [some for some in takers if some])
+        return sums
+
+    def _look(self, tiles: Sequence[Tile], number: int, takers: Sequence[Sequence[WeightedSum]]) -> None:
+        """Add one view of windows of the same parity, each to its own takers."""
+        windows = torch.stack([self.image[(slice(None), *tile.box)] for tile in tiles])
+        logits = self.ensemble.look(windows, self.ensemble.views(tiles[0].place)[number])
+        for tile, one, some in zip(tiles, logits, takers, strict=True):
+            for total in some:
+                total.add(tile.box, one, self.weight)
+
+    def _peaks(self, first: WeightedSum) -> dict[Shape, float]:
+        """The highest foreground probability in the core of each window."""
+        foreground = 1 - torch.softmax(first.mean(), dim=0)[0]
+        found = maxima(foreground, [tile.core for tile in self.tiles])
+        return {tile.place: peak for tile, peak in zip(self.tiles, found, strict=True)}
+
+    def _groups(self) -> Iterator[list[Tile]]:
+        """Windows to compute together: of the same parity, so that they have the same views in the same order."""
+        size = 1 if self.ensemble.device.type == "cpu" else max(1, VOXELS_AT_ONCE // math.prod(self.patch))
+        for _, same in itertools.groupby(sorted(self.tiles, key=_parity), key=_parity):
+            alike = list(same)
+            for start in range(0, len(alike), size):
+                group = alike[start : start + size]
+                yield group
+                self.done += len(group)
+                if self.progress:
+                    self.progress(self.done, 2 * len(self.tiles))
+
+
+def _parity(tile: Tile) -> tuple[int, ...]:
+    return tuple(number % 2 for number in tile.place)
