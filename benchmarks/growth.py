@@ -30,8 +30,8 @@ NAME = "growth"
 CASES = (1, 10, 50)
 """Scans of the smallest size. One alone can't be split into folds, so `prepare` begins with two."""
 VOXELS = (1, 4, 16)
-"""Times the smallest size, a quarter of a full-size head in-plane; four scans each."""
-SCANS_A_SIZE = 4
+"""Times the smallest size, a quarter of a full-size head in-plane; two scans each."""
+SCANS_A_SIZE = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:

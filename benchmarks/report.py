@@ -29,8 +29,11 @@ INTRODUCTION = """\
 
 Written by `python -m benchmarks.compare`; don't edit it. Both tools do the same work on the same input in turns, each
 as a whole process (its start and imports included) with its own defaults. CPU time and memory are those of the process
-and all that it starts. Memory is the highest sum over these processes that a sample saw (about 20 a second): {memory}.
-A ratio is vmseg_auto / nnU-Net's of the same round. All figures are medians, with the range over rounds in brackets.
+and all that it starts. A ratio is vmseg_auto / nnU-Net's of the same round. Figures are medians, with the range over
+rounds in brackets where there are several. Peak memory is the highest sum over a tool's processes that a sample saw
+(about 20 a second).
+
+{memory}
 """
 
 REPRODUCTION = """
@@ -82,10 +85,10 @@ voxels with the same label, and Dice of each label in each scan. Made by `benchm
 def _memory(found: Iterable[Results]) -> str:
     kinds = {kind for results in found for kind in results.memory.values()}
     words = {
-        "PSS": "proportional set sizes (PSS), in which a page shared by n processes counts 1/n in each",
-        "RSS": "resident set sizes (RSS), where the former can't be read: shared pages count in each process",
+        "PSS": "Summed are proportional set sizes (PSS): a page shared by n processes counts 1/n in each.",
+        "RSS": "Where PSS can't be read, resident set sizes (RSS) are summed: shared pages count in each process.",
     }
-    return "; ".join(words[kind] for kind in sorted(kinds)) or "nothing is measured yet"
+    return "\n".join(words[kind] for kind in sorted(kinds)) or "Nothing is measured yet."
 
 
 def _machines(found: Mapping[str, Results]) -> str:

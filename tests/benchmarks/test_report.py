@@ -65,7 +65,7 @@ def test_the_report_shows_what_was_measured(results: Results, tmp_path: Path) ->
 
 def test_a_report_of_nothing_says_so(tmp_path: Path) -> None:
     assert main(["--report", "--work", str(tmp_path), "--out", str(tmp_path / "performance.md")]) == 0
-    assert "nothing is measured yet" in (tmp_path / "performance.md").read_text()
+    assert "Nothing is measured yet" in (tmp_path / "performance.md").read_text()
 
 
 def test_without_nnunet_nothing_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
