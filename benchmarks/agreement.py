@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 used = "bfloat16" if precision == "auto" and machine.bf16 else "float32"
                 rows.append({"model and scans": cohort, "precision": used, **agreement(bench, cohort, precision)})
                 print(rows[-1], flush=True)
-        save(bench.work, Results(NAME, machine, {OURS: our_versions()}, limit=bench.limit, facts={"rows": rows}))
+                versions = {OURS: our_versions()}
+                save(bench.work, Results(NAME, machine, versions, limit=bench.limit, facts={"rows": rows}))
         write_report(bench.work, arguments.out)
     except (SetupError, VmsegError) as error:
         print(f"benchmarks.agreement: {error}", file=sys.stderr)
