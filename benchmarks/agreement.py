@@ -1,0 +1,102 @@
+"""Whether imported nnU-Net models give nnU-Net's own masks, in float32 and in the precision chosen here.
+
+python -m benchmarks.agreement [--limit CASES]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import data
+from benchmarks.compare import add_places
+from benchmarks.report import write_report
+from benchmarks.results import Results, our_versions, save, this_machine
+from benchmarks.tools import Bench, SetupError, run_once
+from benchmarks.workloads import OURS, imported
+from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.images import read_mask
+
+NAME = "agreement"
+PRECISIONS = ("float32", "auto")
+COHORTS = {"hippocampus53": ("hippocampus53/imagesTs",), "vmsemi53": ("vmsemi53/imagesTr", "t2_full")}
+"""nnU-Net's model in the test data -> folders of the scans that it was used on."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__.partition("\n")[0])
+    add_places(parser)
+    parser.add_argument("--limit", type=int, metavar="CASES", help="take only so many scans of each cohort")
+    arguments = parser.parse_args(argv)
+    bench = Bench(Path(), arguments.data.absolute(), arguments.work.absolute(), limit=arguments.limit)
+    rows = []
+    machine = this_machine()
+    try:
+        for cohort in COHORTS:
+            for precision in PRECISIONS:
+                used = "bfloat16" if precision == "auto" and machine.bf16 else "float32"
+                rows.append({"model and scans": cohort, "precision": used, **agreement(bench, cohort, precision)})
+                print(rows[-1], flush=True)
+                versions = {OURS: our_versions()}
+                save(bench.work, Results(NAME, machine, versions, limit=bench.limit, facts={"rows": rows}))
+        write_report(bench.work, arguments.out)
+    except (SetupError, VmsegError) as error:
+        print(f"benchmarks.agreement: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def agreement(bench: Bench, cohort: str, precision: str) -> dict[str, object]:
+    """Predict a cohort with the imported model; compare each mask with nnU-Net's."""
+    home, source = bench.folder(NAME) / cohort, bench.data / "nnunet" / cohort
+    expected = sorted((source / "expected").glob(f"*{data.ENDING}"))[: bench.limit]
+    scans, masks = home / "scans", home / precision
+    for folder in (scans, masks):
+        shutil.rmtree(folder, ignore_errors=True)
+    scans.mkdir(parents=True)
+    for path in expected:
+        scan = find_scan(bench.data, cohort, path.name.removesuffix(data.ENDING))
+        (scans / f"{path.name.removesuffix(data.ENDING)}_0000{data.ENDING}").symlink_to(scan)
+    model = imported(bench, source / "model", home / "model")
+    options = ("--precision", precision, "--exhaustive", "--device", "cpu")
+    run_once(bench.ours("predict", "-i", scans, "-o", masks, "-m", model, *options))
+    labels = [value for value in read_json(source / "model" / "dataset.json")["labels"].values() if value]
+    pairs = [(read_mask(masks / path.name)[0], read_mask(path)[0]) for path in expected]
+    voxels = [float((ours == theirs).mean()) for ours, theirs in pairs]
+    scores = [dice(ours == value, theirs == value) for ours, theirs in pairs for value in labels]
+    return {
+        "scans": len(pairs),
+        "equal voxels, least": f"{100 * min(voxels):.4f} %",
+        "mean": f"{100 * float(np.mean(voxels)):.4f} %",
+        "Dice, least": f"{min(scores):.5f}",
+        "mean Dice": f"{float(np.mean(scores)):.5f}",
+    }
+
+
+def find_scan(folder: Path, cohort: str, case: str) -> Path:
+    """The scan that a mask was made from.
+
+    Raises:
+        SetupError: it isn't in the test data.
+    """
+    for place in COHORTS[cohort]:
+        for name in (f"{case}_0000{data.ENDING}", f"{case}{data.ENDING}"):
+            if (path := folder / place / name).is_file():
+                return path
+    raise SetupError(f"the scan of {case} isn't in {folder}")
+
+
+def dice(ours: data.Mask, theirs: data.Mask) -> float:
+    """Overlap of two boolean masks; 1 where both are empty."""
+    total = int(ours.sum()) + int(theirs.sum())
+    return 2 * int((ours & theirs).sum()) / total if total else 1.0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""Time training steps of nnU-Net with its own trainer, loaders and workers. Runs in nnU-Net's environment, alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--plans", default="nnUNetPlans")
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--warm-up", type=int, required=True)
+    parser.add_argument("--figures", type=Path, required=True)
+    arguments = parser.parse_args()
+
+    import torch
+    from nnunetv2.run.run_training import get_trainer_from_args
+
+    torch.set_num_threads(multiprocessing.cpu_count())  # as nnUNetv2_train does for a CPU
+    trainer = get_trainer_from_args(
+        arguments.dataset, "3d_fullres", 0, plans_identifier=arguments.plans, device=torch.device("cpu")
+    )
+    trainer.on_train_start()
+    trainer.on_epoch_start()
+    trainer.on_train_epoch_start()
+    waited = began = 0.0
+    for step in range(arguments.warm_up + arguments.steps):
+        if step == arguments.warm_up:
+            waited, began = 0.0, time.perf_counter()
+        asked = time.perf_counter()
+        batch = next(trainer.dataloader_train)
+        waited += time.perf_counter() - asked
+        trainer.train_step(batch)
+    took = time.perf_counter() - began
+    figures = {"step_s": took / arguments.steps, "wait_share": waited / took, "steps": arguments.steps}
+    arguments.figures.write_text(json.dumps(figures))
+    os._exit(0)  # what is left of the session is ended by whoever measures
+
+
+if __name__ == "__main__":
+    main()

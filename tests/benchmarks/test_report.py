@@ -1,0 +1,80 @@
+"""From tiny measured commands to the table and the picture."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+if not Path("/proc/self/smaps_rollup").exists():
+    pytest.skip("memory is measured through Linux's /proc", allow_module_level=True)
+
+from dataclasses import replace
+
+from benchmarks.compare import main, take_turn
+from benchmarks.report import write_report
+from benchmarks.results import Results, Spread, load, our_versions, ratios, save, spread, this_machine
+from benchmarks.tools import Job
+from benchmarks.workloads import NNUNET, OURS
+
+QUICK = Job((sys.executable, "-c", "pass"))
+SLOW = Job((sys.executable, "-c", "import time; held = bytearray(b'x') * 50_000_000; time.sleep(0.3)"))
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Two measured rounds of two commands that stand in for the two tools."""
+    logs = tmp_path_factory.mktemp("logs")
+    turns = {
+        tool: [take_turn(job, logs / f"{tool}_{n}") for n in range(2)] for tool, job in ((OURS, QUICK), (NNUNET, SLOW))
+    }
+    return Results(
+        "prepare_hippocampus",
+        this_machine(),
+        {OURS: our_versions()},
+        memory={tool: measured[0][1] for tool, measured in turns.items()},
+        rounds={tool: tuple(figures for figures, _ in measured) for tool, measured in turns.items()},
+    )
+
+
+def test_results_come_back_from_disk_as_they_were(results: Results, tmp_path: Path) -> None:
+    save(tmp_path, results)
+    assert load(tmp_path, results.workload) == results
+    assert load(tmp_path, "absent") is None
+
+
+def test_the_report_shows_what_was_measured(results: Results, tmp_path: Path) -> None:
+    save(tmp_path, results)
+    rows = ({"command": "prepare", "scans": 2},)
+    save(tmp_path, replace(results, workload="growth", rounds={}, facts={"rows": list(rows)}))
+    out = tmp_path / "docs" / "performance.md"
+    write_report(tmp_path, out)
+    text = out.read_text()
+    (row,) = [
+        line
+        for line in text.splitlines()
+        if "`prepare_hippocampus`" in line and "wall time" in line and "at most" in line
+    ]
+    assert row.split(" | ")[-3:] == ["at most ratio 0.20", "yes", "2 |"]
+    assert "Not measured yet: predict_hippocampus," in text
+    assert results.machine.cpu in text
+    assert "| prepare | 2 |" in text
+    assert (tmp_path / "docs" / "images" / "performance.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_report_of_nothing_says_so(tmp_path: Path) -> None:
+    assert main(["--report", "--work", str(tmp_path), "--out", str(tmp_path / "performance.md")]) == 0
+    assert "Nothing is measured yet" in (tmp_path / "performance.md").read_text()
+
+
+def test_without_nnunet_nothing_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--work", str(tmp_path), "--out", str(tmp_path / "performance.md")]) == 2
+    assert "--nnunet must name" in capsys.readouterr().err
+
+
+def test_ratios_are_paired_round_by_round() -> None:
+    assert ratios([1.0, 4.0, 9.0], [2.0, 4.0]) == [0.5, 1.0, 4.5]
+    assert ratios([1.0], []) == []
+    assert spread([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0, 3)
+    assert spread([]) is None
