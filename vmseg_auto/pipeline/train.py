@@ -22,6 +22,7 @@ from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from vmseg_auto.io.later import Later
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
@@ -154,9 +155,13 @@ def _run_training(job: _Job, fold: FoldName, folder: FoldFolder, record: FoldRec
     cases = Fold(tuple(record.train), tuple(record.val))
     title = f"Fold {fold}"
     done = state.epoch * recipe.steps if state else 0
-    with job.console.progress(title, recipe.epochs * recipe.steps, done) as progress:
+    with job.console.progress(title, recipe.epochs * recipe.steps, done) as progress, Later() as later:
         watcher = Watcher(folder, recipe, job.console, progress, state.history if state else ())
-        hooks = Hooks(watcher.stepped, watcher.epoch_ended, lambda s: _save(job, folder.latest, fold, recipe, s))
+
+        def save(now: TrainingState) -> None:
+            later.do(lambda: _save(job, folder.latest, fold, recipe, now))
+
+        hooks = Hooks(watcher.stepped, watcher.epoch_ended, save)
         end = train_fold(
             _parts(job, recipe, fold), job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ from vmseg_auto.stages.train import EpochRecord
 
 CURVE_SECONDS = 20
 """Seconds between two drawings of the curve, so that drawing never holds training up."""
+JUDGED_STEPS = 12
+"""Steps after which the duration is told."""
 
 
 class Watcher:
@@ -29,17 +32,20 @@ class Watcher:
     ) -> None:
         self.folder, self.recipe, self.console, self.progress = folder, recipe, console, progress
         self.history = list(history)
-        self.began = self.drawn = time.monotonic()
-        self.steps = 0
+        self.drawn = self.last = time.monotonic()
+        self.step_seconds: list[float] = []
 
     def stepped(self, epoch: int, step: int) -> None:
         self.progress.advance()
-        self.steps += 1
-        if self.steps == 3:
-            self.began = time.monotonic()
-        if self.steps == 10:
+        if len(self.step_seconds) == JUDGED_STEPS:
+            return
+        now = time.monotonic()
+        self.step_seconds.append(now - self.last)
+        self.last = now
+        if len(self.step_seconds) == JUDGED_STEPS:
             left = (self.recipe.epochs - epoch) * self.recipe.steps * (1 + 0.3 * self.recipe.validation_share)
-            seconds = (time.monotonic() - self.began) / 7 * left
+            # The median: the first steps wait for workers that are still starting.
+            seconds = statistics.median(self.step_seconds) * left
             self.console.say(
                 f"Fold {self.folder.name} will take about {duration(seconds)} here "
                 f"({self.recipe.epochs - epoch} epochs of {self.recipe.steps} steps)."
