@@ -220,7 +220,9 @@ THIRD = (Target("wall_s", 1 / 3),)
 PREPARATION = (Target("wall_s", 1 / 5), Target("peak_mib", 1 / 2))
 
 WORKLOADS = (
-    Workload("predict_hippocampus", "47 small T1 scans, one fold, all mirrorings (--exhaustive)", predict_hippocampus, THIRD),
+    Workload(
+        "predict_hippocampus", "47 small T1 scans, one fold, all mirrorings (--exhaustive)", predict_hippocampus, THIRD,
+    ),
     Workload(
         "predict_full_size",
         "2 full-size T2 heads, five folds (one fold's weights five times: time doesn't depend on weights), "
