@@ -79,7 +79,7 @@ def run(bench: Bench, points: Sequence[tuple[int, int]], rounds: int) -> None:
 
 
 def jobs(bench: Bench, cohort: Path, model: Path, cases: int) -> dict[str, Job]:
-    """Preparation with the default plan; prediction with one fold, every window, unmirrored."""
+    """Preparation with the default plan; prediction with one fold, unmirrored, no gate."""
     space, scans, masks = cohort.parent / "workspace", cohort.parent / "scans", cohort.parent / "masks"
     data.some_of(cohort / "imagesTr", scans, cases)
     options = ("--no-mirror", "--exhaustive", "--device", "cpu")

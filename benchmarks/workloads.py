@@ -97,7 +97,7 @@ def full_size_scans(bench: Bench) -> Path:
 
 
 def _predict(bench: Bench, home: Path, scans: Path, ours: Path, theirs: Path, folds: tuple[str, ...]) -> Jobs:
-    """Both tools on the same scans and weights, every window, all mirrorings."""
+    """Both tools on the same scans and weights, all folds and mirrorings."""
     out, out_theirs = home / "ours", home / "theirs"
     mine = bench.ours("predict", "-i", scans, "-o", out, "-m", ours, "--exhaustive", "--device", "cpu", fresh=(out,))
     arguments: tuple[str | Path, ...] = ("-i", scans, "-o", out_theirs, "-m", theirs, "-f", *folds, "-device", "cpu")
@@ -220,11 +220,13 @@ THIRD = (Target("wall_s", 1 / 3),)
 PREPARATION = (Target("wall_s", 1 / 5), Target("peak_mib", 1 / 2))
 
 WORKLOADS = (
-    Workload("predict_hippocampus", "47 small T1 scans, one fold, mirroring, every window", predict_hippocampus, THIRD),
+    Workload(
+        "predict_hippocampus", "47 small T1 scans, one fold, all mirrorings (--exhaustive)", predict_hippocampus, THIRD,
+    ),
     Workload(
         "predict_full_size",
         "2 full-size T2 heads, five folds (one fold's weights five times: time doesn't depend on weights), "
-        "mirroring, every window",
+        "all mirrorings (--exhaustive, which still passes over windows of air alone)",
         predict_full_size,
         (*THIRD, Target("peak_mib", 1 / 2)),
     ),
