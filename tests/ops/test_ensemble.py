@@ -31,13 +31,21 @@ class Says(nn.Module):
 
 
 class Counts(Says):
-    """Counts how often it is asked."""
+    """Counts how often it is asked, also by several threads."""
 
-    asked = 0
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__(function)
+        self._windows: list[int] = []
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        self.asked += len(image)
+        self._windows.append(len(image))
         return super().forward(image)
+
+    def take_count(self) -> int:
+        """Windows since the last call."""
+        count = sum(self._windows)
+        self._windows.clear()
+        return count
 
 
 def noise(shape: Shape, channels: int = 2, seed: int = 0) -> torch.Tensor:
@@ -138,10 +146,10 @@ def test_small_images_stand_in_the_middle_of_zeros() -> None:
     assert torch.equal(seen[0], expected)
 
 
-def test_progress_counts_every_window_twice() -> None:
+def test_progress_counts_looks() -> None:
     told: list[tuple[int, int]] = []
     logits_of([nn.Identity()], noise((4, 4, 8)), (4, 4, 4), progress=lambda done, of: told.append((done, of)))
-    assert told == [(n, 6) for n in range(1, 7)]
+    assert told == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_sixteen_bits_are_summed_in_float32() -> None:
@@ -217,9 +225,9 @@ def test_a_gate_spares_windows_without_a_lesion() -> None:
     counter = Counts(finder)
     ensemble = Ensemble([counter], 2, (0, 1, 2))
     (whole,) = predict_logits(ensemble, image, (4, 8, 8))
-    every, counter.asked = counter.asked, 0
+    every = counter.take_count()
     (gated,) = predict_logits(ensemble, image, (4, 8, 8), efforts=[Effort(gate=0.5)])
-    assert counter.asked < every / 4
+    assert counter.take_count() < every / 4
     assert torch.equal(whole.argmax(0), gated.argmax(0))
 
 
@@ -227,14 +235,30 @@ def test_a_gate_of_one_leaves_every_window_at_first_sight() -> None:
     image, finder = blob_in_quiet()
     counter = Counts(finder)
     predict_logits(Ensemble([counter] * 3, 2, (0,)), image, (4, 8, 8), efforts=[Effort(gate=1.0)])
-    assert counter.asked == 3 * 7 * 7
+    assert counter.take_count() == 3 * 7 * 7
+
+
+def test_threads_change_no_bit() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv3d(2, 8, 3, padding=1), nn.InstanceNorm3d(8), nn.Conv3d(8, 3, 3, padding=1)).eval()
+    ensemble = Ensemble([network], 3, (0, 1, 2))
+    image, threads = noise((9, 30, 30)), torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            results.append(predict_logits(ensemble, image, (8, 16, 16))[0])
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*results)
 
 
 def test_windows_of_air_are_passed_over_and_are_background() -> None:
     image, finder = blob_in_quiet()
     counter = Counts(finder)
     (logits,) = predict_logits(Ensemble([counter], 2), image, (4, 8, 8), air_below=0.5)
-    assert 0 < counter.asked < 3 * 7 * 7
+    assert 0 < counter.take_count() < 3 * 7 * 7
     assert float(logits[0, -1, -1, -1]) == pytest.approx(AIR_LOGIT)
     assert torch.equal(logits.argmax(0), (image[0] > 0.5).long())
 

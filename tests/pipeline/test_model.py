@@ -22,9 +22,7 @@ from vmseg_auto.stages.predict import Predictor
 
 
 def predictor(model: Path) -> Predictor:
-    loaded = Predictor.load(model, device="cpu")
-    loaded.dtype = None  # nnU-Net computes in float32 on a CPU
-    return loaded
+    return Predictor.load(model, device="cpu", precision="float32")  # as nnU-Net computes on a CPU
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import torch
@@ -19,7 +20,7 @@ VOXELS_AT_ONCE = 2**21
 """Of the windows that a GPU computes together; a CPU is fastest with one window at a time."""
 
 Watch = Callable[[int, int], None] | None
-"""Called with (windows done, windows in all)."""
+"""Called with (looks at windows done, looks in all)."""
 View = tuple[tuple[int, ...], nn.Module]
 """Mirrored axes of (Z, Y, X), and a network."""
 
@@ -91,18 +92,27 @@ def predict_logits(
         step: distance of windows as a share of the patch.
         efforts: several share the work, and show what each would save and change.
         air_below: windows without any intensity as high as this are passed over: they are background.
-        progress: hears of every window twice, at first sight and thoroughly.
+        progress: hears of every look at a window; with a gate their number is not known before all are looked at.
 
     Returns:
         For each effort float32 [K, Z, Y, X] on the ensemble's device, of the image's shape.
     """
     padded, inner = pad(image.to(ensemble.device), patch)
-    sweep = _Sweep(ensemble, padded, patch, step, air_below, progress)
-    return [total.mean()[(slice(None), *inner)] for total in sweep.thorough(sweep.first_sight(), efforts)]
+    sums = _Sweep(ensemble, padded, patch, step, air_below, progress).run(efforts)
+    return [total.mean()[(slice(None), *inner)] for total in sums]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One view of windows of the same parity, and the sums that each of them goes into."""
+
+    tiles: Sequence[Tile]
+    number: int
+    takers: Sequence[Sequence[WeightedSum]]
 
 
 class _Sweep:
-    """The windows of one image, looked at twice: at first sight, and as thoroughly as an effort says."""
+    """The windows of one image, and all that is seen in them."""
 
     def __init__(
         self, ensemble: Ensemble, image: torch.Tensor, patch: Shape, step: float, air_below: float, progress: Watch
@@ -113,40 +123,61 @@ class _Sweep:
         self.tiles = [tile for tile, intensity in zip(tiles, highest, strict=True) if intensity >= air_below]
         self.ensemble, self.image, self.patch, self.progress = ensemble, image, patch, progress
         self.weight = gaussian_weight(patch).to(ensemble.device)
-        self.done = 0
 
-    def first_sight(self) -> WeightedSum:
-        """Every window in its first view."""
+    def run(self, efforts: Sequence[Effort]) -> list[WeightedSum]:
+        """For each effort the sum of all that it wants to see; what several want is computed once."""
         z, y, x = self.image.shape[1:]
-        total = WeightedSum.zeros(self.ensemble.classes, (z, y, x), self.ensemble.device)
-        for group in self._groups():
-            self._look(group, 0, [[total]] * len(group))
-        return total
-
-    def thorough(self, first: WeightedSum, efforts: Sequence[Effort]) -> list[WeightedSum]:
-        """`first` and, for each effort, the further views that it wants of each window."""
-        sums = [first] if len(efforts) == 1 else [first.copy() for _ in efforts]
-        looks = [len(self.ensemble.views((0, 0, 0), effort.mirrorings)) for effort in efforts]
-        peaks = self._peaks(first) if any(effort.gate for effort in efforts) else {}
-        rows = list(zip(sums, efforts, looks, strict=True))
-        for group in self._groups():
-            for number in range(1, max(looks)):
-                takers = [
-                    [total for total, effort, most in rows if number < most and peaks.get(tile.place, 1) >= effort.gate]
-                    for tile in group
-                ]
-                asked = [tile for tile, some in zip(group, takers, strict=True) if some]
-                if asked:
-                    self._look(asked, number, [some for some in takers if some])
+        sums = [WeightedSum.zeros(self.ensemble.classes, (z, y, x), self.ensemble.device) for _ in efforts]
+        looks = [_Look(group, 0, [sums] * len(group)) for group in self._groups()]
+        if not any(effort.gate for effort in efforts):
+            self._see(looks + self._further(sums, efforts, {}))
+            return sums
+        self._see(looks)
+        self._see(self._further(sums, efforts, self._peaks(sums[0])))
         return sums
 
-    def _look(self, tiles: Sequence[Tile], number: int, takers: Sequence[Sequence[WeightedSum]]) -> None:
-        """Add one view of windows of the same parity, each to its own takers."""
-        windows = torch.stack([self.image[(slice(None), *tile.box)] for tile in tiles])
-        logits = self.ensemble.look(windows, self.ensemble.views(tiles[0].place)[number])
-        for tile, one, some in zip(tiles, logits, takers, strict=True):
-            for total in some:
-                total.add(tile.box, one, self.weight)
+    def _further(
+        self, sums: Sequence[WeightedSum], efforts: Sequence[Effort], peaks: Mapping[Shape, float]
+    ) -> list[_Look]:
+        """All views after the first that some effort wants. A window without a known peak counts as suspect."""
+        views = [len(self.ensemble.views((0, 0, 0), effort.mirrorings)) for effort in efforts]
+        rows = list(zip(sums, efforts, views, strict=True))
+        looks = []
+        for group in self._groups():
+            for number in range(1, max(views)):
+                wanted = [
+                    (tile, [s for s, effort, n in rows if number < n and peaks.get(tile.place, 1.0) >= effort.gate])
+                    for tile in group
+                ]
+                if asked := [(tile, takers) for tile, takers in wanted if takers]:
+                    looks.append(_Look([tile for tile, _ in asked], number, [takers for _, takers in asked]))
+        return looks
+
+    def _see(self, looks: Sequence[_Look]) -> None:
+        """Compute the looks and add them up, in their order."""
+        for done, (look, logits) in enumerate(zip(looks, self._computed(looks), strict=True), 1):
+            for tile, one, takers in zip(look.tiles, logits, look.takers, strict=True):
+                for total in takers:
+                    total.add(tile.box, one, self.weight)
+            if self.progress:
+                self.progress(done, len(looks))
+
+    def _computed(self, looks: Sequence[_Look]) -> Iterator[torch.Tensor]:
+        """The logits of each look. CPU threads take whole windows, which is faster than sharing every layer."""
+        threads = torch.get_num_threads()
+        if self.ensemble.device.type != "cpu" or threads == 1:
+            yield from map(self._logits, looks)
+            return
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                yield from pool.map(self._logits, looks)
+        finally:
+            torch.set_num_threads(threads)
+
+    @torch.inference_mode()
+    def _logits(self, look: _Look) -> torch.Tensor:
+        windows = torch.stack([self.image[(slice(None), *tile.box)] for tile in look.tiles])
+        return self.ensemble.look(windows, self.ensemble.views(look.tiles[0].place)[look.number])
 
     def _peaks(self, first: WeightedSum) -> dict[Shape, float]:
         """The highest foreground probability in the core of each window."""
@@ -160,11 +191,7 @@ class _Sweep:
         for _, same in itertools.groupby(sorted(self.tiles, key=_parity), key=_parity):
             alike = list(same)
             for start in range(0, len(alike), size):
-                group = alike[start : start + size]
-                yield group
-                self.done += len(group)
-                if self.progress:
-                    self.progress(self.done, 2 * len(self.tiles))
+                yield alike[start : start + size]
 
 
 def _parity(tile: Tile) -> tuple[int, ...]:
