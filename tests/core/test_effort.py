@@ -7,7 +7,7 @@ import pytest
 from vmseg_auto.core.effort import (
     CANDIDATES,
     EXHAUSTIVE,
-    FEWER_MIRRORINGS,
+    FEWER_LOOKS,
     GATES,
     TOLERANCE,
     Economy,
@@ -27,17 +27,17 @@ def trials(changes: dict[Effort, float], cases: int = 4) -> Trials:
 def test_where_nothing_changes_the_cheapest_are_chosen() -> None:
     economy = choose_economy([trials({})])
     assert economy is not None
-    assert economy.effort == Effort(mirrorings=1, gate=0.5)
+    assert economy.effort == Effort(looks=1, gate=0.5)
     assert economy.cases == 4
     assert economy.dice_change == pytest.approx(0)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_change_beyond_the_tolerance_is_refused_in_either_direction(sign: int) -> None:
-    changes = {FEWER_MIRRORINGS[0]: sign * 2 * TOLERANCE, GATES[0]: sign * 2 * TOLERANCE, GATES[1]: 0.9 * TOLERANCE}
+    changes = {FEWER_LOOKS[0]: sign * 2 * TOLERANCE, GATES[0]: sign * 2 * TOLERANCE, GATES[1]: 0.9 * TOLERANCE}
     economy = choose_economy([trials(changes)])
     assert economy is not None
-    assert economy.effort == Effort(mirrorings=2, gate=0.3)
+    assert economy.effort == Effort(looks=2, gate=0.3)
     assert economy.dice_change == pytest.approx(0.9 * TOLERANCE)
 
 
@@ -68,5 +68,5 @@ def test_stored_and_read_back() -> None:
     economy = choose_economy([held])
     assert economy is not None
     assert Economy.from_json(economy.to_json()) == economy
-    with pytest.raises(InputError, match="mirrorings"):
-        Economy.from_json({**economy.to_json(), "effort": {"mirrorings": "few", "gate": 0.5}})
+    with pytest.raises(InputError, match="looks"):
+        Economy.from_json({**economy.to_json(), "effort": {"looks": "few", "gate": 0.5}})

@@ -191,7 +191,8 @@ def test_views_are_all_networks_with_all_mirrorings(mirror_axes: tuple[int, ...]
         assert len(views) == len(known) == count * 2 ** len(mirror_axes)
         assert len({flip for flip, _ in views[:count]}) == 1
         assert len({network for _, network in views[:count]}) == count
-        assert ensemble.views(place, 1) == views[:count]
+        assert ensemble.views(place, 1) == ensemble.views(place, count) == views[:count]
+        assert ensemble.views(place, count + 1) == views[: 2 * count]
 
 
 def test_eight_windows_around_a_voxel_begin_with_the_eight_mirrorings() -> None:

@@ -18,11 +18,11 @@ class QuickTrainer:
     name = "quick"
     recipe = replace(
         Recipe(),
-        epochs=16,
-        steps=8,
-        validation_share=0.125,
+        epochs=20,
+        steps=16,
+        validation_share=0.0625,
         optimizer="adamw",
-        lr=0.012,
+        lr=0.01,
         schedule="onecycle",
         weight_decay=1e-2,
         foreground_share=0.0,

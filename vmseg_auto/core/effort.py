@@ -19,21 +19,22 @@ class Effort:
     """What a window gets. The default is everything: all networks and all mirrorings in every window.
 
     Args:
-        mirrorings: most of them that a window gets; overlapping windows get different ones.
+        looks: how often a window is looked at, at least: all networks in as few mirrorings as give so many looks,
+            overlapping windows in different ones. None for all.
         gate: a foreground probability. Every window is seen by one network in one mirroring first; where the core
             of a window stays below the gate, that is all it gets.
     """
 
-    mirrorings: int = 8
+    looks: int | None = None
     gate: float = 0.0
 
 
 EXHAUSTIVE = Effort()
-FEWER_MIRRORINGS = (Effort(mirrorings=1), Effort(mirrorings=2), Effort(mirrorings=4))
+FEWER_LOOKS = (Effort(looks=1), Effort(looks=2), Effort(looks=4))
 """From the cheapest on."""
 GATES = (Effort(gate=0.5), Effort(gate=0.3), Effort(gate=0.1), Effort(gate=0.03), Effort(gate=0.01))
 """From the cheapest on."""
-CANDIDATES = (EXHAUSTIVE, *FEWER_MIRRORINGS, *GATES)
+CANDIDATES = (EXHAUSTIVE, *FEWER_LOOKS, *GATES)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Economy:
 
     Args:
         effort: what a window gets.
-        dice_change: of the mean Dice by fewer mirrorings and by the gate, added.
+        dice_change: of the mean Dice by fewer looks and by the gate, added.
         worst_change: the lowest of the same for a single case.
         cases: how many it was measured on.
         reasons: in words.
@@ -93,7 +94,7 @@ class Trials:
 
 
 def choose_economy(trials: Sequence[Trials]) -> Economy | None:
-    """The cheapest mirrorings and the cheapest gate that leave the mean Dice where it is, within TOLERANCE each.
+    """The fewest looks and the highest gate that leave the mean Dice where it is, within TOLERANCE each.
 
     Args:
         trials: one for each fold.
@@ -113,13 +114,13 @@ def choose_economy(trials: Sequence[Trials]) -> Economy | None:
         enough = (effort for effort in candidates if abs(changes[effort].mean()) <= TOLERANCE)
         return next(enough, EXHAUSTIVE)
 
-    fewer, gate = cheapest(FEWER_MIRRORINGS), cheapest(GATES)
+    fewer, gate = cheapest(FEWER_LOOKS), cheapest(GATES)
     both = changes[fewer] + changes[gate]
     count = len(both)
     reasons = (
-        f"mirrorings in each window: {fewer.mirrorings}; mean Dice of {count} held-out cases changes by "
+        f"{fewer.looks or 'all'} looks at each window; mean Dice of {count} held-out cases changes by "
         f"{changes[fewer].mean():+.4f}",
-        f"gate {gate.gate:g}: windows below it get one look; mean Dice changes by {changes[gate].mean():+.4f}",
+        f"one look where no foreground is as likely as {gate.gate:g}; mean Dice changes by {changes[gate].mean():+.4f}",
     )
-    effort = Effort(fewer.mirrorings, gate.gate)
+    effort = Effort(fewer.looks, gate.gate)
     return Economy(effort, float(both.mean()), float(both.min()), count, reasons)

@@ -43,14 +43,15 @@ class Ensemble:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype | None = None
 
-    def views(self, place: Shape, mirrorings: int = 8) -> list[View]:
-        """All networks with so many mirrorings (or all there are), in the order in which a window asks them.
+    def views(self, place: Shape, looks: int | None = None) -> list[View]:
+        """All networks in as few mirrorings as give so many looks, in the order in which a window asks them.
 
         Overlapping windows begin with different mirrorings and networks, so that a voxel in their midst is soon seen
         in every way. The opposite of a mirroring comes next, and all networks are asked before that.
 
         Args:
             place: the window's number along each axis; only odd or even matters.
+            looks: None for all networks in all mirrorings.
         """
         axes, count = self.mirror_axes, int(2 ** len(self.mirror_axes))
         first = sum((place[axis] % 2) << bit for bit, axis in enumerate(axes))
@@ -58,6 +59,7 @@ class Ensemble:
         flips = [tuple(axis for bit, axis in enumerate(axes) if (first ^ code) >> bit & 1) for code in codes]
         start = sum((number % 2) << axis for axis, number in enumerate(place)) % len(self.networks)
         networks = [*self.networks[start:], *self.networks[:start]]
+        mirrorings = None if looks is None else math.ceil(looks / len(networks))
         return list(itertools.product(flips[:mirrorings], networks))
 
     def look(self, windows: torch.Tensor, view: View) -> torch.Tensor:
@@ -140,7 +142,7 @@ class _Sweep:
         self, sums: Sequence[WeightedSum], efforts: Sequence[Effort], peaks: Mapping[Shape, float]
     ) -> list[_Look]:
         """All views after the first that some effort wants. A window without a known peak counts as suspect."""
-        views = [len(self.ensemble.views((0, 0, 0), effort.mirrorings)) for effort in efforts]
+        views = [len(self.ensemble.views((0, 0, 0), effort.looks)) for effort in efforts]
         rows = list(zip(sums, efforts, views, strict=True))
         looks = []
         for group in self._groups():

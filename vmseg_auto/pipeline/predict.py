@@ -94,8 +94,8 @@ def predict(
     if predictor.economy:
         effort = predictor.economy.effort
         console.say(
-            f"Cross-validation found {effort.mirrorings} mirrorings a window and a gate at {effort.gate:g} to be "
-            f"enough (mean Dice changed by {predictor.economy.dice_change:+.4f}); --exhaustive takes all."
+            f"Cross-validation found {effort.looks or 'all'} looks a window and a gate at {effort.gate:g} to be enough "
+            f"(mean Dice changed by {predictor.economy.dice_change:+.4f}); --exhaustive takes all."
         )
     sidecars: list[_Sidecar] = []
     errors: list[VmsegError] = []
