@@ -151,3 +151,13 @@ def five_folds(model: Path, folder: Path) -> Path:
         shutil.copytree(model / "fold_all", folder / f"fold_{fold}", copy_function=shutil.copyfile)
         (folder / f"fold_{fold}").chmod(0o755)
     return folder
+
+
+def for_any_scan(model: Path, folder: Path) -> Path:
+    """A copy of one of our models that takes every scan for one like its cohort's, so that it saves looks on all."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for checkpoint in model.glob("fold_*/checkpoint_final.pt"):
+        (folder / checkpoint.parent.name).mkdir(parents=True)
+        shutil.copy(checkpoint, folder / checkpoint.parent.name)
+    write_json(folder / "model.json", {**read_json(model / "model.json"), "scans": None})
+    return folder

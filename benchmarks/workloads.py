@@ -83,8 +83,9 @@ def predict_full_size(bench: Bench) -> Jobs:
 def predict_full_size_gated(bench: Bench) -> Jobs:
     if bench.gated_model is None:
         raise SetupError("predict_full_size_gated needs --gated-model, a run folder with its calibration")
-    output = bench.folder("predict_full_size_gated") / "ours"
-    arguments = ("-i", full_size_scans(bench), "-o", output, "-m", bench.gated_model, "--device", "cpu")
+    home = bench.folder("predict_full_size_gated")
+    output, model = home / "ours", data.for_any_scan(bench.gated_model, home / "model")
+    arguments = ("-i", full_size_scans(bench), "-o", output, "-m", model, "--device", "cpu")
     return {OURS: bench.ours("predict", *arguments, fresh=(output,))}
 
 
@@ -232,7 +233,8 @@ WORKLOADS = (
     ),
     Workload(
         "predict_full_size_gated",
-        "the same heads with our own calibrated five folds, windows gated; nnU-Net's time is that of predict_full_size",
+        "the same heads with our own calibrated five folds, looks shared out and gated, as for scans like the "
+        "cohort's; nnU-Net's time is that of predict_full_size",
         predict_full_size_gated,
         (Target("wall_s", 1 / 10),),
         rival="predict_full_size",
