@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import platform
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -11,11 +13,13 @@ import torch
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.batches import Batch
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+"""Of glibc's malloc.h."""
 DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 
 
 def choose_device(name: str) -> torch.device:
-    """The device asked for; "auto" takes CUDA, then MPS, then the CPU.
+    """The device asked for; "auto" takes CUDA, then MPS, then the CPU, which is made ready.
 
     Raises:
         InputError: the device is not there.
@@ -28,7 +32,22 @@ def choose_device(name: str) -> torch.device:
             f"the device {name!r} is not available here",
             remedy="Use --device auto or cpu; for a GPU, install the PyTorch build that fits its driver.",
         )
+    if name == "cpu":
+        keep_freed_memory()
     return torch.device(name)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed, where there is glibc.
+
+    Otherwise it gives large blocks back to the system, and each layer of a network waits for fresh pages again: a
+    tenth of the time of a prediction on two cores, and of a training step.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    for option, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, 2**30), (_TRIM_THRESHOLD, 2**31 - 1)):
+        mallopt(option, value)
 
 
 def reduced_precision(device: torch.device) -> torch.dtype | None:
