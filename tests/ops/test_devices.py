@@ -9,10 +9,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from tiny import NETWORK
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.batches import Batch
-from vmseg_auto.ops.devices import autocast, choose_device, describe, reduced_precision, sent
+from vmseg_auto.ops.devices import autocast, choose_device, describe, reduced_precision, round_convolutions, sent
+from vmseg_auto.ops.network import build_network
 
 CPU = torch.device("cpu")
 PRESENT = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -74,6 +76,22 @@ def test_batches_arrive_whole_and_in_order(name: str) -> None:
         assert np.array_equal(label.cpu().numpy(), batch.label)
         assert label.dtype == torch.uint8
         assert seeds == batch.seeds
+
+
+def test_rounding_once_gives_what_rounding_each_time_gives() -> None:
+    torch.manual_seed(0)
+    network = build_network(NETWORK, 1, 2).eval()
+    image = torch.randn(1, 1, 8, 16, 16)
+    with torch.inference_mode(), autocast(CPU, torch.bfloat16):
+        before = network(image)
+        assert torch.equal(round_convolutions(network, torch.bfloat16)(image), before)
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.InstanceNorm3d)]
+    assert all(norm.weight.dtype == torch.float32 for norm in norms)
+
+
+def test_without_a_type_nothing_is_rounded() -> None:
+    network = round_convolutions(build_network(NETWORK, 1, 2), None)
+    assert {weight.dtype for weight in network.state_dict().values()} == {torch.float32}
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")

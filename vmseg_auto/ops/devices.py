@@ -67,6 +67,17 @@ def autocast(device: torch.device, dtype: torch.dtype | None) -> contextlib.Abst
     return torch.autocast(device.type, dtype) if dtype is not None else contextlib.nullcontext()
 
 
+def round_convolutions(network: torch.nn.Module, dtype: torch.dtype | None) -> torch.nn.Module:
+    """Round the convolutions' weights to `dtype` for good, in place; None leaves them.
+
+    For inference: without gradients autocast rounds them anew in every forward pass, for the same result.
+    """
+    for module in network.modules():
+        if dtype is not None and isinstance(module, (torch.nn.Conv3d, torch.nn.ConvTranspose3d)):
+            module.to(dtype)
+    return network
+
+
 def sent(
     batches: Iterable[Batch], device: torch.device
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]]:

@@ -23,7 +23,7 @@ from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint
 from vmseg_auto.io.images import from_sitk
 from vmseg_auto.ops.components import apply_postprocessing
-from vmseg_auto.ops.devices import choose_device, reduced_precision
+from vmseg_auto.ops.devices import choose_device, reduced_precision, round_convolutions
 from vmseg_auto.ops.ensemble import Ensemble, Watch, predict_logits
 from vmseg_auto.ops.network import build_network
 from vmseg_auto.ops.patches import air_level
@@ -91,12 +91,13 @@ class Predictor:
         self.step = step if step is not None else checkpoints[0].recipe.window_step
         self.economy = None if exhaustive else info.economy
         self.device = choose_device(device)
+        dtype = reduced_precision(self.device) if precision == "auto" else None
         self.ensemble = Ensemble(
-            networks=[self._network(c) for c in checkpoints],
+            networks=[self._network(c, dtype) for c in checkpoints],
             classes=len(info.labels),
             mirror_axes=checkpoints[0].recipe.mirror_axes if mirror else (),
             device=self.device,
-            dtype=reduced_precision(self.device) if precision == "auto" else None,
+            dtype=dtype,
         )
 
     @classmethod
@@ -226,10 +227,10 @@ class Predictor:
         for network in self.ensemble.networks:
             for name, tensor in sorted(network.state_dict().items()):
                 sha.update(name.encode())
-                sha.update(tensor.cpu().contiguous().numpy().tobytes())
+                sha.update(tensor.cpu().flatten().view(torch.uint8).numpy().tobytes())
         return sha.hexdigest()[:16]
 
-    def _network(self, checkpoint: Checkpoint) -> torch.nn.Module:
+    def _network(self, checkpoint: Checkpoint, dtype: torch.dtype | None) -> torch.nn.Module:
         network = build_network(self.plan.network, len(self.info.channels), len(self.info.labels))
         try:
             network.load_state_dict(checkpoint.weights)
@@ -237,7 +238,7 @@ class Predictor:
             raise InputError(
                 f"the weights of fold {checkpoint.fold} do not fit the plan", remedy="Train it again with --fresh."
             ) from error
-        return network.to(self.device).eval()
+        return round_convolutions(network, dtype).to(self.device).eval()
 
     def _check(self, image: NDArray[np.float32], geometry: Geometry) -> None:
         channels = self.info.channels
