@@ -101,7 +101,8 @@ def test_freed_memory_is_kept_for_the_next_layer() -> None:
 import resource, torch
 from vmseg_auto.ops.devices import choose_device
 choose_device("cpu")
-torch.ones(2**24)
+for _ in range(5):
+    torch.ones(2**24)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
     torch.ones(2**24)
@@ -109,4 +110,4 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     pages = 2**26 // 4096
-    assert int(done.stdout) < 3 * pages
+    assert int(done.stdout) < 6 * pages  # 20 where every block is fetched anew

@@ -54,18 +54,6 @@ class Economy:
     worst_change: float
     cases: int
     reasons: tuple[str, ...]
-    schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "economy") -> Economy:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,8 @@ def _hash(dataset: Dataset, contents: Mapping[str, str]) -> str:
 
 def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Findings:
     notes: list[str] = []
-    content = content_hash(case)
     image, mask, geometry = read_case(case, labels, notes)
+    content = content_hash(case)
     if mask is None:
         raise InputError("the mask is missing", case=case.id, remedy="Training cases need masks.")
     if spill is not None:
