@@ -34,10 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise VmsegError(
-            f"it can't be written ({reason})", file=path, remedy="Check the disk's free space and the folder's rights."
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -61,13 +58,16 @@ def new_folder(path: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o777 & ~_umask())
         os.rename(temporary, path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise VmsegError(
-            f"it can't be written ({reason})", file=path, remedy="Check the disk's free space and the folder's rights."
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _unwritable(path: Path, error: OSError) -> VmsegError:
+    reason = error.strerror or str(error)
+    remedy = "Check the disk's free space and the folder's rights."
+    return VmsegError(f"it can't be written ({reason})", file=path, remedy=remedy)
 
 
 def write_text(path: Path, text: str) -> None:
