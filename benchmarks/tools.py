@@ -6,14 +6,20 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 NNUNET_VERSION = "2.8.1"
 DRIVERS = Path(__file__).parent / "drivers"
 SPOILERS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 """What would lead nnU-Net's Python to this environment's packages."""
+POLL_S = 0.2
+
+T = TypeVar("T")
 
 
 class SetupError(Exception):
@@ -133,3 +139,24 @@ def run_once(job: Job) -> None:
     if done.returncode != 0:
         said = "\n".join((done.stdout + done.stderr).splitlines()[-25:])
         raise SetupError(f"{' '.join(job.command)}\nended with {done.returncode}:\n{said}")
+
+
+def side_by_side(
+    queue: Iterable[T], jobs: int, start: Callable[[T], subprocess.Popen[bytes]], ended: Callable[[T, int], None]
+) -> None:
+    """Keep so many processes running until the queue is empty. If this ends early, so do they."""
+    waiting, running = deque(queue), list[tuple[T, subprocess.Popen[bytes]]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                item = waiting.popleft()
+                running.append((item, start(item)))
+            time.sleep(POLL_S)
+            for pair in [pair for pair in running if pair[1].poll() is not None]:
+                running.remove(pair)
+                ended(pair[0], pair[1].returncode)
+    finally:
+        for _, process in running:
+            process.terminate()
+        for _, process in running:
+            process.wait()
