@@ -17,7 +17,7 @@ from vmseg_auto.contracts import Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.ops.augment import NnUNetAugmentation, NoAugmentation, read_shape
+from vmseg_auto.ops.augment import NoAugmentation, PatchAugmentation, read_shape
 from vmseg_auto.stages.train import (
     EpochRecord,
     Hooks,
@@ -195,7 +195,7 @@ def test_cuda_augments_by_itself_others_only_when_asked() -> None:
 
 def test_an_augmentation_of_ones_own_is_not_passed_over() -> None:
     """A trainer that replaces `augment` and forgets `device_augment` still gets what it asked for."""
-    parts = replace(make_parts(SHORT), augment=NnUNetAugmentation(PLAN.patch, (1,)))
+    parts = replace(make_parts(SHORT), augment=PatchAugmentation(PLAN.patch, (1,)))
     assert device_augmentation(parts, torch.device("cuda")) is None
 
 

@@ -27,8 +27,18 @@ class Recipe:
         poly_power: exponent of the polynomial decay of the learning rate.
         gradient_clip: largest norm of the gradient.
         foreground_share: share of a batch centred on a foreground voxel (at least one sample).
+        by_lesion: whether it is a voxel of a random lesion, so that small ones come as often as large ones, rather than
+            any foreground voxel.
+        copy_paste: share of patches that get a lesion of another training case.
+        deep_supervision: whether the coarser decoder levels learn too.
         batch_dice: whether soft Dice sums over the batch before it divides, rather than a sample at a time.
+        false_positive_weight: of false positives in Dice's denominator, false negatives get the rest up to 1; less
+            than one half would rather find too much (Tversky).
+        focal_gamma: exponent of the focal loss in place of cross-entropy; 0 is cross-entropy.
+        margin_softness: how unsure the truth is at a lesion's margin: share of a voxel's neighbours in it.
+        averaging: decay, step by step, of a running mean of the weights, which is what predicts and is kept; 0 is none.
         augment: whether training patches are augmented.
+        strong_augmentation: whether more often and further than nnU-Net does, with bias fields.
         device_augmentation: whether whole batches are augmented on the training's device, in place of samples in
             worker processes: "auto" (on CUDA only), "on" or "off". The distribution is the same, the draws are not.
         mirror_axes: patch axes (0 is the plan's first) that are mirrored in training and prediction.
@@ -49,8 +59,16 @@ class Recipe:
     poly_power: float = 0.9
     gradient_clip: float = 12.0
     foreground_share: float = 1 / 3
+    by_lesion: bool = False
+    copy_paste: float = 0.0
+    deep_supervision: bool = True
     batch_dice: bool = False
+    false_positive_weight: float = 0.5
+    focal_gamma: float = 0.0
+    margin_softness: float = 0.0
+    averaging: float = 0.0
     augment: bool = True
+    strong_augmentation: bool = False
     device_augmentation: typing.Literal["auto", "on", "off"] = "auto"
     mirror_axes: tuple[int, ...] = (0, 1, 2)
     window_step: float = 0.5
@@ -114,6 +132,11 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("poly_power", 0, 10),
     ("gradient_clip", 1e-6, 1e9),
     ("foreground_share", 0, 1),
+    ("copy_paste", 0, 1),
+    ("false_positive_weight", 0, 1),
+    ("focal_gamma", 0, 10),
+    ("margin_softness", 0, 1),
+    ("averaging", 0, 0.99999),
     ("window_step", 0.05, 1),
     ("checkpoint_every", 1, 1_000_000),
     ("seed", 0, 2**31 - 1),

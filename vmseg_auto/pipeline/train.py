@@ -166,7 +166,7 @@ def _run_training(job: _Job, fold: FoldName, folder: FoldFolder, record: FoldRec
             _parts(job, recipe, fold), job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers
         )
     watcher.draw()
-    _save(job, folder.final, fold, recipe, replace(end, optimizer={}))
+    _save(job, folder.final, fold, recipe, replace(end, optimizer={}, live={}))
     folder.latest.unlink(missing_ok=True)
 
 
@@ -211,7 +211,9 @@ def _resume(job: _Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | No
         return None
     checkpoint = load_checkpoint(folder.latest)
     job.console.say(f"Fold {folder.name} goes on after epoch {checkpoint.epoch} of {recipe.epochs}.")
-    return TrainingState(checkpoint.epoch, checkpoint.weights, checkpoint.optimizer, checkpoint.history)
+    return TrainingState(
+        checkpoint.epoch, checkpoint.weights, checkpoint.optimizer, checkpoint.history, checkpoint.live
+    )
 
 
 def _save(job: _Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingState) -> None:
@@ -229,6 +231,7 @@ def _save(job: _Job, path: Path, fold: FoldName, recipe: Recipe, state: Training
             weights=state.weights,
             history=state.history,
             optimizer=state.optimizer,
+            live=state.live,
         ),
     )
 

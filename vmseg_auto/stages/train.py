@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,8 @@ from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.io.batches import Batch, BatchLoader, BatchSource
 from vmseg_auto.ops.augment import NoAugmentation
-from vmseg_auto.ops.devices import autocast, reduced_precision, sent
+from vmseg_auto.ops.devices import sent
+from vmseg_auto.ops.learner import Learner
 from vmseg_auto.ops.sampling import PatchSampler, forced_foreground
 
 ALL_STREAM = 1000
@@ -44,12 +45,21 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What it takes to go on: epochs done, weights, optimizer state, history."""
+    """What it takes to go on.
+
+    Args:
+        epoch: epochs done.
+        weights: those to predict with.
+        optimizer: the optimizer's state.
+        history: one row an epoch.
+        live: the weights to learn on from, where they are others than those to predict with.
+    """
 
     epoch: int
     weights: dict[str, torch.Tensor]
-    optimizer: dict[str, object]
+    optimizer: dict[str, Any]
     history: tuple[dict[str, float], ...]
+    live: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -166,39 +176,35 @@ def _loader(
 
 
 class _Loop:
-    """Network, optimizer and precision on one device."""
+    """A fold's parts at work on one device."""
 
     def __init__(self, parts: Parts, device: torch.device) -> None:
         self.parts, self.device = parts, device
-        self.network = parts.network.to(device)
-        self.dtype = reduced_precision(device) if parts.recipe.amp else None
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        recipe = parts.recipe
+        self.learner = Learner(
+            parts.network.to(device),
+            parts.loss,
+            parts.optimizer,
+            device,
+            amp=recipe.amp,
+            gradient_clip=recipe.gradient_clip,
+            averaging=recipe.averaging,
+        )
 
     def restore(self, state: TrainingState) -> None:
-        self.network.load_state_dict(state.weights)
-        self.parts.optimizer.load_state_dict(_copied(state.optimizer))
+        self.learner.restore(state.weights, state.live, state.optimizer, state.epoch * self.parts.recipe.steps)
 
     def state(self, epoch: int, history: list[dict[str, float]]) -> TrainingState:
-        weights, optimizer = _copied(self.network.state_dict()), _copied(self.parts.optimizer.state_dict())
-        return TrainingState(epoch, weights, optimizer, tuple(history))
+        weights, live, optimizer = self.learner.state()
+        return TrainingState(epoch, weights, optimizer, tuple(history), live)
 
     def train(self, batches: Iterable[Batch], lr: float, stepped: Callable[[int], None]) -> float:
         """Take a step on each batch; gives the mean loss. The device is waited for only once, at the end."""
         for group in self.parts.optimizer.param_groups:
             group["lr"] = lr
-        self.network.train()
         total, count = torch.zeros((), device=self.device), 0
         for image, label in self._tensors(batches, device_augmentation(self.parts, self.device)):
-            self.parts.optimizer.zero_grad(set_to_none=True)
-            with autocast(self.device, self.dtype):
-                outputs = self.network(image)
-            loss = self.parts.loss(outputs, label)
-            torch.autograd.backward(self.scaler.scale(loss))
-            self.scaler.unscale_(self.parts.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.parts.recipe.gradient_clip)
-            self.scaler.step(self.parts.optimizer)
-            self.scaler.update()
-            total += loss.detach()
+            total += self.learner.step(image, label)
             count += 1
             stepped(count)
         return float(total) / max(count, 1)
@@ -206,11 +212,10 @@ class _Loop:
     @torch.inference_mode()
     def validate(self, batches: Iterable[Batch]) -> tuple[float, float]:
         """Mean loss, and Dice over all validation patches taken together, mean over the foreground classes."""
-        self.network.eval()
+        network = self.learner.evaluated.eval()
         losses, counts = [], torch.zeros(0, device=self.device)
         for image, label in self._tensors(batches):
-            with autocast(self.device, self.dtype):
-                logits = self.network(image)
+            logits = self.learner.forward(network, image)
             losses.append(self.parts.loss([logits], label))
             counts = counts + _overlap(logits, label) if len(counts) else _overlap(logits, label)
         if not losses:
@@ -226,15 +231,6 @@ class _Loop:
             if augment is not None:
                 image, label = augment(image, label, seeds)
             yield image, label.long()
-
-
-def _copied(value: Any) -> Any:
-    """State dicts hold the live tensors, which the next step would change: the same on the CPU, for good."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
