@@ -35,7 +35,7 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Tissue:
-    """What a case's body looks like, channel by channel: values above `air`, their mean and standard deviation [C]."""
+    """What a case's body looks like, channel by channel: above `air`, without its lesions; mean and deviation [C]."""
 
     air: NDArray[np.float32]
     mean: NDArray[np.float32]
@@ -60,11 +60,13 @@ class CaseStudy:
 
     @cached_property
     def tissue(self) -> Tissue:
-        voxels = self.case.image.reshape(len(self.case.image), -1)
-        seen = np.asarray(voxels[:, :: max(1, voxels.shape[1] // SEEN_VOXELS)])
+        assert self.case.label is not None
+        step = max(1, self.case.label.size // SEEN_VOXELS)
+        seen = np.asarray(self.case.image.reshape(len(self.case.image), -1)[:, ::step])
+        sound = np.asarray(self.case.label.reshape(-1)[::step]) == 0
         low, high = np.percentile(seen, (1, 99), axis=1)
         air = low + AIR_SHARE * (high - low)
-        body = [row[row > level] for row, level in zip(seen, air, strict=True)]
+        body = [row[sound & (row > level)] for row, level in zip(seen, air, strict=True)]
         kept = [inside if len(inside) else row for inside, row in zip(body, seen, strict=True)]
         mean, std = [row.mean() for row in kept], [max(float(row.std()), 1e-6) for row in kept]
         return Tissue(air.astype(np.float32), np.float32(mean), np.float32(std))  # type: ignore[arg-type]
