@@ -233,6 +233,31 @@ def test_mixed_precision_learns_the_same_thing(prepared: Path, uninterrupted: tu
         assert b["train_loss"] == pytest.approx(a["train_loss"], abs=0.05)
 
 
+def test_the_running_mean_is_what_is_kept_and_goes_on(prepared: Path) -> None:
+    recipe = replace(SHORT, averaging=0.9)
+    end, diary = trained(prepared, recipe)
+    plain, _ = trained(prepared, SHORT)
+    assert all(torch.equal(tensor, plain.weights[name]) for name, tensor in end.live.items()), "it only looks on"
+    assert any(not torch.equal(tensor, end.live[name]) for name, tensor in end.weights.items())
+    again, _ = trained(prepared, recipe, state=diary.states[0])
+    assert_same(again, end)
+    assert all(torch.equal(tensor, again.live[name]) for name, tensor in end.live.items())
+    assert not plain.live
+
+
+def test_every_ingredient_trains(prepared: Path) -> None:
+    """All of a small cohort's settings together, in worker processes and as batches on the device."""
+    recipe = replace(
+        SHORT, epochs=1, averaging=0.9, copy_paste=1.0, by_lesion=True, strong_augmentation=True, batch_dice=True,
+        false_positive_weight=0.4, focal_gamma=1.0, margin_softness=0.2,
+    )  # fmt: skip
+    losses = [
+        trained(prepared, replace(recipe, device_augmentation=way))[1].records[0].train_loss for way in ("on", "off")
+    ]
+    assert all(math.isfinite(loss) for loss in losses)
+    assert losses[0] != losses[1]
+
+
 def test_states_are_saved_as_often_as_asked_and_at_the_end(prepared: Path) -> None:
     recipe = replace(SHORT, epochs=5, steps=1, checkpoint_every=2, validation_share=0, augment=False)
     _, diary = trained(prepared, recipe)
