@@ -35,6 +35,7 @@ class Checkpoint:
         weights: the network's state dict, float32 on the CPU.
         history: one row an epoch.
         optimizer: the optimizer's state dict; empty in a finished fold's checkpoint.
+        best: the weights that a training that stops on the gap would keep; empty in all others.
     """
 
     plan: Plan
@@ -47,6 +48,7 @@ class Checkpoint:
     weights: dict[str, torch.Tensor]
     history: tuple[dict[str, float], ...]
     optimizer: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -71,6 +73,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "about": json.dumps(about),
         "weights": {name: tensor.detach().cpu() for name, tensor in checkpoint.weights.items()},
         "optimizer": checkpoint.optimizer,
+        "best": {name: tensor.detach().cpu() for name, tensor in checkpoint.best.items()},
     }
     buffer = io.BytesIO()  # writing to the file itself, torch.save hides a full disk in a RuntimeError
     torch.save(content, buffer)
@@ -106,4 +109,5 @@ def load_checkpoint(path: Path) -> Checkpoint:
         weights=content["weights"],
         history=tuple(about["history"]),
         optimizer=content["optimizer"],
+        best=content.get("best", {}),
     )

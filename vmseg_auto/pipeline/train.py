@@ -166,7 +166,7 @@ def _run_training(job: _Job, fold: FoldName, folder: FoldFolder, record: FoldRec
             _parts(job, recipe, fold), job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers
         )
     watcher.draw()
-    _save(job, folder.final, fold, recipe, replace(end, optimizer={}))
+    _save(job, folder.final, fold, recipe, replace(end, optimizer={}, best={}))
     folder.latest.unlink(missing_ok=True)
 
 
@@ -195,7 +195,7 @@ def _fitting_epochs(job: _Job, record: FoldRecord, fold: FoldName, hours: float)
     """
     recipe, cases = record.recipe, Fold(tuple(record.train), tuple(record.val))
     one = seconds_per_step(_parts(job, recipe, fold), job.plan, job.prepared, cases, fold, job.device, job.workers)
-    epoch = one * recipe.steps * (1 + 0.3 * recipe.validation_share)
+    epoch = one * recipe.epoch_work
     epochs = min(int(hours * 3600 * 0.95 / epoch), recipe.epochs)
     if epochs < 1:
         raise InputError(
@@ -211,7 +211,9 @@ def _resume(job: _Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | No
         return None
     checkpoint = load_checkpoint(folder.latest)
     job.console.say(f"Fold {folder.name} goes on after epoch {checkpoint.epoch} of {recipe.epochs}.")
-    return TrainingState(checkpoint.epoch, checkpoint.weights, checkpoint.optimizer, checkpoint.history)
+    return TrainingState(
+        checkpoint.epoch, checkpoint.weights, checkpoint.optimizer, checkpoint.history, checkpoint.best
+    )
 
 
 def _save(job: _Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingState) -> None:
@@ -229,6 +231,7 @@ def _save(job: _Job, path: Path, fold: FoldName, recipe: Recipe, state: Training
             weights=state.weights,
             history=state.history,
             optimizer=state.optimizer,
+            best=state.best,
         ),
     )
 
