@@ -61,7 +61,7 @@ def train(workspace: Path, steps: int, watch: Stopwatch) -> None:
     space, device = Workspace(workspace), choose_device("cpu")
     plan, fingerprint = read_plan(space, None), read_fingerprint(space)
     trainer = load_trainer("default")
-    recipe = replace(trainer.recipe, epochs=1, steps=steps, validation_share=0.0)
+    recipe = replace(trainer.recipe, epochs=1, steps=steps, validation_share=0.0, gap_cases=0)
     parts = trainer(plan, recipe, device, len(fingerprint.channels), len(fingerprint.labels))
     parts.network.register_forward_pre_hook(watch.forward_begins)
     hooks = Hooks(watch.step_ended, lambda record: None, lambda state: None)

@@ -44,6 +44,11 @@ class Recipe:
         mirror_axes: patch axes (0 is the plan's first) that are mirrored in training and prediction.
         window_step: distance of prediction windows as a share of the patch.
         checkpoint_every: epochs between two saved states.
+        gap_cases: training and validation cases, so many of each, that are predicted whole every few epochs; 0 for
+            none.
+        gap_share: most of the training's work that these predictions may take.
+        stop_on_gap: whether training ends, with its best weights, when the gap between training and validation Dice
+            widens while validation stands still.
         amp: whether mixed precision is used where the hardware has it.
         seed: of everything random.
     """
@@ -73,6 +78,9 @@ class Recipe:
     mirror_axes: tuple[int, ...] = (0, 1, 2)
     window_step: float = 0.5
     checkpoint_every: int = 1
+    gap_cases: int = 4
+    gap_share: float = 0.05
+    stop_on_gap: bool = False
     amp: bool = True
     seed: int = 0
 
@@ -86,6 +94,11 @@ class Recipe:
             raise InputError(
                 f"the setting mirror_axes is {self.mirror_axes}", remedy="It may name axes 0, 1 and 2, each once."
             )
+
+    @property
+    def epoch_work(self) -> float:
+        """An epoch's work in optimiser steps, at most: its steps, its validation patches, and its part of the looks."""
+        return self.steps * (1 + 0.3 * self.validation_share + (self.gap_share if self.gap_cases else 0))
 
     def with_settings(self, settings: Sequence[str]) -> Recipe:
         """This recipe with `field=value` settings applied, such as ["epochs=100", "lr=0.02"].
@@ -139,5 +152,7 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("averaging", 0, 0.99999),
     ("window_step", 0.05, 1),
     ("checkpoint_every", 1, 1_000_000),
+    ("gap_cases", 0, 1000),
+    ("gap_share", 0, 1),
     ("seed", 0, 2**31 - 1),
 )

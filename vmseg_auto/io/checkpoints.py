@@ -36,6 +36,7 @@ class Checkpoint:
         history: one row an epoch.
         optimizer: the optimizer's state dict; empty in a finished fold's checkpoint.
         live: the state dict to learn on from, where it is another; empty in a finished fold's checkpoint.
+        best: the weights that a training that stops on the gap would keep; empty in all others.
     """
 
     plan: Plan
@@ -49,6 +50,7 @@ class Checkpoint:
     history: tuple[dict[str, float], ...]
     optimizer: dict[str, Any] = field(default_factory=dict)
     live: dict[str, torch.Tensor] = field(default_factory=dict)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -74,6 +76,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "weights": {name: tensor.detach().cpu() for name, tensor in checkpoint.weights.items()},
         "optimizer": checkpoint.optimizer,
         "live": checkpoint.live,
+        "best": {name: tensor.detach().cpu() for name, tensor in checkpoint.best.items()},
     }
     buffer = io.BytesIO()  # writing to the file itself, torch.save hides a full disk in a RuntimeError
     torch.save(content, buffer)
@@ -110,4 +113,5 @@ def load_checkpoint(path: Path) -> Checkpoint:
         history=tuple(about["history"]),
         optimizer=content["optimizer"],
         live=content.get("live", {}),
+        best=content.get("best", {}),
     )

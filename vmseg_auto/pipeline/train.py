@@ -166,7 +166,7 @@ def _run_training(job: _Job, fold: FoldName, folder: FoldFolder, record: FoldRec
             _parts(job, recipe, fold), job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers
         )
     watcher.draw()
-    _save(job, folder.final, fold, recipe, replace(end, optimizer={}, live={}))
+    _save(job, folder.final, fold, recipe, replace(end, optimizer={}, live={}, best={}))
     folder.latest.unlink(missing_ok=True)
 
 
@@ -195,7 +195,7 @@ def _fitting_epochs(job: _Job, record: FoldRecord, fold: FoldName, hours: float)
     """
     recipe, cases = record.recipe, Fold(tuple(record.train), tuple(record.val))
     one = seconds_per_step(_parts(job, recipe, fold), job.plan, job.prepared, cases, fold, job.device, job.workers)
-    epoch = one * recipe.steps * (1 + 0.3 * recipe.validation_share)
+    epoch = one * recipe.epoch_work
     epochs = min(int(hours * 3600 * 0.95 / epoch), recipe.epochs)
     if epochs < 1:
         raise InputError(
@@ -212,7 +212,12 @@ def _resume(job: _Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | No
     checkpoint = load_checkpoint(folder.latest)
     job.console.say(f"Fold {folder.name} goes on after epoch {checkpoint.epoch} of {recipe.epochs}.")
     return TrainingState(
-        checkpoint.epoch, checkpoint.weights, checkpoint.optimizer, checkpoint.history, checkpoint.live
+        checkpoint.epoch,
+        checkpoint.weights,
+        checkpoint.optimizer,
+        checkpoint.history,
+        checkpoint.live,
+        checkpoint.best,
     )
 
 
@@ -232,6 +237,7 @@ def _save(job: _Job, path: Path, fold: FoldName, recipe: Recipe, state: Training
             history=state.history,
             optimizer=state.optimizer,
             live=state.live,
+            best=state.best,
         ),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,10 +17,13 @@ import torch
 from vmseg_auto.contracts import DeviceAugment, Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.io.batches import Batch, BatchLoader, BatchSource
+from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.augment import NoAugmentation
 from vmseg_auto.ops.devices import sent
+from vmseg_auto.ops.gap import GapMonitor
 from vmseg_auto.ops.learner import Learner
 from vmseg_auto.ops.sampling import PatchSampler, forced_foreground
 
@@ -30,7 +33,11 @@ ALL_STREAM = 1000
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One row of history.csv. Losses are means over the epoch; NaN where there is no validation case."""
+    """One row of history.csv. Losses are means over the epoch; NaN where there is no validation case.
+
+    `val_dice` is that of validation patches; `gap_train_dice` and `gap_val_dice` are those of the handful of cases that
+    the gap monitor predicts whole, NaN in epochs without a look.
+    """
 
     epoch: int
     train_loss: float
@@ -38,9 +45,11 @@ class EpochRecord:
     val_dice: float
     lr: float
     seconds: float
+    gap_train_dice: float
+    gap_val_dice: float
 
     def to_row(self) -> dict[str, float]:
-        return asdict(self)
+        return {**asdict(self), "gap": self.gap_train_dice - self.gap_val_dice}
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class TrainingState:
         optimizer: the optimizer's state.
         history: one row an epoch.
         live: the weights to learn on from, where they are others than those to predict with.
+        best: the weights at the best look at the validation cases, where the recipe says to stop on the gap.
     """
 
     epoch: int
@@ -60,6 +70,7 @@ class TrainingState:
     optimizer: dict[str, Any]
     history: tuple[dict[str, float], ...]
     live: dict[str, torch.Tensor] = field(default_factory=dict)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,9 @@ def train_fold(
         state: where an interrupted training stood.
         workers: processes or threads that make patches; their number changes no result.
 
+    Returns:
+        The last epoch's state; where the training stopped on the gap, the best look's epoch and weights.
+
     Raises:
         VmsegError: the loss became NaN or infinite, or a worker was ended from outside.
     """
@@ -111,9 +125,12 @@ def train_fold(
     if state:
         loop.restore(state)
     validation = _validation_batches(parts, plan, prepared, cases, fold)
+    monitor = _gap_monitor(parts, plan, prepared, cases)
     with _loader(parts, plan, prepared, cases, fold, device, workers) as loader:
         stream = loader.batches(start * recipe.steps, recipe.epochs * recipe.steps)
         for epoch in range(start, recipe.epochs):
+            if loop.stopped(history):
+                break
             began = time.monotonic()
             lr = parts.schedule(epoch / recipe.epochs)
             train_loss = loop.train(islice(stream, recipe.steps), lr, partial(hooks.step, epoch))
@@ -123,12 +140,14 @@ def train_fold(
                     remedy="Run the same command again with a lower learning rate, such as --set lr=0.001 --fresh.",
                 )
             val_loss, val_dice = loop.validate(validation)
-            record = EpochRecord(epoch + 1, train_loss, val_loss, val_dice, lr, time.monotonic() - began)
+            dice = monitor.look(epoch + 1, loop.learner.evaluated, device, loop.learner.dtype)
+            record = EpochRecord(epoch + 1, train_loss, val_loss, val_dice, lr, time.monotonic() - began, *dice)
             history.append(record.to_row())
+            loop.keep_best(history)
             hooks.epoch(record)
             if (epoch + 1) % recipe.checkpoint_every == 0 or epoch + 1 == recipe.epochs:
                 hooks.save(loop.state(epoch + 1, history))
-    return loop.state(recipe.epochs, history)
+    return loop.end(history)
 
 
 def seconds_per_step(
@@ -190,13 +209,32 @@ class _Loop:
             gradient_clip=recipe.gradient_clip,
             averaging=recipe.averaging,
         )
+        self.best: dict[str, torch.Tensor] = {}
 
     def restore(self, state: TrainingState) -> None:
         self.learner.restore(state.weights, state.live, state.optimizer, state.epoch * self.parts.recipe.steps)
+        self.best = state.best
 
     def state(self, epoch: int, history: list[dict[str, float]]) -> TrainingState:
         weights, live, optimizer = self.learner.state()
-        return TrainingState(epoch, weights, optimizer, tuple(history), live)
+        return TrainingState(epoch, weights, optimizer, tuple(history), live, self.best)
+
+    def stopped(self, history: list[dict[str, float]]) -> bool:
+        """Whether the training has come to its end before its last epoch."""
+        recipe = self.parts.recipe
+        return recipe.stop_on_gap and gap_alarm(gap_looks(history), recipe.epochs) is not None
+
+    def keep_best(self, history: list[dict[str, float]]) -> None:
+        """Keep the weights if the last epoch's look is the best."""
+        looks = gap_looks(history) if self.parts.recipe.stop_on_gap else []
+        if looks and best_look(looks).epoch == history[-1]["epoch"]:
+            self.best = self.learner.state()[0]
+
+    def end(self, history: list[dict[str, float]]) -> TrainingState:
+        last = self.state(self.parts.recipe.epochs, history)
+        if not self.stopped(history):
+            return last
+        return replace(last, epoch=best_look(gap_looks(history)).epoch, weights=self.best)
 
     def train(self, batches: Iterable[Batch], lr: float, stepped: Callable[[int], None]) -> float:
         """Take a step on each batch; gives the mean loss. The device is waited for only once, at the end."""
@@ -241,6 +279,12 @@ def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         ours, theirs = guess == k, label == k
         rows.append(torch.stack([(ours & theirs).sum(), ours.sum() + theirs.sum()]))
     return torch.stack(rows).float()
+
+
+def _gap_monitor(parts: Parts, plan: Plan, prepared: Path, cases: Fold) -> GapMonitor:
+    folder = PreparedFolder(prepared)
+    train, val = ([folder.load(case) for case in side] for side in (cases.train, cases.val))
+    return GapMonitor(parts.recipe, plan, train, val)
 
 
 def _validation_batches(parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str) -> list[Batch]:
