@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,3 +117,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         live=content.get("live", {}),
         best=content.get("best", {}),
     )
+
+
+def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:
+    """Hash (16 hex digits of SHA-256) of names and values, whatever file they lie in."""
+    sha = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        sha.update(name.encode())
+        sha.update(tensor.cpu().flatten().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()[:16]
