@@ -48,12 +48,13 @@ def test_installed_trainers(name: str) -> None:
     assert isinstance(trainer.recipe, Recipe)
 
 
-def test_the_installed_planner() -> None:
-    assert load_planner("default").name == "default"
+@pytest.mark.parametrize("name", ["default", "residual"])
+def test_installed_planners(name: str) -> None:
+    assert load_planner(name).name == name
 
 
 def test_what_is_installed_is_listed() -> None:
-    assert "default" in names("vmseg_auto.planners")
+    assert {"default", "residual"} <= set(names("vmseg_auto.planners"))
     trainers = names("vmseg_auto.trainers")
     assert {"default", "quick"} <= set(trainers)
     assert trainers == sorted(trainers)

@@ -53,15 +53,15 @@ def train(workspace: Path, steps: int, watch: Stopwatch) -> None:
     from vmseg_auto.core.dataset import fold_cases
     from vmseg_auto.core.workspace import Workspace
     from vmseg_auto.ops.devices import choose_device
+    from vmseg_auto.pipeline.job import default_workers
     from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits
-    from vmseg_auto.pipeline.train import default_workers
     from vmseg_auto.plugins import load_trainer
     from vmseg_auto.stages.train import Hooks, train_fold
 
     space, device = Workspace(workspace), choose_device("cpu")
     plan, fingerprint = read_plan(space, None), read_fingerprint(space)
     trainer = load_trainer("default")
-    recipe = replace(trainer.recipe, epochs=1, steps=steps, validation_share=0.0)
+    recipe = replace(trainer.recipe, epochs=1, steps=steps, validation_share=0.0, gap_cases=0)
     parts = trainer(plan, recipe, device, len(fingerprint.channels), len(fingerprint.labels))
     parts.network.register_forward_pre_hook(watch.forward_begins)
     hooks = Hooks(watch.step_ended, lambda record: None, lambda state: None)

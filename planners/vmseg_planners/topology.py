@@ -21,10 +21,8 @@ MIN_EDGE = 4
 """No feature map gets smaller than this by halving, in voxels."""
 START_VOXELS = 256**3
 """Volume of the patch from which the search starts; far more than any usual budget allows."""
-REFERENCE_GB = 8.0
-REFERENCE_BATCH = 2
-MAX_DATASET_SHARE = 0.05
-"""Share of the dataset's voxels that one batch may hold."""
+MIN_BATCH = 2
+"""Also the batch that budgets are stated for."""
 
 AXES = range(3)
 Size = tuple[float, float, float]
@@ -54,6 +52,29 @@ class Topology:
         """Product of the strides on each axis."""
         z, y, x = (prod(stride[axis] for stride in self.strides) for axis in AXES)
         return z, y, x
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many conv outputs of one patch (see ops.memory) a memory holds, for a batch of 2.
+
+    It runs straight from nothing through the points, and goes on in proportion beyond the last.
+
+    Args:
+        gb: memory of each point, rising.
+        outputs: what it holds, rising.
+    """
+
+    gb: tuple[float, ...]
+    outputs: tuple[float, ...]
+
+    def held_by(self, memory_gb: float) -> float:
+        """Conv outputs that this memory holds."""
+        return _along(self.gb, self.outputs, memory_gb)
+
+    def needed_for(self, outputs: float) -> float:
+        """GB that so many conv outputs need."""
+        return _along(self.outputs, self.gb, outputs)
 
 
 def target_spacing(spacings: Sequence[Spacing], shapes: Sequence[Shape]) -> tuple[Spacing, bool]:
@@ -128,13 +149,8 @@ def pool(spacing: Spacing, size: Size) -> Topology:
     return Topology((z, y, x), tuple(strides), tuple(kernels))
 
 
-def memory_budget(reference: float, memory_gb: float) -> float:
-    """Turn GB into conv outputs of one patch (see ops.memory), given how many of them 8 GB hold for a batch of 2."""
-    return reference * (memory_gb / REFERENCE_GB)
-
-
 def fit_patch(
-    spacing: Spacing, median_shape: Size, cost: Callable[[Topology], int], reference: float, memory_gb: float
+    spacing: Spacing, median_shape: Size, cost: Callable[[Topology], int], budget: Budget, memory_gb: float
 ) -> Topology:
     """Find the largest patch that the memory holds, with the aspect of the median shape.
 
@@ -142,8 +158,8 @@ def fit_patch(
         spacing: target spacing in mm, the coarsest axis first.
         median_shape: the cohort's at that spacing, in the same order.
         cost: conv outputs of the network that a topology leads to.
-        reference: conv outputs that 8 GB hold.
-        memory_gb: the budget.
+        budget: what a memory holds.
+        memory_gb: the memory.
 
     Raises:
         InputError: the scans have too few voxels to halve, or the budget is too small for any patch.
@@ -156,11 +172,11 @@ def fit_patch(
             remedy=f"It needs {3 * MIN_EDGE} voxels along the axis of finest spacing, or {2 * MIN_EDGE} along two of "
             "similar spacing; check the files' size and spacing.",
         )
-    budget = memory_budget(reference, memory_gb)
-    while (needed := cost(topology)) > budget:
+    held = budget.held_by(memory_gb)
+    while (needed := cost(topology)) > held:
         smaller = _shrunk(spacing, median_shape, topology)
         if smaller is None or smaller.stages < 2:
-            least_gb = ceil(100 * REFERENCE_GB * needed / reference) / 100
+            least_gb = ceil(100 * budget.needed_for(needed)) / 100
             raise InputError(
                 f"a memory budget of {memory_gb:g} GB is too small for any patch",
                 remedy=f"Plan with --memory {least_gb:g} or more.",
@@ -169,15 +185,30 @@ def fit_patch(
     return topology
 
 
-def fit_batch(budget: float, needed: int, dataset_voxels: float, patch: Shape) -> tuple[int, int, int]:
-    """Choose the batch size: what memory and 5 % of the dataset's voxels allow, but at least 2.
+def fit_batch(
+    held: float, needed: int, dataset_voxels: float, patch: Shape, dataset_share: float
+) -> tuple[int, int, int]:
+    """Choose the batch size: what memory and a share of the dataset's voxels allow, but at least 2.
+
+    Args:
+        held: conv outputs that the memory holds.
+        needed: those of one patch.
+        dataset_voxels: of all cases together.
+        patch: in voxels.
+        dataset_share: of those voxels, the most that one batch may hold.
 
     Returns:
-        The batch size, what memory alone allows, and what 5 % of the dataset alone allow.
+        The batch size, what memory alone allows, and what the share of the dataset alone allows.
     """
-    by_memory = round(budget / needed * REFERENCE_BATCH)
-    by_dataset = round(dataset_voxels * MAX_DATASET_SHARE / prod(patch))
-    return max(min(by_memory, by_dataset), REFERENCE_BATCH), by_memory, by_dataset
+    by_memory = round(held / needed * MIN_BATCH)
+    by_dataset = round(dataset_voxels * dataset_share / prod(patch))
+    return max(min(by_memory, by_dataset), MIN_BATCH), by_memory, by_dataset
+
+
+def _along(x: tuple[float, ...], y: tuple[float, ...], at: float) -> float:
+    if at > x[-1]:
+        return y[-1] * (at / x[-1])
+    return float(np.interp(at, (0.0, *x), (0.0, *y)))
 
 
 def _halved_next(edges: Sequence[float], left: Sequence[float]) -> list[int]:

@@ -1,9 +1,13 @@
-"""Folds: nnU-Net's own where every case is a patient's only one, and never a patient on both sides."""
+"""Folds alike in lesion volume and number of cases, and never a patient on both sides."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from random import Random
+
+import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from vmseg_auto.core.dataset import (
@@ -18,17 +22,6 @@ from vmseg_auto.core.dataset import (
 )
 from vmseg_auto.core.errors import DatasetError, InputError
 
-# scikit-learn 1.9.1: [test.tolist() for _, test in KFold(5, shuffle=True, random_state=12345).split(range(53))]
-KFOLD_53 = [
-    [6, 12, 25, 26, 28, 30, 35, 38, 39, 45, 48],
-    [2, 3, 5, 8, 19, 20, 21, 22, 31, 33, 42],
-    [0, 4, 7, 15, 23, 24, 32, 40, 43, 44, 46],
-    [9, 10, 11, 13, 14, 16, 17, 18, 27, 47],
-    [1, 29, 34, 36, 37, 41, 49, 50, 51, 52],
-]
-# The same for range(7).
-KFOLD_7 = [[3, 6], [0, 4], [1], [5], [2]]
-
 COHORTS = st.dictionaries(
     st.integers(0, 99).map(lambda n: f"case_{n:02d}"),
     st.integers(0, 9).map(lambda n: f"patient_{n}"),
@@ -37,24 +30,43 @@ COHORTS = st.dictionaries(
 ).filter(lambda patients: len(set(patients.values())) >= 2)
 
 
+def volumes_of(patients: dict[str, str]) -> dict[str, float]:
+    """Some volume for each case, 0 for a few."""
+    return {case: float(int(case[-2:]) ** 2 % 97) for case in patients}
+
+
+def in_turn(patients: dict[str, str]) -> Splits:
+    """Patients held out in turn, where it does not matter which."""
+    names = sorted(set(patients.values()))
+    folds = []
+    for number in range(min(5, len(names))):
+        val = sorted(case for case, patient in patients.items() if patient in names[number::5])
+        folds.append(Fold(tuple(sorted(set(patients) - set(val))), tuple(val)))
+    return Splits(tuple(folds), "in turn")
+
+
+def cohort(sizes: Sequence[int], seed: int) -> tuple[dict[str, str], dict[str, float]]:
+    """Patients with that many cases, and volumes as uneven as those of real lesions."""
+    rng = np.random.default_rng(seed)
+    patients = {f"p{number:02d}_{scan}": f"p{number:02d}" for number, size in enumerate(sizes) for scan in range(size)}
+    return patients, dict(zip(patients, rng.lognormal(2, 1, len(patients)).tolist(), strict=True))
+
+
+def spread(held_out: Iterable[Iterable[str]], volumes: dict[str, float]) -> float:
+    """Standard deviation of the folds' volumes, relative to their mean."""
+    totals = [sum(volumes[case] for case in side) for side in held_out]
+    return float(np.std(totals) / np.mean(totals))
+
+
 def sides(splits: Splits, patients: dict[str, str]) -> list[dict[str, set[str]]]:
     """For each fold, the patients on each side."""
     return [{"train": {patients[c] for c in f.train}, "val": {patients[c] for c in f.val}} for f in splits.folds]
 
 
-@pytest.mark.parametrize("golden", [KFOLD_53, KFOLD_7], ids=len)
-def test_folds_are_those_of_nnunet(golden: list[list[int]]) -> None:
-    count = sum(map(len, golden))
-    ids = [f"case_{i:03d}" for i in range(count)]
-    splits = split_by_patient({case: case for case in reversed(ids)})
-    assert [list(fold.val) for fold in splits.folds] == [[ids[i] for i in chunk] for chunk in golden]
-    for fold in splits.folds:
-        assert list(fold.train) == sorted(set(ids) - set(fold.val))
-
-
+@settings(max_examples=20)
 @given(COHORTS)
 def test_every_case_is_held_out_once_and_no_patient_stands_on_both_sides(patients: dict[str, str]) -> None:
-    splits = split_by_patient(patients)
+    splits = split_by_patient(patients, volumes_of(patients))
     assert len(splits.folds) == min(5, len(set(patients.values())))
     assert sorted(case for fold in splits.folds for case in fold.val) == sorted(patients)
     for fold, side in zip(splits.folds, sides(splits, patients), strict=True):
@@ -63,16 +75,61 @@ def test_every_case_is_held_out_once_and_no_patient_stands_on_both_sides(patient
     check_splits(splits, patients, "the split")
 
 
+@settings(max_examples=5)
+@given(COHORTS, st.randoms(use_true_random=False))
+def test_the_split_depends_on_the_cohort_alone(patients: dict[str, str], random: Random) -> None:
+    shuffled = list(patients.items())
+    random.shuffle(shuffled)
+    volumes = volumes_of(patients)
+    assert split_by_patient(dict(shuffled), volumes) == split_by_patient(patients, volumes)
+
+
+def test_folds_are_alike_in_volume_and_cases() -> None:
+    """Against folds of shuffled patients, in five cohorts whose lesions differ as real ones do."""
+    balanced, shuffled = [], []
+    for seed in range(5):
+        patients, volumes = cohort([1] * 53, seed)
+        held_out = [fold.val for fold in split_by_patient(patients, volumes).folds]
+        assert {len(side) for side in held_out} <= {10, 11}
+        balanced.append(spread(held_out, volumes))
+        shuffled.append(spread(np.array_split(list(volumes), 5), volumes))
+    assert np.mean(balanced) < 0.5 * np.mean(shuffled)
+
+
+def test_patients_of_unequal_size_are_spread() -> None:
+    patients, volumes = cohort([8, 8, 6, 4, 3, 2, 2, 2, 1, 1, 1, 1, 1], seed=0)
+    splits = split_by_patient(patients, volumes)
+    assert sorted(len(fold.val) for fold in splits.folds) == [7, 7, 8, 9, 9]
+    assert spread([fold.val for fold in splits.folds], volumes) < 0.25
+    assert splits.source == "by patient, balanced by lesion volume; best of 20 shuffles from seed 12345"
+
+
+def test_equal_volumes_leave_the_number_of_cases() -> None:
+    patients = {f"case_{n:02d}": f"case_{n:02d}" for n in range(12)}
+    splits = split_by_patient(patients, dict.fromkeys(patients, 0.0))
+    assert sorted(len(fold.val) for fold in splits.folds) == [2, 2, 2, 3, 3]
+
+
+def test_a_shuffle_that_leaves_a_fold_empty_is_dealt_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmseg_auto.core.dataset.SPLIT_SEED", 12346)  # one of 13 such seeds among the 20
+    monkeypatch.setattr("vmseg_auto.core.dataset.SPLIT_SHUFFLES", 1)
+    low, high = (1.0, 2.0)
+    volumes_of = {"a": [low], "b": [low] * 3 + [high], "c": [low] + [high] * 2, "d": [low], "e": [high] * 3}
+    patients = {f"{name}{n}": name for name, volumes in volumes_of.items() for n in range(len(volumes))}
+    volumes = {f"{name}{n}": ml for name, several in volumes_of.items() for n, ml in enumerate(several)}
+    assert all(len(set(map(patients.get, fold.val))) == 1 for fold in split_by_patient(patients, volumes).folds)
+
+
 def test_one_patient_alone_is_refused() -> None:
     with pytest.raises(InputError, match=r"1 patient, .* at least 2.*`patients` in dataset\.json"):
-        split_by_patient({"a": "p", "b": "p"})
+        split_by_patient({"a": "p", "b": "p"}, {"a": 1.0, "b": 2.0})
 
 
 @given(COHORTS, COHORTS)
 def test_a_changed_cohort_keeps_old_cases_on_their_sides(old: dict[str, str], new: dict[str, str]) -> None:
     new = {**new, **{case: patient for case, patient in old.items() if case in new}}
     assume(len(set(new.values())) >= 2)
-    before = split_by_patient(old)
+    before = in_turn(old)
     after = extend_splits(before, new)
     assert len(after.folds) == len(before.folds)
     for was, now, side in zip(before.folds, after.folds, sides(after, new), strict=True):
@@ -85,11 +142,11 @@ def test_a_changed_cohort_keeps_old_cases_on_their_sides(old: dict[str, str], ne
 
 @given(COHORTS)
 def test_an_unchanged_cohort_keeps_its_split(patients: dict[str, str]) -> None:
-    splits = split_by_patient(patients)
+    splits = in_turn(patients)
     assert extend_splits(splits, patients) == splits
 
 
-def test_a_new_case_joins_its_patient_and_a_new_patient_the_smallest_fold() -> None:
+def test_a_new_case_joins_its_patient_and_a_new_patient_the_fold_with_the_fewest_cases() -> None:
     splits = Splits((Fold(("b", "c"), ("a",)), Fold(("a",), ("b", "c"))), "by hand")
     patients = {"a": "A", "b": "B", "c": "C", "a2": "A", "d": "D"}
     after = extend_splits(splits, patients)
@@ -128,7 +185,7 @@ def test_no_fold_is_refused() -> None:
 
 @given(COHORTS)
 def test_json_round_trip(patients: dict[str, str]) -> None:
-    splits = split_by_patient(patients)
+    splits = in_turn(patients)
     assert Splits.from_json(splits.to_json()) == splits
 
 

@@ -51,3 +51,16 @@ def test_a_broken_file_is_refused() -> None:
     del data["plan_hash"]
     with pytest.raises(InputError, match=r"fold_0/fold\.json lacks the field plan_hash"):
         FoldRecord.from_json(data, "fold_0/fold.json")
+
+
+def test_other_first_weights_are_a_difference_of_the_training_and_not_of_the_data() -> None:
+    begun = replace(RECORD, init="1a2b")
+    assert begun.differences(RECORD) == ["first weights: 1a2b against random"]
+    assert begun.differences(replace(begun, init="3c4d")) == ["first weights: 1a2b against 3c4d"]
+    assert begun.data_differences(RECORD) == []
+
+
+def test_a_record_from_before_first_weights_were_recorded_is_read() -> None:
+    data = RECORD.to_json()
+    del data["init"]
+    assert FoldRecord.from_json(data) == RECORD

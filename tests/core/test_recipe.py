@@ -47,6 +47,7 @@ def test_an_unknown_setting_lists_the_known_ones(setting: str, words: str) -> No
         "epochs=0", "epochs=1.5", "epochs=many", "epochs=", "steps=-1", "lr=0", "lr=NaN", "lr=Infinity",
         "momentum=1", "foreground_share=1.1", "validation_share=-0.1", "checkpoint_every=0", "seed=-1",
         "optimizer=adam", "schedule=cosine", "augment=1", "amp=maybe", "mirror_axes=[3]", "mirror_axes=[0, 0]",
+        "gap_cases=-1", "gap_share=1.5", "stop_on_gap=1",
         "device_augmentation=cuda", "mirror_axes=0", "gradient_clip=0",
     ],
 )  # fmt: skip
@@ -77,3 +78,9 @@ def test_a_broken_file_is_refused() -> None:
         Recipe.from_json({"learning_rate": 0.1}, "fold.json")
     with pytest.raises(InputError, match="the setting epochs is 0"):
         Recipe.from_json({"epochs": 0}, "fold.json")
+
+
+def test_an_epochs_work_counts_validation_and_looks() -> None:
+    recipe = Recipe(steps=100, validation_share=0.5, gap_share=0.1)
+    assert recipe.epoch_work == pytest.approx(100 + 15 + 10)
+    assert replace(recipe, gap_cases=0).epoch_work == pytest.approx(100 + 15)

@@ -38,7 +38,14 @@ def describe(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def raw_dataset(folder: Path, cases: int = 3, ending: str = ".nii.gz", channels: int = 1, test_cases: int = 0) -> Path:
+def raw_dataset(
+    folder: Path,
+    cases: int = 3,
+    ending: str = ".nii.gz",
+    channels: int = 1,
+    test_cases: int = 0,
+    grid: Geometry = GRID,
+) -> Path:
     """Cases a, b, c ... with channels 0000 ... and masks, and dataset.json."""
     for images, labels, first, count in (
         ("imagesTr", "labelsTr", "a", cases), ("imagesTs", "labelsTs", "t", test_cases),
@@ -47,7 +54,7 @@ def raw_dataset(folder: Path, cases: int = 3, ending: str = ".nii.gz", channels:
             case = chr(ord(first) + number)
             for channel in range(channels):
                 path = folder / images / f"{case}_{channel:04d}{ending}"
-                write_image(path, tiny_image(10 * number + channel), GRID)
-            write_mask(folder / labels / f"{case}{ending}", tiny_mask(), GRID)
+                write_image(path, tiny_image(10 * number + channel, grid.shape), grid)
+            write_mask(folder / labels / f"{case}{ending}", tiny_mask(shape=grid.shape), grid)
     describe(folder, channel_names={str(n): f"T{n + 1}" for n in range(channels)}, file_ending=ending)
     return folder

@@ -13,7 +13,7 @@ from tiny import Fails, IsKilled, SeedIntoImage, TellsTorch, WholeCase, flat_cas
 
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.io.batches import Batch, BatchLoader, BatchSource
-from vmseg_auto.ops.augment import NnUNetAugmentation, read_shape
+from vmseg_auto.ops.augment import PatchAugmentation, read_shape
 from vmseg_auto.ops.sampling import PatchSampler
 
 PATCH = (8, 16, 16)
@@ -88,7 +88,7 @@ def test_real_augmentation_does_not_depend_on_the_number_of_workers(tmp_path: Pa
         folder=tmp_path,
         cases=("a", "b"),
         sampler=PatchSampler(PATCH, read_shape(PATCH)),
-        augment=NnUNetAugmentation(PATCH, (0, 1, 2)),
+        augment=PatchAugmentation(PATCH, (0, 1, 2)),
         foreground=(False, True),
         stream=(0, 0),
     )

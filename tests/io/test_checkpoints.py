@@ -44,6 +44,7 @@ def checkpoint() -> Checkpoint:
         weights=network.state_dict(),
         history=({"epoch": 1, "train_loss": 0.25, "val_dice": float("nan")},),
         optimizer=optimizer.state_dict(),
+        best={"weight": torch.ones(2)},
     )
 
 

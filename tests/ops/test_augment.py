@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Shape
-from vmseg_auto.ops.augment import NnUNetAugmentation, NoAugmentation, read_shape, rotates_in_plane
+from vmseg_auto.ops.augment import NoAugmentation, PatchAugmentation, read_shape, rotates_in_plane
 
 CUBE, FLAT = (12, 14, 16), (5, 18, 16)
 Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]
@@ -28,7 +28,7 @@ def patch_to_read(patch: Shape, channels: int = 1) -> Patch:
 @pytest.mark.parametrize("patch", [CUBE, FLAT])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shape_type_and_labels(patch: Shape, channels: int) -> None:
-    augment, given = NnUNetAugmentation(patch, (0, 1, 2)), patch_to_read(patch, channels)
+    augment, given = PatchAugmentation(patch, (0, 1, 2)), patch_to_read(patch, channels)
     for seed in range(12):
         image, label = augment(given, seed)
         assert (image.shape, image.dtype) == ((channels, *patch), np.float32)
@@ -41,7 +41,7 @@ def test_shape_type_and_labels(patch: Shape, channels: int) -> None:
 
 @pytest.mark.parametrize("patch", [CUBE, FLAT])
 def test_the_seed_alone_decides(patch: Shape) -> None:
-    augment, given = NnUNetAugmentation(patch, (0, 1, 2)), patch_to_read(patch)
+    augment, given = PatchAugmentation(patch, (0, 1, 2)), patch_to_read(patch)
     first = [augment(given, seed) for seed in range(8)]
     random.seed(99)
     np.random.seed(99)
@@ -52,7 +52,7 @@ def test_the_seed_alone_decides(patch: Shape) -> None:
 
 
 def test_other_seeds_give_other_patches() -> None:
-    augment, given = NnUNetAugmentation(CUBE, (0, 1, 2)), patch_to_read(CUBE)
+    augment, given = PatchAugmentation(CUBE, (0, 1, 2)), patch_to_read(CUBE)
     images = [augment(given, seed)[0].tobytes() for seed in [*range(60), 2**31 - 1]]
     # 8 mirrorings of a patch that nothing else changed: p about .17, so some coincide, most may not
     assert len(set(images)) > 45
@@ -64,7 +64,7 @@ def test_what_is_given_is_left_alone(patch: Shape) -> None:
     image.flags.writeable = label.flags.writeable = False
     before = image.copy(), label.copy()
     for seed in range(12):
-        NnUNetAugmentation(patch, (0, 1, 2))((image, label), seed)
+        PatchAugmentation(patch, (0, 1, 2))((image, label), seed)
     assert np.array_equal(image, before[0])
     assert np.array_equal(label, before[1])
 
@@ -77,7 +77,7 @@ def test_flat_patches_turn_in_plane_only() -> None:
     image = label[None].astype(np.float32)
     turned = 0
     for seed in range(60):
-        _, out = NnUNetAugmentation(FLAT, ())((image, label), seed)
+        _, out = PatchAugmentation(FLAT, ())((image, label), seed)
         for z, plane in enumerate(out):
             assert set(np.unique(plane)) <= {0, z + 1}
         turned += bool((out == 0).any())
@@ -88,7 +88,7 @@ def test_cubes_turn_about_every_axis() -> None:
     shape = read_shape(CUBE)
     label = np.broadcast_to(np.arange(1, shape[0] + 1, dtype=np.uint8)[:, None, None], shape)
     image = label[None].astype(np.float32)
-    outs = [NnUNetAugmentation(CUBE, ())((image, label), seed)[1] for seed in range(40)]
+    outs = [PatchAugmentation(CUBE, ())((image, label), seed)[1] for seed in range(40)]
     assert any(len(np.unique(out[6])) > 2 for out in outs)
 
 
@@ -100,7 +100,7 @@ def test_mirroring_keeps_to_its_axes(axis: int) -> None:
     directions = {0: set(), 1: set(), 2: set()}
     for mirrored in directions:
         for seed in range(30):
-            _, out = NnUNetAugmentation(CUBE, (mirrored,))((image, label), seed)
+            _, out = PatchAugmentation(CUBE, (mirrored,))((image, label), seed)
             line = np.moveaxis(out, axis, 0)[:, 7, 7].astype(int)
             line = line[line > 0]
             directions[mirrored].add(bool(line[-1] > line[0]))
@@ -115,7 +115,7 @@ def test_the_centre_of_what_was_read_is_the_centre_of_what_is_given() -> None:
     label = np.zeros(shape, dtype=np.uint8)
     label[tuple(slice(n // 2 - 1, n // 2 + 2) for n in shape)] = 1
     for seed in range(40):
-        _, out = NnUNetAugmentation(CUBE, (0, 1, 2))((label[None].astype(np.float32), label), seed)
+        _, out = PatchAugmentation(CUBE, (0, 1, 2))((label[None].astype(np.float32), label), seed)
         assert out[4:8, 5:9, 6:10].any()
 
 
@@ -142,7 +142,7 @@ def test_no_augmentation_gives_what_it_gets() -> None:
 
 
 def test_augmentations_travel_to_workers() -> None:
-    augment = NnUNetAugmentation(CUBE, (1,))
+    augment = PatchAugmentation(CUBE, (1,))
     assert pickle.loads(pickle.dumps(augment)) == augment
 
 

@@ -17,7 +17,15 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import ks_2samp
 
 from vmseg_auto.core.geometry import Shape
-from vmseg_auto.ops.augment import NnUNetAugmentation, read_shape, rotates_in_plane
+from vmseg_auto.ops.augment import (
+    NNUNET,
+    STRONG,
+    Chances,
+    PatchAugmentation,
+    bias_field,
+    read_shape,
+    rotates_in_plane,
+)
 from vmseg_auto.ops.augment_batch import (
     BatchAugmentation,
     bend,
@@ -25,16 +33,26 @@ from vmseg_auto.ops.augment_batch import (
     change_intensities,
     coarsen,
     cut,
+    shade,
     stretch,
 )
 from vmseg_auto.ops.augment_draws import Drawn, affine, draw
 
 CUBE, FLAT = (8, 10, 12), (4, 14, 16)
-NOTHING = Drawn(None, None, (), (), (), (), (), (), (), 0)
+NOTHING = Drawn(None, None, (), (), (), (), (), (), (), (), 0)
 EVERYTHING = Drawn(
-    affine((0.3, 0.1, -0.2), 1.2), None, ((0, 0.8),), ((1, 1.1),), ((0, 0.9),), ((1, 0.6),), ((0, 1.2),), ((1, 0.8),),
-    (0, 2), 5,
-)  # fmt: skip
+    matrix=affine((0.3, 0.1, -0.2), 1.2),
+    noise_std=None,
+    blur_sigma=((0, 0.8),),
+    bias=((0.1,) * 9, (-0.2,) * 9),
+    brightness=((1, 1.1),),
+    contrast=((0, 0.9),),
+    resolution=((1, 0.6),),
+    inverted_gamma=((0, 1.2),),
+    gamma=((1, 0.8),),
+    mirrored=(0, 2),
+    noise_seed=5,
+)
 Float = NDArray[np.float32]
 
 
@@ -107,6 +125,17 @@ def test_a_zoom_below_one_enlarges() -> None:
     assert sizes == [7**3, 5**3, 3**3]
 
 
+@pytest.mark.parametrize("shape", [CUBE, FLAT])
+def test_the_bias_field_is_that_of_the_workers(shape: Shape) -> None:
+    image = smooth(shape)
+    coefficients = np.random.default_rng(3).uniform(-0.4, 0.4, 9)
+    expected = (image - image.min()) * bias_field(coefficients, shape) + image.min()
+    found = shade(torch.from_numpy(image), coefficients.tolist()).numpy()
+    assert np.abs(found - expected).max() < 1e-5
+    assert np.abs(found - image).max() > 0.1
+    assert found.min() == pytest.approx(image.min(), abs=1e-5), "air stays dark"
+
+
 @pytest.mark.parametrize("sigma", [0.5, 0.77, 1.0])
 @pytest.mark.parametrize("shape", [CUBE, (1, 3, 9)])
 def test_blur_is_scipys(shape: Shape, sigma: float) -> None:
@@ -156,10 +185,10 @@ FEATURES: dict[str, Feature] = {
 }
 
 
-@pytest.mark.parametrize("patch", [CUBE, FLAT])
-def test_outputs_are_distributed_as_the_workers(patch: Shape) -> None:
+@pytest.mark.parametrize(("patch", "chances"), [(CUBE, NNUNET), (FLAT, NNUNET), (FLAT, STRONG)])
+def test_outputs_are_distributed_as_the_workers(patch: Shape, chances: Chances) -> None:
     """One patch, 1000 seeds: every feature passes a two-sample Kolmogorov-Smirnov test."""
-    workers = NnUNetAugmentation(patch, (0, 1, 2))
+    workers = PatchAugmentation(patch, (0, 1, 2), chances)
     image, label = batch_to_read(patch, 1)
     # Far apart, as in a training.
     seeds = [int(seed) for seed in np.random.default_rng(1).integers(2**31, size=1000)]
@@ -179,7 +208,7 @@ def test_outputs_are_distributed_as_the_workers(patch: Shape) -> None:
 def test_shape_type_and_labels(patch: Shape, channels: int) -> None:
     image, label = batch_to_read(patch, 24, channels)
     before = image.clone(), label.clone()
-    new_image, new_label = BatchAugmentation(NnUNetAugmentation(patch, (0, 1, 2)))(image, label, range(24))
+    new_image, new_label = BatchAugmentation(PatchAugmentation(patch, (0, 1, 2)))(image, label, range(24))
     assert (new_image.shape, new_image.dtype) == ((24, channels, *patch), torch.float32)
     assert (new_label.shape, new_label.dtype) == ((24, *patch), torch.uint8)
     assert torch.isfinite(new_image).all()
@@ -190,7 +219,7 @@ def test_shape_type_and_labels(patch: Shape, channels: int) -> None:
 
 @pytest.mark.parametrize("patch", [CUBE, FLAT])
 def test_a_samples_bits_do_not_depend_on_its_neighbours(patch: Shape) -> None:
-    augment = BatchAugmentation(NnUNetAugmentation(patch, (0, 1, 2)))
+    augment = BatchAugmentation(PatchAugmentation(patch, (0, 1, 2)))
     image, label = batch_to_read(patch, 20, channels=2)
     seeds = list(range(100, 120))
     together = augment(image, label, seeds)
@@ -207,7 +236,7 @@ def test_a_samples_bits_do_not_depend_on_its_neighbours(patch: Shape) -> None:
 
 def test_where_nothing_is_drawn_nothing_changes() -> None:
     """Nor does anything but the order of voxels where only mirroring is."""
-    augment = BatchAugmentation(NnUNetAugmentation(CUBE, (0, 2)))
+    augment = BatchAugmentation(PatchAugmentation(CUBE, (0, 2)))
     image, label = batch_to_read(CUBE, 1)
     crops, met = (centre(image, CUBE), centre(label, CUBE)), set()
     for seed in range(150):
@@ -226,7 +255,7 @@ def test_image_and_label_stay_aligned(patch: Shape) -> None:
     shape = read_shape(patch)
     label = torch.zeros((1, *shape), dtype=torch.uint8)
     label[0, 1 : shape[0] // 2 + 1, : shape[1] // 2, shape[2] // 4 :] = 1
-    augment = BatchAugmentation(NnUNetAugmentation(patch, (0, 1, 2)))
+    augment = BatchAugmentation(PatchAugmentation(patch, (0, 1, 2)))
     turned = 0
     for seed in range(200):
         drawn = draw(seed, 1, patch, (0, 1, 2))
@@ -271,7 +300,7 @@ def test_no_step_looks_at_a_value() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_cuda_is_never_waited_for_and_agrees_with_the_cpu() -> None:
-    augment = BatchAugmentation(NnUNetAugmentation(CUBE, (0, 1, 2)))
+    augment = BatchAugmentation(PatchAugmentation(CUBE, (0, 1, 2)))
     image, label = batch_to_read(CUBE, 40)
     seeds = [seed for seed in range(60) if draw(seed, 1, CUBE, ()).noise_std is None][:40]
     expected, expected_label = augment(image, label, seeds)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from vmseg_auto.ops.losses import DeepSupervision, DiceCrossEntropy, downsample
+from vmseg_auto.ops.losses import DeepSupervision, DiceCrossEntropy, downsample, soften
 
 LOG3 = math.log(3.0)
 
@@ -130,3 +130,46 @@ def test_better_logits_cost_less(seed: int, step: float) -> None:
     better = logits + step * nn.functional.one_hot(target, 3).movedim(-1, 1)
     for loss in (DiceCrossEntropy(False), DiceCrossEntropy(True)):
         assert loss(better, target) < loss(logits, target)
+
+
+def test_tversky_by_hand() -> None:
+    """One voxel found with certainty, one missed, one found that isn't there."""
+    logits, target = logits_of([0.999999, 1e-6, 0.999999]), target_of([1, 1, 0])
+    plain, missing = DiceCrossEntropy(), DiceCrossEntropy(false_positive_weight=0.2)
+    cross_entropy = float(plain(logits, target)) + 0.5  # Dice: 2 / (2 + 2)
+    assert float(missing(logits, target)) == pytest.approx(cross_entropy - 1 / (1 + 0.2 + 0.8), abs=1e-4)
+    logits, target = logits_of([0.999999, 0.999999, 0.999999]), target_of([1, 0, 0])
+    cross_entropy = float(plain(logits, target)) + 2 / (3 + 1)
+    assert float(missing(logits, target)) == pytest.approx(cross_entropy - 1 / (1 + 0.2 * 2), abs=1e-4)
+
+
+def test_focal_loss_by_hand() -> None:
+    loss = DiceCrossEntropy(focus=2.0)(logits_of([0.75, 0.25]), target_of([1, 0]))
+    assert float(loss) == pytest.approx(-(0.25**2) * math.log(0.75) - 0.75, abs=1e-4)
+
+
+def test_truth_is_unsure_at_the_margin_alone() -> None:
+    target = torch.zeros(1, 5, 9, 9, dtype=torch.int64)
+    target[:, :, 3:, :] = 1
+    truth = soften(target, 2, 0.3)
+    assert torch.allclose(truth.sum(1), torch.ones(1, 5, 9, 9))
+    assert torch.equal(truth[0, 1, :, 4:], torch.ones(5, 5, 9)), "within the lesion"
+    assert torch.equal(truth[0, 1, :, :2], torch.zeros(5, 2, 9)), "away from it"
+    assert truth[0, 1, 2, 2, 4] == pytest.approx(0.3 / 3), "a third of its neighbours are lesion"
+    assert truth[0, 1, 2, 3, 4] == pytest.approx(0.7 + 0.3 * 2 / 3)
+
+
+def test_soft_truth_changes_nothing_where_there_is_no_margin() -> None:
+    logits = torch.randn(2, 3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    target = torch.ones(2, 4, 4, 4, dtype=torch.int64)
+    plain, soft = DiceCrossEntropy(), DiceCrossEntropy(softness=0.5)
+    assert float(soft(logits, target)) == pytest.approx(float(plain(logits, target)), abs=1e-5)
+
+
+def test_the_finest_level_alone() -> None:
+    target = torch.zeros(1, 4, 4, 4, dtype=torch.int64)
+    levels = [torch.zeros(1, 2, 4, 4, 4), torch.full((1, 2, 2, 2, 2), 7.0), torch.full((1, 2, 1, 1, 1), 9.0)]
+    loss = DiceCrossEntropy()
+    assert float(DeepSupervision(loss, finest_only=True)(levels, target)) == pytest.approx(
+        float(loss(levels[0], target))
+    )

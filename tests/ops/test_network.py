@@ -82,7 +82,13 @@ def test_parameters_are_those_of_nnunet(
 
 
 @pytest.mark.parametrize(
-    ("network", "patch"), [(FLAT, FLAT_PATCH), (NETWORK, (8, 16, 16)), (spec(deep_supervision=False), (2, 4, 6))]
+    ("network", "patch"),
+    [
+        (FLAT, FLAT_PATCH),
+        (RESIDUAL, FLAT_PATCH),
+        (NETWORK, (8, 16, 16)),
+        (spec(deep_supervision=False), (2, 4, 6)),
+    ],
 )
 def test_planners_count_what_convolutions_really_put_out(network: NetworkSpec, patch: tuple[int, int, int]) -> None:
     measured: list[int] = []

@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import PLAN, IsKilled, prepare, tiny_case
+from tiny import PLAN, IsKilled, prepare, tiny_case, tiny_plan
 
 from vmseg_auto.contracts import Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
+from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.ops.augment import NnUNetAugmentation, NoAugmentation, read_shape
+from vmseg_auto.ops.augment import NoAugmentation, PatchAugmentation, read_shape
 from vmseg_auto.stages.train import (
     EpochRecord,
     Hooks,
@@ -51,9 +54,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare(tmp_path_factory.mktemp("prepared"), [*(tiny_case(name, i) for i, name in enumerate("abc")), broken])
 
 
-def make_parts(recipe: Recipe) -> Parts:
+def make_parts(recipe: Recipe, plan: Plan = PLAN) -> Parts:
     torch.manual_seed(recipe.seed)
-    return DefaultTrainer()(PLAN, recipe, CPU, channels=1, classes=2)
+    return DefaultTrainer()(plan, recipe, CPU, channels=1, classes=2)
 
 
 @dataclass
@@ -88,10 +91,11 @@ def trained(
     workers: int = 1,
     change: Callable[[Parts], Parts] = lambda parts: parts,
     fold: int | str = 0,
+    plan: Plan = PLAN,
 ) -> tuple[TrainingState, Diary]:
     diary = Diary()
-    parts = change(make_parts(recipe))
-    return train_fold(parts, PLAN, prepared, cases, fold, CPU, diary.hooks, state, workers), diary
+    parts = change(make_parts(recipe, plan))
+    return train_fold(parts, plan, prepared, cases, fold, CPU, diary.hooks, state, workers), diary
 
 
 @pytest.fixture(scope="module")
@@ -100,16 +104,21 @@ def uninterrupted(prepared: Path) -> tuple[TrainingState, Diary]:
     return trained(prepared, SHORT)
 
 
-def assert_same(ours: TrainingState, theirs: TrainingState) -> None:
+def timeless(row: dict[str, float]) -> dict[str, float | None]:
+    """Without the time, and comparable: NaN differs from itself."""
+    return {name: None if math.isnan(value) else value for name, value in row.items() if name != "seconds"}
+
+
+def assert_same(ours: TrainingState, theirs: TrainingState, moment: str = "momentum_buffer") -> None:
     for name, tensor in ours.weights.items():
         assert torch.equal(tensor, theirs.weights[name]), name
     for a, b in zip(ours.history, theirs.history, strict=True):
-        assert {**a, "seconds": 0} == {**b, "seconds": 0}
+        assert timeless(a) == timeless(b)
     ours_momentum, theirs_momentum = (state.optimizer["state"] for state in (ours, theirs))
     assert isinstance(ours_momentum, dict)
     assert isinstance(theirs_momentum, dict)
     for index, values in ours_momentum.items():
-        assert torch.equal(values["momentum_buffer"], theirs_momentum[index]["momentum_buffer"])
+        assert torch.equal(values[moment], theirs_momentum[index][moment])
 
 
 def test_hooks_are_called_in_order(uninterrupted: tuple[TrainingState, Diary]) -> None:
@@ -128,7 +137,7 @@ def test_hooks_are_called_in_order(uninterrupted: tuple[TrainingState, Diary]) -
 def test_history_holds_a_row_an_epoch(uninterrupted: tuple[TrainingState, Diary]) -> None:
     end, diary = uninterrupted
     assert end.epoch == 3
-    assert [dict(row) for row in end.history] == [record.to_row() for record in diary.records]
+    assert [timeless(row) for row in end.history] == [timeless(record.to_row()) for record in diary.records]
     for number, record in enumerate(diary.records):
         assert record.lr == pytest.approx(0.01 * (1 - number / 3) ** 0.9)
         assert math.isfinite(record.train_loss)
@@ -195,7 +204,7 @@ def test_cuda_augments_by_itself_others_only_when_asked() -> None:
 
 def test_an_augmentation_of_ones_own_is_not_passed_over() -> None:
     """A trainer that replaces `augment` and forgets `device_augment` still gets what it asked for."""
-    parts = replace(make_parts(SHORT), augment=NnUNetAugmentation(PLAN.patch, (1,)))
+    parts = replace(make_parts(SHORT), augment=PatchAugmentation(PLAN.patch, (1,)))
     assert device_augmentation(parts, torch.device("cuda")) is None
 
 
@@ -231,6 +240,31 @@ def test_mixed_precision_learns_the_same_thing(prepared: Path, uninterrupted: tu
     assert all(tensor.dtype == torch.float32 for tensor in mixed.weights.values())
     for a, b in zip(exact.history, mixed.history, strict=True):
         assert b["train_loss"] == pytest.approx(a["train_loss"], abs=0.05)
+
+
+def test_the_running_mean_is_what_is_kept_and_goes_on(prepared: Path) -> None:
+    recipe = replace(SHORT, averaging=0.9)
+    end, diary = trained(prepared, recipe)
+    plain, _ = trained(prepared, SHORT)
+    assert all(torch.equal(tensor, plain.weights[name]) for name, tensor in end.live.items()), "it only looks on"
+    assert any(not torch.equal(tensor, end.live[name]) for name, tensor in end.weights.items())
+    again, _ = trained(prepared, recipe, state=diary.states[0])
+    assert_same(again, end)
+    assert all(torch.equal(tensor, again.live[name]) for name, tensor in end.live.items())
+    assert not plain.live
+
+
+def test_every_ingredient_trains(prepared: Path) -> None:
+    """All of a small cohort's settings together, in worker processes and as batches on the device."""
+    recipe = replace(
+        SHORT, epochs=1, averaging=0.9, copy_paste=1.0, by_lesion=True, strong_augmentation=True, batch_dice=True,
+        false_positive_weight=0.4, focal_gamma=1.0, margin_softness=0.2,
+    )  # fmt: skip
+    losses = [
+        trained(prepared, replace(recipe, device_augmentation=way))[1].records[0].train_loss for way in ("on", "off")
+    ]
+    assert all(math.isfinite(loss) for loss in losses)
+    assert losses[0] != losses[1]
 
 
 def test_states_are_saved_as_often_as_asked_and_at_the_end(prepared: Path) -> None:
@@ -269,3 +303,97 @@ def test_a_finished_state_is_given_back(prepared: Path, uninterrupted: tuple[Tra
 def test_the_time_of_a_step_is_measured(prepared: Path) -> None:
     seconds = seconds_per_step(make_parts(SHORT), PLAN, prepared, CASES, 0, CPU, workers=1)
     assert 0 < seconds < 60
+
+
+def looked_at(end: TrainingState) -> list[int]:
+    return [look.epoch for look in gap_looks(end.history)]
+
+
+def test_training_with_and_without_looks_gives_the_same_bits(
+    prepared: Path, uninterrupted: tuple[TrainingState, Diary]
+) -> None:
+    """The default looks once in so short a training."""
+    often, _ = trained(prepared, replace(SHORT, gap_share=1.0))
+    never, _ = trained(prepared, replace(SHORT, gap_cases=0))
+    assert [looked_at(state) for state in (often, uninterrupted[0], never)] == [[1, 2, 3], [3], []]
+    for state in (often, never):
+        for name, tensor in state.weights.items():
+            assert torch.equal(tensor, uninterrupted[0].weights[name]), name
+        for row, other in zip(state.history, uninterrupted[0].history, strict=True):
+            assert (row["train_loss"], row["val_loss"]) == (other["train_loss"], other["val_loss"])
+
+
+def test_looks_go_into_the_history_with_their_gap(prepared: Path) -> None:
+    end, _ = trained(prepared, replace(SHORT, gap_share=1.0))
+    for row in end.history:
+        assert 0 <= row["gap_train_dice"] <= 1
+        assert row["gap"] == row["gap_train_dice"] - row["gap_val_dice"]
+
+
+NARROW = tiny_plan(patch=(8, 16, 16), features=(8, 16))
+TRUE = Fold(train=("t0", "t1"), val=("t2", "t3"))
+UNRELATED = Fold(train=("u0", "u1"), val=("u2", "u3"))
+LEARNING = Recipe(
+    epochs=12, steps=14, validation_share=0.0, optimizer="adamw", schedule="onecycle", augment=False,
+    foreground_share=0.0, amp=False, gap_share=1.0,
+)  # fmt: skip
+
+
+def unrelated(case: PreparedCase, seed: int) -> PreparedCase:
+    """The image says nothing of the lesion: it can be learned by heart, and that is of no use elsewhere."""
+    noise = np.random.default_rng(seed).normal(size=case.image.shape).astype(np.float32)
+    return replace(case, id=case.id.replace("t", "u"), image=noise)
+
+
+@pytest.fixture(scope="module")
+def learnable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    cases = [tiny_case(f"t{i}", i, NARROW.patch) for i in range(4)]
+    return prepare(tmp_path_factory.mktemp("learnable"), cases + [unrelated(c, i) for i, c in enumerate(cases)])
+
+
+@pytest.fixture(scope="module")
+def by_heart(learnable: Path) -> tuple[TrainingState, Diary]:
+    torch.set_num_threads(1)
+    return trained(learnable, LEARNING, UNRELATED, plan=NARROW)
+
+
+def test_the_alarm_is_given_for_a_training_that_overfits_and_for_no_other(
+    learnable: Path, by_heart: tuple[TrainingState, Diary]
+) -> None:
+    looks = gap_looks(by_heart[0].history)
+    assert looks[-1].train > 0.9
+    assert looks[-1].val < 0.3
+    alarm = gap_alarm(looks, LEARNING.epochs)
+    assert alarm is not None
+    assert alarm.look.epoch < LEARNING.epochs
+    healthy = gap_looks(trained(learnable, LEARNING, TRUE, plan=NARROW)[0].history)
+    assert healthy[-1].val > 0.9
+    assert gap_alarm(healthy, LEARNING.epochs) is None
+
+
+def test_stopping_on_the_gap_gives_the_best_weights_also_after_a_pause(
+    learnable: Path, by_heart: tuple[TrainingState, Diary]
+) -> None:
+    whole, diary = by_heart
+    looks = gap_looks(whole.history)
+    alarm = gap_alarm(looks, LEARNING.epochs)
+    assert alarm is not None
+    best = best_look([look for look in looks if look.epoch <= alarm.look.epoch])
+    recipe = replace(LEARNING, stop_on_gap=True)
+    stopped, stopping = trained(learnable, recipe, UNRELATED, plan=NARROW)
+    assert stopping.records[-1].epoch == len(stopped.history) == alarm.look.epoch
+    assert stopped.epoch == best.epoch < alarm.look.epoch
+    for name, tensor in stopped.weights.items():
+        assert torch.equal(tensor, diary.states[best.epoch - 1].weights[name]), name
+    for pause in (best.epoch + 1, alarm.look.epoch):
+        again, going_on = trained(learnable, recipe, UNRELATED, plan=NARROW, state=stopping.states[pause - 1])
+        assert len(going_on.records) == alarm.look.epoch - pause
+        assert_same(again, stopped, "exp_avg")
+        assert again.epoch == stopped.epoch
+
+
+def test_without_overfitting_nothing_is_stopped(learnable: Path) -> None:
+    recipe = replace(LEARNING, stop_on_gap=True)
+    end, diary = trained(learnable, recipe, TRUE, plan=NARROW)
+    assert end.epoch == recipe.epochs
+    assert_same(end, diary.states[-1], "exp_avg")

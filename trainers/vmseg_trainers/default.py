@@ -7,18 +7,22 @@ from collections.abc import Callable
 
 import torch
 
-from vmseg_auto.contracts import Parts
+from vmseg_auto.contracts import Parts, Sampler
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.ops.augment import NnUNetAugmentation, NoAugmentation, read_shape
+from vmseg_auto.ops.augment import NNUNET, STRONG, NoAugmentation, PatchAugmentation, read_shape
 from vmseg_auto.ops.augment_batch import BatchAugmentation
+from vmseg_auto.ops.copy_paste import CopyPaste
 from vmseg_auto.ops.losses import DeepSupervision, DiceCrossEntropy
 from vmseg_auto.ops.network import build_network
 from vmseg_auto.ops.sampling import PatchSampler
 
 
 class DefaultTrainer:
-    """Dice + cross-entropy, deep supervision, SGD with Nesterov momentum, polynomial decay, nnU-Net's augmentation."""
+    """Dice + cross-entropy, deep supervision, SGD with Nesterov momentum, polynomial decay, nnU-Net's augmentation.
+
+    Every part follows the recipe, so that other trainers of this package are other recipes.
+    """
 
     name = "default"
     recipe = Recipe()
@@ -26,17 +30,36 @@ class DefaultTrainer:
     def __call__(self, plan: Plan, recipe: Recipe, device: torch.device, channels: int, classes: int) -> Parts:
         """Build the parts; the network's weights depend on torch's current seed only."""
         network = build_network(plan.network, channels, classes).to(device)
-        nnunet = NnUNetAugmentation(plan.patch, recipe.mirror_axes)
+        chances = STRONG if recipe.strong_augmentation else NNUNET
+        augment = PatchAugmentation(plan.patch, recipe.mirror_axes, chances) if recipe.augment else None
         return Parts(
             recipe=recipe,
             network=network,
-            loss=DeepSupervision(DiceCrossEntropy(recipe.batch_dice)),
+            loss=make_loss(recipe),
             optimizer=make_optimizer(network, recipe),
             schedule=make_schedule(recipe),
-            sampler=PatchSampler(plan.patch, read_shape(plan.patch) if recipe.augment else plan.patch),
-            augment=nnunet if recipe.augment else NoAugmentation(),
-            device_augment=BatchAugmentation(nnunet) if recipe.augment else None,
+            sampler=make_sampler(plan, recipe),
+            augment=augment or NoAugmentation(),
+            device_augment=BatchAugmentation(augment) if augment else None,
         )
+
+
+def make_loss(recipe: Recipe) -> torch.nn.Module:
+    """Dice and cross-entropy, or the relatives that the recipe names, over the decoder's levels."""
+    loss = DiceCrossEntropy(
+        recipe.batch_dice,
+        false_positive_weight=recipe.false_positive_weight,
+        focus=recipe.focal_gamma,
+        softness=recipe.margin_softness,
+    )
+    return DeepSupervision(loss, finest_only=not recipe.deep_supervision)
+
+
+def make_sampler(plan: Plan, recipe: Recipe) -> Sampler:
+    """Patches of the training cases, with lesions of others in some of them."""
+    read = read_shape(plan.patch) if recipe.augment else plan.patch
+    sampler = PatchSampler(plan.patch, read, recipe.by_lesion)
+    return CopyPaste(sampler, recipe.copy_paste, recipe.mirror_axes) if recipe.copy_paste else sampler
 
 
 def make_optimizer(network: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

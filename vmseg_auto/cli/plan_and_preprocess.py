@@ -17,7 +17,7 @@ def parser() -> Parser:
         epilog="The plan and the split are written as JSON; edit them and run this again, and the edits are honoured.",
     )
     made.add_argument(
-        "--planner", default="default", metavar="NAME", help="planner, or module:Class (default: default)"
+        "--planner", default="default", metavar="NAME", help="default, residual or module:Class (default: default)"
     )
     made.add_argument(
         "--memory", type=float, metavar="GB", help="GPU memory the plan may use (default: the last plan's, else 8)"

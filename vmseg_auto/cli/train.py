@@ -19,6 +19,16 @@ def parser() -> Parser:
     made.add_argument(
         "folds", nargs="+", type=fold_name, metavar="FOLD", help="0 to 4, or all (every case, no validation)"
     )
+    add_training_options(made)
+    made.add_argument(
+        "--init", metavar="MODEL", help="start from the weights of another model (its folder), as far as they fit"
+    )
+    made.add_argument("--fresh", action="store_true", help="forget what these folds were trained to before")
+    return made
+
+
+def add_training_options(made: Parser) -> None:
+    """The options of commands that train."""
     made.add_argument("--planner", metavar="NAME", help="whose plan to train (default: the only one there is)")
     made.add_argument("--trainer", metavar="NAME", help="trainer, or module:Class (default: the plan's)")
     made.add_argument(
@@ -30,8 +40,6 @@ def parser() -> Parser:
         help="training settings, such as epochs=100",
     )
     made.add_argument("--hours", type=float, metavar="H", help="most time for each fold; as many epochs as fit")
-    made.add_argument("--fresh", action="store_true", help="forget what these folds were trained to before")
-    return made
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
@@ -44,6 +52,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         trainer=arguments.trainer,
         settings=arguments.set,
         hours=arguments.hours,
+        init=arguments.init,
         device=arguments.device,
         jobs=arguments.jobs,
         fresh=arguments.fresh,

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.errors import DatasetError, InputError
 
+FOLDS = 5
 SPLIT_SEED = 12345
+SPLIT_SHUFFLES = 20
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,16 @@ class Splits:
         return decode(cls, data, where)
 
 
-def split_by_patient(patients: Mapping[str, str]) -> Splits:
-    """Make min(5, patients) folds; with a case a patient they are nnU-Net's (KFold, shuffled, seed 12345).
+def split_by_patient(patients: Mapping[str, str], volumes_ml: Mapping[str, float]) -> Splits:
+    """Make min(5, patients) folds alike in lesion volume and number of cases; all cases of a patient stay together.
+
+    Cases are sorted into thirds by volume, and scikit-learn's StratifiedGroupKFold deals whole patients so that each
+    fold gets a like share of every third. It places one patient after another, so the order decides: of a fixed
+    number of shuffles, the one with the most even folds is taken. The result depends on nothing but the arguments.
 
     Args:
         patients: case id -> patient.
+        volumes_ml: case id -> foreground in mL, for every case.
 
     Raises:
         InputError: fewer than two patients.
@@ -103,19 +111,24 @@ def split_by_patient(patients: Mapping[str, str]) -> Splits:
             f"the dataset holds {len(names)} patient, and cross-validation needs at least 2",
             remedy="Add patients, or check `patients` in dataset.json.",
         )
-    order = np.arange(len(names))
-    np.random.RandomState(SPLIT_SEED).shuffle(order)
-    folds = []
-    for chunk in np.array_split(order, min(5, len(names))):
-        held_out = {names[i] for i in chunk}
-        folds.append(_fold(patients, held_out))
-    return Splits(tuple(folds), source=f"shuffled patients, seed {SPLIT_SEED}")
+    cases = sorted(patients)
+    owners = [patients[case] for case in cases]
+    volumes = np.array([volumes_ml[case] for case in cases])
+
+    def unevenness(held_out: Sequence[NDArray[np.intp]]) -> float:
+        return _deviation([len(side) for side in held_out]) + _deviation([volumes[side].sum() for side in held_out])
+
+    deals = [_deal(owners, volumes, min(FOLDS, len(names)), SPLIT_SEED + n) for n in range(SPLIT_SHUFFLES)]
+    return Splits(
+        tuple(_fold(patients, {owners[i] for i in side}) for side in min(deals, key=unevenness)),
+        source=f"by patient, balanced by lesion volume; best of {SPLIT_SHUFFLES} shuffles from seed {SPLIT_SEED}",
+    )
 
 
 def extend_splits(splits: Splits, patients: Mapping[str, str]) -> Splits:
     """Fit an old split to a cohort that has grown or shrunk; every case that stays keeps its sides.
 
-    A new case stands where its patient's other cases stand; a new patient is held out in the smallest fold.
+    A new case stands where its patient's other cases stand; a new patient is held out where the fewest cases are.
     """
     if not splits.folds:
         return splits
@@ -123,7 +136,7 @@ def extend_splits(splits: Splits, patients: Mapping[str, str]) -> Splits:
     held_out = [{patients[c] for c in fold.val} for fold in gone_from]
     seen = {patients[c] for fold in gone_from for c in (*fold.train, *fold.val)}
     for patient in sorted(set(patients.values()) - seen):
-        min(held_out, key=len).add(patient)
+        min(held_out, key=lambda side: sum(owner in side for owner in patients.values())).add(patient)
     placed = [{*fold.train, *fold.val} for fold in gone_from]
     everywhere = set.union(*placed)
     new = [case for case in patients if case not in everywhere]
@@ -175,6 +188,26 @@ def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:
             remedy="Name one of them, or `all` to train on every case without validation.",
         )
     return splits.folds[fold]
+
+
+def _deal(owners: Sequence[str], volumes: NDArray[np.float64], count: int, seed: int) -> list[NDArray[np.intp]]:
+    """The cases held out in each of `count` folds, none of them empty; a case is its place in `owners`."""
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to load
+
+    strata = min(3, len(owners) // count)  # with fewer cases than folds a stratum can't be dealt
+    thirds = np.argsort(np.argsort(volumes, kind="stable")) * strata // len(owners)
+    folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    held_out = [side for _, side in folds.split(owners, thirds, owners)]
+    if all(len(side) for side in held_out):
+        return held_out
+    # With strata, few patients can be dealt so that a fold stays empty; without, an empty fold always comes first.
+    return [side for _, side in folds.split(owners, np.zeros_like(thirds), owners)]
+
+
+def _deviation(amounts: Sequence[float]) -> float:
+    """The largest relative distance from the mean; 0 where there is nothing."""
+    mean = sum(amounts) / len(amounts)
+    return max(abs(amount / mean - 1) for amount in amounts) if mean else 0.0
 
 
 def _known(cases: Sequence[str], patients: Mapping[str, str]) -> list[str]:

@@ -28,6 +28,12 @@ class CaseSummary:
     class_voxels: dict[int, int]
     content: str
 
+    @property
+    def volume_ml(self) -> float:
+        """All foreground, in mL."""
+        z, y, x = self.spacing_mm
+        return sum(self.class_voxels.values()) * z * y * x / 1000
+
 
 @dataclass(frozen=True)
 class ScanRange:

@@ -17,12 +17,14 @@ class FoldRecord:
         recipe: the training's settings.
         plan_hash: content hash of the plan.
         train, val: case id -> hash of the case's files, on each side.
+        init: hash of the weights that the training started from; empty where they were drawn at random.
     """
 
     recipe: Recipe
     plan_hash: str
     train: dict[str, str]
     val: dict[str, str]
+    init: str = ""
     schema: int = 1
 
     SCHEMA: ClassVar[int] = 1
@@ -51,7 +53,9 @@ class FoldRecord:
 
     def differences(self, other: FoldRecord) -> list[str]:
         """In words, everything in which `other` differs, settings included."""
-        return self.recipe.differences(other.recipe) + self.data_differences(other)
+        starts = [record.init or "random" for record in (self, other)]
+        start = [] if starts[0] == starts[1] else [f"first weights: {starts[0]} against {starts[1]}"]
+        return self.recipe.differences(other.recipe) + start + self.data_differences(other)
 
 
 def _listed(cases: list[str], most: int = 6) -> str:

@@ -27,13 +27,28 @@ class Recipe:
         poly_power: exponent of the polynomial decay of the learning rate.
         gradient_clip: largest norm of the gradient.
         foreground_share: share of a batch centred on a foreground voxel (at least one sample).
+        by_lesion: whether it is a voxel of a random lesion, so that small ones come as often as large ones, rather than
+            any foreground voxel.
+        copy_paste: share of patches that get a lesion of another training case.
+        deep_supervision: whether the coarser decoder levels learn too.
         batch_dice: whether soft Dice sums over the batch before it divides, rather than a sample at a time.
+        false_positive_weight: of false positives in Dice's denominator, false negatives get the rest up to 1; less
+            than one half would rather find too much (Tversky).
+        focal_gamma: exponent of the focal loss in place of cross-entropy; 0 is cross-entropy.
+        margin_softness: how unsure the truth is at a lesion's margin: share of a voxel's neighbours in it.
+        averaging: decay, step by step, of a running mean of the weights, which is what predicts and is kept; 0 is none.
         augment: whether training patches are augmented.
+        strong_augmentation: whether more often and further than nnU-Net does, with bias fields.
         device_augmentation: whether whole batches are augmented on the training's device, in place of samples in
             worker processes: "auto" (on CUDA only), "on" or "off". The distribution is the same, the draws are not.
         mirror_axes: patch axes (0 is the plan's first) that are mirrored in training and prediction.
         window_step: distance of prediction windows as a share of the patch.
         checkpoint_every: epochs between two saved states.
+        gap_cases: training and validation cases, so many of each, that are predicted whole every few epochs; 0 for
+            none.
+        gap_share: most of the training's work that these predictions may take.
+        stop_on_gap: whether training ends, with its best weights, when the gap between training and validation Dice
+            widens while validation stands still.
         amp: whether mixed precision is used where the hardware has it.
         seed: of everything random.
     """
@@ -49,12 +64,23 @@ class Recipe:
     poly_power: float = 0.9
     gradient_clip: float = 12.0
     foreground_share: float = 1 / 3
+    by_lesion: bool = False
+    copy_paste: float = 0.0
+    deep_supervision: bool = True
     batch_dice: bool = False
+    false_positive_weight: float = 0.5
+    focal_gamma: float = 0.0
+    margin_softness: float = 0.0
+    averaging: float = 0.0
     augment: bool = True
+    strong_augmentation: bool = False
     device_augmentation: typing.Literal["auto", "on", "off"] = "auto"
     mirror_axes: tuple[int, ...] = (0, 1, 2)
     window_step: float = 0.5
     checkpoint_every: int = 1
+    gap_cases: int = 4
+    gap_share: float = 0.05
+    stop_on_gap: bool = False
     amp: bool = True
     seed: int = 0
 
@@ -68,6 +94,11 @@ class Recipe:
             raise InputError(
                 f"the setting mirror_axes is {self.mirror_axes}", remedy="It may name axes 0, 1 and 2, each once."
             )
+
+    @property
+    def epoch_work(self) -> float:
+        """An epoch's work in optimiser steps, at most: its steps, its validation patches, and its part of the looks."""
+        return self.steps * (1 + 0.3 * self.validation_share + (self.gap_share if self.gap_cases else 0))
 
     def with_settings(self, settings: Sequence[str]) -> Recipe:
         """This recipe with `field=value` settings applied, such as ["epochs=100", "lr=0.02"].
@@ -114,7 +145,14 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("poly_power", 0, 10),
     ("gradient_clip", 1e-6, 1e9),
     ("foreground_share", 0, 1),
+    ("copy_paste", 0, 1),
+    ("false_positive_weight", 0, 1),
+    ("focal_gamma", 0, 10),
+    ("margin_softness", 0, 1),
+    ("averaging", 0, 0.99999),
     ("window_step", 0.05, 1),
     ("checkpoint_every", 1, 1_000_000),
+    ("gap_cases", 0, 1000),
+    ("gap_share", 0, 1),
     ("seed", 0, 2**31 - 1),
 )

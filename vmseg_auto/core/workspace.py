@@ -29,6 +29,11 @@ class FoldFolder:
         return self.folder / "fold.json"
 
     @property
+    def init(self) -> Path:
+        """The other model's weights that the training started from, if it did."""
+        return self.folder / "init.json"
+
+    @property
     def latest(self) -> Path:
         """State of an unfinished training."""
         return self.folder / "checkpoint_latest.pt"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,11 @@ class Checkpoint:
         trainer: the trainer's name.
         fold: fold number, or "all".
         epoch: epochs done.
-        weights: the network's state dict, float32 on the CPU.
+        weights: the state dict to predict with, float32 on the CPU.
         history: one row an epoch.
         optimizer: the optimizer's state dict; empty in a finished fold's checkpoint.
+        live: the state dict to learn on from, where it is another; empty in a finished fold's checkpoint.
+        best: the weights that a training that stops on the gap would keep; empty in all others.
     """
 
     plan: Plan
@@ -47,6 +51,8 @@ class Checkpoint:
     weights: dict[str, torch.Tensor]
     history: tuple[dict[str, float], ...]
     optimizer: dict[str, Any] = field(default_factory=dict)
+    live: dict[str, torch.Tensor] = field(default_factory=dict)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -71,6 +77,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "about": json.dumps(about),
         "weights": {name: tensor.detach().cpu() for name, tensor in checkpoint.weights.items()},
         "optimizer": checkpoint.optimizer,
+        "live": checkpoint.live,
+        "best": {name: tensor.detach().cpu() for name, tensor in checkpoint.best.items()},
     }
     buffer = io.BytesIO()  # writing to the file itself, torch.save hides a full disk in a RuntimeError
     torch.save(content, buffer)
@@ -106,4 +114,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
         weights=content["weights"],
         history=tuple(about["history"]),
         optimizer=content["optimizer"],
+        live=content.get("live", {}),
+        best=content.get("best", {}),
     )
+
+
+def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:
+    """Hash (16 hex digits of SHA-256) of names and values, whatever file they lie in."""
+    sha = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        sha.update(name.encode())
+        sha.update(tensor.cpu().flatten().view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()[:16]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -36,17 +38,60 @@ class Chance(NamedTuple):
         return self.low, self.high
 
 
-# nnU-Net v2's steps in its order; NnUNetAugmentation and its version for devices share them.
-ROTATION = 0.2
-ZOOM = Chance(0.2, 0.7, 1.4)
-"""As SpatialTransform counts it: below 1 enlarges the anatomy."""
-NOISE_STD = Chance(0.1, 0.0, 0.1)
-BLUR_SIGMA = Chance(0.2, 0.5, 1.0, channel=0.5)
-BRIGHTNESS = Chance(0.15, 0.75, 1.25)
-CONTRAST = Chance(0.15, 0.75, 1.25)
-RESOLUTION = Chance(0.25, 0.5, 1.0, channel=0.5)
-INVERTED_GAMMA = Chance(0.1, 0.7, 1.5)
-GAMMA = Chance(0.3, 0.7, 1.5)
+@dataclass(frozen=True)
+class Chances:
+    """How often and how far each step goes, in the steps' order.
+
+    Args:
+        rotation: probability of turning.
+        zoom: as SpatialTransform counts it: below 1 enlarges the anatomy.
+        noise_std: of Gaussian noise.
+        blur_sigma: of a Gaussian filter, in voxels.
+        bias: largest coefficient of a smooth field's exponent, as coils leave one (see `bias_field`).
+        brightness: factor.
+        contrast: factor about the mean.
+        resolution: voxels an axis that are kept, as a share.
+        inverted_gamma, gamma: exponents.
+    """
+
+    rotation: float
+    zoom: Chance
+    noise_std: Chance
+    blur_sigma: Chance
+    bias: Chance
+    brightness: Chance
+    contrast: Chance
+    resolution: Chance
+    inverted_gamma: Chance
+    gamma: Chance
+
+
+NNUNET = Chances(
+    rotation=0.2,
+    zoom=Chance(0.2, 0.7, 1.4),
+    noise_std=Chance(0.1, 0.0, 0.1),
+    blur_sigma=Chance(0.2, 0.5, 1.0, channel=0.5),
+    bias=Chance(0.0, 0.0, 0.0),
+    brightness=Chance(0.15, 0.75, 1.25),
+    contrast=Chance(0.15, 0.75, 1.25),
+    resolution=Chance(0.25, 0.5, 1.0, channel=0.5),
+    inverted_gamma=Chance(0.1, 0.7, 1.5),
+    gamma=Chance(0.3, 0.7, 1.5),
+)
+"""nnU-Net v2's."""
+STRONG = Chances(
+    rotation=0.4,
+    zoom=Chance(0.4, 0.65, 1.5),
+    noise_std=Chance(0.2, 0.0, 0.15),
+    blur_sigma=Chance(0.2, 0.5, 1.5, channel=0.5),
+    bias=Chance(0.3, 0.0, 0.4),
+    brightness=Chance(0.25, 0.7, 1.3),
+    contrast=Chance(0.25, 0.65, 1.5),
+    resolution=Chance(0.3, 0.4, 1.0, channel=0.5),
+    inverted_gamma=Chance(0.1, 0.6, 1.7),
+    gamma=Chance(0.4, 0.6, 1.7),
+)
+"""More often and further, with a bias field: for scanners that the cohort did not come from."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +105,10 @@ class NoAugmentation:
 
 
 @dataclass(frozen=True)
-class NnUNetAugmentation:
-    """Rotation, zoom, noise, blur, brightness, contrast, low resolution, gamma and mirroring (nnU-Net v2).
+class PatchAugmentation:
+    """nnU-Net v2's steps: rotation, zoom, noise, blur, brightness, contrast, low resolution, gamma and mirroring.
+
+    A bias field comes between blur and brightness where `chances` has one.
 
     Rotations are in-plane and of any angle where the patch is more than 3 x anisotropic, else up to 30 degrees
     about each axis. There is no elastic deformation; images are interpolated linearly, labels take the nearest.
@@ -69,10 +116,12 @@ class NnUNetAugmentation:
     Args:
         patch: shape (Z, Y, X) that is given back; what comes in is at least `read_shape(patch)`.
         mirror_axes: patch axes that may be mirrored.
+        chances: how often and how far.
     """
 
     patch: Shape
     mirror_axes: tuple[int, ...]
+    chances: Chances = NNUNET
 
     def __call__(
         self, patch: tuple[NDArray[np.float32], NDArray[np.uint8]], seed: int
@@ -82,7 +131,7 @@ class NnUNetAugmentation:
         random.seed(seed)
         np.random.seed(seed % 2**32)
         image, label = patch
-        out = _transforms(self.patch, self.mirror_axes)(
+        out = _transforms(self.patch, self.mirror_axes, self.chances)(
             data=image[None].copy(), seg=label[None, None].astype(np.float32)
         )
         return np.ascontiguousarray(out["data"][0], np.float32), np.ascontiguousarray(
@@ -129,8 +178,46 @@ class _InPlane(AbstractTransform):  # type: ignore[misc]
         return {**rest, "data": out["data"].reshape(b, c, z, *plane), "seg": out["seg"].reshape(b, s, z, *plane)}
 
 
+class _Bias(AbstractTransform):  # type: ignore[misc]
+    """A bias field on each channel, with coefficients from numpy's global stream as batchgenerators' own steps."""
+
+    def __init__(self, chance: Chance) -> None:
+        self.chance = chance
+
+    def __call__(self, data: NDArray[np.float32], **rest: object) -> dict[str, object]:
+        for sample in data:
+            if np.random.uniform() < self.chance.sample:
+                for channel in sample:
+                    reach = np.random.uniform(*self.chance.range)
+                    field = bias_field(np.random.uniform(-reach, reach, len(BIAS_POWERS)), channel.shape)
+                    low = channel.min()
+                    channel[...] = (channel - low) * field + low
+        return {**rest, "data": data}
+
+
+BIAS_POWERS = tuple(p for p in itertools.product(range(3), repeat=3) if 1 <= sum(p) <= 2)
+"""Powers of (z, y, x) in a bias field's exponent: all the linear and quadratic ones."""
+
+
+def bias_field(coefficients: Sequence[float] | NDArray[np.float64], shape: Shape) -> NDArray[np.float32]:
+    """exp of a polynomial over the patch, -1 to 1 along each axis: what a receive coil does to a scan's voxels.
+
+    Args:
+        coefficients: one for each of BIAS_POWERS.
+        shape: (Z, Y, X).
+    """
+    lines = [
+        np.linspace(-1, 1, n, dtype=np.float32).reshape([-1 if a == i else 1 for a in range(3)])
+        for i, n in enumerate(shape)
+    ]
+    exponent = np.zeros(shape, dtype=np.float32)
+    for coefficient, powers in zip(coefficients, BIAS_POWERS, strict=True):
+        exponent += np.float32(coefficient) * lines[0] ** powers[0] * lines[1] ** powers[1] * lines[2] ** powers[2]
+    return np.exp(exponent)
+
+
 @lru_cache(maxsize=4)
-def _transforms(patch: Shape, mirror_axes: tuple[int, ...]) -> Compose:
+def _transforms(patch: Shape, mirror_axes: tuple[int, ...], chances: Chances) -> Compose:
     flat, angle = rotates_in_plane(patch), largest_angle(patch)
     turn, still = (-angle, angle), (0, 0)
     spatial = SpatialTransform(
@@ -140,7 +227,7 @@ def _transforms(patch: Shape, mirror_axes: tuple[int, ...]) -> Compose:
         angle_x=turn,
         angle_y=still if flat else turn,
         angle_z=still if flat else turn,
-        scale=ZOOM.range,
+        scale=chances.zoom.range,
         border_mode_data="constant",
         order_data=1,
         border_mode_seg="constant",
@@ -148,31 +235,32 @@ def _transforms(patch: Shape, mirror_axes: tuple[int, ...]) -> Compose:
         order_seg=0,
         random_crop=False,
         p_el_per_sample=0,
-        p_rot_per_sample=ROTATION,
-        p_scale_per_sample=ZOOM.sample,
+        p_rot_per_sample=chances.rotation,
+        p_scale_per_sample=chances.zoom.sample,
     )
     steps = [
         _InPlane(spatial) if flat else spatial,
-        GaussianNoiseTransform(NOISE_STD.range, p_per_sample=NOISE_STD.sample),
+        GaussianNoiseTransform(chances.noise_std.range, p_per_sample=chances.noise_std.sample),
         GaussianBlurTransform(
-            BLUR_SIGMA.range,
+            chances.blur_sigma.range,
             different_sigma_per_channel=True,
-            p_per_sample=BLUR_SIGMA.sample,
-            p_per_channel=BLUR_SIGMA.channel,
+            p_per_sample=chances.blur_sigma.sample,
+            p_per_channel=chances.blur_sigma.channel,
         ),
-        BrightnessMultiplicativeTransform(BRIGHTNESS.range, p_per_sample=BRIGHTNESS.sample),
-        ContrastAugmentationTransform(CONTRAST.range, p_per_sample=CONTRAST.sample),
+        *([_Bias(chances.bias)] if chances.bias.sample else []),
+        BrightnessMultiplicativeTransform(chances.brightness.range, p_per_sample=chances.brightness.sample),
+        ContrastAugmentationTransform(chances.contrast.range, p_per_sample=chances.contrast.sample),
         SimulateLowResolutionTransform(
-            zoom_range=RESOLUTION.range,
+            zoom_range=chances.resolution.range,
             per_channel=True,
-            p_per_channel=RESOLUTION.channel,
+            p_per_channel=chances.resolution.channel,
             order_downsample=0,
             order_upsample=1,
-            p_per_sample=RESOLUTION.sample,
+            p_per_sample=chances.resolution.sample,
             ignore_axes=(0,) if flat else None,
         ),
-        _gamma(INVERTED_GAMMA, invert=True),
-        _gamma(GAMMA, invert=False),
+        _gamma(chances.inverted_gamma, invert=True),
+        _gamma(chances.gamma, invert=False),
     ]
     return Compose(steps + ([MirrorTransform(mirror_axes)] if mirror_axes else []))
 

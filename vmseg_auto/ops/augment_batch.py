@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from vmseg_auto.core.geometry import Shape
-from vmseg_auto.ops.augment import NnUNetAugmentation, rotates_in_plane
+from vmseg_auto.ops.augment import BIAS_POWERS, PatchAugmentation, rotates_in_plane
 from vmseg_auto.ops.augment_draws import Drawn, draw
 
 
@@ -28,7 +28,7 @@ class BatchAugmentation:
         stands_for: what it does in place of worker processes.
     """
 
-    stands_for: NnUNetAugmentation
+    stands_for: PatchAugmentation
 
     def __call__(
         self, image: torch.Tensor, label: torch.Tensor, seeds: Sequence[int]
@@ -44,7 +44,7 @@ class BatchAugmentation:
         images, labels = image.new_empty((*image.shape[:2], *patch)), label.new_empty((len(label), *patch))
         generator = torch.Generator(image.device)
         for index, seed in enumerate(seeds):
-            drawn = draw(seed, image.shape[1], patch, axes)
+            drawn = draw(seed, image.shape[1], patch, axes, self.stands_for.chances)
             images[index], labels[index] = cut(image[index], label[index], patch, drawn.matrix)
             change_intensities(images[index], drawn, rotates_in_plane(patch), generator)
             if drawn.mirrored:
@@ -114,6 +114,8 @@ def change_intensities(image: torch.Tensor, drawn: Drawn, in_plane: bool, genera
         image.add_(noise, alpha=drawn.noise_std)
     for channel, sigma in drawn.blur_sigma:
         image[channel] = blur(image[channel], sigma)
+    for channel, coefficients in enumerate(drawn.bias):
+        image[channel] = shade(image[channel], coefficients)
     for channel, factor in drawn.brightness:
         image[channel].mul_(factor)
     for channel, factor in drawn.contrast:
@@ -144,6 +146,16 @@ def _blur_matrix(n: int, sigma: float, device: torch.device) -> torch.Tensor:
     weights = torch.exp(-0.5 * (distance / sigma) ** 2) * (distance.abs() <= radius)
     total = sum(math.exp(-0.5 * (k / sigma) ** 2) for k in range(-radius, radius + 1))
     return weights.sum(0) / total
+
+
+def shade(volume: torch.Tensor, coefficients: Sequence[float]) -> torch.Tensor:
+    """[Z, Y, X] under the bias field of `augment.bias_field`; the darkest voxel stays as it is."""
+    z, y, x = torch.meshgrid(*[torch.linspace(-1, 1, n, device=volume.device) for n in volume.shape], indexing="ij")
+    exponent = torch.zeros_like(volume)
+    for coefficient, (a, b, c) in zip(coefficients, BIAS_POWERS, strict=True):
+        exponent.add_(z**a * y**b * x**c, alpha=coefficient)
+    low = volume.amin()
+    return (volume - low) * exponent.exp() + low
 
 
 def stretch(volume: torch.Tensor, factor: float) -> torch.Tensor:

@@ -10,8 +10,7 @@ from batchgenerators.augmentations.utils import rotate_coords_2d, rotate_coords_
 from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Shape
-from vmseg_auto.ops import augment
-from vmseg_auto.ops.augment import Chance, largest_angle, rotates_in_plane
+from vmseg_auto.ops.augment import BIAS_POWERS, NNUNET, Chance, Chances, largest_angle, rotates_in_plane
 
 ByChannel = tuple[tuple[int, float], ...]
 """(channel, value) pairs."""
@@ -26,6 +25,7 @@ class Drawn:
             3 x 3 over (Z, Y, X), or 2 x 2 over (Y, X) for patches that turn in-plane only.
         noise_std: of Gaussian noise on every channel.
         blur_sigma: of a Gaussian filter, in voxels.
+        bias: coefficients of `augment.bias_field` for each channel.
         brightness: factor.
         contrast: factor about the mean.
         resolution: voxels an axis that are kept, as a share.
@@ -38,6 +38,7 @@ class Drawn:
     matrix: NDArray[np.float64] | None
     noise_std: float | None
     blur_sigma: ByChannel
+    bias: tuple[tuple[float, ...], ...]
     brightness: ByChannel
     contrast: ByChannel
     resolution: ByChannel
@@ -47,27 +48,29 @@ class Drawn:
     noise_seed: int
 
 
-def draw(seed: int, channels: int, patch: Shape, mirror_axes: tuple[int, ...]) -> Drawn:
+def draw(seed: int, channels: int, patch: Shape, mirror_axes: tuple[int, ...], chances: Chances = NNUNET) -> Drawn:
     """The parameters of a sample, a pure function of the arguments.
 
-    They are distributed as those that batchgenerators draws for `augment.NnUNetAugmentation`.
+    They are distributed as those that batchgenerators draws for `augment.PatchAugmentation`.
 
     Args:
         seed: fixes every random number.
         channels: of the image.
         patch: shape (Z, Y, X) that is given back.
         mirror_axes: patch axes that may be mirrored.
+        chances: how often and how far.
     """
     rng = np.random.default_rng(seed)
     return Drawn(
-        matrix=_matrix(rng, patch),
-        noise_std=_uniform(rng, augment.NOISE_STD) if rng.random() < augment.NOISE_STD.sample else None,
-        blur_sigma=_by_channel(rng, channels, augment.BLUR_SIGMA, _uniform),
-        brightness=_by_channel(rng, channels, augment.BRIGHTNESS, _uniform),
-        contrast=_by_channel(rng, channels, augment.CONTRAST, _about_one),
-        resolution=_by_channel(rng, channels, augment.RESOLUTION, _uniform),
-        inverted_gamma=_by_channel(rng, channels, augment.INVERTED_GAMMA, _about_one),
-        gamma=_by_channel(rng, channels, augment.GAMMA, _about_one),
+        matrix=_matrix(rng, patch, chances),
+        noise_std=_uniform(rng, chances.noise_std) if rng.random() < chances.noise_std.sample else None,
+        blur_sigma=_by_channel(rng, channels, chances.blur_sigma, _uniform),
+        bias=_bias(rng, channels, chances.bias),
+        brightness=_by_channel(rng, channels, chances.brightness, _uniform),
+        contrast=_by_channel(rng, channels, chances.contrast, _about_one),
+        resolution=_by_channel(rng, channels, chances.resolution, _uniform),
+        inverted_gamma=_by_channel(rng, channels, chances.inverted_gamma, _about_one),
+        gamma=_by_channel(rng, channels, chances.gamma, _about_one),
         mirrored=tuple(axis for axis in mirror_axes if rng.random() < 0.5),
         noise_seed=int(rng.integers(2**63)),
     )
@@ -83,14 +86,21 @@ def affine(angles: tuple[float, ...], zoom: float) -> NDArray[np.float64]:
     return matrix
 
 
-def _matrix(rng: np.random.Generator, patch: Shape) -> NDArray[np.float64] | None:
+def _matrix(rng: np.random.Generator, patch: Shape, chances: Chances) -> NDArray[np.float64] | None:
     angle, axes = largest_angle(patch), 1 if rotates_in_plane(patch) else 3
     turned, angles, zoom = False, (0.0,) * axes, 1.0
-    if rng.random() < augment.ROTATION:
+    if rng.random() < chances.rotation:
         turned, angles = True, tuple(float(a) for a in rng.uniform(-angle, angle, axes))
-    if rng.random() < augment.ZOOM.sample:
-        turned, zoom = True, _about_one(rng, augment.ZOOM)
+    if rng.random() < chances.zoom.sample:
+        turned, zoom = True, _about_one(rng, chances.zoom)
     return affine(angles, zoom) if turned else None
+
+
+def _bias(rng: np.random.Generator, channels: int, chance: Chance) -> tuple[tuple[float, ...], ...]:
+    if rng.random() >= chance.sample:
+        return ()
+    reaches = [_uniform(rng, chance) for _ in range(channels)]
+    return tuple(tuple(rng.uniform(-reach, reach, len(BIAS_POWERS)).tolist()) for reach in reaches)
 
 
 def _by_channel(

@@ -1,4 +1,4 @@
-"""Cross-entropy plus soft Dice, with deep supervision."""
+"""Cross-entropy plus soft Dice and its relatives, with deep supervision."""
 
 from __future__ import annotations
 
@@ -8,45 +8,80 @@ from torch.nn import functional
 
 
 class DiceCrossEntropy(nn.Module):
-    """Cross-entropy minus soft Dice over the foreground classes (nnU-Net's DC_and_CE_loss).
+    """Cross-entropy minus soft Dice over the foreground classes (nnU-Net's DC_and_CE_loss), or a relative of it.
 
     Args:
         batch_dice: sum over the batch before dividing, rather than a sample at a time.
-        smooth: added to numerator and denominator.
+        smooth: added to Dice's numerator and denominator.
+        false_positive_weight: of false positives against false negatives, which get the rest up to 1: one half is
+            Dice, less is a Tversky index that would rather find too much (Salehi et al., MLMI 2017).
+        focus: exponent gamma of the focal loss, which takes cross-entropy's eyes off what is learnt already; 0 is
+            cross-entropy (Lin et al., ICCV 2017).
+        softness: share of a voxel's truth that is the mean truth of its 3 x 3 x 3 neighbours: within a lesion and far
+            from it nothing changes, at its margin the truth becomes less sure (Islam and Glocker, IPMI 2021).
     """
 
-    def __init__(self, batch_dice: bool = False, smooth: float = 1e-5) -> None:
+    def __init__(
+        self,
+        batch_dice: bool = False,
+        smooth: float = 1e-5,
+        false_positive_weight: float = 0.5,
+        focus: float = 0.0,
+        softness: float = 0.0,
+    ) -> None:
         super().__init__()
         self.batch_dice, self.smooth = batch_dice, smooth
+        self.false_positive_weight, self.focus, self.softness = false_positive_weight, focus, softness
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Args: logits [B, K, Z, Y, X], target [B, Z, Y, X] int64. Gives a float32 scalar."""
         logits = logits.float()  # bf16 sums stall at 256
         log_probabilities = functional.log_softmax(logits, dim=1)
-        cross_entropy = functional.nll_loss(log_probabilities, target)
         probabilities = log_probabilities.exp()
+        truth = soften(target, logits.shape[1], self.softness) if self.softness else None
+        if self.focus:
+            log_probabilities = (1 - probabilities) ** self.focus * log_probabilities
+        if truth is None:
+            cross_entropy = functional.nll_loss(log_probabilities, target)
+        else:
+            cross_entropy = -(truth * log_probabilities).sum(1).mean()
         counts = []
         for label in range(1, logits.shape[1]):
-            truth, guess = (target == label).float(), probabilities[:, label]
-            counts.append(torch.stack([_sum(guess * truth), _sum(guess) + _sum(truth)], dim=-1))
-        intersection, total = torch.stack(counts, dim=1).unbind(-1)
-        if self.batch_dice:
-            intersection, total = intersection.sum(0), total.sum(0)
-        dice = (2 * intersection + self.smooth) / (total + self.smooth).clamp_min(1e-8)
-        return cross_entropy - dice.mean()
+            wanted = (target == label).float() if truth is None else truth[:, label]
+            guess = probabilities[:, label]
+            counts.append(torch.stack([_sum(guess * wanted), _sum(guess), _sum(wanted)], dim=-1))
+        sums = torch.stack(counts, dim=1)
+        hits, guessed, there = (sums.sum(0) if self.batch_dice else sums).unbind(-1)
+        total = 2 * (self.false_positive_weight * guessed + (1 - self.false_positive_weight) * there)
+        overlap = (2 * hits + self.smooth) / (total + self.smooth).clamp_min(1e-8)
+        return cross_entropy - overlap.mean()
+
+
+def soften(target: torch.Tensor, classes: int, softness: float) -> torch.Tensor:
+    """Truths that are less sure at the margins: [B, Z, Y, X] int64 -> float32 [B, K, Z, Y, X] that sum to 1."""
+    sure = functional.one_hot(target, classes).movedim(-1, 1).float()
+    around = functional.avg_pool3d(sure, 3, stride=1, padding=1, count_include_pad=False)
+    return torch.lerp(sure, around, softness)
 
 
 class DeepSupervision(nn.Module):
-    """A loss at every decoder level, weighted 1/2^level and normalised; the coarsest level counts 0."""
+    """A loss at every decoder level, weighted 1/2^level and normalised; the coarsest level counts 0.
 
-    def __init__(self, loss: nn.Module) -> None:
+    Args:
+        loss: (logits [B, K, ...], target [B, ...]) -> scalar.
+        finest_only: leave every other level out.
+    """
+
+    def __init__(self, loss: nn.Module, finest_only: bool = False) -> None:
         super().__init__()
-        self.loss = loss
+        self.loss, self.finest_only = loss, finest_only
 
     def forward(self, outputs: list[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
         """Args: outputs [B, K, ...] for each level, the finest first; target [B, Z, Y, X] int64."""
         weights = [0.5**level for level in range(len(outputs))]
-        if len(outputs) > 1:
+        if self.finest_only:
+            weights[1:] = [0.0] * (len(outputs) - 1)
+        elif len(outputs) > 1:
             weights[-1] = 0.0
         total = outputs[0].new_zeros((), dtype=torch.float32)
         for weight, logits in zip(weights, outputs, strict=True):

@@ -10,10 +10,11 @@ from vmseg_auto.core.plan import NetworkSpec
 
 
 def conv_outputs(network: NetworkSpec, patch: Shape, classes: int) -> int:
-    """Count the values that a plain U-Net's convolutions put out for one patch.
+    """Count the values that a U-Net's convolutions put out for one patch.
 
     The memory of training grows in proportion to it. Counted are, with channels, each convolution of the encoder
-    and the decoder, each transposed convolution, and the finest logits (nnU-Net counts the same ones).
+    and the decoder, each transposed convolution, and the finest logits (nnU-Net counts the same ones); in a
+    "residual_unet" also the stem and each shortcut that is no mere copy.
 
     Args:
         network: the network; only its numbers are used.
@@ -27,9 +28,16 @@ def conv_outputs(network: NetworkSpec, patch: Shape, classes: int) -> int:
         sizes.append(prod(size))
     levels = list(zip(sizes, network.features, strict=True))
     encoder = sum(blocks * voxels * width for blocks, (voxels, width) in zip(network.blocks, levels, strict=True))
+    if network.builder == "residual_unet":
+        encoder = 2 * encoder + prod(levels[0]) + _shortcuts(levels)
     decoder = sum(
         # one more than its convolutions: the transposed convolution gives as many channels as the skip has
         (blocks + 1) * voxels * width
         for blocks, ((voxels, width), _) in zip(reversed(network.decoder_blocks), pairwise(levels), strict=True)
     )
     return encoder + decoder + classes * sizes[0]
+
+
+def _shortcuts(levels: list[tuple[int, int]]) -> int:
+    """Values of the shortcuts that change voxels or channels of a stage, also by pooling alone."""
+    return sum(prod(level) for before, level in pairwise(levels) if level != before)

@@ -13,22 +13,26 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from vmseg_auto.core.gap import GapLook, best_look, gap_looks
 from vmseg_auto.core.geometry import Spacing
 from vmseg_auto.io.atomic import replacing
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 SKY_BLUE, VERMILLION = "#56B4E9", "#D55E00"
-_INK, _FAINT = "#333333", "#DDDDDD"
+_INK, _FAINT, _SHADE = "#333333", "#DDDDDD", "#CCCCCC"
 
 OutlineCase = tuple[str, NDArray[np.float32], Spacing, NDArray[np.uint8] | None, NDArray[np.uint8] | None]
 """Title, image (Z, Y, X), spacing (Z, Y, X) in mm, reference and prediction (Z, Y, X) where there are any."""
 
 
 def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draw losses (left) and validation Dice (right) over epochs into a PNG, whole or not at all.
+    """Draw losses (left) and Dice (right) over epochs into a PNG, whole or not at all.
+
+    The area between the Dice of training and of validation cases is shaded: it is the gap.
 
     Args:
-        history: rows with epoch, train_loss, val_loss and val_dice; NaN leaves a gap.
+        history: rows with epoch, train_loss, val_loss, val_dice, gap_train_dice and gap_val_dice; what is NaN is left
+            out.
         path: ends with .png.
 
     Raises:
@@ -40,15 +44,29 @@ def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
     _line(left, epochs, _column(history, "train_loss"), BLUE, "training")
     _line(left, epochs, _column(history, "val_loss"), ORANGE, "validation")
     _finish(left, "Loss")
-    dice = _column(history, "val_dice")
-    _line(right, epochs, dice, GREEN, "validation")
+    patches = _column(history, "val_dice")
+    _line(right, epochs, patches, GREEN, "validation patches")
     right.set_ylim(0, 1)
-    title = "Dice of validation patches"
-    if np.isfinite(dice).any():
-        best = int(np.nanargmax(dice))
-        title += f"; best {dice[best]:.3f} in epoch {epochs[best]:.0f}"
+    if looks := gap_looks(history):
+        title = _draw_gap(right, looks)
+    else:
+        title = "Dice of validation patches"
+        if np.isfinite(patches).any():
+            best = int(np.nanargmax(patches))
+            title += f"; best {patches[best]:.3f} in epoch {epochs[best]:.0f}"
     _finish(right, title)
     _save(figure, path)
+
+
+def _draw_gap(panel: Axes, looks: Sequence[GapLook]) -> str:
+    """The looks at whole cases, and a title that tells the last and the best."""
+    epochs = np.array([look.epoch for look in looks], dtype=float)
+    train, val = np.array([look.train for look in looks]), np.array([look.val for look in looks])
+    panel.fill_between(epochs, train, val, color=_SHADE, alpha=0.6, linewidth=0)
+    _line(panel, epochs, train, BLUE, "training cases")
+    _line(panel, epochs, val, ORANGE, "validation cases")
+    best = best_look(looks)
+    return f"Dice; gap {looks[-1].gap:.2f} (shaded); best validation {best.val:.2f} in epoch {best.epoch}"
 
 
 def draw_outlines(cases: Sequence[OutlineCase], path: Path) -> None:

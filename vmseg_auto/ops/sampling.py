@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Shape
 from vmseg_auto.core.prepared import PreparedCase
+from vmseg_auto.ops.lesions import Studies, random_voxel
 
 T = TypeVar("T", bound=np.generic)
 
@@ -30,10 +31,13 @@ class PatchSampler:
     Args:
         patch: the plan's patch (Z, Y, X); boxes may reach over the border as far as it needs padding.
         read_shape: shape (Z, Y, X) that is read, at least `patch`: rotation and zoom need a margin.
+        by_lesion: take a random voxel of a random lesion instead, so that small lesions come as often as large ones.
     """
 
     patch: Shape
     read_shape: Shape
+    by_lesion: bool = False
+    studies: Studies = field(default_factory=Studies, compare=False, repr=False)
 
     def __call__(
         self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator
@@ -45,6 +49,12 @@ class PatchSampler:
             foreground: centre on foreground, where the case has any.
             rng: all the randomness.
         """
+        return self.read(*self.place(cases, foreground, rng))
+
+    def place(
+        self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator
+    ) -> tuple[PreparedCase, NDArray[np.int64]]:
+        """A case, and where in it a box begins (Z, Y, X); it may lie outside."""
         case = cases[int(rng.integers(len(cases)))]
         shape = np.array(case.image.shape[1:])
         read = np.array(self.read_shape)
@@ -52,13 +62,21 @@ class PatchSampler:
         padding = np.maximum(read - np.array(self.patch), read - shape)
         lowest, highest = -(padding // 2), shape + padding // 2 + padding % 2 - read
         if foreground and case.foreground:
-            voxels = case.foreground[sorted(case.foreground)[int(rng.integers(len(case.foreground)))]]
-            centre = voxels[int(rng.integers(len(voxels)))]
-            start = np.maximum(lowest, centre - read // 2)
-        else:
-            start = np.array([int(rng.integers(a, b + 1)) for a, b in zip(lowest, highest, strict=True)])
+            return case, np.maximum(lowest, self._centre(case, rng) - read // 2)
+        return case, np.array([int(rng.integers(a, b + 1)) for a, b in zip(lowest, highest, strict=True)])
+
+    def read(self, case: PreparedCase, start: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Image [C, Z, Y, X] and label [Z, Y, X] of a box that begins there."""
         assert case.label is not None
+        read = np.array(self.read_shape)
         return read_box(case.image, start, read), read_box(case.label, start, read)
+
+    def _centre(self, case: PreparedCase, rng: np.random.Generator) -> NDArray[np.int64]:
+        if self.by_lesion:
+            return random_voxel(self.studies.of(case).lesions, rng)
+        voxels = case.foreground[sorted(case.foreground)[int(rng.integers(len(case.foreground)))]]
+        centre: NDArray[np.int64] = voxels[int(rng.integers(len(voxels)))].astype(np.int64)
+        return centre
 
 
 def read_box(array: NDArray[T], start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[T]:

@@ -78,7 +78,7 @@ def plan_and_preprocess(
     with Spill(space.decoded) as spill:
         fingerprint = _fingerprint(data, before, space, jobs, console, spill)
         write_json(space.dataset, encode(Source(str(folder.resolve()), data.name)))
-        splits = _splits(data, set(before.cases) if before else set(), folder, space, console)
+        splits = _splits(data, before, fingerprint, folder, space, console)
         plan = _plan(chosen.name, planner, fingerprint, space, memory_gb, console)
         console.say(plan_table(fingerprint, plan, splits, data.patients))
         _report_stale(space, fingerprint, splits, plan, console)
@@ -105,13 +105,20 @@ def _fingerprint(
     return fingerprint
 
 
-def _splits(data: Dataset, before: set[str], folder: Path, space: Workspace, console: Console) -> Splits:
+def _splits(
+    data: Dataset,
+    before: Fingerprint | None,
+    fingerprint: Fingerprint,
+    folder: Path,
+    space: Workspace,
+    console: Console,
+) -> Splits:
     """The stored split, fitted to the cases there are now (`before`: last time's); else nnU-Net's; else a new one."""
     given = [path for path in (space.root / "splits_final.json", folder / "splits_final.json") if path.is_file()]
     if space.splits.is_file():
         old = read_splits(space)
         named = {case for fold in old.folds for case in (*fold.train, *fold.val)}
-        if unknown := sorted(named - before - set(data.patients)):
+        if unknown := sorted(named - set(before.cases if before else ()) - set(data.patients)):
             raise InputError(
                 f"the split names cases that the dataset lacks: {', '.join(unknown)}",
                 file=space.splits,
@@ -126,7 +133,8 @@ def _splits(data: Dataset, before: set[str], folder: Path, space: Workspace, con
         splits, where = Splits.from_json(read_json(given[0]), str(given[0])), str(given[0])
         console.say(f"Split taken over from {given[0]}.")
     else:
-        splits, where = split_by_patient(data.patients), "the split"
+        volumes = {case: summary.volume_ml for case, summary in fingerprint.cases.items()}
+        splits, where = split_by_patient(data.patients, volumes), "the split"
     check_splits(splits, data.patients, where)
     write_json(space.splits, splits.to_json())
     return splits

@@ -23,6 +23,7 @@ def plan_table(fingerprint: Fingerprint, plan: Plan, splits: Splits, patients: M
         ("Spacing", f"{_range([c.spacing_mm for c in cases], '.3g')} mm"),
         ("Lesion volume", _volumes(fingerprint)),
         ("Folds", f"{len(splits.folds)} ({splits.source})"),
+        ("Validation", _validation(fingerprint, splits)),
         ("Target spacing", f"{_by(plan.spacing_mm, '.3g')} mm"),
         ("Patch, batch", f"{_by(plan.patch, 'd')} voxels, {plan.batch_size} a step"),
         (
@@ -37,11 +38,14 @@ def plan_table(fingerprint: Fingerprint, plan: Plan, splits: Splits, patients: M
 
 
 def _volumes(fingerprint: Fingerprint) -> str:
-    volumes = []
-    for case in fingerprint.cases.values():
-        z, y, x = case.spacing_mm
-        volumes.append(sum(case.class_voxels.values()) * z * y * x / 1000)
+    volumes = [case.volume_ml for case in fingerprint.cases.values()]
     return f"median {statistics.median(volumes):.3g} mL ({min(volumes):.3g} to {max(volumes):.3g})"
+
+
+def _validation(fingerprint: Fingerprint, splits: Splits) -> str:
+    cases = [len(fold.val) for fold in splits.folds]
+    volumes = [sum(fingerprint.cases[case].volume_ml for case in fold.val) for fold in splits.folds]
+    return f"{min(cases)} to {max(cases)} cases, {min(volumes):.3g} to {max(volumes):.3g} mL in a fold"
 
 
 def _range(triples: list[tuple[int, int, int]] | list[tuple[float, float, float]], form: str) -> str:

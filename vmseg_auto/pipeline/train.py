@@ -4,62 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from vmseg_auto.contracts import Parts, Trainer
 from vmseg_auto.core.console import Console, Silent
-from vmseg_auto.core.dataset import Dataset, Fold
-from vmseg_auto.core.errors import InputError, VmsegError
-from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.dataset import Fold
+from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
+from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
 from vmseg_auto.io.atomic import read_json, write_json
-from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from vmseg_auto.io.later import Later
-from vmseg_auto.io.prepared import PreparedFolder
-from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
-from vmseg_auto.pipeline.places import (
-    PathLike,
-    places,
-    read_fingerprint,
-    read_plan,
-    read_record,
-    read_splits,
-    record_now,
-)
+from vmseg_auto.pipeline.initial_weights import Start, begin_from, check_fits, find_starts, read_initialisation
+from vmseg_auto.pipeline.job import Job, open_job
+from vmseg_auto.pipeline.places import PathLike, read_record, record_now
 from vmseg_auto.pipeline.watching import Watcher, duration
-from vmseg_auto.plugins import load_trainer
 from vmseg_auto.stages.train import Hooks, TrainingState, seconds_per_step, train_fold
-
-
-@dataclass(frozen=True)
-class _Job:
-    """Everything that the folds of one command share."""
-
-    dataset: Dataset
-    fingerprint: Fingerprint
-    plan: Plan
-    trainer: Trainer
-    run: Run
-    prepared: Path
-    device: torch.device
-    workers: int
-    console: Console
-
-    @property
-    def info(self) -> ModelInfo:
-        print_ = self.fingerprint
-        return ModelInfo(
-            self.trainer.name, print_.dataset, print_.channels, print_.labels, self.plan, scans=print_.scans
-        )
 
 
 def train(
@@ -71,6 +34,7 @@ def train(
     trainer: str | None = None,
     settings: Sequence[str] = (),
     hours: float | None = None,
+    init: PathLike | None = None,
     device: str = "auto",
     jobs: int | None = None,
     fresh: bool = False,
@@ -85,56 +49,47 @@ def train(
         trainer: a name or "module:Class"; the plan's own unless given.
         settings: `field=value` for fields of the Recipe.
         hours: for each fold at most; all get as many of the recipe's epochs as fit.
+        init: folder of another model, to start from its weights as far as they fit.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: processes that make patches; their number changes no result.
         fresh: forget what these folds were trained to before.
         console: where words and progress go.
 
     Raises:
-        InputError: nothing is planned, an unknown fold, trainer or setting, or a training begun with other ones.
+        InputError: nothing is planned, an unknown fold, trainer or setting, a training begun with other ones, or a
+            model to start from that does not fit or has seen validation cases.
         VmsegError: training itself failed.
     """
     console = console or Silent()
-    folder, space = places(dataset, workspace)
-    fingerprint, splits, plan = read_fingerprint(space), read_splits(space), read_plan(space, planner)
-    chosen = load_trainer(trainer or plan.trainer)
-    recipe = chosen.recipe.with_settings(settings)
-    records = {fold: record_now(fingerprint, splits, plan, recipe, fold) for fold in folds}
-    if hours is not None and not 0 < hours <= 10_000:
-        raise InputError(f"the time is {hours:g} hours", remedy="Give --hours above 0, such as 2 or 0.5.")
-    where = choose_device(device)
-    job = _Job(
-        dataset=read_dataset(folder),
-        fingerprint=fingerprint,
-        plan=plan,
-        trainer=chosen,
-        run=space.run(plan.planner, chosen.name),
-        prepared=_prepared(space, plan, fingerprint),
-        device=where,
-        workers=jobs or default_workers(where),
-        console=console,
-    )
-    precision = reduced_precision(where) if recipe.amp else None
-    console.say(f"Training {job.run.name} on {describe(where, precision)}.")
+    job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console)
+    records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.recipe, fold) for fold in folds}
+    starts = _starts(job, Path(init), records) if init is not None else {}
+    records = {fold: replace(r, init=starts[fold].hash if starts else "") for fold, r in records.items()}
     if hours is not None:
-        records = _in_time(job, records, hours, fresh)
+        first, record = next(iter(records.items()))
+        epochs = epochs_in_time(job, [job.run.fold(fold) for fold in records], first, record, hours, fresh)
+        records = {fold: replace(r, recipe=replace(r.recipe, epochs=epochs)) for fold, r in records.items()}
     if fresh:
         for fold in records:
             shutil.rmtree(job.run.fold(fold).folder, ignore_errors=True)
     for fold, record in records.items():
-        _train_one(job, fold, record)
-    finish_run(job.run, splits, job.dataset, console)
+        train_one(job, fold, record, starts.get(fold))
+    finish_run(job.run, job.splits, job.dataset, console)
     return job.run
 
 
-def default_workers(device: torch.device) -> int:
-    """Processes that make patches: one keeps a CPU busy with training, a GPU wants more."""
-    import os
+def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None = None) -> None:
+    """Train a fold of `job.run` on the cases of `record`, and score its validation cases; what is done is kept.
 
-    return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 2) - 1))
+    Args:
+        fold: its name; with the recipe's seed it decides all random numbers.
+        record: what it is to be trained on.
+        start: the weights to start from, in place of random ones.
 
-
-def _train_one(job: _Job, fold: FoldName, record: FoldRecord) -> None:
+    Raises:
+        InputError: it was begun with other settings, data or first weights.
+        VmsegError: training itself failed.
+    """
     folder = job.run.fold(fold)
     if before := read_record(folder):
         _refuse_differences(before, record, fold, folder)
@@ -144,14 +99,16 @@ def _train_one(job: _Job, fold: FoldName, record: FoldRecord) -> None:
         write_json(folder.record, record.to_json())
         if not job.run.model.is_file() or _known_plan(job.run) != job.plan.content_hash:
             write_json(job.run.model, job.info.to_json())
-        _run_training(job, fold, folder, record)
+        _run_training(job, fold, folder, record, start)
     if fold != "all":
         validate_fold(job.run, folder, job.dataset, job.prepared, job.device.type, job.console)
 
 
-def _run_training(job: _Job, fold: FoldName, folder: FoldFolder, record: FoldRecord) -> None:
-    recipe = record.recipe
+def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldRecord, start: Start | None) -> None:
+    recipe, parts = record.recipe, job.parts(record.recipe, fold)
     state = _resume(job, folder, recipe)
+    if start is not None and state is None:
+        begin_from(start, parts.network, folder, job.console)
     cases = Fold(tuple(record.train), tuple(record.val))
     title = f"Fold {fold}"
     done = state.epoch * recipe.steps if state else 0
@@ -162,40 +119,46 @@ def _run_training(job: _Job, fold: FoldName, folder: FoldFolder, record: FoldRec
             later.do(lambda: _save(job, folder.latest, fold, recipe, now))
 
         hooks = Hooks(watcher.stepped, watcher.epoch_ended, save)
-        end = train_fold(
-            _parts(job, recipe, fold), job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers
-        )
+        end = train_fold(parts, job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers)
     watcher.draw()
-    _save(job, folder.final, fold, recipe, replace(end, optimizer={}))
+    _save(job, folder.final, fold, recipe, replace(end, optimizer={}, live={}, best={}))
     folder.latest.unlink(missing_ok=True)
 
 
-def _parts(job: _Job, recipe: Recipe, fold: FoldName) -> Parts:
-    torch.manual_seed(recipe.seed * 1009 + (1000 if fold == "all" else int(fold)))
-    print_ = job.fingerprint
-    return job.trainer(job.plan, recipe, job.device, len(print_.channels), len(print_.labels))
+def _starts(job: Job, model: Path, records: dict[FoldName, FoldRecord]) -> dict[FoldName, Start]:
+    starts = find_starts(model, job.run, job.dataset.name, records, job.console)
+    fold, start = next(iter(starts.items()))
+    check_fits(start, job.parts(job.recipe, fold).network.state_dict())
+    return starts
 
 
-def _in_time(job: _Job, records: dict[FoldName, FoldRecord], hours: float, fresh: bool) -> dict[FoldName, FoldRecord]:
-    """The same records with the same number of epochs: that of a fold begun before, else what fits."""
-    begun = [before for fold in records if (before := read_record(job.run.fold(fold)))]
-    if begun and not fresh:
-        epochs = begun[0].recipe.epochs
-    else:
-        fold, record = next(iter(records.items()))
-        epochs = _fitting_epochs(job, record, fold, hours)
-    return {fold: replace(r, recipe=replace(r.recipe, epochs=epochs)) for fold, r in records.items()}
+def epochs_in_time(
+    job: Job, folders: Sequence[FoldFolder], fold: FoldName, record: FoldRecord, hours: float, fresh: bool
+) -> int:
+    """The same number of epochs for several trainings: that of one begun before, else what fits.
+
+    Args:
+        folders: of all these trainings.
+        fold, record: of one of them, whose steps are timed.
+        hours: for each training at most.
+        fresh: pass over those begun before.
+
+    Raises:
+        InputError: not even one epoch fits.
+    """
+    begun = [before for folder in folders if (before := read_record(folder))]
+    return begun[0].recipe.epochs if begun and not fresh else _fitting_epochs(job, record, fold, hours)
 
 
-def _fitting_epochs(job: _Job, record: FoldRecord, fold: FoldName, hours: float) -> int:
+def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) -> int:
     """As many of the recipe's epochs as fit, a twentieth of the time kept for predicting the validation cases.
 
     Raises:
         InputError: not even one fits.
     """
     recipe, cases = record.recipe, Fold(tuple(record.train), tuple(record.val))
-    one = seconds_per_step(_parts(job, recipe, fold), job.plan, job.prepared, cases, fold, job.device, job.workers)
-    epoch = one * recipe.steps * (1 + 0.3 * recipe.validation_share)
+    one = seconds_per_step(job.parts(recipe, fold), job.plan, job.prepared, cases, fold, job.device, job.workers)
+    epoch = one * recipe.epoch_work
     epochs = min(int(hours * 3600 * 0.95 / epoch), recipe.epochs)
     if epochs < 1:
         raise InputError(
@@ -206,15 +169,22 @@ def _fitting_epochs(job: _Job, record: FoldRecord, fold: FoldName, hours: float)
     return epochs
 
 
-def _resume(job: _Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | None:
+def _resume(job: Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | None:
     if not folder.latest.is_file():
         return None
     checkpoint = load_checkpoint(folder.latest)
     job.console.say(f"Fold {folder.name} goes on after epoch {checkpoint.epoch} of {recipe.epochs}.")
-    return TrainingState(checkpoint.epoch, checkpoint.weights, checkpoint.optimizer, checkpoint.history)
+    return TrainingState(
+        checkpoint.epoch,
+        checkpoint.weights,
+        checkpoint.optimizer,
+        checkpoint.history,
+        checkpoint.live,
+        checkpoint.best,
+    )
 
 
-def _save(job: _Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingState) -> None:
+def _save(job: Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingState) -> None:
     info = job.info
     save_checkpoint(
         path,
@@ -229,35 +199,22 @@ def _save(job: _Job, path: Path, fold: FoldName, recipe: Recipe, state: Training
             weights=state.weights,
             history=state.history,
             optimizer=state.optimizer,
+            live=state.live,
+            best=state.best,
         ),
     )
 
 
 def _refuse_differences(before: FoldRecord, record: FoldRecord, fold: FoldName, folder: FoldFolder) -> None:
     if changes := before.differences(record):
+        begun = read_initialisation(folder)
+        again = f" It was begun with --init {begun.model}." if begun and before.init != record.init else ""
         raise InputError(
             f"fold {fold} was begun with other settings or data ({'; '.join(changes)})",
             file=folder.folder,
-            remedy="Use the same ones to go on, or --fresh to train it anew.",
+            remedy=f"Use the same ones to go on, or --fresh to train it anew.{again}",
         )
 
 
 def _known_plan(run: Run) -> str:
     return ModelInfo.from_json(read_json(run.model), str(run.model)).plan.content_hash
-
-
-def _prepared(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Path:
-    """The folder of prepared cases.
-
-    Raises:
-        VmsegError: a case is missing or out of date.
-    """
-    folder = PreparedFolder(space.prepared(plan.voxels_hash))
-    lacking = [case for case, summary in fingerprint.cases.items() if not folder.holds(case, summary.content)]
-    if lacking:
-        raise VmsegError(
-            f"{len(lacking)} of {len(fingerprint.cases)} cases are not prepared for this plan, {lacking[0]} for one",
-            file=folder.folder,
-            remedy="Run `vmseg_plan_and_preprocess` again; it prepares what is missing.",
-        )
-    return folder.folder

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from vmseg_auto.core.console import Console, Progress
+from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder
 from vmseg_auto.io.tables import write_csv
@@ -20,7 +21,7 @@ JUDGED_STEPS = 12
 
 
 class Watcher:
-    """Hears of a fold's steps and epochs: writes history and curve, and tells how long it will take."""
+    """Hears of a fold's steps and epochs: writes history and curve, tells how long it will take, and warns."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Watcher:
         self.history = list(history)
         self.drawn = self.last = time.monotonic()
         self.step_seconds: list[float] = []
+        self.warned = gap_alarm(gap_looks(self.history), recipe.epochs) is not None
 
     def stepped(self, epoch: int, step: int) -> None:
         self.progress.advance()
@@ -43,7 +45,7 @@ class Watcher:
         self.step_seconds.append(now - self.last)
         self.last = now
         if len(self.step_seconds) == JUDGED_STEPS:
-            left = (self.recipe.epochs - epoch) * self.recipe.steps * (1 + 0.3 * self.recipe.validation_share)
+            left = (self.recipe.epochs - epoch) * self.recipe.epoch_work
             # The median: the first steps wait for workers that are still starting.
             seconds = statistics.median(self.step_seconds) * left
             self.console.say(
@@ -54,12 +56,37 @@ class Watcher:
     def epoch_ended(self, record: EpochRecord) -> None:
         self.history.append(record.to_row())
         write_csv(self.folder.history, list(record.to_row()), self.history)
-        self.progress.note(
-            f"epoch {record.epoch}/{self.recipe.epochs}, loss {record.train_loss:.3f}, "
-            f"validation Dice {record.val_dice:.3f}"
-        )
+        self.progress.note(f"epoch {record.epoch}/{self.recipe.epochs}, loss {record.train_loss:.3f}, {self._dice()}")
+        self._warn_of_gap()
         if time.monotonic() - self.drawn > CURVE_SECONDS:
             self.draw()
+
+    def _dice(self) -> str:
+        """The last look at whole cases; before the first, the Dice of validation patches."""
+        looks = gap_looks(self.history)
+        if not looks:
+            return f"validation patches' Dice {self.history[-1]['val_dice']:.3f}"
+        return f"train Dice {looks[-1].train:.3f}, validation Dice {looks[-1].val:.3f}, gap {looks[-1].gap:.3f}"
+
+    def _warn_of_gap(self) -> None:
+        """Once in a training."""
+        looks = gap_looks(self.history)
+        alarm = None if self.warned else gap_alarm(looks, self.recipe.epochs)
+        if alarm is None:
+            return
+        self.warned = True
+        best = best_look(looks)
+        what_now = (
+            f"It ends here, in epoch {alarm.look.epoch} of {self.recipe.epochs}, with the weights of epoch "
+            f"{best.epoch}, the best on validation cases ({best.val:.2f})."
+            if self.recipe.stop_on_gap
+            else "More patients or a stronger trainer help; more epochs do not. With --set stop_on_gap=true --fresh a "
+            "training ends at this point, with its best weights."
+        )
+        self.console.warn(
+            f"Fold {self.folder.name} learns its training cases by heart: Dice {alarm.look.train:.2f} on them and "
+            f"{alarm.look.val:.2f} on validation cases, which have not improved since epoch {alarm.since}. {what_now}"
+        )
 
     def draw(self) -> None:
         draw_curve(self.history, self.folder.curve)

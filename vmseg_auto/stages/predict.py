@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vmseg_auto.core.codec import encode
+from vmseg_auto.core.codec import digest, encode
 from vmseg_auto.core.effort import EXHAUSTIVE, Effort
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
 from vmseg_auto.io.atomic import read_json
-from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint
+from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, weights_hash
 from vmseg_auto.io.images import from_sitk
 from vmseg_auto.ops.components import apply_postprocessing
 from vmseg_auto.ops.devices import choose_device, reduced_precision, round_convolutions
@@ -222,13 +220,9 @@ class Predictor:
             list(self.ensemble.mirror_axes),
             encode(self.economy),
             str(self.ensemble.dtype),
+            [weights_hash(network.state_dict()) for network in self.ensemble.networks],
         ]
-        sha = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-        for network in self.ensemble.networks:
-            for name, tensor in sorted(network.state_dict().items()):
-                sha.update(name.encode())
-                sha.update(tensor.cpu().flatten().view(torch.uint8).numpy().tobytes())
-        return sha.hexdigest()[:16]
+        return digest(about)
 
     def _network(self, checkpoint: Checkpoint, dtype: torch.dtype | None) -> torch.nn.Module:
         network = build_network(self.plan.network, len(self.info.channels), len(self.info.labels))

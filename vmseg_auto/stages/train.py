@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,10 +17,14 @@ import torch
 from vmseg_auto.contracts import DeviceAugment, Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.io.batches import Batch, BatchLoader, BatchSource
+from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.augment import NoAugmentation
-from vmseg_auto.ops.devices import autocast, reduced_precision, sent
+from vmseg_auto.ops.devices import sent
+from vmseg_auto.ops.gap import GapMonitor
+from vmseg_auto.ops.learner import Learner
 from vmseg_auto.ops.sampling import PatchSampler, forced_foreground
 
 ALL_STREAM = 1000
@@ -29,7 +33,11 @@ ALL_STREAM = 1000
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One row of history.csv. Losses are means over the epoch; NaN where there is no validation case."""
+    """One row of history.csv. Losses are means over the epoch; NaN where there is no validation case.
+
+    `val_dice` is that of validation patches; `gap_train_dice` and `gap_val_dice` are those of the handful of cases that
+    the gap monitor predicts whole, NaN in epochs without a look.
+    """
 
     epoch: int
     train_loss: float
@@ -37,19 +45,32 @@ class EpochRecord:
     val_dice: float
     lr: float
     seconds: float
+    gap_train_dice: float
+    gap_val_dice: float
 
     def to_row(self) -> dict[str, float]:
-        return asdict(self)
+        return {**asdict(self), "gap": self.gap_train_dice - self.gap_val_dice}
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What it takes to go on: epochs done, weights, optimizer state, history."""
+    """What it takes to go on.
+
+    Args:
+        epoch: epochs done.
+        weights: those to predict with.
+        optimizer: the optimizer's state.
+        history: one row an epoch.
+        live: the weights to learn on from, where they are others than those to predict with.
+        best: the weights at the best look at the validation cases, where the recipe says to stop on the gap.
+    """
 
     epoch: int
     weights: dict[str, torch.Tensor]
-    optimizer: dict[str, object]
+    optimizer: dict[str, Any]
     history: tuple[dict[str, float], ...]
+    live: dict[str, torch.Tensor] = field(default_factory=dict)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,6 +112,9 @@ def train_fold(
         state: where an interrupted training stood.
         workers: processes or threads that make patches; their number changes no result.
 
+    Returns:
+        The last epoch's state; where the training stopped on the gap, the best look's epoch and weights.
+
     Raises:
         VmsegError: the loss became NaN or infinite, or a worker was ended from outside.
     """
@@ -101,9 +125,12 @@ def train_fold(
     if state:
         loop.restore(state)
     validation = _validation_batches(parts, plan, prepared, cases, fold)
+    monitor = _gap_monitor(parts, plan, prepared, cases)
     with _loader(parts, plan, prepared, cases, fold, device, workers) as loader:
         stream = loader.batches(start * recipe.steps, recipe.epochs * recipe.steps)
         for epoch in range(start, recipe.epochs):
+            if loop.stopped(history):
+                break
             began = time.monotonic()
             lr = parts.schedule(epoch / recipe.epochs)
             train_loss = loop.train(islice(stream, recipe.steps), lr, partial(hooks.step, epoch))
@@ -113,12 +140,14 @@ def train_fold(
                     remedy="Run the same command again with a lower learning rate, such as --set lr=0.001 --fresh.",
                 )
             val_loss, val_dice = loop.validate(validation)
-            record = EpochRecord(epoch + 1, train_loss, val_loss, val_dice, lr, time.monotonic() - began)
+            dice = monitor.look(epoch + 1, loop.learner.evaluated, device, loop.learner.dtype)
+            record = EpochRecord(epoch + 1, train_loss, val_loss, val_dice, lr, time.monotonic() - began, *dice)
             history.append(record.to_row())
+            loop.keep_best(history)
             hooks.epoch(record)
             if (epoch + 1) % recipe.checkpoint_every == 0 or epoch + 1 == recipe.epochs:
                 hooks.save(loop.state(epoch + 1, history))
-    return loop.state(recipe.epochs, history)
+    return loop.end(history)
 
 
 def seconds_per_step(
@@ -166,39 +195,54 @@ def _loader(
 
 
 class _Loop:
-    """Network, optimizer and precision on one device."""
+    """A fold's parts at work on one device."""
 
     def __init__(self, parts: Parts, device: torch.device) -> None:
         self.parts, self.device = parts, device
-        self.network = parts.network.to(device)
-        self.dtype = reduced_precision(device) if parts.recipe.amp else None
-        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        recipe = parts.recipe
+        self.learner = Learner(
+            parts.network.to(device),
+            parts.loss,
+            parts.optimizer,
+            device,
+            amp=recipe.amp,
+            gradient_clip=recipe.gradient_clip,
+            averaging=recipe.averaging,
+        )
+        self.best: dict[str, torch.Tensor] = {}
 
     def restore(self, state: TrainingState) -> None:
-        self.network.load_state_dict(state.weights)
-        self.parts.optimizer.load_state_dict(_copied(state.optimizer))
+        self.learner.restore(state.weights, state.live, state.optimizer, state.epoch * self.parts.recipe.steps)
+        self.best = state.best
 
     def state(self, epoch: int, history: list[dict[str, float]]) -> TrainingState:
-        weights, optimizer = _copied(self.network.state_dict()), _copied(self.parts.optimizer.state_dict())
-        return TrainingState(epoch, weights, optimizer, tuple(history))
+        weights, live, optimizer = self.learner.state()
+        return TrainingState(epoch, weights, optimizer, tuple(history), live, self.best)
+
+    def stopped(self, history: list[dict[str, float]]) -> bool:
+        """Whether the training has come to its end before its last epoch."""
+        recipe = self.parts.recipe
+        return recipe.stop_on_gap and gap_alarm(gap_looks(history), recipe.epochs) is not None
+
+    def keep_best(self, history: list[dict[str, float]]) -> None:
+        """Keep the weights if the last epoch's look is the best."""
+        looks = gap_looks(history) if self.parts.recipe.stop_on_gap else []
+        if looks and best_look(looks).epoch == history[-1]["epoch"]:
+            self.best = self.learner.state()[0]
+
+    def end(self, history: list[dict[str, float]]) -> TrainingState:
+        last = self.state(self.parts.recipe.epochs, history)
+        if not self.stopped(history):
+            return last
+        return replace(last, epoch=best_look(gap_looks(history)).epoch, weights=self.best)
 
     def train(self, batches: Iterable[Batch], lr: float, stepped: Callable[[int], None]) -> float:
         """Take a step on each batch; gives the mean loss. The device is waited for only once, at the end."""
         for group in self.parts.optimizer.param_groups:
             group["lr"] = lr
-        self.network.train()
         total, count = torch.zeros((), device=self.device), 0
         for image, label in self._tensors(batches, device_augmentation(self.parts, self.device)):
-            self.parts.optimizer.zero_grad(set_to_none=True)
-            with autocast(self.device, self.dtype):
-                outputs = self.network(image)
-            loss = self.parts.loss(outputs, label)
-            torch.autograd.backward(self.scaler.scale(loss))
-            self.scaler.unscale_(self.parts.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.parts.recipe.gradient_clip)
-            self.scaler.step(self.parts.optimizer)
-            self.scaler.update()
-            total += loss.detach()
+            total += self.learner.step(image, label)
             count += 1
             stepped(count)
         return float(total) / max(count, 1)
@@ -206,11 +250,10 @@ class _Loop:
     @torch.inference_mode()
     def validate(self, batches: Iterable[Batch]) -> tuple[float, float]:
         """Mean loss, and Dice over all validation patches taken together, mean over the foreground classes."""
-        self.network.eval()
+        network = self.learner.evaluated.eval()
         losses, counts = [], torch.zeros(0, device=self.device)
         for image, label in self._tensors(batches):
-            with autocast(self.device, self.dtype):
-                logits = self.network(image)
+            logits = self.learner.forward(network, image)
             losses.append(self.parts.loss([logits], label))
             counts = counts + _overlap(logits, label) if len(counts) else _overlap(logits, label)
         if not losses:
@@ -228,15 +271,6 @@ class _Loop:
             yield image, label.long()
 
 
-def _copied(value: Any) -> Any:
-    """State dicts hold the live tensors, which the next step would change: the same on the CPU, for good."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
-
-
 def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """For each foreground class, [intersection, prediction + truth] in voxels, float32 [K - 1, 2]."""
     guess = logits.argmax(1)
@@ -245,6 +279,12 @@ def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         ours, theirs = guess == k, label == k
         rows.append(torch.stack([(ours & theirs).sum(), ours.sum() + theirs.sum()]))
     return torch.stack(rows).float()
+
+
+def _gap_monitor(parts: Parts, plan: Plan, prepared: Path, cases: Fold) -> GapMonitor:
+    folder = PreparedFolder(prepared)
+    train, val = ([folder.load(case) for case in side] for side in (cases.train, cases.val))
+    return GapMonitor(parts.recipe, plan, train, val)
 
 
 def _validation_batches(parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str) -> list[Batch]:

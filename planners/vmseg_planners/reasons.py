@@ -1,0 +1,85 @@
+"""A plan's reasons, in words for those who will use it."""
+
+from __future__ import annotations
+
+from vmseg_auto.core.geometry import Shape, Spacing
+from vmseg_auto.core.plan import NetworkSpec, Normalization
+
+from .topology import MIN_EDGE, Size, Topology
+
+
+def spacing(target: Spacing, finer: bool) -> str:
+    shown = " x ".join(f"{edge:.4g}" for edge in target)
+    if not finer:
+        return f"spacing {shown} mm: the cohort's median along each axis"
+    return (
+        f"spacing {shown} mm: the cohort's median in-plane; across the slices, which are more than 3 times as thick "
+        "and fewer than a third as many, the finest tenth of the scans decides, so that their detail is kept"
+    )
+
+
+def axes(first: int) -> str:
+    return f"axes: the scans' {'zyx'[first]} axis has the longest voxels, so it comes first in all these numbers"
+
+
+def network(spec: NetworkSpec, title: str, block: str) -> str:
+    blocks, convs = ", ".join(map(str, spec.blocks)), spec.decoder_blocks[0]
+    return (
+        f"network: {title}: {blocks} {block} in the encoder's stages, the finest first, and "
+        f"{convs} convolution{'s' if convs > 1 else ''} in each of the decoder's"
+    )
+
+
+def patch(size: Shape, median: Size, memory_gb: float, held: float, needed: int) -> str:
+    text = f"patch {_times(size)}: median shape {_times(median)}; {memory_gb:g} GB allow {held / 1e6:.4g} million "
+    text += f"values in the network's layers, and this patch makes {needed / 1e6:.4g} million"
+    if all(n >= whole for n, whole in zip(size, median, strict=True)):
+        return f"{text}; it holds a whole median scan"
+    return text
+
+
+def stages(topology: Topology) -> str:
+    z, y, x = (divisor.bit_length() - 1 for divisor in topology.divisors)
+    smallest = _times(tuple(n // d for n, d in zip(topology.patch, topology.divisors, strict=True)))
+    flat = topology.kernels.count((1, 3, 3))
+    text = (
+        f"{topology.stages} stages: axes are halved while they keep {MIN_EDGE} voxels, the finest first and the others "
+        f"once voxels differ less than twofold: {z}, {y} and {x} times, to {smallest} voxels at the bottom"
+    )
+    if flat:
+        text += (
+            f"; kernels are 1x3x3 in the first {'stage' if flat == 1 else f'{flat} stages'}, so slices do not mix there"
+        )
+    return text
+
+
+def batch(chosen: tuple[int, int, int], memory_gb: float, dataset_share: float) -> str:
+    size, by_memory, by_dataset = chosen
+    text = (
+        f"batch {size}: {memory_gb:g} GB hold {by_memory} such patches, {100 * dataset_share:g} % of the cohort's "
+        f"voxels fill {by_dataset}"
+    )
+    return f"{text}, and 2 is the least" if size > min(by_memory, by_dataset) else text
+
+
+def normalization(channel: str, how: Normalization, relative_size: float) -> str:
+    match how.scheme:
+        case "ct":
+            text = (
+                f"clipped to {how.lower:.4g} to {how.upper:.4g}, then (x - {how.mean:.4g}) / {how.std:.4g}: CT units "
+                "are fixed"
+            )
+        case "none":
+            text = "left as it is, as its name asks"
+        case "zscore":
+            text = "each scan's mean becomes 0 and its standard deviation 1, as MRI has no fixed units"
+        case "zscore_in_mask":
+            text = (
+                "each scan's mean becomes 0 and its standard deviation 1 within the non-zero region, "
+                f"as only {100 * relative_size:.3g} % of the voxels are in its box"
+            )
+    return f"intensities of {channel}: {text}"
+
+
+def _times(values: tuple[float, ...]) -> str:
+    return "x".join(f"{value:g}" for value in values)

@@ -1,0 +1,37 @@
+"""What each planner plans can be trained and predicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from raw_dataset import raw_dataset
+
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.workspace import Workspace
+from vmseg_auto.io.images import read_mask
+from vmseg_auto.pipeline.plan import plan_and_preprocess
+from vmseg_auto.pipeline.predict import predict
+from vmseg_auto.pipeline.train import train
+
+GRID = Geometry((10, 26, 26), (3.0, 0.8, 0.8))
+"""Just large enough for a network of three stages."""
+
+
+def test_a_residual_plan_is_trained_beside_a_plain_one_and_predicts(tmp_path: Path) -> None:
+    raw_dataset(tmp_path, cases=5, test_cases=1, grid=GRID)
+    plan_and_preprocess(tmp_path, memory_gb=0.02, jobs=1)
+    planned = plan_and_preprocess(tmp_path, planner="residual", memory_gb=0.02, jobs=1)
+    assert planned.plan is not None
+    assert planned.plan.network.builder == "residual_unet"
+    space = Workspace(tmp_path / "vmseg")
+    assert space.plans() == ["default", "residual"]
+    assert len(list((space.root / "prepared").iterdir())) == 1
+
+    settings = ["epochs=1", "steps=1", "validation_share=0", "mirror_axes=[]", "window_step=1"]
+    run = train([0], dataset=tmp_path, planner="residual", settings=settings, device="cpu", jobs=1)
+    assert run.name == "residual/default"
+    (path,) = predict(tmp_path / "imagesTs", tmp_path / "masks", model=run.folder, device="cpu", jobs=1)
+    mask, geometry = read_mask(path)
+    assert geometry.differences(GRID) == []
+    assert set(np.unique(mask)) <= {0, 1}

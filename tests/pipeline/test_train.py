@@ -1,0 +1,123 @@
+"""A training that stops on the gap is finished, whether it was interrupted or not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from raw_dataset import describe
+
+from vmseg_auto.core.console import Progress, Silent
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.workspace import FoldFolder
+from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint
+from vmseg_auto.io.images import write_image, write_mask
+from vmseg_auto.pipeline.plan import plan_and_preprocess
+from vmseg_auto.pipeline.train import train
+
+GRID = Geometry((8, 16, 16), (1.0, 1.0, 1.0))
+SETTINGS = ("epochs=12", "steps=14", "validation_share=0", "gap_share=1", "stop_on_gap=true", "amp=false")
+
+
+@dataclass
+class Listener(Silent):
+    """Keeps what is said, and breaks off at a certain step."""
+
+    breaks_at: float = math.inf
+    said: list[str] = field(default_factory=list)
+    steps: int = 0
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
+    def progress(self, title: str, total: int, done: int = 0) -> Progress:
+        return _Steps(self)
+
+
+@dataclass
+class _Steps:
+    listener: Listener
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        return None
+
+    def advance(self, steps: int = 1) -> None:
+        self.listener.steps += steps
+        if self.listener.steps >= self.listener.breaks_at:
+            raise KeyboardInterrupt
+
+    def note(self, text: str) -> None:
+        return None
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four scans of noise with masks that have nothing to do with them; planned."""
+    folder = tmp_path_factory.mktemp("noise")
+    for number in range(4):
+        rng = np.random.default_rng(number)
+        corner = [int(rng.integers(1, n // 2)) for n in GRID.shape]
+        mask = np.zeros(GRID.shape, dtype=np.uint8)
+        mask[tuple(slice(c, c + n // 3) for c, n in zip(corner, GRID.shape, strict=True))] = 1
+        image = rng.normal(100, 10, size=GRID.shape).astype(np.float32)
+        write_image(folder / "imagesTr" / f"case{number}_0000.nii.gz", image, GRID)
+        write_mask(folder / "labelsTr" / f"case{number}.nii.gz", mask, GRID)
+    describe(folder)
+    plan_and_preprocess(folder, memory_gb=0.01, jobs=1)
+    return folder
+
+
+def trained(dataset: Path, console: Listener, fresh: bool = False) -> FoldFolder:
+    return train(
+        [0], dataset=dataset, trainer="quick", settings=SETTINGS, device="cpu", jobs=1, fresh=fresh, console=console
+    ).fold(0)
+
+
+@pytest.fixture(scope="module")
+def stopped(dataset: Path) -> tuple[FoldFolder, Listener, Checkpoint]:
+    heard = Listener()
+    fold = trained(dataset, heard)
+    return fold, heard, load_checkpoint(fold.final)
+
+
+def test_a_training_that_stops_keeps_its_best_weights(stopped: tuple[FoldFolder, Listener, Checkpoint]) -> None:
+    _, heard, final = stopped
+    (warning,) = [text for text in heard.said if "by heart" in text]
+    rows = final.history
+    assert len(rows) < 12
+    assert f"It ends here, in epoch {len(rows)} of 12, with the weights of epoch {final.epoch}," in warning
+    assert rows[final.epoch - 1]["gap_val_dice"] == max(row["gap_val_dice"] for row in rows)
+    assert (final.optimizer, final.best) == ({}, {})
+
+
+def test_it_counts_as_finished(dataset: Path, stopped: tuple[FoldFolder, Listener, Checkpoint]) -> None:
+    fold, _, _ = stopped
+    assert not fold.latest.exists()
+    assert (fold.validation / "metrics.csv").is_file()
+    again = Listener()
+    trained(dataset, again)
+    assert any("already trained" in text for text in again.said)
+    assert again.steps == 0
+
+
+def test_an_interruption_changes_nothing(dataset: Path, stopped: tuple[FoldFolder, Listener, Checkpoint]) -> None:
+    fold, _, final = stopped
+    epochs = len(final.history)
+    with pytest.raises(KeyboardInterrupt):
+        trained(dataset, Listener(breaks_at=(epochs - 1) * 14 + 3), fresh=True)
+    assert load_checkpoint(fold.latest).epoch == epochs - 1 > final.epoch
+    assert not fold.final.exists()
+    trained(dataset, Listener())
+    again = load_checkpoint(fold.final)
+    assert again.epoch == final.epoch
+    assert all(torch.equal(tensor, final.weights[name]) for name, tensor in again.weights.items())

@@ -1,0 +1,122 @@
+"""A user hears of a training what it is worth, and is warned once."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from vmseg_auto.core.console import Progress, Silent
+from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.workspace import FoldFolder
+from vmseg_auto.pipeline.watching import Watcher
+from vmseg_auto.stages.train import EpochRecord
+
+NAN = float("nan")
+
+
+@dataclass
+class Ear(Silent):
+    """Keeps what it is told."""
+
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@dataclass
+class Notes:
+    """A progress bar that keeps its notes."""
+
+    notes: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        return None
+
+    def advance(self, steps: int = 1) -> None:
+        return None
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def record(epoch: int, train: float, val: float) -> EpochRecord:
+    return EpochRecord(epoch, 0.5, 0.6, 0.7, 0.01, 1.0, train, val)
+
+
+def overfitting(epochs: int) -> list[EpochRecord]:
+    """Looks every second epoch; validation stands at 0.6 from the start."""
+    return [
+        record(epoch, 0.6 + 0.4 * epoch / epochs, 0.6) if epoch % 2 == 0 else record(epoch, NAN, NAN)
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> FoldFolder:
+    return FoldFolder(tmp_path / "fold_3")
+
+
+def test_the_bar_shows_the_last_look(folder: FoldFolder) -> None:
+    notes = Notes()
+    watcher = Watcher(folder, Recipe(epochs=9), Ear(), notes)
+    for row in (record(1, NAN, NAN), record(2, 0.9, 0.65), record(3, NAN, NAN)):
+        watcher.epoch_ended(row)
+    assert notes.notes == [
+        "epoch 1/9, loss 0.500, validation patches' Dice 0.700",
+        "epoch 2/9, loss 0.500, train Dice 0.900, validation Dice 0.650, gap 0.250",
+        "epoch 3/9, loss 0.500, train Dice 0.900, validation Dice 0.650, gap 0.250",
+    ]
+
+
+def test_history_holds_dice_and_gap(folder: FoldFolder) -> None:
+    watcher = Watcher(folder, Recipe(epochs=9), Ear(), Notes())
+    watcher.epoch_ended(record(1, NAN, NAN))
+    watcher.epoch_ended(record(2, 0.9, 0.65))
+    with folder.history.open(newline="") as file:
+        rows = [(row["gap_train_dice"], row["gap_val_dice"], row["gap"]) for row in csv.DictReader(file)]
+    assert rows == [("", "", ""), ("0.9", "0.65", "0.25")]
+
+
+def test_a_warning_in_plain_words_comes_once(folder: FoldFolder) -> None:
+    ear = Ear()
+    watcher = Watcher(folder, Recipe(epochs=40), ear, Notes())
+    for row in overfitting(40):
+        watcher.epoch_ended(row)
+    (warning,) = ear.warnings
+    assert warning.startswith("Fold 3 learns its training cases by heart: Dice 0.")
+    assert "0.60 on validation cases, which have not improved since epoch 6." in warning
+    assert "--set stop_on_gap=true --fresh" in warning
+
+
+def test_the_warning_is_not_repeated_when_training_goes_on(folder: FoldFolder) -> None:
+    rows, ear = overfitting(40), Ear()
+    watcher = Watcher(folder, Recipe(epochs=40), ear, Notes(), [row.to_row() for row in rows[:30]])
+    for row in rows[30:]:
+        watcher.epoch_ended(row)
+    assert ear.warnings == []
+
+
+def test_a_training_that_stops_says_so(folder: FoldFolder) -> None:
+    ear = Ear()
+    watcher = Watcher(folder, Recipe(epochs=40, stop_on_gap=True), ear, Notes())
+    for row in overfitting(40):
+        watcher.epoch_ended(row)
+    (warning,) = ear.warnings
+    assert (
+        "It ends here, in epoch 14 of 40, with the weights of epoch 2, the best on validation cases (0.60)." in warning
+    )
+
+
+def test_without_overfitting_no_word(folder: FoldFolder) -> None:
+    ear = Ear()
+    watcher = Watcher(folder, Recipe(epochs=40), ear, Notes())
+    for epoch in range(1, 41):
+        watcher.epoch_ended(record(epoch, 0.5 + epoch / 100, 0.45 + epoch / 100))
+    assert ear.warnings == []

@@ -1,0 +1,121 @@
+"""What all trainings of one command share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vmseg_auto.contracts import Parts, Trainer
+from vmseg_auto.core.console import Console
+from vmseg_auto.core.dataset import Dataset, Splits
+from vmseg_auto.core.errors import InputError, VmsegError
+from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.workspace import FoldName, Run, Workspace
+from vmseg_auto.io.cases import read_dataset
+from vmseg_auto.io.prepared import PreparedFolder
+from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
+from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_plan, read_splits
+from vmseg_auto.plugins import load_trainer
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that the folds of one command share."""
+
+    space: Workspace
+    dataset: Dataset
+    fingerprint: Fingerprint
+    splits: Splits
+    plan: Plan
+    trainer: Trainer
+    recipe: Recipe
+    run: Run
+    prepared: Path
+    device: torch.device
+    workers: int
+    console: Console
+
+    @property
+    def info(self) -> ModelInfo:
+        print_ = self.fingerprint
+        return ModelInfo(
+            self.trainer.name, print_.dataset, print_.channels, print_.labels, self.plan, scans=print_.scans
+        )
+
+    def parts(self, recipe: Recipe, fold: FoldName) -> Parts:
+        """What the trainer makes for a fold; the same recipe and fold give the same first weights."""
+        torch.manual_seed(recipe.seed * 1009 + (1000 if fold == "all" else int(fold)))
+        channels, labels = self.fingerprint.channels, self.fingerprint.labels
+        return self.trainer(self.plan, recipe, self.device, len(channels), len(labels))
+
+
+def open_job(
+    dataset: PathLike | None,
+    workspace: PathLike | None,
+    planner: str | None,
+    trainer: str | None,
+    settings: Sequence[str],
+    hours: float | None,
+    device: str,
+    jobs: int | None,
+    console: Console,
+) -> Job:
+    """Read what is planned; the arguments are those of `train`.
+
+    Raises:
+        InputError: nothing is planned, an unknown trainer, setting or device, or an impossible time.
+        VmsegError: a case is not prepared, or out of date.
+    """
+    folder, space = places(dataset, workspace)
+    fingerprint, splits, plan = read_fingerprint(space), read_splits(space), read_plan(space, planner)
+    chosen = load_trainer(trainer or plan.trainer)
+    recipe = chosen.recipe.with_settings(settings)
+    if hours is not None and not 0 < hours <= 10_000:
+        raise InputError(f"the time is {hours:g} hours", remedy="Give --hours above 0, such as 2 or 0.5.")
+    where = choose_device(device)
+    job = Job(
+        space=space,
+        dataset=read_dataset(folder),
+        fingerprint=fingerprint,
+        splits=splits,
+        plan=plan,
+        trainer=chosen,
+        recipe=recipe,
+        run=space.run(plan.planner, chosen.name),
+        prepared=_prepared(space, plan, fingerprint),
+        device=where,
+        workers=jobs or default_workers(where),
+        console=console,
+    )
+    precision = reduced_precision(where) if recipe.amp else None
+    console.say(f"Training {job.run.name} on {describe(where, precision)}.")
+    return job
+
+
+def default_workers(device: torch.device) -> int:
+    """Processes that make patches: one keeps a CPU busy with training, a GPU wants more."""
+    return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 2) - 1))
+
+
+def _prepared(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Path:
+    """The folder of prepared cases.
+
+    Raises:
+        VmsegError: a case is missing or out of date.
+    """
+    folder = PreparedFolder(space.prepared(plan.voxels_hash))
+    lacking = [case for case, summary in fingerprint.cases.items() if not folder.holds(case, summary.content)]
+    if lacking:
+        raise VmsegError(
+            f"{len(lacking)} of {len(fingerprint.cases)} cases are not prepared for this plan, {lacking[0]} for one",
+            file=folder.folder,
+            remedy="Run `vmseg_plan_and_preprocess` again; it prepares what is missing.",
+        )
+    return folder.folder
