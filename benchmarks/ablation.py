@@ -63,9 +63,18 @@ class Row:
 
 
 ROWS = (
+    Row("paper", trainer="paper"),
     Row(BASELINE),
+    Row("copy_paste", ("copy_paste=0.5",)),
+    Row("by_lesion", ("by_lesion=true",)),
+    Row("strong_augmentation", ("strong_augmentation=true",)),
+    Row("averaging", ("averaging=0.99",)),
     Row("batch_dice", ("batch_dice=true",)),
+    Row("tversky", ("false_positive_weight=0.3",)),
+    Row("focal", ("focal_gamma=2",)),
+    Row("soft_margin", ("margin_softness=0.2",)),
     Row("adamw_onecycle", ("optimizer=adamw", "schedule=onecycle", "lr=0.001", "weight_decay=0.01")),
+    Row("residual", planner="residual"),
 )
 """An ingredient is the default trainer with one thing changed; a new row is one entry here."""
 
@@ -175,8 +184,8 @@ def chosen(names: Sequence[str] | None) -> list[Row]:
 
 
 def cells(rows: Sequence[str], seeds: Sequence[int], folds: Sequence[int]) -> list[Cell]:
-    """In this order: every row's first fold before any row's second, and one seed after another."""
-    return [Cell(row, seed, fold) for seed in seeds for fold in folds for row in rows]
+    """In this order: every row's first fold before any row's second, and one seed after another; each once."""
+    return list(dict.fromkeys(Cell(row, seed, fold) for seed in seeds for fold in folds for row in rows))
 
 
 def unfinished(bench: Bench, wanted: Iterable[Cell]) -> list[Cell]:

@@ -139,13 +139,21 @@ def _comparison(wanted: Table, protocol: Protocol, rows: Mapping[str, list[FoldR
     base = whole[BASELINE]
     lines = []
     for name, results in whole.items():
-        difference = ("-", "-", "-")
+        difference: tuple[str, ...] = ("-", "-", "-")
         if name != BASELINE:
             by_patient, by_case = paired(results, base)
-            difference = (f"{by_patient.mean:+.3f}", _interval(by_patient, "+"), _interval(by_case, "+"))
+            difference = (f"{by_patient.mean:+.3f}", *(_interval(by, "+") or "-" for by in (by_patient, by_case)))
         lines.append((f"`{name}`", _settings(results[0]), _dice(results), *difference, *_monitored(results, made)))
     lacking = sorted(set(chosen) - set(whole))
-    head = ("row", "training", "Dice (95 %, patients)", "difference", "95 %, patients", "95 %, cases", *MONITORED)
+    head = (
+        "row",
+        "trainer and settings",
+        "Dice (95 %, patients)",
+        "difference",
+        "95 %, patients",
+        "95 %, cases",
+        *MONITORED,
+    )
     heading = f"\n### {wanted.title}: {_steps(protocol)}\n"
     about = f"Folds {_listed(wanted.folds)}, seeds {_listed(wanted.seeds)}: {_cohort(base)}. {wanted.note}".rstrip()
     rest = f"\nNot yet trained on all of these folds: {', '.join(lacking)}.\n" if lacking else ""
@@ -159,7 +167,7 @@ def _alone(protocol: Protocol, rows: Mapping[str, list[FoldResult]], made: Seque
         which = "; ".join(f"fold {r.cell.fold}, seed {r.cell.seed}" for r in results)
         what = (f"`{name}`", _settings(results[0]), which, str(len(case_scores(results))), _dice(results))
         lines.append((*what, *_monitored(results, made)))
-    head = ("row", "training", "of", "cases", "Dice (95 %, patients)", *MONITORED)
+    head = ("row", "trainer and settings", "of", "cases", "Dice (95 %, patients)", *MONITORED)
     return f"\n### By itself: {_steps(protocol)}\n\n{table(head, lines)}"
 
 
@@ -201,13 +209,13 @@ def _patients(results: Iterable[FoldResult]) -> dict[str, str]:
 def _dice(results: Sequence[FoldResult]) -> str:
     scores, patients = case_scores(results), _patients(results)
     summary = summarise(np.array(list(scores.values())), [patients[case] for case in scores])
-    return f"{summary.mean:.3f} {_interval(summary)}"
+    return f"{summary.mean:.3f} {_interval(summary)}".rstrip()
 
 
 def _interval(summary: Summary, sign: str = "") -> str:
-    """Such as "(0.302 to 0.420)"; "-" with fewer than two patients."""
+    """Such as "(0.302 to 0.420)"; empty with fewer than two patients."""
     if math.isnan(summary.low_95):
-        return "-"
+        return ""
     return f"({summary.low_95:{sign}.3f} to {summary.high_95:{sign}.3f})"
 
 

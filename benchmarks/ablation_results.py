@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchmarks.results import Machine, our_versions, this_machine
 from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.gap import gap_looks
 from vmseg_auto.core.workspace import FoldFolder
 from vmseg_auto.io.atomic import read_json, write_json
 
@@ -156,19 +157,11 @@ def read_scores(fold: FoldFolder) -> Scores:
     table = pd.read_csv(fold.validation / "metrics.csv", dtype={"case": str, "patient": str})
     cases = table.groupby(["case", "patient"], as_index=False)[["dice"]].mean().to_dict("records")
     history = pd.read_csv(fold.history)
-    train, held_out = _last(history, "gap_train_dice"), _last(history, "gap_val_dice")
+    looks = gap_looks([{str(name): value for name, value in row.items()} for row in history.to_dict("records")])
     return Scores(
         dice={row["case"]: float(row["dice"]) for row in cases},
         patients={row["case"]: row["patient"] for row in cases},
-        train_dice=train,
-        gap=train - held_out if train is not None and held_out is not None else None,
+        train_dice=looks[-1].train if looks else None,
+        gap=looks[-1].gap if looks else None,
         seconds=float(history["seconds"].sum()),
     )
-
-
-def _last(history: pd.DataFrame, column: str) -> float | None:
-    """The column's last number; None without one."""
-    if column not in history:
-        return None
-    known = history[column].dropna()
-    return float(known.iloc[-1]) if len(known) else None

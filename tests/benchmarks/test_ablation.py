@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from raw_dataset import describe, tiny_image, tiny_mask
 
 if sys.platform != "linux":
     pytest.skip("the machine is described through Linux's /proc", allow_module_level=True)
-
-from raw_dataset import raw_dataset
 
 from benchmarks.ablation import COHORT, ROWS, Bench, Row, cells, chosen, main, parser, unfinished
 from benchmarks.ablation_report import BASELINE, BEGIN, END
 from benchmarks.ablation_results import Cell, FoldResult, Protocol, Scores, load, path_of, save
 from benchmarks.tools import SetupError, side_by_side
-from vmseg_auto.io.atomic import write_json
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.io.images import write_image, write_mask
 
-PROTOCOL = Protocol(0.25, 1, 1)
+PROTOCOL = Protocol(0.01, 1, 1)
 
 
 def bench_of(work: Path, *rows: Row) -> Bench:
     return Bench(work / COHORT, work, PROTOCOL, {row.name: row for row in rows}, "cpu", 1)
+
+
+def small_cohort(folder: Path) -> None:
+    """Four patients, each scan just large enough to plan for."""
+    grid = Geometry((16, 20, 24), (1.0, 1.0, 1.0))
+    for number, case in enumerate("abcd"):
+        write_image(folder / "imagesTr" / f"{case}_0000.nii.gz", tiny_image(number, grid.shape), grid)
+        write_mask(folder / "labelsTr" / f"{case}.nii.gz", tiny_mask(1, grid.shape), grid)
+    describe(folder)
 
 
 def finished(row: Row, seed: int = 0, fold: int = 0) -> FoldResult:
@@ -36,8 +43,8 @@ def finished(row: Row, seed: int = 0, fold: int = 0) -> FoldResult:
     return FoldResult(PROTOCOL, Cell(row.name, seed, fold), row.trainer, row.planner, row.settings, recipe, (), scores)
 
 
-def test_every_row_can_be_trained_and_the_first_is_the_baseline() -> None:
-    assert ROWS[0] == Row(BASELINE)
+def test_every_row_can_be_trained_and_one_is_the_baseline() -> None:
+    assert Row(BASELINE) in ROWS
     assert len({row.name for row in ROWS}) == len(ROWS)
     for row in ROWS:
         recipe = row.recipe(Protocol(0.25, 7, 9), seed=3)
@@ -65,7 +72,7 @@ def test_rows_are_chosen_by_name() -> None:
 
 
 def test_rows_grow_fold_by_fold() -> None:
-    order = [(c.seed, c.fold, c.row) for c in cells(["a", "b"], [0, 1], [0, 2])]
+    order = [(c.seed, c.fold, c.row) for c in cells(["a", "b"], [0, 1], [0, 2, 0])]
     assert order == [
         (0, 0, "a"), (0, 0, "b"), (0, 2, "a"), (0, 2, "b"),
         (1, 0, "a"), (1, 0, "b"), (1, 2, "a"), (1, 2, "b"),
@@ -128,28 +135,26 @@ def test_defaults_of_the_command() -> None:
 
 
 def test_trains_what_is_missing_and_goes_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / COHORT).mkdir()
-    raw_dataset(tmp_path / COHORT, cases=4)
+    small_cohort(tmp_path / COHORT)
     out = tmp_path / "results.md"
     out.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
     words = ["--data", str(tmp_path), "--work", str(tmp_path / "work"), "--out", str(out)]
-    words += ["--rows", BASELINE, "--folds", "0", "--epochs", "1", "--steps", "1", "--jobs", "1"]
+    words += ["--rows", BASELINE, "--folds", "0", "--epochs", "1", "--steps", "1", "--memory", "0.01"]
     assert main(words) == 0
     kept = load(tmp_path / "work", PROTOCOL, Cell(BASELINE, 0, 0))
     assert kept is not None
     assert kept.scores is not None
     assert len(kept.scores.dice) == 1
+    assert kept.scores.gap is not None
     assert kept.scores.seconds > 0
     assert kept.made[0].machine.torch_threads == 1
     assert f"| `{BASELINE}` |" in out.read_text()
     assert "1 folds to train" in capfd.readouterr().out
 
-    began = time.monotonic()
     assert main(words) == 0
     assert "0 folds to train" in capfd.readouterr().out
-    assert time.monotonic() - began < 5
     path = path_of(tmp_path / "work", PROTOCOL, Cell(BASELINE, 0, 0))
-    os.unlink(path)  # killed between the end of the training and the writing of its figures
+    path.unlink()  # as if killed between the end of the training and the writing of its figures
     assert main(words) == 0
     again = load(tmp_path / "work", PROTOCOL, Cell(BASELINE, 0, 0))
     assert again is not None
@@ -165,5 +170,4 @@ def test_without_the_cohort_nothing_runs(tmp_path: Path, capsys: pytest.CaptureF
 def test_the_file_needs_its_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--report", "--work", str(tmp_path), "--out", str(tmp_path / "results.md")]) == 2
     assert BEGIN in capsys.readouterr().err
-    write_json(tmp_path / "unrelated.json", {})
     assert not (tmp_path / "results.md").exists()

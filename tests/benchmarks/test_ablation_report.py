@@ -117,7 +117,7 @@ def test_a_long_run_stands_by_itself() -> None:
     part = text.split("### By itself")[1]
     assert "10000 steps a fold (200 epochs of 50)" in part
     assert row_of(part, "paper") == [
-        "`paper`", "`default`", "fold 0, seed 0", "1", "0.600 -", "0.900", "+0.500", "100", "1",
+        "`paper`", "`default`", "fold 0, seed 0", "1", "0.600", "0.900", "+0.500", "100", "1",
     ]  # fmt: skip
 
 
