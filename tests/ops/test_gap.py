@@ -78,7 +78,7 @@ def test_looks_cost_no_more_than_their_share(epochs: int, steps: int, batch: int
 def test_a_long_training_is_looked_at_every_few_epochs() -> None:
     side = [sized(f"c{i}", i + 1) for i in range(5)]
     monitor = GapMonitor(LONG, PLAN, side, side)
-    assert (len(monitor.train), len(monitor.val), monitor.due) == (4, 4, range(5, 1001, 5))
+    assert (len(monitor.train), len(monitor.val), monitor.due) == (4, 4, range(10, 1001, 10))
 
 
 @pytest.mark.parametrize("val", [[], [sized("empty", 0)]])
@@ -95,11 +95,11 @@ def test_dice_is_that_of_whole_cases_on_either_side() -> None:
     label[:, :, half:] = 0
     label[0, 0, 0] = 1
     monitor = GapMonitor(replace(LONG, gap_cases=1), PLAN, [perfect("a")], [replace(spoilt, label=label)])
-    train, val = monitor.look(5, Threshold(), CPU, None)
+    train, val = monitor.look(10, Threshold(), CPU, None)
     both, truth = np.count_nonzero((spoilt.label == 1) & (label == 1)), np.count_nonzero(label)
     assert train == 1
     assert val == pytest.approx(2 * both / (np.count_nonzero(spoilt.label) + truth))
-    assert all(math.isnan(dice) for dice in monitor.look(4, Threshold(), CPU, None))
+    assert all(math.isnan(dice) for dice in monitor.look(9, Threshold(), CPU, None))
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -108,8 +108,8 @@ def test_a_look_leaves_randomness_weights_and_mode_as_they_were(training: bool) 
     monitor = GapMonitor(LONG, PLAN, [tiny_case("a", 1)], [tiny_case("b", 2)])
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     states = random.getstate(), str(np.random.get_state()), torch.get_rng_state()
-    first = monitor.look(5, network, CPU, None)
-    assert monitor.look(10, network, CPU, None) == first
+    first = monitor.look(10, network, CPU, None)
+    assert monitor.look(20, network, CPU, None) == first
     assert random.getstate() == states[0]
     assert str(np.random.get_state()) == states[1]
     assert torch.equal(torch.get_rng_state(), states[2])

@@ -24,7 +24,7 @@ PASSES = 3
 """Forward passes that one training sample is worth: the backward pass costs twice the forward one."""
 LOOKS_WANTED = 10
 """In a training, before a look takes more cases."""
-MOST_LOOKS = 200
+MOST_LOOKS = 100
 
 
 class GapMonitor:
@@ -86,8 +86,7 @@ class GapMonitor:
         image = torch.tensor(np.asarray(case.image))
         (logits,) = predict_logits(ensemble, image, self.patch, step=STEP, air_below=air_level(image))
         mask = logits.argmax(0).to(torch.uint8).cpu().numpy()
-        label = np.asarray(case.label)
-        return mean_dice(mask, label, {str(value): int(value) for value in np.unique(label)})
+        return mean_dice(mask, np.asarray(case.label), {str(value): value for value in case.foreground})
 
     @torch.inference_mode()
     def _known_classes(self, network: nn.Module, device: torch.device, dtype: torch.dtype | None) -> int:
