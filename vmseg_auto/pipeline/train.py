@@ -20,7 +20,6 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
 from vmseg_auto.io.atomic import read_json, write_json
-from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from vmseg_auto.io.later import Later
 from vmseg_auto.io.prepared import PreparedFolder
@@ -29,6 +28,7 @@ from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
 from vmseg_auto.pipeline.places import (
     PathLike,
     places,
+    read_cohort,
     read_fingerprint,
     read_plan,
     read_record,
@@ -104,7 +104,7 @@ def train(
         raise InputError(f"the time is {hours:g} hours", remedy="Give --hours above 0, such as 2 or 0.5.")
     where = choose_device(device)
     job = _Job(
-        dataset=read_dataset(folder),
+        dataset=read_cohort(folder, space),
         fingerprint=fingerprint,
         plan=plan,
         trainer=chosen,
