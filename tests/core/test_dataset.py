@@ -229,3 +229,12 @@ def test_patients_of_a_dataset() -> None:
     held_out = (Case("t", "Q", (), None),)
     dataset = Dataset("d", ("T2",), {"background": 0}, cases, held_out, ".nii.gz")
     assert dataset.patients == {"a": "P", "b": "P"}
+
+
+def test_patients_are_taken_over_where_the_owner_names_none() -> None:
+    cases = (Case("a", "P", (), None), Case("b", "b", (), None))
+    held_out = (Case("t", "t", (), None),)
+    dataset = Dataset("d", ("T2",), {"background": 0}, cases, held_out, ".nii.gz", stated=frozenset("a"))
+    changed = dataset.with_patients({"a": "Q", "b": "Q", "t": "T", "gone": "G"})
+    assert changed.patients == {"a": "P", "b": "Q"}
+    assert [case.patient for case in changed.test_cases] == ["T"]

@@ -49,6 +49,7 @@ def test_patients_and_held_out_cases_without_masks(tmp_path: Path) -> None:
     (folder / "labelsTs" / "u.nii.gz").unlink()
     dataset = read_dataset(folder)
     assert dataset.patients == {"a": "anna", "b": "anna", "c": "c"}
+    assert dataset.stated == {"a", "b", "t"}
     assert [(case.patient, case.label is None) for case in dataset.test_cases] == [("theo", False), ("u", True)]
 
 

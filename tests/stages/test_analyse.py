@@ -10,7 +10,7 @@ import pytest
 from raw_dataset import GRID, describe, raw_dataset, tiny_image, tiny_mask
 
 from vmseg_auto.core.errors import DatasetError, InputError
-from vmseg_auto.core.fingerprint import CaseSummary, Fingerprint
+from vmseg_auto.core.fingerprint import CaseSummary, Duplicate, Fingerprint
 from vmseg_auto.io.cases import content_hash, read_dataset
 from vmseg_auto.io.images import write_image, write_mask
 from vmseg_auto.stages.analyse import analyse, dataset_hash
@@ -40,6 +40,7 @@ def test_a_cohort_is_measured(tmp_path: Path) -> None:
     assert stats.mean == pytest.approx(values.mean(), rel=0.01)
     assert stats.std == pytest.approx(values.std(), rel=0.02)
     assert stats.min <= stats.percentile_00_5 < stats.median < stats.percentile_99_5 <= stats.max
+    assert found.duplicates == (Duplicate(("a", "imagesTs/t"), "identical"),)  # both are tiny_image(0)
     assert Fingerprint.from_json(found.to_json()) == found
 
 
@@ -129,6 +130,13 @@ def test_a_cohort_without_foreground_is_refused(tmp_path: Path) -> None:
         write_mask(folder / "labelsTr" / f"{case}.nii.gz", tiny_mask(0), GRID)
     with pytest.raises(InputError, match="no mask holds any foreground"):
         analyse(read_dataset(folder))
+
+
+def test_the_same_image_is_found_whoever_reads_first(tmp_path: Path) -> None:
+    folder = raw_dataset(tmp_path, cases=5)
+    write_image(folder / "imagesTr" / "d_0000.nii.gz", 2 * tiny_image(10), GRID)
+    found = {jobs: analyse(read_dataset(folder), jobs)[0].duplicates for jobs in (1, 4)}
+    assert found[1] == found[4] == (Duplicate(("b", "d"), "nearly identical"),)
 
 
 def test_real_scans_are_measured(shared_data: Path, tmp_path: Path) -> None:

@@ -74,8 +74,13 @@ def places_of(arguments: argparse.Namespace) -> dict[str, str | None]:
     """-d and -w, or the environment's."""
     return {
         "dataset": arguments.dataset or os.environ.get("VMSEG_DATASET") or None,
-        "workspace": arguments.workspace or os.environ.get("VMSEG_WORKSPACE") or None,
+        "workspace": workspace_of(arguments),
     }
+
+
+def workspace_of(arguments: argparse.Namespace) -> str | None:
+    """-w, or the environment's."""
+    return arguments.workspace or os.environ.get("VMSEG_WORKSPACE") or None
 
 
 def positive_int(text: str) -> int:

@@ -6,14 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vmseg_auto.cli.common import Parser, Screen, make_parser, run
+from vmseg_auto.cli.common import Parser, Screen, make_parser, run, workspace_of
 
 
 def parser() -> Parser:
     made = make_parser(
         "vmseg_evaluate",
         "Score masks against reference masks: overlap, surface distances, volumes and lesions, with 95 % intervals.",
-        ("jobs",),
+        ("workspace", "jobs"),
         epilog="Example: vmseg_evaluate -p masks -r labelsTs",
     )
     made.add_argument("-p", "--predictions", required=True, metavar="FOLDER", help="folder of predicted masks")
@@ -42,6 +42,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         arguments.references,
         arguments.output,
         tolerance_mm=arguments.tolerance,
+        workspace=workspace_of(arguments),
         jobs=arguments.jobs,
         console=screen,
     )

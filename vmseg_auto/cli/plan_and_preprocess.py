@@ -22,6 +22,12 @@ def parser() -> Parser:
     made.add_argument(
         "--memory", type=float, metavar="GB", help="GPU memory the plan may use (default: the last plan's, else 8)"
     )
+    made.add_argument(
+        "--visits",
+        choices=("join", "apart"),
+        help="cases whose names suggest visits of one patient: join them to one patient, or leave them apart "
+        "(default: as said before; else they are listed, and stay apart)",
+    )
     made.add_argument("--check-only", action="store_true", help="check the cases and write nothing")
     return made
 
@@ -33,6 +39,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         **places_of(arguments),
         planner=arguments.planner,
         memory_gb=arguments.memory,
+        visits=arguments.visits,
         jobs=arguments.jobs,
         check_only=arguments.check_only,
         console=screen,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,6 +40,7 @@ class Dataset:
         test_cases: the held-out cases (imagesTs, labelsTs), sorted by id.
         file_ending: such as ".nii.gz".
         notes: what was inferred rather than read, in words for the user.
+        stated: ids of the cases whose patient the dataset's owner has named.
     """
 
     name: str
@@ -49,11 +50,21 @@ class Dataset:
     test_cases: tuple[Case, ...]
     file_ending: str
     notes: tuple[str, ...] = ()
+    stated: frozenset[str] = frozenset()
 
     @property
     def patients(self) -> dict[str, str]:
         """Case id -> patient, for the training cases."""
         return {case.id: case.patient for case in self.cases}
+
+    def with_patients(self, patients: Mapping[str, str]) -> Dataset:
+        """The same cases with these patients (case id -> patient), where the owner has named none."""
+
+        def named(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+            known = {case: patient for case, patient in patients.items() if case not in self.stated}
+            return tuple(replace(case, patient=known.get(case.id, case.patient)) for case in cases)
+
+        return replace(self, cases=named(self.cases), test_cases=named(self.test_cases))
 
 
 @dataclass(frozen=True)

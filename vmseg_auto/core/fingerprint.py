@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.geometry import Geometry, Shape, Spacing
@@ -78,6 +78,19 @@ class ChannelStats:
 
 
 @dataclass(frozen=True)
+class Duplicate:
+    """Two scans that are the same image.
+
+    Args:
+        cases: case ids; held-out ones as "imagesTs/ID".
+        kind: every voxel is equal, or they differ in intensity scale, noise or an edge alone.
+    """
+
+    cases: tuple[str, str]
+    kind: Literal["identical", "nearly identical"]
+
+
+@dataclass(frozen=True)
 class Fingerprint:
     """Everything that planning depends on, a pure function of the dataset.
 
@@ -89,6 +102,7 @@ class Fingerprint:
         channel_stats: one for each channel.
         median_relative_size: median over cases of (voxels after cropping / voxels before).
         dataset_hash: hash of all the cases' contents, channels and labels.
+        duplicates: pairs of the same image, those of one patient too.
     """
 
     dataset: str
@@ -98,6 +112,7 @@ class Fingerprint:
     channel_stats: tuple[ChannelStats, ...]
     median_relative_size: float
     dataset_hash: str
+    duplicates: tuple[Duplicate, ...] = ()
     schema: int = 1
 
     SCHEMA: ClassVar[int] = 1

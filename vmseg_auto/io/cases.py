@@ -58,6 +58,7 @@ def read_dataset(folder: Path) -> Dataset:
         test_cases=tests,
         file_ending=ending,
         notes=tuple(notes),
+        stated=frozenset(given.patients),
     )
 
 

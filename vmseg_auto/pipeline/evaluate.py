@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.io.dataset_json import read_description
-from vmseg_auto.pipeline.places import PathLike
+from vmseg_auto.pipeline.places import PathLike, accepted_patients, places
 from vmseg_auto.stages.evaluate import Evaluation, find_masks
 from vmseg_auto.stages.evaluate import evaluate as score_masks
 
@@ -18,17 +18,20 @@ def evaluate(
     output: PathLike | None = None,
     *,
     tolerance_mm: float = 1.0,
+    workspace: PathLike | None = None,
     jobs: int | None = None,
     console: Console | None = None,
 ) -> Evaluation:
     """Score every reference's prediction, and write the scores as CSV and JSON.
 
-    Label names and patients are those of the dataset.json beside the references' folder, where there is one.
+    Label names and patients are those of the dataset.json beside the references' folder, where there is one, and
+    patients those of the workspace, where `--visits join` has said so.
 
     Args:
         predictions, references: folders of masks; files of one case have the same name.
         output: the CSV; PREDICTIONS/metrics.csv unless given. The JSON lies beside it.
         tolerance_mm: of the surface Dice (NSD).
+        workspace: its folder; `vmseg` beside the references' folder unless given.
         jobs: threads.
         console: where words and progress go.
 
@@ -39,7 +42,8 @@ def evaluate(
     predicted, wanted = Path(predictions), Path(references)
     stated = wanted.parent / "dataset.json"
     given = read_description(stated) if stated.is_file() else None
-    labels, patients = (given.labels, given.patients) if given else (None, None)
+    labels = given.labels if given else None
+    patients = accepted_patients(places(wanted.parent, workspace)[1]) | (given.patients if given else {})
     with console.progress("Scoring", len(find_masks(wanted))) as progress:
         scores = score_masks(
             predicted, wanted, labels, tolerance_mm, patients, jobs or os.cpu_count() or 1, progress.advance

@@ -18,10 +18,9 @@ from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldName, Run, Workspace
-from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
-from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_plan, read_splits
+from vmseg_auto.pipeline.places import PathLike, places, read_cohort, read_fingerprint, read_plan, read_splits
 from vmseg_auto.plugins import load_trainer
 
 
@@ -82,7 +81,7 @@ def open_job(
     where = choose_device(device)
     job = Job(
         space=space,
-        dataset=read_dataset(folder),
+        dataset=read_cohort(folder, space),
         fingerprint=fingerprint,
         splits=splits,
         plan=plan,

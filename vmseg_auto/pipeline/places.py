@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from vmseg_auto.core.codec import decode
-from vmseg_auto.core.dataset import Fold, Splits, fold_cases
+from vmseg_auto.core.dataset import Dataset, Fold, Splits, fold_cases
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.fold_record import FoldRecord
@@ -15,16 +15,23 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
 from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.cases import read_dataset
 
 PathLike = str | Path
 
 
 @dataclass(frozen=True)
 class Source:
-    """The workspace's dataset.json: where its dataset lies."""
+    """The workspace's dataset.json.
+
+    Args:
+        folder, name: of the dataset.
+        patients: case id -> patient, where the user has said by `--visits` which visits are those of one.
+    """
 
     folder: str
     name: str
+    patients: dict[str, str] = field(default_factory=dict)
     schema: int = 1
 
     SCHEMA: ClassVar[int] = 1
@@ -42,9 +49,34 @@ def places(dataset: PathLike | None, workspace: PathLike | None) -> tuple[Path, 
     space = Workspace(Path(workspace))
     if dataset is not None:
         return Path(dataset), space
-    if space.dataset.is_file():
-        return Path(decode(Source, read_json(space.dataset), str(space.dataset)).folder), space
-    return Path.cwd(), space
+    source = read_source(space)
+    return (Path(source.folder) if source else Path.cwd()), space
+
+
+def read_source(space: Workspace) -> Source | None:
+    """What the workspace remembers of its dataset; None before anything is planned.
+
+    Raises:
+        InputError: the file is broken.
+    """
+    if not space.dataset.is_file():
+        return None
+    return decode(Source, read_json(space.dataset), str(space.dataset))
+
+
+def accepted_patients(space: Workspace) -> dict[str, str]:
+    """Case id -> patient, as the user has said by `--visits`."""
+    source = read_source(space)
+    return source.patients if source else {}
+
+
+def read_cohort(folder: Path, space: Workspace) -> Dataset:
+    """The dataset with the patients that the workspace knows of.
+
+    Raises:
+        InputError, DatasetError: as `read_dataset` does.
+    """
+    return read_dataset(folder).with_patients(accepted_patients(space))
 
 
 def read_fingerprint(space: Workspace) -> Fingerprint:

@@ -18,7 +18,16 @@ from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.spill import Spill
-from vmseg_auto.pipeline.places import PathLike, Source, places, read_fingerprint, read_splits, stale_folds
+from vmseg_auto.pipeline.patients import Visits, settle_visits, warn_of_duplicates
+from vmseg_auto.pipeline.places import (
+    PathLike,
+    Source,
+    accepted_patients,
+    places,
+    read_fingerprint,
+    read_splits,
+    stale_folds,
+)
 from vmseg_auto.pipeline.summary import plan_table
 from vmseg_auto.plugins import load_planner
 from vmseg_auto.stages.analyse import analyse, dataset_hash
@@ -43,6 +52,7 @@ def plan_and_preprocess(
     *,
     planner: str = "default",
     memory_gb: float | None = None,
+    visits: Visits | None = None,
     jobs: int | None = None,
     check_only: bool = False,
     console: Console | None = None,
@@ -53,6 +63,8 @@ def plan_and_preprocess(
         dataset, workspace: folders, as on the command line.
         planner: a name or "module:Class".
         memory_gb: GPU memory that the plan may use; the last plan's unless given, 8 GB for a first plan.
+        visits: "join" to take cases whose names suggest so for visits of one patient, "apart" not to; the workspace
+            remembers it.
         jobs: threads.
         check_only: check every case and write nothing.
         console: where words and progress go.
@@ -70,15 +82,18 @@ def plan_and_preprocess(
     data = read_dataset(folder)
     for note in data.notes:
         console.say(f"Note: {note}")
+    data, accepted = settle_visits(data, accepted_patients(space), visits, console)
     if check_only:
         fingerprint = _analyse(data, jobs, console)
+        warn_of_duplicates(fingerprint, data, console)
         console.say(f"All {len(data.cases)} cases can be used. Nothing was written.")
         return Planned(space, fingerprint)
     before = read_fingerprint(space) if space.fingerprint.is_file() else None
     with Spill(space.decoded) as spill:
         fingerprint = _fingerprint(data, before, space, jobs, console, spill)
-        write_json(space.dataset, encode(Source(str(folder.resolve()), data.name)))
+        warn_of_duplicates(fingerprint, data, console)
         splits = _splits(data, before, fingerprint, folder, space, console)
+        write_json(space.dataset, encode(Source(str(folder.resolve()), data.name, accepted)))
         plan = _plan(chosen.name, planner, fingerprint, space, memory_gb, console)
         console.say(plan_table(fingerprint, plan, splits, data.patients))
         _report_stale(space, fingerprint, splits, plan, console)

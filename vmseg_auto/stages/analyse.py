@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from vmseg_auto.core.codec import digest
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.errors import DatasetError, InputError
-from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Fingerprint
+from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Duplicate, Fingerprint
 from vmseg_auto.io.cases import content_hash, over_cases, read_case
 from vmseg_auto.io.spill import Spill
+from vmseg_auto.ops.duplicates import Signature, same_images, signature
 from vmseg_auto.ops.prepare import box_slices, nonzero_box
 
 SAMPLES_PER_CASE = 10_000
@@ -21,12 +22,19 @@ SAMPLE_SEED = 1234
 
 
 @dataclass(frozen=True)
-class _Findings:
-    """What is kept of a case: its summary, foreground samples [C, n] (n is 0 without foreground), notes."""
+class _Checked:
+    """What is kept of every case."""
+
+    signature: Signature
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Findings(_Checked):
+    """What is kept of a training case besides: summary, foreground samples [C, n] (n is 0 without foreground)."""
 
     summary: CaseSummary
     samples: NDArray[np.float32]
-    notes: tuple[str, ...]
 
 
 def analyse(
@@ -57,7 +65,7 @@ def analyse(
         bad = len({error.case for error in errors})
         total = len(dataset.cases) + len(dataset.test_cases)
         raise DatasetError(f"{bad} of {total} cases can't be used", errors, remedy="Mend or remove them:")
-    notes = [note for case in found.values() for note in case.notes] + [n for case in tested.values() for n in case]
+    notes = [note for case in (*found.values(), *tested.values()) for note in case.notes]
     summaries = {case_id: case.summary for case_id, case in found.items()}
     samples = [case.samples for case in found.values() if case.samples.shape[1]]
     if not samples:
@@ -73,6 +81,7 @@ def analyse(
         channel_stats=tuple(_stats(channel) for channel in np.concatenate(samples, axis=1)),
         median_relative_size=float(np.median(sizes)),
         dataset_hash=_hash(dataset, {case_id: summary.content for case_id, summary in summaries.items()}),
+        duplicates=_duplicates(found, tested),
     )
     return fingerprint, notes
 
@@ -111,13 +120,25 @@ def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Fin
         class_voxels={value: int(np.count_nonzero(mask == value)) for value in labels.values() if value != 0},
         content=content,
     )
-    return _Findings(summary, _foreground_samples(cropped, mask[box_slices(box)] > 0), tuple(notes))
+    return _Findings(
+        signature=signature(image),
+        notes=tuple(notes),
+        summary=summary,
+        samples=_foreground_samples(cropped, mask[box_slices(box)] > 0),
+    )
 
 
-def _check(case: Case, labels: Mapping[str, int]) -> Sequence[str]:
+def _check(case: Case, labels: Mapping[str, int]) -> _Checked:
     notes: list[str] = []
-    read_case(case, labels, notes)
-    return notes
+    image, _, _ = read_case(case, labels, notes)
+    return _Checked(signature(image), tuple(notes))
+
+
+def _duplicates(found: Mapping[str, _Checked], tested: Mapping[str, _Checked]) -> tuple[Duplicate, ...]:
+    checked = {**found, **{f"imagesTs/{case_id}": case for case_id, case in tested.items()}}
+    names = list(checked)
+    pairs = same_images([case.signature for case in checked.values()])
+    return tuple(Duplicate((names[a], names[b]), "identical" if same else "nearly identical") for a, b, same in pairs)
 
 
 def _foreground_samples(image: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArray[np.float32]:
