@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vmseg_auto.core.plan import Plan as Plan
     from vmseg_auto.core.recipe import Recipe as Recipe
     from vmseg_auto.pipeline.evaluate import evaluate as evaluate
+    from vmseg_auto.pipeline.learning_curve import learning_curve as learning_curve
     from vmseg_auto.pipeline.model import import_nnunet as import_nnunet
     from vmseg_auto.pipeline.plan import plan_and_preprocess as plan_and_preprocess
     from vmseg_auto.pipeline.predict import predict as predict
@@ -33,6 +34,7 @@ _HOMES = {
     "VmsegError": "vmseg_auto.core.errors",
     "evaluate": "vmseg_auto.pipeline.evaluate",
     "import_nnunet": "vmseg_auto.pipeline.model",
+    "learning_curve": "vmseg_auto.pipeline.learning_curve",
     "plan_and_preprocess": "vmseg_auto.pipeline.plan",
     "predict": "vmseg_auto.pipeline.predict",
     "train": "vmseg_auto.pipeline.train",

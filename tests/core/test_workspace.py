@@ -24,10 +24,17 @@ def test_the_tree_is_the_documented_one() -> None:
     assert run.cross_validation.as_posix() == "w/runs/default/quick/cross_validation"
     fold = run.fold(3)
     assert fold.folder.as_posix() == "w/runs/default/quick/fold_3"
-    assert [p.name for p in (fold.record, fold.latest, fold.final, fold.history, fold.curve, fold.validation)] == [
-        "fold.json", "checkpoint_latest.pt", "checkpoint_final.pt", "history.csv", "curve.png", "validation",
+    files = (fold.record, fold.init, fold.latest, fold.final, fold.history, fold.curve, fold.validation)
+    assert [path.name for path in files] == [
+        "fold.json", "init.json", "checkpoint_latest.pt", "checkpoint_final.pt", "history.csv", "curve.png",
+        "validation",
     ]  # fmt: skip
     assert run.fold("all").folder.name == "fold_all"
+    curve = space.learning_curve("default", "quick")
+    assert [path.as_posix() for path in (curve.size(10).fold(0).folder, curve.summary, curve.table, curve.picture)] == [
+        f"w/learning_curve/default/quick/{name}"
+        for name in ("n_10/fold_0", "learning_curve.json", "learning_curve.csv", "learning_curve.png")
+    ]
 
 
 def test_names_of_folds() -> None:

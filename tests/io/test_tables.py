@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vmseg_auto.io.tables import write_csv
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.io.tables import read_csv, write_csv
 
 
 def test_header_order_and_cells(tmp_path: Path) -> None:
@@ -40,3 +41,11 @@ def test_six_digits_are_kept(tmp_path: Path, value: float) -> None:
 def test_no_rows_is_a_header_alone(tmp_path: Path) -> None:
     write_csv(tmp_path / "t.csv", ["a", "b"], [])
     assert (tmp_path / "t.csv").read_text() == "a,b\n"
+
+
+def test_what_was_written_is_read_back_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    write_csv(path, ["case", "dice"], [{"case": "NA", "dice": 0.5}, {"case": 'ü, "b"', "dice": math.nan}])
+    assert read_csv(path) == [{"case": "NA", "dice": "0.5"}, {"case": 'ü, "b"', "dice": ""}]
+    with pytest.raises(InputError, match=r"no\.csv: the table can't be read"):
+        read_csv(tmp_path / "no.csv")

@@ -9,7 +9,9 @@ import pytest
 from matplotlib.image import imread
 
 from vmseg_auto.core.errors import VmsegError
-from vmseg_auto.ops.plots import draw_curve, draw_outlines
+from vmseg_auto.core.learning_curve import LearningCurve
+from vmseg_auto.ops.learning_curve import fit_curves
+from vmseg_auto.ops.plots import draw_curve, draw_learning_curve, draw_outlines
 
 
 def history(epochs: int) -> list[dict[str, float]]:
@@ -65,6 +67,30 @@ def test_outlines(count: int, tmp_path: Path) -> None:
     sky_blue, vermillion = np.array([0x56, 0xB4, 0xE9]) / 255, np.array([0xD5, 0x5E, 0x00]) / 255
     for colour in (sky_blue, vermillion):
         assert (np.abs(picture - colour).max(axis=-1) < 0.02).sum() > 100
+
+
+@pytest.mark.parametrize("target", [None, 0.8])
+def test_learning_curve(target: float | None, tmp_path: Path) -> None:
+    sizes = (10, 20, 40)
+    curves = fit_curves(sizes, [np.array([[0.4, 0.5, 0.6], [0.5, 0.6, 0.65], [0.3, 0.45, 0.5]])])
+    b, c = curves.shape()
+    curve = LearningCurve(
+        model="default/quick",
+        folds=(0,),
+        cohort=53,
+        tested=3,
+        measured=curves.measured(),
+        plateau=curves.plateau(),
+        b=b,
+        c=c,
+        forecasts=(curves.forecast(53),),
+        wanted=curves.wanted(target, 53) if target else None,
+    )
+    patients = np.linspace(10, 106, 50)
+    draw_learning_curve(curve, patients, curves.band(patients), tmp_path / "learning_curve.png")
+    picture = imread(tmp_path / "learning_curve.png")[..., :3]
+    vermillion = np.array([0xD5, 0x5E, 0x00]) / 255
+    assert ((np.abs(picture - vermillion).max(axis=-1) < 0.02).sum() > 300) == (target is not None)
 
 
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:

@@ -94,6 +94,30 @@ class Run:
 
 
 @dataclass(frozen=True)
+class CurveFolder:
+    """A learning curve, and the trainings on growing groups of patients that it is drawn through."""
+
+    folder: Path
+
+    @property
+    def summary(self) -> Path:
+        return self.folder / "learning_curve.json"
+
+    @property
+    def table(self) -> Path:
+        """Dice of each held-out case for each number of patients trained on."""
+        return self.folder / "learning_curve.csv"
+
+    @property
+    def picture(self) -> Path:
+        return self.folder / "learning_curve.png"
+
+    def size(self, patients: int) -> Run:
+        """The trainings on that many patients."""
+        return Run(self.folder / f"n_{patients}")
+
+
+@dataclass(frozen=True)
 class Workspace:
     """Everything made from one dataset."""
 
@@ -141,6 +165,9 @@ class Workspace:
 
     def runs(self) -> list[Run]:
         return [Run(p.parent) for p in sorted(self.root.glob("runs/*/*/model.json"))]
+
+    def learning_curve(self, planner: str, trainer: str) -> CurveFolder:
+        return CurveFolder(self.root / "learning_curve" / planner / trainer)
 
     def require_planned(self) -> None:
         """Raises InputError where nothing is planned yet."""

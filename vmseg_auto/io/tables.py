@@ -1,4 +1,4 @@
-"""CSV tables, written whole or not at all."""
+"""CSV tables, read, and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.atomic import write_text
 
 
@@ -20,6 +21,19 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     for row in rows:
         writer.writerow([_cell(row.get(column)) for column in columns])
     write_text(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a table under its header, as text.
+
+    Raises:
+        InputError: the file is missing or can't be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"the table can't be read ({error.strerror or error})", file=path) from error
 
 
 def _cell(value: Any) -> Any:

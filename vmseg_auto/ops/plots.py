@@ -1,4 +1,4 @@
-"""Pictures: the course of a training, and masks as outlines on slices. Colours are Okabe and Ito's."""
+"""Pictures: the course of a training, a learning curve, and masks' outlines on slices. Colours are Okabe and Ito's."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.gap import GapLook, best_look, gap_looks
 from vmseg_auto.core.geometry import Spacing
+from vmseg_auto.core.learning_curve import LearningCurve
 from vmseg_auto.io.atomic import replacing
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
@@ -67,6 +68,38 @@ def _draw_gap(panel: Axes, looks: Sequence[GapLook]) -> str:
     _line(panel, epochs, val, ORANGE, "validation cases")
     best = best_look(looks)
     return f"Dice; gap {looks[-1].gap:.2f} (shaded); best validation {best.val:.2f} in epoch {best.epoch}"
+
+
+def draw_learning_curve(
+    curve: LearningCurve, patients: NDArray[np.float64], band: NDArray[np.float64], path: Path
+) -> None:
+    """Draw measured Dice with intervals, the fitted curve (dashed where it foretells) and its band into a PNG.
+
+    Args:
+        curve: the measured points, the cohort's size and the Dice asked for.
+        patients: numbers of patients [N] at which the band is known, ascending.
+        band: the curve and the lower and upper end of its interval [3, N].
+        path: ends with .png.
+
+    Raises:
+        VmsegError: the file can't be written.
+    """
+    figure = Figure(figsize=(7.2, 4.2), dpi=110, layout="constrained")
+    panel = figure.subplots()
+    sizes = np.array([point.patients for point in curve.measured], dtype=float)
+    dice = [point.dice for point in curve.measured]
+    bars = np.maximum(0, np.array([[d.value - d.low, d.high - d.value] for d in dice]).T)
+    panel.fill_between(patients, band[1], band[2], color=SKY_BLUE, alpha=0.25, linewidth=0, label="95 % interval")
+    for part, style, label in ((patients <= sizes[-1], "-", "curve"), (patients >= sizes[-1], "--", "forecast")):
+        panel.plot(patients[part], band[0][part], style, color=BLUE, linewidth=1.8, label=label)
+    panel.errorbar(sizes, [d.value for d in dice], bars, fmt="o", color=_INK, capsize=3, label="measured")
+    panel.axvline(curve.cohort, color=_FAINT, linewidth=1.2, label=f"this cohort: {curve.cohort} patients")
+    if curve.wanted:
+        panel.axhline(curve.wanted.dice, color=VERMILLION, linewidth=2, label=f"Dice asked for: {curve.wanted.dice:g}")
+    panel.set_ylim(0, 1)
+    _finish(panel, f"Mean Dice of {curve.tested} patients whom no training saw", "patients trained on")
+    panel.legend(frameon=False, loc="lower right")
+    _save(figure, path)
 
 
 def draw_outlines(cases: Sequence[OutlineCase], path: Path) -> None:
@@ -126,9 +159,9 @@ def _line(panel: Axes, x: NDArray[np.float64], y: NDArray[np.float64], colour: s
     panel.plot(x, y, color=colour, label=label, linewidth=1.8, marker=marker, markersize=4)
 
 
-def _finish(panel: Axes, title: str) -> None:
+def _finish(panel: Axes, title: str, across: str = "epoch") -> None:
     panel.set_title(title, loc="left", fontsize=10, color=_INK)
-    panel.set_xlabel("epoch", color=_INK)
+    panel.set_xlabel(across, color=_INK)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panel.grid(axis="y", color=_FAINT, linewidth=0.8)
     panel.spines[["top", "right"]].set_visible(False)

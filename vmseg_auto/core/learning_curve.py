@@ -1,0 +1,164 @@
+"""How the Dice grows with the number of patients trained on, and how many a given Dice takes: learning_curve.json."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.dataset import SPLIT_SEED
+
+FURTHEST = 10
+"""Times the cohort's patients: nothing is said of more."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def text(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+@dataclass(frozen=True)
+class Point:
+    """The Dice of a number of patients trained on."""
+
+    patients: int
+    dice: Interval
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How many patients a Dice takes; None where it is more than can be said, or the Dice is never reached.
+
+    Args:
+        dice: that was asked for.
+        patients: by the curve.
+        low, high: 95 % interval.
+    """
+
+    dice: float
+    patients: int | None
+    low: int | None
+    high: int | None
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Dice(n) = plateau - b n^-c, fitted to trainings on growing groups of patients.
+
+    Args:
+        model: PLANNER/TRAINER.
+        folds: whose validation patients were scored.
+        cohort: patients of the dataset.
+        tested: patients scored; no training saw them.
+        measured: mean Dice over them for each number of patients trained on.
+        plateau: the Dice that no number of patients exceeds.
+        b, c: of the fitted curve.
+        forecasts: Dice for the whole cohort, and for twice as many patients.
+        wanted: the answer for the Dice asked for; None where none was.
+    """
+
+    model: str
+    folds: tuple[int, ...]
+    cohort: int
+    tested: int
+    measured: tuple[Point, ...]
+    plateau: Interval
+    b: float
+    c: float
+    forecasts: tuple[Point, ...]
+    wanted: Wanted | None = None
+    schema: int = 1
+
+    SCHEMA: ClassVar[int] = 1
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = encode(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "learning_curve.json") -> LearningCurve:
+        """Raises InputError where a field is missing, unknown or of the wrong type."""
+        return decode(cls, data, where)
+
+    def text(self) -> str:
+        """For the screen."""
+        lines = [f"Mean Dice of {self.tested} patients whom no training saw (95 % interval)"]
+        lines += [f"  trained on {point.patients:>4} patients  {point.dice.text()}" for point in self.measured]
+        lines += ["Expected by the curve through them"]
+        lines += [f"  trained on {point.patients:>4} patients  {point.dice.text()}" for point in self.forecasts]
+        lines += [f"  {'however many':<24}  {self.plateau.text()}"]
+        return "\n".join([*lines, *([self.answer()] if self.wanted else []), *self.caveats()])
+
+    def answer(self) -> str:
+        """In words, how many patients the Dice asked for takes; empty where none was asked for."""
+        if self.wanted is None:
+            return ""
+        goal, limit = f"A Dice of {self.wanted.dice:g}", FURTHEST * self.cohort
+        count, low, high = self.wanted.patients, self.wanted.low, self.wanted.high
+        if count is None and self.b == 0:
+            return f"How many patients {goal[0].lower()}{goal[1:]} takes can't be told from these scores."
+        if low is None:
+            return f"{goal} takes more than {limit} patients, or is never reached; so says the whole 95 % interval."
+        interval = (
+            f"The 95 % interval is open: from {low} patients to more than {limit}, or never."
+            if high is None
+            else f"95 % interval: {low} to {high} patients."
+        )
+        if count is None:
+            return f"{goal} takes more than {limit} patients by this curve, or is never reached. {interval}"
+        about = "at most" if count == self.measured[0].patients else "about"
+        more = f"{count - self.cohort} more than" if count > self.cohort else "no more than"
+        return (
+            f"{goal} takes {about} {count} patients by this curve, {more} the {self.cohort} of this cohort. {interval}"
+        )
+
+    def caveats(self) -> list[str]:
+        """What the intervals leave out, in words."""
+        found = []
+        if self.b == 0:
+            found.append(
+                "The scores do not rise with the number of patients, so that the curve is their mean: longer trainings "
+                "or other sizes may show a rise."
+            )
+        elif len(self.measured) == 3:
+            found.append("A curve of this kind passes through any three sizes: a fourth one would test it.")
+        if len(self.folds) == 1:
+            found.append(
+                "The intervals count the chance of which patients were tested, not of which were trained on; "
+                "more --folds count that too."
+            )
+        return found
+
+
+def nested_subsets(patients: Mapping[str, str], sizes: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Groups of patients that grow: each holds all smaller ones.
+
+    Patients are taken in one shuffled order that depends on nothing but their names.
+
+    Args:
+        patients: case id -> patient.
+        sizes: numbers of patients.
+
+    Returns:
+        Size -> ids of all cases of that many patients, sorted.
+    """
+    names = sorted(set(patients.values()))
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(names))
+    groups = {size: {names[i] for i in order[:size]} for size in sizes}
+    return {size: tuple(sorted(c for c, p in patients.items() if p in group)) for size, group in groups.items()}
+
+
+def whole_patients(count: float, limit: int) -> int | None:
+    """Rounded up; None beyond the limit."""
+    return math.ceil(count) if count <= limit else None

@@ -1,0 +1,213 @@
+"""Train on growing groups of patients, and tell how many a given Dice would take."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.dataset import fold_cases
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.fold_record import FoldRecord
+from vmseg_auto.core.learning_curve import LearningCurve, nested_subsets
+from vmseg_auto.core.workspace import CurveFolder, FoldFolder, FoldName
+from vmseg_auto.io.atomic import write_json
+from vmseg_auto.io.tables import read_csv, write_csv
+from vmseg_auto.ops.learning_curve import Curves, fit_curves
+from vmseg_auto.ops.plots import draw_learning_curve
+from vmseg_auto.pipeline.job import Job, open_job
+from vmseg_auto.pipeline.places import PathLike, record_now
+from vmseg_auto.pipeline.train import epochs_in_time, train_one
+
+COLUMNS = ("patients", "fold", "case", "patient", "dice")
+
+
+@dataclass(frozen=True)
+class _Training:
+    """One of the curve's trainings."""
+
+    patients: int
+    fold: FoldName
+    record: FoldRecord
+    folder: FoldFolder
+
+
+def learning_curve(
+    patients: Sequence[int],
+    *,
+    target: float | None = None,
+    folds: Sequence[FoldName] = (0,),
+    dataset: PathLike | None = None,
+    workspace: PathLike | None = None,
+    planner: str | None = None,
+    trainer: str | None = None,
+    settings: Sequence[str] = (),
+    hours: float | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    fresh: bool = False,
+    console: Console | None = None,
+) -> LearningCurve:
+    """Train on groups of patients that grow, score each on the same held-out patients, and fit a saturating curve.
+
+    The plan stays that of the whole cohort, and every training takes the same number of steps. Finished trainings are
+    kept, an interrupted one goes on. Results are WORKSPACE/learning_curve/PLANNER/TRAINER/learning_curve.json, .csv
+    and .png.
+
+    Args:
+        patients: how many to train on, at least three numbers.
+        target: the Dice asked for.
+        folds: numbered folds whose validation patients are held out; the groups are drawn from their other patients.
+        hours: for each training at most; all take the same number of epochs.
+        fresh: forget what was trained for this curve before.
+        dataset, workspace, planner, trainer, settings, device, jobs, console: as for `train`.
+
+    Raises:
+        InputError: fewer than three sizes, more patients than a fold trains on, fewer than two held out, an impossible
+            target; otherwise as `train`.
+        VmsegError: a training failed.
+    """
+    console = console or Silent()
+    sizes = sorted(set(patients))
+    _check(sizes, target, folds)
+    job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console)
+    place = job.space.learning_curve(job.plan.planner, job.trainer.name)
+    trainings = [t for fold in dict.fromkeys(folds) for t in _trainings(job, place, sizes, fold)]
+    tested = _tested(job, trainings)
+    console.say(_plan_in_words(job, sizes, trainings, tested))
+    if hours is not None:
+        largest = max(trainings, key=lambda training: training.patients)
+        folders = [training.folder for training in trainings]
+        epochs = epochs_in_time(job, folders, largest.fold, largest.record, hours, fresh)
+        trainings = [_with_epochs(training, epochs) for training in trainings]
+    if fresh:
+        for training in trainings:
+            shutil.rmtree(training.folder.folder, ignore_errors=True)
+    for training in sorted(trainings, key=lambda training: training.patients):
+        console.say(f"{training.patients} patients, {len(training.record.train)} cases:")
+        train_one(replace(job, run=place.size(training.patients)), training.fold, training.record)
+    return _conclude(job, place, sizes, trainings, target)
+
+
+def _check(sizes: Sequence[int], target: float | None, folds: Sequence[FoldName]) -> None:
+    if len(sizes) < 3 or sizes[0] < 1:
+        raise InputError(
+            f"the numbers of patients are {', '.join(map(str, sizes)) or 'missing'}",
+            remedy="A curve takes at least three different ones above 0, such as --patients 10 20 40.",
+        )
+    if target is not None and not 0 < target < 1:
+        raise InputError(f"the Dice asked for is {target:g}", remedy="Give a --target between 0 and 1, such as 0.8.")
+    if "all" in folds or not folds:
+        raise InputError("fold all holds no patient out", remedy="Name numbered folds, such as --folds 0 1.")
+
+
+def _trainings(job: Job, place: CurveFolder, sizes: Sequence[int], fold: FoldName) -> list[_Training]:
+    """Those of one fold.
+
+    Raises:
+        InputError: there is no such fold, or it has fewer patients to train on.
+    """
+    sides = fold_cases(job.splits, fold, sorted(job.fingerprint.cases))
+    owners = {case: job.dataset.patients[case] for case in sides.train}
+    if sizes[-1] > (most := len(set(owners.values()))):
+        raise InputError(
+            f"{sizes[-1]} patients are asked for, but fold {fold} leaves {most} to train on",
+            remedy=f"Give numbers up to {most}; the others are held out for the scores.",
+        )
+    whole = record_now(job.fingerprint, job.splits, job.plan, job.recipe, fold)
+    return [
+        _Training(size, fold, replace(whole, train={c: whole.train[c] for c in cases}), place.size(size).fold(fold))
+        for size, cases in nested_subsets(owners, sizes).items()
+    ]
+
+
+def _tested(job: Job, trainings: Sequence[_Training]) -> set[str]:
+    """The held-out patients.
+
+    Raises:
+        InputError: a single one, from whom no interval can be had.
+    """
+    tested = {job.dataset.patients[case] for training in trainings for case in training.record.val}
+    if len(tested) < 2:
+        raise InputError(
+            "a single patient is held out, and an interval takes two",
+            remedy="Name more folds, such as --folds 0 1.",
+        )
+    return tested
+
+
+def _plan_in_words(job: Job, sizes: Sequence[int], trainings: Sequence[_Training], tested: set[str]) -> str:
+    folds = sorted({str(training.fold) for training in trainings})
+    which = f"those of fold {folds[0]} alone, to save time" if len(folds) == 1 else f"those of folds {', '.join(folds)}"
+    return (
+        f"{len(trainings)} trainings, on {', '.join(map(str, sizes))} of the cohort's "
+        f"{len(set(job.dataset.patients.values()))} patients. {len(tested)} patients are held out, {which}."
+    )
+
+
+def _with_epochs(training: _Training, epochs: int) -> _Training:
+    record = training.record
+    return replace(training, record=replace(record, recipe=replace(record.recipe, epochs=epochs)))
+
+
+def _conclude(
+    job: Job, place: CurveFolder, sizes: Sequence[int], trainings: Sequence[_Training], target: float | None
+) -> LearningCurve:
+    rows = [row for training in trainings for row in _scores(training)]
+    folds = tuple(sorted({int(row["fold"]) for row in rows}))
+    matrices = [_matrix([row for row in rows if row["fold"] == fold], sizes) for fold in folds]
+    curves = fit_curves(sizes, matrices)
+    b, c = curves.shape()
+    cohort = len(set(job.dataset.patients.values()))
+    curve = LearningCurve(
+        model=job.run.name,
+        folds=folds,
+        cohort=cohort,
+        tested=sum(len(matrix) for matrix in matrices),
+        measured=curves.measured(),
+        plateau=curves.plateau(),
+        b=b,
+        c=c,
+        forecasts=tuple(curves.forecast(n) for n in (cohort, 2 * cohort)),
+        wanted=curves.wanted(target, cohort) if target is not None else None,
+    )
+    write_csv(place.table, COLUMNS, rows)
+    write_json(place.summary, curve.to_json())
+    _draw(curve, curves, place)
+    job.console.say(f"\nLearning curve of {curve.model}\n{curve.text()}")
+    job.console.say(f"Picture, table and numbers: {place.picture}, .csv and .json.")
+    return curve
+
+
+def _scores(training: _Training) -> list[dict[str, Any]]:
+    """A row a held-out case, with the mean Dice over the labels."""
+    dice: dict[tuple[str, str], list[float]] = {}
+    for row in read_csv(training.folder.validation / "metrics.csv"):
+        dice.setdefault((row["case"], row["patient"]), []).append(float(row["dice"]))
+    about = {"patients": training.patients, "fold": training.fold}
+    return [
+        {**about, "case": case, "patient": patient, "dice": float(np.mean(values))}
+        for (case, patient), values in dice.items()
+    ]
+
+
+def _matrix(rows: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> NDArray[np.float64]:
+    """Mean Dice over the cases of each held-out patient [patients, sizes]."""
+    names = sorted({row["patient"] for row in rows})
+    return np.array(
+        [
+            [np.mean([r["dice"] for r in rows if r["patient"] == name and r["patients"] == size]) for size in sizes]
+            for name in names
+        ]
+    )
+
+
+def _draw(curve: LearningCurve, curves: Curves, place: CurveFolder) -> None:
+    furthest = max(2 * curve.cohort, curve.wanted.patients or 0 if curve.wanted else 0)
+    patients = np.unique(np.append(np.linspace(curves.smallest, furthest, 200), curves.sizes))
+    draw_learning_curve(curve, patients, curves.band(patients), place.picture)
