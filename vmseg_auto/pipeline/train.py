@@ -35,6 +35,7 @@ from vmseg_auto.pipeline.places import (
     read_splits,
     record_now,
 )
+from vmseg_auto.pipeline.select import select
 from vmseg_auto.pipeline.watching import Watcher, duration
 from vmseg_auto.plugins import load_trainer
 from vmseg_auto.stages.train import Hooks, TrainingState, seconds_per_step, train_fold
@@ -123,7 +124,8 @@ def train(
             shutil.rmtree(job.run.fold(fold).folder, ignore_errors=True)
     for fold, record in records.items():
         _train_one(job, fold, record)
-    finish_run(job.run, splits, job.dataset, console)
+    if finish_run(job.run, space, fingerprint, splits, job.dataset, console):
+        select(dataset=folder, workspace=space.root, jobs=jobs, console=console)
     return job.run
 
 

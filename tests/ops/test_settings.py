@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from vmseg_auto.ops.postprocessing import decide_postprocessing
 
 from vmseg_auto.core.postprocessing import PostProcessing
-from vmseg_auto.ops.postprocessing import decide_postprocessing
 
 LABELS = {"background": 0, "vein": 1, "node": 2}
 
