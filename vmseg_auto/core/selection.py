@@ -90,7 +90,7 @@ class Selection:
     """The choice.
 
     Args:
-        chosen: what predicts.
+        runs: what predicts; those of one of the candidates.
         reasons: why this run or ensemble, in words.
         candidates: all that were compared, single runs first.
         worth: of the choice.
@@ -99,7 +99,7 @@ class Selection:
         made_from: run -> hash of what its folds were trained on when they were compared.
     """
 
-    chosen: Candidate
+    runs: tuple[str, ...]
     reasons: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     worth: Worth
@@ -110,6 +110,10 @@ class Selection:
 
     SCHEMA: ClassVar[int] = 1
 
+    @property
+    def chosen(self) -> Candidate:
+        return next(candidate for candidate in self.candidates if candidate.runs == self.runs)
+
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = encode(self)
         return data
@@ -118,7 +122,7 @@ class Selection:
     def from_json(cls, data: Any, where: str = "selection.json") -> Selection:
         """Raises InputError where a field is missing, unknown, of the wrong type or impossible."""
         selection = decode(cls, data, where)
+        if selection.runs not in [candidate.runs for candidate in selection.candidates]:
+            raise InputError(f"{where} chooses what it did not compare", remedy="Run `vmseg_select` to make it anew.")
         check_threshold(selection.chosen.threshold, f"{where}: threshold")
-        if not selection.chosen.runs:
-            raise InputError(f"{where} chooses no run", remedy="Run `vmseg_select` to make it anew.")
         return selection

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
+import struct
 import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def read_probabilities(path: Path, case: str, classes: int, shape: Shape) -> NDA
             foreground: NDArray[np.uint8] = data["foreground"]
     except FileNotFoundError:
         raise InputError("the file does not exist", case=case, file=path, remedy=remedy) from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, struct.error, BadZipFile, zlib.error) as error:
         raise InputError(f"the file can't be read ({error})", case=case, file=path, remedy=remedy) from error
     if foreground.dtype != np.uint8 or foreground.shape != (classes, *shape):
         raise InputError(

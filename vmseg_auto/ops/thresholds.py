@@ -8,7 +8,6 @@ logits it means that ln(t / (1 - t)) is added to the background's.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,14 +46,14 @@ def to_bytes(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
     Returns:
         uint8 [K - 1, Z, Y, X] in steps of 1/255; what lies half-way is rounded down, so that 0.5 stays no majority.
     """
-    steps: NDArray[Any] = np.ceil(probabilities[1:] * np.float32(STEPS) - np.float32(0.5))
-    return np.clip(steps, 0, STEPS).astype(np.uint8)
+    steps = np.ceil(probabilities[1:] * np.float32(STEPS) - np.float32(0.5))
+    kept: NDArray[np.uint8] = steps.clip(0, STEPS).astype(np.uint8)
+    return kept
 
 
 def from_bytes(foreground: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Probabilities [K, Z, Y, X], background first, of `to_bytes`'s [K - 1, Z, Y, X]."""
     probabilities = np.empty((len(foreground) + 1, *foreground.shape[1:]), dtype=np.float32)
     np.divide(foreground, np.float32(STEPS), out=probabilities[1:])
-    np.subtract(1, probabilities[1:].sum(axis=0), out=probabilities[0])
-    np.maximum(probabilities, 0, out=probabilities)
+    probabilities[0] = np.maximum(1 - probabilities[1:].sum(axis=0), 0)  # rounding up may bring the sum above 1
     return probabilities

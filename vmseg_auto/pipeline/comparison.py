@@ -32,15 +32,16 @@ def threshold_reason(scores: Values, folds: NDArray[np.int64], setting: Setting)
     if setting.threshold != PLAIN_THRESHOLD:
         gain = gains[setting.threshold].mean()
         return (
-            f"threshold {setting.threshold:g} rather than 0.5: mean Dice changes by {gain:+.4f}; all settings chosen "
-            f"without a fold change its patients' Dice by {unseen}"
+            f"threshold {setting.threshold:g} rather than 0.5: mean Dice changes by {gain:+.4f}; threshold and "
+            f"post-processing chosen without each fold in turn change its patients' Dice by {unseen}"
         )
     kept = f"threshold 0.5; {best:g}, the best other one, changes mean Dice by {gains[best].mean():+.4f}"
     wanted = best_setting(scores).threshold
     if wanted != PLAIN_THRESHOLD:
         gain = gains[wanted].mean()
-        why = f"but settings chosen without a fold change its patients' Dice by {unseen}" if unseen else "unconfirmed"
-        return f"threshold 0.5; {wanted:g} changes mean Dice by {gain:+.4f}, {why}"
+        why = f"chosen without each fold in turn, it changes its patients' Dice by {unseen}"
+        why = why if unseen else "a single fold can't confirm it"
+        return f"threshold 0.5; {wanted:g} changes mean Dice by {gain:+.4f}, but {why}"
     if is_real(gains[best]):
         return f"{kept}, but finds a smaller share of the lesions"
     return f"{kept}, no more than noise (standard error {standard_error(gains[best]):.4f})"
@@ -64,7 +65,8 @@ def choice_reasons(choice: Choice, runs: int) -> Iterator[str]:
     yield f"{name_of(choice.single)} is " + ("the only run" if runs == 1 else f"the best of {runs} runs by mean Dice")
     for step in choice.steps:
         change = f"{name_of(step.runs)} changes that by {step.gain:+.4f} (standard error {step.noise:.4f})"
-        yield f"{change}: {'it is taken' if step.taken else 'no more than noise, and fewer runs predict sooner'}"
+        no_better = "no more than noise, and fewer runs predict sooner" if step.gain > 0 else "it is no better"
+        yield f"{change}: {'it is taken' if step.taken else no_better}"
 
 
 def comparison_text(selection: Selection) -> str:

@@ -61,7 +61,7 @@ def select(
         _keep_setting(run, candidates[(run.name,)])
     choice = choose(held.scores, held.folds)
     selection = Selection(
-        chosen=candidates[choice.runs],
+        runs=choice.runs,
         reasons=tuple(choice_reasons(choice, len(runs))),
         candidates=tuple(candidates.values()),
         worth=_worth(held, runs[0].name, choice),
