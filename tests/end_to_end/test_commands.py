@@ -83,7 +83,10 @@ def test_workspace_holds_what_the_docs_say(dataset: Path) -> None:
         assert fold.curve.stat().st_size > 5000
         assert len(fold.history.read_text().splitlines()) == 3
         assert (fold.validation / "metrics.csv").is_file()
+        (probabilities,) = (fold.validation / "probabilities").iterdir()
+        assert probabilities.stem in json.loads(fold.record.read_text())["val"]
     assert len(read_table(run.cross_validation / "metrics.csv")) == 5
+    assert json.loads(space.selection.read_text())["runs"] == ["default/default"]
     model = json.loads(run.model.read_text())
     assert model["postprocessing"]["reasons"]
     assert model["economy"]["cases"] == 5
@@ -100,12 +103,12 @@ def test_masks_lie_on_the_scans_grids(dataset: Path, masks: Path) -> None:
         assert geometry.differences(own) == []
         assert set(np.unique(mask)) <= {0, 1}
         probability, _ = read_image(masks / "probabilities" / scan.name.replace("_0000", "_venous_malformation"))
-        assert (
-            np.array_equal(probability > 0.5, mask == 1)
-            or json.loads((dataset / "vmseg/runs/default/default/model.json").read_text())["postprocessing"][
-                "keep_largest"
-            ]
-        )
+        model = json.loads((dataset / "vmseg/runs/default/default/model.json").read_text())
+        likely = probability > model["threshold"]
+        if model["postprocessing"]["keep_largest"]:
+            assert not (mask == 1)[~likely].any()
+        else:
+            assert np.array_equal(likely, mask == 1)
 
 
 def test_a_scan_unlike_the_cohort_gets_everything_and_is_named(dataset: Path, masks: Path, tmp_path: Path) -> None:
@@ -120,6 +123,14 @@ def test_a_scan_unlike_the_cohort_gets_everything_and_is_named(dataset: Path, ma
     assert "--exhaustive" in shown
     shown = succeed("vmseg_predict", "-i", scan, "-o", tmp_path / "whole", "--exhaustive", cwd=dataset)
     assert "found" not in shown
+
+
+def test_selecting_again_gives_the_same(dataset: Path) -> None:
+    before = (dataset / "vmseg" / "selection.json").read_bytes()
+    shown = succeed("vmseg_select", "--jobs", "1", cwd=dataset)
+    assert "* default/default" in shown
+    assert "What choosing is worth" in shown
+    assert (dataset / "vmseg" / "selection.json").read_bytes() == before
 
 
 def test_volumes_agree_with_the_masks(masks: Path) -> None:
@@ -229,6 +240,7 @@ def test_commands_in_the_wrong_order(tmp_path: Path) -> None:
     assert "nothing is planned" in message
     succeed("vmseg_plan_and_preprocess", "--memory", MEMORY, cwd=tmp_path)
     assert "vmseg_train" in refuse(2, "vmseg_predict", "-i", "imagesTs", "-o", "out", cwd=tmp_path)
+    assert "`vmseg_train 0 1 2 3 4`" in refuse(2, "vmseg_select", cwd=tmp_path)
     assert not (tmp_path / "out").exists()
     assert "there is no fold 7" in refuse(2, "vmseg_train", "7", cwd=tmp_path)
     assert "no trainer 'nobody'" in refuse(2, "vmseg_train", "0", "--trainer", "nobody", cwd=tmp_path)

@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[str]) -> None
             ("-m", "--model"),
             {
                 "metavar": "FOLDER",
-                "help": "model folder, WORKSPACE/runs/PLANNER/TRAINER (default: the workspace's only one)",
+                "help": "model folder, WORKSPACE/runs/PLANNER/TRAINER (default: vmseg_select's choice, else the only)",
             },
         ),
         "device": (

@@ -10,6 +10,7 @@ from vmseg_auto.core.effort import Economy
 from vmseg_auto.core.fingerprint import ScanRange
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.postprocessing import PostProcessing
+from vmseg_auto.core.selection import PLAIN_THRESHOLD, check_threshold
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class ModelInfo:
         labels: label name -> value, background included.
         plan: the plan all folds share.
         postprocessing: decided on the cross-validated predictions; None until the last fold ends.
+        threshold: of the foreground (ops/thresholds.py), decided likewise; 0.5 lets the strongest class win.
         economy: how much of the ensemble is enough, decided likewise.
         scans: what the scans of the cohort are like; None where that is not known.
     """
@@ -33,6 +35,7 @@ class ModelInfo:
     labels: dict[str, int]
     plan: Plan
     postprocessing: PostProcessing | None = None
+    threshold: float = PLAIN_THRESHOLD
     economy: Economy | None = None
     scans: ScanRange | None = None
     schema: int = 1
@@ -48,4 +51,5 @@ class ModelInfo:
         """Raises InputError where a field is missing, unknown, of the wrong type or impossible."""
         info = decode(cls, data, where)
         info.plan.check(f"{where}: plan")
+        check_threshold(info.threshold, f"{where}: threshold")
         return info

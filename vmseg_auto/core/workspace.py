@@ -56,6 +56,10 @@ class FoldFolder:
         """Masks of the fold's validation cases, and their scores."""
         return self.folder / "validation"
 
+    def probabilities(self, case: str) -> Path:
+        """Foreground probabilities of one of them (io/probabilities.py)."""
+        return self.validation / "probabilities" / f"{case}.npz"
+
     @property
     def efforts(self) -> Path:
         """Dice of each validation case by each effort that was tried."""
@@ -138,6 +142,7 @@ class Workspace:
 
     @property
     def selection(self) -> Path:
+        """Which run or ensemble of runs predicts."""
         return self.root / "selection.json"
 
     @property

@@ -18,14 +18,16 @@ from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.workspace import FoldName, Run, Workspace
+from vmseg_auto.core.selection import PLAIN_THRESHOLD
+from vmseg_auto.core.workspace import FoldName, Run
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.cases import content_hash, find_scans, read_case
 from vmseg_auto.io.images import FILE_ENDINGS, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.components import component_volumes
 from vmseg_auto.ops.devices import describe
-from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_plan, read_splits, stale_folds
+from vmseg_auto.pipeline.committee import Committee, choose_runs
+from vmseg_auto.pipeline.places import PathLike, places
 from vmseg_auto.stages.predict import Precision, Prediction, Predictor
 
 VOLUME_COLUMNS = ("case", "label", "component", "volume_ml", "voxels")
@@ -63,7 +65,8 @@ def predict(
     Args:
         inputs: a scan or a folder of scans.
         output: folder of the masks; a mask is named as its case, in its scan's format and geometry.
-        model: a model folder (WORKSPACE/runs/PLANNER/TRAINER); the workspace's model unless given.
+        model: a model folder (WORKSPACE/runs/PLANNER/TRAINER). Unless given, what the workspace's selection.json
+            chooses, else its only model.
         dataset, workspace: folders, as on the command line.
         folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
         mirror: whether logits are averaged over mirrored scans.
@@ -83,20 +86,23 @@ def predict(
         SomeCasesFailedError: some scans failed; all others are written.
     """
     console = console or Silent()
-    run = Run(Path(model)) if model is not None else _choose_run(places(dataset, workspace)[1], console)
-    predictor = Predictor.load(
-        run.folder, folds=folds, device=device, mirror=mirror, step=step, exhaustive=exhaustive, precision=precision
-    )
-    cases = find_scans(Path(inputs), predictor.info.channels)
-    folds_text = ", ".join(str(fold) for fold in predictor.folds)
-    console.say(f"Model {run.folder}, fold {folds_text}, on {describe(predictor.device, predictor.ensemble.dtype)}.")
-    work = _Work(predictor, Path(output), save_probabilities, predictor.digest())
-    if predictor.economy:
-        effort = predictor.economy.effort
-        console.say(
-            f"Cross-validation found {effort.looks or 'all'} looks a window and a gate at {effort.gate:g} to be enough "
-            f"(mean Dice changed by {predictor.economy.dice_change:+.4f}); --exhaustive takes all."
+    if model is not None:
+        runs, rule = [Run(Path(model))], None
+    else:
+        runs, rule = choose_runs(places(dataset, workspace)[1], console)
+    members = [
+        Predictor.load(
+            run.folder, folds=folds, device=device, mirror=mirror, step=step, exhaustive=exhaustive, precision=precision
         )
+        for run in runs
+    ]
+    committee = Committee(members, rule)
+    cases = find_scans(Path(inputs), committee.channels)
+    for run, member in zip(runs, members, strict=True):
+        _introduce(run, member, console)
+    if rule and len(runs) > 1:
+        console.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
+    work = _Work(committee, Path(output), save_probabilities, committee.digest())
     sidecars: list[_Sidecar] = []
     errors: list[VmsegError] = []
     with console.progress("Predicting", len(cases)) as progress:
@@ -118,7 +124,7 @@ def predict(
 class _Work:
     """What is the same for all scans of one command."""
 
-    predictor: Predictor
+    committee: Committee
     output: Path
     save_probabilities: bool
     model_digest: str
@@ -130,30 +136,23 @@ class _Work:
         return self.output / "probabilities" / f"{case.id}_{label}{_ending(case.images[0])}"
 
     def outputs(self, case: Case) -> list[Path]:
-        labels = [name for name, value in self.predictor.info.labels.items() if value]
+        labels = [name for name, value in self.committee.labels.items() if value]
         soft = [self.probability_path(case, label) for label in labels] if self.save_probabilities else []
         return [self.mask_path(case), *soft]
 
 
-def _choose_run(space: Workspace, console: Console) -> Run:
-    """The workspace's model: selection.json's, else the only one there is; says which folds are stale."""
-    space.require_planned()
-    runs = space.runs()
-    if space.selection.is_file():
-        name = str(read_json(space.selection).get("run"))
-        runs = [run for run in runs if run.name == name]
-    if not runs:
-        raise InputError(
-            "no model is trained in this workspace yet", file=space.root, remedy="Run `vmseg_train 0` first."
+def _introduce(run: Run, member: Predictor, console: Console) -> None:
+    """Say what predicts, and how."""
+    folds = ", ".join(str(fold) for fold in member.folds)
+    threshold = "" if member.info.threshold == PLAIN_THRESHOLD else f", threshold {member.info.threshold:g}"
+    where = describe(member.device, member.ensemble.dtype)
+    console.say(f"Model {run.folder}, fold {folds}{threshold}, on {where}.")
+    if member.economy:
+        effort = member.economy.effort
+        console.say(
+            f"Cross-validation found {effort.looks or 'all'} looks a window and a gate at {effort.gate:g} to be enough "
+            f"(mean Dice changed by {member.economy.dice_change:+.4f}); --exhaustive takes all."
         )
-    if len(runs) > 1:
-        listed = "\n".join(f"  {run.folder}" for run in runs)
-        raise InputError("this workspace holds several models", remedy=f"Choose one with -m:\n{listed}")
-    fingerprint, splits = read_fingerprint(space), read_splits(space)
-    plan = read_plan(space, runs[0].folder.parent.name)
-    for fold, changes in stale_folds(runs[0], fingerprint, splits, plan).items():
-        console.warn(f"fold {fold} is used, but was trained before this: {'; '.join(changes)}")
-    return runs[0]
 
 
 def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any, console: Console) -> Iterator[_Sidecar | VmsegError]:
@@ -171,7 +170,7 @@ def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any, console: Cons
                 if isinstance(loaded, _Sidecar):
                     yield loaded
                     continue
-                if unlike := work.predictor.unlike(loaded.geometry):
+                if unlike := work.committee.unlike(loaded.geometry):
                     console.warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
                 prediction = _predict(work, loaded, note)
                 writing.append(writers.submit(_write, work, loaded, prediction))
@@ -207,7 +206,7 @@ def _load(work: _Work, case: Case) -> _Loaded | _Sidecar:
 
 
 def _predict(work: _Work, loaded: _Loaded, note: Any) -> Prediction:
-    return work.predictor.predict(
+    return work.committee.predict(
         loaded.image,
         loaded.geometry,
         probabilities=work.save_probabilities,
@@ -216,7 +215,7 @@ def _predict(work: _Work, loaded: _Loaded, note: Any) -> Prediction:
 
 
 def _write(work: _Work, loaded: _Loaded, prediction: Prediction) -> _Sidecar:
-    case, labels = loaded.case, work.predictor.info.labels
+    case, labels = loaded.case, work.committee.labels
     path = _sidecar_path(work, case)
     path.unlink(missing_ok=True)  # until the new mask is whole, nothing vouches for it
     if prediction.probabilities is not None:

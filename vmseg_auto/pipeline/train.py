@@ -21,6 +21,7 @@ from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
 from vmseg_auto.pipeline.initial_weights import Start, begin_from, check_fits, find_starts, read_initialisation
 from vmseg_auto.pipeline.job import Job, open_job
 from vmseg_auto.pipeline.places import PathLike, read_record, record_now
+from vmseg_auto.pipeline.select import select
 from vmseg_auto.pipeline.watching import Watcher, duration
 from vmseg_auto.stages.train import Hooks, TrainingState, seconds_per_step, train_fold
 
@@ -74,7 +75,8 @@ def train(
             shutil.rmtree(job.run.fold(fold).folder, ignore_errors=True)
     for fold, record in records.items():
         train_one(job, fold, record, starts.get(fold))
-    finish_run(job.run, job.splits, job.dataset, console)
+    if finish_run(job.run, job.space, job.fingerprint, job.splits, job.dataset, console):
+        select(dataset=dataset, workspace=job.space.root, jobs=jobs, console=console)
     return job.run
 
 

@@ -16,6 +16,7 @@ from vmseg_auto.core.effort import EXHAUSTIVE, Effort
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry
 from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, weights_hash
@@ -26,6 +27,7 @@ from vmseg_auto.ops.ensemble import Ensemble, Watch, predict_logits
 from vmseg_auto.ops.network import build_network
 from vmseg_auto.ops.patches import air_level
 from vmseg_auto.ops.prepare import prepare_image, restore_labels, restore_logits
+from vmseg_auto.ops.thresholds import favour_background
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -152,10 +154,14 @@ class Predictor:
             image, geometry = from_sitk(image)
         if geometry is None:
             raise InputError("an array needs its geometry", remedy="Pass Geometry(shape, spacing_mm).")
-        array = np.asarray(image if image.ndim == 4 else image[None], dtype=np.float32)
-        self._check(array, geometry)
-        prepared, crop_box = prepare_image(array, geometry, self.plan)
+        prepared, crop_box = self._prepare(image, geometry)
         return self.predict_prepared(prepared, geometry, crop_box, probabilities=probabilities, watch=watch)
+
+    def probabilities(self, image: NDArray[np.float32], geometry: Geometry, watch: Watch = None) -> NDArray[np.float32]:
+        """The softmax of the mean logits [K, Z, Y, X] on the scan's grid, without a mask; as for `predict`."""
+        prepared, crop_box = self._prepare(image, geometry)
+        (logits,) = self._logits(prepared, (self.effort(geometry),), watch)
+        return _probabilities(logits, geometry, crop_box, self.plan)
 
     def predict_prepared(
         self,
@@ -171,14 +177,19 @@ class Predictor:
         mask = self._mask(logits, geometry, crop_box)
         if not probabilities:
             return Prediction(mask, geometry)
-        soft = _probabilities(restore_logits(logits, geometry, crop_box, self.plan), geometry, crop_box)
-        return Prediction(mask, geometry, soft)
+        return Prediction(mask, geometry, _probabilities(logits, geometry, crop_box, self.plan))
 
     def compare(
         self, prepared: NDArray[np.float32], geometry: Geometry, crop_box: Box, efforts: Sequence[Effort]
-    ) -> list[NDArray[np.uint8]]:
-        """The masks of a prepared case by each effort, for little more than the time of the greatest."""
-        return [self._mask(logits, geometry, crop_box) for logits in self._logits(prepared, efforts)]
+    ) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
+        """The masks of a prepared case by each effort, for little more than the time of the greatest.
+
+        Returns:
+            The masks, and the probabilities [K, Z, Y, X] by the first effort.
+        """
+        found = self._logits(prepared, efforts)
+        masks = [self._mask(logits, geometry, crop_box) for logits in found]
+        return masks, _probabilities(found[0], geometry, crop_box, self.plan)
 
     def effort(self, geometry: Geometry) -> Effort:
         """What each window of a scan gets: everything, unless cross-validation on such scans found less enough."""
@@ -206,14 +217,16 @@ class Predictor:
         return [logits.cpu().numpy() for logits in found]
 
     def _mask(self, logits: NDArray[np.float32], geometry: Geometry, crop_box: Box) -> NDArray[np.uint8]:
-        mask = restore_labels(logits, geometry, crop_box, self.plan, sorted(self.info.labels.values()))
+        favoured = favour_background(logits, self.info.threshold)
+        mask = restore_labels(favoured, geometry, crop_box, self.plan, sorted(self.info.labels.values()))
         return apply_postprocessing(mask, self.info.postprocessing, self.info.labels)
 
     def digest(self) -> str:
-        """Hash of all that decides a mask but the scan: weights, plan, labels, post-processing, options."""
+        """Hash of all that decides a mask but the scan: weights, plan, labels, threshold, post-processing, options."""
         about = [
             self.plan.content_hash,
             self.info.labels,
+            self.info.threshold,
             self.info.postprocessing.to_json() if self.info.postprocessing else None,
             [str(fold) for fold in self.folds],
             self.step,
@@ -233,6 +246,11 @@ class Predictor:
                 f"the weights of fold {checkpoint.fold} do not fit the plan", remedy="Train it again with --fresh."
             ) from error
         return round_convolutions(network, dtype).to(self.device).eval()
+
+    def _prepare(self, image: NDArray[np.float32], geometry: Geometry) -> tuple[NDArray[np.float32], Box]:
+        array = np.asarray(image if image.ndim == 4 else image[None], dtype=np.float32)
+        self._check(array, geometry)
+        return prepare_image(array, geometry, self.plan)
 
     def _check(self, image: NDArray[np.float32], geometry: Geometry) -> None:
         channels = self.info.channels
@@ -267,9 +285,10 @@ def choose_folds(run: Run, folds: Sequence[FoldName] | None) -> list[FoldFolder]
     return [fold for name, fold in finished.items() if name != "all"] or [finished["all"]]
 
 
-def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box) -> NDArray[np.float32]:
+def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
     """Softmax over classes on the full grid; outside the crop the background is certain."""
-    soft: Any = torch.softmax(torch.from_numpy(logits), dim=0).numpy()
+    restored = restore_logits(logits, geometry, crop_box, plan)
+    soft: Any = torch.softmax(torch.from_numpy(restored), dim=0).numpy()
     full = np.zeros((len(logits), *geometry.shape), dtype=np.float32)
     full[0] = 1
     full[(slice(None), *(slice(a, b) for a, b in crop_box))] = soft

@@ -1,0 +1,92 @@
+"""Workspaces whose runs are finished by the real writers, with held-out predictions of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from raw_dataset import LABELS, describe
+
+from vmseg_auto.core.dataset import Case, Dataset, Splits
+from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.workspace import Run, Workspace
+from vmseg_auto.io.atomic import write_json
+from vmseg_auto.io.cases import read_dataset
+from vmseg_auto.io.checkpoints import Checkpoint, save_checkpoint
+from vmseg_auto.io.images import read_mask, write_image, write_mask
+from vmseg_auto.io.probabilities import write_probabilities
+from vmseg_auto.ops.network import build_network
+from vmseg_auto.ops.thresholds import classify, to_bytes
+from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits, record_now
+from vmseg_auto.pipeline.plan import plan_and_preprocess
+from vmseg_auto.stages.evaluate import evaluate_pairs
+
+GRID = Geometry((8, 16, 16), (2.0, 1.0, 1.0))
+RECIPE = Recipe(epochs=1, steps=1, mirror_axes=(), window_step=1.0)
+HeldOut = Callable[[Case, NDArray[np.bool_]], NDArray[np.float32]]
+"""A case and its reference (Z, Y, X) -> probabilities of the foreground."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A planned and prepared dataset of one channel and one label."""
+
+    space: Workspace
+    dataset: Dataset
+    fingerprint: Fingerprint
+    splits: Splits
+
+
+def cohort(folder: Path, cases: int = 5) -> Cohort:
+    """Cases a, b, c ... of GRID; each has a bar 10 voxels long, brighter than the noise."""
+    for number in range(cases):
+        case = chr(ord("a") + number)
+        mask = np.zeros(GRID.shape, dtype=np.uint8)
+        mask[4, 4 + number, 2:12] = 1
+        noise = np.random.default_rng(number).normal(100, 10, GRID.shape)
+        write_image(folder / "imagesTr" / f"{case}_0000.nii.gz", (noise + 100 * mask).astype(np.float32), GRID)
+        write_mask(folder / "labelsTr" / f"{case}.nii.gz", mask, GRID)
+    describe(folder)
+    space = plan_and_preprocess(folder, memory_gb=0.01, jobs=1).workspace
+    return Cohort(space, read_dataset(folder), read_fingerprint(space), read_splits(space))
+
+
+def trained_run(made: Cohort, trainer: str) -> Run:
+    """A run of the default plan whose folds have random weights, of a seed of its own, and are not validated."""
+    plan = read_plan(made.space, None)
+    run = made.space.run(plan.planner, trainer)
+    scans = made.fingerprint.scans
+    write_json(run.model, ModelInfo(trainer, "x", ("T2",), LABELS, plan, scans=scans).to_json())
+    for fold in range(len(made.splits.folds)):
+        write_json(run.fold(fold).record, record_now(made.fingerprint, made.splits, plan, RECIPE, fold).to_json())
+        torch.manual_seed(sum(map(ord, trainer)) + fold)
+        weights = build_network(plan.network, 1, 2).state_dict()
+        checkpoint = Checkpoint(plan, RECIPE, LABELS, ("T2",), trainer, fold, 1, weights, ())
+        save_checkpoint(run.fold(fold).final, checkpoint)
+    return run
+
+
+def finished_run(made: Cohort, trainer: str, held_out: HeldOut) -> Run:
+    """The same, validated as if its folds had predicted what `held_out` says."""
+    run = trained_run(made, trainer)
+    cases = {case.id: case for case in made.dataset.cases}
+    for number, fold in enumerate(made.splits.folds):
+        folder, pairs = run.fold(number), {}
+        for name in fold.val:
+            label = cases[name].label
+            assert label is not None
+            reference, geometry = read_mask(label)
+            foreground = held_out(cases[name], reference == 1)
+            probabilities = np.stack([1 - foreground, foreground])
+            pairs[name] = folder.validation / f"{name}.nii.gz", label
+            write_mask(pairs[name][0], classify(probabilities), geometry)
+            write_probabilities(folder.probabilities(name), to_bytes(probabilities))
+        evaluate_pairs(pairs, LABELS).save(folder.validation)
+    return run

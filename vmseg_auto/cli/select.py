@@ -1,0 +1,34 @@
+"""vmseg_select: choose the run, or the ensemble of runs, to predict with."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from vmseg_auto.cli.common import Parser, Screen, make_parser, places_of, run
+
+
+def parser() -> Parser:
+    return make_parser(
+        "vmseg_select",
+        "Compare the runs of a workspace, and their ensembles, by cross-validated Dice; choose one with its threshold "
+        "and post-processing for vmseg_predict, and estimate what choosing is worth. Runs by itself when the last fold "
+        "of a run is trained.",
+        ("dataset", "workspace", "jobs"),
+        epilog="Example: vmseg_select -d my_patients",
+    )
+
+
+def work(arguments: argparse.Namespace, screen: Screen) -> None:
+    from vmseg_auto.pipeline.select import select
+
+    select(**places_of(arguments), jobs=arguments.jobs, console=screen)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Foreground probabilities of held-out cases on disk: eight bits each, compressed."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.geometry import Shape
+from vmseg_auto.io.atomic import replacing
+
+
+def write_probabilities(path: Path, foreground: NDArray[np.uint8]) -> None:
+    """Write the foreground classes' probabilities, whole or not at all.
+
+    Args:
+        path: an .npz file. It takes one byte a voxel and class at most; a lesion in a head takes about a fiftieth.
+        foreground: uint8 [K - 1, Z, Y, X] in steps of 1/255, on the scan's own grid.
+
+    Raises:
+        VmsegError: the disk is full or not writable.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, foreground=foreground)
+
+
+def read_probabilities(path: Path, case: str, classes: int, shape: Shape) -> NDArray[np.uint8]:
+    """Read what `write_probabilities` wrote.
+
+    Args:
+        path: the .npz file.
+        case: for messages.
+        classes: foreground classes expected.
+        shape: (Z, Y, X) expected.
+
+    Raises:
+        InputError: the file is missing or damaged, or of another shape.
+    """
+    remedy = "Delete this file and run `vmseg_train` for its fold again: it predicts only what is missing."
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
+            foreground: NDArray[np.uint8] = data["foreground"]
+    except FileNotFoundError:
+        raise InputError("the file does not exist", case=case, file=path, remedy=remedy) from None
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, struct.error, BadZipFile, zlib.error) as error:
+        raise InputError(f"the file can't be read ({error})", case=case, file=path, remedy=remedy) from error
+    if foreground.dtype != np.uint8 or foreground.shape != (classes, *shape):
+        raise InputError(
+            f"the file holds {foreground.dtype} {foreground.shape}, not uint8 {(classes, *shape)}",
+            case=case,
+            file=path,
+            remedy=remedy,
+        )
+    return foreground

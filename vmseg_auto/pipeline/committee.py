@@ -1,0 +1,117 @@
+"""The models that predict together: one, or those whose ensemble a workspace has selected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.codec import digest
+from vmseg_auto.core.console import Console
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.selection import Candidate, Selection
+from vmseg_auto.core.workspace import Run, Workspace
+from vmseg_auto.io.atomic import read_json
+from vmseg_auto.ops.components import apply_postprocessing
+from vmseg_auto.ops.ensemble import Watch
+from vmseg_auto.ops.thresholds import classify
+from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits, stale_folds
+from vmseg_auto.pipeline.select import trained_on
+from vmseg_auto.stages.predict import Prediction, Predictor
+
+
+class Committee:
+    """One model, or several whose probabilities are averaged on the scan's own grid: their plans may differ.
+
+    Args:
+        members: of the same channels and labels.
+        rule: threshold and post-processing of the average; a single member follows its own model.json.
+
+    Raises:
+        InputError: members that do not tell the same classes apart in the same channels.
+    """
+
+    def __init__(self, members: Sequence[Predictor], rule: Candidate | None = None) -> None:
+        self.members, self.rule = members, rule
+        self.channels, self.labels = members[0].info.channels, members[0].info.labels
+        if any((member.info.channels, member.info.labels) != (self.channels, self.labels) for member in members):
+            raise InputError(
+                "the runs chosen have different channels or labels",
+                remedy="Run `vmseg_select` again, or choose one model with -m.",
+            )
+
+    def predict(
+        self,
+        image: NDArray[np.float32],
+        geometry: Geometry,
+        *,
+        probabilities: bool = False,
+        watch: Watch = None,
+    ) -> Prediction:
+        """Segment one scan; as `stages.predict.Predictor.predict` for an array."""
+        if self.rule is None or len(self.members) == 1:
+            return self.members[0].predict(image, geometry, probabilities=probabilities, watch=watch)
+        total = np.zeros((len(self.labels), *geometry.shape), dtype=np.float32)
+        for member in self.members:
+            total += member.probabilities(image, geometry, watch)
+        total /= len(self.members)
+        values = np.array(sorted(self.labels.values()), dtype=np.uint8)
+        mask = apply_postprocessing(values[classify(total, self.rule.threshold)], self.rule.postprocessing, self.labels)
+        return Prediction(mask, geometry, total if probabilities else None)
+
+    def unlike(self, geometry: Geometry) -> list[str]:
+        """In words, what sets a scan apart from those that the models were trained on."""
+        return list(dict.fromkeys(words for member in self.members for words in member.unlike(geometry)))
+
+    def digest(self) -> str:
+        """Hash of all that decides a mask but the scan."""
+        own = [member.digest() for member in self.members]
+        if self.rule is None or len(own) == 1:
+            return own[0]
+        return digest([own, self.rule.threshold, self.rule.postprocessing])
+
+
+def choose_runs(space: Workspace, console: Console) -> tuple[list[Run], Candidate | None]:
+    """What predicts in a workspace: selection.json's choice, else the only run there is; warns of what has changed.
+
+    Raises:
+        InputError: nothing is planned or trained; there are several runs and no selection; a run of the selection is
+            gone.
+    """
+    space.require_planned()
+    runs, rule = space.runs(), None
+    if space.selection.is_file():
+        rule, runs = _selected(space, runs, console)
+    elif not runs:
+        raise InputError(
+            "no model is trained in this workspace yet", file=space.root, remedy="Run `vmseg_train 0` first."
+        )
+    elif len(runs) > 1:
+        listed = "\n".join(f"  {run.folder}" for run in runs)
+        raise InputError(
+            "this workspace holds several models",
+            remedy=f"Compare them with `vmseg_select`, once all folds are trained, or choose one with -m:\n{listed}",
+        )
+    fingerprint, splits = read_fingerprint(space), read_splits(space)
+    for run in runs:
+        for fold, changes in stale_folds(run, fingerprint, splits, read_plan(space, run.folder.parent.name)).items():
+            console.warn(f"fold {fold} of {run.name} is used, but was trained before this: {'; '.join(changes)}")
+    return runs, rule
+
+
+def _selected(space: Workspace, runs: Sequence[Run], console: Console) -> tuple[Candidate, list[Run]]:
+    selection = Selection.from_json(read_json(space.selection), str(space.selection))
+    known = {run.name: run for run in runs}
+    chosen = selection.chosen
+    if gone := [name for name in chosen.runs if name not in known]:
+        raise InputError(
+            f"it chooses {', '.join(gone)}, which is no longer here",
+            file=space.selection,
+            remedy="Run `vmseg_select` again, or choose a model with -m.",
+        )
+    for name in chosen.runs:
+        if trained_on(space, name) != selection.made_from.get(name):
+            console.warn(f"{name} was trained anew since it was selected; when all its folds are, run `vmseg_select`")
+    return chosen, [known[name] for name in chosen.runs]

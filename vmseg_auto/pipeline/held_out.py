@@ -1,0 +1,89 @@
+"""The scores of runs, and of ensembles of runs, on the cases that their folds have held out, under every setting."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.console import Console
+from vmseg_auto.core.dataset import Case, Dataset, Splits
+from vmseg_auto.core.errors import DatasetError
+from vmseg_auto.core.workspace import Run
+from vmseg_auto.io.cases import over_cases
+from vmseg_auto.io.probabilities import read_probabilities
+from vmseg_auto.ops.selection import Runs, Values
+from vmseg_auto.ops.settings import score_settings
+from vmseg_auto.pipeline.cross_validation import mask_path
+from vmseg_auto.stages.evaluate import read_pair
+
+MOST_FOR_PAIRS = 4
+"""Runs, beyond which only the ensemble of all is tried: pairs would be many, and the best of many is luck."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What cross-validation says of each candidate.
+
+    Args:
+        patients: in the order of the arrays.
+        folds: the fold that holds each patient out.
+        scores: runs' names -> [patients, THRESHOLDS, labels, 2, 2] (ops.settings); single runs first.
+    """
+
+    patients: tuple[str, ...]
+    folds: NDArray[np.int64]
+    scores: dict[Runs, Values]
+
+
+def score_held_out(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs: int, console: Console) -> HeldOut:
+    """Score single runs, all pairs of up to MOST_FOR_PAIRS runs, and the ensemble of all.
+
+    Args:
+        runs: wholly cross-validated.
+        jobs: threads, and so the number of cases in memory at once.
+
+    Raises:
+        DatasetError, InputError: files of some cases are missing or damaged.
+    """
+    ensembles = _ensembles(len(runs))
+    fold_of = {case: number for number, fold in reversed([*enumerate(splits.folds)]) for case in fold.val}
+    cases = [case for case in dataset.cases if case.id in fold_of and case.label is not None]
+
+    def work(case: Case) -> NDArray[np.float64]:
+        return _score_case(case, fold_of[case.id], runs, ensembles, dataset)
+
+    with console.progress("Comparing held-out cases", len(cases)) as progress:
+        found, errors = over_cases(work, cases, jobs, progress.advance)
+    if errors:
+        raise errors[0] if len(errors) == 1 else DatasetError(f"{len(errors)} held-out cases can't be scored", errors)
+    rows: dict[str, list[NDArray[np.float64]]] = {}
+    folds: dict[str, int] = {}
+    for case in cases:
+        rows.setdefault(case.patient, []).append(found[case.id])
+        folds[case.patient] = min(fold_of[case.id], folds.get(case.patient, fold_of[case.id]))
+    table = np.stack([np.mean(scores, axis=0) for scores in rows.values()], axis=1)
+    names = [tuple(runs[member].name for member in members) for members in ensembles]
+    return HeldOut(tuple(rows), np.array([folds[patient] for patient in rows]), dict(zip(names, table, strict=True)))
+
+
+def _ensembles(runs: int) -> list[tuple[int, ...]]:
+    sizes = sorted({1, *([2] if 2 <= runs <= MOST_FOR_PAIRS else []), runs})
+    return [members for size in sizes for members in itertools.combinations(range(runs), size)]
+
+
+def _score_case(
+    case: Case, fold: int, runs: Sequence[Run], ensembles: Sequence[tuple[int, ...]], dataset: Dataset
+) -> NDArray[np.float64]:
+    assert case.label is not None
+    mask = mask_path(runs[0].fold(fold), case, dataset)
+    _, reference, geometry = read_pair(case.id, mask, case.label, dataset.labels)
+    values = sorted(dataset.labels.values())
+    held_out = [
+        read_probabilities(run.fold(fold).probabilities(case.id), case.id, len(values) - 1, geometry.shape)
+        for run in runs
+    ]
+    return score_settings(held_out, reference, values, ensembles)

@@ -1,0 +1,130 @@
+"""Choose the run, or the ensemble of runs, that a workspace predicts with, and say what the choice is worth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vmseg_auto.core.codec import digest
+from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.postprocessing import PostProcessing
+from vmseg_auto.core.selection import Candidate, Selection, Worth
+from vmseg_auto.core.workspace import Run, Workspace
+from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.ops.selection import Choice, Runs, choose, dice_of, estimate, nested_dice, plain, settle
+from vmseg_auto.pipeline.comparison import choice_reasons, comparison_text, label_reasons, threshold_reason
+from vmseg_auto.pipeline.cross_validation import lacking
+from vmseg_auto.pipeline.held_out import HeldOut, score_held_out
+from vmseg_auto.pipeline.places import (
+    PathLike,
+    places,
+    read_cohort,
+    read_fingerprint,
+    read_plan,
+    read_record,
+    read_splits,
+)
+
+
+def select(
+    *,
+    dataset: PathLike | None = None,
+    workspace: PathLike | None = None,
+    jobs: int | None = None,
+    console: Console | None = None,
+) -> Selection:
+    """Compare all wholly cross-validated runs of a workspace, and write the choice into its selection.json.
+
+    Each run's own threshold and post-processing go into its model.json.
+
+    Args:
+        dataset, workspace: folders, as on the command line.
+        jobs: threads.
+        console: where words and progress go.
+
+    Raises:
+        InputError: nothing is planned, no run is wholly cross-validated, or a file of one is missing or damaged.
+    """
+    console = console or Silent()
+    folder, space = places(dataset, workspace)
+    fingerprint, splits = read_fingerprint(space), read_splits(space)
+    left_out = {run.name: why for run in space.runs() if (why := lacking(run, space, fingerprint, splits))}
+    runs = sorted((run for run in space.runs() if run.name not in left_out), key=lambda run: _rank(run, space))
+    if not runs:
+        listed = "".join(f"\n  {name}: {why}" for name, why in left_out.items())
+        raise InputError(
+            "no run of this workspace is cross-validated yet" + (f":{listed}\n" if listed else ""),
+            file=space.root,
+            remedy="Train all folds first, with `vmseg_train " + " ".join(map(str, range(len(splits.folds)))) + "`.",
+        )
+    data = read_cohort(folder, space)
+    held = score_held_out(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
+    labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
+    candidates = {names: _candidate(names, held, labels) for names in held.scores}
+    for run in runs:
+        _keep_setting(run, candidates[(run.name,)])
+    choice = choose(held.scores, held.folds)
+    selection = Selection(
+        runs=choice.runs,
+        reasons=tuple(choice_reasons(choice, len(runs))),
+        candidates=tuple(candidates.values()),
+        worth=_worth(held, runs[0].name, choice),
+        patients=len(held.patients),
+        left_out=left_out,
+        made_from={name: trained_on(space, name) for name in (run.name for run in runs)},
+    )
+    write_json(space.selection, selection.to_json())
+    console.say(comparison_text(selection))
+    console.say(f"The choice: {space.selection}")
+    return selection
+
+
+def trained_on(space: Workspace, name: str) -> str:
+    """Hash of what the numbered folds of a run (PLANNER/TRAINER) are trained on."""
+    planner, _, trainer = name.partition("/")
+    folds = [fold for fold in space.run(planner, trainer).folds() if fold.name != "all"]
+    return digest({str(fold.name): read_record(fold) for fold in folds})
+
+
+def _rank(run: Run, space: Workspace) -> tuple[bool, bool, str]:
+    """What a user gets without choosing comes first: the default planner's plan, trained as the plan says."""
+    planner, trainer = run.folder.parent.name, run.folder.name
+    return planner != "default", read_plan(space, planner).trainer != trainer, run.name
+
+
+def _candidate(names: Runs, held: HeldOut, labels: Sequence[str]) -> Candidate:
+    scores = held.scores[names]
+    setting = settle(scores, held.folds)
+    largest = tuple(label for label, keep in zip(labels, setting.keep_largest, strict=True) if keep)
+    return Candidate(
+        runs=names,
+        threshold=setting.threshold,
+        postprocessing=PostProcessing(largest, tuple(label_reasons(scores, setting, labels))),
+        plain=estimate(dice_of(scores, plain(scores)), held.patients),
+        dice=estimate(dice_of(scores, setting), held.patients),
+        reasons=(threshold_reason(scores, held.folds, setting),),
+    )
+
+
+def _keep_setting(run: Run, candidate: Candidate) -> None:
+    info = ModelInfo.from_json(read_json(run.model), str(run.model))
+    settled = replace(info, threshold=candidate.threshold, postprocessing=candidate.postprocessing)
+    if settled != info:
+        write_json(run.model, settled.to_json())
+
+
+def _worth(held: HeldOut, reference: str, choice: Choice) -> Worth:
+    scores = held.scores[(reference,)]
+    before = dice_of(scores, plain(scores))
+    after = dice_of(held.scores[choice.runs], choice.setting)
+    nested = nested_dice(held.scores, held.folds)
+    return Worth(
+        reference=reference,
+        reference_dice=estimate(before, held.patients),
+        chosen_gain=estimate(after - before, held.patients),
+        nested_dice=None if nested is None else estimate(nested, held.patients),
+        nested_gain=None if nested is None else estimate(nested - before, held.patients),
+    )
