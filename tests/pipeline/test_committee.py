@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,6 +107,6 @@ def test_the_digest_covers_members_threshold_and_post_processing() -> None:
     assert Committee([predictor(1), predictor(2)], rule()).digest() == digests[0]
 
 
-def test_members_of_other_labels_are_refused(tmp_path: Path) -> None:
+def test_members_of_other_labels_are_refused() -> None:
     with pytest.raises(InputError, match="different channels or labels"):
         Committee([predictor(1), predictor(2, labels={"background": 0, "lesion": 3, "node": 7})], rule())

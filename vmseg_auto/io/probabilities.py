@@ -19,7 +19,7 @@ def write_probabilities(path: Path, foreground: NDArray[np.uint8]) -> None:
     """Write the foreground classes' probabilities, whole or not at all.
 
     Args:
-        path: an .npz file. It takes one byte a voxel and class at most; a lesion in a head takes about a fiftieth.
+        path: an .npz file. It takes one byte a voxel and class at most, and far less where most is background.
         foreground: uint8 [K - 1, Z, Y, X] in steps of 1/255, on the scan's own grid.
 
     Raises:

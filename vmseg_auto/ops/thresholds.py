@@ -21,9 +21,11 @@ them; 0.4 and 0.6 are moved by half a step, 0.002."""
 
 def classify(probabilities: NDArray[np.float32], threshold: float = PLAIN_THRESHOLD) -> NDArray[np.uint8]:
     """Class indices [Z, Y, X] of probabilities [K, Z, Y, X], background first; the first class on a tie."""
-    foreground = probabilities[1:]
-    strongest = foreground.max(axis=0)
-    classes: NDArray[np.uint8] = (foreground.argmax(axis=0) + 1).astype(np.uint8)
+    strongest = probabilities[1].copy()
+    classes = np.ones(strongest.shape, dtype=np.uint8)
+    for index in range(2, len(probabilities)):
+        classes[probabilities[index] > strongest] = index
+        np.maximum(strongest, probabilities[index], out=strongest)
     classes[strongest <= threshold / (1 - threshold) * probabilities[0]] = 0
     return classes
 

@@ -59,7 +59,7 @@ class Committee:
         total /= len(self.members)
         values = np.array(sorted(self.labels.values()), dtype=np.uint8)
         mask = apply_postprocessing(values[classify(total, self.rule.threshold)], self.rule.postprocessing, self.labels)
-        return Prediction(mask, geometry, total if probabilities else None)
+        return Prediction(mask, geometry, probabilities=total if probabilities else None)
 
     def unlike(self, geometry: Geometry) -> list[str]:
         """In words, what sets a scan apart from those that the models were trained on."""

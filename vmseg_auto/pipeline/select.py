@@ -15,9 +15,9 @@ from vmseg_auto.core.selection import Candidate, Selection, Worth
 from vmseg_auto.core.workspace import Run, Workspace
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.ops.selection import Choice, Runs, choose, dice_of, estimate, nested_dice, plain, settle
+from vmseg_auto.pipeline.candidates import Candidates, score_candidates
 from vmseg_auto.pipeline.comparison import choice_reasons, comparison_text, label_reasons, threshold_reason
 from vmseg_auto.pipeline.cross_validation import lacking
-from vmseg_auto.pipeline.held_out import HeldOut, score_held_out
 from vmseg_auto.pipeline.places import (
     PathLike,
     places,
@@ -61,7 +61,7 @@ def select(
             remedy="Train all folds first, with `vmseg_train " + " ".join(map(str, range(len(splits.folds)))) + "`.",
         )
     data = read_cohort(folder, space)
-    held = score_held_out(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
+    held = score_candidates(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
     labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
     candidates = {names: _candidate(names, held, labels) for names in held.scores}
     for run in runs:
@@ -95,7 +95,7 @@ def _rank(run: Run, space: Workspace) -> tuple[bool, bool, str]:
     return planner != "default", read_plan(space, planner).trainer != trainer, run.name
 
 
-def _candidate(names: Runs, held: HeldOut, labels: Sequence[str]) -> Candidate:
+def _candidate(names: Runs, held: Candidates, labels: Sequence[str]) -> Candidate:
     scores = held.scores[names]
     setting = settle(scores, held.folds)
     largest = tuple(label for label, keep in zip(labels, setting.keep_largest, strict=True) if keep)
@@ -116,7 +116,7 @@ def _keep_setting(run: Run, candidate: Candidate) -> None:
         write_json(run.model, settled.to_json())
 
 
-def _worth(held: HeldOut, reference: str, choice: Choice) -> Worth:
+def _worth(held: Candidates, reference: str, choice: Choice) -> Worth:
     scores = held.scores[(reference,)]
     before = dice_of(scores, plain(scores))
     after = dice_of(held.scores[choice.runs], choice.setting)

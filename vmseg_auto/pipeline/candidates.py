@@ -25,7 +25,7 @@ MOST_FOR_PAIRS = 4
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class Candidates:
     """What cross-validation says of each candidate.
 
     Args:
@@ -39,7 +39,7 @@ class HeldOut:
     scores: dict[Runs, Values]
 
 
-def score_held_out(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs: int, console: Console) -> HeldOut:
+def score_candidates(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs: int, console: Console) -> Candidates:
     """Score single runs, all pairs of up to MOST_FOR_PAIRS runs, and the ensemble of all.
 
     Args:
@@ -67,7 +67,7 @@ def score_held_out(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs: 
         folds[case.patient] = min(fold_of[case.id], folds.get(case.patient, fold_of[case.id]))
     table = np.stack([np.mean(scores, axis=0) for scores in rows.values()], axis=1)
     names = [tuple(runs[member].name for member in members) for members in ensembles]
-    return HeldOut(tuple(rows), np.array([folds[patient] for patient in rows]), dict(zip(names, table, strict=True)))
+    return Candidates(tuple(rows), np.array([folds[patient] for patient in rows]), dict(zip(names, table, strict=True)))
 
 
 def _ensembles(runs: int) -> list[tuple[int, ...]]:
