@@ -16,7 +16,7 @@ class FoldRecord:
     Args:
         recipe: the training's settings.
         plan_hash: content hash of the plan.
-        train, val: case id -> hash of the case's files, on each side.
+        train, val: case id -> hash of the case's files, on each side. Weights depend on the training side alone.
     """
 
     recipe: Recipe
@@ -37,23 +37,24 @@ class FoldRecord:
         return decode(cls, data, where)
 
     def data_differences(self, other: FoldRecord) -> list[str]:
-        """In words, how the plan and the cases of `other` differ: what makes a trained fold stale."""
+        """In words, how the plan and the training cases of `other` differ: what makes a trained fold stale."""
         found = ["the plan has changed"] if self.plan_hash != other.plan_hash else []
-        for side, ours, theirs in (("training", self.train, other.train), ("validation", self.val, other.val)):
-            for what, cases in (
-                ("added", sorted(set(theirs) - set(ours))),
-                ("removed", sorted(set(ours) - set(theirs))),
-                ("changed", sorted(c for c in set(ours) & set(theirs) if ours[c] != theirs[c])),
-            ):
-                if cases:
-                    found.append(f"{side} cases {what}: {_listed(cases)}")
+        ours, theirs = self.train, other.train
+        for what, cases in (
+            ("added", sorted(set(theirs) - set(ours))),
+            ("removed", sorted(set(ours) - set(theirs))),
+            ("changed", sorted(c for c in set(ours) & set(theirs) if ours[c] != theirs[c])),
+        ):
+            if cases:
+                found.append(f"training cases {what}: {listed(cases)}")
         return found
 
     def differences(self, other: FoldRecord) -> list[str]:
-        """In words, everything in which `other` differs, settings included."""
+        """In words, everything in which `other` would give other weights, settings included."""
         return self.recipe.differences(other.recipe) + self.data_differences(other)
 
 
-def _listed(cases: list[str], most: int = 6) -> str:
+def listed(cases: list[str], most: int = 6) -> str:
+    """The first few of many names."""
     more = f" and {len(cases) - most} more" if len(cases) > most else ""
     return ", ".join(cases[:most]) + more

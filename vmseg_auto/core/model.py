@@ -10,6 +10,7 @@ from vmseg_auto.core.effort import Economy
 from vmseg_auto.core.fingerprint import ScanRange
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.postprocessing import PostProcessing
+from vmseg_auto.core.trust import Calibration
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class ModelInfo:
         postprocessing: decided on the cross-validated predictions; None until the last fold ends.
         economy: how much of the ensemble is enough, decided likewise.
         scans: what the scans of the cohort are like; None where that is not known.
+        calibration: the Dice to expect of a prediction by its uncertainty; None until the last fold ends.
     """
 
     trainer: str
@@ -35,6 +37,7 @@ class ModelInfo:
     postprocessing: PostProcessing | None = None
     economy: Economy | None = None
     scans: ScanRange | None = None
+    calibration: Calibration | None = None
     schema: int = 1
 
     SCHEMA: ClassVar[int] = 1

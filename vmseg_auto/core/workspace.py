@@ -56,6 +56,15 @@ class FoldFolder:
         """Dice of each validation case by each effort that was tried."""
         return self.validation / "efforts.json"
 
+    @property
+    def held_out(self) -> Path:
+        """How certain the fold is of each validation case, and which files its scores were computed from."""
+        return self.validation / "held_out.json"
+
+    def variants(self, case: str) -> Path:
+        """Masks of a validation case by the other efforts."""
+        return self.validation / "efforts" / f"{case}.npz"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -75,6 +84,16 @@ class Run:
     def cross_validation(self) -> Path:
         """Scores of all folds' validation cases together (metrics.csv, metrics.json)."""
         return self.folder / "cross_validation"
+
+    @property
+    def trust(self) -> Path:
+        """Every held-out case, the least certain first, with the Dice that was to be expected."""
+        return self.cross_validation / "trust.csv"
+
+    @property
+    def label_check(self) -> Path:
+        """Every held-out case, the one first whose mask its prediction contradicts most."""
+        return self.cross_validation / "label_check.csv"
 
     def fold(self, fold: FoldName) -> FoldFolder:
         return FoldFolder(self.folder / f"fold_{fold}")

@@ -18,6 +18,7 @@ from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.spill import Spill
+from vmseg_auto.pipeline.held_out import report_outdated
 from vmseg_auto.pipeline.places import PathLike, Source, places, read_fingerprint, read_splits, stale_folds
 from vmseg_auto.pipeline.summary import plan_table
 from vmseg_auto.plugins import load_planner
@@ -82,6 +83,7 @@ def plan_and_preprocess(
         plan = _plan(chosen.name, planner, fingerprint, space, memory_gb, console)
         console.say(plan_table(fingerprint, plan, splits, data.patients))
         _report_stale(space, fingerprint, splits, plan, console)
+        report_outdated(space, data, fingerprint, splits, plan, console)
         _prepare(data, plan, space, jobs, console, spill)
     return Planned(space, fingerprint, plan, splits)
 

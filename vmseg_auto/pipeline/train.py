@@ -26,6 +26,7 @@ from vmseg_auto.io.later import Later
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
+from vmseg_auto.pipeline.held_out import HeldOutCases
 from vmseg_auto.pipeline.places import (
     PathLike,
     places,
@@ -123,7 +124,7 @@ def train(
             shutil.rmtree(job.run.fold(fold).folder, ignore_errors=True)
     for fold, record in records.items():
         _train_one(job, fold, record)
-    finish_run(job.run, splits, job.dataset, console)
+    finish_run(job.run, fingerprint, splits, job.dataset, console)
     return job.run
 
 
@@ -138,15 +139,16 @@ def _train_one(job: _Job, fold: FoldName, record: FoldRecord) -> None:
     folder = job.run.fold(fold)
     if before := read_record(folder):
         _refuse_differences(before, record, fold, folder)
+    write_json(folder.record, record.to_json())
     if folder.final.is_file():
         job.console.say(f"Fold {fold} is already trained; it is kept. To train it again, add --fresh.")
     else:
-        write_json(folder.record, record.to_json())
         if not job.run.model.is_file() or _known_plan(job.run) != job.plan.content_hash:
             write_json(job.run.model, job.info.to_json())
         _run_training(job, fold, folder, record)
     if fold != "all":
-        validate_fold(job.run, folder, job.dataset, job.prepared, job.device.type, job.console)
+        held = HeldOutCases(folder, tuple(record.val), job.dataset, job.fingerprint)
+        validate_fold(job.run, folder, held, job.prepared, job.device.type, job.console)
 
 
 def _run_training(job: _Job, fold: FoldName, folder: FoldFolder, record: FoldRecord) -> None:

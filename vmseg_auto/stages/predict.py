@@ -18,6 +18,7 @@ from vmseg_auto.core.effort import EXHAUSTIVE, Effort
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry
 from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.trust import Trust
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint
@@ -28,6 +29,7 @@ from vmseg_auto.ops.ensemble import Ensemble, Watch, predict_logits
 from vmseg_auto.ops.network import build_network
 from vmseg_auto.ops.patches import air_level
 from vmseg_auto.ops.prepare import prepare_image, restore_labels, restore_logits
+from vmseg_auto.ops.trust import Witness
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -42,11 +44,13 @@ class Prediction:
     Args:
         mask: uint8 [Z, Y, X] of label values.
         geometry: its grid.
+        trust: how uncertain the looks are, and how far they agree.
         probabilities: float32 [K, Z, Y, X], classes in the order of their values; None unless asked for.
     """
 
     mask: NDArray[np.uint8]
     geometry: Geometry
+    trust: Trust
     probabilities: NDArray[np.float32] | None = None
 
 
@@ -169,18 +173,29 @@ class Predictor:
         watch: Watch = None,
     ) -> Prediction:
         """Segment a case prepared with this model's plan; the mask lies on its source's grid (`geometry`)."""
-        (logits,) = self._logits(prepared, (self.effort(geometry),), watch)
+        witness = self.witness()
+        (logits,) = self._logits(prepared, (self.effort(geometry),), watch, witness)
         mask = self._mask(logits, geometry, crop_box)
         if not probabilities:
-            return Prediction(mask, geometry)
+            return Prediction(mask, geometry, witness.trust())
         soft = _probabilities(restore_logits(logits, geometry, crop_box, self.plan), geometry, crop_box)
-        return Prediction(mask, geometry, soft)
+        return Prediction(mask, geometry, witness.trust(), soft)
 
     def compare(
-        self, prepared: NDArray[np.float32], geometry: Geometry, crop_box: Box, efforts: Sequence[Effort]
+        self,
+        prepared: NDArray[np.float32],
+        geometry: Geometry,
+        crop_box: Box,
+        efforts: Sequence[Effort],
+        witness: Witness | None = None,
     ) -> list[NDArray[np.uint8]]:
         """The masks of a prepared case by each effort, for little more than the time of the greatest."""
-        return [self._mask(logits, geometry, crop_box) for logits in self._logits(prepared, efforts)]
+        found = self._logits(prepared, efforts, witness=witness)
+        return [self._mask(logits, geometry, crop_box) for logits in found]
+
+    def witness(self) -> Witness:
+        """Who listens to the looks at one scan."""
+        return Witness(len(self.ensemble.networks), mirrored=bool(self.ensemble.mirror_axes))
 
     def effort(self, geometry: Geometry) -> Effort:
         """What each window of a scan gets: everything, unless cross-validation on such scans found less enough."""
@@ -193,7 +208,11 @@ class Predictor:
         return self.info.scans.unlike(geometry) if self.info.scans else []
 
     def _logits(
-        self, prepared: NDArray[np.float32], efforts: Sequence[Effort], watch: Watch = None
+        self,
+        prepared: NDArray[np.float32],
+        efforts: Sequence[Effort],
+        watch: Watch = None,
+        witness: Witness | None = None,
     ) -> list[NDArray[np.float32]]:
         image = torch.tensor(np.asarray(prepared))
         found = predict_logits(
@@ -204,6 +223,7 @@ class Predictor:
             efforts=efforts,
             air_below=air_level(image),
             progress=watch,
+            witness=witness,
         )
         return [logits.cpu().numpy() for logits in found]
 
