@@ -49,11 +49,12 @@ class HeldOutTrust:
             return ["too few patients to tell what Dice is to be expected of a new scan"]
         inside = sum(e.low <= d <= e.high for e, d in zip(self.expected, self.dice, strict=True) if e)
         told = sum(e is not None for e in self.expected)
-        worst = set(np.argsort(self.dice, kind="stable")[:10])
-        found = len(worst & set(self._least_certain()[:15]))
+        worst = set(np.argsort(self.dice, kind="stable")[: len(self.cases) // 5].tolist())
+        least = self._least_certain()[: 3 * len(self.cases) // 10]
+        found = len(worst & set(least))
         return [
             f"{inside} of {told} held-out cases lie in the interval told by the other patients' cases",
-            f"{found} of the {len(worst)} cases with the lowest Dice are among the 15 least certain ones",
+            f"{found} of the {len(worst)} cases with the lowest Dice are among the {len(least)} least certain ones",
         ]
 
     def save(self, run: Run, files: Mapping[str, tuple[Path, Path]], labels: Mapping[str, int]) -> None:
