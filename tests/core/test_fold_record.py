@@ -35,15 +35,34 @@ def test_every_change_of_the_data_is_said() -> None:
         "training cases added: d",
         "training cases removed: b",
         "training cases changed: a",
-        "validation cases added: b",
     ]
 
 
+def test_cases_held_out_make_no_fold_stale() -> None:
+    """Weights know nothing of them."""
+    assert RECORD.differences(replace(RECORD, val={"c": "changed", "d": "4"})) == []
+
+
+def test_weights_that_did_best_on_cases_held_out_depend_on_them() -> None:
+    stopping = replace(RECORD, recipe=replace(RECORD.recipe, stop_on_gap=True))
+    assert stopping.data_differences(replace(stopping, val={"c": "changed", "d": "4"})) == [
+        "validation cases added: d",
+        "validation cases changed: c",
+    ]
+
+
+def test_only_what_may_have_been_seen_keeps_weights_from_being_heard() -> None:
+    """A removed case, or a copy of it, may be held out now; added and corrected ones leave the weights honest."""
+    assert RECORD.conflicts(replace(RECORD, train={"a": "changed", "b": "2", "d": "4"}, val={})) == []
+    other = replace(RECORD, plan_hash="def", train={"a": "1"}, val={"b": "2"})
+    assert RECORD.conflicts(other) == ["the plan has changed", "training cases removed: b"]
+
+
 def test_long_lists_are_cut() -> None:
-    other = replace(RECORD, val={f"case_{i:02d}": "x" for i in range(20)})
+    other = replace(RECORD, train={f"case_{i:02d}": "x" for i in range(20)})
     (added, removed) = RECORD.data_differences(other)
-    assert added == ("validation cases added: case_00, case_01, case_02, case_03, case_04, case_05 and 14 more")
-    assert removed == "validation cases removed: c"
+    assert added == "training cases added: case_00, case_01, case_02, case_03, case_04, case_05 and 14 more"
+    assert removed == "training cases removed: a, b"
 
 
 def test_a_broken_file_is_refused() -> None:

@@ -12,21 +12,23 @@ from numpy.typing import NDArray
 from raw_dataset import LABELS, describe
 
 from vmseg_auto.core.dataset import Case, Dataset, Splits
+from vmseg_auto.core.effort import EXHAUSTIVE
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.trust import Trust
 from vmseg_auto.core.workspace import Run, Workspace
 from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.checkpoints import Checkpoint, save_checkpoint
 from vmseg_auto.io.images import read_mask, write_image, write_mask
-from vmseg_auto.io.probabilities import write_probabilities
 from vmseg_auto.ops.network import build_network
-from vmseg_auto.ops.thresholds import classify, to_bytes
+from vmseg_auto.ops.thresholds import classify
+from vmseg_auto.pipeline.held_out import held_out_cases
 from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits, record_now
 from vmseg_auto.pipeline.plan import plan_and_preprocess
-from vmseg_auto.stages.evaluate import evaluate_pairs
+from vmseg_auto.stages.predict import Prediction
 
 GRID = Geometry((8, 16, 16), (2.0, 1.0, 1.0))
 RECIPE = Recipe(epochs=1, steps=1, mirror_axes=(), window_step=1.0)
@@ -76,17 +78,15 @@ def trained_run(made: Cohort, trainer: str) -> Run:
 def finished_run(made: Cohort, trainer: str, held_out: HeldOut) -> Run:
     """The same, validated as if its folds had predicted what `held_out` says."""
     run = trained_run(made, trainer)
-    cases = {case.id: case for case in made.dataset.cases}
-    for number, fold in enumerate(made.splits.folds):
-        folder, pairs = run.fold(number), {}
-        for name in fold.val:
-            label = cases[name].label
-            assert label is not None
-            reference, geometry = read_mask(label)
-            foreground = held_out(cases[name], reference == 1)
+    for held in held_out_cases(run, made.fingerprint, made.splits, made.dataset):
+        held.try_efforts((EXHAUSTIVE,))
+        for case in held.cases.values():
+            assert case.label is not None
+            reference, geometry = read_mask(case.label)
+            foreground = held_out(case, reference == 1)
             probabilities = np.stack([1 - foreground, foreground])
-            pairs[name] = folder.validation / f"{name}.nii.gz", label
-            write_mask(pairs[name][0], classify(probabilities), geometry)
-            write_probabilities(folder.probabilities(name), to_bytes(probabilities))
-        evaluate_pairs(pairs, LABELS).save(folder.validation)
+            trust = Trust(1 - float(foreground.max()), mirrored=False)
+            held.keep(case, Prediction(classify(probabilities), geometry, trust, probabilities), [])
+            held.score(case)
+        held.sum_up()
     return run

@@ -17,6 +17,7 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.selection import Candidate, Estimate
+from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.checkpoints import Checkpoint
 from vmseg_auto.ops.components import keep_largest
 from vmseg_auto.ops.network import build_network
@@ -74,6 +75,16 @@ def test_an_ensemble_averages_probabilities_on_the_scans_grid(threshold: float) 
     assert np.array_equal(prediction.probabilities, mean)
     assert np.array_equal(prediction.mask, strongest(mean, threshold))
     assert not np.array_equal(prediction.mask, strongest(each[0], threshold))
+
+
+def test_an_ensemble_is_trusted_as_far_as_its_first_member() -> None:
+    calibration = Calibration(0.9, 0.1, 0.1, 0.1, 0.5, mirrored=False, cases=9, patients=9)
+    first, second = predictor(1, calibration=calibration), predictor(2)
+    said = [member.predict(SCAN, GRID).trust for member in (first, second)]
+    assert said[0] != said[1]
+    for members, trust, known in (([first, second], said[0], calibration), ([second, first], said[1], None)):
+        committee = Committee(members, rule())
+        assert (committee.predict(SCAN, GRID).trust, committee.calibration) == (trust, known)
 
 
 def test_an_ensemble_is_cleaned_by_the_rule_not_by_its_members() -> None:

@@ -92,13 +92,13 @@ def test_the_best_of_three_is_the_one_counted_by_hand(made: Cohort, capsys: pyte
 
 def test_runs_that_miss_different_halves_predict_together(made: Cohort) -> None:
     """The mean of 1 and 0.29 finds what one of them misses."""
-    finished_run(made, "default", sure_of(2, 7))
-    finished_run(made, "other", sure_of(7, 12))
+    finished_run(made, "default", sure_of(2, 6))
+    finished_run(made, "other", sure_of(6, 12))
     chosen = select(workspace=made.space.root)
     assert chosen.runs == ("default/default", "default/other")
     assert chosen.chosen.plain.mean == 1
     runs, rule = choose_runs(made.space, Screen(quiet=True))
-    assert [run.name for run in runs] == list(chosen.runs)
+    assert [run.name for run in runs] == ["default/other", "default/default"]  # the better one first
     assert rule == chosen.chosen
 
 
@@ -162,6 +162,19 @@ def test_what_is_not_wholly_and_freshly_validated_is_left_out_by_name(made: Coho
     assert "other labels" in why["default/foreign"]
 
 
+def test_a_fold_whose_training_cases_were_corrected_since_is_compared_and_said(
+    made: Cohort, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its weights have still not seen what they were scored on."""
+    run = finished_run(made, "default", voxels(6))
+    record = read_json(run.fold(2).record)
+    first = min(record["train"])
+    write_json(run.fold(2).record, {**record, "train": {**record["train"], first: "corrected"}})
+    assert select(workspace=made.space.root, console=Screen(quiet=True)).left_out == {}
+    changed = f"fold 2 of default/default is used, but was trained before this: training cases changed: {first}"
+    assert changed in " ".join(capsys.readouterr().err.split())
+
+
 def test_nothing_to_compare_is_refused_with_what_is_lacking(made: Cohort) -> None:
     with pytest.raises(InputError, match=r"no run .* cross-validated yet.*`vmseg_train 0 1 2 3 4`"):
         select(workspace=made.space.root)
@@ -213,7 +226,7 @@ def test_a_selected_run_that_is_gone_or_trained_anew_is_said(made: Cohort, capsy
     record = read_json(run.fold(0).record)
     write_json(run.fold(0).record, {**record, "recipe": {**record["recipe"], "epochs": 9}})
     choose_runs(made.space, Screen(quiet=True))
-    assert "default/default was trained anew since it was selected" in capsys.readouterr().err
+    assert "default/default was trained or scored anew since it was selected" in capsys.readouterr().err
     shutil.rmtree(run.folder)
     with pytest.raises(InputError, match=r"it chooses default/default, which is no longer here.*vmseg_select"):
         choose_runs(made.space, Screen(quiet=True))

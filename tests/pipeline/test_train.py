@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from raw_dataset import describe
 
 from vmseg_auto.core.console import Progress, Silent
+from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.workspace import FoldFolder
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint
@@ -108,6 +110,15 @@ def test_it_counts_as_finished(dataset: Path, stopped: tuple[FoldFolder, Listene
     trained(dataset, again)
     assert any("already trained" in text for text in again.said)
     assert again.steps == 0
+
+
+def test_weights_of_unknown_origin_are_not_taken_for_a_fold(
+    dataset: Path, stopped: tuple[FoldFolder, Listener, Checkpoint], tmp_path: Path
+) -> None:
+    copy = shutil.copytree(dataset, tmp_path / "copy")
+    (copy / stopped[0].record.relative_to(dataset)).unlink()
+    with pytest.raises(InputError, match=r"not recorded what fold 0 was trained on.*--fresh"):
+        trained(copy, Listener())
 
 
 def test_an_interruption_changes_nothing(dataset: Path, stopped: tuple[FoldFolder, Listener, Checkpoint]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workspaces import cohort, trained_run
+from workspaces import Cohort, cohort, trained_run
 
 from vmseg_auto.core.console import Silent
 from vmseg_auto.core.model import ModelInfo
@@ -16,12 +16,17 @@ from vmseg_auto.io.images import read_mask
 from vmseg_auto.io.probabilities import read_probabilities
 from vmseg_auto.ops.thresholds import classify, from_bytes
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
+from vmseg_auto.pipeline.held_out import HeldOutCases
 from vmseg_auto.pipeline.places import read_plan
 from vmseg_auto.pipeline.select import select
 
 
 def files(folder: FoldFolder) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.validation.rglob("*") if path.is_file()}
+
+
+def held_out(made: Cohort, folder: FoldFolder) -> HeldOutCases:
+    return HeldOutCases(folder, made.splits.folds[int(folder.name)].val, made.dataset, made.fingerprint)
 
 
 def test_a_validated_run_is_summed_up_and_selected(tmp_path: Path) -> None:
@@ -33,7 +38,7 @@ def test_a_validated_run_is_summed_up_and_selected(tmp_path: Path) -> None:
     for number, fold in enumerate(made.splits.folds):
         assert not finish_run(run, made.space, made.fingerprint, made.splits, made.dataset, Silent())
         folder = run.fold(number)
-        validate_fold(run, folder, made.dataset, prepared, "cpu", Silent())
+        validate_fold(run, held_out(made, folder), prepared, "cpu", Silent())
         for case in fold.val:
             mask, geometry = read_mask(folder.validation / f"{case}.nii.gz")
             held = read_probabilities(folder.probabilities(case), case, 1, geometry.shape)
@@ -51,15 +56,17 @@ def test_only_missing_probabilities_are_made_again(tmp_path: Path) -> None:
     prepared = made.space.prepared(read_plan(made.space, None).voxels_hash)
     folder = run.fold(0)
     both = made.splits.folds[0].val
-    validate_fold(run, folder, made.dataset, prepared, "cpu", Silent())
+    validate_fold(run, held_out(made, folder), prepared, "cpu", Silent())
     before = files(folder)
-    validate_fold(run, folder, made.dataset, prepared, "cpu", Silent())
+    validate_fold(run, held_out(made, folder), prepared, "cpu", Silent())
     assert files(folder) == before
     lost = folder.probabilities(both[0])
     content = lost.read_bytes()
     lost.unlink()
-    validate_fold(run, folder, made.dataset, prepared, "cpu", Silent())
+    validate_fold(run, held_out(made, folder), prepared, "cpu", Silent())
     assert lost.read_bytes() == content
+    folder.efforts.unlink()
+    assert [case.id for case in held_out(made, folder).unpredicted()] == list(both)
     others = [str(folder.probabilities(case)) for case in both[1:]]
     assert others
     assert [files(folder)[path] for path in others] == [before[path] for path in others]

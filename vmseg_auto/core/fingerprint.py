@@ -20,6 +20,7 @@ class CaseSummary:
         spacing_mm: (Z, Y, X) in mm.
         class_voxels: foreground label value -> number of voxels.
         content: hash of the case's image and label files.
+        image_content: hash of its image files alone; "" in workspaces from before it was kept.
     """
 
     shape: Shape
@@ -27,6 +28,7 @@ class CaseSummary:
     spacing_mm: Spacing
     class_voxels: dict[int, int]
     content: str
+    image_content: str = ""
 
     @property
     def volume_ml(self) -> float:

@@ -11,6 +11,7 @@ from vmseg_auto.core.fingerprint import ScanRange
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.selection import PLAIN_THRESHOLD, check_threshold
+from vmseg_auto.core.trust import Calibration
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class ModelInfo:
         threshold: of the foreground (ops/thresholds.py), decided likewise; 0.5 lets the strongest class win.
         economy: how much of the ensemble is enough, decided likewise.
         scans: what the scans of the cohort are like; None where that is not known.
+        calibration: the Dice to expect of a prediction by its uncertainty; None until the last fold ends.
     """
 
     trainer: str
@@ -38,6 +40,7 @@ class ModelInfo:
     threshold: float = PLAIN_THRESHOLD
     economy: Economy | None = None
     scans: ScanRange | None = None
+    calibration: Calibration | None = None
     schema: int = 1
 
     SCHEMA: ClassVar[int] = 1

@@ -96,7 +96,7 @@ class Selection:
         worth: of the choice.
         patients: how many it was made by.
         left_out: run -> why it was not compared.
-        made_from: run -> hash of what its folds were trained on when they were compared.
+        made_from: run -> hash of what its folds were trained and scored on when they were compared.
     """
 
     runs: tuple[str, ...]

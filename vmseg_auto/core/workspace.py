@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,14 +57,27 @@ class FoldFolder:
         """Masks of the fold's validation cases, and their scores."""
         return self.folder / "validation"
 
+    def mask(self, case: str, ending: str) -> Path:
+        """The predicted mask of one of them, in a file of the dataset's ending."""
+        return self.validation / f"{case}{ending}"
+
     def probabilities(self, case: str) -> Path:
-        """Foreground probabilities of one of them (io/probabilities.py)."""
+        """Its foreground probabilities (io/probabilities.py)."""
         return self.validation / "probabilities" / f"{case}.npz"
+
+    def variants(self, case: str) -> Path:
+        """Its masks by the other efforts (io/variants.py)."""
+        return self.validation / "efforts" / f"{case}.npz"
 
     @property
     def efforts(self) -> Path:
         """Dice of each validation case by each effort that was tried."""
         return self.validation / "efforts.json"
+
+    @property
+    def held_out(self) -> Path:
+        """How certain the fold is of each validation case, and which files its scores were computed from."""
+        return self.validation / "held_out.json"
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,16 @@ class Run:
         """Scores of all folds' validation cases together (metrics.csv, metrics.json)."""
         return self.folder / "cross_validation"
 
+    @property
+    def trust(self) -> Path:
+        """Every held-out case, the least certain first, with the Dice that was to be expected."""
+        return self.cross_validation / "trust.csv"
+
+    @property
+    def label_check(self) -> Path:
+        """Every held-out case, the one first whose mask its prediction contradicts most."""
+        return self.cross_validation / "label_check.csv"
+
     def fold(self, fold: FoldName) -> FoldFolder:
         return FoldFolder(self.folder / f"fold_{fold}")
 
@@ -95,6 +119,26 @@ class Run:
 
     def finished_folds(self) -> list[FoldFolder]:
         return [fold for fold in self.folds() if fold.final.is_file()]
+
+    def usable_folds(self, wanted: Sequence[FoldName] | None) -> list[FoldFolder]:
+        """The finished folds to predict with: those wanted, else all numbered ones, else `all`.
+
+        Raises:
+            InputError: none is finished, or one that is wanted is not.
+        """
+        finished = {str(fold.name): fold for fold in self.finished_folds()}
+        if wanted is not None:
+            missing = [str(name) for name in wanted if str(name) not in finished]
+            if missing:
+                raise InputError(
+                    f"not finished: fold {', '.join(missing)}; finished: {', '.join(finished) or 'none'}",
+                    file=self.folder,
+                    remedy=f"Train with `vmseg_train {' '.join(missing)}` first, or choose other folds.",
+                )
+            return [finished[str(name)] for name in wanted]
+        if not finished:
+            raise InputError("no fold of this model is finished", file=self.folder, remedy="Run `vmseg_train 0` first.")
+        return [fold for name, fold in finished.items() if name != "all"] or [finished["all"]]
 
 
 @dataclass(frozen=True)

@@ -106,16 +106,22 @@ def content_hash(case: Case) -> str:
     Raises:
         InputError: a file can't be read.
     """
+    return content_hashes(case)[1]
+
+
+def content_hashes(case: Case) -> tuple[str, str]:
+    """The hash of the case's image files alone, and its `content_hash`; each file is read once.
+
+    Raises:
+        InputError: a file can't be read.
+    """
     sha = hashlib.sha256()
-    for path in (*case.images, *([case.label] if case.label else [])):
-        try:
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    sha.update(block)
-        except OSError as error:
-            problem = f"the file can't be read ({error.strerror or error})"
-            raise InputError(problem, case=case.id, file=path, remedy="Check the name and its rights.") from error
-    return sha.hexdigest()[:16]
+    for path in case.images:
+        _feed(sha, path, case)
+    image = sha.hexdigest()[:16]
+    if case.label is not None:
+        _feed(sha, case.label, case)
+    return image, sha.hexdigest()[:16]
 
 
 def read_case(
@@ -199,6 +205,16 @@ def over_cases(
             raise
     done = {case.id: results[case.id] for case in cases if case.id in results}
     return done, [error for case in cases for error in failed.get(case.id, ())]
+
+
+def _feed(sha: hashlib._Hash, path: Path, case: Case) -> None:
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                sha.update(block)
+    except OSError as error:
+        problem = f"the file can't be read ({error.strerror or error})"
+        raise InputError(problem, case=case.id, file=path, remedy="Check the name and its rights.") from error
 
 
 def _common_ending(images: Path, given: Description | None) -> tuple[str, list[str]]:

@@ -15,6 +15,7 @@ from vmseg_auto.core.effort import EXHAUSTIVE, Effort
 from vmseg_auto.core.geometry import Shape
 from vmseg_auto.ops.devices import autocast
 from vmseg_auto.ops.patches import Tile, WeightedSum, gaussian_weight, maxima, pad, tiling
+from vmseg_auto.ops.trust import Witness
 
 VOXELS_AT_ONCE = 2**21
 """Of the windows that a GPU computes together; a CPU is fastest with one window at a time."""
@@ -57,10 +58,14 @@ class Ensemble:
         first = sum((place[axis] % 2) << bit for bit, axis in enumerate(axes))
         codes = [code for low in range((count + 1) // 2) for code in sorted({low, count - 1 - low})]
         flips = [tuple(axis for bit, axis in enumerate(axes) if (first ^ code) >> bit & 1) for code in codes]
-        start = sum((number % 2) << axis for axis, number in enumerate(place)) % len(self.networks)
+        start = self.first_network(place)
         networks = [*self.networks[start:], *self.networks[:start]]
         mirrorings = None if looks is None else math.ceil(looks / len(networks))
         return list(itertools.product(flips[:mirrorings], networks))
+
+    def first_network(self, place: Shape) -> int:
+        """Number of the network that a window asks first; the others follow in turn."""
+        return sum((number % 2) << axis for axis, number in enumerate(place)) % len(self.networks)
 
     def look(self, windows: torch.Tensor, view: View) -> torch.Tensor:
         """One view's logits: [B, C, Z, Y, X] -> float32 [B, K, Z, Y, X]."""
@@ -81,6 +86,7 @@ def predict_logits(
     efforts: Sequence[Effort] = (EXHAUSTIVE,),
     air_below: float = -math.inf,
     progress: Watch = None,
+    witness: Witness | None = None,
 ) -> list[torch.Tensor]:
     """Logits of a whole image from overlapping windows with Gaussian weights, once for each effort.
 
@@ -95,12 +101,13 @@ def predict_logits(
         efforts: several share the work, and show what each would save and change.
         air_below: windows without any intensity as high as this are passed over: they are background.
         progress: hears of every look at a window; with a gate their number is not known before all are looked at.
+        witness: hears what each look says; for it, a window that gets one mirroring is looked at once more.
 
     Returns:
         For each effort float32 [K, Z, Y, X] on the ensemble's device, of the image's shape.
     """
     padded, inner = pad(image.to(ensemble.device), patch)
-    sums = _Sweep(ensemble, padded, patch, step, air_below, progress).run(efforts)
+    sums = _Sweep(ensemble, padded, patch, step, air_below, progress, witness).run(efforts)
     return [total.mean()[(slice(None), *inner)] for total in sums]
 
 
@@ -117,18 +124,26 @@ class _Sweep:
     """The windows of one image, and all that is seen in them."""
 
     def __init__(
-        self, ensemble: Ensemble, image: torch.Tensor, patch: Shape, step: float, air_below: float, progress: Watch
+        self,
+        ensemble: Ensemble,
+        image: torch.Tensor,
+        patch: Shape,
+        step: float,
+        air_below: float,
+        progress: Watch,
+        witness: Witness | None,
     ) -> None:
         z, y, x = image.shape[1:]
         tiles = tiling((z, y, x), patch, step)
         highest = maxima(image.amax(dim=0), [tile.box for tile in tiles])
         self.tiles = [tile for tile, intensity in zip(tiles, highest, strict=True) if intensity >= air_below]
-        self.ensemble, self.image, self.patch, self.progress = ensemble, image, patch, progress
+        self.ensemble, self.image, self.patch, self.progress, self.witness = ensemble, image, patch, progress, witness
         self.weight = gaussian_weight(patch).to(ensemble.device)
 
     def run(self, efforts: Sequence[Effort]) -> list[WeightedSum]:
         """For each effort the sum of all that it wants to see; what several want is computed once."""
         z, y, x = self.image.shape[1:]
+        self.views = max(map(self._views, efforts))
         sums = [WeightedSum.zeros(self.ensemble.classes, (z, y, x), self.ensemble.device) for _ in efforts]
         looks = [_Look(group, 0, [sums] * len(group)) for group in self._groups()]
         if not any(effort.gate for effort in efforts):
@@ -138,22 +153,34 @@ class _Sweep:
         self._see(self._further(sums, efforts, self._peaks(sums[0])))
         return sums
 
+    def _views(self, effort: Effort) -> int:
+        """How many views of a window an effort wants, at most."""
+        return len(self.ensemble.views((0, 0, 0), effort.looks))
+
     def _further(
         self, sums: Sequence[WeightedSum], efforts: Sequence[Effort], peaks: Mapping[Shape, float]
     ) -> list[_Look]:
         """All views after the first that some effort wants. A window without a known peak counts as suspect."""
-        views = [len(self.ensemble.views((0, 0, 0), effort.looks)) for effort in efforts]
-        rows = list(zip(sums, efforts, views, strict=True))
+        rows = [(total, effort, self._views(effort)) for total, effort in zip(sums, efforts, strict=True)]
         looks = []
         for group in self._groups():
-            for number in range(1, max(views)):
+            for number in range(1, self.views):
                 wanted = [
                     (tile, [s for s, effort, n in rows if number < n and peaks.get(tile.place, 1.0) >= effort.gate])
                     for tile in group
                 ]
                 if asked := [(tile, takers) for tile, takers in wanted if takers]:
                     looks.append(_Look([tile for tile, _ in asked], number, [takers for _, takers in asked]))
+            looks += self._witnessed(group, min(effort.gate for effort in efforts), peaks)
         return looks
+
+    def _witnessed(self, group: Sequence[Tile], gate: float, peaks: Mapping[Shape, float]) -> list[_Look]:
+        """A first network's look in the opposite mirroring, which goes into no sum, where no effort asks for it."""
+        opposite = len(self.ensemble.networks)
+        if self.witness is None or not self.witness.mirrored or self.views > opposite:
+            return []
+        suspects = [tile for tile in group if peaks.get(tile.place, 1.0) >= gate]
+        return [_Look(suspects, opposite, [[]] * len(suspects))] if suspects else []
 
     def _see(self, looks: Sequence[_Look]) -> None:
         """Compute the looks and add them up, in their order."""
@@ -161,8 +188,16 @@ class _Sweep:
             for tile, one, takers in zip(look.tiles, logits, look.takers, strict=True):
                 for total in takers:
                     total.add(tile.box, one, self.weight)
+                self._tell(tile, look.number, one)
             if self.progress:
                 self.progress(done, len(looks))
+
+    def _tell(self, tile: Tile, number: int, logits: torch.Tensor) -> None:
+        if self.witness is not None:
+            count = len(self.ensemble.networks)
+            mirroring, turn = divmod(number, count)
+            network = (self.ensemble.first_network(tile.place) + turn) % count
+            self.witness.hear(tile, logits, mirroring, network, first=turn == 0)
 
     def _computed(self, looks: Sequence[_Look]) -> Iterator[torch.Tensor]:
         """The logits of each look. CPU threads take whole windows, which is faster than sharing every layer."""

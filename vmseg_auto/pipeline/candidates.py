@@ -17,7 +17,6 @@ from vmseg_auto.io.cases import over_cases
 from vmseg_auto.io.probabilities import read_probabilities
 from vmseg_auto.ops.selection import Runs, Values
 from vmseg_auto.ops.settings import score_settings
-from vmseg_auto.pipeline.cross_validation import mask_path
 from vmseg_auto.stages.evaluate import read_pair
 
 MOST_FOR_PAIRS = 4
@@ -79,7 +78,7 @@ def _score_case(
     case: Case, fold: int, runs: Sequence[Run], ensembles: Sequence[tuple[int, ...]], dataset: Dataset
 ) -> NDArray[np.float64]:
     assert case.label is not None
-    mask = mask_path(runs[0].fold(fold), case, dataset)
+    mask = runs[0].fold(fold).mask(case.id, dataset.file_ending)
     _, reference, geometry = read_pair(case.id, mask, case.label, dataset.labels)
     values = sorted(dataset.labels.values())
     held_out = [

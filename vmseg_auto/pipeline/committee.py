@@ -17,7 +17,7 @@ from vmseg_auto.io.atomic import read_json
 from vmseg_auto.ops.components import apply_postprocessing
 from vmseg_auto.ops.ensemble import Watch
 from vmseg_auto.ops.thresholds import classify
-from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits, stale_folds
+from vmseg_auto.pipeline.places import read_fingerprint, read_splits, warn_of_stale
 from vmseg_auto.pipeline.select import trained_on
 from vmseg_auto.stages.predict import Prediction, Predictor
 
@@ -25,8 +25,11 @@ from vmseg_auto.stages.predict import Prediction, Predictor
 class Committee:
     """One model, or several whose probabilities are averaged on the scan's own grid: their plans may differ.
 
+    Uncertainty, fold agreement and calibration are those of the first member alone: runs are calibrated one by one.
+    As several are chosen only where they are better than the best of them, the Dice to expect is on the low side.
+
     Args:
-        members: of the same channels and labels.
+        members: of the same channels and labels, the best first.
         rule: threshold and post-processing of the average; a single member follows its own model.json.
 
     Raises:
@@ -36,6 +39,7 @@ class Committee:
     def __init__(self, members: Sequence[Predictor], rule: Candidate | None = None) -> None:
         self.members, self.rule = members, rule
         self.channels, self.labels = members[0].info.channels, members[0].info.labels
+        self.calibration = members[0].info.calibration
         if any((member.info.channels, member.info.labels) != (self.channels, self.labels) for member in members):
             raise InputError(
                 "the runs chosen have different channels or labels",
@@ -53,13 +57,13 @@ class Committee:
         """Segment one scan; as `stages.predict.Predictor.predict` for an array."""
         if self.rule is None or len(self.members) == 1:
             return self.members[0].predict(image, geometry, probabilities=probabilities, watch=watch)
-        total = np.zeros((len(self.labels), *geometry.shape), dtype=np.float32)
-        for member in self.members:
-            total += member.probabilities(image, geometry, watch)
+        total, trust = self.members[0].probabilities(image, geometry, watch)
+        for member in self.members[1:]:
+            total += member.probabilities(image, geometry, watch)[0]
         total /= len(self.members)
         values = np.array(sorted(self.labels.values()), dtype=np.uint8)
         mask = apply_postprocessing(values[classify(total, self.rule.threshold)], self.rule.postprocessing, self.labels)
-        return Prediction(mask, geometry, probabilities=total if probabilities else None)
+        return Prediction(mask, geometry, trust, total if probabilities else None)
 
     def unlike(self, geometry: Geometry) -> list[str]:
         """In words, what sets a scan apart from those that the models were trained on."""
@@ -74,7 +78,9 @@ class Committee:
 
 
 def choose_runs(space: Workspace, console: Console) -> tuple[list[Run], Candidate | None]:
-    """What predicts in a workspace: selection.json's choice, else the only run there is; warns of what has changed.
+    """What predicts in a workspace: selection.json's choice, the best run first, else the only run there is.
+
+    Warns of what has changed since.
 
     Raises:
         InputError: nothing is planned or trained; there are several runs and no selection; a run of the selection is
@@ -94,10 +100,7 @@ def choose_runs(space: Workspace, console: Console) -> tuple[list[Run], Candidat
             "this workspace holds several models",
             remedy=f"Compare them with `vmseg_select`, once all folds are trained, or choose one with -m:\n{listed}",
         )
-    fingerprint, splits = read_fingerprint(space), read_splits(space)
-    for run in runs:
-        for fold, changes in stale_folds(run, fingerprint, splits, read_plan(space, run.folder.parent.name)).items():
-            console.warn(f"fold {fold} of {run.name} is used, but was trained before this: {'; '.join(changes)}")
+    warn_of_stale(runs, space, read_fingerprint(space), read_splits(space), console)
     return runs, rule
 
 
@@ -113,5 +116,8 @@ def _selected(space: Workspace, runs: Sequence[Run], console: Console) -> tuple[
         )
     for name in chosen.runs:
         if trained_on(space, name) != selection.made_from.get(name):
-            console.warn(f"{name} was trained anew since it was selected; when all its folds are, run `vmseg_select`")
-    return chosen, [known[name] for name in chosen.runs]
+            console.warn(
+                f"{name} was trained or scored anew since it was selected; when all its folds are, run `vmseg_select`"
+            )
+    dice = {candidate.runs: candidate.dice.mean for candidate in selection.candidates}
+    return chosen, [known[name] for name in sorted(chosen.runs, key=lambda name: -dice.get((name,), 0.0))]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from vmseg_auto.core.codec import decode
+from vmseg_auto.core.console import Console
 from vmseg_auto.core.dataset import Dataset, Fold, Splits, fold_cases
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
@@ -147,3 +149,12 @@ def stale_folds(run: Run, fingerprint: Fingerprint, splits: Splits, plan: Plan) 
         if changed:
             stale[folder.name] = changed
     return stale
+
+
+def warn_of_stale(
+    runs: Sequence[Run], space: Workspace, fingerprint: Fingerprint, splits: Splits, console: Console
+) -> None:
+    """Say which folds of these runs are used though they are stale."""
+    for run in runs:
+        for fold, changes in stale_folds(run, fingerprint, splits, read_plan(space, run.folder.parent.name)).items():
+            console.warn(f"fold {fold} of {run.name} is used, but was trained before this: {'; '.join(changes)}")

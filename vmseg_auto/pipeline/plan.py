@@ -18,16 +18,9 @@ from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.spill import Spill
+from vmseg_auto.pipeline.outdated import report_outdated
 from vmseg_auto.pipeline.patients import Visits, settle_visits, warn_of_duplicates
-from vmseg_auto.pipeline.places import (
-    PathLike,
-    Source,
-    accepted_patients,
-    places,
-    read_fingerprint,
-    read_splits,
-    stale_folds,
-)
+from vmseg_auto.pipeline.places import PathLike, Source, accepted_patients, places, read_fingerprint, read_splits
 from vmseg_auto.pipeline.summary import plan_table
 from vmseg_auto.plugins import load_planner
 from vmseg_auto.stages.analyse import analyse, dataset_hash
@@ -96,7 +89,7 @@ def plan_and_preprocess(
         write_json(space.dataset, encode(Source(str(folder.resolve()), data.name, accepted)))
         plan = _plan(chosen.name, planner, fingerprint, space, memory_gb, console)
         console.say(plan_table(fingerprint, plan, splits, data.patients))
-        _report_stale(space, fingerprint, splits, plan, console)
+        report_outdated(space, data, fingerprint, splits, plan, console)
         _prepare(data, plan, space, jobs, console, spill)
     return Planned(space, fingerprint, plan, splits)
 
@@ -184,17 +177,6 @@ def _plan(
         console.say("Plan kept: the changed cohort leads to the same one." if same else "Planned anew.")
     write_json(path, plan.to_json())
     return plan
-
-
-def _report_stale(space: Workspace, fingerprint: Fingerprint, splits: Splits, plan: Plan, console: Console) -> None:
-    for run in space.runs():
-        if run.folder.parent.name != plan.planner:
-            continue
-        for fold, changes in stale_folds(run, fingerprint, splits, plan).items():
-            console.warn(
-                f"fold {fold} of {run.name} is stale ({'; '.join(changes)}); "
-                f"train it again with `vmseg_train {fold} --fresh`."
-            )
 
 
 def _prepare(data: Dataset, plan: Plan, space: Workspace, jobs: int, console: Console, spill: Spill) -> None:

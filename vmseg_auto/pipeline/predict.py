@@ -19,6 +19,7 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
+from vmseg_auto.core.trust import Calibration
 from vmseg_auto.core.workspace import FoldName, Run
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.cases import content_hash, find_scans, read_case
@@ -27,6 +28,7 @@ from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.components import component_volumes
 from vmseg_auto.ops.devices import describe
 from vmseg_auto.pipeline.committee import Committee, choose_runs
+from vmseg_auto.pipeline.expected import CASE_COLUMNS, Judgement, where_to_look
 from vmseg_auto.pipeline.places import PathLike, places
 from vmseg_auto.stages.predict import Precision, Prediction, Predictor
 
@@ -35,12 +37,18 @@ VOLUME_COLUMNS = ("case", "label", "component", "volume_ml", "voxels")
 
 @dataclass(frozen=True)
 class _Sidecar:
-    """CASE.json beside each mask: what it was made from, and what it holds."""
+    """CASE.json beside each mask: what it was made from, what it holds, and how far it can be trusted."""
 
     case: str
     made_from: str
     volumes: tuple[dict[str, Any], ...]
+    judgement: Judgement
     schema: int = 1
+
+    def rows(self, calibration: Calibration | None) -> Iterator[dict[str, Any]]:
+        """Of volumes.csv; what is said of the whole case stands in the rows of its totals."""
+        for row in self.volumes:
+            yield row | self.judgement.columns(calibration) if row["component"] == "all" else row
 
 
 def predict(
@@ -111,8 +119,12 @@ def predict(
             progress.advance()
     sidecars.sort(key=lambda sidecar: sidecar.case)
     if sidecars:
-        write_csv(work.output / "volumes.csv", VOLUME_COLUMNS, (row for s in sidecars for row in s.volumes))
+        calibration = committee.calibration
+        rows = (row for sidecar in sidecars for row in sidecar.rows(calibration))
+        write_csv(work.output / "volumes.csv", (*VOLUME_COLUMNS, *CASE_COLUMNS), rows)
         console.say(f"{len(sidecars)} masks and volumes.csv in {work.output}.")
+        if doubtful := where_to_look([sidecar.judgement for sidecar in sidecars], calibration):
+            console.warn(doubtful)
     if errors and not sidecars and len(cases) == 1:
         raise errors[0]
     if errors:
@@ -224,7 +236,8 @@ def _write(work: _Work, loaded: _Loaded, prediction: Prediction) -> _Sidecar:
                 write_image(work.probability_path(case, label), prediction.probabilities[index], prediction.geometry)
     write_mask(work.mask_path(case), prediction.mask, prediction.geometry)
     rows = tuple(volume_rows(case.id, prediction.mask, prediction.geometry, labels))
-    sidecar = _Sidecar(case.id, loaded.made_from, rows)
+    judgement = Judgement(case.id, prediction.trust, tuple(work.committee.unlike(loaded.geometry)))
+    sidecar = _Sidecar(case.id, loaded.made_from, rows, judgement)
     write_json(path, encode(sidecar))
     return sidecar
 

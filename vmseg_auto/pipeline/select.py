@@ -26,6 +26,7 @@ from vmseg_auto.pipeline.places import (
     read_plan,
     read_record,
     read_splits,
+    warn_of_stale,
 )
 
 
@@ -50,8 +51,8 @@ def select(
     """
     console = console or Silent()
     folder, space = places(dataset, workspace)
-    fingerprint, splits = read_fingerprint(space), read_splits(space)
-    left_out = {run.name: why for run in space.runs() if (why := lacking(run, space, fingerprint, splits))}
+    fingerprint, splits, data = read_fingerprint(space), read_splits(space), read_cohort(folder, space)
+    left_out = {run.name: why for run in space.runs() if (why := lacking(run, space, fingerprint, splits, data))}
     runs = sorted((run for run in space.runs() if run.name not in left_out), key=lambda run: _rank(run, space))
     if not runs:
         listed = "".join(f"\n  {name}: {why}" for name, why in left_out.items())
@@ -60,7 +61,7 @@ def select(
             file=space.root,
             remedy="Train all folds first, with `vmseg_train " + " ".join(map(str, range(len(splits.folds)))) + "`.",
         )
-    data = read_cohort(folder, space)
+    warn_of_stale(runs, space, fingerprint, splits, console)
     held = score_candidates(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
     labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
     candidates = {names: _candidate(names, held, labels) for names in held.scores}
@@ -83,7 +84,7 @@ def select(
 
 
 def trained_on(space: Workspace, name: str) -> str:
-    """Hash of what the numbered folds of a run (PLANNER/TRAINER) are trained on."""
+    """Hash of what the numbered folds of a run (PLANNER/TRAINER) are trained and scored on."""
     planner, _, trainer = name.partition("/")
     folds = [fold for fold in space.run(planner, trainer).folds() if fold.name != "all"]
     return digest({str(fold.name): read_record(fold) for fold in folds})

@@ -18,6 +18,7 @@ from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from vmseg_auto.io.later import Later
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
+from vmseg_auto.pipeline.held_out import HeldOutCases
 from vmseg_auto.pipeline.initial_weights import Start, begin_from, check_fits, find_starts, read_initialisation
 from vmseg_auto.pipeline.job import Job, open_job
 from vmseg_auto.pipeline.places import PathLike, read_record, record_now
@@ -93,17 +94,17 @@ def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None 
         VmsegError: training itself failed.
     """
     folder = job.run.fold(fold)
-    if before := read_record(folder):
-        _refuse_differences(before, record, fold, folder)
+    _refuse_differences(record, fold, folder)
+    write_json(folder.record, record.to_json())
     if folder.final.is_file():
         job.console.say(f"Fold {fold} is already trained; it is kept. To train it again, add --fresh.")
     else:
-        write_json(folder.record, record.to_json())
         if not job.run.model.is_file() or _known_plan(job.run) != job.plan.content_hash:
             write_json(job.run.model, job.info.to_json())
         _run_training(job, fold, folder, record, start)
     if fold != "all":
-        validate_fold(job.run, folder, job.dataset, job.prepared, job.device.type, job.console)
+        held = HeldOutCases(folder, tuple(record.val), job.dataset, job.fingerprint)
+        validate_fold(job.run, held, job.prepared, job.device.type, job.console)
 
 
 def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldRecord, start: Start | None) -> None:
@@ -207,7 +208,16 @@ def _save(job: Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingS
     )
 
 
-def _refuse_differences(before: FoldRecord, record: FoldRecord, fold: FoldName, folder: FoldFolder) -> None:
+def _refuse_differences(record: FoldRecord, fold: FoldName, folder: FoldFolder) -> None:
+    before = read_record(folder)
+    if before is None:
+        if folder.final.is_file():
+            raise InputError(
+                f"it is not recorded what fold {fold} was trained on",
+                file=folder.folder,
+                remedy="--fresh trains it anew.",
+            )
+        return
     if changes := before.differences(record):
         begun = read_initialisation(folder)
         again = f" It was begun with --init {begun.model}." if begun and before.init != record.init else ""

@@ -12,7 +12,7 @@ from vmseg_auto.core.codec import digest
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Duplicate, Fingerprint
-from vmseg_auto.io.cases import content_hash, over_cases, read_case
+from vmseg_auto.io.cases import content_hash, content_hashes, over_cases, read_case
 from vmseg_auto.io.spill import Spill
 from vmseg_auto.ops.duplicates import Signature, same_images, signature
 from vmseg_auto.ops.prepare import box_slices, nonzero_box
@@ -105,7 +105,7 @@ def _hash(dataset: Dataset, contents: Mapping[str, str]) -> str:
 def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Findings:
     notes: list[str] = []
     image, mask, geometry = read_case(case, labels, notes)
-    content = content_hash(case)
+    image_content, content = content_hashes(case)
     if mask is None:
         raise InputError("the mask is missing", case=case.id, remedy="Training cases need masks.")
     if spill is not None:
@@ -119,6 +119,7 @@ def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Fin
         spacing_mm=geometry.spacing_mm,
         class_voxels={value: int(np.count_nonzero(mask == value)) for value in labels.values() if value != 0},
         content=content,
+        image_content=image_content,
     )
     return _Findings(
         signature=signature(image),

@@ -17,7 +17,8 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
-from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
+from vmseg_auto.core.trust import Trust
+from vmseg_auto.core.workspace import FoldName, Run
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, weights_hash
 from vmseg_auto.io.images import from_sitk
@@ -28,6 +29,7 @@ from vmseg_auto.ops.network import build_network
 from vmseg_auto.ops.patches import air_level
 from vmseg_auto.ops.prepare import prepare_image, restore_labels, restore_logits
 from vmseg_auto.ops.thresholds import favour_background
+from vmseg_auto.ops.trust import Witness
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -42,11 +44,13 @@ class Prediction:
     Args:
         mask: uint8 [Z, Y, X] of label values.
         geometry: its grid.
+        trust: how uncertain the looks are, and how far they agree.
         probabilities: float32 [K, Z, Y, X], classes in the order of their values; None unless asked for.
     """
 
     mask: NDArray[np.uint8]
     geometry: Geometry
+    trust: Trust
     probabilities: NDArray[np.float32] | None = None
 
 
@@ -125,8 +129,7 @@ class Predictor:
         if not run.model.is_file():
             raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
         info = ModelInfo.from_json(read_json(run.model), str(run.model))
-        chosen = choose_folds(run, folds)
-        checkpoints = [load_checkpoint(fold.final) for fold in chosen]
+        checkpoints = [load_checkpoint(fold.final) for fold in run.usable_folds(folds)]
         return cls(
             checkpoints, info, device=device, mirror=mirror, step=step, exhaustive=exhaustive, precision=precision
         )
@@ -157,11 +160,13 @@ class Predictor:
         prepared, crop_box = self._prepare(image, geometry)
         return self.predict_prepared(prepared, geometry, crop_box, probabilities=probabilities, watch=watch)
 
-    def probabilities(self, image: NDArray[np.float32], geometry: Geometry, watch: Watch = None) -> NDArray[np.float32]:
-        """The softmax of the mean logits [K, Z, Y, X] on the scan's grid, without a mask; as for `predict`."""
+    def probabilities(
+        self, image: NDArray[np.float32], geometry: Geometry, watch: Watch = None
+    ) -> tuple[NDArray[np.float32], Trust]:
+        """What `predict` gives beside the mask: the softmax of the mean logits [K, Z, Y, X], and its trust."""
         prepared, crop_box = self._prepare(image, geometry)
-        (logits,) = self._logits(prepared, (self.effort(geometry),), watch)
-        return _probabilities(logits, geometry, crop_box, self.plan)
+        (logits,), trust = self._logits(prepared, (self.effort(geometry),), watch)
+        return _probabilities(logits, geometry, crop_box, self.plan), trust
 
     def predict_prepared(
         self,
@@ -173,23 +178,22 @@ class Predictor:
         watch: Watch = None,
     ) -> Prediction:
         """Segment a case prepared with this model's plan; the mask lies on its source's grid (`geometry`)."""
-        (logits,) = self._logits(prepared, (self.effort(geometry),), watch)
+        (logits,), trust = self._logits(prepared, (self.effort(geometry),), watch)
         mask = self._mask(logits, geometry, crop_box)
-        if not probabilities:
-            return Prediction(mask, geometry)
-        return Prediction(mask, geometry, _probabilities(logits, geometry, crop_box, self.plan))
+        soft = _probabilities(logits, geometry, crop_box, self.plan) if probabilities else None
+        return Prediction(mask, geometry, trust, soft)
 
     def compare(
         self, prepared: NDArray[np.float32], geometry: Geometry, crop_box: Box, efforts: Sequence[Effort]
-    ) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32]]:
-        """The masks of a prepared case by each effort, for little more than the time of the greatest.
+    ) -> tuple[Prediction, list[NDArray[np.uint8]]]:
+        """A prepared case by several efforts, for little more than the time of the greatest.
 
         Returns:
-            The masks, and the probabilities [K, Z, Y, X] by the first effort.
+            The prediction by the first effort, with probabilities, and the masks by the others.
         """
-        found = self._logits(prepared, efforts)
-        masks = [self._mask(logits, geometry, crop_box) for logits in found]
-        return masks, _probabilities(found[0], geometry, crop_box, self.plan)
+        found, trust = self._logits(prepared, efforts)
+        mask, *others = (self._mask(logits, geometry, crop_box) for logits in found)
+        return Prediction(mask, geometry, trust, _probabilities(found[0], geometry, crop_box, self.plan)), others
 
     def effort(self, geometry: Geometry) -> Effort:
         """What each window of a scan gets: everything, unless cross-validation on such scans found less enough."""
@@ -203,8 +207,9 @@ class Predictor:
 
     def _logits(
         self, prepared: NDArray[np.float32], efforts: Sequence[Effort], watch: Watch = None
-    ) -> list[NDArray[np.float32]]:
+    ) -> tuple[list[NDArray[np.float32]], Trust]:
         image = torch.tensor(np.asarray(prepared))
+        witness = Witness(len(self.ensemble.networks), mirrored=bool(self.ensemble.mirror_axes))
         found = predict_logits(
             self.ensemble,
             image,
@@ -213,8 +218,9 @@ class Predictor:
             efforts=efforts,
             air_below=air_level(image),
             progress=watch,
+            witness=witness,
         )
-        return [logits.cpu().numpy() for logits in found]
+        return [logits.cpu().numpy() for logits in found], witness.trust()
 
     def _mask(self, logits: NDArray[np.float32], geometry: Geometry, crop_box: Box) -> NDArray[np.uint8]:
         favoured = favour_background(logits, self.info.threshold)
@@ -262,27 +268,6 @@ class Predictor:
             raise InputError(f"the array is {image.shape[1:]} voxels (Z, Y, X), its geometry {geometry.shape}")
         if not np.isfinite(image).all():
             raise InputError("the scan holds NaN or infinite voxels", remedy="Export it again from the source.")
-
-
-def choose_folds(run: Run, folds: Sequence[FoldName] | None) -> list[FoldFolder]:
-    """The finished folds to use: those asked for, else all numbered ones, else `all`.
-
-    Raises:
-        InputError: none is finished, or one asked for is not.
-    """
-    finished = {str(fold.name): fold for fold in run.finished_folds()}
-    if folds is not None:
-        missing = [str(f) for f in folds if str(f) not in finished]
-        if missing:
-            raise InputError(
-                f"not finished: fold {', '.join(missing)}; finished: {', '.join(finished) or 'none'}",
-                file=run.folder,
-                remedy=f"Train with `vmseg_train {' '.join(missing)}` first, or choose other folds.",
-            )
-        return [finished[str(f)] for f in folds]
-    if not finished:
-        raise InputError("no fold of this model is finished", file=run.folder, remedy="Run `vmseg_train 0` first.")
-    return [fold for name, fold in finished.items() if name != "all"] or [finished["all"]]
 
 
 def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:

@@ -1,0 +1,57 @@
+"""What is to be expected of predictions of new scans, for tables and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vmseg_auto.core.trust import Calibration, Expectation, Trust
+
+EXPECTED_COLUMNS = ("expected_dice", "expected_dice_low", "expected_dice_high")
+CASE_COLUMNS = ("uncertainty", *EXPECTED_COLUMNS, "fold_agreement")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A predicted case.
+
+    Args:
+        case: its id.
+        trust: what the looks said.
+        unlike: what sets the scan apart from those that the model knows: of such a scan nothing is to be expected.
+    """
+
+    case: str
+    trust: Trust
+    unlike: tuple[str, ...] = ()
+
+    def expected(self, calibration: Calibration | None) -> Expectation | None:
+        """The Dice to expect; None where that is not known."""
+        return calibration.expect(self.trust) if calibration and not self.unlike else None
+
+    def columns(self, calibration: Calibration | None) -> dict[str, Any]:
+        """CASE_COLUMNS."""
+        about = {"uncertainty": self.trust.uncertainty, "fold_agreement": self.trust.fold_agreement}
+        return about | expected_columns(self.expected(calibration))
+
+
+def expected_columns(expected: Expectation | None) -> dict[str, float]:
+    """EXPECTED_COLUMNS of a table's row; none where nothing can be expected."""
+    if expected is None:
+        return {}
+    return dict(zip(EXPECTED_COLUMNS, (expected.dice, expected.low, expected.high), strict=True))
+
+
+def where_to_look(judged: Sequence[Judgement], calibration: Calibration | None) -> str:
+    """In words, the cases to look at first; empty where there are none."""
+    if calibration is None:
+        return ""
+    doubtful = [one for one in judged if one.trust.uncertainty >= calibration.look_first]
+    lines = []
+    for one in sorted(doubtful, key=lambda one: -one.trust.uncertainty):
+        expected = one.expected(calibration)
+        dice = f" (expected Dice {expected.dice:.2f}, {expected.low:.2f} to {expected.high:.2f})" if expected else ""
+        lines.append(f"\n  {one.case}{dice}")
+    about = f"the model is less certain of them than of three in four of its {calibration.cases} held-out cases"
+    return f"look at these first: {about}{''.join(lines)}" if lines else ""

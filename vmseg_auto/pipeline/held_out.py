@@ -1,0 +1,145 @@
+"""The validation cases of a trained fold: which must be predicted or scored, and what is kept of each.
+
+A fold's weights know nothing of these cases. So a changed image is predicted again with the same weights, and a
+corrected mask changes scores alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.dataset import Case, Dataset, Splits
+from vmseg_auto.core.effort import Effort, Trials
+from vmseg_auto.core.fingerprint import CaseSummary, Fingerprint
+from vmseg_auto.core.trust import HeldOut, HeldOutCase, Trust
+from vmseg_auto.core.workspace import FoldFolder, Run
+from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.images import write_mask
+from vmseg_auto.io.probabilities import write_probabilities
+from vmseg_auto.io.variants import read_variants, write_variants
+from vmseg_auto.ops.metrics import mean_dice
+from vmseg_auto.ops.thresholds import to_bytes
+from vmseg_auto.stages.evaluate import Evaluation, evaluate_pairs, read_pair
+
+if TYPE_CHECKING:
+    from vmseg_auto.stages.predict import Prediction
+
+
+class HeldOutCases:
+    """What stands in a fold's validation/, beside what should.
+
+    Args:
+        folder: of a trained fold.
+        names: its validation cases.
+        dataset: as it is now.
+        fingerprint: the workspace's, of the same files.
+    """
+
+    def __init__(self, folder: FoldFolder, names: Sequence[str], dataset: Dataset, fingerprint: Fingerprint) -> None:
+        self.folder, self.dataset = folder, dataset
+        self.cases = {case.id: case for case in dataset.cases if case.id in set(names)}
+        self.content: Mapping[str, CaseSummary] = fingerprint.cases
+        trials, known = _read_known(folder)
+        self.trials = replace(trials, dice={name: dice for name, dice in trials.dice.items() if name in self.cases})
+        self.known = {name: case for name, case in known.items() if name in self.cases}
+        self.gone = set(known) - set(self.cases)
+
+    @property
+    def trust(self) -> dict[str, Trust]:
+        """Case id -> what the looks said of it."""
+        return {name: case.trust for name, case in self.known.items()}
+
+    @property
+    def files(self) -> dict[str, tuple[Path, Path]]:
+        """Case id -> its predicted and its reference mask."""
+        return {name: (self._mask(name), case.label) for name, case in self.cases.items() if case.label is not None}
+
+    def unpredicted(self) -> list[Case]:
+        """Cases whose image was not predicted yet, or has changed since, and those of which a file is lost."""
+        return [
+            case
+            for name, case in self.cases.items()
+            if name not in self.known
+            or self.known[name].image != self.content[name].image_content
+            or not all(path.is_file() for path in self._predicted(name))
+        ]
+
+    def unscored(self) -> list[Case]:
+        """Cases whose scores are missing, or were computed from other files: a mask that was corrected since."""
+        return [
+            case
+            for name, case in self.cases.items()
+            if name not in self.known
+            or name not in self.trials.dice
+            or self.known[name].scored != self.content[name].content
+        ]
+
+    def is_current(self) -> bool:
+        """Whether every case is predicted and scored as it is now, and nothing else stands in the scores."""
+        scored = (self.folder.validation / "metrics.json").is_file()
+        return scored and not (self.gone or self.unpredicted() or self.unscored())
+
+    def try_efforts(self, efforts: Sequence[Effort]) -> None:
+        """Forget what was tried with other efforts."""
+        if self.trials.efforts != tuple(efforts):
+            self.trials, self.known = Trials(tuple(efforts), {}), {}
+
+    def keep(self, case: Case, prediction: Prediction, others: Sequence[NDArray[np.uint8]]) -> None:
+        """Store a case's mask and probabilities by all effort, and its masks by the other efforts."""
+        assert prediction.probabilities is not None
+        mask, variants, probabilities = self._predicted(case.id)
+        write_mask(mask, prediction.mask, prediction.geometry)
+        write_variants(variants, [prediction.mask, *others])
+        write_probabilities(probabilities, to_bytes(prediction.probabilities))
+        self._note(case.id, HeldOutCase(self.content[case.id].image_content, prediction.trust))
+
+    def score(self, case: Case) -> None:
+        """Compare what is stored of a case with its mask as it is now."""
+        predicted, reference = self.files[case.id]
+        first, wanted, _ = read_pair(case.id, predicted, reference, self.dataset.labels)
+        masks = read_variants(self.folder.variants(case.id), first)
+        dice = tuple(mean_dice(mask, wanted, self.dataset.labels) for mask in masks)
+        self.trials = replace(self.trials, dice={**self.trials.dice, case.id: dice})
+        write_json(self.folder.efforts, self.trials.to_json())
+        self._note(case.id, replace(self.known[case.id], scored=self.content[case.id].content))
+
+    def forget_sum(self) -> None:
+        """Until it is made anew: nothing vouches for an interrupted run's scores."""
+        (self.folder.validation / "metrics.json").unlink(missing_ok=True)
+
+    def sum_up(self) -> Evaluation:
+        """Score all cases into metrics.csv and metrics.json."""
+        scores = evaluate_pairs(self.files, self.dataset.labels, patients=self.dataset.patients)
+        write_json(self.folder.held_out, HeldOut(self.known).to_json())
+        scores.save(self.folder.validation)
+        return scores
+
+    def _note(self, name: str, case: HeldOutCase) -> None:
+        self.known[name] = case
+        write_json(self.folder.held_out, HeldOut(self.known).to_json())
+
+    def _mask(self, name: str) -> Path:
+        return self.folder.mask(name, self.dataset.file_ending)
+
+    def _predicted(self, name: str) -> tuple[Path, Path, Path]:
+        """A case's mask, the masks by other efforts, and its probabilities."""
+        return self._mask(name), self.folder.variants(name), self.folder.probabilities(name)
+
+
+def held_out_cases(run: Run, fingerprint: Fingerprint, splits: Splits, dataset: Dataset) -> list[HeldOutCases]:
+    """Those of each fold of a split."""
+    return [HeldOutCases(run.fold(n), fold.val, dataset, fingerprint) for n, fold in enumerate(splits.folds)]
+
+
+def _read_known(folder: FoldFolder) -> tuple[Trials, dict[str, HeldOutCase]]:
+    """Nothing where one of the two files is lost: without the efforts, masks by others than the first mean nothing."""
+    if not (folder.efforts.is_file() and folder.held_out.is_file()):
+        return Trials((), {}), {}
+    trials = Trials.from_json(read_json(folder.efforts), str(folder.efforts))
+    return trials, HeldOut.from_json(read_json(folder.held_out), str(folder.held_out)).cases
