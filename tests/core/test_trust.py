@@ -31,7 +31,8 @@ def test_nothing_is_expected_of_what_was_measured_differently() -> None:
 
 
 def test_stored_and_read_back() -> None:
-    held = HeldOut({"a": HeldOutCase("1", Trust(0.25, True, 0.5), scored="2"), "b": HeldOutCase("3", Trust(1.0, False))})
+    first, second = HeldOutCase("1", Trust(0.25, True, 0.5), scored="2"), HeldOutCase("3", Trust(1.0, False))
+    held = HeldOut({"a": first, "b": second})
     assert HeldOut.from_json(json.loads(json.dumps(held.to_json()))) == held
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +53,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def cohort(trained: Path, tmp_path: Path) -> Iterator[Path]:
-    yield shutil.copytree(trained, tmp_path / "cohort")
+def cohort(trained: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(trained, tmp_path / "cohort")
 
 
 def the_run(cohort: Path) -> Run:
