@@ -10,8 +10,9 @@ from matplotlib.image import imread
 
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.learning_curve import LearningCurve
+from vmseg_auto.core.trust import Calibration
 from vmseg_auto.ops.learning_curve import fit_curves
-from vmseg_auto.ops.plots import draw_curve, draw_learning_curve, draw_outlines
+from vmseg_auto.ops.plots import draw_curve, draw_learning_curve, draw_outlines, draw_trust
 
 
 def history(epochs: int) -> list[dict[str, float]]:
@@ -97,3 +98,11 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(VmsegError, match="can't be written"):
         draw_curve(history(3), tmp_path / "file" / "curve.png")
+
+
+@pytest.mark.parametrize("count", [3, 53])
+def test_trust(count: int, tmp_path: Path) -> None:
+    calibration = Calibration(0.9, 0.1, 0.2, 0.1, look_first=0.5, mirrored=True, cases=count, patients=count)
+    uncertainty = np.linspace(0.1, 0.7, count)
+    draw_trust(uncertainty, 0.9 - uncertainty, calibration, tmp_path / "trust.png")
+    assert imread(tmp_path / "trust.png").shape[:2] == (484, 704)

@@ -61,5 +61,6 @@ def test_planted_errors_are_on_top_with_the_slice_to_look_at(run: Run) -> None:
 
 def test_a_doubtful_failure_is_the_least_certain_and_no_label_error(run: Run) -> None:
     assert rows(run.trust)[0]["case"] == DOUBTFUL
+    assert run.trust_picture.stat().st_size > 5000
     (place,) = [int(row["rank"]) for row in rows(run.label_check) if row["case"] == DOUBTFUL]
     assert place > 2

@@ -13,9 +13,9 @@ class Trust:
     """What looks at one case say of each other.
 
     Args:
-        uncertainty: 0 to 1; one minus the soft Dice of one network's probabilities in two opposite mirrorings, the
-            mean over labels. It is near 1 where next to nothing is found.
-        mirrored: whether it comes from two mirrorings; without mirroring a look is compared with itself.
+        uncertainty: 0 to 1; one minus the soft Dice of a network's probabilities in one mirroring and its mask in the
+            opposite one, the mean over labels (ops/trust.py). A label of which nothing is found counts as 1.
+        mirrored: whether mirrorings were compared; without mirroring a look is compared with itself.
         fold_agreement: mean pairwise Dice of the networks' masks; None for a single network, or where all are empty.
     """
 
@@ -46,7 +46,7 @@ class Calibration:
         certain, doubtful: the Dice expected at uncertainty 0 and 1; in between lies a straight line.
         below, above: how far under and over the expected Dice four cases in five lie at most.
         look_first: the least uncertainty of the least certain quarter of the held-out cases.
-        mirrored: whether the uncertainty came from two mirrorings.
+        mirrored: whether the uncertainty came from comparing mirrorings.
         cases, patients: how many it was measured on.
     """
 

@@ -105,6 +105,10 @@ class Run:
         return self.cross_validation / "trust.csv"
 
     @property
+    def trust_picture(self) -> Path:
+        return self.cross_validation / "trust.png"
+
+    @property
     def label_check(self) -> Path:
         """Every held-out case, the one first whose mask its prediction contradicts most."""
         return self.cross_validation / "label_check.csv"

@@ -1,11 +1,11 @@
-"""How far looks at the windows of a scan agree: one network's in two mirrorings, and all networks' in one.
+"""How far looks at the windows of a scan agree: one network's in opposite mirrorings, and all networks' in one.
 
 Every window answers for its core alone, where its logits count most; the cores of all windows share a scan out. So no
 look needs a volume of its own: sums over cores do, and what a window's first look said until the others have come.
 
-The uncertainty is one minus the soft Dice of a network's probabilities p and q in opposite mirrorings,
-2 sum(p q) / (sum p + sum q): the Dice of two masks, each voxel of which is foreground with probability p in one and q
-in the other. It grows with disagreement and with doubt alike, and is near 1 where next to nothing is found.
+The uncertainty is one minus the soft Dice of a network's probabilities p in one mirroring and its mask m in the
+opposite one, 2 sum(p m) / (sum p + sum m): the Dice that the mask has on average where the truth is drawn from p. It
+grows with disagreement and with doubt alike, and is 1 where nothing is found.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class _Window:
     """What the looks at one window have said of its core so far.
 
     Args:
-        first: probabilities by the first look, float16 [K - 1, n]; None once the second has come.
+        waiting: probabilities in the mirroring whose opposite has not come yet, float16 [K - 1, n].
         votes: network -> class of each voxel, uint8 [n]; empty once all networks have been heard.
     """
 
-    first: torch.Tensor | None = None
+    waiting: torch.Tensor | None = None
     votes: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
@@ -45,48 +45,47 @@ class Witness:
     def __init__(self, networks: int, mirrored: bool) -> None:
         self.networks, self.mirrored = networks, mirrored
         self._windows: dict[Shape, _Window] = {}
-        self._soft: list[torch.Tensor] = []
+        self._pairs: dict[int, list[torch.Tensor]] = {}
         self._shared: list[torch.Tensor] = []
 
     def hear(self, tile: Tile, logits: torch.Tensor, mirroring: int, network: int, first: bool) -> None:
-        """Take a look into account.
+        """Take a look into account: of the network that a window asks first all mirrorings, of others the first.
 
         Args:
             tile: the window.
             logits: float32 [K, Z, Y, X] of all of it.
-            mirroring: number of the mirroring among those in which the window is shown; 1 is the opposite of 0.
+            mirroring: number of the mirroring among those in which the window is shown; 1 is the opposite of 0, 3 of
+                2, and so on.
             network: number of the network.
             first: whether it is the network that the window asks first.
         """
-        if mirroring > 1 or (mirroring == 1 and not first):
+        if mirroring and not first:
             return
         core = tuple(slice(c.start - b.start, c.stop - b.start) for b, c in zip(tile.box, tile.core, strict=True))
-        inside = logits[(slice(None), *core)].flatten(1)
+        probabilities = logits[(slice(None), *core)].flatten(1).softmax(dim=0)[1:]
         window = self._windows.setdefault(tile.place, _Window())
-        if first:
-            self._pair(window, inside.softmax(dim=0)[1:])
+        if first and mirroring % 2 == 0:
+            window.waiting = probabilities.half()
+        elif first and window.waiting is not None:
+            self._pairs.setdefault(mirroring // 2, []).append(_sums(window.waiting.float(), probabilities))
+            window.waiting = None
         if mirroring == 0 and self.networks > 1:
-            window.votes[network] = inside.argmax(dim=0).to(torch.uint8)
+            window.votes[network] = _strongest(probabilities).to(torch.uint8)
             if len(window.votes) == self.networks:
-                self._shared.append(_overlaps(window.votes, len(inside)))
+                self._shared.append(_overlaps(window.votes, len(probabilities)))
                 window.votes.clear()
 
     def trust(self) -> Trust:
         """What was heard in all."""
-        lone = [window.first.float() for window in self._windows.values() if window.first is not None]
-        soft = [*self._soft, *(_soft_overlap(p, p) for p in lone)]
-        if not soft:
+        waiting = [window.waiting.float() for window in self._windows.values() if window.waiting is not None]
+        lone = [_sums(p, p) for p in waiting]
+        pairs = [[*heard, *lone] for heard in self._pairs.values()] or [lone]
+        if not pairs[0]:
             return Trust(1.0, self.mirrored)
-        both, one, other = torch.stack(soft).cpu().double().sum(0).numpy().T
-        dice = 2 * both / np.maximum(one + other, np.finfo(np.float64).tiny)
+        sums = torch.stack([torch.stack(heard).cpu().double().sum(0) for heard in pairs]).numpy()
+        shared, soft, masks = sums[..., 0:2], sums[..., 2:4], sums[..., 4:6]
+        dice = np.where(masks > 0, 2 * shared / np.maximum(soft + masks, 1), 0.0)
         return Trust(float(np.clip(1 - dice.mean(), 0, 1)), self.mirrored, self._fold_agreement())
-
-    def _pair(self, window: _Window, probabilities: torch.Tensor) -> None:
-        if window.first is None:
-            window.first = probabilities.half()
-        else:
-            self._soft.append(_soft_overlap(window.first.float(), probabilities))
-            window.first = None
 
     def _fold_agreement(self) -> float | None:
         """Mean Dice over pairs of networks, then over the labels that any of them finds."""
@@ -102,13 +101,27 @@ class Witness:
         return float(np.mean(agreements)) if agreements else None
 
 
-def _soft_overlap(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """Sums over voxels of p q, p and q for each label: [K - 1, n] twice -> [K - 1, 3]."""
-    return torch.stack([(p * q).sum(1), p.sum(1), q.sum(1)], dim=1)
+def _sums(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """For each label the sums over voxels that two soft Dice need, with P and Q the masks of p and q.
+
+    Args:
+        p, q: probabilities in opposite mirrorings, [K - 1, n].
+
+    Returns:
+        [K - 1, 6]: p Q, q P, p, q, Q, P.
+    """
+    labels = torch.arange(1, len(p) + 1, device=p.device)[:, None]
+    mask_p, mask_q = (_strongest(p) == labels).float(), (_strongest(q) == labels).float()
+    return torch.stack([(p * mask_q).sum(1), (q * mask_p).sum(1), *(x.sum(1) for x in (p, q, mask_q, mask_p))], dim=1)
 
 
-def _overlaps(votes: dict[int, torch.Tensor], classes: int) -> torch.Tensor:
-    """Voxels that each two networks share, for each label: float32 [K - 1, F, F]."""
+def _strongest(probabilities: torch.Tensor) -> torch.Tensor:
+    """The class of each voxel, from the probabilities [K - 1, n] of all classes but the background."""
+    return torch.cat([1 - probabilities.sum(0, keepdim=True), probabilities]).argmax(dim=0)
+
+
+def _overlaps(votes: dict[int, torch.Tensor], labels: int) -> torch.Tensor:
+    """Voxels that each two networks share, for each label: float32 [labels, F, F]."""
     stacked = torch.stack([votes[network] for network in sorted(votes)])
-    masks = torch.stack([(stacked == label).float() for label in range(1, classes)])
+    masks = torch.stack([(stacked == label).float() for label in range(1, labels + 1)])
     return masks @ masks.mT

@@ -15,6 +15,7 @@ from vmseg_auto.core.workspace import Run
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.calibration import calibrate, expect_held_out
 from vmseg_auto.ops.label_check import contradiction
+from vmseg_auto.ops.plots import draw_trust
 from vmseg_auto.pipeline.expected import EXPECTED_COLUMNS, expected_columns
 from vmseg_auto.stages.evaluate import Evaluation, read_pair
 
@@ -58,13 +59,16 @@ class HeldOutTrust:
         ]
 
     def save(self, run: Run, files: Mapping[str, tuple[Path, Path]], labels: Mapping[str, int]) -> None:
-        """Write trust.csv and label_check.csv.
+        """Write trust.csv, its picture where there is a calibration, and label_check.csv.
 
         Args:
             files: case -> its predicted and its reference mask.
             labels: label name -> value.
         """
         write_csv(run.trust, TRUST_COLUMNS, [self._row(i, n) for n, i in enumerate(self._least_certain(), 1)])
+        if self.calibration:
+            uncertainty = np.array([case.uncertainty for case in self.trust])
+            draw_trust(uncertainty, self.dice, self.calibration, run.trust_picture)
         suspects = np.argsort([self._shortfall(i) for i in range(len(self.cases))], kind="stable")[::-1]
         rows = [
             self._row(i, n) | _differences(self.cases[i], *files[self.cases[i]], labels)
