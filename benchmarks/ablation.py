@@ -65,16 +65,16 @@ class Row:
 ROWS = (
     Row("paper", trainer="paper"),
     Row(BASELINE),
-    Row("copy_paste", ("copy_paste=0.5",)),
-    Row("by_lesion", ("by_lesion=true",)),
-    Row("strong_augmentation", ("strong_augmentation=true",)),
-    Row("averaging", ("averaging=0.99",)),
+    Row("averaging", ("averaging=0.999",)),
     Row("batch_dice", ("batch_dice=true",)),
-    Row("tversky", ("false_positive_weight=0.3",)),
-    Row("focal", ("focal_gamma=2",)),
+    Row("by_lesion", ("by_lesion=true",)),
+    Row("copy_paste", ("copy_paste=0.5",)),
+    Row("strong_augmentation", ("strong_augmentation=true",)),
     Row("soft_margin", ("margin_softness=0.2",)),
-    Row("adamw_onecycle", ("optimizer=adamw", "schedule=onecycle", "lr=0.001", "weight_decay=0.01")),
-    Row("residual", planner="residual"),
+    Row("tversky", ("false_positive_weight=0.7",)),
+    Row("focal", ("focal_gamma=2",)),
+    Row("adamw_onecycle", ("optimizer=adamw", "schedule=onecycle", "lr=0.003", "weight_decay=0.01")),
+    Row("small_cohort", trainer="small_cohort"),
 )
 """An ingredient is the default trainer with one thing changed; a new row is one entry here."""
 

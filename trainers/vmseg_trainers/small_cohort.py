@@ -1,0 +1,22 @@
+"""The protocol for some fifty patients: what helped there, on top of nnU-Net's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from vmseg_auto.contracts import Parts
+from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.recipe import Recipe
+from vmseg_trainers.default import DefaultTrainer
+
+
+class SmallCohortTrainer:
+    """The default trainer's parts with a running mean of the weights, Dice over the batch, and small lesions first."""
+
+    name = "small_cohort"
+    recipe = replace(Recipe(), averaging=0.999, batch_dice=True, by_lesion=True)
+
+    def __call__(self, plan: Plan, recipe: Recipe, device: torch.device, channels: int, classes: int) -> Parts:
+        return DefaultTrainer()(plan, recipe, device, channels, classes)
