@@ -119,7 +119,7 @@ class PreparedFolder:
         arrays = {"image": (self._image_path(case_id), case.image), "label": (self._label_path(case_id), case.label)}
         for name, wanted in record.checksums.items():
             path, array = arrays[name]
-            if array is None or zlib.crc32(memoryview(array)) != wanted:
+            if array is None or zlib.crc32(array.data) != wanted:
                 raise InputError("the file is damaged: its checksum differs", case=case_id, file=path, remedy=_REMEDY)
 
     def holds(self, case_id: str, content: str) -> bool:
@@ -155,7 +155,7 @@ def _save_array(path: Path, array: NDArray[Any]) -> int:
     array = np.ascontiguousarray(array)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-    return zlib.crc32(memoryview(array))
+    return zlib.crc32(array.data)
 
 
 def _map_array(path: Path, case_id: str, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
