@@ -21,8 +21,8 @@ from vmseg_auto.core.workspace import FoldFolder, OutputFolder, Workspace
 from vmseg_auto.io.atomic import remove_temporaries
 from vmseg_auto.io.locks import holder, locked
 
-PATIENCE_S = 60.0
-"""How long to wait for another command to be done with what all share."""
+PATIENCE_S = 600.0
+"""How long to wait for another command to be done with what all share: planning and choosing take minutes at most."""
 _OUTPUTS = ("probabilities", "imagesTr", "labelsTr", "imagesTs", "labelsTs")
 """Folders in an output folder that commands write to as well."""
 
