@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -15,8 +16,13 @@ from vmseg_auto.core.errors import InputError, VmsegError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path with the same ending; on success it takes the place of `path`.
+
+    Args:
+        path: where the new file goes; nothing there changes before it is whole and on the disk.
+        keep: where the file that stood at `path` goes; it is overwritten unless given. Between the two renames a
+            killed process leaves the old file there, and none at `path`.
 
     Raises:
         VmsegError: the folder can't be written to, or the disk is full.
@@ -25,13 +31,15 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_temporary_prefix(path), suffix=suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
+        if keep is not None and path.is_file():
+            os.replace(path, keep)
         os.replace(temporary, path)
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -53,15 +61,43 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_temporary_prefix(path), dir=path.parent))
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
         os.rename(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk: after a power cut, what was renamed before is still renamed.
+
+    Files are flushed in any case before they get their names. Where names may wait for the system to write them, as of
+    files that are soon made again, this is spared: it takes as long as writing a small file.
+    """
+    if os.name != "posix":  # elsewhere a folder can't be opened, and names are journalled
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:  # some network file systems have no such thing
+        pass
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left half-written beside `path`; call it where no other process writes there."""
+    for leftover in path.parent.glob(f"{glob.escape(_temporary_prefix(path))}*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _temporary_prefix(path: Path) -> str:
+    return f".{path.name[:40]}."
 
 
 def _unwritable(path: Path, error: OSError) -> VmsegError:
