@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmseg_auto.core.errors import InputError, VmsegError
-from vmseg_auto.io.atomic import new_folder, read_json, replacing, write_json, write_text
+from vmseg_auto.io.atomic import new_folder, read_json, remove_leftovers, replacing, write_json, write_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -164,3 +166,37 @@ def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(VmsegError, match="it can't be written"), new_folder(tmp_path / "file" / "model"):
         pass
+
+
+def test_what_stood_there_goes_on_under_another_name(tmp_path: Path) -> None:
+    path, keep = tmp_path / "latest", tmp_path / "previous"
+    for text in ("1", "2", "3"):
+        with replacing(path, keep) as temporary:
+            temporary.write_text(text)
+            assert keep.exists() == (text == "3"), "nothing moves before the new file is whole"
+    assert (path.read_text(), keep.read_text()) == ("3", "2")
+    with pytest.raises(ValueError, match="in between"), replacing(path, keep):
+        raise ValueError("in between")
+    assert (path.read_text(), keep.read_text()) == ("3", "2")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that can be killed")
+def test_what_a_killed_process_left_can_be_removed(tmp_path: Path) -> None:
+    path, other = tmp_path / "state[1].pt", tmp_path / "state[1].csv"
+    write_text(path, "whole")
+    program = """
+import os, signal, sys
+from pathlib import Path
+from vmseg_auto.io.atomic import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("ha")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for file in (path, other):
+        subprocess.run([sys.executable, "-c", program, str(file)], check=False)
+    assert len(list(tmp_path.iterdir())) == 3
+    remove_leftovers(path)
+    assert sorted(file.name.startswith(".state[1].csv.") for file in tmp_path.iterdir()) == [False, True]
+    assert path.read_text() == "whole"
+    remove_leftovers(tmp_path / "no" / "folder")
