@@ -281,4 +281,4 @@ def test_bad_cases_are_all_listed_and_nothing_is_written(dataset: Path, tmp_path
     message = refuse(2, "vmseg_plan_and_preprocess", cwd=copy)
     assert "phantom_001" in message
     assert "phantom_003" in message
-    assert not (copy / "vmseg").exists()
+    assert [path.name for path in (copy / "vmseg").iterdir()] == ["logs"]

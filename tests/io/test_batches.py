@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import Fails, IsKilled, SeedIntoImage, TellsTorch, WholeCase, flat_case, prepare, tiny_case
+from tiny import Fails, IsKilled, LooksAtAll, SeedIntoImage, TellsTorch, WholeCase, flat_case, prepare, tiny_case
 
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.io.batches import Batch, BatchLoader, BatchSource
 from vmseg_auto.ops.augment import PatchAugmentation, read_shape
+from vmseg_auto.ops.copy_paste import CopyPaste
 from vmseg_auto.ops.sampling import PatchSampler
 
 PATCH = (8, 16, 16)
@@ -46,32 +47,32 @@ def equal(ours: list[Batch], theirs: list[Batch]) -> bool:
 
 
 def test_shape_and_type(source: BatchSource) -> None:
-    ((image, label, _),) = made_here(source, 0, 1)
+    ((image, label, *_),) = made_here(source, 0, 1)
     assert (image.shape, image.dtype) == ((3, 1, 4, 5, 6), np.float32)
     assert (label.shape, label.dtype) == ((3, 4, 5, 6), np.uint8)
 
 
 def test_foreground_is_asked_for_where_it_should_be(source: BatchSource) -> None:
-    for _, label, _ in made_here(source, 0, 3):
+    for _, label, *_ in made_here(source, 0, 3):
         assert label[:, 0, 0, 0].tolist() == [100, 100, 101]
 
 
 def test_no_two_samples_repeat(source: BatchSource) -> None:
     batches = made_here(source, 0, 40)
-    draws = np.concatenate([image[:, 0, 0, 0, 0] for image, _, _ in batches])
-    seeds = np.concatenate([image[:, 0, 0, 0, 1] for image, _, _ in batches])
+    draws = np.concatenate([image[:, 0, 0, 0, 0] for image, *_ in batches])
+    seeds = np.concatenate([image[:, 0, 0, 0, 1] for image, *_ in batches])
     assert len(np.unique(draws)) == len(np.unique(seeds)) == 120
 
 
 @pytest.mark.parametrize("stream", [(5, 2), (6, 1), (5, 1, 1)])
 def test_another_stream_gives_other_samples(source: BatchSource, stream: tuple[int, ...]) -> None:
     ours, theirs = made_here(source, 1, 4), made_here(replace(source, stream=stream), 1, 4)
-    for (a, _, _), (b, _, _) in zip(ours, theirs, strict=True):
+    for (a, *_), (b, *_) in zip(ours, theirs, strict=True):
         assert not set(a[:, 0, 0, 0, 0]) & set(b[:, 0, 0, 0, 0])
 
 
 def test_only_the_cases_listed_are_drawn(source: BatchSource) -> None:
-    drawn = np.concatenate([image[:, 0, 0, 0, 2] for image, _, _ in made_here(source, 0, 40)])
+    drawn = np.concatenate([image[:, 0, 0, 0, 2] for image, *_ in made_here(source, 0, 40)])
     assert set(drawn) == {1.0, 2.0}
 
 
@@ -99,7 +100,7 @@ def test_real_augmentation_does_not_depend_on_the_number_of_workers(tmp_path: Pa
 
 
 def test_a_batch_tells_the_seeds_its_samples_were_given(source: BatchSource) -> None:
-    for image, _, seeds in made_here(source, 0, 3):
+    for image, _, seeds, _ in made_here(source, 0, 3):
         assert np.array_equal(image[:, 0, 0, 0, 1], np.array(seeds, dtype=np.float32))
 
 
@@ -128,7 +129,7 @@ def test_leaving_early_ends_the_threads(source: BatchSource) -> None:
 def test_workers_never_load_torch(source: BatchSource) -> None:
     """A process with torch in it costs 0.8 GB and seconds."""
     with BatchLoader(replace(source, sampler=TellsTorch()), 1) as loader:
-        ((image, _, _),) = loader.batches(0, 1)
+        ((image, *_),) = loader.batches(0, 1)
     assert not image[:, 0, 0, 0, 0].any()
 
 
@@ -159,3 +160,27 @@ def test_leaving_early_ends_the_workers(source: BatchSource) -> None:
         workers = list(loader._pool._processes.values())
         assert workers
     assert not any(worker.is_alive() for worker in workers)
+
+
+def test_a_batch_knows_the_cases_it_came_from(source: BatchSource) -> None:
+    """Each once; those that a sampler only looks over are not among them."""
+    for batch in made_here(replace(source, sampler=LooksAtAll()), 0, 20):
+        values = set(batch.image[:, 0, 0, 0, 2])
+        assert {{1.0: "a", 2.0: "b"}[value] for value in values} == set(batch.cases)
+        assert len(batch.cases) == len(values)
+
+
+def test_donors_of_lesions_are_named_too(tmp_path: Path) -> None:
+    prepare(tmp_path, [tiny_case(name, number) for number, name in enumerate("abcdef")])
+    sampler = CopyPaste(PatchSampler(PATCH, PATCH), share=1.0, mirror_axes=())
+    source = BatchSource(tmp_path, tuple("abcdef"), sampler, SeedIntoImage(), (True,), (0,))
+    assert max(len(batch.cases) for batch in made_here(source, 0, 10)) == 2
+
+
+def test_a_stream_that_is_closed_early_can_be_followed_by_another(source: BatchSource) -> None:
+    """As where a training goes back."""
+    with BatchLoader(source, 2, threads=True) as loader:
+        stream = loader.batches(0, 1000)
+        next(stream)
+        stream.close()
+        assert equal(list(loader.batches(0, 4)), made_here(source, 0, 4))

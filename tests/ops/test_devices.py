@@ -13,7 +13,15 @@ from tiny import NETWORK
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.batches import Batch
-from vmseg_auto.ops.devices import autocast, choose_device, describe, reduced_precision, round_convolutions, sent
+from vmseg_auto.ops.devices import (
+    autocast,
+    choose_device,
+    computing_alike,
+    describe,
+    reduced_precision,
+    round_convolutions,
+    sent,
+)
 from vmseg_auto.ops.network import build_network
 
 CPU = torch.device("cpu")
@@ -65,17 +73,22 @@ def test_batches_arrive_whole_and_in_order(name: str) -> None:
     device = torch.device(name)
     rng = np.random.default_rng(0)
     batches = [
-        Batch(rng.random((2, 1, 8, 9, 10), dtype=np.float32), rng.integers(0, 9, (2, 8, 9, 10), np.uint8), (i, i + 1))
+        Batch(
+            rng.random((2, 1, 8, 9, 10), dtype=np.float32),
+            rng.integers(0, 9, (2, 8, 9, 10), np.uint8),
+            (i, i + 1),
+            ("a",),
+        )
         for i in range(20)
     ]
     arrived = list(sent(iter(batches), device))
     assert len(arrived) == 20
-    for batch, (image, label, seeds) in zip(batches, arrived, strict=True):
+    for batch, (image, label, sent_batch) in zip(batches, arrived, strict=True):
         assert image.device.type == label.device.type == name
         assert np.array_equal(image.cpu().numpy(), batch.image)
         assert np.array_equal(label.cpu().numpy(), batch.label)
         assert label.dtype == torch.uint8
-        assert seeds == batch.seeds
+        assert sent_batch is batch
 
 
 def test_rounding_once_gives_what_rounding_each_time_gives() -> None:
@@ -92,6 +105,19 @@ def test_rounding_once_gives_what_rounding_each_time_gives() -> None:
 def test_without_a_type_nothing_is_rounded() -> None:
     network = round_convolutions(build_network(NETWORK, 1, 2), None)
     assert {weight.dtype for weight in network.state_dict().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_computing_alike_holds_on_cuda_and_only_inside(name: str) -> None:
+    """What is set is torch's own, so that it can be seen without a GPU."""
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    with computing_alike(True, torch.device(name)):
+        inside = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    assert inside == ((True, True, False) if name == "cuda" else before)
+    assert (torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark) == before
+    with computing_alike(False, torch.device(name)):
+        assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tiny import PLAN, IsKilled, prepare, tiny_case, tiny_plan
+from training import Diary, assert_same, make_parts, timeless
 
 from vmseg_auto.contracts import Parts
 from vmseg_auto.core.dataset import Fold
@@ -21,16 +22,9 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.ops.augment import NoAugmentation, PatchAugmentation, read_shape
-from vmseg_auto.stages.train import (
-    EpochRecord,
-    Hooks,
-    TrainingState,
-    device_augmentation,
-    seconds_per_step,
-    train_fold,
-    training_source,
-)
-from vmseg_trainers.default import DefaultTrainer
+from vmseg_auto.stages.fold_data import device_augmentation, training_source
+from vmseg_auto.stages.loop import TrainingState
+from vmseg_auto.stages.train import seconds_per_step, train_fold
 
 CPU = torch.device("cpu")
 CASES = Fold(train=("a", "b"), val=("c",))
@@ -54,35 +48,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare(tmp_path_factory.mktemp("prepared"), [*(tiny_case(name, i) for i, name in enumerate("abc")), broken])
 
 
-def make_parts(recipe: Recipe, plan: Plan = PLAN) -> Parts:
-    torch.manual_seed(recipe.seed)
-    return DefaultTrainer()(plan, recipe, CPU, channels=1, classes=2)
-
-
-@dataclass
-class Diary:
-    """Writes down what the hooks hear."""
-
-    events: list[tuple[object, ...]] = field(default_factory=list)
-    records: list[EpochRecord] = field(default_factory=list)
-    states: list[TrainingState] = field(default_factory=list)
-
-    @property
-    def hooks(self) -> Hooks:
-        return Hooks(self._step, self._epoch, self._save)
-
-    def _step(self, epoch: int, step: int) -> None:
-        self.events.append(("step", epoch, step))
-
-    def _epoch(self, record: EpochRecord) -> None:
-        self.events.append(("epoch", record.epoch))
-        self.records.append(record)
-
-    def _save(self, state: TrainingState) -> None:
-        self.events.append(("save", state.epoch))
-        self.states.append(state)
-
-
 def trained(
     prepared: Path,
     recipe: Recipe,
@@ -102,23 +67,6 @@ def trained(
 def uninterrupted(prepared: Path) -> tuple[TrainingState, Diary]:
     torch.set_num_threads(1)  # the fixture above comes after this one
     return trained(prepared, SHORT)
-
-
-def timeless(row: dict[str, float]) -> dict[str, float | None]:
-    """Without the time, and comparable: NaN differs from itself."""
-    return {name: None if math.isnan(value) else value for name, value in row.items() if name != "seconds"}
-
-
-def assert_same(ours: TrainingState, theirs: TrainingState, moment: str = "momentum_buffer") -> None:
-    for name, tensor in ours.weights.items():
-        assert torch.equal(tensor, theirs.weights[name]), name
-    for a, b in zip(ours.history, theirs.history, strict=True):
-        assert timeless(a) == timeless(b)
-    ours_momentum, theirs_momentum = (state.optimizer["state"] for state in (ours, theirs))
-    assert isinstance(ours_momentum, dict)
-    assert isinstance(theirs_momentum, dict)
-    for index, values in ours_momentum.items():
-        assert torch.equal(values[moment], theirs_momentum[index][moment])
 
 
 def test_hooks_are_called_in_order(uninterrupted: tuple[TrainingState, Diary]) -> None:
@@ -280,12 +228,15 @@ def test_without_validation_cases_there_is_no_validation(prepared: Path) -> None
     assert math.isfinite(float(end.history[0]["train_loss"]))
 
 
-def test_a_loss_that_is_not_a_number_stops_the_training(prepared: Path) -> None:
+def test_a_case_that_gives_no_finite_loss_ends_the_training_and_is_named(prepared: Path) -> None:
+    """After going back once, with a tenth of the learning rate; a spoilt state must not replace a good one."""
     diary = Diary()
     parts = make_parts(replace(SHORT, augment=False))
-    with pytest.raises(VmsegError, match=r"loss became nan in epoch 1.*--set lr=0\.001 --fresh"):
+    words = r"3 of 3 steps of epoch 1 gave a NaN .* learnt from broken\. Look at .*--set lr=0\.0001 --fresh"
+    with pytest.raises(VmsegError, match=words):
         train_fold(parts, PLAN, prepared, Fold(("broken",), ("c",)), 0, CPU, diary.hooks)
-    assert not diary.states, "a spoilt state must not replace a good one"
+    assert not diary.states
+    assert [event[:2] for event in diary.events if event[0] != "step"] == [("back", 0)]
 
 
 def test_a_killed_worker_stops_the_training_with_a_remedy(prepared: Path) -> None:

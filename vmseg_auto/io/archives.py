@@ -12,7 +12,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.errors import DamagedError, InputError
 
 StandIn = tuple[Callable[..., Any], str]
 """What is called in place of a global that the file names."""
@@ -27,13 +27,14 @@ def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[S
         stand_ins: for globals beyond tensors that the file may name; the globals themselves are never called.
 
     Raises:
-        InputError: the file is missing, damaged, or holds other objects than these.
+        DamagedError: the file is damaged, or holds other objects than these.
+        InputError: it is missing, or may not be read.
     """
     try:
         with safe_globals(list(stand_ins)):
             _verify(path)
             if foreign := sorted(get_unsafe_globals_in_checkpoint(path)):
-                raise InputError(
+                raise DamagedError(
                     f"the checkpoint is damaged or from elsewhere: it holds {', '.join(foreign[:3])}, and objects "
                     "other than tensors, numbers and texts are never loaded",
                     file=path,
@@ -42,11 +43,15 @@ def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[S
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError("the checkpoint does not exist", file=path, remedy=missing) from None
+    except PermissionError as error:
+        raise InputError(
+            f"the checkpoint can't be read ({error.strerror})", file=path, remedy="Check the file's rights."
+        ) from error
     except (
         OSError, RuntimeError, EOFError, ValueError, TypeError, AttributeError, AssertionError, LookupError,
         ArithmeticError, BadZipFile, zlib.error, pickle.UnpicklingError,
     ) as error:  # fmt: skip
-        raise InputError("the checkpoint is damaged or from elsewhere", file=path, remedy=remedy) from error
+        raise DamagedError("the checkpoint is damaged or from elsewhere", file=path, remedy=remedy) from error
 
 
 def _verify(path: Path) -> None:

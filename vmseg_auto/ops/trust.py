@@ -84,6 +84,12 @@ class Witness:
         masks = (_mask(logits, label).cpu().numpy() for label in range(1, len(logits)))
         self._scatter = float(np.mean([_scatter(mask) for mask in masks]))
 
+    def forget(self) -> None:
+        """What was heard: the sweep begins anew."""
+        self._windows.clear()
+        self._pairs.clear()
+        self._shared.clear()
+
     def trust(self) -> Trust:
         """What was heard and seen in all."""
         waiting = [window.waiting.float() for window in self._windows.values() if window.waiting is not None]
