@@ -31,14 +31,19 @@ def require_preparing_space(fingerprint: Fingerprint, plan: Plan, folder: Prepar
 
 
 def require_training_space(job: Job, records: Collection[FoldRecord]) -> None:
-    """Raises VmsegError where checkpoints and predictions of validation cases won't fit."""
+    """Raises VmsegError where checkpoints and predictions of validation cases won't fit.
+
+    States of an unfinished training that stand there already are part of what it takes.
+    """
     weights = network_bytes(job.plan, len(job.fingerprint.channels), len(job.fingerprint.labels))
     recipe = max((record.recipe for record in records), key=checkpoint_copies, default=job.recipe)
     cases = [job.fingerprint.cases[name] for record in records for name in record.val]
     # While one is written, the one before it and the one before that still stand.
     checkpoints = weights * (3 * checkpoint_copies(recipe) + len(records))
     validation = sum(validation_bytes(case, len(job.fingerprint.labels)) for case in cases)
-    require_space(job.run.folder, checkpoints + validation, f"training {len(records)} folds")
+    begun = [path for fold in job.run.folds() for path in (fold.latest, fold.previous) if path.is_file()]
+    standing = sum(path.stat().st_size for path in begun)
+    require_space(job.run.folder, checkpoints + validation, f"training {len(records)} folds", coming=standing)
 
 
 def require_prediction_space(
