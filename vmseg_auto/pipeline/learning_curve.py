@@ -94,7 +94,7 @@ def learning_curve(
             folders = [training.folder for training in trainings]
             epochs = epochs_in_time(job, folders, largest.fold, largest.record, hours, fresh)
             trainings = [_with_epochs(training, epochs) for training in trainings]
-        require_training_space(job, [training.record for training in trainings])
+        require_training_space(job, [(training.folder, training.record) for training in trainings])
         with shared_turn(space, command, console):
             for training in trainings:
                 begin_folds(_job_of(training, job, place), {training.fold: training.record}, fresh)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vmseg_auto.core.dataset import Case
@@ -12,6 +12,7 @@ from vmseg_auto.core.fingerprint import CaseSummary, Fingerprint
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.workspace import FoldFolder
 from vmseg_auto.io.images import read_grid
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.space import require_space
@@ -30,20 +31,20 @@ def require_preparing_space(fingerprint: Fingerprint, plan: Plan, folder: Prepar
     require_space(folder.folder, needed, f"preparing {len(cases)} cases", coming=spill.size)
 
 
-def require_training_space(job: Job, records: Collection[FoldRecord]) -> None:
+def require_training_space(job: Job, trainings: Sequence[tuple[FoldFolder, FoldRecord]]) -> None:
     """Raises VmsegError where checkpoints and predictions of validation cases won't fit.
 
     States of an unfinished training that stand there already are part of what it takes.
     """
     weights = network_bytes(job.plan, len(job.fingerprint.channels), len(job.fingerprint.labels))
-    recipe = max((record.recipe for record in records), key=checkpoint_copies, default=job.recipe)
-    cases = [job.fingerprint.cases[name] for record in records for name in record.val]
+    recipe = max((record.recipe for _, record in trainings), key=checkpoint_copies, default=job.recipe)
+    cases = [job.fingerprint.cases[name] for _, record in trainings for name in record.val]
     # While one is written, the one before it and the one before that still stand.
-    checkpoints = weights * (3 * checkpoint_copies(recipe) + len(records))
+    checkpoints = weights * (3 * checkpoint_copies(recipe) + len(trainings))
     validation = sum(validation_bytes(case, len(job.fingerprint.labels)) for case in cases)
-    begun = [path for fold in job.run.folds() for path in (fold.latest, fold.previous) if path.is_file()]
+    begun = [path for folder, _ in trainings for path in (folder.latest, folder.previous) if path.is_file()]
     standing = sum(path.stat().st_size for path in begun)
-    require_space(job.run.folder, checkpoints + validation, f"training {len(records)} folds", coming=standing)
+    require_space(job.run.folder, checkpoints + validation, f"training {len(trainings)} folds", coming=standing)
 
 
 def require_prediction_space(

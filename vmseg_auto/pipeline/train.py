@@ -83,7 +83,7 @@ def train(
             first, record = next(iter(records.items()))
             epochs = epochs_in_time(job, [job.run.fold(fold) for fold in records], first, record, hours, fresh)
             records = {fold: replace(r, recipe=replace(r.recipe, epochs=epochs)) for fold, r in records.items()}
-        require_training_space(job, records.values())
+        require_training_space(job, [(job.run.fold(fold), record) for fold, record in records.items()])
         with shared_turn(space, command, console):
             begin_folds(job, records, fresh)
         for fold, record in records.items():
