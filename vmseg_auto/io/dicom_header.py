@@ -161,7 +161,7 @@ class _UnfitError(Exception):
 
 def _kind(data: Dataset) -> str:
     if not (_short(data, _ROWS) and _short(data, _COLUMNS)):
-        return "object without pixels"
+        return "file without pixels"
     if "LOCALIZER" in _text(data, _IMAGE_TYPE).split("\\"):
         return "localizer"
     if _short(data, _SAMPLES) != 1 or not any(_found(frame, _POSITION) for frame in _frame_groups(data)):
