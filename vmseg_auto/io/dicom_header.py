@@ -128,8 +128,8 @@ def parsed(path: Path, files: DicomFiles, *, pixels: bool) -> Dataset:
                 pass
         except InputError:
             raise
-        except Exception as error:  # pydicom on hostile bytes: whatever it stumbles over
-            raise _damaged(path) from error
+        except Exception:  # pydicom on hostile bytes: whatever it stumbles over
+            raise _damaged(path) from None  # its words repeat what it found
     return data
 
 
@@ -140,8 +140,8 @@ def content(data: Dataset, path: Path) -> Content:
             sop_class = _text(data, _SOP_CLASS) or _meta_text(data, _MEDIA_CLASS)
             number = _text(data, _SERIES_NUMBER)
             series, order = (_text(data, _STUDY), _text(data, _SERIES)), int(number) if number.isdecimal() else 0
-        except Exception as error:  # pydicom on hostile bytes: whatever it stumbles over
-            raise _damaged(path) from error
+        except Exception:  # pydicom on hostile bytes: whatever it stumbles over
+            raise _damaged(path) from None  # its words repeat what it found
         if kind := next((words for begin, words in _OBJECTS.items() if sop_class.startswith(begin)), None):
             return Content(kind, series, order)
         if not series[1]:
