@@ -184,6 +184,12 @@ def test_a_damaged_file_alone_is_a_scan_that_fails(tmp_path: Path) -> None:
     assert found.name == "anna"
     with pytest.raises(InputError, match=r"anna.dcm: the DICOM file is damaged"):
         read_series(found)
+    (tmp_path / "ben.dcm").write_bytes(b"")
+    (found,) = find_series(tmp_path)
+    assert found.name == tmp_path.name
+    assert find_series(tmp_path / "ben.dcm") == [found]
+    with pytest.raises(InputError, match=r"anna.dcm: the DICOM file is damaged or cut short .and 1 more files like it"):
+        read_series(found)
 
 
 def test_parts_in_several_folders_are_one_series_and_copies_several(tmp_path: Path) -> None:

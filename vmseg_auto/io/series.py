@@ -47,7 +47,7 @@ def find_series(source: Path, choice: Choice | None = None, notes: list[str] | N
         found = _look_through(files, _paths(source, lone))
     series = _named(found, root)
     if lone:
-        series = [one for one in series if source in (*one.files, one.path)]
+        series = [one for one in series if source in (*one.files, one.path) or (one.path == root and not one.slices)]
     elif left := Counter(content.kind for content in found.others):
         words = ", ".join(f"{count} x {kind}" for kind, count in sorted(left.items()))
         notes.append(f"No scans, and left out: {words}.")
@@ -136,12 +136,22 @@ def _named(found: _Found, root: Path) -> list[Series]:
             else:
                 name = "_".join(filter(None, (_name(folder, root), f"series_{number}")))
             series.append(_series(name, folder, members, found))
-    known = {folder for members in groups for folder in (path.parent for path, _ in members)}
-    for path, problem in sorted(found.unreadable.items()):
+    known = {path.parent for members in groups for path, _ in members}
+    return _distinct([*series, *_unreadable(found, known, root)])
+
+
+def _unreadable(found: _Found, known: set[Path], root: Path) -> Iterator[Series]:
+    """A series for each zip that can't be read, and for each folder that holds nothing but what can't be."""
+    by_folder: dict[Path, list[Path]] = defaultdict(list)
+    for path in sorted(found.unreadable):
         if is_zip(path) or path.parent not in known:
-            name = _name(path.with_suffix(""), root) or _own_name(path)
-            series.append(Series(name, path, (), refusal=f"{path.name}: {problem}"))
-    return _distinct(series)
+            by_folder[path if is_zip(path) else path.parent].append(path)
+    for folder, paths in by_folder.items():
+        first = paths[0]
+        place = first.with_suffix("") if len(paths) == 1 else folder
+        more = f" (and {len(paths) - 1} more files like it)" if len(paths) > 1 else ""
+        refusal = f"{first.name}: {found.unreadable[first]}{more}"
+        yield Series(_name(place, root) or _own_name(place), first if len(paths) == 1 else folder, (), refusal=refusal)
 
 
 def _apart(members: list[tuple[Path, Content]]) -> list[list[tuple[Path, Content]]]:
