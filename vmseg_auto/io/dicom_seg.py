@@ -1,0 +1,179 @@
+"""Masks as DICOM Segmentation objects (DICOM PS3.3, A.51) in the frame of reference of the series they were made from.
+
+The only module that speaks to highdicom, which the extra `dicom` brings.
+
+Codes are SNOMED CT's. Its body of morphologies has "Vascular malformation" (783806000); with "Vein" (29092000) as the
+anatomic structure that reads as a venous malformation. Labels of other things are coded as "Tissue", which asserts
+nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.io.atomic import replacing
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+ENDING = ".dcm"
+ABNORMAL = ("49755003", "SCT", "Morphologically Abnormal Structure")
+VASCULAR_MALFORMATION = ("783806000", "SCT", "Vascular malformation")
+VEIN = ("29092000", "SCT", "Vein")
+TISSUE = ("85756007", "SCT", "Tissue")
+_FAMILY = ("123110", "DCM", "Artificial Intelligence")
+_LESIONS = frozenset({"lesion", "vm", "venous malformation", "vascular malformation", "malformation"})
+_MAY_LACK = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
+)  # fmt: skip
+"""What every DICOM object holds, be it empty; anonymised files often lack it."""
+_SERIES_NUMBER = 9000
+_TEXT_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What made a mask, as it is recorded in the object.
+
+    Args:
+        name: of the program.
+        version: of the program.
+        model: the digest of the model and its options.
+    """
+
+    name: str
+    version: str
+    model: str
+
+
+def require_highdicom() -> None:
+    """Raises InputError where the extra that writes DICOM Segmentations is not installed."""
+    try:
+        import highdicom  # noqa: F401
+    except ImportError:
+        remedy = 'Install it with `python -m pip install "vmseg_auto[dicom]"`, or write NIfTI (--format nifti).'
+        raise InputError("writing DICOM SEG needs highdicom, which is not installed", remedy=remedy) from None
+
+
+def is_lesion(label: str) -> bool:
+    """Whether a label of this name is coded as a venous malformation."""
+    return label.replace("_", " ").replace("-", " ").strip().lower() in _LESIONS
+
+
+def write_dicom_seg(
+    path: Path,
+    mask: NDArray[np.uint8],
+    geometry: Geometry,
+    labels: Mapping[str, int],
+    source: Sequence[Dataset],
+    algorithm: Algorithm,
+) -> None:
+    """Write a mask as a DICOM Segmentation, whole or not at all.
+
+    Slices without a labelled voxel are left out, as is usual; a mask without any keeps them all, so that the object
+    says that the scan was looked at and nothing was found.
+
+    Args:
+        path: of the new file.
+        mask: uint8 [Z, Y, X] of label values.
+        geometry: the grid of the series.
+        labels: name -> value; 0 is the background, the others are 1, 2, ...
+        source: the headers of the series' files.
+        algorithm: what made the mask.
+
+    Raises:
+        InputError: the series lacks what a Segmentation must refer to.
+        VmsegError: the file can't be written.
+    """
+    import highdicom as hd
+
+    logging.getLogger("highdicom").setLevel(logging.CRITICAL)  # its warnings repeat the patient's name
+    frame = _complete(source)
+    volume = hd.Volume(mask, _affine(geometry), "PATIENT", frame)
+    try:
+        segmentation = hd.seg.Segmentation(
+            source_images=list(source),
+            pixel_array=volume,
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=_segments(labels, algorithm),
+            series_instance_uid=hd.UID(),
+            series_number=_SERIES_NUMBER,
+            sop_instance_uid=hd.UID(),
+            instance_number=1,
+            manufacturer=algorithm.name,
+            manufacturer_model_name=algorithm.name,
+            software_versions=algorithm.version,
+            device_serial_number=algorithm.model[:_TEXT_LENGTH],
+            series_description=f"{algorithm.name} segmentation",
+            content_label="SEGMENTATION",
+            omit_empty_frames=bool(mask.any()),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # Its text may repeat what the header says of the patient.
+        problem = f"the header of the series can't be taken over into a DICOM SEG ({type(error).__name__})"
+        raise InputError(problem, remedy="Export the series again, or write NIfTI (--format nifti).") from None
+    with replacing(path) as temporary:
+        segmentation.save_as(temporary, enforce_file_format=True)
+
+
+def _segments(labels: Mapping[str, int], algorithm: Algorithm) -> list[Any]:
+    import highdicom as hd
+    from pydicom.sr.coding import Code
+
+    identification = hd.AlgorithmIdentificationSequence(
+        name=algorithm.name,
+        family=Code(*_FAMILY),
+        version=algorithm.version,
+        parameters={"model": algorithm.model},
+    )
+    segments = []
+    for name, value in sorted(labels.items(), key=lambda label: label[1]):
+        if value:
+            lesion = is_lesion(name)
+            segments.append(
+                hd.seg.SegmentDescription(
+                    segment_number=value,
+                    segment_label=name.replace("\\", "/")[:_TEXT_LENGTH],
+                    segmented_property_category=Code(*(ABNORMAL if lesion else TISSUE)),
+                    segmented_property_type=Code(*(VASCULAR_MALFORMATION if lesion else TISSUE)),
+                    algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+                    algorithm_identification=identification,
+                    primary_anatomic_structures=[Code(*VEIN)] if lesion else None,
+                )
+            )
+    return segments
+
+
+def _complete(source: Sequence[Dataset]) -> str:
+    """Give headers empty fields for those that they lack; returns the frame of reference."""
+    for header in source:
+        for keyword in _MAY_LACK:
+            if keyword not in header:
+                setattr(header, keyword, "")
+    for keyword, words in (
+        ("StudyInstanceUID", "study"), ("FrameOfReferenceUID", "frame of reference"), ("SOPInstanceUID", "image"),
+    ):  # fmt: skip
+        if not source[0].get(keyword):
+            raise InputError(
+                f"the series has no identifier of its {words} ({keyword}), to which a DICOM SEG must refer",
+                remedy="Export the series again, or write NIfTI (--format nifti).",
+            )
+    return str(source[0].FrameOfReferenceUID)
+
+
+def _affine(geometry: Geometry) -> NDArray[np.float64]:
+    """Index (Z, Y, X) -> position (x, y, z) in mm, which DICOM and ITK count alike (left, posterior, superior)."""
+    affine = np.eye(4)
+    columns = np.array(geometry.direction).reshape(3, 3) * np.array(geometry.spacing_mm[::-1])
+    affine[:3, :3] = columns[:, ::-1]
+    affine[:3, 3] = geometry.origin_mm
+    return affine
