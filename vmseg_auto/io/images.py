@@ -91,14 +91,14 @@ def read_layers(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8],
     return (layers[None] if layers.ndim == 3 else np.moveaxis(layers, -1, 0)), geometry, texts
 
 
-def read_grid(path: Path, case: str | None = None) -> Geometry:
+def read_grid(path: Path, case: str | None = None, layers: bool = False) -> Geometry:
     """The grid of a scan or mask, from its header alone.
 
     Raises:
-        InputError: no image, not 3-D, several values a voxel, or a sheared grid.
+        InputError: no image, not 3-D, several values a voxel (unless they may be `layers`), or a sheared grid.
     """
     with _quiet():
-        return _header(path, case)[1]
+        return _header(path, case, layers)[1]
 
 
 def write_mask(path: Path, mask: NDArray[np.uint8], geometry: Geometry) -> None:

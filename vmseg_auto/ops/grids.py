@@ -30,19 +30,29 @@ class Placement:
     Args:
         axes: which axis of the source lies along each axis of the target.
         flips: whether it runs the other way there.
-        start: index in the target of the first voxel of the source so turned; may be negative.
+        size: of the source, so turned.
+        start: index in the target of its first voxel, so turned; may be negative.
         shape: of the target.
     """
 
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
+    size: Shape
     start: tuple[int, int, int]
     shape: Shape
 
-    def words(self, source: Shape) -> str:
-        """How a mask of this shape fits, for a table."""
+    @property
+    def meets(self) -> bool:
+        """Whether the grids share any voxel."""
+        return all(
+            begin < whole and begin + size > 0
+            for begin, size, whole in zip(self.start, self.size, self.shape, strict=True)
+        )
+
+    def words(self) -> str:
+        """How the source fits, for a table."""
         turned = self.axes != (0, 1, 2) or any(self.flips)
-        if tuple(source[axis] for axis in self.axes) == self.shape and self.start == (0, 0, 0):
+        if self.size == self.shape and self.start == (0, 0, 0):
             return "axes turned" if turned else "same grid"
         return "part of the grid" + (", axes turned" if turned else "")
 
@@ -68,7 +78,8 @@ def placement(source: Geometry, target: Geometry) -> Placement:
     sizes = np.array(source.shape[::-1])[x_axes]
     x_start = np.rint(first).astype(int) - np.where(x_flips, sizes - 1, 0)
     axes, flips, start = (2 - x_axes)[::-1], x_flips[::-1], x_start[::-1]
-    return Placement(_three(axes, int), _three(flips, bool), _three(start, int), target.shape)
+    size = sizes[::-1]
+    return Placement(_three(axes, int), _three(flips, bool), _three(size, int), _three(start, int), target.shape)
 
 
 def place(mask: NDArray[np.uint8], where: Placement) -> NDArray[np.uint8]:
@@ -102,11 +113,11 @@ def _difference(source: Geometry, target: Geometry) -> str:
     """The first thing by which the grids do not fit, in words."""
     cosines = np.array(target.direction).reshape(3, 3).T @ np.array(source.direction).reshape(3, 3)
     tilt = float(np.degrees(np.arccos(np.clip(np.abs(cosines).max(axis=0).min(), 0, 1))))
+    if tilt > 0.05:
+        return f"its axes are tilted by {tilt:.3g} degrees against the image's"
     sizes = tuple(source.spacing_mm[2 - axis] for axis in np.abs(cosines).argmax(axis=1))[::-1]
     if not np.allclose(sizes, target.spacing_mm, rtol=1e-3):
         return f"its voxels are {_mm(sizes)} mm, but the image's are {_mm(target.spacing_mm)} mm"
-    if tilt > 0.05:
-        return f"its axes are tilted by {tilt:.3g} degrees against the image's"
     steps = np.linalg.solve(_columns(target), _columns(source))
     first = np.linalg.solve(_columns(target), np.subtract(source.origin_mm, target.origin_mm))
     ends = np.stack([first, first + steps @ (np.array(source.shape[::-1]) - 1)])
