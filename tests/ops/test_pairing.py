@@ -51,9 +51,7 @@ def test_without_a_common_name_the_grid_decides_if_only_one_image_has_it() -> No
     matches = pair([item("x", 1), item("c_seg", 2)], images)
     assert [(match.image, match.by_name) for match in matches] == [(1, False), (2, True)]
     assert images_of([item("x", 7)], images) == ["no image has its name, and none its grid"]
-    assert images_of([item("x")], [item("a"), item("b")]) == [
-        "it could belong to 2 images (a, b): name it as its own"
-    ]
+    assert images_of([item("x")], [item("a"), item("b")]) == ["it could belong to 2 images (a, b): name it as its own"]
 
 
 def test_an_image_taken_by_name_is_no_ones_by_grid() -> None:

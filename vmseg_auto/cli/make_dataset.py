@@ -81,7 +81,9 @@ def _confirmed(table: str, yes: bool, screen: Screen) -> bool:
         screen.say(table)
         return True
     if not sys.stdin.isatty():
-        raise InputError(f"nothing is written yet; these are the pairs:\n{table}", remedy="If they are right, add --yes.")
+        raise InputError(
+            f"nothing is written yet; these are the pairs:\n{table}", remedy="If they are right, add --yes."
+        )
     print(table)
     return input("Write this dataset? [y/N] ").strip().lower() in ("y", "yes")
 

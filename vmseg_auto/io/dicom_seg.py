@@ -33,7 +33,8 @@ TISSUE = ("85756007", "SCT", "Tissue")
 _FAMILY = ("123110", "DCM", "Artificial Intelligence")
 _LESIONS = frozenset({"lesion", "vm", "venous malformation", "vascular malformation", "malformation"})
 _MAY_LACK = (
-    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex",
+    "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
 )  # fmt: skip
 """What every DICOM object holds, be it empty; anonymised files often lack it."""
 _SERIES_NUMBER = 9000

@@ -1,8 +1,8 @@
 """Masks as readers draw them: label values, or the named segments of 3D Slicer's .seg.nrrd.
 
-Slicer's file is a NRRD whose header names the segments: SegmentN_Name, SegmentN_LabelValue and SegmentN_Layer (3D Slicer
-developer guide, "Segmentation labelmap file format"). Segments that overlap lie in several layers. Files of versions
-before 4.11 give no label values: there each layer is one segment.
+Slicer's file is a NRRD whose header names the segments: SegmentN_Name, SegmentN_LabelValue and SegmentN_Layer (3D
+Slicer developer guide, "Segmentation labelmap file format"). Segments that overlap lie in several layers. Files of
+versions before 4.11 give no label values: there each layer is one segment.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def _segment(texts: Mapping[str, str], number: int, place: int, path: Path, laye
         value = int(texts.get(f"{field}LabelValue", 1))
     except ValueError:
         raise InputError(
-            f"the header gives segment {name} no whole number as layer or label value", file=path, remedy="Save it again."
+            f"the header gives segment {name} no whole number as layer or label value",
+            file=path,
+            remedy="Save it again.",
         ) from None
     if not 0 <= layer < layers or not 0 < value < 256:
         raise InputError(

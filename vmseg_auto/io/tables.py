@@ -13,9 +13,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.atomic import write_text
 
 
-def write_csv(
-    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], note: str | None = None
-) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], note: str | None = None) -> None:
     """Write rows under a header; NaN and None become empty cells, floats keep six significant digits.
 
     Args:

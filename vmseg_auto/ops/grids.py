@@ -1,4 +1,4 @@
-"""Puts a mask on the grid of an image where the two grids share their voxels: whole voxels are moved, none is resampled.
+"""Puts a mask on the grid of an image where both share their voxels: whole voxels are moved, none is resampled.
 
 Programs save a mask on a part of the image's grid (3D Slicer), or with axes turned round (converters of DICOM). Such a
 mask holds each voxel of the image exactly; any other would have to be resampled, which changes what was drawn.
@@ -88,7 +88,7 @@ def place(mask: NDArray[np.uint8], where: Placement) -> NDArray[np.uint8]:
     Raises:
         InputError: labelled voxels lie outside the target.
     """
-    turned = np.flip(mask.transpose(where.axes), [axis for axis in range(3) if where.flips[axis]])
+    turned = np.flip(mask.transpose(where.axes), tuple(axis for axis in range(3) if where.flips[axis]))
     from_, to = [], []
     for begin, size, whole in zip(where.start, turned.shape, where.shape, strict=True):
         low, high = max(begin, 0), max(min(begin + size, whole), 0)
@@ -106,7 +106,8 @@ def place(mask: NDArray[np.uint8], where: Placement) -> NDArray[np.uint8]:
 
 def _columns(grid: Geometry) -> NDArray[np.float64]:
     """World steps (mm) of one voxel along x, y and z, as the columns of a matrix."""
-    return np.array(grid.direction).reshape(3, 3) * np.array(grid.spacing_mm[::-1])
+    columns: NDArray[np.float64] = np.array(grid.direction).reshape(3, 3) * np.array(grid.spacing_mm[::-1])
+    return columns
 
 
 def _difference(source: Geometry, target: Geometry) -> str:

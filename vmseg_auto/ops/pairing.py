@@ -117,7 +117,9 @@ def _fitting(
 
 def _several(images: Sequence[Item], numbers: Sequence[int]) -> str:
     shown = ", ".join("/".join(images[number].names) for number in numbers[:3])
-    return f"it could belong to {len(numbers)} images ({shown}{', ...' if len(numbers) > 3 else ''}): name it as its own"
+    return (
+        f"it could belong to {len(numbers)} images ({shown}{', ...' if len(numbers) > 3 else ''}): name it as its own"
+    )
 
 
 def _common(images: Sequence[Item]) -> set[str]:

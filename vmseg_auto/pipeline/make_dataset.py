@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from vmseg_auto.core.patients import suggest_visits
 from vmseg_auto.io.atomic import new_folder, write_json
 from vmseg_auto.io.cases import content_hash, over_cases, read_case
 from vmseg_auto.io.images import write_image, write_mask
+from vmseg_auto.io.space import require_space
 from vmseg_auto.io.tables import write_csv
-from vmseg_auto.pipeline.pairs import Found, Pair, drawn_mask, find_pairs
+from vmseg_auto.pipeline.pairs import Found, Pair, drawn_mask, find_named_scans, find_pairs
 from vmseg_auto.pipeline.patients import Visits, visits_in_words
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.turns import output_turn
@@ -26,6 +29,8 @@ KEY_COLUMNS = ("case", "patient", "set", "source_patient", "image", "mask")
 KEY_NOTE = "Who is who: names the sources of the cases. Keep it apart from the dataset, and never pass it on with it."
 ENDING = ".nii.gz"
 _SHOWN = 8
+_BYTES_A_VOXEL = 2.5
+"""What compression leaves of an image's four bytes, and its mask."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def make_dataset(
     visits: Visits | None = None,
     test_share: float = 0.0,
     seed: int = 0,
-    jobs: int = 4,
+    jobs: int | None = None,
     console: Console | None = None,
 ) -> Path:
     """Write a dataset for `plan_and_preprocess` under pseudonyms, and beside it the key to them.
@@ -110,13 +115,18 @@ def make_dataset(
     wishes = Wishes(
         tuple(segments) if segments is not None else None, label, channel, patients, visits, test_share, seed
     )
+    workers = max(1, jobs or min(4, os.cpu_count() or 1))
     scans = find_named_scans(Path(images), Path(masks), channel)
-    found = find_pairs(scans, grid_of, Path(masks), wishes.segments, jobs, console)
+    found = find_pairs(scans, Path(masks), wishes.segments, workers, console)
     members = _members(found.pairs, wishes, console)
     if not confirm(table(members, found, wishes)):
-        raise InputError("the pairs were not confirmed; nothing is written", remedy="Mend names or files, or add --yes.")
+        raise InputError(
+            "the pairs were not confirmed; nothing is written", remedy="Mend names or files, or add --yes."
+        )
+    needed = sum(math.prod(member.pair.grid.shape) for member in members) * _BYTES_A_VOXEL
+    require_space(target, needed, f"writing {len(members)} cases")
     with output_turn(target.parent, "vmseg_make_dataset", console):
-        _write(members, wishes, target, key, jobs, console)
+        _write(members, wishes, target, key, workers, console)
     held_out = sum(member.test for member in members)
     console.say(
         f"{len(members) - held_out} training and {held_out} test cases in {target}.\n"
@@ -143,7 +153,9 @@ def table(members: Sequence[Member], found: Found, wishes: Wishes) -> str:
         for member in sorted(members, key=lambda member: member.pair.names)
     ]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)]
+    lines = [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
+    ]
     lines.append(f'Channel "{wishes.channel}", label "{wishes.label}".')
     if found.without_mask:
         lines.append(_left_out("images without a mask", ["/".join(names) for names in found.without_mask]))

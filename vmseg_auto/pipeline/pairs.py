@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from vmseg_auto.core.console import Console
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.cases import over_cases
+from vmseg_auto.io.cases import find_scans, over_cases
 from vmseg_auto.io.images import FILE_ENDINGS, ending_of, read_grid
 from vmseg_auto.io.naming import stem
 from vmseg_auto.io.segmentations import Segment, Segmentation, read_segmentation
@@ -96,9 +96,21 @@ def names_of(path: Path, source: Path) -> Names:
     return (*folders, own.removesuffix(".seg"))
 
 
+def find_named_scans(source: Path, masks: Path, channel: str) -> list[tuple[Case, Names]]:
+    """The scans below a folder, with the names by which they are known; what lies below `masks` is none."""
+    folders = (
+        sorted({path.parent for path in source.rglob("*") if ending_of(path.name)}) if source.is_dir() else [source]
+    )
+    found = []
+    for folder in folders:
+        for case in find_scans(folder, (channel,)):
+            names = names_of(case.images[0], source)
+            found.append((replace(case, id="/".join(names)), names))
+    return found
+
+
 def find_pairs(
     scans: Sequence[tuple[Case, Names]],
-    grid_of: Callable[[Case], Geometry],
     source: Path,
     segments: Sequence[str] | None,
     jobs: int,
@@ -108,7 +120,6 @@ def find_pairs(
 
     Args:
         scans: with the names by which they are known.
-        grid_of: the grid of a scan, from its headers.
         source: a mask or a folder of masks.
         segments: names of the segments, or label values, that count; all unless given.
         jobs: threads.
@@ -120,7 +131,9 @@ def find_pairs(
     masks = mask_files(source)
     grids: dict[str, Geometry] = {}
     with console.progress("Reading headers", len(scans)) as progress:
-        grids, unusable = over_cases(grid_of, [case for case, _ in scans], jobs, progress.advance)
+        grids, unusable = over_cases(
+            lambda case: read_grid(case.images[0], case.id), [case for case, _ in scans], jobs, progress.advance
+        )
     usable = [(case, names) for case, names in scans if case.id in grids]
     drawn: list[tuple[Path, Item]] = []
     errors: list[VmsegError] = []
@@ -144,7 +157,8 @@ def find_pairs(
             jobs,
             progress.advance,
         )
-    if errors += failed:
+    errors += failed
+    if errors:
         raise DatasetError(f"{len(errors)} of {len(masks)} masks can't be used; nothing is written", errors)
     left = tuple(names for case, names in usable if case.id not in pairs)
     return Found(tuple(sorted(looked.values(), key=lambda one: one.names)), left, tuple(unusable))
