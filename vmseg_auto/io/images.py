@@ -1,4 +1,4 @@
-"""Image files to arrays and back. The only module that speaks to SimpleITK.
+"""Image files to arrays and back. Beside dicom_pixels.py, the only module that speaks to SimpleITK.
 
 ITK fills what is missing at the end of a NIfTI file with whatever lies in memory, without a word. NIfTI voxels are
 therefore read here, in one pass that also checks the length and the gzip checksum; ITK reads every header (its view
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import struct
-import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.atomic import replacing
+from vmseg_auto.io.shared import shared
 
 FILE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 
@@ -82,7 +82,7 @@ def read_layers(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8],
     Raises:
         InputError: as `read_mask`, but for several values a voxel.
     """
-    with _quiet():
+    with quiet():
         reader, geometry = _header(path, case, layers=True)
         texts = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
         nifti = path.name.endswith((".nii", ".nii.gz"))
@@ -97,7 +97,7 @@ def read_grid(path: Path, case: str | None = None, layers: bool = False) -> Geom
     Raises:
         InputError: no image, not 3-D, several values a voxel (unless they may be `layers`), or a sheared grid.
     """
-    with _quiet():
+    with quiet():
         return _header(path, case, layers)[1]
 
 
@@ -135,7 +135,7 @@ def from_sitk(image: sitk.Image) -> tuple[NDArray[np.float32], Geometry]:
 
 def _read(path: Path, case: str | None) -> tuple[NDArray[Any], Geometry]:
     """Voxels [Z, Y, X] in the file's own type (float64 where it scales them), and the grid."""
-    with _quiet():
+    with quiet():
         reader, geometry = _header(path, case)
         if path.name.endswith((".nii", ".nii.gz")):
             return _nifti_voxels(path, geometry, case), geometry
@@ -282,33 +282,20 @@ def _write(path: Path, voxels: NDArray[Any], geometry: Geometry) -> None:
     image.SetSpacing(geometry.spacing_mm[::-1])
     image.SetOrigin(geometry.origin_mm)
     image.SetDirection(geometry.direction)
-    with replacing(path) as temporary, _quiet():
+    with replacing(path) as temporary, quiet():
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
         except RuntimeError as error:
             raise OSError(str(error).strip().splitlines()[-1]) from error
 
 
-class _Warnings:
-    """ITK's one switch for warnings, shared by all threads."""
-
-    lock = threading.Lock()
-    users = 0
-    before = True
-
-
+@shared
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep ITK's remarks on odd but harmless headers off the error stream, in this and every other thread."""
-    with _Warnings.lock:
-        if _Warnings.users == 0:
-            _Warnings.before = sitk.ProcessObject.GetGlobalWarningDisplay()
-            sitk.ProcessObject.SetGlobalWarningDisplay(False)
-        _Warnings.users += 1
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         yield
     finally:
-        with _Warnings.lock:
-            _Warnings.users -= 1
-            if _Warnings.users == 0:
-                sitk.ProcessObject.SetGlobalWarningDisplay(_Warnings.before)
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
