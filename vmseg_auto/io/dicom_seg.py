@@ -13,17 +13,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
 
-from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.series import Series
 from vmseg_auto.io.atomic import replacing
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
+from vmseg_auto.io.dicom_files import DicomFiles
+from vmseg_auto.io.dicom_header import AGAIN, hushed
 
 ENDING = ".dcm"
 ABNORMAL = ("49755003", "SCT", "Morphologically Abnormal Structure")
@@ -39,6 +40,7 @@ _MAY_LACK = (
 """What every DICOM object holds, be it empty; anonymised files often lack it."""
 _SERIES_NUMBER = 9000
 _TEXT_LENGTH = 64
+_INSTEAD = "Export the series again, or write NIfTI (--format nifti)."
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def write_dicom_seg(
     mask: NDArray[np.uint8],
     geometry: Geometry,
     labels: Mapping[str, int],
-    source: Sequence[Dataset],
+    series: Series,
     algorithm: Algorithm,
 ) -> None:
     """Write a mask as a DICOM Segmentation, whole or not at all.
@@ -88,42 +90,57 @@ def write_dicom_seg(
         mask: uint8 [Z, Y, X] of label values.
         geometry: the grid of the series.
         labels: name -> value; 0 is the background, the others are 1, 2, ...
-        source: the headers of the series' files.
+        series: that the mask was made from.
         algorithm: what made the mask.
 
     Raises:
-        InputError: the series lacks what a Segmentation must refer to.
+        InputError: the series lacks what a Segmentation must refer to, or can no longer be read.
         VmsegError: the file can't be written.
     """
     import highdicom as hd
 
     logging.getLogger("highdicom").setLevel(logging.CRITICAL)  # its warnings repeat the patient's name
-    frame = _complete(source)
-    volume = hd.Volume(mask, _affine(geometry), "PATIENT", frame)
     try:
-        segmentation = hd.seg.Segmentation(
-            source_images=list(source),
-            pixel_array=volume,
-            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=_segments(labels, algorithm),
-            series_instance_uid=hd.UID(),
-            series_number=_SERIES_NUMBER,
-            sop_instance_uid=hd.UID(),
-            instance_number=1,
-            manufacturer=algorithm.name,
-            manufacturer_model_name=algorithm.name,
-            software_versions=algorithm.version,
-            device_serial_number=algorithm.model[:_TEXT_LENGTH],
-            series_description=f"{algorithm.name} segmentation",
-            content_label="SEGMENTATION",
-            omit_empty_frames=bool(mask.any()),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # Its text may repeat what the header says of the patient.
+        with replacing(path) as temporary, hushed():
+            source = _headers(series)
+            frame = _complete(source, series, geometry)
+            hd.seg.Segmentation(
+                source_images=source,
+                pixel_array=hd.Volume(mask, _affine(geometry), "PATIENT", frame),
+                segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+                segment_descriptions=_segments(labels, algorithm),
+                series_instance_uid=hd.UID(),
+                series_number=_SERIES_NUMBER,
+                sop_instance_uid=hd.UID(),
+                instance_number=1,
+                manufacturer=algorithm.name,
+                manufacturer_model_name=algorithm.name,
+                software_versions=algorithm.version,
+                device_serial_number=algorithm.model[:_TEXT_LENGTH],
+                series_description=f"{algorithm.name} segmentation",
+                content_label="SEGMENTATION",
+                omit_empty_frames=bool(mask.any()),
+            ).save_as(temporary, enforce_file_format=True)
+    except VmsegError:
+        raise
+    except Exception as error:  # highdicom on a hostile header; its text may repeat what that says of the patient
         problem = f"the header of the series can't be taken over into a DICOM SEG ({type(error).__name__})"
-        raise InputError(problem, remedy="Export the series again, or write NIfTI (--format nifti).") from None
-    with replacing(path) as temporary:
-        segmentation.save_as(temporary, enforce_file_format=True)
+        raise InputError(problem, file=series.path, remedy=_INSTEAD) from None
+
+
+def _headers(series: Series) -> list[Dataset]:
+    """The headers of a series' files, in the order of its slices."""
+    found = []
+    with DicomFiles() as files, hushed():
+        for path in series.files:
+            try:
+                with files.open(path) as file:
+                    found.append(dcmread(file, stop_before_pixels=True, force=True))
+            except InputError:
+                raise
+            except Exception:  # pydicom on hostile bytes: whatever it stumbles over
+                raise InputError("the DICOM file is damaged or cut short", file=path, remedy=AGAIN) from None
+    return found
 
 
 def _segments(labels: Mapping[str, int], algorithm: Algorithm) -> list[Any]:
@@ -154,20 +171,27 @@ def _segments(labels: Mapping[str, int], algorithm: Algorithm) -> list[Any]:
     return segments
 
 
-def _complete(source: Sequence[Dataset]) -> str:
-    """Give headers empty fields for those that they lack; returns the frame of reference."""
+def _complete(source: Sequence[Dataset], series: Series, geometry: Geometry) -> str:
+    """Give headers what highdicom looks for in them; returns the frame of reference.
+
+    Raises:
+        InputError: the series has none, or is of no study.
+    """
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID"):
+        if not all(header.get(keyword) for header in source):
+            problem = f"the header of the series lacks the {keyword}, to which a DICOM SEG must refer"
+            raise InputError(problem, file=series.path, remedy=_INSTEAD)
     for header in source:
         for keyword in _MAY_LACK:
             if keyword not in header:
                 setattr(header, keyword, "")
-    for keyword, words in (
-        ("StudyInstanceUID", "study"), ("FrameOfReferenceUID", "frame of reference"), ("SOPInstanceUID", "image"),
-    ):  # fmt: skip
-        if not source[0].get(keyword):
-            raise InputError(
-                f"the series has no identifier of its {words} ({keyword}), to which a DICOM SEG must refer",
-                remedy="Export the series again, or write NIfTI (--format nifti).",
-            )
+        if not header.get("SliceThickness"):
+            header.SliceThickness = geometry.spacing_mm[0]
+        if own := header.get("PerFrameFunctionalGroupsSequence"):
+            shared = header.SharedFunctionalGroupsSequence[0]
+            for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+                if keyword not in shared and keyword in own[0]:  # in a volume all frames have the same
+                    setattr(shared, keyword, own[0].get(keyword))
     return str(source[0].FrameOfReferenceUID)
 
 
