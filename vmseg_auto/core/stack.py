@@ -135,7 +135,7 @@ def _doubled(slices: Sequence[Slice]) -> Refusal:
         return None
     distinct = len(slices) - int(close.sum())
     at = int(np.argmax(close))
-    pair = f"{_name(slices[at])} and {_name(slices[at + 1])}"
+    pair = _pair(slices[at], slices[at + 1])
     return (
         f"its {len(slices)} slices lie at {distinct} position{'s' * (distinct != 1)} only: doubled slices, such as "
         f"{pair}",
@@ -156,13 +156,13 @@ def _uneven(slices: Sequence[Slice]) -> Refusal:
     usual = float(gaps.min())
     if usual <= tolerance:
         at = int(np.argmin(gaps))
-        return f"its slices lie beside each other, such as {_name(slices[at])} and {_name(slices[at + 1])}", _EXPORT
+        return f"its slices lie beside each other, such as {_pair(slices[at], slices[at + 1])}", _EXPORT
     if np.abs(along - np.linspace(0, along[-1], len(slices))).max() <= tolerance:
         return None
     missing = np.rint(gaps / usual) - 1
     whole = np.abs(gaps - (missing + 1) * usual).max() <= max(0.05 * usual, tolerance)
     at = int(np.argmax(gaps))
-    between = f"between {_name(slices[at])} and {_name(slices[at + 1])}"
+    between = f"between {_pair(slices[at], slices[at + 1])}"
     if whole and missing.any():
         count = int(missing.sum())
         return (
@@ -222,6 +222,14 @@ def _planes(directions: NDArray[np.float64]) -> str:
 
 def _name(one: Slice) -> str:
     return one.file.name if one.frame == 0 else f"{one.file.name}, image {one.frame + 1}"
+
+
+def _pair(one: Slice, other: Slice) -> str:
+    """Two slices; files of the same name by their folders too."""
+    names = _name(one), _name(other)
+    if names[0] == names[1]:
+        names = f"{one.file.parent.name}/{names[0]}", f"{other.file.parent.name}/{names[1]}"
+    return " and ".join(names)
 
 
 def _range(values: Sequence[float]) -> str:

@@ -55,7 +55,9 @@ def find_series(source: Path, choice: Choice | None = None, notes: list[str] | N
         series = _chosen(series, choice.series, source)
     if choice and choice.echo is not None:
         series = [_only_echo(one, choice.echo) for one in series]
-    return sorted(series, key=lambda one: one.name)
+    series.sort(key=lambda one: one.name)
+    notes += [_in_words(one) for one in series if one.slices]
+    return series
 
 
 @dataclass
@@ -209,6 +211,13 @@ def _chosen(series: Sequence[Series], patterns: Sequence[str], source: Path) -> 
                 remedy=f"There are: {names}. Patterns such as *_T2 work too.",
             )
     return [one for one in series if any(fnmatchcase(one.name, pattern) for pattern in patterns)]
+
+
+def _in_words(series: Series) -> str:
+    rows, columns = series.slices[0].shape
+    echoes = " and ".join(f"{echo:g} ms" for echo in series.echoes_ms if echo)
+    said = f"DICOM series {series.name}: {len(series.slices)} slices of {columns} x {rows} pixels"
+    return f"{said}, echo time {echoes}." if echoes else f"{said}."
 
 
 def _only_echo(series: Series, echo: int) -> Series:

@@ -14,6 +14,7 @@ from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.series import Series
 from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.images import ending_of, write_image, write_mask
@@ -56,7 +57,7 @@ class Delivery:
     save_probabilities: bool = False
 
     def mask(self, case: Case) -> Path:
-        """The mask is named as its case, in its scan's format."""
+        """The mask is named as its case, in its scan's format; in NIfTI for a DICOM series."""
         return self.folder / f"{case.id}{_ending(case)}"
 
     def probability(self, case: Case, label: str) -> Path:
@@ -121,6 +122,7 @@ def volume_rows(
 
 
 def _ending(case: Case) -> str:
-    ending = ending_of(case.images[0].name)
+    scan = case.images[0]
+    ending = ".nii.gz" if isinstance(scan, Series) else ending_of(scan.name)
     assert ending is not None, "find_scans takes no other files"
     return ending
