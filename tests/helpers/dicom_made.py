@@ -1,13 +1,14 @@
-"""Small MR series as a scanner writes them, made here, on any grid."""
+"""Small MR series as a scanner writes them, made here, on any grid; and DICOM SEG read by two libraries."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
@@ -55,3 +56,35 @@ def write_series(folder: Path, image: NDArray[np.uint16], geometry: Geometry, **
                 setattr(data, keyword, value)
         data.save_as(folder / f"IM{order[place]:03d}.dcm", enforce_file_format=True)
     return folder
+
+
+def by_pydicom(path: Path, geometry: Geometry) -> NDArray[np.uint8]:
+    """The label map, each frame put where its position says."""
+    data = dcmread(path)
+    frames = data.pixel_array.reshape(-1, data.Rows, data.Columns)
+    shared = data.SharedFunctionalGroupsSequence[0]
+    orientation = np.reshape(shared.PlaneOrientationSequence[0].ImageOrientationPatient, (2, 3))
+    cosines = np.array(geometry.direction).reshape(3, 3)
+    np.testing.assert_allclose(orientation, cosines[:, :2].T, atol=1e-6)
+    spacing = shared.PixelMeasuresSequence[0]
+    np.testing.assert_allclose([spacing.SpacingBetweenSlices, *spacing.PixelSpacing], geometry.spacing_mm, rtol=1e-5)
+    mask = np.zeros(geometry.shape, dtype=np.uint8)
+    for frame, groups in zip(frames, data.PerFrameFunctionalGroupsSequence, strict=True):
+        off = np.subtract(groups.PlanePositionSequence[0].ImagePositionPatient, geometry.origin_mm)
+        along = off @ cosines / np.array(geometry.spacing_mm[::-1])
+        place = round(float(along[2]))
+        np.testing.assert_allclose(along, (0, 0, place), atol=1e-3)
+        own = groups if "SegmentIdentificationSequence" in groups else shared
+        mask[place] += frame * own.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+    return mask
+
+
+def by_highdicom(path: Path, geometry: Geometry) -> NDArray[np.uint8]:
+    """The label map on the grid of the series."""
+    segmentation = hd.seg.segread(path)
+    affine = np.eye(4)
+    affine[:3, :3] = (np.array(geometry.direction).reshape(3, 3) * np.array(geometry.spacing_mm[::-1]))[:, ::-1]
+    affine[:3, 3] = geometry.origin_mm
+    grid = hd.VolumeGeometry(affine, geometry.shape, "PATIENT", segmentation.FrameOfReferenceUID)
+    mask: NDArray[np.uint8] = segmentation.get_volume(combine_segments=True).match_geometry(grid).array
+    return mask

@@ -9,7 +9,7 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
-from dicom_made import write_series
+from dicom_made import by_highdicom, by_pydicom, write_series
 from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 from scipy.spatial.transform import Rotation
@@ -49,38 +49,6 @@ def written(folder: Path, series: Series, mask: NDArray[np.uint8], labels: dict[
     path = folder / "seg.dcm"
     write_dicom_seg(path, mask, stack(series), labels, series, ALGORITHM)
     return path
-
-
-def by_pydicom(path: Path, geometry: Geometry) -> NDArray[np.uint8]:
-    """The label map, each frame put where its position says."""
-    data = pydicom.dcmread(path)
-    frames = data.pixel_array.reshape(-1, data.Rows, data.Columns)
-    shared = data.SharedFunctionalGroupsSequence[0]
-    orientation = np.reshape(shared.PlaneOrientationSequence[0].ImageOrientationPatient, (2, 3))
-    cosines = np.array(geometry.direction).reshape(3, 3)
-    np.testing.assert_allclose(orientation, cosines[:, :2].T, atol=1e-6)
-    spacing = shared.PixelMeasuresSequence[0]
-    np.testing.assert_allclose([spacing.SpacingBetweenSlices, *spacing.PixelSpacing], geometry.spacing_mm, rtol=1e-5)
-    mask = np.zeros(geometry.shape, dtype=np.uint8)
-    for frame, groups in zip(frames, data.PerFrameFunctionalGroupsSequence, strict=True):
-        off = np.subtract(groups.PlanePositionSequence[0].ImagePositionPatient, geometry.origin_mm)
-        along = off @ cosines / np.array(geometry.spacing_mm[::-1])
-        place = round(float(along[2]))
-        np.testing.assert_allclose(along, (0, 0, place), atol=1e-3)
-        own = groups if "SegmentIdentificationSequence" in groups else shared
-        mask[place] += frame * own.SegmentIdentificationSequence[0].ReferencedSegmentNumber
-    return mask
-
-
-def by_highdicom(path: Path, geometry: Geometry) -> NDArray[np.uint8]:
-    """The label map on the grid of the series."""
-    segmentation = hd.seg.segread(path)
-    affine = np.eye(4)
-    affine[:3, :3] = (np.array(geometry.direction).reshape(3, 3) * np.array(geometry.spacing_mm[::-1]))[:, ::-1]
-    affine[:3, 3] = geometry.origin_mm
-    grid = hd.VolumeGeometry(affine, geometry.shape, "PATIENT", segmentation.FrameOfReferenceUID)
-    mask: NDArray[np.uint8] = segmentation.get_volume(combine_segments=True).match_geometry(grid).array
-    return mask
 
 
 @pytest.mark.parametrize("direction", [SUPINE, FLIPPED, SAGITTAL, OBLIQUE])

@@ -7,14 +7,12 @@ from vmseg_auto.ops.pairing import Item, Match, pair
 
 
 def item(name: str, place: float = 0.0, spacing: float = 1.0) -> Item:
-    return Item(tuple(name.split("/")), Geometry((4, 5, 6), (3.0, spacing, spacing), (100 * place, 0.0, 0.0)))
+    return Item(name, tuple(name.split("/")), Geometry((4, 5, 6), (3.0, spacing, spacing), (100 * place, 0.0, 0.0)))
 
 
 def images_of(masks: list[Item], images: list[Item]) -> list[str | None]:
     """Name of each mask's image, or what is wrong."""
-    return [
-        match.problem if match.image is None else "/".join(images[match.image].names) for match in pair(masks, images)
-    ]
+    return [match.problem if match.image is None else images[match.image].title for match in pair(masks, images)]
 
 
 def test_names_decide_where_all_lie_on_the_same_grid() -> None:

@@ -35,6 +35,12 @@ def parser() -> Parser:
     made.add_argument("--label", default="lesion", metavar="NAME", help="what they are called (default: lesion)")
     made.add_argument("--channel", default="T2", metavar="NAME", help="what the scans are (default: T2)")
     made.add_argument(
+        "--series", nargs="+", default=(), metavar="NAME", help="these DICOM series only; patterns such as '*_T2' work"
+    )
+    made.add_argument(
+        "--echo", type=int, metavar="N", help="of DICOM series with several echoes, from 1 (the shortest echo time)"
+    )
+    made.add_argument(
         "--patients",
         choices=("scans", "folders"),
         default="scans",
@@ -63,6 +69,8 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         segments=arguments.segments,
         label=arguments.label,
         channel=arguments.channel,
+        series=arguments.series,
+        echo=arguments.echo,
         patients=arguments.patients,
         visits=arguments.visits,
         test_share=arguments.test_share,

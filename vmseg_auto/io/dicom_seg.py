@@ -130,7 +130,7 @@ def write_dicom_seg(
 
 def _headers(series: Series) -> list[Dataset]:
     """The headers of a series' files, in the order of its slices."""
-    found = []
+    found: list[Dataset] = []
     with DicomFiles() as files, hushed():
         for path in series.files:
             try:

@@ -19,10 +19,12 @@ class Item:
     """An image or a mask, as it is paired.
 
     Args:
+        title: as it is shown.
         names: by which it is known.
         geometry: its grid.
     """
 
+    title: str
     names: Names
     geometry: Geometry
 
@@ -72,6 +74,11 @@ def pair(masks: Sequence[Item], images: Sequence[Item]) -> list[Match]:
     ]
 
 
+def agreement(mask: Names, image: Names) -> float:
+    """Letters in which the names agree; equal names count half a letter more than beginnings."""
+    return _agreement(_keys(mask), _keys(image))
+
+
 def _by_name(mask: Item, images: Sequence[Item], known: Sequence[set[str]]) -> Match | None:
     """The match that names give; None where they say nothing."""
     scores = [_agreement(_keys(mask.names), keys) for keys in known]
@@ -81,7 +88,7 @@ def _by_name(mask: Item, images: Sequence[Item], known: Sequence[set[str]]) -> M
     fitting, reasons = _fitting(mask, images, [n for n, score in enumerate(scores) if score == best])
     if not fitting:
         named, reason = reasons[0]
-        return Match(problem=f"named as {'/'.join(images[named].names)}, but {reason}")
+        return Match(problem=f"named as {images[named].title}, but {reason}")
     if len(fitting) > 1:
         return Match(problem=_several(images, [number for number, _ in fitting]))
     return Match(*fitting[0], by_name=True)
@@ -116,7 +123,7 @@ def _fitting(
 
 
 def _several(images: Sequence[Item], numbers: Sequence[int]) -> str:
-    shown = ", ".join("/".join(images[number].names) for number in numbers[:3])
+    shown = ", ".join(images[number].title for number in numbers[:3])
     return (
         f"it could belong to {len(numbers)} images ({shown}{', ...' if len(numbers) > 3 else ''}): name it as its own"
     )
@@ -132,7 +139,6 @@ def _keys(names: Names) -> set[str]:
 
 
 def _agreement(mask: set[str], image: set[str]) -> float:
-    """Letters in which the names agree; equal names count half a letter more than beginnings."""
     return sum(max((_shared(own, other) for other in image), default=0.0) for own in mask)
 
 

@@ -14,6 +14,7 @@ from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.patients import suggest_visits
+from vmseg_auto.core.series import Choice
 from vmseg_auto.io.atomic import new_folder, write_json
 from vmseg_auto.io.cases import content_hash, over_cases, read_case
 from vmseg_auto.io.images import write_image, write_mask
@@ -73,6 +74,8 @@ def make_dataset(
     segments: Sequence[str] | None = None,
     label: str = "lesion",
     channel: str = "T2",
+    series: Sequence[str] = (),
+    echo: int | None = None,
     patients: Patients = "scans",
     visits: Visits | None = None,
     test_share: float = 0.0,
@@ -86,13 +89,15 @@ def make_dataset(
     their images, so that their order tells nothing of names.
 
     Args:
-        images: a DICOM folder or zip, or a folder of images.
+        images: a folder, with the folders and zips in it, of DICOM series or image files.
         masks: a mask or a folder of masks.
         output: the dataset's folder; it must not exist, or be empty. The key is OUTPUT_key.csv.
         confirm: is shown the pairs as a table before anything is written, and says whether to go on.
         segments: names of the segments (or label values) that are lesions; all unless given.
         label: what the one label of the dataset is called.
         channel: what the one channel is called.
+        series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
+        echo: of DICOM series with several echoes, from 1 (the shortest echo time).
         patients: "scans": each scan is a patient of its own; "folders": scans in the same folder right below `images`
             are one patient's.
         visits: whether scans whose names suggest visits of one patient are that patient's ("join") or not ("apart").
@@ -116,7 +121,10 @@ def make_dataset(
         tuple(segments) if segments is not None else None, label, channel, patients, visits, test_share, seed
     )
     workers = max(1, jobs or min(4, os.cpu_count() or 1))
-    scans = find_named_scans(Path(images), Path(masks), channel)
+    notes: list[str] = []
+    scans = find_named_scans(Path(images), Path(masks), Choice(tuple(series), echo), notes)
+    for note in notes:
+        console.say(note)
     found = find_pairs(scans, Path(masks), wishes.segments, workers, console)
     members = _members(found.pairs, wishes, console)
     if not confirm(table(members, found, wishes)):
@@ -144,13 +152,13 @@ def table(members: Sequence[Member], found: Found, wishes: Wishes) -> str:
             member.case,
             member.patient,
             "test" if member.test else "train",
-            "/".join(member.pair.names),
+            member.pair.scan.title,
             member.pair.mask.name,
             member.pair.drawn,
             f"{member.pair.volume_ml:.2f}",
             member.pair.fit,
         )
-        for member in sorted(members, key=lambda member: member.pair.names)
+        for member in sorted(members, key=lambda member: member.pair.scan.title)
     ]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = [
@@ -158,7 +166,7 @@ def table(members: Sequence[Member], found: Found, wishes: Wishes) -> str:
     ]
     lines.append(f'Channel "{wishes.channel}", label "{wishes.label}".')
     if found.without_mask:
-        lines.append(_left_out("images without a mask", ["/".join(names) for names in found.without_mask]))
+        lines.append(_left_out("images without a mask", found.without_mask))
     if found.unusable:
         lines.append(_left_out("images that can't be used", [str(error) for error in found.unusable]))
     return "\n".join(lines)
@@ -183,10 +191,10 @@ def _is_empty_folder(path: Path) -> bool:
 def _members(pairs: Sequence[Pair], wishes: Wishes, console: Console) -> list[Member]:
     """Give pairs their pseudonyms, patients, and sides."""
     persons = _persons(pairs, wishes, console)
-    order = sorted(pairs, key=lambda one: content_hash(one.scan))
+    order = sorted(pairs, key=lambda one: content_hash(one.scan.case))
     numbers: dict[str, int] = {}
     for one in order:
-        numbers.setdefault(persons[one.scan.id], len(numbers) + 1)
+        numbers.setdefault(persons[one.scan.case.id], len(numbers) + 1)
     digits = max(2, len(str(len(numbers))))
     held_out = _held_out(list(numbers), wishes)
     return [
@@ -198,25 +206,25 @@ def _members(pairs: Sequence[Pair], wishes: Wishes, console: Console) -> list[Me
             test=person in held_out,
         )
         for number, one in enumerate(order, 1)
-        for person in [persons[one.scan.id]]
+        for person in [persons[one.scan.case.id]]
     ]
 
 
 def _persons(pairs: Sequence[Pair], wishes: Wishes, console: Console) -> Mapping[str, str]:
     """Scan id -> what stands for its patient."""
     if wishes.patients == "folders":
-        return {one.scan.id: one.names[0] for one in pairs}
-    names = {one.scan.id: "/".join(one.names) for one in pairs}
-    suggested = suggest_visits(names)
+        return {one.scan.case.id: one.scan.names[0] for one in pairs}
+    suggested = suggest_visits(one.scan.title for one in pairs)
     if wishes.visits == "join":
-        return names | {scan: stem for stem, group in suggested.items() for scan in group}
+        joined = {title: stem for stem, group in suggested.items() for title in group}
+        return {one.scan.case.id: joined.get(one.scan.title, one.scan.case.id) for one in pairs}
     if suggested and wishes.visits is None:
         console.warn(
             f"these scans look like visits of one patient:\n{visits_in_words(suggested)}\n"
             "If they are, add --visits join (or --patients folders, where each patient has a folder); if not, --visits "
             "apart. Until then each is a patient of its own."
         )
-    return names
+    return {one.scan.case.id: one.scan.case.id for one in pairs}
 
 
 def _held_out(persons: Sequence[str], wishes: Wishes) -> set[str]:
@@ -248,18 +256,22 @@ def _write(members: Sequence[Member], wishes: Wishes, target: Path, key: Path, j
 
 
 def _write_cases(members: Sequence[Member], wishes: Wishes, folder: Path, jobs: int, console: Console) -> None:
-    by_scan = {member.pair.scan.id: member for member in members}
+    by_scan = {member.pair.scan.case.id: member for member in members}
 
-    def write_case(scan: Case) -> None:
-        member = by_scan[scan.id]
+    def write_case(scan: Case) -> list[str]:
+        member, notes = by_scan[scan.id], list[str]()
         part = "Ts" if member.test else "Tr"
-        image, _, geometry = read_case(scan)
+        image, _, geometry = read_case(scan, notes=notes)
         write_image(folder / f"images{part}" / f"{member.case}_0000{ENDING}", image[0], geometry)
         mask = drawn_mask(member.pair, wishes.segments)
         write_mask(folder / f"labels{part}" / f"{member.case}{ENDING}", mask, geometry)
+        return notes
 
     with console.progress("Writing cases", len(members)) as progress:
-        _, errors = over_cases(write_case, [member.pair.scan for member in members], jobs, progress.advance)
+        cases = [member.pair.scan.case for member in members]
+        noted, errors = over_cases(write_case, cases, jobs, progress.advance)
+    for note in (note for notes in noted.values() for note in notes):
+        console.warn(note)
     if errors:
         raise DatasetError(f"{len(errors)} of {len(members)} cases can't be used; nothing is written", errors)
 
@@ -280,6 +292,6 @@ def _key_row(member: Member) -> dict[str, str]:
         "patient": member.patient,
         "set": "test" if member.test else "train",
         "source_patient": member.person,
-        "image": str(member.pair.scan.images[0]),
+        "image": str(member.pair.scan.case.file),
         "mask": str(member.pair.mask),
     }
