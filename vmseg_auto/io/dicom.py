@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -41,32 +37,44 @@ def read_series(
     if notes is not None:
         notes += [f"case {case or series.name}: {text}" for text in disagreements(series, geometry)]
     image = np.empty(geometry.shape, np.float32)
-    places = sorted(enumerate(series.slices), key=lambda placed: (placed[1].file, placed[1].frame))
-    with DicomFiles() as files:
-        for path, group in groupby(places, key=lambda placed: placed[1].file):
-            try:
-                _fill(image, list(group), parsed(path, files, pixels=True), path)
-            except InputError as error:
-                error.case = error.case or case
-                raise
+    at = series.path
+    try:
+        stored = stored_numbers(_images(series), geometry.shape[1:], series.slices[0].pixels)
+        for place, one in enumerate(series.slices):
+            at = one.file
+            numbers = next(stored)
+            with np.errstate(over="ignore", invalid="ignore"):
+                image[place] = numbers * one.slope + one.intercept if one.pixels.rescaled else numbers
+            if not np.isfinite(image[place]).all():
+                raise ValueError("its rescaled pixels are beyond all numbers")
+    except InputError as error:
+        error.case = error.case or case
+        raise
+    except ValueError as error:
+        raise InputError(str(error), case=case, file=at, remedy=AGAIN) from error
     return image, geometry
 
 
-def _fill(image: NDArray[np.float32], placed: Sequence[tuple[int, Slice]], data: Dataset, path: Path) -> None:
-    """Put the images of one file where they belong."""
-    slices = content(data, path).slices
-    if any(one.frame >= len(slices) or slices[one.frame] != one for _, one in placed):
-        raise InputError("the file has changed since it was looked at", file=path, remedy="Run the command again.")
-    try:
-        frames = _frames(data, slices[0], len(slices))
-        numbers = stored_numbers([frames[one.frame] for _, one in placed], slices[0].shape, slices[0].pixels)
-    except ValueError as error:
-        raise InputError(str(error), file=path, remedy=AGAIN) from error
-    for (place, one), stored in zip(placed, numbers, strict=True):
-        with np.errstate(over="ignore", invalid="ignore"):
-            image[place] = stored * one.slope + one.intercept if one.pixels.rescaled else stored
-        if not np.isfinite(image[place]).all():
-            raise InputError("its rescaled pixels are beyond all numbers", file=path, remedy=AGAIN)
+def _images(series: Series) -> list[bytes]:
+    """The bytes of each slice's image, compressed as they are.
+
+    Raises:
+        InputError: a file is damaged, or has changed since the series was found.
+    """
+    images: dict[Slice, bytes] = {}
+    with DicomFiles() as files:
+        for path in series.files:
+            data = parsed(path, files, pixels=True)
+            slices = content(data, path).slices
+            wanted = [one for one in series.slices if one.file == path]
+            if not set(wanted) <= set(slices):
+                raise InputError("the file has changed since it was looked at", file=path, remedy="Run this again.")
+            try:
+                frames = _frames(data, slices[0], len(slices))
+            except ValueError as error:
+                raise InputError(str(error), file=path, remedy=AGAIN) from error
+            images |= {one: frames[one.frame] for one in wanted}
+    return [images[one] for one in series.slices]
 
 
 def _frames(data: Dataset, one: Slice, count: int) -> list[bytes]:

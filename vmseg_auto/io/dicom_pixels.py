@@ -1,24 +1,23 @@
-"""The pixel data of a DICOM file to numbers as stored.
+"""The pixel data of DICOM files to numbers as stored.
 
-Compressed images go through GDCM, which SimpleITK brings along. GDCM trusts what a file says, so it gets to see
-one image at a time in a file of our own making, whose size, as the compressed stream tells it, has been checked.
+Compressed images are decoded in a process of its own, each in a file of our own making: the decoder gets to see nothing
+of the header, and no stream that tells of another size than the header.
 """
 
 from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from vmseg_auto.core.series import PixelFormat
+from vmseg_auto.io.dicom_decoder import decode
 from vmseg_auto.io.dicom_streams import check_j2k, check_jpeg, rle_decoded
-from vmseg_auto.io.images import quiet
 
 LITTLE, IMPLICIT, BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 RLE = "1.2.840.10008.1.2.5"
@@ -28,38 +27,54 @@ READABLE = (LITTLE, IMPLICIT, BIG, RLE, *_J2K, *_JPEG)
 """Transfer syntaxes: uncompressed, RLE, JPEG 2000; JPEG baseline, extended and lossless, JPEG-LS."""
 
 
-def stored_numbers(frames: Sequence[bytes], shape: tuple[int, int], pixels: PixelFormat) -> list[NDArray[Any]]:
+def stored_numbers(
+    images: Sequence[bytes], shape: tuple[int, int], pixels: PixelFormat
+) -> Iterator[NDArray[np.signedinteger[Any] | np.unsignedinteger[Any]]]:
     """Each image as [Y, X] of whole numbers, as the scanner stored them.
 
     Args:
-        frames: the bytes of each image, compressed as `pixels.transfer_syntax` says.
+        images: the bytes of each, compressed as `pixels.transfer_syntax` says.
         shape: pixels along (Y, X).
         pixels: how they are stored.
 
     Raises:
-        ValueError: the bytes hold no such image; says why, in words.
+        ValueError: the bytes of the image that comes next hold none; says why, in words.
     """
-    return [_meant(_decoded(frame, shape, pixels).reshape(shape), pixels) for frame in frames]
-
-
-def _decoded(frame: bytes, shape: tuple[int, int], pixels: PixelFormat) -> NDArray[Any]:
     syntax, count = pixels.transfer_syntax, shape[0] * shape[1]
     kind = np.dtype(f"{'>' if syntax == BIG else '<'}{'i' if pixels.signed else 'u'}{pixels.bits_allocated // 8}")
-    if syntax in (LITTLE, IMPLICIT, BIG):
-        return np.frombuffer(frame, kind, count)
-    if syntax == RLE:
-        return rle_decoded(frame, count, kind.itemsize).view(kind)
-    (check_j2k if syntax in _J2K else check_jpeg)(frame, shape)
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        path = Path(folder, "image.dcm")
-        path.write_bytes(_lone_image(frame, shape, pixels))
-        try:
-            voxels: NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-        except RuntimeError as error:
-            raise ValueError("its compressed pixels are damaged") from error
-    if voxels.size != count or voxels.dtype.itemsize > kind.itemsize:
-        raise ValueError("its compressed pixels are damaged")
-    return voxels.astype(kind)
+    if syntax in _J2K or syntax in _JPEG:
+        yield from (_meant(numbers, pixels) for numbers in _decoded(images, shape, pixels, kind))
+        return
+    for image in images:
+        numbers = rle_decoded(image, count, kind.itemsize).view(kind) if syntax == RLE else np.frombuffer(image, kind)
+        yield _meant(numbers.reshape(shape), pixels)
+
+
+def _decoded(
+    images: Sequence[bytes], shape: tuple[int, int], pixels: PixelFormat, kind: np.dtype[Any]
+) -> Iterator[NDArray[Any]]:
+    check = check_j2k if pixels.transfer_syntax in _J2K else check_jpeg
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        sound = 0
+        refusal = ValueError("its compressed pixels are damaged")
+        for image in images:
+            try:
+                check(image, shape)
+            except ValueError as error:
+                refusal = error
+                break
+            (folder / f"{sound}.dcm").write_bytes(_lone_image(image, shape, pixels))
+            sound += 1
+        decode(folder, sound)
+        for number in range(len(images)):
+            path = folder / f"{number}.npy"
+            if number == sound or not path.is_file():
+                raise refusal
+            numbers = np.load(path, allow_pickle=False)
+            if numbers.size != shape[0] * shape[1] or numbers.dtype.kind not in "iu":
+                raise ValueError("its compressed pixels are damaged")
+            yield numbers.astype(kind).reshape(shape)
 
 
 def _meant(numbers: NDArray[Any], pixels: PixelFormat) -> NDArray[Any]:

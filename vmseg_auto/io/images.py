@@ -1,4 +1,4 @@
-"""Image files to arrays and back. Beside dicom_pixels.py, the only module that speaks to SimpleITK.
+"""Image files to arrays and back. Beside dicom_decoder.py, the only module that speaks to SimpleITK.
 
 ITK fills what is missing at the end of a NIfTI file with whatever lies in memory, without a word. NIfTI voxels are
 therefore read here, in one pass that also checks the length and the gzip checksum; ITK reads every header (its view

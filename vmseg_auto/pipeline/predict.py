@@ -187,8 +187,8 @@ def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any, console: Cons
                 if isinstance(loaded, Sidecar):
                     yield loaded
                     continue
-                for note in loaded.notes:
-                    console.warn(note)
+                for odd in loaded.notes:
+                    console.warn(odd)
                 unlike = work.committee.unlike(loaded.geometry)
                 if unlike:
                     console.warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
