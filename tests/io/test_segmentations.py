@@ -81,6 +81,33 @@ def test_headers_that_can_not_be_followed_are_refused(tmp_path: Path, changes: d
     assert caught.value.remedy
 
 
+def test_names_can_not_speak_to_a_terminal(tmp_path: Path) -> None:
+    path = write_seg_nrrd(tmp_path / "a.seg.nrrd", LESION[None], GRID, {"L\xe4sion \x1b[31m": (0, 1)})
+    assert read_segmentation(path).segments[0].name == "L\xe4sion _[31m"
+    path.write_bytes(path.read_bytes().replace("L\xe4sion".encode(), b"L\xe4sion").replace(b"_Color", b"\xe4"))
+    assert read_segmentation(path).segments[0].name == "L_sion _[31m"
+
+
+def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
+    layers = np.stack([LESION, NODE])
+    whole = write_seg_nrrd(tmp_path / "a.seg.nrrd", layers, GRID, {"a": (0, 1), "b": (1, 1)}).read_bytes()
+    header, rng = whole.index(b"\n\n"), np.random.default_rng(0)
+    outcomes = set()
+    for _ in range(300):
+        data = bytearray(whole)
+        for at in rng.integers(header, size=rng.integers(1, 5)):
+            data[at : at + int(rng.integers(3))] = rng.integers(256, size=rng.integers(1, 3), dtype=np.uint8).tobytes()
+        (tmp_path / "m.seg.nrrd").write_bytes(data)
+        try:
+            read = read_segmentation(tmp_path / "m.seg.nrrd")
+            outcomes.add("read")
+            assert read.union(read.segments)[0].shape == read.geometry.shape
+        except InputError as error:
+            outcomes.add("refused")
+            assert str(error).isprintable()
+    assert outcomes == {"read", "refused"}
+
+
 def test_a_segmentation_cut_short_is_refused(tmp_path: Path) -> None:
     path = write_seg_nrrd(tmp_path / "a.seg.nrrd", np.stack([LESION, NODE]), GRID, {"a": (0, 1), "b": (1, 1)})
     path.write_bytes(path.read_bytes()[:-20])

@@ -204,6 +204,13 @@ def test_what_exists_is_never_overwritten(tmp_path: Path, there: str) -> None:
     assert path.read_text() == "mine"
 
 
+@pytest.mark.parametrize("label", ["", "background", "ignore"])
+def test_a_label_that_means_something_else_is_refused(tmp_path: Path, label: str) -> None:
+    cohort(tmp_path, ["anna"])
+    with pytest.raises(InputError, match=f'can\'t be called "{label}"'):
+        made(tmp_path, label=label)
+
+
 def test_an_empty_folder_may_become_the_dataset(tmp_path: Path) -> None:
     cohort(tmp_path, ["anna"])
     (tmp_path / "out" / "cohort").mkdir(parents=True)

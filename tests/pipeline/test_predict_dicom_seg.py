@@ -103,7 +103,7 @@ def test_without_highdicom_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "highdicom", None)
     assert command(run, series(tmp_path / "scans"), tmp_path / "out", "--format", "dicom-seg") == 2
-    assert 'needs highdicom, which is not installed. Install it with `python -m pip install "vmseg_auto[dicom]"`' in (
+    assert "needs highdicom, which is not installed. Install it (`python -m pip install highdicom`), or" in (
         capsys.readouterr().err
     )
 

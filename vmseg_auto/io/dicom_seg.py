@@ -63,7 +63,7 @@ def require_highdicom() -> None:
     try:
         import highdicom  # noqa: F401
     except ImportError:
-        remedy = 'Install it with `python -m pip install "vmseg_auto[dicom]"`, or write NIfTI (--format nifti).'
+        remedy = "Install it (`python -m pip install highdicom`), or write NIfTI (--format nifti)."
         raise InputError("writing DICOM SEG needs highdicom, which is not installed", remedy=remedy) from None
 
 

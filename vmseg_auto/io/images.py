@@ -84,7 +84,7 @@ def read_layers(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8],
     """
     with quiet():
         reader, geometry = _header(path, case, layers=True)
-        texts = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+        texts = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if key.isprintable()}
         nifti = path.name.endswith((".nii", ".nii.gz"))
         voxels = _nifti_voxels(path, geometry, case) if nifti else _executed(reader, case, path)
     layers = _as_labels(voxels, case, path)

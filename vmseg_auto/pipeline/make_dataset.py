@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.console import Console, Silent, printable
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.patients import suggest_visits
@@ -117,6 +117,9 @@ def make_dataset(
     console, target = console or Silent(), Path(output)
     key = target.with_name(f"{target.name}_key.csv")
     _refuse_existing(target, key)
+    if label in ("", "background", "ignore"):
+        remedy = "Say with --label what is drawn, such as lesion."
+        raise InputError(f'the label of what is drawn can\'t be called "{label}"', remedy=remedy)
     wishes = Wishes(
         tuple(segments) if segments is not None else None, label, channel, patients, visits, test_share, seed
     )
@@ -152,8 +155,8 @@ def table(members: Sequence[Member], found: Found, wishes: Wishes) -> str:
             member.case,
             member.patient,
             "test" if member.test else "train",
-            member.pair.scan.title,
-            member.pair.mask.name,
+            printable(member.pair.scan.title),
+            printable(member.pair.mask.name),
             member.pair.drawn,
             f"{member.pair.volume_ml:.2f}",
             member.pair.fit,
