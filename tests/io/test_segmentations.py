@@ -92,7 +92,7 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
     layers = np.stack([LESION, NODE])
     whole = write_seg_nrrd(tmp_path / "a.seg.nrrd", layers, GRID, {"a": (0, 1), "b": (1, 1)}).read_bytes()
     header, rng = whole.index(b"\n\n"), np.random.default_rng(0)
-    outcomes = set()
+    reads, refusals = 0, []
     for _ in range(300):
         data = bytearray(whole)
         for at in rng.integers(header, size=rng.integers(1, 5)):
@@ -100,12 +100,13 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
         (tmp_path / "m.seg.nrrd").write_bytes(data)
         try:
             read = read_segmentation(tmp_path / "m.seg.nrrd")
-            outcomes.add("read")
+            reads += 1
             assert read.union(read.segments)[0].shape == read.geometry.shape
         except InputError as error:
-            outcomes.add("refused")
-            assert str(error).isprintable()
-    assert outcomes == {"read", "refused"}
+            refusals.append(str(error))
+    assert reads > 20
+    assert len(refusals) > 20
+    assert all(text.isprintable() for text in refusals)
 
 
 def test_a_segmentation_cut_short_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from vmseg_auto.cli import predict as predict_command
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.workspace import Run
 from vmseg_auto.io.images import read_mask, write_image
+from vmseg_auto.io.series import find_series
 
 IDENTITY = {
     "PatientName": "Sommer^Klara", "PatientID": "MRN-778899", "PatientBirthDate": "19830217",
@@ -111,7 +113,11 @@ def test_without_highdicom_the_extra_is_named(
 def test_a_real_series(tmp_path: Path, shared_data: Path) -> None:
     theirs, ours = shared_data / "nnunet/vmsemi53/model", tmp_path / "model"
     assert model_command.main(["import", str(theirs), "-o", str(ours)]) == 0
-    scans, brief = shared_data / "dicom/t2_series", ("--no-mirror", "--step", "1")
+    (whole,) = find_series(shared_data / "dicom/t2_series")
+    scans, brief = tmp_path / "t2_series", ("--no-mirror", "--step", "1")
+    scans.mkdir()
+    for file in whole.files[5:13]:
+        shutil.copy(file, scans)
     assert command(Run(ours), scans, tmp_path / "nifti", *brief) == 0
     assert command(Run(ours), scans, tmp_path / "seg", *brief, "--format", "dicom-seg") == 0
     mask, geometry = read_mask(tmp_path / "nifti" / "t2_series.nii.gz")

@@ -167,7 +167,7 @@ def table(members: Sequence[Member], found: Found, wishes: Wishes) -> str:
     lines = [
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
     ]
-    lines.append(f'Channel "{wishes.channel}", label "{wishes.label}".')
+    lines.append(f'Channel "{wishes.channel}", label "{wishes.label}"')
     if found.without_mask:
         lines.append(_left_out("images without a mask", found.without_mask))
     if found.unusable:
@@ -295,6 +295,6 @@ def _key_row(member: Member) -> dict[str, str]:
         "patient": member.patient,
         "set": "test" if member.test else "train",
         "source_patient": member.person,
-        "image": str(member.pair.scan.case.file),
-        "mask": str(member.pair.mask),
+        "image": str(member.pair.scan.case.file.resolve()),
+        "mask": str(member.pair.mask.resolve()),
     }
