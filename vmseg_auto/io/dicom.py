@@ -94,8 +94,8 @@ def _frames(data: Dataset, one: Slice, count: int) -> list[bytes]:
         return [value[size * at : size * (at + 1)] for at in range(count)]
     try:
         frames = list(generate_frames(value, number_of_frames=count))
-    except Exception as error:  # pydicom on hostile bytes: whatever it stumbles over
-        raise ValueError("its compressed pixels are damaged") from error
+    except Exception:  # pydicom on hostile bytes: whatever it stumbles over
+        raise ValueError("its compressed pixels are damaged") from None
     if len(frames) != count:
         raise ValueError(f"it holds {len(frames)} images instead of {count}")
     return frames

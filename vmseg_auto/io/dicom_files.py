@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -40,21 +41,22 @@ class DicomFiles:
             InputError: it is missing, damaged, or larger than MAX_BYTES.
         """
         file: IO[bytes]
-        try:
+        with _in_words(path):
             if path.is_file():
                 size, file = path.stat().st_size, path.open("rb")
             else:
                 archive, member = self._member(path)
                 size, file = member.file_size, archive.open(member)
-        except NotImplementedError as error:
-            problem, remedy = "the zip is compressed in a way that can't be read", "Unpack it, and give the folder."
-            raise InputError(problem, file=path, remedy=remedy) from error
-        except (OSError, EOFError, ValueError, LookupError, RuntimeError, BadZipFile, zlib.error) as error:
-            raise InputError("the file is damaged or can't be read", file=path, remedy=_AGAIN) from error
         if size > MAX_BYTES:
             file.close()
             raise InputError("the file is larger than any DICOM image", file=path, remedy="Remove it from the folder.")
         return file
+
+    def blocks(self, path: Path, size: int = 1 << 20) -> Iterator[bytes]:
+        """All of a file, piece by piece; raises as `open`."""
+        with self.open(path) as file, _in_words(path):
+            while block := file.read(size):
+                yield block
 
     def members(self, path: Path) -> list[Path]:
         """The files in a zip, sorted; hidden ones are passed over.
@@ -80,6 +82,17 @@ class DicomFiles:
                 raise InputError("the zip is damaged or can't be read", file=path, remedy=_AGAIN) from error
             self._zips[path] = archive, _index(path, archive)
         return self._zips[path]
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except NotImplementedError as error:
+        problem, remedy = "the zip is compressed in a way that can't be read", "Unpack it, and give the folder."
+        raise InputError(problem, file=path, remedy=remedy) from error
+    except (OSError, EOFError, ValueError, LookupError, RuntimeError, BadZipFile, zlib.error) as error:
+        raise InputError("the file is damaged or can't be read", file=path, remedy=_AGAIN) from error
 
 
 def is_zip(path: Path) -> bool:

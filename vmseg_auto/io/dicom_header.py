@@ -128,8 +128,8 @@ def parsed(path: Path, files: DicomFiles, *, pixels: bool) -> Dataset:
                 pass
         except InputError:
             raise
-        except Exception as error:  # pydicom on hostile bytes: whatever it stumbles over
-            raise _damaged(path) from error
+        except Exception:  # pydicom on hostile bytes: whatever it stumbles over
+            raise _damaged(path) from None  # its words repeat what it found
     return data
 
 
@@ -140,8 +140,8 @@ def content(data: Dataset, path: Path) -> Content:
             sop_class = _text(data, _SOP_CLASS) or _meta_text(data, _MEDIA_CLASS)
             number = _text(data, _SERIES_NUMBER)
             series, order = (_text(data, _STUDY), _text(data, _SERIES)), int(number) if number.isdecimal() else 0
-        except Exception as error:  # pydicom on hostile bytes: whatever it stumbles over
-            raise _damaged(path) from error
+        except Exception:  # pydicom on hostile bytes: whatever it stumbles over
+            raise _damaged(path) from None  # its words repeat what it found
         if kind := next((words for begin, words in _OBJECTS.items() if sop_class.startswith(begin)), None):
             return Content(kind, series, order)
         if not series[1]:
@@ -161,7 +161,7 @@ class _UnfitError(Exception):
 
 def _kind(data: Dataset) -> str:
     if not (_short(data, _ROWS) and _short(data, _COLUMNS)):
-        return "object without pixels"
+        return "file without pixels"
     if "LOCALIZER" in _text(data, _IMAGE_TYPE).split("\\"):
         return "localizer"
     if _short(data, _SAMPLES) != 1 or not any(_found(frame, _POSITION) for frame in _frame_groups(data)):

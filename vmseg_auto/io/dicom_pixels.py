@@ -64,7 +64,7 @@ def _decoded(
             except ValueError as error:
                 refusal = error
                 break
-            (folder / f"{sound}.dcm").write_bytes(_lone_image(image, shape, pixels))
+            (folder / f"{sound}.dcm").write_bytes(lone_image(image, shape, pixels))
             sound += 1
         decode(folder, sound)
         for number in range(len(images)):
@@ -92,7 +92,7 @@ def _meant(numbers: NDArray[Any], pixels: PixelFormat) -> NDArray[Any]:
     return meant
 
 
-def _lone_image(frame: bytes, shape: tuple[int, int], pixels: PixelFormat) -> bytes:
+def lone_image(frame: bytes, shape: tuple[int, int], pixels: PixelFormat) -> bytes:
     """A DICOM file of this image and of what is needed to decode it."""
     secondary_capture = b"1.2.840.10008.5.1.4.1.1.7\0"
     instance = b"1.2.3\0"

@@ -10,7 +10,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-_MAX_TILES = 4096
+_MAX_TILES = 1024
 _NO_SIZE = (0xC4, 0xC8, 0xCC)
 """JPEG's markers between C0 and CF that begin no frame header."""
 
@@ -51,7 +51,7 @@ def check_j2k(stream: bytes, shape: tuple[int, int]) -> None:
         if (start, siz, parts) != (b"\xff\x4f", 0xFF51, 1) or (x0, y0, tx, ty) != (0, 0, 0, 0):
             raise ValueError("its JPEG 2000 stream is damaged, or no greyscale image")
         if (y1, x1) != shape:
-            raise ValueError(f"its compressed image is {x1} x {y1} pixels, but the header tells of {shape[::-1]}")
+            raise ValueError(_other_size(y1, x1, shape))
         if min(dx, dy) < 1 or -(-x1 // dx) * -(-y1 // dy) > _MAX_TILES:
             raise ValueError("its JPEG 2000 stream is damaged")
         at = 2
@@ -88,13 +88,17 @@ def check_jpeg(stream: bytes, shape: tuple[int, int]) -> None:
             if kind == 0xF7 or (0xC0 <= kind <= 0xCF and kind not in _NO_SIZE):
                 break
             at += 2 + length
-        rows, columns, parts = struct.unpack_from(">HHB", stream, at + 5)
+        bits, rows, columns, parts = struct.unpack_from(">BHHB", stream, at + 4)
     except struct.error as error:
         raise ValueError("its JPEG stream is damaged") from error
-    if parts != 1:
-        raise ValueError("its JPEG stream holds no greyscale image")
+    if parts != 1 or not 2 <= bits <= 16:
+        raise ValueError("its JPEG stream is damaged, or no greyscale image")
     if (rows, columns) != shape:
-        raise ValueError(f"its compressed image is {columns} x {rows} pixels, but the header tells of {shape[::-1]}")
+        raise ValueError(_other_size(rows, columns, shape))
+
+
+def _other_size(rows: int, columns: int, shape: tuple[int, int]) -> str:
+    return f"its compressed image is {columns} x {rows} pixels, but the header tells of {shape[1]} x {shape[0]}"
 
 
 def _unpacked(stream: bytes, at: int, end: int, count: int) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +88,8 @@ def scan_bytes(scan: Scan) -> Iterator[bytes]:
     """
     if not isinstance(scan, Series):
         with scan.open("rb") as file:
-            yield from _blocks(file)
+            while block := file.read(_BLOCK):
+                yield block
         return
     from vmseg_auto.io.dicom_files import DicomFiles
 
@@ -97,13 +97,7 @@ def scan_bytes(scan: Scan) -> Iterator[bytes]:
         yield f"echo {scan.echo}".encode()
     with DicomFiles() as files:
         for path in scan.files:
-            with files.open(path) as file:
-                yield from _blocks(file)
-
-
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    while block := file.read(_BLOCK):
-        yield block
+            yield from files.blocks(path)
 
 
 def _image_files(source: Path, channels: int, ending: str | None) -> list[Path]:

@@ -82,9 +82,7 @@ def _look_through(files: DicomFiles, paths: Iterable[Path]) -> _Found:
     looks: set[tuple[Path, str]] = set()
     for path in _with_members(files, paths, found):
         try:
-            with files.open(path) as file:
-                dicom = is_dicom(file.read(132))
-            if not dicom:
+            if not is_dicom(next(files.blocks(path, 132), b"")):
                 strange.append(path)
                 continue
             looks.add((path.parent, _look(path)))
