@@ -1,4 +1,4 @@
-"""Small MR series as a scanner writes them, made here, on any grid; and DICOM SEG read by two libraries."""
+"""Series with a study and a patient, in files, and DICOM SEG read by two libraries."""
 
 from __future__ import annotations
 
@@ -7,54 +7,41 @@ from typing import Any
 
 import highdicom as hd
 import numpy as np
+from dicom import save, series
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import generate_uid
 
 from vmseg_auto.core.geometry import Geometry
 
+PATIENT = {
+    "PatientName": "Doe^Jo", "PatientID": "17", "PatientBirthDate": "19700101", "PatientSex": "O",
+    "AccessionNumber": "5", "StudyID": "6", "StudyDate": "20200102", "StudyTime": "101112",
+}  # fmt: skip
+
 
 def write_series(folder: Path, image: NDArray[np.uint16], geometry: Geometry, **texts: Any) -> Path:
-    """A file for each slice, named in another order than they lie.
+    """A file for each slice, named in another order than they lie; each folder is a study of its own.
 
     Args:
         image: [Z, Y, X].
         texts: further elements by keyword, or None for those to leave out.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    cosines = np.array(geometry.direction).reshape(3, 3)
-    study, series, frame = (
-        str(generate_uid(entropy_srcs=[str(folder), what])) for what in ("study", "series", "frame")
-    )
-    order = np.random.default_rng(0).permutation(len(image))
-    for place, pixels in enumerate(image):
-        data = Dataset()
-        data.file_meta = FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = MRImageStorage
-        uid = UID(generate_uid(entropy_srcs=[str(folder), str(place)]))
-        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = uid
-        data.StudyInstanceUID, data.SeriesInstanceUID, data.FrameOfReferenceUID = study, series, frame
-        data.Modality, data.SeriesNumber, data.InstanceNumber = "MR", 4, int(order[place]) + 1
-        data.ImageType = ["ORIGINAL", "PRIMARY", "M"]
-        data.PatientName, data.PatientID, data.PatientBirthDate, data.PatientSex = "Doe^Jo", "17", "19700101", "O"
-        data.AccessionNumber, data.StudyID, data.StudyDate, data.StudyTime = "5", "6", "20200102", "101112"
-        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-        data.Rows, data.Columns = pixels.shape
-        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 12, 11, 0
-        data.PixelSpacing = [float(mm) for mm in geometry.spacing_mm[1:]]
-        data.SliceThickness = 1.0
-        data.ImageOrientationPatient = [round(float(x), 12) for x in (*cosines[:, 0], *cosines[:, 1])]
-        position = np.array(geometry.origin_mm) + place * geometry.spacing_mm[0] * cosines[:, 2]
-        data.ImagePositionPatient = [round(float(x), 9) for x in position]
-        data.PixelData = pixels.astype("<u2").tobytes()
-        for keyword, value in texts.items():
-            if value is None:
-                delattr(data, keyword)
-            else:
+
+    def uid(*what: object) -> str:
+        return str(generate_uid(entropy_srcs=[str(folder), *map(str, what)]))
+
+    def fill(number: int, data: Dataset) -> None:
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = uid(number)
+        data.StudyInstanceUID, data.SeriesInstanceUID, data.FrameOfReferenceUID = uid("study"), uid("x"), uid("frame")
+        for keyword, value in (PATIENT | texts).items():
+            if value is not None:
                 setattr(data, keyword, value)
-        data.save_as(folder / f"IM{order[place]:03d}.dcm", enforce_file_format=True)
+            elif keyword in data:
+                delattr(data, keyword)
+
+    order = np.random.default_rng(0).permutation(len(image))
+    save(folder, series(image.astype(np.int64), geometry, fill), [f"IM{place:03d}.dcm" for place in order])
     return folder
 
 
