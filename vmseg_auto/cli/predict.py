@@ -57,6 +57,12 @@ def parser() -> Parser:
     made.add_argument(
         "--echo", type=int, metavar="N", help="of DICOM series with several echoes, from 1 (the shortest echo time)"
     )
+    made.add_argument(
+        "--format",
+        choices=("nifti", "dicom-seg"),
+        default="nifti",
+        help="of the masks: nifti (default; other image files keep their own format), or dicom-seg for DICOM scans",
+    )
     made.add_argument("--save-probabilities", action="store_true", help="also write each label's probability")
     return made
 
@@ -72,6 +78,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         folds=arguments.folds,
         mirror=not arguments.no_mirror,
         step=arguments.step,
+        mask_format=arguments.format,
         save_probabilities=arguments.save_probabilities,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,

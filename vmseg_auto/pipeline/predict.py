@@ -24,7 +24,7 @@ from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe
 from vmseg_auto.pipeline.committee import Committee, choose_runs
-from vmseg_auto.pipeline.deliver import Delivery, Sidecar
+from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Sidecar, made_by
 from vmseg_auto.pipeline.expected import where_to_look
 from vmseg_auto.pipeline.places import PathLike, places
 from vmseg_auto.pipeline.space import require_prediction_space
@@ -42,6 +42,7 @@ def predict(
     folds: Sequence[FoldName] | None = None,
     mirror: bool = True,
     step: float | None = None,
+    mask_format: MaskFormat = "nifti",
     save_probabilities: bool = False,
     exhaustive: bool = False,
     precision: Precision = "auto",
@@ -65,6 +66,8 @@ def predict(
         step: distance of windows as a share of the patch; the recipe's unless given.
         exhaustive: every fold and mirroring in every window, also where cross-validation found less to be enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
+        mask_format: "nifti" (for other image files their own format), or "dicom-seg" for DICOM series: a Segmentation,
+            which carries their patient's and study's identity, as it must.
         save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
         series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
         echo: of DICOM series with several echoes, from 1 (the shortest echo time).
@@ -76,12 +79,16 @@ def predict(
         The masks' paths.
 
     Raises:
-        InputError: no scan, no model, an unknown fold, no scan that can be used, or another command at work in the
-            output folder.
+        InputError: no scan, no model, an unknown fold, no scan that can be used, scans that are no DICOM where DICOM
+            SEG is wanted, or another command at work in the output folder.
         VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
     """
     console = console or Silent()
+    if mask_format == "dicom-seg":
+        from vmseg_auto.io.dicom_seg import require_highdicom
+
+        require_highdicom()
     if model is not None:
         runs, rule = [Run(Path(model))], None
     else:
@@ -108,8 +115,12 @@ def predict(
         console.say(note)
     if rule and len(runs) > 1:
         console.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
-    delivery = Delivery(Path(output), committee.labels, save_probabilities)
-    work = _Work(committee, delivery, committee.digest())
+    model_digest = committee.digest()
+    segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
+    if segmentation:
+        console.say("A DICOM SEG names patient and study of its series, as it must; nothing else that is written does.")
+    delivery = Delivery(Path(output), committee.labels, save_probabilities, segmentation)
+    work = _Work(committee, delivery, model_digest)
     with output_turn(delivery.folder, "vmseg_predict", console):
         require_prediction_space(cases, delivery.folder, committee.labels, save_probabilities)
         sidecars, errors = _segment(work, cases, max(1, jobs or min(4, os.cpu_count() or 1)), console)
