@@ -178,6 +178,18 @@ def test_a_damaged_file_among_slices_refuses_the_series(tmp_path: Path, content:
         read_series(found["a"])
 
 
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_a_slice_of_another_series_that_continues_one_refuses_it(tmp_path: Path, place: int) -> None:
+    def other(number: int, data: Dataset) -> None:
+        if number == place:
+            data.SeriesInstanceUID = UID("1.2.9")
+
+    save(tmp_path, series(numbers(), change=other))
+    (found,) = [one for one in find_series(tmp_path) if len(one.slices) > 1]
+    with pytest.raises(InputError, match=f"IM{place + 1}.dcm would continue it, but says that it belongs to another"):
+        read_series(found)
+
+
 def test_a_damaged_file_alone_is_a_scan_that_fails(tmp_path: Path) -> None:
     (tmp_path / "anna.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 60)
     (found,) = find_series(tmp_path)

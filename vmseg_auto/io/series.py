@@ -12,9 +12,9 @@ from os.path import commonpath
 from pathlib import Path
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.series import Choice, Series
-from vmseg_auto.core.stack import in_slice_order
-from vmseg_auto.io.dicom_files import DicomFiles, is_zip, walk
+from vmseg_auto.core.series import Choice, Series, Slice
+from vmseg_auto.core.stack import in_slice_order, stack
+from vmseg_auto.io.dicom_files import DicomFiles, files_in, is_zip, walk
 from vmseg_auto.io.dicom_header import Content, is_dicom, read_content
 
 _LONGEST_NAME = 120
@@ -72,7 +72,7 @@ class _Found:
 def _paths(source: Path, lone: bool) -> Iterable[Path]:
     """The files to look at."""
     if lone:
-        return sorted(path for path in source.parent.iterdir() if path.is_file() and not path.name.startswith("."))
+        return files_in(source.parent)
     return walk(source) if source.is_dir() else [source]
 
 
@@ -137,7 +137,25 @@ def _named(found: _Found, root: Path) -> list[Series]:
                 name = "_".join(filter(None, (_name(folder, root), f"series_{number}")))
             series.append(_series(name, folder, members, found))
     known = {path.parent for members in groups for path, _ in members}
-    return _distinct([*series, *_unreadable(found, known, root)])
+    return _distinct([*_without_strays(series), *_unreadable(found, known, root)])
+
+
+def _without_strays(series: Sequence[Series]) -> Iterator[Series]:
+    """Refuse a series that a lone slice beside it would continue: one flipped digit makes it one of another series."""
+    lone = [one for one in series if len(one.slices) == 1]
+    for one in series:
+        strays = [other for other in lone if other.path == one.path] if len(one.slices) > 1 else []
+        stray = next((other.files[0].name for other in strays if _is_volume([*one.slices, *other.slices])), None)
+        problem = f"{stray} would continue it, but says that it belongs to another series"
+        yield replace(one, refusal=one.refusal or problem) if stray else one
+
+
+def _is_volume(slices: Sequence[Slice]) -> bool:
+    try:
+        stack(Series("", Path(), in_slice_order(slices)))
+    except InputError:
+        return False
+    return True
 
 
 def _unreadable(found: _Found, known: set[Path], root: Path) -> Iterator[Series]:
