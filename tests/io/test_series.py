@@ -159,7 +159,7 @@ def test_other_objects_are_left_out_and_counted(tmp_path: Path) -> None:
     found = find_series(tmp_path, notes=notes)
     assert [one.name for one in found] == ["T2"]
     assert notes == [
-        "No scans, and left out: 3 x localizer, 1 x picture without a position in space or in colour, 1 x report, "
+        "No scans, and left out: 3 x localizer, 1 x picture without a position in space, 1 x report, "
         "1 x segmentation or registration.",
         "DICOM series T2: 5 slices of 7 x 6 pixels, echo time 90 ms.",
     ]
