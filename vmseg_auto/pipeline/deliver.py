@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,15 @@ from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.images import ending_of, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
-from vmseg_auto.ops.components import component_volumes
-from vmseg_auto.pipeline.expected import CASE_COLUMNS, Judgement
+from vmseg_auto.ops.volumetry import Size, margin_width_mm, measure
+from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS, Judgement
 from vmseg_auto.stages.predict import Prediction
 
-VOLUME_COLUMNS = ("case", "label", "component", "volume_ml", "voxels")
+SIZE_COLUMNS = (
+    "volume_ml", "voxels", "longest_diameter_mm", "axial_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm",
+    "goyal_size",
+)  # fmt: skip
+VOLUME_COLUMNS = ("case", "label", "component", *SIZE_COLUMNS, "components", "margin_width_mm")
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,17 @@ class Sidecar:
     made_from: str
     volumes: tuple[dict[str, Any], ...]
     judgement: Judgement
-    schema: int = 1
+    schema: int = 2
+
+    SCHEMA: ClassVar[int] = 2
 
     def rows(self, calibration: Calibration | None) -> Iterator[dict[str, Any]]:
         """Of volumes.csv; what is said of the whole case stands in the rows of its totals."""
         for row in self.volumes:
-            yield row | self.judgement.columns(calibration) if row["component"] == "all" else row
+            if row["component"] == "all":
+                interval = self.judgement.interval_columns(row["label"], row["volume_ml"], calibration)
+                row = row | interval | self.judgement.columns(calibration)
+            yield row
 
 
 @dataclass(frozen=True)
@@ -82,8 +91,17 @@ class Delivery:
             return None
         return sidecar if sidecar.made_from == made_from else None
 
-    def write(self, case: Case, made_from: str, prediction: Prediction, unlike: Sequence[str]) -> Sidecar:
+    def write(
+        self, case: Case, made_from: str, image: NDArray[np.float32], prediction: Prediction, unlike: Sequence[str]
+    ) -> Sidecar:
         """Write all of a case, the sidecar last.
+
+        Args:
+            case: whose it is.
+            made_from: hash of model, scan and options.
+            image: the scan [C, Z, Y, X].
+            prediction: of it.
+            unlike: what sets the scan apart from those that the model knows.
 
         Raises:
             VmsegError: a file can't be written.
@@ -95,7 +113,7 @@ class Delivery:
                 if index:
                     write_image(self.probability(case, label), prediction.probabilities[index], geometry)
         write_mask(self.mask(case), prediction.mask, geometry)
-        rows = tuple(volume_rows(case.id, prediction.mask, geometry, self.labels))
+        rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
         sidecar = Sidecar(case.id, made_from, rows, Judgement(case.id, prediction.trust, tuple(unlike)))
         write_json(self.sidecar(case), encode(sidecar))
         return sidecar
@@ -103,21 +121,39 @@ class Delivery:
     def write_table(self, sidecars: Sequence[Sidecar], calibration: Calibration | None) -> None:
         """Write volumes.csv."""
         rows = (row for sidecar in sidecars for row in sidecar.rows(calibration))
-        write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *CASE_COLUMNS), rows)
+        write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *INTERVAL_COLUMNS, *CASE_COLUMNS), rows)
 
 
 def volume_rows(
-    case: str, mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
+    case: str, image: NDArray[np.float32], mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
-    """Rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first."""
+    """Rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first.
+
+    Args:
+        case: its id.
+        image: the scan's first channel [Z, Y, X], in which margins are measured.
+        mask: label values [Z, Y, X].
+        geometry: of both.
+        labels: name -> value.
+    """
     for label, value in labels.items():
         if value == 0:
             continue
-        sizes = component_volumes(mask == value)
-        numbered: list[tuple[str | int, int]] = [("all", sum(sizes)), *enumerate(sizes, 1)]
-        for component, voxels in numbered:
-            volume = voxels * geometry.voxel_ml
-            yield dict(zip(VOLUME_COLUMNS, (case, label, component, volume, voxels), strict=True))
+        inside = mask == value
+        whole, pieces = measure(inside, geometry)
+        yield {**_names(case, label, "all"), **_size_columns(whole), "components": len(pieces)}
+        for number, piece in enumerate(pieces, 1):
+            margin = margin_width_mm(image, piece.lesion, inside, geometry.spacing_mm)
+            yield {**_names(case, label, number), **_size_columns(piece.size), "margin_width_mm": margin}
+
+
+def _names(case: str, label: str, component: str | int) -> dict[str, Any]:
+    return {"case": case, "label": label, "component": component}
+
+
+def _size_columns(size: Size) -> dict[str, Any]:
+    """SIZE_COLUMNS."""
+    return {column: getattr(size, column) for column in SIZE_COLUMNS}
 
 
 def _ending(case: Case) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from vmseg_auto.core.trust import Calibration, Expectation, Trust
 
 EXPECTED_COLUMNS = ("expected_dice", "expected_dice_low", "expected_dice_high")
-CASE_COLUMNS = ("uncertainty", "scatter", *EXPECTED_COLUMNS, "fold_agreement")
+CASE_COLUMNS = ("uncertainty", "scatter", *EXPECTED_COLUMNS, "fold_agreement", "traffic_light", "unlike")
+INTERVAL_COLUMNS = ("volume_low_ml", "volume_high_ml")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,18 @@ class Judgement:
     def columns(self, calibration: Calibration | None) -> dict[str, Any]:
         """CASE_COLUMNS."""
         about: dict[str, Any] = {"uncertainty": self.trust.uncertainty, "scatter": self.trust.scatter}
-        return about | expected_columns(self.expected(calibration)) | {"fold_agreement": self.trust.fold_agreement}
+        rest = {
+            "fold_agreement": self.trust.fold_agreement,
+            "traffic_light": calibration.light(self.trust, not self.unlike) if calibration else None,
+            "unlike": "; ".join(self.unlike),
+        }
+        return about | expected_columns(self.expected(calibration)) | rest
+
+    def interval_columns(self, label: str, volume_ml: float, calibration: Calibration | None) -> dict[str, float]:
+        """INTERVAL_COLUMNS of all of a label in the scan; none where the interval is not known."""
+        if calibration is None or self.expected(calibration) is None or label not in calibration.volumes:
+            return {}
+        return dict(zip(INTERVAL_COLUMNS, calibration.volumes[label].interval(volume_ml), strict=True))
 
 
 def expected_columns(expected: Expectation | None) -> dict[str, float]:
