@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,9 @@ from vmseg_auto.stages.predict import Prediction, Predictor
 class Committee:
     """One model, or several whose probabilities are averaged on the scan's own grid: their plans may differ.
 
-    Uncertainty, fold agreement and calibration are those of the first member alone: runs are calibrated one by one.
-    As several are chosen only where they are better than the best of them, the Dice to expect is on the low side.
+    Uncertainty, fold agreement and the Dice to expect are those of the first member alone: runs are calibrated one by
+    one. As several are chosen only where they are better than the best of them, that Dice is on the low side. How far
+    volumes are off is known of all together.
 
     Args:
         members: of the same channels and labels, the best first.
@@ -40,6 +42,8 @@ class Committee:
         self.members, self.rule = members, rule
         self.channels, self.labels = members[0].info.channels, members[0].info.labels
         self.calibration = members[0].info.calibration
+        if rule and len(members) > 1 and self.calibration:
+            self.calibration = replace(self.calibration, volumes=rule.volumes)
         if any((member.info.channels, member.info.labels) != (self.channels, self.labels) for member in members):
             raise InputError(
                 "the runs chosen have different channels or labels",
