@@ -42,6 +42,11 @@ def parser() -> Parser:
         help="auto: 16 bits where this machine computes them faster (default); float32: never",
     )
     made.add_argument("--save-probabilities", action="store_true", help="also write each label's probability")
+    made.add_argument(
+        "--save-uncertainty",
+        action="store_true",
+        help="also write a map of how undecided the prediction is at each voxel, from 0 to 1",
+    )
     return made
 
 
@@ -57,6 +62,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         mirror=not arguments.no_mirror,
         step=arguments.step,
         save_probabilities=arguments.save_probabilities,
+        save_uncertainty=arguments.save_uncertainty,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,
         device=arguments.device,

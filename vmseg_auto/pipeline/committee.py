@@ -69,9 +69,13 @@ class Committee:
         mask = apply_postprocessing(values[classify(total, self.rule.threshold)], self.rule.postprocessing, self.labels)
         return Prediction(mask, geometry, trust, total if probabilities else None)
 
-    def unlike(self, geometry: Geometry) -> list[str]:
-        """In words, what sets a scan apart from those that the models were trained on."""
-        return list(dict.fromkeys(words for member in self.members for words in member.unlike(geometry)))
+    def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
+        """In words, what sets a scan [C, Z, Y, X] apart from those that the models were trained on.
+
+        Raises:
+            InputError: the scan is empty.
+        """
+        return list(dict.fromkeys(words for member in self.members for words in member.unlike(image, geometry)))
 
     def digest(self) -> str:
         """Hash of all that decides a mask but the scan."""

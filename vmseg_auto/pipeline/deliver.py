@@ -1,4 +1,4 @@
-"""What is written of a predicted scan: mask, probabilities, and a sidecar that vouches for them; and their table."""
+"""What is written of a predicted scan: mask, maps, and a sidecar that vouches for them; and the table of all scans."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.images import ending_of, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
+from vmseg_auto.ops.uncertainty import undecided
 from vmseg_auto.ops.volumetry import Size, margin_width_mm, measure
 from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS, Judgement
 from vmseg_auto.stages.predict import Prediction
@@ -58,11 +59,18 @@ class Delivery:
         folder: of the masks.
         labels: name -> value.
         save_probabilities: whether each label's probability is written too.
+        save_uncertainty: whether a map of how undecided the prediction is, is written too.
     """
 
     folder: Path
     labels: Mapping[str, int]
     save_probabilities: bool = False
+    save_uncertainty: bool = False
+
+    @property
+    def maps(self) -> int:
+        """How many maps of a number a voxel are written of each scan; they are made of its probabilities."""
+        return (len(self.labels) - 1) * self.save_probabilities + self.save_uncertainty
 
     def mask(self, case: Case) -> Path:
         """The mask is named as its case, in its scan's format."""
@@ -71,6 +79,9 @@ class Delivery:
     def probability(self, case: Case, label: str) -> Path:
         return self.folder / "probabilities" / f"{case.id}_{label}{_ending(case)}"
 
+    def uncertainty(self, case: Case) -> Path:
+        return self.folder / "uncertainty" / f"{case.id}_uncertainty{_ending(case)}"
+
     def sidecar(self, case: Case) -> Path:
         return self.folder / f"{case.id}.json"
 
@@ -78,7 +89,7 @@ class Delivery:
         """All that is written of a case, but its sidecar."""
         labels = [name for name, value in self.labels.items() if value]
         soft = [self.probability(case, label) for label in labels] if self.save_probabilities else []
-        return [self.mask(case), *soft]
+        return [self.mask(case), *soft, *([self.uncertainty(case)] if self.save_uncertainty else [])]
 
     def kept(self, case: Case, made_from: str) -> Sidecar | None:
         """The sidecar of what is already there and was made from the same model, scan and options."""
@@ -108,15 +119,22 @@ class Delivery:
         """
         self.sidecar(case).unlink(missing_ok=True)  # until the new mask is whole, nothing vouches for it
         geometry = prediction.geometry
-        if prediction.probabilities is not None:
-            for index, label in enumerate(sorted(self.labels, key=lambda name: self.labels[name])):
-                if index:
-                    write_image(self.probability(case, label), prediction.probabilities[index], geometry)
+        if self.maps:
+            self._write_maps(case, prediction)
         write_mask(self.mask(case), prediction.mask, geometry)
         rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
         sidecar = Sidecar(case.id, made_from, rows, Judgement(case.id, prediction.trust, tuple(unlike)))
         write_json(self.sidecar(case), encode(sidecar))
         return sidecar
+
+    def _write_maps(self, case: Case, prediction: Prediction) -> None:
+        assert prediction.probabilities is not None
+        if self.save_probabilities:
+            for index, label in enumerate(sorted(self.labels, key=lambda name: self.labels[name])):
+                if index:
+                    write_image(self.probability(case, label), prediction.probabilities[index], prediction.geometry)
+        if self.save_uncertainty:
+            write_image(self.uncertainty(case), undecided(prediction.probabilities), prediction.geometry)
 
     def write_table(self, sidecars: Sequence[Sidecar], calibration: Calibration | None) -> None:
         """Write volumes.csv."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from vmseg_auto.core.trust import Calibration, Expectation, Trust
+from vmseg_auto.core.trust import Calibration, Expectation, Light, Trust
 
 EXPECTED_COLUMNS = ("expected_dice", "expected_dice_low", "expected_dice_high")
 CASE_COLUMNS = ("uncertainty", "scatter", *EXPECTED_COLUMNS, "fold_agreement", "traffic_light", "unlike")
@@ -31,12 +31,16 @@ class Judgement:
         """The Dice to expect; None where that is not known."""
         return calibration.expect(self.trust) if calibration and not self.unlike else None
 
+    def light(self, calibration: Calibration | None) -> Light | None:
+        """How confident one may be; None where that is not known."""
+        return calibration.light(self.trust, alike=not self.unlike) if calibration else None
+
     def columns(self, calibration: Calibration | None) -> dict[str, Any]:
         """CASE_COLUMNS."""
         about: dict[str, Any] = {"uncertainty": self.trust.uncertainty, "scatter": self.trust.scatter}
         rest = {
             "fold_agreement": self.trust.fold_agreement,
-            "traffic_light": calibration.light(self.trust, not self.unlike) if calibration else None,
+            "traffic_light": self.light(calibration),
             "unlike": "; ".join(self.unlike),
         }
         return about | expected_columns(self.expected(calibration)) | rest
@@ -53,6 +57,13 @@ def expected_columns(expected: Expectation | None) -> dict[str, float]:
     if expected is None:
         return {}
     return dict(zip(EXPECTED_COLUMNS, (expected.dice, expected.low, expected.high), strict=True))
+
+
+def traffic_lights(judged: Sequence[Judgement], calibration: Calibration | None) -> str:
+    """In words, how many cases have each light; empty where none has one."""
+    lights = [one.light(calibration) for one in judged]
+    counts = ", ".join(f"{lights.count(light)} {light}" for light in get_args(Light))
+    return f"Confidence: {counts}." if any(lights) else ""
 
 
 def where_to_look(judged: Sequence[Judgement], calibration: Calibration | None) -> str:
