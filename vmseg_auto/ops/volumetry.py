@@ -157,8 +157,7 @@ def _size(lesion: Lesion, surface: Points, geometry: Geometry) -> Size:
 
 def _axial_diameter_mm(mask: Mask, geometry: Geometry) -> float:
     """The longest diameter in the slices that lie across the axis closest to superior-inferior."""
-    upwards = np.abs(geometry.direction[6:9])[::-1]
-    axis = int(np.argmax(upwards))
+    axis = geometry.patient_axes.index(2)
     spacing = np.delete(geometry.spacing_mm, axis)
     return max(_longest(_outermost(plane) * spacing) for plane in np.moveaxis(mask, axis, 0) if plane.any())
 
