@@ -90,14 +90,16 @@ class Delivery:
         return sidecar if sidecar.made_from == made_from else None
 
     def write(
-        self,
-        case: Case,
-        image: NDArray[np.float32],
-        made_from: str,
-        prediction: Prediction,
-        unlike: Sequence[str],
+        self, case: Case, made_from: str, image: NDArray[np.float32], prediction: Prediction, unlike: Sequence[str]
     ) -> Sidecar:
-        """Write all of a case, whose scan is `image` [C, Z, Y, X]; the sidecar last.
+        """Write all of a case, the sidecar last.
+
+        Args:
+            case: whose it is.
+            made_from: hash of model, scan and options.
+            image: the scan [C, Z, Y, X].
+            prediction: of it.
+            unlike: what sets the scan apart from those that the model knows.
 
         Raises:
             VmsegError: a file can't be written.

@@ -172,7 +172,7 @@ def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any, console: Cons
                 if unlike:
                     console.warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
                 prediction = _predict(work, loaded, note)
-                made = (case, loaded.image, loaded.made_from, prediction, unlike)
+                made = (case, loaded.made_from, loaded.image, prediction, unlike)
                 writing.append(writers.submit(work.delivery.write, *made))
             except VmsegError as error:
                 yield _named(error, case)
