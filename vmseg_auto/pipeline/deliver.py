@@ -1,4 +1,4 @@
-"""What is written of a predicted scan: mask, maps, and a sidecar that vouches for them; and the table of all scans."""
+"""What is written of a predicted scan: mask, maps, preview, a sidecar that vouches for them; and a table of all."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.images import ending_of, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
+from vmseg_auto.ops.overlays import draw_overlay
 from vmseg_auto.ops.uncertainty import undecided
 from vmseg_auto.ops.volumetry import Size, margin_width_mm, measure
 from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS, Judgement
@@ -66,6 +67,7 @@ class Delivery:
         labels: name -> value.
         save_probabilities: whether each label's probability is written too.
         save_uncertainty: whether a map of how undecided the prediction is, is written too.
+        previews: whether a picture of slices through the lesions is written too.
         segmentation: masks are written as DICOM SEG, made by this; as images unless given.
     """
 
@@ -73,6 +75,7 @@ class Delivery:
     labels: Mapping[str, int]
     save_probabilities: bool = False
     save_uncertainty: bool = False
+    previews: bool = False
     segmentation: Algorithm | None = None
 
     @property
@@ -90,6 +93,9 @@ class Delivery:
     def uncertainty(self, case: Case) -> Path:
         return self.folder / "uncertainty" / f"{case.id}_uncertainty{_ending(case)}"
 
+    def preview(self, case: Case) -> Path:
+        return self.folder / "previews" / f"{case.id}_overlay.png"
+
     def sidecar(self, case: Case) -> Path:
         return self.folder / f"{case.id}.json"
 
@@ -97,7 +103,9 @@ class Delivery:
         """All that is written of a case, but its sidecar."""
         labels = [name for name, value in self.labels.items() if value]
         soft = [self.probability(case, label) for label in labels] if self.save_probabilities else []
-        return [self.mask(case), *soft, *([self.uncertainty(case)] if self.save_uncertainty else [])]
+        undecided_map = [self.uncertainty(case)] if self.save_uncertainty else []
+        pictures = [self.preview(case)] if self.previews else []
+        return [self.mask(case), *soft, *undecided_map, *pictures]
 
     def kept(self, case: Case, made_from: str) -> Sidecar | None:
         """The sidecar of what is already there and was made from the same model, scan and options."""
@@ -130,6 +138,8 @@ class Delivery:
         if self.maps:
             self._write_maps(case, prediction)
         self._write_mask(case, prediction)
+        if self.previews:
+            draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case))
         rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
         sidecar = Sidecar(case.id, made_from, rows, Judgement(case.id, prediction.trust, tuple(unlike)))
         write_json(self.sidecar(case), encode(sidecar))

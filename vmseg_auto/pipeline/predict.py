@@ -45,6 +45,7 @@ def predict(
     mask_format: MaskFormat = "nifti",
     save_probabilities: bool = False,
     save_uncertainty: bool = False,
+    previews: bool = False,
     exhaustive: bool = False,
     precision: Precision = "auto",
     series: Sequence[str] = (),
@@ -72,6 +73,7 @@ def predict(
         save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
         save_uncertainty: also write how undecided the prediction is at each voxel, from 0 to 1, CASE_uncertainty in the
             folder uncertainty.
+        previews: also write a picture of slices through the lesions, CASE_overlay.png in the folder previews.
         series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
         echo: of DICOM series with several echoes, from 1 (the shortest echo time).
         device: "auto", "cuda", "mps" or "cpu".
@@ -122,7 +124,7 @@ def predict(
     segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
     if segmentation:
         console.say("A DICOM SEG names patient and study of its series, as it must; nothing else that is written does.")
-    delivery = Delivery(Path(output), committee.labels, save_probabilities, save_uncertainty, segmentation)
+    delivery = Delivery(Path(output), committee.labels, save_probabilities, save_uncertainty, previews, segmentation)
     work = _Work(committee, delivery, model_digest)
     with output_turn(delivery.folder, "vmseg_predict", console):
         require_prediction_space(cases, delivery.folder, delivery.maps)
