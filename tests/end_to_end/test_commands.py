@@ -20,6 +20,7 @@ from vmseg_auto.io.images import read_image, read_mask, write_image
 
 MEMORY = "0.01"
 SETTINGS = ["epochs=2", "steps=2", "validation_share=0.5", "mirror_axes=[2]", "window_step=1"]
+PREDICT = ["--no-mirror", "--save-probabilities", "--previews"]
 SHORT = ["--set", *SETTINGS, "--device", "cpu"]
 
 
@@ -69,7 +70,7 @@ def masks(dataset: Path) -> Path:
     scans.mkdir()
     for path in sorted((dataset / "imagesTs").iterdir())[:2]:
         shutil.copy(path, scans)
-    succeed("vmseg_predict", "-i", "two_scans", "-o", "masks", "--no-mirror", "--save-probabilities", cwd=dataset)
+    succeed("vmseg_predict", "-i", "two_scans", "-o", "masks", *PREDICT, cwd=dataset)
     return dataset / "masks"
 
 
@@ -133,6 +134,13 @@ def test_selecting_again_gives_the_same(dataset: Path) -> None:
     assert (dataset / "vmseg" / "selection.json").read_bytes() == before
 
 
+def test_every_scan_has_its_preview(masks: Path) -> None:
+    names = {path.name.removesuffix(".nii.gz") for path in masks.glob("*.nii.gz")}
+    previews = list((masks / "previews").iterdir())
+    assert {path.name for path in previews} == {f"{name}_overlay.png" for name in names}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in previews)
+
+
 def test_volumes_agree_with_the_masks(masks: Path) -> None:
     rows = read_table(masks / "volumes.csv")
     for path in masks.glob("*.nii.gz"):
@@ -146,7 +154,7 @@ def test_predicting_again_keeps_finished_masks_and_makes_changed_ones_anew(datas
     before = {path: path.stat().st_mtime_ns for path in (first, second)}
     whole = second.read_bytes()
     second.unlink()
-    succeed("vmseg_predict", "-i", "two_scans", "-o", "masks", "--no-mirror", "--save-probabilities", cwd=dataset)
+    succeed("vmseg_predict", "-i", "two_scans", "-o", "masks", *PREDICT, cwd=dataset)
     assert first.stat().st_mtime_ns == before[first]
     assert second.read_bytes() == whole
 

@@ -42,6 +42,9 @@ def parser() -> Parser:
         help="auto: 16 bits where this machine computes them faster (default); float32: never",
     )
     made.add_argument("--save-probabilities", action="store_true", help="also write each label's probability")
+    made.add_argument(
+        "--previews", action="store_true", help="also draw slices through the lesions (previews/CASE_overlay.png)"
+    )
     return made
 
 
@@ -57,6 +60,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         mirror=not arguments.no_mirror,
         step=arguments.step,
         save_probabilities=arguments.save_probabilities,
+        previews=arguments.previews,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,
         device=arguments.device,

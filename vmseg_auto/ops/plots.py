@@ -1,7 +1,4 @@
-"""Pictures: the course of a training, a learning curve, outlines on slices, Dice by uncertainty.
-
-Colours are Okabe and Ito's.
-"""
+"""Plots: the course of a training, a learning curve, outlines on slices, Dice by uncertainty."""
 
 from __future__ import annotations
 
@@ -21,9 +18,8 @@ from vmseg_auto.core.geometry import Spacing
 from vmseg_auto.core.learning_curve import LearningCurve
 from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import replacing
+from vmseg_auto.ops.pictures import BLUE, GREEN, ORANGE, SKY_BLUE, VERMILLION, draw_slice, grey_window
 
-BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
-SKY_BLUE, VERMILLION = "#56B4E9", "#D55E00"
 _INK, _FAINT, _SHADE = "#333333", "#DDDDDD", "#CCCCCC"
 
 OutlineCase = tuple[str, NDArray[np.float32], Spacing, NDArray[np.uint8] | None, NDArray[np.uint8] | None]
@@ -60,7 +56,7 @@ def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
             best = int(np.nanargmax(patches))
             title += f"; best {patches[best]:.3f} in epoch {epochs[best]:.0f}"
     _finish(right, title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_gap(panel: Axes, looks: Sequence[GapLook]) -> str:
@@ -103,7 +99,7 @@ def draw_learning_curve(
     panel.set_ylim(0, 1)
     _finish(panel, f"Mean Dice of {curve.tested} patients whom no training saw", "patients trained on")
     panel.legend(frameon=False, loc="lower right")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_outlines(cases: Sequence[OutlineCase], path: Path) -> None:
@@ -129,7 +125,7 @@ def draw_outlines(cases: Sequence[OutlineCase], path: Path) -> None:
         Line2D([], [], color=VERMILLION, linewidth=1.6, label="prediction"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, labelcolor="white")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_trust(expected: NDArray[np.float64], dice: NDArray[np.float64], calibration: Calibration, path: Path) -> None:
@@ -161,17 +157,16 @@ def draw_trust(expected: NDArray[np.float64], dice: NDArray[np.float64], calibra
     panel.set_title(f"Dice of {len(dice)} held-out cases", loc="left", fontsize=10, color=_INK)
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False, fontsize=8, loc="upper left")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_case(panel: Axes, case: OutlineCase) -> None:
     title, image, (_, dy, dx), reference, prediction = case
     z = _slice_to_show([mask for mask in (reference, prediction) if mask is not None], len(image))
-    low, high = np.percentile(image[z], (0.5, 99.5))
-    panel.imshow(image[z], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=dy / dx, interpolation="bilinear")
-    for mask, colour, width in ((reference, SKY_BLUE, 2.4), (prediction, VERMILLION, 1.6)):
-        if mask is not None and mask[z].any():
-            panel.contour(mask[z] != 0, levels=[0.5], colors=[colour], linewidths=width)
+    outlines = [
+        (mask[z] != 0, colour) for mask, colour in ((reference, SKY_BLUE), (prediction, VERMILLION)) if mask is not None
+    ]
+    panel.imshow(draw_slice(image[z], (dy, dx), grey_window(image[z]), outlines, pixels=400))
     panel.set_title(title, color="white", fontsize=9)
 
 
@@ -205,7 +200,12 @@ def _finish(panel: Axes, title: str, across: str = "epoch") -> None:
         panel.legend(frameon=False)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG, whole or not at all.
+
+    Raises:
+        VmsegError: the file can't be written.
+    """
     FigureCanvasAgg(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")

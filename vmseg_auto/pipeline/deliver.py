@@ -1,4 +1,4 @@
-"""What is written of a predicted scan: mask, probabilities, and a sidecar that vouches for them; and their table."""
+"""What is written of a predicted scan: mask, probabilities, preview, a sidecar that vouches for them; and a table."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.images import ending_of, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.components import component_volumes
+from vmseg_auto.ops.overlays import draw_overlay
 from vmseg_auto.pipeline.expected import CASE_COLUMNS, Judgement
 from vmseg_auto.stages.predict import Prediction
 
@@ -49,11 +50,13 @@ class Delivery:
         folder: of the masks.
         labels: name -> value.
         save_probabilities: whether each label's probability is written too.
+        previews: whether a picture of slices through the lesions is written too.
     """
 
     folder: Path
     labels: Mapping[str, int]
     save_probabilities: bool = False
+    previews: bool = False
 
     def mask(self, case: Case) -> Path:
         """The mask is named as its case, in its scan's format."""
@@ -62,6 +65,9 @@ class Delivery:
     def probability(self, case: Case, label: str) -> Path:
         return self.folder / "probabilities" / f"{case.id}_{label}{_ending(case)}"
 
+    def preview(self, case: Case) -> Path:
+        return self.folder / "previews" / f"{case.id}_overlay.png"
+
     def sidecar(self, case: Case) -> Path:
         return self.folder / f"{case.id}.json"
 
@@ -69,7 +75,8 @@ class Delivery:
         """All that is written of a case, but its sidecar."""
         labels = [name for name, value in self.labels.items() if value]
         soft = [self.probability(case, label) for label in labels] if self.save_probabilities else []
-        return [self.mask(case), *soft]
+        pictures = [self.preview(case)] if self.previews else []
+        return [self.mask(case), *soft, *pictures]
 
     def kept(self, case: Case, made_from: str) -> Sidecar | None:
         """The sidecar of what is already there and was made from the same model, scan and options."""
@@ -82,8 +89,15 @@ class Delivery:
             return None
         return sidecar if sidecar.made_from == made_from else None
 
-    def write(self, case: Case, made_from: str, prediction: Prediction, unlike: Sequence[str]) -> Sidecar:
-        """Write all of a case, the sidecar last.
+    def write(
+        self,
+        case: Case,
+        image: NDArray[np.float32],
+        made_from: str,
+        prediction: Prediction,
+        unlike: Sequence[str],
+    ) -> Sidecar:
+        """Write all of a case, whose scan is `image` [C, Z, Y, X]; the sidecar last.
 
         Raises:
             VmsegError: a file can't be written.
@@ -95,6 +109,8 @@ class Delivery:
                 if index:
                     write_image(self.probability(case, label), prediction.probabilities[index], geometry)
         write_mask(self.mask(case), prediction.mask, geometry)
+        if self.previews:
+            draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case))
         rows = tuple(volume_rows(case.id, prediction.mask, geometry, self.labels))
         sidecar = Sidecar(case.id, made_from, rows, Judgement(case.id, prediction.trust, tuple(unlike)))
         write_json(self.sidecar(case), encode(sidecar))

@@ -41,6 +41,7 @@ def predict(
     mirror: bool = True,
     step: float | None = None,
     save_probabilities: bool = False,
+    previews: bool = False,
     exhaustive: bool = False,
     precision: Precision = "auto",
     device: str = "auto",
@@ -61,6 +62,7 @@ def predict(
         exhaustive: every fold and mirroring in every window, also where cross-validation found less to be enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
         save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
+        previews: also write a picture of slices through the lesions, CASE_overlay.png in the folder previews.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.
         console: where words and progress go.
@@ -98,7 +100,7 @@ def predict(
         _introduce(run, member, console)
     if rule and len(runs) > 1:
         console.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
-    delivery = Delivery(Path(output), committee.labels, save_probabilities)
+    delivery = Delivery(Path(output), committee.labels, save_probabilities, previews)
     work = _Work(committee, delivery, committee.digest())
     with output_turn(delivery.folder, "vmseg_predict", console):
         require_prediction_space(cases, delivery.folder, committee.labels, save_probabilities)
@@ -170,7 +172,8 @@ def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any, console: Cons
                 if unlike:
                     console.warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
                 prediction = _predict(work, loaded, note)
-                writing.append(writers.submit(work.delivery.write, case, loaded.made_from, prediction, unlike))
+                made = (case, loaded.image, loaded.made_from, prediction, unlike)
+                writing.append(writers.submit(work.delivery.write, *made))
             except VmsegError as error:
                 yield _named(error, case)
             while len(writing) > jobs:
