@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 WIDTH = 640.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 14.0, 46.0
-_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 14.0, 14.0, 52.0
+_STEPS = (1.0, 2.0, 5.0, 10.0)
 
 Point = tuple[float, float]
 
@@ -154,7 +154,7 @@ def axis_of(title: str, values: Sequence[float], log: bool = False, zero: bool =
     return Axis(title, low if zero and low == 0 else low - room, high + room)
 
 
-def _round_values(low: float, high: float, wanted: int = 5) -> list[float]:
+def _round_values(low: float, high: float, wanted: int = 6) -> list[float]:
     size = 10.0 ** math.floor(math.log10((high - low) / wanted))
     step = next(size * factor for factor in _STEPS if (high - low) / (size * factor) <= wanted)
     return [round(n * step, 12) + 0.0 for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,21 @@ VOLUME_COLUMNS = ("case", "label", "component", "volume_ml", "voxels")
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a mask belongs to, for who looks at both together later.
+
+    Args:
+        inputs: the scan, or the folder of scans, that was to be predicted; as seen from the sidecar's folder.
+        channels: names of the scan's channels.
+        labels: name -> value in the mask.
+    """
+
+    inputs: str
+    channels: tuple[str, ...]
+    labels: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Sidecar:
     """CASE.json beside each mask: what it was made from, what it holds, and how far it can be trusted."""
 
@@ -34,7 +50,18 @@ class Sidecar:
     made_from: str
     volumes: tuple[dict[str, Any], ...]
     judgement: Judgement
+    origin: Origin
     schema: int = 1
+
+    @property
+    def model_hash(self) -> str:
+        """Hash of the model and the options that the mask was made with."""
+        return self.made_from.rpartition("-")[0]
+
+    @property
+    def scan_hash(self) -> str:
+        """Content hash of the scan that the mask was made from."""
+        return self.made_from.rpartition("-")[2]
 
     def rows(self, calibration: Calibration | None) -> Iterator[dict[str, Any]]:
         """Of volumes.csv; what is said of the whole case stands in the rows of its totals."""
@@ -48,15 +75,23 @@ class Delivery:
 
     Args:
         folder: of the masks.
+        inputs: the scan, or the folder of scans, that is predicted.
+        channels: names of the scans' channels.
         labels: name -> value.
         save_probabilities: whether each label's probability is written too.
         previews: whether a picture of slices through the lesions is written too.
     """
 
     folder: Path
+    inputs: Path
+    channels: tuple[str, ...]
     labels: Mapping[str, int]
     save_probabilities: bool = False
     previews: bool = False
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(_seen_from(self.folder, self.inputs), self.channels, dict(self.labels))
 
     def mask(self, case: Case) -> Path:
         """The mask is named as its case, in its scan's format."""
@@ -112,7 +147,7 @@ class Delivery:
         if self.previews:
             draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case))
         rows = tuple(volume_rows(case.id, prediction.mask, geometry, self.labels))
-        sidecar = Sidecar(case.id, made_from, rows, Judgement(case.id, prediction.trust, tuple(unlike)))
+        sidecar = Sidecar(case.id, made_from, rows, Judgement(case.id, prediction.trust, tuple(unlike)), self.origin)
         write_json(self.sidecar(case), encode(sidecar))
         return sidecar
 
@@ -140,3 +175,11 @@ def _ending(case: Case) -> str:
     ending = ending_of(case.images[0].name)
     assert ending is not None, "find_scans takes no other files"
     return ending
+
+
+def _seen_from(folder: Path, place: Path) -> str:
+    """The way from a folder to a place, which stays right where both are moved together."""
+    try:
+        return Path(os.path.relpath(place.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive, in Windows
+        return place.resolve().as_posix()

@@ -100,7 +100,7 @@ def predict(
         _introduce(run, member, console)
     if rule and len(runs) > 1:
         console.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
-    delivery = Delivery(Path(output), committee.labels, save_probabilities, previews)
+    delivery = Delivery(Path(output), Path(inputs), committee.channels, committee.labels, save_probabilities, previews)
     work = _Work(committee, delivery, committee.digest())
     with output_turn(delivery.folder, "vmseg_predict", console):
         require_prediction_space(cases, delivery.folder, committee.labels, save_probabilities)

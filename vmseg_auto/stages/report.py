@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -23,6 +24,8 @@ from markupsafe import Markup
 from vmseg_auto.io.atomic import write_text
 from vmseg_auto.io.machine import versions
 
+NONE = "\N{EN DASH}"
+"""What stands where there is no value."""
 _PAGE = "vmseg_auto.page"
 _VIEWER = "niivue-0.69.0.umd.js.gz"
 
@@ -40,6 +43,15 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+    def without_empty_columns(self) -> Table:
+        """The columns of which at least one cell tells something."""
+        told = [any(row[place] not in ("", NONE) for row in self.rows) for place in range(len(self.columns))]
+        return replace(
+            self,
+            columns=tuple(itertools.compress(self.columns, told)),
+            rows=tuple(tuple(itertools.compress(row, told)) for row in self.rows),
+        )
 
 
 @dataclass(frozen=True)
@@ -116,7 +128,7 @@ def _environment() -> Environment:
 
 def _is_numeric(text: str) -> bool:
     """Whether a cell is set as a number."""
-    return text[:1].isdigit() or text[:1] in ("\N{MINUS SIGN}", "+", "\N{EN DASH}")
+    return text[:1].isdigit() or text[:1] in ("\N{MINUS SIGN}", "+", "<", NONE)
 
 
 def _bytes(*names: str) -> bytes:

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmseg_auto.core.dataset import Case, Dataset, Splits
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.workspace import Run
 from vmseg_auto.io.images import read_image
 from vmseg_auto.io.tables import read_csv
-from vmseg_auto.ops.pictures import Picture, picture
-from vmseg_auto.ops.views import Volume, around_lesions, cut, grey_levels, grey_window, largest_lesions, turned
-from vmseg_auto.pipeline.report.words import shown, value_of, volume
+from vmseg_auto.ops.crops import Volume, around_lesions, cut, grey_levels, turned
+from vmseg_auto.ops.outlined import OutlinedSlice, outlined_slice
+from vmseg_auto.ops.overlays import lesions_of
+from vmseg_auto.ops.pictures import View, grey_window
+from vmseg_auto.pipeline.report.words import shown, value_of
+from vmseg_auto.pipeline.report.words import volume as ml_words
 from vmseg_auto.stages.evaluate import read_pair
 from vmseg_auto.stages.report import Table
 
@@ -34,7 +38,7 @@ class Shown:
 
     title: str
     note: str
-    picture: Picture
+    picture: OutlinedSlice
 
 
 @dataclass(frozen=True)
@@ -107,39 +111,37 @@ class Album:
             ("Scan", "Dice", "Expected", "Slice", "Outlined only (mL)", "Predicted only (mL)", "What to look for"),
             tuple(self._cells(row) for row in rows[: 2 * SUSPECTS]),
         )
-        pictures = [self._draw(row["case"], row["what"], int(row["slice"]) - 1) for row in rows[:SUSPECTS]]
+        pictures = [self._draw(row["case"], row["what"], int(row["slice"])) for row in rows[:SUSPECTS]]
         return Suspects(table, tuple(pictures))
 
     def _cells(self, row: Mapping[str, str]) -> tuple[str, ...]:
-        volumes = (volume(value_of(row[name])) for name in ("outlined_ml", "predicted_ml"))
+        volumes = (ml_words(value_of(row[name])) for name in ("outlined_ml", "predicted_ml"))
         dice = (shown(value_of(row[name])) for name in ("dice", "expected_dice"))
         return self.names.cases[row["case"]], *dice, row["slice"], *volumes, row["what"]
 
-    def _draw(self, case: str, note: str, index: int | None = None) -> Shown:
-        """A slice of a case: the one given, else the one with most of the outline."""
+    def _draw(self, case: str, note: str, number: int | None = None) -> Shown:
+        """A slice of a case: that of this number, where slices lie along the file's Z, else the fullest."""
         reference, prediction = self._files(case)
         predicted, wanted, geometry = read_pair(case, prediction, reference, self.dataset.labels)
         image, _ = read_image(self._case(case).images[0], case)
-        marks = (wanted != 0) * _REFERENCE + (predicted != 0) * _PREDICTION
-        if index is None:
-            index = _fullest(wanted if wanted.any() else predicted)
-        window = grey_window(image)
-        one = cut(
-            Volume(image, marks.astype(np.uint8), geometry),
-            ((index, index + 1), (0, image.shape[1]), (0, image.shape[2])),
-        )
-        one, edges = turned(one)
-        lesions = largest_lesions((one.mask != 0).astype(np.uint8), _LESIONS)
+        marks = ((wanted != 0) * _REFERENCE + (predicted != 0) * _PREDICTION).astype(np.uint8)
+        view = View.of(geometry)
+        volume = turned(Volume(grey_levels(image, grey_window(image)), marks, geometry), view)
+        if number is not None and view.order[0] == 0:
+            index = next(index for index in range(view.count) if view.number(index) == number)
+        else:
+            index = _fullest(volume.mask & _REFERENCE if wanted.any() else volume.mask)
+        _, rows, columns = volume.image.shape
+        one = cut(volume, ((index, index + 1), (0, rows), (0, columns)))
+        lesions, _ = lesions_of((one.mask != 0).astype(np.uint8), one.geometry, {"any": 1}, _LESIONS)
         if lesions and not self.whole:
-            one = around_lesions(one, np.logical_or.reduce(lesions))
+            one = around_lesions(one, np.logical_or.reduce([lesion.mask for lesion in lesions]))
         ml = [np.count_nonzero(mask) * geometry.voxel_ml for mask in (wanted, predicted)]
-        words = f"Slice {index + 1} of {self.names.cases[case]}: outlined {volume(ml[0])} mL, predicted {volume(ml[1])} mL."
+        told = f"outlined {ml_words(ml[0])} mL, predicted {ml_words(ml[1])} mL; {view.plane} slice {view.number(index)}"
         masks = {"reference": one.mask[0] & _REFERENCE != 0, "prediction": one.mask[0] & _PREDICTION != 0}
-        drawn = picture(
-            grey_levels(one.image[0], window), masks, one.geometry.spacing_mm, edges, words, one.first_slice
-        )
-        size = f"outlined {volume(ml[0])} mL, predicted {volume(ml[1])} mL"
-        return Shown(self.names.cases[case], f"{note}; {size}; slice {index + 1}", drawn)
+        name = self.names.cases[case]
+        drawn = outlined_slice(one.image[0], masks, one.geometry.spacing_mm[1:], view.sides, f"{name}: {told}")
+        return Shown(name, f"{note}; {told}", drawn)
 
     def _files(self, case: str) -> tuple[Path, Path]:
         """A case's reference and its held-out prediction."""
@@ -157,6 +159,5 @@ def _expected(row: Mapping[str, str]) -> float:
     return expected if expected == expected else 1.0
 
 
-def _fullest(mask: np.ndarray) -> int:
+def _fullest(mask: NDArray[np.uint8]) -> int:
     return int(np.argmax(np.count_nonzero(mask, axis=(1, 2))))
-

@@ -115,7 +115,11 @@ def _model(study: Study) -> tuple[Item, ...]:
     chosen = study.selection.chosen if study.selection else None
     ensemble = f"{', '.join(chosen.runs)}; the folds' probabilities are averaged" if chosen else ""
     return (
-        Item("22", "Model", f"{network.builder}, {len(network.features)} stages, features {by(network.features)}"),
+        Item(
+            "22",
+            "Model",
+            f"{network.builder}, {len(network.features)} stages, features {network.features[0]} to {network.features[-1]}",
+        ),
         Item("23", "Software", "see the manifest below"),
         Item("25", "Training", "see the settings and curves above"),
         Item("26", "Choice of the model", "; ".join(study.selection.reasons) if study.selection else ""),
@@ -129,9 +133,14 @@ def _evaluation(study: Study) -> tuple[Item, ...]:
     return (
         Item("28", "Metrics", f"{metrics} and more, defined above" if done else ""),
         Item("29", "Uncertainty", f"bootstrap over patients, seed {SEED}" if done else ""),
+        Item("34", "Patients", "", "age, sex, site and type of the lesions in each fold"),
         Item("35", "Performance", "see the cross-validation above" if done else ""),
         Item("37", "Failure analysis", failures(study.scores) if done else "", "why these fail, as you see them"),
-        Item("34", "Patients", "", "age, sex, site and type of the lesions in each fold"),
-        Item("38", "Limitations", "cross-validation on one cohort says little of other hospitals", "yours"),
-        Item("40\N{EN DASH}42", "Registration, protocol, funding", "", "yours"),
+        Item("38", "Limitations", "cross-validation on one cohort says little of other hospitals", "as you see them"),
+        Item(
+            "40\N{EN DASH}42",
+            "Registration, protocol, funding",
+            "",
+            "registry number, where the protocol can be read, who paid",
+        ),
     )

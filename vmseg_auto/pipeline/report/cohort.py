@@ -58,7 +58,11 @@ def planned(plan: Plan, splits: Splits, fingerprint: Fingerprint) -> Planned:
         Fact("Planner", plan.planner),
         Fact("Target spacing", f"{by(plan.spacing_mm)} mm", "to which every scan is resampled"),
         Fact("Patch", f"{by(plan.patch)} voxels", f"{plan.batch_size} in each training step"),
-        Fact("Network", f"{network.builder}, {len(network.features)} stages", f"{by(network.features)} features"),
+        Fact(
+            "Network",
+            f"{network.builder}, {len(network.features)} stages",
+            f"{network.features[0]} to {network.features[-1]} features",
+        ),
         Fact("Memory budget", f"{plan.memory_gb:g} GB"),
         Fact("Folds", f"{len(splits.folds)}", splits.source),
         Fact("Held out in a fold", f"{spread(sizes)} scans", f"{spread(held_out)} mL of lesions"),

@@ -23,6 +23,14 @@ from vmseg_auto.stages.report import Fact, Table
 
 _LISTED = ("dice", "nsd", "hd95_mm", "reference_ml", "prediction_ml", "volume_error_ml", "lesion_recall")
 
+_HEADLINE = (
+    ("dice", "Dice", "", "overlap of model and reader, 1 is perfect"),
+    ("lesion_recall", "Lesions found", "", "share of the outlined lesions that the model touches"),
+    ("lesion_precision", "Lesions right", "", "share of the model's lesions that the reader outlined"),
+    ("volume_error_abs_ml", "Volume error", " mL", "whether too large or too small"),
+)
+"""Metric, what it is called, its unit and what it means."""
+
 
 @dataclass(frozen=True)
 class CaseScore:
@@ -97,16 +105,11 @@ def read_scores(run: Run) -> list[CaseScore]:
 
 def _headline(summary: Mapping[str, Any]) -> tuple[Fact, ...]:
     values = summary.get(ALL_LABELS) or next(iter(summary.values()))
-    wanted = (
-        ("dice", "Dice", "overlap of model and reference, 1 is perfect", 2),
-        ("lesion_recall", "Lesions found", "share of the outlined lesions that the model touches", 2),
-        ("lesion_precision", "Lesions right", "share of the model's lesions that are outlined", 2),
-        ("volume_error_abs_ml", "Volume error", "mL, without sign", 2),
-    )
     facts = []
-    for name, title, note, digits in wanted:
+    for name, title, unit, note in _HEADLINE:
         one = values[name]
-        facts.append(Fact(title, shown(one["mean"], digits), f"{between(one['low_95'], one['high_95'], digits)}; {note}"))
+        interval = between(one["low_95"], one["high_95"])
+        facts.append(Fact(title, f"{shown(one['mean'])}{unit}", f"{interval}; {note}"))
     return tuple(facts)
 
 
@@ -149,8 +152,7 @@ def _thirds(rows: Sequence[CaseScore]) -> str:
 def failures(rows: Sequence[CaseScore]) -> str:
     """Where the model fails, in words."""
     missed = {row.case for row in rows if row.values["reference_ml"] > 0 and row.values["dice"] == 0}
-    words = f"{count(len(missed), 'scan')} whose outline the model misses wholly. Mean Dice: {_thirds(rows)}."
-    return words
+    return f"{count(len(missed), 'scan')} whose outline the model misses wholly. Mean Dice: {_thirds(rows)}."
 
 
 def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:

@@ -52,8 +52,8 @@ def training(run: Run) -> Training | None:
     recipe = next(iter(records.values())).recipe
     last = [found[-1].gap for found in looks.values() if found]
     alarms = [
-        f"Fold {name}: since epoch {alarm.since} validation did not improve while the gap widened to "
-        f"{shown(alarm.look.gap)}: the network was learning its training cases by heart."
+        f"Fold {name}: validation last improved in epoch {alarm.since}; in epoch {alarm.look.epoch} the gap had "
+        f"widened to {shown(alarm.look.gap)}."
         for name, found in looks.items()
         if (alarm := gap_alarm(found, records[name].recipe.epochs))
     ]

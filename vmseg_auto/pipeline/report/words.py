@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-NONE = "\N{EN DASH}"
-"""What stands where there is no value."""
+from vmseg_auto.stages.report import NONE
 
 
 def value_of(text: str | None) -> float:
@@ -23,11 +22,8 @@ def shown(value: float | None, digits: int = 2, sign: bool = False) -> str:
 
 
 def volume(ml: float | None) -> str:
-    """mL to three significant digits, and never finer than a microlitre."""
-    if ml is None or not math.isfinite(ml):
-        return NONE
-    digits = 3 if ml == 0 else max(0, min(3, 2 - math.floor(math.log10(abs(ml)))))
-    return _minus(f"{ml:.{digits}f}")
+    """mL with two decimals; what they would make 0 is told to be less."""
+    return "<0.01" if ml is not None and 0 < ml < 0.005 else shown(ml)
 
 
 def between(low: float | None, high: float | None, digits: int = 2) -> str:

@@ -22,7 +22,7 @@ from vmseg_auto.pipeline.report.manifest import manifest
 from vmseg_auto.pipeline.report.scores import CaseScore, Scores, read_scores, scores
 from vmseg_auto.pipeline.report.training import Training, training
 from vmseg_auto.pipeline.report.words import between, shown
-from vmseg_auto.stages.report import Table
+from vmseg_auto.stages.report import Fact, Table
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,15 @@ class RunReport:
     galleries: tuple[Gallery, ...]
     suspects: Suspects | None
     stale: tuple[str, ...]
+
+    @property
+    def headline(self) -> tuple[Fact, ...]:
+        """The figures that count most."""
+        scored = self.scores.headline if self.scores else ()
+        if self.training is None or self.training.gap is None:
+            return scored
+        note = "how much higher Dice was on training cases, at the end, mean over folds"
+        return (*scored, Fact("Gap", shown(self.training.gap, sign=True), note))
 
 
 def read_study(folder: Path, space: Workspace) -> WorkspaceStudy:

@@ -10,7 +10,8 @@ from vmseg_auto.core.pseudonyms import Names, true_names
 from vmseg_auto.core.workspace import OutputFolder
 from vmseg_auto.io.pseudonym_key import keep_key
 from vmseg_auto.pipeline.places import PathLike, places
-from vmseg_auto.pipeline.report.patients import read_predictions
+from vmseg_auto.pipeline.report.patients import gather_predictions
+from vmseg_auto.pipeline.report.predictions import read_predictions
 from vmseg_auto.pipeline.report.workspace import gather_workspace, read_study
 from vmseg_auto.stages.report import write_page
 
@@ -50,8 +51,8 @@ def report(
         folder = OutputFolder(Path(predictions))
         path = _page(output, folder.report)
         found = read_predictions(folder.folder, None if images is None else Path(images))
-        names = _names(found.patients, path, identity)
-        content = found.gather(names, identity, console)
+        names = _names({one.sidecar.case: one.scan.patient for one in found}, path, identity)
+        content = gather_predictions(found, names, identity, console)
         size = write_page(path, "predictions", viewer=True, identity=identity, **content)
     else:
         if images is not None:

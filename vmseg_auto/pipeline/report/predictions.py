@@ -1,0 +1,112 @@
+"""Predictions as they lie in a folder, with the scans that they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.codec import decode
+from vmseg_auto.core.dataset import Case
+from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.cases import content_hash, find_scans, read_case
+from vmseg_auto.io.images import read_mask
+from vmseg_auto.io.tables import read_csv
+from vmseg_auto.pipeline.deliver import Sidecar
+from vmseg_auto.stages.evaluate import find_masks
+
+_AGAIN = "Name a folder that `vmseg_predict` has written, or predict again."
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One predicted scan.
+
+    Args:
+        sidecar: what its mask was made from.
+        rows: its rows of volumes.csv.
+        mask: file of the mask.
+        scan: files of the scan.
+    """
+
+    sidecar: Sidecar
+    rows: tuple[Mapping[str, str], ...]
+    mask: Path
+    scan: Case
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Label name -> value, without the background."""
+        return {name: value for name, value in self.sidecar.origin.labels.items() if value}
+
+    def read(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], Geometry]:
+        """The first channel [Z, Y, X], the mask [Z, Y, X] and their grid.
+
+        Raises:
+            InputError: the scan is not the one that the mask was made from, or a file is damaged.
+        """
+        case = self.scan.id
+        if content_hash(self.scan) != self.sidecar.scan_hash:
+            problem = "this is not the scan that the mask was made from, or it has changed since"
+            remedy = "Name the folder of the right scans with --images, or predict again."
+            raise InputError(problem, case=case, file=self.scan.images[0], remedy=remedy)
+        image, _, geometry = read_case(self.scan)
+        mask, grid = read_mask(self.mask, case)
+        if differences := grid.differences(geometry):
+            problem = f"the mask does not lie on the scan's grid: {'; '.join(differences)}"
+            raise InputError(problem, case=case, file=self.mask, remedy=_AGAIN)
+        return image[0], mask, geometry
+
+
+def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted]:
+    """What `vmseg_predict` has written in a folder, a value for each case of volumes.csv.
+
+    Args:
+        folder: holds masks, sidecars and volumes.csv.
+        images: where the scans lie; where they lay when they were predicted, unless given.
+
+    Raises:
+        InputError: the folder holds no predictions, or files of them are missing or damaged.
+        DatasetError: several are; all are listed.
+    """
+    table = folder / "volumes.csv"
+    if not table.is_file():
+        raise InputError("the folder holds no volumes.csv", file=folder, remedy=_AGAIN)
+    rows: dict[str, list[Mapping[str, str]]] = {}
+    for row in read_csv(table):
+        rows.setdefault(row["case"], []).append(row)
+    masks = find_masks(folder)
+    found: list[Predicted] = []
+    errors: list[VmsegError] = []
+    known: dict[tuple[str, tuple[str, ...]], dict[str, Case]] = {}
+    for case, own in rows.items():
+        try:
+            sidecar = _sidecar(folder, case)
+            if case not in masks:
+                raise InputError("the mask is missing", case=case, file=folder, remedy=_AGAIN)
+            place = str(images) if images is not None else str(folder / sidecar.origin.inputs)
+            key = place, sidecar.origin.channels
+            if key not in known:
+                known[key] = {scan.id: scan for scan in find_scans(Path(place), sidecar.origin.channels)}
+            if case not in known[key]:
+                problem, remedy = "the scan is no longer there", "Name the folder that holds it with --images."
+                raise InputError(problem, case=case, file=place, remedy=remedy)
+            found.append(Predicted(sidecar, tuple(own), masks[case], known[key][case]))
+        except VmsegError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0] if len(errors) == 1 else DatasetError(f"{folder}: predictions can't be shown", errors)
+    return found
+
+
+def _sidecar(folder: Path, case: str) -> Sidecar:
+    path = folder / f"{case}.json"
+    sidecar = decode(Sidecar, read_json(path, remedy=_AGAIN), str(path))
+    if sidecar.case != case:
+        raise InputError(f"it speaks of {sidecar.case}", case=case, file=path, remedy=_AGAIN)
+    return sidecar
