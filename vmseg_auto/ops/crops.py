@@ -88,7 +88,8 @@ def grey_levels(image: NDArray[Any], window: Window) -> NDArray[np.uint8]:
     """Intensities as 0 (black, at or below the window's lower end) to 255."""
     low, high = window
     scaled = (np.asarray(image, dtype=np.float32) - low) * (255.0 / (high - low))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    grey: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return grey
 
 
 def _rearranged(volume: Volume, steps: tuple[slice, ...], order: Sequence[int]) -> Volume:

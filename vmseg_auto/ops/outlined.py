@@ -1,4 +1,4 @@
-"""One slice for a page: a small grey JPEG, and outlines as paths that stay sharp at any size and can be switched off."""
+"""One slice for a page: a small grey JPEG, and outlines as paths that stay sharp at any size."""
 
 from __future__ import annotations
 

@@ -107,8 +107,9 @@ def render_page(template: str, viewer: bool = False, **content: Any) -> str:
 
 def content_policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
     """The content security policy of a page that may use these alone, and pictures that it holds itself."""
+    allowed, looks = (" ".join(map(_source, texts)) for texts in (scripts, styles))
     return (
-        f"default-src 'none'; script-src {' '.join(map(_source, scripts))}; style-src {' '.join(map(_source, styles))}; "
+        f"default-src 'none'; script-src {allowed}; style-src {looks}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
 

@@ -130,7 +130,7 @@ class Album:
         if number is not None and view.order[0] == 0:
             index = next(index for index in range(view.count) if view.number(index) == number)
         else:
-            index = _fullest(volume.mask & _REFERENCE if wanted.any() else volume.mask)
+            index = _fullest(view(wanted if wanted.any() else predicted))
         _, rows, columns = volume.image.shape
         one = cut(volume, ((index, index + 1), (0, rows), (0, columns)))
         lesions, _ = lesions_of((one.mask != 0).astype(np.uint8), one.geometry, {"any": 1}, _LESIONS)

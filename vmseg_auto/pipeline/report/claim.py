@@ -112,14 +112,11 @@ def _tests(number: int) -> str:
 
 def _model(study: Study) -> tuple[Item, ...]:
     network = study.plan.network
+    stages = f"{len(network.features)} stages, {network.features[0]} to {network.features[-1]} features"
     chosen = study.selection.chosen if study.selection else None
     ensemble = f"{', '.join(chosen.runs)}; the folds' probabilities are averaged" if chosen else ""
     return (
-        Item(
-            "22",
-            "Model",
-            f"{network.builder}, {len(network.features)} stages, features {network.features[0]} to {network.features[-1]}",
-        ),
+        Item("22", "Model", f"{network.builder}, {stages}"),
         Item("23", "Software", "see the manifest below"),
         Item("25", "Training", "see the settings and curves above"),
         Item("26", "Choice of the model", "; ".join(study.selection.reasons) if study.selection else ""),
@@ -141,6 +138,6 @@ def _evaluation(study: Study) -> tuple[Item, ...]:
             "40\N{EN DASH}42",
             "Registration, protocol, funding",
             "",
-            "registry number, where the protocol can be read, who paid",
+            "registry number, where the protocol is, who paid",
         ),
     )

@@ -86,11 +86,12 @@ def _charts(fingerprint: Fingerprint, names: Names) -> tuple[Chart, ...]:
         ),
     )
     grids = {case: (summary.spacing_mm[1], summary.spacing_mm[0]) for case, summary in cases.items()}
+    pixels, slices = zip(*grids.values(), strict=True)
     by_spacing = Chart(
         "Voxel sizes",
-        f"Pixel size {spread([x for x, _ in grids.values()])} mm, slices every {spread([y for _, y in grids.values()])} mm.",
-        axis_of("pixel size (mm)", [x for x, _ in grids.values()]),
-        axis_of("slice spacing (mm)", [y for _, y in grids.values()]),
+        f"Pixel size {spread(pixels)} mm, slices every {spread(slices)} mm.",
+        axis_of("pixel size (mm)", pixels),
+        axis_of("slice spacing (mm)", slices),
         dots=tuple(
             Dot(x, y, "first", f"{names.cases[case]}: {x:.3g} mm pixels, {y:.3g} mm slices")
             for case, (x, y) in grids.items()

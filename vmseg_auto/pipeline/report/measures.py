@@ -75,11 +75,11 @@ def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(found) or ("How far this outline can be trusted is not known.",)
 
 
-def lesion_table(caption: str, rows: Sequence[Row], label_count: int) -> Table:
-    """A row of the page for each row of the file; lesions are named after their label where there are several."""
+def lesion_table(caption: str, rows: Sequence[Row], several: bool) -> Table:
+    """A row of the page for each of the file; `several` says whether there are several labels to tell apart."""
     made = tuple(
         (
-            lesion_name(row["label"], row["component"], label_count),
+            lesion_name(row["label"], row["component"], several),
             volume(_ml(row)),
             _interval(row),
             _mm(row, "longest_diameter_mm"),
@@ -90,9 +90,9 @@ def lesion_table(caption: str, rows: Sequence[Row], label_count: int) -> Table:
     return Table(caption, _COLUMNS, made).without_empty_columns()
 
 
-def lesion_name(label: str, component: str, label_count: int) -> str:
+def lesion_name(label: str, component: str, several: bool) -> str:
     """What a row of volumes.csv is called."""
-    if label_count > 1:
+    if several:
         return f"{plain(label)}, all" if component == "all" else f"{plain(label)} {component}"
     return "All lesions" if component == "all" else f"Lesion {component}"
 

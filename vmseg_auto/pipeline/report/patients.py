@@ -145,7 +145,9 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
         slider = _slider(part, view, one.labels, pictures[0].index if pictures else 0, budget)
     places = {(lesion.label, str(lesion.number)): drawn.index for lesion, drawn in zip(lesions, pictures, strict=False)}
     shown = [row for row in one.rows if row["component"] == "all" or _key(row) in places or not pictures]
+    several = len(one.labels) > 1
     rest = [row for row in one.rows if row not in shown]
+    smaller = lesion_table(f"{count(len(rest), 'smaller lesion')}, without pictures", rest, several)
     return Patient(
         name=name,
         anchor=anchor,
@@ -153,11 +155,9 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
         light=light_of(one.rows),
         confidence=confidence(one.rows),
         unlike=one.sidecar.judgement.unlike,
-        table=lesion_table("Volumes", shown, len(one.labels)),
+        table=lesion_table("Volumes", shown, several),
         jumps=tuple(places.get(_key(row), -1) for row in shown),
-        rest=lesion_table(f"{count(len(rest), 'smaller lesion')}, without pictures", rest, len(one.labels))
-        if rest
-        else None,
+        rest=lesion_table(f"{count(len(rest), 'smaller lesion')}, without pictures", rest, several) if rest else None,
         lesions=pictures,
         slider=slider,
     )
@@ -174,7 +174,7 @@ def _picture(
     if not identity:
         one = around_lesions(one, seen[index : index + 1])
     masks = {label: one.mask[0] == value for label, value in labels.items()}
-    title = lesion_name(lesion.label, str(lesion.number), len(labels))
+    title = lesion_name(lesion.label, str(lesion.number), len(labels) > 1)
     note = f"{volume(lesion.volume_ml)} mL; {view.plane} slice {view.number(index)}"
     drawn = outlined_slice(one.image[0], masks, one.geometry.spacing_mm[1:], view.sides, f"{name}, {title}: {note}")
     return LesionPicture(title, note, index - start, drawn)
@@ -199,4 +199,4 @@ def _key(row: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _packed(part: Volume) -> tuple[bytes, bytes]:
-    return nifti_gz(part.image & _GREYS, part.geometry), nifti_gz(part.mask, part.geometry)
+    return nifti_gz(part.image & np.uint8(_GREYS), part.geometry), nifti_gz(part.mask, part.geometry)

@@ -212,10 +212,10 @@ def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:
     if calibration is None or not run.trust.is_file():
         return None
     rows = read_csv(run.trust)
-    told = [(row["case"], *(value_of(row[name]) for name in _TRUST)) for row in rows if row["expected_dice"]]
+    told = [(row["case"], [value_of(row[name]) for name in _TRUST]) for row in rows if row["expected_dice"]]
     if not told:
         return None
-    inside = sum(low <= dice <= high for _, _, low, high, dice in told)
+    inside = sum(low <= dice <= high for _, (_, low, high, dice) in told)
     grid = [n / 20 for n in range(21)]
     band = tuple((x, max(0.0, x - calibration.below), min(1.0, x + calibration.above)) for x in grid)
     words = (
@@ -231,7 +231,7 @@ def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:
         lines=(Line(((0.0, 0.0), (1.0, 1.0)), "first"),),
         dots=tuple(
             Dot(x, dice, "first", f"{names.cases[case]}: expected {shown(x)}, found {shown(dice)}")
-            for case, x, _, _, dice in told
+            for case, (x, _, _, dice) in told
         ),
         legend={"first": "as expected", "agreement": "interval of four in five"},
     )

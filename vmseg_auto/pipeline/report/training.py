@@ -115,7 +115,7 @@ def _gap(name: int | str, looks: Sequence[GapLook]) -> Chart:
     last = looks[-1]
     return Chart(
         f"Fold {name}: gap {shown(last.gap, sign=True)} at the end",
-        f"Dice of whole cases over epochs: at the end {shown(last.train)} in training, {shown(last.val)} in validation.",
+        f"Dice of whole cases over epochs; at the end training {shown(last.train)}, validation {shown(last.val)}.",
         axis_of("epoch", [look.epoch for look in looks]),
         Axis("Dice of whole cases", 0.0, 1.0),
         bands=(Band(tuple((look.epoch, look.train, look.val) for look in looks), "gap"),),
