@@ -38,7 +38,7 @@ _START = (
 class Browser:
     """One page; a context manager. What it asked of a network and wrote to its console is kept."""
 
-    def __init__(self, width: int = 1280, height: int = 900, *, dark: bool = False, scripts: bool = True) -> None:
+    def __init__(self, width: int = 1280, height: int = 900, *, scripts: bool = True) -> None:
         self.profile = tempfile.mkdtemp(prefix="chromium-")
         ours, theirs = os.pipe(), os.pipe()
         reads, writes = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (ours[0], theirs[1]))
@@ -56,7 +56,7 @@ class Browser:
         self.buffer = b""
         self.count = 0
         self.session: str | None = None
-        self.requests: list[str] = []
+        self.asked: dict[str, str] = {}
         self.complaints: list[str] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -64,8 +64,6 @@ class Browser:
             self.call(f"{domain}.enable")
         self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
         self.resize(width, height)
-        media = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.call("Emulation.setEmulatedMedia", features=media)
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
 
     def __enter__(self) -> Browser:
@@ -80,8 +78,17 @@ class Browser:
         os.close(self.back)
         shutil.rmtree(self.profile, ignore_errors=True)
 
+    @property
+    def requests(self) -> list[str]:
+        """What was asked for, but for what the page's own policy stopped before it was."""
+        return list(self.asked.values())
+
     def resize(self, width: int, height: int) -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def paint(self, scheme: str) -> None:
+        """Be "light" or "dark"."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def open(self, page: Path) -> None:
         """Load a file, and wait until it is there."""
@@ -106,7 +113,7 @@ class Browser:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=_KEYS[key])
 
-    def screenshot(self, whole: bool = False, clip: Sequence[float] | None = None) -> bytes:
+    def screenshot(self, clip: Sequence[float] | None = None, *, whole: bool = False) -> bytes:
         """A PNG of the window, of the whole page, or of (x, y, width, height) on the page."""
         options: dict[str, Any] = {"captureBeyondViewport": whole or clip is not None}
         if clip is not None:
@@ -151,7 +158,9 @@ class Browser:
 
     def _note(self, method: str, told: dict[str, Any]) -> None:
         if method == "Network.requestWillBeSent":
-            self.requests.append(told["request"]["url"])
+            self.asked[told["requestId"]] = told["request"]["url"]
+        elif method == "Network.loadingFailed" and told.get("blockedReason"):
+            self.asked.pop(told["requestId"], None)
         elif method == "Page.loadEventFired":
             self.loaded = True
         elif method == "Runtime.exceptionThrown":

@@ -33,7 +33,6 @@ def nifti_gz(voxels: NDArray[np.uint8], geometry: Geometry) -> bytes:
     struct.pack_into("<8f", header, 76, 1, dx, dy, dz, 0, 0, 0, 0)
     struct.pack_into("<3f", header, 108, 352, 1, 0)
     header[123] = _MM
-    struct.pack_into("<2f", header, 124, 255, 0)
     struct.pack_into("<2h", header, 252, 0, _SCANNER)
     struct.pack_into("<12f", header, 280, *affine.ravel())
     header[344:348] = b"n+1\0"

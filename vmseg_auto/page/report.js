@@ -115,7 +115,7 @@
       });
     }
     const open = box.querySelector(".open");
-    open.addEventListener("click", () => viewer(box.querySelector(".viewer"), open, load));
+    open.addEventListener("click", () => viewer(box.querySelector(".viewer"), open, load, Number(range.value)));
     new IntersectionObserver((seen, observer) => {
       if (seen.some((one) => one.isIntersecting)) {
         observer.disconnect();
@@ -136,8 +136,33 @@
     return code;
   };
 
+  // The colours of outlines as NiiVue wants them: red, green, blue and opacity of each label.
+  const colours = () => {
+    const parts = COLOURS.map((colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16)));
+    const [R, G, B] = [0, 1, 2].map((at) => [0, ...parts.map((part) => part[at])]);
+    const A = [0, ...parts.map(() => 255)];
+    return { R, G, B, A, I: A.map((_, label) => label) };
+  };
+
+  // Where the middle of what is marked in a slice lies in the world, in mm.
+  const middle = (file, slice) => {
+    const { columns, rows, voxels } = volume(file);
+    const header = new DataView(file);
+    let [count, across, down] = [0, 0, 0];
+    for (let at = 0; at < rows * columns; at++) {
+      if (!voxels[slice * rows * columns + at]) continue;
+      count += 1;
+      across += at % columns;
+      down += Math.floor(at / columns);
+    }
+    const place = count ? [across / count, down / count, slice, 1] : [columns / 2, rows / 2, slice, 1];
+    return [0, 1, 2].map((row) =>
+      place.reduce((sum, part, column) => sum + part * header.getFloat32(280 + 16 * row + 4 * column, true), 0),
+    );
+  };
+
   let closed = () => {};
-  const viewer = async (place, button, load) => {
+  const viewer = async (place, button, load, start) => {
     const wasOpen = !place.hidden;
     closed();
     closed = () => {};
@@ -164,18 +189,22 @@
     const view = new niivue.Niivue({
       backColor: [0, 0, 0, 1],
       crosshairColor: [0.35, 0.7, 0.9, 0.8],
-      crosshairWidth: 0.6,
+      crosshairWidth: 0.4,
+      crosshairWidthUnit: "mm",
       dragAndDropEnabled: false,
       isRadiologicalConvention: true,
       loadingText: "",
       logLevel: "error",
+      multiplanarLayout: niivue.MULTIPLANAR_TYPE.GRID,
       multiplanarShowRender: niivue.SHOW_RENDER.ALWAYS,
     });
     await view.attachToCanvas(canvas);
     await view.loadFromArrayBuffer(scan.slice(0), "scan.nii");
     await view.loadFromArrayBuffer(mask.slice(0), "mask.nii");
-    view.addColormap("lesion", { R: [0, 255], G: [0, 122], B: [0, 26], A: [0, 160], I: [0, 255] });
-    view.setColormap(view.volumes[1].id, "lesion");
+    view.volumes[1].setColormapLabel(colours());
+    view.setOpacity(1, 0.5);
+    view.scene.crosshairPos = view.mm2frac(middle(mask, start));
+    view.drawScene();
     place.dataset.drawn = "yes";
   };
 

@@ -157,7 +157,7 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
         unlike=one.sidecar.judgement.unlike,
         table=lesion_table("Volumes", shown, several),
         jumps=tuple(places.get(_key(row), -1) for row in shown),
-        rest=lesion_table(f"{count(len(rest), 'smaller lesion')}, without pictures", rest, several) if rest else None,
+        rest=smaller if rest else None,
         lesions=pictures,
         slider=slider,
     )
