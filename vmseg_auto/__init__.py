@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vmseg_auto.core.recipe import Recipe as Recipe
     from vmseg_auto.pipeline.doctor import doctor as doctor
     from vmseg_auto.pipeline.evaluate import evaluate as evaluate
+    from vmseg_auto.pipeline.followup import followup as followup
     from vmseg_auto.pipeline.learning_curve import learning_curve as learning_curve
     from vmseg_auto.pipeline.model import import_nnunet as import_nnunet
     from vmseg_auto.pipeline.plan import plan_and_preprocess as plan_and_preprocess
@@ -36,6 +37,7 @@ _HOMES = {
     "VmsegError": "vmseg_auto.core.errors",
     "doctor": "vmseg_auto.pipeline.doctor",
     "evaluate": "vmseg_auto.pipeline.evaluate",
+    "followup": "vmseg_auto.pipeline.followup",
     "import_nnunet": "vmseg_auto.pipeline.model",
     "learning_curve": "vmseg_auto.pipeline.learning_curve",
     "plan_and_preprocess": "vmseg_auto.pipeline.plan",

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.trust import Calibration, Trust
+from vmseg_auto.core.trust import Calibration, Trust, VolumeError
 from vmseg_auto.io.cases import content_hash, find_scans, read_case
 from vmseg_auto.io.images import write_image
 from vmseg_auto.pipeline.deliver import Delivery
@@ -17,7 +17,10 @@ from vmseg_auto.stages.predict import Prediction
 
 GRID = Geometry((10, 40, 48), (3.0, 1.0, 1.0))
 LABELS = {"background": 0, "venous_malformation": 1}
-CALIBRATION = Calibration(0.9, -0.5, -0.2, 0.1, 0.1, 0.3, mirrored=True, cases=53, patients=53)
+CALIBRATION = Calibration(
+    0.9, -0.5, -0.2, 0.1, 0.1, 0.3, mirrored=True, cases=53, patients=53,
+    volumes={"venous_malformation": VolumeError(0.2, 0.3, 53, 53)},
+)  # fmt: skip
 Boxes = Sequence[tuple[slice, slice, slice]]
 TWO = (np.s_[2:7, 10:20, 8:20], np.s_[6:8, 28:32, 36:40])
 """Two lesions, of 5 x 10 x 12 and 2 x 4 x 4 voxels."""
@@ -37,11 +40,11 @@ def deliver(
     scans: Path, output: Path, masks: Mapping[str, NDArray[np.uint8]], labels: Mapping[str, int] = LABELS
 ) -> Path:
     """Write what vmseg_predict would, had it found these masks in the scans."""
-    delivery = Delivery(output, scans, ("T2",), labels)
+    delivery = Delivery(output, labels, scans, ("T2",))
     sidecars = []
     for case in find_scans(scans, ("T2",)):
         image, _, geometry = read_case(case)
         prediction = Prediction(masks[case.id], geometry, Trust(0.2, 0.1, mirrored=True, fold_agreement=0.8), None)
-        sidecars.append(delivery.write(case, image, f"0123456789abcdef-{content_hash(case)}", prediction, ()))
+        sidecars.append(delivery.write(case, f"0123456789abcdef-{content_hash(case)}", image, prediction, ()))
     delivery.write_table(sidecars, CALIBRATION)
     return output

@@ -43,6 +43,11 @@ def parser() -> Parser:
     )
     made.add_argument("--save-probabilities", action="store_true", help="also write each label's probability")
     made.add_argument(
+        "--save-uncertainty",
+        action="store_true",
+        help="also write a map of how undecided the prediction is at each voxel, from 0 to 1",
+    )
+    made.add_argument(
         "--previews", action="store_true", help="also draw slices through the lesions (previews/CASE_overlay.png)"
     )
     return made
@@ -60,6 +65,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         mirror=not arguments.no_mirror,
         step=arguments.step,
         save_probabilities=arguments.save_probabilities,
+        save_uncertainty=arguments.save_uncertainty,
         previews=arguments.previews,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,

@@ -125,6 +125,15 @@ class Run:
         """Every held-out case, the one first whose mask its prediction contradicts most."""
         return self.cross_validation / "label_check.csv"
 
+    @property
+    def volumes(self) -> Path:
+        """Volumes of every held-out case: as outlined, as measured, and the interval that other patients told."""
+        return self.cross_validation / "volumes.csv"
+
+    @property
+    def volumes_picture(self) -> Path:
+        return self.cross_validation / "volumes.png"
+
     def fold(self, fold: FoldName) -> FoldFolder:
         return FoldFolder(self.folder / f"fold_{fold}")
 

@@ -127,6 +127,21 @@ def from_sitk(image: sitk.Image) -> tuple[NDArray[np.float32], Geometry]:
     return voxels, geometry
 
 
+def to_sitk(voxels: NDArray[Any], geometry: Geometry) -> sitk.Image:
+    """A SimpleITK image of voxels [Z, Y, X] and their grid.
+
+    Raises:
+        ValueError: the array does not have the grid's shape.
+    """
+    if voxels.shape != geometry.shape:
+        raise ValueError(f"an array of {voxels.shape} for a grid of {geometry.shape}")
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing(geometry.spacing_mm[::-1])
+    image.SetOrigin(geometry.origin_mm)
+    image.SetDirection(geometry.direction)
+    return image
+
+
 def _read(path: Path, case: str | None) -> tuple[NDArray[Any], Geometry]:
     """Voxels [Z, Y, X] in the file's own type (float64 where it scales them), and the grid."""
     with _quiet():
@@ -250,12 +265,7 @@ def _write(path: Path, voxels: NDArray[Any], geometry: Geometry) -> None:
         raise InputError(
             "images can't be written with this ending", file=path, remedy=f"Use one of: {', '.join(FILE_ENDINGS)}."
         )
-    if voxels.shape != geometry.shape:
-        raise ValueError(f"an array of {voxels.shape} for a grid of {geometry.shape}")
-    image = sitk.GetImageFromArray(voxels)
-    image.SetSpacing(geometry.spacing_mm[::-1])
-    image.SetOrigin(geometry.origin_mm)
-    image.SetDirection(geometry.direction)
+    image = to_sitk(voxels, geometry)
     with replacing(path) as temporary, _quiet():
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)

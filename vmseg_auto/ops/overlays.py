@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,6 +20,8 @@ from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.ops.components import label_components
 from vmseg_auto.ops.pictures import (
     LABEL_COLOURS,
+    SKY_BLUE,
+    VERMILLION,
     Frame,
     Picture,
     View,
@@ -143,3 +146,66 @@ def _slices(
         crop = scan[index][frame]
         picture = draw_slice(crop, view.spacing_mm[1:], window, outlines)
         yield index, picture, crop.shape[0] * view.spacing_mm[1] / picture.shape[0]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two times on one grid.
+
+    Args:
+        before, after: the scans (Z, Y, X); NaN where the second holds nothing.
+        outlines: all lesions at each time (Z, Y, X).
+        lesions: titles, and where each lies at either time (Z, Y, X); the largest first.
+    """
+
+    before: NDArray[np.float32]
+    after: NDArray[np.float32]
+    outlines: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+    lesions: tuple[tuple[str, NDArray[np.bool_]], ...]
+
+    MOST: ClassVar[int] = 3
+
+
+def draw_followup(compared: Compared, geometry: Geometry, path: Path) -> None:
+    """Draw both times side by side into a PNG: a row a lesion, in two slices where there are two.
+
+    The first time's outline stands in both pictures.
+
+    Args:
+        geometry: the grid.
+        path: ends with .png.
+
+    Raises:
+        VmsegError: the file can't be written.
+    """
+    lesions = [(title, place) for title, place in compared.lesions if place.any()]
+    rows = max(1, len(lesions))
+    figure = Figure(figsize=(12.8, 3.4 * rows + 0.5), dpi=110, layout="constrained", facecolor="black")
+    panels = figure.subplots(rows, 4, squeeze=False)
+    for panel in panels.ravel():
+        panel.set_axis_off()
+    view = View.of(geometry)
+    for row, (title, place) in zip(panels, lesions, strict=False):
+        _draw_times(row, view, compared, view(place), title)
+    if not lesions:
+        figure.text(0.5, 0.5, "Nothing was found at either time.", color="white", ha="center", va="center")
+    _legend(figure, {"first scan": SKY_BLUE, "second scan": VERMILLION}, None)
+    save_figure(figure, path)
+
+
+def _draw_times(row: Sequence[Axes], view: View, compared: Compared, place: NDArray[np.bool_], title: str) -> None:
+    before, after = view(compared.before), view(compared.after)
+    first, second = (view(mask) for mask in compared.outlines)
+    frame = frame_around(place, view.spacing_mm[1:], MARGIN_MM)
+    spacing = view.spacing_mm[1:]
+    for number, index in enumerate(slices_through(place, 2)):
+        old, new = (first[index][frame], SKY_BLUE), (second[index][frame], VERMILLION)
+        for panel, scan, outlines, when in (
+            (row[2 * number], before, [old], "first"),
+            (row[2 * number + 1], after, [old, new], "second"),
+        ):
+            crop = np.nan_to_num(scan[index][frame], nan=float(np.nanmin(scan)))
+            picture = draw_slice(crop, spacing, grey_window(crop), outlines)
+            about = f"{view.plane} slice {view.number(index)}, {when} scan"
+            heading = f"{title}\n{about}" if panel is row[0] else about
+            show(panel, picture, heading, view.sides, crop.shape[0] * spacing[0] / picture.shape[0])

@@ -1,4 +1,4 @@
-"""Plots: the course of a training, a learning curve, outlines on slices, Dice by uncertainty."""
+"""Plots: the course of a training, a learning curve, outlines on slices, Dice by uncertainty, volumes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from vmseg_auto.core.gap import GapLook, best_look, gap_looks
@@ -157,6 +157,40 @@ def draw_trust(expected: NDArray[np.float64], dice: NDArray[np.float64], calibra
     panel.set_title(f"Dice of {len(dice)} held-out cases", loc="left", fontsize=10, color=_INK)
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False, fontsize=8, loc="upper left")
+    save_figure(figure, path)
+
+
+def draw_volumes(volumes_ml: NDArray[np.float64], path: Path) -> None:
+    """Draw held-out cases, ordered by the volume measured, with interval and true volume, into a PNG.
+
+    Args:
+        volumes_ml: true, measured, lower and upper end of the interval [4, N]. True volumes outside their interval are
+            marked by colour and shape.
+        path: ends with .png.
+
+    Raises:
+        VmsegError: the file can't be written.
+    """
+    reference, measured, low, high = volumes_ml[:, np.argsort(volumes_ml[1], kind="stable")]
+    inside, at = (low <= reference) & (reference <= high), np.arange(len(reference))
+    figure = Figure(figsize=(9, 4.4), dpi=110, layout="constrained")
+    panel = figure.subplots()
+    panel.vlines(at, low, high, color=SKY_BLUE, linewidth=4, alpha=0.6, label="interval of nine in ten")
+    panel.scatter(at, measured, marker="_", s=50, color=BLUE, label="measured", zorder=3)
+    panel.scatter(at[inside], reference[inside], s=20, color=_INK, label="true volume", zorder=4)
+    panel.scatter(
+        at[~inside], reference[~inside], marker="X", s=42, color=VERMILLION, label="true volume outside", zorder=4
+    )
+    panel.set_yscale("symlog", linthresh=1, linscale=0.5)
+    panel.set_ylim(bottom=0)
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.set_xticks([])
+    panel.set_ylabel("volume (mL)", color=_INK)
+    panel.set_xlabel("held-out cases, by the volume measured", color=_INK)
+    title = f"{inside.sum()} of {len(at)} true volumes lie in the interval that other patients' cases told"
+    panel.set_title(title, loc="left", fontsize=10, color=_INK)
+    panel.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     save_figure(figure, path)
 
 

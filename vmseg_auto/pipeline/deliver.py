@@ -1,4 +1,4 @@
-"""What is written of a predicted scan: mask, probabilities, preview, a sidecar that vouches for them; and a table."""
+"""What is written of a predicted scan: mask, maps, preview, a sidecar that vouches for them; and a table of all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,17 @@ from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.images import ending_of, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
-from vmseg_auto.ops.components import component_volumes
 from vmseg_auto.ops.overlays import draw_overlay
-from vmseg_auto.pipeline.expected import CASE_COLUMNS, Judgement
+from vmseg_auto.ops.uncertainty import undecided
+from vmseg_auto.ops.volumetry import Size, margin_width_mm, measure
+from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS, Judgement
 from vmseg_auto.stages.predict import Prediction
 
-VOLUME_COLUMNS = ("case", "label", "component", "volume_ml", "voxels")
+SIZE_COLUMNS = (
+    "volume_ml", "voxels", "longest_diameter_mm", "axial_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm",
+    "goyal_size",
+)  # fmt: skip
+VOLUME_COLUMNS = ("case", "label", "component", *SIZE_COLUMNS, "components", "margin_width_mm")
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,9 @@ class Sidecar:
     volumes: tuple[dict[str, Any], ...]
     judgement: Judgement
     origin: Origin
-    schema: int = 1
+    schema: int = 2
+
+    SCHEMA: ClassVar[int] = 2
 
     @property
     def model_hash(self) -> str:
@@ -66,7 +73,10 @@ class Sidecar:
     def rows(self, calibration: Calibration | None) -> Iterator[dict[str, Any]]:
         """Of volumes.csv; what is said of the whole case stands in the rows of its totals."""
         for row in self.volumes:
-            yield row | self.judgement.columns(calibration) if row["component"] == "all" else row
+            if row["component"] == "all":
+                interval = self.judgement.interval_columns(row["label"], row["volume_ml"], calibration)
+                row = row | interval | self.judgement.columns(calibration)
+            yield row
 
 
 @dataclass(frozen=True)
@@ -75,23 +85,30 @@ class Delivery:
 
     Args:
         folder: of the masks.
+        labels: name -> value.
         inputs: the scan, or the folder of scans, that is predicted.
         channels: names of the scans' channels.
-        labels: name -> value.
         save_probabilities: whether each label's probability is written too.
+        save_uncertainty: whether a map of how undecided the prediction is, is written too.
         previews: whether a picture of slices through the lesions is written too.
     """
 
     folder: Path
+    labels: Mapping[str, int]
     inputs: Path
     channels: tuple[str, ...]
-    labels: Mapping[str, int]
     save_probabilities: bool = False
+    save_uncertainty: bool = False
     previews: bool = False
 
     @property
     def origin(self) -> Origin:
         return Origin(_seen_from(self.folder, self.inputs), self.channels, dict(self.labels))
+
+    @property
+    def maps(self) -> int:
+        """How many maps of a number a voxel are written of each scan; they are made of its probabilities."""
+        return (len(self.labels) - 1) * self.save_probabilities + self.save_uncertainty
 
     def mask(self, case: Case) -> Path:
         """The mask is named as its case, in its scan's format."""
@@ -99,6 +116,9 @@ class Delivery:
 
     def probability(self, case: Case, label: str) -> Path:
         return self.folder / "probabilities" / f"{case.id}_{label}{_ending(case)}"
+
+    def uncertainty(self, case: Case) -> Path:
+        return self.folder / "uncertainty" / f"{case.id}_uncertainty{_ending(case)}"
 
     def preview(self, case: Case) -> Path:
         return self.folder / "previews" / f"{case.id}_overlay.png"
@@ -110,8 +130,9 @@ class Delivery:
         """All that is written of a case, but its sidecar."""
         labels = [name for name, value in self.labels.items() if value]
         soft = [self.probability(case, label) for label in labels] if self.save_probabilities else []
+        undecided_map = [self.uncertainty(case)] if self.save_uncertainty else []
         pictures = [self.preview(case)] if self.previews else []
-        return [self.mask(case), *soft, *pictures]
+        return [self.mask(case), *soft, *undecided_map, *pictures]
 
     def kept(self, case: Case, made_from: str) -> Sidecar | None:
         """The sidecar of what is already there and was made from the same model, scan and options."""
@@ -125,50 +146,77 @@ class Delivery:
         return sidecar if sidecar.made_from == made_from else None
 
     def write(
-        self,
-        case: Case,
-        image: NDArray[np.float32],
-        made_from: str,
-        prediction: Prediction,
-        unlike: Sequence[str],
+        self, case: Case, made_from: str, image: NDArray[np.float32], prediction: Prediction, unlike: Sequence[str]
     ) -> Sidecar:
-        """Write all of a case, whose scan is `image` [C, Z, Y, X]; the sidecar last.
+        """Write all of a case, the sidecar last.
+
+        Args:
+            case: whose it is.
+            made_from: hash of model, scan and options.
+            image: the scan [C, Z, Y, X].
+            prediction: of it.
+            unlike: what sets the scan apart from those that the model knows.
 
         Raises:
             VmsegError: a file can't be written.
         """
         self.sidecar(case).unlink(missing_ok=True)  # until the new mask is whole, nothing vouches for it
         geometry = prediction.geometry
-        if prediction.probabilities is not None:
-            for index, label in enumerate(sorted(self.labels, key=lambda name: self.labels[name])):
-                if index:
-                    write_image(self.probability(case, label), prediction.probabilities[index], geometry)
+        if self.maps:
+            self._write_maps(case, prediction)
         write_mask(self.mask(case), prediction.mask, geometry)
         if self.previews:
             draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case))
-        rows = tuple(volume_rows(case.id, prediction.mask, geometry, self.labels))
+        rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
         sidecar = Sidecar(case.id, made_from, rows, Judgement(case.id, prediction.trust, tuple(unlike)), self.origin)
         write_json(self.sidecar(case), encode(sidecar))
         return sidecar
 
+    def _write_maps(self, case: Case, prediction: Prediction) -> None:
+        assert prediction.probabilities is not None
+        if self.save_probabilities:
+            for index, label in enumerate(sorted(self.labels, key=lambda name: self.labels[name])):
+                if index:
+                    write_image(self.probability(case, label), prediction.probabilities[index], prediction.geometry)
+        if self.save_uncertainty:
+            write_image(self.uncertainty(case), undecided(prediction.probabilities), prediction.geometry)
+
     def write_table(self, sidecars: Sequence[Sidecar], calibration: Calibration | None) -> None:
         """Write volumes.csv."""
         rows = (row for sidecar in sidecars for row in sidecar.rows(calibration))
-        write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *CASE_COLUMNS), rows)
+        write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *INTERVAL_COLUMNS, *CASE_COLUMNS), rows)
 
 
 def volume_rows(
-    case: str, mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
+    case: str, image: NDArray[np.float32], mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
-    """Rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first."""
+    """Rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first.
+
+    Args:
+        case: its id.
+        image: the scan's first channel [Z, Y, X], in which margins are measured.
+        mask: label values [Z, Y, X].
+        geometry: of both.
+        labels: name -> value.
+    """
     for label, value in labels.items():
         if value == 0:
             continue
-        sizes = component_volumes(mask == value)
-        numbered: list[tuple[str | int, int]] = [("all", sum(sizes)), *enumerate(sizes, 1)]
-        for component, voxels in numbered:
-            volume = voxels * geometry.voxel_ml
-            yield dict(zip(VOLUME_COLUMNS, (case, label, component, volume, voxels), strict=True))
+        inside = mask == value
+        whole, pieces = measure(inside, geometry)
+        yield {**_names(case, label, "all"), **_size_columns(whole), "components": len(pieces)}
+        for number, piece in enumerate(pieces, 1):
+            margin = margin_width_mm(image, piece.lesion, inside, geometry.spacing_mm)
+            yield {**_names(case, label, number), **_size_columns(piece.size), "margin_width_mm": margin}
+
+
+def _names(case: str, label: str, component: str | int) -> dict[str, Any]:
+    return {"case": case, "label": label, "component": component}
+
+
+def _size_columns(size: Size) -> dict[str, Any]:
+    """SIZE_COLUMNS."""
+    return {column: getattr(size, column) for column in SIZE_COLUMNS}
 
 
 def _ending(case: Case) -> str:

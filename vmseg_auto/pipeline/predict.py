@@ -23,7 +23,7 @@ from vmseg_auto.io.cases import content_hash, find_scans, read_case
 from vmseg_auto.ops.devices import describe
 from vmseg_auto.pipeline.committee import Committee, choose_runs
 from vmseg_auto.pipeline.deliver import Delivery, Sidecar
-from vmseg_auto.pipeline.expected import where_to_look
+from vmseg_auto.pipeline.expected import traffic_lights, where_to_look
 from vmseg_auto.pipeline.places import PathLike, places
 from vmseg_auto.pipeline.space import require_prediction_space
 from vmseg_auto.pipeline.turns import output_turn
@@ -41,6 +41,7 @@ def predict(
     mirror: bool = True,
     step: float | None = None,
     save_probabilities: bool = False,
+    save_uncertainty: bool = False,
     previews: bool = False,
     exhaustive: bool = False,
     precision: Precision = "auto",
@@ -62,6 +63,8 @@ def predict(
         exhaustive: every fold and mirroring in every window, also where cross-validation found less to be enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
         save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
+        save_uncertainty: also write how undecided the prediction is at each voxel, from 0 to 1, CASE_uncertainty in the
+            folder uncertainty.
         previews: also write a picture of slices through the lesions, CASE_overlay.png in the folder previews.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.
@@ -100,10 +103,18 @@ def predict(
         _introduce(run, member, console)
     if rule and len(runs) > 1:
         console.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
-    delivery = Delivery(Path(output), Path(inputs), committee.channels, committee.labels, save_probabilities, previews)
+    delivery = Delivery(
+        Path(output),
+        committee.labels,
+        Path(inputs),
+        committee.channels,
+        save_probabilities,
+        save_uncertainty,
+        previews,
+    )
     work = _Work(committee, delivery, committee.digest())
     with output_turn(delivery.folder, "vmseg_predict", console):
-        require_prediction_space(cases, delivery.folder, committee.labels, save_probabilities)
+        require_prediction_space(cases, delivery.folder, delivery.maps)
         sidecars, errors = _segment(work, cases, max(1, jobs or min(4, os.cpu_count() or 1)), console)
     if errors and not sidecars and len(cases) == 1:
         raise errors[0]
@@ -134,7 +145,10 @@ def _segment(work: _Work, cases: Sequence[Case], jobs: int, console: Console) ->
         calibration = work.committee.calibration
         work.delivery.write_table(sidecars, calibration)
         console.say(f"{len(sidecars)} masks and volumes.csv in {work.delivery.folder}.")
-        if doubtful := where_to_look([sidecar.judgement for sidecar in sidecars], calibration):
+        judged = [sidecar.judgement for sidecar in sidecars]
+        if lights := traffic_lights(judged, calibration):
+            console.say(lights)
+        if doubtful := where_to_look(judged, calibration):
             console.warn(doubtful)
     return sidecars, errors
 
@@ -168,11 +182,11 @@ def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any, console: Cons
                 if isinstance(loaded, Sidecar):
                     yield loaded
                     continue
-                unlike = work.committee.unlike(loaded.geometry)
+                unlike = work.committee.unlike(loaded.image, loaded.geometry)
                 if unlike:
                     console.warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
                 prediction = _predict(work, loaded, note)
-                made = (case, loaded.image, loaded.made_from, prediction, unlike)
+                made = case, loaded.made_from, loaded.image, prediction, unlike
                 writing.append(writers.submit(work.delivery.write, *made))
             except VmsegError as error:
                 yield _named(error, case)
@@ -203,7 +217,7 @@ def _predict(work: _Work, loaded: _Loaded, note: Any) -> Prediction:
     return work.committee.predict(
         loaded.image,
         loaded.geometry,
-        probabilities=work.delivery.save_probabilities,
+        probabilities=work.delivery.maps > 0,
         watch=lambda done, total: note(f"{loaded.case.id}, window {done}/{total}"),
     )
 
