@@ -14,7 +14,8 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.ops.statistics import SEED
-from vmseg_auto.pipeline.report.scores import CaseScore, failures
+from vmseg_auto.pipeline.report.case_scores import CaseScore
+from vmseg_auto.pipeline.report.scores import failures
 from vmseg_auto.pipeline.report.words import by, count, plain, spread
 
 

@@ -14,10 +14,11 @@ from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.workspace import Run
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.tables import read_csv
-from vmseg_auto.ops.bland_altman import agreement
 from vmseg_auto.ops.charts import Axis, Band, Chart, Dot, Line, axis_of
 from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.ops.statistics import ALL_LABELS
+from vmseg_auto.pipeline.report.case_scores import CaseScore, read_scores
+from vmseg_auto.pipeline.report.volumes import volume_agreement, volume_intervals
 from vmseg_auto.pipeline.report.words import between, count, plain, shown, value_of, volume
 from vmseg_auto.stages.report import Fact, Table
 
@@ -33,16 +34,6 @@ _HEADLINE = (
 
 
 @dataclass(frozen=True)
-class CaseScore:
-    """A row of metrics.csv: a case and label."""
-
-    case: str
-    patient: str
-    label: str
-    values: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Scores:
     """The cross-validation.
 
@@ -53,6 +44,7 @@ class Scores:
         interval: what the intervals are, in words.
         charts: Dice by volume and by fold.
         agreement: of volumes, as a chart and in words; None with too few cases.
+        intervals: of volumes, and how many hold the outlined one; None where they are not known.
         trust: expected and true Dice; None where it is not known.
         cases: a row a case and label, the lowest Dice first.
         dice: case -> mean over labels.
@@ -64,6 +56,7 @@ class Scores:
     interval: str
     charts: tuple[Chart, ...]
     agreement: tuple[Chart, str] | None
+    intervals: tuple[Chart, str] | None
     trust: tuple[Chart, str] | None
     cases: Table
     dice: Mapping[str, float]
@@ -83,24 +76,12 @@ def scores(run: Run, splits: Splits, names: Names) -> Scores | None:
         definitions=tuple(Fact(metric.title, metric.definition) for metric in METRICS),
         interval=told["interval"],
         charts=(_by_volume(rows, names), _by_fold(dice, splits, names)),
-        agreement=_agreement(rows, names),
+        agreement=volume_agreement(rows, names),
+        intervals=volume_intervals(run, names),
         trust=_trust(run, names),
         cases=_cases(rows, names),
         dice=dice,
     )
-
-
-def read_scores(run: Run) -> list[CaseScore]:
-    """The rows of a run's cross-validated metrics.csv.
-
-    Raises:
-        InputError: the file can't be read.
-    """
-    found = []
-    for row in read_csv(run.cross_validation / "metrics.csv"):
-        values = {metric.name: value_of(row.get(metric.name)) for metric in METRICS}
-        found.append(CaseScore(row["case"], row["patient"], row["label"], values))
-    return found
 
 
 def _headline(summary: Mapping[str, Any]) -> tuple[Fact, ...]:
@@ -173,38 +154,6 @@ def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
         lines=tuple(lines),
         dots=tuple(dots),
     )
-
-
-def _agreement(rows: Sequence[CaseScore], names: Names) -> tuple[Chart, str] | None:
-    pairs = [(row, row.values["reference_ml"], row.values["prediction_ml"]) for row in rows]
-    found = agreement([first for _, first, _ in pairs], [second for _, _, second in pairs])
-    if found is None:
-        return None
-    dots = tuple(
-        Dot((a + b) / 2, b - a, "first", f"{names.cases[row.case]}: outlined {volume(a)} mL, predicted {volume(b)} mL")
-        for row, a, b in pairs
-        if a + b > 0
-    )
-    x = axis_of("mean of outlined and predicted volume (mL)", [dot.x for dot in dots], log=True)
-    y = axis_of("predicted minus outlined (mL)", [found.low, found.high, *(dot.y for dot in dots)])
-    level = [(value, ((x.low, value), (x.high, value))) for value in (found.bias, found.low, found.high)]
-    words = (
-        f"On average the model's volume differs from the outlined one by {shown(found.bias, 1, sign=True)} mL "
-        f"(95 % interval of this bias {between(found.bias - found.bias_error, found.bias + found.bias_error, 1)}). "
-        f"The limits of agreement, between which 95 % of differences are to be expected, are "
-        f"{shown(found.low, 1)} and {shown(found.high, 1)} mL (each \N{PLUS-MINUS SIGN}{shown(found.limit_error, 1)})."
-    )
-    chart = Chart(
-        "Bland-Altman plot of volumes",
-        words,
-        x,
-        y,
-        bands=(Band(tuple((x, found.low, found.high) for x in (x.low, x.high)), "agreement"),),
-        lines=tuple(Line(points, "first" if value == found.bias else "limit") for value, points in level),
-        dots=dots,
-        legend={"first": "bias", "limit": "limits of agreement"},
-    )
-    return chart, words
 
 
 def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:

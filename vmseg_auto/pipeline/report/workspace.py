@@ -15,11 +15,12 @@ from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.workspace import Run, Workspace
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.pipeline.places import read_cohort, read_fingerprint, read_plan, read_splits, stale_folds
+from vmseg_auto.pipeline.report.case_scores import CaseScore, read_scores
 from vmseg_auto.pipeline.report.cases import Album, Gallery, Suspects
 from vmseg_auto.pipeline.report.claim import Study, claim
 from vmseg_auto.pipeline.report.cohort import cohort, planned
 from vmseg_auto.pipeline.report.manifest import manifest
-from vmseg_auto.pipeline.report.scores import CaseScore, Scores, read_scores, scores
+from vmseg_auto.pipeline.report.scores import Scores, scores
 from vmseg_auto.pipeline.report.training import Training, training
 from vmseg_auto.pipeline.report.words import between, shown
 from vmseg_auto.stages.report import Fact, Table
