@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.series import Choice
 from vmseg_auto.core.trust import Calibration, Trust, VolumeError
-from vmseg_auto.io.cases import content_hash, find_scans, read_case
+from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.images import write_image
-from vmseg_auto.pipeline.deliver import Delivery
+from vmseg_auto.io.scans import find_scans
+from vmseg_auto.pipeline.deliver import Delivery, Origin
 from vmseg_auto.stages.predict import Prediction
 
 GRID = Geometry((10, 40, 48), (3.0, 1.0, 1.0))
@@ -40,7 +42,7 @@ def deliver(
     scans: Path, output: Path, masks: Mapping[str, NDArray[np.uint8]], labels: Mapping[str, int] = LABELS
 ) -> Path:
     """Write what vmseg_predict would, had it found these masks in the scans."""
-    delivery = Delivery(output, labels, scans, ("T2",))
+    delivery = Delivery(output, labels, Origin.of(scans, output, ("T2",), Choice()))
     sidecars = []
     for case in find_scans(scans, ("T2",)):
         image, _, geometry = read_case(case)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmseg_auto import __version__
 from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.series import Choice, Series
 from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.images import ending_of, write_image, write_mask
@@ -25,6 +28,10 @@ from vmseg_auto.ops.volumetry import Size, margin_width_mm, measure
 from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS, Judgement
 from vmseg_auto.stages.predict import Prediction
 
+if TYPE_CHECKING:
+    from vmseg_auto.io.dicom_seg import Algorithm
+
+MaskFormat = Literal["nifti", "dicom-seg"]
 SIZE_COLUMNS = (
     "volume_ml", "voxels", "longest_diameter_mm", "axial_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm",
     "goyal_size",
@@ -34,17 +41,25 @@ VOLUME_COLUMNS = ("case", "label", "component", *SIZE_COLUMNS, "components", "ma
 
 @dataclass(frozen=True)
 class Origin:
-    """What a mask belongs to, for who looks at both together later.
+    """Where a predicted scan is found again.
 
     Args:
-        inputs: the scan, or the folder of scans, that was to be predicted; as seen from the sidecar's folder.
+        inputs: the scan, or the folder of scans, that was to be predicted; as seen from the output folder.
         channels: names of the scan's channels.
-        labels: name -> value in the mask.
+        choice: which DICOM series were wanted.
     """
 
     inputs: str
     channels: tuple[str, ...]
-    labels: dict[str, int]
+    choice: Choice = field(default_factory=Choice)
+
+    @classmethod
+    def of(cls, inputs: Path, output: Path, channels: tuple[str, ...], choice: Choice) -> Origin:
+        """That of all scans of one command; the way to them stays right where both folders are moved together."""
+        place = inputs.resolve()
+        with contextlib.suppress(ValueError):  # on another drive, in Windows
+            place = Path(os.path.relpath(place, output.resolve()))
+        return cls(place.as_posix(), channels, choice)
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,7 @@ class Sidecar:
     volumes: tuple[dict[str, Any], ...]
     judgement: Judgement
     origin: Origin
+    labels: dict[str, int]
     schema: int = 2
 
     SCHEMA: ClassVar[int] = 2
@@ -86,24 +102,20 @@ class Delivery:
     Args:
         folder: of the masks.
         labels: name -> value.
-        inputs: the scan, or the folder of scans, that is predicted.
-        channels: names of the scans' channels.
+        origin: of the scans.
         save_probabilities: whether each label's probability is written too.
         save_uncertainty: whether a map of how undecided the prediction is, is written too.
         previews: whether a picture of slices through the lesions is written too.
+        segmentation: masks are written as DICOM SEG, made by this; as images unless given.
     """
 
     folder: Path
     labels: Mapping[str, int]
-    inputs: Path
-    channels: tuple[str, ...]
+    origin: Origin
     save_probabilities: bool = False
     save_uncertainty: bool = False
     previews: bool = False
-
-    @property
-    def origin(self) -> Origin:
-        return Origin(_seen_from(self.folder, self.inputs), self.channels, dict(self.labels))
+    segmentation: Algorithm | None = None
 
     @property
     def maps(self) -> int:
@@ -111,8 +123,8 @@ class Delivery:
         return (len(self.labels) - 1) * self.save_probabilities + self.save_uncertainty
 
     def mask(self, case: Case) -> Path:
-        """The mask is named as its case, in its scan's format."""
-        return self.folder / f"{case.id}{_ending(case)}"
+        """The mask is named as its case, in its scan's format; for a DICOM series in NIfTI, or as DICOM SEG."""
+        return self.folder / f"{case.id}{'.dcm' if self.segmentation else _ending(case)}"
 
     def probability(self, case: Case, label: str) -> Path:
         return self.folder / "probabilities" / f"{case.id}_{label}{_ending(case)}"
@@ -164,11 +176,12 @@ class Delivery:
         geometry = prediction.geometry
         if self.maps:
             self._write_maps(case, prediction)
-        write_mask(self.mask(case), prediction.mask, geometry)
+        self._write_mask(case, prediction)
         if self.previews:
             draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case))
         rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
-        sidecar = Sidecar(case.id, made_from, rows, Judgement(case.id, prediction.trust, tuple(unlike)), self.origin)
+        judgement = Judgement(case.id, prediction.trust, tuple(unlike))
+        sidecar = Sidecar(case.id, made_from, rows, judgement, self.origin, dict(self.labels))
         write_json(self.sidecar(case), encode(sidecar))
         return sidecar
 
@@ -181,10 +194,41 @@ class Delivery:
         if self.save_uncertainty:
             write_image(self.uncertainty(case), undecided(prediction.probabilities), prediction.geometry)
 
+    def _write_mask(self, case: Case, prediction: Prediction) -> None:
+        if self.segmentation is None:
+            write_mask(self.mask(case), prediction.mask, prediction.geometry)
+            return
+        from vmseg_auto.io.dicom_seg import write_dicom_seg  # only where it is asked for
+
+        series = case.images[0]
+        assert isinstance(series, Series), "made_by takes no other scans"
+        write_dicom_seg(self.mask(case), prediction.mask, prediction.geometry, self.labels, series, self.segmentation)
+
     def write_table(self, sidecars: Sequence[Sidecar], calibration: Calibration | None) -> None:
         """Write volumes.csv."""
         rows = (row for sidecar in sidecars for row in sidecar.rows(calibration))
         write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *INTERVAL_COLUMNS, *CASE_COLUMNS), rows)
+
+
+def made_by(model: str, cases: Sequence[Case]) -> Algorithm:
+    """What is recorded in the DICOM SEG of these cases.
+
+    Args:
+        model: digest of the model and its options.
+
+    Raises:
+        InputError: a scan is no DICOM series.
+    """
+    from vmseg_auto.io.dicom_seg import Algorithm
+
+    if others := [case for case in cases if not isinstance(case.images[0], Series)]:
+        raise InputError(
+            f"a DICOM SEG refers to a DICOM series, but {len(others)} of {len(cases)} scans are image files",
+            case=others[0].id,
+            file=others[0].file,
+            remedy="Give the DICOM series they were made from, or write NIfTI (--format nifti).",
+        )
+    return Algorithm("vmseg_auto", __version__, model)
 
 
 def volume_rows(
@@ -220,14 +264,7 @@ def _size_columns(size: Size) -> dict[str, Any]:
 
 
 def _ending(case: Case) -> str:
-    ending = ending_of(case.images[0].name)
+    scan = case.images[0]
+    ending = ".nii.gz" if isinstance(scan, Series) else ending_of(scan.name)
     assert ending is not None, "find_scans takes no other files"
     return ending
-
-
-def _seen_from(folder: Path, place: Path) -> str:
-    """The way from a folder to a place, which stays right where both are moved together."""
-    try:
-        return Path(os.path.relpath(place.resolve(), folder.resolve())).as_posix()
-    except ValueError:  # on another drive, in Windows
-        return place.resolve().as_posix()

@@ -14,8 +14,9 @@ from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.followup import COLUMNS, FollowUp, FollowUps
 from vmseg_auto.core.response import Volume
 from vmseg_auto.io.atomic import write_json
-from vmseg_auto.io.cases import find_scans, read_case
+from vmseg_auto.io.cases import read_case
 from vmseg_auto.io.naming import stem
+from vmseg_auto.io.scans import find_scans
 from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.predict import predict

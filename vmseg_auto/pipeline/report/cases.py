@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vmseg_auto.core.dataset import Case, Dataset, Splits
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.workspace import Run
-from vmseg_auto.io.images import read_image
+from vmseg_auto.io.scans import read_scan
 from vmseg_auto.io.tables import read_csv
 from vmseg_auto.ops.crops import Volume, around_lesions, cut, grey_levels, turned
 from vmseg_auto.ops.outlined import OutlinedSlice, outlined_slice
@@ -123,7 +123,7 @@ class Album:
         """A slice of a case: that of this number, where slices lie along the file's Z, else the fullest."""
         reference, prediction = self._files(case)
         predicted, wanted, geometry = read_pair(case, prediction, reference, self.dataset.labels)
-        image, _ = read_image(self._case(case).images[0], case)
+        image, _ = read_scan(self._case(case).images[0], case)
         marks = ((wanted != 0) * _REFERENCE + (predicted != 0) * _PREDICTION).astype(np.uint8)
         view = View.of(geometry)
         volume = turned(Volume(grey_levels(image, grey_window(image)), marks, geometry), view)

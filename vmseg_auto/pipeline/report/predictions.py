@@ -14,11 +14,12 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.atomic import read_json
-from vmseg_auto.io.cases import content_hash, find_scans, read_case
+from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.images import read_mask
+from vmseg_auto.io.naming import image_files, stem
+from vmseg_auto.io.scans import find_scans
 from vmseg_auto.io.tables import read_csv
-from vmseg_auto.pipeline.deliver import Sidecar
-from vmseg_auto.stages.evaluate import find_masks
+from vmseg_auto.pipeline.deliver import Origin, Sidecar
 
 _AGAIN = "Name a folder that `vmseg_predict` has written, or predict again."
 
@@ -42,7 +43,7 @@ class Predicted:
     @property
     def labels(self) -> dict[str, int]:
         """Label name -> value, without the background."""
-        return {name: value for name, value in self.sidecar.origin.labels.items() if value}
+        return {name: value for name, value in self.sidecar.labels.items() if value}
 
     def read(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], Geometry]:
         """The first channel [Z, Y, X], the mask [Z, Y, X] and their grid.
@@ -54,7 +55,7 @@ class Predicted:
         if content_hash(self.scan) != self.sidecar.scan_hash:
             problem = "this is not the scan that the mask was made from, or it has changed since"
             remedy = "Name the folder of the right scans with --images, or predict again."
-            raise InputError(problem, case=case, file=self.scan.images[0], remedy=remedy)
+            raise InputError(problem, case=case, file=self.scan.file, remedy=remedy)
         image, _, geometry = read_case(self.scan)
         mask, grid = read_mask(self.mask, case)
         if differences := grid.differences(geometry):
@@ -80,23 +81,22 @@ def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted
     rows: dict[str, list[Mapping[str, str]]] = {}
     for row in read_csv(table):
         rows.setdefault(row["case"], []).append(row)
-    masks = find_masks(folder)
+    masks = {stem(path): path for path in image_files(folder)}
     found: list[Predicted] = []
     errors: list[VmsegError] = []
-    known: dict[tuple[str, tuple[str, ...]], dict[str, Case]] = {}
+    known: dict[tuple[str, Origin], dict[str, Case]] = {}
     for case, own in rows.items():
         try:
             sidecar = _sidecar(folder, case)
             if case not in masks:
-                raise InputError("the mask is missing", case=case, file=folder, remedy=_AGAIN)
+                raise _without_mask(folder, case)
             place = str(images) if images is not None else str(folder / sidecar.origin.inputs)
-            key = place, sidecar.origin.channels
-            if key not in known:
-                known[key] = {scan.id: scan for scan in find_scans(Path(place), sidecar.origin.channels)}
-            if case not in known[key]:
+            scans = known.get((place, sidecar.origin)) or _scans(place, sidecar.origin)
+            known[place, sidecar.origin] = scans
+            if case not in scans:
                 problem, remedy = "the scan is no longer there", "Name the folder that holds it with --images."
                 raise InputError(problem, case=case, file=place, remedy=remedy)
-            found.append(Predicted(sidecar, tuple(own), masks[case], known[key][case]))
+            found.append(Predicted(sidecar, tuple(own), masks[case], scans[case]))
         except VmsegError as error:
             errors.append(error)
     if errors:
@@ -110,3 +110,15 @@ def _sidecar(folder: Path, case: str) -> Sidecar:
     if sidecar.case != case:
         raise InputError(f"it speaks of {sidecar.case}", case=case, file=path, remedy=_AGAIN)
     return sidecar
+
+
+def _scans(place: str, origin: Origin) -> dict[str, Case]:
+    return {scan.id: scan for scan in find_scans(Path(place), origin.channels, choice=origin.choice)}
+
+
+def _without_mask(folder: Path, case: str) -> InputError:
+    if (folder / f"{case}.dcm").is_file():
+        problem = "the mask is a DICOM SEG, from which no report is made"
+        remedy = "Predict once more into another folder, without --format dicom-seg."
+        return InputError(problem, case=case, file=folder / f"{case}.dcm", remedy=remedy)
+    return InputError("the mask is missing", case=case, file=folder, remedy=_AGAIN)
