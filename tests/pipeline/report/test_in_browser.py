@@ -89,6 +89,15 @@ def test_a_workspace_opens_at_any_width_in_light_and_dark(workspace: Path, brows
     assert_quiet(browser, workspace)
 
 
+def test_predictions_fit_on_a_phone(predictions: Path, browser: Browser) -> None:
+    browser.resize(360, 800)
+    first_drawn(browser, predictions)
+    assert browser.run("document.documentElement.scrollWidth") <= 360
+    x, _, width, _ = browser.box(".slices canvas")
+    assert x >= 0
+    assert x + width <= 360
+
+
 def test_slices_are_drawn_and_moved_by_keyboard_and_mouse(predictions: Path, browser: Browser) -> None:
     first_drawn(browser, predictions)
     shown = "document.querySelector('.slices output').textContent"

@@ -53,7 +53,7 @@ def summary(rows: Sequence[Row]) -> str:
             parts.append(f"No {plain(row['label'])} was found.")
             continue
         interval = _interval(row)
-        told = f" (nine true volumes in ten lie between {interval} mL)" if interval else ""
+        told = f" (nine true volumes in ten lie within {interval} mL)" if interval else ""
         lesions = "one part" if number == 1 else f"{number} separate parts"
         parts.append(f"{plain(row['label']).capitalize()}: {volume(_ml(row))} mL{told} in {lesions}.")
     return " ".join(parts)

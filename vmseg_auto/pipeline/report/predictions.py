@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -84,15 +85,14 @@ def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted
     masks = {stem(path): path for path in image_files(folder)}
     found: list[Predicted] = []
     errors: list[VmsegError] = []
-    known: dict[tuple[str, Origin], dict[str, Case]] = {}
+    look = cache(_scans)  # mostly one folder for all
     for case, own in rows.items():
         try:
             sidecar = _sidecar(folder, case)
             if case not in masks:
                 raise _without_mask(folder, case)
             place = str(images) if images is not None else str(folder / sidecar.origin.inputs)
-            scans = known.get((place, sidecar.origin)) or _scans(place, sidecar.origin)
-            known[place, sidecar.origin] = scans
+            scans = look(place, sidecar.origin)
             if case not in scans:
                 problem, remedy = "the scan is no longer there", "Name the folder that holds it with --images."
                 raise InputError(problem, case=case, file=place, remedy=remedy)

@@ -27,7 +27,7 @@ def volume_agreement(rows: Sequence[CaseScore], names: Names) -> tuple[Chart, st
         if a + b > 0
     )
     x = axis_of("mean of outlined and predicted volume (mL)", [dot.x for dot in dots], log=True)
-    y = axis_of("predicted minus outlined (mL)", [found.low, found.high, *(dot.y for dot in dots)])
+    y = axis_of("difference (mL)", [found.low, found.high, *(dot.y for dot in dots)])
     level = [(value, ((x.low, value), (x.high, value))) for value in (found.bias, found.low, found.high)]
     words = (
         f"On average the model's volume differs from the outlined one by {shown(found.bias, 1, sign=True)} mL "
@@ -36,7 +36,7 @@ def volume_agreement(rows: Sequence[CaseScore], names: Names) -> tuple[Chart, st
         f"{shown(found.low, 1)} and {shown(found.high, 1)} mL (each \N{PLUS-MINUS SIGN}{shown(found.limit_error, 1)})."
     )
     chart = Chart(
-        "Bland-Altman plot of volumes",
+        "Bland-Altman plot: predicted minus outlined volume",
         words,
         x,
         y,
