@@ -106,7 +106,12 @@ def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted
 
 def _sidecar(folder: Path, case: str) -> Sidecar:
     path = folder / f"{case}.json"
-    sidecar = decode(Sidecar, read_json(path, remedy=_AGAIN), str(path))
+    data = read_json(path, remedy=_AGAIN)
+    try:
+        sidecar = decode(Sidecar, data, path.name)
+    except InputError as error:
+        problem = f"this version of vmseg_predict did not write it ({error.problem})"
+        raise InputError(problem, case=case, file=path, remedy=_AGAIN) from None
     if sidecar.case != case:
         raise InputError(f"it speaks of {sidecar.case}", case=case, file=path, remedy=_AGAIN)
     return sidecar
