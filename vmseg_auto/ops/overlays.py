@@ -54,8 +54,10 @@ class Lesion:
     volume_ml: float
 
 
-def lesions_of(mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]) -> tuple[list[Lesion], int]:
-    """The largest lesions of a mask (Z, Y, X), ROWS at most, and how many more there are."""
+def lesions_of(
+    mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int], most: int = ROWS
+) -> tuple[list[Lesion], int]:
+    """The largest lesions of a mask (Z, Y, X), `most` at most, and how many more there are."""
     found: list[tuple[int, str, int, int]] = []
     numbered = {name: label_components(mask == value)[0] for name, value in labels.items() if value}
     for name, components in numbered.items():
@@ -65,7 +67,7 @@ def lesions_of(mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str,
     found.sort(key=lambda one: -one[0])
     shown = [
         Lesion(name, rank, numbered[name] == component, voxels * geometry.voxel_ml)
-        for voxels, name, rank, component in found[:ROWS]
+        for voxels, name, rank, component in found[:most]
     ]
     return shown, len(found) - len(shown)
 
