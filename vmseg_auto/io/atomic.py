@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from vmseg_auto.core.errors import InputError, VmsegError
+
+MOST_JSON_BYTES = 32 * 2**20
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""What begins a character beyond the first 65,536, which takes two of them."""
 
 
 @contextmanager
@@ -88,13 +93,31 @@ def read_json(path: Path, remedy: str = "Mend the file, or restore it.") -> Any:
         InputError: the file is missing or no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a byte-order mark first
+        if path.stat().st_size > MOST_JSON_BYTES:
+            raise InputError(f"the file is larger than {MOST_JSON_BYTES >> 20} MB", file=path, remedy=remedy)
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors put a byte-order mark first
     except FileNotFoundError:
         raise InputError("the file does not exist", file=path, remedy=remedy) from None
     except OSError as error:
         raise InputError(f"the file can't be read ({error.strerror or error})", file=path, remedy=remedy) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"the file is no valid JSON ({error})", file=path, remedy=remedy) from None
+    return parse_json(text, path, remedy)
+
+
+def parse_json(text: Any, path: Path, remedy: str) -> Any:
+    """The value of a JSON text that stands in `path`.
+
+    Raises:
+        InputError: it is no JSON, or holds halves of characters, which can't be written or shown.
+    """
+    try:
+        value = json.loads(text)
+        if _HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"the file is no valid JSON ({error})", file=path, remedy=remedy) from None
+    return value
 
 
 def _umask() -> int:

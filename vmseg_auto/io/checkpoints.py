@@ -13,11 +13,12 @@ from typing import Any
 import torch
 
 from vmseg_auto.core.codec import decode
+from vmseg_auto.core.dataset import checked_labels
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.io.archives import load_archive
-from vmseg_auto.io.atomic import replacing
+from vmseg_auto.io.archives import finite_tensors, load_archive
+from vmseg_auto.io.atomic import parse_json, replacing
 
 FORMAT = "vmseg_auto checkpoint"
 SCHEMA = 1
@@ -90,7 +91,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU, with `weights_only=True`: no code in it can run.
 
     Raises:
-        InputError: the file is missing, damaged, or no checkpoint of this program.
+        InputError: the file is missing, damaged, or no checkpoint of this program, or a weight is NaN or infinite.
     """
     remedy = "Train this fold again with --fresh, or restore the file."
     content = load_archive(path, missing="Train this fold first.", remedy=remedy)
@@ -102,21 +103,39 @@ def load_checkpoint(path: Path) -> Checkpoint:
             file=path,
             remedy=remedy,
         )
-    about = json.loads(content["about"])
+    about = decode(_About, parse_json(content.get("about"), path, remedy), str(path))
+    tensors = {
+        name: finite_tensors(content.get(name, {}), name, path, remedy) for name in ("weights", "live", "best")
+    }
+    optimizer = content.get("optimizer", {})
+    if not isinstance(optimizer, dict):
+        raise InputError("the state of its optimizer is missing", file=path, remedy=remedy)
     return Checkpoint(
-        plan=Plan.from_json(about["plan"], f"{path}: plan"),
-        recipe=Recipe.from_json(about["recipe"], f"{path}: recipe"),
-        labels=decode(dict[str, int], about["labels"], f"{path}: labels"),
-        channels=decode(tuple[str, ...], about["channels"], f"{path}: channels"),
-        trainer=about["trainer"],
-        fold=about["fold"],
-        epoch=about["epoch"],
-        weights=content["weights"],
-        history=tuple(about["history"]),
-        optimizer=content["optimizer"],
-        live=content.get("live", {}),
-        best=content.get("best", {}),
+        plan=Plan.from_json(about.plan, f"{path}: plan"),
+        recipe=Recipe.from_json(about.recipe, f"{path}: recipe"),
+        labels=checked_labels(about.labels, f"{path}: labels"),
+        channels=about.channels,
+        trainer=about.trainer,
+        fold="all" if about.fold == "all" else decode(int, about.fold, f"{path}: fold"),
+        epoch=about.epoch,
+        history=tuple(about.history),
+        optimizer=optimizer,
+        **tensors,
     )
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a checkpoint says in JSON."""
+
+    plan: dict[str, Any]
+    recipe: dict[str, Any]
+    labels: dict[str, int]
+    channels: tuple[str, ...]
+    trainer: str
+    fold: Any
+    epoch: int
+    history: tuple[dict[str, Any], ...]
 
 
 def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:

@@ -82,7 +82,7 @@ class HeldOutCases:
 
     def is_current(self) -> bool:
         """Whether every case is predicted and scored as it is now, and nothing else stands in the scores."""
-        scored = (self.folder.validation / "metrics.json").is_file()
+        scored = all((self.folder.validation / f"metrics.{kind}").is_file() for kind in ("csv", "json"))
         return scored and not (self.gone or self.unpredicted() or self.unscored())
 
     def try_efforts(self, efforts: Sequence[Effort]) -> None:

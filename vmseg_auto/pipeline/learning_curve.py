@@ -187,7 +187,7 @@ def _conclude(
 def _scores(training: _Training) -> list[dict[str, Any]]:
     """A row a held-out case, with the mean Dice over the labels."""
     dice: dict[tuple[str, str], list[float]] = {}
-    for row in read_csv(training.folder.validation / "metrics.csv"):
+    for row in read_csv(training.folder.validation / "metrics.csv", ("case", "patient", "dice"), ("dice",)):
         dice.setdefault((row["case"], row["patient"]), []).append(float(row["dice"]))
     about = {"patients": training.patients, "fold": training.fold}
     return [
