@@ -85,8 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def plan(mutations: int, commands: int, only: Sequence[str] | None = None) -> list[tuple[str, int]]:
     """(subject, number): the kinds take turns, so that the first few are of all kinds."""
     chosen = [subject for subject in subjects() if not only or subject.name in only]
-    readers = [subject.name for subject in chosen if subject.names_file]
-    whole = [subject.name for subject in chosen if not subject.names_file]
+    readers = [subject.name for subject in chosen if not subject.is_command]
+    whole = [subject.name for subject in chosen if subject.is_command]
     tasks = []
     for names, count in ((readers, mutations), (whole, commands)):
         tasks += [(names[i % len(names)], i // len(names)) for i in range(count if names else 0)]
@@ -195,6 +195,7 @@ def _serve(pipe: Connection, cohort: Path, place: Path, seed: int) -> None:
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(cohort, root)
     os.chdir(root)
+    os.environ["MPLCONFIGDIR"] = str(root.parent)  # else matplotlib makes folders in the user's home
     known = {subject.name: subject for subject in subjects()}
     with open(os.devnull, "w") as nowhere:  # what ITK's and HDF5's own code prints
         os.dup2(nowhere.fileno(), 2)
@@ -220,7 +221,7 @@ def _attempt(subject: Subject, number: int, seed: int, cohort: Path, root: Path,
         result = READ
     except VmsegError as error:
         result = REFUSED
-        if subject.names_file and path.name not in str(error):
+        if (path.name if subject.named is None else subject.named) not in str(error):
             result = f"the file isn't named: {error}"
         str(error).encode()
     except Exception as error:
@@ -255,7 +256,7 @@ class _Watch:
 
     def __init__(self, root: Path, written: list[str]) -> None:
         self.written = written
-        self.allowed = (os.path.realpath(root), "/dev/", "/proc/self/")
+        self.allowed = (os.path.realpath(root.parent), "/dev/", "/proc/self/")
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -280,8 +281,8 @@ def _limit_memory() -> None:
 
 
 def _report(outcome: Outcome, seed: int) -> Iterator[str]:
-    names = [subject.name for subject in subjects() if subject.names_file]
-    whole = [subject.name for subject in subjects() if not subject.names_file]
+    names = [subject.name for subject in subjects() if not subject.is_command]
+    whole = [subject.name for subject in subjects() if subject.is_command]
     yield f"Seed {seed}; {len(outcome.finds)} finds left."
     yield ""
     yield "| at | mutations | refused | read |"

@@ -31,14 +31,19 @@ class Subject:
         file: within a cohort that `prepare` has seen.
         mutate: makes another version of it.
         read: takes the cohort's folder and reads the file as the program does.
-        names_file: whether an error must name the file; not where a command may stumble over something that follows.
+        named: what an error must name; the file unless given. Nothing for commands, which may stumble over something
+            that follows.
     """
 
     name: str
     file: str
     mutate: Mutation
     read: Callable[[Path], object]
-    names_file: bool = True
+    named: str | None = None
+
+    @property
+    def is_command(self) -> bool:
+        return self.named == ""
 
 
 class CommandError(Exception):
@@ -167,17 +172,13 @@ def _arrays() -> list[Subject]:
 
 def _models() -> list[Subject]:
     def checkpoint(root: Path) -> object:
-        from vmseg_auto.core.model import ModelInfo
         from vmseg_auto.core.workspace import Workspace
-        from vmseg_auto.io.atomic import read_json
-        from vmseg_auto.io.checkpoints import load_checkpoint
         from vmseg_auto.stages.predict import Predictor
 
         run = Workspace(root / "vmseg").runs()[0]
-        info = ModelInfo.from_json(read_json(run.model), str(run.model))
-        return Predictor([load_checkpoint(root / FOLD / "checkpoint_final.pt")], info, device="cpu")
+        return Predictor.load(run.folder, folds=[0], device="cpu")
 
-    return [Subject("checkpoint", f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, checkpoint)]
+    return [Subject("checkpoint", f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, checkpoint, "runs/default/default")]
 
 
 def _commands() -> list[Subject]:
@@ -219,7 +220,7 @@ def _commands() -> list[Subject]:
         (f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, segment), ("labelsTr/a.nii.gz", mutate_nifti, score),
         (f"{FOLD}/validation/probabilities/*.npz", mutate_archive, choose), ("dataset.json", mutate_json, score),
     )  # fmt: skip
-    return [Subject(f"{read.__name__}: {file}", file, mutate, read, names_file=False) for file, mutate, read in chosen]
+    return [Subject(f"{read.__name__}: {file}", file, mutate, read, named="") for file, mutate, read in chosen]
 
 
 def run_command(main: Callable[[list[str]], int], *arguments: object) -> int:

@@ -120,6 +120,22 @@ def parse_json(text: Any, path: Path, remedy: str) -> Any:
     return value
 
 
+def refuse_links(folder: Path, *files: Path) -> None:
+    """Make sure that what is read of a model lies in its folder.
+
+    Raises:
+        InputError: a file is reached by a link that leads out of it.
+    """
+    inside = folder.resolve()
+    for file in files:
+        if inside not in file.resolve().parents:
+            raise InputError(
+                f"it is a link that leads out of the model, to {file.resolve()}",
+                file=file,
+                remedy="Copy the file itself to this place.",
+            )
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
