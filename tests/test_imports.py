@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("plan_and_preprocess", "train", "predict", "evaluate", "select", "demo", "model", "learning_curve")
+COMMANDS = (
+    "plan_and_preprocess", "train", "predict", "evaluate", "select", "demo", "model", "learning_curve", "doctor",
+)  # fmt: skip
 HEAVY = ("torch", "SimpleITK", "scipy", "pandas", "matplotlib", "skimage", "batchgenerators")
 CPU_SECONDS = 0.6
 """Twice what is promised (0.3 s), as a busy machine counts more."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vmseg_auto.core.geometry import Geometry as Geometry
     from vmseg_auto.core.plan import Plan as Plan
     from vmseg_auto.core.recipe import Recipe as Recipe
+    from vmseg_auto.pipeline.doctor import doctor as doctor
     from vmseg_auto.pipeline.evaluate import evaluate as evaluate
     from vmseg_auto.pipeline.learning_curve import learning_curve as learning_curve
     from vmseg_auto.pipeline.model import import_nnunet as import_nnunet
@@ -33,6 +34,7 @@ _HOMES = {
     "Predictor": "vmseg_auto.stages.predict",
     "Recipe": "vmseg_auto.core.recipe",
     "VmsegError": "vmseg_auto.core.errors",
+    "doctor": "vmseg_auto.pipeline.doctor",
     "evaluate": "vmseg_auto.pipeline.evaluate",
     "import_nnunet": "vmseg_auto.pipeline.model",
     "learning_curve": "vmseg_auto.pipeline.learning_curve",

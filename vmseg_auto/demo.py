@@ -15,12 +15,14 @@ from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.images import read_image, read_mask, write_image, write_mask
+from vmseg_auto.io.workers import serve
 from vmseg_auto.ops.phantom import make_phantom
 from vmseg_auto.ops.plots import draw_outlines
 from vmseg_auto.pipeline.evaluate import evaluate
 from vmseg_auto.pipeline.plan import plan_and_preprocess
 from vmseg_auto.pipeline.predict import predict
 from vmseg_auto.pipeline.train import train
+from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.pipeline.watching import duration
 from vmseg_auto.stages.evaluate import Evaluation
 
@@ -126,14 +128,15 @@ def make_cohort(
         return
     names = [(number, "Tr" if number < cases else "Ts") for number in range(cases + TEST_PATIENTS)]
     workers = min(jobs or os.cpu_count() or 1, 8)
-    with console.progress("Making phantoms", len(names)) as progress:
-        for _ in _in_processes(partial(_write_patient, folder, seed), names, workers):
-            progress.advance()
-    write_json(record, about)  # last: it vouches for the rest
+    with output_turn(folder, "vmseg_demo", console):
+        with console.progress("Making phantoms", len(names)) as progress:
+            for _ in _in_processes(partial(_write_patient, folder, seed), names, workers):
+                progress.advance()
+        write_json(record, about)  # last: it vouches for the rest
 
 
 def _in_processes(work: partial[None], items: list[tuple[int, str]], workers: int) -> Iterable[None]:
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=serve) as pool:
         yield from pool.map(work, items, chunksize=4)
 
 

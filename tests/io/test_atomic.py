@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmseg_auto.core.errors import InputError, VmsegError
-from vmseg_auto.io.atomic import new_folder, read_json, replacing, write_json, write_text
+from vmseg_auto.io.atomic import (
+    new_folder,
+    read_json,
+    remove_temporaries,
+    replacing,
+    temporaries,
+    write_json,
+    write_text,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -164,3 +174,50 @@ def test_a_folder_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(VmsegError, match="it can't be written"), new_folder(tmp_path / "file" / "model"):
         pass
+
+
+def unfinished(path: Path) -> Path:
+    """What a command that is killed while it writes leaves."""
+    script = "import os, sys\nfrom pathlib import Path\nfrom vmseg_auto.io.atomic import replacing\n"
+    script += "with replacing(Path(sys.argv[1])) as temporary:\n    temporary.write_text('half')\n    os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == 9
+    (left,) = set(path.parent.iterdir()) - {path}
+    return left
+
+
+def test_what_a_killed_command_left_is_found_and_removed_and_nothing_else(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "plan.json", "whole")
+    (tmp_path / ".DS_Store").touch()
+    left = [unfinished(tmp_path / "a" / "plan.json"), unfinished(tmp_path / "fold_0" / "curve.png")]
+    folder = tmp_path / f"{left[0].name}x"
+    folder.mkdir()
+    (folder / "weights").touch()
+    assert set(temporaries(tmp_path)) == {*left, folder}
+    remove_temporaries(tmp_path, below=lambda place: place.name != "fold_0")
+    assert temporaries(tmp_path) == [left[1]]
+    remove_temporaries(tmp_path / "fold_0")
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
+        ".DS_Store", "a", "a/plan.json", "fold_0",
+    ]  # fmt: skip
+    remove_temporaries(tmp_path / "nowhere")
+
+
+def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
+    script = f"""
+import resource
+from pathlib import Path
+from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.io.atomic import write_text
+path = Path({str(tmp_path)!r}) / "plan.json"
+write_text(path, "old")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, {resource.RLIM_INFINITY}))
+try:
+    write_text(path, "new" * 1000)
+except VmsegError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "plan.json: it can't be written (File too large)" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+    assert (tmp_path / "plan.json").read_text() == "old"

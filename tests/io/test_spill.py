@@ -23,6 +23,7 @@ def test_a_case_comes_back_once(tmp_path: Path) -> None:
         spill.put(CASE, "abc", (IMAGE, MASK, GRID))
         spill.put(UNLABELLED, "def", (IMAGE, None, GRID))
         assert (spill.content(CASE), spill.content(UNLABELLED)) == ("abc", "def")
+        assert spill.size == 2 * IMAGE.nbytes + MASK.nbytes
         taken = spill.take(CASE)
         assert taken is not None
         image, mask, grid = taken
@@ -36,7 +37,8 @@ def test_a_case_comes_back_once(tmp_path: Path) -> None:
         assert other is not None
         assert other[1] is None
         assert list((tmp_path / "w" / "decoded").iterdir()) == []
-    assert not (tmp_path / "w").exists()
+        assert spill.size == 0
+    assert list((tmp_path / "w").iterdir()) == []
 
 
 def test_nothing_stays_whatever_happens(tmp_path: Path) -> None:

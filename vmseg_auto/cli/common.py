@@ -7,11 +7,14 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from vmseg_auto.core.console import Progress
 from vmseg_auto.core.errors import InputError, VmsegError
+from vmseg_auto.core.workspace import Workspace, workspace_root
+from vmseg_auto.io.logs import LOGGER, CommandLog
 
 
 class Parser(argparse.ArgumentParser):
@@ -99,46 +102,75 @@ def fold_name(text: str) -> int | str:
     return int(text)
 
 
-def run(parser: Parser, work: Callable[[argparse.Namespace, Screen], None], argv: Sequence[str] | None = None) -> int:
-    """Parse, work, and turn errors into one message and an exit code (0 done, 1 failure, 2 bad use, 3 some failed)."""
+def workspace_logs(arguments: argparse.Namespace) -> Path:
+    """Where commands with -d and -w keep their logs."""
+    places = places_of(arguments)
+    return Workspace(workspace_root(places["dataset"], places["workspace"])).logs
+
+
+def run(
+    parser: Parser,
+    work: Callable[[argparse.Namespace, Screen], None],
+    argv: Sequence[str] | None = None,
+    logs: Callable[[argparse.Namespace], Path | None] = lambda arguments: None,
+) -> int:
+    """Parse, work, and turn errors into one message and an exit code (0 done, 1 failure, 2 bad use, 3 some failed).
+
+    Args:
+        logs: arguments -> the folder in which the command's log file goes, or None for no log.
+    """
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
     try:
         arguments = parser.parse_args(argv)
-        work(arguments, Screen(arguments.quiet))
-        return 0
     except VmsegError as error:
+        return _end(parser.prog, error, debug, None)
+    options = {name: value for name, value in vars(arguments).items() if not callable(value)}
+    with CommandLog(logs(arguments), parser.prog, options) as log:
+        try:
+            work(arguments, Screen(arguments.quiet))
+            code = 0
+        except (Exception, KeyboardInterrupt) as error:
+            code = _end(parser.prog, error, debug, log)
+        LOGGER.info("exit code %s", code)
+    return code
+
+
+def _end(prog: str, error: BaseException, debug: bool, log: CommandLog | None) -> int:
+    """Say and log what a command ended with; gives its exit code."""
+    for one in (error, *getattr(error, "errors", ())):
+        LOGGER.error("%s", one, exc_info=one)
+    if isinstance(error, VmsegError):
         if debug:
-            traceback.print_exc()
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+            traceback.print_exception(error)
+        print(f"{prog}: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(
-            f"\n{parser.prog}: stopped. What was finished is kept; the same command goes on from there.",
-            file=sys.stderr,
-        )
+    if isinstance(error, KeyboardInterrupt):
+        print(f"\n{prog}: stopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
         return 130
-    except Exception as error:
-        if debug:
-            raise
-        kind = type(error).__name__
-        print(f"{parser.prog}: unexpected {kind}: {error}. Run it again with --debug to see where.", file=sys.stderr)
-        return 1
+    if debug:
+        raise error
+    where = f"Where it came from stands in {log.path}" if log and log.path else "Run it again with --debug to see where"
+    print(f"{prog}: unexpected {type(error).__name__}: {error}. {where}.", file=sys.stderr)
+    return 1
 
 
 class Screen:
-    """The console of a terminal: words to stdout, warnings and bars to stderr."""
+    """The console of a terminal: words to stdout, warnings and bars to stderr, and all but bars to the log."""
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
 
     def say(self, text: str) -> None:
+        LOGGER.info("%s", text)
         if not self.quiet:
             self._write(text, sys.stdout)
 
     def warn(self, text: str) -> None:
+        LOGGER.warning("%s", text)
         self._write(f"Warning: {text}", sys.stderr)
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:
+        LOGGER.info("%s: %s of %s done", title, done, total)
         return _Bar(title, total, done, self.quiet)
 
     def _write(self, text: str, file: Any) -> None:

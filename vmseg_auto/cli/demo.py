@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, positive_int, run
+from vmseg_auto.core.workspace import OutputFolder
 
 
 def parser() -> Parser:
@@ -34,8 +36,12 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     )
 
 
+def logs(arguments: argparse.Namespace) -> Path:
+    return OutputFolder(Path(arguments.out)).logs
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv)
+    return run(parser(), work, argv, logs)
 
 
 if __name__ == "__main__":

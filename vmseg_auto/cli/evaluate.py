@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, run, workspace_of
+from vmseg_auto.core.workspace import OutputFolder, Workspace
 
 
 def parser() -> Parser:
@@ -48,8 +50,14 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     )
 
 
+def logs(arguments: argparse.Namespace) -> Path:
+    if workspace := workspace_of(arguments):
+        return Workspace(Path(workspace)).logs
+    return OutputFolder(Path(arguments.output).parent if arguments.output else Path(arguments.predictions)).logs
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv)
+    return run(parser(), work, argv, logs)
 
 
 if __name__ == "__main__":

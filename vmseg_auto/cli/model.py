@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from vmseg_auto.cli.common import Parser, Screen, add_options, fold_name, run
+from vmseg_auto.core.workspace import OutputFolder
 
 
 def parser() -> Parser:
@@ -39,8 +41,12 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     arguments.work(arguments, screen)
 
 
+def logs(arguments: argparse.Namespace) -> Path:
+    return OutputFolder(Path(arguments.output)).logs
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv)
+    return run(parser(), work, argv, logs)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from vmseg_auto.cli.common import Parser, Screen, make_parser, places_of, run
+from vmseg_auto.cli.common import Parser, Screen, make_parser, places_of, run, workspace_logs
 
 
 def parser() -> Parser:
@@ -46,8 +47,12 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     )
 
 
+def logs(arguments: argparse.Namespace) -> Path | None:
+    return None if arguments.check_only else workspace_logs(arguments)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv)
+    return run(parser(), work, argv, logs)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, places_of, run
+from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, places_of, run, workspace_logs
+from vmseg_auto.core.workspace import OutputFolder
 
 
 def parser() -> Parser:
@@ -63,8 +65,12 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     )
 
 
+def logs(arguments: argparse.Namespace) -> Path:
+    return OutputFolder(Path(arguments.output)).logs if arguments.model else workspace_logs(arguments)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv)
+    return run(parser(), work, argv, logs)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, places_of, run
+from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, places_of, run, workspace_logs
 
 
 def parser() -> Parser:
@@ -61,7 +61,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv)
+    return run(parser(), work, argv, workspace_logs)
 
 
 if __name__ == "__main__":

@@ -60,3 +60,7 @@ class SomeCasesFailedError(VmsegError):
 
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *(f"  - {error}" for error in self.errors)])
+
+
+class AttentionNeededError(SomeCasesFailedError):
+    """The check is done, and some things want attention; `errors` holds one VmsegError for each."""

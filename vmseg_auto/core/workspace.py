@@ -12,6 +12,8 @@ from vmseg_auto.core.errors import InputError
 FoldName = int | str
 """0 to 4, or "all"."""
 
+_FOLDS = ("runs/*/*/fold_*", "learning_curve/*/*/*/fold_*")
+
 
 @dataclass(frozen=True)
 class FoldFolder:
@@ -23,6 +25,11 @@ class FoldFolder:
     def name(self) -> FoldName:
         text = self.folder.name.removeprefix("fold_")
         return text if text == "all" else int(text)
+
+    @property
+    def lock(self) -> Path:
+        """Held by the command that trains or validates the fold. It lies beside the folder, which --fresh removes."""
+        return self.folder.with_name(f"{self.folder.name}.lock")
 
     @property
     def record(self) -> Path:
@@ -176,6 +183,11 @@ class Workspace:
     root: Path
 
     @property
+    def lock(self) -> Path:
+        """Held by the command that writes what all share: whatever lies outside the folds' folders."""
+        return self.root / "workspace.lock"
+
+    @property
     def dataset(self) -> Path:
         """Where the dataset lies and what it holds."""
         return self.root / "dataset.json"
@@ -195,6 +207,7 @@ class Workspace:
 
     @property
     def logs(self) -> Path:
+        """One file for each of the latest commands."""
         return self.root / "logs"
 
     @property
@@ -219,6 +232,12 @@ class Workspace:
     def runs(self) -> list[Run]:
         return [Run(p.parent) for p in sorted(self.root.glob("runs/*/*/model.json"))]
 
+    def fold_folders(self) -> list[FoldFolder]:
+        """Every fold that stands on disk or that some command holds the lock of, those of learning curves too."""
+        found = [path for kind in _FOLDS for path in self.root.glob(kind)]
+        names = {path.with_suffix("") if path.suffix == ".lock" else path for path in found}
+        return [FoldFolder(path) for path in sorted(names) if _names_fold(path)]
+
     def learning_curve(self, planner: str, trainer: str) -> CurveFolder:
         return CurveFolder(self.root / "learning_curve" / planner / trainer)
 
@@ -232,6 +251,34 @@ class Workspace:
             )
 
 
+@dataclass(frozen=True)
+class OutputFolder:
+    """A folder outside workspaces that a command writes to."""
+
+    folder: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the command that writes to it."""
+        return self.folder / "vmseg.lock"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of commands that work without a workspace."""
+        return self.folder / "logs"
+
+
+def workspace_root(dataset: str | Path | None, workspace: str | Path | None) -> Path:
+    """The workspace's folder: as given, else `vmseg` in the dataset's, which is the current one unless given."""
+    if workspace is not None:
+        return Path(workspace)
+    return (Path(dataset) if dataset is not None else Path.cwd()) / "vmseg"
+
+
 def _is_fold(path: Path) -> bool:
+    return path.is_dir() and _names_fold(path)
+
+
+def _names_fold(path: Path) -> bool:
     text = path.name.removeprefix("fold_")
-    return path.is_dir() and (text == "all" or text.isdecimal())
+    return path.name.startswith("fold_") and (text == "all" or text.isdecimal())

@@ -7,8 +7,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from vmseg_auto.core.errors import InputError, VmsegError
 MOST_JSON_BYTES = 32 * 2**20
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 """What begins a character beyond the first 65,536, which takes two of them."""
+_TEMPORARY = ".vmseg_tmp."
+"""How the names of unfinished files begin."""
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{path.name[:40]}.", suffix=suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -39,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -58,18 +60,43 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{path.name[:40]}.", dir=path.parent))
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
         os.rename(temporary, path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _unwritable(path: Path, error: OSError) -> VmsegError:
+def temporaries(folder: Path, below: Callable[[Path], bool] = lambda folder: True) -> list[Path]:
+    """Unfinished files and folders in a folder and those in it.
+
+    Args:
+        folder: may be missing, and then holds none.
+        below: which of the folders in it to look into, and which of those in them.
+    """
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        found += [Path(place, name) for name in (*folders, *files) if name.startswith(_TEMPORARY)]
+        folders[:] = [name for name in folders if not name.startswith(_TEMPORARY) and below(Path(place, name))]
+    return found
+
+
+def remove_temporaries(folder: Path, below: Callable[[Path], bool] = lambda folder: True) -> None:
+    """Remove what killed commands have left. The caller holds the lock of the folder, so that no other writes there."""
+    for path in temporaries(folder, below):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+
+
+def unwritable(path: Path, error: OSError) -> VmsegError:
+    """What is told of a file or folder that the system refuses to write."""
     reason = error.strerror or str(error)
     remedy = "Check the disk's free space and the folder's rights."
     return VmsegError(f"it can't be written ({reason})", file=path, remedy=remedy)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -23,6 +19,7 @@ from numpy.typing import NDArray
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.io.prepared import PreparedFolder
+from vmseg_auto.io.workers import serve
 
 Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
@@ -132,16 +129,8 @@ _worker: dict[str, Any] = {}
 
 
 def _start(source: BatchSource) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    serve()
     _worker["source"] = source
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _make(number: int) -> Batch:

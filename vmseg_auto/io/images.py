@@ -83,6 +83,16 @@ def read_mask(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8], G
     return mask, geometry
 
 
+def read_grid(path: Path, case: str | None = None) -> Geometry:
+    """The grid of a scan or mask, from its header alone.
+
+    Raises:
+        InputError: no image, not 3-D, several values a voxel, or a sheared grid.
+    """
+    with _quiet():
+        return _header(path, case)[1]
+
+
 def write_mask(path: Path, mask: NDArray[np.uint8], geometry: Geometry) -> None:
     """Write a mask, whole or not at all, in the format of its ending; compressed where the format can be.
 
@@ -117,23 +127,11 @@ def from_sitk(image: sitk.Image) -> tuple[NDArray[np.float32], Geometry]:
 
 def _read(path: Path, case: str | None) -> tuple[NDArray[Any], Geometry]:
     """Voxels [Z, Y, X] in the file's own type (float64 where it scales them), and the grid."""
-    if not path.is_file():
-        raise InputError("the file does not exist", case=case, file=path, remedy="Check the name and the folder.")
-    ending = ending_of(path.name)
-    if ending in (".mha", ".nrrd"):
-        check_header(path, case)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO(_READERS[ending] if ending else "")
     with _quiet():
-        try:
-            reader.ReadImageInformation()
-        except RuntimeError as error:
-            raise _unreadable(str(error), case, path) from error
-        geometry = _geometry(reader, case, path)
+        reader, geometry = _header(path, case)
         _refuse_impossible_size(geometry, case, path)
         try:
-            if ending in (".nii", ".nii.gz"):
+            if path.name.endswith((".nii", ".nii.gz")):
                 return nifti_voxels(path, geometry, case), geometry
             return sitk.GetArrayFromImage(reader.Execute()), geometry
         except RuntimeError as error:
@@ -153,6 +151,22 @@ def _refuse_impossible_size(geometry: Geometry, case: str | None, path: Path) ->
     if voxels > _MOST_PACKED * size:
         problem = f"the file is damaged or cut short ({size} bytes can't hold {voxels:,} voxels)"
         raise InputError(problem, case=case, file=path, remedy=DAMAGED)
+
+
+def _header(path: Path, case: str | None) -> tuple[sitk.ImageFileReader, Geometry]:
+    if not path.is_file():
+        raise InputError("the file does not exist", case=case, file=path, remedy="Check the name and the folder.")
+    ending = ending_of(path.name)
+    if ending in (".mha", ".nrrd"):
+        check_header(path, case)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO(_READERS[ending] if ending else "")
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _unreadable(str(error), case, path) from error
+    return reader, _geometry(reader, case, path)
 
 
 def _unreadable(reason: str, case: str | None, path: Path) -> InputError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,11 @@ _REMEDY = "Delete this file and run `vmseg_plan_and_preprocess` again."
 
 @dataclass(frozen=True)
 class _Record:
-    """CASE.json: whatever of a case is no array. It stands only where all the arrays do."""
+    """CASE.json: whatever of a case is no array. It stands only where all the arrays do.
+
+    Args:
+        checksums: CRC-32 of the voxels of "image" and "label"; empty in workspaces from before they were kept.
+    """
 
     id: str
     content: str
@@ -31,6 +36,7 @@ class _Record:
     labelled: bool
     geometry: Geometry
     crop_box: Box
+    checksums: dict[str, int] = field(default_factory=dict)
     schema: int = 1
 
 
@@ -53,9 +59,9 @@ class PreparedFolder:
         """
         record = self._record_path(case.id)
         record.unlink(missing_ok=True)
-        _save_array(self._image_path(case.id), case.image)
+        checksums = {"image": _save_array(self._image_path(case.id), case.image)}
         if case.label is not None:
-            _save_array(self._label_path(case.id), case.label)
+            checksums["label"] = _save_array(self._label_path(case.id), case.label)
         with replacing(self._foreground_path(case.id)) as temporary, temporary.open("wb") as file:
             arrays: dict[str, Any] = {str(index): positions for index, positions in case.foreground.items()}
             np.savez(file, **arrays)
@@ -71,6 +77,7 @@ class PreparedFolder:
                     labelled=case.label is not None,
                     geometry=case.geometry,
                     crop_box=case.crop_box,
+                    checksums=checksums,
                 )
             ),
         )
@@ -104,6 +111,20 @@ class PreparedFolder:
             content=record.content,
         )
 
+    def verify(self, case_id: str) -> None:
+        """Read a case wholly and compare it with its checksums.
+
+        Raises:
+            InputError: the case is not prepared, or a file of it is missing or damaged.
+        """
+        case = self.load(case_id)
+        record = decode(_Record, read_json(self._record_path(case_id), remedy=_REMEDY), "the record")
+        arrays = {"image": (self._image_path(case_id), case.image), "label": (self._label_path(case_id), case.label)}
+        for name, wanted in record.checksums.items():
+            path, array = arrays[name]
+            if array is None or zlib.crc32(array.data) != wanted:
+                raise InputError("the file is damaged: its checksum differs", case=case_id, file=path, remedy=_REMEDY)
+
     def holds(self, case_id: str, content: str) -> bool:
         """Whether the case is here, prepared from source files of this content."""
         return self.content(case_id) == content
@@ -132,9 +153,12 @@ class PreparedFolder:
         return self.folder / "foreground" / f"{case_id}.npz"
 
 
-def _save_array(path: Path, array: NDArray[Any]) -> None:
+def _save_array(path: Path, array: NDArray[Any]) -> int:
+    """Gives the checksum of the array's bytes."""
+    array = np.ascontiguousarray(array)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+        np.save(file, array, allow_pickle=False)
+    return zlib.crc32(array.data)
 
 
 def _map_array(path: Path, case_id: str, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.io.space import free_bytes
 
 Decoded = tuple[NDArray[np.float32], NDArray[np.uint8] | None, Geometry]
 """Image [C, Z, Y, X], mask [Z, Y, X] where there is one, and their grid."""
+_ROOM = 4
+"""A case is kept where this many of its size are free: the disk is not to be filled for a little time."""
 
 
 class Spill:
     """What `read_case` gave, case by case, so that no file is decoded twice and memory holds few cases at a time.
 
     A context manager: its folder, made with the first case, ends with it, as does what a killed command left there.
-    It only saves time: what can't be kept (the disk is full) or read back is decoded again.
+    It only saves time: what can't be kept (the disk is nearly full) or read back is decoded again.
 
     Args:
         folder: its own.
@@ -30,6 +33,7 @@ class Spill:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._kept: dict[str, tuple[str, Geometry]] = {}
+        self._sizes: dict[str, int] = {}
 
     def __enter__(self) -> Spill:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -39,13 +43,14 @@ class Spill:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # a workspace that holds nothing else was not wanted yet
-            self._folder.parent.rmdir()
 
     def put(self, case: Case, content: str, decoded: Decoded) -> None:
         """Keep a case; `content` is the hash of its files."""
         image, mask, geometry = decoded
+        size = image.nbytes + (mask.nbytes if mask is not None else 0)
         try:
+            if free_bytes(self._folder) < _ROOM * size:
+                return
             self._folder.mkdir(parents=True, exist_ok=True)
             for path, array in zip(self._paths(case), (image, mask), strict=True):
                 if array is not None:
@@ -54,6 +59,12 @@ class Spill:
             self._drop(case)
             return
         self._kept[case.id] = content, geometry
+        self._sizes[case.id] = size
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk now."""
+        return sum(self._sizes.values())
 
     def content(self, case: Case) -> str | None:
         """The hash of a kept case's files; None where it is not kept."""
@@ -76,6 +87,7 @@ class Spill:
         return image, mask, kept[1]
 
     def _drop(self, case: Case) -> None:
+        self._sizes.pop(case.id, None)
         for path in self._paths(case):
             with contextlib.suppress(OSError):
                 path.unlink()

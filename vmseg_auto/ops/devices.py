@@ -108,3 +108,16 @@ def describe(device: torch.device, dtype: torch.dtype | None) -> str:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     return f"{name}{threads}, {str(dtype or torch.float32).removeprefix('torch.')}"
+
+
+def present_devices() -> list[str]:
+    """In words, every device that can be asked for, with its memory, and the precision that suits it."""
+    found = []
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        device = torch.device("cuda", index)
+        memory = torch.cuda.get_device_properties(device).total_memory / 2**30
+        found.append(f"{describe(device, reduced_precision(device))}, {memory:.3g} GiB")
+    if torch.backends.mps.is_available():
+        found.append(describe(torch.device("mps"), None))
+    cpu = torch.device("cpu")
+    return [*found, describe(cpu, reduced_precision(cpu))]

@@ -8,6 +8,7 @@ from pathlib import Path
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.io.dataset_json import read_description
 from vmseg_auto.pipeline.places import PathLike, accepted_patients, places
+from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.stages.evaluate import Evaluation, find_masks
 from vmseg_auto.stages.evaluate import evaluate as score_masks
 
@@ -36,7 +37,8 @@ def evaluate(
         console: where words and progress go.
 
     Raises:
-        InputError: no masks, missing predictions, masks on different grids.
+        InputError: no masks, missing predictions, masks on different grids, or another command that writes to the
+            output's folder.
     """
     console = console or Silent()
     predicted, wanted = Path(predictions), Path(references)
@@ -44,11 +46,13 @@ def evaluate(
     given = read_description(stated) if stated.is_file() else None
     labels = given.labels if given else None
     patients = accepted_patients(places(wanted.parent, workspace)[1]) | (given.patients if given else {})
-    with console.progress("Scoring", len(find_masks(wanted))) as progress:
-        scores = score_masks(
-            predicted, wanted, labels, tolerance_mm, patients, jobs or os.cpu_count() or 1, progress.advance
-        )
-    table, about = scores.save(Path(output) if output is not None else predicted)
+    target = Path(output) if output is not None else predicted
+    with output_turn(target if target.is_dir() else target.parent, "vmseg_evaluate", console):
+        with console.progress("Scoring", len(find_masks(wanted))) as progress:
+            scores = score_masks(
+                predicted, wanted, labels, tolerance_mm, patients, jobs or os.cpu_count() or 1, progress.advance
+            )
+        table, about = scores.save(target)
     console.say(scores.text())
     console.say(f"All cases: {table}; summary and definitions: {about}.")
     return scores

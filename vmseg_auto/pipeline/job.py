@@ -104,10 +104,10 @@ def default_workers(device: torch.device) -> int:
 
 
 def _prepared(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Path:
-    """The folder of prepared cases.
+    """The folder of prepared cases, all read once: damage shows before the night, and the first epoch finds them read.
 
     Raises:
-        VmsegError: a case is missing or out of date.
+        VmsegError: a case is missing, out of date or damaged.
     """
     folder = PreparedFolder(space.prepared(plan.voxels_hash))
     lacking = [case for case, summary in fingerprint.cases.items() if not folder.holds(case, summary.content)]
@@ -117,4 +117,6 @@ def _prepared(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Path:
             file=folder.folder,
             remedy="Run `vmseg_plan_and_preprocess` again; it prepares what is missing.",
         )
+    for case in fingerprint.cases:
+        folder.verify(case)
     return folder.folder

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,8 +22,10 @@ from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.ops.learning_curve import Curves, fit_curves
 from vmseg_auto.ops.plots import draw_learning_curve
 from vmseg_auto.pipeline.job import Job, open_job
-from vmseg_auto.pipeline.places import PathLike, record_now
-from vmseg_auto.pipeline.train import epochs_in_time, train_one
+from vmseg_auto.pipeline.places import PathLike, places, record_now
+from vmseg_auto.pipeline.space import require_training_space
+from vmseg_auto.pipeline.train import begin_folds, epochs_in_time, train_one
+from vmseg_auto.pipeline.turns import shared_turn, take_folds
 
 COLUMNS = ("patients", "fold", "case", "patient", "dice")
 
@@ -75,23 +78,35 @@ def learning_curve(
     console = console or Silent()
     sizes = sorted(set(patients))
     _check(sizes, target, folds)
-    job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console)
-    place = job.space.learning_curve(job.plan.planner, job.trainer.name)
-    trainings = [t for fold in dict.fromkeys(folds) for t in _trainings(job, place, sizes, fold)]
-    tested = _tested(job, trainings)
-    console.say(_plan_in_words(job, sizes, trainings, tested))
-    if hours is not None:
-        largest = max(trainings, key=lambda training: training.patients)
-        folders = [training.folder for training in trainings]
-        epochs = epochs_in_time(job, folders, largest.fold, largest.record, hours, fresh)
-        trainings = [_with_epochs(training, epochs) for training in trainings]
-    if fresh:
-        for training in trainings:
-            shutil.rmtree(training.folder.folder, ignore_errors=True)
-    for training in sorted(trainings, key=lambda training: training.patients):
-        console.say(f"{training.patients} patients, {len(training.record.train)} cases:")
-        train_one(replace(job, run=place.size(training.patients)), training.fold, training.record)
-    return _conclude(job, place, sizes, trainings, target)
+    _, space = places(dataset, workspace)
+    space.require_planned()
+    command = " ".join(["vmseg_learning_curve --patients", *map(str, sizes)])
+    with ExitStack() as held:
+        with shared_turn(space, command, console):
+            job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console)
+            place = job.space.learning_curve(job.plan.planner, job.trainer.name)
+            trainings = [t for fold in dict.fromkeys(folds) for t in _trainings(job, place, sizes, fold)]
+            tested = _tested(job, trainings)
+            take_folds(held, [training.folder for training in trainings], command, console)
+        console.say(_plan_in_words(job, sizes, trainings, tested))
+        if hours is not None:
+            largest = max(trainings, key=lambda training: training.patients)
+            folders = [training.folder for training in trainings]
+            epochs = epochs_in_time(job, folders, largest.fold, largest.record, hours, fresh)
+            trainings = [_with_epochs(training, epochs) for training in trainings]
+        require_training_space(job, [training.record for training in trainings])
+        with shared_turn(space, command, console):
+            for training in trainings:
+                begin_folds(_job_of(training, job, place), {training.fold: training.record}, fresh)
+        for training in sorted(trainings, key=lambda training: training.patients):
+            console.say(f"{training.patients} patients, {len(training.record.train)} cases:")
+            train_one(_job_of(training, job, place), training.fold, training.record)
+        with shared_turn(space, command, console, patience_s=math.inf):
+            return _conclude(job, place, sizes, trainings, target)
+
+
+def _job_of(training: _Training, job: Job, place: CurveFolder) -> Job:
+    return replace(job, run=place.size(training.patients))
 
 
 def _check(sizes: Sequence[int], target: float | None, folds: Sequence[FoldName]) -> None:

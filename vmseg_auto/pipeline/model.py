@@ -22,6 +22,7 @@ from vmseg_auto.io.nnunet import (
     read_plans,
 )
 from vmseg_auto.pipeline.places import PathLike
+from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.stages.convert import convert_fold, convert_model, convert_plan
 
 
@@ -52,7 +53,7 @@ def import_nnunet(
         VmsegError: the output can't be written.
     """
     console, source, target = console or Silent(), Path(folder), Path(output)
-    with new_folder(target) as temporary:
+    with output_turn(target.parent, "vmseg_model import", console), new_folder(target) as temporary:
         info, taken = _convert(source, Run(temporary), folds, console)
     network = info.plan.network
     spacing = " x ".join(f"{mm:.3g}" for mm in info.plan.spacing_mm)

@@ -15,7 +15,7 @@ from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.fold_record import FoldRecord, listed
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
+from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace, workspace_root
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.cases import read_dataset
 
@@ -45,13 +45,10 @@ def places(dataset: PathLike | None, workspace: PathLike | None) -> tuple[Path, 
     Raises:
         InputError: the workspace's own record of its dataset is broken.
     """
-    if workspace is None:
-        folder = Path(dataset) if dataset is not None else Path.cwd()
-        return folder, Workspace(folder / "vmseg")
-    space = Workspace(Path(workspace))
+    space = Workspace(workspace_root(dataset, workspace))
     if dataset is not None:
         return Path(dataset), space
-    source = read_source(space)
+    source = read_source(space) if workspace is not None else None
     return (Path(source.folder) if source else Path.cwd()), space
 
 

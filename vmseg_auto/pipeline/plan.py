@@ -21,7 +21,9 @@ from vmseg_auto.io.spill import Spill
 from vmseg_auto.pipeline.outdated import report_outdated
 from vmseg_auto.pipeline.patients import Visits, settle_visits, warn_of_duplicates
 from vmseg_auto.pipeline.places import PathLike, Source, accepted_patients, places, read_fingerprint, read_splits
+from vmseg_auto.pipeline.space import require_preparing_space
 from vmseg_auto.pipeline.summary import plan_table
+from vmseg_auto.pipeline.turns import refuse_while_training, shared_turn
 from vmseg_auto.plugins import load_planner
 from vmseg_auto.stages.analyse import analyse, dataset_hash
 from vmseg_auto.stages.preprocess import preprocess
@@ -63,7 +65,9 @@ def plan_and_preprocess(
         console: where words and progress go.
 
     Raises:
-        InputError: bad cases (all are listed), an impossible edit of plan.json or splits.json, no such planner.
+        InputError: bad cases (all are listed), an impossible edit of plan.json or splits.json, no such planner, or
+            another command at work on what would change.
+        VmsegError: the disk is too full for the prepared cases.
         SomeCasesFailedError: all is planned, but some cases could not be prepared.
     """
     console = console or Silent()
@@ -75,14 +79,15 @@ def plan_and_preprocess(
     data = read_dataset(folder)
     for note in data.notes:
         console.say(f"Note: {note}")
-    data, accepted = settle_visits(data, accepted_patients(space), visits, console)
     if check_only:
+        data, _ = settle_visits(data, accepted_patients(space), visits, console)
         fingerprint = _analyse(data, jobs, console)
         warn_of_duplicates(fingerprint, data, console)
         console.say(f"All {len(data.cases)} cases can be used. Nothing was written.")
         return Planned(space, fingerprint)
-    before = read_fingerprint(space) if space.fingerprint.is_file() else None
-    with Spill(space.decoded) as spill:
+    with shared_turn(space, "vmseg_plan_and_preprocess", console), Spill(space.decoded) as spill:
+        data, accepted = settle_visits(data, accepted_patients(space), visits, console)
+        before = read_fingerprint(space) if space.fingerprint.is_file() else None
         fingerprint = _fingerprint(data, before, space, jobs, console, spill)
         warn_of_duplicates(fingerprint, data, console)
         splits = _splits(data, before, fingerprint, folder, space, console)
@@ -90,7 +95,7 @@ def plan_and_preprocess(
         plan = _plan(chosen.name, planner, fingerprint, space, memory_gb, console)
         console.say(plan_table(fingerprint, plan, splits, data.patients))
         report_outdated(space, data, fingerprint, splits, plan, console)
-        _prepare(data, plan, space, jobs, console, spill)
+        _prepare(data, fingerprint, plan, space, jobs, console, spill)
     return Planned(space, fingerprint, plan, splits)
 
 
@@ -109,6 +114,7 @@ def _fingerprint(
         console.say(f"Fingerprint kept: the files of all {len(before.cases)} cases are unchanged.")
         return before
     fingerprint = _analyse(data, jobs, console, spill)
+    refuse_while_training(space)
     write_json(space.fingerprint, fingerprint.to_json())
     return fingerprint
 
@@ -179,8 +185,11 @@ def _plan(
     return plan
 
 
-def _prepare(data: Dataset, plan: Plan, space: Workspace, jobs: int, console: Console, spill: Spill) -> None:
+def _prepare(
+    data: Dataset, fingerprint: Fingerprint, plan: Plan, space: Workspace, jobs: int, console: Console, spill: Spill
+) -> None:
     folder = PreparedFolder(space.prepared(plan.voxels_hash))
+    require_preparing_space(fingerprint, plan, folder, spill)
     with console.progress("Preparing cases", len(data.cases)) as progress:
         done = preprocess(data.cases, plan, folder, jobs, data.labels, progress.advance, spill)
     kept = f", {len(done.kept)} kept from before" if done.kept else ""

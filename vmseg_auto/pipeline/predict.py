@@ -30,6 +30,8 @@ from vmseg_auto.ops.devices import describe
 from vmseg_auto.pipeline.committee import Committee, choose_runs
 from vmseg_auto.pipeline.expected import CASE_COLUMNS, Judgement, where_to_look
 from vmseg_auto.pipeline.places import PathLike, places
+from vmseg_auto.pipeline.space import require_prediction_space
+from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.stages.predict import Precision, Prediction, Predictor
 
 VOLUME_COLUMNS = ("case", "label", "component", "volume_ml", "voxels")
@@ -90,7 +92,9 @@ def predict(
         The masks' paths.
 
     Raises:
-        InputError: no scan, no model, an unknown fold, or no scan that can be used.
+        InputError: no scan, no model, an unknown fold, no scan that can be used, or another command at work in the
+            output folder.
+        VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
     """
     console = console or Silent()
@@ -111,25 +115,35 @@ def predict(
     if rule and len(runs) > 1:
         console.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
     work = _Work(committee, Path(output), save_probabilities, committee.digest())
-    sidecars: list[_Sidecar] = []
-    errors: list[VmsegError] = []
-    with console.progress("Predicting", len(cases)) as progress:
-        for outcome in _run(work, cases, max(1, jobs or min(4, os.cpu_count() or 1)), progress.note, console):
-            (errors if isinstance(outcome, VmsegError) else sidecars).append(outcome)  # type: ignore[arg-type]
-            progress.advance()
-    sidecars.sort(key=lambda sidecar: sidecar.case)
-    if sidecars:
-        calibration = committee.calibration
-        rows = (row for sidecar in sidecars for row in sidecar.rows(calibration))
-        write_csv(work.output / "volumes.csv", (*VOLUME_COLUMNS, *CASE_COLUMNS), rows)
-        console.say(f"{len(sidecars)} masks and volumes.csv in {work.output}.")
-        if doubtful := where_to_look([sidecar.judgement for sidecar in sidecars], calibration):
-            console.warn(doubtful)
+    with output_turn(work.output, "vmseg_predict", console):
+        require_prediction_space(cases, work.output, committee.labels, save_probabilities)
+        sidecars, errors = _segment(work, cases, max(1, jobs or min(4, os.cpu_count() or 1)), console)
     if errors and not sidecars and len(cases) == 1:
         raise errors[0]
     if errors:
         raise SomeCasesFailedError(f"{len(errors)} of {len(cases)} scans could not be segmented", errors)
     return [work.mask_path(case) for case in cases]
+
+
+def _segment(
+    work: _Work, cases: Sequence[Case], jobs: int, console: Console
+) -> tuple[list[_Sidecar], list[VmsegError]]:
+    """Write masks and volumes.csv."""
+    sidecars: list[_Sidecar] = []
+    errors: list[VmsegError] = []
+    with console.progress("Predicting", len(cases)) as progress:
+        for outcome in _run(work, cases, jobs, progress.note, console):
+            (errors if isinstance(outcome, VmsegError) else sidecars).append(outcome)  # type: ignore[arg-type]
+            progress.advance()
+    sidecars.sort(key=lambda sidecar: sidecar.case)
+    if sidecars:
+        calibration = work.committee.calibration
+        rows = (row for sidecar in sidecars for row in sidecar.rows(calibration))
+        write_csv(work.output / "volumes.csv", (*VOLUME_COLUMNS, *CASE_COLUMNS), rows)
+        console.say(f"{len(sidecars)} masks and volumes.csv in {work.output}.")
+        if doubtful := where_to_look([sidecar.judgement for sidecar in sidecars], calibration):
+            console.warn(doubtful)
+    return sidecars, errors
 
 
 @dataclass(frozen=True)

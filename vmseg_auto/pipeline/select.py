@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from vmseg_auto.core.codec import digest
 from vmseg_auto.core.console import Console, Silent
@@ -28,6 +29,7 @@ from vmseg_auto.pipeline.places import (
     read_splits,
     warn_of_stale,
 )
+from vmseg_auto.pipeline.turns import shared_turn
 
 
 def select(
@@ -47,10 +49,18 @@ def select(
         console: where words and progress go.
 
     Raises:
-        InputError: nothing is planned, no run is wholly cross-validated, or a file of one is missing or damaged.
+        InputError: nothing is planned, no run is wholly cross-validated, a file of one is missing or damaged, or
+            another command writes to the workspace.
     """
     console = console or Silent()
     folder, space = places(dataset, workspace)
+    space.require_planned()
+    with shared_turn(space, "vmseg_select", console):
+        return choose_run(folder, space, jobs, console)
+
+
+def choose_run(folder: Path, space: Workspace, jobs: int | None, console: Console) -> Selection:
+    """What `select` does, for who has the `shared_turn` already; `folder` is the dataset's."""
     fingerprint, splits, data = read_fingerprint(space), read_splits(space), read_cohort(folder, space)
     left_out = {run.name: why for run in space.runs() if (why := lacking(run, space, fingerprint, splits, data))}
     runs = sorted((run for run in space.runs() if run.name not in left_out), key=lambda run: _rank(run, space))

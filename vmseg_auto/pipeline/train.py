@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.fold_record import FoldRecord
+from vmseg_auto.core.fold_record import FoldRecord, listed
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from vmseg_auto.io.later import Later
+from vmseg_auto.io.logs import LOGGER
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
 from vmseg_auto.pipeline.held_out import HeldOutCases
 from vmseg_auto.pipeline.initial_weights import Start, begin_from, check_fits, find_starts, read_initialisation
 from vmseg_auto.pipeline.job import Job, open_job
-from vmseg_auto.pipeline.places import PathLike, read_record, record_now
-from vmseg_auto.pipeline.select import select
+from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_record, read_splits, record_now
+from vmseg_auto.pipeline.select import choose_run
+from vmseg_auto.pipeline.space import require_training_space
+from vmseg_auto.pipeline.turns import folds_at_work, shared_turn, take_folds
 from vmseg_auto.pipeline.watching import Watcher, duration
 from vmseg_auto.stages.train import Hooks, TrainingState, seconds_per_step, train_fold
 
@@ -58,27 +63,56 @@ def train(
         console: where words and progress go.
 
     Raises:
-        InputError: nothing is planned, an unknown fold, trainer or setting, a training begun with other ones, or a
-            model to start from that does not fit or has seen validation cases.
-        VmsegError: training itself failed.
+        InputError: nothing is planned, an unknown fold, trainer or setting, a training begun with other ones, a
+            model to start from that does not fit or has seen validation cases, or another command at work on a fold.
+        VmsegError: the disk is too full for what is to come, or training itself failed.
     """
-    console = console or Silent()
-    job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console)
-    records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.recipe, fold) for fold in folds}
-    starts = _starts(job, Path(init), records) if init is not None else {}
-    records = {fold: replace(r, init=starts[fold].hash if starts else "") for fold, r in records.items()}
-    if hours is not None:
-        first, record = next(iter(records.items()))
-        epochs = epochs_in_time(job, [job.run.fold(fold) for fold in records], first, record, hours, fresh)
-        records = {fold: replace(r, recipe=replace(r.recipe, epochs=epochs)) for fold, r in records.items()}
-    if fresh:
-        for fold in records:
-            shutil.rmtree(job.run.fold(fold).folder, ignore_errors=True)
-    for fold, record in records.items():
-        train_one(job, fold, record, starts.get(fold))
-    if finish_run(job.run, job.space, job.fingerprint, job.splits, job.dataset, console):
-        select(dataset=dataset, workspace=job.space.root, jobs=jobs, console=console)
+    console, folds = console or Silent(), list(dict.fromkeys(folds))
+    folder, space = places(dataset, workspace)
+    space.require_planned()
+    command = " ".join(["vmseg_train", *map(str, folds)])
+    with ExitStack() as held:
+        with shared_turn(space, command, console):
+            job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console)
+            records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.recipe, fold) for fold in folds}
+            take_folds(held, [job.run.fold(fold) for fold in records], command, console)
+        starts = _starts(job, Path(init), records) if init is not None else {}
+        records = {fold: replace(r, init=starts[fold].hash if starts else "") for fold, r in records.items()}
+        if hours is not None:
+            first, record = next(iter(records.items()))
+            epochs = epochs_in_time(job, [job.run.fold(fold) for fold in records], first, record, hours, fresh)
+            records = {fold: replace(r, recipe=replace(r.recipe, epochs=epochs)) for fold, r in records.items()}
+        require_training_space(job, records.values())
+        with shared_turn(space, command, console):
+            begin_folds(job, records, fresh)
+        for fold, record in records.items():
+            train_one(job, fold, record, starts.get(fold))
+        with shared_turn(space, command, console, patience_s=math.inf):
+            held.close()  # within the turn: whoever comes last finds no other fold at work, and nobody else does
+            _sum_up(job, folder, jobs)
     return job.run
+
+
+def begin_folds(job: Job, records: Mapping[FoldName, FoldRecord], fresh: bool) -> None:
+    """Make folds of `job.run` ready for `train_one`; called in one's `shared_turn`, with their locks held.
+
+    Args:
+        records: what they are to be trained on.
+        fresh: forget what they were trained to before.
+
+    Raises:
+        InputError: one was begun with other settings, data or first weights.
+    """
+    folders = {fold: job.run.fold(fold) for fold in records}
+    for fold, folder in folders.items():
+        if fresh:
+            shutil.rmtree(folder.folder, ignore_errors=True)
+        _refuse_differences(records[fold], fold, folder)
+        LOGGER.info("fold %s: %s", fold, records[fold].recipe)
+    if all(folder.final.is_file() for folder in folders.values()):
+        return
+    if not job.run.model.is_file() or _known_plan(job.run) != job.plan.content_hash:
+        write_json(job.run.model, job.info.to_json())
 
 
 def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None = None) -> None:
@@ -86,25 +120,32 @@ def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None 
 
     Args:
         fold: its name; with the recipe's seed it decides all random numbers.
-        record: what it is to be trained on.
+        record: what it is to be trained on, as given to `begin_folds`.
         start: the weights to start from, in place of random ones.
 
     Raises:
-        InputError: it was begun with other settings, data or first weights.
         VmsegError: training itself failed.
     """
     folder = job.run.fold(fold)
-    _refuse_differences(record, fold, folder)
     write_json(folder.record, record.to_json())
     if folder.final.is_file():
         job.console.say(f"Fold {fold} is already trained; it is kept. To train it again, add --fresh.")
     else:
-        if not job.run.model.is_file() or _known_plan(job.run) != job.plan.content_hash:
-            write_json(job.run.model, job.info.to_json())
         _run_training(job, fold, folder, record, start)
     if fold != "all":
         held = HeldOutCases(folder, tuple(record.val), job.dataset, job.fingerprint)
         validate_fold(job.run, held, job.prepared, job.device.type, job.console)
+
+
+def _sum_up(job: Job, dataset: Path, jobs: int | None) -> None:
+    """Sum the cross-validation up and choose, if no other command still works on this run's folds: it will."""
+    if others := folds_at_work(job.run.folds()):
+        job.console.say(f"The cross-validation is summed up when the others end ({listed(others)}).")
+        return
+    # As they are now: an edited split may have been planned meanwhile.
+    fingerprint, splits = read_fingerprint(job.space), read_splits(job.space)
+    if finish_run(job.run, job.space, fingerprint, splits, job.dataset, job.console):
+        choose_run(dataset, job.space, jobs, job.console)
 
 
 def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldRecord, start: Start | None) -> None:

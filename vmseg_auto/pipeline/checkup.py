@@ -1,0 +1,217 @@
+"""Every file of a workspace looked at: what is damaged, stale or left over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+
+from vmseg_auto.core.codec import decode
+from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.dataset import Dataset, Splits
+from vmseg_auto.core.effort import Trials
+from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.fold_record import FoldRecord, listed
+from vmseg_auto.core.learning_curve import LearningCurve
+from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.selection import Selection
+from vmseg_auto.core.transfer import Initialisation
+from vmseg_auto.core.trust import HeldOut
+from vmseg_auto.core.workspace import FoldFolder, Workspace
+from vmseg_auto.io.atomic import read_json, temporaries
+from vmseg_auto.io.cases import content_hash, over_cases
+from vmseg_auto.io.checkpoints import load_checkpoint
+from vmseg_auto.io.images import read_mask
+from vmseg_auto.io.locks import holder
+from vmseg_auto.io.prepared import PreparedFolder
+from vmseg_auto.io.probabilities import read_probabilities
+from vmseg_auto.io.space import in_words
+from vmseg_auto.pipeline.held_out import HeldOutCases, held_out_cases
+from vmseg_auto.pipeline.outdated import report_outdated
+from vmseg_auto.pipeline.places import Source, read_cohort
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Reader = Callable[[Any, str], object]
+_READERS: dict[str, Reader] = {
+    "dataset.json": lambda data, where: decode(Source, data, where),
+    "fingerprint.json": Fingerprint.from_json,
+    "splits.json": Splits.from_json,
+    "selection.json": Selection.from_json,
+    "plan.json": Plan.from_json,
+    "model.json": ModelInfo.from_json,
+    "fold.json": FoldRecord.from_json,
+    "init.json": Initialisation.from_json,
+    "efforts.json": Trials.from_json,
+    "held_out.json": HeldOut.from_json,
+    "learning_curve.json": LearningCurve.from_json,
+}
+_PLAN_AGAIN = "Run `vmseg_plan_and_preprocess` again; it does only what is due."
+
+
+class Checkup:
+    """Looks at a workspace without changing it.
+
+    Args:
+        space: the workspace.
+        dataset: its dataset's folder; where the workspace remembers it to be, unless given.
+        thorough: read every file wholly, those of the dataset too.
+        jobs: threads.
+        console: where progress goes.
+
+    Attributes:
+        findings: an error for each thing that wants attention.
+        notes: what is worth knowing, in words.
+    """
+
+    def __init__(self, space: Workspace, dataset: Path | None, thorough: bool, jobs: int, console: Console) -> None:
+        self.space, self.dataset, self.thorough, self.jobs, self.console = space, dataset, thorough, jobs, console
+        self.findings: list[VmsegError] = []
+        self.notes: list[str] = []
+
+    def look(self) -> None:
+        """Look at everything."""
+        self._locks()
+        values = dict(self._values())
+        fingerprint, splits = values.get(self.space.fingerprint), values.get(self.space.splits)
+        plans = [
+            plan for path in map(self.space.plan, self.space.plans()) if isinstance(plan := values.get(path), Plan)
+        ]
+        self._checkpoints()
+        self._leftovers(plans)
+        if not isinstance(fingerprint, Fingerprint):
+            return
+        for plan in plans:
+            self._prepared(plan, fingerprint)
+        source = values.get(self.space.dataset)
+        folder = self.dataset or (Path(source.folder) if isinstance(source, Source) else None)
+        data = self._try(read_cohort, folder, self.space) if folder and self.space.dataset in values else None
+        if folder is None or data is None:
+            return
+        self._sources(folder, data, fingerprint)
+        if isinstance(splits, Splits):
+            for plan in plans:
+                self._try(self._folds, data, fingerprint, splits, plan)
+
+    def _try(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | None:
+        """What `work` gives; None where it fails, which is a finding."""
+        try:
+            return work(*args, **options)
+        except VmsegError as error:
+            self.findings.append(error)
+            return None
+
+    def _locks(self) -> None:
+        locks = [self.space.lock, *(fold.lock for fold in self.space.fold_folders())]
+        owners = [holder(lock) for lock in locks]
+        for owner in dict.fromkeys(owner for owner in owners if owner):
+            self.notes.append(f"at work: {owner}; what it has not finished yet may be told of below")
+
+    def _values(self) -> Iterator[tuple[Path, object]]:
+        """Every JSON file that can be read, and what it holds."""
+        for path in sorted(self.space.root.rglob("*.json")):
+            if self.space.root / "prepared" in path.parents:
+                continue
+            value = self._try(_read, path)
+            if value is not None:
+                yield path, value
+
+    def _checkpoints(self) -> None:
+        files = [path for fold in self.space.fold_folders() for path in sorted(fold.folder.glob("*.pt"))]
+        with self.console.progress("Reading checkpoints", len(files)) as progress:
+            for path in files:
+                self._try(_check_weights, path)
+                progress.advance()
+        for fold in self.space.fold_folders():
+            if fold.latest.is_file() and not fold.final.is_file() and holder(fold.lock) is None:
+                self.notes.append(f"{fold.folder} is not trained to its end; the command that began it goes on with it")
+
+    def _prepared(self, plan: Plan, fingerprint: Fingerprint) -> None:
+        folder = PreparedFolder(self.space.prepared(plan.voxels_hash))
+        due = [name for name, case in fingerprint.cases.items() if not folder.holds(name, case.content)]
+        if due:
+            problem = f"not prepared for the plan of {plan.planner}, or not as they are now: {listed(due)}"
+            self.findings.append(VmsegError(problem, file=folder.folder, remedy=_PLAN_AGAIN))
+        cases = sorted(set(fingerprint.cases) - set(due))
+        look: Callable[[str], object] = folder.verify if self.thorough else folder.load
+        with self.console.progress("Reading prepared cases", len(cases)) as progress:
+            for case in cases:
+                self._try(look, case)
+                progress.advance()
+
+    def _sources(self, folder: Path, data: Dataset, fingerprint: Fingerprint) -> None:
+        """Whether the dataset is still the one that was planned for."""
+        cases = {case.id: case for case in data.cases}
+        changed = sorted(set(cases) ^ set(fingerprint.cases))
+        if self.thorough:
+            known = [case for name, case in cases.items() if name in fingerprint.cases]
+            with self.console.progress("Reading the dataset", len(known)) as progress:
+                contents, errors = over_cases(content_hash, known, self.jobs, progress.advance)
+            self.findings += errors
+            changed += [name for name, content in contents.items() if content != fingerprint.cases[name].content]
+        if changed:
+            problem = f"the dataset has changed since it was planned for: {listed(changed)}"
+            self.findings.append(VmsegError(problem, file=folder, remedy=_PLAN_AGAIN))
+
+    def _folds(self, data: Dataset, fingerprint: Fingerprint, splits: Splits, plan: Plan) -> None:
+        report_outdated(self.space, data, fingerprint, splits, plan, _Heard(self))
+        for run in self.space.runs() if self.thorough else ():
+            if run.folder.parent.name == plan.planner:
+                for held in held_out_cases(run, fingerprint, splits, data):
+                    self._held_out(held, len(fingerprint.labels))
+
+    def _held_out(self, held: HeldOutCases, classes: int) -> None:
+        """Read the predictions of a fold's validation cases."""
+        due = {case.id for case in held.unpredicted()}
+        for name in sorted(set(held.known) - due):
+            shape = held.content[name].shape
+            self._try(read_mask, held.files[name][0], name)
+            self._try(read_probabilities, held.folder.probabilities(name), name, classes - 1, shape)
+
+    def _leftovers(self, plans: list[Plan]) -> None:
+        if holder(self.space.lock) is None:
+            if self.space.decoded.exists():
+                self.notes.append(f"{self.space.decoded} was left by a killed command; the next one removes it")
+            if left := temporaries(self.space.root, below=lambda path: not _at_work(path)):
+                self.notes.append(
+                    f"{len(left)} unfinished files are left of killed commands; the next ones remove them"
+                )
+        wanted = {plan.voxels_hash for plan in plans}
+        for folder in sorted(self.space.root.glob("prepared/*")):
+            if folder.is_dir() and folder.name not in wanted:
+                size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                self.notes.append(f"{folder} belongs to no plan any more; deleting it frees {in_words(size)}")
+
+
+class _Heard(Silent):
+    """What is warned of wants attention; what is said is a note."""
+
+    def __init__(self, checkup: Checkup) -> None:
+        self._checkup = checkup
+
+    def say(self, text: str) -> None:
+        self._checkup.notes.append(text)
+
+    def warn(self, text: str) -> None:
+        self._checkup.findings.append(VmsegError(text.rstrip(".")))
+
+
+def _at_work(folder: Path) -> bool:
+    return folder.name.startswith("fold_") and holder(FoldFolder(folder).lock) is not None
+
+
+def _read(path: Path) -> object:
+    data = read_json(path)
+    return _READERS[path.name](data, str(path)) if path.name in _READERS else data
+
+
+def _check_weights(path: Path) -> None:
+    checkpoint = load_checkpoint(path)
+    bad = [name for name, tensor in checkpoint.weights.items() if not bool(torch.isfinite(tensor).all())]
+    if bad:
+        problem = f"{len(bad)} of its tensors hold NaN or infinite weights, {bad[0]} for one"
+        raise VmsegError(problem, file=path, remedy="Train this fold again with --fresh.")
