@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.io.nifti import unreadable
 
 _MOST_BYTES = 2**16
 _MOST_LINE = 1000
@@ -23,8 +24,7 @@ def check_header(path: Path, case: str | None) -> None:
         with path.open("rb") as file:
             head = file.read(_MOST_BYTES)
     except OSError as error:
-        problem = f"the file can't be read ({error.strerror or error})"
-        raise InputError(problem, case=case, file=path, remedy="Check the name and its rights.") from error
+        raise unreadable(error, case, path) from error
     meta = path.name.endswith(".mha")
     lines = _meta_lines(head) if meta else _nrrd_lines(head)
     if lines is None or any(len(line) > _MOST_LINE for line in lines):

@@ -22,7 +22,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.atomic import replacing
 from vmseg_auto.io.headers import check_header
-from vmseg_auto.io.nifti import DAMAGED, file_bytes, nifti_voxels, unpacked
+from vmseg_auto.io.nifti import DAMAGED, file_bytes, nifti_voxels, unpacked, unreadable
 
 FILE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 
@@ -129,13 +129,15 @@ def _read(path: Path, case: str | None) -> tuple[NDArray[Any], Geometry]:
     """Voxels [Z, Y, X] in the file's own type (float64 where it scales them), and the grid."""
     with _quiet():
         reader, geometry = _header(path, case)
-        _refuse_impossible_size(geometry, case, path)
         try:
+            _refuse_impossible_size(geometry, case, path)
             if path.name.endswith((".nii", ".nii.gz")):
                 return nifti_voxels(path, geometry, case), geometry
             return sitk.GetArrayFromImage(reader.Execute()), geometry
         except RuntimeError as error:
             raise InputError("the file is damaged or cut short", case=case, file=path, remedy=DAMAGED) from error
+        except OSError as error:  # it was there a moment ago
+            raise unreadable(error, case, path) from error
         except MemoryError as error:
             remedy = "Use fewer --jobs, or close other programs."
             raise InputError("the memory is not enough for it", case=case, file=path, remedy=remedy) from error

@@ -66,8 +66,13 @@ def file_bytes(path: Path, case: str | None) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        problem = f"the file can't be read ({error.strerror or error})"
-        raise InputError(problem, case=case, file=path, remedy=DAMAGED) from error
+        raise unreadable(error, case, path) from error
+
+
+def unreadable(error: OSError, case: str | None, path: Path) -> InputError:
+    """What is told of a file that the system does not give."""
+    problem = f"the file can't be read ({error.strerror or error})"
+    return InputError(problem, case=case, file=path, remedy="Check the name, the disk and the file's rights.")
 
 
 def unpacked(packed: bytes, path: Path, case: str | None, most: int, whole: bool = True) -> bytes:
