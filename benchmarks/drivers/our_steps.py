@@ -64,7 +64,7 @@ def train(workspace: Path, steps: int, watch: Stopwatch) -> None:
     recipe = replace(trainer.recipe, epochs=1, steps=steps, validation_share=0.0, gap_cases=0)
     parts = trainer(plan, recipe, device, len(fingerprint.channels), len(fingerprint.labels))
     parts.network.register_forward_pre_hook(watch.forward_begins)
-    hooks = Hooks(watch.step_ended, lambda record: None, lambda state: None)
+    hooks = Hooks(watch.step_ended, lambda record: None, lambda state: None, lambda epoch, trouble: None)
     cases = fold_cases(read_splits(space), 0, sorted(fingerprint.cases))
     prepared = space.prepared(plan.voxels_hash)
     train_fold(parts, plan, prepared, cases, 0, device, hooks, workers=default_workers(device))

@@ -24,10 +24,10 @@ def test_the_tree_is_the_documented_one() -> None:
     assert run.cross_validation.as_posix() == "w/runs/default/quick/cross_validation"
     fold = run.fold(3)
     assert fold.folder.as_posix() == "w/runs/default/quick/fold_3"
-    files = (fold.record, fold.init, fold.latest, fold.final, fold.history, fold.curve, fold.validation)
+    files = (fold.record, fold.init, fold.latest, fold.previous, fold.final, fold.history, fold.curve, fold.validation)
     assert [path.name for path in files] == [
-        "fold.json", "init.json", "checkpoint_latest.pt", "checkpoint_final.pt", "history.csv", "curve.png",
-        "validation",
+        "fold.json", "init.json", "checkpoint_latest.pt", "checkpoint_previous.pt", "checkpoint_final.pt",
+        "history.csv", "curve.png", "validation",
     ]  # fmt: skip
     assert run.fold("all").folder.name == "fold_all"
     curve = space.learning_curve("default", "quick")

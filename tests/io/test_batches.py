@@ -46,32 +46,32 @@ def equal(ours: list[Batch], theirs: list[Batch]) -> bool:
 
 
 def test_shape_and_type(source: BatchSource) -> None:
-    ((image, label, _),) = made_here(source, 0, 1)
+    ((image, label, *_),) = made_here(source, 0, 1)
     assert (image.shape, image.dtype) == ((3, 1, 4, 5, 6), np.float32)
     assert (label.shape, label.dtype) == ((3, 4, 5, 6), np.uint8)
 
 
 def test_foreground_is_asked_for_where_it_should_be(source: BatchSource) -> None:
-    for _, label, _ in made_here(source, 0, 3):
+    for _, label, *_ in made_here(source, 0, 3):
         assert label[:, 0, 0, 0].tolist() == [100, 100, 101]
 
 
 def test_no_two_samples_repeat(source: BatchSource) -> None:
     batches = made_here(source, 0, 40)
-    draws = np.concatenate([image[:, 0, 0, 0, 0] for image, _, _ in batches])
-    seeds = np.concatenate([image[:, 0, 0, 0, 1] for image, _, _ in batches])
+    draws = np.concatenate([image[:, 0, 0, 0, 0] for image, *_ in batches])
+    seeds = np.concatenate([image[:, 0, 0, 0, 1] for image, *_ in batches])
     assert len(np.unique(draws)) == len(np.unique(seeds)) == 120
 
 
 @pytest.mark.parametrize("stream", [(5, 2), (6, 1), (5, 1, 1)])
 def test_another_stream_gives_other_samples(source: BatchSource, stream: tuple[int, ...]) -> None:
     ours, theirs = made_here(source, 1, 4), made_here(replace(source, stream=stream), 1, 4)
-    for (a, _, _), (b, _, _) in zip(ours, theirs, strict=True):
+    for (a, *_), (b, *_) in zip(ours, theirs, strict=True):
         assert not set(a[:, 0, 0, 0, 0]) & set(b[:, 0, 0, 0, 0])
 
 
 def test_only_the_cases_listed_are_drawn(source: BatchSource) -> None:
-    drawn = np.concatenate([image[:, 0, 0, 0, 2] for image, _, _ in made_here(source, 0, 40)])
+    drawn = np.concatenate([image[:, 0, 0, 0, 2] for image, *_ in made_here(source, 0, 40)])
     assert set(drawn) == {1.0, 2.0}
 
 
@@ -99,7 +99,7 @@ def test_real_augmentation_does_not_depend_on_the_number_of_workers(tmp_path: Pa
 
 
 def test_a_batch_tells_the_seeds_its_samples_were_given(source: BatchSource) -> None:
-    for image, _, seeds in made_here(source, 0, 3):
+    for image, _, seeds, _ in made_here(source, 0, 3):
         assert np.array_equal(image[:, 0, 0, 0, 1], np.array(seeds, dtype=np.float32))
 
 
@@ -128,7 +128,7 @@ def test_leaving_early_ends_the_threads(source: BatchSource) -> None:
 def test_workers_never_load_torch(source: BatchSource) -> None:
     """A process with torch in it costs 0.8 GB and seconds."""
     with BatchLoader(replace(source, sampler=TellsTorch()), 1) as loader:
-        ((image, _, _),) = loader.batches(0, 1)
+        ((image, *_),) = loader.batches(0, 1)
     assert not image[:, 0, 0, 0, 0].any()
 
 

@@ -138,7 +138,7 @@ def test_code_in_a_foreign_pickle_does_not_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"format": FORMAT, "schema": 2}, "has schema 2, and this version reads 1"),
+        ({"format": FORMAT, "schema": 3}, "has schema 3, and this version reads 2"),
         ({"format": FORMAT}, "has schema None"),
         ({"format": "another program's"}, "no checkpoint of vmseg_auto"),
         ({"state_dict": {}}, "no checkpoint of vmseg_auto"),

@@ -65,17 +65,22 @@ def test_batches_arrive_whole_and_in_order(name: str) -> None:
     device = torch.device(name)
     rng = np.random.default_rng(0)
     batches = [
-        Batch(rng.random((2, 1, 8, 9, 10), dtype=np.float32), rng.integers(0, 9, (2, 8, 9, 10), np.uint8), (i, i + 1))
+        Batch(
+            rng.random((2, 1, 8, 9, 10), dtype=np.float32),
+            rng.integers(0, 9, (2, 8, 9, 10), np.uint8),
+            (i, i + 1),
+            ("a",),
+        )
         for i in range(20)
     ]
     arrived = list(sent(iter(batches), device))
     assert len(arrived) == 20
-    for batch, (image, label, seeds) in zip(batches, arrived, strict=True):
+    for batch, (image, label, sent_batch) in zip(batches, arrived, strict=True):
         assert image.device.type == label.device.type == name
         assert np.array_equal(image.cpu().numpy(), batch.image)
         assert np.array_equal(label.cpu().numpy(), batch.label)
         assert label.dtype == torch.uint8
-        assert seeds == batch.seeds
+        assert sent_batch is batch
 
 
 def test_rounding_once_gives_what_rounding_each_time_gives() -> None:

@@ -54,7 +54,7 @@ def test_samples_on_threads_of_their_own_learn_the_same(two_threads: None, batch
     together.threads = None
     for seed in range(4):
         ours, theirs = apart.step(*batch(seed)), together.step(*batch(seed))
-        assert float(ours) == pytest.approx(float(theirs), abs=1e-5)
+        assert float(ours.loss) == pytest.approx(float(theirs.loss), abs=1e-5)
     for a, b in zip(apart.network.parameters(), together.network.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-5)
     assert torch.get_num_threads() == 2
@@ -81,7 +81,7 @@ def test_networks_that_mix_samples_see_the_batch_whole(two_threads: None, layer:
             assert len(image) == 3
             return [self.head(self.layer(image))]
 
-    assert torch.isfinite(learner(network=Mixing()).step(*batch(0)))
+    assert torch.isfinite(learner(network=Mixing()).step(*batch(0)).loss)
 
 
 def test_the_running_mean_by_hand() -> None:
@@ -103,19 +103,20 @@ def test_a_restored_learner_goes_on_as_if_nothing_had_been() -> None:
     for seed in range(3):
         whole.step(*batch(seed))
         before.step(*batch(seed))
-    weights, live, optimizer = copy.deepcopy(before.state())
+    state = copy.deepcopy(before.state())
     before.step(*batch(9))
-    after.restore(weights, live, optimizer, 3)
+    after.restore(state, 3)
     for seed in range(3, 6):
         whole.step(*batch(seed))
         after.step(*batch(seed))
-    for a, b in zip(whole.state()[:2], after.state()[:2], strict=True):
+    ours, theirs = whole.state(), after.state()
+    for a, b in ((ours.weights, theirs.weights), (ours.live, theirs.live)):
         assert all(torch.equal(tensor, b[name]) for name, tensor in a.items())
 
 
 def test_without_a_mean_there_is_one_set_of_weights() -> None:
     one = learner()
-    weights, live, _ = one.state()
-    assert not live
+    state = one.state()
+    assert not state.live
     assert one.evaluated is one.network
-    assert all(torch.equal(tensor, weights[name]) for name, tensor in one.network.state_dict().items())
+    assert all(torch.equal(tensor, state.weights[name]) for name, tensor in one.network.state_dict().items())

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from vmseg_auto.core.effort import EXHAUSTIVE, Effort
-from vmseg_auto.ops.ensemble import Ensemble, predict_logits
+from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.patches import Tile, tiling
+from vmseg_auto.ops.sweep import predict_logits
 from vmseg_auto.ops.trust import Witness
 
 SHAPE = (1, 1, 8)

@@ -21,15 +21,9 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.ops.augment import NoAugmentation, PatchAugmentation, read_shape
-from vmseg_auto.stages.train import (
-    EpochRecord,
-    Hooks,
-    TrainingState,
-    device_augmentation,
-    seconds_per_step,
-    train_fold,
-    training_source,
-)
+from vmseg_auto.stages.fold_data import device_augmentation, training_source
+from vmseg_auto.stages.loop import TrainingState
+from vmseg_auto.stages.train import EpochRecord, Hooks, seconds_per_step, train_fold
 from vmseg_trainers.default import DefaultTrainer
 
 CPU = torch.device("cpu")
@@ -69,7 +63,7 @@ class Diary:
 
     @property
     def hooks(self) -> Hooks:
-        return Hooks(self._step, self._epoch, self._save)
+        return Hooks(self._step, self._epoch, self._save, self._back)
 
     def _step(self, epoch: int, step: int) -> None:
         self.events.append(("step", epoch, step))
@@ -77,6 +71,9 @@ class Diary:
     def _epoch(self, record: EpochRecord) -> None:
         self.events.append(("epoch", record.epoch))
         self.records.append(record)
+
+    def _back(self, epoch: int, trouble: str) -> None:
+        self.events.append(("back", epoch, trouble))
 
     def _save(self, state: TrainingState) -> None:
         self.events.append(("save", state.epoch))
@@ -280,12 +277,15 @@ def test_without_validation_cases_there_is_no_validation(prepared: Path) -> None
     assert math.isfinite(float(end.history[0]["train_loss"]))
 
 
-def test_a_loss_that_is_not_a_number_stops_the_training(prepared: Path) -> None:
+def test_a_case_that_gives_no_finite_loss_ends_the_training_and_is_named(prepared: Path) -> None:
+    """After going back once, with a tenth of the learning rate; a spoilt state must not replace a good one."""
     diary = Diary()
     parts = make_parts(replace(SHORT, augment=False))
-    with pytest.raises(VmsegError, match=r"loss became nan in epoch 1.*--set lr=0\.001 --fresh"):
+    words = r"3 of 3 steps of epoch 1 gave a NaN .* learnt from broken\. Look at .*--set lr=0\.0001 --fresh"
+    with pytest.raises(VmsegError, match=words):
         train_fold(parts, PLAN, prepared, Fold(("broken",), ("c",)), 0, CPU, diary.hooks)
-    assert not diary.states, "a spoilt state must not replace a good one"
+    assert not diary.states
+    assert [event[:2] for event in diary.events if event[0] != "step"] == [("back", 0)]
 
 
 def test_a_killed_worker_stops_the_training_with_a_remedy(prepared: Path) -> None:

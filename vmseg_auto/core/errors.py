@@ -36,6 +36,10 @@ class InputError(VmsegError):
     exit_code = 2
 
 
+class DamagedError(InputError):
+    """A file does not hold what was written to it."""
+
+
 class DatasetError(InputError):
     """Several bad cases, reported at once. `errors` holds one VmsegError for each."""
 

@@ -50,6 +50,7 @@ class Recipe:
         stop_on_gap: whether training ends, with its best weights, when the gap between training and validation Dice
             widens while validation stands still.
         amp: whether mixed precision is used where the hardware has it.
+        deterministic: whether CUDA computes the same bits in every run, which takes longer; a CPU does so anyway.
         seed: of everything random.
     """
 
@@ -82,6 +83,7 @@ class Recipe:
     gap_share: float = 0.05
     stop_on_gap: bool = False
     amp: bool = True
+    deterministic: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

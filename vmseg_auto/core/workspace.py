@@ -47,6 +47,11 @@ class FoldFolder:
         return self.folder / "checkpoint_latest.pt"
 
     @property
+    def previous(self) -> Path:
+        """The state before that, for the day when the latest one is damaged."""
+        return self.folder / "checkpoint_previous.pt"
+
+    @property
     def final(self) -> Path:
         """Weights of a finished training."""
         return self.folder / "checkpoint_final.pt"

@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 import torch
 from torch.serialization import safe_globals
 
-from vmseg_auto.core.errors import InputError, VmsegError
+from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
 from vmseg_auto.io.claims import ClaimError, check_sizes, foreign_names, pickled_part
 
 StandIn = tuple[Callable[..., Any], str]
@@ -30,8 +30,8 @@ def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[S
         stand_ins: for globals beyond tensors that the file may name; the globals themselves are never called.
 
     Raises:
-        InputError: the file is missing, damaged, holds other objects than these, or says that it holds more than it
-            does.
+        DamagedError: the file is damaged, holds other objects than these, or says that it holds more than it does.
+        InputError: it is missing, or may not be read.
         VmsegError: the memory is not enough.
     """
     try:
@@ -40,15 +40,19 @@ def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[S
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError("the checkpoint does not exist", file=path, remedy=missing) from None
+    except PermissionError as error:
+        raise InputError(
+            f"the checkpoint can't be read ({error.strerror})", file=path, remedy="Check the file's rights."
+        ) from error
     except MemoryError as error:
         raise VmsegError("the memory is not enough for this checkpoint", file=path, remedy=_CLOSE) from error
     except ClaimError as error:
-        raise InputError(f"the checkpoint is damaged or from elsewhere: {error}", file=path, remedy=remedy) from error
+        raise DamagedError(f"the checkpoint is damaged or from elsewhere: {error}", file=path, remedy=remedy) from error
     except (
         OSError, RuntimeError, EOFError, ValueError, TypeError, AttributeError, AssertionError, LookupError,
         ArithmeticError, BadZipFile, zlib.error, struct.error, pickle.UnpicklingError,
     ) as error:  # fmt: skip
-        raise InputError("the checkpoint is damaged or from elsewhere", file=path, remedy=remedy) from error
+        raise DamagedError("the checkpoint is damaged or from elsewhere", file=path, remedy=remedy) from error
 
 
 def finite_tensors(found: Any, what: str, path: Path, remedy: str) -> dict[str, torch.Tensor]:
@@ -58,15 +62,15 @@ def finite_tensors(found: Any, what: str, path: Path, remedy: str) -> dict[str, 
         what: its name, for messages.
 
     Raises:
-        InputError: it is none, or some weight is NaN or infinite.
+        DamagedError: it is none, or some weight is NaN or infinite.
     """
     if not isinstance(found, Mapping):
-        raise InputError(f"{what} is missing", file=path, remedy=remedy)
+        raise DamagedError(f"{what} is missing", file=path, remedy=remedy)
     for name, tensor in found.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
-            raise InputError(f"{what}: {name} is no tensor", file=path, remedy=remedy)
+            raise DamagedError(f"{what}: {name} is no tensor", file=path, remedy=remedy)
         if not torch.isfinite(tensor).all():
-            raise InputError(f"{what}: {name} holds NaN or infinite numbers", file=path, remedy=remedy)
+            raise DamagedError(f"{what}: {name} holds NaN or infinite numbers", file=path, remedy=remedy)
     return dict(found)
 
 
@@ -74,7 +78,7 @@ def _verify(path: Path, stand_ins: Sequence[str], remedy: str) -> None:
     """Check what torch.load does not, or not in every version, before it makes anything.
 
     Raises:
-        InputError: the file names code.
+        DamagedError: the file names code.
         ClaimError: it says what can't be.
         BadZipFile: some byte that matters has changed. Other errors of the readers of zips and pickles mean the same.
     """
@@ -82,7 +86,7 @@ def _verify(path: Path, stand_ins: Sequence[str], remedy: str) -> None:
         folder, pickled = pickled_part(archive)
         records = {entry.filename.removeprefix(f"{folder}data/"): entry.file_size for entry in archive.infolist()}
     if foreign := foreign_names(pickled, stand_ins):
-        raise InputError(
+        raise DamagedError(
             f"the checkpoint is damaged or from elsewhere: it holds {', '.join(foreign[:3])}, and objects "
             "other than tensors, numbers and texts are never loaded",
             file=path,

@@ -22,8 +22,13 @@ _TEMPORARY = ".vmseg_tmp."
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path with the same ending; on success it takes the place of `path`.
+
+    Args:
+        path: where the new file goes; nothing there changes before it is whole and on the disk.
+        keep: where the file that stood at `path` goes; it is overwritten unless given. Between the two renames a
+            killed process leaves the old file there, and none at `path`.
 
     Raises:
         VmsegError: the folder can't be written to, or the disk is full.
@@ -39,6 +44,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
+        if keep is not None and path.is_file():
+            os.replace(path, keep)
         os.replace(temporary, path)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -64,11 +71,29 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())
         os.rename(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk: after a power cut, what was renamed before is still renamed.
+
+    Files are flushed in any case before they get their names. Where names may wait for the system to write them, as of
+    files that are soon made again, this is spared: it takes as long as writing a small file.
+    """
+    if os.name != "posix":  # elsewhere a folder can't be opened, and names are journalled
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:  # some network file systems have no such thing
+        pass
+    finally:
+        os.close(handle)
 
 
 def temporaries(folder: Path, below: Callable[[Path], bool] = lambda folder: True) -> list[Path]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,19 @@ Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
 
 class Batch(NamedTuple):
-    """Images [B, C, Z, Y, X], labels [B, Z, Y, X], and for each sample the seed of its augmentation."""
+    """A training step's samples.
+
+    Args:
+        image: [B, C, Z, Y, X].
+        label: [B, Z, Y, X].
+        seeds: of each sample's augmentation.
+        cases: ids of the cases that the sampler took, each once; donors of pasted lesions are among them.
+    """
 
     image: NDArray[np.float32]
     label: NDArray[np.uint8]
     seeds: tuple[int, ...]
+    cases: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,16 +67,45 @@ class BatchSource:
 
     def batch(self, cases: Sequence[PreparedCase], number: int) -> Batch:
         """The batch of that number, counted from the start of the training."""
-        samples = [self._sample(cases, number, index) for index in range(len(self.foreground))]
+        noted = _Noted(cases)
+        samples = [self._sample(noted, number, index) for index in range(len(self.foreground))]
         patches, seeds = zip(*samples, strict=True)
         images, labels = zip(*patches, strict=True)
-        return Batch(np.stack(images), np.stack(labels), seeds)
+        return Batch(np.stack(images), np.stack(labels), seeds, tuple(noted.taken))
 
     def _sample(self, cases: Sequence[PreparedCase], number: int, index: int) -> tuple[Patch, int]:
         rng = np.random.default_rng([*self.stream, number, index])
         patch = self.sampler(cases, self.foreground[index], rng)
         seed = int(rng.integers(2**31))
         return self.augment(patch, seed), seed
+
+
+class _Noted(Sequence[PreparedCase]):
+    """Cases as a sampler sees them, and the ids of those that it took by their number.
+
+    So any sampler tells what its patches came from, and none has to be asked.
+    """
+
+    def __init__(self, cases: Sequence[PreparedCase]) -> None:
+        self._cases = cases
+        self.taken: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __iter__(self) -> Iterator[PreparedCase]:
+        return iter(self._cases)  # who looks at all of them takes none
+
+    @overload
+    def __getitem__(self, index: int) -> PreparedCase: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[PreparedCase]: ...
+
+    def __getitem__(self, index: int | slice) -> PreparedCase | Sequence[PreparedCase]:
+        found = self._cases[index]
+        self.taken.update(dict.fromkeys(case.id for case in (found if isinstance(found, Sequence) else [found])))
+        return found
 
 
 class BatchLoader:
@@ -103,7 +140,7 @@ class BatchLoader:
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+    def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
         """Batches number `start` to `stop` - 1.
 
         Raises:
@@ -123,6 +160,9 @@ class BatchLoader:
                 "a process that prepares training patches was ended from outside, most likely for want of memory",
                 remedy="Close other programs or use --jobs 1, then run the same command again: it goes on.",
             ) from error
+        finally:
+            for future in pending:  # of a training that goes back, or has ended
+                future.cancel()
 
 
 _worker: dict[str, Any] = {}

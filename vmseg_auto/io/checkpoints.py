@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,20 @@ import torch
 
 from vmseg_auto.core.codec import decode
 from vmseg_auto.core.dataset import checked_labels
-from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.errors import DamagedError, InputError
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.io.archives import finite_tensors, load_archive
-from vmseg_auto.io.atomic import parse_json, replacing
+from vmseg_auto.io.atomic import parse_json, replacing, sync_folder
 
 FORMAT = "vmseg_auto checkpoint"
-SCHEMA = 1
+SCHEMA = 2
+WITHOUT_CHECKSUM = 1
+"""The schema before there was one; it is still read."""
+REMEDY = (
+    "Train this fold again with --fresh, or restore the file from a copy; to predict meanwhile, name other folds with "
+    "--folds."
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Checkpoint:
         optimizer: the optimizer's state dict; empty in a finished fold's checkpoint.
         live: the state dict to learn on from, where it is another; empty in a finished fold's checkpoint.
         best: the weights that a training that stops on the gap would keep; empty in all others.
+        scaler: the state of the gradients' scale in float16; empty elsewhere.
+        lr_factor: what the learning rate is multiplied by since the training went back; 1 before.
     """
 
     plan: Plan
@@ -54,10 +62,15 @@ class Checkpoint:
     optimizer: dict[str, Any] = field(default_factory=dict)
     live: dict[str, torch.Tensor] = field(default_factory=dict)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
+    lr_factor: float = 1.0
 
 
-def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, whole or not at all.
+def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: Path | None = None) -> None:
+    """Write a checkpoint with its checksum, whole or not at all; it outlives a power cut from here on.
+
+    Args:
+        keep: where a checkpoint that stands at `path` goes, rather than being overwritten.
 
     Raises:
         VmsegError: the disk is full or not writable.
@@ -71,6 +84,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "fold": checkpoint.fold,
         "epoch": checkpoint.epoch,
         "history": list(checkpoint.history),
+        "lr_factor": checkpoint.lr_factor,
     }
     content = {
         "format": FORMAT,
@@ -80,62 +94,70 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "optimizer": checkpoint.optimizer,
         "live": checkpoint.live,
         "best": {name: tensor.detach().cpu() for name, tensor in checkpoint.best.items()},
+        "scaler": checkpoint.scaler,
     }
     buffer = io.BytesIO()  # writing to the file itself, torch.save hides a full disk in a RuntimeError
-    torch.save(content, buffer)
-    with replacing(path) as temporary:
+    torch.save({**content, "sha256": content_hash(content)}, buffer)
+    with replacing(path, keep) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+    sync_folder(path.parent)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU, with `weights_only=True`: no code in it can run.
 
     Raises:
-        InputError: the file is missing, damaged, or no checkpoint of this program, or a weight is NaN or infinite.
+        DamagedError: the content is not what was written, or a weight is NaN or infinite.
+        InputError: the file is missing, or no checkpoint of this program.
     """
-    remedy = "Train this fold again with --fresh, or restore the file."
-    content = load_archive(path, missing="Train this fold first.", remedy=remedy)
+    content = load_archive(path, missing="Train this fold first.", remedy=REMEDY)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError("this is no checkpoint of vmseg_auto", file=path, remedy=remedy)
-    if content.get("schema") != SCHEMA:
+        raise InputError("this is no checkpoint of vmseg_auto", file=path, remedy=REMEDY)
+    schema, checksum = content.get("schema"), content.pop("sha256", None)
+    if schema not in (SCHEMA, WITHOUT_CHECKSUM):
         raise InputError(
-            f"the checkpoint has schema {content.get('schema')}, and this version reads {SCHEMA}",
-            file=path,
-            remedy=remedy,
+            f"the checkpoint has schema {schema}, and this version reads {SCHEMA}", file=path, remedy=REMEDY
         )
-    about = decode(_About, parse_json(content.get("about"), path, remedy), str(path))
-    tensors = {
-        name: finite_tensors(content.get(name, {}), name, path, remedy) for name in ("weights", "live", "best")
-    }
-    optimizer = content.get("optimizer", {})
-    if not isinstance(optimizer, dict):
-        raise InputError("the state of its optimizer is missing", file=path, remedy=remedy)
-    return Checkpoint(
-        plan=Plan.from_json(about.plan, f"{path}: plan"),
-        recipe=Recipe.from_json(about.recipe, f"{path}: recipe"),
-        labels=checked_labels(about.labels, f"{path}: labels"),
-        channels=about.channels,
-        trainer=about.trainer,
-        fold="all" if about.fold == "all" else decode(int, about.fold, f"{path}: fold"),
-        epoch=about.epoch,
-        history=tuple(about.history),
-        optimizer=optimizer,
-        **tensors,
-    )
+    try:
+        if schema == SCHEMA and checksum != content_hash(content):
+            raise DamagedError("the checkpoint is damaged: its checksum is wrong", file=path, remedy=REMEDY)
+        return _checkpoint(content, path)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise DamagedError("the checkpoint is damaged or from elsewhere", file=path, remedy=REMEDY) from error
 
 
-@dataclass(frozen=True)
-class _About:
-    """What a checkpoint says in JSON."""
+def load_newest(generations: Sequence[Path]) -> tuple[Checkpoint | None, list[DamagedError]]:
+    """The newest state that is whole, and what is wrong with those that are newer; None where there is no file.
 
-    plan: dict[str, Any]
-    recipe: dict[str, Any]
-    labels: dict[str, int]
-    channels: tuple[str, ...]
-    trainer: str
-    fold: Any
-    epoch: int
-    history: tuple[dict[str, Any], ...]
+    Args:
+        generations: where states of one training may lie, the newest first.
+
+    Raises:
+        DamagedError: there are files, and none is whole.
+        InputError: as `load_checkpoint`, of what is not damage.
+    """
+    damaged: list[DamagedError] = []
+    for path in generations:
+        if not path.is_file():
+            continue
+        try:
+            return load_checkpoint(path), damaged
+        except DamagedError as error:
+            damaged.append(error)
+    if damaged:
+        raise damaged[0]
+    return None, []
+
+
+def content_hash(value: Any) -> str:
+    """SHA-256, in hex, of tensors, numbers and texts in dicts and lists, whatever file they lie in.
+
+    Raises:
+        TypeError: something else is among them.
+    """
+    sha = hashlib.sha256()
+    _add(sha, value)
+    return sha.hexdigest()
 
 
 def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:
@@ -143,5 +165,51 @@ def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:
     sha = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         sha.update(name.encode())
-        sha.update(tensor.cpu().flatten().view(torch.uint8).numpy().tobytes())
+        sha.update(_bytes(tensor))
     return sha.hexdigest()[:16]
+
+
+def _checkpoint(content: dict[str, Any], path: Path) -> Checkpoint:
+    about = parse_json(content["about"], path, REMEDY)
+    return Checkpoint(
+        plan=Plan.from_json(about["plan"], f"{path}: plan"),
+        recipe=Recipe.from_json(about["recipe"], f"{path}: recipe"),
+        labels=checked_labels(decode(dict[str, int], about["labels"], f"{path}: labels"), f"{path}: labels"),
+        channels=decode(tuple[str, ...], about["channels"], f"{path}: channels"),
+        trainer=decode(str, about["trainer"], f"{path}: trainer"),
+        fold=about["fold"] if about["fold"] == "all" else decode(int, about["fold"], f"{path}: fold"),
+        epoch=decode(int, about["epoch"], f"{path}: epoch"),
+        weights=finite_tensors(content["weights"], "weights", path, REMEDY),
+        # Not decoded: a history may hold NaN.
+        history=tuple({str(name): value + 0 for name, value in row.items()} for row in about["history"]),
+        optimizer=content["optimizer"],
+        live=finite_tensors(content.get("live", {}), "live", path, REMEDY),
+        best=finite_tensors(content.get("best", {}), "best", path, REMEDY),
+        scaler=content.get("scaler", {}),
+        lr_factor=decode(float, about.get("lr_factor", 1.0), f"{path}: lr_factor"),
+    )
+
+
+def _add(sha: Any, value: Any) -> None:
+    """Each value with its kind and size before it, so that no two contents give the same bytes."""
+    if isinstance(value, torch.Tensor):
+        sha.update(f"tensor {value.dtype} {tuple(value.shape)};".encode())
+        sha.update(_bytes(value))
+    elif isinstance(value, dict):
+        sha.update(f"dict {len(value)};".encode())
+        for key in sorted(value, key=repr):
+            _add(sha, key)
+            _add(sha, value[key])
+    elif isinstance(value, (list, tuple)):
+        sha.update(f"list {len(value)};".encode())
+        for item in value:
+            _add(sha, item)
+    elif value is None or isinstance(value, (bool, int, float, str)):
+        text = repr(value)
+        sha.update(f"{type(value).__name__} {len(text)};{text}".encode())
+    else:
+        raise TypeError(f"a checkpoint holds no {type(value).__name__}")
+
+
+def _bytes(tensor: torch.Tensor) -> memoryview:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 
@@ -28,7 +30,7 @@ class ResidualBlock(nn.Module):
         last = _norm(outputs)
         nn.init.zeros_(last.weight)  # so that an untrained block is its shortcut
         self.conv2 = nn.Sequential(_conv(outputs, outputs, kernel), last)
-        self.pool = nn.AvgPool3d(stride, stride) if max(stride) > 1 else nn.Identity()
+        self.pool = MeanPool(stride, stride) if max(stride) > 1 else nn.Identity()
         self.project = (
             nn.Sequential(nn.Conv3d(inputs, outputs, 1, bias=False), _norm(outputs))
             if inputs != outputs
@@ -40,6 +42,18 @@ class ResidualBlock(nn.Module):
         shortcut = self.project(self.pool(x))
         result: torch.Tensor = self.nonlin(self.conv2(self.conv1(x)) + shortcut)
         return result
+
+
+class MeanPool(nn.AvgPool3d):
+    """nn.AvgPool3d over blocks side by side, for whose gradients CUDA has no deterministic algorithm."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not torch.are_deterministic_algorithms_enabled():
+            return super().forward(x)
+        for axis, size in enumerate(cast(Int3, self.kernel_size), 2):
+            count = x.shape[axis] // size
+            x = x.narrow(axis, 0, count * size).unflatten(axis, (count, size)).mean(axis + 1)
+        return x
 
 
 def _conv(inputs: int, outputs: int, kernel: Int3, stride: Int3 = (1, 1, 1)) -> nn.Conv3d:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import platform
 from collections.abc import Iterable, Iterator
 from typing import Literal
@@ -78,10 +79,8 @@ def round_convolutions(network: torch.nn.Module, dtype: torch.dtype | None) -> t
     return network
 
 
-def sent(
-    batches: Iterable[Batch], device: torch.device
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]]:
-    """Images, labels and seeds of each batch, on the device.
+def sent(batches: Iterable[Batch], device: torch.device) -> Iterator[tuple[torch.Tensor, torch.Tensor, Batch]]:
+    """Images and labels of each batch, on the device, and the batch itself.
 
     To CUDA they go from pinned memory on a stream of their own: a batch is copied while the device still works on
     the one before, and the CPU waits for neither.
@@ -90,7 +89,7 @@ def sent(
     for batch in batches:
         image, label = torch.from_numpy(batch.image), torch.from_numpy(batch.label)
         if side is None:
-            yield image.to(device), label.to(device), batch.seeds
+            yield image.to(device), label.to(device), batch
             continue
         with torch.cuda.stream(side):
             image = image.pin_memory().to(device, non_blocking=True)
@@ -100,7 +99,29 @@ def sent(
         # Their memory belongs to the side stream, which must not reuse it while the main one reads.
         image.record_stream(main)
         label.record_stream(main)
-        yield image, label, batch.seeds
+        yield image, label, batch
+
+
+@contextlib.contextmanager
+def computing_alike(wanted: bool, device: torch.device) -> Iterator[None]:
+    """On CUDA, if wanted, the same bits in every run; a CPU gives them anyway. Nothing outside is changed.
+
+    What torch can't compute so raises a RuntimeError; networks and losses here take another way where
+    `torch.are_deterministic_algorithms_enabled()`.
+    """
+    if not wanted or device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS's manual asks; read at its first product
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        cudnn.deterministic, cudnn.benchmark = before[1:]
 
 
 def describe(device: torch.device, dtype: torch.dtype | None) -> str:

@@ -1,34 +1,33 @@
-"""Networks that answer together, and what they say of a whole image, window by window."""
+"""Networks that answer together, in as much memory as there is."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
-from vmseg_auto.core.effort import EXHAUSTIVE, Effort
 from vmseg_auto.core.geometry import Shape
-from vmseg_auto.ops.devices import autocast
-from vmseg_auto.ops.patches import Tile, WeightedSum, gaussian_weight, maxima, pad, tiling
-from vmseg_auto.ops.trust import Witness
+from vmseg_auto.ops.devices import autocast, choose_device
 
-VOXELS_AT_ONCE = 2**21
-"""Of the windows that a GPU computes together; a CPU is fastest with one window at a time."""
 
-Watch = Callable[[int, int], None] | None
-"""Called with (looks at windows done, looks in all)."""
+def _to_nobody(text: str) -> None:
+    return None
+
+
 View = tuple[tuple[int, ...], nn.Module]
 """Mirrored axes of (Z, Y, X), and a network."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ensemble:
     """Networks, each of which is asked about every mirroring of what it is shown.
+
+    It computes as many windows at a time as it is shown, and learns from running out of memory to take fewer; where a
+    single one is too many, its networks go over to the CPU for good.
 
     Args:
         networks: in eval mode, on `device`; each maps [B, C, Z, Y, X] to [B, K, Z, Y, X].
@@ -36,6 +35,9 @@ class Ensemble:
         mirror_axes: axes of (Z, Y, X) that are mirrored, in every combination; none for no mirroring.
         device: where the networks are.
         dtype: 16-bit type for the networks; logits are float32 all the same.
+        names: what the networks are called in errors; numbered from 0 unless given.
+        tell: hears in words of what is done for want of memory.
+        stays: whether the networks must not leave the device, as others work with them.
     """
 
     networks: Sequence[nn.Module]
@@ -43,6 +45,12 @@ class Ensemble:
     mirror_axes: tuple[int, ...] = ()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype | None = None
+    names: Sequence[str] = ()
+    tell: Callable[[str], None] = _to_nobody
+    stays: bool = False
+    moved: bool = field(default=False, init=False)
+    at_once: int | None = field(default=None, init=False)
+    """Windows that memory was found to hold; None before it ran out."""
 
     def views(self, place: Shape, looks: int | None = None) -> list[View]:
         """All networks in as few mirrorings as give so many looks, in the order in which a window asks them.
@@ -68,168 +76,57 @@ class Ensemble:
         return sum((number % 2) << axis for axis, number in enumerate(place)) % len(self.networks)
 
     def look(self, windows: torch.Tensor, view: View) -> torch.Tensor:
-        """One view's logits: [B, C, Z, Y, X] -> float32 [B, K, Z, Y, X]."""
+        """One view's logits: [B, C, Z, Y, X] -> float32 [B, K, Z, Y, X], on the windows' device.
+
+        Raises:
+            torch.OutOfMemoryError: memory does not hold one window, and the networks stay where they are.
+        """
+        while True:
+            tried = min(len(windows), self.at_once or len(windows))
+            logits = self._attempt(windows, view, tried)
+            if logits is not None:
+                return logits
+            # Not where the error is caught: until it is forgotten, it holds on to the memory that was taken.
+            self._make_room(tried)
+
+    def go_over_to_cpu(self) -> None:
+        """Compute on the CPU from here on, in float32; weights that were rounded to 16 bits stay so."""
+        for network in self.networks:
+            network.to("cpu", torch.float32)
+        self.device, self.dtype, self.moved = choose_device("cpu"), None, True
+        self.tell(
+            "The GPU's memory does not hold a single window of this model: the CPU predicts from here on, which takes "
+            "longer. Close other programs that use the GPU, or use --device cpu from the start."
+        )
+
+    def name(self, network: int) -> str:
+        return self.names[network] if self.names else f"network {network}"
+
+    def _attempt(self, windows: torch.Tensor, view: View, size: int) -> torch.Tensor | None:
+        """The logits, `size` windows at a time; None where memory does not hold them and there is a way out."""
+        try:
+            parts = windows.tensor_split(range(size, len(windows), size))
+            return torch.cat([self._pass(part.to(self.device), view).to(windows.device) for part in parts])
+        except torch.OutOfMemoryError:
+            if size == 1 and (self.moved or self.stays):
+                raise
+            return None
+
+    def _make_room(self, tried: int) -> None:
+        """Take half as many windows at a time; after a single one, the CPU."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if tried > 1:
+            self.at_once = tried // 2
+            self.tell(
+                f"The GPU's memory does not hold {tried} windows at a time; prediction goes on with {self.at_once}."
+            )
+        else:
+            self.go_over_to_cpu()
+
+    def _pass(self, windows: torch.Tensor, view: View) -> torch.Tensor:
         flip, network = view
         axes = tuple(axis + 2 for axis in flip)
         with autocast(self.device, self.dtype):
             logits: torch.Tensor = network(windows.flip(axes) if axes else windows)
         return (logits.flip(axes) if axes else logits).float()
-
-
-@torch.inference_mode()
-def predict_logits(
-    ensemble: Ensemble,
-    image: torch.Tensor,
-    patch: Shape,
-    *,
-    step: float = 0.5,
-    efforts: Sequence[Effort] = (EXHAUSTIVE,),
-    air_below: float = -math.inf,
-    progress: Watch = None,
-    witness: Witness | None = None,
-) -> list[torch.Tensor]:
-    """Logits of a whole image from overlapping windows with Gaussian weights, once for each effort.
-
-    With all effort they are nnU-Net's: the mean over all networks, mirrorings and windows that cover a voxel. With
-    less, windows are looked at in fewer ways, and every look counts the same.
-
-    Args:
-        ensemble: who is asked.
-        image: float32 [C, Z, Y, X].
-        patch: window (Z, Y, X).
-        step: distance of windows as a share of the patch.
-        efforts: several share the work, and show what each would save and change.
-        air_below: windows without any intensity as high as this are passed over: they are background.
-        progress: hears of every look at a window; with a gate their number is not known before all are looked at.
-        witness: hears what each look says; for it, a window that gets one mirroring is looked at once more.
-
-    Returns:
-        For each effort float32 [K, Z, Y, X] on the ensemble's device, of the image's shape.
-    """
-    padded, inner = pad(image.to(ensemble.device), patch)
-    sums = _Sweep(ensemble, padded, patch, step, air_below, progress, witness).run(efforts)
-    return [total.mean()[(slice(None), *inner)] for total in sums]
-
-
-@dataclass(frozen=True)
-class _Look:
-    """One view of windows of the same parity, and the sums that each of them goes into."""
-
-    tiles: Sequence[Tile]
-    number: int
-    takers: Sequence[Sequence[WeightedSum]]
-
-
-class _Sweep:
-    """The windows of one image, and all that is seen in them."""
-
-    def __init__(
-        self,
-        ensemble: Ensemble,
-        image: torch.Tensor,
-        patch: Shape,
-        step: float,
-        air_below: float,
-        progress: Watch,
-        witness: Witness | None,
-    ) -> None:
-        z, y, x = image.shape[1:]
-        tiles = tiling((z, y, x), patch, step)
-        highest = maxima(image.amax(dim=0), [tile.box for tile in tiles])
-        self.tiles = [tile for tile, intensity in zip(tiles, highest, strict=True) if intensity >= air_below]
-        self.ensemble, self.image, self.patch, self.progress, self.witness = ensemble, image, patch, progress, witness
-        self.weight = gaussian_weight(patch).to(ensemble.device)
-
-    def run(self, efforts: Sequence[Effort]) -> list[WeightedSum]:
-        """For each effort the sum of all that it wants to see; what several want is computed once."""
-        z, y, x = self.image.shape[1:]
-        self.views = max(map(self._views, efforts))
-        sums = [WeightedSum.zeros(self.ensemble.classes, (z, y, x), self.ensemble.device) for _ in efforts]
-        looks = [_Look(group, 0, [sums] * len(group)) for group in self._groups()]
-        if not any(effort.gate for effort in efforts):
-            self._see(looks + self._further(sums, efforts, {}))
-            return sums
-        self._see(looks)
-        self._see(self._further(sums, efforts, self._peaks(sums[0])))
-        return sums
-
-    def _views(self, effort: Effort) -> int:
-        """How many views of a window an effort wants, at most."""
-        return len(self.ensemble.views((0, 0, 0), effort.looks))
-
-    def _further(
-        self, sums: Sequence[WeightedSum], efforts: Sequence[Effort], peaks: Mapping[Shape, float]
-    ) -> list[_Look]:
-        """All views after the first that some effort wants. A window without a known peak counts as suspect."""
-        rows = [(total, effort, self._views(effort)) for total, effort in zip(sums, efforts, strict=True)]
-        looks = []
-        for group in self._groups():
-            for number in range(1, self.views):
-                wanted = [
-                    (tile, [s for s, effort, n in rows if number < n and peaks.get(tile.place, 1.0) >= effort.gate])
-                    for tile in group
-                ]
-                if asked := [(tile, takers) for tile, takers in wanted if takers]:
-                    looks.append(_Look([tile for tile, _ in asked], number, [takers for _, takers in asked]))
-            looks += self._witnessed(group, min(effort.gate for effort in efforts), peaks)
-        return looks
-
-    def _witnessed(self, group: Sequence[Tile], gate: float, peaks: Mapping[Shape, float]) -> list[_Look]:
-        """A first network's look in the opposite mirroring, which goes into no sum, where no effort asks for it."""
-        opposite = len(self.ensemble.networks)
-        if self.witness is None or not self.witness.mirrored or self.views > opposite:
-            return []
-        suspects = [tile for tile in group if peaks.get(tile.place, 1.0) >= gate]
-        return [_Look(suspects, opposite, [[]] * len(suspects))] if suspects else []
-
-    def _see(self, looks: Sequence[_Look]) -> None:
-        """Compute the looks and add them up, in their order."""
-        for done, (look, logits) in enumerate(zip(looks, self._computed(looks), strict=True), 1):
-            for tile, one, takers in zip(look.tiles, logits, look.takers, strict=True):
-                for total in takers:
-                    total.add(tile.box, one, self.weight)
-                self._tell(tile, look.number, one)
-            if self.progress:
-                self.progress(done, len(looks))
-
-    def _tell(self, tile: Tile, number: int, logits: torch.Tensor) -> None:
-        if self.witness is not None:
-            count = len(self.ensemble.networks)
-            mirroring, turn = divmod(number, count)
-            network = (self.ensemble.first_network(tile.place) + turn) % count
-            self.witness.hear(tile, logits, mirroring, network, first=turn == 0)
-
-    def _computed(self, looks: Sequence[_Look]) -> Iterator[torch.Tensor]:
-        """The logits of each look. CPU threads take whole windows, which is faster than sharing every layer."""
-        threads = torch.get_num_threads()
-        if self.ensemble.device.type != "cpu" or threads == 1:
-            yield from map(self._logits, looks)
-            return
-        try:
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                yield from pool.map(self._logits, looks)
-        finally:
-            torch.set_num_threads(threads)
-
-    @torch.inference_mode()
-    def _logits(self, look: _Look) -> torch.Tensor:
-        windows = torch.stack([self.image[(slice(None), *tile.box)] for tile in look.tiles])
-        return self.ensemble.look(windows, self.ensemble.views(look.tiles[0].place)[look.number])
-
-    def _peaks(self, first: WeightedSum) -> dict[Shape, float]:
-        """The highest foreground probability in the core of each window."""
-        foreground = 1 - torch.softmax(first.mean(), dim=0)[0]
-        found = maxima(foreground, [tile.core for tile in self.tiles])
-        return {tile.place: peak for tile, peak in zip(self.tiles, found, strict=True)}
-
-    def _groups(self) -> Iterator[list[Tile]]:
-        """Windows to compute together: of the same parity, so that they have the same views in the same order."""
-        size = 1 if self.ensemble.device.type == "cpu" else max(1, VOXELS_AT_ONCE // math.prod(self.patch))
-        for _, same in itertools.groupby(sorted(self.tiles, key=_parity), key=_parity):
-            alike = list(same)
-            for start in range(0, len(alike), size):
-                yield alike[start : start + size]
-
-
-def _parity(tile: Tile) -> tuple[int, ...]:
-    return tuple(number % 2 for number in tile.place)

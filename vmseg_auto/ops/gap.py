@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.geometry import Shape
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.ops.devices import autocast
-from vmseg_auto.ops.ensemble import Ensemble, predict_logits
+from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.metrics import mean_dice
 from vmseg_auto.ops.patches import air_level, window_starts
+from vmseg_auto.ops.sweep import predict_logits
 
 STEP = 1.0
 """Distance of windows as a share of the patch: side by side, overlapping only as far as they must."""
@@ -62,7 +64,7 @@ class GapMonitor:
     def look(
         self, epoch: int, network: nn.Module, device: torch.device, dtype: torch.dtype | None
     ) -> tuple[float, float]:
-        """Mean Dice over the training cases and over the validation cases; NaN where no look is due.
+        """Mean Dice over the training cases and over the validation cases; NaN where no look is due, or in vain.
 
         Args:
             epoch: the number of epochs done.
@@ -74,10 +76,13 @@ class GapMonitor:
             return math.nan, math.nan
         mode = network.training
         network.eval()
-        ensemble = Ensemble([network], self._known_classes(network, device, dtype), (), device, dtype)
-        train, val = (
-            float(np.mean([self._dice(case, ensemble) for case in cases])) for cases in (self.train, self.val)
-        )
+        ensemble = Ensemble([network], self._known_classes(network, device, dtype), (), device, dtype, stays=True)
+        try:
+            train, val = (
+                float(np.mean([self._dice(case, ensemble) for case in cases])) for cases in (self.train, self.val)
+            )
+        except VmsegError:  # logits that are not finite, as can happen in 16 bits: there was nothing to be seen
+            train = val = math.nan
         network.train(mode)
         return train, val
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Barrier
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -18,6 +19,35 @@ Loss = Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor]
 Tensors = dict[str, torch.Tensor]
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Step(NamedTuple):
+    """What a step came to, on the device: float32 and bool scalars.
+
+    Args:
+        loss: of the batch.
+        good: whether loss and gradient were finite; otherwise the weights are as before.
+    """
+
+    loss: torch.Tensor
+    good: torch.Tensor
+
+
+@dataclass(frozen=True)
+class LearnerState:
+    """Copies on the CPU of what it takes to go on.
+
+    Args:
+        weights: to predict with.
+        live: to learn on from, where they are others.
+        optimizer: its state.
+        scaler: the state of the gradients' scale; empty but in float16.
+    """
+
+    weights: Tensors
+    live: Tensors
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
 
 
 class Learner:
@@ -56,8 +86,11 @@ class Learner:
         """The network that is judged, kept and predicted with: the running mean where there is one."""
         return self.mean.network if self.mean else self.network
 
-    def step(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Learn from a batch [B, C, Z, Y, X] and its labels [B, Z, Y, X]; gives the loss, without waiting for it."""
+    def step(self, image: torch.Tensor, label: torch.Tensor) -> Step:
+        """Learn from a batch [B, C, Z, Y, X] and its labels [B, Z, Y, X], unless loss or gradient are not finite.
+
+        CUDA is not waited for. The running mean takes the weights in after every step, also where they stay the same.
+        """
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         if self.threads and len(image) > 1 and torch.get_num_threads() > 1:
@@ -66,33 +99,60 @@ class Learner:
             loss = self.loss(self.forward(self.network, image), label)
             torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
+        good = norm.isfinite() & loss.detach().isfinite()
+        self._move(good)
+        self.scaler.update()  # lowers the scale where unscale_ found a gradient that is not finite
         if self.mean:
             self.mean.add(self.network)
-        return loss.detach()
+        return Step(loss.detach(), good)
+
+    def _move(self, good: torch.Tensor) -> None:
+        """Let the optimizer step if the step is good."""
+        optimizer: Any = self.optimizer
+        # A fused optimizer looks at the flag on the device, as GradScaler has it do. Its first step also makes its
+        # state, which it must not leave unset.
+        if getattr(optimizer, "_step_supports_amp_scaling", False) and optimizer.state:
+            optimizer.grad_scale, optimizer.found_inf = None, (~good).float()
+            try:
+                optimizer.step()
+            finally:
+                del optimizer.grad_scale, optimizer.found_inf
+        elif bool(good):
+            optimizer.step()
+
+    @torch.inference_mode()
+    def is_finite(self) -> bool:
+        """Whether all weights are. It waits for the device."""
+        return bool(torch.stack([weight.isfinite().all() for weight in self.network.parameters()]).all())
 
     def forward(self, network: nn.Module, image: torch.Tensor) -> Any:
         """What the network says of a batch, in this device's precision."""
         with autocast(self.device, self.dtype):
             return network(image)
 
-    def state(self) -> tuple[Tensors, Tensors, dict[str, Any]]:
-        """Copies on the CPU of the weights to predict with, the weights to learn on from, and the optimizer's state.
+    def state(self) -> LearnerState:
+        """Where it stands."""
+        return LearnerState(
+            weights=_copied(self.evaluated.state_dict()),
+            live=_copied(self.network.state_dict()) if self.mean else {},
+            optimizer=_copied(self.optimizer.state_dict()),
+            scaler=self.scaler.state_dict(),
+        )
 
-        Without a running mean both are the same weights, and the second is empty.
-        """
-        live = self.network.state_dict() if self.mean else {}
-        return _copied(self.evaluated.state_dict()), _copied(live), _copied(self.optimizer.state_dict())
-
-    def restore(self, weights: Tensors, live: Tensors, optimizer: dict[str, Any], steps: int) -> None:
+    def restore(self, state: LearnerState, steps: int) -> None:
         """Stand where `state` was taken, after so many steps."""
-        self.evaluated.load_state_dict(weights)
+        self.evaluated.load_state_dict(state.weights)
         if self.mean:
-            self.network.load_state_dict(live)
+            self.network.load_state_dict(state.live)
             self.mean.steps = steps
-        self.optimizer.load_state_dict(_copied(optimizer))
+        optimizer = _copied(state.optimizer)
+        for group, own in zip(optimizer["param_groups"], self.optimizer.param_groups, strict=False):
+            # How it computes is this device's business, not that of the one where the state was taken.
+            group.update({way: own[way] for way in ("fused", "foreach", "capturable") if way in own})
+        self.optimizer.load_state_dict(optimizer)
+        if state.scaler:
+            self.scaler.load_state_dict(state.scaler)
 
     def _apart(self, image: torch.Tensor, label: torch.Tensor, threads: _SampleThreads) -> torch.Tensor:
         """The same loss and gradients, each sample's layers on CPU threads of their own.

@@ -42,7 +42,7 @@ class DiceCrossEntropy(nn.Module):
         if self.focus:
             log_probabilities = (1 - probabilities) ** self.focus * log_probabilities
         if truth is None:
-            cross_entropy = functional.nll_loss(log_probabilities, target)
+            cross_entropy = _negative_log_likelihood(log_probabilities, target)
         else:
             cross_entropy = -(truth * log_probabilities).sum(1).mean()
         counts = []
@@ -55,6 +55,15 @@ class DiceCrossEntropy(nn.Module):
         total = 2 * (self.false_positive_weight * guessed + (1 - self.false_positive_weight) * there)
         overlap = (2 * hits + self.smooth) / (total + self.smooth).clamp_min(1e-8)
         return cross_entropy - overlap.mean()
+
+
+def _negative_log_likelihood(log_probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean of [B, K, ...] over the voxels, each at its class in target [B, ...]."""
+    if not torch.are_deterministic_algorithms_enabled():
+        return functional.nll_loss(log_probabilities, target)
+    # The same sum, for which CUDA has one order only.
+    there = torch.stack([target == label for label in range(log_probabilities.shape[1])], dim=1)
+    return -torch.where(there, log_probabilities, 0).sum(1).mean()
 
 
 def soften(target: torch.Tensor, classes: int, softness: float) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from math import prod
+from math import floor, log10, prod
 
 from vmseg_auto.core.geometry import Shape
 from vmseg_auto.core.plan import NetworkSpec
@@ -41,3 +41,20 @@ def conv_outputs(network: NetworkSpec, patch: Shape, classes: int) -> int:
 def _shortcuts(levels: list[tuple[int, int]]) -> int:
     """Values of the shortcuts that change voxels or channels of a stage, also by pooling alone."""
     return sum(prod(level) for before, level in pairwise(levels) if level != before)
+
+
+def smaller_budget_gb(planned_gb: float, free_gb: float | None, peak_gb: float) -> float:
+    """A budget whose plan should fit where that for `planned_gb` did not.
+
+    A plan's memory grows in proportion to its budget. So the budget is lowered in proportion to what is there, less a
+    tenth that fragments of memory take, against what the training held or was planned to hold, whichever is more.
+
+    Args:
+        planned_gb: the budget that was too large.
+        free_gb: what a training could have; None where that is not known, for half the budget.
+        peak_gb: what this one held when it failed.
+    """
+    share = 0.5 if free_gb is None else min(0.9, 0.9 * free_gb / max(planned_gb, peak_gb))
+    budget = max(planned_gb * share, 0.001)
+    digit = 10.0 ** min(0, floor(log10(budget)))
+    return floor(budget / digit) * digit

@@ -75,6 +75,12 @@ class Witness:
                 self._shared.append(_overlaps(window.votes, len(probabilities)))
                 window.votes.clear()
 
+    def forget(self) -> None:
+        """What was heard: the sweep begins anew."""
+        self._windows.clear()
+        self._pairs.clear()
+        self._shared.clear()
+
     def trust(self) -> Trust:
         """What was heard in all."""
         waiting = [window.waiting.float() for window in self._windows.values() if window.waiting is not None]

@@ -15,7 +15,7 @@ from vmseg_auto.core.selection import Candidate, Selection
 from vmseg_auto.core.workspace import Run, Workspace
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.ops.components import apply_postprocessing
-from vmseg_auto.ops.ensemble import Watch
+from vmseg_auto.ops.sweep import Watch
 from vmseg_auto.ops.thresholds import classify
 from vmseg_auto.pipeline.places import read_fingerprint, read_splits, warn_of_stale
 from vmseg_auto.pipeline.select import trained_on

@@ -9,6 +9,7 @@ from pathlib import Path
 from vmseg_auto.core.console import Console
 from vmseg_auto.core.dataset import Dataset, Splits
 from vmseg_auto.core.effort import CANDIDATES, EXHAUSTIVE, choose_economy
+from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.fold_record import listed
 from vmseg_auto.core.model import ModelInfo
@@ -106,14 +107,20 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
 def _predict_held_out(run: Run, held: HeldOutCases, prepared: Path, device: str, console: Console) -> None:
     info = ModelInfo.from_json(read_json(run.model), str(run.model))
     info = replace(info, postprocessing=None, threshold=PLAIN_THRESHOLD)
-    predictor = Predictor([load_checkpoint(held.folder.final)], info, device=device, exhaustive=True)
+    checkpoints = [load_checkpoint(held.folder.final)]
+    predictor = Predictor(checkpoints, info, device=device, exhaustive=True, tell=console.warn)
     efforts = CANDIDATES if predictor.ensemble.mirror_axes else (EXHAUSTIVE,)
     held.try_efforts(efforts)
     source, cases = PreparedFolder(prepared), held.unpredicted()
     with console.progress(f"Validating fold {held.folder.name}", len(cases)) as progress:
         for case in cases:
             scan = source.load(case.id)
-            held.keep(case, *predictor.compare(scan.image, scan.geometry, scan.crop_box, efforts))
+            try:
+                found = predictor.compare(scan.image, scan.geometry, scan.crop_box, efforts)
+            except VmsegError as error:
+                error.case = error.case or case.id
+                raise
+            held.keep(case, *found)
             held.score(case)
             progress.advance()
 

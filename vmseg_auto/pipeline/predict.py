@@ -104,7 +104,14 @@ def predict(
         runs, rule = choose_runs(places(dataset, workspace)[1], console)
     members = [
         Predictor.load(
-            run.folder, folds=folds, device=device, mirror=mirror, step=step, exhaustive=exhaustive, precision=precision
+            run.folder,
+            folds=folds,
+            device=device,
+            mirror=mirror,
+            step=step,
+            exhaustive=exhaustive,
+            precision=precision,
+            tell=console.warn,
         )
         for run in runs
     ]

@@ -17,7 +17,7 @@ from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
 from vmseg_auto.io.atomic import read_json, write_json
-from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from vmseg_auto.io.checkpoints import Checkpoint, load_newest, save_checkpoint
 from vmseg_auto.io.later import Later
 from vmseg_auto.io.logs import LOGGER
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
@@ -29,7 +29,8 @@ from vmseg_auto.pipeline.select import choose_run
 from vmseg_auto.pipeline.space import require_training_space
 from vmseg_auto.pipeline.turns import folds_at_work, shared_turn, take_folds
 from vmseg_auto.pipeline.watching import Watcher, duration
-from vmseg_auto.stages.train import Hooks, TrainingState, seconds_per_step, train_fold
+from vmseg_auto.stages.loop import TrainingState
+from vmseg_auto.stages.train import Hooks, seconds_per_step, train_fold
 
 
 def train(
@@ -160,13 +161,14 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
         watcher = Watcher(folder, recipe, job.console, progress, state.history if state else ())
 
         def save(now: TrainingState) -> None:
-            later.do(lambda: _save(job, folder.latest, fold, recipe, now))
+            later.do(lambda: _save(job, folder.latest, fold, recipe, now, keep=folder.previous))
 
-        hooks = Hooks(watcher.stepped, watcher.epoch_ended, save)
+        hooks = Hooks(watcher.stepped, watcher.epoch_ended, save, watcher.gone_back)
         end = train_fold(parts, job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers)
     watcher.draw()
-    _save(job, folder.final, fold, recipe, replace(end, optimizer={}, live={}, best={}))
-    folder.latest.unlink(missing_ok=True)
+    _save(job, folder.final, fold, recipe, replace(end, optimizer={}, live={}, best={}, scaler={}))
+    for path in (folder.latest, folder.previous):
+        path.unlink(missing_ok=True)
 
 
 def _starts(job: Job, model: Path, records: dict[FoldName, FoldRecord]) -> dict[FoldName, Start]:
@@ -214,9 +216,17 @@ def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) 
 
 
 def _resume(job: Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | None:
-    if not folder.latest.is_file():
+    """The newest state that is whole. What is damaged is named and removed, as the next state would push the whole one
+    out otherwise.
+    """
+    checkpoint, damaged = load_newest((folder.latest, folder.previous))
+    if checkpoint is None:
         return None
-    checkpoint = load_checkpoint(folder.latest)
+    for error in damaged:
+        job.console.warn(
+            f"{error.file}: {error.problem}. It is removed; the state before it, after epoch {checkpoint.epoch}, is used."
+        )
+        Path(str(error.file)).unlink()
     job.console.say(f"Fold {folder.name} goes on after epoch {checkpoint.epoch} of {recipe.epochs}.")
     return TrainingState(
         checkpoint.epoch,
@@ -225,10 +235,12 @@ def _resume(job: Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | Non
         checkpoint.history,
         checkpoint.live,
         checkpoint.best,
+        checkpoint.scaler,
+        checkpoint.lr_factor,
     )
 
 
-def _save(job: Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingState) -> None:
+def _save(job: Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingState, keep: Path | None = None) -> None:
     info = job.info
     save_checkpoint(
         path,
@@ -245,7 +257,10 @@ def _save(job: Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingS
             optimizer=state.optimizer,
             live=state.live,
             best=state.best,
+            scaler=state.scaler,
+            lr_factor=state.lr_factor,
         ),
+        keep,
     )
 
 

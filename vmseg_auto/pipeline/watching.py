@@ -36,6 +36,7 @@ class Watcher:
         self.drawn = self.last = time.monotonic()
         self.step_seconds: list[float] = []
         self.warned = gap_alarm(gap_looks(self.history), recipe.epochs) is not None
+        self.told_of_skipped = any(row.get("skipped_steps", 0) for row in self.history)
 
     def stepped(self, epoch: int, step: int) -> None:
         self.progress.advance()
@@ -58,8 +59,31 @@ class Watcher:
         write_csv(self.folder.history, list(record.to_row()), self.history)
         self.progress.note(f"epoch {record.epoch}/{self.recipe.epochs}, loss {record.train_loss:.3f}, {self._dice()}")
         self._warn_of_gap()
+        self._warn_of_skipped(record)
         if time.monotonic() - self.drawn > CURVE_SECONDS:
             self.draw()
+
+    def gone_back(self, epoch: int, trouble: str) -> None:
+        """Hear that the training goes on from the end of an earlier epoch, with a lower learning rate."""
+        lost = len(self.history) + 1 - epoch
+        self.history = self.history[:epoch]
+        self.progress.advance(-lost * self.recipe.steps)
+        start = f"the state after epoch {epoch}" if epoch else "its start"
+        self.console.warn(
+            f"Fold {self.folder.name} goes back to {start}, and on with a tenth of the learning rate: {trouble}."
+        )
+
+    def _warn_of_skipped(self, record: EpochRecord) -> None:
+        """Once in a training; history.csv counts on."""
+        if not record.skipped_steps or self.told_of_skipped:
+            return
+        self.told_of_skipped = True
+        named = f" They learnt from {', '.join(record.suspects)}." if record.suspects else ""
+        self.console.warn(
+            f"Fold {self.folder.name}, epoch {record.epoch}: {record.skipped_steps} of {self.recipe.steps} steps gave "
+            f"a NaN or infinite loss or gradient and were skipped.{named} A few do no harm; history.csv counts them "
+            "(skipped_steps)."
+        )
 
     def _dice(self) -> str:
         """The last look at whole cases; before the first, the Dice of validation patches."""

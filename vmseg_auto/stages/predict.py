@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,10 +24,11 @@ from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, weights_hash
 from vmseg_auto.io.images import from_sitk
 from vmseg_auto.ops.components import apply_postprocessing
 from vmseg_auto.ops.devices import choose_device, reduced_precision, round_convolutions
-from vmseg_auto.ops.ensemble import Ensemble, Watch, predict_logits
+from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.network import build_network
 from vmseg_auto.ops.patches import air_level
 from vmseg_auto.ops.prepare import prepare_image, restore_labels, restore_logits
+from vmseg_auto.ops.sweep import Watch, predict_logits
 from vmseg_auto.ops.thresholds import favour_background
 from vmseg_auto.ops.trust import Witness
 
@@ -66,6 +67,7 @@ class Predictor:
         exhaustive: ask every fold about every mirroring of every window, whatever the model's cross-validation says
             of how little is enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
+        tell: hears in words of what is done where the device's memory runs out.
 
     Raises:
         InputError: no checkpoint, or folds of different plans.
@@ -81,6 +83,7 @@ class Predictor:
         step: float | None = None,
         exhaustive: bool = False,
         precision: Precision = "auto",
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         if step is not None and not 0 < step <= 1:
             raise InputError(f"the step is {step}", remedy="It must be above 0 and at most 1; 0.5 is usual.")
@@ -102,6 +105,8 @@ class Predictor:
             mirror_axes=checkpoints[0].recipe.mirror_axes if mirror else (),
             device=self.device,
             dtype=dtype,
+            names=[f"fold {c.fold} ({c.plan.planner}/{c.trainer})" for c in checkpoints],
+            tell=tell,
         )
 
     @classmethod
@@ -115,12 +120,13 @@ class Predictor:
         step: float | None = None,
         exhaustive: bool = False,
         precision: Precision = "auto",
+        tell: Callable[[str], None] = lambda text: None,
     ) -> Predictor:
         """Load a model folder (WORKSPACE/runs/PLANNER/TRAINER).
 
         Args:
             folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
-            device, mirror, step, exhaustive, precision: as for the class.
+            device, mirror, step, exhaustive, precision, tell: as for the class.
 
         Raises:
             InputError: it is no model, a fold asked for is not finished, or a file of it is a link that leads elsewhere.
@@ -135,7 +141,14 @@ class Predictor:
         checkpoints = [load_checkpoint(file) for file in files]
         try:
             return cls(
-                checkpoints, info, device=device, mirror=mirror, step=step, exhaustive=exhaustive, precision=precision
+                checkpoints,
+                info,
+                device=device,
+                mirror=mirror,
+                step=step,
+                exhaustive=exhaustive,
+                precision=precision,
+                tell=tell,
             )
         except InputError as error:
             error.file = error.file or run.folder
@@ -159,6 +172,7 @@ class Predictor:
 
         Raises:
             InputError: wrong number of channels, a shape that disagrees with the geometry, NaN or infinite voxels.
+            VmsegError: a fold's network gave NaN or infinite values; it is named.
         """
         if not isinstance(image, np.ndarray):
             image, geometry = from_sitk(image)

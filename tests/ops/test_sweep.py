@@ -13,8 +13,9 @@ from torch import nn
 
 from vmseg_auto.core.effort import EXHAUSTIVE, Effort
 from vmseg_auto.core.geometry import Shape
-from vmseg_auto.ops.ensemble import Ensemble, predict_logits
+from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.patches import AIR_LOGIT, air_level, gaussian_weight
+from vmseg_auto.ops.sweep import predict_logits
 
 STEPS = st.sampled_from([0.25, 0.5, 0.75, 1.0])
 

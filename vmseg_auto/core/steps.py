@@ -1,0 +1,59 @@
+"""What an epoch's optimiser steps came to, and when too many of them went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+SPARED_SHARE = 0.1
+"""Share of an epoch's steps that may be skipped before the training goes back."""
+SPARED_RUN = 9
+"""Steps in a row that may be skipped."""
+NAMED = 6
+"""Most cases that are named."""
+
+
+@dataclass(frozen=True)
+class StepLog:
+    """An epoch's steps, in order.
+
+    Args:
+        losses: of each step.
+        good: whether its loss and its gradient were finite; any other step was skipped.
+        cases: ids of the cases whose patches it learnt from.
+    """
+
+    losses: tuple[float, ...]
+    good: tuple[bool, ...]
+    cases: tuple[tuple[str, ...], ...]
+
+    @property
+    def mean_loss(self) -> float:
+        """Over the good steps; NaN where there is none."""
+        kept = [loss for loss, good in zip(self.losses, self.good, strict=True) if good]
+        return sum(kept) / len(kept) if kept else float("nan")
+
+    @property
+    def skipped(self) -> int:
+        return self.good.count(False)
+
+    def too_many(self, spare: int = 0) -> bool:
+        """Whether more than a tenth of the steps, or ten in a row, were skipped; a single one never counts.
+
+        Args:
+            spare: so many more may be.
+        """
+        longest = max((len(list(run)) for good, run in groupby(self.good) if not good), default=0)
+        return self.skipped > max(1, SPARED_SHARE * len(self.good)) + spare or longest > SPARED_RUN + spare
+
+    def suspects(self) -> tuple[str, ...]:
+        """The cases that skipped steps learnt from: first those of whose steps most were skipped, then the last."""
+        steps: dict[str, list[bool]] = {}
+        last: dict[str, int] = {}
+        for number, (good, cases) in enumerate(zip(self.good, self.cases, strict=True)):
+            for case in cases:
+                steps.setdefault(case, []).append(good)
+                if not good:
+                    last[case] = number
+        shares = {case: steps[case].count(False) / len(steps[case]) for case in last}
+        return tuple(sorted(last, key=lambda case: (-shares[case], -last[case], case))[:NAMED])

@@ -1,0 +1,210 @@
+"""A fold's parts at work on one device, epoch by epoch; and the way back where steps go wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from vmseg_auto.contracts import DeviceAugment, Parts
+from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
+from vmseg_auto.core.steps import StepLog
+from vmseg_auto.io.batches import Batch
+from vmseg_auto.ops.devices import sent
+from vmseg_auto.ops.learner import Learner, LearnerState
+from vmseg_auto.stages.fold_data import device_augmentation, stream
+
+LOWERED = 0.1
+"""What the learning rate is multiplied by when the training goes back."""
+SCALE_SEARCH = 16
+"""Steps in which GradScaler comes down from its first scale, 2^16, to 1: in float16 so many more may be skipped."""
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What it takes to go on.
+
+    Args:
+        epoch: epochs done.
+        weights: those to predict with.
+        optimizer: the optimizer's state.
+        history: one row an epoch.
+        live: the weights to learn on from, where they are others than those to predict with.
+        best: the weights at the best look at the validation cases, where the recipe says to stop on the gap.
+        scaler: the state of the gradients' scale, in float16.
+        lr_factor: what the learning rate is multiplied by, since the training went back.
+    """
+
+    epoch: int
+    weights: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    history: tuple[dict[str, float], ...]
+    live: dict[str, torch.Tensor] = field(default_factory=dict)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
+    lr_factor: float = 1.0
+
+
+class Loop:
+    """Learns, judges, and stands at the end of an epoch in between.
+
+    Args:
+        parts: as a trainer made them.
+        device: where to compute.
+        fold: its number or "all".
+        state: where to begin; the parts' own weights unless given.
+    """
+
+    def __init__(self, parts: Parts, device: torch.device, fold: int | str, state: TrainingState | None = None) -> None:
+        self.parts, self.device, self.stream = parts, device, stream(parts, fold)
+        recipe = parts.recipe
+        self.learner = Learner(
+            parts.network.to(device),
+            parts.loss,
+            parts.optimizer,
+            device,
+            amp=recipe.amp,
+            gradient_clip=recipe.gradient_clip,
+            averaging=recipe.averaging,
+        )
+        self.epoch, self.lr_factor = 0, 1.0
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, torch.Tensor] = {}
+        if state:
+            self._stand_at(state)
+        self.sound = state or self.state()
+        """Where to go back to."""
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the epoch that comes."""
+        return self.parts.schedule(self.epoch / self.parts.recipe.epochs) * self.lr_factor
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training has come to its end, after its last epoch or on the gap."""
+        return self.epoch >= self.parts.recipe.epochs or self._stopped_on_gap()
+
+    def state(self) -> TrainingState:
+        now = self.learner.state()
+        return TrainingState(
+            epoch=self.epoch,
+            weights=now.weights,
+            optimizer=now.optimizer,
+            history=tuple(self.history),
+            live=now.live,
+            best=self.best,
+            scaler=now.scaler,
+            lr_factor=self.lr_factor,
+        )
+
+    def keep(self) -> TrainingState:
+        """The state, to which the training goes back where later steps go wrong."""
+        self.sound = self.state()
+        return self.sound
+
+    def final(self) -> TrainingState:
+        """What the training has come to: the last state; where it stopped on the gap, epoch and weights of the best."""
+        last = self.state()
+        if not self._stopped_on_gap():
+            return last
+        return replace(last, epoch=best_look(gap_looks(self.history)).epoch, weights=self.best)
+
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """Take the epoch down, and keep the weights if its look is the best."""
+        self.epoch += 1
+        self.history.append(row)
+        looks = gap_looks(self.history) if self.parts.recipe.stop_on_gap else []
+        if looks and best_look(looks).epoch == self.epoch:
+            self.best = self.learner.state().weights
+
+    def trouble(self, log: StepLog) -> str | None:
+        """In words, why the epoch's steps can't stand; None where they can."""
+        spare = SCALE_SEARCH if self.learner.scaler.is_enabled() else 0
+        if log.too_many(spare):
+            named = f"; they learnt from {', '.join(log.suspects())}" if log.suspects() else ""
+            return (
+                f"{log.skipped} of {len(log.good)} steps of epoch {self.epoch + 1} gave a NaN or infinite loss or "
+                f"gradient{named}"
+            )
+        if not self.learner.is_finite():
+            return f"weights became NaN or infinite in epoch {self.epoch + 1}; the last step learnt from " + ", ".join(
+                log.cases[-1]
+            )
+        return None
+
+    def go_back(self, trouble: str) -> None:
+        """Stand where the last kept state was, with a lower learning rate; once in a training.
+
+        Raises:
+            VmsegError: it has been done before.
+        """
+        if self.lr_factor < 1:
+            raise VmsegError(
+                f"the training fails also with {self.lr_factor:g} times the learning rate: {trouble}",
+                remedy="Look at the scans and masks of the cases named. Where they are sound, train with a lower "
+                f"learning rate: --set lr={self.parts.recipe.lr * LOWERED**2:g} --fresh.",
+            )
+        self._stand_at(replace(self.sound, lr_factor=LOWERED))
+
+    def train(self, batches: Iterable[Batch], stepped: Callable[[int], None]) -> StepLog:
+        """Take a step on each batch. The device is waited for only once, at the end."""
+        # So that layers that draw random numbers draw the same after an interruption.
+        torch.manual_seed(int(np.random.SeedSequence([*self.stream, self.epoch]).generate_state(1)[0]))
+        for group in self.parts.optimizer.param_groups:
+            group["lr"] = self.lr
+        steps, cases = [], []
+        for image, label, batch in self._tensors(batches, device_augmentation(self.parts, self.device)):
+            steps.append(self.learner.step(image, label))
+            cases.append(batch.cases)
+            stepped(len(steps))
+        losses, good = (torch.stack(values).tolist() for values in zip(*steps, strict=True))
+        return StepLog(tuple(losses), tuple(good), tuple(cases))
+
+    @torch.inference_mode()
+    def validate(self, batches: Iterable[Batch]) -> tuple[float, float]:
+        """Mean loss, and Dice over all validation patches taken together, mean over the foreground classes."""
+        network = self.learner.evaluated.eval()
+        losses, counts = [], torch.zeros(0, device=self.device)
+        for image, label, _ in self._tensors(batches):
+            logits = self.learner.forward(network, image)
+            losses.append(self.parts.loss([logits], label))
+            counts = counts + _overlap(logits, label) if len(counts) else _overlap(logits, label)
+        if not losses:
+            return math.nan, math.nan
+        present = counts[:, 1] > 0
+        dice = 2 * counts[present, 0] / counts[present, 1]
+        return float(torch.stack(losses).mean()), float(dice.mean()) if len(dice) else math.nan
+
+    def _stand_at(self, state: TrainingState) -> None:
+        steps = state.epoch * self.parts.recipe.steps
+        self.learner.restore(LearnerState(state.weights, state.live, state.optimizer, state.scaler), steps)
+        self.epoch, self.history, self.best = state.epoch, list(state.history), state.best
+        self.lr_factor = state.lr_factor
+
+    def _stopped_on_gap(self) -> bool:
+        recipe = self.parts.recipe
+        return recipe.stop_on_gap and gap_alarm(gap_looks(self.history), recipe.epochs) is not None
+
+    def _tensors(
+        self, batches: Iterable[Batch], augment: DeviceAugment | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Batch]]:
+        for image, label, batch in sent(batches, self.device):
+            if augment is not None:
+                image, label = augment(image, label, batch.seeds)
+            yield image, label.long(), batch
+
+
+def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """For each foreground class, [intersection, prediction + truth] in voxels, float32 [K - 1, 2]."""
+    guess = logits.argmax(1)
+    rows = []
+    for k in range(1, logits.shape[1]):
+        ours, theirs = guess == k, label == k
+        rows.append(torch.stack([(ours & theirs).sum(), ours.sum() + theirs.sum()]))
+    return torch.stack(rows).float()
