@@ -224,7 +224,7 @@ def _resume(job: Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | Non
         return None
     for error in damaged:
         job.console.warn(
-            f"{error.file}: {error.problem}. It is removed; the state before it, after epoch {checkpoint.epoch}, is used."
+            f"{error.file}: {error.problem}. It is removed; the state of epoch {checkpoint.epoch}, before it, is used."
         )
         Path(str(error.file)).unlink()
     job.console.say(f"Fold {folder.name} goes on after epoch {checkpoint.epoch} of {recipe.epochs}.")
