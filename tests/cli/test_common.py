@@ -7,11 +7,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, places_of, positive_int, run
+from vmseg_auto.cli.common import (
+    Parser,
+    Screen,
+    fold_name,
+    make_parser,
+    places_of,
+    positive_int,
+    run,
+    workspace_logs,
+)
 from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 
 Work = Callable[[argparse.Namespace, Screen], None]
@@ -97,6 +107,58 @@ def test_debug_shows_where_our_errors_came_from(capsys: pytest.CaptureFixture[st
 def test_debug_lets_unexpected_errors_through() -> None:
     with pytest.raises(KeyError):
         run(parser(), raising(KeyError("oops")), ["--debug"])
+
+
+def test_a_log_holds_where_errors_came_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def work(arguments: argparse.Namespace, screen: Screen) -> None:
+        screen.say("reading")
+        screen.warn("one is odd")
+        with screen.progress("Predicting", 7):
+            raise KeyError("oops")
+
+    assert run(parser(), work, ["--quiet"], lambda arguments: tmp_path / "logs") == 1
+    (path,) = (tmp_path / "logs").iterdir()
+    assert capsys.readouterr().err.endswith(f"unexpected KeyError: 'oops'. Where it came from stands in {path}.\n")
+    text = path.read_text()
+    for words in (
+        "INFO    reading", "WARNING one is odd", "Predicting: 0 of 7 done", "Traceback (most", "in work", "exit code 1",
+    ):  # fmt: skip
+        assert words in text
+
+
+def test_a_log_holds_the_errors_of_single_cases(tmp_path: Path) -> None:
+    try:
+        raise InputError("bad", case="a")
+    except InputError as error:
+        failed = SomeCasesFailedError("1 of 2 failed", [error])
+    assert run(parser(), raising(failed), [], lambda arguments: tmp_path / "logs") == 3
+    (path,) = (tmp_path / "logs").iterdir()
+    assert "ERROR   case a: bad\nTraceback" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "folder"),
+    [
+        ("train", ["0", "-w", "w"], "w/logs"),
+        ("plan_and_preprocess", ["-d", "d"], "d/vmseg/logs"),
+        ("plan_and_preprocess", ["-d", "d", "--check-only"], None),
+        ("predict", ["-i", "i", "-o", "o", "-w", "w"], "w/logs"),
+        ("predict", ["-i", "i", "-o", "o", "-m", "m"], "o/logs"),
+        ("evaluate", ["-p", "p", "-r", "r"], "p/logs"),
+        ("evaluate", ["-p", "p", "-r", "r", "-o", "s/scores.csv"], "s/logs"),
+        ("evaluate", ["-p", "p", "-r", "r", "-w", "w"], "w/logs"),
+        ("demo", ["--out", "o"], "o/logs"),
+        ("model", ["import", "n", "-o", "o"], "o/logs"),
+    ],
+)
+def test_where_logs_lie(
+    command: str, arguments: list[str], folder: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VMSEG_DATASET", raising=False)
+    monkeypatch.delenv("VMSEG_WORKSPACE", raising=False)
+    module = import_module(f"vmseg_auto.cli.{command}")
+    logs = getattr(module, "logs", workspace_logs)(module.parser().parse_args(arguments))
+    assert logs == (None if folder is None else Path(folder))
 
 
 def test_help_is_0(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import tiny_case
+from tiny import prepare, tiny_case
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.prepared import PreparedCase
@@ -104,3 +105,26 @@ def test_arrays_that_do_not_belong_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((1, 2, 3, 4)))
     with pytest.raises(InputError, match=r"holds float64 \(1, 2, 3, 4\), not float32 \(1, 12, 20, 24\)"):
         folder.load("a")
+
+
+@pytest.mark.parametrize("name", ["a.npy", "labels/a.npy", "foreground/a.npz"])
+def test_a_flipped_bit_is_found(tmp_path: Path, name: str) -> None:
+    folder = PreparedFolder(prepare(tmp_path, [tiny_case("a", 1)]))
+    folder.verify("a")
+    path = tmp_path / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"case a, .+Delete this file and run `vmseg_plan_and_preprocess` again"
+    ) as caught:
+        folder.verify("a")
+    assert caught.value.file == path
+
+
+def test_cases_from_before_checksums_are_taken_as_they_are(tmp_path: Path) -> None:
+    folder = PreparedFolder(prepare(tmp_path, [tiny_case("a", 1)]))
+    record = json.loads((tmp_path / "a.json").read_text())
+    assert set(record.pop("checksums")) == {"image", "label"}
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    folder.verify("a")

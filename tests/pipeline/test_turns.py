@@ -63,7 +63,6 @@ def test_folds_of_three_commands_at_once_are_summed_up_once_by_the_last(made: Co
     together = "\n".join(shown)
     assert together.count(f"Cross-validation of {run.name}") == 1
     assert together.count("The choice: ") == 1
-    assert together.count("The cross-validation is summed up when the others end (fold ") >= 0
     table = (run.cross_validation / "metrics.csv").read_bytes()
     assert made.space.selection.is_file()
     train(range(5), workspace=made.space.root, settings=SETTINGS, device="cpu")
@@ -117,7 +116,7 @@ def test_a_changed_cohort_is_not_planned_under_a_training(made: Cohort) -> None:
 
 
 def test_what_is_shared_is_written_by_one(made: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vmseg_auto.pipeline.turns.shared_turn.__wrapped__.__defaults__", (0.2,))
+    monkeypatch.setattr("vmseg_auto.pipeline.turns.PATIENCE_S", 0.2)
     with locked(made.space.lock, "vmseg_plan_and_preprocess", Silent()):
         for work in (
             lambda: plan_and_preprocess(made.space.root.parent, jobs=1),

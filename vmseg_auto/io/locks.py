@@ -47,7 +47,7 @@ def locked(path: Path, command: str, console: Console, patience_s: float = MOMEN
         InputError: another command holds it, and is named.
         VmsegError: the lock file can't be written.
     """
-    made = not path.parent.is_dir()
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
         handle = _acquire(path, console, patience_s)
         try:
@@ -58,9 +58,9 @@ def locked(path: Path, command: str, console: Console, patience_s: float = MOMEN
             if handle is not None:
                 _release(handle, path)
     finally:
-        if made:
-            with suppress(OSError):  # it was made for the lock alone, if it is empty
-                path.parent.rmdir()
+        with suppress(OSError):  # what is empty was made for the lock alone
+            for folder in made:
+                folder.rmdir()
 
 
 def holder(path: Path) -> LockOwner | None:

@@ -10,7 +10,7 @@ import torch
 
 from vmseg_auto.core.codec import decode
 from vmseg_auto.core.console import Console, Silent
-from vmseg_auto.core.dataset import Dataset, Splits
+from vmseg_auto.core.dataset import Dataset, Splits, check_splits
 from vmseg_auto.core.effort import Trials
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
@@ -94,8 +94,7 @@ class Checkup:
             return
         self._sources(folder, data, fingerprint)
         if isinstance(splits, Splits):
-            for plan in plans:
-                self._try(self._folds, data, fingerprint, splits, plan)
+            self._try(self._folds, data, fingerprint, splits, plans)
 
     def _try(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | None:
         """What `work` gives; None where it fails, which is a finding."""
@@ -114,7 +113,7 @@ class Checkup:
     def _values(self) -> Iterator[tuple[Path, object]]:
         """Every JSON file that can be read, and what it holds."""
         for path in sorted(self.space.root.rglob("*.json")):
-            if self.space.root / "prepared" in path.parents:
+            if self.space.root / "prepared" in path.parents or path.name.startswith("."):
                 continue
             value = self._try(_read, path)
             if value is not None:
@@ -127,6 +126,9 @@ class Checkup:
                 self._try(_check_weights, path)
                 progress.advance()
         for fold in self.space.fold_folders():
+            if fold.final.is_file() and not fold.record.is_file():
+                problem, remedy = "it is not recorded what this fold was trained on", "Train it again with --fresh."
+                self.findings.append(VmsegError(problem, file=fold.folder, remedy=remedy))
             if fold.latest.is_file() and not fold.final.is_file() and holder(fold.lock) is None:
                 self.notes.append(f"{fold.folder} is not trained to its end; the command that began it goes on with it")
 
@@ -157,12 +159,13 @@ class Checkup:
             problem = f"the dataset has changed since it was planned for: {listed(changed)}"
             self.findings.append(VmsegError(problem, file=folder, remedy=_PLAN_AGAIN))
 
-    def _folds(self, data: Dataset, fingerprint: Fingerprint, splits: Splits, plan: Plan) -> None:
-        report_outdated(self.space, data, fingerprint, splits, plan, _Heard(self))
+    def _folds(self, data: Dataset, fingerprint: Fingerprint, splits: Splits, plans: list[Plan]) -> None:
+        check_splits(splits, data.patients, str(self.space.splits))
+        for plan in plans:
+            self._try(report_outdated, self.space, data, fingerprint, splits, plan, _Heard(self))
         for run in self.space.runs() if self.thorough else ():
-            if run.folder.parent.name == plan.planner:
-                for held in held_out_cases(run, fingerprint, splits, data):
-                    self._held_out(held, len(fingerprint.labels))
+            for held in held_out_cases(run, fingerprint, splits, data):
+                self._held_out(held, len(fingerprint.labels))
 
     def _held_out(self, held: HeldOutCases, classes: int) -> None:
         """Read the predictions of a fold's validation cases."""

@@ -28,18 +28,18 @@ _OUTPUTS = ("probabilities", "imagesTr", "labelsTr", "imagesTs", "labelsTs")
 
 
 @contextmanager
-def shared_turn(space: Workspace, command: str, console: Console, patience_s: float = PATIENCE_S) -> Iterator[None]:
+def shared_turn(space: Workspace, command: str, console: Console, patience_s: float | None = None) -> Iterator[None]:
     """Be the only one to write what the commands of a workspace share.
 
     Args:
         command: what others are told is at work.
-        patience_s: how long to wait for another to end.
+        patience_s: how long to wait for another to end; PATIENCE_S unless given.
 
     Raises:
         InputError: another command does, and is named.
         VmsegError: the workspace can't be written to.
     """
-    with locked(space.lock, command, console, patience_s) as held:
+    with locked(space.lock, command, console, PATIENCE_S if patience_s is None else patience_s) as held:
         if held:
             remove_temporaries(space.root, below=lambda folder: not folder.name.startswith("fold_"))
         yield
