@@ -223,16 +223,20 @@ def _commands() -> list[Subject]:
     return [Subject(f"{read.__name__}: {file}", file, mutate, read, named="") for file, mutate, read in chosen]
 
 
-def run_command(main: Callable[[list[str]], int], *arguments: object) -> int:
+def run_command(main: Callable[[list[str]], int], *arguments: object) -> None:
     """Run a command's own entry, in this process, and hold it to its exit codes.
 
     Raises:
         CommandError: another exit code, a traceback, or an error that was not foreseen.
     """
+    code, words = command_words(main, *arguments)
+    if code not in (0, 1, 2, 3) or "Traceback" in words or ": unexpected " in words:
+        raise CommandError(f"exit code {code}: {words[-600:]}")
+
+
+def command_words(main: Callable[[list[str]], int], *arguments: object) -> tuple[int, str]:
+    """A command's exit code, and all that it says."""
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
         code = main([str(argument) for argument in arguments])
-    text = shown.getvalue()
-    if code not in (0, 1, 2, 3) or "Traceback" in text or ": unexpected " in text:
-        raise CommandError(f"exit code {code}: {text[-600:]}")
-    return code
+    return code, shown.getvalue()

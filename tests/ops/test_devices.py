@@ -13,7 +13,15 @@ from tiny import NETWORK
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.batches import Batch
-from vmseg_auto.ops.devices import autocast, choose_device, describe, reduced_precision, round_convolutions, sent
+from vmseg_auto.ops.devices import (
+    autocast,
+    choose_device,
+    computing_alike,
+    describe,
+    reduced_precision,
+    round_convolutions,
+    sent,
+)
 from vmseg_auto.ops.network import build_network
 
 CPU = torch.device("cpu")
@@ -97,6 +105,19 @@ def test_rounding_once_gives_what_rounding_each_time_gives() -> None:
 def test_without_a_type_nothing_is_rounded() -> None:
     network = round_convolutions(build_network(NETWORK, 1, 2), None)
     assert {weight.dtype for weight in network.state_dict().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_computing_alike_holds_on_cuda_and_only_inside(name: str) -> None:
+    """What is set is torch's own, so that it can be seen without a GPU."""
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    with computing_alike(True, torch.device(name)):
+        inside = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    assert inside == ((True, True, False) if name == "cuda" else before)
+    assert (torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark) == before
+    with computing_alike(False, torch.device(name)):
+        assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from vmseg_auto.core.plan import NetworkSpec
-from vmseg_auto.ops.learner import Learner
+from vmseg_auto.ops.learner import Learner, LearnerState
 from vmseg_auto.ops.losses import DeepSupervision, DiceCrossEntropy
 from vmseg_auto.ops.network import plain_unet
 
@@ -120,3 +122,111 @@ def test_without_a_mean_there_is_one_set_of_weights() -> None:
     assert not state.live
     assert one.evaluated is one.network
     assert all(torch.equal(tensor, state.weights[name]) for name, tensor in one.network.state_dict().items())
+
+
+def same(ours: LearnerState, theirs: LearnerState) -> bool:
+    """Weights and what the optimizer remembers, bit for bit."""
+    weights = all(torch.equal(tensor, theirs.weights[name]) for name, tensor in ours.weights.items())
+    a, b = (state.optimizer["state"] for state in (ours, theirs))
+    moments = all(torch.equal(value, b[index][name]) for index, values in a.items() for name, value in values.items())
+    return weights and a.keys() == b.keys() and moments
+
+
+OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
+    "sgd": lambda weights: torch.optim.SGD(weights, lr=0.05, momentum=0.9, nesterov=True),
+    "fused sgd": lambda weights: torch.optim.SGD(weights, lr=0.05, momentum=0.9, nesterov=True, fused=True),
+    "adamw": lambda weights: torch.optim.AdamW(weights, lr=0.01),
+    "fused adamw": lambda weights: torch.optim.AdamW(weights, lr=0.01, fused=True),
+}
+"""CUDA takes the fused ones."""
+
+
+def with_optimizer(kind: str, averaging: float = 0.0) -> Learner:
+    one = learner(averaging)
+    one.optimizer = OPTIMIZERS[kind](one.network.parameters())
+    return one
+
+
+def spoilt(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    image, label = batch(seed)
+    image[1, 0, 2, 3, 4] = float("nan")
+    return image, label
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_step_whose_loss_is_not_finite_leaves_everything_as_it_was(kind: str, before: int) -> None:
+    """Also the very first one; and the steps after it are those of a learner that never met it."""
+    one, other = with_optimizer(kind), with_optimizer(kind)
+    for seed in range(before):
+        assert bool(one.step(*batch(seed)).good)
+        other.step(*batch(seed))
+    state = one.state()
+    taken = one.step(*spoilt(7))
+    assert not taken.good
+    assert not torch.isfinite(taken.loss)
+    assert same(one.state(), state)
+    for seed in range(2):
+        one.step(*batch(seed))
+        other.step(*batch(seed))
+    assert same(one.state(), other.state())
+
+
+@pytest.mark.parametrize("kind", ["sgd", "fused sgd"])
+def test_a_finite_loss_with_an_infinite_gradient_is_no_good_step(kind: str) -> None:
+    one = with_optimizer(kind)
+    one.step(*batch(0))
+    state, usual = one.state(), one.loss
+    one.loss = lambda logits, label: usual(logits, label) + (0 * logits[0].sum()).abs().sqrt()
+    taken = one.step(*batch(1))
+    assert torch.isfinite(taken.loss)
+    assert not taken.good
+    assert same(one.state(), state)
+
+
+def test_the_running_mean_stays_finite() -> None:
+    one = learner(averaging=0.9)
+    for image, label in (batch(0), spoilt(1), batch(2)):
+        one.step(image, label)
+    assert one.is_finite()
+    assert all(tensor.isfinite().all() for tensor in one.evaluated.state_dict().values())
+
+
+@pytest.mark.parametrize("kind", ["sgd", "fused sgd"])
+def test_the_scale_of_gradients_is_lowered_and_kept(kind: str) -> None:
+    """As in float16, whose scaler works on any device."""
+    one = with_optimizer(kind)
+    one.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    for seed in range(2):
+        assert bool(one.step(*batch(seed)).good)
+    assert one.scaler.get_scale() == 1024
+    assert not one.step(*spoilt(3)).good
+    assert one.scaler.get_scale() == 512
+    again = with_optimizer(kind)
+    again.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    again.restore(one.state(), 3)
+    assert again.scaler.get_scale() == 512
+    one.step(*batch(4))
+    again.step(*batch(4))
+    assert same(one.state(), again.state())
+
+
+@pytest.mark.parametrize(("there", "here"), [("sgd", "fused sgd"), ("fused sgd", "sgd"), ("adamw", "fused adamw")])
+def test_a_state_of_another_device_is_gone_on_from_in_this_ones_way(there: str, here: str) -> None:
+    first, second = with_optimizer(there), with_optimizer(here)
+    first.step(*batch(0))
+    second.restore(first.state(), 1)
+    assert second.optimizer.param_groups[0]["fused"] == ("fused" in here or None)
+    for one in (first, second):
+        one.step(*spoilt(1))
+        one.step(*batch(2))
+    for a, b in zip(first.network.parameters(), second.network.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_infinite_weights_are_noticed() -> None:
+    one = learner()
+    assert one.is_finite()
+    with torch.no_grad():
+        next(iter(one.network.parameters())).flatten()[0] = float("inf")
+    assert not one.is_finite()

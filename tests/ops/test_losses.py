@@ -173,3 +173,21 @@ def test_the_finest_level_alone() -> None:
     assert float(DeepSupervision(loss, finest_only=True)(levels, target)) == pytest.approx(
         float(loss(levels[0], target))
     )
+
+
+@given(seed=st.integers(0, 2**31), classes=st.integers(2, 4))
+def test_where_only_one_order_of_sums_is_allowed_the_loss_is_the_same(seed: int, classes: int) -> None:
+    """CUDA has no deterministic negative log-likelihood, so it is computed in another way there."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(2, classes, 3, 4, 5, generator=generator, requires_grad=True)
+    target = torch.randint(0, classes, (2, 3, 4, 5), generator=generator)
+    usual = DiceCrossEntropy()(logits, target)
+    (slope,) = torch.autograd.grad(usual, logits)
+    torch.use_deterministic_algorithms(True)
+    try:
+        other = DiceCrossEntropy()(logits, target)
+        (other_slope,) = torch.autograd.grad(other, logits)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.allclose(usual, other, atol=1e-6)
+    assert torch.allclose(slope, other_slope, atol=1e-6)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from vmseg_auto.core.plan import NetworkSpec
-from vmseg_auto.ops.memory import conv_outputs
+from vmseg_auto.ops.memory import conv_outputs, smaller_budget_gb
 
 
 def test_two_stages_by_hand() -> None:
@@ -59,3 +63,27 @@ def test_counts_are_those_of_nnunet() -> None:
     )
     assert conv_outputs(cube, (128, 128, 128), classes=3) == 557_420_544
     assert conv_outputs(flat, (24, 256, 256), classes=2) == 676_509_696
+
+
+@pytest.mark.parametrize(
+    ("planned", "free", "peak", "expected"),
+    [
+        (8, 6.0, 5.5, 5),  # 8 x 0.9 x 6 / 8
+        (8, 10.0, 9.8, 7),  # it took more than planned: 8 x 0.9 x 10 / 9.8
+        (24, 80.0, 1.0, 21),  # the card was someone else's for a moment
+        (8, None, 0.0, 4),
+        (0.01, None, 0.0, 0.005),
+        (1.5, 1.01, 0.9, 0.9),
+    ],
+)
+def test_a_smaller_budget_by_hand(planned: float, free: float | None, peak: float, expected: float) -> None:
+    assert smaller_budget_gb(planned, free, peak) == pytest.approx(expected)
+
+
+@given(
+    planned=st.floats(0.05, 500),
+    free=st.none() | st.floats(0, 500),
+    peak=st.floats(0, 500),
+)
+def test_a_smaller_budget_is_smaller_and_above_0(planned: float, free: float | None, peak: float) -> None:
+    assert 0 < smaller_budget_gb(planned, free, peak) < planned

@@ -14,7 +14,7 @@ from torch import nn
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.plan import NetworkSpec
-from vmseg_auto.ops.blocks import ResidualBlock
+from vmseg_auto.ops.blocks import MeanPool, ResidualBlock
 from vmseg_auto.ops.memory import conv_outputs
 from vmseg_auto.ops.network import build_network
 from vmseg_auto.ops.nnunet_weights import from_nnunet
@@ -140,3 +140,21 @@ def test_every_parameter_learns(spec: NetworkSpec) -> None:
 def test_an_unknown_builder_is_refused_and_never_imported() -> None:
     with pytest.raises(InputError, match=r"no network builder 'os:system'.*Known are: .*plain_unet"):
         build_network(spec(builder="os:system"), 1, 2)
+
+
+@pytest.mark.parametrize("block", [(2, 2, 2), (1, 2, 2), (1, 3, 1)])
+def test_means_of_blocks_are_the_same_where_only_one_order_of_sums_is_allowed(block: tuple[int, int, int]) -> None:
+    """CUDA has no deterministic gradient of nn.AvgPool3d, so it is computed in another way there."""
+    image = torch.randn(2, 3, 5, 8, 7, requires_grad=True)
+    pool = MeanPool(block, block)
+    usual = pool(image)
+    weights = torch.randn(usual.shape)
+    (slope,) = torch.autograd.grad((usual * weights).sum(), image)
+    torch.use_deterministic_algorithms(True)
+    try:
+        other = pool(image)
+        (other_slope,) = torch.autograd.grad((other * weights).sum(), image)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.allclose(usual, other, atol=1e-6)
+    assert torch.allclose(slope, other_slope, atol=1e-6)

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vmseg_auto.core.effort import EXHAUSTIVE, Effort
+from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.geometry import Shape
 from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.patches import AIR_LOGIT, air_level, gaussian_weight
 from vmseg_auto.ops.sweep import predict_logits
+from vmseg_auto.ops.trust import Witness
 
 STEPS = st.sampled_from([0.25, 0.5, 0.75, 1.0])
 
@@ -181,34 +183,6 @@ def blob_in_quiet() -> tuple[torch.Tensor, nn.Module]:
     return image, Says(lambda x: torch.cat([0 * x, 20 * x - 10], dim=1))
 
 
-@pytest.mark.parametrize("mirror_axes", [(), (1,), (0, 2), (0, 1, 2)])
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_views_are_all_networks_with_all_mirrorings(mirror_axes: tuple[int, ...], count: int) -> None:
-    networks = [nn.Identity() for _ in range(count)]
-    ensemble = Ensemble(networks, 1, mirror_axes)
-    for place in ((0, 0, 0), (1, 0, 0), (2, 3, 1), (1, 1, 1)):
-        views = ensemble.views(place)
-        known = {(flip, networks.index(network)) for flip, network in views}
-        assert len(views) == len(known) == count * 2 ** len(mirror_axes)
-        assert len({flip for flip, _ in views[:count]}) == 1
-        assert len({network for _, network in views[:count]}) == count
-        assert ensemble.views(place, 1) == ensemble.views(place, count) == views[:count]
-        assert ensemble.views(place, count + 1) == views[: 2 * count]
-
-
-def test_eight_windows_around_a_voxel_begin_with_the_eight_mirrorings() -> None:
-    ensemble = Ensemble([nn.Identity() for _ in range(5)], 1, (0, 1, 2))
-    first = [ensemble.views((z, y, x))[0] for z in (0, 1) for y in (2, 3) for x in (4, 5)]
-    assert len({flip for flip, _ in first}) == 8
-    assert len({network for _, network in first}) == 5
-
-
-def test_the_second_mirroring_is_the_opposite_of_the_first() -> None:
-    views = Ensemble([nn.Identity()], 1, (0, 1, 2)).views((0, 1, 0))
-    assert views[0][0] == (1,)
-    assert views[1][0] == (0, 2)
-
-
 def test_several_efforts_give_what_each_gives_alone() -> None:
     torch.manual_seed(0)
     networks = [nn.Sequential(nn.Conv3d(2, 3, 3, padding=1)).eval() for _ in range(2)]
@@ -276,3 +250,51 @@ def test_an_even_image_is_not_air() -> None:
     even = torch.full((1, 4, 8, 8), 3.0)
     logits = logits_of([Says(lambda x: x)], even, (4, 4, 4), air_below=air_level(even))
     assert torch.allclose(logits, even)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("effort", [EXHAUSTIVE, Effort(1), Effort(gate=0.5)])
+def test_a_network_whose_logits_are_not_finite_is_named(wrong: float, effort: Effort) -> None:
+    """A single voxel is enough: such logits would make an empty mask, or none that means anything."""
+
+    def spoils_a_voxel(x: torch.Tensor) -> torch.Tensor:
+        logits = torch.cat([0 * x, 20 * x - 10], dim=1)
+        logits[0, 1, 0, 0, 0] = wrong
+        return logits
+
+    image, finder = blob_in_quiet()
+    networks = [finder, Says(spoils_a_voxel), finder]
+    ensemble = Ensemble(networks, 2, (0,), names=["fold 0", "fold 1", "fold 4"])
+    with pytest.raises(VmsegError, match=r"NaN or infinite values, and no mask can be made of them: fold 1\. Train"):
+        predict_logits(ensemble, image, (4, 8, 8), efforts=[effort])
+
+
+def test_sixteen_bits_that_overflow_are_met_with_more() -> None:
+    image = noise((4, 8, 8))
+    ensemble = Ensemble([Says(lambda x: x / 0)], 2)
+    ensemble.dtype = torch.float16
+    with pytest.raises(VmsegError, match=r"network 0\. Try --precision float32\."):
+        predict_logits(ensemble, image, (4, 8, 8))
+
+
+def test_a_scan_that_does_not_fit_beside_its_logits_begins_anew_on_the_cpu() -> None:
+    """The sums or their mean do not fit, in the middle of a scan: what was seen until then does not count twice."""
+    torch.manual_seed(0)
+    networks = [nn.Conv3d(2, 2, 3, padding=1).eval() for _ in range(2)]
+    image, heard, said = noise((9, 11, 13)), [], []
+
+    def no_room_once(done: int, total: int) -> None:
+        heard.append(done)
+        if len(heard) == total // 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    undisturbed, witness = Witness(2, True), Witness(2, True)
+    (expected,) = predict_logits(Ensemble(networks, 2, (0,)), image, (4, 8, 6), witness=undisturbed)
+    ensemble = Ensemble(networks, 2, (0,), tell=said.append)
+    (logits,) = predict_logits(ensemble, image, (4, 8, 6), progress=no_room_once, witness=witness)
+    assert torch.equal(logits, expected)
+    assert witness.trust() == undisturbed.trust()
+    assert len(said) == 1
+    heard.clear()
+    with pytest.raises(torch.OutOfMemoryError):
+        predict_logits(ensemble, image, (4, 8, 6), progress=no_room_once)

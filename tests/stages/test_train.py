@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tiny import PLAN, IsKilled, prepare, tiny_case, tiny_plan
+from training import Diary, assert_same, make_parts, timeless
 
 from vmseg_auto.contracts import Parts
 from vmseg_auto.core.dataset import Fold
@@ -23,8 +24,7 @@ from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.ops.augment import NoAugmentation, PatchAugmentation, read_shape
 from vmseg_auto.stages.fold_data import device_augmentation, training_source
 from vmseg_auto.stages.loop import TrainingState
-from vmseg_auto.stages.train import EpochRecord, Hooks, seconds_per_step, train_fold
-from vmseg_trainers.default import DefaultTrainer
+from vmseg_auto.stages.train import seconds_per_step, train_fold
 
 CPU = torch.device("cpu")
 CASES = Fold(train=("a", "b"), val=("c",))
@@ -48,38 +48,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare(tmp_path_factory.mktemp("prepared"), [*(tiny_case(name, i) for i, name in enumerate("abc")), broken])
 
 
-def make_parts(recipe: Recipe, plan: Plan = PLAN) -> Parts:
-    torch.manual_seed(recipe.seed)
-    return DefaultTrainer()(plan, recipe, CPU, channels=1, classes=2)
-
-
-@dataclass
-class Diary:
-    """Writes down what the hooks hear."""
-
-    events: list[tuple[object, ...]] = field(default_factory=list)
-    records: list[EpochRecord] = field(default_factory=list)
-    states: list[TrainingState] = field(default_factory=list)
-
-    @property
-    def hooks(self) -> Hooks:
-        return Hooks(self._step, self._epoch, self._save, self._back)
-
-    def _step(self, epoch: int, step: int) -> None:
-        self.events.append(("step", epoch, step))
-
-    def _epoch(self, record: EpochRecord) -> None:
-        self.events.append(("epoch", record.epoch))
-        self.records.append(record)
-
-    def _back(self, epoch: int, trouble: str) -> None:
-        self.events.append(("back", epoch, trouble))
-
-    def _save(self, state: TrainingState) -> None:
-        self.events.append(("save", state.epoch))
-        self.states.append(state)
-
-
 def trained(
     prepared: Path,
     recipe: Recipe,
@@ -99,23 +67,6 @@ def trained(
 def uninterrupted(prepared: Path) -> tuple[TrainingState, Diary]:
     torch.set_num_threads(1)  # the fixture above comes after this one
     return trained(prepared, SHORT)
-
-
-def timeless(row: dict[str, float]) -> dict[str, float | None]:
-    """Without the time, and comparable: NaN differs from itself."""
-    return {name: None if math.isnan(value) else value for name, value in row.items() if name != "seconds"}
-
-
-def assert_same(ours: TrainingState, theirs: TrainingState, moment: str = "momentum_buffer") -> None:
-    for name, tensor in ours.weights.items():
-        assert torch.equal(tensor, theirs.weights[name]), name
-    for a, b in zip(ours.history, theirs.history, strict=True):
-        assert timeless(a) == timeless(b)
-    ours_momentum, theirs_momentum = (state.optimizer["state"] for state in (ours, theirs))
-    assert isinstance(ours_momentum, dict)
-    assert isinstance(theirs_momentum, dict)
-    for index, values in ours_momentum.items():
-        assert torch.equal(values[moment], theirs_momentum[index][moment])
 
 
 def test_hooks_are_called_in_order(uninterrupted: tuple[TrainingState, Diary]) -> None:

@@ -38,13 +38,14 @@ class StepLog:
         return self.good.count(False)
 
     def too_many(self, spare: int = 0) -> bool:
-        """Whether more than a tenth of the steps, or ten in a row, were skipped; a single one never counts.
+        """Whether more than a tenth of the steps, or ten in a row, were skipped; of several steps one always may be.
 
         Args:
             spare: so many more may be.
         """
+        count = len(self.good)
         longest = max((len(list(run)) for good, run in groupby(self.good) if not good), default=0)
-        return self.skipped > max(1, SPARED_SHARE * len(self.good)) + spare or longest > SPARED_RUN + spare
+        return self.skipped > min(count - 1, max(1, SPARED_SHARE * count)) + spare or longest > SPARED_RUN + spare
 
     def suspects(self) -> tuple[str, ...]:
         """The cases that skipped steps learnt from: first those of whose steps most were skipped, then the last."""

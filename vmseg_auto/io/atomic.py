@@ -12,9 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.core.errors import InputError, VmsegError
+from vmseg_auto.core.codec import digest
+from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
 
 MOST_JSON_BYTES = 32 * 2**20
+_SEAL = "sha256"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 """What begins a character beyond the first 65,536, which takes two of them."""
 _TEMPORARY = ".vmseg_tmp."
@@ -138,11 +140,17 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, _pretty(data) + "\n")
 
 
+def write_sealed(path: Path, data: dict[str, Any]) -> None:
+    """Write JSON that nobody need edit, with a checksum of what it says; `read_json` compares and drops it."""
+    write_json(path, {**data, _SEAL: digest(data)})
+
+
 def read_json(path: Path, remedy: str = "Mend the file, or restore it.") -> Any:
     """Read JSON.
 
     Raises:
         InputError: the file is missing or no JSON.
+        DamagedError: it does not say what was written and sealed.
     """
     try:
         if path.stat().st_size > MOST_JSON_BYTES:
@@ -154,7 +162,14 @@ def read_json(path: Path, remedy: str = "Mend the file, or restore it.") -> Any:
         raise InputError(f"the file can't be read ({error.strerror or error})", file=path, remedy=remedy) from error
     except ValueError as error:
         raise InputError(f"the file is no valid JSON ({error})", file=path, remedy=remedy) from None
-    return parse_json(text, path, remedy)
+    value = parse_json(text, path, remedy)
+    if isinstance(value, dict) and _SEAL in value and value.pop(_SEAL) != digest(value):
+        raise DamagedError(
+            "the file is damaged, or was changed since it was written",
+            file=path,
+            remedy=f'{remedy} If the change is meant, take out its field "{_SEAL}".',
+        )
+    return value
 
 
 def parse_json(text: Any, path: Path, remedy: str) -> Any:

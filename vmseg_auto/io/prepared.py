@@ -16,7 +16,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry, Shape
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.io.arrays import UNREADABLE, read_arrays
-from vmseg_auto.io.atomic import read_json, replacing, write_json
+from vmseg_auto.io.atomic import read_json, replacing, write_sealed
 
 _REMEDY = "Delete this file and run `vmseg_plan_and_preprocess` again."
 
@@ -66,7 +66,7 @@ class PreparedFolder:
             arrays: dict[str, Any] = {str(index): positions for index, positions in case.foreground.items()}
             np.savez(file, **arrays)
         _, z, y, x = case.image.shape
-        write_json(
+        write_sealed(
             record,
             encode(
                 _Record(

@@ -105,7 +105,7 @@ class Ensemble:
     def _attempt(self, windows: torch.Tensor, view: View, size: int) -> torch.Tensor | None:
         """The logits, `size` windows at a time; None where memory does not hold them and there is a way out."""
         try:
-            parts = windows.tensor_split(range(size, len(windows), size))
+            parts = windows.tensor_split(tuple(range(size, len(windows), size)))
             return torch.cat([self._pass(part.to(self.device), view).to(windows.device) for part in parts])
         except torch.OutOfMemoryError:
             if size == 1 and (self.moved or self.stays):

@@ -9,7 +9,7 @@ from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.workspace import FoldName, Run
-from vmseg_auto.io.atomic import new_folder, refuse_links, write_json
+from vmseg_auto.io.atomic import new_folder, refuse_links, write_sealed
 from vmseg_auto.io.checkpoints import save_checkpoint
 from vmseg_auto.io.nnunet import (
     CHECKPOINTS,
@@ -87,7 +87,7 @@ def _convert(
                 console.warn(f"fold {file.fold} has no {CHECKPOINTS[0]}; its {file.file.name} is taken")
             save_checkpoint(target.fold(file.fold).final, convert_fold(info, fold, configuration.batch_dice))
             progress.advance()
-    write_json(target.model, info.to_json())
+    write_sealed(target.model, info.to_json())
     return info, files
 
 

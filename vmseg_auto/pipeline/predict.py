@@ -21,7 +21,7 @@ from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.trust import Calibration
 from vmseg_auto.core.workspace import FoldName, Run
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.cases import content_hash, find_scans, read_case
 from vmseg_auto.io.images import FILE_ENDINGS, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
@@ -259,7 +259,7 @@ def _write(work: _Work, loaded: _Loaded, prediction: Prediction) -> _Sidecar:
     rows = tuple(volume_rows(case.id, prediction.mask, prediction.geometry, labels))
     judgement = Judgement(case.id, prediction.trust, tuple(work.committee.unlike(loaded.geometry)))
     sidecar = _Sidecar(case.id, loaded.made_from, rows, judgement)
-    write_json(path, encode(sidecar))
+    write_sealed(path, encode(sidecar))
     return sidecar
 
 

@@ -1,0 +1,65 @@
+"""Trainings of tiny cases: what they hear, and whether two came to the same."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from tiny import PLAN
+
+from vmseg_auto.contracts import Parts
+from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.stages.loop import TrainingState
+from vmseg_auto.stages.train import EpochRecord, Hooks
+from vmseg_trainers.default import DefaultTrainer
+
+
+def make_parts(recipe: Recipe, plan: Plan = PLAN) -> Parts:
+    torch.manual_seed(recipe.seed)
+    return DefaultTrainer()(plan, recipe, torch.device("cpu"), channels=1, classes=2)
+
+
+@dataclass
+class Diary:
+    """Writes down what the hooks hear."""
+
+    events: list[tuple[object, ...]] = field(default_factory=list)
+    records: list[EpochRecord] = field(default_factory=list)
+    states: list[TrainingState] = field(default_factory=list)
+
+    @property
+    def hooks(self) -> Hooks:
+        return Hooks(self._step, self._epoch, self._save, self._back)
+
+    def _step(self, epoch: int, step: int) -> None:
+        self.events.append(("step", epoch, step))
+
+    def _epoch(self, record: EpochRecord) -> None:
+        self.events.append(("epoch", record.epoch))
+        self.records.append(record)
+
+    def _back(self, epoch: int, trouble: str) -> None:
+        self.events.append(("back", epoch, trouble))
+
+    def _save(self, state: TrainingState) -> None:
+        self.events.append(("save", state.epoch))
+        self.states.append(state)
+
+
+def timeless(row: dict[str, float]) -> dict[str, float | None]:
+    """Without the time, and comparable: NaN differs from itself."""
+    return {name: None if math.isnan(value) else value for name, value in row.items() if name != "seconds"}
+
+
+def assert_same(ours: TrainingState, theirs: TrainingState, moment: str = "momentum_buffer") -> None:
+    for name, tensor in ours.weights.items():
+        assert torch.equal(tensor, theirs.weights[name]), name
+    for a, b in zip(ours.history, theirs.history, strict=True):
+        assert timeless(a) == timeless(b)
+    ours_momentum, theirs_momentum = (state.optimizer["state"] for state in (ours, theirs))
+    assert isinstance(ours_momentum, dict)
+    assert isinstance(theirs_momentum, dict)
+    for index, values in ours_momentum.items():
+        assert torch.equal(values[moment], theirs_momentum[index][moment])
