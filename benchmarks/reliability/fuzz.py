@@ -59,7 +59,9 @@ class Outcome:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability.fuzz", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.reliability.fuzz", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--mutations", type=int, default=20_000, metavar="N", help="at the readers (default: 20000)")
     parser.add_argument("--commands", type=int, default=400, metavar="N", help="through the commands (default: 400)")
     parser.add_argument("--seed", type=int, default=0)
@@ -76,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         tasks = plan(arguments.mutations, arguments.commands, arguments.only)
         outcome = fuzz(cohort, tasks, arguments.seed, arguments.jobs)
     minutes = (time.monotonic() - began) / 60
-    print(f"{outcome.tried.total()} mutations, {outcome.refused.total()} refused, {len(outcome.finds)} finds, {minutes:.0f} min")
+    print(
+        f"{outcome.tried.total()} mutations, {outcome.refused.total()} refused, {len(outcome.finds)} finds, {minutes:.0f} min"
+    )
     if not arguments.only:
         put("fuzz", _report(outcome, arguments.seed))
     return 1 if outcome.finds else 0

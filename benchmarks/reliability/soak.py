@@ -55,7 +55,9 @@ class Soak:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability.soak", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.reliability.soak", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--predictions", type=int, default=500, metavar="N")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as place:

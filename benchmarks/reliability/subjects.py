@@ -83,13 +83,18 @@ def _images() -> list[Subject]:
         ("MetaImage", "other/scan.mha", mutate_lines), ("MetaImage, plain", "other/raw.mha", mutate_lines),
         ("NRRD", "other/scan.nrrd", mutate_lines),
     )  # fmt: skip
-    found = [Subject(name, file, mutate, lambda root, file=file: read_image(root / file)) for name, file, mutate in files]  # type: ignore[misc]
+    found = [
+        Subject(name, file, mutate, lambda root, file=file: read_image(root / file)) for name, file, mutate in files
+    ]  # type: ignore[misc]
     mask = "labelsTr/a.nii.gz"
     return [*found, Subject("NIfTI mask", mask, mutate_nifti, lambda root: read_mask(root / mask))]
 
 
 def _descriptions() -> list[Subject]:
+    from vmseg_auto.core.console import Silent
+    from vmseg_auto.core.model import ModelInfo
     from vmseg_auto.core.workspace import Workspace
+    from vmseg_auto.io.atomic import read_json
     from vmseg_auto.io.cases import read_dataset
     from vmseg_auto.io.tables import read_csv
     from vmseg_auto.pipeline.places import (
@@ -100,9 +105,6 @@ def _descriptions() -> list[Subject]:
         read_splits,
         record_now,
     )
-    from vmseg_auto.core.console import Silent
-    from vmseg_auto.core.model import ModelInfo
-    from vmseg_auto.io.atomic import read_json
 
     def space(root: Path) -> Workspace:
         return Workspace(root / "vmseg")
@@ -191,7 +193,19 @@ def _commands() -> list[Subject]:
         from benchmarks.reliability.cohort import IN_THREADS, SETTINGS
 
         run_command(
-            train.main, 0, "-d", root, "-w", root / "vmseg", "--device", "cpu", "--jobs", 1, "--set", *SETTINGS, IN_THREADS
+            train.main,
+            0,
+            "-d",
+            root,
+            "-w",
+            root / "vmseg",
+            "--device",
+            "cpu",
+            "--jobs",
+            1,
+            "--set",
+            *SETTINGS,
+            IN_THREADS,
         )
 
     def segment(root: Path) -> None:

@@ -23,7 +23,7 @@ def ball(seed: int) -> NDArray[np.uint8]:
     return inside.astype(np.uint8)
 
 
-def small_cohort(folder: Path, cases: int = 4) -> Path:
+def small_cohort(folder: Path, cases: int) -> Path:
     """Cases a, b, c ... in nnU-Net's raw layout."""
     for number in range(cases):
         name, mask = chr(ord("a") + number), ball(number)

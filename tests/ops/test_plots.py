@@ -102,7 +102,7 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [3, 53])
 def test_trust(count: int, tmp_path: Path) -> None:
-    calibration = Calibration(0.9, 0.1, 0.2, 0.1, look_first=0.5, mirrored=True, cases=count, patients=count)
-    uncertainty = np.linspace(0.1, 0.7, count)
-    draw_trust(uncertainty, 0.9 - uncertainty, calibration, tmp_path / "trust.png")
+    calibration = Calibration(0.9, -0.8, -0.1, 0.2, 0.1, look_first=0.5, mirrored=True, cases=count, patients=count)
+    expected = np.linspace(0.1, 0.7, count)
+    draw_trust(expected, expected**2, calibration, tmp_path / "trust.png")
     assert imread(tmp_path / "trust.png").shape[:2] == (484, 704)

@@ -92,6 +92,30 @@ def test_labels_count_alike() -> None:
     assert heard((first, 0, 0), (second, 1, 0)).trust().uncertainty == pytest.approx(0.5, abs=1e-3)
 
 
+def cubes(*sizes: int) -> torch.Tensor:
+    """Logits [2, 4, 4, X] with apart components of so many voxels."""
+    logits = torch.zeros(2, 4, 4, 3 * len(sizes) + 1)
+    logits[1] = -1
+    for number, size in enumerate(sizes):
+        logits[1, :, 0, 3 * number][:size] = 1
+    return logits
+
+
+@pytest.mark.parametrize(("sizes", "scatter"), [((4,), 0.0), ((3, 1), 0.25), ((2, 2), 0.5), ((), 1.0)])
+def test_scatter_is_what_lies_outside_the_largest_component(sizes: tuple[int, ...], scatter: float) -> None:
+    witness = Witness(1, mirrored=True)
+    witness.see(cubes(*sizes))
+    assert witness.trust().scatter == pytest.approx(scatter)
+
+
+def test_scatter_counts_labels_alike() -> None:
+    logits = torch.zeros(3, 1, 1, 9)
+    logits[1, ..., 0:2], logits[2, ..., 4], logits[2, ..., 8] = 1, 1, 1
+    witness = Witness(1, mirrored=True)
+    witness.see(logits)
+    assert witness.trust().scatter == pytest.approx((0 + 0.5) / 2)
+
+
 class Bright(nn.Module):
     """Foreground where the image is bright, more readily by `bias`; it prefers its left, so mirrorings differ."""
 
@@ -157,6 +181,7 @@ def test_cores_share_the_scan_out() -> None:
     masks = [sweep([network], EXHAUSTIVE, None, mirror_axes=()).argmax(0) for network in networks]
     both = int((masks[0] * masks[1]).sum())
     dice = 2 * both / int(masks[0].sum() + masks[1].sum())
+    assert witness.trust().scatter == 0
     agreement = witness.trust().fold_agreement
     assert agreement is not None
     assert math.isclose(agreement, dice, abs_tol=0.02)

@@ -17,7 +17,7 @@ from vmseg_auto.stages.evaluate import evaluate_pairs
 
 LABELS = {"background": 0, "lesion": 1}
 CASES = 16
-SWAPPED, ERASED, DOUBTFUL = "case_03", "case_07", "case_11"
+SWAPPED, ERASED, DOUBTFUL = "case_03", "case_07", {"case_11", "case_13", "case_15"}
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -27,7 +27,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Predictions off by a voxel; two masks are wrong, and one prediction misses its lesion and is uncertain of it."""
+    """Predictions off by a voxel; two masks are wrong, and three predictions miss their lesions and are uncertain."""
     run, files, trust = Run(tmp_path), {}, {}
     rng = np.random.default_rng(0)
     for number in range(CASES):
@@ -38,12 +38,12 @@ def run(tmp_path: Path) -> Run:
             mask = ball(number + 20)
         if case == ERASED:
             mask = np.zeros_like(truth)
-        if case == DOUBTFUL:
+        if case in DOUBTFUL:
             prediction = ball(number + 20)
         files[case] = (tmp_path / "predicted" / f"{case}.nii.gz", tmp_path / "masks" / f"{case}.nii.gz")
         for path, array in zip(files[case], (prediction, mask), strict=True):
             write_mask(path, array, GRID)
-        trust[case] = Trust(0.8 if case == DOUBTFUL else float(rng.uniform(0.1, 0.3)), mirrored=True)
+        trust[case] = Trust(0.8 if case in DOUBTFUL else float(rng.uniform(0.1, 0.3)), 0.0, mirrored=True)
     judge(trust, evaluate_pairs(files, LABELS)).save(run, files, LABELS)
     return run
 
@@ -59,8 +59,7 @@ def test_planted_errors_are_on_top_with_the_slice_to_look_at(run: Run) -> None:
     assert erased["what"] == "the model sees more than is outlined"
 
 
-def test_a_doubtful_failure_is_the_least_certain_and_no_label_error(run: Run) -> None:
-    assert rows(run.trust)[0]["case"] == DOUBTFUL
+def test_doubtful_failures_are_the_least_certain_and_no_label_errors(run: Run) -> None:
+    assert {row["case"] for row in rows(run.trust)[:3]} == DOUBTFUL
     assert run.trust_picture.stat().st_size > 5000
-    (place,) = [int(row["rank"]) for row in rows(run.label_check) if row["case"] == DOUBTFUL]
-    assert place > 2
+    assert not DOUBTFUL & {row["case"] for row in rows(run.label_check)[:2]}

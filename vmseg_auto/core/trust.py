@@ -15,18 +15,21 @@ class Trust:
     Args:
         uncertainty: 0 to 1; one minus the soft Dice of a network's probabilities in one mirroring and its mask in the
             opposite one, the mean over labels (ops/trust.py). A label of which nothing is found counts as 1.
+        scatter: 0 to 1; share of the prediction's volume outside its largest component, the mean over labels. A label
+            of which nothing is found counts as 1.
         mirrored: whether mirrorings were compared; without mirroring a look is compared with itself.
         fold_agreement: mean pairwise Dice of the networks' masks; None for a single network, or where all are empty.
     """
 
     uncertainty: float
+    scatter: float
     mirrored: bool
     fold_agreement: float | None = None
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """The Dice that held-out cases of the same uncertainty had.
+    """The Dice that held-out cases of the same kind had.
 
     Args:
         dice: on average.
@@ -40,18 +43,20 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What uncertainty came to on held-out cases, each predicted by one network that knew no scan of its patient.
+    """What uncertainty and scatter came to on held-out cases, predicted by networks that knew no scan of the patient.
 
     Args:
-        certain, doubtful: the Dice expected at uncertainty 0 and 1; in between lies a straight line.
+        best: the Dice expected where both are 0.
+        by_uncertainty, by_scatter: how it changes up to 1; never above 0.
         below, above: how far under and over the expected Dice four cases in five lie at most.
-        look_first: the least uncertainty of the least certain quarter of the held-out cases.
+        look_first: the least certain quarter of the held-out cases have a `line` as low as this.
         mirrored: whether the uncertainty came from comparing mirrorings.
         cases, patients: how many it was measured on.
     """
 
-    certain: float
-    doubtful: float
+    best: float
+    by_uncertainty: float
+    by_scatter: float
     below: float
     above: float
     look_first: float
@@ -62,12 +67,15 @@ class Calibration:
 
     SCHEMA: ClassVar[int] = 1
 
+    def line(self, trust: Trust) -> float:
+        """The expected Dice, not yet held between 0 and 1: it orders cases by how certain they are."""
+        return self.best + self.by_uncertainty * trust.uncertainty + self.by_scatter * trust.scatter
+
     def expect(self, trust: Trust) -> Expectation | None:
         """The Dice to expect; None where the uncertainty was not measured in the same way."""
         if trust.mirrored != self.mirrored:
             return None
-        line = self.certain + (self.doubtful - self.certain) * trust.uncertainty
-        dice = min(1.0, max(0.0, line))
+        dice = min(1.0, max(0.0, self.line(trust)))
         return Expectation(dice, max(0.0, dice - self.below), min(1.0, dice + self.above))
 
 

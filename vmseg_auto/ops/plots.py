@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vmseg_auto.core.gap import GapLook, best_look, gap_looks
 from vmseg_auto.core.geometry import Spacing
 from vmseg_auto.core.learning_curve import LearningCurve
-from vmseg_auto.core.trust import Calibration, Trust
+from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import replacing
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
@@ -132,14 +132,12 @@ def draw_outlines(cases: Sequence[OutlineCase], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_trust(
-    uncertainty: NDArray[np.float64], dice: NDArray[np.float64], calibration: Calibration, path: Path
-) -> None:
-    """Draw held-out cases, their Dice over their uncertainty, and what is expected in between, into a PNG.
+def draw_trust(expected: NDArray[np.float64], dice: NDArray[np.float64], calibration: Calibration, path: Path) -> None:
+    """Draw held-out cases, their Dice over the one that was to be expected, and the interval around it, into a PNG.
 
     Args:
-        uncertainty, dice: one a case. The fifth with the lowest Dice is marked, and the least certain three tenths.
-        calibration: made from them.
+        expected, dice: one a case. The fifth with the lowest Dice is marked, and the least certain three tenths.
+        calibration: whose interval is drawn.
         path: ends with .png.
 
     Raises:
@@ -147,24 +145,22 @@ def draw_trust(
     """
     figure = Figure(figsize=(6.4, 4.4), dpi=110, layout="constrained")
     panel = figure.subplots()
-    grid = np.linspace(uncertainty.min(), uncertainty.max(), 100)
-    expected = [calibration.expect(Trust(float(x), calibration.mirrored)) for x in grid]
-    low, middle, high = np.array([(e.low, e.dice, e.high) for e in expected if e]).T
-    panel.fill_between(grid, low, high, color=SKY_BLUE, alpha=0.25, linewidth=0, label="interval of four in five")
-    panel.plot(grid, middle, color=BLUE, linewidth=1.8, label="expected Dice")
+    grid = np.linspace(0, 1, 101)
+    low, high = np.maximum(grid - calibration.below, 0), np.minimum(grid + calibration.above, 1)
+    panel.fill_between(grid, low, high, color=SKY_BLUE, alpha=0.2, linewidth=0, label="interval of four in five")
+    panel.plot(grid, grid, color=BLUE, linewidth=1.4, label="as expected")
     worst = np.zeros(len(dice), dtype=bool)
     worst[np.argsort(dice, kind="stable")[: len(dice) // 5]] = True
     for chosen, colour, label in ((~worst, _INK, "held-out case"), (worst, VERMILLION, "lowest fifth by Dice")):
-        panel.scatter(uncertainty[chosen], dice[chosen], s=22, color=colour, label=label, zorder=3)
+        panel.scatter(expected[chosen], dice[chosen], s=22, color=colour, label=label, zorder=3)
     if least := 3 * len(dice) // 10:
-        panel.axvspan(
-            np.sort(uncertainty)[-least], grid[-1], color=_FAINT, alpha=0.5, zorder=0, label="least certain 30 %"
-        )
-    panel.set_ylim(0, 1)
-    panel.set_xlabel("uncertainty", color=_INK)
+        edge = float(np.sort(expected)[least - 1])
+        panel.axvspan(0, edge, color=_FAINT, alpha=0.6, zorder=0, label="least certain three tenths")
+    panel.set(xlim=(-0.02, 1), ylim=(-0.02, 1))
+    panel.set_xlabel("expected Dice, told by other patients' cases", color=_INK)
     panel.set_title(f"Dice of {len(dice)} held-out cases", loc="left", fontsize=10, color=_INK)
     panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(frameon=False, fontsize=8, loc="upper right")
+    panel.legend(frameon=False, fontsize=8, loc="upper left")
     _save(figure, path)
 
 

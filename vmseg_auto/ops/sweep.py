@@ -49,7 +49,8 @@ def predict_logits(
         efforts: several share the work, and show what each would save and change.
         air_below: windows without any intensity as high as this are passed over: they are background.
         progress: hears of every look at a window; with a gate their number is not known before all are looked at.
-        witness: hears what each look says; for it, a window that gets one mirroring is looked at once more.
+        witness: hears what each look says, and sees what they come to by the first effort. For it, a window that gets
+            one mirroring is looked at once more.
 
     Where memory does not hold a scan's logits on the ensemble's device, the CPU begins it anew.
 
@@ -64,7 +65,10 @@ def predict_logits(
     def attempt() -> list[torch.Tensor]:
         padded, inner = pad(image.to(ensemble.device), patch)
         sums = _Sweep(ensemble, padded, patch, step, air_below, progress, witness).run(efforts)
-        return [total.mean()[(slice(None), *inner)] for total in sums]
+        found = [total.mean()[(slice(None), *inner)] for total in sums]
+        if witness is not None:
+            witness.see(found[0])
+        return found
 
     moved = ensemble.moved
     try:

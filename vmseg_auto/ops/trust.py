@@ -5,7 +5,8 @@ look needs a volume of its own: sums over cores do, and what a window's first lo
 
 The uncertainty is one minus the soft Dice of a network's probabilities p in one mirroring and its mask m in the
 opposite one, 2 sum(p m) / (sum p + sum m): the Dice that the mask has on average where the truth is drawn from p. It
-grows with disagreement and with doubt alike, and is 1 where nothing is found.
+grows with disagreement and with doubt alike, and is 1 where nothing is found. A prediction that lies scattered in many
+components is often wrong though each look is sure of it; so that is told too.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Shape
 from vmseg_auto.core.trust import Trust
+from vmseg_auto.ops.components import component_volumes
 from vmseg_auto.ops.patches import Tile
 
 
@@ -47,6 +50,7 @@ class Witness:
         self._windows: dict[Shape, _Window] = {}
         self._pairs: dict[int, list[torch.Tensor]] = {}
         self._shared: list[torch.Tensor] = []
+        self._scatter = 1.0
 
     def hear(self, tile: Tile, logits: torch.Tensor, mirroring: int, network: int, first: bool) -> None:
         """Take a look into account: of the network that a window asks first all mirrorings, of others the first.
@@ -81,17 +85,23 @@ class Witness:
         self._pairs.clear()
         self._shared.clear()
 
+    def see(self, logits: torch.Tensor) -> None:
+        """Take what all looks come to, [K, Z, Y, X], into account."""
+        masks = (_mask(logits, label).cpu().numpy() for label in range(1, len(logits)))
+        self._scatter = float(np.mean([_scatter(mask) for mask in masks]))
+
     def trust(self) -> Trust:
-        """What was heard in all."""
+        """What was heard and seen in all."""
         waiting = [window.waiting.float() for window in self._windows.values() if window.waiting is not None]
         lone = [_sums(p, p) for p in waiting]
         pairs = [[*heard, *lone] for heard in self._pairs.values()] or [lone]
         if not pairs[0]:
-            return Trust(1.0, self.mirrored)
+            return Trust(1.0, self._scatter, self.mirrored)
         sums = torch.stack([torch.stack(heard).cpu().double().sum(0) for heard in pairs]).numpy()
         shared, soft, masks = sums[..., 0:2], sums[..., 2:4], sums[..., 4:6]
         dice = np.where(masks > 0, 2 * shared / np.maximum(soft + masks, 1), 0.0)
-        return Trust(float(np.clip(1 - dice.mean(), 0, 1)), self.mirrored, self._fold_agreement())
+        uncertainty = float(np.clip(1 - dice.mean(), 0, 1))
+        return Trust(uncertainty, self._scatter, self.mirrored, self._fold_agreement())
 
     def _fold_agreement(self) -> float | None:
         """Mean Dice over pairs of networks, then over the labels that any of them finds."""
@@ -105,6 +115,18 @@ class Witness:
                 dice = [2 * shared[a, b] / (sizes[a] + sizes[b]) if sizes[a] + sizes[b] else 1.0 for a, b in pairs]
                 agreements.append(np.mean(dice))
         return float(np.mean(agreements)) if agreements else None
+
+
+def _mask(logits: torch.Tensor, label: int) -> torch.Tensor:
+    """Where a label is strongest, the first on a tie; without the eight bytes a voxel that argmax takes."""
+    mask = logits[label] > logits[:label].amax(dim=0)
+    return mask if label == len(logits) - 1 else mask & (logits[label] >= logits[label + 1 :].amax(dim=0))
+
+
+def _scatter(mask: NDArray[np.bool_]) -> float:
+    """Share of a mask (Z, Y, X) outside its largest component; 1 where it is empty."""
+    sizes = component_volumes(mask)
+    return 1 - sizes[0] / sum(sizes) if sizes else 1.0
 
 
 def _sums(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 from vmseg_auto.core.trust import Calibration, Expectation, Trust
 
 EXPECTED_COLUMNS = ("expected_dice", "expected_dice_low", "expected_dice_high")
-CASE_COLUMNS = ("uncertainty", *EXPECTED_COLUMNS, "fold_agreement")
+CASE_COLUMNS = ("uncertainty", "scatter", *EXPECTED_COLUMNS, "fold_agreement")
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Judgement:
 
     def columns(self, calibration: Calibration | None) -> dict[str, Any]:
         """CASE_COLUMNS."""
-        about = {"uncertainty": self.trust.uncertainty, "fold_agreement": self.trust.fold_agreement}
-        return about | expected_columns(self.expected(calibration))
+        about: dict[str, Any] = {"uncertainty": self.trust.uncertainty, "scatter": self.trust.scatter}
+        return about | expected_columns(self.expected(calibration)) | {"fold_agreement": self.trust.fold_agreement}
 
 
 def expected_columns(expected: Expectation | None) -> dict[str, float]:
@@ -47,9 +47,9 @@ def where_to_look(judged: Sequence[Judgement], calibration: Calibration | None) 
     """In words, the cases to look at first; empty where there are none."""
     if calibration is None:
         return ""
-    doubtful = [one for one in judged if one.trust.uncertainty >= calibration.look_first]
+    doubtful = [one for one in judged if calibration.line(one.trust) <= calibration.look_first]
     lines = []
-    for one in sorted(doubtful, key=lambda one: -one.trust.uncertainty):
+    for one in sorted(doubtful, key=lambda one: calibration.line(one.trust)):
         expected = one.expected(calibration)
         dice = f" (expected Dice {expected.dice:.2f}, {expected.low:.2f} to {expected.high:.2f})" if expected else ""
         lines.append(f"\n  {one.case}{dice}")

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from vmseg_auto.core.trust import Calibration, Expectation, Trust
 from vmseg_auto.core.workspace import Run
 from vmseg_auto.io.tables import write_csv
-from vmseg_auto.ops.calibration import calibrate, expect_held_out
+from vmseg_auto.ops.calibration import calibrate, calibrate_without
 from vmseg_auto.ops.label_check import contradiction
 from vmseg_auto.ops.plots import draw_trust
 from vmseg_auto.pipeline.expected import EXPECTED_COLUMNS, expected_columns
 from vmseg_auto.stages.evaluate import Evaluation, read_pair
 
-TRUST_COLUMNS = ("rank", "case", "patient", "uncertainty", *EXPECTED_COLUMNS, "dice")
+TRUST_COLUMNS = ("rank", "case", "patient", "uncertainty", "scatter", *EXPECTED_COLUMNS, "dice")
 LABEL_CHECK_COLUMNS = (
     "rank", "case", "patient", "dice", "expected_dice", "slice", "outlined_ml", "predicted_ml", "what",
 )  # fmt: skip
@@ -27,12 +27,12 @@ LABEL_CHECK_COLUMNS = (
 
 @dataclass(frozen=True)
 class HeldOutTrust:
-    """Every held-out case with what was to be expected of it, in the order of `cases`.
+    """Every held-out case with what was to be expected of it.
 
     Args:
         cases, patients, trust: who, and what the looks said.
         dice: the mean over labels that it has.
-        expected: told by the other patients' cases alone; None where they are too few.
+        without: what the other patients' cases alone tell; None where they are too few.
         calibration: from all cases; None where they are too few.
     """
 
@@ -40,36 +40,43 @@ class HeldOutTrust:
     patients: Sequence[str]
     trust: Sequence[Trust]
     dice: NDArray[np.float64]
-    expected: Sequence[Expectation | None]
+    without: Sequence[Calibration | None]
     calibration: Calibration | None
+
+    @property
+    def expected(self) -> list[Expectation | None]:
+        """Of each case, told without its patient."""
+        return [one.expect(case) if one else None for one, case in zip(self.without, self.trust, strict=True)]
 
     @property
     def reasons(self) -> list[str]:
         """In words, what it comes to."""
-        if self.calibration is None:
+        told = [(e, float(d)) for e, d in zip(self.expected, self.dice, strict=True) if e]
+        if not told:
             return ["too few patients to tell what Dice is to be expected of a new scan"]
-        inside = sum(e.low <= d <= e.high for e, d in zip(self.expected, self.dice, strict=True) if e)
-        told = sum(e is not None for e in self.expected)
+        inside = sum(expected.low <= dice <= expected.high for expected, dice in told)
+        error = np.mean([abs(expected.dice - dice) for expected, dice in told])
         worst = set(np.argsort(self.dice, kind="stable")[: len(self.cases) // 5].tolist())
         least = self._least_certain()[: 3 * len(self.cases) // 10]
-        found = len(worst & set(least))
         return [
-            f"{inside} of {told} held-out cases lie in the interval told by the other patients' cases",
-            f"{found} of the {len(worst)} cases with the lowest Dice are among the {len(least)} least certain ones",
+            f"told by the other patients' cases, the Dice of {len(told)} held-out cases is {error:.3f} off on average; "
+            f"{inside} lie in their interval",
+            f"{len(worst & set(least))} of the {len(worst)} cases with the lowest Dice are among the "
+            f"{len(least)} least certain ones",
         ]
 
     def save(self, run: Run, files: Mapping[str, tuple[Path, Path]], labels: Mapping[str, int]) -> None:
-        """Write trust.csv, its picture where there is a calibration, and label_check.csv.
+        """Write trust.csv, its picture where anything can be told, and label_check.csv.
 
         Args:
             files: case -> its predicted and its reference mask.
             labels: label name -> value.
         """
         write_csv(run.trust, TRUST_COLUMNS, [self._row(i, n) for n, i in enumerate(self._least_certain(), 1)])
-        if self.calibration:
-            uncertainty = np.array([case.uncertainty for case in self.trust])
-            draw_trust(uncertainty, self.dice, self.calibration, run.trust_picture)
-        suspects = np.argsort([self._shortfall(i) for i in range(len(self.cases))], kind="stable")[::-1]
+        if self.calibration and (told := [(e.dice, d) for e, d in zip(self.expected, self.dice, strict=True) if e]):
+            expected, dice = np.array(told).T
+            draw_trust(expected, dice, self.calibration, run.trust_picture)
+        suspects = np.argsort([-self._shortfall(i) for i in range(len(self.cases))], kind="stable")
         rows = [
             self._row(i, n) | _differences(self.cases[i], *files[self.cases[i]], labels)
             for n, i in enumerate(suspects.tolist(), 1)
@@ -77,7 +84,11 @@ class HeldOutTrust:
         write_csv(run.label_check, LABEL_CHECK_COLUMNS, rows)
 
     def _least_certain(self) -> list[int]:
-        order: list[int] = np.argsort([-case.uncertainty for case in self.trust], kind="stable").tolist()
+        """Indices of the cases, ordered by what is to be expected, or by the uncertainty alone."""
+        lines = [
+            one.line(case) if one else -case.uncertainty for one, case in zip(self.without, self.trust, strict=True)
+        ]
+        order: list[int] = np.argsort(lines, kind="stable").tolist()
         return order
 
     def _shortfall(self, index: int) -> float:
@@ -91,13 +102,14 @@ class HeldOutTrust:
             "case": self.cases[index],
             "patient": self.patients[index],
             "uncertainty": self.trust[index].uncertainty,
+            "scatter": self.trust[index].scatter,
             **expected_columns(self.expected[index]),
             "dice": float(self.dice[index]),
         }
 
 
 def judge(trust: Mapping[str, Trust], scores: Evaluation) -> HeldOutTrust:
-    """Set the uncertainty of held-out cases beside their scores.
+    """Set what the looks said of held-out cases beside their scores.
 
     Args:
         trust: of every scored case.
@@ -107,7 +119,7 @@ def judge(trust: Mapping[str, Trust], scores: Evaluation) -> HeldOutTrust:
     cases, patients = [str(case) for case in table["case"]], [str(patient) for patient in table["patient"]]
     said, dice = [trust[case] for case in cases], table["dice"].to_numpy(float)
     return HeldOutTrust(
-        cases, patients, said, dice, expect_held_out(said, dice, patients), calibrate(said, dice, patients)
+        cases, patients, said, dice, calibrate_without(said, dice, patients), calibrate(said, dice, patients)
     )
 
 
