@@ -144,7 +144,7 @@ def test_weights_that_become_infinite_are_never_kept(prepared: Path) -> None:
     diary, recipe = Diary(), replace(RECIPE, steps=1)
     parts = make_parts(recipe)
     steep = replace(parts, schedule=rates(0.01, 3e38, 0.01), loss=lambda logits, label: 1e6 * parts.loss(logits, label))
-    with pytest.raises(VmsegError, match="fails also with 0.1 times the learning rate"):
+    with pytest.raises(VmsegError, match=r"fails also with 0\.1 times the learning rate"):
         train_fold(steep, PLAN, prepared, CASES, 0, CPU, diary.hooks)
     ((_, epoch, words),) = [event for event in diary.events if event[0] == "back"]
     assert epoch == 1

@@ -52,7 +52,8 @@ class MeanPool(nn.AvgPool3d):
             return super().forward(x)
         for axis, size in enumerate(cast(Int3, self.kernel_size), 2):
             count = x.shape[axis] // size
-            x = x.narrow(axis, 0, count * size).unflatten(axis, (count, size)).mean(axis + 1)
+            x = x.narrow(axis, 0, count * size)
+            x = x.reshape(*x.shape[:axis], count, size, *x.shape[axis + 1 :]).mean(axis + 1)
         return x
 
 
