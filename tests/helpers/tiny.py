@@ -98,6 +98,16 @@ class WholeCase:
 
 
 @dataclass(frozen=True)
+class LooksAtAll:
+    """Looks over all cases before it takes one whole."""
+
+    def __call__(self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator) -> Patch:
+        largest = max(case.image.size for case in cases)
+        assert largest > 0
+        return WholeCase()(cases, foreground, rng)
+
+
+@dataclass(frozen=True)
 class SeedIntoImage:
     """An augmentation that only writes down which seed it was given."""
 

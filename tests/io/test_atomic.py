@@ -221,3 +221,16 @@ except VmsegError as error:
     assert "plan.json: it can't be written (File too large)" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
     assert (tmp_path / "plan.json").read_text() == "old"
+
+
+def test_what_stood_there_goes_on_under_another_name(tmp_path: Path) -> None:
+    path, keep = tmp_path / "latest", tmp_path / "previous"
+    for text in ("1", "2", "3"):
+        with replacing(path, keep) as temporary:
+            temporary.write_text(text)
+            assert keep.exists() == (text == "3"), "nothing moves before the new file is whole"
+    assert (path.read_text(), keep.read_text()) == ("3", "2")
+    with pytest.raises(ValueError, match="in between"), replacing(path, keep):
+        raise ValueError("in between")
+    assert (path.read_text(), keep.read_text()) == ("3", "2")
+    assert len(list(tmp_path.iterdir())) == 2

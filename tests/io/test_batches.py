@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import Fails, IsKilled, SeedIntoImage, TellsTorch, WholeCase, flat_case, prepare, tiny_case
+from tiny import Fails, IsKilled, LooksAtAll, SeedIntoImage, TellsTorch, WholeCase, flat_case, prepare, tiny_case
 
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.io.batches import Batch, BatchLoader, BatchSource
 from vmseg_auto.ops.augment import PatchAugmentation, read_shape
+from vmseg_auto.ops.copy_paste import CopyPaste
 from vmseg_auto.ops.sampling import PatchSampler
 
 PATCH = (8, 16, 16)
@@ -159,3 +160,27 @@ def test_leaving_early_ends_the_workers(source: BatchSource) -> None:
         workers = list(loader._pool._processes.values())
         assert workers
     assert not any(worker.is_alive() for worker in workers)
+
+
+def test_a_batch_knows_the_cases_it_came_from(source: BatchSource) -> None:
+    """Each once; those that a sampler only looks over are not among them."""
+    for batch in made_here(replace(source, sampler=LooksAtAll()), 0, 20):
+        values = set(batch.image[:, 0, 0, 0, 2])
+        assert {{1.0: "a", 2.0: "b"}[value] for value in values} == set(batch.cases)
+        assert len(batch.cases) == len(values)
+
+
+def test_donors_of_lesions_are_named_too(tmp_path: Path) -> None:
+    prepare(tmp_path, [tiny_case(name, number) for number, name in enumerate("abcdef")])
+    sampler = CopyPaste(PatchSampler(PATCH, PATCH), share=1.0, mirror_axes=())
+    source = BatchSource(tmp_path, tuple("abcdef"), sampler, SeedIntoImage(), (True,), (0,))
+    assert max(len(batch.cases) for batch in made_here(source, 0, 10)) == 2
+
+
+def test_a_stream_that_is_closed_early_can_be_followed_by_another(source: BatchSource) -> None:
+    """As where a training goes back."""
+    with BatchLoader(source, 2, threads=True) as loader:
+        stream = loader.batches(0, 1000)
+        next(stream)
+        stream.close()
+        assert equal(list(loader.batches(0, 4)), made_here(source, 0, 4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import pickle
 import signal
@@ -18,9 +20,16 @@ from hypothesis import strategies as st
 from tiny import PLAN
 from trap import Trap
 
-from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.errors import DamagedError, InputError
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.io.checkpoints import FORMAT, Checkpoint, load_checkpoint, save_checkpoint
+from vmseg_auto.io.checkpoints import (
+    FORMAT,
+    Checkpoint,
+    content_hash,
+    load_checkpoint,
+    load_newest,
+    save_checkpoint,
+)
 from vmseg_auto.ops.network import build_network
 
 REFUSED = "damaged or from elsewhere|no checkpoint of vmseg_auto|does not exist|has schema"
@@ -45,6 +54,8 @@ def checkpoint() -> Checkpoint:
         history=({"epoch": 1, "train_loss": 0.25, "val_dice": float("nan")},),
         optimizer=optimizer.state_dict(),
         best={"weight": torch.ones(2)},
+        scaler={"scale": 1024.0, "_growth_tracker": 3},
+        lr_factor=0.1,
     )
 
 
@@ -170,6 +181,131 @@ def test_a_plan_that_can_not_work_is_refused(tmp_path: Path, checkpoint: Checkpo
     save_checkpoint(tmp_path / "c.pt", replace(checkpoint, plan=replace(PLAN, batch_size=0)))
     with pytest.raises(InputError, match=r"c\.pt: plan: this plan can't work"):
         load_checkpoint(tmp_path / "c.pt")
+
+
+def test_values_that_changed_before_they_were_stored_are_noticed(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    """A file whose zip is sound, and whose content is not what was saved."""
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, checkpoint)
+    whole = torch.load(path, weights_only=True)
+    for name in ("weights", "optimizer", "best", "about"):
+        content = copy.deepcopy(whole)
+        if name == "about":
+            content[name] = content[name].replace('"epoch": 1,', '"epoch": 2,')
+        elif name == "optimizer":
+            content[name]["state"][0]["momentum_buffer"].flatten()[0] += 1
+        else:
+            next(iter(content[name].values())).flatten()[0] += 1
+        torch.save(content, path)
+        with pytest.raises(DamagedError, match=r"its checksum is wrong\. Train this fold again with --fresh, or"):
+            load_checkpoint(path)
+    torch.save({name: value for name, value in whole.items() if name != "sha256"}, path)
+    with pytest.raises(DamagedError, match="its checksum is wrong"):
+        load_checkpoint(path)
+
+
+def test_checkpoints_from_before_there_were_checksums_are_read(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, checkpoint)
+    content = torch.load(path, weights_only=True)
+    for name in ("sha256", "scaler"):
+        del content[name]
+    about = json.loads(content["about"])
+    del about["lr_factor"]
+    torch.save({**content, "schema": 1, "about": json.dumps(about)}, path)
+    again = load_checkpoint(path)
+    assert same(dict(again.weights), dict(checkpoint.weights))
+    assert (again.scaler, again.lr_factor) == ({}, 1.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"about": None},
+        {"about": "{"},
+        {"about": "[]"},
+        {"about": '{"plan": 1}'},
+        {"weights": [1]},
+        {"weights": {"a": 1}},
+        {"live": {"a": "b"}},
+        {"optimizer": ...},
+    ],
+)
+def test_a_checkpoint_with_parts_missing_or_of_another_kind_is_refused(
+    tmp_path: Path, checkpoint: Checkpoint, change: dict[str, Any]
+) -> None:
+    """Before there were checksums nothing else vouches for them; whoever makes a file can make its checksum."""
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, checkpoint)
+    content = {**torch.load(path, weights_only=True), "schema": 1, **change}
+    torch.save({name: value for name, value in content.items() if value is not ...}, path)
+    with pytest.raises(InputError, match=r"c\.pt"):
+        load_checkpoint(path)
+
+
+TEXTS = st.text(max_size=3)
+CONTENT = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(a=CONTENT, b=CONTENT)
+def test_equal_content_and_no_other_has_equal_hashes(a: Any, b: Any) -> None:
+    assert (content_hash(a) == content_hash(b)) == (repr(a) == repr(b) or _sorted(a) == _sorted(b))
+
+
+def _sorted(value: Any) -> str:
+    """The same for dicts whose keys come in another order."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key!r}:{_sorted(value[key])}" for key in sorted(value, key=repr)) + "}"
+    return "[" + ",".join(map(_sorted, value)) + "]" if isinstance(value, list) else repr(value)
+
+
+def test_tensors_are_hashed_by_type_shape_and_value() -> None:
+    ones = torch.ones(2, 3)
+    others = [ones.double(), ones.reshape(3, 2), ones * 2, ones.to(torch.bfloat16), torch.ones(6), [1.0] * 6]
+    assert len({content_hash(value) for value in [ones, *others]}) == 7
+    assert content_hash(torch.ones(3, 2).T) == content_hash(ones)
+    with pytest.raises(TypeError, match="a checkpoint holds no set"):
+        content_hash({"a": {1}})
+
+
+def test_the_one_before_is_kept(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    latest, previous = tmp_path / "latest.pt", tmp_path / "previous.pt"
+    assert load_newest([latest, previous]) == (None, [])
+    for epoch in (1, 2, 3):
+        save_checkpoint(latest, replace(checkpoint, epoch=epoch), keep=previous)
+        found, damaged = load_newest([latest, previous])
+        assert found is not None
+        assert (found.epoch, damaged) == (epoch, [])
+    assert load_checkpoint(previous).epoch == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest.pt", "previous.pt"]
+
+
+def test_a_damaged_newest_one_gives_way_to_the_one_before(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    latest, previous = tmp_path / "latest.pt", tmp_path / "previous.pt"
+    for epoch in (1, 2):
+        save_checkpoint(latest, replace(checkpoint, epoch=epoch), keep=previous)
+    whole = latest.read_bytes()
+    latest.write_bytes(whole[: len(whole) // 2])
+    found, (error,) = load_newest([latest, previous])
+    assert found is not None
+    assert found.epoch == 1
+    assert error.file == latest
+    previous.write_bytes(b"")
+    with pytest.raises(DamagedError, match=r"latest\.pt: the checkpoint is damaged"):
+        load_newest([latest, previous])
+
+
+def test_one_of_a_newer_version_is_not_taken_for_damaged(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    latest, previous = tmp_path / "latest.pt", tmp_path / "previous.pt"
+    save_checkpoint(previous, checkpoint)
+    torch.save({"format": FORMAT, "schema": 99}, latest)
+    with pytest.raises(InputError, match="has schema 99") as caught:
+        load_newest([latest, previous])
+    assert not isinstance(caught.value, DamagedError)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="file sizes can't be limited here")

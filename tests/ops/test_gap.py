@@ -116,3 +116,13 @@ def test_a_look_leaves_randomness_weights_and_mode_as_they_were(training: bool) 
     assert network.training == training
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_a_look_at_what_is_not_a_number_counts_as_none() -> None:
+    """As where 16 bits overflow: the training goes on."""
+    network = build_network(PLAN.network, 1, 2)
+    with torch.no_grad():
+        next(iter(network.parameters())).fill_(math.nan)
+    monitor = GapMonitor(LONG, PLAN, [tiny_case("a", 1)], [tiny_case("b", 2)])
+    assert all(math.isnan(dice) for dice in monitor.look(10, network.train(), CPU, None))
+    assert network.training

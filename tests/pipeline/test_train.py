@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -132,3 +133,59 @@ def test_an_interruption_changes_nothing(dataset: Path, stopped: tuple[FoldFolde
     again = load_checkpoint(fold.final)
     assert again.epoch == final.epoch
     assert all(torch.equal(tensor, final.weights[name]) for name, tensor in again.weights.items())
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def cut_in_half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def stop_between_the_renames(path: Path) -> None:
+    """As if killed when the new state is whole, and the one before has its new name already."""
+    path.rename(path.with_name(".checkpoint_latest.pt.1a2b3c4d.pt"))
+
+
+@pytest.mark.parametrize("happens", [flip_a_byte, cut_in_half, stop_between_the_renames])
+def test_the_state_before_is_as_good(dataset: Path, tmp_path: Path, happens: Callable[[Path], object]) -> None:
+    """Averaging on; the damaged file is named, and the weights end the same in every bit."""
+    settings = ("epochs=4", "steps=2", "validation_share=0", "amp=false", "averaging=0.9", "device_augmentation=on")
+    copy = shutil.copytree(dataset, tmp_path / "copy")
+
+    def run(console: Listener, fresh: bool = False) -> FoldFolder:
+        return train(
+            [1], dataset=copy, trainer="quick", settings=settings, device="cpu", jobs=1, fresh=fresh, console=console
+        ).fold(1)
+
+    whole = load_checkpoint(run(Listener()).final)
+    with pytest.raises(KeyboardInterrupt):
+        run(Listener(breaks_at=7), fresh=True)
+    fold = FoldFolder(copy / "vmseg" / "runs" / "default" / "quick" / "fold_1")
+    assert [load_checkpoint(path).epoch for path in (fold.latest, fold.previous)] == [3, 2]
+    happens(fold.latest)
+    heard = Listener()
+    again = load_checkpoint(run(heard).final)
+    assert any(text.startswith("Fold 1 goes on after epoch 2 of 4") for text in heard.said)
+    named = [text for text in heard.said if "checkpoint_latest.pt" in text]
+    assert len(named) == (happens is not stop_between_the_renames)
+    for text in named:
+        assert "is damaged" in text
+        assert "It is removed; the state of epoch 2, before it, is used." in text
+    assert all(torch.equal(tensor, whole.weights[name]) for name, tensor in again.weights.items())
+    assert not list(fold.folder.glob("*latest*")) + list(fold.folder.glob("*previous*")) + list(fold.folder.glob(".*"))
+
+
+def test_where_no_state_is_whole_the_remedy_is_named(
+    dataset: Path, stopped: tuple[FoldFolder, Listener, Checkpoint], tmp_path: Path
+) -> None:
+    copy = shutil.copytree(dataset, tmp_path / "copy")
+    fold = FoldFolder(copy / stopped[0].folder.relative_to(dataset))
+    fold.final.rename(fold.latest)
+    cut_in_half(fold.latest)
+    with pytest.raises(InputError, match=r"checkpoint_latest\.pt: the checkpoint is damaged.*again with --fresh"):
+        trained(copy, Listener())
+    assert fold.latest.exists(), "nothing is thrown away where nothing takes its place"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,7 @@ class Notes:
     """A progress bar that keeps its notes."""
 
     notes: list[str] = field(default_factory=list)
+    steps: int = 0
 
     def __enter__(self) -> Progress:
         return self
@@ -40,7 +41,7 @@ class Notes:
         return None
 
     def advance(self, steps: int = 1) -> None:
-        return None
+        self.steps += steps
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -120,3 +121,40 @@ def test_without_overfitting_no_word(folder: FoldFolder) -> None:
     for epoch in range(1, 41):
         watcher.epoch_ended(record(epoch, 0.5 + epoch / 100, 0.45 + epoch / 100))
     assert ear.warnings == []
+
+
+def skipped(epoch: int, steps: int) -> EpochRecord:
+    return replace(record(epoch, NAN, NAN), skipped_steps=steps, suspects=("anna", "bert") if steps else ())
+
+
+def test_skipped_steps_are_told_once_and_counted_on(folder: FoldFolder) -> None:
+    ear, recipe = Ear(), Recipe(epochs=9)
+    watcher = Watcher(folder, recipe, ear, Notes())
+    for row in (skipped(1, 0), skipped(2, 3), skipped(3, 1)):
+        watcher.epoch_ended(row)
+    (warning,) = ear.warnings
+    assert warning.startswith(
+        "Fold 3, epoch 2: 3 of 250 steps gave a NaN or infinite loss or gradient and were skipped."
+    )
+    assert "They learnt from anna, bert." in warning
+    with folder.history.open(newline="") as file:
+        assert [row["skipped_steps"] for row in csv.DictReader(file)] == ["0", "3", "1"]
+    again = Ear()
+    Watcher(folder, recipe, again, Notes(), watcher.history).epoch_ended(skipped(4, 2))
+    assert again.warnings == []
+
+
+@pytest.mark.parametrize(("epoch", "place"), [(1, "the state after epoch 1"), (0, "its start")])
+def test_the_way_back_is_told_and_taken(folder: FoldFolder, epoch: int, place: str) -> None:
+    ear, notes = Ear(), Notes()
+    watcher = Watcher(folder, Recipe(epochs=9, steps=5), ear, notes)
+    watcher.epoch_ended(record(1, NAN, NAN))
+    watcher.epoch_ended(record(2, NAN, NAN))
+    watcher.gone_back(epoch, "5 of 5 steps of epoch 3 were wrong")
+    assert ear.warnings == [
+        f"Fold 3 goes back to {place}, and on with a tenth of the learning rate: 5 of 5 steps of epoch 3 were wrong."
+    ]
+    assert notes.steps == -5 * (3 - epoch)
+    watcher.epoch_ended(record(epoch + 1, NAN, NAN))
+    with folder.history.open(newline="") as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == [*range(1, epoch + 2)]

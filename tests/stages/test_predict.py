@@ -1,0 +1,61 @@
+"""A predictor says of its folds what they are worth, or that they are worth nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import PLAN, tiny_case
+
+from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.io.checkpoints import Checkpoint
+from vmseg_auto.ops.network import build_network
+from vmseg_auto.stages.predict import Predictor
+
+LABELS = {"background": 0, "lesion": 1}
+INFO = ModelInfo("default", "x", ("T2",), LABELS, PLAN)
+
+
+def fold(number: int) -> Checkpoint:
+    torch.manual_seed(number)
+    weights = build_network(PLAN.network, 1, 2).state_dict()
+    return Checkpoint(PLAN, Recipe(mirror_axes=(1,)), LABELS, ("T2",), "default", number, 1, weights, ())
+
+
+def with_one_weight(checkpoint: Checkpoint, value: float) -> Checkpoint:
+    weights = {name: tensor.clone() for name, tensor in checkpoint.weights.items()}
+    next(iter(weights.values())).flatten()[0] = value
+    return replace(checkpoint, weights=weights)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_fold_that_gives_no_numbers_is_named(value: float) -> None:
+    """A single weight spoils every logit, and the mask would have been empty."""
+    case = tiny_case("a", 1)
+    sound, spoilt = fold(0), with_one_weight(fold(3), value)
+    assert Predictor([sound, fold(3)], INFO, device="cpu").predict(case.image, case.geometry).mask.shape == (12, 20, 24)
+    predictor = Predictor([sound, spoilt], INFO, device="cpu")
+    with pytest.raises(VmsegError, match=r"no mask can be made of them: fold 3 \(default/default\)\. Train that fold"):
+        predictor.predict(case.image, case.geometry)
+
+
+def test_where_memory_runs_out_it_is_told_and_the_mask_is_the_same() -> None:
+    """The first window finds no room where the network was; then the CPU goes on."""
+    case, said, failed = tiny_case("a", 1), list[str](), list[int]()
+    expected = Predictor([fold(0)], INFO, device="cpu", precision="float32").predict(case.image, case.geometry)
+    predictor = Predictor([fold(0)], INFO, device="cpu", precision="float32", tell=said.append)
+
+    def no_room_at_first(*_: object) -> None:
+        if not failed:
+            failed.append(1)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    predictor.ensemble.networks[0].register_forward_pre_hook(no_room_at_first)
+    found = predictor.predict(case.image, case.geometry)
+    assert np.array_equal(found.mask, expected.mask)
+    assert found.trust == expected.trust
+    assert len(said) == 1
