@@ -69,10 +69,14 @@ class Kill:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability.kills", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.reliability.kills", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--kills", type=int, default=100, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES, help="others than all: nothing is written")
+    parser.add_argument(
+        "--stages", nargs="+", default=STAGES, choices=STAGES, help="others than all: nothing is written"
+    )
     arguments = parser.parse_args(argv)
     kills = []
     with tempfile.TemporaryDirectory() as place:
@@ -238,7 +242,12 @@ def report(kills: Sequence[Kill], seed: int) -> Iterator[str]:
     yield ""
     yield "| killed while it | kills | files lost | damaged | left behind | workers left | second run failed |"
     yield "|---|--:|--:|--:|--:|--:|--:|"
-    words = {"plan": "plans and prepares", "train": "trains", "validate": "validates and selects", "predict": "predicts"}
+    words = {
+        "plan": "plans and prepares",
+        "train": "trains",
+        "validate": "validates and selects",
+        "predict": "predicts",
+    }
     for names, title in (*(((stage,), words[stage]) for stage in STAGES), (STAGES, "all")):
         rows = [kill for kill in kills if kill.stage in names]
         counts = (
