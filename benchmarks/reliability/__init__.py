@@ -1,1 +1,1 @@
-"""What harms files, processes and memory, done on purpose. Each module is one command; docs/reliability.md has the results."""
+"""What harms files, processes and memory, done on purpose. Results: docs/reliability.md."""

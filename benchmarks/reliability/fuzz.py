@@ -17,9 +17,10 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -34,6 +35,9 @@ PROCESSOR_S, CLOCK_S = 10.0, 120.0
 MEMORY_BYTES = 2 * 2**30
 """Most by which a worker may grow."""
 _TICK = os.sysconf("SC_CLK_TCK")
+
+
+Serve = Callable[[Connection, Path, Path, int], None]
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prepare(cohort)
         tasks = plan(arguments.mutations, arguments.commands, arguments.only)
         outcome = fuzz(cohort, tasks, arguments.seed, arguments.jobs)
-    minutes = (time.monotonic() - began) / 60
-    print(
-        f"{outcome.tried.total()} mutations, {outcome.refused.total()} refused, {len(outcome.finds)} finds, {minutes:.0f} min"
-    )
+    counts = outcome.tried.total(), outcome.refused.total(), len(outcome.finds), (time.monotonic() - began) / 60
+    print("{} mutations, {} refused, {} finds, {:.0f} min".format(*counts))
     if not arguments.only:
         put("fuzz", _report(outcome, arguments.seed))
     return 1 if outcome.finds else 0
@@ -97,18 +99,21 @@ def plan(mutations: int, commands: int, only: Sequence[str] | None = None) -> li
     return tasks
 
 
-def fuzz(cohort: Path, tasks: Sequence[tuple[str, int]], seed: int, jobs: int = 1) -> Outcome:
+def fuzz(
+    cohort: Path, tasks: Sequence[tuple[str, int]], seed: int, jobs: int = 1, serve: Serve | None = None
+) -> Outcome:
     """Try all mutations in worker processes with limits.
 
     Args:
         cohort: a trained cohort after `prepare`; it's copied, never changed.
         tasks: (subject, number).
         seed: with subject and number it decides a mutation.
+        serve: what a worker does; reads mutated files unless given.
     """
     outcome, left, lock = Outcome(), iter(tasks), threading.Lock()
 
     def work() -> None:
-        with _Worker(cohort, seed) as worker:
+        with _Worker(cohort, seed, serve or _serve) as worker:
             while True:
                 with lock:
                     task = next(left, None)
@@ -136,8 +141,8 @@ READ, REFUSED = "read", "refused"
 class _Worker:
     """A process that reads what may harm it; a new one takes its place when it has to be ended."""
 
-    def __init__(self, cohort: Path, seed: int) -> None:
-        self.cohort, self.seed = cohort, seed
+    def __init__(self, cohort: Path, seed: int, serve: Serve) -> None:
+        self.cohort, self.seed, self.serve = cohort, seed, serve
         self.place = Path(tempfile.mkdtemp())
         self._start()
 
@@ -172,7 +177,7 @@ class _Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, self.cohort, self.place, self.seed))
+        self.process = context.Process(target=self.serve, args=(theirs, self.cohort, self.place, self.seed))
         self.process.start()
         theirs.close()
         self.pipe.recv()
@@ -204,40 +209,57 @@ def _serve(pipe: Connection, cohort: Path, place: Path, seed: int) -> None:
     with open(os.devnull, "w") as nowhere:  # what ITK's and HDF5's own code prints
         os.dup2(nowhere.fileno(), 2)
     warnings.simplefilter("error")
-    _limit_memory()
+    limit_memory()
     written: list[str] = []
-    sys.addaudithook(_Watch(root, written))
+    sys.addaudithook(Watch(root, written))
     pipe.send("ready")
     while True:
         name, number = pipe.recv()
-        pipe.send(_attempt(known[name], number, seed, cohort, root, written))
+        pipe.send(attempt(known[name], number, seed, cohort, root, written))
 
 
-def _attempt(subject: Subject, number: int, seed: int, cohort: Path, root: Path, written: list[str]) -> str:
-    from vmseg_auto.core.errors import VmsegError
+def attempt(subject: Subject, number: int, seed: int, cohort: Path, root: Path, written: list[str]) -> str:
+    """Mutate a file, read it, and undo all that was done.
 
+    Args:
+        cohort: as it was.
+        root: a copy of it, which the reader sees.
+        written: where a Watch notes files written outside.
+
+    Returns:
+        READ, REFUSED, or what went wrong.
+    """
     (pristine,) = sorted(cohort.glob(subject.file))[:1]
     path = root / pristine.relative_to(cohort)
     path.write_bytes(subject.mutate(pristine.read_bytes(), Random(f"{seed} {subject.name} {number}")))
     written.clear()
     try:
-        subject.read(root)
-        result = READ
-    except VmsegError as error:
-        result = REFUSED
-        if (path.name if subject.named is None else subject.named) not in str(error):
-            result = f"the file isn't named: {error}"
-        str(error).encode()
+        result = _read(subject, root, path)
     except Exception as error:
-        place = error.__traceback__
-        while place is not None and place.tb_next is not None:
-            place = place.tb_next
-        line = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else ""
-        result = f"{type(error).__name__} ({line}): {str(error)[:700]}"
+        result = f"{type(error).__name__} ({_origin(error)}): {str(error)[:700]}"
     if written:
         result = f"written outside: {', '.join(written[:3])}"
     _restore(cohort, root)
     return result
+
+
+def _read(subject: Subject, root: Path, path: Path) -> str:
+    from vmseg_auto.core.errors import VmsegError
+
+    try:
+        subject.read(root)
+    except VmsegError as error:
+        words = str(error)
+        words.encode()  # what can't be is no message for a screen
+        named = path.name if subject.named is None else subject.named
+        return REFUSED if named in words else f"the file isn't named: {words}"
+    return READ
+
+
+def _origin(error: Exception) -> str:
+    """The line of code that an error comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
 def _restore(cohort: Path, root: Path) -> None:
@@ -253,7 +275,7 @@ def _restore(cohort: Path, root: Path) -> None:
             shutil.copy2(source, target)
 
 
-class _Watch:
+class Watch:
     """An audit hook that notes every file opened for writing, made, moved or removed outside of a folder."""
 
     _PATHS = ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.link", "os.truncate")
@@ -277,7 +299,8 @@ class _Watch:
             self.written.append(found)
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
+    """From here on this process can grow by MEMORY_BYTES and no more; it leaves no core file."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (size,) = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmSize:")]
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY_BYTES, size + MEMORY_BYTES))

@@ -19,8 +19,8 @@ NUMBERS = (
     2**64, 10**30, 10**400, 0.5, -0.0, 1e-300, 1e300, float("nan"), float("inf"), float("-inf"),
 )  # fmt: skip
 TEXTS = (
-    "", " ", "x", "0", "../../outside", "/outside", "a/b", "a\\b", "\x00", "\ud800", "é" * 50, "A" * 100_000, "{}", "nan",
-    "1e999", "module:Class", "default", "lesion", "con", "%s%n", "\n", "-1",
+    "", " ", "x", "0", "../../outside", "/outside", "a/b", "a\\b", "\x00", "\ud800", "é" * 50, "A" * 100_000, "{}",
+    "nan", "1e999", "module:Class", "default", "lesion", "con", "%s%n", "\n", "-1",
 )  # fmt: skip
 _NIFTI_FIELDS = (
     ("i", 0), ("c", 39), *(("h", at) for at in range(40, 56, 2)), ("h", 68), ("h", 70), ("h", 72), ("h", 74),

@@ -87,7 +87,7 @@ def soak(cohort: Path, predictions: int) -> Soak:
 def report(found: Soak) -> Iterator[str]:
     """For docs/reliability.md."""
     mib = [size / 2**20 for size in found.memory_bytes]
-    yield f"{len(mib)} predictions in one process: resident memory {mib[len(mib) // 10]:.0f} MiB after a tenth of them, "
+    yield f"{len(mib)} predictions in one process: resident memory {mib[len(mib) // 10]:.0f} MiB after a tenth, "
     yield f"{mib[-1]:.0f} MiB at the end ({100 * found.growth:+.1f} %, medians of fifths compared); "
     yield f"{found.leaked_files:+d} open files."
 

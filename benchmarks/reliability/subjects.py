@@ -78,16 +78,18 @@ def subjects() -> list[Subject]:
 def _images() -> list[Subject]:
     from vmseg_auto.io.images import read_image, read_mask
 
-    files: tuple[tuple[str, str, Mutation], ...] = (
-        ("NIfTI", "imagesTs/s_0000.nii.gz", mutate_nifti), ("NIfTI, plain", "other/scan.nii", mutate_nifti),
-        ("MetaImage", "other/scan.mha", mutate_lines), ("MetaImage, plain", "other/raw.mha", mutate_lines),
-        ("NRRD", "other/scan.nrrd", mutate_lines),
-    )  # fmt: skip
-    found = [
-        Subject(name, file, mutate, lambda root, file=file: read_image(root / file)) for name, file, mutate in files
-    ]  # type: ignore[misc]
+    def scan(name: str, file: str, mutate: Mutation) -> Subject:
+        return Subject(name, file, mutate, lambda root: read_image(root / file))
+
     mask = "labelsTr/a.nii.gz"
-    return [*found, Subject("NIfTI mask", mask, mutate_nifti, lambda root: read_mask(root / mask))]
+    return [
+        scan("NIfTI", "imagesTs/s_0000.nii.gz", mutate_nifti),
+        scan("NIfTI, plain", "other/scan.nii", mutate_nifti),
+        scan("MetaImage", "other/scan.mha", mutate_lines),
+        scan("MetaImage, plain", "other/raw.mha", mutate_lines),
+        scan("NRRD", "other/scan.nrrd", mutate_lines),
+        Subject("NIfTI mask", mask, mutate_nifti, lambda root: read_mask(root / mask)),
+    ]
 
 
 def _descriptions() -> list[Subject]:
@@ -134,7 +136,8 @@ def _descriptions() -> list[Subject]:
     )  # fmt: skip
     table = f"{FOLD}/validation/metrics.csv"
     return [
-        *(Subject(file, file, mutate_json, read) for file, read in files),
+        # What is wrong with a fingerprint can come to light as a split that names other cases.
+        *(Subject(file, file, mutate_json, read, ".json" if "fingerprint" in file else None) for file, read in files),
         Subject("CSV", table, mutate_table, lambda root: read_csv(root / table)),
     ]
 

@@ -1,4 +1,4 @@
-"""A killed command leaves nothing that its second run does not mend. `python -m benchmarks.reliability.kills` is longer."""
+"""A killed command leaves nothing that its second run does not mend; benchmarks/reliability/kills.py kills more."""
 
 from __future__ import annotations
 

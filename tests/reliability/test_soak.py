@@ -1,4 +1,4 @@
-"""Predicting again and again takes no more memory and leaves no file open. `python -m benchmarks.reliability.soak` is longer."""
+"""Predicting again and again takes no more memory and leaves no file open."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def _impossible(plan: Plan) -> list[str]:
     ]
     if sorted(plan.axes) != [0, 1, 2]:
         found.append(f"axes {plan.axes} is no order of 0, 1, 2")
-    if not (min(plan.spacing_mm) >= 0.001 and max(plan.spacing_mm) <= 1000):
+    if min(plan.spacing_mm) < 0.001 or max(plan.spacing_mm) > 1000:
         found.append(f"spacing {plan.spacing_mm} mm must be above 0: 0.001 to 1000 are possible")
     if not 1 <= plan.batch_size <= 4096:
         found.append(f"batch_size {plan.batch_size} must be 1 to 4096")

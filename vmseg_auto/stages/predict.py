@@ -129,7 +129,7 @@ class Predictor:
             device, mirror, step, exhaustive, precision, tell: as for the class.
 
         Raises:
-            InputError: it is no model, a fold asked for is not finished, or a file of it is a link that leads elsewhere.
+            InputError: it is no model, a fold asked for is not finished, or a file of it is a link leading elsewhere.
         """
         run = Run(Path(model))
         if not run.model.is_file():
