@@ -106,7 +106,7 @@ def test_a_network_that_no_memory_holds_is_refused_before_it_is_built(cohort: Pa
     stages = len(plan["network"]["features"])
     plan["network"] |= {"features": [4096] * stages, "blocks": [64] * stages}
     plan["patch"] = [8 * n for n in plan["patch"]]
-    with pytest.raises(InputError, match="weights; 4.0e") as caught:
+    with pytest.raises(InputError, match=r"weights; 4.0e") as caught:
         Plan.from_json(plan)
     assert "values in a stage" in str(caught.value) or caught.value.exit_code == 2
 
