@@ -85,7 +85,7 @@ def finished_run(made: Cohort, trainer: str, held_out: HeldOut) -> Run:
             reference, geometry = read_mask(case.label)
             foreground = held_out(case, reference == 1)
             probabilities = np.stack([1 - foreground, foreground])
-            trust = Trust(1 - float(foreground.max()), mirrored=False)
+            trust = Trust(1 - float(foreground.max()), 0.0, mirrored=False)
             held.keep(case, Prediction(classify(probabilities), geometry, trust, probabilities), [])
             held.score(case)
         held.sum_up()

@@ -78,7 +78,7 @@ def test_an_ensemble_averages_probabilities_on_the_scans_grid(threshold: float) 
 
 
 def test_an_ensemble_is_trusted_as_far_as_its_first_member() -> None:
-    calibration = Calibration(0.9, 0.1, 0.1, 0.1, 0.5, mirrored=False, cases=9, patients=9)
+    calibration = Calibration(0.9, -0.1, -0.1, 0.1, 0.1, look_first=0.5, mirrored=False, cases=9, patients=9)
     first, second = predictor(1, calibration=calibration), predictor(2)
     said = [member.predict(SCAN, GRID).trust for member in (first, second)]
     assert said[0] != said[1]

@@ -93,7 +93,8 @@ class Learner:
         """
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.threads and len(image) > 1 and torch.get_num_threads() > 1:
+        scaled = self.scaler.is_enabled()
+        if self.threads and len(image) > 1 and torch.get_num_threads() > 1 and not scaled:
             loss = self._apart(image, label, self.threads)
         else:
             loss = self.loss(self.forward(self.network, image), label)
