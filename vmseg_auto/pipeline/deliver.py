@@ -15,7 +15,7 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.trust import Calibration
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.images import ending_of, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.components import component_volumes
@@ -97,7 +97,7 @@ class Delivery:
         write_mask(self.mask(case), prediction.mask, geometry)
         rows = tuple(volume_rows(case.id, prediction.mask, geometry, self.labels))
         sidecar = Sidecar(case.id, made_from, rows, Judgement(case.id, prediction.trust, tuple(unlike)))
-        write_json(self.sidecar(case), encode(sidecar))
+        write_sealed(self.sidecar(case), encode(sidecar))
         return sidecar
 
     def write_table(self, sidecars: Sequence[Sidecar], calibration: Calibration | None) -> None:
