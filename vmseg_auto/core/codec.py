@@ -38,7 +38,11 @@ def decode(kind: type[T], data: Any, where: str) -> T:
     Raises:
         InputError: a field is missing, unknown or of the wrong type; the message names it.
     """
-    return typing.cast(T, _decode(kind, data, where))
+    try:
+        return typing.cast(T, _decode(kind, data, where))
+    except InputError as error:
+        error.remedy = error.remedy or "Mend this value, or restore the file."
+        raise
 
 
 def digest(value: Any) -> str:

@@ -18,24 +18,6 @@ SPLIT_SEED = 12345
 SPLIT_SHUFFLES = 20
 
 
-def odd_name(name: str) -> bool:
-    """Whether a name can't be part of a file's name, or would lead elsewhere."""
-    return not 0 < len(name) <= 100 or not name.isprintable() or any(c in name for c in "/\\") or name in (".", "..")
-
-
-def checked_labels(labels: dict[str, int], where: str) -> dict[str, int]:
-    """The same labels (name -> value), once they can be a model's.
-
-    Raises:
-        InputError: values other than 0, 1, 2, ... up to 255 at most, or a name that can't be part of a file's name.
-    """
-    if sorted(labels.values()) != list(range(len(labels))) or not 2 <= len(labels) <= 256:
-        raise InputError(f"{where} must have the values 0, 1, 2 and so on, up to 255 at most")
-    if odd := next((name for name in labels if odd_name(name)), None):
-        raise InputError(f"{where} has the name {odd[:40]!r}, which can't be part of a file's name")
-    return labels
-
-
 @dataclass(frozen=True)
 class Case:
     """One scan: a file for each channel, and its mask where there is one."""
@@ -213,7 +195,7 @@ def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:
         return Fold(train=tuple(cases), val=())
     if not isinstance(fold, int) or not 0 <= fold < len(splits.folds):
         raise InputError(
-            f"there is no fold {fold}: splits.json has {len(splits.folds)}, numbered from 0",
+            f"there is no fold {fold}: splits.json has {len(splits.folds)} folds, numbered from 0",
             remedy="Name one of them, or `all` to train on every case without validation.",
         )
     return splits.folds[fold]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from vmseg_auto.core.codec import decode, encode
-from vmseg_auto.core.dataset import checked_labels
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry, Shape, Spacing
+from vmseg_auto.core.labels import check_labels
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Fingerprint:
     def from_json(cls, data: Any, where: str = "fingerprint.json") -> Fingerprint:
         """Raises InputError where a field is missing, unknown or of the wrong type."""
         fingerprint = decode(cls, data, where)
-        checked_labels(fingerprint.labels, f"{where}: labels")
+        check_labels(fingerprint.labels, f"{where}: labels")
         if not fingerprint.cases or len(fingerprint.channel_stats) != len(fingerprint.channels):
             remedy = "Delete the file and run `vmseg_plan_and_preprocess` again."
             raise InputError(f"{where} has no case, or not the numbers of each channel", remedy=remedy)

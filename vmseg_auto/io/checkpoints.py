@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from vmseg_auto.core.codec import decode
-from vmseg_auto.core.dataset import checked_labels
 from vmseg_auto.core.errors import DamagedError, InputError
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
@@ -174,7 +173,7 @@ def _checkpoint(content: dict[str, Any], path: Path) -> Checkpoint:
     return Checkpoint(
         plan=Plan.from_json(about["plan"], f"{path}: plan"),
         recipe=Recipe.from_json(about["recipe"], f"{path}: recipe"),
-        labels=checked_labels(decode(dict[str, int], about["labels"], f"{path}: labels"), f"{path}: labels"),
+        labels=decode(dict[str, int], about["labels"], f"{path}: labels"),
         channels=decode(tuple[str, ...], about["channels"], f"{path}: channels"),
         trainer=decode(str, about["trainer"], f"{path}: trainer"),
         fold=about["fold"] if about["fold"] == "all" else decode(int, about["fold"], f"{path}: fold"),

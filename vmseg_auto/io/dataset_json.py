@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.core.dataset import odd_name
 from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.labels import odd_names
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.images import FILE_ENDINGS
 
@@ -109,6 +109,8 @@ def _labels(data: dict[str, Any], say: _SAY) -> dict[str, int]:
         say(f"label values must be 0, 1, 2 and so on without gaps, not {', '.join(map(str, values))}")
     elif values[-1] > 255:
         say(f"label values can be 255 at most, not {values[-1]}")
+    elif odd := odd_names(labels):
+        say(odd)
     return labels
 
 
@@ -121,8 +123,6 @@ def _odd_labels(labels: dict[str, Any]) -> list[str]:
             problems.append("there is an ignore label, which is not supported; label those voxels, or leave it out")
         elif isinstance(value, bool) or not isinstance(value, int):
             problems.append(f"label {name} is {value!r}, not a whole number")
-        elif odd_name(name):
-            problems.append(f"label {name[:40]!r} has a name that can't be part of a file's name")
     return problems
 
 

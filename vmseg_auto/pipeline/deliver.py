@@ -14,6 +14,7 @@ from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.labels import file_part
 from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.images import ending_of, write_image, write_mask
@@ -60,7 +61,7 @@ class Delivery:
         return self.folder / f"{case.id}{_ending(case)}"
 
     def probability(self, case: Case, label: str) -> Path:
-        return self.folder / "probabilities" / f"{case.id}_{label}{_ending(case)}"
+        return self.folder / "probabilities" / f"{case.id}_{file_part(label)}{_ending(case)}"
 
     def sidecar(self, case: Case) -> Path:
         return self.folder / f"{case.id}.json"
