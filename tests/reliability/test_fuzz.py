@@ -12,7 +12,8 @@ from random import Random
 import pytest
 from hostile import serve
 
-from benchmarks.reliability.fuzz import READ, REFUSED, Watch, attempt, fuzz, plan
+from benchmarks.reliability.fuzz import READ, REFUSED, attempt, fuzz, plan
+from benchmarks.reliability.guards import Watch
 from benchmarks.reliability.kills import digests
 from benchmarks.reliability.mutations import mutate_bytes
 from benchmarks.reliability.subjects import Subject, subjects
@@ -79,6 +80,6 @@ def test_a_worker_that_dies_or_never_ends_is_a_find(tmp_path: Path, monkeypatch:
 
 
 def test_memory_beyond_the_limit_is_refused() -> None:
-    script = "from benchmarks.reliability.fuzz import limit_memory\nlimit_memory()\nbytearray(3 * 2**30)"
+    script = "from benchmarks.reliability.guards import limit_memory\nlimit_memory()\nbytearray(3 * 2**30)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "MemoryError" in done.stderr
