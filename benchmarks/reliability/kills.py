@@ -31,7 +31,7 @@ from benchmarks.reliability.page import put
 from vmseg_auto.core.errors import VmsegError
 
 STAGES = ("plan", "train", "validate", "predict")
-ORPHANS_END_S = 60.0
+ORPHANS_END_S = 600.0
 """By when the workers of a killed command have ended by themselves."""
 _CHILD = """
 import importlib, sys
