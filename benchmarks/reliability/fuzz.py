@@ -123,6 +123,8 @@ def fuzz(
                     if result not in (READ, REFUSED):
                         outcome.finds.append(Find(*task, result))
                         print(f"{task[0]} {task[1]}: {result}", flush=True)
+                    if outcome.tried.total() % 500 == 0:
+                        print(f"{outcome.tried.total()} of {len(tasks)}", flush=True)
 
     threads = [threading.Thread(target=work) for _ in range(max(1, jobs))]
     for thread in threads:
