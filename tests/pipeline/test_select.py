@@ -19,7 +19,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_json, write_sealed
 from vmseg_auto.io.images import read_image, read_mask
 from vmseg_auto.io.probabilities import write_probabilities
 from vmseg_auto.io.tables import read_csv
@@ -121,8 +121,8 @@ def test_the_selected_ensemble_predicts_and_a_changed_choice_predicts_anew(made:
     assert soft[1] is not None
     assert np.array_equal(mask, (soft[0] + soft[1])[1] / 2 > 0.5)
     assert mask_of()[1] == time
-    text = made.space.selection.read_text()
-    made.space.selection.write_text(text.replace('"threshold": 0.5', '"threshold": 0.05'))
+    text = json.dumps(read_json(made.space.selection))
+    write_sealed(made.space.selection, json.loads(text.replace('"threshold": 0.5', '"threshold": 0.05')))
     assert mask_of()[0].sum() > mask.sum()
     (alone,) = predict(scan, tmp_path / "alone", model=made.space.runs()[0].folder, device="cpu")
     assert np.array_equal(read_mask(alone)[0], soft[0][1] > members[0].info.threshold)
