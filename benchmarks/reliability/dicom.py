@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
@@ -27,6 +27,7 @@ from pydicom import dcmread
 from benchmarks.reliability.dicom_mutations import MUST, NEVER, Sound, Wanted, part, spoil
 from benchmarks.reliability.fuzz import READ, REFUSED, Outcome, fuzz
 from benchmarks.reliability.guards import limit_memory
+from benchmarks.reliability.page import put
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.dicom import read_series
@@ -49,11 +50,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         outcome = try_all(arguments.series, Path(place), arguments.mutations, arguments.seed, arguments.jobs)
-    for name, tried in sorted(outcome.tried.items()):
-        print(f"{name}: {tried} tried, {outcome.refused[name]} refused, {tried - outcome.refused[name]} read")
+    put("dicom", report(outcome, arguments.seed))
     counts = outcome.tried.total(), outcome.refused.total(), len(outcome.finds), (time.monotonic() - began) / 60
     print("{} mutations, {} refused, {} finds, {:.0f} min".format(*counts))
     return 1 if outcome.finds else 0
+
+
+def report(outcome: Outcome, seed: int) -> Iterator[str]:
+    yield f"Seed {seed}; {len(outcome.finds)} finds left."
+    yield ""
+    yield "| series | spoilt | refused | read |"
+    yield "|---|--:|--:|--:|"
+    for name, tried in sorted(outcome.tried.items()):
+        yield f"| {name} | {tried:,} | {outcome.refused[name]:,} | {tried - outcome.refused[name]:,} |"
+    yield f"| all | {outcome.tried.total():,} | {outcome.refused.total():,} | |"
 
 
 def try_all(source: Path, place: Path, mutations: int, seed: int, jobs: int = 1) -> Outcome:
