@@ -273,6 +273,7 @@ def test_a_workspace_of_another_schema_is_refused(dataset: Path, tmp_path: Path)
         shutil.copy(dataset / "vmseg" / name, tmp_path)
     shutil.copytree(dataset / "vmseg" / "plans", tmp_path / "plans")
     fingerprint = json.loads((dataset / "vmseg" / "fingerprint.json").read_text())
+    del fingerprint["sha256"]
     (tmp_path / "fingerprint.json").write_text(json.dumps({**fingerprint, "schema": 99}))
     for name, *rest in (("vmseg_train", "0"), ("vmseg_plan_and_preprocess",)):
         assert "schema 99" in refuse(2, name, *rest, "-w", tmp_path)

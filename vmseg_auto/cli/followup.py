@@ -16,10 +16,12 @@ def parser() -> Parser:
         "vmseg_followup",
         "Compare a patient's lesions at two times: volumes, their change with its interval, the response to treatment, "
         "and which lesions are new, gone, split or merged.",
-        ("dataset", "workspace", "model", "device", "jobs"),
+        ("dataset", "workspace", "model", "series", "echo", "device", "jobs"),
         epilog="Example: vmseg_followup anna_2019.nii.gz anna_2021.nii.gz -o anna",
     )
-    made.add_argument("before", metavar="BEFORE", help="the first scan, or a folder of scans of several patients")
+    made.add_argument(
+        "before", metavar="BEFORE", help="the first scan (a file, or a folder of a DICOM series), or a folder of scans"
+    )
     made.add_argument("after", metavar="AFTER", help="the second; in folders, scans of the same name belong together")
     made.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for table, figures and pictures")
     made.add_argument(
@@ -49,6 +51,8 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         error_percent=arguments.error,
         model=arguments.model,
         **places_of(arguments),
+        series=arguments.series,
+        echo=arguments.echo,
         device=arguments.device,
         jobs=arguments.jobs,
         console=screen,

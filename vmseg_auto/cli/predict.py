@@ -15,7 +15,7 @@ def parser() -> Parser:
     made = make_parser(
         "vmseg_predict",
         "Segment scans with the ensemble of a model's finished folds: a mask for each scan, and their volumes in mL.",
-        ("dataset", "workspace", "model", "device", "jobs"),
+        ("dataset", "workspace", "model", "series", "echo", "device", "jobs"),
         epilog="Example: vmseg_predict -i new_scans -o masks",
     )
     made.add_argument(
@@ -46,16 +46,6 @@ def parser() -> Parser:
         choices=("auto", "float32"),
         default="auto",
         help="auto: 16 bits where this machine computes them faster (default); float32: never",
-    )
-    made.add_argument(
-        "--series",
-        nargs="+",
-        default=(),
-        metavar="NAME",
-        help="these DICOM series only; patterns such as '*_T2' work too",
-    )
-    made.add_argument(
-        "--echo", type=int, metavar="N", help="of DICOM series with several echoes, from 1 (the shortest echo time)"
     )
     made.add_argument(
         "--format",

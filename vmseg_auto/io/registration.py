@@ -57,7 +57,7 @@ def _optimise(
 ) -> tuple[float, sitk.Euler3DTransform]:
     """The metric that is reached (the lower the better), and the transform."""
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)  # sums of several threads differ in their last bits
+    method.SetNumberOfWorkUnits(1)  # sums of several threads differ in their last bits
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentage(_SAMPLES, _SEED)

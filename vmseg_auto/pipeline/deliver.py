@@ -17,9 +17,10 @@ from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.labels import file_part
 from vmseg_auto.core.series import Choice, Series
 from vmseg_auto.core.trust import Calibration
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.images import ending_of, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.overlays import draw_overlay
@@ -127,7 +128,7 @@ class Delivery:
         return self.folder / f"{case.id}{'.dcm' if self.segmentation else _ending(case)}"
 
     def probability(self, case: Case, label: str) -> Path:
-        return self.folder / "probabilities" / f"{case.id}_{label}{_ending(case)}"
+        return self.folder / "probabilities" / f"{case.id}_{file_part(label)}{_ending(case)}"
 
     def uncertainty(self, case: Case) -> Path:
         return self.folder / "uncertainty" / f"{case.id}_uncertainty{_ending(case)}"
@@ -182,7 +183,7 @@ class Delivery:
         rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
         judgement = Judgement(case.id, prediction.trust, tuple(unlike))
         sidecar = Sidecar(case.id, made_from, rows, judgement, self.origin, dict(self.labels))
-        write_json(self.sidecar(case), encode(sidecar))
+        write_sealed(self.sidecar(case), encode(sidecar))
         return sidecar
 
     def _write_maps(self, case: Case, prediction: Prediction) -> None:

@@ -13,6 +13,7 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.followup import COLUMNS, FollowUp, FollowUps
 from vmseg_auto.core.response import Volume
+from vmseg_auto.core.series import Choice
 from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.cases import read_case
 from vmseg_auto.io.naming import stem
@@ -38,6 +39,8 @@ def followup(
     model: PathLike | None = None,
     dataset: PathLike | None = None,
     workspace: PathLike | None = None,
+    series: Sequence[str] = (),
+    echo: int | None = None,
     device: str = "auto",
     jobs: int | None = None,
     console: Console | None = None,
@@ -45,12 +48,13 @@ def followup(
     """Compare scans of the same patients at two times; write followup.csv, followup.json and a picture of each pair.
 
     Args:
-        before, after: a scan each, or a folder of scans each: then those of the same name belong together.
+        before, after: a scan each (an image file, or a DICOM series in a folder or zip), or a folder of scans each:
+            then those of the same name belong together.
         output: the folder written to; what is predicted comes to lie in its folders `before` and `after`.
         masks: a mask or a folder of masks for each time; both scans are predicted unless given. Intervals are taken
             from a volumes.csv beside the masks, as far as it still fits them.
         error_percent: nine volumes in ten are measured with at most this error; takes the place of the intervals.
-        model, dataset, workspace, device: of the prediction, as for `predict`.
+        model, dataset, workspace, series, echo, device: as for `predict`.
         jobs: threads that read and write for it.
         console: where words and progress go.
 
@@ -62,29 +66,32 @@ def followup(
     target, scans = Path(output), (Path(before), Path(after))
     if error_percent is not None and error_percent < 0:
         raise InputError(f"the measurement error is {error_percent:g} %", remedy="Give a number of %, 0 or above.")
+    choice = Choice(tuple(series), echo)
     with output_turn(target, "vmseg_followup", console):
         if masks is None:
-            sides = []
-            for source, folder in zip(scans, (target / "before", target / "after"), strict=True):
-                made = predict(
-                    source, folder, model=model, dataset=dataset, workspace=workspace, device=device, jobs=jobs,
-                    console=console,
-                )  # fmt: skip
-                sides.append(_side(source, {stem(path): path for path in made}, console))
+            places = (target / "before", target / "after")
+            found = [
+                predict(
+                    source, folder, model=model, dataset=dataset, workspace=workspace, series=series, echo=echo,
+                    device=device, jobs=jobs, console=console,
+                )
+                for source, folder in zip(scans, places, strict=True)
+            ]  # fmt: skip
         else:
-            sides = [_side(source, _masks(Path(mask)), console) for source, mask in zip(scans, masks, strict=True)]
+            found = [_masks(Path(mask)) for mask in masks]
+        sides = [_side(source, paths, choice, console) for source, paths in zip(scans, found, strict=True)]
         pairs = _pairs(sides[0], sides[1], console)
         done, errors = _compare_all(pairs, error_percent, target, console)
         if done:
-            found = FollowUps(tuple(done))
+            told = FollowUps(tuple(done))
             write_csv(target / "followup.csv", COLUMNS, (row for one in done for row in one.rows()))
-            write_json(target / "followup.json", found.to_json())
+            write_json(target / "followup.json", told.to_json())
             console.say(f"Table, picture of each pair and all figures: {target}.")
     if errors and len(pairs) == 1:
         raise errors[0]
     if errors:
         raise SomeCasesFailedError(f"{len(errors)} of {len(pairs)} pairs could not be compared", errors)
-    return found
+    return told
 
 
 @dataclass(frozen=True)
@@ -114,13 +121,14 @@ def _compare_all(
     return done, errors
 
 
-def _masks(source: Path) -> dict[str, Path]:
-    return {stem(source): source} if source.is_file() else find_masks(source)
+def _masks(source: Path) -> list[Path]:
+    return [source] if source.is_file() else list(find_masks(source).values())
 
 
-def _side(source: Path, masks: Mapping[str, Path], console: Console) -> dict[str, Case]:
+def _side(source: Path, paths: Sequence[Path], choice: Choice, console: Console) -> dict[str, Case]:
     """The scans of one time that have a mask. A single scan and a single mask belong together whatever their names."""
-    scans = {case.id: case for case in find_scans(source, _FIRST_CHANNEL)}
+    masks = {stem(path): path for path in paths}
+    scans = {case.id: case for case in find_scans(source, _FIRST_CHANNEL, choice=choice)}
     if len(scans) == len(masks) == 1:
         (case,), (mask,) = scans.values(), masks.values()
         return {case.id: Case(case.id, case.patient, case.images, mask)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -86,7 +86,7 @@ class HeldOutVolumes:
             }
 
 
-def is_covered(row: dict[str, Any]) -> bool:
+def is_covered(row: Mapping[str, Any]) -> bool:
     """Whether the true volume of a row of volumes.csv lies in its interval."""
     low, high = (float(row[column]) for column in INTERVAL_COLUMNS)
     return low <= float(row["reference_ml"]) <= high
