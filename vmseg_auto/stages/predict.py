@@ -135,10 +135,9 @@ class Predictor:
         run = Run(Path(model))
         if not run.model.is_file():
             raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
-        refuse_links(run.folder, run.model)
-        info = ModelInfo.from_json(read_json(run.model), str(run.model))
         files = [fold.final for fold in run.usable_folds(folds)]
-        refuse_links(run.folder, *files)
+        refuse_links(run.folder, run.model, *files)
+        info = ModelInfo.from_json(read_json(run.model), str(run.model))
         checkpoints = [load_checkpoint(file) for file in files]
         try:
             return cls(
