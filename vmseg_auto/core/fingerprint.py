@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import decode, digest, encode
 from vmseg_auto.core.geometry import Geometry, Shape, Spacing
 
 
@@ -126,6 +126,14 @@ class Fingerprint:
             tuple(n * mm for n, mm in zip(case.shape, case.spacing_mm, strict=True)) for case in self.cases.values()
         ]
         return ScanRange((_least(spacings), _most(spacings)), (_least(extents), _most(extents)))
+
+    def shared(self) -> Fingerprint:
+        """The same cohort in numbers alone, to be given away: no names of cases or of the dataset, in no order of
+        theirs, no hashes of files, and nothing of which scans are the same.
+        """
+        bare = sorted((replace(case, content="", image_content="") for case in self.cases.values()), key=digest)
+        named = {f"scan_{number:04d}": case for number, case in enumerate(bare, 1)}
+        return replace(self, dataset="", cases=named, duplicates=())
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = encode(self)

@@ -22,6 +22,7 @@ from vmseg_auto.core.workspace import FoldName, Run
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, weights_hash
 from vmseg_auto.io.images import from_sitk
+from vmseg_auto.io.model_zip import unpacked
 from vmseg_auto.ops.components import apply_postprocessing
 from vmseg_auto.ops.devices import choose_device, reduced_precision, round_convolutions
 from vmseg_auto.ops.ensemble import Ensemble
@@ -122,20 +123,26 @@ class Predictor:
         precision: Precision = "auto",
         tell: Callable[[str], None] = lambda text: None,
     ) -> Predictor:
-        """Load a model folder (WORKSPACE/runs/PLANNER/TRAINER).
+        """Load a model folder (WORKSPACE/runs/PLANNER/TRAINER), or the zip of a single model.
 
         Args:
             folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
             device, mirror, step, exhaustive, precision, tell: as for the class.
 
         Raises:
-            InputError: it is no model, or a fold asked for is not finished.
+            InputError: it is no model, a zip that is damaged or of several models, or a fold asked for is not finished.
         """
-        run = Run(Path(model))
-        if not run.model.is_file():
-            raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
-        info = ModelInfo.from_json(read_json(run.model), str(run.model))
-        checkpoints = [load_checkpoint(fold.final) for fold in run.usable_folds(folds)]
+        if Path(model).is_file():
+            with unpacked(Path(model)) as (manifest, folder):
+                if len(manifest.models) > 1:
+                    raise InputError(
+                        f"it holds {len(manifest.models)} models, which predict together",
+                        file=model,
+                        remedy="Use `vmseg_predict -m`, or vmseg_auto.predict(model=...).",
+                    )
+                info, checkpoints = _read(Run(folder / manifest.models[0]), folds)
+        else:
+            info, checkpoints = _read(Run(Path(model)), folds)
         return cls(
             checkpoints,
             info,
@@ -282,6 +289,13 @@ class Predictor:
             raise InputError(f"the array is {image.shape[1:]} voxels (Z, Y, X), its geometry {geometry.shape}")
         if not np.isfinite(image).all():
             raise InputError("the scan holds NaN or infinite voxels", remedy="Export it again from the source.")
+
+
+def _read(run: Run, folds: Sequence[FoldName] | None) -> tuple[ModelInfo, list[Checkpoint]]:
+    if not run.model.is_file():
+        raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
+    info = ModelInfo.from_json(read_json(run.model), str(run.model))
+    return info, [load_checkpoint(fold.final) for fold in run.usable_folds(folds)]
 
 
 def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
