@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
+import onnxruntime
 import pytest
 from nnunet_model import nnunet_model
 from numpy.typing import NDArray
@@ -173,3 +176,31 @@ def test_a_card_gives_no_orders_to_the_terminal(made: Cohort, tmp_path: Path) ->
         tmp_path / "ours.zip", model=trained_run(made, "default").folder, licence="free\x1b]0;owned\x07\x9b31m"
     )
     assert "free]0;owned31m" in model_info(packed)
+
+
+def test_every_fold_goes_as_onnx_too(made: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained_run(made, "default")
+    export_model(tmp_path / "m.zip", model=run.folder, folds=[0, 3], onnx=True, console=Screen(quiet=False))
+    beside = tmp_path / "m_onnx"
+    assert sorted(p.name for p in beside.iterdir()) == [
+        "model_0.json", "model_0_fold_0.onnx", "model_0_fold_3.onnx",
+    ]  # fmt: skip
+    said = re.search(r"torch and onnxruntime over 20 windows a fold: (\S+)\.\n", capsys.readouterr().out)
+    assert said is not None
+    assert float(said[1]) < 1e-3
+    about = read_json(beside / "model_0.json")
+    session = onnxruntime.InferenceSession(beside / "model_0_fold_3.onnx")
+    assert session.get_inputs()[0].shape == ["batch", len(about["channels"]), *about["plan"]["patch"]]
+    (tmp_path / "m.zip").unlink()
+    with pytest.raises(InputError, match="m_onnx: it exists already"):
+        export_model(tmp_path / "m.zip", model=run.folder, onnx=True)
+    assert not (tmp_path / "m.zip").exists()
+
+
+def test_without_the_extra_nothing_is_written(made: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)  # as Python notes what is not installed
+    with pytest.raises(
+        InputError, match=r'not installed \(onnxscript\)\. Run `python -m pip install "vmseg_auto\[onnx'
+    ):
+        export_model(tmp_path / "m.zip", model=trained_run(made, "default").folder, onnx=True)
+    assert not list(tmp_path.glob("m*"))

@@ -53,6 +53,9 @@ def _add_export(commands: Any) -> None:
     )
     exports.add_argument("--name", metavar="NAME", help="the model's name (default: the zip's)")
     exports.add_argument("--licence", metavar="TEXT", default="", help="what others may do with it, in your words")
+    exports.add_argument(
+        "--onnx", action="store_true", help="also write each fold's network as ONNX, into the folder ZIP_onnx"
+    )
     exports.set_defaults(work=_export, logs=lambda arguments: None if arguments.model else workspace_logs(arguments))
 
 
@@ -85,6 +88,7 @@ def _export(arguments: argparse.Namespace, screen: Screen) -> None:
         folds=arguments.folds,
         name=arguments.name,
         licence=arguments.licence,
+        onnx=arguments.onnx,
         console=screen,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.selection import Candidate, Selection
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import new_folder, read_json
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.machine import versions
 from vmseg_auto.io.model_zip import unpacked, write_model_zip
 from vmseg_auto.pipeline.committee import models_of
 from vmseg_auto.pipeline.model_card import Facts, Member, model_card
+from vmseg_auto.pipeline.onnx import write_onnx
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.turns import output_turn
 
@@ -36,6 +38,7 @@ def export_model(
     folds: Sequence[FoldName] | None = None,
     name: str | None = None,
     licence: str = "",
+    onnx: bool = False,
     console: Console | None = None,
 ) -> Path:
     """Pack weights, plan, calibration and the cohort in numbers into a zip for `predict`, with a model card.
@@ -49,11 +52,13 @@ def export_model(
         folds: which finished folds; all the numbered ones, or else `all`, unless given.
         name: of the model; the zip's unless given.
         licence: under which it is given away.
+        onnx: also write each fold's network as ONNX, into a folder beside the zip.
         console: where words and progress go.
 
     Raises:
-        InputError: no model, a fold that is not finished, a damaged checkpoint, or the output exists.
-        VmsegError: the output can't be written.
+        InputError: no model, a fold that is not finished, a damaged checkpoint, the output exists, or the extra `onnx`
+            is not installed.
+        VmsegError: the output can't be written, or a network does not give the same as ONNX.
     """
     console, target = console or Silent(), Path(output)
     if model is not None and Path(model).is_file():
@@ -69,7 +74,10 @@ def export_model(
             contents[f"{folder}/model.json"] = _text(member.info.to_json())
             contents |= {f"{folder}/{fold.folder.name}/{fold.final.name}": fold.final for fold in own}
         about = Manifest(facts.name, licence, facts.version, folders, facts.rule, {})
-        with output_turn(target.parent, "vmseg_model export", console):
+        with output_turn(target.parent, "vmseg_model export", console), ExitStack() as made:
+            if onnx:
+                beside = made.enter_context(new_folder(target.with_name(f"{target.stem}_onnx")))
+                write_onnx(dict(zip(folders, finished, strict=True)), beside, console)
             write_model_zip(target, about, contents)
     console.say(
         f"{target}: {len(folders)} model{'s' if len(folders) > 1 else ''}, "
