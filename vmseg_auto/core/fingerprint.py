@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from vmseg_auto.core.codec import decode, digest, encode
 from vmseg_auto.core.geometry import Geometry, Shape, Spacing
+from vmseg_auto.core.histogram import Histogram
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class CaseSummary:
         """All foreground, in mL."""
         z, y, x = self.spacing_mm
         return sum(self.class_voxels.values()) * z * y * x / 1000
+
+    @property
+    def relative_size(self) -> float:
+        """Share of the voxels that cropping leaves."""
+        return math.prod(self.cropped_shape) / math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,10 @@ class ScanRange:
 
 @dataclass(frozen=True)
 class ChannelStats:
-    """Intensities of one channel over foreground voxels, a fixed number of samples a case."""
+    """Intensities of one channel over foreground voxels, a fixed number of samples a case.
+
+    The histogram is of the same samples; None in workspaces from before it was kept.
+    """
 
     mean: float
     median: float
@@ -77,6 +87,7 @@ class ChannelStats:
     max: float
     percentile_00_5: float
     percentile_99_5: float
+    histogram: Histogram | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,7 @@ class Fingerprint:
         median_relative_size: median over cases of (voxels after cropping / voxels before).
         dataset_hash: hash of all the cases' contents, channels and labels.
         duplicates: pairs of the same image, those of one patient too.
+        parts: hashes of the cohorts that it was merged from; empty where it was not.
     """
 
     dataset: str
@@ -115,6 +127,7 @@ class Fingerprint:
     median_relative_size: float
     dataset_hash: str
     duplicates: tuple[Duplicate, ...] = ()
+    parts: tuple[str, ...] = ()
     schema: int = 1
 
     SCHEMA: ClassVar[int] = 1
@@ -127,13 +140,16 @@ class Fingerprint:
         ]
         return ScanRange((_least(spacings), _most(spacings)), (_least(extents), _most(extents)))
 
+    @property
+    def mergeable(self) -> bool:
+        """Whether it holds what merging takes, as all do but those from before there was merging."""
+        return all(stats.histogram is not None for stats in self.channel_stats)
+
     def shared(self) -> Fingerprint:
         """The same cohort in numbers alone, to be given away: no names of cases or of the dataset, in no order of
         theirs, no hashes of files, and nothing of which scans are the same.
         """
-        bare = sorted((replace(case, content="", image_content="") for case in self.cases.values()), key=digest)
-        named = {f"scan_{number:04d}": case for number, case in enumerate(bare, 1)}
-        return replace(self, dataset="", cases=named, duplicates=())
+        return replace(self, dataset="", cases=numbered(list(self.cases.values())), duplicates=())
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = encode(self)
@@ -143,6 +159,12 @@ class Fingerprint:
     def from_json(cls, data: Any, where: str = "fingerprint.json") -> Fingerprint:
         """Raises InputError where a field is missing, unknown or of the wrong type."""
         return decode(cls, data, where)
+
+
+def numbered(cases: Sequence[CaseSummary]) -> dict[str, CaseSummary]:
+    """Cases by number, without hashes of their files, ordered by what is left."""
+    bare = sorted((replace(case, content="", image_content="") for case in cases), key=digest)
+    return {f"scan_{number:04d}": case for number, case in enumerate(bare, 1)}
 
 
 def _least(rows: Sequence[tuple[float, ...]]) -> Spacing:

@@ -202,6 +202,16 @@ class Workspace:
         return self.root / "fingerprint.json"
 
     @property
+    def shared_fingerprint(self) -> Path:
+        """The same without any name, to be given to other hospitals."""
+        return self.root / "fingerprint_shared.json"
+
+    @property
+    def merged_fingerprint(self) -> Path:
+        """Of the cohorts of several hospitals, where they are planned for together."""
+        return self.root / "fingerprint_merged.json"
+
+    @property
     def splits(self) -> Path:
         return self.root / "splits.json"
 
