@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from tiny import tiny_plan
@@ -11,6 +10,9 @@ from tiny import tiny_plan
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.ops.network import build_network
 from vmseg_auto.ops.onnx_network import LARGEST_DIFFERENCE, WINDOWS, onnx_difference, to_onnx
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
 
 
 @pytest.mark.parametrize("builder", ["plain_unet", "residual_unet"])

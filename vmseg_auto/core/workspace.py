@@ -237,6 +237,10 @@ class Workspace:
         """Names of the planners whose plans stand here."""
         return sorted(p.parent.name for p in self.root.glob("plans/*/plan.json"))
 
+    def tracking(self, logger: str) -> Path:
+        """Where a logger of `vmseg_train --logger` may write."""
+        return self.root / "tracking" / logger
+
     def prepared(self, voxels_hash: str) -> Path:
         """Folder of cases prepared with one set of voxel-deciding numbers."""
         return self.root / "prepared" / voxels_hash
