@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from vmseg_auto.pipeline.evaluate import evaluate as evaluate
     from vmseg_auto.pipeline.export import export_model as export_model
     from vmseg_auto.pipeline.export import model_info as model_info
+    from vmseg_auto.pipeline.followup import followup as followup
     from vmseg_auto.pipeline.learning_curve import learning_curve as learning_curve
+    from vmseg_auto.pipeline.make_dataset import make_dataset as make_dataset
     from vmseg_auto.pipeline.model import import_nnunet as import_nnunet
     from vmseg_auto.pipeline.plan import plan_and_preprocess as plan_and_preprocess
     from vmseg_auto.pipeline.predict import predict as predict
+    from vmseg_auto.pipeline.report.write import report as report
     from vmseg_auto.pipeline.select import select as select
     from vmseg_auto.pipeline.train import train as train
     from vmseg_auto.stages.predict import Prediction as Prediction
@@ -39,11 +42,14 @@ _HOMES = {
     "doctor": "vmseg_auto.pipeline.doctor",
     "evaluate": "vmseg_auto.pipeline.evaluate",
     "export_model": "vmseg_auto.pipeline.export",
+    "followup": "vmseg_auto.pipeline.followup",
     "import_nnunet": "vmseg_auto.pipeline.model",
     "learning_curve": "vmseg_auto.pipeline.learning_curve",
+    "make_dataset": "vmseg_auto.pipeline.make_dataset",
     "model_info": "vmseg_auto.pipeline.export",
     "plan_and_preprocess": "vmseg_auto.pipeline.plan",
     "predict": "vmseg_auto.pipeline.predict",
+    "report": "vmseg_auto.pipeline.report.write",
     "select": "vmseg_auto.pipeline.select",
     "train": "vmseg_auto.pipeline.train",
 }

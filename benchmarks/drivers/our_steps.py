@@ -27,7 +27,8 @@ class Stopwatch:
         self.ended.append(time.perf_counter())
 
     def forward_begins(self, module: object, arguments: object) -> None:
-        self.begun.append(time.perf_counter())
+        if len(self.begun) == len(self.ended):  # samples with threads of their own begin one by one
+            self.begun.append(time.perf_counter())
 
     def figures(self, warm_up: int, steps: int) -> dict[str, float]:
         took = self.ended[-1] - self.ended[warm_up - 1]

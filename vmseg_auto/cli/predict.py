@@ -15,10 +15,16 @@ def parser() -> Parser:
     made = make_parser(
         "vmseg_predict",
         "Segment scans with the ensemble of a model's finished folds: a mask for each scan, and their volumes in mL.",
-        ("dataset", "workspace", "model", "device", "jobs"),
+        ("dataset", "workspace", "model", "series", "echo", "device", "jobs"),
         epilog="Example: vmseg_predict -i new_scans -o masks",
     )
-    made.add_argument("-i", "--input", required=True, metavar="IN", help="a scan, or a folder of scans")
+    made.add_argument(
+        "-i",
+        "--input",
+        required=True,
+        metavar="IN",
+        help="a scan, or a folder or zip of scans: DICOM, NIfTI, NRRD, MHA",
+    )
     made.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for masks and volumes.csv")
     made.add_argument(
         "--folds", nargs="+", type=fold_name, metavar="FOLD", help="folds to ensemble (default: all that are finished)"
@@ -41,7 +47,21 @@ def parser() -> Parser:
         default="auto",
         help="auto: 16 bits where this machine computes them faster (default); float32: never",
     )
+    made.add_argument(
+        "--format",
+        choices=("nifti", "dicom-seg"),
+        default="nifti",
+        help="of the masks: nifti (default; other image files keep their own format), or dicom-seg for DICOM scans",
+    )
     made.add_argument("--save-probabilities", action="store_true", help="also write each label's probability")
+    made.add_argument(
+        "--save-uncertainty",
+        action="store_true",
+        help="also write a map of how undecided the prediction is at each voxel, from 0 to 1",
+    )
+    made.add_argument(
+        "--previews", action="store_true", help="also draw slices through the lesions (previews/CASE_overlay.png)"
+    )
     return made
 
 
@@ -56,9 +76,14 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         folds=arguments.folds,
         mirror=not arguments.no_mirror,
         step=arguments.step,
+        mask_format=arguments.format,
         save_probabilities=arguments.save_probabilities,
+        save_uncertainty=arguments.save_uncertainty,
+        previews=arguments.previews,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,
+        series=arguments.series,
+        echo=arguments.echo,
         device=arguments.device,
         jobs=arguments.jobs,
         console=screen,

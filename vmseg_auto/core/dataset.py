@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.series import Scan, path_of
 
 FOLDS = 5
 SPLIT_SEED = 12345
@@ -20,12 +21,17 @@ SPLIT_SHUFFLES = 20
 
 @dataclass(frozen=True)
 class Case:
-    """One scan: a file for each channel, and its mask where there is one."""
+    """One scan: a file or DICOM series for each channel, and its mask where there is one."""
 
     id: str
     patient: str
-    images: tuple[Path, ...]
+    images: tuple[Scan, ...]
     label: Path | None
+
+    @property
+    def file(self) -> Path:
+        """The file or folder to name in a message."""
+        return path_of(self.images[0])
 
 
 @dataclass(frozen=True)
@@ -195,7 +201,7 @@ def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:
         return Fold(train=tuple(cases), val=())
     if not isinstance(fold, int) or not 0 <= fold < len(splits.folds):
         raise InputError(
-            f"there is no fold {fold}: the split has folds 0 to {len(splits.folds) - 1}",
+            f"there is no fold {fold}: splits.json has {len(splits.folds)} folds, numbered from 0",
             remedy="Name one of them, or `all` to train on every case without validation.",
         )
     return splits.folds[fold]

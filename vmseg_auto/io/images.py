@@ -1,18 +1,15 @@
-"""Image files to arrays and back. The only module that speaks to SimpleITK.
+"""Image files to arrays and back. Beside dicom_decoder.py, the only module that speaks to SimpleITK.
 
 ITK fills what is missing at the end of a NIfTI file with whatever lies in memory, without a word. NIfTI voxels are
-therefore read here, in one pass that also checks the length and the gzip checksum; ITK reads every header (its view
-of origin and direction is the one that counts) and the voxels of the other formats.
+therefore read in io/nifti.py; ITK reads every header (its view of origin and direction is the one that counts) and
+the voxels of the other formats.
 """
 
 from __future__ import annotations
 
-import gzip
-import struct
-import threading
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +20,19 @@ from numpy.typing import NDArray
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.atomic import replacing
+from vmseg_auto.io.headers import check_header
+from vmseg_auto.io.nifti import DAMAGED, file_bytes, nifti_voxels, unpacked, unreadable
+from vmseg_auto.io.shared import shared
 
 FILE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 _SHEAR_TOLERANCE = 1e-3
-_NIFTI_TYPES = {
-    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
-}  # fmt: skip
-"""NIfTI's data type codes in numpy's words."""
-_NIFTI_1 = (("h", 70), ("f", 108), ("f", 112), ("f", 116))
-_NIFTI_2 = (("h", 12), ("q", 168), ("d", 176), ("d", 184))
-"""Format and offset of data type, first voxel, slope and intercept in the header."""
-_DAMAGED = "Copy the file again from where it came from."
+_LEAST_MM, _MOST_MM, _FURTHEST_MM = 1e-3, 1e3, 1e6
+"""Edges of a voxel, and where the first may lie."""
+_READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".mha": "MetaImageIO", ".nrrd": "NrrdImageIO"}
+_MOST_VOXELS = 2**29
+_MOST_PACKED = 1100
+"""No packing of voxels is denser than 1:1032 (deflate)."""
 
 
 def ending_of(name: str) -> str | None:
@@ -70,29 +68,34 @@ def read_mask(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8], G
         InputError: as `read_image`, and values that are no whole numbers from 0 to 255.
     """
     voxels, geometry = _read(path, case)
-    if voxels.dtype.kind == "f":
-        _refuse_not_finite(voxels, case, path)
-    mask = voxels.astype(np.uint8) if voxels.dtype.kind != "f" else np.clip(voxels, 0, 255).astype(np.uint8)
-    if voxels.dtype != np.uint8 and not np.array_equal(mask, voxels):
-        odd = np.unique(voxels[mask != voxels])
-        shown = ", ".join(f"{value:g}" for value in odd[:5]) + (", ..." if len(odd) > 5 else "")
-        raise InputError(
-            f"the mask holds {shown}, but labels are whole numbers from 0 to 255",
-            case=case,
-            file=path,
-            remedy="Save it as whole numbers; resample masks with nearest-neighbour interpolation only.",
-        )
-    return mask, geometry
+    return _as_labels(voxels, case, path), geometry
 
 
-def read_grid(path: Path, case: str | None = None) -> Geometry:
+def read_layers(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8], Geometry, dict[str, str]]:
+    """Read a mask of one or more layers, as 3D Slicer writes them, and the texts of its header.
+
+    Returns:
+        uint8 [L, Z, Y, X] of label values, the grid, and the header's fields by name.
+
+    Raises:
+        InputError: as `read_mask`, but for several values a voxel.
+    """
+    with quiet():
+        reader, geometry = _header(path, case, layers=True)
+        texts = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if key.isprintable()}
+        voxels = _voxels(reader, geometry, case, path)
+    layers = _as_labels(voxels, case, path)
+    return (layers[None] if layers.ndim == 3 else np.moveaxis(layers, -1, 0)), geometry, texts
+
+
+def read_grid(path: Path, case: str | None = None, layers: bool = False) -> Geometry:
     """The grid of a scan or mask, from its header alone.
 
     Raises:
-        InputError: no image, not 3-D, several values a voxel, or a sheared grid.
+        InputError: no image, not 3-D, several values a voxel (unless they may be `layers`), or a sheared grid.
     """
-    with _quiet():
-        return _header(path, case)[1]
+    with quiet():
+        return _header(path, case, layers)[1]
 
 
 def write_mask(path: Path, mask: NDArray[np.uint8], geometry: Geometry) -> None:
@@ -127,36 +130,93 @@ def from_sitk(image: sitk.Image) -> tuple[NDArray[np.float32], Geometry]:
     return voxels, geometry
 
 
+def to_sitk(voxels: NDArray[Any], geometry: Geometry) -> sitk.Image:
+    """A SimpleITK image of voxels [Z, Y, X] and their grid.
+
+    Raises:
+        ValueError: the array does not have the grid's shape.
+    """
+    if voxels.shape != geometry.shape:
+        raise ValueError(f"an array of {voxels.shape} for a grid of {geometry.shape}")
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing(geometry.spacing_mm[::-1])
+    image.SetOrigin(geometry.origin_mm)
+    image.SetDirection(geometry.direction)
+    return image
+
+
 def _read(path: Path, case: str | None) -> tuple[NDArray[Any], Geometry]:
     """Voxels [Z, Y, X] in the file's own type (float64 where it scales them), and the grid."""
-    with _quiet():
+    with quiet():
         reader, geometry = _header(path, case)
+        return _voxels(reader, geometry, case, path), geometry
+
+
+def _voxels(reader: sitk.ImageFileReader, geometry: Geometry, case: str | None, path: Path) -> NDArray[Any]:
+    try:
+        _refuse_impossible_size(geometry, case, path)
         if path.name.endswith((".nii", ".nii.gz")):
-            return _nifti_voxels(path, geometry, case), geometry
-        try:
-            voxels: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
-        except RuntimeError as error:
-            raise InputError("the file is damaged or cut short", case=case, file=path, remedy=_DAMAGED) from error
-    return voxels, geometry
+            return nifti_voxels(path, geometry, case)
+        voxels: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
+        return voxels
+    except RuntimeError as error:
+        raise InputError("the file is damaged or cut short", case=case, file=path, remedy=DAMAGED) from error
+    except OSError as error:  # it was there a moment ago
+        raise unreadable(error, case, path) from error
+    except MemoryError as error:
+        remedy = "Use fewer --jobs, or close other programs."
+        raise InputError("the memory is not enough for it", case=case, file=path, remedy=remedy) from error
 
 
-def _header(path: Path, case: str | None) -> tuple[sitk.ImageFileReader, Geometry]:
+def _refuse_impossible_size(geometry: Geometry, case: str | None, path: Path) -> None:
+    """Before memory is taken for what a damaged header says."""
+    voxels, size = prod(geometry.shape), path.stat().st_size
+    if voxels > _MOST_VOXELS:
+        shown = " x ".join(str(n) for n in geometry.shape[::-1])
+        problem = f"the header says {shown} voxels, more than can be used ({_MOST_VOXELS:,})"
+        raise InputError(problem, case=case, file=path, remedy="Crop or resample the scan, or mend the file's header.")
+    if voxels > _MOST_PACKED * size:
+        problem = f"the file is damaged or cut short ({size} bytes can't hold {voxels:,} voxels)"
+        raise InputError(problem, case=case, file=path, remedy=DAMAGED)
+
+
+def _as_labels(voxels: NDArray[Any], case: str | None, path: Path) -> NDArray[np.uint8]:
+    if voxels.dtype.kind == "f":
+        _refuse_not_finite(voxels, case, path)
+    mask = voxels.astype(np.uint8) if voxels.dtype.kind != "f" else np.clip(voxels, 0, 255).astype(np.uint8)
+    if voxels.dtype != np.uint8 and not np.array_equal(mask, voxels):
+        odd = np.unique(voxels[mask != voxels])
+        shown = ", ".join(f"{value:g}" for value in odd[:5]) + (", ..." if len(odd) > 5 else "")
+        raise InputError(
+            f"the mask holds {shown}, but labels are whole numbers from 0 to 255",
+            case=case,
+            file=path,
+            remedy="Save it as whole numbers; resample masks with nearest-neighbour interpolation only.",
+        )
+    return mask
+
+
+def _header(path: Path, case: str | None, layers: bool = False) -> tuple[sitk.ImageFileReader, Geometry]:
     if not path.is_file():
         raise InputError("the file does not exist", case=case, file=path, remedy="Check the name and the folder.")
+    ending = ending_of(path.name)
+    if ending in (".mha", ".nrrd"):
+        check_header(path, case)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    reader.SetImageIO(_READERS[ending] if ending else "")
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(str(error), case, path) from error
-    return reader, _geometry(reader, case, path)
+    return reader, _geometry(reader, case, path, layers)
 
 
 def _unreadable(reason: str, case: str | None, path: Path) -> InputError:
     """Why ITK can't make out a header; raises at once where the file is not even whole."""
     if "orthonormal" in reason:
         return _sheared(case, path)
-    _unpacked(path, case)
+    unpacked(file_bytes(path, case), path, case, _MOST_VOXELS)
     return InputError(
         "the file is no image that can be read",
         case=case,
@@ -174,15 +234,15 @@ def _sheared(case: str | None, path: Path | None) -> InputError:
     )
 
 
-def _geometry(source: Any, case: str | None, path: Path | None) -> Geometry:
-    """The grid that an ITK image or the reader of a file tells of."""
+def _geometry(source: Any, case: str | None, path: Path | None, layers: bool = False) -> Geometry:
+    """The grid that an ITK image or the reader of a file tells of; several values a voxel only as `layers`."""
     dimensions = source.GetDimension()
     if dimensions != 3:
         hint = "Give each channel a file of its own." if dimensions == 4 else "Join the slices of a scan into one file."
         size = " x ".join(str(n) for n in source.GetSize())
         raise InputError(f"the image is {dimensions}-D ({size}), not 3-D", case=case, file=path, remedy=hint)
     kind = sitk.GetPixelIDValueAsString(source.GetPixelIDValue())
-    if "vector" in kind or "complex" in kind:
+    if ("vector" in kind and not layers) or "complex" in kind:
         raise InputError(
             f"a voxel holds more than one number (the pixel type is {kind})",
             case=case,
@@ -190,48 +250,19 @@ def _geometry(source: Any, case: str | None, path: Path | None) -> Geometry:
             remedy="Colour and complex images can't be used; save one plain number a voxel.",
         )
     direction = np.array(source.GetDirection()).reshape(3, 3)
-    if np.abs(direction.T @ direction - np.eye(3)).max() > _SHEAR_TOLERANCE:
+    if not (np.abs(direction) <= 2).all() or np.abs(direction.T @ direction - np.eye(3)).max() > _SHEAR_TOLERANCE:
         raise _sheared(case, path)
     x, y, z = source.GetSize()
     dx, dy, dz = source.GetSpacing()
-    if not (min(dx, dy, dz) > 0 and np.isfinite([dx, dy, dz]).all()):
+    if not all(_LEAST_MM <= edge <= _MOST_MM for edge in (dx, dy, dz)):
         raise InputError(
             f"the voxel size is {dx:g} x {dy:g} x {dz:g} mm", case=case, file=path, remedy="Mend the file's header."
         )
+    if not all(abs(position) <= _FURTHEST_MM for position in source.GetOrigin()):
+        shown = ", ".join(f"{position:g}" for position in source.GetOrigin())
+        problem, remedy = f"its first voxel lies at ({shown}) mm", "Mend the file's header."
+        raise InputError(problem, case=case, file=path, remedy=remedy)
     return Geometry((z, y, x), (dz, dy, dx), source.GetOrigin(), source.GetDirection())
-
-
-def _nifti_voxels(path: Path, geometry: Geometry, case: str | None) -> NDArray[Any]:
-    """Voxels of a NIfTI-1 or NIfTI-2 file whose header ITK has read."""
-    data = _unpacked(path, case)
-    order = "<" if struct.unpack_from("<i", data)[0] in (348, 540) else ">"
-    fields = _NIFTI_2 if struct.unpack_from(f"{order}i", data)[0] == 540 else _NIFTI_1
-    code, start, slope, inter = (struct.unpack_from(order + form, data, at)[0] for form, at in fields)
-    if code not in _NIFTI_TYPES:
-        raise InputError(
-            f"the NIfTI data type {code} can't be read", case=case, file=path, remedy="Save it as float32 or int16."
-        )
-    kind = np.dtype(order + _NIFTI_TYPES[code])
-    count = int(np.prod(geometry.shape))
-    if len(data) < int(start) + count * kind.itemsize:
-        missing = int(start) + count * kind.itemsize - len(data)
-        raise InputError(
-            f"the file is damaged or cut short ({missing} bytes are missing)", case=case, file=path, remedy=_DAMAGED
-        )
-    voxels: NDArray[Any] = np.frombuffer(data, kind, count, int(start)).reshape(geometry.shape)
-    if slope != 0 and np.isfinite([slope, inter]).all() and (slope, inter) != (1, 0):
-        return voxels * float(slope) + float(inter)
-    return voxels
-
-
-def _unpacked(path: Path, case: str | None) -> bytes:
-    """A file's bytes, gunzipped where they are packed; this checks length and checksum."""
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError, zlib.error) as error:
-        problem = f"the file is damaged or cut short ({error})"
-        raise InputError(problem, case=case, file=path, remedy=_DAMAGED) from error
 
 
 def _refuse_not_finite(voxels: NDArray[Any], case: str | None, path: Path | None) -> None:
@@ -250,39 +281,21 @@ def _write(path: Path, voxels: NDArray[Any], geometry: Geometry) -> None:
         raise InputError(
             "images can't be written with this ending", file=path, remedy=f"Use one of: {', '.join(FILE_ENDINGS)}."
         )
-    if voxels.shape != geometry.shape:
-        raise ValueError(f"an array of {voxels.shape} for a grid of {geometry.shape}")
-    image = sitk.GetImageFromArray(voxels)
-    image.SetSpacing(geometry.spacing_mm[::-1])
-    image.SetOrigin(geometry.origin_mm)
-    image.SetDirection(geometry.direction)
-    with replacing(path) as temporary, _quiet():
+    image = to_sitk(voxels, geometry)
+    with replacing(path) as temporary, quiet():
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
         except RuntimeError as error:
             raise OSError(str(error).strip().splitlines()[-1]) from error
 
 
-class _Warnings:
-    """ITK's one switch for warnings, shared by all threads."""
-
-    lock = threading.Lock()
-    users = 0
-    before = True
-
-
+@shared
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep ITK's remarks on odd but harmless headers off the error stream, in this and every other thread."""
-    with _Warnings.lock:
-        if _Warnings.users == 0:
-            _Warnings.before = sitk.ProcessObject.GetGlobalWarningDisplay()
-            sitk.ProcessObject.SetGlobalWarningDisplay(False)
-        _Warnings.users += 1
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         yield
     finally:
-        with _Warnings.lock:
-            _Warnings.users -= 1
-            if _Warnings.users == 0:
-                sitk.ProcessObject.SetGlobalWarningDisplay(_Warnings.before)
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)

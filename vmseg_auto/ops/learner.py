@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Barrier
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -17,8 +15,6 @@ from vmseg_auto.ops.devices import autocast, reduced_precision
 
 Loss = Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor]
 Tensors = dict[str, torch.Tensor]
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Step(NamedTuple):
@@ -79,7 +75,6 @@ class Learner:
         self.dtype = reduced_precision(device) if amp else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.mean = _RunningMean(network, averaging) if averaging else None
-        self.threads = _SampleThreads() if _samples_stand_alone(network) and device.type == "cpu" else None
 
     @property
     def evaluated(self) -> nn.Module:
@@ -93,12 +88,8 @@ class Learner:
         """
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        scaled = self.scaler.is_enabled()
-        if self.threads and len(image) > 1 and torch.get_num_threads() > 1 and not scaled:
-            loss = self._apart(image, label, self.threads)
-        else:
-            loss = self.loss(self.forward(self.network, image), label)
-            torch.autograd.backward(self.scaler.scale(loss))
+        loss = self.loss(self.forward(self.network, image), label)
+        torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
         good = norm.isfinite() & loss.detach().isfinite()
@@ -155,29 +146,6 @@ class Learner:
         if state.scaler:
             self.scaler.load_state_dict(state.scaler)
 
-    def _apart(self, image: torch.Tensor, label: torch.Tensor, threads: _SampleThreads) -> torch.Tensor:
-        """The same loss and gradients, each sample's layers on CPU threads of their own.
-
-        The loss sees the whole batch, so that it may couple samples.
-        """
-        weights = [p for p in self.network.parameters() if p.requires_grad]
-        outputs = threads.map(
-            lambda one: self.forward(self.network, one), [image[i : i + 1] for i in range(len(image))]
-        )
-        joined = [torch.cat(level).detach().requires_grad_() for level in zip(*outputs, strict=True)]
-        loss = self.loss(joined, label)
-        slopes = torch.autograd.grad(loss, joined, allow_unused=True)
-
-        def backward(number: int) -> tuple[torch.Tensor | None, ...]:
-            used = [(o, s[number : number + 1]) for o, s in zip(outputs[number], slopes, strict=True) if s is not None]
-            return torch.autograd.grad([o for o, _ in used], weights, [s for _, s in used], allow_unused=True)
-
-        for weight, parts in zip(weights, zip(*threads.map(backward, range(len(image))), strict=True), strict=True):
-            found = [part for part in parts if part is not None]
-            # In the samples' order, so that the sum is the same in every run.
-            weight.grad = sum(found[1:], found[0]) if found else None
-        return loss
-
 
 class _RunningMean:
     """A network whose weights follow those of another (exponential moving average).
@@ -196,38 +164,6 @@ class _RunningMean:
         blend(list(self.network.parameters()), [p.detach() for p in network.parameters()], self.steps)
         for mean, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
             mean.copy_(buffer)
-
-
-class _SampleThreads:
-    """CPU threads that share the processor's cores, and with them the samples of a batch.
-
-    Layers of one sample on half the cores are faster than layers of a batch on all: nobody waits at every layer's end.
-    """
-
-    def __init__(self) -> None:
-        self.pool: ThreadPoolExecutor | None = None
-        self.size = 0
-
-    def map(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        todo = list(items)
-        if self.size != len(todo):
-            self._start(len(todo))
-        assert self.pool is not None
-        return list(self.pool.map(work, todo))
-
-    def _start(self, size: int) -> None:
-        total = torch.get_num_threads()
-        meeting = Barrier(size)
-        share = max(1, total // size)
-        self.pool, self.size = ThreadPoolExecutor(size, initializer=torch.set_num_threads, initargs=(share,)), size
-        list(self.pool.map(lambda _: meeting.wait(), range(size)))
-        torch.set_num_threads(total)  # what a thread sets is every later thread's default
-
-
-def _samples_stand_alone(network: nn.Module) -> bool:
-    """Whether no layer mixes the samples of a batch, or draws random numbers whose order would depend on threads."""
-    mixing = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
-    return not any(isinstance(module, mixing) for module in network.modules())
 
 
 def _copied(value: Any) -> Any:

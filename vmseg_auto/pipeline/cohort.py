@@ -10,7 +10,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.merging import merge_fingerprints
 from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.pipeline.places import PathLike
 
 _AGAIN = (
@@ -32,7 +32,7 @@ def cohort_to_plan(own: Fingerprint, given: Sequence[PathLike], space: Workspace
         InputError: files that can't be merged, or that are of others alone.
     """
     shared = own.shared()
-    write_json(space.shared_fingerprint, shared.to_json())
+    write_sealed(space.shared_fingerprint, shared.to_json())
     if given:
         parts = {str(file): Fingerprint.from_json(read_json(file), str(file)) for file in map(Path, given)}
         if named := [file for file, part in parts.items() if part.dataset]:
@@ -44,7 +44,7 @@ def cohort_to_plan(own: Fingerprint, given: Sequence[PathLike], space: Workspace
                 file=space.shared_fingerprint,
                 remedy="Name this file among them, and give it to the other hospitals.",
             )
-        write_json(space.merged_fingerprint, merged.to_json())
+        write_sealed(space.merged_fingerprint, merged.to_json())
     elif space.merged_fingerprint.is_file():
         merged = Fingerprint.from_json(read_json(space.merged_fingerprint), str(space.merged_fingerprint))
         if own.dataset_hash not in merged.parts:

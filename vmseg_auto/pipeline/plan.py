@@ -14,7 +14,7 @@ from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_json, write_sealed
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.spill import Spill
@@ -95,7 +95,7 @@ def plan_and_preprocess(
         fingerprint = _fingerprint(data, before, space, jobs, console, spill)
         warn_of_duplicates(fingerprint, data, console)
         splits = _splits(data, before, fingerprint, folder, space, console)
-        write_json(space.dataset, encode(Source(str(folder.resolve()), data.name, accepted)))
+        write_sealed(space.dataset, encode(Source(str(folder.resolve()), data.name, accepted)))
         cohort = cohort_to_plan(fingerprint, merge_fingerprints, space, console)
         plan = _plan(chosen.name, planner, cohort, space, memory_gb, console)
         console.say(plan_table(fingerprint, plan, splits, data.patients))
@@ -122,7 +122,7 @@ def _fingerprint(
     fingerprint = _analyse(data, jobs, console, spill)
     if not same:
         refuse_while_training(space)
-    write_json(space.fingerprint, fingerprint.to_json())
+    write_sealed(space.fingerprint, fingerprint.to_json())
     return fingerprint
 
 

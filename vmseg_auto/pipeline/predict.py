@@ -18,12 +18,14 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
+from vmseg_auto.core.series import Choice
 from vmseg_auto.core.workspace import FoldName
-from vmseg_auto.io.cases import content_hash, find_scans, read_case
+from vmseg_auto.io.cases import content_hash, read_case
+from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe
 from vmseg_auto.pipeline.committee import Committee, models_of
-from vmseg_auto.pipeline.deliver import Delivery, Sidecar
-from vmseg_auto.pipeline.expected import where_to_look
+from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Origin, Sidecar, made_by
+from vmseg_auto.pipeline.expected import traffic_lights, where_to_look
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.space import require_prediction_space
 from vmseg_auto.pipeline.turns import output_turn
@@ -40,9 +42,14 @@ def predict(
     folds: Sequence[FoldName] | None = None,
     mirror: bool = True,
     step: float | None = None,
+    mask_format: MaskFormat = "nifti",
     save_probabilities: bool = False,
+    save_uncertainty: bool = False,
+    previews: bool = False,
     exhaustive: bool = False,
     precision: Precision = "auto",
+    series: Sequence[str] = (),
+    echo: int | None = None,
     device: str = "auto",
     jobs: int | None = None,
     console: Console | None = None,
@@ -50,8 +57,9 @@ def predict(
     """Write a mask for every scan, and volumes.csv for all of them.
 
     Args:
-        inputs: a scan or a folder of scans.
-        output: folder of the masks; a mask is named as its case, in its scan's format and geometry.
+        inputs: a scan or a folder of scans: image files, and DICOM series in folders and zips.
+        output: folder of the masks; a mask is named as its case, in its scan's format (NIfTI for DICOM) and geometry.
+            The case of a DICOM series is named after its folders and files, never after anything in a header.
         model: a model folder (WORKSPACE/runs/PLANNER/TRAINER) or a model's zip. Unless given, what the workspace's
             selection.json chooses, else its only model.
         dataset, workspace: folders, as on the command line.
@@ -60,7 +68,14 @@ def predict(
         step: distance of windows as a share of the patch; the recipe's unless given.
         exhaustive: every fold and mirroring in every window, also where cross-validation found less to be enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
+        mask_format: "nifti" (for other image files their own format), or "dicom-seg" for DICOM series: a Segmentation,
+            which carries their patient's and study's identity, as it must.
         save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
+        save_uncertainty: also write how undecided the prediction is at each voxel, from 0 to 1, CASE_uncertainty in the
+            folder uncertainty.
+        previews: also write a picture of slices through the lesions, CASE_overlay.png in the folder previews.
+        series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
+        echo: of DICOM series with several echoes, from 1 (the shortest echo time).
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.
         console: where words and progress go.
@@ -69,12 +84,16 @@ def predict(
         The masks' paths.
 
     Raises:
-        InputError: no scan, no model, an unknown fold, no scan that can be used, or another command at work in the
-            output folder.
+        InputError: no scan, no model, an unknown fold, no scan that can be used, scans that are no DICOM where DICOM
+            SEG is wanted, or another command at work in the output folder.
         VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
     """
     console = console or Silent()
+    if mask_format == "dicom-seg":
+        from vmseg_auto.io.dicom_seg import require_highdicom
+
+        require_highdicom()
     with models_of(model, dataset, workspace, console) as (runs, rule):
         members = [
             Predictor.load(
@@ -90,15 +109,26 @@ def predict(
             for run in runs
         ]
     committee = Committee(members, rule)
-    cases = find_scans(Path(inputs), committee.channels)
+    found: list[str] = []
+    choice = Choice(tuple(series), echo)
+    cases = find_scans(Path(inputs), committee.channels, choice=choice, notes=found)
     for run, member in zip(runs, members, strict=True):
         _introduce(model or run.folder, member, console)
+    for note in found:
+        console.say(note)
     if rule and len(runs) > 1:
         console.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
-    delivery = Delivery(Path(output), committee.labels, save_probabilities)
-    work = _Work(committee, delivery, committee.digest())
+    model_digest = committee.digest()
+    segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
+    if segmentation:
+        console.say("A DICOM SEG names patient and study of its series, as it must; nothing else that is written does.")
+    origin = Origin.of(Path(inputs), Path(output), committee.channels, choice)
+    delivery = Delivery(
+        Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
+    )
+    work = _Work(committee, delivery, model_digest)
     with output_turn(delivery.folder, "vmseg_predict", console):
-        require_prediction_space(cases, delivery.folder, committee.labels, save_probabilities)
+        require_prediction_space(cases, delivery.folder, delivery.maps)
         sidecars, errors = _segment(work, cases, max(1, jobs or min(4, os.cpu_count() or 1)), console)
     if errors and not sidecars and len(cases) == 1:
         raise errors[0]
@@ -129,7 +159,10 @@ def _segment(work: _Work, cases: Sequence[Case], jobs: int, console: Console) ->
         calibration = work.committee.calibration
         work.delivery.write_table(sidecars, calibration)
         console.say(f"{len(sidecars)} masks and volumes.csv in {work.delivery.folder}.")
-        if doubtful := where_to_look([sidecar.judgement for sidecar in sidecars], calibration):
+        judged = [sidecar.judgement for sidecar in sidecars]
+        if lights := traffic_lights(judged, calibration):
+            console.say(lights)
+        if doubtful := where_to_look(judged, calibration):
             console.warn(doubtful)
     return sidecars, errors
 
@@ -163,11 +196,14 @@ def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any, console: Cons
                 if isinstance(loaded, Sidecar):
                     yield loaded
                     continue
-                unlike = work.committee.unlike(loaded.geometry)
+                for odd in loaded.notes:
+                    console.warn(odd)
+                unlike = work.committee.unlike(loaded.image, loaded.geometry)
                 if unlike:
                     console.warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
                 prediction = _predict(work, loaded, note)
-                writing.append(writers.submit(work.delivery.write, case, loaded.made_from, prediction, unlike))
+                made = case, loaded.made_from, loaded.image, prediction, unlike
+                writing.append(writers.submit(work.delivery.write, *made))
             except VmsegError as error:
                 yield _named(error, case)
             while len(writing) > jobs:
@@ -182,6 +218,7 @@ class _Loaded:
     image: NDArray[np.float32]
     geometry: Geometry
     made_from: str
+    notes: Sequence[str]
 
 
 def _load(work: _Work, case: Case) -> _Loaded | Sidecar:
@@ -189,15 +226,16 @@ def _load(work: _Work, case: Case) -> _Loaded | Sidecar:
     made_from = f"{work.model_digest}-{content_hash(case)}"
     if sidecar := work.delivery.kept(case, made_from):
         return sidecar
-    image, _, geometry = read_case(case)
-    return _Loaded(case, image, geometry, made_from)
+    notes: list[str] = []
+    image, _, geometry = read_case(case, notes=notes)
+    return _Loaded(case, image, geometry, made_from, notes)
 
 
 def _predict(work: _Work, loaded: _Loaded, note: Any) -> Prediction:
     return work.committee.predict(
         loaded.image,
         loaded.geometry,
-        probabilities=work.delivery.save_probabilities,
+        probabilities=work.delivery.maps > 0,
         watch=lambda done, total: note(f"{loaded.case.id}, window {done}/{total}"),
     )
 
@@ -212,5 +250,5 @@ def _outcome(future: Future[Sidecar]) -> Sidecar | VmsegError:
 def _named(error: VmsegError, case: Case) -> VmsegError:
     """The same error with the case's name, where it has none yet."""
     if error.case is None and not hasattr(error, "errors"):
-        error.case, error.file = case.id, error.file or case.images[0]
+        error.case, error.file = case.id, error.file or case.file
     return error

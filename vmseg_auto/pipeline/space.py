@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vmseg_auto.core.dataset import Case
@@ -13,8 +13,8 @@ from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder
-from vmseg_auto.io.images import read_grid
 from vmseg_auto.io.prepared import PreparedFolder
+from vmseg_auto.io.scans import scan_grid
 from vmseg_auto.io.space import require_space
 from vmseg_auto.io.spill import Spill
 from vmseg_auto.ops.network import build_network
@@ -47,14 +47,14 @@ def require_training_space(job: Job, trainings: Sequence[tuple[FoldFolder, FoldR
     require_space(job.run.folder, checkpoints + validation, f"training {len(trainings)} folds", coming=standing)
 
 
-def require_prediction_space(
-    cases: Sequence[Case], output: Path, labels: Mapping[str, int], probabilities: bool
-) -> None:
-    """Raises VmsegError where the masks won't fit; of scans that can't be read it is told later."""
+def require_prediction_space(cases: Sequence[Case], output: Path, maps: int) -> None:
+    """Raises VmsegError where the masks won't fit, and so many maps of four bytes a voxel beside each; of scans that
+    can't be read it is told later.
+    """
     needed = 0.0
     for voxels, path in _sizes(cases):
         needed += voxels * (1 if path.name.endswith(".nii") else _PACKED)
-        needed += voxels * 4 * (len(labels) - 1) * probabilities
+        needed += voxels * 4 * maps
     require_space(output, needed, f"predicting {len(cases)} scans")
 
 
@@ -85,6 +85,6 @@ def validation_bytes(case: CaseSummary, classes: int) -> float:
 def _sizes(cases: Iterable[Case]) -> Iterable[tuple[int, Path]]:
     for case in cases:
         try:
-            yield math.prod(read_grid(case.images[0]).shape), case.images[0]
+            yield math.prod(scan_grid(case.images[0]).shape), case.file
         except InputError:
             continue
