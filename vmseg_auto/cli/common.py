@@ -28,7 +28,8 @@ def make_parser(prog: str, description: str, options: Sequence[str], epilog: str
     """A command's parser with those of the shared options that it has.
 
     Args:
-        options: of "dataset", "workspace", "model", "series", "echo", "device", "jobs"; --debug and --quiet stand everywhere.
+        options: of "dataset", "workspace", "model", "series", "echo", "device", "jobs"; --debug and --quiet stand
+            everywhere.
     """
     parser = Parser(prog=prog, description=description, epilog=epilog)
     add_options(parser, options)

@@ -48,8 +48,8 @@ def followup(
     """Compare scans of the same patients at two times; write followup.csv, followup.json and a picture of each pair.
 
     Args:
-        before, after: a scan each (an image file, or a DICOM series in a folder or zip), or a folder of scans each: then
-            those of the same name belong together.
+        before, after: a scan each (an image file, or a DICOM series in a folder or zip), or a folder of scans each:
+            then those of the same name belong together.
         output: the folder written to; what is predicted comes to lie in its folders `before` and `after`.
         masks: a mask or a folder of masks for each time; both scans are predicted unless given. Intervals are taken
             from a volumes.csv beside the masks, as far as it still fits them.
