@@ -13,14 +13,13 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.compare import ROOT
-from benchmarks.followup_pairs import Pair, make_pair
+from benchmarks.followup_pairs import Image, Pair, make_pair
 from benchmarks.followup_report import write_report
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.geometry import Geometry
@@ -32,7 +31,7 @@ from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.ops.calibration import volume_errors_without
 from vmseg_auto.ops.rigid import placed
 from vmseg_auto.pipeline.places import places, read_cohort, read_splits
-from vmseg_auto.stages.followup import Visit, compare
+from vmseg_auto.stages.followup import Visit, align
 from vmseg_auto.stages.predict import Predictor
 
 CHANGES = (-60, -30, -15, 0, 20)
@@ -47,10 +46,9 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A case as its fold measured it before: the volume, and how far such volumes are off in other patients."""
+    """A case: the fold that holds it out, and how far such folds' volumes are off in other patients."""
 
     fold: int
-    volume_ml: float
     error: VolumeError | None
 
     def volume(self, ml: float) -> Volume:
@@ -64,15 +62,20 @@ def by_true_masks(dataset: Dataset) -> Iterator[Row]:
 
 
 def by_model(dataset: Dataset, run: Run, folds: Mapping[str, int]) -> Iterator[Row]:
-    """One case of each patient with each change, by the masks of the fold that held it out."""
+    """One case of each patient with each change, by the masks of the fold that held it out, without mirroring."""
     held_out = _held_out(run, folds)
     for case in {case.patient: case for case in reversed(dataset.cases)}.values():
         held = held_out[case.id]
-        predictor = Predictor.load(run.folder, folds=[held.fold], device="cpu")
+        predictor = Predictor.load(run.folder, folds=[held.fold], device="cpu", mirror=False)
+        image, _, geometry = read_case(case)
+        before = held.volume(_measured_ml(predictor, image[0], geometry))
         for percent, pair in _pairs(case, dataset):
-            voxels = int(np.count_nonzero(predictor.predict(pair.image, pair.geometry).mask))
-            later = held.volume(voxels * pair.geometry.voxel_ml)
-            yield _told(case, percent, Change.between(held.volume(held.volume_ml), later))
+            after = held.volume(_measured_ml(predictor, pair.image, pair.geometry))
+            yield _told(case, percent, Change.between(before, after))
+
+
+def _measured_ml(predictor: Predictor, image: Image, geometry: Geometry) -> float:
+    return int(np.count_nonzero(predictor.predict(image, geometry).mask)) * geometry.voxel_ml
 
 
 def _pairs(case: Case, dataset: Dataset) -> Iterator[tuple[int, Pair]]:
@@ -91,13 +94,13 @@ def _seen(case: Case, percent: int, pair: Pair) -> Row:
     assert mask is not None
     before = Visit(case.id, image[0], mask, geometry, {"lesion": _read_volume(mask, geometry)})
     after = Visit(case.id, pair.image, pair.mask, pair.geometry, {"lesion": _read_volume(pair.mask, pair.geometry)})
-    with TemporaryDirectory() as folder:
-        found = compare(case.id, before, after, {"lesion": 1}, Path(folder) / "picture.png")
+    alignment = align(before, after)
     off = float("nan")
-    if found.alignment.movement is not None:
-        here, there = (placed(np.argwhere(mask), geometry, how) for how in (found.alignment.movement, pair.movement))
+    if alignment.movement is not None:
+        here, there = (placed(np.argwhere(mask), geometry, how) for how in (alignment.movement, pair.movement))
         off = float(np.linalg.norm(here - there, axis=1).max())
-    return _told(case, percent, found.changes["lesion"]) | {"aligned": not found.alignment.problems, "off_mm": off}
+    change = Change.between(before.volumes["lesion"], after.volumes["lesion"])
+    return _told(case, percent, change) | {"aligned": not alignment.problems, "off_mm": off}
 
 
 def _read_volume(mask: NDArray[np.uint8], geometry: Geometry) -> Volume:
@@ -120,14 +123,11 @@ def _told(case: Case, percent: int, change: Change) -> Row:
 
 
 def _held_out(run: Run, folds: Mapping[str, int]) -> dict[str, HeldOut]:
-    """What each case's fold measured, from the table of the cross-validation."""
+    """Each held-out case, from the table of the cross-validation."""
     rows = read_csv(run.cross_validation / "metrics.csv")
     measured, true = (np.array([float(row[name]) for row in rows]) for name in ("prediction_ml", "reference_ml"))
     errors = volume_errors_without(measured, true, [row["patient"] for row in rows])
-    return {
-        row["case"]: HeldOut(folds[row["case"]], float(row["prediction_ml"]), error)
-        for row, error in zip(rows, errors, strict=True)
-    }
+    return {row["case"]: HeldOut(folds[row["case"]], error) for row, error in zip(rows, errors, strict=True)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
