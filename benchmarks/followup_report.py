@@ -31,8 +31,9 @@ it is where the class is right; `off` is how far a lesion's voxel lies at most f
 MODEL = """
 ## With the masks of a model
 The first case of each patient, measured in both scans by the one fold that knew no scan of the patient; the measurement
-error is that of the other patients' held-out cases. Predicted without mirroring, for time. The networks are not done learning (Dice 0.39), and their error
-shows it: hardly a change lies beyond it. What matters here is that nothing is called a change that is none.
+error is that of the other patients' held-out cases. Predicted without mirroring, for time. The networks are not done
+learning (Dice 0.39), and their error shows it: hardly a change lies beyond it. What matters here is that nothing is
+called a change that is none.
 
 """
 REPRODUCE = """
