@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.movement import Movement
-from vmseg_auto.ops.matching import REACH_MM, Match, Lesions, match_lesions
+from vmseg_auto.ops.matching import REACH_MM, Lesions, Match, match_lesions
 
 FIRST = Geometry((20, 40, 40), (2.0, 1.0, 1.0))
 FINE = Geometry((40, 80, 80), (1.0, 0.5, 0.5), (-0.25, -0.25, -0.5))

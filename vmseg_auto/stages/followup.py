@@ -14,7 +14,7 @@ from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.movement import Movement
 from vmseg_auto.core.response import Change, Volume
 from vmseg_auto.io.registration import find_movement
-from vmseg_auto.ops.matching import Match, Lesions, match_lesions
+from vmseg_auto.ops.matching import Lesions, Match, match_lesions
 from vmseg_auto.ops.overlays import Compared, draw_followup
 from vmseg_auto.ops.rigid import in_view, likeness, mapped, placed, resample
 
