@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,11 @@ from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.selection import PLAIN_THRESHOLD
+from vmseg_auto.core.selection import PLAIN_THRESHOLD, Candidate
 from vmseg_auto.core.workspace import FoldName, Run
 from vmseg_auto.io.cases import content_hash, find_scans, read_case
 from vmseg_auto.ops.devices import describe
+from vmseg_auto.ops.ranks import joined
 from vmseg_auto.pipeline.committee import Committee, choose_runs
 from vmseg_auto.pipeline.deliver import Delivery, Sidecar
 from vmseg_auto.pipeline.expected import where_to_look
@@ -49,6 +50,8 @@ def predict(
 ) -> list[Path]:
     """Write a mask for every scan, and volumes.csv for all of them.
 
+    Processes that torchrun has started share the scans among them.
+
     Args:
         inputs: a scan or a folder of scans.
         output: folder of the masks; a mask is named as its case, in its scan's format and geometry.
@@ -75,39 +78,43 @@ def predict(
         SomeCasesFailedError: some scans failed; all others are written.
     """
     console = console or Silent()
-    if model is not None:
-        runs, rule = [Run(Path(model))], None
-    else:
-        runs, rule = choose_runs(places(dataset, workspace)[1], console)
-    members = [
-        Predictor.load(
-            run.folder,
-            folds=folds,
-            device=device,
-            mirror=mirror,
-            step=step,
-            exhaustive=exhaustive,
-            precision=precision,
-            tell=console.warn,
-        )
-        for run in runs
-    ]
-    committee = Committee(members, rule)
-    cases = find_scans(Path(inputs), committee.channels)
-    for run, member in zip(runs, members, strict=True):
-        _introduce(run, member, console)
-    if rule and len(runs) > 1:
-        console.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
-    delivery = Delivery(Path(output), committee.labels, save_probabilities)
-    work = _Work(committee, delivery, committee.digest())
-    with output_turn(delivery.folder, "vmseg_predict", console):
-        require_prediction_space(cases, delivery.folder, committee.labels, save_probabilities)
-        sidecars, errors = _segment(work, cases, max(1, jobs or min(4, os.cpu_count() or 1)), console)
-    if errors and not sidecars and len(cases) == 1:
-        raise errors[0]
-    if errors:
-        raise SomeCasesFailedError(f"{len(errors)} of {len(cases)} scans could not be segmented", errors)
+    with joined() as ranks:
+        told = ranks.console(console)
+        runs, rule = ranks.first(lambda: _predicting(model, dataset, workspace, told))
+        members = [
+            Predictor.load(
+                run.folder,
+                folds=folds,
+                device=device,
+                mirror=mirror,
+                step=step,
+                exhaustive=exhaustive,
+                precision=precision,
+                tell=console.warn,
+            )
+            for run in runs
+        ]
+        committee = Committee(members, rule)
+        cases = ranks.first(lambda: find_scans(Path(inputs), committee.channels))
+        for run, member in zip(runs, members, strict=True):
+            _introduce(run, member, told)
+        if rule and len(runs) > 1:
+            told.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
+        delivery = Delivery(Path(output), committee.labels, save_probabilities)
+        work = _Work(committee, delivery, committee.digest())
+        with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
+            ranks.first(lambda: require_prediction_space(cases, delivery.folder, committee.labels, save_probabilities))
+            threads = max(1, jobs or min(4, os.cpu_count() or 1))
+            outcomes = ranks.whole(_segment(work, ranks.part(cases), threads, told, console.warn))
+            ranks.first(lambda: _conclude(work, outcomes, told))
     return [delivery.mask(case) for case in cases]
+
+
+def _predicting(
+    model: PathLike | None, dataset: PathLike | None, workspace: PathLike | None, console: Console
+) -> tuple[list[Run], Candidate | None]:
+    """The models that predict, and the rule for the mean of several."""
+    return ([Run(Path(model))], None) if model is not None else choose_runs(places(dataset, workspace)[1], console)
 
 
 @dataclass(frozen=True)
@@ -119,14 +126,24 @@ class _Work:
     model_digest: str
 
 
-def _segment(work: _Work, cases: Sequence[Case], jobs: int, console: Console) -> tuple[list[Sidecar], list[VmsegError]]:
-    """Write masks and volumes.csv."""
-    sidecars: list[Sidecar] = []
-    errors: list[VmsegError] = []
+def _segment(
+    work: _Work, cases: Sequence[Case], jobs: int, console: Console, warn: Callable[[str], None]
+) -> Iterator[Sidecar | VmsegError]:
+    """Write masks; one outcome a case, in order."""
     with console.progress("Predicting", len(cases)) as progress:
-        for outcome in _run(work, cases, jobs, progress.note, console):
-            (errors if isinstance(outcome, VmsegError) else sidecars).append(outcome)  # type: ignore[arg-type]
+        for outcome in _run(work, cases, jobs, progress.note, warn):
+            yield outcome
             progress.advance()
+
+
+def _conclude(work: _Work, outcomes: Sequence[Sidecar | VmsegError], console: Console) -> None:
+    """Write volumes.csv.
+
+    Raises:
+        SomeCasesFailedError: some scans failed; the scan's own error, where it is the only one.
+    """
+    errors = [outcome for outcome in outcomes if isinstance(outcome, VmsegError)]
+    sidecars = [outcome for outcome in outcomes if isinstance(outcome, Sidecar)]
     sidecars.sort(key=lambda sidecar: sidecar.case)
     if sidecars:
         calibration = work.committee.calibration
@@ -134,7 +151,10 @@ def _segment(work: _Work, cases: Sequence[Case], jobs: int, console: Console) ->
         console.say(f"{len(sidecars)} masks and volumes.csv in {work.delivery.folder}.")
         if doubtful := where_to_look([sidecar.judgement for sidecar in sidecars], calibration):
             console.warn(doubtful)
-    return sidecars, errors
+    if errors and len(outcomes) == 1:
+        raise errors[0]
+    if errors:
+        raise SomeCasesFailedError(f"{len(errors)} of {len(outcomes)} scans could not be segmented", errors)
 
 
 def _introduce(run: Run, member: Predictor, console: Console) -> None:
@@ -151,7 +171,9 @@ def _introduce(run: Run, member: Predictor, console: Console) -> None:
         )
 
 
-def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any, console: Console) -> Iterator[Sidecar | VmsegError]:
+def _run(
+    work: _Work, cases: Sequence[Case], jobs: int, note: Any, warn: Callable[[str], None]
+) -> Iterator[Sidecar | VmsegError]:
     """One outcome a case. The next scans are read and the last masks written while one is computed."""
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
         reading: deque[tuple[Case, Future[_Loaded | Sidecar]]] = deque()
@@ -168,7 +190,7 @@ def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any, console: Cons
                     continue
                 unlike = work.committee.unlike(loaded.geometry)
                 if unlike:
-                    console.warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
+                    warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
                 prediction = _predict(work, loaded, note)
                 writing.append(writers.submit(work.delivery.write, case, loaded.made_from, prediction, unlike))
             except VmsegError as error:
