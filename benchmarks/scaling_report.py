@@ -67,8 +67,8 @@ has no sample), {steps} steps in float32: the largest relative difference of a w
 norms, and the largest difference of the loss in any step.
 
 {table}
-A bias before a normalisation has no gradient but rounding; a gradient's norm counts as no less than a millionth of all
-gradients'. Masks predicted by several processes are those of one, byte for byte, with the same number of threads each.
+A bias before a normalisation has no gradient but rounding, below a millionth of the whole gradient, and is passed over.
+Masks predicted by several processes are those of one, byte for byte, with the same number of threads each.
 """
 
 SPEED = """

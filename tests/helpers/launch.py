@@ -12,20 +12,14 @@ from pathlib import Path
 import torch
 
 
-def start(
-    module: str, *arguments: object, ranks: int = 1, restarts: int = 0, cwd: Path | None = None
-) -> subprocess.Popen[str]:
+def start(module: str, *arguments: object, ranks: int = 1, restarts: int = 0) -> subprocess.Popen[str]:
     """Run a module in a process group of its own, computing with as many threads as this process does."""
+    threads, here = str(torch.get_num_threads()), str(Path(__file__).parents[2])
     torchrun = ["-m", "torch.distributed.run", f"--nproc-per-node={ranks}", f"--max-restarts={restarts}"]
     command = [sys.executable, *(torchrun if ranks > 1 else []), "-m", module, *map(str, arguments)]
     return subprocess.Popen(
         command,
-        cwd=cwd,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": str(torch.get_num_threads()),
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-        },
+        env={**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": here},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

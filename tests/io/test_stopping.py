@@ -30,11 +30,16 @@ def test_a_signal_ends_a_command_once(number: int) -> None:
 
 def test_a_noted_signal_ends_it_where_it_is_safe() -> None:
     done = []
-    with pytest.raises(Stopped, match="SIGUSR1"), stoppable(), noting_signals() as noted:
-        assert noted() == 0
-        send(signal.SIGUSR1)
-        done.append(noted())
-    assert done == [signal.SIGUSR1]
+
+    def work() -> None:
+        with stoppable(), noting_signals() as noted:
+            done.append(noted())
+            send(signal.SIGUSR1)
+            done.append(noted())
+
+    with pytest.raises(Stopped, match="SIGUSR1"):
+        work()
+    assert done == [0, signal.SIGUSR1]
 
 
 def test_without_a_signal_nothing_happens() -> None:

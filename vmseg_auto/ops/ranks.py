@@ -6,11 +6,13 @@ up over all; so each of them calls the same methods here in the same order.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
@@ -23,6 +25,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 PATIENCE = timedelta(days=7)
 """How long ranks wait for one another: the first may wait for another command. torchrun notices one that has ended."""
+MOMENT_S = 0.05
+"""Between two looks for the others."""
 
 
 @dataclass(frozen=True)
@@ -182,9 +186,17 @@ def joined() -> Iterator[Ranks]:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if dist.get_node_local_rank() < gpus:
         torch.cuda.set_device(dist.get_node_local_rank())
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus and dist.is_nccl_available() else "gloo", timeout=PATIENCE)
+    # Not above: a PyTorch that was built without it lacks these.
+    from torch.distributed import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    backend = "cpu:gloo,cuda:nccl" if gpus and dist.is_nccl_available() else "gloo"
+    store, rank, world = next(rendezvous("env://", timeout=PATIENCE))
+    store = PrefixStore(_attempt(store, rank, world), store)
+    with _in_company():
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size())
+        yield Ranks(rank, world)
     finally:
         dist.destroy_process_group()
 
@@ -192,6 +204,24 @@ def joined() -> Iterator[Ranks]:
 def local_rank() -> int:
     """This process's number among those of its machine; 0 where it is alone."""
     return dist.get_node_local_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def _attempt(store: Any, rank: int, world: int) -> str:
+    """A name that these processes alone know: torchrun keeps the store, and the keys of those that it starts again.
+
+    Everyone leaves a name of its own; the first welcomes those that it finds, until everyone has answered it.
+    """
+    own = uuid4().hex
+    store.set(f"name/{rank}", own)
+    while True:
+        if rank == 0:
+            store.set("welcome", " ".join(store.get(f"name/{other}").decode() for other in range(world)))
+        welcome = store.get("welcome").decode().split()
+        if welcome[rank] == own:
+            store.set(f"answer/{rank}", welcome[0])
+            if rank or all(store.get(f"answer/{other}").decode() == own for other in range(world)):
+                return str(welcome[0])
+        time.sleep(MOMENT_S)
 
 
 def _outcome(work: Callable[[], T]) -> tuple[T | None, VmsegError | None]:
@@ -208,7 +238,7 @@ def _in_company() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise VmsegError(
-            f"another process of this command has ended, or can't be reached ({str(error).splitlines()[0]})",
+            "another process of this command has ended, or can't be reached",
             remedy="Its own message says why. The same command goes on from what is saved; `torchrun --max-restarts 3` "
             "starts it again by itself.",
         ) from error
