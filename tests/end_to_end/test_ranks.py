@@ -23,7 +23,7 @@ from vmseg_auto.pipeline.train import train
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="torchrun is for Linux and macOS")
 STEPS = 20
-LONG = ("epochs=40", "steps=5", "validation_share=0.2", "amp=false", "device_augmentation=on", "mirror_axes=[]")
+LONG = ("epochs=12", "steps=5", "validation_share=0.2", "amp=false", "device_augmentation=on", "mirror_axes=[]")
 SHORT = ("epochs=2", "steps=2", *LONG[2:])
 
 
@@ -74,10 +74,10 @@ def test_a_training_goes_on_when_a_rank_is_killed(cohort: Path, tmp_path: Path) 
     train([0], dataset=cohort, settings=LONG, device="cpu")
     undisturbed = Workspace(cohort / "vmseg").run("default", "default").fold(0)
     ours, theirs = load_checkpoint(fold.final), load_checkpoint(undisturbed.final)
-    assert len(ours.history) == 40
+    assert len(ours.history) == 12
     for a, b in zip(ours.history, theirs.history, strict=True):
-        assert a["train_loss"] == pytest.approx(b["train_loss"], abs=1e-3)
-        assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-3)
+        assert a["train_loss"] == pytest.approx(b["train_loss"], abs=5e-3)
+        assert a["val_loss"] == pytest.approx(b["val_loss"], abs=5e-3)
     for path in ("metrics.csv", "held_out.json", "efforts.json"):
         assert (fold.validation / path).is_file()
     assert lines(fold.validation / "metrics.csv") == lines(undisturbed.validation / "metrics.csv")

@@ -187,7 +187,7 @@ def joined() -> Iterator[Ranks]:
     if dist.get_node_local_rank() < gpus:
         torch.cuda.set_device(dist.get_node_local_rank())
     # Not above: a PyTorch that was built without it lacks these.
-    from torch.distributed import PrefixStore
+    from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 
     backend = "cpu:gloo,cuda:nccl" if gpus and dist.is_nccl_available() else "gloo"
