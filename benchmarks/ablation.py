@@ -68,6 +68,7 @@ ROWS = (
     Row("averaging", ("averaging=0.999",)),
     Row("batch_dice", ("batch_dice=true",)),
     Row("by_lesion", ("by_lesion=true",)),
+    Row("left_right_only", ("left_right_only=true",)),
     Row("copy_paste", ("copy_paste=0.5",)),
     Row("strong_augmentation", ("strong_augmentation=true",)),
     Row("soft_margin", ("margin_softness=0.2",)),

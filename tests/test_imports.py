@@ -12,8 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "plan_and_preprocess", "train", "predict", "evaluate", "select", "demo", "model", "learning_curve", "doctor",
+    "make_dataset",
 )  # fmt: skip
-HEAVY = ("torch", "SimpleITK", "scipy", "pandas", "matplotlib", "skimage", "batchgenerators")
+HEAVY = ("torch", "SimpleITK", "scipy", "pandas", "matplotlib", "skimage", "batchgenerators", "pydicom", "highdicom")
 CPU_SECONDS = 0.6
 """Twice what is promised (0.3 s), as a busy machine counts more."""
 

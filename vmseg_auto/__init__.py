@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vmseg_auto.pipeline.doctor import doctor as doctor
     from vmseg_auto.pipeline.evaluate import evaluate as evaluate
     from vmseg_auto.pipeline.learning_curve import learning_curve as learning_curve
+    from vmseg_auto.pipeline.make_dataset import make_dataset as make_dataset
     from vmseg_auto.pipeline.model import import_nnunet as import_nnunet
     from vmseg_auto.pipeline.plan import plan_and_preprocess as plan_and_preprocess
     from vmseg_auto.pipeline.predict import predict as predict
@@ -38,6 +39,7 @@ _HOMES = {
     "evaluate": "vmseg_auto.pipeline.evaluate",
     "import_nnunet": "vmseg_auto.pipeline.model",
     "learning_curve": "vmseg_auto.pipeline.learning_curve",
+    "make_dataset": "vmseg_auto.pipeline.make_dataset",
     "plan_and_preprocess": "vmseg_auto.pipeline.plan",
     "predict": "vmseg_auto.pipeline.predict",
     "select": "vmseg_auto.pipeline.select",

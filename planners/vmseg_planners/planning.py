@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, prod
 
 import numpy as np
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.fingerprint import ChannelStats, Fingerprint
+from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Fingerprint
 from vmseg_auto.core.geometry import Spacing
-from vmseg_auto.core.plan import NetworkSpec, Normalization, Plan
+from vmseg_auto.core.plan import Int3, NetworkSpec, Normalization, Plan
 from vmseg_auto.ops.memory import conv_outputs
 from vmseg_auto.ops.resample import new_shape
 
@@ -84,6 +86,7 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
         return conv_outputs(architecture.network(topology), topology.patch, classes)
 
     topology = fit_patch(ordered, median, cost, architecture.budget, memory_gb)
+    left_right = left_right_axis(cases, axes)
     network, held, needed = architecture.network(topology), architecture.budget.held_by(memory_gb), cost(topology)
     batch = fit_batch(held, needed, prod(median) * len(cases), topology.patch, architecture.dataset_share)
     relative_size = fingerprint.median_relative_size
@@ -93,6 +96,7 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
     )
     why = (
         reasons.spacing(ordered, finer),
+        reasons.orientation(left_right),
         *([reasons.axes(axes[0])] if axes[0] else []),
         reasons.network(network, architecture.title, architecture.block),
         reasons.patch(topology.patch, median, memory_gb, held, needed),
@@ -113,10 +117,17 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
         batch_size=batch[0],
         normalization=normalization,
         network=network,
+        left_right=left_right,
         memory_gb=memory_gb,
         fingerprint_hash=fingerprint.dataset_hash,
         reasons=why,
     ).sealed()
+
+
+def left_right_axis(cases: Sequence[CaseSummary], axes: Int3) -> int | None:
+    """The plan's axis between the patient's left and right; None where nine in ten scans do not agree on it."""
+    (axis, number), *_ = Counter(case.left_right for case in cases).most_common()
+    return axes.index(axis) if axis is not None and number >= 0.9 * len(cases) else None
 
 
 def _normalization(channel: str, stats: ChannelStats, relative_size: float) -> Normalization:

@@ -22,6 +22,15 @@ def axes(first: int) -> str:
     return f"axes: the scans' {'zyx'[first]} axis has the longest voxels, so it comes first in all these numbers"
 
 
+def orientation(left_right: int | None) -> str:
+    if left_right is None:
+        return "orientation: the scans' axes run along different ones of the patient's, so they are taken as stored"
+    return (
+        f"orientation: axis {left_right} runs between the patient's left and right; scans are turned round so that "
+        "every axis runs the same way in all of them, and masks are turned back"
+    )
+
+
 def network(spec: NetworkSpec, title: str, block: str) -> str:
     blocks, convs = ", ".join(map(str, spec.blocks)), spec.decoder_blocks[0]
     return (

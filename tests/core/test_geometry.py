@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,30 @@ GRID = Geometry((24, 192, 160), (4.0, 0.5, 0.75), (-10.0, 20.5, 3.0))
 def test_voxel_volume() -> None:
     assert GRID.voxel_ml == pytest.approx(4.0 * 0.5 * 0.75 / 1000)
     assert isinstance(GRID.voxel_ml, float)
+
+
+def test_the_patients_axes_by_hand() -> None:
+    """The array's axes, the slowest first; the world's x runs to the left, y to the back, z to the head."""
+    assert GRID.patient_axes == (2, 1, 0)
+    assert GRID.reversed_axes == ()
+    coronal = replace(GRID, direction=(-1.0, 0.0, 0.0, 0.0, 0.1, 0.99, 0.0, -0.99, 0.1))
+    assert coronal.patient_axes == (1, 2, 0)
+    assert coronal.reversed_axes == (1, 2)
+    sagittal = replace(GRID, direction=(0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0))
+    assert sagittal.patient_axes == (0, 2, 1)
+    assert sagittal.reversed_axes == (1,)
+
+
+@given(st.permutations([0, 1, 2]), st.lists(st.sampled_from([-1.0, 1.0]), min_size=3, max_size=3), st.floats(-0.4, 0.4))
+def test_the_patients_axes_of_a_tilted_scan(order: list[int], signs: list[float], tilt: float) -> None:
+    """Below 45 degrees the nearest axes do not change."""
+    columns = np.zeros((3, 3))
+    for column, (axis, sign) in enumerate(zip(order, signs, strict=True)):
+        columns[axis, column] = sign
+    about_x = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
+    grid = replace(GRID, direction=tuple((about_x @ columns).ravel()))
+    assert grid.patient_axes == tuple(order[::-1])
+    assert grid.reversed_axes == tuple(axis for axis in range(3) if signs[2 - axis] < 0)
 
 
 def test_the_same_grid_has_no_differences() -> None:

@@ -57,6 +57,7 @@ def test_what_changes_no_result_is_no_edit(change: dict[str, Any]) -> None:
         ({"spacing_mm": [2.0, 1.0, 1.0]}, True),
         ({"axes": [1, 0, 2]}, True),
         ({"normalization": [{"scheme": "none"}]}, True),
+        ({"left_right": 2}, True),
     ],
 )
 def test_hashes_tell_what_must_be_done_again(change: dict[str, Any], voxels_too: bool) -> None:

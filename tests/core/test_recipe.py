@@ -25,6 +25,13 @@ def test_settings_replace_fields() -> None:
     assert Recipe().with_settings([]) == Recipe()
 
 
+def test_mirroring_across_the_mid_plane_alone() -> None:
+    one = Recipe(left_right_only=True)
+    assert Recipe().mirrored(2) == one.mirrored(None) == (0, 1, 2)
+    assert one.mirrored(2) == (2,)
+    assert replace(one, mirror_axes=(0, 1)).mirrored(2) == ()
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [

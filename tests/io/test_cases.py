@@ -11,8 +11,9 @@ from raw_dataset import GRID, LABELS, describe, raw_dataset, tiny_image, tiny_ma
 
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError
-from vmseg_auto.io.cases import find_scans, read_dataset
+from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.images import FILE_ENDINGS, write_image, write_mask
+from vmseg_auto.io.scans import find_scans
 
 
 @pytest.mark.parametrize("ending", FILE_ENDINGS)

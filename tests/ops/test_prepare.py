@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from raw_dataset import GRID, tiny_image, tiny_mask
 from tiny import PLAN
 
@@ -86,6 +88,34 @@ def test_labels_are_those_of_the_restored_logits(axes: tuple[int, int, int], cla
     outside[1:5, 1:8, 1:9] = False
     assert not found[outside].any()
     assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2, 0)])
+@given(flipped=st.sets(st.sampled_from([0, 1, 2])))
+def test_how_a_scan_is_stored_changes_nothing(axes: tuple[int, int, int], flipped: set[int]) -> None:
+    """The same scan with axes that run the other way: the same input of the network, and the mask turned back."""
+    plan = replace(turned(RAW, axes), spacing_mm=(1.0, 1.3, 0.9), left_right=axes.index(2))
+    back = tuple(flipped)
+    signs = [-1.0 if axis in flipped else 1.0 for axis in (2, 1, 0)]
+    other = replace(GRID, direction=(signs[0], 0.0, 0.0, 0.0, signs[1], 0.0, 0.0, 0.0, signs[2]))
+    stored = np.flip(tiny_image()[None], tuple(1 + axis for axis in back))
+    prepared, box = prepare_image(tiny_image()[None], GRID, plan)
+    again, other_box = prepare_image(stored, other, plan)
+    np.testing.assert_array_equal(again, prepared)
+    labels = prepare_mask(np.flip(tiny_mask(), back), other, other_box, plan)
+    np.testing.assert_array_equal(labels, prepare_mask(tiny_mask(), GRID, box, plan))
+    logits = np.random.default_rng(0).normal(size=(2, *prepared.shape[1:])).astype(np.float32)
+    mask = restore_labels(logits, GRID, box, plan, (0, 1))
+    np.testing.assert_array_equal(restore_labels(logits, other, other_box, plan, (0, 1)), np.flip(mask, back))
+    soft = restore_logits(logits, GRID, box, plan)
+    turned_soft = restore_logits(logits, other, other_box, plan)
+    np.testing.assert_array_equal(turned_soft, np.flip(soft, tuple(1 + axis for axis in back)))
+
+
+def test_scans_are_taken_as_stored_where_the_plan_knows_no_left_and_right() -> None:
+    other = replace(GRID, direction=(-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
+    prepared, _ = prepare_image(tiny_image()[None], other, RAW)
+    np.testing.assert_array_equal(prepared, prepare_image(tiny_image()[None], GRID, RAW)[0])
 
 
 def test_ties_between_classes_go_to_the_first() -> None:

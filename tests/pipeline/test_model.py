@@ -14,9 +14,10 @@ from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.workspace import Run
 from vmseg_auto.io.atomic import read_json
-from vmseg_auto.io.cases import find_scans, read_case
+from vmseg_auto.io.cases import read_case
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.images import read_mask
+from vmseg_auto.io.scans import find_scans
 from vmseg_auto.pipeline.model import import_nnunet
 from vmseg_auto.stages.predict import Predictor
 

@@ -195,3 +195,22 @@ def test_a_residual_batch_may_hold_more_of_a_small_cohort() -> None:
     few = cohort([(1.0, 1.0, 1.0)] * 7, [(32, 32, 32)] * 7)
     assert DefaultPlanner()(few, 8).batch_size == 2
     assert ResidualPlanner()(few, 8).batch_size == 7
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"), [([2] * 20, 1), ([2] * 18 + [0] * 2, 1), ([2] * 17 + [0] * 3, None), ([None] * 20, None)]
+)
+@each_planner
+def test_left_and_right_are_known_where_nine_in_ten_agree(
+    planner: Planner, stored: list[int | None], expected: int | None
+) -> None:
+    """Of coronal slices, whose y axis comes first in the plan."""
+    grown = cohort([(0.8, 4.0, 0.8)] * 20, [(192, 24, 192)] * 20)
+    cases = {
+        name: replace(case, left_right=axis) for (name, case), axis in zip(grown.cases.items(), stored, strict=True)
+    }
+    plan = planner(replace(grown, cases=cases), 8)
+    assert plan.axes == (1, 0, 2)
+    assert plan.left_right == (None if expected is None else 2)
+    (reason,) = [text for text in plan.reasons if text.startswith("orientation")]
+    assert ("as stored" in reason) == (expected is None)

@@ -33,6 +33,7 @@ def test_a_cohort_is_measured(tmp_path: Path) -> None:
         class_voxels={1: 18},
         content=content_hash(dataset.cases[0]),
         image_content=content_hash(replace(dataset.cases[0], label=None)),
+        left_right=2,
     )
     np.testing.assert_allclose(case.spacing_mm, GRID.spacing_mm, rtol=1e-6)
     assert found.median_relative_size == pytest.approx(4 * 7 * 8 / 540)

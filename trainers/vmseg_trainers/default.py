@@ -31,7 +31,7 @@ class DefaultTrainer:
         """Build the parts; the network's weights depend on torch's current seed only."""
         network = build_network(plan.network, channels, classes).to(device)
         chances = STRONG if recipe.strong_augmentation else NNUNET
-        augment = PatchAugmentation(plan.patch, recipe.mirror_axes, chances) if recipe.augment else None
+        augment = PatchAugmentation(plan.patch, recipe.mirrored(plan.left_right), chances) if recipe.augment else None
         return Parts(
             recipe=recipe,
             network=network,
@@ -59,7 +59,9 @@ def make_sampler(plan: Plan, recipe: Recipe) -> Sampler:
     """Patches of the training cases, with lesions of others in some of them."""
     read = read_shape(plan.patch) if recipe.augment else plan.patch
     sampler = PatchSampler(plan.patch, read, recipe.by_lesion)
-    return CopyPaste(sampler, recipe.copy_paste, recipe.mirror_axes) if recipe.copy_paste else sampler
+    if not recipe.copy_paste:
+        return sampler
+    return CopyPaste(sampler, recipe.copy_paste, recipe.mirrored(plan.left_right))
 
 
 def make_optimizer(network: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -18,7 +18,13 @@ def parser() -> Parser:
         ("dataset", "workspace", "model", "device", "jobs"),
         epilog="Example: vmseg_predict -i new_scans -o masks",
     )
-    made.add_argument("-i", "--input", required=True, metavar="IN", help="a scan, or a folder of scans")
+    made.add_argument(
+        "-i",
+        "--input",
+        required=True,
+        metavar="IN",
+        help="a scan, or a folder or zip of scans: DICOM, NIfTI, NRRD, MHA",
+    )
     made.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for masks and volumes.csv")
     made.add_argument(
         "--folds", nargs="+", type=fold_name, metavar="FOLD", help="folds to ensemble (default: all that are finished)"
@@ -41,6 +47,22 @@ def parser() -> Parser:
         default="auto",
         help="auto: 16 bits where this machine computes them faster (default); float32: never",
     )
+    made.add_argument(
+        "--series",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="these DICOM series only; patterns such as '*_T2' work too",
+    )
+    made.add_argument(
+        "--echo", type=int, metavar="N", help="of DICOM series with several echoes, from 1 (the shortest echo time)"
+    )
+    made.add_argument(
+        "--format",
+        choices=("nifti", "dicom-seg"),
+        default="nifti",
+        help="of the masks: nifti (default; other image files keep their own format), or dicom-seg for DICOM scans",
+    )
     made.add_argument("--save-probabilities", action="store_true", help="also write each label's probability")
     return made
 
@@ -56,9 +78,12 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         folds=arguments.folds,
         mirror=not arguments.no_mirror,
         step=arguments.step,
+        mask_format=arguments.format,
         save_probabilities=arguments.save_probabilities,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,
+        series=arguments.series,
+        echo=arguments.echo,
         device=arguments.device,
         jobs=arguments.jobs,
         console=screen,

@@ -6,6 +6,11 @@ from types import TracebackType
 from typing import Protocol
 
 
+def printable(text: str) -> str:
+    """Text from a file or its name, with what could move the cursor of a terminal, or is no text, replaced by _."""
+    return "".join(letter if letter.isprintable() else "_" for letter in text)
+
+
 class Progress(Protocol):
     """One running task; a context manager."""
 

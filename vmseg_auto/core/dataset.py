@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.series import Scan, path_of
 
 FOLDS = 5
 SPLIT_SEED = 12345
@@ -20,12 +21,17 @@ SPLIT_SHUFFLES = 20
 
 @dataclass(frozen=True)
 class Case:
-    """One scan: a file for each channel, and its mask where there is one."""
+    """One scan: a file or DICOM series for each channel, and its mask where there is one."""
 
     id: str
     patient: str
-    images: tuple[Path, ...]
+    images: tuple[Scan, ...]
     label: Path | None
+
+    @property
+    def file(self) -> Path:
+        """The file or folder to name in a message."""
+        return path_of(self.images[0])
 
 
 @dataclass(frozen=True)

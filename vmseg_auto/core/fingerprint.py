@@ -21,6 +21,7 @@ class CaseSummary:
         class_voxels: foreground label value -> number of voxels.
         content: hash of the case's image and label files.
         image_content: hash of its image files alone; "" in workspaces from before it was kept.
+        left_right: the axis that runs closest to the patient's from right to left; None in workspaces from before.
     """
 
     shape: Shape
@@ -29,6 +30,7 @@ class CaseSummary:
     class_voxels: dict[int, int]
     content: str
     image_content: str = ""
+    left_right: int | None = None
 
     @property
     def volume_ml(self) -> float:

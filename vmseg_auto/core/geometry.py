@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -34,6 +35,22 @@ class Geometry:
     def voxel_ml(self) -> float:
         """Volume of one voxel in mL."""
         return float(np.prod(self.spacing_mm)) / 1000.0
+
+    @property
+    def patient_axes(self) -> tuple[int, int, int]:
+        """For each axis of (Z, Y, X), the patient's axis that it runs closest to.
+
+        0 is right to left, 1 front to back, 2 feet to head: the world's x, y and z.
+        """
+        cosines = np.abs(np.reshape(self.direction, (3, 3)))[:, ::-1].T
+        z, y, x = max(permutations(range(3)), key=lambda axes: sum(cosines[i, axis] for i, axis in enumerate(axes)))
+        return z, y, x
+
+    @property
+    def reversed_axes(self) -> tuple[int, ...]:
+        """The axes of (Z, Y, X) that run to the patient's right, front or feet, rather than the other way."""
+        cosines = np.reshape(self.direction, (3, 3))[:, ::-1].T
+        return tuple(i for i, axis in enumerate(self.patient_axes) if cosines[i, axis] < 0)
 
     def differences(self, other: Geometry) -> list[str]:
         """In words, what sets `other` apart from this grid; empty where both are the same grid.

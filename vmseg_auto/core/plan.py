@@ -67,6 +67,9 @@ class Plan:
         batch_size: patches a step.
         normalization: one for each channel.
         network: the network's numbers.
+        left_right: which of the axes runs between the patient's left and right. Scans are turned round so that every
+            axis runs the same way in all of them. None where that differs within the cohort, and in an imported
+            model: scans are taken as they are stored.
         memory_gb: the memory budget that it was planned for; 0 in an imported model.
         fingerprint_hash: the cohort that it was planned from; empty in an imported model.
         reasons: why, in words.
@@ -84,6 +87,7 @@ class Plan:
     network: NetworkSpec
     memory_gb: float
     fingerprint_hash: str
+    left_right: int | None = None
     reasons: tuple[str, ...] = ()
     planned_hash: str = ""
     schema: int = 1
@@ -93,12 +97,16 @@ class Plan:
     @property
     def content_hash(self) -> str:
         """Hash of all that changes a result: not of reasons, names of the default trainer or hashes."""
-        return digest(replace(self, reasons=(), planned_hash="", trainer="", fingerprint_hash="", memory_gb=0.0))
+        told = encode(replace(self, reasons=(), planned_hash="", trainer="", fingerprint_hash="", memory_gb=0.0))
+        if self.left_right is None:
+            del told["left_right"]  # plans from before it was known keep their hash
+        return digest(told)
 
     @property
     def voxels_hash(self) -> str:
         """Hash of what decides a prepared case's voxels."""
-        return digest([self.axes, self.spacing_mm, self.normalization])
+        turned = [] if self.left_right is None else ["turned"]
+        return digest([self.axes, self.spacing_mm, self.normalization, *turned])
 
     @property
     def edited(self) -> bool:
@@ -138,6 +146,8 @@ def _impossible(plan: Plan) -> list[str]:
     found = []
     if sorted(plan.axes) != [0, 1, 2]:
         found.append(f"axes {plan.axes} is no order of 0, 1, 2")
+    if plan.left_right not in (None, 0, 1, 2):
+        found.append(f"left_right {plan.left_right} is no axis: 0, 1, 2 or none")
     if min(plan.spacing_mm) <= 0:
         found.append(f"spacing {plan.spacing_mm} mm must be above 0")
     if not 1 <= plan.batch_size <= 4096:

@@ -42,6 +42,8 @@ class Recipe:
         device_augmentation: whether whole batches are augmented on the training's device, in place of samples in
             worker processes: "auto" (on CUDA only), "on" or "off". The distribution is the same, the draws are not.
         mirror_axes: patch axes (0 is the plan's first) that are mirrored in training and prediction.
+        left_right_only: whether of these only the axis between the patient's left and right is mirrored, across which
+            a head is symmetric, where the plan knows it.
         window_step: distance of prediction windows as a share of the patch.
         checkpoint_every: epochs between two saved states.
         gap_cases: training and validation cases, so many of each, that are predicted whole every few epochs; 0 for
@@ -77,6 +79,7 @@ class Recipe:
     strong_augmentation: bool = False
     device_augmentation: typing.Literal["auto", "on", "off"] = "auto"
     mirror_axes: tuple[int, ...] = (0, 1, 2)
+    left_right_only: bool = False
     window_step: float = 0.5
     checkpoint_every: int = 1
     gap_cases: int = 4
@@ -96,6 +99,12 @@ class Recipe:
             raise InputError(
                 f"the setting mirror_axes is {self.mirror_axes}", remedy="It may name axes 0, 1 and 2, each once."
             )
+
+    def mirrored(self, left_right: int | None) -> tuple[int, ...]:
+        """The patch axes that are mirrored under a plan with this axis between left and right."""
+        if self.left_right_only and left_right is not None:
+            return tuple(axis for axis in self.mirror_axes if axis == left_right)
+        return self.mirror_axes
 
     @property
     def epoch_work(self) -> float:

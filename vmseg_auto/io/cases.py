@@ -1,4 +1,4 @@
-"""Cases as they lie on disk: nnU-Net's raw layout, folders of scans, and the checks that each case must pass."""
+"""Cases as they lie on disk: nnU-Net's raw layout, and the checks that each case must pass."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.series import Scan, path_of
 from vmseg_auto.io.dataset_json import Description, read_description
-from vmseg_auto.io.images import ending_of, read_image, read_mask
+from vmseg_auto.io.images import ending_of, read_mask
 from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files, stem
+from vmseg_auto.io.scans import read_scan, scan_bytes
 
 T = TypeVar("T")
 _LAYOUT = "A dataset holds imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz."
@@ -62,46 +64,8 @@ def read_dataset(folder: Path) -> Dataset:
     )
 
 
-def find_scans(source: Path, channels: Sequence[str], ending: str | None = None) -> list[Case]:
-    """The scans in a folder, or the one that a file belongs to, without masks.
-
-    Args:
-        source: a folder of scans, or a file; of a scan with several channels any one of its files.
-        channels: channel names; with more than one, files are named CASE_0000, CASE_0001, ...
-        ending: the only file ending looked for; any of FILE_ENDINGS unless given.
-
-    Returns:
-        Cases sorted by id; each is its own patient.
-
-    Raises:
-        InputError: there is no such file or folder, or no scan in it.
-        DatasetError: missing channels, or two files for one case and channel; all are listed.
-    """
-    remedy = f"Scans end with {endings_in_words(ending)}."
-    if source.is_file():
-        own = ending_of(source.name)
-        if own is None or own != (ending or own):
-            raise InputError("the file is no scan", file=source, remedy=remedy)
-        files = [source]
-        if len(channels) > 1:
-            wanted, _ = case_and_channel(source, len(channels))
-            siblings = image_files(source.parent, own)
-            files = [path for path in siblings if case_and_channel(path, len(channels))[0] == wanted]
-    elif source.is_dir():
-        files = image_files(source, ending)
-    else:
-        raise InputError("there is no such file or folder", file=source, remedy="Check the name.")
-    if not files:
-        raise InputError("there is no scan in this folder", file=source, remedy=remedy)
-    errors: list[VmsegError] = []
-    scans = group_scans(files, channels, errors)
-    if errors:
-        raise DatasetError(f"{source}: these scans can't be used", errors)
-    return [Case(case_id, case_id, images, None) for case_id, images in scans.items()]
-
-
 def content_hash(case: Case) -> str:
-    """16 hex digits of SHA-256 over the bytes of the case's image files and label file, in this order.
+    """16 hex digits of SHA-256 over the bytes of the case's scans and label file, in this order.
 
     Raises:
         InputError: a file can't be read.
@@ -116,8 +80,8 @@ def content_hashes(case: Case) -> tuple[str, str]:
         InputError: a file can't be read.
     """
     sha = hashlib.sha256()
-    for path in case.images:
-        _feed(sha, path, case)
+    for scan in case.images:
+        _feed(sha, scan, case)
     image = sha.hexdigest()[:16]
     if case.label is not None:
         _feed(sha, case.label, case)
@@ -146,16 +110,16 @@ def read_case(
     images: list[NDArray[np.float32]] = []
     grids: list[tuple[Path, Geometry]] = []
     mask = None
-    for path in case.images:
+    for scan in case.images:
         try:
-            image, grid = read_image(path, case.id)
+            image, grid = read_scan(scan, case.id, notes)
             images.append(image)
-            grids.append((path, grid))
+            grids.append((path_of(scan), grid))
         except InputError as error:
             errors.append(error)
     if not errors and not any(image.any() for image in images):
         problem, remedy = "the image is empty: every voxel is 0", "Replace the scan, or remove the case."
-        errors.append(InputError(problem, case=case.id, file=case.images[0], remedy=remedy))
+        errors.append(InputError(problem, case=case.id, file=case.file, remedy=remedy))
     if case.label is not None:
         try:
             mask, grid = read_mask(case.label, case.id)
@@ -198,7 +162,7 @@ def over_cases(
                     failed[case.id] = error.errors if isinstance(error, DatasetError) else (error,)
                 except MemoryError:
                     problem, remedy = "the memory is not enough for this case", "Use fewer --jobs."
-                    failed[case.id] = (VmsegError(problem, case=case.id, file=case.images[0], remedy=remedy),)
+                    failed[case.id] = (VmsegError(problem, case=case.id, file=case.file, remedy=remedy),)
                 progress()
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -207,14 +171,13 @@ def over_cases(
     return done, [error for case in cases for error in failed.get(case.id, ())]
 
 
-def _feed(sha: hashlib._Hash, path: Path, case: Case) -> None:
+def _feed(sha: hashlib._Hash, scan: Scan, case: Case) -> None:
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                sha.update(block)
+        for block in scan_bytes(scan):
+            sha.update(block)
     except OSError as error:
         problem = f"the file can't be read ({error.strerror or error})"
-        raise InputError(problem, case=case.id, file=path, remedy="Check the name and its rights.") from error
+        raise InputError(problem, case=case.id, file=path_of(scan), remedy="Check the name and its rights.") from error
 
 
 def _common_ending(images: Path, given: Description | None) -> tuple[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Image files to arrays and back. The only module that speaks to SimpleITK.
+"""Image files to arrays and back. Beside dicom_decoder.py, the only module that speaks to SimpleITK.
 
 ITK fills what is missing at the end of a NIfTI file with whatever lies in memory, without a word. NIfTI voxels are
 therefore read here, in one pass that also checks the length and the gzip checksum; ITK reads every header (its view
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import struct
-import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.atomic import replacing
+from vmseg_auto.io.shared import shared
 
 FILE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 
@@ -70,29 +70,35 @@ def read_mask(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8], G
         InputError: as `read_image`, and values that are no whole numbers from 0 to 255.
     """
     voxels, geometry = _read(path, case)
-    if voxels.dtype.kind == "f":
-        _refuse_not_finite(voxels, case, path)
-    mask = voxels.astype(np.uint8) if voxels.dtype.kind != "f" else np.clip(voxels, 0, 255).astype(np.uint8)
-    if voxels.dtype != np.uint8 and not np.array_equal(mask, voxels):
-        odd = np.unique(voxels[mask != voxels])
-        shown = ", ".join(f"{value:g}" for value in odd[:5]) + (", ..." if len(odd) > 5 else "")
-        raise InputError(
-            f"the mask holds {shown}, but labels are whole numbers from 0 to 255",
-            case=case,
-            file=path,
-            remedy="Save it as whole numbers; resample masks with nearest-neighbour interpolation only.",
-        )
-    return mask, geometry
+    return _as_labels(voxels, case, path), geometry
 
 
-def read_grid(path: Path, case: str | None = None) -> Geometry:
+def read_layers(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8], Geometry, dict[str, str]]:
+    """Read a mask of one or more layers, as 3D Slicer writes them, and the texts of its header.
+
+    Returns:
+        uint8 [L, Z, Y, X] of label values, the grid, and the header's fields by name.
+
+    Raises:
+        InputError: as `read_mask`, but for several values a voxel.
+    """
+    with quiet():
+        reader, geometry = _header(path, case, layers=True)
+        texts = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if key.isprintable()}
+        nifti = path.name.endswith((".nii", ".nii.gz"))
+        voxels = _nifti_voxels(path, geometry, case) if nifti else _executed(reader, case, path)
+    layers = _as_labels(voxels, case, path)
+    return (layers[None] if layers.ndim == 3 else np.moveaxis(layers, -1, 0)), geometry, texts
+
+
+def read_grid(path: Path, case: str | None = None, layers: bool = False) -> Geometry:
     """The grid of a scan or mask, from its header alone.
 
     Raises:
-        InputError: no image, not 3-D, several values a voxel, or a sheared grid.
+        InputError: no image, not 3-D, several values a voxel (unless they may be `layers`), or a sheared grid.
     """
-    with _quiet():
-        return _header(path, case)[1]
+    with quiet():
+        return _header(path, case, layers)[1]
 
 
 def write_mask(path: Path, mask: NDArray[np.uint8], geometry: Geometry) -> None:
@@ -129,18 +135,38 @@ def from_sitk(image: sitk.Image) -> tuple[NDArray[np.float32], Geometry]:
 
 def _read(path: Path, case: str | None) -> tuple[NDArray[Any], Geometry]:
     """Voxels [Z, Y, X] in the file's own type (float64 where it scales them), and the grid."""
-    with _quiet():
+    with quiet():
         reader, geometry = _header(path, case)
         if path.name.endswith((".nii", ".nii.gz")):
             return _nifti_voxels(path, geometry, case), geometry
-        try:
-            voxels: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
-        except RuntimeError as error:
-            raise InputError("the file is damaged or cut short", case=case, file=path, remedy=_DAMAGED) from error
-    return voxels, geometry
+        return _executed(reader, case, path), geometry
 
 
-def _header(path: Path, case: str | None) -> tuple[sitk.ImageFileReader, Geometry]:
+def _executed(reader: sitk.ImageFileReader, case: str | None, path: Path) -> NDArray[Any]:
+    try:
+        voxels: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
+    except RuntimeError as error:
+        raise InputError("the file is damaged or cut short", case=case, file=path, remedy=_DAMAGED) from error
+    return voxels
+
+
+def _as_labels(voxels: NDArray[Any], case: str | None, path: Path) -> NDArray[np.uint8]:
+    if voxels.dtype.kind == "f":
+        _refuse_not_finite(voxels, case, path)
+    mask = voxels.astype(np.uint8) if voxels.dtype.kind != "f" else np.clip(voxels, 0, 255).astype(np.uint8)
+    if voxels.dtype != np.uint8 and not np.array_equal(mask, voxels):
+        odd = np.unique(voxels[mask != voxels])
+        shown = ", ".join(f"{value:g}" for value in odd[:5]) + (", ..." if len(odd) > 5 else "")
+        raise InputError(
+            f"the mask holds {shown}, but labels are whole numbers from 0 to 255",
+            case=case,
+            file=path,
+            remedy="Save it as whole numbers; resample masks with nearest-neighbour interpolation only.",
+        )
+    return mask
+
+
+def _header(path: Path, case: str | None, layers: bool = False) -> tuple[sitk.ImageFileReader, Geometry]:
     if not path.is_file():
         raise InputError("the file does not exist", case=case, file=path, remedy="Check the name and the folder.")
     reader = sitk.ImageFileReader()
@@ -149,7 +175,7 @@ def _header(path: Path, case: str | None) -> tuple[sitk.ImageFileReader, Geometr
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(str(error), case, path) from error
-    return reader, _geometry(reader, case, path)
+    return reader, _geometry(reader, case, path, layers)
 
 
 def _unreadable(reason: str, case: str | None, path: Path) -> InputError:
@@ -174,15 +200,15 @@ def _sheared(case: str | None, path: Path | None) -> InputError:
     )
 
 
-def _geometry(source: Any, case: str | None, path: Path | None) -> Geometry:
-    """The grid that an ITK image or the reader of a file tells of."""
+def _geometry(source: Any, case: str | None, path: Path | None, layers: bool = False) -> Geometry:
+    """The grid that an ITK image or the reader of a file tells of; several values a voxel only as `layers`."""
     dimensions = source.GetDimension()
     if dimensions != 3:
         hint = "Give each channel a file of its own." if dimensions == 4 else "Join the slices of a scan into one file."
         size = " x ".join(str(n) for n in source.GetSize())
         raise InputError(f"the image is {dimensions}-D ({size}), not 3-D", case=case, file=path, remedy=hint)
     kind = sitk.GetPixelIDValueAsString(source.GetPixelIDValue())
-    if "vector" in kind or "complex" in kind:
+    if ("vector" in kind and not layers) or "complex" in kind:
         raise InputError(
             f"a voxel holds more than one number (the pixel type is {kind})",
             case=case,
@@ -256,33 +282,20 @@ def _write(path: Path, voxels: NDArray[Any], geometry: Geometry) -> None:
     image.SetSpacing(geometry.spacing_mm[::-1])
     image.SetOrigin(geometry.origin_mm)
     image.SetDirection(geometry.direction)
-    with replacing(path) as temporary, _quiet():
+    with replacing(path) as temporary, quiet():
         try:
             sitk.WriteImage(image, str(temporary), useCompression=True)
         except RuntimeError as error:
             raise OSError(str(error).strip().splitlines()[-1]) from error
 
 
-class _Warnings:
-    """ITK's one switch for warnings, shared by all threads."""
-
-    lock = threading.Lock()
-    users = 0
-    before = True
-
-
+@shared
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep ITK's remarks on odd but harmless headers off the error stream, in this and every other thread."""
-    with _Warnings.lock:
-        if _Warnings.users == 0:
-            _Warnings.before = sitk.ProcessObject.GetGlobalWarningDisplay()
-            sitk.ProcessObject.SetGlobalWarningDisplay(False)
-        _Warnings.users += 1
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         yield
     finally:
-        with _Warnings.lock:
-            _Warnings.users -= 1
-            if _Warnings.users == 0:
-                sitk.ProcessObject.SetGlobalWarningDisplay(_Warnings.before)
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)

@@ -1,4 +1,4 @@
-"""How files are named: CASE_0000.nii.gz is channel 0 of CASE, CASE.nii.gz its mask."""
+"""How scans are named: CASE_0000.nii.gz, or the series CASE_0000, is channel 0 of CASE; CASE.nii.gz is its mask."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vmseg_auto.core.errors import InputError, VmsegError
+from vmseg_auto.core.series import Scan, Series, path_of
 from vmseg_auto.io.images import FILE_ENDINGS, ending_of
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
@@ -28,48 +29,48 @@ def image_files(folder: Path, ending: str | None = None) -> list[Path]:
     )
 
 
-def stem(path: Path) -> str:
-    """A file's name without its image ending."""
-    return path.name.removesuffix(ending_of(path.name) or "")
+def stem(scan: Scan) -> str:
+    """A file's name without its image ending, or a series' name."""
+    return scan.name if isinstance(scan, Series) else scan.name.removesuffix(_ending(scan))
 
 
-def case_and_channel(path: Path, channels: int) -> tuple[str, int | None]:
-    """The case that a scan's file belongs to, and its channel; None where the name tells none of several.
+def case_and_channel(scan: Scan, channels: int) -> tuple[str, int | None]:
+    """The case that a scan belongs to, and its channel; None where the name tells none of several.
 
     A `_0000`-like suffix is a channel only if its number is below the number of channels: with one channel,
     scan_2019.nii.gz is the case scan_2019.
     """
-    found = _CHANNEL.fullmatch(stem(path))
+    found = _CHANNEL.fullmatch(stem(scan))
     if found and int(found[2]) < channels:
         return found[1], int(found[2])
-    return stem(path), 0 if channels == 1 else None
+    return stem(scan), 0 if channels == 1 else None
 
 
 def group_scans(
-    files: Iterable[Path], channels: Sequence[str], errors: list[VmsegError]
-) -> dict[str, tuple[Path, ...]]:
-    """Case id -> a file for each channel, sorted by id; cases that are not whole go to `errors` instead."""
-    found: dict[str, dict[int, Path]] = {}
+    scans: Iterable[Scan], channels: Sequence[str], errors: list[VmsegError]
+) -> dict[str, tuple[Scan, ...]]:
+    """Case id -> a scan for each channel, sorted by id; cases that are not whole go to `errors` instead."""
+    found: dict[str, dict[int, Scan]] = {}
     bad: set[str] = set()
-    for path in files:
-        case, channel = case_and_channel(path, len(channels))
+    for scan in scans:
+        case, channel = case_and_channel(scan, len(channels))
         if channel is None:
             problem = f"its name does not tell which of the {len(channels)} channels ({', '.join(channels)}) it is"
-            remedy = f"Name it {case}_0000{ending_of(path.name)} for {channels[0]}, and so on."
-            errors.append(InputError(problem, case=case, file=path, remedy=remedy))
+            remedy = f"Name it {case}_0000{_ending(scan)} for {channels[0]}, and so on."
+            errors.append(InputError(problem, case=case, file=path_of(scan), remedy=remedy))
             bad.add(case)
         elif channel in (known := found.setdefault(case, {})):
-            problem = f"{known[channel].name} is the same case and channel"
-            errors.append(InputError(problem, case=case, file=path, remedy="Rename or remove one of them."))
+            problem = f"{path_of(known[channel]).name} is the same case and channel"
+            errors.append(InputError(problem, case=case, file=path_of(scan), remedy="Rename or remove one of them."))
             bad.add(case)
         else:
-            known[channel] = path
+            known[channel] = scan
     for case in sorted(set(found) - bad):
         for channel in sorted(set(range(len(channels))) - set(found[case])):
             there = next(iter(found[case].values()))
-            expected = there.with_name(f"{case}_{channel:04d}{ending_of(there.name)}")
+            expected = path_of(there).with_name(f"{case}_{channel:04d}{_ending(there)}")
             problem = f"channel {channel} ({channels[channel]}) is missing"
-            errors.append(InputError(problem, case=case, file=expected, remedy="Add the file, or remove the case."))
+            errors.append(InputError(problem, case=case, file=expected, remedy="Add it, or remove the case."))
             bad.add(case)
     return {case: tuple(found[case][channel] for channel in range(len(channels))) for case in sorted(set(found) - bad)}
 
@@ -77,3 +78,8 @@ def group_scans(
 def endings_in_words(ending: str | None = None) -> str:
     """The endings that are looked for, for a message."""
     return ending or ", ".join(FILE_ENDINGS)
+
+
+def _ending(scan: Scan) -> str:
+    """Of a file; a series has none."""
+    return "" if isinstance(scan, Series) else ending_of(scan.name) or ""

@@ -13,9 +13,15 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.atomic import write_text
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows under a header; NaN and None become empty cells, floats keep six significant digits."""
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], note: str | None = None) -> None:
+    """Write rows under a header; NaN and None become empty cells, floats keep six significant digits.
+
+    Args:
+        note: goes into a line before the header, behind a #.
+    """
     text = io.StringIO()
+    if note:
+        text.write(f"# {note}\n")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:

@@ -41,7 +41,7 @@ def box_slices(box: Box) -> tuple[slice, slice, slice]:
 
 
 def prepare_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan) -> tuple[NDArray[np.float32], Box]:
-    """Crop to the non-zero region, normalise, turn to the plan's axes and resample to its spacing.
+    """Crop to the non-zero region, normalise, turn to the plan's axes and directions and resample to its spacing.
 
     Args:
         image: [C, Z, Y, X] as in the file.
@@ -65,7 +65,7 @@ def prepare_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan) ->
     if any(scheme.scheme == "zscore_in_mask" for scheme in plan.normalization):
         # Beyond the box there is nothing to enclose a hole with: filling the crop is filling the whole.
         inside = binary_fill_holes((cropped != 0).any(axis=0))
-    normalized = _to_plan(normalize(cropped, plan.normalization, inside), plan.axes)
+    normalized = _to_plan(normalize(cropped, plan.normalization, inside), geometry, plan)
     return resample_image(normalized, _ordered(geometry.spacing_mm, plan.axes), plan.spacing_mm), box
 
 
@@ -78,7 +78,7 @@ def prepare_mask(mask: NDArray[np.uint8], geometry: Geometry, crop_box: Box, pla
         crop_box: what `prepare_image` kept.
         plan: whose numbers are used.
     """
-    cropped = _to_plan(mask[box_slices(crop_box)], plan.axes)
+    cropped = _to_plan(mask[box_slices(crop_box)], geometry, plan)
     return resample_mask(cropped, _ordered(geometry.spacing_mm, plan.axes), plan.spacing_mm)
 
 
@@ -94,8 +94,7 @@ def restore_logits(logits: NDArray[np.float32], geometry: Geometry, crop_box: Bo
     Returns:
         Logits [K, Z, Y, X] of the crop box, in the file's axes.
     """
-    restored = _restore(logits, geometry, crop_box, plan)
-    return np.ascontiguousarray(restored.transpose(0, *(1 + axis for axis in _inverse(plan.axes))))
+    return np.ascontiguousarray(_from_plan(_restore(logits, geometry, crop_box, plan), geometry, plan))
 
 
 def restore_labels(
@@ -115,7 +114,7 @@ def restore_labels(
     classes = _strongest(logits, geometry, crop_box, plan)
     values = np.asarray(label_values, dtype=np.uint8)
     mask = np.full(geometry.shape, values[0], dtype=np.uint8)
-    mask[box_slices(crop_box)] = values[classes.transpose(_inverse(plan.axes))]
+    mask[box_slices(crop_box)] = values[_from_plan(classes, geometry, plan)]
     return mask
 
 
@@ -139,10 +138,23 @@ def _restore(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, pla
     return resample_logits(logits, plan.spacing_mm, _ordered(geometry.spacing_mm, plan.axes), shape)
 
 
-def _to_plan(array: NDArray[T], axes: Int3) -> NDArray[T]:
-    """The last three axes in the plan's order."""
+def _to_plan(array: NDArray[T], geometry: Geometry, plan: Plan) -> NDArray[T]:
+    """The last three axes in the plan's order and directions."""
     lead = array.ndim - 3
-    return np.ascontiguousarray(array.transpose(*range(lead), *(lead + axis for axis in axes)))
+    turned = np.flip(array, _turned(lead, geometry, plan))
+    return np.ascontiguousarray(turned.transpose(*range(lead), *(lead + axis for axis in plan.axes)))
+
+
+def _from_plan(array: NDArray[T], geometry: Geometry, plan: Plan) -> NDArray[T]:
+    """The last three axes as in the file."""
+    lead = array.ndim - 3
+    back = array.transpose(*range(lead), *(lead + axis for axis in _inverse(plan.axes)))
+    return np.flip(back, _turned(lead, geometry, plan))
+
+
+def _turned(lead: int, geometry: Geometry, plan: Plan) -> tuple[int, ...]:
+    """The axes, after `lead` others, along which a scan runs the other way in the plan."""
+    return () if plan.left_right is None else tuple(lead + axis for axis in geometry.reversed_axes)
 
 
 def _ordered(values: tuple[N, N, N], axes: Int3) -> tuple[N, N, N]:

@@ -32,7 +32,7 @@ def settle_visits(
         unsettled = {stem: group for stem, group in suggested.items() if not all(case in known for case in group)}
         if unsettled:
             console.warn(
-                f"these cases look like visits of one patient:\n{_listed(unsettled)}\n"
+                f"these cases look like visits of one patient:\n{visits_in_words(unsettled)}\n"
                 'If they are, add --visits join (or write "patients" in dataset.json), and all visits of a patient '
                 "stand on one side of each fold; if not, --visits apart. Until then each is a patient of its own."
             )
@@ -40,7 +40,7 @@ def settle_visits(
         for stem, group in suggested.items():
             known |= {case: stem if visits == "join" else case for case in group}
         what = "taken for visits of one patient" if visits == "join" else "left apart, each a patient of its own"
-        console.say(f"Cases {what}:\n{_listed(suggested)}" if suggested else "No case names suggest visits.")
+        console.say(f"Cases {what}:\n{visits_in_words(suggested)}" if suggested else "No case names suggest visits.")
     data = data.with_patients(known)
     if both := sorted({case.patient for case in data.cases} & {case.patient for case in data.test_cases}):
         console.warn(
@@ -72,5 +72,6 @@ def _matters(pair: Duplicate, patients: Mapping[str, str]) -> bool:
     return apart or patients[first] != patients[second]
 
 
-def _listed(groups: Mapping[str, tuple[str, ...]]) -> str:
+def visits_in_words(groups: Mapping[str, tuple[str, ...]]) -> str:
+    """A line for each patient's cases."""
     return "\n".join(f"  - {', '.join(group)}" for group in groups.values())

@@ -18,12 +18,14 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.selection import PLAIN_THRESHOLD, Candidate
+from vmseg_auto.core.series import Choice
 from vmseg_auto.core.workspace import FoldName, Run
-from vmseg_auto.io.cases import content_hash, find_scans, read_case
+from vmseg_auto.io.cases import content_hash, read_case
+from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe
 from vmseg_auto.ops.ranks import joined
 from vmseg_auto.pipeline.committee import Committee, choose_runs
-from vmseg_auto.pipeline.deliver import Delivery, Sidecar
+from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Sidecar, made_by
 from vmseg_auto.pipeline.expected import where_to_look
 from vmseg_auto.pipeline.places import PathLike, places
 from vmseg_auto.pipeline.space import require_prediction_space
@@ -41,9 +43,12 @@ def predict(
     folds: Sequence[FoldName] | None = None,
     mirror: bool = True,
     step: float | None = None,
+    mask_format: MaskFormat = "nifti",
     save_probabilities: bool = False,
     exhaustive: bool = False,
     precision: Precision = "auto",
+    series: Sequence[str] = (),
+    echo: int | None = None,
     device: str = "auto",
     jobs: int | None = None,
     console: Console | None = None,
@@ -53,8 +58,9 @@ def predict(
     Processes that torchrun has started share the scans among them.
 
     Args:
-        inputs: a scan or a folder of scans.
-        output: folder of the masks; a mask is named as its case, in its scan's format and geometry.
+        inputs: a scan or a folder of scans: image files, and DICOM series in folders and zips.
+        output: folder of the masks; a mask is named as its case, in its scan's format (NIfTI for DICOM) and geometry.
+            The case of a DICOM series is named after its folders and files, never after anything in a header.
         model: a model folder (WORKSPACE/runs/PLANNER/TRAINER). Unless given, what the workspace's selection.json
             chooses, else its only model.
         dataset, workspace: folders, as on the command line.
@@ -63,7 +69,11 @@ def predict(
         step: distance of windows as a share of the patch; the recipe's unless given.
         exhaustive: every fold and mirroring in every window, also where cross-validation found less to be enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
+        mask_format: "nifti" (for other image files their own format), or "dicom-seg" for DICOM series: a Segmentation,
+            which carries their patient's and study's identity, as it must.
         save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
+        series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
+        echo: of DICOM series with several echoes, from 1 (the shortest echo time).
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.
         console: where words and progress go.
@@ -72,12 +82,16 @@ def predict(
         The masks' paths.
 
     Raises:
-        InputError: no scan, no model, an unknown fold, no scan that can be used, or another command at work in the
-            output folder.
+        InputError: no scan, no model, an unknown fold, no scan that can be used, scans that are no DICOM where DICOM
+            SEG is wanted, or another command at work in the output folder.
         VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
     """
     console = console or Silent()
+    if mask_format == "dicom-seg":
+        from vmseg_auto.io.dicom_seg import require_highdicom
+
+        require_highdicom()
     with joined() as ranks:
         told = ranks.console(console)
         runs, rule = ranks.first(lambda: _predicting(model, dataset, workspace, told))
@@ -95,13 +109,23 @@ def predict(
             for run in runs
         ]
         committee = Committee(members, rule)
-        cases = ranks.first(lambda: find_scans(Path(inputs), committee.channels))
+        notes: list[str] = []
+        choice = Choice(tuple(series), echo)
+        cases = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice=choice, notes=notes))
         for run, member in zip(runs, members, strict=True):
             _introduce(run, member, told)
+        for note in notes:
+            told.say(note)
         if rule and len(runs) > 1:
             told.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
-        delivery = Delivery(Path(output), committee.labels, save_probabilities)
-        work = _Work(committee, delivery, committee.digest())
+        model_digest = committee.digest()
+        segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
+        if segmentation:
+            told.say(
+                "A DICOM SEG names patient and study of its series, as it must; nothing else that is written does."
+            )
+        delivery = Delivery(Path(output), committee.labels, save_probabilities, segmentation)
+        work = _Work(committee, delivery, model_digest)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
             ranks.first(lambda: require_prediction_space(cases, delivery.folder, committee.labels, save_probabilities))
             threads = max(1, jobs or min(4, os.cpu_count() or 1))
@@ -188,6 +212,8 @@ def _run(
                 if isinstance(loaded, Sidecar):
                     yield loaded
                     continue
+                for odd in loaded.notes:
+                    warn(odd)
                 unlike = work.committee.unlike(loaded.geometry)
                 if unlike:
                     warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
@@ -207,6 +233,7 @@ class _Loaded:
     image: NDArray[np.float32]
     geometry: Geometry
     made_from: str
+    notes: Sequence[str]
 
 
 def _load(work: _Work, case: Case) -> _Loaded | Sidecar:
@@ -214,8 +241,9 @@ def _load(work: _Work, case: Case) -> _Loaded | Sidecar:
     made_from = f"{work.model_digest}-{content_hash(case)}"
     if sidecar := work.delivery.kept(case, made_from):
         return sidecar
-    image, _, geometry = read_case(case)
-    return _Loaded(case, image, geometry, made_from)
+    notes: list[str] = []
+    image, _, geometry = read_case(case, notes=notes)
+    return _Loaded(case, image, geometry, made_from, notes)
 
 
 def _predict(work: _Work, loaded: _Loaded, note: Any) -> Prediction:
@@ -237,5 +265,5 @@ def _outcome(future: Future[Sidecar]) -> Sidecar | VmsegError:
 def _named(error: VmsegError, case: Case) -> VmsegError:
     """The same error with the case's name, where it has none yet."""
     if error.case is None and not hasattr(error, "errors"):
-        error.case, error.file = case.id, error.file or case.images[0]
+        error.case, error.file = case.id, error.file or case.file
     return error

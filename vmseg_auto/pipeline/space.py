@@ -13,8 +13,8 @@ from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder
-from vmseg_auto.io.images import read_grid
 from vmseg_auto.io.prepared import PreparedFolder
+from vmseg_auto.io.scans import scan_grid
 from vmseg_auto.io.space import require_space
 from vmseg_auto.io.spill import Spill
 from vmseg_auto.ops.network import build_network
@@ -85,6 +85,6 @@ def validation_bytes(case: CaseSummary, classes: int) -> float:
 def _sizes(cases: Iterable[Case]) -> Iterable[tuple[int, Path]]:
     for case in cases:
         try:
-            yield math.prod(read_grid(case.images[0]).shape), case.images[0]
+            yield math.prod(scan_grid(case.images[0]).shape), case.file
         except InputError:
             continue

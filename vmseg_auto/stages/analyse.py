@@ -120,6 +120,7 @@ def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Fin
         class_voxels={value: int(np.count_nonzero(mask == value)) for value in labels.values() if value != 0},
         content=content,
         image_content=image_content,
+        left_right=geometry.patient_axes.index(0),
     )
     return _Findings(
         signature=signature(image),

@@ -102,7 +102,7 @@ class Predictor:
         self.ensemble = Ensemble(
             networks=[self._network(c, dtype) for c in checkpoints],
             classes=len(info.labels),
-            mirror_axes=checkpoints[0].recipe.mirror_axes if mirror else (),
+            mirror_axes=checkpoints[0].recipe.mirrored(self.plan.left_right) if mirror else (),
             device=self.device,
             dtype=dtype,
             names=[f"fold {c.fold} ({c.plan.planner}/{c.trainer})" for c in checkpoints],

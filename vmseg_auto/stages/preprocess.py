@@ -79,7 +79,7 @@ def _prepare(case: Case, content: str, plan: Plan, labels: Mapping[str, int], sp
     try:
         prepared, crop_box = prepare_image(image, geometry, plan)
     except InputError as error:
-        error.case, error.file = case.id, case.images[0]
+        error.case, error.file = case.id, case.file
         raise
     label = None if mask is None else prepare_mask(mask, geometry, crop_box, plan)
     return PreparedCase(

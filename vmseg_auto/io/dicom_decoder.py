@@ -1,0 +1,64 @@
+"""Decodes compressed DICOM images in a process of its own: python -m vmseg_auto.io.dicom_decoder FOLDER COUNT
+
+GDCM, which SimpleITK brings along, knows all compressions, but damaged streams can crash it, keep it busy for ever
+or make it take all memory. Of the images 0.dcm, 1.dcm, ... it makes 0.npy, 1.npy, ... up to the first that is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+
+MEMORY_BYTES = 1 << 31
+SECONDS, SECONDS_AN_IMAGE = 20, 1
+"""Of the processor."""
+_CLOCK = 30
+"""By the clock it may take this many times as long: others have the processor too."""
+
+
+def decode(folder: Path, count: int) -> None:
+    """Decode the images 0.dcm, 1.dcm, ... in a folder; those that can't be are left without their .npy file."""
+    command = [sys.executable, "-m", __name__, str(folder), str(count)]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_CLOCK * (SECONDS + SECONDS_AN_IMAGE * count),
+            check=False,
+        )
+
+
+def main(folder: Path, count: int) -> None:
+    import numpy as np
+    import SimpleITK as sitk
+
+    _limit(SECONDS + SECONDS_AN_IMAGE * count)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    for number in range(count):
+        reader.SetFileName(str(folder / f"{number}.dcm"))
+        voxels = sitk.GetArrayFromImage(reader.Execute())
+        part = folder / f"{number}.part.npy"
+        np.save(part, voxels, allow_pickle=False)
+        part.rename(folder / f"{number}.npy")
+
+
+def _limit(seconds: int) -> None:
+    """From here on this process can take so much of the processor and of memory, and no more."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # not on every system
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + MEMORY_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,143 @@
+"""Where DICOM files lie: in folders and in zips. A file in a zip goes by the path ZIP/MEMBER and is never unpacked."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from vmseg_auto.core.errors import InputError
+
+MAX_BYTES = 1 << 30
+"""Of one file; far beyond the largest multi-frame MR images."""
+_HIDDEN = (".", "__MACOSX")
+_AGAIN = "Copy it again from where it came from."
+
+
+class DicomFiles:
+    """Reads files on the disk and within zips, and keeps each zip open until it is left. A context manager."""
+
+    def __init__(self) -> None:
+        self._zips: dict[Path, tuple[ZipFile, dict[Path, ZipInfo]]] = {}
+
+    def __enter__(self) -> DicomFiles:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for archive, _ in self._zips.values():
+            archive.close()
+
+    def open(self, path: Path) -> IO[bytes]:
+        """A file, to be read and closed by the caller; at its end a file in a zip is compared with its checksum.
+
+        Raises:
+            InputError: it is missing, damaged, or larger than MAX_BYTES.
+        """
+        file: IO[bytes]
+        with _in_words(path):
+            if path.is_file():
+                size, file = path.stat().st_size, path.open("rb")
+            else:
+                archive, member = self._member(path)
+                size, file = member.file_size, archive.open(member)
+        if size > MAX_BYTES:
+            file.close()
+            raise InputError("the file is larger than any DICOM image", file=path, remedy="Remove it from the folder.")
+        return file
+
+    def blocks(self, path: Path, size: int = 1 << 20) -> Iterator[bytes]:
+        """All of a file, piece by piece; raises as `open`."""
+        with self.open(path) as file, _in_words(path):
+            while block := file.read(size):
+                yield block
+
+    def members(self, path: Path) -> list[Path]:
+        """The files in a zip, sorted; hidden ones are passed over.
+
+        Raises:
+            InputError: the zip is damaged or encrypted, or two of its files have one name.
+        """
+        return sorted(self._zip(path)[1])
+
+    def _member(self, path: Path) -> tuple[ZipFile, ZipInfo]:
+        for parent in path.parents:
+            if parent.is_file():
+                archive, members = self._zip(parent)
+                return archive, members[path]
+        raise FileNotFoundError(path)
+
+    def _zip(self, path: Path) -> tuple[ZipFile, dict[Path, ZipInfo]]:
+        """A zip and its visible members."""
+        if path not in self._zips:
+            try:
+                archive = ZipFile(path)
+            except (OSError, ValueError, NotImplementedError, BadZipFile) as error:
+                raise InputError("the zip is damaged or can't be read", file=path, remedy=_AGAIN) from error
+            self._zips[path] = archive, _index(path, archive)
+        return self._zips[path]
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except NotImplementedError as error:
+        problem, remedy = "the zip is compressed in a way that can't be read", "Unpack it, and give the folder."
+        raise InputError(problem, file=path, remedy=remedy) from error
+    except (OSError, EOFError, ValueError, LookupError, RuntimeError, BadZipFile, zlib.error) as error:
+        raise InputError("the file is damaged or can't be read", file=path, remedy=_AGAIN) from error
+
+
+def is_zip(path: Path) -> bool:
+    return path.suffix.lower() == ".zip" and path.is_file()
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Every file in a folder and its folders, in a stable order; hidden ones and links to folders are passed over.
+
+    Raises:
+        InputError: a folder can't be read.
+    """
+    for place, subfolders, names in os.walk(folder, onerror=_refuse):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith(_HIDDEN))
+        for name in sorted(names):
+            path = Path(place, name)
+            if not name.startswith(_HIDDEN) and path.is_file():
+                yield path
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(
+        f"the folder can't be read ({error.strerror})", file=error.filename, remedy="Check its rights."
+    ) from error
+
+
+def _index(path: Path, archive: ZipFile) -> dict[Path, ZipInfo]:
+    found: dict[Path, ZipInfo] = {}
+    for entry in archive.infolist():
+        parts = _parts(entry.filename)
+        if entry.is_dir() or not parts or any(part.startswith(_HIDDEN) for part in parts):
+            continue
+        problem, member = "", path.joinpath(*parts)
+        if entry.flag_bits & 1:
+            problem = "the zip is encrypted"
+        elif member in found:
+            problem = f"the zip holds two files called {'/'.join(parts)}"
+        if problem:
+            archive.close()
+            raise InputError(problem, file=path, remedy="Unpack it, and give the folder.")
+        found[member] = entry
+    return found
+
+
+def _parts(member: str) -> list[str]:
+    """Folders and name of a zip's member; nothing in them leads out of the zip or speaks to a terminal."""
+    clean = "".join(letter if letter.isprintable() else "_" for letter in member.replace("\\", "/"))
+    return [part for part in clean.split("/") if part not in ("", ".", "..")]

@@ -1,0 +1,119 @@
+"""Scans as they lie on disk, image files and DICOM series alike: which there are, their voxels, their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.dataset import Case
+from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.series import Choice, Scan, Series
+from vmseg_auto.core.stack import stack
+from vmseg_auto.io.images import ending_of, read_grid, read_image
+from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files
+
+_BLOCK = 1 << 20
+
+
+def find_scans(
+    source: Path,
+    channels: Sequence[str],
+    ending: str | None = None,
+    choice: Choice | None = None,
+    notes: list[str] | None = None,
+) -> list[Case]:
+    """The scans in a folder or a zip, or the one that a file belongs to, without masks.
+
+    Image files count where they lie in the folder itself, DICOM series also in its folders and zips.
+
+    Args:
+        source: a folder of scans, a zip of DICOM files, or a file; of a scan with several channels or of a DICOM
+            series any one of its files.
+        channels: channel names; with more than one, files (or the folders of series) are named CASE_0000, CASE_0001.
+        ending: the only file ending looked for, and no DICOM; any of FILE_ENDINGS, and DICOM, unless given.
+        choice: which DICOM series are wanted; with names given, nothing but them.
+        notes: what was found and left out is appended here, in words.
+
+    Returns:
+        Cases sorted by id; each is its own patient.
+
+    Raises:
+        InputError: there is no such file or folder, or no scan in it.
+        DatasetError: missing channels, or two files for one case and channel; all are listed.
+    """
+    if not source.exists():
+        raise InputError("there is no such file or folder", file=source, remedy="Check the name.")
+    scans: list[Scan] = []
+    if not (choice and choice.series):
+        scans += _image_files(source, len(channels), ending)
+    if ending is None and not (source.is_file() and scans):
+        scans += _series(source, choice, notes)
+    if not scans:
+        what = "the file is no scan" if source.is_file() else "there is no scan in this folder"
+        dicom = "" if ending else ", or are DICOM series"
+        raise InputError(what, file=source, remedy=f"Scans end with {endings_in_words(ending)}{dicom}.")
+    errors: list[VmsegError] = []
+    found = group_scans(scans, channels, errors)
+    if errors:
+        raise DatasetError(f"{source}: these scans can't be used", errors)
+    return [Case(case_id, case_id, images, None) for case_id, images in found.items()]
+
+
+def read_scan(
+    scan: Scan, case: str | None = None, notes: list[str] | None = None
+) -> tuple[NDArray[np.float32], Geometry]:
+    """The voxels of a scan, float32 [Z, Y, X], and its grid; raises as `read_image` and `read_series`."""
+    if not isinstance(scan, Series):
+        return read_image(scan, case)
+    from vmseg_auto.io.dicom import read_series  # most scans are image files
+
+    return read_series(scan, case, notes)
+
+
+def scan_grid(scan: Scan, case: str | None = None) -> Geometry:
+    """The grid of a scan, without its voxels; raises as `read_scan`, as far as headers tell."""
+    return stack(scan, case) if isinstance(scan, Series) else read_grid(scan, case)
+
+
+def scan_bytes(scan: Scan) -> Iterator[bytes]:
+    """All bytes of a scan's files, and which of several echoes was chosen: what its voxels depend on.
+
+    Raises:
+        InputError: a file can't be read.
+        OSError: likewise.
+    """
+    if not isinstance(scan, Series):
+        with scan.open("rb") as file:
+            while block := file.read(_BLOCK):
+                yield block
+        return
+    from vmseg_auto.io.dicom_files import DicomFiles
+
+    if scan.echo is not None:
+        yield f"echo {scan.echo}".encode()
+    with DicomFiles() as files:
+        for path in scan.files:
+            yield from files.blocks(path)
+
+
+def _image_files(source: Path, channels: int, ending: str | None) -> list[Path]:
+    """The image files in a folder, or those of the case that a file belongs to."""
+    if source.is_dir():
+        return image_files(source, ending)
+    own = ending_of(source.name)
+    if own is None or own != (ending or own):
+        return []
+    if channels == 1:
+        return [source]
+    wanted, _ = case_and_channel(source, channels)
+    return [path for path in image_files(source.parent, own) if case_and_channel(path, channels)[0] == wanted]
+
+
+def _series(source: Path, choice: Choice | None, notes: list[str] | None) -> list[Series]:
+    from vmseg_auto.io.series import find_series  # loads pydicom
+
+    return find_series(source, choice, notes)
