@@ -72,16 +72,23 @@ def measure_agreement(bench: Bench) -> None:
     home = bench.folder(AGREEMENT)
     space = home / "workspace"
     run_once(bench.ours("plan_and_preprocess", "-d", bench.data / "vmsemi53", "-w", space, "--memory", "0.25"))
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[tuple[int, bool], dict[str, Any]] = {}
     rows: list[dict[str, Any]] = []
     for ranks in RANKS[AGREEMENT]:
-        figures = home / f"steps_{ranks}.pt"
-        arguments = ("--workspace", space, "--steps", str(STEPS), "--figures", figures)
-        run_once(shared(ranks, "benchmarks.drivers.shared_steps", *arguments))
-        found[ranks] = torch.load(figures, weights_only=True)
-        rows.append({"ranks": ranks, **compared(found[ranks], found[1])})
-        print(rows[-1], flush=True)
-    facts = {"rows": rows, "steps": STEPS, "batch": read_plan(Workspace(space), None).batch_size}
+        for onednn in (False, True):
+            figures = home / f"steps_{ranks}.pt"
+            arguments = ("--workspace", space, "--steps", str(STEPS), "--figures", figures, *["--onednn"] * onednn)
+            run_once(shared(ranks, "benchmarks.drivers.shared_steps", *arguments))
+            found[ranks, onednn] = torch.load(figures, weights_only=True)
+            rows.append({"ranks": ranks, "onednn": onednn, **compared(found[ranks, onednn], found[1, onednn])})
+            print(rows[-1], flush=True)
+    itself = gradient_difference(found[1, True]["gradients"], found[1, False]["gradients"])
+    facts = {
+        "rows": rows,
+        "onednn_itself": itself,
+        "steps": STEPS,
+        "batch": read_plan(Workspace(space), None).batch_size,
+    }
     save(bench.work, Results(AGREEMENT, this_machine(), {OURS: our_versions()}, facts=facts))
 
 

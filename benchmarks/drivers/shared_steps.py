@@ -27,15 +27,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--set", nargs="*", default=[], help="settings of the recipe")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--onednn", action="store_true", help="let the CPU's convolutions be oneDNN's, as usual")
     parser.add_argument("--figures", type=Path, required=True, help="where to write losses, gradients and weights")
     arguments = parser.parse_args()
-    found = steps(arguments.workspace, arguments.steps, arguments.set, arguments.device)
+    found = steps(arguments.workspace, arguments.steps, arguments.set, arguments.device, arguments.onednn)
     if found:
         torch.save(found, arguments.figures)
 
 
-def steps(workspace: Path, count: int, settings: list[str], device_name: str = "cpu") -> dict[str, Any]:
+def steps(
+    workspace: Path, count: int, settings: list[str], device_name: str = "cpu", onednn: bool = False
+) -> dict[str, Any]:
     """Fold 0 in float32; nothing for ranks but the first.
+
+    Unless asked for, oneDNN is left out: it takes other algorithms for other sizes of a batch, with other rounding.
 
     Returns:
         losses: of each step; gradients: of the first, by the weight's name, clipped; weights: after the last;
@@ -48,7 +53,7 @@ def steps(workspace: Path, count: int, settings: list[str], device_name: str = "
     recipe = replace(trainer.recipe.with_settings(settings), amp=False, epochs=count, steps=1, gap_cases=0)
     gradients: dict[str, torch.Tensor] = {}
     losses: list[float] = []
-    with joined() as ranks:
+    with joined() as ranks, torch.backends.mkldnn.flags(enabled=onednn, allow_tf32=None):
         device = choose_device(device_name)
         torch.manual_seed(ranks.rank)  # the first one's weights are taken
         parts = trainer(plan, recipe, device, len(fingerprint.channels), len(fingerprint.labels))

@@ -49,14 +49,14 @@ def test_the_page(tmp_path: Path) -> None:
     assert "## Throughput" not in out.read_text()
     save(tmp_path, Results(THROUGHPUT, MACHINE, {"vmseg_auto": {"torch": "2"}}, facts=facts()))
     rows = [
-        {"ranks": 1, "gradients": 0.0, "losses": 0.0, "alike": True},
-        {"ranks": 3, "gradients": 2.1e-6, "losses": 3e-5, "alike": True},
+        {"ranks": 1, "onednn": False, "gradients": 0.0, "losses": 0.0, "alike": True},
+        {"ranks": 3, "onednn": True, "gradients": 2.1e-6, "losses": 3e-5, "alike": True},
     ]
-    about = {"rows": rows, "steps": 20, "batch": 2}
+    about = {"rows": rows, "onednn_itself": 1e-4, "steps": 20, "batch": 2}
     save(tmp_path, Results(AGREEMENT, MACHINE, {"vmseg_auto": {"torch": "2"}}, facts=about))
     write_report(tmp_path, out, 0.05)
     text = out.read_text()
-    assert "| 3 | 2.1e-06 | 3.0e-05 | yes |" in text
+    assert "| 3 | with | 2.1e-06 | 3.0e-05 |" in text
     # The median round is (54 - 6) / 24 = 2 s a scan; two processes take (30 - 6) / 24 = 1 s.
     assert "| 1 | 54.0 (30.0 to 78.0) | 6.0 (6.0 to 6.0) | 2.00 (1.00 to 3.00) | 1,800 | 1.00 | 400 |" in text
     assert "| 2 | 30.0 (30.0 to 30.0) | 6.0 (6.0 to 6.0) | 1.00 (1.00 to 1.00) | 3,600 | 2.00 | 400 |" in text

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,6 +89,11 @@ class Cluster:
             self.daemons.append(subprocess.Popen(command, stdout=log, stderr=log, env=self.environment))
 
     def stop(self) -> None:
+        """Jobs first: they outlive the daemons."""
+        if len(self.daemons) == 3:
+            self.ask("scancel", "--me", check=False)
+            with suppress(subprocess.SubprocessError):
+                wait_for(lambda: not self.states(), 60)
         for daemon in reversed(self.daemons):
             daemon.terminate()
             daemon.wait(60)
@@ -101,7 +107,7 @@ class Cluster:
 
     def states(self) -> dict[str, str]:
         """Job or array task -> its state and the reason, of those that are not over."""
-        rows = self.ask("squeue", "-h", "-r", "-o", "%i %T %r").splitlines()
+        rows = self.ask("squeue", "-h", "-r", "-o", "%i %T %r", check=False).splitlines()
         return {row.split()[0]: row.split(maxsplit=1)[1] for row in rows}
 
 
@@ -112,8 +118,7 @@ def free_ports() -> tuple[int, int]:
         return one.getsockname()[1], two.getsockname()[1]
 
 
-def wait_for(there: object, seconds: float) -> None:
-    assert callable(there)
+def wait_for(there: Callable[[], bool], seconds: float) -> None:
     for _ in range(int(seconds * 20)):
         if there():
             return
