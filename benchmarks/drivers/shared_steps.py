@@ -6,6 +6,8 @@ Run by `python -m benchmarks.drivers.shared_steps` or `torchrun -m benchmarks.dr
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +55,7 @@ def steps(
     recipe = replace(trainer.recipe.with_settings(settings), amp=False, epochs=count, steps=1, gap_cases=0)
     gradients: dict[str, torch.Tensor] = {}
     losses: list[float] = []
-    with joined() as ranks, torch.backends.mkldnn.flags(enabled=onednn, allow_tf32=None):
+    with joined() as ranks, convolutions(onednn):
         device = choose_device(device_name)
         torch.manual_seed(ranks.rank)  # the first one's weights are taken
         parts = trainer(plan, recipe, device, len(fingerprint.channels), len(fingerprint.labels))
@@ -72,6 +74,16 @@ def steps(
         return {}
     alike = all(one == sums[0] for one in sums)
     return {"losses": losses, "gradients": gradients, "weights": end.weights, "alike": alike}
+
+
+@contextmanager
+def convolutions(onednn: bool) -> Iterator[None]:
+    """Compute them with oneDNN, or without. torch.backends.mkldnn.flags warns of what it sets besides."""
+    before = torch.backends.mkldnn.set_flags(_enabled=onednn)
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(_enabled=before[0])
 
 
 if __name__ == "__main__":
