@@ -77,7 +77,8 @@ def measure_agreement(bench: Bench) -> None:
     for ranks in RANKS[AGREEMENT]:
         for onednn in (False, True):
             figures = home / f"steps_{ranks}.pt"
-            arguments = ("--workspace", space, "--steps", str(STEPS), "--figures", figures, *["--onednn"] * onednn)
+            arguments: list[str | Path] = ["--workspace", space, "--steps", str(STEPS), "--figures", figures]
+            arguments += ["--onednn"] if onednn else []
             run_once(shared(ranks, "benchmarks.drivers.shared_steps", *arguments))
             found[ranks, onednn] = torch.load(figures, weights_only=True)
             rows.append({"ranks": ranks, "onednn": onednn, **compared(found[ranks, onednn], found[1, onednn])})

@@ -79,11 +79,12 @@ def steps(
 @contextmanager
 def convolutions(onednn: bool) -> Iterator[None]:
     """Compute them with oneDNN, or without. torch.backends.mkldnn.flags warns of what it sets besides."""
-    before = torch.backends.mkldnn.set_flags(_enabled=onednn)
+    switch: Any = torch.backends.mkldnn.set_flags
+    before = switch(_enabled=onednn)
     try:
         yield
     finally:
-        torch.backends.mkldnn.set_flags(_enabled=before[0])
+        switch(_enabled=before[0])
 
 
 if __name__ == "__main__":
