@@ -13,7 +13,7 @@ from matplotlib.ticker import NullLocator
 from benchmarks.results import Results, Spread, load_all, ratios, spread
 from benchmarks.workloads import NNUNET, OURS, WORKLOADS, Target, Workload
 from vmseg_auto.io.atomic import replacing, write_text
-from vmseg_auto.ops.plots import BLUE, VERMILLION
+from vmseg_auto.ops.pictures import BLUE, VERMILLION
 
 FIGURES = {
     "wall_s": ("wall time", "s"),

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from vmseg_auto.core.recipe import Recipe as Recipe
     from vmseg_auto.pipeline.doctor import doctor as doctor
     from vmseg_auto.pipeline.evaluate import evaluate as evaluate
+    from vmseg_auto.pipeline.followup import followup as followup
     from vmseg_auto.pipeline.learning_curve import learning_curve as learning_curve
     from vmseg_auto.pipeline.make_dataset import make_dataset as make_dataset
     from vmseg_auto.pipeline.model import import_nnunet as import_nnunet
     from vmseg_auto.pipeline.plan import plan_and_preprocess as plan_and_preprocess
     from vmseg_auto.pipeline.predict import predict as predict
+    from vmseg_auto.pipeline.report.write import report as report
     from vmseg_auto.pipeline.select import select as select
     from vmseg_auto.pipeline.train import train as train
     from vmseg_auto.stages.predict import Prediction as Prediction
@@ -37,11 +39,13 @@ _HOMES = {
     "VmsegError": "vmseg_auto.core.errors",
     "doctor": "vmseg_auto.pipeline.doctor",
     "evaluate": "vmseg_auto.pipeline.evaluate",
+    "followup": "vmseg_auto.pipeline.followup",
     "import_nnunet": "vmseg_auto.pipeline.model",
     "learning_curve": "vmseg_auto.pipeline.learning_curve",
     "make_dataset": "vmseg_auto.pipeline.make_dataset",
     "plan_and_preprocess": "vmseg_auto.pipeline.plan",
     "predict": "vmseg_auto.pipeline.predict",
+    "report": "vmseg_auto.pipeline.report.write",
     "select": "vmseg_auto.pipeline.select",
     "train": "vmseg_auto.pipeline.train",
 }

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.trust import Calibration, Expectation, HeldOut, HeldOutCase, Trust
+from vmseg_auto.core.trust import Calibration, Expectation, HeldOut, HeldOutCase, Trust, VolumeError
 
 CALIBRATION = Calibration(
     best=0.9, by_uncertainty=-0.8, by_scatter=-0.4, below=0.2, above=0.3,
@@ -33,6 +37,53 @@ def test_cases_beyond_any_dice_still_have_an_order() -> None:
 
 def test_nothing_is_expected_of_what_was_measured_differently() -> None:
     assert CALIBRATION.expect(Trust(0.5, 0.0, mirrored=False)) is None
+
+
+@pytest.mark.parametrize(
+    ("uncertainty", "scatter", "alike", "light"),
+    [
+        (0.0, 0.0, True, "green"),
+        (0.0, 0.0, False, "amber"),
+        (0.24, 0.0, True, "green"),  # 0.71, and at least 0.5 in nine of ten
+        (0.26, 0.0, True, "amber"),
+        (0.49, 0.0, True, "amber"),  # 0.51
+        (0.51, 0.0, True, "red"),
+        (0.51, 0.0, False, "red"),
+        (1.0, 1.0, True, "red"),
+    ],
+)
+def test_the_light_tells_whether_a_usable_mask_is_expected_and_sure(
+    uncertainty: float, scatter: float, alike: bool, light: str
+) -> None:
+    assert CALIBRATION.light(Trust(uncertainty, scatter, mirrored=True), alike) == light
+
+
+def test_what_is_to_be_looked_at_first_is_not_green_however_good_the_model() -> None:
+    good = replace(CALIBRATION, look_first=0.85)
+    assert good.light(Trust(0.05, 0.0, mirrored=True)) == "green"
+    assert good.light(Trust(0.07, 0.0, mirrored=True)) == "amber"
+
+
+def test_there_is_no_light_for_what_was_measured_differently() -> None:
+    assert CALIBRATION.light(Trust(0.0, 0.0, mirrored=False)) is None
+
+
+def test_volumes_lie_within_shares_of_large_and_millilitres_of_small_ones() -> None:
+    error = VolumeError(below=math.log(2), above=math.log(1.5), cases=50, patients=12)
+    assert error.interval(99.0) == pytest.approx((49.0, 149.0))
+    assert error.interval(0.0) == pytest.approx((0.0, 0.5))
+    assert error.interval(1.0) == pytest.approx((0.0, 2.0))
+
+
+@given(st.floats(0, 5), st.floats(0, 5), st.floats(0, 1e4), st.floats(0, 1e4))
+def test_an_interval_holds_the_measured_volume_and_grows_with_it(
+    below: float, above: float, one: float, other: float
+) -> None:
+    error = VolumeError(below, above, cases=50, patients=12)
+    (low, high), (low_2, high_2) = (error.interval(volume) for volume in sorted((one, other)))
+    assert 0 <= low <= min(one, other) * (1 + 1e-9) + 1e-9
+    assert min(one, other) * (1 - 1e-9) - 1e-9 <= high <= high_2
+    assert low <= low_2
 
 
 def test_stored_and_read_back() -> None:

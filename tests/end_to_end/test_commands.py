@@ -20,6 +20,7 @@ from vmseg_auto.io.images import read_image, read_mask, write_image
 
 MEMORY = "0.01"
 SETTINGS = ["epochs=2", "steps=2", "validation_share=0.5", "mirror_axes=[2]", "window_step=1"]
+PREDICT = ["--no-mirror", "--save-probabilities", "--previews"]
 SHORT = ["--set", *SETTINGS, "--device", "cpu"]
 
 
@@ -69,7 +70,7 @@ def masks(dataset: Path) -> Path:
     scans.mkdir()
     for path in sorted((dataset / "imagesTs").iterdir())[:2]:
         shutil.copy(path, scans)
-    succeed("vmseg_predict", "-i", "two_scans", "-o", "masks", "--no-mirror", "--save-probabilities", cwd=dataset)
+    succeed("vmseg_predict", "-i", "two_scans", "-o", "masks", *PREDICT, cwd=dataset)
     return dataset / "masks"
 
 
@@ -111,6 +112,16 @@ def test_masks_lie_on_the_scans_grids(dataset: Path, masks: Path) -> None:
             assert np.array_equal(likely, mask == 1)
 
 
+def test_reports_are_one_file_each_and_name_no_phantom(dataset: Path, masks: Path) -> None:
+    assert "Keep it apart from the report." in succeed("vmseg_report", cwd=dataset)
+    succeed("vmseg_report", "-i", masks, "-o", "patients.html", cwd=dataset)
+    for page, key in (("vmseg/report.html", "vmseg/report_key.csv"), ("patients.html", "patients_key.csv")):
+        assert "phantom_0" not in (dataset / page).read_text()
+        assert all(row["case"].startswith("phantom_0") for row in read_table(dataset / key))
+    refused = refuse(2, "vmseg_report", "-i", dataset, cwd=dataset)
+    assert "volumes.csv" in refused
+
+
 def test_a_scan_unlike_the_cohort_gets_everything_and_is_named(dataset: Path, masks: Path, tmp_path: Path) -> None:
     scan = next((dataset / "two_scans").iterdir())
     image, geometry = read_image(scan)
@@ -133,6 +144,13 @@ def test_selecting_again_gives_the_same(dataset: Path) -> None:
     assert (dataset / "vmseg" / "selection.json").read_bytes() == before
 
 
+def test_every_scan_has_its_preview(masks: Path) -> None:
+    names = {path.name.removesuffix(".nii.gz") for path in masks.glob("*.nii.gz")}
+    previews = list((masks / "previews").iterdir())
+    assert {path.name for path in previews} == {f"{name}_overlay.png" for name in names}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in previews)
+
+
 def test_volumes_agree_with_the_masks(masks: Path) -> None:
     rows = read_table(masks / "volumes.csv")
     for path in masks.glob("*.nii.gz"):
@@ -146,7 +164,7 @@ def test_predicting_again_keeps_finished_masks_and_makes_changed_ones_anew(datas
     before = {path: path.stat().st_mtime_ns for path in (first, second)}
     whole = second.read_bytes()
     second.unlink()
-    succeed("vmseg_predict", "-i", "two_scans", "-o", "masks", "--no-mirror", "--save-probabilities", cwd=dataset)
+    succeed("vmseg_predict", "-i", "two_scans", "-o", "masks", *PREDICT, cwd=dataset)
     assert first.stat().st_mtime_ns == before[first]
     assert second.read_bytes() == whole
 
@@ -255,6 +273,7 @@ def test_a_workspace_of_another_schema_is_refused(dataset: Path, tmp_path: Path)
         shutil.copy(dataset / "vmseg" / name, tmp_path)
     shutil.copytree(dataset / "vmseg" / "plans", tmp_path / "plans")
     fingerprint = json.loads((dataset / "vmseg" / "fingerprint.json").read_text())
+    del fingerprint["sha256"]
     (tmp_path / "fingerprint.json").write_text(json.dumps({**fingerprint, "schema": 99}))
     for name, *rest in (("vmseg_train", "0"), ("vmseg_plan_and_preprocess",)):
         assert "schema 99" in refuse(2, name, *rest, "-w", tmp_path)

@@ -8,8 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vmseg_auto.core.trust import Trust
-from vmseg_auto.ops.calibration import COVERAGE, FEWEST_CASES, calibrate, calibrate_without
+from vmseg_auto.core.trust import Trust, VolumeError
+from vmseg_auto.ops.calibration import (
+    COVERAGE,
+    FEWEST_CASES,
+    VOLUME_COVERAGE,
+    calibrate,
+    calibrate_without,
+    volume_error,
+    volume_errors_without,
+)
 
 Values = NDArray[np.float64]
 
@@ -92,3 +100,64 @@ def test_what_is_expected_is_a_dice_and_falls(
     assert worse is not None
     assert 0 <= expected.low <= expected.dice <= expected.high <= 1
     assert worse.dice <= expected.dice
+
+
+def volumes(cases: int, seed: int, per_patient: int = 2) -> tuple[Values, Values, list[str]]:
+    """Measured too large by a fifth on average, by half to twice; some lesions are missed and some are none."""
+    rng = np.random.default_rng(seed)
+    true = rng.lognormal(2.5, 1, cases) * (rng.random(cases) > 0.05)
+    measured = true * rng.lognormal(0.2, 0.3, cases) * (rng.random(cases) > 0.05) + rng.exponential(0.3, cases)
+    return measured, true, [f"p{number // per_patient}" for number in range(cases)]
+
+
+def test_intervals_told_by_other_patients_hold_nine_true_volumes_in_ten() -> None:
+    covered = []
+    for seed in range(20):
+        measured, true, patients = volumes(60, seed)
+        told = volume_errors_without(measured, true, patients)
+        for volume, wanted, error in zip(measured, true, told, strict=True):
+            assert error is not None
+            low, high = error.interval(float(volume))
+            covered.append(low <= wanted <= high)
+    assert VOLUME_COVERAGE - 0.02 <= np.mean(covered) <= 0.97
+
+
+def test_bounds_are_those_counted_by_hand() -> None:
+    """Of 19 errors the largest on each side, as the 20th case lies beyond them once in twenty."""
+    ratios = np.exp(np.linspace(-0.9, 0.9, 19))
+    error = volume_error(ratios * 10 - 1, np.full(19, 9.0), [f"p{n}" for n in range(19)])
+    assert error is not None
+    assert (error.below, error.above) == pytest.approx((0.9, 0.9))
+    assert (error.cases, error.patients) == (19, 19)
+    assert error.interval(9.0) == pytest.approx((10 * np.exp(-0.9) - 1, 10 * np.exp(0.9) - 1))
+
+
+def test_a_model_that_always_measures_too_much_still_leaves_the_measured_volume_inside() -> None:
+    true = np.linspace(1, 20, 40)
+    error = volume_error(3 * true, true, [f"p{n}" for n in range(40)])
+    assert error is not None
+    assert error.above == 0
+    assert error.interval(30.0)[1] == pytest.approx(30)
+
+
+def test_a_patients_own_volumes_tell_nothing_of_it() -> None:
+    measured, true, patients = volumes(60, 1)
+    before = volume_errors_without(measured, true, patients)
+    measured[:2] = 0.0, 1e4
+    after = volume_errors_without(measured, true, patients)
+    assert before[:2] == after[:2]
+    assert before[2:] != after[2:]
+
+
+@pytest.mark.parametrize(("cases", "per_patient"), [(18, 1), (40, 40)])
+def test_too_few_cases_or_one_patient_tell_no_interval(cases: int, per_patient: int) -> None:
+    assert volume_error(*volumes(cases, 0, per_patient)) is None
+
+
+def test_missed_and_invented_lesions_are_errors_like_others() -> None:
+    zeros, some = np.zeros(30), np.full(30, 5.0)
+    patients = [f"p{n}" for n in range(30)]
+    for measured, true, expected in ((zeros, some, (0.0, 5.0)), (some, zeros, (0.0, 5.0)), (zeros, zeros, (0.0, 0.0))):
+        error = volume_error(measured, true, patients)
+        assert isinstance(error, VolumeError)
+        assert error.interval(float(measured[0])) == pytest.approx(expected)

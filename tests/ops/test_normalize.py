@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vmseg_auto.core.plan import Normalization
-from vmseg_auto.ops.normalize import normalize
+from vmseg_auto.ops.normalize import intensity_profiles, normalize
 
 IMAGE = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
 
@@ -58,3 +60,23 @@ def test_misuse_is_refused() -> None:
         normalize(IMAGE, [Normalization("none")] * 2)
     with pytest.raises(ValueError, match="non-zero region"):
         normalize(IMAGE, [Normalization("zscore_in_mask")])
+
+
+def test_a_profile_tells_where_percentiles_lie_between_dark_and_bright() -> None:
+    ramp = np.linspace(-50, 150, 1001, dtype=np.float32).reshape(1, 7, 11, 13)
+    (profile,) = intensity_profiles(ramp)
+    assert profile == pytest.approx([(percent - 1) / 98 for percent in (10, 25, 50, 75, 90)], abs=1e-3)
+
+
+@given(st.floats(1e-3, 1e5), st.floats(-1e3, 1e3), st.integers(0, 100))
+def test_a_profile_does_not_depend_on_the_scale(scale: float, offset: float, seed: int) -> None:
+    image = np.random.default_rng(seed).gamma(2, 30, (2, 4, 8, 9)).astype(np.float32)
+    scaled = (image * scale + offset).astype(np.float32)
+    rounding = 1e-4 + 1e-6 * abs(offset) / scale
+    for before, after in zip(intensity_profiles(image), intensity_profiles(scaled), strict=True):
+        assert after == pytest.approx(before, abs=rounding)
+        assert list(after) == sorted(after)
+
+
+def test_a_flat_channel_has_a_flat_profile() -> None:
+    assert intensity_profiles(np.full((1, 2, 3, 4), 100, np.float32)) == ((0.0,) * 5,)

@@ -12,7 +12,7 @@ from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.learning_curve import LearningCurve
 from vmseg_auto.core.trust import Calibration
 from vmseg_auto.ops.learning_curve import fit_curves
-from vmseg_auto.ops.plots import draw_curve, draw_learning_curve, draw_outlines, draw_trust
+from vmseg_auto.ops.plots import draw_curve, draw_learning_curve, draw_outlines, draw_trust, draw_volumes
 
 
 def history(epochs: int) -> list[dict[str, float]]:
@@ -106,3 +106,13 @@ def test_trust(count: int, tmp_path: Path) -> None:
     expected = np.linspace(0.1, 0.7, count)
     draw_trust(expected, expected**2, calibration, tmp_path / "trust.png")
     assert imread(tmp_path / "trust.png").shape[:2] == (484, 704)
+
+
+def test_volumes_outside_their_interval_are_marked(tmp_path: Path) -> None:
+    vermillion = np.array([0xD5, 0x5E, 0x00]) / 255
+    for high, marked in ((40.0, False), (20.0, True)):
+        table = np.array([[0.0, 5.0, 30.0], [1.0, 6.0, 20.0], [0.0, 1.0, 5.0], [3.0, 12.0, high]])
+        draw_volumes(table, tmp_path / "volumes.png")
+        picture = imread(tmp_path / "volumes.png")[:400, :, :3]  # above the legend
+        assert picture.shape[1] == 990
+        assert ((np.abs(picture - vermillion).max(axis=-1) < 0.02).sum() > 20) == marked

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vmseg_auto.core.selection import THRESHOLDS
 from vmseg_auto.ops.components import keep_largest
 from vmseg_auto.ops.metrics import lesion_scores, overlap
-from vmseg_auto.ops.settings import DICE, RECALL, score_settings
+from vmseg_auto.ops.settings import DICE, RECALL, VOXELS, score_settings
 from vmseg_auto.ops.thresholds import classify, from_bytes
 
 
@@ -27,12 +27,14 @@ def reference(text: str) -> NDArray[np.uint8]:
 def test_by_hand() -> None:
     """Above 0.5 lie two components of 3 and 1 voxels, above 0.3 also a whole lesion that was missed before."""
     scores = score_settings([row("099900444090")], reference("011100111000"), (0, 1), [(0,)])
-    assert scores.shape == (1, len(THRESHOLDS), 1, 2, 2)
+    assert scores.shape == (1, len(THRESHOLDS), 1, 3, 2)
     at_half, at_low = scores[0, THRESHOLDS.index(0.5), 0], scores[0, THRESHOLDS.index(0.3), 0]
     assert at_half[DICE] == pytest.approx([2 * 3 / 10, 2 * 3 / 9])
     assert at_half[RECALL] == pytest.approx([0.5, 0.5])
     assert at_low[DICE] == pytest.approx([2 * 6 / 13, 2 * 3 / 9])
     assert at_low[RECALL] == pytest.approx([1, 0.5])
+    assert at_half[VOXELS].tolist() == [4, 3]
+    assert at_low[VOXELS].tolist() == [7, 3]
 
 
 def test_an_ensemble_is_scored_by_its_mean() -> None:
@@ -44,9 +46,9 @@ def test_an_ensemble_is_scored_by_its_mean() -> None:
 
 def test_a_label_that_is_nowhere_is_found_nowhere() -> None:
     scores = score_settings([row("0000")], reference("0000"), (0, 1), [(0,)])
-    assert (scores == 1).all()
+    assert (scores[..., :VOXELS, :] == 1).all()
     scores = score_settings([row("0900")], reference("0000"), (0, 1), [(0,)])
-    assert (scores == 0).all()
+    assert (scores[..., :VOXELS, :] == 0).all()
 
 
 @given(st.integers(1, 3), st.integers(0, 500))

@@ -17,7 +17,7 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.selection import Candidate, Estimate
-from vmseg_auto.core.trust import Calibration
+from vmseg_auto.core.trust import Calibration, VolumeError
 from vmseg_auto.io.checkpoints import Checkpoint
 from vmseg_auto.ops.components import keep_largest
 from vmseg_auto.ops.network import build_network
@@ -85,6 +85,19 @@ def test_an_ensemble_is_trusted_as_far_as_its_first_member() -> None:
     for members, trust, known in (([first, second], said[0], calibration), ([second, first], said[1], None)):
         committee = Committee(members, rule())
         assert (committee.predict(SCAN, GRID).trust, committee.calibration) == (trust, known)
+
+
+def test_an_ensembles_volumes_are_off_as_measured_of_it_not_of_its_first_member() -> None:
+    alone, together = (VolumeError(wide, wide, cases=30, patients=9) for wide in (0.9, 0.3))
+    calibration = Calibration(
+        0.9, -0.1, -0.1, 0.1, 0.1, look_first=0.5, mirrored=False, cases=9, patients=9, volumes={"lesion": alone}
+    )
+    first, second = predictor(1, calibration=calibration), predictor(2)
+    told = replace(rule(), volumes={"lesion": together})
+    for members, expected in (([first, second], together), ([first], alone)):
+        known = Committee(members, told).calibration
+        assert known is not None
+        assert known.volumes == {"lesion": expected}
 
 
 def test_an_ensemble_is_cleaned_by_the_rule_not_by_its_members() -> None:

@@ -22,7 +22,7 @@ from vmseg_auto.pipeline.predict import predict
 from vmseg_auto.pipeline.train import train
 
 SETTINGS = ["epochs=2", "steps=10", "mirror_axes=[2]"]
-CASES = 12
+CASES = 22
 FOLDS = (0, 1, 2, 3, 4)
 CHOICE = "Comparing held-out cases"
 """What follows whenever all folds are validated."""
@@ -48,7 +48,7 @@ class Notes(Silent):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve cases, five folds, trained for a moment."""
+    """Twenty-two cases, five folds, trained for a moment."""
     folder = small_cohort(tmp_path_factory.mktemp("small"), CASES)
     plan_and_preprocess(folder, memory_gb=0.01, jobs=1)
     train(FOLDS, dataset=folder, settings=SETTINGS, device="cpu")
@@ -163,18 +163,30 @@ def test_new_scans_get_what_is_to_be_expected_of_them(cohort: Path) -> None:
     expected = [float(row["expected_dice"]) for row in rows(the_run(cohort).trust)]
     assert len(expected) == CASES
     assert expected == sorted(expected)
+    told = rows(the_run(cohort).volumes)
+    assert len(told) == CASES
+    assert all(float(row["volume_low_ml"]) <= float(row["volume_high_ml"]) for row in told)
     image, geometry = read_image(cohort / "imagesTr" / "a_0000.nii.gz")
     write_image(cohort / "new" / "alike.nii.gz", image, geometry)
-    write_image(cohort / "new" / "bright.nii.gz", np.full_like(image, 100), geometry)
+    write_image(cohort / "new" / "flat.nii.gz", np.full_like(image, 100), geometry)
     notes = Notes()
-    predict(cohort / "new", cohort / "masks", dataset=cohort, device="cpu", console=notes)
+    predict(cohort / "new", cohort / "masks", dataset=cohort, save_uncertainty=True, device="cpu", console=notes)
+    undecided, grid = read_image(cohort / "masks" / "uncertainty" / "alike_uncertainty.nii.gz")
+    assert geometry.differences(grid) == []
+    assert 0 <= undecided.min() < 0.5 < undecided.max() <= 1
     table = {row["case"]: row for row in rows(cohort / "masks" / "volumes.csv") if row["component"] == "all"}
-    alike, empty = table["alike"], table["bright"]
-    assert 0 < float(alike["uncertainty"]) < float(empty["uncertainty"])
-    assert float(alike["expected_dice"]) >= float(empty["expected_dice"])
+    alike, flat = table["alike"], table["flat"]
+    assert 0 < float(alike["uncertainty"]) < float(flat["uncertainty"])
+    low, volume, high = (float(alike[name]) for name in ("volume_low_ml", "volume_ml", "volume_high_ml"))
+    assert low <= volume <= high
+    assert alike["unlike"] == ""
+    assert flat["unlike"].startswith("intensities of channel 1: ")
+    assert (flat["volume_low_ml"], flat["expected_dice"]) == ("", "")
+    assert flat["traffic_light"] in ("amber", "red")
+    assert any(text.startswith("Confidence: ") for text in notes.said)
     assert float(alike["expected_dice_low"]) <= float(alike["expected_dice"]) <= float(alike["expected_dice_high"])
     assert 0 < float(alike["fold_agreement"]) <= 1
-    assert any("look at these first" in text and "bright" in text for text in notes.said)
+    assert any("look at these first" in text and "flat" in text for text in notes.said)
 
 
 def test_nothing_is_expected_without_mirroring_or_of_unlike_scans(cohort: Path) -> None:

@@ -14,6 +14,7 @@ from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.fingerprint import CaseSummary, Duplicate, Fingerprint
 from vmseg_auto.io.cases import content_hash, read_dataset
 from vmseg_auto.io.images import write_image, write_mask
+from vmseg_auto.ops.normalize import intensity_profiles
 from vmseg_auto.stages.analyse import analyse, dataset_hash
 
 
@@ -34,7 +35,9 @@ def test_a_cohort_is_measured(tmp_path: Path) -> None:
         content=content_hash(dataset.cases[0]),
         image_content=content_hash(replace(dataset.cases[0], label=None)),
         left_right=2,
+        profiles=case.profiles,
     )
+    assert case.profiles == intensity_profiles(tiny_image(0)[None, 1:-1, 1:-1, 1:-1])
     np.testing.assert_allclose(case.spacing_mm, GRID.spacing_mm, rtol=1e-6)
     assert found.median_relative_size == pytest.approx(4 * 7 * 8 / 540)
     (stats,) = found.channel_stats

@@ -29,7 +29,8 @@ def make_parser(prog: str, description: str, options: Sequence[str], epilog: str
     """A command's parser with those of the shared options that it has.
 
     Args:
-        options: of "dataset", "workspace", "model", "device", "jobs"; --debug and --quiet stand everywhere.
+        options: of "dataset", "workspace", "model", "series", "echo", "device", "jobs"; --debug and --quiet stand
+            everywhere.
     """
     parser = Parser(prog=prog, description=description, epilog=epilog)
     add_options(parser, options)
@@ -52,6 +53,23 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[str]) -> None
             {
                 "metavar": "FOLDER",
                 "help": "model folder, WORKSPACE/runs/PLANNER/TRAINER (default: vmseg_select's choice, else the only)",
+            },
+        ),
+        "series": (
+            ("--series",),
+            {
+                "nargs": "+",
+                "default": (),
+                "metavar": "NAME",
+                "help": "these DICOM series only; patterns such as '*_T2' work too",
+            },
+        ),
+        "echo": (
+            ("--echo",),
+            {
+                "type": positive_int,
+                "metavar": "N",
+                "help": "of DICOM series with several echoes, from 1 (the shortest echo time)",
             },
         ),
         "device": (

@@ -21,6 +21,11 @@ def parser() -> Parser:
     made.add_argument("-p", "--predictions", required=True, metavar="FOLDER", help="folder of predicted masks")
     made.add_argument("-r", "--references", required=True, metavar="FOLDER", help="folder of reference masks")
     made.add_argument(
+        "--second-reader",
+        metavar="FOLDER",
+        help="folder of another reader's masks: how far the readers agree is put beside the model's scores",
+    )
+    made.add_argument(
         "-o",
         "--output",
         metavar="CSV",
@@ -43,6 +48,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         arguments.predictions,
         arguments.references,
         arguments.output,
+        second_reader=arguments.second_reader,
         tolerance_mm=arguments.tolerance,
         workspace=workspace_of(arguments),
         jobs=arguments.jobs,

@@ -15,7 +15,7 @@ def parser() -> Parser:
         "vmseg_make_dataset",
         "Make a dataset for vmseg_plan_and_preprocess from scans (DICOM or image files) and masks drawn in 3D Slicer "
         "or ITK-SNAP. Shows which mask goes with which scan before anything is written, and writes pseudonyms.",
-        ("jobs",),
+        ("series", "echo", "jobs"),
         epilog="Example: vmseg_make_dataset -i pacs_export -m masks -o my_patients --patients folders --test-share 0.2",
     )
     made.add_argument("-i", "--images", required=True, metavar="SCANS", help="DICOM folder or zip, or folder of images")
@@ -34,12 +34,6 @@ def parser() -> Parser:
     )
     made.add_argument("--label", default="lesion", metavar="NAME", help="what they are called (default: lesion)")
     made.add_argument("--channel", default="T2", metavar="NAME", help="what the scans are (default: T2)")
-    made.add_argument(
-        "--series", nargs="+", default=(), metavar="NAME", help="these DICOM series only; patterns such as '*_T2' work"
-    )
-    made.add_argument(
-        "--echo", type=int, metavar="N", help="of DICOM series with several echoes, from 1 (the shortest echo time)"
-    )
     made.add_argument(
         "--patients",
         choices=("scans", "folders"),

@@ -15,7 +15,7 @@ def parser() -> Parser:
     made = make_parser(
         "vmseg_predict",
         "Segment scans with the ensemble of a model's finished folds: a mask for each scan, and their volumes in mL.",
-        ("dataset", "workspace", "model", "device", "jobs"),
+        ("dataset", "workspace", "model", "series", "echo", "device", "jobs"),
         epilog="Example: vmseg_predict -i new_scans -o masks",
     )
     made.add_argument(
@@ -48,22 +48,20 @@ def parser() -> Parser:
         help="auto: 16 bits where this machine computes them faster (default); float32: never",
     )
     made.add_argument(
-        "--series",
-        nargs="+",
-        default=(),
-        metavar="NAME",
-        help="these DICOM series only; patterns such as '*_T2' work too",
-    )
-    made.add_argument(
-        "--echo", type=int, metavar="N", help="of DICOM series with several echoes, from 1 (the shortest echo time)"
-    )
-    made.add_argument(
         "--format",
         choices=("nifti", "dicom-seg"),
         default="nifti",
         help="of the masks: nifti (default; other image files keep their own format), or dicom-seg for DICOM scans",
     )
     made.add_argument("--save-probabilities", action="store_true", help="also write each label's probability")
+    made.add_argument(
+        "--save-uncertainty",
+        action="store_true",
+        help="also write a map of how undecided the prediction is at each voxel, from 0 to 1",
+    )
+    made.add_argument(
+        "--previews", action="store_true", help="also draw slices through the lesions (previews/CASE_overlay.png)"
+    )
     return made
 
 
@@ -80,6 +78,8 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         step=arguments.step,
         mask_format=arguments.format,
         save_probabilities=arguments.save_probabilities,
+        save_uncertainty=arguments.save_uncertainty,
+        previews=arguments.previews,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,
         series=arguments.series,

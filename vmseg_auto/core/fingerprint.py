@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry, Shape, Spacing
+from vmseg_auto.core.labels import check_labels
+
+Profile = tuple[float, ...]
+"""How a scan's intensities are distributed, whatever their scale: where PROFILE_PERCENTILES lie between dark and bright
+(ops/normalize.py), from 0 to 1."""
+PROFILE_PERCENTILES = (10, 25, 50, 75, 90)
 
 
 @dataclass(frozen=True)
@@ -22,6 +29,7 @@ class CaseSummary:
         content: hash of the case's image and label files.
         image_content: hash of its image files alone; "" in workspaces from before it was kept.
         left_right: the axis that runs closest to the patient's from right to left; None in workspaces from before.
+        profiles: of each channel; none in workspaces from before they were kept.
     """
 
     shape: Shape
@@ -31,6 +39,7 @@ class CaseSummary:
     content: str
     image_content: str = ""
     left_right: int | None = None
+    profiles: tuple[Profile, ...] = ()
 
     @property
     def volume_ml(self) -> float:
@@ -46,26 +55,42 @@ class ScanRange:
     Args:
         spacing_mm: lowest and highest spacing.
         extent_mm: lowest and highest field of view.
+        profiles: lowest and highest intensity profile of each channel; none where they are not known.
     """
 
     spacing_mm: tuple[Spacing, Spacing]
     extent_mm: tuple[Spacing, Spacing]
+    profiles: tuple[tuple[Profile, Profile], ...] = ()
 
     MARGIN: ClassVar[float] = 0.25
-    """How far beyond, as a share, a scan still counts as alike."""
+    """How far beyond, as a share, a scan's grid still counts as alike."""
+    PROFILE_MARGIN: ClassVar[float] = 0.1
+    """How far beyond a scan's intensity profile does, of the way from dark to bright."""
 
-    def unlike(self, scan: Geometry) -> list[str]:
+    def unlike(self, scan: Geometry, profiles: Sequence[Profile]) -> list[str]:
         """In words, what sets a scan apart from the cohort; empty where nothing does."""
+        return [*self._unlike_grid(scan), *self._unlike_intensities(profiles)]
+
+    def _unlike_grid(self, scan: Geometry) -> Iterator[str]:
         extent = tuple(n * mm for n, mm in zip(scan.shape, scan.spacing_mm, strict=True))
-        found = []
         for name, values, (low, high) in (
             ("spacing", scan.spacing_mm, self.spacing_mm),
             ("field of view", extent, self.extent_mm),
         ):
             for axis, value, least, most in zip("zyx", values, low, high, strict=True):
                 if not least / (1 + self.MARGIN) <= value <= most * (1 + self.MARGIN):
-                    found.append(f"{name} along {axis} {value:.4g} mm, in the cohort {least:.4g} to {most:.4g} mm")
-        return found
+                    yield f"{name} along {axis} {value:.4g} mm, in the cohort {least:.4g} to {most:.4g} mm"
+
+    def _unlike_intensities(self, profiles: Sequence[Profile]) -> Iterator[str]:
+        """The percentile that lies furthest outside, of each channel."""
+        for number, (profile, (low, high)) in enumerate(zip(profiles, self.profiles, strict=False), 1):
+            rows = list(zip(PROFILE_PERCENTILES, profile, low, high, strict=True))
+            percent, value, least, most = max(rows, key=lambda row: max(row[2] - row[1], row[1] - row[3]))
+            if not least - self.PROFILE_MARGIN <= value <= most + self.PROFILE_MARGIN:
+                yield (
+                    f"intensities of channel {number}: {percent} % of the voxels lie below {value:.0%} of the way from "
+                    f"dark to bright, in the cohort below {least:.0%} to {most:.0%}"
+                )
 
 
 @dataclass(frozen=True)
@@ -127,7 +152,9 @@ class Fingerprint:
         extents = [
             tuple(n * mm for n, mm in zip(case.shape, case.spacing_mm, strict=True)) for case in self.cases.values()
         ]
-        return ScanRange((_least(spacings), _most(spacings)), (_least(extents), _most(extents)))
+        channels = zip(*(case.profiles for case in self.cases.values()), strict=False)
+        profiles = tuple((_lowest(channel), _highest(channel)) for channel in channels)
+        return ScanRange((_least(spacings), _most(spacings)), (_least(extents), _most(extents)), profiles)
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = encode(self)
@@ -136,14 +163,27 @@ class Fingerprint:
     @classmethod
     def from_json(cls, data: Any, where: str = "fingerprint.json") -> Fingerprint:
         """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)
+        fingerprint = decode(cls, data, where)
+        check_labels(fingerprint.labels, f"{where}: labels")
+        if not fingerprint.cases or len(fingerprint.channel_stats) != len(fingerprint.channels):
+            remedy = "Delete the file and run `vmseg_plan_and_preprocess` again."
+            raise InputError(f"{where} has no case, or not the numbers of each channel", remedy=remedy)
+        return fingerprint
 
 
 def _least(rows: Sequence[tuple[float, ...]]) -> Spacing:
-    z, y, x = (min(values) for values in zip(*rows, strict=True))
+    z, y, x = _lowest(rows)
     return z, y, x
 
 
 def _most(rows: Sequence[tuple[float, ...]]) -> Spacing:
-    z, y, x = (max(values) for values in zip(*rows, strict=True))
+    z, y, x = _highest(rows)
     return z, y, x
+
+
+def _lowest(rows: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    return tuple(min(values) for values in zip(*rows, strict=True))
+
+
+def _highest(rows: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    return tuple(max(values) for values in zip(*rows, strict=True))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.postprocessing import PostProcessing
+from vmseg_auto.core.trust import VolumeError
 
 PLAIN_THRESHOLD = 0.5
 """The strongest class wins."""
@@ -51,6 +52,7 @@ class Candidate:
         plain: cross-validated Dice at 0.5 and without post-processing.
         dice: the same with `threshold` and `postprocessing`; flattered, as they were chosen on it.
         reasons: for the threshold, in words.
+        volumes: label name -> how far its volume is off then.
     """
 
     runs: tuple[str, ...]
@@ -59,6 +61,7 @@ class Candidate:
     plain: Estimate
     dice: Estimate
     reasons: tuple[str, ...]
+    volumes: dict[str, VolumeError] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -122,7 +125,7 @@ class Selection:
     def from_json(cls, data: Any, where: str = "selection.json") -> Selection:
         """Raises InputError where a field is missing, unknown, of the wrong type or impossible."""
         selection = decode(cls, data, where)
-        if selection.runs not in [candidate.runs for candidate in selection.candidates]:
+        if not selection.runs or selection.runs not in [candidate.runs for candidate in selection.candidates]:
             raise InputError(f"{where} chooses what it did not compare", remedy="Run `vmseg_select` to make it anew.")
         check_threshold(selection.chosen.threshold, f"{where}: threshold")
         return selection

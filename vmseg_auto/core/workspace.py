@@ -125,6 +125,15 @@ class Run:
         """Every held-out case, the one first whose mask its prediction contradicts most."""
         return self.cross_validation / "label_check.csv"
 
+    @property
+    def volumes(self) -> Path:
+        """Volumes of every held-out case: as outlined, as measured, and the interval that other patients told."""
+        return self.cross_validation / "volumes.csv"
+
+    @property
+    def volumes_picture(self) -> Path:
+        return self.cross_validation / "volumes.png"
+
     def fold(self, fold: FoldName) -> FoldFolder:
         return FoldFolder(self.folder / f"fold_{fold}")
 
@@ -211,6 +220,11 @@ class Workspace:
         return self.root / "selection.json"
 
     @property
+    def report(self) -> Path:
+        """The report of the workspace, unless it is asked for elsewhere."""
+        return self.root / "report.html"
+
+    @property
     def logs(self) -> Path:
         """One file for each of the latest commands."""
         return self.root / "logs"
@@ -266,6 +280,11 @@ class OutputFolder:
     def lock(self) -> Path:
         """Held by the command that writes to it."""
         return self.folder / "vmseg.lock"
+
+    @property
+    def report(self) -> Path:
+        """The report of predictions, unless it is asked for elsewhere."""
+        return self.folder / "report.html"
 
     @property
     def logs(self) -> Path:

@@ -1,4 +1,4 @@
-"""The lesions of prepared cases, one connected piece of foreground each. Imports no torch."""
+"""Lesions, one connected piece of foreground each, and those of prepared cases. Imports no torch."""
 
 from __future__ import annotations
 
@@ -51,12 +51,7 @@ class CaseStudy:
     @cached_property
     def lesions(self) -> tuple[Lesion, ...]:
         assert self.case.label is not None
-        numbered, _ = label_components(np.asarray(self.case.label) > 0)
-        found = []
-        for number, place in enumerate(ndimage.find_objects(numbered), 1):
-            z, y, x = ((s.start, s.stop) for s in place)
-            found.append(Lesion((z, y, x), numbered[place] == number))
-        return tuple(found)
+        return find_lesions(np.asarray(self.case.label) > 0)
 
     @cached_property
     def tissue(self) -> Tissue:
@@ -70,6 +65,16 @@ class CaseStudy:
         kept = [inside if len(inside) else row for inside, row in zip(body, seen, strict=True)]
         mean, std = [row.mean() for row in kept], [max(float(row.std()), 1e-6) for row in kept]
         return Tissue(air.astype(np.float32), np.float32(mean), np.float32(std))  # type: ignore[arg-type]
+
+
+def find_lesions(mask: NDArray[np.bool_]) -> tuple[Lesion, ...]:
+    """The connected pieces (26 neighbours) of a mask (Z, Y, X), in the order of their first voxels."""
+    numbered, _ = label_components(mask)
+    found = []
+    for number, place in enumerate(ndimage.find_objects(numbered), 1):
+        z, y, x = ((s.start, s.stop) for s in place)
+        found.append(Lesion((z, y, x), numbered[place] == number))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Intensity normalisation, before resampling."""
+"""Intensity normalisation, before resampling, and what a scan's intensities are like whatever their scale."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vmseg_auto.core.fingerprint import PROFILE_PERCENTILES, Profile
 from vmseg_auto.core.plan import Normalization
 
 SMALLEST_STD = 1e-8
+SEEN_VOXELS = 200_000
+"""Of a channel, to take its profile from."""
 
 
 def normalize(
@@ -28,6 +31,23 @@ def normalize(
     if len(schemes) != len(image):
         raise ValueError(f"{len(schemes)} normalisation schemes for {len(image)} channels")
     return np.stack([_normalize(channel, scheme, inside) for channel, scheme in zip(image, schemes, strict=True)])
+
+
+def intensity_profiles(image: NDArray[np.float32]) -> tuple[Profile, ...]:
+    """Where the PROFILE_PERCENTILES of each channel lie between its 1st percentile (0) and its 99th (1).
+
+    Neither the scale nor the offset of the intensities changes it.
+
+    Args:
+        image: [C, Z, Y, X], cropped to what is not 0.
+    """
+    return tuple(_profile(channel.reshape(-1)) for channel in image)
+
+
+def _profile(values: NDArray[np.float32]) -> Profile:
+    seen = values[:: max(1, len(values) // SEEN_VOXELS)].astype(np.float64)
+    dark, *between, bright = np.percentile(seen, (1, *PROFILE_PERCENTILES, 99)).tolist()
+    return tuple(round((value - dark) / (bright - dark), 4) if bright > dark else 0.0 for value in between)
 
 
 def _normalize(

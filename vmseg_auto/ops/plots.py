@@ -1,7 +1,4 @@
-"""Pictures: the course of a training, a learning curve, outlines on slices, Dice by uncertainty.
-
-Colours are Okabe and Ito's.
-"""
+"""Plots: the course of a training, a learning curve, outlines on slices, Dice by uncertainty, volumes."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from vmseg_auto.core.gap import GapLook, best_look, gap_looks
@@ -21,9 +18,8 @@ from vmseg_auto.core.geometry import Spacing
 from vmseg_auto.core.learning_curve import LearningCurve
 from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import replacing
+from vmseg_auto.ops.pictures import BLUE, GREEN, ORANGE, SKY_BLUE, VERMILLION, draw_slice, grey_window
 
-BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
-SKY_BLUE, VERMILLION = "#56B4E9", "#D55E00"
 _INK, _FAINT, _SHADE = "#333333", "#DDDDDD", "#CCCCCC"
 
 OutlineCase = tuple[str, NDArray[np.float32], Spacing, NDArray[np.uint8] | None, NDArray[np.uint8] | None]
@@ -60,7 +56,7 @@ def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
             best = int(np.nanargmax(patches))
             title += f"; best {patches[best]:.3f} in epoch {epochs[best]:.0f}"
     _finish(right, title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_gap(panel: Axes, looks: Sequence[GapLook]) -> str:
@@ -103,7 +99,7 @@ def draw_learning_curve(
     panel.set_ylim(0, 1)
     _finish(panel, f"Mean Dice of {curve.tested} patients whom no training saw", "patients trained on")
     panel.legend(frameon=False, loc="lower right")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_outlines(cases: Sequence[OutlineCase], path: Path) -> None:
@@ -129,7 +125,7 @@ def draw_outlines(cases: Sequence[OutlineCase], path: Path) -> None:
         Line2D([], [], color=VERMILLION, linewidth=1.6, label="prediction"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, labelcolor="white")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_trust(expected: NDArray[np.float64], dice: NDArray[np.float64], calibration: Calibration, path: Path) -> None:
@@ -161,17 +157,50 @@ def draw_trust(expected: NDArray[np.float64], dice: NDArray[np.float64], calibra
     panel.set_title(f"Dice of {len(dice)} held-out cases", loc="left", fontsize=10, color=_INK)
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False, fontsize=8, loc="upper left")
-    _save(figure, path)
+    save_figure(figure, path)
+
+
+def draw_volumes(volumes_ml: NDArray[np.float64], path: Path) -> None:
+    """Draw held-out cases, ordered by the volume measured, with interval and true volume, into a PNG.
+
+    Args:
+        volumes_ml: true, measured, lower and upper end of the interval [4, N]. True volumes outside their interval are
+            marked by colour and shape.
+        path: ends with .png.
+
+    Raises:
+        VmsegError: the file can't be written.
+    """
+    reference, measured, low, high = volumes_ml[:, np.argsort(volumes_ml[1], kind="stable")]
+    inside, at = (low <= reference) & (reference <= high), np.arange(len(reference))
+    figure = Figure(figsize=(9, 4.4), dpi=110, layout="constrained")
+    panel = figure.subplots()
+    panel.vlines(at, low, high, color=SKY_BLUE, linewidth=4, alpha=0.6, label="interval of nine in ten")
+    panel.scatter(at, measured, marker="_", s=50, color=BLUE, label="measured", zorder=3)
+    panel.scatter(at[inside], reference[inside], s=20, color=_INK, label="true volume", zorder=4)
+    panel.scatter(
+        at[~inside], reference[~inside], marker="X", s=42, color=VERMILLION, label="true volume outside", zorder=4
+    )
+    panel.set_yscale("symlog", linthresh=1, linscale=0.5)
+    panel.set_ylim(bottom=0)
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.set_xticks([])
+    panel.set_ylabel("volume (mL)", color=_INK)
+    panel.set_xlabel("held-out cases, by the volume measured", color=_INK)
+    title = f"{inside.sum()} of {len(at)} true volumes lie in the interval that other patients' cases told"
+    panel.set_title(title, loc="left", fontsize=10, color=_INK)
+    panel.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    save_figure(figure, path)
 
 
 def _draw_case(panel: Axes, case: OutlineCase) -> None:
     title, image, (_, dy, dx), reference, prediction = case
     z = _slice_to_show([mask for mask in (reference, prediction) if mask is not None], len(image))
-    low, high = np.percentile(image[z], (0.5, 99.5))
-    panel.imshow(image[z], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=dy / dx, interpolation="bilinear")
-    for mask, colour, width in ((reference, SKY_BLUE, 2.4), (prediction, VERMILLION, 1.6)):
-        if mask is not None and mask[z].any():
-            panel.contour(mask[z] != 0, levels=[0.5], colors=[colour], linewidths=width)
+    outlines = [
+        (mask[z] != 0, colour) for mask, colour in ((reference, SKY_BLUE), (prediction, VERMILLION)) if mask is not None
+    ]
+    panel.imshow(draw_slice(image[z], (dy, dx), grey_window(image[z]), outlines, pixels=400))
     panel.set_title(title, color="white", fontsize=9)
 
 
@@ -205,7 +234,12 @@ def _finish(panel: Axes, title: str, across: str = "epoch") -> None:
         panel.legend(frameon=False)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG, whole or not at all.
+
+    Raises:
+        VmsegError: the file can't be written.
+    """
     FigureCanvasAgg(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")

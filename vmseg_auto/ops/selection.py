@@ -1,6 +1,6 @@
 """Choosing among runs, thresholds and post-processings by cross-validated scores, and what the choosing is worth.
 
-Scores are arrays [patients, THRESHOLDS, labels, 2, 2] as `ops.settings.score_settings` makes them, of each patient the
+Scores are arrays [patients, THRESHOLDS, labels, 3, 2] as `ops.settings.score_settings` makes them, of each patient the
 mean over its cases. What is simpler stands until something else is better beyond noise: its mean gain over patients
 must exceed both TOLERANCE and its own standard error. Source: the one-standard-error rule of Breiman et al.,
 Classification and Regression Trees, 1984, here with paired differences.

@@ -13,7 +13,7 @@ from vmseg_auto.ops.components import keep_largest, label_components, mask_box
 from vmseg_auto.ops.metrics import Mask, overlap
 from vmseg_auto.ops.thresholds import STEPS, classify, from_bytes
 
-DICE, RECALL = 0, 1
+DICE, RECALL, VOXELS = 0, 1, 2
 """Of the scores' last but one axis; the last tells all components (0) from the largest alone (1)."""
 
 
@@ -32,15 +32,15 @@ def score_settings(
         ensembles: which runs' probabilities are averaged, one entry a candidate.
 
     Returns:
-        [candidates, THRESHOLDS, K - 1, 2, 2]: for each label Dice and lesion recall (ops.metrics), each with all
-        components and with the largest alone.
+        [candidates, THRESHOLDS, K - 1, 3, 2]: for each label Dice and lesion recall (ops.metrics) and the number of
+        voxels predicted, each with all components and with the largest alone.
     """
     likely = (run.sum(axis=0, dtype=np.uint16) > min(THRESHOLDS) * STEPS for run in held_out)
     box = mask_box(reduce(np.logical_or, likely, reference != values[0])) or ((0, 1), (0, 1), (0, 1))
     inside = tuple(slice(start, stop) for start, stop in box)
     runs = [from_bytes(run[(slice(None), *inside)]) for run in held_out]
     targets = [_Target(reference[inside] == value) for value in values[1:]]
-    scores = np.empty((len(ensembles), len(THRESHOLDS), len(targets), 2, 2))
+    scores = np.empty((len(ensembles), len(THRESHOLDS), len(targets), 3, 2))
     for candidate, members in enumerate(ensembles):
         mean = sum((runs[member] for member in members[1:]), runs[members[0]]) / np.float32(len(members))
         for number, threshold in enumerate(THRESHOLDS):
@@ -59,9 +59,9 @@ class _Target:
         self.mask = mask
         self.numbered, self.count = label_components(mask)
 
-    def score(self, prediction: Mask) -> tuple[float, float]:
-        """Dice and lesion recall."""
-        dice = overlap(prediction, self.mask, prediction.size)["dice"]
+    def score(self, prediction: Mask) -> tuple[float, float, float]:
+        """Dice, lesion recall and voxels predicted."""
+        dice, voxels = overlap(prediction, self.mask, prediction.size)["dice"], float(np.count_nonzero(prediction))
         if self.count == 0:
-            return dice, float(not prediction.any())
-        return dice, np.count_nonzero(np.unique(self.numbered[prediction])) / self.count
+            return dice, float(not voxels), voxels
+        return dice, np.count_nonzero(np.unique(self.numbered[prediction])) / self.count, voxels

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from vmseg_auto.core.console import Console
 from vmseg_auto.core.dataset import Case, Dataset, Splits
 from vmseg_auto.core.errors import DatasetError
+from vmseg_auto.core.selection import THRESHOLDS
 from vmseg_auto.core.workspace import Run
 from vmseg_auto.io.cases import over_cases
 from vmseg_auto.io.probabilities import read_probabilities
-from vmseg_auto.ops.selection import Runs, Values
-from vmseg_auto.ops.settings import score_settings
+from vmseg_auto.ops.selection import Runs, Setting, Values
+from vmseg_auto.ops.settings import VOXELS, score_settings
+from vmseg_auto.pipeline.volumes import HeldOutVolumes
 from vmseg_auto.stages.evaluate import read_pair
 
 MOST_FOR_PAIRS = 4
@@ -30,12 +32,25 @@ class Candidates:
     Args:
         patients: in the order of the arrays.
         folds: the fold that holds each patient out.
-        scores: runs' names -> [patients, THRESHOLDS, labels, 2, 2] (ops.settings); single runs first.
+        scores: runs' names -> [patients, THRESHOLDS, labels, 3, 2] (ops.settings); single runs first.
+        cases: id and patient of each case.
+        reference_ml: volumes of the labels as they were outlined [cases, labels].
+        measured_ml: runs' names -> as they were predicted [cases, THRESHOLDS, labels, 2], with all components and with
+            the largest alone.
     """
 
     patients: tuple[str, ...]
     folds: NDArray[np.int64]
     scores: dict[Runs, Values]
+    cases: tuple[tuple[str, str], ...]
+    reference_ml: Values
+    measured_ml: dict[Runs, Values]
+
+    def volumes(self, names: Runs, setting: Setting, labels: Sequence[str]) -> HeldOutVolumes:
+        """The volumes that a candidate measures under a setting."""
+        at = self.measured_ml[names][:, THRESHOLDS.index(setting.threshold)]
+        measured = np.where(setting.keep_largest, at[..., 1], at[..., 0])
+        return HeldOutVolumes(tuple(labels), self.cases, self.reference_ml, measured)
 
 
 def score_candidates(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs: int, console: Console) -> Candidates:
@@ -52,7 +67,7 @@ def score_candidates(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs
     fold_of = {case: number for number, fold in reversed([*enumerate(splits.folds)]) for case in fold.val}
     cases = [case for case in dataset.cases if case.id in fold_of and case.label is not None]
 
-    def work(case: Case) -> NDArray[np.float64]:
+    def work(case: Case) -> _Scored:
         return _score_case(case, fold_of[case.id], runs, ensembles, dataset)
 
     with console.progress("Comparing held-out cases", len(cases)) as progress:
@@ -62,11 +77,34 @@ def score_candidates(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs
     rows: dict[str, list[NDArray[np.float64]]] = {}
     folds: dict[str, int] = {}
     for case in cases:
-        rows.setdefault(case.patient, []).append(found[case.id])
+        rows.setdefault(case.patient, []).append(found[case.id].scores)
         folds[case.patient] = min(fold_of[case.id], folds.get(case.patient, fold_of[case.id]))
     table = np.stack([np.mean(scores, axis=0) for scores in rows.values()], axis=1)
     names = [tuple(runs[member].name for member in members) for members in ensembles]
-    return Candidates(tuple(rows), np.array([folds[patient] for patient in rows]), dict(zip(names, table, strict=True)))
+    measured = np.stack([found[case.id].measured_ml for case in cases], axis=1)
+    return Candidates(
+        patients=tuple(rows),
+        folds=np.array([folds[patient] for patient in rows]),
+        scores=dict(zip(names, table, strict=True)),
+        cases=tuple((case.id, case.patient) for case in cases),
+        reference_ml=np.stack([found[case.id].reference_ml for case in cases]),
+        measured_ml=dict(zip(names, measured, strict=True)),
+    )
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A case: its scores [candidates, THRESHOLDS, labels, 3, 2], and the labels' volumes as they were outlined."""
+
+    scores: Values
+    reference_ml: Values
+    voxel_ml: float
+
+    @property
+    def measured_ml(self) -> Values:
+        """[candidates, THRESHOLDS, labels, 2]"""
+        volumes: Values = self.scores[:, :, :, VOXELS] * self.voxel_ml
+        return volumes
 
 
 def _ensembles(runs: int) -> list[tuple[int, ...]]:
@@ -76,7 +114,7 @@ def _ensembles(runs: int) -> list[tuple[int, ...]]:
 
 def _score_case(
     case: Case, fold: int, runs: Sequence[Run], ensembles: Sequence[tuple[int, ...]], dataset: Dataset
-) -> NDArray[np.float64]:
+) -> _Scored:
     assert case.label is not None
     mask = runs[0].fold(fold).mask(case.id, dataset.file_ending)
     _, reference, geometry = read_pair(case.id, mask, case.label, dataset.labels)
@@ -85,4 +123,6 @@ def _score_case(
         read_probabilities(run.fold(fold).probabilities(case.id), case.id, len(values) - 1, geometry.shape)
         for run in runs
     ]
-    return score_settings(held_out, reference, values, ensembles)
+    outlined = np.array([np.count_nonzero(reference == value) for value in values[1:]])
+    scores = score_settings(held_out, reference, values, ensembles)
+    return _Scored(scores, outlined * geometry.voxel_ml, geometry.voxel_ml)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,26 +26,31 @@ from vmseg_auto.stages.predict import Prediction, Predictor
 class Committee:
     """One model, or several whose probabilities are averaged on the scan's own grid: their plans may differ.
 
-    Uncertainty, fold agreement and calibration are those of the first member alone: runs are calibrated one by one.
-    As several are chosen only where they are better than the best of them, the Dice to expect is on the low side.
+    Uncertainty, fold agreement and the Dice to expect are those of the first member alone: runs are calibrated one by
+    one. As several are chosen only where they are better than the best of them, that Dice is on the low side. How far
+    volumes are off is known of all together.
 
     Args:
         members: of the same channels and labels, the best first.
         rule: threshold and post-processing of the average; a single member follows its own model.json.
 
     Raises:
-        InputError: members that do not tell the same classes apart in the same channels.
+        InputError: members that do not tell the same classes apart in the same channels, or a rule for other labels.
     """
 
     def __init__(self, members: Sequence[Predictor], rule: Candidate | None = None) -> None:
         self.members, self.rule = members, rule
         self.channels, self.labels = members[0].info.channels, members[0].info.labels
         self.calibration = members[0].info.calibration
+        if rule and len(members) > 1 and self.calibration:
+            self.calibration = replace(self.calibration, volumes=rule.volumes)
         if any((member.info.channels, member.info.labels) != (self.channels, self.labels) for member in members):
             raise InputError(
                 "the runs chosen have different channels or labels",
                 remedy="Run `vmseg_select` again, or choose one model with -m.",
             )
+        if rule is not None:
+            rule.postprocessing.check(self.labels, "selection.json: postprocessing")
 
     def predict(
         self,
@@ -65,9 +71,13 @@ class Committee:
         mask = apply_postprocessing(values[classify(total, self.rule.threshold)], self.rule.postprocessing, self.labels)
         return Prediction(mask, geometry, trust, total if probabilities else None)
 
-    def unlike(self, geometry: Geometry) -> list[str]:
-        """In words, what sets a scan apart from those that the models were trained on."""
-        return list(dict.fromkeys(words for member in self.members for words in member.unlike(geometry)))
+    def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
+        """In words, what sets a scan [C, Z, Y, X] apart from those that the models were trained on.
+
+        Raises:
+            InputError: the scan is empty.
+        """
+        return list(dict.fromkeys(words for member in self.members for words in member.unlike(image, geometry)))
 
     def digest(self) -> str:
         """Hash of all that decides a mask but the scan."""

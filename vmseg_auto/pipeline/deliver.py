@@ -1,11 +1,13 @@
-"""What is written of a predicted scan: mask, probabilities, and a sidecar that vouches for them; and their table."""
+"""What is written of a predicted scan: mask, maps, preview, a sidecar that vouches for them; and a table of all."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +17,50 @@ from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.series import Series
+from vmseg_auto.core.labels import file_part
+from vmseg_auto.core.series import Choice, Series
 from vmseg_auto.core.trust import Calibration
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.images import ending_of, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
-from vmseg_auto.ops.components import component_volumes
-from vmseg_auto.pipeline.expected import CASE_COLUMNS, Judgement
+from vmseg_auto.ops.overlays import draw_overlay
+from vmseg_auto.ops.uncertainty import undecided
+from vmseg_auto.ops.volumetry import Size, margin_width_mm, measure
+from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS, Judgement
 from vmseg_auto.stages.predict import Prediction
 
 if TYPE_CHECKING:
     from vmseg_auto.io.dicom_seg import Algorithm
 
 MaskFormat = Literal["nifti", "dicom-seg"]
-VOLUME_COLUMNS = ("case", "label", "component", "volume_ml", "voxels")
+SIZE_COLUMNS = (
+    "volume_ml", "voxels", "longest_diameter_mm", "axial_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm",
+    "goyal_size",
+)  # fmt: skip
+VOLUME_COLUMNS = ("case", "label", "component", *SIZE_COLUMNS, "components", "margin_width_mm")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a predicted scan is found again.
+
+    Args:
+        inputs: the scan, or the folder of scans, that was to be predicted; as seen from the output folder.
+        channels: names of the scan's channels.
+        choice: which DICOM series were wanted.
+    """
+
+    inputs: str
+    channels: tuple[str, ...]
+    choice: Choice = field(default_factory=Choice)
+
+    @classmethod
+    def of(cls, inputs: Path, output: Path, channels: tuple[str, ...], choice: Choice) -> Origin:
+        """That of all scans of one command; the way to them stays right where both folders are moved together."""
+        place = inputs.resolve()
+        with contextlib.suppress(ValueError):  # on another drive, in Windows
+            place = Path(os.path.relpath(place, output.resolve()))
+        return cls(place.as_posix(), channels, choice)
 
 
 @dataclass(frozen=True)
@@ -39,12 +71,29 @@ class Sidecar:
     made_from: str
     volumes: tuple[dict[str, Any], ...]
     judgement: Judgement
-    schema: int = 1
+    origin: Origin
+    labels: dict[str, int]
+    schema: int = 2
+
+    SCHEMA: ClassVar[int] = 2
+
+    @property
+    def model_hash(self) -> str:
+        """Hash of the model and the options that the mask was made with."""
+        return self.made_from.rpartition("-")[0]
+
+    @property
+    def scan_hash(self) -> str:
+        """Content hash of the scan that the mask was made from."""
+        return self.made_from.rpartition("-")[2]
 
     def rows(self, calibration: Calibration | None) -> Iterator[dict[str, Any]]:
         """Of volumes.csv; what is said of the whole case stands in the rows of its totals."""
         for row in self.volumes:
-            yield row | self.judgement.columns(calibration) if row["component"] == "all" else row
+            if row["component"] == "all":
+                interval = self.judgement.interval_columns(row["label"], row["volume_ml"], calibration)
+                row = row | interval | self.judgement.columns(calibration)
+            yield row
 
 
 @dataclass(frozen=True)
@@ -54,21 +103,38 @@ class Delivery:
     Args:
         folder: of the masks.
         labels: name -> value.
+        origin: of the scans.
         save_probabilities: whether each label's probability is written too.
+        save_uncertainty: whether a map of how undecided the prediction is, is written too.
+        previews: whether a picture of slices through the lesions is written too.
         segmentation: masks are written as DICOM SEG, made by this; as images unless given.
     """
 
     folder: Path
     labels: Mapping[str, int]
+    origin: Origin
     save_probabilities: bool = False
+    save_uncertainty: bool = False
+    previews: bool = False
     segmentation: Algorithm | None = None
+
+    @property
+    def maps(self) -> int:
+        """How many maps of a number a voxel are written of each scan; they are made of its probabilities."""
+        return (len(self.labels) - 1) * self.save_probabilities + self.save_uncertainty
 
     def mask(self, case: Case) -> Path:
         """The mask is named as its case, in its scan's format; for a DICOM series in NIfTI, or as DICOM SEG."""
         return self.folder / f"{case.id}{'.dcm' if self.segmentation else _ending(case)}"
 
     def probability(self, case: Case, label: str) -> Path:
-        return self.folder / "probabilities" / f"{case.id}_{label}{_ending(case)}"
+        return self.folder / "probabilities" / f"{case.id}_{file_part(label)}{_ending(case)}"
+
+    def uncertainty(self, case: Case) -> Path:
+        return self.folder / "uncertainty" / f"{case.id}_uncertainty{_ending(case)}"
+
+    def preview(self, case: Case) -> Path:
+        return self.folder / "previews" / f"{case.id}_overlay.png"
 
     def sidecar(self, case: Case) -> Path:
         return self.folder / f"{case.id}.json"
@@ -77,7 +143,9 @@ class Delivery:
         """All that is written of a case, but its sidecar."""
         labels = [name for name, value in self.labels.items() if value]
         soft = [self.probability(case, label) for label in labels] if self.save_probabilities else []
-        return [self.mask(case), *soft]
+        undecided_map = [self.uncertainty(case)] if self.save_uncertainty else []
+        pictures = [self.preview(case)] if self.previews else []
+        return [self.mask(case), *soft, *undecided_map, *pictures]
 
     def kept(self, case: Case, made_from: str) -> Sidecar | None:
         """The sidecar of what is already there and was made from the same model, scan and options."""
@@ -90,23 +158,42 @@ class Delivery:
             return None
         return sidecar if sidecar.made_from == made_from else None
 
-    def write(self, case: Case, made_from: str, prediction: Prediction, unlike: Sequence[str]) -> Sidecar:
+    def write(
+        self, case: Case, made_from: str, image: NDArray[np.float32], prediction: Prediction, unlike: Sequence[str]
+    ) -> Sidecar:
         """Write all of a case, the sidecar last.
+
+        Args:
+            case: whose it is.
+            made_from: hash of model, scan and options.
+            image: the scan [C, Z, Y, X].
+            prediction: of it.
+            unlike: what sets the scan apart from those that the model knows.
 
         Raises:
             VmsegError: a file can't be written.
         """
         self.sidecar(case).unlink(missing_ok=True)  # until the new mask is whole, nothing vouches for it
         geometry = prediction.geometry
-        if prediction.probabilities is not None:
+        if self.maps:
+            self._write_maps(case, prediction)
+        self._write_mask(case, prediction)
+        if self.previews:
+            draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case))
+        rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
+        judgement = Judgement(case.id, prediction.trust, tuple(unlike))
+        sidecar = Sidecar(case.id, made_from, rows, judgement, self.origin, dict(self.labels))
+        write_sealed(self.sidecar(case), encode(sidecar))
+        return sidecar
+
+    def _write_maps(self, case: Case, prediction: Prediction) -> None:
+        assert prediction.probabilities is not None
+        if self.save_probabilities:
             for index, label in enumerate(sorted(self.labels, key=lambda name: self.labels[name])):
                 if index:
-                    write_image(self.probability(case, label), prediction.probabilities[index], geometry)
-        self._write_mask(case, prediction)
-        rows = tuple(volume_rows(case.id, prediction.mask, geometry, self.labels))
-        sidecar = Sidecar(case.id, made_from, rows, Judgement(case.id, prediction.trust, tuple(unlike)))
-        write_json(self.sidecar(case), encode(sidecar))
-        return sidecar
+                    write_image(self.probability(case, label), prediction.probabilities[index], prediction.geometry)
+        if self.save_uncertainty:
+            write_image(self.uncertainty(case), undecided(prediction.probabilities), prediction.geometry)
 
     def _write_mask(self, case: Case, prediction: Prediction) -> None:
         if self.segmentation is None:
@@ -121,7 +208,7 @@ class Delivery:
     def write_table(self, sidecars: Sequence[Sidecar], calibration: Calibration | None) -> None:
         """Write volumes.csv."""
         rows = (row for sidecar in sidecars for row in sidecar.rows(calibration))
-        write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *CASE_COLUMNS), rows)
+        write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *INTERVAL_COLUMNS, *CASE_COLUMNS), rows)
 
 
 def made_by(model: str, cases: Sequence[Case]) -> Algorithm:
@@ -146,17 +233,35 @@ def made_by(model: str, cases: Sequence[Case]) -> Algorithm:
 
 
 def volume_rows(
-    case: str, mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
+    case: str, image: NDArray[np.float32], mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
-    """Rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first."""
+    """Rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first.
+
+    Args:
+        case: its id.
+        image: the scan's first channel [Z, Y, X], in which margins are measured.
+        mask: label values [Z, Y, X].
+        geometry: of both.
+        labels: name -> value.
+    """
     for label, value in labels.items():
         if value == 0:
             continue
-        sizes = component_volumes(mask == value)
-        numbered: list[tuple[str | int, int]] = [("all", sum(sizes)), *enumerate(sizes, 1)]
-        for component, voxels in numbered:
-            volume = voxels * geometry.voxel_ml
-            yield dict(zip(VOLUME_COLUMNS, (case, label, component, volume, voxels), strict=True))
+        inside = mask == value
+        whole, pieces = measure(inside, geometry)
+        yield {**_names(case, label, "all"), **_size_columns(whole), "components": len(pieces)}
+        for number, piece in enumerate(pieces, 1):
+            margin = margin_width_mm(image, piece.lesion, inside, geometry.spacing_mm)
+            yield {**_names(case, label, number), **_size_columns(piece.size), "margin_width_mm": margin}
+
+
+def _names(case: str, label: str, component: str | int) -> dict[str, Any]:
+    return {"case": case, "label": label, "component": component}
+
+
+def _size_columns(size: Size) -> dict[str, Any]:
+    """SIZE_COLUMNS."""
+    return {column: getattr(size, column) for column in SIZE_COLUMNS}
 
 
 def _ending(case: Case) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.io.dataset_json import read_description
 from vmseg_auto.pipeline.places import PathLike, accepted_patients, places
+from vmseg_auto.pipeline.readers import compare_readers
 from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.stages.evaluate import Evaluation, find_masks
 from vmseg_auto.stages.evaluate import evaluate as score_masks
@@ -18,6 +19,7 @@ def evaluate(
     references: PathLike,
     output: PathLike | None = None,
     *,
+    second_reader: PathLike | None = None,
     tolerance_mm: float = 1.0,
     workspace: PathLike | None = None,
     jobs: int | None = None,
@@ -31,6 +33,8 @@ def evaluate(
     Args:
         predictions, references: folders of masks; files of one case have the same name.
         output: the CSV; PREDICTIONS/metrics.csv unless given. The JSON lies beside it.
+        second_reader: folder of another reader's masks of the same cases. Then the readers' own agreement is written
+            beside the model's (pipeline/readers.py).
         tolerance_mm: of the surface Dice (NSD).
         workspace: its folder; `vmseg` beside the references' folder unless given.
         jobs: threads.
@@ -47,12 +51,18 @@ def evaluate(
     labels = given.labels if given else None
     patients = accepted_patients(places(wanted.parent, workspace)[1]) | (given.patients if given else {})
     target = Path(output) if output is not None else predicted
+    threads = jobs or os.cpu_count() or 1
+    readers = None
     with output_turn(target if target.is_dir() else target.parent, "vmseg_evaluate", console):
         with console.progress("Scoring", len(find_masks(wanted))) as progress:
-            scores = score_masks(
-                predicted, wanted, labels, tolerance_mm, patients, jobs or os.cpu_count() or 1, progress.advance
-            )
+            scores = score_masks(predicted, wanted, labels, tolerance_mm, patients, threads, progress.advance)
         table, about = scores.save(target)
+        if second_reader is not None:
+            readers = compare_readers(predicted, wanted, Path(second_reader), labels, tolerance_mm, patients, threads)
+            both, _ = readers.save(table)
     console.say(scores.text())
     console.say(f"All cases: {table}; summary and definitions: {about}.")
+    if readers is not None:
+        console.say(readers.text())
+        console.say(f"Model and readers, all cases: {both}; summary: {both.with_suffix('.json')}.")
     return scores

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from vmseg_auto.core.trust import Calibration, Expectation, Trust
+from vmseg_auto.core.trust import Calibration, Expectation, Light, Trust
 
 EXPECTED_COLUMNS = ("expected_dice", "expected_dice_low", "expected_dice_high")
-CASE_COLUMNS = ("uncertainty", "scatter", *EXPECTED_COLUMNS, "fold_agreement")
+CASE_COLUMNS = ("uncertainty", "scatter", *EXPECTED_COLUMNS, "fold_agreement", "traffic_light", "unlike")
+INTERVAL_COLUMNS = ("volume_low_ml", "volume_high_ml")
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,25 @@ class Judgement:
         """The Dice to expect; None where that is not known."""
         return calibration.expect(self.trust) if calibration and not self.unlike else None
 
+    def light(self, calibration: Calibration | None) -> Light | None:
+        """How confident one may be; None where that is not known."""
+        return calibration.light(self.trust, alike=not self.unlike) if calibration else None
+
     def columns(self, calibration: Calibration | None) -> dict[str, Any]:
         """CASE_COLUMNS."""
         about: dict[str, Any] = {"uncertainty": self.trust.uncertainty, "scatter": self.trust.scatter}
-        return about | expected_columns(self.expected(calibration)) | {"fold_agreement": self.trust.fold_agreement}
+        rest = {
+            "fold_agreement": self.trust.fold_agreement,
+            "traffic_light": self.light(calibration),
+            "unlike": "; ".join(self.unlike),
+        }
+        return about | expected_columns(self.expected(calibration)) | rest
+
+    def interval_columns(self, label: str, volume_ml: float, calibration: Calibration | None) -> dict[str, float]:
+        """INTERVAL_COLUMNS of all of a label in the scan; none where the interval is not known."""
+        if calibration is None or self.expected(calibration) is None or label not in calibration.volumes:
+            return {}
+        return dict(zip(INTERVAL_COLUMNS, calibration.volumes[label].interval(volume_ml), strict=True))
 
 
 def expected_columns(expected: Expectation | None) -> dict[str, float]:
@@ -41,6 +57,13 @@ def expected_columns(expected: Expectation | None) -> dict[str, float]:
     if expected is None:
         return {}
     return dict(zip(EXPECTED_COLUMNS, (expected.dice, expected.low, expected.high), strict=True))
+
+
+def traffic_lights(judged: Sequence[Judgement], calibration: Calibration | None) -> str:
+    """In words, how many cases have each light; empty where none has one."""
+    lights = [one.light(calibration) for one in judged]
+    counts = ", ".join(f"{lights.count(light)} {light}" for light in get_args(Light))
+    return f"Confidence: {counts}." if any(lights) else ""
 
 
 def where_to_look(judged: Sequence[Judgement], calibration: Calibration | None) -> str:

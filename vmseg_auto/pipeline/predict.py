@@ -25,8 +25,8 @@ from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe
 from vmseg_auto.ops.ranks import joined
 from vmseg_auto.pipeline.committee import Committee, choose_runs
-from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Sidecar, made_by
-from vmseg_auto.pipeline.expected import where_to_look
+from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Origin, Sidecar, made_by
+from vmseg_auto.pipeline.expected import traffic_lights, where_to_look
 from vmseg_auto.pipeline.places import PathLike, places
 from vmseg_auto.pipeline.space import require_prediction_space
 from vmseg_auto.pipeline.turns import output_turn
@@ -45,6 +45,8 @@ def predict(
     step: float | None = None,
     mask_format: MaskFormat = "nifti",
     save_probabilities: bool = False,
+    save_uncertainty: bool = False,
+    previews: bool = False,
     exhaustive: bool = False,
     precision: Precision = "auto",
     series: Sequence[str] = (),
@@ -72,6 +74,9 @@ def predict(
         mask_format: "nifti" (for other image files their own format), or "dicom-seg" for DICOM series: a Segmentation,
             which carries their patient's and study's identity, as it must.
         save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
+        save_uncertainty: also write how undecided the prediction is at each voxel, from 0 to 1, CASE_uncertainty in the
+            folder uncertainty.
+        previews: also write a picture of slices through the lesions, CASE_overlay.png in the folder previews.
         series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
         echo: of DICOM series with several echoes, from 1 (the shortest echo time).
         device: "auto", "cuda", "mps" or "cpu".
@@ -124,10 +129,13 @@ def predict(
             told.say(
                 "A DICOM SEG names patient and study of its series, as it must; nothing else that is written does."
             )
-        delivery = Delivery(Path(output), committee.labels, save_probabilities, segmentation)
+        origin = Origin.of(Path(inputs), Path(output), committee.channels, choice)
+        delivery = Delivery(
+            Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
+        )
         work = _Work(committee, delivery, model_digest)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
-            ranks.first(lambda: require_prediction_space(cases, delivery.folder, committee.labels, save_probabilities))
+            ranks.first(lambda: require_prediction_space(cases, delivery.folder, delivery.maps))
             threads = max(1, jobs or min(4, os.cpu_count() or 1))
             outcomes = ranks.whole(_segment(work, ranks.part(cases), threads, told, console.warn))
             ranks.first(lambda: _conclude(work, outcomes, told))
@@ -173,7 +181,10 @@ def _conclude(work: _Work, outcomes: Sequence[Sidecar | VmsegError], console: Co
         calibration = work.committee.calibration
         work.delivery.write_table(sidecars, calibration)
         console.say(f"{len(sidecars)} masks and volumes.csv in {work.delivery.folder}.")
-        if doubtful := where_to_look([sidecar.judgement for sidecar in sidecars], calibration):
+        judged = [sidecar.judgement for sidecar in sidecars]
+        if lights := traffic_lights(judged, calibration):
+            console.say(lights)
+        if doubtful := where_to_look(judged, calibration):
             console.warn(doubtful)
     if errors and len(outcomes) == 1:
         raise errors[0]
@@ -214,11 +225,12 @@ def _run(
                     continue
                 for odd in loaded.notes:
                     warn(odd)
-                unlike = work.committee.unlike(loaded.geometry)
+                unlike = work.committee.unlike(loaded.image, loaded.geometry)
                 if unlike:
                     warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
                 prediction = _predict(work, loaded, note)
-                writing.append(writers.submit(work.delivery.write, case, loaded.made_from, prediction, unlike))
+                made = case, loaded.made_from, loaded.image, prediction, unlike
+                writing.append(writers.submit(work.delivery.write, *made))
             except VmsegError as error:
                 yield _named(error, case)
             while len(writing) > jobs:
@@ -250,7 +262,7 @@ def _predict(work: _Work, loaded: _Loaded, note: Any) -> Prediction:
     return work.committee.predict(
         loaded.image,
         loaded.geometry,
-        probabilities=work.delivery.save_probabilities,
+        probabilities=work.delivery.maps > 0,
         watch=lambda done, total: note(f"{loaded.case.id}, window {done}/{total}"),
     )
 

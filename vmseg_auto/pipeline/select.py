@@ -13,9 +13,10 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.selection import Candidate, Selection, Worth
+from vmseg_auto.core.trust import VolumeError
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json, write_json
-from vmseg_auto.ops.selection import Choice, Runs, choose, dice_of, estimate, nested_dice, plain, settle
+from vmseg_auto.io.atomic import read_json, write_sealed
+from vmseg_auto.ops.selection import Choice, Runs, Setting, choose, dice_of, estimate, nested_dice, plain, settle
 from vmseg_auto.pipeline.candidates import Candidates, score_candidates
 from vmseg_auto.pipeline.comparison import choice_reasons, comparison_text, label_reasons, threshold_reason
 from vmseg_auto.pipeline.cross_validation import lacking
@@ -41,7 +42,7 @@ def select(
 ) -> Selection:
     """Compare all wholly cross-validated runs of a workspace, and write the choice into its selection.json.
 
-    Each run's own threshold and post-processing go into its model.json.
+    Each run's own threshold and post-processing, and how far volumes are off with them, go into its model.json.
 
     Args:
         dataset, workspace: folders, as on the command line.
@@ -74,9 +75,14 @@ def choose_run(folder: Path, space: Workspace, jobs: int | None, console: Consol
     warn_of_stale(runs, space, fingerprint, splits, console)
     held = score_candidates(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
     labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
-    candidates = {names: _candidate(names, held, labels) for names in held.scores}
+    settings = {names: settle(scores, held.folds) for names, scores in held.scores.items()}
+    volumes = {names: held.volumes(names, setting, labels) for names, setting in settings.items()}
+    candidates = {
+        names: _candidate(names, held, setting, labels, volumes[names].errors) for names, setting in settings.items()
+    }
     for run in runs:
         _keep_setting(run, candidates[(run.name,)])
+        volumes[(run.name,)].save(run)
     choice = choose(held.scores, held.folds)
     selection = Selection(
         runs=choice.runs,
@@ -87,8 +93,10 @@ def choose_run(folder: Path, space: Workspace, jobs: int | None, console: Consol
         left_out=left_out,
         made_from={name: trained_on(space, name) for name in (run.name for run in runs)},
     )
-    write_json(space.selection, selection.to_json())
+    write_sealed(space.selection, selection.to_json())
     console.say(comparison_text(selection))
+    for reason in volumes[choice.runs].reasons:
+        console.say(f"Volumes: {reason}")
     console.say(f"The choice: {space.selection}")
     return selection
 
@@ -106,9 +114,10 @@ def _rank(run: Run, space: Workspace) -> tuple[bool, bool, str]:
     return planner != "default", read_plan(space, planner).trainer != trainer, run.name
 
 
-def _candidate(names: Runs, held: Candidates, labels: Sequence[str]) -> Candidate:
+def _candidate(
+    names: Runs, held: Candidates, setting: Setting, labels: Sequence[str], volumes: dict[str, VolumeError]
+) -> Candidate:
     scores = held.scores[names]
-    setting = settle(scores, held.folds)
     largest = tuple(label for label, keep in zip(labels, setting.keep_largest, strict=True) if keep)
     return Candidate(
         runs=names,
@@ -117,14 +126,18 @@ def _candidate(names: Runs, held: Candidates, labels: Sequence[str]) -> Candidat
         plain=estimate(dice_of(scores, plain(scores)), held.patients),
         dice=estimate(dice_of(scores, setting), held.patients),
         reasons=(threshold_reason(scores, held.folds, setting),),
+        volumes=volumes,
     )
 
 
 def _keep_setting(run: Run, candidate: Candidate) -> None:
     info = ModelInfo.from_json(read_json(run.model), str(run.model))
-    settled = replace(info, threshold=candidate.threshold, postprocessing=candidate.postprocessing)
+    calibration = info.calibration and replace(info.calibration, volumes=candidate.volumes)
+    settled = replace(
+        info, threshold=candidate.threshold, postprocessing=candidate.postprocessing, calibration=calibration
+    )
     if settled != info:
-        write_json(run.model, settled.to_json())
+        write_sealed(run.model, settled.to_json())
 
 
 def _worth(held: Candidates, reference: str, choice: Choice) -> Worth:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vmseg_auto.core.dataset import Case
@@ -47,14 +47,14 @@ def require_training_space(job: Job, trainings: Sequence[tuple[FoldFolder, FoldR
     require_space(job.run.folder, checkpoints + validation, f"training {len(trainings)} folds", coming=standing)
 
 
-def require_prediction_space(
-    cases: Sequence[Case], output: Path, labels: Mapping[str, int], probabilities: bool
-) -> None:
-    """Raises VmsegError where the masks won't fit; of scans that can't be read it is told later."""
+def require_prediction_space(cases: Sequence[Case], output: Path, maps: int) -> None:
+    """Raises VmsegError where the masks won't fit, and so many maps of four bytes a voxel beside each; of scans that
+    can't be read it is told later.
+    """
     needed = 0.0
     for voxels, path in _sizes(cases):
         needed += voxels * (1 if path.name.endswith(".nii") else _PACKED)
-        needed += voxels * 4 * (len(labels) - 1) * probabilities
+        needed += voxels * 4 * maps
     require_space(output, needed, f"predicting {len(cases)} scans")
 
 

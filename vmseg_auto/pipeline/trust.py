@@ -19,7 +19,7 @@ from vmseg_auto.ops.plots import draw_trust
 from vmseg_auto.pipeline.expected import EXPECTED_COLUMNS, expected_columns
 from vmseg_auto.stages.evaluate import Evaluation, read_pair
 
-TRUST_COLUMNS = ("rank", "case", "patient", "uncertainty", "scatter", *EXPECTED_COLUMNS, "dice")
+TRUST_COLUMNS = ("rank", "case", "patient", "uncertainty", "scatter", *EXPECTED_COLUMNS, "traffic_light", "dice")
 LABEL_CHECK_COLUMNS = (
     "rank", "case", "patient", "dice", "expected_dice", "slice", "outlined_ml", "predicted_ml", "what",
 )  # fmt: skip
@@ -104,6 +104,7 @@ class HeldOutTrust:
             "uncertainty": self.trust[index].uncertainty,
             "scatter": self.trust[index].scatter,
             **expected_columns(self.expected[index]),
+            "traffic_light": told.light(self.trust[index]) if (told := self.without[index]) else None,
             "dice": float(self.dice[index]),
         }
 

@@ -23,7 +23,7 @@ from vmseg_auto.io.locks import holder, locked
 
 PATIENCE_S = 600.0
 """How long to wait for another command to be done with what all share: planning and choosing take minutes at most."""
-_OUTPUTS = ("probabilities", "imagesTr", "labelsTr", "imagesTs", "labelsTs")
+_OUTPUTS = ("probabilities", "uncertainty", "previews", "imagesTr", "labelsTr", "imagesTs", "labelsTs")
 """Folders in an output folder that commands write to as well."""
 
 

@@ -15,6 +15,7 @@ from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Duplicate, Fi
 from vmseg_auto.io.cases import content_hash, content_hashes, over_cases, read_case
 from vmseg_auto.io.spill import Spill
 from vmseg_auto.ops.duplicates import Signature, same_images, signature
+from vmseg_auto.ops.normalize import intensity_profiles
 from vmseg_auto.ops.prepare import box_slices, nonzero_box
 
 SAMPLES_PER_CASE = 10_000
@@ -121,6 +122,7 @@ def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Fin
         content=content,
         image_content=image_content,
         left_right=geometry.patient_axes.index(0),
+        profiles=intensity_profiles(cropped),
     )
     return _Findings(
         signature=signature(image),

@@ -92,7 +92,7 @@ class Evaluation:
         summary: dict[str, dict[str, Any]] = {}
         for row in self.summary.to_dict("records"):
             label, metric = str(row.pop("label")), str(row.pop("metric"))
-            summary.setdefault(label, {})[metric] = {str(key): _plain(value) for key, value in row.items()}
+            summary.setdefault(label, {})[metric] = {str(key): plain(value) for key, value in row.items()}
         return {
             "summary": summary,
             "cases": int(self.table["case"].nunique()),
@@ -270,7 +270,7 @@ def _numbers(row: Mapping[Any, Any], digits: int) -> str:
     return f"{shown('mean'):>9}  {interval:>19}  {shown('median'):>9}  {row['n_missing'] or ''}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value for JSON, which has no NaN."""
     return None if isinstance(value, float) and math.isnan(value) else value
 

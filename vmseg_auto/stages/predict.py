@@ -19,15 +19,16 @@ from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.trust import Trust
 from vmseg_auto.core.workspace import FoldName, Run
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_json, refuse_links
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, weights_hash
 from vmseg_auto.io.images import from_sitk
 from vmseg_auto.ops.components import apply_postprocessing
 from vmseg_auto.ops.devices import choose_device, reduced_precision, round_convolutions
 from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.network import build_network
+from vmseg_auto.ops.normalize import intensity_profiles
 from vmseg_auto.ops.patches import air_level
-from vmseg_auto.ops.prepare import prepare_image, restore_labels, restore_logits
+from vmseg_auto.ops.prepare import box_slices, nonzero_box, prepare_image, restore_labels, restore_logits
 from vmseg_auto.ops.sweep import Watch, predict_logits
 from vmseg_auto.ops.thresholds import favour_background
 from vmseg_auto.ops.trust import Witness
@@ -129,23 +130,30 @@ class Predictor:
             device, mirror, step, exhaustive, precision, tell: as for the class.
 
         Raises:
-            InputError: it is no model, or a fold asked for is not finished.
+            InputError: it is no model, a fold asked for is not finished, or a file of it is a link leading elsewhere.
         """
         run = Run(Path(model))
         if not run.model.is_file():
             raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
+        refuse_links(run.folder, run.model)
         info = ModelInfo.from_json(read_json(run.model), str(run.model))
-        checkpoints = [load_checkpoint(fold.final) for fold in run.usable_folds(folds)]
-        return cls(
-            checkpoints,
-            info,
-            device=device,
-            mirror=mirror,
-            step=step,
-            exhaustive=exhaustive,
-            precision=precision,
-            tell=tell,
-        )
+        files = [fold.final for fold in run.usable_folds(folds)]
+        refuse_links(run.folder, *files)
+        checkpoints = [load_checkpoint(file) for file in files]
+        try:
+            return cls(
+                checkpoints,
+                info,
+                device=device,
+                mirror=mirror,
+                step=step,
+                exhaustive=exhaustive,
+                precision=precision,
+                tell=tell,
+            )
+        except InputError as error:
+            error.file = error.file or run.folder
+            raise
 
     def predict(
         self,
@@ -171,31 +179,19 @@ class Predictor:
             image, geometry = from_sitk(image)
         if geometry is None:
             raise InputError("an array needs its geometry", remedy="Pass Geometry(shape, spacing_mm).")
-        prepared, crop_box = self._prepare(image, geometry)
-        return self.predict_prepared(prepared, geometry, crop_box, probabilities=probabilities, watch=watch)
+        prepared, crop_box, effort = self._prepare(image, geometry)
+        (logits,), trust = self._logits(prepared, (effort,), watch)
+        mask = self._mask(logits, geometry, crop_box)
+        soft = _probabilities(logits, geometry, crop_box, self.plan) if probabilities else None
+        return Prediction(mask, geometry, trust, soft)
 
     def probabilities(
         self, image: NDArray[np.float32], geometry: Geometry, watch: Watch = None
     ) -> tuple[NDArray[np.float32], Trust]:
         """What `predict` gives beside the mask: the softmax of the mean logits [K, Z, Y, X], and its trust."""
-        prepared, crop_box = self._prepare(image, geometry)
-        (logits,), trust = self._logits(prepared, (self.effort(geometry),), watch)
+        prepared, crop_box, effort = self._prepare(image, geometry)
+        (logits,), trust = self._logits(prepared, (effort,), watch)
         return _probabilities(logits, geometry, crop_box, self.plan), trust
-
-    def predict_prepared(
-        self,
-        prepared: NDArray[np.float32],
-        geometry: Geometry,
-        crop_box: Box,
-        *,
-        probabilities: bool = False,
-        watch: Watch = None,
-    ) -> Prediction:
-        """Segment a case prepared with this model's plan; the mask lies on its source's grid (`geometry`)."""
-        (logits,), trust = self._logits(prepared, (self.effort(geometry),), watch)
-        mask = self._mask(logits, geometry, crop_box)
-        soft = _probabilities(logits, geometry, crop_box, self.plan) if probabilities else None
-        return Prediction(mask, geometry, trust, soft)
 
     def compare(
         self, prepared: NDArray[np.float32], geometry: Geometry, crop_box: Box, efforts: Sequence[Effort]
@@ -209,15 +205,17 @@ class Predictor:
         mask, *others = (self._mask(logits, geometry, crop_box) for logits in found)
         return Prediction(mask, geometry, trust, _probabilities(found[0], geometry, crop_box, self.plan)), others
 
-    def effort(self, geometry: Geometry) -> Effort:
-        """What each window of a scan gets: everything, unless cross-validation on such scans found less enough."""
-        if self.economy is None or self.unlike(geometry):
-            return EXHAUSTIVE
-        return self.economy.effort
+    def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
+        """In words, what sets a scan [C, Z, Y, X] apart from those that the model was trained on.
 
-    def unlike(self, geometry: Geometry) -> list[str]:
-        """In words, what sets a scan apart from those that the model was trained on."""
-        return self.info.scans.unlike(geometry) if self.info.scans else []
+        Raises:
+            InputError: the scan is empty.
+        """
+        if self.info.scans is None:
+            return []
+        return self.info.scans.unlike(
+            geometry, intensity_profiles(image[(slice(None), *box_slices(nonzero_box(image)))])
+        )
 
     def _logits(
         self, prepared: NDArray[np.float32], efforts: Sequence[Effort], watch: Watch = None
@@ -242,7 +240,9 @@ class Predictor:
         return apply_postprocessing(mask, self.info.postprocessing, self.info.labels)
 
     def digest(self) -> str:
-        """Hash of all that decides a mask but the scan: weights, plan, labels, threshold, post-processing, options."""
+        """Hash of all that decides a mask but the scan: weights, plan, labels, threshold, post-processing, options, and
+        which scans are alike.
+        """
         about = [
             self.plan.content_hash,
             self.info.labels,
@@ -252,6 +252,7 @@ class Predictor:
             self.step,
             list(self.ensemble.mirror_axes),
             encode(self.economy),
+            encode(self.info.scans),
             str(self.ensemble.dtype),
             [weights_hash(network.state_dict()) for network in self.ensemble.networks],
         ]
@@ -267,10 +268,16 @@ class Predictor:
             ) from error
         return round_convolutions(network, dtype).to(self.device).eval()
 
-    def _prepare(self, image: NDArray[np.float32], geometry: Geometry) -> tuple[NDArray[np.float32], Box]:
+    def _prepare(self, image: NDArray[np.float32], geometry: Geometry) -> tuple[NDArray[np.float32], Box, Effort]:
+        """The scan for the network, its box, and what each window gets: everything, unless cross-validation on such
+        scans found less enough.
+        """
         array = np.asarray(image if image.ndim == 4 else image[None], dtype=np.float32)
         self._check(array, geometry)
-        return prepare_image(array, geometry, self.plan)
+        prepared, box = prepare_image(array, geometry, self.plan)
+        if self.economy is None or self.unlike(array, geometry):
+            return prepared, box, EXHAUSTIVE
+        return prepared, box, self.economy.effort
 
     def _check(self, image: NDArray[np.float32], geometry: Geometry) -> None:
         channels = self.info.channels

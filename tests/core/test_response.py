@@ -1,0 +1,104 @@
+"""Classes of response, and when a change counts as one."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmseg_auto.core.response import Change, Volume, response_to
+
+ML = st.floats(0.01, 500)
+ERROR = st.floats(0, 99)
+
+
+@pytest.mark.parametrize(
+    ("percent", "response"),
+    [
+        (math.inf, "worse"), (10.01, "worse"), (10, "unchanged"), (0, "unchanged"), (-10, "unchanged"),
+        (-10.01, "minor"), (-25, "minor"), (-25.01, "intermediate"), (-50, "intermediate"), (-50.01, "major"),
+        (-100, "major"),
+    ],
+)  # fmt: skip
+def test_classes(percent: float, response: str) -> None:
+    assert response_to(percent) == response
+
+
+@pytest.mark.parametrize(
+    ("percent", "error", "response", "beyond"),
+    [
+        (-60, 5, "major", True),
+        (-30, 5, "intermediate", True),
+        (-15, 5, "minor", True),
+        (0, 5, "unchanged", False),
+        (20, 5, "worse", True),
+        (-30, 40, "unchanged", False),
+        (20, 40, "unchanged", False),
+        (-60, 30, "major", True),
+        (8, 1, "unchanged", True),
+    ],
+)
+def test_a_change_counts_only_beyond_the_error(percent: float, error: float, response: str, beyond: bool) -> None:
+    change = Change.between(Volume.within(20, error), Volume.within(20 * (1 + percent / 100), error))
+    assert change.percent == pytest.approx(percent)
+    assert (change.response, change.beyond_error) == (response, beyond)
+
+
+@given(before=ML, after=ML, first=ERROR, second=ERROR)
+def test_the_interval_holds_the_change_and_grows_with_either_error(
+    before: float, after: float, first: float, second: float
+) -> None:
+    change = Change.between(Volume.within(before, first), Volume.within(after, second))
+    assert change.percent is not None
+    assert change.low_percent is not None
+    assert change.high_percent is not None
+    assert change.low_percent <= change.percent + 1e-6 * abs(change.percent) + 1e-6
+    assert change.high_percent >= change.percent - 1e-6 * abs(change.percent) - 1e-6
+    wider = Change.between(Volume.within(before, first), Volume.within(after, min(99.5, second + 0.5)))
+    assert wider.low_percent is not None
+    assert wider.low_percent <= change.low_percent + 1e-9
+    if change.response != "unchanged":
+        assert (change.low_percent > 0) == (change.response == "worse")
+
+
+@given(volume=ML, error=st.floats(0.01, 99))
+def test_no_change_is_never_called_one(volume: float, error: float) -> None:
+    change = Change.between(Volume.within(volume, error), Volume.within(volume, error))
+    assert (change.percent, change.beyond_error, change.response) == (0, False, "unchanged")
+
+
+def test_the_interval_is_what_its_source_gives() -> None:
+    change = Change.between(Volume(10, 8, 12), Volume(5, 4, 7))
+    down, up = math.hypot(math.log(5 / 4), math.log(12 / 10)), math.hypot(math.log(7 / 5), math.log(10 / 8))
+    assert change.low_percent == pytest.approx(100 * (0.5 * math.exp(-down) - 1))
+    assert change.high_percent == pytest.approx(100 * (0.5 * math.exp(up) - 1))
+    assert change.possible == ("major", "intermediate")
+
+
+def test_without_an_error_the_class_is_that_of_the_change() -> None:
+    change = Change.between(Volume(10), Volume(7))
+    assert (change.response, change.beyond_error, change.possible) == ("intermediate", None, None)
+    assert (change.low_percent, change.high_percent) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "percent", "ends", "response"),
+    [
+        (Volume(0, 0, 0), Volume(0, 0, 0), 0, (0, 0), "unchanged"),
+        (Volume(0, 0, 0.5), Volume(0, 0, 0.5), 0, (-100, None), "unchanged"),
+        (Volume(0, 0, 0.5), Volume(3, 2, 4), None, (300, None), "worse"),
+        (Volume(0, 0, 0.5), Volume(0.1, 0, 0.6), None, (-100, None), "unchanged"),
+        (Volume(4, 3, 5), Volume(0, 0, 0.5), -100, (-100, pytest.approx(-83.33, abs=0.01)), "major"),
+        (Volume(0.2, 0, 0.9), Volume(0, 0, 0.5), -100, (-100, None), "unchanged"),
+        (Volume(0), Volume(2), None, (None, None), "worse"),
+    ],
+)
+def test_volumes_of_0(
+    before: Volume, after: Volume, percent: float | None, ends: tuple[float | None, float | None], response: str
+) -> None:
+    change = Change.between(before, after)
+    assert change.percent == percent
+    assert (change.low_percent, change.high_percent) == ends
+    assert change.response == response

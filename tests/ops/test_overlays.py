@@ -1,0 +1,66 @@
+"""Previews show lesions with their outlines, and no more of a head than lies around them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from numpy.typing import NDArray
+
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.ops.overlays import MARGIN_MM, draw_overlay, lesions_of
+
+GRID = Geometry((6, 60, 60), (3.0, 1.0, 1.0))
+LABELS = {"background": 0, "vm": 1, "_odd $label^": 2}
+VERMILLION, SKY_BLUE = np.array([0xD5, 0x5E, 0x00]) / 255, np.array([0x56, 0xB4, 0xE9]) / 255
+
+
+def mask_of(*boxes: tuple[int, int, int, int]) -> NDArray[np.uint8]:
+    """Squares: label, first slice, first row and column, size; two slices each."""
+    mask = np.zeros(GRID.shape, dtype=np.uint8)
+    for label, z, at, size in boxes:
+        mask[z : z + 2, at : at + size, at : at + size] = label
+    return mask
+
+
+def share_of(colour: NDArray[np.float64], picture: NDArray[np.float32]) -> float:
+    return float((np.abs(picture - colour).max(axis=-1) < 0.02).mean())
+
+
+def test_lesions_come_by_size_under_their_names_in_the_table() -> None:
+    mask = mask_of((1, 0, 2, 3), (1, 3, 10, 9), (2, 0, 30, 5), (1, 3, 40, 2))
+    lesions, more = lesions_of(mask, GRID, LABELS)
+    assert [(one.label, one.number) for one in lesions] == [("vm", 1), ("_odd $label^", 1), ("vm", 2)]
+    assert [one.volume_ml for one in lesions] == pytest.approx([0.486, 0.15, 0.054])
+    assert more == 1
+    assert lesions_of(0 * mask, GRID, LABELS) == ([], 0)
+
+
+def test_each_label_has_its_colour(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(100, 10, GRID.shape).astype(np.float32)
+    draw_overlay(image, mask_of((1, 0, 10, 9), (2, 3, 12, 5)), GRID, LABELS, tmp_path / "overlay.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["overlay.png"]
+    picture = imread(tmp_path / "overlay.png")[..., :3]
+    for colour in (VERMILLION, SKY_BLUE):
+        assert share_of(colour, picture) > 0.0005
+
+
+def test_only_what_lies_around_a_lesion_is_shown(tmp_path: Path) -> None:
+    mask = mask_of((1, 2, 25, 5))
+    reach = int(MARGIN_MM)
+    image = np.full(GRID.shape, 1000, dtype=np.float32)
+    image[:, 25 - reach : 30 + reach, 25 - reach : 30 + reach] = 0
+    draw_overlay(image, mask, GRID, LABELS, tmp_path / "overlay.png")
+    picture = imread(tmp_path / "overlay.png")[..., :3]
+    assert share_of(np.ones(3), picture) < 0.02  # letters and bars
+
+
+def test_a_scan_without_a_lesion_is_not_shown(tmp_path: Path) -> None:
+    image = np.full(GRID.shape, 1000, dtype=np.float32)
+    image[:, ::2] = 0
+    draw_overlay(image, mask_of(), GRID, LABELS, tmp_path / "overlay.png")
+    picture = imread(tmp_path / "overlay.png")[..., :3]
+    assert 0 < share_of(np.ones(3), picture) < 0.02
+    assert share_of(np.zeros(3), picture) > 0.95

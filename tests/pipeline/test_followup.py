@@ -1,0 +1,253 @@
+"""The same patients at two times, from files to files: changes that are known, and what can go wrong."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from benchmarks.followup_pairs import Pair, make_pair
+from vmseg_auto.core.console import Silent
+from vmseg_auto.core.errors import InputError, SomeCasesFailedError
+from vmseg_auto.core.followup import FollowUps
+from vmseg_auto.core.response import Volume, response_to
+from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.images import read_image, read_mask, write_image, write_mask
+from vmseg_auto.io.tables import read_csv, write_csv
+from vmseg_auto.ops.phantom import PhantomScan, make_phantom
+from vmseg_auto.pipeline.followup import followup
+
+CHANGES = (-60, -30, -15, 0, 20)
+
+
+@dataclass
+class Heard(Silent):
+    """What a command says and warns of."""
+
+    said: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Scans and masks of two times."""
+
+    root: Path
+
+    @property
+    def scans(self) -> tuple[Path, Path]:
+        return self.root / "scans_1", self.root / "scans_2"
+
+    @property
+    def masks(self) -> tuple[Path, Path]:
+        return self.root / "masks_1", self.root / "masks_2"
+
+    def add(self, name: str, first: PhantomScan | Pair, second: PhantomScan | Pair) -> None:
+        for scan, images, masks in zip((first, second), self.scans, self.masks, strict=True):
+            write_image(images / f"{name}_0000.nii.gz", scan.image, scan.geometry)
+            write_mask(masks / f"{name}.nii.gz", scan.mask, scan.geometry)
+
+
+def name_of(percent: int) -> str:
+    return f"by_{percent}" if percent >= 0 else f"by_minus_{-percent}"
+
+
+def later(scan: PhantomScan, percent: int, seed: int = 0) -> Pair:
+    pair = make_pair(scan.image, scan.mask, scan.geometry, percent, np.random.default_rng([seed, percent + 100]))
+    assert pair is not None
+    return pair
+
+
+def check_classes(folders: Folders, found: FollowUps) -> None:
+    """Every change is told as what it is, from scans that were brought together."""
+    for one, percent in zip(found.pairs, sorted(CHANGES, key=name_of), strict=True):
+        (change,) = one.changes.values()
+        assert change.percent == pytest.approx(percent, abs=1)
+        assert change.response == response_to(percent)
+        assert change.beyond_error == (percent != 0)
+        assert one.alignment.problems == ()
+        assert any(lesion.fate in ("same", "split", "merged", "regrouped") for lesion in one.lesions)
+        assert {lesion.fate for lesion in one.lesions} & {"new", "out of view"} == set()
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folders, FollowUps, Heard]:
+    """A phantom with each change, compared."""
+    folders, heard = Folders(tmp_path_factory.mktemp("phantoms")), Heard()
+    scan = make_phantom(0, 1)
+    for percent in CHANGES:
+        folders.add(name_of(percent), scan, later(scan, percent))
+    out = folders.root / "out"
+    return folders, followup(*folders.scans, out, masks=folders.masks, error_percent=5, console=heard), heard
+
+
+def test_known_changes_of_phantoms(phantoms: tuple[Folders, FollowUps, Heard]) -> None:
+    check_classes(*phantoms[:2])
+
+
+def test_known_changes_in_real_heads(shared_data: Path, tmp_path: Path) -> None:
+    folders = Folders(tmp_path)
+    for number, percent in enumerate(CHANGES):
+        name = f"vm_{7 * number:03d}"
+        image, geometry = read_image(shared_data / "vmsemi53" / "imagesTr" / f"{name}_0000.nii.gz")
+        scan = PhantomScan(image, read_mask(shared_data / "vmsemi53" / "labelsTr" / f"{name}.nii.gz")[0], geometry)
+        folders.add(name_of(percent), scan, later(scan, percent, seed=number))
+    check_classes(folders, followup(*folders.scans, tmp_path / "out", masks=folders.masks, error_percent=5))
+
+
+def test_what_is_written(phantoms: tuple[Folders, FollowUps, Heard]) -> None:
+    folders, found, heard = phantoms
+    out = folders.root / "out"
+    assert FollowUps.from_json(read_json(out / "followup.json")) == found
+    totals = {row["case"]: row for row in read_csv(out / "followup.csv") if row["component"] == "all"}
+    assert float(totals["by_minus_30"]["change_percent"]) == pytest.approx(-30, abs=1)
+    assert totals["by_0"]["beyond_error"] == "no"
+    for one in found.pairs:
+        picture = imread(out / f"{one.case}_followup.png")[..., :3]
+        for colour in ((0x56, 0xB4, 0xE9), (0xD5, 0x5E, 0x00)):
+            assert (np.abs(picture - np.array(colour) / 255).max(axis=-1) < 0.02).sum() > 200
+    told = "\n".join(heard.said)
+    assert "by_minus_60: by_minus_60 -> by_minus_60" in told
+    assert "major response" in told
+    assert heard.warned == []
+
+
+def test_two_files_belong_together_whatever_their_names(
+    phantoms: tuple[Folders, FollowUps, Heard], tmp_path: Path
+) -> None:
+    folders, _, _ = phantoms
+    scans, masks = (
+        [shutil.copy(next(folder.glob("by_20*")), tmp_path / f"{kind}_{n}.nii.gz") for n, folder in enumerate(both)]
+        for kind, both in (("anna", folders.scans), ("mask", folders.masks))
+    )
+    heard = Heard()
+    (one,) = followup(*scans, tmp_path / "out", masks=(masks[0], masks[1]), console=heard).pairs
+    assert (one.case, one.before, one.after) == ("anna_0-anna_1", "anna_0", "anna_1")
+    (change,) = one.changes.values()
+    assert (change.response, change.beyond_error) == ("worse", None)
+    assert "--error" in heard.said[0]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Folders:
+    """A scan in which nothing moved, and two lesions of which one shrinks."""
+    scan = make_phantom(0, 0)
+    image, geometry = scan.image[4:12, :32, :32], scan.geometry
+    geometry = replace(geometry, shape=image.shape)
+    first, second = (np.zeros(image.shape, dtype=np.uint8) for _ in range(2))
+    first[2:6, 4:10, 4:10] = 1
+    first[2:6, 20:24, 20:24] = 2
+    second[2:6, 4:10, 4:10] = 1
+    second[2:4, 20:24, 20:24] = 2
+    folders = Folders(tmp_path)
+    folders.add("anna", PhantomScan(image, first, geometry), PhantomScan(image, second, geometry))
+    return folders
+
+
+def write_table(folder: Path, voxels: tuple[int, int]) -> None:
+    rows: list[dict[str, object]] = [
+        {"label": "vm", "component": "all", "voxels": voxels[0], "volume_low_ml": 3, "volume_high_ml": 12},
+        {"label": "vm", "component": 1, "voxels": voxels[0]},
+        {"label": "haematoma", "component": "all", "voxels": voxels[1]},
+    ]
+    write_csv(folder / "volumes.csv", ("case", *rows[0]), ({"case": "anna", **row} for row in rows))
+
+
+def test_intervals_come_from_the_table_beside_the_masks(small: Folders) -> None:
+    for folder, second in zip(small.masks, (64, 32), strict=True):
+        write_table(folder, (144, second))
+    (one,) = followup(*small.scans, small.root / "out", masks=small.masks).pairs
+    assert list(one.changes) == ["vm", "haematoma"]
+    assert (one.changes["vm"].before.low_ml, one.changes["vm"].after.high_ml) == (3, 12)
+    assert (one.changes["vm"].response, one.changes["vm"].beyond_error) == ("unchanged", False)
+    assert one.changes["haematoma"].percent == pytest.approx(-50)
+    assert one.changes["haematoma"].beyond_error is None
+    assert [(lesion.label, lesion.fate) for lesion in one.lesions] == [("vm", "same"), ("haematoma", "same")]
+
+
+def test_a_mask_corrected_by_hand_has_no_interval(small: Folders) -> None:
+    heard = Heard()
+    write_table(small.masks[0], (144, 64))
+    write_table(small.masks[1], (150, 32))
+    (one,) = followup(*small.scans, small.root / "out", masks=small.masks, console=heard).pairs
+    assert one.changes["vm"].before.low_ml == 3
+    assert one.changes["vm"].after == Volume(one.changes["vm"].before.ml)
+    (warning,) = heard.warned
+    assert "144 voxels of vm" in warning
+    assert "150" in warning
+
+
+def test_scans_that_do_not_belong_together(small: Folders) -> None:
+    heard = Heard()
+    image, geometry = read_image(small.scans[1] / "anna_0000.nii.gz")
+    noise = np.random.default_rng(0).normal(100, 30, image.shape).astype(np.float32)
+    write_image(small.scans[1] / "anna_0000.nii.gz", noise, geometry)
+    (one,) = followup(*small.scans, small.root / "out", masks=small.masks, error_percent=5, console=heard).pairs
+    assert one.alignment.problems
+    assert one.lesions == ()
+    assert one.changes["label_2"].response == "intermediate"
+    assert "could not be aligned" in heard.said[0]
+    assert not list((small.root / "out").glob("*.png"))
+
+
+def test_lesions_outside_the_other_scan_are_named(small: Folders) -> None:
+    for folder, name in ((small.scans[1], "anna_0000.nii.gz"), (small.masks[1], "anna.nii.gz")):
+        read, write = (read_image, write_image) if folder == small.scans[1] else (read_mask, write_mask)
+        array, geometry = read(folder / name)
+        cropped = array[:, :, :22]
+        write(folder / name, cropped, replace(geometry, shape=cropped.shape))
+    (one,) = followup(*small.scans, small.root / "out", masks=small.masks, error_percent=5).pairs
+    assert any("first scan's label_2 lies outside the other scan" in note for note in one.notes)
+
+
+def test_masks_of_0_and_255(small: Folders) -> None:
+    for folder in small.masks:
+        mask, geometry = read_mask(folder / "anna.nii.gz")
+        write_mask(folder / "anna.nii.gz", np.where(mask == 1, 255, 0).astype(np.uint8), geometry)
+    (one,) = followup(*small.scans, small.root / "out", masks=small.masks, error_percent=5).pairs
+    assert one.changes["lesion"].percent == 0
+    assert one.changes["lesion"].before.ml > 0
+
+
+def test_what_can_not_be_paired(small: Folders, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="measurement error"):
+        followup(*small.scans, tmp_path / "out", masks=small.masks, error_percent=-1)
+    with pytest.raises(InputError, match="no such file"):
+        followup(tmp_path / "nowhere", small.scans[1], tmp_path / "out", masks=small.masks)
+    scan, mask = next(small.scans[1].iterdir()), next(small.masks[1].iterdir())
+    for name in ("berta", "carla"):
+        write_image(small.scans[1] / f"{name}.nii.gz", *read_image(scan))
+        write_mask(small.masks[1] / f"{name}.nii.gz", *read_mask(mask))
+    heard = Heard()
+    assert len(followup(*small.scans, tmp_path / "out", masks=small.masks, console=heard).pairs) == 1
+    assert any("berta, carla" in words for words in heard.warned)
+    for path in (scan, mask):
+        path.unlink()
+    with pytest.raises(InputError, match="name of one after"):
+        followup(*small.scans, tmp_path / "out", masks=small.masks)
+    for path in small.masks[1].glob("*"):
+        path.rename(path.with_name(f"x{path.name}"))
+    with pytest.raises(InputError, match="mask of the same name"):
+        followup(*small.scans, tmp_path / "out", masks=small.masks)
+
+
+def test_a_pair_that_fails_does_not_stop_the_others(small: Folders, tmp_path: Path) -> None:
+    image, geometry = read_image(small.scans[0] / "anna_0000.nii.gz")
+    mask, _ = read_mask(small.masks[0] / "anna.nii.gz")
+    for images, masks in zip(small.scans, small.masks, strict=True):
+        write_image(images / "berta.nii.gz", image, geometry)
+        write_mask(masks / "berta.nii.gz", mask[:, :, :20], replace(geometry, shape=mask[:, :, :20].shape))
+    with pytest.raises(SomeCasesFailedError, match="1 of 2 pairs") as failed:
+        followup(*small.scans, tmp_path / "out", masks=small.masks)
+    assert "berta" in str(failed.value)
+    assert {row["case"] for row in read_csv(tmp_path / "out" / "followup.csv")} == {"anna"}

@@ -1,0 +1,71 @@
+"""vmseg_followup: the same patient at two times."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmseg_auto.cli.common import Parser, Screen, make_parser, places_of, run
+from vmseg_auto.core.workspace import OutputFolder
+
+
+def parser() -> Parser:
+    made = make_parser(
+        "vmseg_followup",
+        "Compare a patient's lesions at two times: volumes, their change with its interval, the response to treatment, "
+        "and which lesions are new, gone, split or merged.",
+        ("dataset", "workspace", "model", "series", "echo", "device", "jobs"),
+        epilog="Example: vmseg_followup anna_2019.nii.gz anna_2021.nii.gz -o anna",
+    )
+    made.add_argument(
+        "before", metavar="BEFORE", help="the first scan (a file, or a folder of a DICOM series), or a folder of scans"
+    )
+    made.add_argument("after", metavar="AFTER", help="the second; in folders, scans of the same name belong together")
+    made.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for table, figures and pictures")
+    made.add_argument(
+        "--masks",
+        nargs=2,
+        metavar=("BEFORE_MASK", "AFTER_MASK"),
+        help="masks, or folders of masks, to compare (default: both scans are predicted)",
+    )
+    made.add_argument(
+        "--error",
+        type=float,
+        metavar="PERCENT",
+        help="nine volumes in ten are measured with at most this error, as for masks drawn by hand (default: the "
+        "model's own, from its held-out cases)",
+    )
+    return made
+
+
+def work(arguments: argparse.Namespace, screen: Screen) -> None:
+    from vmseg_auto.pipeline.followup import followup
+
+    followup(
+        arguments.before,
+        arguments.after,
+        arguments.output,
+        masks=tuple(arguments.masks) if arguments.masks else None,
+        error_percent=arguments.error,
+        model=arguments.model,
+        **places_of(arguments),
+        series=arguments.series,
+        echo=arguments.echo,
+        device=arguments.device,
+        jobs=arguments.jobs,
+        console=screen,
+    )
+
+
+def logs(arguments: argparse.Namespace) -> Path:
+    return OutputFolder(Path(arguments.output)).logs
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return run(parser(), work, argv, logs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

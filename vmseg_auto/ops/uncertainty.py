@@ -1,0 +1,25 @@
+"""How undecided a prediction is, voxel by voxel."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def undecided(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The entropy of what all looks at a scan come to, as a share of the highest there is.
+
+    It is 0 where all looks are sure of the same, and 1 where all classes are equally likely: because each look is in
+    doubt, or because looks that are sure contradict each other.
+
+    Args:
+        probabilities: [K, Z, Y, X], background first, the mean of all looks.
+
+    Returns:
+        [Z, Y, X], in steps of a thousandth, which pack well.
+    """
+    entropy = np.zeros(probabilities.shape[1:], dtype=np.float32)
+    for one in probabilities:
+        entropy -= one * np.log(np.maximum(one, np.finfo(np.float32).tiny))
+    share: NDArray[np.float32] = np.round(entropy / np.float32(np.log(len(probabilities))), 3).clip(0, 1)
+    return share

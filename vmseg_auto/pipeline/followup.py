@@ -1,0 +1,201 @@
+"""The same patients at two times: predict both unless masks are given, and say what has become of the lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.dataset import Case
+from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.core.followup import COLUMNS, FollowUp, FollowUps
+from vmseg_auto.core.response import Volume
+from vmseg_auto.core.series import Choice
+from vmseg_auto.io.atomic import write_json
+from vmseg_auto.io.cases import read_case
+from vmseg_auto.io.naming import stem
+from vmseg_auto.io.scans import find_scans
+from vmseg_auto.io.tables import read_csv, write_csv
+from vmseg_auto.pipeline.places import PathLike
+from vmseg_auto.pipeline.predict import predict
+from vmseg_auto.pipeline.turns import output_turn
+from vmseg_auto.stages.evaluate import find_masks, infer_labels
+from vmseg_auto.stages.followup import Visit, compare
+
+_FIRST_CHANNEL = ("first",)
+"""Scans are aligned by their first channel."""
+
+
+def followup(
+    before: PathLike,
+    after: PathLike,
+    output: PathLike,
+    *,
+    masks: tuple[PathLike, PathLike] | None = None,
+    error_percent: float | None = None,
+    model: PathLike | None = None,
+    dataset: PathLike | None = None,
+    workspace: PathLike | None = None,
+    series: Sequence[str] = (),
+    echo: int | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    console: Console | None = None,
+) -> FollowUps:
+    """Compare scans of the same patients at two times; write followup.csv, followup.json and a picture of each pair.
+
+    Args:
+        before, after: a scan each (an image file, or a DICOM series in a folder or zip), or a folder of scans each:
+            then those of the same name belong together.
+        output: the folder written to; what is predicted comes to lie in its folders `before` and `after`.
+        masks: a mask or a folder of masks for each time; both scans are predicted unless given. Intervals are taken
+            from a volumes.csv beside the masks, as far as it still fits them.
+        error_percent: nine volumes in ten are measured with at most this error; takes the place of the intervals.
+        model, dataset, workspace, series, echo, device: as for `predict`.
+        jobs: threads that read and write for it.
+        console: where words and progress go.
+
+    Raises:
+        InputError: no scan, mask or model, no pair, or another command at work in the output folder.
+        SomeCasesFailedError: some pairs failed; all others are written.
+    """
+    console = console or Silent()
+    target, scans = Path(output), (Path(before), Path(after))
+    if error_percent is not None and error_percent < 0:
+        raise InputError(f"the measurement error is {error_percent:g} %", remedy="Give a number of %, 0 or above.")
+    choice = Choice(tuple(series), echo)
+    with output_turn(target, "vmseg_followup", console):
+        if masks is None:
+            places = (target / "before", target / "after")
+            found = [
+                predict(
+                    source, folder, model=model, dataset=dataset, workspace=workspace, series=series, echo=echo,
+                    device=device, jobs=jobs, console=console,
+                )
+                for source, folder in zip(scans, places, strict=True)
+            ]  # fmt: skip
+        else:
+            found = [_masks(Path(mask)) for mask in masks]
+        sides = [_side(source, paths, choice, console) for source, paths in zip(scans, found, strict=True)]
+        pairs = _pairs(sides[0], sides[1], console)
+        done, errors = _compare_all(pairs, error_percent, target, console)
+        if done:
+            told = FollowUps(tuple(done))
+            write_csv(target / "followup.csv", COLUMNS, (row for one in done for row in one.rows()))
+            write_json(target / "followup.json", told.to_json())
+            console.say(f"Table, picture of each pair and all figures: {target}.")
+    if errors and len(pairs) == 1:
+        raise errors[0]
+    if errors:
+        raise SomeCasesFailedError(f"{len(errors)} of {len(pairs)} pairs could not be compared", errors)
+    return told
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Scans and masks of one patient at two times."""
+
+    name: str
+    before: Case
+    after: Case
+
+
+def _compare_all(
+    pairs: Sequence[_Pair], error_percent: float | None, target: Path, console: Console
+) -> tuple[list[FollowUp], list[VmsegError]]:
+    done: list[FollowUp] = []
+    errors: list[VmsegError] = []
+    labels = _labels(pairs)
+    with console.progress("Comparing", len(pairs)) as progress:
+        for pair in pairs:
+            try:
+                first, second = (_visit(case, labels, error_percent, console) for case in (pair.before, pair.after))
+                done.append(compare(pair.name, first, second, labels, target / f"{pair.name}_followup.png"))
+                console.say(done[-1].text())
+            except VmsegError as error:
+                errors.append(error)
+            progress.advance()
+    return done, errors
+
+
+def _masks(source: Path) -> list[Path]:
+    return [source] if source.is_file() else list(find_masks(source).values())
+
+
+def _side(source: Path, paths: Sequence[Path], choice: Choice, console: Console) -> dict[str, Case]:
+    """The scans of one time that have a mask. A single scan and a single mask belong together whatever their names."""
+    masks = {stem(path): path for path in paths}
+    scans = {case.id: case for case in find_scans(source, _FIRST_CHANNEL, choice=choice)}
+    if len(scans) == len(masks) == 1:
+        (case,), (mask,) = scans.values(), masks.values()
+        return {case.id: Case(case.id, case.patient, case.images, mask)}
+    found = {name: Case(name, case.patient, case.images, masks[name]) for name, case in scans.items() if name in masks}
+    if not found:
+        raise InputError("no scan has a mask of the same name", file=source, remedy="Name masks as their scans.")
+    if left := sorted(set(scans) - set(found)):
+        console.warn(f"left out, as they have no mask: {', '.join(left)}")
+    return found
+
+
+def _pairs(before: Mapping[str, Case], after: Mapping[str, Case], console: Console) -> list[_Pair]:
+    if len(before) == len(after) == 1:
+        (first,), (second,) = before.values(), after.values()
+        name = first.id if first.id == second.id else f"{first.id}-{second.id}"
+        return [_Pair(name, first, second)]
+    common = sorted(set(before) & set(after))
+    if not common:
+        raise InputError(
+            "no scan before has the name of one after",
+            remedy="Give both scans of a patient the same name in two folders, or compare two files.",
+        )
+    if left := sorted(set(before) ^ set(after)):
+        console.warn(f"left out, as they are there at one time only: {', '.join(left)}")
+    return [_Pair(name, before[name], after[name]) for name in common]
+
+
+def _labels(pairs: Sequence[_Pair]) -> dict[str, int]:
+    """Names as in the tables beside the masks, in the order of the values; otherwise by the values in the masks."""
+    paths = [case.label for pair in pairs for case in (pair.before, pair.after) if case.label]
+    for path in paths:
+        if rows := _table(path):
+            return {row["label"]: value for value, row in enumerate(rows, 1)}
+    return infer_labels(paths)
+
+
+def _table(mask: Path) -> list[dict[str, str]]:
+    """The totals of a mask's case in the volumes.csv beside it; none where there is no such table."""
+    path = mask.with_name("volumes.csv")
+    if not path.is_file():
+        return []
+    return [row for row in read_csv(path) if row.get("case") == stem(mask) and row.get("component") == "all"]
+
+
+def _visit(case: Case, labels: Mapping[str, int], error_percent: float | None, console: Console) -> Visit:
+    image, mask, geometry = read_case(case)
+    assert mask is not None
+    assert case.label is not None
+    if set(np.unique(mask).tolist()) <= {0, 255} and set(labels.values()) <= {0, 1}:
+        mask = np.minimum(mask, 1)
+    rows = {row["label"]: row for row in _table(case.label)}
+    volumes = {}
+    for name, value in labels.items():
+        voxels = int(np.count_nonzero(mask == value))
+        volumes[name] = _volume(voxels * geometry.voxel_ml, voxels, rows.get(name), error_percent)
+        if name in rows and rows[name].get("voxels") != str(voxels):
+            console.warn(
+                f"{case.id}: the mask holds {voxels} voxels of {name}, but volumes.csv beside it tells of "
+                f"{rows[name].get('voxels')}: it was changed since, and the interval of its volume is not used"
+            )
+    return Visit(case.id, image[0], mask, geometry, volumes)
+
+
+def _volume(ml: float, voxels: int, row: Mapping[str, str] | None, error_percent: float | None) -> Volume:
+    if error_percent is not None:
+        return Volume.within(ml, error_percent)
+    if row is None or row.get("voxels") != str(voxels):
+        return Volume(ml)
+    low, high = row.get("volume_low_ml"), row.get("volume_high_ml")
+    return Volume(ml, float(low), float(high)) if low and high else Volume(ml)

@@ -1,0 +1,180 @@
+"""Two readers and a model: how far each agrees with each other, on the same cases."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.io.atomic import write_json
+from vmseg_auto.io.tables import write_csv
+from vmseg_auto.ops.metrics import METRICS
+from vmseg_auto.ops.statistics import summarise
+from vmseg_auto.stages.evaluate import Evaluation, evaluate_pairs, find_masks, infer_labels, plain
+
+FIRST, SECOND, BETWEEN = "model, reader 1", "model, reader 2", "reader 2, reader 1"
+"""What is compared with what; the latter counts as the reference."""
+_SHOWN = ("dice", "nsd", "hd95_mm", "volume_error_ml", "volume_error_abs_ml", "volume_error_percent")
+FEWEST_FOR_ERROR = 10
+"""Cases from which a measurement error is told."""
+
+
+@dataclass(frozen=True)
+class Readers:
+    """The three comparisons.
+
+    Args:
+        comparisons: FIRST, SECOND and BETWEEN, each with the cases that both readers have outlined.
+        differences: a row a label, comparison of the model and metric: how much larger a case's value is than between
+            the readers; comparison, label, metric, then the fields of ops.statistics.Summary.
+    """
+
+    comparisons: dict[str, Evaluation]
+    differences: pd.DataFrame
+
+    def save(self, table: Path) -> tuple[Path, Path]:
+        """Write every case of all comparisons (CSV), and summaries and differences (JSON) beside the model's table.
+
+        Args:
+            table: the CSV of the model's scores; `_readers` is added to its name.
+
+        Raises:
+            VmsegError: a file can't be written.
+        """
+        cases = table.with_name(f"{table.stem}_readers.csv")
+        about = cases.with_suffix(".json")
+        rows = [
+            {"comparison": name} | {str(column): value for column, value in row.items()}
+            for name, one in self.comparisons.items()
+            for row in one.table.to_dict("records")
+        ]
+        write_csv(cases, list(rows[0]), rows)
+        write_json(about, self.to_json())
+        return cases, about
+
+    def to_json(self) -> dict[str, Any]:
+        """Summaries of the comparisons as those of an evaluation, then the differences."""
+        rows = self.differences.to_dict("records")
+        return {
+            "comparisons": {name: one.to_json() for name, one in self.comparisons.items()},
+            "differences": {
+                "definition": f"value of the comparison minus that of '{BETWEEN}', case by case",
+                "rows": [{str(key): plain(value) for key, value in row.items()} for row in rows],
+            },
+            "measurement_error_percent": self.measurement_error(),
+        }
+
+    def measurement_error(self) -> float | None:
+        """Per cent by which nine volumes in ten of one reader are off at most, as far as two readers can tell.
+
+        The difference of two readers holds the errors of both, so that each has its square root of two's share. None
+        with fewer than FEWEST_FOR_ERROR cases, or where the readers' volumes can't be compared.
+        """
+        percent = self.comparisons[BETWEEN].table["volume_error_percent"].dropna().abs()
+        if len(percent) < FEWEST_FOR_ERROR:
+            return None
+        return float(np.quantile(percent, 0.9)) / math.sqrt(2)
+
+    def text(self) -> str:
+        """A table for the screen: for each label and metric the means, and the differences with their intervals."""
+        shown = [metric for metric in METRICS if metric.name in _SHOWN]
+        between = self.comparisons[BETWEEN]
+        cases, patients = between.table["case"].nunique(), between.table["patient"].nunique()
+        lines = []
+        for label in dict.fromkeys(between.summary["label"]):
+            lines.append(f"{label}: {cases} cases of {patients} patients that both readers outlined")
+            lines.append(f"  {'mean':<28}{FIRST:>17}{SECOND:>17}{'readers':>10}  model minus readers (95 % interval)")
+            for metric in shown:
+                digits = 2 if "(m" in metric.title or "%" in metric.title else 3
+                means = [_cell(one.summary, label, metric.name)["mean"] for one in self.comparisons.values()]
+                apart = [_cell(self.differences, label, metric.name, name) for name in (FIRST, SECOND)]
+                told = " | ".join(_interval(row, digits) for row in apart)
+                cells = [_number(mean, digits) for mean in means]
+                lines.append(f"  {metric.title:<28}{cells[0]:>17}{cells[1]:>17}{cells[2]:>10}  {told}")
+        if (error := self.measurement_error()) is not None:
+            lines.append(
+                f"By the readers, nine volumes in ten are measured with an error of at most {error:.0f} % "
+                f"(for masks drawn by hand: vmseg_followup --error {math.ceil(error)})."
+            )
+        return "\n".join(lines)
+
+
+def compare_readers(
+    predictions: Path,
+    references: Path,
+    second: Path,
+    labels: Mapping[str, int] | None,
+    tolerance_mm: float,
+    patients: Mapping[str, str],
+    jobs: int,
+) -> Readers:
+    """Compare model and readers on the cases that both readers have outlined.
+
+    Args:
+        predictions, references, second: folders of masks of the model and of either reader.
+        labels, tolerance_mm, patients, jobs: as for `stages.evaluate.evaluate`.
+
+    Raises:
+        InputError: no case that both readers and the model have, and as `stages.evaluate.evaluate`.
+        DatasetError: masks that can't be read, lie on different grids or hold values that are no label; all listed.
+    """
+    model, one, two = find_masks(predictions), find_masks(references), find_masks(second)
+    common = sorted(set(model) & set(one) & set(two))
+    if not common:
+        raise InputError(
+            "none of these masks is of a case that the first reader and the model have",
+            file=second,
+            remedy="Name the second reader's masks as the first one's.",
+        )
+    left = sorted(set(one) - set(two))
+    notes = [f"The second reader has not outlined: {', '.join(left)}."] if left else []
+    known = labels if labels is not None else infer_labels(masks[case] for masks in (one, two) for case in common)
+    pairs = {FIRST: (model, one), SECOND: (model, two), BETWEEN: (two, one)}
+    found = {
+        name: evaluate_pairs(
+            {case: (mine[case], other[case]) for case in common}, known, tolerance_mm, patients, jobs, notes=notes
+        )
+        for name, (mine, other) in pairs.items()
+    }
+    return Readers(found, _differences(found))
+
+
+def _differences(found: Mapping[str, Evaluation]) -> pd.DataFrame:
+    keys = ["label", "case", "patient"]
+    names = [metric.name for metric in METRICS]
+    between = found[BETWEEN].table.set_index(keys)[names]
+    rows = []
+    for comparison in (FIRST, SECOND):
+        apart = (found[comparison].table.set_index(keys)[names] - between).reset_index()
+        for label, group in apart.groupby("label", sort=False):
+            patients: Sequence[str] = list(group["patient"])
+            rows += [
+                {"comparison": comparison, "label": label, "metric": name}
+                | asdict(summarise(group[name].to_numpy(float), patients))
+                for name in names
+            ]
+    return pd.DataFrame(rows)
+
+
+def _cell(table: pd.DataFrame, label: str, metric: str, comparison: str | None = None) -> dict[str, Any]:
+    chosen = table[(table["label"] == label) & (table["metric"] == metric)]
+    if comparison is not None:
+        chosen = chosen[chosen["comparison"] == comparison]
+    return {str(key): value for key, value in chosen.iloc[0].items()}
+
+
+def _interval(row: Mapping[str, Any], digits: int) -> str:
+    if math.isnan(row["mean"]):
+        return "-"
+    ends = "" if math.isnan(row["low_95"]) else f" ({row['low_95']:+.{digits}f} to {row['high_95']:+.{digits}f})"
+    return f"{row['mean']:+.{digits}f}{ends}"
+
+
+def _number(value: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"

@@ -1,0 +1,136 @@
+"""Two scans of one patient with their masks -> what has become of the lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.followup import Alignment, FollowUp, LesionChange
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.movement import Movement
+from vmseg_auto.core.response import Change, Volume
+from vmseg_auto.io.registration import find_movement
+from vmseg_auto.ops.matching import Match, Side, match_lesions
+from vmseg_auto.ops.overlays import Compared, draw_followup
+from vmseg_auto.ops.rigid import in_view, likeness, mapped, placed, resample
+
+Sides = dict[str, tuple[Side, Side]]
+"""Label -> its lesions before and after."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One of the two times.
+
+    Args:
+        name: of the scan.
+        image: its first channel (Z, Y, X).
+        mask: label values (Z, Y, X).
+        geometry: of both.
+        volumes: label -> its volume with the interval, where that is known.
+    """
+
+    name: str
+    image: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    geometry: Geometry
+    volumes: Mapping[str, Volume]
+
+
+def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], picture: Path) -> FollowUp:
+    """Compare volumes, align the scans, match the lesions and draw both times side by side.
+
+    Args:
+        case: what the pair is called.
+        before, after: the two times.
+        labels: name -> value; background (0) is left out.
+        picture: a PNG; it is written only where the scans could be aligned.
+
+    Raises:
+        VmsegError: the picture can't be written.
+    """
+    sides = {
+        name: (Side.of(before.mask == value, before.geometry), Side.of(after.mask == value, after.geometry))
+        for name, value in labels.items()
+        if value
+    }
+    changes = {name: Change.between(before.volumes[name], after.volumes[name]) for name in sides}
+    alignment = align(before, after)
+    if alignment.problems or alignment.movement is None:
+        return FollowUp(case, before.name, after.name, changes, alignment)
+    movement = alignment.movement
+    matches = {name: match_lesions(first, second, movement) for name, (first, second) in sides.items()}
+    lesions = tuple(_lesion(name, match, *sides[name]) for name, found in matches.items() for match in found)
+    draw_followup(_compared(before, after, sides, matches, movement), before.geometry, picture)
+    notes = tuple(_beyond_view(sides, before.geometry, after.geometry, movement))
+    return FollowUp(case, before.name, after.name, changes, alignment, lesions, notes)
+
+
+def align(before: Visit, after: Visit) -> Alignment:
+    """Bring the second scan onto the first, and judge whether that can be relied on."""
+    movement = find_movement(before.image, before.geometry, after.image, after.geometry)
+    if movement is None:
+        return Alignment(None, 0.0, 0.0, 0.0, 0.0, ("they do not overlap",))
+    moved = resample(after.image, after.geometry, before.geometry, movement, float("nan"))
+    back = resample(np.ones(before.mask.shape, np.float32), before.geometry, after.geometry, movement.inverse, 0.0)
+    overlap = max(float(np.isfinite(moved).mean()), float((back > 0.5).mean()))
+    middle = (np.array(before.geometry.shape)[None] - 1) / 2
+    start, end = (placed(middle, before.geometry, how)[0] for how in (Movement(), movement))
+    shift = float(np.linalg.norm(end - start))
+    return Alignment.judged(movement, shift, overlap, likeness(before.image, moved, before.geometry.spacing_mm))
+
+
+def _lesion(label: str, match: Match, first: Side, second: Side) -> LesionChange:
+    before, after = first.volume_ml(match.before), second.volume_ml(match.after)
+    seen = match.before and match.fate != "out of view"
+    return LesionChange(
+        label, match.fate, match.before, match.after, before, after, 100 * (after / before - 1) if seen else None
+    )
+
+
+def _beyond_view(sides: Sides, before: Geometry, after: Geometry, movement: Movement) -> list[str]:
+    """In words, how much of the lesions the other scan has not seen."""
+    found = []
+    for name, pair in sides.items():
+        for side, other, how, which in (
+            (pair[0], after, movement, "first"),
+            (pair[1], before, movement.inverse, "second"),
+        ):
+            places, _ = side.places
+            outside = 1 - float(in_view(mapped(places, side.geometry, other, how), other).mean()) if len(places) else 0
+            if outside >= 0.01:
+                found.append(
+                    f"{outside:.0%} of the {which} scan's {name} lies outside the other scan: the volumes are not of "
+                    "the same tissue."
+                )
+    return found
+
+
+def _compared(
+    before: Visit, after: Visit, sides: Sides, matches: Mapping[str, list[Match]], movement: Movement
+) -> Compared:
+    """Both times on the first scan's grid."""
+
+    def there(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        share = resample(mask.astype(np.float32), after.geometry, before.geometry, movement, 0.0)
+        return share > 0.5
+
+    shown = []
+    for name, found in matches.items():
+        first, second = sides[name]
+        for match in found:
+            volumes = first.volume_ml(match.before), second.volume_ml(match.after)
+            shown.append((max(volumes), name, match, volumes))
+    shown.sort(key=lambda one: -one[0])
+    outlines = (before.mask > 0, there(after.mask > 0))
+    moved = resample(after.image, after.geometry, before.geometry, movement, float("nan"))
+    rows = []
+    for _, name, match, volumes in shown[: Compared.MOST]:
+        first, second = sides[name]
+        place = np.isin(first.numbered, match.before) | there(np.isin(second.numbered, match.after))
+        rows.append((f"{name}, {match.fate}: {volumes[0]:.2f} -> {volumes[1]:.2f} mL", place))
+    return Compared(before.image, moved, outlines, tuple(rows))
