@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "plan_and_preprocess", "train", "predict", "evaluate", "select", "demo", "model", "learning_curve", "doctor",
-    "followup", "make_dataset",
+    "followup", "make_dataset", "report",
 )  # fmt: skip
 HEAVY = ("torch", "SimpleITK", "scipy", "pandas", "matplotlib", "skimage", "batchgenerators", "pydicom", "highdicom")
 CPU_SECONDS = 0.6

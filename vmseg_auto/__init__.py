@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vmseg_auto.pipeline.model import import_nnunet as import_nnunet
     from vmseg_auto.pipeline.plan import plan_and_preprocess as plan_and_preprocess
     from vmseg_auto.pipeline.predict import predict as predict
+    from vmseg_auto.pipeline.report.write import report as report
     from vmseg_auto.pipeline.select import select as select
     from vmseg_auto.pipeline.train import train as train
     from vmseg_auto.stages.predict import Prediction as Prediction
@@ -44,6 +45,7 @@ _HOMES = {
     "make_dataset": "vmseg_auto.pipeline.make_dataset",
     "plan_and_preprocess": "vmseg_auto.pipeline.plan",
     "predict": "vmseg_auto.pipeline.predict",
+    "report": "vmseg_auto.pipeline.report.write",
     "select": "vmseg_auto.pipeline.select",
     "train": "vmseg_auto.pipeline.train",
 }

@@ -21,6 +21,7 @@ from vmseg_auto.ops.plots import draw_outlines
 from vmseg_auto.pipeline.evaluate import evaluate
 from vmseg_auto.pipeline.plan import plan_and_preprocess
 from vmseg_auto.pipeline.predict import predict
+from vmseg_auto.pipeline.report.write import report
 from vmseg_auto.pipeline.train import train
 from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.pipeline.watching import duration
@@ -41,6 +42,7 @@ class Demo:
         folder: holds everything below.
         dataset, workspace, masks: the cohort, its workspace, and the predicted masks of the test patients.
         picture: outlines on slices.
+        reports: of the model, and of the test patients.
         evaluation: scores of the test patients.
         seconds: how long it took.
     """
@@ -50,6 +52,7 @@ class Demo:
     workspace: Path
     masks: Path
     picture: Path
+    reports: tuple[Path, Path]
     evaluation: Evaluation
     seconds: float
 
@@ -63,7 +66,7 @@ def run_demo(
     jobs: int | None = None,
     console: Console | None = None,
 ) -> Demo:
-    """Make the phantom cohort, then plan, train five short folds, predict the test patients and score them.
+    """Make the phantom cohort, then plan, train five short folds, predict the test patients, score and report them.
 
     Every figure that comes out is one on synthetic phantoms, and says nothing of patients.
 
@@ -89,7 +92,10 @@ def run_demo(
     scores = evaluate(masks, dataset / "labelsTs", root / "test_metrics.csv", jobs=jobs)
     picture = root / "test_outlines.png"
     _draw(dataset, masks, picture)
-    demo = Demo(root, dataset, space.root, masks, picture, scores, time.monotonic() - began)
+    reports = root / "report_model.html", root / "report_patients.html"
+    report(dataset=dataset, output=reports[0], console=console)
+    report(masks, output=reports[1], console=console)
+    demo = Demo(root, dataset, space.root, masks, picture, reports, scores, time.monotonic() - began)
     console.say(_farewell(demo))
     return demo
 
@@ -167,6 +173,8 @@ def _farewell(demo: Demo) -> str:
         ("Masks and volumes", demo.masks),
         ("Scores", demo.folder / "test_metrics.csv"),
         ("Picture", demo.picture),
+        ("Report of the model", demo.reports[0]),
+        ("Report of patients", demo.reports[1]),
     )
     rows = "\n".join(f"  {name:<22}{path}" for name, path in files)
     return (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, cast
 
 from vmseg_auto.contracts import Planner, Trainer
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.plan import PLUGIN_NAME
 
 
 def load_planner(name: str) -> Planner:
@@ -51,7 +51,7 @@ def _load(kind: str, group: str, name: str, needs: tuple[str, ...]) -> Any:
     lacks = [attribute for attribute in ("name", "__call__", *needs) if not hasattr(plugin, attribute)]
     if lacks:
         raise InputError(f"{name!r} is no {kind}: it lacks {', '.join(lacks)}", remedy="See docs/architecture.md.")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", plugin.name):
+    if not PLUGIN_NAME.fullmatch(plugin.name):
         raise InputError(
             f"the {kind}'s name {plugin.name!r} can't name a folder", remedy="Use letters, digits, _ and -."
         )

@@ -149,6 +149,8 @@ def test_a_log_holds_the_errors_of_single_cases(tmp_path: Path) -> None:
         ("evaluate", ["-p", "p", "-r", "r", "-w", "w"], "w/logs"),
         ("demo", ["--out", "o"], "o/logs"),
         ("model", ["import", "n", "-o", "o"], "o/logs"),
+        ("report", ["-w", "w"], "w/logs"),
+        ("report", ["-i", "i"], "i/logs"),
     ],
 )
 def test_where_logs_lie(

@@ -14,6 +14,7 @@ from vmseg_auto.core.codec import decode, digest, encode, parse_setting
 from vmseg_auto.core.errors import InputError
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
+WHOLE = st.integers(-(2**63) + 1, 2**63 - 1)
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,16 @@ class Outer:
     maybe: int | None = None
 
 
-INNERS = st.builds(Inner, number=FINITE, pair=st.tuples(st.integers(), st.text()), flag=st.booleans())
+INNERS = st.builds(Inner, number=FINITE, pair=st.tuples(WHOLE, st.text()), flag=st.booleans())
 OUTERS = st.builds(
     Outer,
     name=st.text(),
-    count=st.integers(),
+    count=WHOLE,
     mode=st.sampled_from(("fast", "slow")),
     inners=st.lists(INNERS, max_size=3).map(tuple),
     table=st.dictionaries(st.text(), FINITE, max_size=3),
-    by_value=st.dictionaries(st.integers(), INNERS, max_size=2),
-    maybe=st.none() | st.integers(),
+    by_value=st.dictionaries(WHOLE, INNERS, max_size=2),
+    maybe=st.none() | WHOLE,
 )
 GOOD: dict[str, Any] = {
     "name": "a",

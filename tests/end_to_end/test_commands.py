@@ -112,6 +112,16 @@ def test_masks_lie_on_the_scans_grids(dataset: Path, masks: Path) -> None:
             assert np.array_equal(likely, mask == 1)
 
 
+def test_reports_are_one_file_each_and_name_no_phantom(dataset: Path, masks: Path) -> None:
+    assert "Keep it apart from the report." in succeed("vmseg_report", cwd=dataset)
+    succeed("vmseg_report", "-i", masks, "-o", "patients.html", cwd=dataset)
+    for page, key in (("vmseg/report.html", "vmseg/report_key.csv"), ("patients.html", "patients_key.csv")):
+        assert "phantom_0" not in (dataset / page).read_text()
+        assert all(row["case"].startswith("phantom_0") for row in read_table(dataset / key))
+    refused = refuse(2, "vmseg_report", "-i", dataset, cwd=dataset)
+    assert "volumes.csv" in refused
+
+
 def test_a_scan_unlike_the_cohort_gets_everything_and_is_named(dataset: Path, masks: Path, tmp_path: Path) -> None:
     scan = next((dataset / "two_scans").iterdir())
     image, geometry = read_image(scan)
@@ -289,6 +299,7 @@ def test_a_workspace_of_another_schema_is_refused(dataset: Path, tmp_path: Path)
         shutil.copy(dataset / "vmseg" / name, tmp_path)
     shutil.copytree(dataset / "vmseg" / "plans", tmp_path / "plans")
     fingerprint = json.loads((dataset / "vmseg" / "fingerprint.json").read_text())
+    del fingerprint["sha256"]
     (tmp_path / "fingerprint.json").write_text(json.dumps({**fingerprint, "schema": 99}))
     for name, *rest in (("vmseg_train", "0"), ("vmseg_plan_and_preprocess",)):
         assert "schema 99" in refuse(2, name, *rest, "-w", tmp_path)

@@ -50,14 +50,17 @@ def _header(*starts: int) -> bytes:
 @pytest.fixture(scope="module", params=["JPEG", "JPEG2000"])
 def stream(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
     """A kind of compression, and an image of SHAPE as GDCM compresses it."""
-    path = tmp_path_factory.mktemp("itk") / "image.dcm"
+    return request.param, compressed(request.param, tmp_path_factory.mktemp("itk"))
+
+
+def compressed(kind: str, folder: Path) -> bytes:
     writer = sitk.ImageFileWriter()
     writer.SetImageIO("GDCMImageIO")
-    writer.SetFileName(str(path))
+    writer.SetFileName(str(folder / "image.dcm"))
     writer.SetUseCompression(True)
-    writer.SetCompressor(request.param)
+    writer.SetCompressor(kind)
     writer.Execute(sitk.GetImageFromArray(numbers((1, *SHAPE)).astype(np.uint16)))
-    return request.param, next(generate_frames(dcmread(path).PixelData, number_of_frames=1))
+    return next(generate_frames(dcmread(folder / "image.dcm").PixelData, number_of_frames=1))
 
 
 def checked(kind: str) -> Callable[[bytes, tuple[int, int]], None]:
@@ -94,10 +97,8 @@ def test_streams_of_colour_and_of_many_tiles_are_refused(stream: tuple[str, byte
         checked(kind)(bytes(changed), SHAPE)
 
 
-def test_what_crashes_the_decoder_ends_its_process_alone(stream: tuple[str, bytes], tmp_path: Path) -> None:
-    kind, data = stream
-    if kind != "JPEG":
-        pytest.skip("no such stream of JPEG 2000 is known")
+def test_what_crashes_the_decoder_ends_its_process_alone(tmp_path: Path) -> None:
+    data = compressed("JPEG", tmp_path)
     crashes = bytearray(data)
     crashes[data.index(b"\xff\xc3") + 4] = 159  # bits a pixel
     with pytest.raises(ValueError, match="damaged, or no greyscale"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 from pathlib import Path
 
@@ -205,3 +206,90 @@ def test_itks_warnings_stay_as_the_caller_has_them(tmp_path: Path, capfd: pytest
     read_image(path)
     assert sitk.ProcessObject.GetGlobalWarningDisplay() == before
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        (("f", 108), float("inf"), "first voxel stands at byte inf"),
+        (("f", 108), float("nan"), "first voxel stands at byte nan"),
+        (("f", 108), -20.0, "first voxel stands at byte -20"),
+        (("f", 108), 1e9, "first voxel stands at byte 1e"),
+        (("3h", 42), (32767, 32767, 32767), "more than can be used"),
+        (("3h", 42), (1000, 1000, 100), "can't hold 100,000,000 voxels"),
+        (("f", 80), 1e30, "voxel size"),
+        (("f", 268), 1e30, "first voxel lies at"),
+    ],
+)
+def test_extreme_nifti_headers_are_refused(tmp_path: Path, field: tuple[str, int], value: object, words: str) -> None:
+    data = bytearray(nifti(tmp_path / "case.nii").read_bytes())
+    form, at = field
+    struct.pack_into(f"<{form}", data, at, *(value if isinstance(value, tuple) else (value,)))
+    for name in ("case.nii", "case.nii.gz"):
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+        refused(tmp_path / name, words)
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "case.nii.gz"
+    path.write_bytes(gzip.compress(nifti(tmp_path / "case.nii").read_bytes() + bytes(50_000_000), 1))
+    refused(path, "far more bytes than its header says")
+
+
+def test_a_file_packed_in_pieces_is_read(tmp_path: Path) -> None:
+    path, data = tmp_path / "case.nii.gz", nifti(tmp_path / "case.nii").read_bytes()
+    path.write_bytes(gzip.compress(data[:360]) + gzip.compress(data[360:]) + bytes(10))
+    np.testing.assert_array_equal(read_image(path)[0].ravel(), np.arange(24))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"NDims = 3", b"NDims = 255", "'255' dimensions"),
+        (b"NDims = 3", b"NDims = 9223372036854775807", "dimensions"),
+        (b"NDims = 3", b"NDims = -32768", "dimensions"),
+        (b"ElementDataFile = LOCAL", b"ElementDataFile = /etc/passwd", r"lie in another file \(/etc/passwd\)"),
+        (b"ElementDataFile = LOCAL", b"ElementDataFile = LIST", "lie in another file"),
+        (b"ElementDataFile = LOCAL", b"x", "its header has no end"),
+        (b"ObjectType = Image", b"Comment = " + b"A" * 100_000, "its header has no end"),
+        (b"ElementSpacing = 0.", b"ElementSpacing = 9999999.", "voxel size"),
+        (b"TransformMatrix = 1", b"TransformMatrix = 1e300", "sheared"),
+        (b"DimSize = 10 9 6", b"DimSize = 100000 100000 6", "more than can be used"),
+        (b"DimSize = 10 9 6", b"DimSize = 1000 1000 6", "can't hold 6,000,000 voxels"),
+    ],
+)
+def test_metaimage_headers_that_itk_does_not_survive_are_refused(
+    tmp_path: Path, old: bytes, new: bytes, words: str
+) -> None:
+    path = tmp_path / "case.mha"
+    write_image(path, tiny_image(), GRID)
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    refused(path, words)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"dimension: 3", b"dimension: 99", "'99' dimensions"),
+        (b"encoding: gzip", b"encoding: raw\ndata file: /etc/passwd", r"lie in another file \(/etc/passwd\)"),
+        (b"encoding: gzip", b"encoding: raw\ndatafile: LIST", "lie in another file"),
+        (b"encoding: gzip", b"content: " + b"A" * 10_000, "its header has no end"),
+        (b"sizes: 10 9 6", b"sizes: 100000 100000 6", "more than can be used"),
+    ],
+)
+def test_nrrd_headers_that_lead_elsewhere_are_refused(tmp_path: Path, old: bytes, new: bytes, words: str) -> None:
+    path = tmp_path / "case.nrrd"
+    write_image(path, tiny_image(), GRID)
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
+    refused(path, words)
+
+
+def test_another_format_under_a_known_ending_is_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "case.nrrd", tiny_image(), GRID)
+    for ending in (".mha", ".nii", ".nii.gz"):
+        (tmp_path / f"case{ending}").write_bytes((tmp_path / "case.nrrd").read_bytes())
+        refused(tmp_path / f"case{ending}", "no image that can be read|has no end")

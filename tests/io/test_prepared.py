@@ -126,5 +126,6 @@ def test_cases_from_before_checksums_are_taken_as_they_are(tmp_path: Path) -> No
     folder = PreparedFolder(prepare(tmp_path, [tiny_case("a", 1)]))
     record = json.loads((tmp_path / "a.json").read_text())
     assert set(record.pop("checksums")) == {"image", "label"}
+    del record["sha256"]
     (tmp_path / "a.json").write_text(json.dumps(record))
     folder.verify("a")

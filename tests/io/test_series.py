@@ -159,7 +159,7 @@ def test_other_objects_are_left_out_and_counted(tmp_path: Path) -> None:
     found = find_series(tmp_path, notes=notes)
     assert [one.name for one in found] == ["T2"]
     assert notes == [
-        "No scans, and left out: 3 x localizer, 1 x picture without a position in space or in colour, 1 x report, "
+        "No scans, and left out: 3 x localizer, 1 x picture without a position in space, 1 x report, "
         "1 x segmentation or registration.",
         "DICOM series T2: 5 slices of 7 x 6 pixels, echo time 90 ms.",
     ]
@@ -178,11 +178,29 @@ def test_a_damaged_file_among_slices_refuses_the_series(tmp_path: Path, content:
         read_series(found["a"])
 
 
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_a_slice_of_another_series_that_continues_one_refuses_it(tmp_path: Path, place: int) -> None:
+    def other(number: int, data: Dataset) -> None:
+        if number == place:
+            data.SeriesInstanceUID = UID("1.2.9")
+
+    save(tmp_path, series(numbers(), change=other))
+    (found,) = [one for one in find_series(tmp_path) if len(one.slices) > 1]
+    with pytest.raises(InputError, match=f"IM{place + 1}.dcm would continue it, but says that it belongs to another"):
+        read_series(found)
+
+
 def test_a_damaged_file_alone_is_a_scan_that_fails(tmp_path: Path) -> None:
     (tmp_path / "anna.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 60)
     (found,) = find_series(tmp_path)
     assert found.name == "anna"
     with pytest.raises(InputError, match=r"anna.dcm: the DICOM file is damaged"):
+        read_series(found)
+    (tmp_path / "ben.dcm").write_bytes(b"")
+    (found,) = find_series(tmp_path)
+    assert found.name == tmp_path.name
+    assert find_series(tmp_path / "ben.dcm") == [found]
+    with pytest.raises(InputError, match=r"anna.dcm: the DICOM file is damaged or cut short .and 1 more files like it"):
         read_series(found)
 
 

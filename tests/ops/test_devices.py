@@ -18,6 +18,7 @@ from vmseg_auto.ops.devices import (
     choose_device,
     computing_alike,
     describe,
+    memory_ran_out,
     reduced_precision,
     round_convolutions,
     sent,
@@ -64,6 +65,19 @@ def test_autocast_in_a_type_and_in_none() -> None:
 def test_descriptions_are_for_people() -> None:
     assert describe(CPU, None) == f"CPU, {torch.get_num_threads()} threads, float32"
     assert describe(CPU, torch.bfloat16).endswith(", bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8.91 GB, other allocations: 1.20 GB)"), True),
+        (RuntimeError("Invalid buffer size: 19.07 GB"), True),
+        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
+    ],
+)
+def test_every_device_s_words_for_too_little_memory_are_known(error: RuntimeError, is_memory: bool) -> None:
+    assert memory_ran_out(error) == is_memory
 
 
 @pytest.mark.parametrize(

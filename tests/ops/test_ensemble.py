@@ -18,6 +18,8 @@ class Hungry(nn.Module):
     The CPU computes in float32, so that a network that begins in float64 can tell.
     """
 
+    error: RuntimeError = torch.OutOfMemoryError("CUDA out of memory")
+
     def __init__(self, most: int, begins: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones((), dtype=begins))
@@ -26,7 +28,7 @@ class Hungry(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         self.asked.append(len(image))
         if len(image) > self.most or self.weight.dtype == torch.float64:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error
         return image * self.weight
 
 
@@ -67,8 +69,10 @@ def test_the_second_mirroring_is_the_opposite_of_the_first() -> None:
     assert views[1][0] == (0, 2)
 
 
-def test_windows_are_halved_until_memory_holds_them() -> None:
+@pytest.mark.parametrize("error", [Hungry.error, RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)")])
+def test_windows_are_halved_until_memory_holds_them(error: RuntimeError) -> None:
     network, said = Hungry(most=3), list[str]()
+    network.error = error
     ensemble = Ensemble([network], 1, (0,), tell=said.append)
     windows = torch.randn(8, 1, 2, 3, 4)
     for view in ensemble.views((0, 0, 0)):

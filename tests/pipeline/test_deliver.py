@@ -14,11 +14,12 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.trust import Calibration, Trust, VolumeError
 from vmseg_auto.io.images import read_image
-from vmseg_auto.pipeline.deliver import Delivery
+from vmseg_auto.pipeline.deliver import Delivery, Origin
 from vmseg_auto.stages.predict import Prediction
 
 GRID = Geometry((4, 20, 20), (5.0, 1.0, 1.0), (10.0, -3.0, 7.0), (1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0))
 LABELS = {"background": 0, "lesion": 2}
+ORIGIN = Origin("../scans", ("T2",))
 TRUST = Trust(0.1, 0.1, mirrored=True, fold_agreement=0.9)
 CALIBRATION = Calibration(
     0.9, -0.5, -0.2, 0.1, 0.1, look_first=0.6, mirrored=True, cases=50, patients=12,
@@ -52,7 +53,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_the_map_lies_on_the_scans_grid_in_its_format(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path / "out", LABELS, save_uncertainty=True)
+    delivery = Delivery(tmp_path / "out", LABELS, ORIGIN, save_uncertainty=True)
     delivery.write(case, "model-scan", image(), prediction(), [])
     assert delivery.kept(case, "model-scan") is not None
     found, geometry = read_image(tmp_path / "out" / "uncertainty" / "anna_uncertainty.mha")
@@ -65,7 +66,7 @@ def test_the_map_lies_on_the_scans_grid_in_its_format(case: Case, tmp_path: Path
 
 
 def test_rows_measure_lesions_and_tell_what_held_out_cases_told(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS)
+    delivery = Delivery(tmp_path, LABELS, ORIGIN)
     delivery.write_table([delivery.write(case, "x", image(), prediction(), [])], CALIBRATION)
     whole, large, small = rows(tmp_path)
     assert [row["component"] for row in (whole, large, small)] == ["all", "1", "2"]
@@ -82,7 +83,7 @@ def test_rows_measure_lesions_and_tell_what_held_out_cases_told(case: Case, tmp_
 
 
 def test_of_an_unlike_scan_no_volume_is_promised_and_the_light_is_not_green(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS)
+    delivery = Delivery(tmp_path, LABELS, ORIGIN)
     written = delivery.write(case, "x", image(), prediction(), ["spacing along z 12 mm", "field of view along z 9 mm"])
     delivery.write_table([written], CALIBRATION)
     whole = rows(tmp_path)[0]
@@ -92,7 +93,7 @@ def test_of_an_unlike_scan_no_volume_is_promised_and_the_light_is_not_green(case
 
 @pytest.mark.parametrize("calibration", [None, replace(CALIBRATION, mirrored=False), replace(CALIBRATION, volumes={})])
 def test_what_is_not_known_stays_empty(calibration: Calibration | None, case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS)
+    delivery = Delivery(tmp_path, LABELS, ORIGIN)
     delivery.write_table([delivery.write(case, "x", image(), prediction(), [])], calibration)
     whole = rows(tmp_path)[0]
     assert (whole["volume_low_ml"], whole["volume_high_ml"]) == ("", "")
@@ -101,7 +102,7 @@ def test_what_is_not_known_stays_empty(calibration: Calibration | None, case: Ca
 
 
 def test_an_empty_mask_has_a_volume_of_nothing_and_an_upper_limit(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS)
+    delivery = Delivery(tmp_path, LABELS, ORIGIN)
     nothing = replace(prediction(), mask=np.zeros(GRID.shape, np.uint8), trust=Trust(1.0, 1.0, mirrored=True))
     delivery.write_table([delivery.write(case, "x", image(), nothing, [])], CALIBRATION)
     (whole,) = rows(tmp_path)
@@ -111,7 +112,7 @@ def test_an_empty_mask_has_a_volume_of_nothing_and_an_upper_limit(case: Case, tm
 
 
 def test_the_sidecar_holds_what_was_measured_and_an_older_one_is_made_anew(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS)
+    delivery = Delivery(tmp_path, LABELS, ORIGIN)
     delivery.write(case, "x", image(), prediction(), [])
     path = tmp_path / "anna.json"
     stored = json.loads(path.read_text())

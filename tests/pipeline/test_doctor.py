@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +16,7 @@ from vmseg_auto.cli.doctor import main
 from vmseg_auto.core.console import Silent
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.workspace import Workspace
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.checkpoints import load_checkpoint, save_checkpoint
 from vmseg_auto.io.images import read_mask, write_mask
 from vmseg_auto.io.locks import locked
@@ -39,7 +39,7 @@ def made(sound: Cohort, tmp_path: Path) -> Cohort:
     """The same, to be spoiled: with dataset and workspace of its own."""
     folder = shutil.copytree(sound.space.root.parent, tmp_path / "cohort")
     space = Workspace(folder / "vmseg")
-    space.dataset.write_text(json.dumps({**json.loads(space.dataset.read_text()), "folder": str(folder)}))
+    write_sealed(space.dataset, {**read_json(space.dataset), "folder": str(folder)})
     return replace(sound, space=space)
 
 
@@ -117,7 +117,7 @@ def corrected_mask(made: Cohort) -> None:
         (lambda made: made.space.fingerprint.write_text('{"schema": 99}'), "fingerprint.json has schema 99"),
         (lambda made: made.space.run("default", "default").fold(0).record.unlink(), "fold_0: it is not recorded"),
         (lambda made: flip(made.space.run("default", "default").fold(0).final), "checkpoint_final.pt"),
-        (infinite_weights, "hold NaN or infinite weights"),
+        (infinite_weights, "holds NaN or infinite numbers"),
         (lambda made: first_prepared(made).unlink(), "not prepared for the plan of default, or not as they are now: a"),
         (lambda made: first_prepared(made).write_bytes(b"cut"), "a.npy: the file can't be read"),
         (lambda made: (made.space.root.parent / "imagesTr" / "c_0000.nii.gz").unlink(), "c.nii.gz"),

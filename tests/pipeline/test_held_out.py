@@ -170,7 +170,10 @@ def test_new_scans_get_what_is_to_be_expected_of_them(cohort: Path) -> None:
     write_image(cohort / "new" / "alike.nii.gz", image, geometry)
     write_image(cohort / "new" / "flat.nii.gz", np.full_like(image, 100), geometry)
     notes = Notes()
-    predict(cohort / "new", cohort / "masks", dataset=cohort, device="cpu", console=notes)
+    predict(cohort / "new", cohort / "masks", dataset=cohort, save_uncertainty=True, device="cpu", console=notes)
+    undecided, grid = read_image(cohort / "masks" / "uncertainty" / "alike_uncertainty.nii.gz")
+    assert geometry.differences(grid) == []
+    assert 0 <= undecided.min() < 0.5 < undecided.max() <= 1
     table = {row["case"]: row for row in rows(cohort / "masks" / "volumes.csv") if row["component"] == "all"}
     alike, flat = table["alike"], table["flat"]
     assert 0 < float(alike["uncertainty"]) < float(flat["uncertainty"])

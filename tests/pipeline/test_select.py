@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from workspaces import Cohort, HeldOut, cohort, finished_run
+from workspaces import GRID, Cohort, HeldOut, cohort, finished_run
 
 from vmseg_auto.cli.common import Screen
 from vmseg_auto.core.dataset import Case
@@ -19,9 +19,10 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_json, write_sealed
 from vmseg_auto.io.images import read_image, read_mask
 from vmseg_auto.io.probabilities import write_probabilities
+from vmseg_auto.io.tables import read_csv
 from vmseg_auto.pipeline.committee import choose_runs
 from vmseg_auto.pipeline.predict import predict
 from vmseg_auto.pipeline.select import select
@@ -120,8 +121,8 @@ def test_the_selected_ensemble_predicts_and_a_changed_choice_predicts_anew(made:
     assert soft[1] is not None
     assert np.array_equal(mask, (soft[0] + soft[1])[1] / 2 > 0.5)
     assert mask_of()[1] == time
-    text = made.space.selection.read_text()
-    made.space.selection.write_text(text.replace('"threshold": 0.5', '"threshold": 0.05'))
+    text = json.dumps(read_json(made.space.selection))
+    write_sealed(made.space.selection, json.loads(text.replace('"threshold": 0.5', '"threshold": 0.05')))
     assert mask_of()[0].sum() > mask.sum()
     (alone,) = predict(scan, tmp_path / "alone", model=made.space.runs()[0].folder, device="cpu")
     assert np.array_equal(read_mask(alone)[0], soft[0][1] > members[0].info.threshold)
@@ -139,6 +140,9 @@ def test_threshold_and_post_processing_of_each_run_go_into_its_model(made: Cohor
     kept = info(islands).postprocessing
     assert kept is not None
     assert (info(islands).threshold, kept.keep_largest) == (0.5, ("lesion",))
+    for run in (timid, islands):  # measured with what was chosen: ten voxels found, and no islands
+        volumes = [float(row["volume_ml"]) for row in read_csv(run.volumes)]
+        assert volumes == pytest.approx([10 * GRID.voxel_ml] * 5)
     assert chosen.runs == ("default/default",)  # both come to 1, and the first stands
 
 

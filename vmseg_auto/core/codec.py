@@ -13,6 +13,7 @@ from typing import Any, TypeVar, Union
 from vmseg_auto.core.errors import InputError
 
 T = TypeVar("T")
+_TOO_LARGE = 2**63
 
 
 def encode(value: Any) -> Any:
@@ -37,7 +38,11 @@ def decode(kind: type[T], data: Any, where: str) -> T:
     Raises:
         InputError: a field is missing, unknown or of the wrong type; the message names it.
     """
-    return typing.cast(T, _decode(kind, data, where))
+    try:
+        return typing.cast(T, _decode(kind, data, where))
+    except InputError as error:
+        error.remedy = error.remedy or "Mend this value, or restore the file."
+        raise
 
 
 def digest(value: Any) -> str:
@@ -104,7 +109,10 @@ def _decode_dataclass(kind: type, data: Any, where: str) -> Any:
             values[name] = _decode(hints[name], data[name], f"{where}: {name}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise InputError(f"{where} lacks the field {name}", remedy="Put it back, or make the file anew.")
-    return kind(**values)
+    try:
+        return kind(**values)
+    except InputError as error:
+        raise InputError(f"{where}: {error.problem}", remedy=error.remedy) from None
 
 
 def _check_schema(kind: type, data: dict[str, Any], where: str) -> None:
@@ -137,13 +145,17 @@ def _decode_scalar(kind: Any, data: Any, where: str) -> Any:
             raise _wrong(where, "a finite number", data)
         return number
     if kind is int and isinstance(data, float) and data.is_integer():
-        return int(data)
-    if isinstance(data, kind) and not (kind is int and isinstance(data, bool)):
+        data = int(data)
+    if kind is int and isinstance(data, int) and not isinstance(data, bool):
+        if abs(data) >= _TOO_LARGE:
+            raise _wrong(where, "a number that fits into 64 bits", data)
+        return data
+    if isinstance(data, kind) and kind is not int:
         return data
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
     raise _wrong(where, names.get(kind, kind.__name__), data)
 
 
 def _wrong(where: str, expected: str, data: Any) -> InputError:
-    shown = repr(data)
+    shown = repr(data) if not isinstance(data, int) or abs(data) < _TOO_LARGE else "one of many digits"
     return InputError(f"{where} must be {expected}, not {shown if len(shown) < 80 else shown[:77] + '...'}")

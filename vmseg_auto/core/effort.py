@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.errors import InputError
 
 TOLERANCE = 0.001
 """Most that either saving may change the mean cross-validated Dice."""
@@ -27,6 +28,10 @@ class Effort:
 
     looks: int | None = None
     gate: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (1 <= (self.looks or 1) <= 10_000 and self.looks != 0 and 0 <= self.gate <= 1):
+            raise InputError(f"looks is {self.looks} and gate {self.gate}", remedy="Restore the file.")
 
 
 EXHAUSTIVE = Effort()
@@ -70,6 +75,11 @@ class Trials:
     schema: int = 1
 
     SCHEMA: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if odd := next((case for case, dice in self.dice.items() if len(dice) != len(self.efforts)), None):
+            problem = f"case {odd} has {len(self.dice[odd])} values of Dice for {len(self.efforts)} efforts"
+            raise InputError(problem, remedy="Delete the file: the cases are then predicted again.")
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = encode(self)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry, Shape, Spacing
+from vmseg_auto.core.labels import check_labels
 
 Profile = tuple[float, ...]
 """How a scan's intensities are distributed, whatever their scale: where PROFILE_PERCENTILES lie between dark and bright
@@ -161,7 +163,12 @@ class Fingerprint:
     @classmethod
     def from_json(cls, data: Any, where: str = "fingerprint.json") -> Fingerprint:
         """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)
+        fingerprint = decode(cls, data, where)
+        check_labels(fingerprint.labels, f"{where}: labels")
+        if not fingerprint.cases or len(fingerprint.channel_stats) != len(fingerprint.channels):
+            remedy = "Delete the file and run `vmseg_plan_and_preprocess` again."
+            raise InputError(f"{where} has no case, or not the numbers of each channel", remedy=remedy)
+        return fingerprint
 
 
 def _least(rows: Sequence[tuple[float, ...]]) -> Spacing:

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.effort import Economy
+from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import ScanRange
+from vmseg_auto.core.labels import check_labels
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.selection import PLAIN_THRESHOLD, check_threshold
@@ -54,5 +56,11 @@ class ModelInfo:
         """Raises InputError where a field is missing, unknown, of the wrong type or impossible."""
         info = decode(cls, data, where)
         info.plan.check(f"{where}: plan")
+        check_labels(info.labels, f"{where}: labels")
+        if len(info.channels) != len(info.plan.normalization):
+            problem = f"{where} has {len(info.channels)} channels, but {len(info.plan.normalization)} normalizations"
+            raise InputError(problem, remedy="Restore the file from where the model was trained.")
         check_threshold(info.threshold, f"{where}: threshold")
+        if info.postprocessing is not None:
+            info.postprocessing.check(info.labels, f"{where}: postprocessing")
         return info

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, ClassVar, Literal
 
 from vmseg_auto.core.codec import decode, digest, encode
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.geometry import Shape, Spacing
 
+PLUGIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""Of a planner or trainer: it names a folder, and in a file never code to import."""
+MOST_WEIGHTS = 400_000_000
+"""2 GB and a half of them would be read before a mistake is noticed; nnU-Net's largest network has a quarter."""
+MOST_VALUES = 2**31
+"""Of the widest stage for one patch: 8 GB."""
 Int3 = tuple[int, int, int]
 Scheme = Literal["zscore", "zscore_in_mask", "ct", "none"]
 
@@ -143,13 +151,17 @@ class Plan:
 
 def _impossible(plan: Plan) -> list[str]:
     totals = _total_strides(plan.network)
-    found = []
+    found = [
+        f"{kind} is {name[:80]!r}, not the plain name of one that is installed (letters, digits, _, . and -)"
+        for kind, name in (("planner", plan.planner), ("trainer", plan.trainer))
+        if not PLUGIN_NAME.fullmatch(name)
+    ]
     if sorted(plan.axes) != [0, 1, 2]:
         found.append(f"axes {plan.axes} is no order of 0, 1, 2")
     if plan.left_right not in (None, 0, 1, 2):
         found.append(f"left_right {plan.left_right} is no axis: 0, 1, 2 or none")
-    if min(plan.spacing_mm) <= 0:
-        found.append(f"spacing {plan.spacing_mm} mm must be above 0")
+    if min(plan.spacing_mm) < 0.001 or max(plan.spacing_mm) > 1000:
+        found.append(f"spacing {plan.spacing_mm} mm must be above 0: 0.001 to 1000 are possible")
     if not 1 <= plan.batch_size <= 4096:
         found.append(f"batch_size {plan.batch_size} must be 1 to 4096")
     found += _impossible_network(plan.network)
@@ -162,11 +174,38 @@ def _impossible(plan: Plan) -> list[str]:
         found.append(f"patch {plan.patch} leaves the coarsest stage a single voxel, which can't be normalised")
     if max(plan.patch) > 2048:
         found.append(f"patch {plan.patch} is larger than 2048 voxels on an axis")
+    if not found:
+        found += _beyond_memory(plan)
     if any(n.std <= 0 for n in plan.normalization):
         found.append("normalization.std must be above 0")
     if any(n.scheme == "ct" and n.lower >= n.upper for n in plan.normalization):
         found.append("normalization.lower must be below normalization.upper")
     return found
+
+
+def _beyond_memory(plan: Plan) -> list[str]:
+    """What no machine could hold, told before any memory is taken."""
+    found, net = [], plan.network
+    values = 0
+    size = plan.patch
+    for stride, features in zip(net.strides, net.features, strict=True):
+        size = (size[0] // stride[0], size[1] // stride[1], size[2] // stride[2])
+        values = max(values, prod(size) * features)
+    if values > MOST_VALUES:
+        found.append(f"a patch {plan.patch} has {values:.1e} values in a stage, more than {MOST_VALUES:.1e}")
+    if (weights := least_weights(net)) > MOST_WEIGHTS:
+        found.append(f"the network has more than {weights:.1e} weights; {MOST_WEIGHTS:.1e} are possible")
+    return found
+
+
+def least_weights(net: NetworkSpec) -> int:
+    """Weights of the convolutions that every U-Net of these numbers has: an encoder's and a decoder's."""
+    total = 0
+    for before, width, kernel, blocks in zip((1, *net.features), net.features, net.kernels, net.blocks, strict=False):
+        total += prod(kernel) * width * (before + (blocks - 1) * width)
+    for width, kernel, blocks in zip(net.features, net.kernels, reversed(net.decoder_blocks), strict=False):
+        total += prod(kernel) * width * width * (blocks + 1)
+    return total
 
 
 def _impossible_network(net: NetworkSpec) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,9 @@ class PostProcessing:
     def from_json(cls, data: Any, where: str = "post-processing") -> PostProcessing:
         """Raises InputError where a field is missing, unknown or of the wrong type."""
         return decode(cls, data, where)
+
+    def check(self, labels: Collection[str], where: str) -> None:
+        """Raises InputError where it is about labels that a model does not have."""
+        if unknown := sorted(set(self.keep_largest) - set(labels)):
+            remedy = "Restore the file, or make it anew with `vmseg_select`."
+            raise InputError(f"{where} is about {unknown[0]!r}, which is no label", remedy=remedy)

@@ -125,7 +125,7 @@ class Selection:
     def from_json(cls, data: Any, where: str = "selection.json") -> Selection:
         """Raises InputError where a field is missing, unknown, of the wrong type or impossible."""
         selection = decode(cls, data, where)
-        if selection.runs not in [candidate.runs for candidate in selection.candidates]:
+        if not selection.runs or selection.runs not in [candidate.runs for candidate in selection.candidates]:
             raise InputError(f"{where} chooses what it did not compare", remedy="Run `vmseg_select` to make it anew.")
         check_threshold(selection.chosen.threshold, f"{where}: threshold")
         return selection

@@ -220,6 +220,11 @@ class Workspace:
         return self.root / "selection.json"
 
     @property
+    def report(self) -> Path:
+        """The report of the workspace, unless it is asked for elsewhere."""
+        return self.root / "report.html"
+
+    @property
     def logs(self) -> Path:
         """One file for each of the latest commands."""
         return self.root / "logs"
@@ -275,6 +280,11 @@ class OutputFolder:
     def lock(self) -> Path:
         """Held by the command that writes to it."""
         return self.folder / "vmseg.lock"
+
+    @property
+    def report(self) -> Path:
+        """The report of predictions, unless it is asked for elsewhere."""
+        return self.folder / "report.html"
 
     @property
     def logs(self) -> Path:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_STORED, BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile
 
 import torch
-from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+from torch.serialization import safe_globals
 
-from vmseg_auto.core.errors import DamagedError, InputError
+from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
+from vmseg_auto.io.claims import ClaimError, check_sizes, foreign_names, pickled_part
 
 StandIn = tuple[Callable[..., Any], str]
 """What is called in place of a global that the file names."""
+_CLOSE = "Close other programs, or use a machine with more memory."
 
 
 def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[StandIn] = ()) -> Any:
@@ -27,19 +30,13 @@ def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[S
         stand_ins: for globals beyond tensors that the file may name; the globals themselves are never called.
 
     Raises:
-        DamagedError: the file is damaged, or holds other objects than these.
+        DamagedError: the file is damaged, holds other objects than these, or says that it holds more than it does.
         InputError: it is missing, or may not be read.
+        VmsegError: the memory is not enough.
     """
     try:
+        _verify(path, [name for _, name in stand_ins], remedy)
         with safe_globals(list(stand_ins)):
-            _verify(path)
-            if foreign := sorted(get_unsafe_globals_in_checkpoint(path)):
-                raise DamagedError(
-                    f"the checkpoint is damaged or from elsewhere: it holds {', '.join(foreign[:3])}, and objects "
-                    "other than tensors, numbers and texts are never loaded",
-                    file=path,
-                    remedy=remedy,
-                )
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError("the checkpoint does not exist", file=path, remedy=missing) from None
@@ -47,22 +44,52 @@ def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[S
         raise InputError(
             f"the checkpoint can't be read ({error.strerror})", file=path, remedy="Check the file's rights."
         ) from error
+    except MemoryError as error:
+        raise VmsegError("the memory is not enough for this checkpoint", file=path, remedy=_CLOSE) from error
+    except ClaimError as error:
+        raise DamagedError(f"the checkpoint is damaged or from elsewhere: {error}", file=path, remedy=remedy) from error
     except (
         OSError, RuntimeError, EOFError, ValueError, TypeError, AttributeError, AssertionError, LookupError,
-        ArithmeticError, BadZipFile, zlib.error, pickle.UnpicklingError,
+        ArithmeticError, BadZipFile, zlib.error, struct.error, pickle.UnpicklingError,
     ) as error:  # fmt: skip
         raise DamagedError("the checkpoint is damaged or from elsewhere", file=path, remedy=remedy) from error
 
 
-def _verify(path: Path) -> None:
-    """Check what torch.load does not: it compares no checksum, and gives unset memory for an entry marked a folder.
+def finite_tensors(found: Any, what: str, path: Path, remedy: str) -> dict[str, torch.Tensor]:
+    """What a file gave as a state dict, once it is one.
+
+    Args:
+        what: its name, for messages.
 
     Raises:
-        BadZipFile: some byte that matters has changed, or an entry is compressed, which torch.save never does: it
-            could grow beyond all memory. Other errors of the zip reader mean the same.
+        DamagedError: it is none, or some weight is NaN or infinite.
+    """
+    if not isinstance(found, Mapping):
+        raise DamagedError(f"{what} is missing", file=path, remedy=remedy)
+    for name, tensor in found.items():
+        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+            raise DamagedError(f"{what}: {name} is no tensor", file=path, remedy=remedy)
+        if not torch.isfinite(tensor).all():
+            raise DamagedError(f"{what}: {name} holds NaN or infinite numbers", file=path, remedy=remedy)
+    return dict(found)
+
+
+def _verify(path: Path, stand_ins: Sequence[str], remedy: str) -> None:
+    """Check what torch.load does not, or not in every version, before it makes anything.
+
+    Raises:
+        DamagedError: the file names code.
+        ClaimError: it says what can't be.
+        BadZipFile: some byte that matters has changed. Other errors of the readers of zips and pickles mean the same.
     """
     with ZipFile(path) as archive:
-        entries = archive.infolist()
-        odd = [e.filename for e in entries if e.external_attr & 0x10 or e.compress_type != ZIP_STORED]
-        if damaged := next(iter(odd), None) or archive.testzip():
-            raise BadZipFile(f"{damaged} is damaged")
+        folder, pickled = pickled_part(archive)
+        records = {entry.filename.removeprefix(f"{folder}data/"): entry.file_size for entry in archive.infolist()}
+    if foreign := foreign_names(pickled, stand_ins):
+        raise DamagedError(
+            f"the checkpoint is damaged or from elsewhere: it holds {', '.join(foreign[:3])}, and objects "
+            "other than tensors, numbers and texts are never loaded",
+            file=path,
+            remedy=remedy,
+        )
+    check_sizes(pickled, records)

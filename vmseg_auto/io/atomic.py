@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,8 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.core.errors import InputError, VmsegError
+from vmseg_auto.core.codec import digest
+from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
 
+MOST_JSON_BYTES = 32 * 2**20
+_SEAL = "sha256"
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""What begins a character beyond the first 65,536, which takes two of them."""
 _TEMPORARY = ".vmseg_tmp."
 """How the names of unfinished files begin."""
 
@@ -134,20 +140,67 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, _pretty(data) + "\n")
 
 
+def write_sealed(path: Path, data: dict[str, Any]) -> None:
+    """Write JSON that nobody need edit, with a checksum of what it says; `read_json` compares and drops it."""
+    write_json(path, {**data, _SEAL: digest(data)})
+
+
 def read_json(path: Path, remedy: str = "Mend the file, or restore it.") -> Any:
     """Read JSON.
 
     Raises:
         InputError: the file is missing or no JSON.
+        DamagedError: it does not say what was written and sealed.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a byte-order mark first
+        if path.stat().st_size > MOST_JSON_BYTES:
+            raise InputError(f"the file is larger than {MOST_JSON_BYTES >> 20} MB", file=path, remedy=remedy)
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors put a byte-order mark first
     except FileNotFoundError:
         raise InputError("the file does not exist", file=path, remedy=remedy) from None
     except OSError as error:
         raise InputError(f"the file can't be read ({error.strerror or error})", file=path, remedy=remedy) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"the file is no valid JSON ({error})", file=path, remedy=remedy) from None
+    value = parse_json(text, path, remedy)
+    if isinstance(value, dict) and _SEAL in value and value.pop(_SEAL) != digest(value):
+        raise DamagedError(
+            "the file is damaged, or was changed since it was written",
+            file=path,
+            remedy=f'{remedy} If the change is meant, take out its field "{_SEAL}".',
+        )
+    return value
+
+
+def parse_json(text: Any, path: Path, remedy: str) -> Any:
+    """The value of a JSON text that stands in `path`.
+
+    Raises:
+        InputError: it is no JSON, or holds halves of characters, which can't be written or shown.
+    """
+    try:
+        value = json.loads(text)
+        if _HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"the file is no valid JSON ({error})", file=path, remedy=remedy) from None
+    return value
+
+
+def refuse_links(folder: Path, *files: Path) -> None:
+    """Make sure that what is read of a model lies in its folder.
+
+    Raises:
+        InputError: a file is reached by a link that leads out of it.
+    """
+    inside = folder.resolve()
+    for file in files:
+        if inside not in file.resolve().parents:
+            raise InputError(
+                f"it is a link that leads out of the model, to {file.resolve()}",
+                file=file,
+                remedy="Copy the file itself to this place.",
+            )
 
 
 def _umask() -> int:

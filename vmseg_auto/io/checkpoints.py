@@ -16,8 +16,8 @@ from vmseg_auto.core.codec import decode
 from vmseg_auto.core.errors import DamagedError, InputError
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.io.archives import load_archive
-from vmseg_auto.io.atomic import replacing, sync_folder
+from vmseg_auto.io.archives import finite_tensors, load_archive
+from vmseg_auto.io.atomic import parse_json, replacing, sync_folder
 
 FORMAT = "vmseg_auto checkpoint"
 SCHEMA = 2
@@ -106,7 +106,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU, with `weights_only=True`: no code in it can run.
 
     Raises:
-        DamagedError: the content is not what was written.
+        DamagedError: the content is not what was written, or a weight is NaN or infinite.
         InputError: the file is missing, or no checkpoint of this program.
     """
     content = load_archive(path, missing="Train this fold first.", remedy=REMEDY)
@@ -169,7 +169,7 @@ def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:
 
 
 def _checkpoint(content: dict[str, Any], path: Path) -> Checkpoint:
-    about = json.loads(content["about"])
+    about = parse_json(content["about"], path, REMEDY)
     return Checkpoint(
         plan=Plan.from_json(about["plan"], f"{path}: plan"),
         recipe=Recipe.from_json(about["recipe"], f"{path}: recipe"),
@@ -178,21 +178,15 @@ def _checkpoint(content: dict[str, Any], path: Path) -> Checkpoint:
         trainer=decode(str, about["trainer"], f"{path}: trainer"),
         fold=about["fold"] if about["fold"] == "all" else decode(int, about["fold"], f"{path}: fold"),
         epoch=decode(int, about["epoch"], f"{path}: epoch"),
-        weights=_tensors(content["weights"]),
+        weights=finite_tensors(content["weights"], "weights", path, REMEDY),
         # Not decoded: a history may hold NaN.
         history=tuple({str(name): value + 0 for name, value in row.items()} for row in about["history"]),
         optimizer=content["optimizer"],
-        live=_tensors(content.get("live", {})),
-        best=_tensors(content.get("best", {})),
+        live=finite_tensors(content.get("live", {}), "live", path, REMEDY),
+        best=finite_tensors(content.get("best", {}), "best", path, REMEDY),
         scaler=content.get("scaler", {}),
         lr_factor=decode(float, about.get("lr_factor", 1.0), f"{path}: lr_factor"),
     )
-
-
-def _tensors(value: Any) -> dict[str, torch.Tensor]:
-    if not isinstance(value, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in value.values()):
-        raise TypeError("weights are tensors by name")
-    return value
 
 
 def _add(sha: Any, value: Any) -> None:

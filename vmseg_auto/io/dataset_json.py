@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.labels import odd_names
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.images import FILE_ENDINGS
 
@@ -108,6 +109,8 @@ def _labels(data: dict[str, Any], say: _SAY) -> dict[str, int]:
         say(f"label values must be 0, 1, 2 and so on without gaps, not {', '.join(map(str, values))}")
     elif values[-1] > 255:
         say(f"label values can be 255 at most, not {values[-1]}")
+    elif odd := odd_names(labels):
+        say(odd)
     return labels
 
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 MEMORY_BYTES = 1 << 31
-SECONDS, SECONDS_AN_IMAGE = 20, 1
+SECONDS, SECONDS_AN_IMAGE = 5, 1
 """Of the processor."""
 _CLOCK = 30
 """By the clock it may take this many times as long: others have the processor too."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,8 @@ from vmseg_auto.core.errors import InputError
 
 MAX_BYTES = 1 << 30
 """Of one file; far beyond the largest multi-frame MR images."""
-_HIDDEN = (".", "__MACOSX")
+_NOT_FOLDERS, _NOT_FILES = (".", "__MACOSX"), ("._", ".DS_Store")
+"""How names begin that a Mac leaves behind, and hidden folders. Hidden files are looked at: one may be a slice."""
 _AGAIN = "Copy it again from where it came from."
 
 
@@ -59,7 +60,7 @@ class DicomFiles:
                 yield block
 
     def members(self, path: Path) -> list[Path]:
-        """The files in a zip, sorted; hidden ones are passed over.
+        """The files in a zip, sorted; those in hidden folders are passed over.
 
         Raises:
             InputError: the zip is damaged or encrypted, or two of its files have one name.
@@ -100,34 +101,51 @@ def is_zip(path: Path) -> bool:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Every file in a folder and its folders, in a stable order; hidden ones and links to folders are passed over.
+    """Every file in a folder and its folders, in a stable order; hidden folders and links to folders are passed over.
 
     Raises:
         InputError: a folder can't be read.
     """
     for place, subfolders, names in os.walk(folder, onerror=_refuse):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith(_HIDDEN))
-        for name in sorted(names):
-            path = Path(place, name)
-            if not name.startswith(_HIDDEN) and path.is_file():
-                yield path
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith(_NOT_FOLDERS))
+        yield from files_in(Path(place), names)
+
+
+def files_in(folder: Path, names: Iterable[str] | None = None) -> Iterator[Path]:
+    """The files in a folder, or those of these names, sorted."""
+    for name in sorted(_listed(folder) if names is None else names):
+        path = folder / name
+        if not name.startswith(_NOT_FILES) and path.is_file():
+            yield path
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        raise _unlisted(error) from error
 
 
 def _refuse(error: OSError) -> None:
-    raise InputError(
-        f"the folder can't be read ({error.strerror})", file=error.filename, remedy="Check its rights."
-    ) from error
+    raise _unlisted(error) from error
+
+
+def _unlisted(error: OSError) -> InputError:
+    return InputError(f"the folder can't be read ({error.strerror})", file=error.filename, remedy="Check its rights.")
 
 
 def _index(path: Path, archive: ZipFile) -> dict[Path, ZipInfo]:
     found: dict[Path, ZipInfo] = {}
     for entry in archive.infolist():
         parts = _parts(entry.filename)
-        if entry.is_dir() or not parts or any(part.startswith(_HIDDEN) for part in parts):
+        empty = not parts or (entry.is_dir() and not entry.file_size)
+        if empty or parts[-1].startswith(_NOT_FILES) or any(part.startswith(_NOT_FOLDERS) for part in parts[:-1]):
             continue
         problem, member = "", path.joinpath(*parts)
         if entry.flag_bits & 1:
             problem = "the zip is encrypted"
+        elif entry.is_dir():
+            problem = "the zip is damaged"
         elif member in found:
             problem = f"the zip holds two files called {'/'.join(parts)}"
         if problem:

@@ -64,8 +64,12 @@ _OBJECTS = {
     "1.2.840.10008.5.1.4.1.1.104.": "document",
     "1.2.840.10008.5.1.4.1.1.11.": "presentation state",
     "1.2.840.10008.5.1.4.1.1.481.": "radiotherapy object",
+    "1.2.840.10008.5.1.4.1.1.4.2": "spectrum",
 }
 """SOP classes that hold no slices of a scan: how their UID begins, and what they are."""
+_SCANS = tuple(f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("2", "4", "128", "130"))
+"""SOP classes of CT, MR and PET, and of their enhanced kinds (a point and a number follow)."""
+_NO_SIZE, _NO_PLACE = "file without pixels", "picture without a position in space"
 
 
 @dataclass(frozen=True)
@@ -144,11 +148,15 @@ def content(data: Dataset, path: Path) -> Content:
             raise _damaged(path) from None  # its words repeat what it found
         if kind := next((words for begin, words in _OBJECTS.items() if sop_class.startswith(begin)), None):
             return Content(kind, series, order)
-        if not series[1]:
+        if not series[1] or not sop_class:
             raise _damaged(path)
         try:
             kind = _kind(data)
+            if kind in (_NO_SIZE, _NO_PLACE) and (sop_class in _SCANS or sop_class.rpartition(".")[0] in _SCANS):
+                raise InputError(f"it should be a slice, but is a {kind}", file=path, remedy=AGAIN)
             return Content(kind, series, order, () if kind != "slice" else _slices(data, path, sop_class))
+        except InputError:
+            raise
         except _UnfitError as error:
             return Content("image", series, order, refusal=f"{path.name}: {error}")
         except Exception:  # pydicom on hostile bytes: whatever it stumbles over
@@ -161,12 +169,12 @@ class _UnfitError(Exception):
 
 def _kind(data: Dataset) -> str:
     if not (_short(data, _ROWS) and _short(data, _COLUMNS)):
-        return "file without pixels"
+        return _NO_SIZE
     if "LOCALIZER" in _text(data, _IMAGE_TYPE).split("\\"):
         return "localizer"
-    if _short(data, _SAMPLES) != 1 or not any(_found(frame, _POSITION) for frame in _frame_groups(data)):
-        return "picture without a position in space or in colour"
-    return "slice"
+    if _short(data, _SAMPLES) > 1:
+        return "picture in colour"
+    return "slice" if any(_found(frame, _POSITION) for frame in _frame_groups(data)) else _NO_PLACE
 
 
 def _slices(data: Dataset, path: Path, sop_class: str) -> tuple[Slice, ...]:

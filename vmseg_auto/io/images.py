@@ -1,17 +1,15 @@
 """Image files to arrays and back. Beside dicom_decoder.py, the only module that speaks to SimpleITK.
 
 ITK fills what is missing at the end of a NIfTI file with whatever lies in memory, without a word. NIfTI voxels are
-therefore read here, in one pass that also checks the length and the gzip checksum; ITK reads every header (its view
-of origin and direction is the one that counts) and the voxels of the other formats.
+therefore read in io/nifti.py; ITK reads every header (its view of origin and direction is the one that counts) and
+the voxels of the other formats.
 """
 
 from __future__ import annotations
 
-import gzip
-import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +20,19 @@ from numpy.typing import NDArray
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.atomic import replacing
+from vmseg_auto.io.headers import check_header
+from vmseg_auto.io.nifti import DAMAGED, file_bytes, nifti_voxels, unpacked, unreadable
 from vmseg_auto.io.shared import shared
 
 FILE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 _SHEAR_TOLERANCE = 1e-3
-_NIFTI_TYPES = {
-    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
-}  # fmt: skip
-"""NIfTI's data type codes in numpy's words."""
-_NIFTI_1 = (("h", 70), ("f", 108), ("f", 112), ("f", 116))
-_NIFTI_2 = (("h", 12), ("q", 168), ("d", 176), ("d", 184))
-"""Format and offset of data type, first voxel, slope and intercept in the header."""
-_DAMAGED = "Copy the file again from where it came from."
+_LEAST_MM, _MOST_MM, _FURTHEST_MM = 1e-3, 1e3, 1e6
+"""Edges of a voxel, and where the first may lie."""
+_READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".mha": "MetaImageIO", ".nrrd": "NrrdImageIO"}
+_MOST_VOXELS = 2**29
+_MOST_PACKED = 1100
+"""No packing of voxels is denser than 1:1032 (deflate)."""
 
 
 def ending_of(name: str) -> str | None:
@@ -85,8 +83,7 @@ def read_layers(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8],
     with quiet():
         reader, geometry = _header(path, case, layers=True)
         texts = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if key.isprintable()}
-        nifti = path.name.endswith((".nii", ".nii.gz"))
-        voxels = _nifti_voxels(path, geometry, case) if nifti else _executed(reader, case, path)
+        voxels = _voxels(reader, geometry, case, path)
     layers = _as_labels(voxels, case, path)
     return (layers[None] if layers.ndim == 3 else np.moveaxis(layers, -1, 0)), geometry, texts
 
@@ -152,17 +149,35 @@ def _read(path: Path, case: str | None) -> tuple[NDArray[Any], Geometry]:
     """Voxels [Z, Y, X] in the file's own type (float64 where it scales them), and the grid."""
     with quiet():
         reader, geometry = _header(path, case)
-        if path.name.endswith((".nii", ".nii.gz")):
-            return _nifti_voxels(path, geometry, case), geometry
-        return _executed(reader, case, path), geometry
+        return _voxels(reader, geometry, case, path), geometry
 
 
-def _executed(reader: sitk.ImageFileReader, case: str | None, path: Path) -> NDArray[Any]:
+def _voxels(reader: sitk.ImageFileReader, geometry: Geometry, case: str | None, path: Path) -> NDArray[Any]:
     try:
+        _refuse_impossible_size(geometry, case, path)
+        if path.name.endswith((".nii", ".nii.gz")):
+            return nifti_voxels(path, geometry, case)
         voxels: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
+        return voxels
     except RuntimeError as error:
-        raise InputError("the file is damaged or cut short", case=case, file=path, remedy=_DAMAGED) from error
-    return voxels
+        raise InputError("the file is damaged or cut short", case=case, file=path, remedy=DAMAGED) from error
+    except OSError as error:  # it was there a moment ago
+        raise unreadable(error, case, path) from error
+    except MemoryError as error:
+        remedy = "Use fewer --jobs, or close other programs."
+        raise InputError("the memory is not enough for it", case=case, file=path, remedy=remedy) from error
+
+
+def _refuse_impossible_size(geometry: Geometry, case: str | None, path: Path) -> None:
+    """Before memory is taken for what a damaged header says."""
+    voxels, size = prod(geometry.shape), path.stat().st_size
+    if voxels > _MOST_VOXELS:
+        shown = " x ".join(str(n) for n in geometry.shape[::-1])
+        problem = f"the header says {shown} voxels, more than can be used ({_MOST_VOXELS:,})"
+        raise InputError(problem, case=case, file=path, remedy="Crop or resample the scan, or mend the file's header.")
+    if voxels > _MOST_PACKED * size:
+        problem = f"the file is damaged or cut short ({size} bytes can't hold {voxels:,} voxels)"
+        raise InputError(problem, case=case, file=path, remedy=DAMAGED)
 
 
 def _as_labels(voxels: NDArray[Any], case: str | None, path: Path) -> NDArray[np.uint8]:
@@ -184,8 +199,12 @@ def _as_labels(voxels: NDArray[Any], case: str | None, path: Path) -> NDArray[np
 def _header(path: Path, case: str | None, layers: bool = False) -> tuple[sitk.ImageFileReader, Geometry]:
     if not path.is_file():
         raise InputError("the file does not exist", case=case, file=path, remedy="Check the name and the folder.")
+    ending = ending_of(path.name)
+    if ending in (".mha", ".nrrd"):
+        check_header(path, case)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    reader.SetImageIO(_READERS[ending] if ending else "")
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
@@ -197,7 +216,7 @@ def _unreadable(reason: str, case: str | None, path: Path) -> InputError:
     """Why ITK can't make out a header; raises at once where the file is not even whole."""
     if "orthonormal" in reason:
         return _sheared(case, path)
-    _unpacked(path, case)
+    unpacked(file_bytes(path, case), path, case, _MOST_VOXELS)
     return InputError(
         "the file is no image that can be read",
         case=case,
@@ -231,48 +250,19 @@ def _geometry(source: Any, case: str | None, path: Path | None, layers: bool = F
             remedy="Colour and complex images can't be used; save one plain number a voxel.",
         )
     direction = np.array(source.GetDirection()).reshape(3, 3)
-    if np.abs(direction.T @ direction - np.eye(3)).max() > _SHEAR_TOLERANCE:
+    if not (np.abs(direction) <= 2).all() or np.abs(direction.T @ direction - np.eye(3)).max() > _SHEAR_TOLERANCE:
         raise _sheared(case, path)
     x, y, z = source.GetSize()
     dx, dy, dz = source.GetSpacing()
-    if not (min(dx, dy, dz) > 0 and np.isfinite([dx, dy, dz]).all()):
+    if not all(_LEAST_MM <= edge <= _MOST_MM for edge in (dx, dy, dz)):
         raise InputError(
             f"the voxel size is {dx:g} x {dy:g} x {dz:g} mm", case=case, file=path, remedy="Mend the file's header."
         )
+    if not all(abs(position) <= _FURTHEST_MM for position in source.GetOrigin()):
+        shown = ", ".join(f"{position:g}" for position in source.GetOrigin())
+        problem, remedy = f"its first voxel lies at ({shown}) mm", "Mend the file's header."
+        raise InputError(problem, case=case, file=path, remedy=remedy)
     return Geometry((z, y, x), (dz, dy, dx), source.GetOrigin(), source.GetDirection())
-
-
-def _nifti_voxels(path: Path, geometry: Geometry, case: str | None) -> NDArray[Any]:
-    """Voxels of a NIfTI-1 or NIfTI-2 file whose header ITK has read."""
-    data = _unpacked(path, case)
-    order = "<" if struct.unpack_from("<i", data)[0] in (348, 540) else ">"
-    fields = _NIFTI_2 if struct.unpack_from(f"{order}i", data)[0] == 540 else _NIFTI_1
-    code, start, slope, inter = (struct.unpack_from(order + form, data, at)[0] for form, at in fields)
-    if code not in _NIFTI_TYPES:
-        raise InputError(
-            f"the NIfTI data type {code} can't be read", case=case, file=path, remedy="Save it as float32 or int16."
-        )
-    kind = np.dtype(order + _NIFTI_TYPES[code])
-    count = int(np.prod(geometry.shape))
-    if len(data) < int(start) + count * kind.itemsize:
-        missing = int(start) + count * kind.itemsize - len(data)
-        raise InputError(
-            f"the file is damaged or cut short ({missing} bytes are missing)", case=case, file=path, remedy=_DAMAGED
-        )
-    voxels: NDArray[Any] = np.frombuffer(data, kind, count, int(start)).reshape(geometry.shape)
-    if slope != 0 and np.isfinite([slope, inter]).all() and (slope, inter) != (1, 0):
-        return voxels * float(slope) + float(inter)
-    return voxels
-
-
-def _unpacked(path: Path, case: str | None) -> bytes:
-    """A file's bytes, gunzipped where they are packed; this checks length and checksum."""
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError, zlib.error) as error:
-        problem = f"the file is damaged or cut short ({error})"
-        raise InputError(problem, case=case, file=path, remedy=_DAMAGED) from error
 
 
 def _refuse_not_finite(voxels: NDArray[Any], case: str | None, path: Path | None) -> None:

@@ -13,7 +13,7 @@ from vmseg_auto.core.codec import decode
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.plan import Int3
 from vmseg_auto.core.workspace import FoldName, Run
-from vmseg_auto.io.archives import load_archive
+from vmseg_auto.io.archives import finite_tensors, load_archive
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.dataset_json import Description, read_description
 
@@ -207,17 +207,13 @@ def read_fold(source: FoldFile) -> TrainedFold:
     data = _object(data, path, "the checkpoint of nnU-Net v2")
     init = _object(data.get("init_args"), path, "init_args")
     about = _pick(_About, {**data, "configuration": init.get("configuration")}, str(path))
-    weights = _object(data.get("network_weights"), path, "network_weights")
-    for name, tensor in weights.items():
-        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
-            raise InputError(f"network_weights: {name} is no tensor", file=path, remedy=RESTORE)
     return TrainedFold(
         source=source,
         configuration=about.configuration,
         trainer=about.trainer_name,
         mirror_axes=about.inference_allowed_mirroring_axes or (),
         epochs=about.current_epoch,
-        weights=dict(weights),
+        weights=finite_tensors(data.get("network_weights"), "network_weights", path, RESTORE),
     )
 
 

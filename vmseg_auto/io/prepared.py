@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
 import zlib
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry, Shape
 from vmseg_auto.core.prepared import PreparedCase
-from vmseg_auto.io.atomic import read_json, replacing, write_json
+from vmseg_auto.io.arrays import UNREADABLE, read_arrays
+from vmseg_auto.io.atomic import read_json, replacing, write_sealed
 
 _REMEDY = "Delete this file and run `vmseg_plan_and_preprocess` again."
 
@@ -65,7 +66,7 @@ class PreparedFolder:
             arrays: dict[str, Any] = {str(index): positions for index, positions in case.foreground.items()}
             np.savez(file, **arrays)
         _, z, y, x = case.image.shape
-        write_json(
+        write_sealed(
             record,
             encode(
                 _Record(
@@ -96,6 +97,8 @@ class PreparedFolder:
                 remedy="Run `vmseg_plan_and_preprocess` first, with the same -d and -w.",
             )
         record = decode(_Record, read_json(path, remedy=_REMEDY), str(path))
+        if not all(0 <= a < b <= n for (a, b), n in zip(record.crop_box, record.geometry.shape, strict=True)):
+            raise InputError("its crop box lies outside of the scan", case=case_id, file=path, remedy=_REMEDY)
         image = _map_array(self._image_path(case_id), case_id, np.float32, (record.channels, *record.shape))
         label = _map_array(self._label_path(case_id), case_id, np.uint8, record.shape) if record.labelled else None
         return PreparedCase(
@@ -104,7 +107,7 @@ class PreparedFolder:
             label=label,
             geometry=record.geometry,
             crop_box=record.crop_box,
-            foreground=_load_foreground(self._foreground_path(case_id), case_id),
+            foreground=_load_foreground(self._foreground_path(case_id), case_id, record.shape),
             content=record.content,
         )
 
@@ -161,7 +164,7 @@ def _save_array(path: Path, array: NDArray[Any]) -> int:
 def _map_array(path: Path, case_id: str, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         raise InputError(f"the file can't be read ({error})", case=case_id, file=path, remedy=_REMEDY) from error
     if array.dtype != kind or array.shape != shape:
         raise InputError(
@@ -173,10 +176,13 @@ def _map_array(path: Path, case_id: str, kind: type[np.generic], shape: tuple[in
     return array
 
 
-def _load_foreground(path: Path, case_id: str) -> dict[int, NDArray[np.int32]]:
+def _load_foreground(path: Path, case_id: str, shape: Shape) -> dict[int, NDArray[np.int32]]:
     try:
-        # Opened here: numpy leaves a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
-            return {int(name): data[name].astype(np.int32, copy=False) for name in data.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        found = read_arrays(path, most=3 * 8 * prod(shape))
+        positions = {int(name): array.astype(np.int32, copy=False) for name, array in found.items()}
+    except UNREADABLE as error:
         raise InputError(f"the file can't be read ({error})", case=case_id, file=path, remedy=_REMEDY) from error
+    for array in positions.values():
+        if array.ndim != 2 or array.shape[1] != 3 or not ((array >= 0) & (array < shape)).all():
+            raise InputError("it holds positions outside of the case", case=case_id, file=path, remedy=_REMEDY)
+    return positions

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
+from math import prod
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Shape
+from vmseg_auto.io.arrays import UNREADABLE, read_arrays
 from vmseg_auto.io.atomic import replacing
 
 
@@ -43,11 +42,10 @@ def read_probabilities(path: Path, case: str, classes: int, shape: Shape) -> NDA
     """
     remedy = "Delete this file and run `vmseg_train` for its fold again: it predicts only what is missing."
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
-            foreground: NDArray[np.uint8] = data["foreground"]
+        foreground: NDArray[np.uint8] = read_arrays(path, most=classes * prod(shape))["foreground"]
     except FileNotFoundError:
         raise InputError("the file does not exist", case=case, file=path, remedy=remedy) from None
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, struct.error, BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise InputError(f"the file can't be read ({error})", case=case, file=path, remedy=remedy) from error
     if foreground.dtype != np.uint8 or foreground.shape != (classes, *shape):
         raise InputError(

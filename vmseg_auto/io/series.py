@@ -12,9 +12,9 @@ from os.path import commonpath
 from pathlib import Path
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.series import Choice, Series
-from vmseg_auto.core.stack import in_slice_order
-from vmseg_auto.io.dicom_files import DicomFiles, is_zip, walk
+from vmseg_auto.core.series import Choice, Series, Slice
+from vmseg_auto.core.stack import in_slice_order, stack
+from vmseg_auto.io.dicom_files import DicomFiles, files_in, is_zip, walk
 from vmseg_auto.io.dicom_header import Content, is_dicom, read_content
 
 _LONGEST_NAME = 120
@@ -47,7 +47,7 @@ def find_series(source: Path, choice: Choice | None = None, notes: list[str] | N
         found = _look_through(files, _paths(source, lone))
     series = _named(found, root)
     if lone:
-        series = [one for one in series if source in (*one.files, one.path)]
+        series = [one for one in series if source in (*one.files, one.path) or (one.path == root and not one.slices)]
     elif left := Counter(content.kind for content in found.others):
         words = ", ".join(f"{count} x {kind}" for kind, count in sorted(left.items()))
         notes.append(f"No scans, and left out: {words}.")
@@ -72,7 +72,7 @@ class _Found:
 def _paths(source: Path, lone: bool) -> Iterable[Path]:
     """The files to look at."""
     if lone:
-        return sorted(path for path in source.parent.iterdir() if path.is_file() and not path.name.startswith("."))
+        return files_in(source.parent)
     return walk(source) if source.is_dir() else [source]
 
 
@@ -136,12 +136,40 @@ def _named(found: _Found, root: Path) -> list[Series]:
             else:
                 name = "_".join(filter(None, (_name(folder, root), f"series_{number}")))
             series.append(_series(name, folder, members, found))
-    known = {folder for members in groups for folder in (path.parent for path, _ in members)}
-    for path, problem in sorted(found.unreadable.items()):
+    known = {path.parent for members in groups for path, _ in members}
+    return _distinct([*_without_strays(series), *_unreadable(found, known, root)])
+
+
+def _without_strays(series: Sequence[Series]) -> Iterator[Series]:
+    """Refuse a series that a lone slice beside it would continue: one flipped digit makes it one of another series."""
+    lone = [one for one in series if len(one.slices) == 1]
+    for one in series:
+        strays = [other for other in lone if other.path == one.path] if len(one.slices) > 1 else []
+        stray = next((other.files[0].name for other in strays if _is_volume([*one.slices, *other.slices])), None)
+        problem = f"{stray} would continue it, but says that it belongs to another series"
+        yield replace(one, refusal=one.refusal or problem) if stray else one
+
+
+def _is_volume(slices: Sequence[Slice]) -> bool:
+    try:
+        stack(Series("", Path(), in_slice_order(slices)))
+    except InputError:
+        return False
+    return True
+
+
+def _unreadable(found: _Found, known: set[Path], root: Path) -> Iterator[Series]:
+    """A series for each zip that can't be read, and for each folder that holds nothing but what can't be."""
+    by_folder: dict[Path, list[Path]] = defaultdict(list)
+    for path in sorted(found.unreadable):
         if is_zip(path) or path.parent not in known:
-            name = _name(path.with_suffix(""), root) or _own_name(path)
-            series.append(Series(name, path, (), refusal=f"{path.name}: {problem}"))
-    return _distinct(series)
+            by_folder[path if is_zip(path) else path.parent].append(path)
+    for folder, paths in by_folder.items():
+        first = paths[0]
+        place = first.with_suffix("") if len(paths) == 1 else folder
+        more = f" (and {len(paths) - 1} more files like it)" if len(paths) > 1 else ""
+        refusal = f"{first.name}: {found.unreadable[first]}{more}"
+        yield Series(_name(place, root) or _own_name(place), first if len(paths) == 1 else folder, (), refusal=refusal)
 
 
 def _apart(members: list[tuple[Path, Content]]) -> list[list[tuple[Path, Content]]]:

@@ -12,6 +12,8 @@ from typing import Any
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.atomic import write_text
 
+_AGAIN = "Delete it: the command that wrote it makes it again."
+
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], note: str | None = None) -> None:
     """Write rows under a header; NaN and None become empty cells, floats keep six significant digits.
@@ -29,17 +31,38 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     write_text(path, text.getvalue())
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
+def read_csv(path: Path, columns: Sequence[str] = (), numbers: Sequence[str] = ()) -> list[dict[str, str]]:
     """Read the rows of a table under its header, as text.
 
+    Args:
+        path: the table.
+        columns: those that it must have.
+        numbers: those of them that must hold a number in each row.
+
     Raises:
-        InputError: the file is missing or can't be read.
+        InputError: the file is missing or can't be read, or a column or number is missing.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            rows = list(csv.DictReader(file))
     except OSError as error:
         raise InputError(f"the table can't be read ({error.strerror or error})", file=path) from error
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"the file is no table ({error})", file=path, remedy=_AGAIN) from error
+    for line, row in enumerate(rows, 2):
+        if lacking := [column for column in columns if row.get(column) is None]:
+            raise InputError(f"line {line} lacks {', '.join(lacking)}", file=path, remedy=_AGAIN)
+        for column in numbers:
+            if not _is_number(row[column]):
+                raise InputError(f"line {line}: {column} is {row[column][:40]!r}, no number", file=path, remedy=_AGAIN)
+    return rows
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _cell(value: Any) -> Any:

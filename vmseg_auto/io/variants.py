@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.io.arrays import UNREADABLE, read_arrays
 from vmseg_auto.io.atomic import replacing
 
 Mask = NDArray[np.uint8]
+_MOST_MASKS = 32
 
 
 def write_variants(path: Path, masks: Sequence[Mask]) -> None:
@@ -42,12 +43,12 @@ def read_variants(path: Path, first: Mask) -> list[Mask]:
     """
     masks = [first]
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
-            for number in range(1, len(data.files) // 2 + 1):
-                mask = first.copy()
-                mask.ravel()[data[f"places_{number}"]] = data[f"values_{number}"]
-                masks.append(mask)
-    except (OSError, ValueError, EOFError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        data = read_arrays(path, most=_MOST_MASKS * 9 * first.size)
+        for number in range(1, len(data) // 2 + 1):
+            mask = first.copy()
+            mask.ravel()[data[f"places_{number}"]] = data[f"values_{number}"]
+            masks.append(mask)
+    except UNREADABLE as error:
         raise InputError(
             f"the file can't be used ({error})", file=path, remedy="Delete it: the case is then predicted again."
         ) from error

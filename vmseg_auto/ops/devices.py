@@ -51,6 +51,20 @@ def keep_freed_memory() -> None:
         mallopt(option, value)
 
 
+def memory_ran_out(error: RuntimeError) -> bool:
+    """Whether an error of torch is one of too little memory; MPS has no kind of its own for it."""
+    words = "MPS backend out of memory", "Invalid buffer size"
+    return isinstance(error, torch.OutOfMemoryError) or str(error).startswith(words)
+
+
+def forget_freed_memory(device: torch.device) -> None:
+    """Give back to the device what is free but kept for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
 def reduced_precision(device: torch.device) -> torch.dtype | None:
     """The 16-bit type that this hardware computes natively, or None where float32 is faster."""
     if device.type == "cuda":

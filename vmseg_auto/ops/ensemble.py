@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vmseg_auto.core.geometry import Shape
-from vmseg_auto.ops.devices import autocast, choose_device
+from vmseg_auto.ops.devices import autocast, choose_device, forget_freed_memory, memory_ran_out
 
 
 def _to_nobody(text: str) -> None:
@@ -79,7 +79,7 @@ class Ensemble:
         """One view's logits: [B, C, Z, Y, X] -> float32 [B, K, Z, Y, X], on the windows' device.
 
         Raises:
-            torch.OutOfMemoryError: memory does not hold one window, and the networks stay where they are.
+            RuntimeError: memory does not hold one window, and the networks stay where they are.
         """
         while True:
             tried = min(len(windows), self.at_once or len(windows))
@@ -107,15 +107,14 @@ class Ensemble:
         try:
             parts = windows.tensor_split(tuple(range(size, len(windows), size)))
             return torch.cat([self._pass(part.to(self.device), view).to(windows.device) for part in parts])
-        except torch.OutOfMemoryError:
-            if size == 1 and (self.moved or self.stays):
+        except RuntimeError as error:
+            if not memory_ran_out(error) or (size == 1 and (self.moved or self.stays)):
                 raise
             return None
 
     def _make_room(self, tried: int) -> None:
         """Take half as many windows at a time; after a single one, the CPU."""
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        forget_freed_memory(self.device)
         if tried > 1:
             self.at_once = tried // 2
             self.tell(

@@ -9,6 +9,7 @@ import torch
 
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.plan import Plan
+from vmseg_auto.ops.devices import memory_ran_out
 from vmseg_auto.ops.memory import smaller_budget_gb
 
 
@@ -17,11 +18,13 @@ def within_memory(plan: Plan, device: torch.device) -> Iterator[None]:
     """Name the `--memory` whose plan would fit, where that of `plan` does not.
 
     Raises:
-        VmsegError: in place of torch's OutOfMemoryError.
+        VmsegError: in place of torch's error.
     """
     try:
         yield
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not memory_ran_out(error):
+            raise
         free_gb, peak_gb = _measured_gb(device)
         there = f"{free_gb:.1f} GB are there for it" if free_gb is not None else "less is there for it"
         budget = smaller_budget_gb(plan.memory_gb, free_gb, peak_gb)

@@ -13,6 +13,7 @@ import torch
 from vmseg_auto.core.effort import EXHAUSTIVE, Effort
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.geometry import Shape
+from vmseg_auto.ops.devices import memory_ran_out
 from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.patches import Tile, WeightedSum, gaussian_weight, maxima, pad, tiling
 from vmseg_auto.ops.trust import Witness
@@ -59,7 +60,7 @@ def predict_logits(
 
     Raises:
         VmsegError: a network gave NaN or infinite logits; it is named.
-        torch.OutOfMemoryError: there is no way to make do with less memory.
+        RuntimeError: there is no way to make do with less memory.
     """
 
     def attempt() -> list[torch.Tensor]:
@@ -73,8 +74,8 @@ def predict_logits(
     moved = ensemble.moved
     try:
         return attempt()
-    except torch.OutOfMemoryError:
-        if moved or ensemble.stays:
+    except RuntimeError as error:
+        if not memory_ran_out(error) or moved or ensemble.stays:
             raise
     if not ensemble.moved:
         ensemble.go_over_to_cpu()

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-import torch
-
 from vmseg_auto.core.codec import decode
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.dataset import Dataset, Splits, check_splits
@@ -123,7 +121,7 @@ class Checkup:
         files = [path for fold in self.space.fold_folders() for path in sorted(fold.folder.glob("*.pt"))]
         with self.console.progress("Reading checkpoints", len(files)) as progress:
             for path in files:
-                self._try(_check_weights, path)
+                self._try(load_checkpoint, path)
                 progress.advance()
         for fold in self.space.fold_folders():
             if fold.final.is_file() and not fold.record.is_file():
@@ -210,11 +208,3 @@ def _at_work(folder: Path) -> bool:
 def _read(path: Path) -> object:
     data = read_json(path)
     return _READERS[path.name](data, str(path)) if path.name in _READERS else data
-
-
-def _check_weights(path: Path) -> None:
-    checkpoint = load_checkpoint(path)
-    bad = [name for name, tensor in checkpoint.weights.items() if not bool(torch.isfinite(tensor).all())]
-    if bad:
-        problem = f"{len(bad)} of its tensors hold NaN or infinite weights, {bad[0]} for one"
-        raise VmsegError(problem, file=path, remedy="Train this fold again with --fresh.")

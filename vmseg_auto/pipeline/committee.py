@@ -35,7 +35,7 @@ class Committee:
         rule: threshold and post-processing of the average; a single member follows its own model.json.
 
     Raises:
-        InputError: members that do not tell the same classes apart in the same channels.
+        InputError: members that do not tell the same classes apart in the same channels, or a rule for other labels.
     """
 
     def __init__(self, members: Sequence[Predictor], rule: Candidate | None = None) -> None:
@@ -49,6 +49,8 @@ class Committee:
                 "the runs chosen have different channels or labels",
                 remedy="Run `vmseg_select` again, or choose one model with -m.",
             )
+        if rule is not None:
+            rule.postprocessing.check(self.labels, "selection.json: postprocessing")
 
     def predict(
         self,

@@ -15,7 +15,7 @@ from vmseg_auto.core.fold_record import listed
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.pipeline.held_out import HeldOutCases, held_out_cases
@@ -70,7 +70,7 @@ def finish_run(
     judged = judge({case: trust for held in folds for case, trust in held.trust.items()}, scores)
     judged.save(run, files, dataset.labels)
     info = ModelInfo.from_json(read_json(run.model), str(run.model))
-    write_json(run.model, replace(info, economy=economy, calibration=judged.calibration).to_json())
+    write_sealed(run.model, replace(info, economy=economy, calibration=judged.calibration).to_json())
     console.say(f"\nCross-validation of {run.name}\n{scores.text()}")
     if economy:
         console.say("\n".join(["Faster prediction:", *(f"  - {reason}" for reason in economy.reasons)]))

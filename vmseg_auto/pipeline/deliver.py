@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,9 +17,10 @@ from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.series import Series
+from vmseg_auto.core.labels import file_part
+from vmseg_auto.core.series import Choice, Series
 from vmseg_auto.core.trust import Calibration
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.images import ending_of, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.overlays import draw_overlay
@@ -38,6 +41,29 @@ VOLUME_COLUMNS = ("case", "label", "component", *SIZE_COLUMNS, "components", "ma
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a predicted scan is found again.
+
+    Args:
+        inputs: the scan, or the folder of scans, that was to be predicted; as seen from the output folder.
+        channels: names of the scan's channels.
+        choice: which DICOM series were wanted.
+    """
+
+    inputs: str
+    channels: tuple[str, ...]
+    choice: Choice = field(default_factory=Choice)
+
+    @classmethod
+    def of(cls, inputs: Path, output: Path, channels: tuple[str, ...], choice: Choice) -> Origin:
+        """That of all scans of one command; the way to them stays right where both folders are moved together."""
+        place = inputs.resolve()
+        with contextlib.suppress(ValueError):  # on another drive, in Windows
+            place = Path(os.path.relpath(place, output.resolve()))
+        return cls(place.as_posix(), channels, choice)
+
+
+@dataclass(frozen=True)
 class Sidecar:
     """CASE.json beside each mask: what it was made from, what it holds, and how far it can be trusted."""
 
@@ -45,9 +71,21 @@ class Sidecar:
     made_from: str
     volumes: tuple[dict[str, Any], ...]
     judgement: Judgement
+    origin: Origin
+    labels: dict[str, int]
     schema: int = 2
 
     SCHEMA: ClassVar[int] = 2
+
+    @property
+    def model_hash(self) -> str:
+        """Hash of the model and the options that the mask was made with."""
+        return self.made_from.rpartition("-")[0]
+
+    @property
+    def scan_hash(self) -> str:
+        """Content hash of the scan that the mask was made from."""
+        return self.made_from.rpartition("-")[2]
 
     def rows(self, calibration: Calibration | None) -> Iterator[dict[str, Any]]:
         """Of volumes.csv; what is said of the whole case stands in the rows of its totals."""
@@ -65,6 +103,7 @@ class Delivery:
     Args:
         folder: of the masks.
         labels: name -> value.
+        origin: of the scans.
         save_probabilities: whether each label's probability is written too.
         save_uncertainty: whether a map of how undecided the prediction is, is written too.
         previews: whether a picture of slices through the lesions is written too.
@@ -73,6 +112,7 @@ class Delivery:
 
     folder: Path
     labels: Mapping[str, int]
+    origin: Origin
     save_probabilities: bool = False
     save_uncertainty: bool = False
     previews: bool = False
@@ -88,7 +128,7 @@ class Delivery:
         return self.folder / f"{case.id}{'.dcm' if self.segmentation else _ending(case)}"
 
     def probability(self, case: Case, label: str) -> Path:
-        return self.folder / "probabilities" / f"{case.id}_{label}{_ending(case)}"
+        return self.folder / "probabilities" / f"{case.id}_{file_part(label)}{_ending(case)}"
 
     def uncertainty(self, case: Case) -> Path:
         return self.folder / "uncertainty" / f"{case.id}_uncertainty{_ending(case)}"
@@ -141,8 +181,9 @@ class Delivery:
         if self.previews:
             draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case))
         rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
-        sidecar = Sidecar(case.id, made_from, rows, Judgement(case.id, prediction.trust, tuple(unlike)))
-        write_json(self.sidecar(case), encode(sidecar))
+        judgement = Judgement(case.id, prediction.trust, tuple(unlike))
+        sidecar = Sidecar(case.id, made_from, rows, judgement, self.origin, dict(self.labels))
+        write_sealed(self.sidecar(case), encode(sidecar))
         return sidecar
 
     def _write_maps(self, case: Case, prediction: Prediction) -> None:

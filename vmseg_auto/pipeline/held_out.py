@@ -19,7 +19,7 @@ from vmseg_auto.core.effort import Effort, Trials
 from vmseg_auto.core.fingerprint import CaseSummary, Fingerprint
 from vmseg_auto.core.trust import HeldOut, HeldOutCase, Trust
 from vmseg_auto.core.workspace import FoldFolder, Run
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.images import write_mask
 from vmseg_auto.io.probabilities import write_probabilities
 from vmseg_auto.io.variants import read_variants, write_variants
@@ -82,7 +82,7 @@ class HeldOutCases:
 
     def is_current(self) -> bool:
         """Whether every case is predicted and scored as it is now, and nothing else stands in the scores."""
-        scored = (self.folder.validation / "metrics.json").is_file()
+        scored = all((self.folder.validation / f"metrics.{kind}").is_file() for kind in ("csv", "json"))
         return scored and not (self.gone or self.unpredicted() or self.unscored())
 
     def try_efforts(self, efforts: Sequence[Effort]) -> None:
@@ -106,7 +106,7 @@ class HeldOutCases:
         masks = read_variants(self.folder.variants(case.id), first)
         dice = tuple(mean_dice(mask, wanted, self.dataset.labels) for mask in masks)
         self.trials = replace(self.trials, dice={**self.trials.dice, case.id: dice})
-        write_json(self.folder.efforts, self.trials.to_json())
+        write_sealed(self.folder.efforts, self.trials.to_json())
         self._note(case.id, replace(self.known[case.id], scored=self.content[case.id].content))
 
     def forget_sum(self) -> None:
@@ -116,13 +116,13 @@ class HeldOutCases:
     def sum_up(self) -> Evaluation:
         """Score all cases into metrics.csv and metrics.json."""
         scores = evaluate_pairs(self.files, self.dataset.labels, patients=self.dataset.patients)
-        write_json(self.folder.held_out, HeldOut(self.known).to_json())
+        write_sealed(self.folder.held_out, HeldOut(self.known).to_json())
         scores.save(self.folder.validation)
         return scores
 
     def _note(self, name: str, case: HeldOutCase) -> None:
         self.known[name] = case
-        write_json(self.folder.held_out, HeldOut(self.known).to_json())
+        write_sealed(self.folder.held_out, HeldOut(self.known).to_json())
 
     def _mask(self, name: str) -> Path:
         return self.folder.mask(name, self.dataset.file_ending)

@@ -14,7 +14,7 @@ from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.transfer import Initialisation
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.checkpoints import load_checkpoint, weights_hash
 from vmseg_auto.ops.transfer import Weights, transfer
 from vmseg_auto.pipeline.places import read_record
@@ -150,7 +150,7 @@ def begin_from(start: Start, network: torch.nn.Module, folder: FoldFolder, conso
     merged, taken = transfer(network.state_dict(), weights)
     network.load_state_dict(merged)
     about = Initialisation(str(model), str(start.folder.name), weights_hash(weights), tuple(sorted(start.seen)), taken)
-    write_json(folder.init, about.to_json())
+    write_sealed(folder.init, about.to_json())
     console.say(f"Fold {folder.name} starts from fold {start.folder.name} of {model}; {taken.text()}.")
 
 

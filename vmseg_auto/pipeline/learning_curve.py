@@ -17,7 +17,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.learning_curve import LearningCurve, nested_subsets
 from vmseg_auto.core.workspace import CurveFolder, FoldFolder, FoldName
-from vmseg_auto.io.atomic import write_json
+from vmseg_auto.io.atomic import write_sealed
 from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.ops.learning_curve import Curves, fit_curves
 from vmseg_auto.ops.plots import draw_learning_curve
@@ -192,7 +192,7 @@ def _conclude(
         wanted=curves.wanted(target, cohort) if target is not None else None,
     )
     write_csv(place.table, COLUMNS, rows)
-    write_json(place.summary, curve.to_json())
+    write_sealed(place.summary, curve.to_json())
     _draw(curve, curves, place)
     job.console.say(f"\nLearning curve of {curve.model}\n{curve.text()}")
     job.console.say(f"Picture, table and numbers: {place.picture}, .csv and .json.")
@@ -202,7 +202,7 @@ def _conclude(
 def _scores(training: _Training) -> list[dict[str, Any]]:
     """A row a held-out case, with the mean Dice over the labels."""
     dice: dict[tuple[str, str], list[float]] = {}
-    for row in read_csv(training.folder.validation / "metrics.csv"):
+    for row in read_csv(training.folder.validation / "metrics.csv", ("case", "patient", "dice"), ("dice",)):
         dice.setdefault((row["case"], row["patient"]), []).append(float(row["dice"]))
     about = {"patients": training.patients, "fold": training.fold}
     return [

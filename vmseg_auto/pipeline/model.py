@@ -9,7 +9,7 @@ from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.workspace import FoldName, Run
-from vmseg_auto.io.atomic import new_folder, write_json
+from vmseg_auto.io.atomic import new_folder, refuse_links, write_sealed
 from vmseg_auto.io.checkpoints import save_checkpoint
 from vmseg_auto.io.nnunet import (
     CHECKPOINTS,
@@ -47,7 +47,8 @@ def import_nnunet(
         The new folder.
 
     Raises:
-        InputError: the output exists, the folder is damaged or no such model, or the model does something that this
+        InputError: the output exists, the folder is damaged or no such model or a file of it is a link that leads
+            elsewhere, or the model does something that this
             program does not do in the same way; nothing is written.
         VmsegError: the output can't be written.
     """
@@ -70,7 +71,9 @@ def import_nnunet(
 def _convert(
     source: Path, target: Run, wanted: Sequence[FoldName] | None, console: Console
 ) -> tuple[ModelInfo, list[FoldFile]]:
+    refuse_links(source, source / "plans.json", source / "dataset.json")
     plans, description, files = read_plans(source), read_labels(source), find_folds(source, wanted)
+    refuse_links(source, *(file.file for file in files))
     path = source / "plans.json"
     first = read_fold(files[0])
     configuration = read_configuration(plans, first.configuration, path)
@@ -84,7 +87,7 @@ def _convert(
                 console.warn(f"fold {file.fold} has no {CHECKPOINTS[0]}; its {file.file.name} is taken")
             save_checkpoint(target.fold(file.fold).final, convert_fold(info, fold, configuration.batch_dice))
             progress.advance()
-    write_json(target.model, info.to_json())
+    write_sealed(target.model, info.to_json())
     return info, files
 
 

@@ -12,7 +12,7 @@ from vmseg_auto.core.console import Console
 from vmseg_auto.core.dataset import Dataset, Fold, Splits, fold_cases
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.fold_record import FoldRecord
+from vmseg_auto.core.fold_record import FoldRecord, listed
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace, workspace_root
@@ -113,9 +113,14 @@ def record_now(fingerprint: Fingerprint, splits: Splits, plan: Plan, recipe: Rec
     """What a training of this fold would depend on, as things stand.
 
     Raises:
-        InputError: there is no such fold.
+        InputError: there is no such fold, or it names cases that are not planned with.
     """
     cases: Fold = fold_cases(splits, fold, sorted(fingerprint.cases))
+    if unknown := sorted({*cases.train, *cases.val} - set(fingerprint.cases)):
+        raise InputError(
+            f"splits.json: fold {fold} names cases that the cohort lacks: {listed(unknown)}",
+            remedy="Run `vmseg_plan_and_preprocess` again, which checks the split.",
+        )
     content = {case: summary.content for case, summary in fingerprint.cases.items()}
     return FoldRecord(
         recipe=recipe,

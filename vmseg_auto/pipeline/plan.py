@@ -14,7 +14,7 @@ from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_json, write_sealed
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.spill import Spill
@@ -91,7 +91,7 @@ def plan_and_preprocess(
         fingerprint = _fingerprint(data, before, space, jobs, console, spill)
         warn_of_duplicates(fingerprint, data, console)
         splits = _splits(data, before, fingerprint, folder, space, console)
-        write_json(space.dataset, encode(Source(str(folder.resolve()), data.name, accepted)))
+        write_sealed(space.dataset, encode(Source(str(folder.resolve()), data.name, accepted)))
         plan = _plan(chosen.name, planner, fingerprint, space, memory_gb, console)
         console.say(plan_table(fingerprint, plan, splits, data.patients))
         report_outdated(space, data, fingerprint, splits, plan, console)
@@ -115,7 +115,7 @@ def _fingerprint(
         return before
     fingerprint = _analyse(data, jobs, console, spill)
     refuse_while_training(space)
-    write_json(space.fingerprint, fingerprint.to_json())
+    write_sealed(space.fingerprint, fingerprint.to_json())
     return fingerprint
 
 

@@ -24,7 +24,7 @@ from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe
 from vmseg_auto.pipeline.committee import Committee, choose_runs
-from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Sidecar, made_by
+from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Origin, Sidecar, made_by
 from vmseg_auto.pipeline.expected import traffic_lights, where_to_look
 from vmseg_auto.pipeline.places import PathLike, places
 from vmseg_auto.pipeline.space import require_prediction_space
@@ -113,7 +113,8 @@ def predict(
     ]
     committee = Committee(members, rule)
     found: list[str] = []
-    cases = find_scans(Path(inputs), committee.channels, choice=Choice(tuple(series), echo), notes=found)
+    choice = Choice(tuple(series), echo)
+    cases = find_scans(Path(inputs), committee.channels, choice=choice, notes=found)
     for run, member in zip(runs, members, strict=True):
         _introduce(run, member, console)
     for note in found:
@@ -124,7 +125,10 @@ def predict(
     segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
     if segmentation:
         console.say("A DICOM SEG names patient and study of its series, as it must; nothing else that is written does.")
-    delivery = Delivery(Path(output), committee.labels, save_probabilities, save_uncertainty, previews, segmentation)
+    origin = Origin.of(Path(inputs), Path(output), committee.channels, choice)
+    delivery = Delivery(
+        Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
+    )
     work = _Work(committee, delivery, model_digest)
     with output_turn(delivery.folder, "vmseg_predict", console):
         require_prediction_space(cases, delivery.folder, delivery.maps)

@@ -15,7 +15,7 @@ from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.selection import Candidate, Selection, Worth
 from vmseg_auto.core.trust import VolumeError
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.ops.selection import Choice, Runs, Setting, choose, dice_of, estimate, nested_dice, plain, settle
 from vmseg_auto.pipeline.candidates import Candidates, score_candidates
 from vmseg_auto.pipeline.comparison import choice_reasons, comparison_text, label_reasons, threshold_reason
@@ -93,7 +93,7 @@ def choose_run(folder: Path, space: Workspace, jobs: int | None, console: Consol
         left_out=left_out,
         made_from={name: trained_on(space, name) for name in (run.name for run in runs)},
     )
-    write_json(space.selection, selection.to_json())
+    write_sealed(space.selection, selection.to_json())
     console.say(comparison_text(selection))
     for reason in volumes[choice.runs].reasons:
         console.say(f"Volumes: {reason}")
@@ -137,7 +137,7 @@ def _keep_setting(run: Run, candidate: Candidate) -> None:
         info, threshold=candidate.threshold, postprocessing=candidate.postprocessing, calibration=calibration
     )
     if settled != info:
-        write_json(run.model, settled.to_json())
+        write_sealed(run.model, settled.to_json())
 
 
 def _worth(held: Candidates, reference: str, choice: Choice) -> Worth:

@@ -16,7 +16,7 @@ from vmseg_auto.core.fold_record import FoldRecord, listed
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.checkpoints import Checkpoint, load_newest, save_checkpoint
 from vmseg_auto.io.later import Later
 from vmseg_auto.io.logs import LOGGER
@@ -113,7 +113,7 @@ def begin_folds(job: Job, records: Mapping[FoldName, FoldRecord], fresh: bool) -
     if all(folder.final.is_file() for folder in folders.values()):
         return
     if not job.run.model.is_file() or _known_plan(job.run) != job.plan.content_hash:
-        write_json(job.run.model, job.info.to_json())
+        write_sealed(job.run.model, job.info.to_json())
 
 
 def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None = None) -> None:
@@ -128,7 +128,7 @@ def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None 
         VmsegError: training itself failed.
     """
     folder = job.run.fold(fold)
-    write_json(folder.record, record.to_json())
+    write_sealed(folder.record, record.to_json())
     if folder.final.is_file():
         job.console.say(f"Fold {fold} is already trained; it is kept. To train it again, add --fresh.")
     else:

@@ -19,7 +19,7 @@ from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.trust import Trust
 from vmseg_auto.core.workspace import FoldName, Run
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_json, refuse_links
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, weights_hash
 from vmseg_auto.io.images import from_sitk
 from vmseg_auto.ops.components import apply_postprocessing
@@ -130,23 +130,30 @@ class Predictor:
             device, mirror, step, exhaustive, precision, tell: as for the class.
 
         Raises:
-            InputError: it is no model, or a fold asked for is not finished.
+            InputError: it is no model, a fold asked for is not finished, or a file of it is a link leading elsewhere.
         """
         run = Run(Path(model))
         if not run.model.is_file():
             raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
+        refuse_links(run.folder, run.model)
         info = ModelInfo.from_json(read_json(run.model), str(run.model))
-        checkpoints = [load_checkpoint(fold.final) for fold in run.usable_folds(folds)]
-        return cls(
-            checkpoints,
-            info,
-            device=device,
-            mirror=mirror,
-            step=step,
-            exhaustive=exhaustive,
-            precision=precision,
-            tell=tell,
-        )
+        files = [fold.final for fold in run.usable_folds(folds)]
+        refuse_links(run.folder, *files)
+        checkpoints = [load_checkpoint(file) for file in files]
+        try:
+            return cls(
+                checkpoints,
+                info,
+                device=device,
+                mirror=mirror,
+                step=step,
+                exhaustive=exhaustive,
+                precision=precision,
+                tell=tell,
+            )
+        except InputError as error:
+            error.file = error.file or run.folder
+            raise
 
     def predict(
         self,

@@ -1,0 +1,1 @@
+"""What harms files, processes and memory, done on purpose. Results: docs/reliability.md."""

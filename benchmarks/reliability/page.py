@@ -1,0 +1,25 @@
+"""docs/reliability.md: what each command measured stands between two marks of its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from vmseg_auto.io.atomic import write_text
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+
+
+def put(name: str, lines: Iterable[str], page: Path = PAGE) -> None:
+    """Replace what stands between the marks of that name.
+
+    Raises:
+        ValueError: the page lacks them.
+    """
+    begin, end = f"<!-- {name}: written by python -m benchmarks.reliability.{name} -->", f"<!-- end of {name} -->"
+    text = page.read_text(encoding="utf-8")
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{page} lacks the marks of {name}")
+    write_text(page, before + begin + "\n" + "\n".join(lines) + "\n" + end + after)

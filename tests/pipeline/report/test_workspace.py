@@ -1,0 +1,129 @@
+"""The report of a workspace, from planned to cross-validated."""
+
+from __future__ import annotations
+
+import shutil
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from workspaces import Cohort, cohort, finished_run
+
+from vmseg_auto.core.console import Silent
+from vmseg_auto.core.dataset import Case
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.workspace import Run
+from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.pseudonym_key import read_key
+from vmseg_auto.io.tables import read_csv, write_csv
+from vmseg_auto.pipeline.cross_validation import finish_run
+from vmseg_auto.pipeline.plan import plan_and_preprocess
+from vmseg_auto.pipeline.report.write import report
+
+
+def half(case: Case, reference: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Finds half of the lesion; nothing in case a, and another place too in case b."""
+    found = reference.copy()
+    found[:, :, 7:] = False
+    if case.id == "a":
+        found[:] = False
+    if case.id == "b":
+        found[1, 12:15, 12:15] = True
+    return np.where(found, 0.9, 0.05).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """A cohort of seven with one run, cross-validated by the real code; its folds have a history."""
+    made = cohort(tmp_path_factory.mktemp("cohort"), 7)
+    run = finished_run(made, "default", half)
+    for fold in run.folds():
+        rows = [
+            {"epoch": n, "train_loss": 1 / n, "val_loss": 2 / n, "gap_train_dice": 0.1 * n, "gap_val_dice": 0.05 * n}
+            for n in range(1, 9)
+        ]
+        write_csv(fold.history, list(rows[0]), rows)
+    assert finish_run(run, made.space, made.fingerprint, made.splits, made.dataset, Silent())
+    return made
+
+
+@pytest.fixture(scope="module")
+def page(made: Cohort) -> str:
+    return unescape(report(workspace=made.space.root).read_text())
+
+
+def only_run(made: Cohort) -> Run:
+    (run,) = made.space.runs()
+    return run
+
+
+def test_the_figures_are_those_of_the_cross_validation(made: Cohort, page: str) -> None:
+    run = only_run(made)
+    summary = read_json(run.cross_validation / "metrics.json")["summary"]["lesion"]
+    for metric in ("dice", "lesion_recall", "nsd"):
+        one = summary[metric]
+        assert f'<td class="number">{one["mean"]:.3f}</td>' in page
+        assert f"{one['low_95']:.3f} to {one['high_95']:.3f}" in page
+    assert f"<dd>{summary['dice']['mean']:.2f}</dd>" in page
+    key = read_key(made.space.root / "report_key.csv")
+    for row in read_csv(run.cross_validation / "metrics.csv"):
+        cells = f'<th scope="row">{key[row["case"]]}</th>\n<td>{key[row["case"]]}</td>'
+        assert f'{cells}\n<td class="number">{float(row["dice"]):.3f}</td>' in page
+
+
+def test_every_part_is_there(page: str) -> None:
+    for heading in (
+        "At a glance", "Cohort", "Plan", "Training", "Cross-validation", "Agreement of volumes", "Suspected outlines",
+        "Best, median and worst cases", "Checklist for a paper", "Manifest",
+    ):  # fmt: skip
+        assert f"{heading}</h" in page
+    for words in (
+        "7 scans of 7 patients", "Fold 0: gap +0.40 at the end", "1 scan whose outline the model misses wholly",
+        "by patient, balanced by lesion volume", "limits of agreement", "To be added by you",
+    ):  # fmt: skip
+        assert words in page
+
+
+def test_it_says_what_it_was_made_from(made: Cohort, page: str) -> None:
+    assert made.fingerprint.dataset_hash in page
+    assert all(case.content in page for case in made.fingerprint.cases.values())
+    assert "12345" in page
+
+
+def test_no_name_and_no_place_stands_in_it(made: Cohort) -> None:
+    long = made.space.root.parent.parent / "named"
+    shutil.copytree(made.dataset.cases[0].images[0].parents[1], long)
+    for folder, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
+        (long / folder / f"a{ending}").rename(long / folder / f"smith_john_1970{ending}")
+    shutil.rmtree(long / "vmseg")
+    plan_and_preprocess(long, memory_gb=0.01, jobs=1)
+    page = report(dataset=long).read_text()
+    assert "smith_john" not in page
+    assert str(long) not in page
+    assert "smith_john_1970" in read_key(long / "vmseg" / "report_key.csv")
+
+
+def test_a_workspace_that_is_planned_only_says_so(tmp_path: Path) -> None:
+    made = cohort(tmp_path, 3)
+    page = report(workspace=made.space.root).read_text()
+    assert "Nothing is trained yet." in page
+    assert "Not there yet" in page
+
+
+def test_what_was_trained_before_a_change_is_marked(made: Cohort, tmp_path: Path) -> None:
+    shutil.copytree(made.dataset.cases[0].images[0].parents[1], tmp_path / "changed")
+    folder = tmp_path / "changed"
+    shutil.copy(folder / "labelsTr" / "b.nii.gz", folder / "labelsTr" / "a.nii.gz")
+    plan_and_preprocess(folder, memory_gb=0.01, jobs=1)
+    assert "Trained before the cohort, the plan or the split changed: fold" in report(dataset=folder).read_text()
+
+
+def test_nothing_planned_and_odd_uses_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing is planned"):
+        report(workspace=tmp_path)
+    with pytest.raises(InputError, match="--images goes with predictions"):
+        report(workspace=tmp_path, images=tmp_path)
+    with pytest.raises(InputError, match=r"ends with \.html"):
+        report(workspace=tmp_path, output=tmp_path / "report.pdf")

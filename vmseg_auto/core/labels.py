@@ -1,0 +1,38 @@
+"""Labels (name -> value): what they must be, and how their names become parts of files' names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from vmseg_auto.core.errors import InputError
+
+_LONGEST = 100
+
+
+def file_part(label: str) -> str:
+    """A label's name as a part of a file's name, which leads nowhere else."""
+    return re.sub(r'[/\\:*?"<>|]', "_", label)
+
+
+def odd_names(labels: Collection[str]) -> str | None:
+    """What is wrong with labels' names, where a screen or a file's name could not show them; None where nothing is."""
+    for name in labels:
+        if not 0 < len(name) <= _LONGEST or not name.isprintable():
+            return f"label {name[:40]!r} needs a name of 1 to {_LONGEST} plain letters"
+    if len({file_part(name) for name in labels}) < len(labels):
+        return "two labels' names differ only in what the name of a file can't hold"
+    return None
+
+
+def check_labels(labels: Mapping[str, int], where: str) -> None:
+    """Refuse what can't be a model's labels.
+
+    Raises:
+        InputError: values other than 0, 1, 2, ... up to 255 at most, or odd names.
+    """
+    remedy = "Mend the labels, or restore the file."
+    if sorted(labels.values()) != list(range(len(labels))) or not 2 <= len(labels) <= 256:
+        raise InputError(f"{where} must have the values 0, 1, 2 and so on, up to 255 at most", remedy=remedy)
+    if odd := odd_names(labels):
+        raise InputError(f"{where}: {odd}", remedy=remedy)

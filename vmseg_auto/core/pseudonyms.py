@@ -1,0 +1,72 @@
+"""Names that tell nothing of a patient."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_NUMBERED = re.compile(r"P(\d+)(?:-(\d+))?")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What cases and patients are called where others read it.
+
+    Args:
+        cases: case id -> its name there.
+        patients: patient -> name.
+    """
+
+    cases: Mapping[str, str]
+    patients: Mapping[str, str]
+
+
+def true_names(patients: Mapping[str, str]) -> Names:
+    """Everyone by the own name.
+
+    Args:
+        patients: case id -> patient.
+    """
+    return Names({case: case for case in patients}, {patient: patient for patient in patients.values()})
+
+
+def pseudonyms(patients: Mapping[str, str], known: Mapping[str, str]) -> Names:
+    """Patients as P01, P02, ...; the scans of one who has several as P01-1, P01-2, ...
+
+    New patients are numbered in the order of a hash, so that the numbers don't give the alphabet away.
+
+    Args:
+        patients: case id -> patient.
+        known: case id -> pseudonym, from earlier; kept.
+    """
+    numbers: dict[str, int] = {}
+    taken = [match for name in known.values() if (match := _NUMBERED.fullmatch(name))]
+    for case, name in known.items():
+        if case in patients and (match := _NUMBERED.fullmatch(name)):
+            numbers[patients[case]] = int(match[1])
+    following = max((int(match[1]) for match in taken), default=0) + 1
+    new = sorted(set(patients.values()) - set(numbers), key=_hash)
+    numbers |= {patient: following + place for place, patient in enumerate(new)}
+    named = {patient: f"P{number:02d}" for patient, number in numbers.items()}
+    cases: dict[str, str] = {}
+    for patient in named:
+        own = sorted(case for case, owner in patients.items() if owner == patient)
+        cases |= _scans(named[patient], own, known)
+    return Names(cases, named)
+
+
+def _scans(patient: str, cases: list[str], known: Mapping[str, str]) -> dict[str, str]:
+    """The names of one patient's scans; those that are known stay."""
+    old = {case: known[case] for case in cases if case in known}
+    if len(cases) == 1 and not old:
+        return {cases[0]: patient}
+    numbered = (f"{patient}-{number}" for number in itertools.count(1 + len(old)))
+    free = (name for name in numbered if name not in old.values())
+    return old | {case: next(free) for case in cases if case not in old}
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,133 @@
+"""What a file of torch.save says it holds, compared with what is there before any of it is made."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from math import prod
+from typing import Any
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
+
+MOST_PICKLE_BYTES = 32 * 2**20
+"""What describes the tensors; even that of a training of 50,000 epochs is smaller."""
+_ITEM_BYTES = {
+    "Double": 8, "Long": 8, "Float": 4, "Int": 4, "Half": 2, "BFloat16": 2, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
+}  # fmt: skip
+_STORAGES = {f"torch.{kind}Storage": size for kind, size in _ITEM_BYTES.items()}
+_TENSOR = "torch._utils._rebuild_tensor_v2"
+_PLAIN = {"collections.OrderedDict", "_codecs.encode", "torch.device", "torch.Size", _TENSOR, *_STORAGES}
+_OTHER_GLOBALS = {"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"}
+"""Ways to name code that torch.save never takes."""
+
+
+class ClaimError(ValueError):
+    """The file says something that can't be; the message is the reason."""
+
+
+def foreign_names(pickled: bytes, stand_ins: Collection[str]) -> list[str]:
+    """The names of code in a pickle that are neither of plain tensors nor of the stand-ins, sorted. Nothing is run.
+
+    Raises:
+        ClaimError: names are hidden in a way that torch.save never takes.
+        ValueError: it is no pickle.
+    """
+    found = set()
+    for code, argument, _ in pickletools.genops(pickled):
+        if code.name in _OTHER_GLOBALS:
+            raise ClaimError(f"its pickle has {code.name}")
+        if code.name == "GLOBAL":
+            found.add(str(argument).replace(" ", "."))
+    return sorted(found - _PLAIN - set(stand_ins))
+
+
+def pickled_part(archive: ZipFile) -> tuple[str, bytes]:
+    """The folder that all entries lie in, and the bytes of its data.pkl, once the zip itself is found whole and plain.
+
+    Raises:
+        ClaimError: an entry is compressed (it could grow beyond all memory), lies elsewhere, stands there twice or on
+            another's bytes, or the pickle is larger than any description of tensors.
+        BadZipFile: some byte that matters has changed. Other errors of the zip reader mean the same.
+    """
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    folder = next((name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")), None)
+    if folder is None or folder.count("/") != 1:
+        raise ClaimError("it is no file of torch.save")
+    for entry in entries:
+        # torch.load gives unset memory for an entry marked a folder.
+        if entry.external_attr & 0x10 or entry.compress_type != ZIP_STORED:
+            raise ClaimError(f"{entry.filename!r} is compressed or a folder")
+        if not entry.filename.startswith(folder) or ".." in entry.filename:
+            raise ClaimError(f"{entry.filename!r} lies outside of {folder}")
+    if len(set(names)) < len(names):
+        raise ClaimError("it holds two entries of one name")
+    archive.fp.seek(0, io.SEEK_END)  # type: ignore[union-attr]
+    if sum(entry.file_size for entry in entries) > archive.fp.tell():  # type: ignore[union-attr]
+        raise ClaimError("its entries claim more bytes than the file has")
+    if archive.getinfo(f"{folder}data.pkl").file_size > MOST_PICKLE_BYTES:
+        raise ClaimError(f"its data.pkl is larger than {MOST_PICKLE_BYTES >> 20} MB")
+    if damaged := archive.testzip():  # torch.load compares no checksum
+        raise BadZipFile(f"{damaged} is damaged")
+    return folder, archive.read(f"{folder}data.pkl")
+
+
+def check_sizes(pickled: bytes, records: Mapping[str, int]) -> None:
+    """Refuse tensors that are larger than their bytes in the file.
+
+    Args:
+        pickled: data.pkl, without foreign names.
+        records: key -> bytes of each storage in the file.
+
+    Raises:
+        ClaimError: a storage is missing or of another size, or a tensor reaches beyond its storage or repeats it.
+        Exception: the pickle is damaged; any kind that pickle raises.
+    """
+    _Claims(io.BytesIO(pickled), records).load()
+
+
+class _Anything:
+    """In place of what is only called and filled."""
+
+    def __init__(self, *arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class _Claims(pickle._Unpickler):
+    """Goes through a pickle as the loader will, with numbers in place of storages and nothing in place of tensors.
+
+    The one written in Python: that in C reserves memory for as many values as a damaged pickle names.
+    """
+
+    def __init__(self, pickled: io.BytesIO, records: Mapping[str, int]) -> None:
+        super().__init__(pickled)
+        self._records = records
+
+    def find_class(self, module: str, name: str) -> Any:
+        full = f"{module}.{name}"
+        if full == "collections.OrderedDict":
+            return OrderedDict
+        return _STORAGES.get(full) or (_tensor if full == _TENSOR else _Anything)
+
+    def persistent_load(self, pid: Any) -> int:
+        """The number of values of a storage."""
+        _, item_bytes, key, _, count = pid
+        if not isinstance(count, int) or self._records.get(key, -1) != count * item_bytes:
+            raise ClaimError(f"the numbers {key!r} are missing or of another size than it says")
+        return count
+
+
+def _tensor(count: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Anything:
+    """Check a view on a storage of `count` values."""
+    numbers = (count, offset, *size, *stride)
+    if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in numbers):
+        raise ClaimError(f"a tensor has the shape {size!r} and the strides {stride!r}")
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if prod(size) > count or (prod(size) and last >= count):
+        raise ClaimError(f"a tensor of the shape {size!r} is larger than its numbers")
+    return _Anything()

@@ -1,0 +1,170 @@
+"""Charts for a page: where each mark comes to lie, in the units of a drawing 640 wide. How they look is the page's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+WIDTH = 640.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 14.0, 14.0, 52.0
+_STEPS = (1.0, 2.0, 5.0, 10.0)
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Values along one side.
+
+    Args:
+        title: with the unit.
+        low, high: ends; above 0 where it is logarithmic.
+        log: whether it is.
+    """
+
+    title: str
+    low: float
+    high: float
+    log: bool = False
+
+    def share(self, value: float) -> float:
+        """How far along the axis a value lies; 0 is its lower end and 1 its upper one."""
+        low, high, value = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        return (value - low) / (high - low)
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Round values and what to write beside them."""
+        values = _decades(self.low, self.high) if self.log else _round_values(self.low, self.high)
+        return [(value, f"{value:g}".replace("-", "\N{MINUS SIGN}")) for value in values]
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A case; `kind` is a style of the page."""
+
+    x: float
+    y: float
+    kind: str
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through points; values that are not finite are left out."""
+
+    points: tuple[Point, ...]
+    kind: str
+
+
+@dataclass(frozen=True)
+class Band:
+    """The area between two lines over the same x."""
+
+    points: tuple[tuple[float, float, float], ...]
+    kind: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is placed: an SVG path or a circle, with the page's style."""
+
+    kind: str
+    path: str = ""
+    x: float = 0.0
+    y: float = 0.0
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart.
+
+    Args:
+        title: a short sentence.
+        words: what it shows, for those who don't see it.
+        x, y: axes.
+        bands, lines, dots: from back to front.
+        legend: style -> what it stands for.
+        height: of the drawing.
+    """
+
+    title: str
+    words: str
+    x: Axis
+    y: Axis
+    bands: tuple[Band, ...] = ()
+    lines: tuple[Line, ...] = ()
+    dots: tuple[Dot, ...] = ()
+    legend: dict[str, str] = field(default_factory=dict)
+    height: float = 300.0
+
+    @property
+    def width(self) -> float:
+        return WIDTH
+
+    @property
+    def frame(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the area within the axes."""
+        return _LEFT, _TOP, WIDTH - _RIGHT, self.height - _BOTTOM
+
+    @property
+    def columns(self) -> list[tuple[float, str]]:
+        """Ticks of x: where, and what is written."""
+        return [(self._place((value, self.y.low))[0], text) for value, text in self.x.ticks()]
+
+    @property
+    def rows(self) -> list[tuple[float, str]]:
+        """Ticks of y."""
+        return [(self._place((self.x.low, value))[1], text) for value, text in self.y.ticks()]
+
+    @property
+    def marks(self) -> list[Mark]:
+        """Everything drawn, from back to front."""
+        shapes = [Mark(f"band {b.kind}", self._around(b)) for b in self.bands]
+        shapes += [Mark(f"line {li.kind}", self._through(li.points)) for li in self.lines]
+        for dot in self.dots:
+            x, y = self._place((dot.x, dot.y))
+            shapes.append(Mark(f"dot {dot.kind}", "", x, y, dot.words))
+        return shapes
+
+    def _place(self, point: Point) -> Point:
+        left, top, right, bottom = self.frame
+        across, up = (min(1.02, max(-0.02, a.share(v))) for a, v in zip((self.x, self.y), point, strict=True))
+        return round(left + across * (right - left), 1), round(bottom - up * (bottom - top), 1)
+
+    def _through(self, points: Iterable[Point]) -> str:
+        placed = [self._place(point) for point in points if all(map(math.isfinite, point))]
+        return "M" + "L".join(f"{x:g} {y:g}" for x, y in placed) if placed else ""
+
+    def _around(self, band: Band) -> str:
+        points = [point for point in band.points if all(map(math.isfinite, point))]
+        there, back = [(x, low) for x, low, _ in points], [(x, high) for x, _, high in reversed(points)]
+        return self._through([*there, *back]) + "Z" if points else ""
+
+
+def axis_of(title: str, values: Sequence[float], log: bool = False, zero: bool = False) -> Axis:
+    """An axis that holds all of the values that are finite, with room at its ends; `zero` makes it begin there."""
+    known = [value for value in values if math.isfinite(value) and (value > 0 or not log)] or [1.0]
+    low, high = min(known), max(known)
+    if log:
+        return Axis(title, low / 1.3, high * 1.3, log=True)
+    low = min(low, 0.0) if zero else low
+    room = 0.05 * ((high - low) or abs(high) or 1.0)
+    return Axis(title, low if zero and low == 0 else low - room, high + room)
+
+
+def _round_values(low: float, high: float, wanted: int = 6) -> list[float]:
+    size = 10.0 ** math.floor(math.log10((high - low) / wanted))
+    step = next(size * factor for factor in _STEPS if (high - low) / (size * factor) <= wanted)
+    return [round(n * step, 12) + 0.0 for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Powers of ten, and twice and five times them where they are few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), tuple(map(float, range(1, 10)))):
+        found = [10.0**power * factor for power in powers for factor in factors if low <= 10.0**power * factor <= high]
+        if len(found) >= 4:
+            break
+    return found

@@ -1,0 +1,141 @@
+"""What volumes.csv says of a scan, in tables and plain words. Every figure shown is one of the file's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vmseg_auto.pipeline.report.words import plain, shown, value_of, volume
+from vmseg_auto.stages.report import NONE, Table
+
+Row = Mapping[str, str]
+
+_COLUMNS = (
+    "Lesion",
+    "Volume (mL)",
+    "9 in 10 (mL)",
+    "Longest (mm)",
+    "Right-left \N{MULTIPLICATION SIGN} front-back \N{MULTIPLICATION SIGN} head-foot (mm)",
+)
+TOTALS = ("Scan", "Label", "Volume (mL)", "9 in 10 (mL)", "Lesions", "Longest (mm)", "Expected Dice", "Confidence")
+
+
+@dataclass(frozen=True)
+class Light:
+    """A traffic light, told by word and shape as well as by colour."""
+
+    colour: str
+    sign: str
+    word: str
+    advice: str
+
+
+_LIGHTS = {
+    "green": Light("green", "\N{BLACK CIRCLE}", "high", "Outlines like this one were usually close to the expert's."),
+    "amber": Light(
+        "amber", "\N{BLACK UP-POINTING TRIANGLE}", "middling", "Look at the outline before you use the volume."
+    ),
+    "red": Light("red", "\N{BLACK SQUARE}", "low", "Do not rely on this outline without correcting it."),
+}
+
+
+def light_of(rows: Sequence[Row]) -> Light | None:
+    """The traffic light of a scan; None where none is known."""
+    return next((_LIGHTS[word] for row in rows if (word := row.get("traffic_light") or "") in _LIGHTS), None)
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """What was found, in a sentence for each label."""
+    parts = []
+    for row in _totals(rows):
+        number = _lesions(rows, row["label"])
+        if not number:
+            parts.append(f"No {plain(row['label'])} was found.")
+            continue
+        interval = _interval(row)
+        told = f" (nine true volumes in ten lie within {interval} mL)" if interval else ""
+        lesions = "one part" if number == 1 else f"{number} separate parts"
+        parts.append(f"{plain(row['label']).capitalize()}: {volume(_ml(row))} mL{told} in {lesions}.")
+    return " ".join(parts)
+
+
+def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
+    """How far the scan's outlines can be trusted, in sentences."""
+    row = next(iter(_totals(rows)), {})
+    found = []
+    if row.get("expected_dice"):
+        dice, low, high = (value_of(row[f"expected_dice{end}"]) for end in ("", "_low", "_high"))
+        found.append(
+            f"Expected overlap with an expert's outline (Dice): {shown(dice)}; "
+            f"four such scans in five lie between {shown(low)} and {shown(high)}."
+        )
+    if row.get("fold_agreement"):
+        agreement = shown(value_of(row["fold_agreement"]))
+        found.append(f"The model's networks agree with each other to a Dice of {agreement}.")
+    return tuple(found) or ("How far this outline can be trusted is not known.",)
+
+
+def lesion_table(caption: str, rows: Sequence[Row], several: bool) -> Table:
+    """A row of the page for each of the file; `several` says whether there are several labels to tell apart."""
+    made = tuple(
+        (
+            lesion_name(row["label"], row["component"], several),
+            volume(_ml(row)),
+            _interval(row),
+            _mm(row, "longest_diameter_mm"),
+            _extents(row),
+        )
+        for row in rows
+    )
+    return Table(caption, _COLUMNS, made).without_empty_columns()
+
+
+def lesion_name(label: str, component: str, several: bool) -> str:
+    """What a row of volumes.csv is called."""
+    if several:
+        return f"{plain(label)}, all" if component == "all" else f"{plain(label)} {component}"
+    return "All lesions" if component == "all" else f"Lesion {component}"
+
+
+def total_rows(name: str, rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """TOTALS of one scan, a row a label."""
+    light = light_of(rows)
+    return [
+        (
+            name,
+            plain(row["label"]),
+            volume(_ml(row)),
+            _interval(row),
+            str(_lesions(rows, row["label"])),
+            _mm(row, "longest_diameter_mm"),
+            shown(value_of(row.get("expected_dice"))),
+            f"{light.sign} {light.word}" if light else shown(None),
+        )
+        for row in _totals(rows)
+    ]
+
+
+def _totals(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["component"] == "all"]
+
+
+def _lesions(rows: Sequence[Row], label: str) -> int:
+    return sum(row["label"] == label and row["component"] != "all" for row in rows)
+
+
+def _ml(row: Row) -> float:
+    return value_of(row["volume_ml"])
+
+
+def _interval(row: Row) -> str:
+    low, high = row.get("volume_low_ml"), row.get("volume_high_ml")
+    return f"{volume(value_of(low))} to {volume(value_of(high))}" if low and high else ""
+
+
+def _mm(row: Row, column: str) -> str:
+    return shown(value_of(row.get(column)), 0)
+
+
+def _extents(row: Row) -> str:
+    sides = [_mm(row, f"extent_{axis}_mm") for axis in ("rl", "ap", "si")]
+    return NONE if NONE in sides else " \N{MULTIPLICATION SIGN} ".join(sides)

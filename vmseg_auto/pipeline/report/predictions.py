@@ -1,0 +1,129 @@
+"""Predictions as they lie in a folder, with the scans that they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.core.codec import decode
+from vmseg_auto.core.dataset import Case
+from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.cases import content_hash, read_case
+from vmseg_auto.io.images import read_mask
+from vmseg_auto.io.naming import image_files, stem
+from vmseg_auto.io.scans import find_scans
+from vmseg_auto.io.tables import read_csv
+from vmseg_auto.pipeline.deliver import Origin, Sidecar
+
+_AGAIN = "Name a folder that `vmseg_predict` has written, or predict again."
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One predicted scan.
+
+    Args:
+        sidecar: what its mask was made from.
+        rows: its rows of volumes.csv.
+        mask: file of the mask.
+        scan: files of the scan.
+    """
+
+    sidecar: Sidecar
+    rows: tuple[Mapping[str, str], ...]
+    mask: Path
+    scan: Case
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Label name -> value, without the background."""
+        return {name: value for name, value in self.sidecar.labels.items() if value}
+
+    def read(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], Geometry]:
+        """The first channel [Z, Y, X], the mask [Z, Y, X] and their grid.
+
+        Raises:
+            InputError: the scan is not the one that the mask was made from, or a file is damaged.
+        """
+        case = self.scan.id
+        if content_hash(self.scan) != self.sidecar.scan_hash:
+            problem = "this is not the scan that the mask was made from, or it has changed since"
+            remedy = "Name the folder of the right scans with --images, or predict again."
+            raise InputError(problem, case=case, file=self.scan.file, remedy=remedy)
+        image, _, geometry = read_case(self.scan)
+        mask, grid = read_mask(self.mask, case)
+        if differences := grid.differences(geometry):
+            problem = f"the mask does not lie on the scan's grid: {'; '.join(differences)}"
+            raise InputError(problem, case=case, file=self.mask, remedy=_AGAIN)
+        return image[0], mask, geometry
+
+
+def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted]:
+    """What `vmseg_predict` has written in a folder, a value for each case of volumes.csv.
+
+    Args:
+        folder: holds masks, sidecars and volumes.csv.
+        images: where the scans lie; where they lay when they were predicted, unless given.
+
+    Raises:
+        InputError: the folder holds no predictions, or files of them are missing or damaged.
+        DatasetError: several are; all are listed.
+    """
+    table = folder / "volumes.csv"
+    if not table.is_file():
+        raise InputError("the folder holds no volumes.csv", file=folder, remedy=_AGAIN)
+    rows: dict[str, list[Mapping[str, str]]] = {}
+    for row in read_csv(table):
+        rows.setdefault(row["case"], []).append(row)
+    masks = {stem(path): path for path in image_files(folder)}
+    found: list[Predicted] = []
+    errors: list[VmsegError] = []
+    look = cache(_scans)  # mostly one folder for all
+    for case, own in rows.items():
+        try:
+            sidecar = _sidecar(folder, case)
+            if case not in masks:
+                raise _without_mask(folder, case)
+            place = str(images) if images is not None else str(folder / sidecar.origin.inputs)
+            scans = look(place, sidecar.origin)
+            if case not in scans:
+                problem, remedy = "the scan is no longer there", "Name the folder that holds it with --images."
+                raise InputError(problem, case=case, file=place, remedy=remedy)
+            found.append(Predicted(sidecar, tuple(own), masks[case], scans[case]))
+        except VmsegError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0] if len(errors) == 1 else DatasetError(f"{folder}: predictions can't be shown", errors)
+    return found
+
+
+def _sidecar(folder: Path, case: str) -> Sidecar:
+    path = folder / f"{case}.json"
+    data = read_json(path, remedy=_AGAIN)
+    try:
+        sidecar = decode(Sidecar, data, path.name)
+    except InputError as error:
+        problem = f"this version of vmseg_predict did not write it ({error.problem})"
+        raise InputError(problem, case=case, file=path, remedy=_AGAIN) from None
+    if sidecar.case != case:
+        raise InputError(f"it speaks of {sidecar.case}", case=case, file=path, remedy=_AGAIN)
+    return sidecar
+
+
+def _scans(place: str, origin: Origin) -> dict[str, Case]:
+    return {scan.id: scan for scan in find_scans(Path(place), origin.channels, choice=origin.choice)}
+
+
+def _without_mask(folder: Path, case: str) -> InputError:
+    if (folder / f"{case}.dcm").is_file():
+        problem = "the mask is a DICOM SEG, from which no report is made"
+        remedy = "Predict once more into another folder, without --format dicom-seg."
+        return InputError(problem, case=case, file=folder / f"{case}.dcm", remedy=remedy)
+    return InputError("the mask is missing", case=case, file=folder, remedy=_AGAIN)

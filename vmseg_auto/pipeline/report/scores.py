@@ -1,0 +1,206 @@
+"""Cross-validated scores of a run: every case predicted by the fold that did not know its patient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, nan
+from statistics import fmean, median
+from typing import Any
+
+from vmseg_auto.core.dataset import Splits
+from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.pseudonyms import Names
+from vmseg_auto.core.workspace import Run
+from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.tables import read_csv
+from vmseg_auto.ops.charts import Axis, Band, Chart, Dot, Line, axis_of
+from vmseg_auto.ops.metrics import METRICS
+from vmseg_auto.ops.statistics import ALL_LABELS
+from vmseg_auto.pipeline.report.case_scores import CaseScore, read_scores
+from vmseg_auto.pipeline.report.volumes import volume_agreement, volume_intervals
+from vmseg_auto.pipeline.report.words import between, count, plain, shown, value_of, volume
+from vmseg_auto.stages.report import Fact, Table
+
+_LISTED = ("dice", "nsd", "hd95_mm", "reference_ml", "prediction_ml", "volume_error_ml", "lesion_recall")
+
+_HEADLINE = (
+    ("dice", "Dice", "", "overlap of model and reader, 1 is perfect"),
+    ("lesion_recall", "Lesions found", "", "share of the outlined lesions that the model touches"),
+    ("lesion_precision", "Lesions right", "", "share of the model's lesions that the reader outlined"),
+    ("volume_error_abs_ml", "Volume error", " mL", "whether too large or too small"),
+)
+"""Metric, what it is called, its unit and what it means."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The cross-validation.
+
+    Args:
+        headline: the figures that count most.
+        summary: a table for each label.
+        definitions: of each metric.
+        interval: what the intervals are, in words.
+        charts: Dice by volume and by fold.
+        agreement: of volumes, as a chart and in words; None with too few cases.
+        intervals: of volumes, and how many hold the outlined one; None where they are not known.
+        trust: expected and true Dice; None where it is not known.
+        cases: a row a case and label, the lowest Dice first.
+        dice: case -> mean over labels.
+    """
+
+    headline: tuple[Fact, ...]
+    summary: tuple[Table, ...]
+    definitions: tuple[Fact, ...]
+    interval: str
+    charts: tuple[Chart, ...]
+    agreement: tuple[Chart, str] | None
+    intervals: tuple[Chart, str] | None
+    trust: tuple[Chart, str] | None
+    cases: Table
+    dice: Mapping[str, float]
+
+
+def scores(run: Run, splits: Splits, names: Names) -> Scores | None:
+    """What a run's cross-validation came to; None where it has none yet."""
+    table, about = run.cross_validation / "metrics.csv", run.cross_validation / "metrics.json"
+    if not (table.is_file() and about.is_file()):
+        return None
+    rows = read_scores(run)
+    told = read_json(about)
+    dice = {case: fmean(row.values["dice"] for row in rows if row.case == case) for case in {row.case for row in rows}}
+    return Scores(
+        headline=_headline(told["summary"]),
+        summary=tuple(_summary(label, values) for label, values in told["summary"].items()),
+        definitions=tuple(Fact(metric.title, metric.definition) for metric in METRICS),
+        interval=told["interval"],
+        charts=(_by_volume(rows, names), _by_fold(dice, splits, names)),
+        agreement=volume_agreement(rows, names),
+        intervals=volume_intervals(run, names),
+        trust=_trust(run, names),
+        cases=_cases(rows, names),
+        dice=dice,
+    )
+
+
+def _headline(summary: Mapping[str, Any]) -> tuple[Fact, ...]:
+    values = summary.get(ALL_LABELS) or next(iter(summary.values()))
+    facts = []
+    for name, title, unit, note in _HEADLINE:
+        one = values[name]
+        interval = between(one["low_95"], one["high_95"])
+        facts.append(Fact(title, f"{shown(one['mean'])}{unit}", f"{interval}; {note}"))
+    return tuple(facts)
+
+
+def _summary(label: str, values: Mapping[str, Any]) -> Table:
+    rows = []
+    for metric in METRICS:
+        one = values[metric.name]
+        digits = 2 if "(m" in metric.title or "%" in metric.title else 3
+        interval = between(one["low_95"], one["high_95"], digits)
+        cells = shown(one["mean"], digits), interval, shown(one["median"], digits), str(one["n"])
+        rows.append((metric.title, *cells))
+    return Table(plain(label), ("Metric", "Mean", "95 % interval", "Median", "Scans"), tuple(rows))
+
+
+def _by_volume(rows: Sequence[CaseScore], names: Names) -> Chart:
+    there = [row for row in rows if row.values["reference_ml"] > 0]
+    dots = tuple(
+        Dot(row.values["reference_ml"], row.values["dice"], "first", f"{names.cases[row.case]}: {_dice_words(row)}")
+        for row in there
+    )
+    return Chart(
+        "Dice by lesion volume",
+        f"Dice of {count(len(there), 'outline')} over volume: {_thirds(there)}.",
+        axis_of("outlined volume (mL)", [dot.x for dot in dots], log=True),
+        Axis("Dice", 0.0, 1.0),
+        dots=dots,
+    )
+
+
+def _thirds(rows: Sequence[CaseScore]) -> str:
+    """Mean Dice of small, middle and large lesions, in words."""
+    ordered = sorted(rows, key=lambda row: row.values["reference_ml"])
+    size = len(ordered) // 3
+    if not size:
+        return "too few to compare small and large lesions"
+    parts = ("smallest", ordered[:size]), ("middle", ordered[size:-size]), ("largest", ordered[-size:])
+    return ", ".join(f"{shown(fmean(r.values['dice'] for r in part))} in the {name} third" for name, part in parts)
+
+
+def failures(rows: Sequence[CaseScore]) -> str:
+    """Where the model fails, in words."""
+    missed = {row.case for row in rows if row.values["reference_ml"] > 0 and row.values["dice"] == 0}
+    return f"{count(len(missed), 'scan')} whose outline the model misses wholly. Mean Dice: {_thirds(rows)}."
+
+
+def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
+    dots, lines = [], []
+    for number, fold in enumerate(splits.folds):
+        own = sorted((dice[case], case) for case in fold.val if case in dice)
+        for place, (value, case) in enumerate(own, 1):
+            across = number - 0.3 + 0.6 * place / (len(own) + 1)
+            dots.append(Dot(across, value, "first", f"{names.cases[case]}: Dice {shown(value)}"))
+        if own:
+            middle = median(value for value, _ in own)
+            lines.append(Line(((number - 0.32, middle), (number + 0.32, middle)), "second"))
+    return Chart(
+        "Dice by fold; the line is the median",
+        "Dice of the scans that each fold held out.",
+        axis_of("fold", [-0.5, len(splits.folds) - 0.5]),
+        Axis("Dice", 0.0, 1.0),
+        lines=tuple(lines),
+        dots=tuple(dots),
+    )
+
+
+def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:
+    calibration = ModelInfo.from_json(read_json(run.model), str(run.model)).calibration
+    if calibration is None or not run.trust.is_file():
+        return None
+    rows = read_csv(run.trust)
+    told = [(row["case"], [value_of(row[name]) for name in _TRUST]) for row in rows if row["expected_dice"]]
+    if not told:
+        return None
+    inside = sum(low <= dice <= high for _, (_, low, high, dice) in told)
+    grid = [n / 20 for n in range(21)]
+    band = tuple((x, max(0.0, x - calibration.below), min(1.0, x + calibration.above)) for x in grid)
+    words = (
+        f"{inside} of {len(told)} scans lie in the interval that was told without their patient; four in five are "
+        "to be expected there."
+    )
+    chart = Chart(
+        "Dice that was to be expected, and Dice that came",
+        words,
+        Axis("expected Dice, told by the other patients", 0.0, 1.0),
+        Axis("Dice", 0.0, 1.0),
+        bands=(Band(band, "agreement"),),
+        lines=(Line(((0.0, 0.0), (1.0, 1.0)), "first"),),
+        dots=tuple(
+            Dot(x, dice, "first", f"{names.cases[case]}: expected {shown(x)}, found {shown(dice)}")
+            for case, (x, _, _, dice) in told
+        ),
+        legend={"first": "as expected", "agreement": "interval of four in five"},
+    )
+    return chart, words
+
+
+_TRUST = ("expected_dice", "expected_dice_low", "expected_dice_high", "dice")
+
+
+def _cases(rows: Sequence[CaseScore], names: Names) -> Table:
+    titles = {metric.name: metric.title for metric in METRICS}
+    several = len({row.label for row in rows}) > 1
+    made = []
+    for row in sorted(rows, key=lambda row: row.values["dice"] if isfinite(row.values["dice"]) else nan):
+        label = (plain(row.label),) if several else ()
+        cells = (shown(row.values[name], 3 if name == "dice" else 2) for name in _LISTED)
+        made.append((names.cases[row.case], names.patients[row.patient], *label, *cells))
+    columns = ("Scan", "Patient", *(["Label"] if several else []), *(titles[name] for name in _LISTED))
+    return Table("Every held-out scan, the lowest Dice first", columns, tuple(made))
+
+
+def _dice_words(row: CaseScore) -> str:
+    return f"Dice {shown(row.values['dice'])} at {volume(row.values['reference_ml'])} mL"

@@ -1,0 +1,127 @@
+"""How the folds of a run were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+
+from vmseg_auto.core.gap import GapLook, gap_alarm, gap_looks
+from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.workspace import FoldFolder, Run
+from vmseg_auto.io.tables import read_csv
+from vmseg_auto.ops.charts import Axis, Band, Chart, Line, axis_of
+from vmseg_auto.pipeline.places import read_record
+from vmseg_auto.pipeline.report.words import count, shown, value_of
+from vmseg_auto.stages.report import Fact, Table
+
+History = Sequence[Mapping[str, float]]
+_LEGEND = {"first": "training", "second": "validation"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """The trainings of a run.
+
+    Args:
+        facts: what all folds share.
+        folds: a row a fold.
+        loss: of all folds.
+        gaps: Dice of whole training and validation cases, a chart a fold.
+        alarms: in words, where the gap widened while validation stood still.
+        gap: mean over folds, at the end; None where none was looked at.
+    """
+
+    facts: tuple[Fact, ...]
+    folds: Table
+    loss: Chart
+    gaps: tuple[Chart, ...]
+    alarms: tuple[str, ...]
+    gap: float | None
+
+
+def training(run: Run) -> Training | None:
+    """What histories and records of a run's folds tell; None where no training has begun."""
+    folds = [fold for fold in run.folds() if fold.history.is_file()]
+    records = {fold.name: record for fold in folds if (record := read_record(fold))}
+    if not records:
+        return None
+    folds = [fold for fold in folds if fold.name in records]
+    histories = {fold.name: read_history(fold) for fold in folds}
+    looks = {name: gap_looks(history) for name, history in histories.items()}
+    recipe = next(iter(records.values())).recipe
+    last = [found[-1].gap for found in looks.values() if found]
+    alarms = [
+        f"Fold {name}: validation last improved in epoch {alarm.since}; in epoch {alarm.look.epoch} the gap had "
+        f"widened to {shown(alarm.look.gap)}."
+        for name, found in looks.items()
+        if (alarm := gap_alarm(found, records[name].recipe.epochs))
+    ]
+    rows = tuple(_row(fold, histories[fold.name], looks[fold.name]) for fold in folds)
+    columns = ("Fold", "Epochs", "Loss, training", "Loss, validation", "Dice, training", "Dice, validation", "Gap")
+    return Training(
+        facts=_facts(run, recipe),
+        folds=Table("Each fold at the end of its training; Dice of a few whole cases on each side", columns, rows),
+        loss=_loss(histories),
+        gaps=tuple(_gap(name, found) for name, found in looks.items() if found),
+        alarms=tuple(alarms),
+        gap=sum(last) / len(last) if last else None,
+    )
+
+
+def read_history(fold: FoldFolder) -> list[dict[str, float]]:
+    """The rows of history.csv; NaN where a cell is empty.
+
+    Raises:
+        InputError: the file can't be read.
+    """
+    return [{name: value_of(text) for name, text in row.items()} for row in read_csv(fold.history)]
+
+
+def _facts(run: Run, recipe: Recipe) -> tuple[Fact, ...]:
+    return (
+        Fact("Trainer", run.folder.name),
+        Fact("Length", f"{count(recipe.epochs, 'epoch')} of {count(recipe.steps, 'step')}"),
+        Fact("Optimiser", f"{recipe.optimizer}, learning rate {recipe.lr:g}", f"{recipe.schedule} schedule"),
+        Fact("Augmentation", "strong" if recipe.strong_augmentation else "as in nnU-Net" if recipe.augment else "none"),
+        Fact("Lesion copy-paste", f"{recipe.copy_paste:.0%} of the patches" if recipe.copy_paste else "none"),
+        Fact("Seed", str(recipe.seed)),
+    )
+
+
+def _row(fold: FoldFolder, history: History, looks: Sequence[GapLook]) -> tuple[str, ...]:
+    end = history[-1] if history else {}
+    losses = [shown(end.get(name, nan), 3) for name in ("train_loss", "val_loss")]
+    look = looks[-1] if looks else GapLook(0, nan, nan)
+    dice = [shown(look.train), shown(look.val), shown(look.gap, sign=True)]
+    state = "" if fold.final.is_file() else " (unfinished)"
+    return (f"Fold {fold.name}", f"{len(history)}{state}", *losses, *dice)
+
+
+def _loss(histories: Mapping[int | str, History]) -> Chart:
+    lines, values = [], []
+    for history in histories.values():
+        for column, kind in (("train_loss", "first"), ("val_loss", "second")):
+            points = tuple((row["epoch"], row.get(column, nan)) for row in history)
+            lines.append(Line(points, f"{kind} thin"))
+            values += [y for _, y in points]
+    epochs = [row["epoch"] for history in histories.values() for row in history]
+    words = f"Loss of {count(len(histories), 'fold')} in training and validation over {max(epochs):.0f} epochs."
+    title = "Loss in every fold; lower is better"
+    return Chart(title, words, axis_of("epoch", epochs), axis_of("loss", values), lines=tuple(lines), legend=_LEGEND)
+
+
+def _gap(name: int | str, looks: Sequence[GapLook]) -> Chart:
+    last = looks[-1]
+    return Chart(
+        f"Fold {name}: gap {shown(last.gap, sign=True)} at the end",
+        f"Dice of whole cases over epochs; at the end training {shown(last.train)}, validation {shown(last.val)}.",
+        axis_of("epoch", [look.epoch for look in looks]),
+        Axis("Dice of whole cases", 0.0, 1.0),
+        bands=(Band(tuple((look.epoch, look.train, look.val) for look in looks), "gap"),),
+        lines=(
+            Line(tuple((look.epoch, look.train) for look in looks), "first"),
+            Line(tuple((look.epoch, look.val) for look in looks), "second"),
+        ),
+        legend=_LEGEND,
+    )

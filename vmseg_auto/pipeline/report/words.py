@@ -1,0 +1,58 @@
+"""Numbers and names as a report writes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from vmseg_auto.stages.report import NONE
+
+
+def value_of(text: str | None) -> float:
+    """A table's cell as a number; NaN where it is empty."""
+    return float(text) if text else math.nan
+
+
+def shown(value: float | None, digits: int = 2, sign: bool = False) -> str:
+    """A number with so many decimals."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    return _minus(f"{value:{'+' if sign else ''}.{digits}f}")
+
+
+def volume(ml: float | None) -> str:
+    """mL with two decimals; what they would make 0 is told to be less."""
+    return "<0.01" if ml is not None and 0 < ml < 0.005 else shown(ml)
+
+
+def between(low: float | None, high: float | None, digits: int = 2) -> str:
+    """An interval."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return NONE
+    return f"{shown(low, digits)} to {shown(high, digits)}"
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """The median of some numbers, and their range where they differ."""
+    low, middle, high = (f"{v:.{digits}g}" for v in (min(values), median(values), max(values)))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def by(values: Iterable[float], digits: int = 3) -> str:
+    """Sizes along axes."""
+    return " \N{MULTIPLICATION SIGN} ".join(f"{value:.{digits}g}" for value in values)
+
+
+def plain(label: str) -> str:
+    """A label's name without underscores."""
+    return label.replace("_", " ")
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """So many things."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,150 @@
+"""Everything that the report of a workspace tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmseg_auto.core.dataset import Dataset, Splits
+from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.pseudonyms import Names
+from vmseg_auto.core.selection import Selection
+from vmseg_auto.core.workspace import Run, Workspace
+from vmseg_auto.io.atomic import read_json
+from vmseg_auto.pipeline.places import read_cohort, read_fingerprint, read_plan, read_splits, stale_folds
+from vmseg_auto.pipeline.report.case_scores import CaseScore, read_scores
+from vmseg_auto.pipeline.report.cases import Album, Gallery, Suspects
+from vmseg_auto.pipeline.report.claim import Study, claim
+from vmseg_auto.pipeline.report.cohort import cohort, planned
+from vmseg_auto.pipeline.report.manifest import manifest
+from vmseg_auto.pipeline.report.scores import Scores, scores
+from vmseg_auto.pipeline.report.training import Training, training
+from vmseg_auto.pipeline.report.words import between, shown
+from vmseg_auto.stages.report import Fact, Table
+
+
+@dataclass(frozen=True)
+class WorkspaceStudy:
+    """What stands in a workspace.
+
+    Args:
+        runs: what predicts; all that were begun where nothing was chosen yet.
+        rows: scores of each of them; none before its cross-validation.
+    """
+
+    space: Workspace
+    dataset: Dataset
+    fingerprint: Fingerprint
+    splits: Splits
+    plan: Plan
+    selection: Selection | None
+    runs: tuple[Run, ...]
+    rows: Mapping[str, tuple[CaseScore, ...]]
+
+    @property
+    def patients(self) -> dict[str, str]:
+        """Case id -> patient, of every case that the report may name."""
+        scored = {row.case: row.patient for rows in self.rows.values() for row in rows}
+        return {case: case for case in self.fingerprint.cases} | scored | self.dataset.patients
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """One run; what it lacks yet is None or empty."""
+
+    name: str
+    training: Training | None
+    scores: Scores | None
+    galleries: tuple[Gallery, ...]
+    suspects: Suspects | None
+    stale: tuple[str, ...]
+
+    @property
+    def headline(self) -> tuple[Fact, ...]:
+        """The figures that count most."""
+        scored = self.scores.headline if self.scores else ()
+        if self.training is None or self.training.gap is None:
+            return scored
+        note = "how much higher Dice was on training cases, at the end, mean over folds"
+        return (*scored, Fact("Gap", shown(self.training.gap, sign=True), note))
+
+
+def read_study(folder: Path, space: Workspace) -> WorkspaceStudy:
+    """Read a workspace; `folder` is the dataset's.
+
+    Raises:
+        InputError: nothing is planned yet, or a file is missing or damaged.
+        DatasetError: the dataset can't be read.
+    """
+    fingerprint, splits, dataset = read_fingerprint(space), read_splits(space), read_cohort(folder, space)
+    selection = None
+    runs = space.runs()
+    if space.selection.is_file():
+        selection = Selection.from_json(read_json(space.selection), str(space.selection))
+        runs = [run for run in runs if run.name in selection.runs]
+    planner = runs[0].folder.parent.name if runs else (space.plans() or ["default"])[0]
+    rows = {run.name: tuple(read_scores(run)) for run in runs if (run.cross_validation / "metrics.csv").is_file()}
+    plan = read_plan(space, planner)
+    return WorkspaceStudy(space, dataset, fingerprint, splits, plan, selection, tuple(runs), rows)
+
+
+def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dict[str, Any]:
+    """What the template `workspace` speaks of."""
+    patients = {case: study.patients[case] for case in study.fingerprint.cases}
+    rows = next(iter(study.rows.values()), ())
+    written = Study(
+        fingerprint=study.fingerprint,
+        patients=patients,
+        splits=study.splits,
+        plan=study.plan,
+        scores=rows,
+        selection=study.selection,
+        tests=len(study.dataset.test_cases),
+        learning_curve=any(study.space.root.glob("learning_curve/*/*/learning_curve.json")),
+    )
+    return {
+        "title": study.fingerprint.dataset,
+        "cohort": cohort(study.fingerprint, patients, names),
+        "plan": planned(study.plan, study.splits, study.fingerprint),
+        "comparison": _comparison(study.selection),
+        "runs": [_run(run, study, names, identity) for run in study.runs],
+        "checklist": claim(written),
+        "manifest": manifest(study.fingerprint, study.plan, study.splits, study.runs, names),
+    }
+
+
+def _run(run: Run, study: WorkspaceStudy, names: Names, identity: bool) -> RunReport:
+    plan = read_plan(study.space, run.folder.parent.name)
+    stale = stale_folds(run, study.fingerprint, study.splits, plan)
+    scored = scores(run, study.splits, names)
+    album = Album(run, study.splits, study.dataset, names, whole=identity)
+    drawn = album.drawable(scored.dice) if scored else {}
+    return RunReport(
+        name=run.name,
+        training=training(run),
+        scores=scored,
+        galleries=album.galleries(drawn) if drawn else (),
+        suspects=album.suspects() if scored else None,
+        stale=tuple(str(fold) for fold in stale),
+    )
+
+
+def _comparison(selection: Selection | None) -> Table | None:
+    """All runs and ensembles that were compared; None where there was nothing to compare."""
+    if selection is None or len(selection.candidates) < 2:
+        return None
+    rows = tuple(
+        (
+            candidate.name,
+            f"{candidate.threshold:g}",
+            shown(candidate.dice.mean, 3),
+            between(candidate.dice.low_95, candidate.dice.high_95, 3),
+            "chosen" if candidate.runs == selection.runs else "",
+        )
+        for candidate in selection.candidates
+    )
+    caption = f"Runs and ensembles that were compared: {'; '.join(selection.reasons)}"
+    return Table(caption, ("Run", "Threshold", "Dice", "95 % interval", ""), rows)

@@ -1,0 +1,89 @@
+"""The report of a workspace, or of predictions: one file to look at and to hand on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.pseudonyms import Names, true_names
+from vmseg_auto.core.workspace import OutputFolder
+from vmseg_auto.io.pseudonym_key import keep_key
+from vmseg_auto.pipeline.places import PathLike, places
+from vmseg_auto.pipeline.report.patients import gather_predictions
+from vmseg_auto.pipeline.report.predictions import read_predictions
+from vmseg_auto.pipeline.report.workspace import gather_workspace, read_study
+from vmseg_auto.stages.report import write_page
+
+
+def report(
+    predictions: PathLike | None = None,
+    *,
+    dataset: PathLike | None = None,
+    workspace: PathLike | None = None,
+    images: PathLike | None = None,
+    output: PathLike | None = None,
+    identity: bool = False,
+    console: Console | None = None,
+) -> Path:
+    """Write one HTML file that needs no network, of a workspace or, where they are given, of predictions.
+
+    Patients get pseudonyms, whose key is written beside the report (NAME_key.csv), and pictures show nothing but the
+    surroundings of lesions, unless `identity`.
+
+    Args:
+        predictions: a folder that `predict` has written.
+        dataset, workspace: folders, as on the command line.
+        images: where the predicted scans lie; where they lay then, unless given.
+        output: the HTML file; report.html in the folder reported on, unless given.
+        identity: whether names and whole slices may stand in it.
+        console: where words go.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        InputError: nothing is planned or predicted there, or a file is missing or damaged.
+        VmsegError: the report can't be written.
+    """
+    console = console or Silent()
+    if predictions is not None:
+        folder = OutputFolder(Path(predictions))
+        path = _page(output, folder.report)
+        found = read_predictions(folder.folder, None if images is None else Path(images))
+        names = _names({one.sidecar.case: one.scan.patient for one in found}, path, identity)
+        content = gather_predictions(found, names, identity, console)
+        size = write_page(path, "predictions", viewer=True, identity=identity, **content)
+    else:
+        if images is not None:
+            raise InputError("--images goes with predictions", remedy="Name their folder with -i too.")
+        home, space = places(dataset, workspace)
+        path = _page(output, space.report)
+        study = read_study(home, space)
+        names = _names(study.patients, path, identity)
+        content = gather_workspace(study, names, identity)
+        size = write_page(path, "workspace", identity=identity, **content)
+    console.say(f"Report: {path} ({size / 1e6:.1f} MB)")
+    if identity:
+        console.warn("the report shows names and whole slices: treat it as a patient's record")
+    else:
+        console.say(f"Key to its pseudonyms: {_key(path)}. Keep it apart from the report.")
+    return path
+
+
+def _page(output: PathLike | None, usual: Path) -> Path:
+    if output is None:
+        return usual
+    path = Path(output)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError("the report is an HTML file", file=path, remedy="Give -o a name that ends with .html.")
+    return path
+
+
+def _key(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_key.csv")
+
+
+def _names(patients: dict[str, str], path: Path, identity: bool) -> Names:
+    """What to call everyone; the key is written first, so that no report lacks it."""
+    return true_names(patients) if identity else keep_key(_key(path), patients)
