@@ -46,10 +46,10 @@ class Cohort:
     splits: Splits
 
 
-def cohort(folder: Path, cases: int = 5) -> Cohort:
+def cohort(folder: Path, cases: int = 5, prefix: str = "") -> Cohort:
     """Cases a, b, c ... of GRID; each has a bar 10 voxels long, brighter than the noise."""
     for number in range(cases):
-        case = chr(ord("a") + number)
+        case = prefix + chr(ord("a") + number)
         mask = np.zeros(GRID.shape, dtype=np.uint8)
         mask[4, 4 + number, 2:12] = 1
         noise = np.random.default_rng(number).normal(100, 10, GRID.shape)

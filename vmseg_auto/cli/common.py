@@ -51,8 +51,9 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[str]) -> None
         "model": (
             ("-m", "--model"),
             {
-                "metavar": "FOLDER",
-                "help": "model folder, WORKSPACE/runs/PLANNER/TRAINER (default: vmseg_select's choice, else the only)",
+                "metavar": "MODEL",
+                "help": "a model's zip, or its folder WORKSPACE/runs/PLANNER/TRAINER (default: vmseg_select's choice, "
+                "else the only one)",
             },
         ),
         "series": (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from vmseg_auto.contracts import Parts, Trainer
+from vmseg_auto.contracts import Logger, Parts, Trainer
 from vmseg_auto.core.console import Console
 from vmseg_auto.core.dataset import Dataset, Splits
 from vmseg_auto.core.errors import InputError, VmsegError
@@ -42,6 +42,7 @@ class Job:
     workers: int
     console: Console
     ranks: Ranks
+    loggers: tuple[Logger, ...] = ()
 
     @property
     def info(self) -> ModelInfo:

@@ -17,17 +17,17 @@ from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.selection import PLAIN_THRESHOLD, Candidate
+from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.series import Choice
-from vmseg_auto.core.workspace import FoldName, Run
+from vmseg_auto.core.workspace import FoldName
 from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe
 from vmseg_auto.ops.ranks import joined
-from vmseg_auto.pipeline.committee import Committee, choose_runs
+from vmseg_auto.pipeline.committee import Committee, models_of
 from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Origin, Sidecar, made_by
 from vmseg_auto.pipeline.expected import traffic_lights, where_to_look
-from vmseg_auto.pipeline.places import PathLike, places
+from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.space import require_prediction_space
 from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.stages.predict import Precision, Prediction, Predictor
@@ -63,8 +63,8 @@ def predict(
         inputs: a scan or a folder of scans: image files, and DICOM series in folders and zips.
         output: folder of the masks; a mask is named as its case, in its scan's format (NIfTI for DICOM) and geometry.
             The case of a DICOM series is named after its folders and files, never after anything in a header.
-        model: a model folder (WORKSPACE/runs/PLANNER/TRAINER). Unless given, what the workspace's selection.json
-            chooses, else its only model.
+        model: a model folder (WORKSPACE/runs/PLANNER/TRAINER) or a model's zip. Unless given, what the workspace's
+            selection.json chooses, else its only model.
         dataset, workspace: folders, as on the command line.
         folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
         mirror: whether logits are averaged over mirrored scans.
@@ -97,9 +97,8 @@ def predict(
         from vmseg_auto.io.dicom_seg import require_highdicom
 
         require_highdicom()
-    with joined() as ranks:
+    with joined() as ranks, models_of(model, dataset, workspace, ranks.console(console)) as (runs, rule):
         told = ranks.console(console)
-        runs, rule = ranks.first(lambda: _predicting(model, dataset, workspace, told))
         members = [
             Predictor.load(
                 run.folder,
@@ -118,7 +117,7 @@ def predict(
         choice = Choice(tuple(series), echo)
         cases = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice=choice, notes=notes))
         for run, member in zip(runs, members, strict=True):
-            _introduce(run, member, told)
+            _introduce(model or run.folder, member, told)
         for note in notes:
             told.say(note)
         if rule and len(runs) > 1:
@@ -140,13 +139,6 @@ def predict(
             outcomes = ranks.whole(_segment(work, ranks.part(cases), threads, told, console.warn))
             ranks.first(lambda: _conclude(work, outcomes, told))
     return [delivery.mask(case) for case in cases]
-
-
-def _predicting(
-    model: PathLike | None, dataset: PathLike | None, workspace: PathLike | None, console: Console
-) -> tuple[list[Run], Candidate | None]:
-    """The models that predict, and the rule for the mean of several."""
-    return ([Run(Path(model))], None) if model is not None else choose_runs(places(dataset, workspace)[1], console)
 
 
 @dataclass(frozen=True)
@@ -192,12 +184,12 @@ def _conclude(work: _Work, outcomes: Sequence[Sidecar | VmsegError], console: Co
         raise SomeCasesFailedError(f"{len(errors)} of {len(outcomes)} scans could not be segmented", errors)
 
 
-def _introduce(run: Run, member: Predictor, console: Console) -> None:
+def _introduce(model: PathLike, member: Predictor, console: Console) -> None:
     """Say what predicts, and how."""
     folds = ", ".join(str(fold) for fold in member.folds)
     threshold = "" if member.info.threshold == PLAIN_THRESHOLD else f", threshold {member.info.threshold:g}"
     where = describe(member.device, member.ensemble.dtype)
-    console.say(f"Model {run.folder}, fold {folds}{threshold}, on {where}.")
+    console.say(f"Model {model}, fold {folds}{threshold}, on {where}.")
     if member.economy:
         effort = member.economy.effort
         console.say(

@@ -29,10 +29,12 @@ from vmseg_auto.pipeline.job import Job, open_job
 from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_record, read_splits, record_now
 from vmseg_auto.pipeline.select import choose_run
 from vmseg_auto.pipeline.space import require_training_space
+from vmseg_auto.pipeline.tracking import tracking
 from vmseg_auto.pipeline.turns import folds_at_work, shared_turn, take_folds
 from vmseg_auto.pipeline.watching import Watcher, duration
+from vmseg_auto.plugins import load_logger
 from vmseg_auto.stages.loop import TrainingState
-from vmseg_auto.stages.train import Hooks, seconds_per_step, train_fold
+from vmseg_auto.stages.train import EpochRecord, Hooks, seconds_per_step, train_fold
 
 
 def train(
@@ -45,6 +47,7 @@ def train(
     settings: Sequence[str] = (),
     hours: float | None = None,
     init: PathLike | None = None,
+    loggers: Sequence[str] = (),
     device: str = "auto",
     jobs: int | None = None,
     fresh: bool = False,
@@ -62,6 +65,7 @@ def train(
         settings: `field=value` for fields of the Recipe.
         hours: for each fold at most; all get as many of the recipe's epochs as fit.
         init: folder of another model, to start from its weights as far as they fit.
+        loggers: names or "module:Class" of trackers that hear of each epoch, beside history.csv.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: processes that make patches; their number changes no result.
         fresh: forget what these folds were trained to before.
@@ -76,11 +80,13 @@ def train(
     folds = list(dict.fromkeys(folds))
     folder, space = places(dataset, workspace)
     command = " ".join(["vmseg_train", *map(str, folds)])
+    listeners = tuple(load_logger(name) for name in dict.fromkeys(loggers))
     with joined() as ranks, ExitStack() as held:
         console = ranks.console(console or Silent())
         ranks.first(space.require_planned)
         with ranks.turn(shared_turn(space, command, console)):
             job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console, ranks)
+            job = replace(job, loggers=listeners if ranks.leads else ())
             records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.recipe, fold) for fold in folds}
             ranks.first(lambda: take_folds(held, [job.run.fold(fold) for fold in folds], command, console))
         starts = _starts(job, Path(init), records) if init is not None else {}
@@ -163,6 +169,7 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
     cases = Fold(tuple(record.train), tuple(record.val))
     done = state.epoch * recipe.steps + len(state.under_way) if state else 0
     with (
+        tracking(job, folder, recipe) as tracked,
         noting_signals() as noted,
         job.console.progress(f"Fold {fold}", recipe.epochs * recipe.steps, done) as progress,
         Later() as later,
@@ -172,7 +179,11 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
         def save(now: TrainingState) -> None:
             later.do(lambda: _save(job, folder.latest, fold, recipe, now, keep=folder.previous))
 
-        hooks = Hooks(watcher.stepped, watcher.epoch_ended, save, watcher.gone_back, noted)
+        def epoch_ended(record: EpochRecord) -> None:
+            watcher.epoch_ended(record)
+            tracked(record)
+
+        hooks = Hooks(watcher.stepped, epoch_ended, save, watcher.gone_back, noted)
         hooks = hooks if ranks.leads else Hooks.silent(noted)
         end = train_fold(parts, job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers, ranks)
 
