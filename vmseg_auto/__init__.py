@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vmseg_auto.core.recipe import Recipe as Recipe
     from vmseg_auto.pipeline.doctor import doctor as doctor
     from vmseg_auto.pipeline.evaluate import evaluate as evaluate
+    from vmseg_auto.pipeline.export import export_model as export_model
+    from vmseg_auto.pipeline.export import model_info as model_info
     from vmseg_auto.pipeline.followup import followup as followup
     from vmseg_auto.pipeline.learning_curve import learning_curve as learning_curve
     from vmseg_auto.pipeline.make_dataset import make_dataset as make_dataset
@@ -39,10 +41,12 @@ _HOMES = {
     "VmsegError": "vmseg_auto.core.errors",
     "doctor": "vmseg_auto.pipeline.doctor",
     "evaluate": "vmseg_auto.pipeline.evaluate",
+    "export_model": "vmseg_auto.pipeline.export",
     "followup": "vmseg_auto.pipeline.followup",
     "import_nnunet": "vmseg_auto.pipeline.model",
     "learning_curve": "vmseg_auto.pipeline.learning_curve",
     "make_dataset": "vmseg_auto.pipeline.make_dataset",
+    "model_info": "vmseg_auto.pipeline.export",
     "plan_and_preprocess": "vmseg_auto.pipeline.plan",
     "predict": "vmseg_auto.pipeline.predict",
     "report": "vmseg_auto.pipeline.report.write",

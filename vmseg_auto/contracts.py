@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,3 +97,27 @@ class Trainer(Protocol):
     recipe: Recipe
 
     def __call__(self, plan: Plan, recipe: Recipe, device: torch.device, channels: int, classes: int) -> Parts: ...
+
+
+class Tracking(Protocol):
+    """One training, as a logger keeps it."""
+
+    def log(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Args: epochs done, and finite numbers by name, as in history.csv."""
+
+    def close(self) -> None: ...
+
+
+class Logger(Protocol):
+    """Makes trainings known to a tracker of experiments. `name` names its folder."""
+
+    name: str
+
+    def __call__(self, folder: Path, title: str, settings: Mapping[str, Any]) -> Tracking:
+        """Begin to keep a training.
+
+        Args:
+            folder: where files may be written; the same for all trainings of a workspace, and perhaps not there yet.
+            title: PLANNER/TRAINER/fold_N.
+            settings: of the training, numbers and texts by name.
+        """

@@ -1,4 +1,4 @@
-"""Planners and trainers by name or "module:Class", through entry points."""
+"""Planners, trainers and loggers by name or "module:Class", through entry points."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, cast
 
-from vmseg_auto.contracts import Planner, Trainer
+from vmseg_auto.contracts import Logger, Planner, Trainer
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.plan import PLUGIN_NAME
 
@@ -29,6 +29,15 @@ def load_trainer(name: str) -> Trainer:
         InputError: it is not there, or is no trainer.
     """
     return cast(Trainer, _load("trainer", "vmseg_auto.trainers", name, needs=("recipe",)))
+
+
+def load_logger(name: str) -> Logger:
+    """An installed logger ("tensorboard"), or one of the user's own ("my_module:MyLogger").
+
+    Raises:
+        InputError: it is not there, is no logger, or needs an extra that is not installed.
+    """
+    return cast(Logger, _load("logger", "vmseg_auto.loggers", name, needs=()))
 
 
 def names(group: str) -> list[str]:

@@ -15,6 +15,7 @@ from benchmarks.reliability.mutations import (
     mutate_checkpoint,
     mutate_json,
     mutate_lines,
+    mutate_model_zip,
     mutate_nifti,
     mutate_table,
 )
@@ -51,13 +52,15 @@ class CommandError(Exception):
 
 
 def prepare(cohort: Path) -> None:
-    """Add to a trained cohort the files that it lacks: images of the other formats, and a checkpoint to go on from."""
+    """Add to a trained cohort the files that it lacks: images of the other formats, and its model as a zip."""
     from vmseg_auto.io.images import read_image, write_image
+    from vmseg_auto.pipeline.export import export_model
 
     image, geometry = read_image(cohort / "imagesTs" / "s_0000.nii.gz")
     for ending in (".nii", ".mha", ".nrrd"):
         write_image(cohort / f"other/scan{ending}", image, geometry)
     (cohort / "other" / "raw.mha").write_bytes(_uncompressed(cohort / "other" / "scan.mha"))
+    export_model(cohort / "model.zip", model=cohort / FOLD.rpartition("/")[0], licence="none")
 
 
 def _uncompressed(path: Path) -> bytes:
@@ -183,7 +186,18 @@ def _models() -> list[Subject]:
         run = Workspace(root / "vmseg").runs()[0]
         return Predictor.load(run.folder, folds=[0], device="cpu")
 
-    return [Subject("checkpoint", f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, checkpoint, "runs/default/default")]
+    def packed(root: Path) -> None:
+        from vmseg_auto.core.console import Silent
+        from vmseg_auto.pipeline.committee import Committee, models_of
+        from vmseg_auto.stages.predict import Predictor
+
+        with models_of(root / "model.zip", None, None, Silent()) as (runs, rule):
+            Committee([Predictor.load(run.folder, device="cpu") for run in runs], rule)
+
+    return [
+        Subject("checkpoint", f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, checkpoint, "runs/default/default"),
+        Subject("model zip", "model.zip", mutate_model_zip, packed),
+    ]
 
 
 def _commands() -> list[Subject]:
@@ -218,6 +232,10 @@ def _commands() -> list[Subject]:
             "--save-probabilities",
         )  # fmt: skip
 
+    def segment_with_zip(root: Path) -> None:
+        place = ("-i", root / "imagesTs", "-o", root / "out", "-m", root / "model.zip")
+        run_command(predict.main, *place, "--device", "cpu", "--jobs", 1)
+
     def choose(root: Path) -> None:
         run_command(select.main, "-d", root, "--jobs", 1)
 
@@ -234,7 +252,8 @@ def _commands() -> list[Subject]:
         (f"{FOLD}/validation/efforts.json", mutate_json, train_again),
         ("imagesTs/s_0000.nii.gz", mutate_nifti, segment),
         ("vmseg/runs/default/default/model.json", mutate_json, segment), ("vmseg/selection.json", mutate_json, segment),
-        (f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, segment), ("labelsTr/a.nii.gz", mutate_nifti, score),
+        (f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, segment), ("model.zip", mutate_model_zip, segment_with_zip),
+        ("labelsTr/a.nii.gz", mutate_nifti, score),
         (f"{FOLD}/validation/probabilities/*.npz", mutate_archive, choose), ("dataset.json", mutate_json, score),
     )  # fmt: skip
     return [Subject(f"{read.__name__}: {file}", file, mutate, read, named="") for file, mutate, read in chosen]

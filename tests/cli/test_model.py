@@ -12,6 +12,8 @@ from trap import Trap
 from vmseg_auto.cli import model, predict
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.images import read_mask, write_image
+from vmseg_auto.pipeline.export import export_model
+from vmseg_auto.pipeline.model import import_nnunet
 
 
 def test_import_and_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,3 +75,44 @@ def test_what_we_can_not_do_is_named_and_2(tmp_path: Path, capsys: pytest.Captur
 def test_bad_use(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert model.main(arguments) == 2
     assert words in capsys.readouterr().err
+
+
+def test_export_info_and_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours, packed = import_nnunet(nnunet_model(tmp_path / "theirs"), tmp_path / "ours"), tmp_path / "ours.zip"
+    assert model.main(["export", "-m", str(ours), "-o", str(packed), "--name", "Rim", "--licence", "CC0"]) == 0
+    out, err = capsys.readouterr()
+    assert f"{packed}: 1 model, " in out
+    assert f"vmseg_predict -m {packed}" in out
+    assert err == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ours", "ours.zip", "theirs"]
+    assert model.main(["info", str(packed)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("# Rim\n\nSegments core, rim in 3-D scans with the channels T2, T1.")
+    assert "## Licence\n\nCC0\n" in out
+    assert f"{packed}: 4 files, " in out
+    assert "each as its manifest says; SHA-256 of the manifest: " in out
+    arrays = golden("plain")
+    geometry = Geometry(arrays["mask"].shape, tuple(map(float, arrays["spacing_mm"])))
+    for channel, image in enumerate(arrays["image"]):
+        write_image(tmp_path / "scans" / f"a_{channel:04d}.nii.gz", image.astype(np.float32), geometry)
+    command = ["-i", str(tmp_path / "scans"), "--device", "cpu", "--precision", "float32"]
+    assert predict.main([*command, "-m", str(packed), "-o", str(tmp_path / "masks")]) == 0
+    assert f"Model {packed}, fold 0" in capsys.readouterr().out
+    assert predict.main([*command, "-m", str(ours), "-o", str(tmp_path / "at_home")]) == 0
+    for name in ("a.nii.gz", "a.json", "volumes.csv"):
+        assert (tmp_path / "masks" / name).read_bytes() == (tmp_path / "at_home" / name).read_bytes()
+
+
+def test_a_spoilt_model_is_one_message_and_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = export_model(tmp_path / "m.zip", model=import_nnunet(nnunet_model(tmp_path / "theirs"), tmp_path / "ours"))
+    content = bytearray(packed.read_bytes())
+    content[len(content) // 2] ^= 1
+    packed.write_bytes(content)
+    for command in (
+        lambda: model.main(["info", str(packed)]),
+        lambda: predict.main(["-m", str(packed), "-i", str(tmp_path), "-o", str(tmp_path / "masks")]),
+    ):
+        assert command() == 2
+        err = capsys.readouterr().err
+        assert f"{packed}: this is no zip of a model, or a damaged one (" in err
+        assert err.count("\n") == 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from vmseg_auto.demo import make_cohort
+from vmseg_auto.io.atomic import read_json
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -23,11 +25,29 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(*arguments: str | Path) -> str:
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """What pip would leave of a package that offers both plug-ins by name."""
+    about = tmp_path / "site" / "own_plugins-0.1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own_plugins\nVersion: 0.1\n")
+    (about / "entry_points.txt").write_text(
+        "[vmseg_auto.planners]\nslender = custom_planner:ThinPlanner\n"
+        "[vmseg_auto.trainers]\nfocused = custom_trainer:FocalTrainer\n"
+    )
+    return about.parent
+
+
+def run(*arguments: str | Path, path: Sequence[Path] = (), folder: Path = EXAMPLES) -> str:
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
-        cwd=EXAMPLES,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=folder,
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": os.pathsep.join(map(str, path)),
+        },
         capture_output=True,
         text=True,
         timeout=600,
@@ -42,8 +62,22 @@ def test_python_api(dataset: Path) -> None:
     assert "dice" in shown
 
 
-def test_custom_trainer(dataset: Path) -> None:
-    run("-m", "vmseg_auto.cli.plan_and_preprocess", "-d", dataset, "--memory", "0.01")
-    settings = ["--set", "epochs=1", "steps=2", "mirror_axes=[]", "window_step=1", "--device", "cpu"]
-    run("-m", "vmseg_auto.cli.train", "0", "-d", dataset, "--trainer", "custom_trainer:FocalTrainer", *settings)
-    assert (dataset / "vmseg" / "runs" / "default" / "focal" / "fold_0" / "checkpoint_final.pt").is_file()
+BRIEFLY = ("--set", "epochs=1", "steps=2", "mirror_axes=[]", "window_step=1", "--device", "cpu")
+
+
+def test_custom_planner_and_trainer(dataset: Path) -> None:
+    """By module:Class; the files lie in the current folder."""
+    plan = ("-d", dataset, "--planner", "custom_planner:ThinPlanner", "--memory", "0.01")
+    assert "a quarter of the weights" in run("-m", "vmseg_auto.cli.plan_and_preprocess", *plan)
+    assert read_json(dataset / "vmseg" / "plans" / "thin" / "plan.json")["network"]["features"][0] == 16
+    which = ("-d", dataset, "--planner", "thin", "--trainer", "custom_trainer:FocalTrainer")
+    run("-m", "vmseg_auto.cli.train", "0", *which, *BRIEFLY)
+    assert (dataset / "vmseg" / "runs" / "thin" / "focal" / "fold_0" / "checkpoint_final.pt").is_file()
+
+
+def test_custom_planner_and_trainer_of_an_installed_package(dataset: Path, installed: Path, tmp_path: Path) -> None:
+    """By the names of its entry points, from any folder."""
+    where = {"path": (installed, EXAMPLES), "folder": tmp_path}
+    run("-m", "vmseg_auto.cli.plan_and_preprocess", "-d", dataset, "--planner", "slender", "--memory", "0.01", **where)
+    run("-m", "vmseg_auto.cli.train", "0", "-d", dataset, "--trainer", "focused", *BRIEFLY, **where)
+    assert (dataset / "vmseg" / "runs" / "thin" / "focal" / "fold_0" / "checkpoint_final.pt").is_file()

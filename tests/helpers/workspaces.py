@@ -46,10 +46,10 @@ class Cohort:
     splits: Splits
 
 
-def cohort(folder: Path, cases: int = 5) -> Cohort:
+def cohort(folder: Path, cases: int = 5, prefix: str = "") -> Cohort:
     """Cases a, b, c ... of GRID; each has a bar 10 voxels long, brighter than the noise."""
     for number in range(cases):
-        case = chr(ord("a") + number)
+        case = prefix + chr(ord("a") + number)
         mask = np.zeros(GRID.shape, dtype=np.uint8)
         mask[4, 4 + number, 2:12] = 1
         noise = np.random.default_rng(number).normal(100, 10, GRID.shape)
@@ -86,7 +86,6 @@ def finished_run(made: Cohort, trainer: str, held_out: HeldOut) -> Run:
             foreground = held_out(case, reference == 1)
             probabilities = np.stack([1 - foreground, foreground])
             trust = Trust(1 - float(foreground.max()), 0.0, mirrored=False)
-            held.keep(case, Prediction(classify(probabilities), geometry, trust, probabilities), [])
-            held.score(case)
+            held.keep(case, held.store(case, Prediction(classify(probabilities), geometry, trust, probabilities), []))
         held.sum_up()
     return run

@@ -106,6 +106,7 @@ def test_an_echo_is_chosen_and_a_thickness_that_disagrees_is_told(
     assert (tmp_path / "out" / "anna_echo_2.nii.gz").is_file()
 
 
+EXTRAS = ("--save-probabilities", "--save-uncertainty", "--previews")
 NAME, NUMBER, DATE, PLACE = "MUSTERMANN", "4711081500", "19700230", "2.25.987123"
 PLANTED = (NAME, NUMBER, DATE, PLACE)
 _PLANTS = {
@@ -195,7 +196,7 @@ def test_no_output_tells_who_the_patient_is(
     model: Path, identities: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    options = ["-i", str(identities), "-o", str(out), "-m", str(model), "--device", "cpu", "--save-probabilities"]
+    options = ["-i", str(identities), "-o", str(out), "-m", str(model), "--device", "cpu", *EXTRAS]
     assert main([*options, "--debug"]) == 3
     assert main(["-i", str(identities / "gap"), "-o", str(tmp_path / "more"), "-m", str(model)]) == 2
     said = "".join(capfd.readouterr())

@@ -29,6 +29,14 @@ def parser() -> Parser:
         help="cases whose names suggest visits of one patient: join them to one patient, or leave them apart "
         "(default: as said before; else they are listed, and stay apart)",
     )
+    made.add_argument(
+        "--merge-fingerprints",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="fingerprint_shared.json of every hospital, this one's too: plan for all of them together, so that the "
+        "same files give each the same plan",
+    )
     made.add_argument("--check-only", action="store_true", help="check the cases and write nothing")
     return made
 
@@ -41,6 +49,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         planner=arguments.planner,
         memory_gb=arguments.memory,
         visits=arguments.visits,
+        merge_fingerprints=arguments.merge_fingerprints,
         jobs=arguments.jobs,
         check_only=arguments.check_only,
         console=screen,

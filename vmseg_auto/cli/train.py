@@ -23,6 +23,14 @@ def parser() -> Parser:
     made.add_argument(
         "--init", metavar="MODEL", help="start from the weights of another model (its folder), as far as they fit"
     )
+    made.add_argument(
+        "--logger",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="also tell tensorboard, mlflow, wandb or module:Class of each epoch; history.csv is always written",
+    )
     made.add_argument("--fresh", action="store_true", help="forget what these folds were trained to before")
     return made
 
@@ -53,6 +61,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         settings=arguments.set,
         hours=arguments.hours,
         init=arguments.init,
+        loggers=arguments.logger,
         device=arguments.device,
         jobs=arguments.jobs,
         fresh=arguments.fresh,

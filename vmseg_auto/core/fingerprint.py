@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import decode, digest, encode
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry, Shape, Spacing
+from vmseg_auto.core.histogram import Histogram
 from vmseg_auto.core.labels import check_labels
 
 Profile = tuple[float, ...]
@@ -46,6 +48,11 @@ class CaseSummary:
         """All foreground, in mL."""
         z, y, x = self.spacing_mm
         return sum(self.class_voxels.values()) * z * y * x / 1000
+
+    @property
+    def relative_size(self) -> float:
+        """Share of the voxels that cropping leaves."""
+        return math.prod(self.cropped_shape) / math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,10 @@ class ScanRange:
 
 @dataclass(frozen=True)
 class ChannelStats:
-    """Intensities of one channel over foreground voxels, a fixed number of samples a case."""
+    """Intensities of one channel over foreground voxels, a fixed number of samples a case.
+
+    The histogram is of the same samples; None in workspaces from before it was kept.
+    """
 
     mean: float
     median: float
@@ -104,6 +114,7 @@ class ChannelStats:
     max: float
     percentile_00_5: float
     percentile_99_5: float
+    histogram: Histogram | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +143,7 @@ class Fingerprint:
         median_relative_size: median over cases of (voxels after cropping / voxels before).
         dataset_hash: hash of all the cases' contents, channels and labels.
         duplicates: pairs of the same image, those of one patient too.
+        parts: hashes of the cohorts that it was merged from; empty where it was not.
     """
 
     dataset: str
@@ -142,6 +154,7 @@ class Fingerprint:
     median_relative_size: float
     dataset_hash: str
     duplicates: tuple[Duplicate, ...] = ()
+    parts: tuple[str, ...] = ()
     schema: int = 1
 
     SCHEMA: ClassVar[int] = 1
@@ -156,6 +169,17 @@ class Fingerprint:
         profiles = tuple((_lowest(channel), _highest(channel)) for channel in channels)
         return ScanRange((_least(spacings), _most(spacings)), (_least(extents), _most(extents)), profiles)
 
+    @property
+    def mergeable(self) -> bool:
+        """Whether it holds what merging takes, as all do but those from before there was merging."""
+        return all(stats.histogram is not None for stats in self.channel_stats)
+
+    def shared(self) -> Fingerprint:
+        """The same cohort in numbers alone, to be given away: no names of cases or of the dataset, in no order of
+        theirs, no hashes of files, and nothing of which scans are the same.
+        """
+        return replace(self, dataset="", cases=numbered(list(self.cases.values())), duplicates=())
+
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = encode(self)
         return data
@@ -169,6 +193,12 @@ class Fingerprint:
             remedy = "Delete the file and run `vmseg_plan_and_preprocess` again."
             raise InputError(f"{where} has no case, or not the numbers of each channel", remedy=remedy)
         return fingerprint
+
+
+def numbered(cases: Sequence[CaseSummary]) -> dict[str, CaseSummary]:
+    """Cases by number, without hashes of their files, ordered by what is left."""
+    bare = sorted((replace(case, content="", image_content="") for case in cases), key=digest)
+    return {f"scan_{number:04d}": case for number, case in enumerate(bare, 1)}
 
 
 def _least(rows: Sequence[tuple[float, ...]]) -> Spacing:

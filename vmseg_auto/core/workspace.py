@@ -211,6 +211,16 @@ class Workspace:
         return self.root / "fingerprint.json"
 
     @property
+    def shared_fingerprint(self) -> Path:
+        """The same without any name, to be given to other hospitals."""
+        return self.root / "fingerprint_shared.json"
+
+    @property
+    def merged_fingerprint(self) -> Path:
+        """Of the cohorts of several hospitals, where they are planned for together."""
+        return self.root / "fingerprint_merged.json"
+
+    @property
     def splits(self) -> Path:
         return self.root / "splits.json"
 
@@ -240,6 +250,10 @@ class Workspace:
     def plans(self) -> list[str]:
         """Names of the planners whose plans stand here."""
         return sorted(p.parent.name for p in self.root.glob("plans/*/plan.json"))
+
+    def tracking(self, logger: str) -> Path:
+        """Where a logger of `vmseg_train --logger` may write."""
+        return self.root / "tracking" / logger
 
     def prepared(self, voxels_hash: str) -> Path:
         """Folder of cases prepared with one set of voxel-deciding numbers."""

@@ -1,6 +1,6 @@
 """Pictures with words: slices through the lesions of a scan, with outlines.
 
-Lesion are crops around lesions, never a whole head: a preview should not tell whose it is.
+Shown are crops around lesions, never a whole head: a preview should not tell whose it is.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ROWS, ACROSS = 3, 3
 
 
 @dataclass(frozen=True)
-class Lesion:
+class Shown:
     """A lesion in a picture.
 
     Args:
@@ -56,12 +56,12 @@ class Lesion:
 
 def lesions_of(
     mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int], most: int = ROWS
-) -> tuple[list[Lesion], int]:
+) -> tuple[list[Shown], int]:
     """The largest lesions of a mask (Z, Y, X), `most` at most, and how many more there are."""
     found = {name: Lesions.of(mask == value, geometry) for name, value in labels.items() if value}
     ranked = [(one.volume_ml((n,)), name, n) for name, one in found.items() for n in range(1, one.count + 1)]
     ranked.sort(key=lambda lesion: -lesion[0])
-    shown = [Lesion(name, n, found[name].numbered == n, volume) for volume, name, n in ranked[:most]]
+    shown = [Shown(name, n, found[name].numbered == n, volume) for volume, name, n in ranked[:most]]
     return shown, len(ranked) - len(shown)
 
 
@@ -127,7 +127,7 @@ def _legend(figure: Figure, colours: Mapping[str, str], heading: str | None) -> 
 
 
 def _slices(
-    view: View, image: NDArray[np.float32], lesion: Lesion, masks: Sequence[tuple[NDArray[np.bool_], str]]
+    view: View, image: NDArray[np.float32], lesion: Shown, masks: Sequence[tuple[NDArray[np.bool_], str]]
 ) -> Iterator[tuple[int, Picture, float]]:
     """Index, picture and size of its pixels in mm, for each slice shown of a lesion."""
     seen, scan = view(lesion.mask), view(image)

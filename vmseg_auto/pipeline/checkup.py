@@ -38,6 +38,8 @@ Reader = Callable[[Any, str], object]
 _READERS: dict[str, Reader] = {
     "dataset.json": lambda data, where: decode(Source, data, where),
     "fingerprint.json": Fingerprint.from_json,
+    "fingerprint_shared.json": Fingerprint.from_json,
+    "fingerprint_merged.json": Fingerprint.from_json,
     "splits.json": Splits.from_json,
     "selection.json": Selection.from_json,
     "plan.json": Plan.from_json,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +17,11 @@ from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.selection import Candidate, Selection
 from vmseg_auto.core.workspace import Run, Workspace
 from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.model_zip import unpacked
 from vmseg_auto.ops.components import apply_postprocessing
 from vmseg_auto.ops.sweep import Watch
 from vmseg_auto.ops.thresholds import classify
-from vmseg_auto.pipeline.places import read_fingerprint, read_splits, warn_of_stale
+from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_splits, warn_of_stale
 from vmseg_auto.pipeline.select import trained_on
 from vmseg_auto.stages.predict import Prediction, Predictor
 
@@ -85,6 +88,27 @@ class Committee:
         if self.rule is None or len(own) == 1:
             return own[0]
         return digest([own, self.rule.threshold, self.rule.postprocessing])
+
+
+@contextmanager
+def models_of(
+    model: PathLike | None, dataset: PathLike | None, workspace: PathLike | None, console: Console
+) -> Iterator[tuple[list[Run], Candidate | None]]:
+    """What predicts, the best model first: a model's folder, its zip, or else as `choose_runs`; and how they do so
+    together.
+
+    The folders of a zip are there only while this is open.
+
+    Raises:
+        InputError: as `choose_runs`, or a zip that is damaged or refused.
+    """
+    if model is None:
+        yield choose_runs(places(dataset, workspace)[1], console)
+    elif Path(model).is_dir():
+        yield [Run(Path(model))], None
+    else:
+        with unpacked(Path(model)) as (manifest, folder):
+            yield [Run(folder / name) for name in manifest.models], manifest.rule
 
 
 def choose_runs(space: Workspace, console: Console) -> tuple[list[Run], Candidate | None]:

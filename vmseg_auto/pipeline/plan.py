@@ -18,6 +18,7 @@ from vmseg_auto.io.atomic import read_json, write_json, write_sealed
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.spill import Spill
+from vmseg_auto.pipeline.cohort import cohort_to_plan
 from vmseg_auto.pipeline.outdated import report_outdated
 from vmseg_auto.pipeline.patients import Visits, settle_visits, warn_of_duplicates
 from vmseg_auto.pipeline.places import PathLike, Source, accepted_patients, places, read_fingerprint, read_splits
@@ -48,6 +49,7 @@ def plan_and_preprocess(
     planner: str = "default",
     memory_gb: float | None = None,
     visits: Visits | None = None,
+    merge_fingerprints: Sequence[PathLike] = (),
     jobs: int | None = None,
     check_only: bool = False,
     console: Console | None = None,
@@ -60,13 +62,15 @@ def plan_and_preprocess(
         memory_gb: GPU memory that the plan may use; the last plan's unless given, 8 GB for a first plan.
         visits: "join" to take cases whose names suggest so for visits of one patient, "apart" not to; the workspace
             remembers it.
+        merge_fingerprints: fingerprints of all the hospitals that are planned for together, this one's among them; the
+            workspace remembers them.
         jobs: threads.
         check_only: check every case and write nothing.
         console: where words and progress go.
 
     Raises:
-        InputError: bad cases (all are listed), an impossible edit of plan.json or splits.json, no such planner, or
-            another command at work on what would change.
+        InputError: bad cases (all are listed), an impossible edit of plan.json or splits.json, no such planner,
+            fingerprints that can't be merged, or another command at work on what would change.
         VmsegError: the disk is too full for the prepared cases.
         SomeCasesFailedError: all is planned, but some cases could not be prepared.
     """
@@ -92,7 +96,8 @@ def plan_and_preprocess(
         warn_of_duplicates(fingerprint, data, console)
         splits = _splits(data, before, fingerprint, folder, space, console)
         write_sealed(space.dataset, encode(Source(str(folder.resolve()), data.name, accepted)))
-        plan = _plan(chosen.name, planner, fingerprint, space, memory_gb, console)
+        cohort = cohort_to_plan(fingerprint, merge_fingerprints, space, console)
+        plan = _plan(chosen.name, planner, cohort, space, memory_gb, console)
         console.say(plan_table(fingerprint, plan, splits, data.patients))
         report_outdated(space, data, fingerprint, splits, plan, console)
         _prepare(data, fingerprint, plan, space, jobs, console, spill)
@@ -110,11 +115,13 @@ def _analyse(data: Dataset, jobs: int, console: Console, spill: Spill | None = N
 def _fingerprint(
     data: Dataset, before: Fingerprint | None, space: Workspace, jobs: int, console: Console, spill: Spill
 ) -> Fingerprint:
-    if before is not None and before.dataset_hash == dataset_hash(data, jobs):
+    same = before is not None and before.dataset_hash == dataset_hash(data, jobs)
+    if before is not None and same and before.mergeable:
         console.say(f"Fingerprint kept: the files of all {len(before.cases)} cases are unchanged.")
         return before
     fingerprint = _analyse(data, jobs, console, spill)
-    refuse_while_training(space)
+    if not same:
+        refuse_while_training(space)
     write_sealed(space.fingerprint, fingerprint.to_json())
     return fingerprint
 

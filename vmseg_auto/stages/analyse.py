@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from vmseg_auto.core.codec import digest
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Duplicate, Fingerprint
+from vmseg_auto.core.histogram import Histogram
 from vmseg_auto.io.cases import content_hash, content_hashes, over_cases, read_case
 from vmseg_auto.io.spill import Spill
 from vmseg_auto.ops.duplicates import Signature, same_images, signature
@@ -73,14 +75,13 @@ def analyse(
         raise InputError(
             "no mask holds any foreground", remedy="Training needs masks with something in them; check labelsTr."
         )
-    sizes = [np.prod(s.cropped_shape) / np.prod(s.shape) for s in summaries.values()]
     fingerprint = Fingerprint(
         dataset=dataset.name,
         channels=dataset.channels,
         labels=dataset.labels,
         cases=summaries,
         channel_stats=tuple(_stats(channel) for channel in np.concatenate(samples, axis=1)),
-        median_relative_size=float(np.median(sizes)),
+        median_relative_size=median(summary.relative_size for summary in summaries.values()),
         dataset_hash=_hash(dataset, {case_id: summary.content for case_id, summary in summaries.items()}),
         duplicates=_duplicates(found, tested),
     )
@@ -154,13 +155,14 @@ def _foreground_samples(image: NDArray[np.float32], foreground: NDArray[np.bool_
 
 
 def _stats(values: NDArray[np.float32]) -> ChannelStats:
-    low, median, high = np.percentile(values, (0.5, 50.0, 99.5))
+    low, middle, high = np.percentile(values, (0.5, 50.0, 99.5))
     return ChannelStats(
         mean=float(values.mean(dtype=np.float64)),
-        median=float(median),
+        median=float(middle),
         std=float(values.std(dtype=np.float64)),
         min=float(values.min()),
         max=float(values.max()),
         percentile_00_5=float(low),
         percentile_99_5=float(high),
+        histogram=Histogram.of(values),
     )

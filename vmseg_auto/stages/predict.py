@@ -22,6 +22,7 @@ from vmseg_auto.core.workspace import FoldName, Run
 from vmseg_auto.io.atomic import read_json, refuse_links
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, weights_hash
 from vmseg_auto.io.images import from_sitk
+from vmseg_auto.io.model_zip import unpacked
 from vmseg_auto.ops.components import apply_postprocessing
 from vmseg_auto.ops.devices import choose_device, reduced_precision, round_convolutions
 from vmseg_auto.ops.ensemble import Ensemble
@@ -123,23 +124,27 @@ class Predictor:
         precision: Precision = "auto",
         tell: Callable[[str], None] = lambda text: None,
     ) -> Predictor:
-        """Load a model folder (WORKSPACE/runs/PLANNER/TRAINER).
+        """Load a model folder (WORKSPACE/runs/PLANNER/TRAINER), or the zip of a single model.
 
         Args:
             folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
             device, mirror, step, exhaustive, precision, tell: as for the class.
 
         Raises:
-            InputError: it is no model, a fold asked for is not finished, or a file of it is a link leading elsewhere.
+            InputError: it is no model, a zip that is damaged or of several models, a fold asked
+                for is not finished, or a file of it is a link leading elsewhere.
         """
-        run = Run(Path(model))
-        if not run.model.is_file():
-            raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
-        refuse_links(run.folder, run.model)
-        info = ModelInfo.from_json(read_json(run.model), str(run.model))
-        files = [fold.final for fold in run.usable_folds(folds)]
-        refuse_links(run.folder, *files)
-        checkpoints = [load_checkpoint(file) for file in files]
+        if Path(model).is_file():
+            with unpacked(Path(model)) as (manifest, folder):
+                if len(manifest.models) > 1:
+                    raise InputError(
+                        f"it holds {len(manifest.models)} models, which predict together",
+                        file=model,
+                        remedy="Use `vmseg_predict -m`, or vmseg_auto.predict(model=...).",
+                    )
+                info, checkpoints = _read(Run(folder / manifest.models[0]), folds)
+        else:
+            info, checkpoints = _read(Run(Path(model)), folds)
         try:
             return cls(
                 checkpoints,
@@ -152,7 +157,7 @@ class Predictor:
                 tell=tell,
             )
         except InputError as error:
-            error.file = error.file or run.folder
+            error.file = error.file or model
             raise
 
     def predict(
@@ -289,6 +294,16 @@ class Predictor:
             raise InputError(f"the array is {image.shape[1:]} voxels (Z, Y, X), its geometry {geometry.shape}")
         if not np.isfinite(image).all():
             raise InputError("the scan holds NaN or infinite voxels", remedy="Export it again from the source.")
+
+
+def _read(run: Run, folds: Sequence[FoldName] | None) -> tuple[ModelInfo, list[Checkpoint]]:
+    if not run.model.is_file():
+        raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
+    refuse_links(run.folder, run.model)
+    info = ModelInfo.from_json(read_json(run.model), str(run.model))
+    files = [fold.final for fold in run.usable_folds(folds)]
+    refuse_links(run.folder, *files)
+    return info, [load_checkpoint(file) for file in files]
 
 
 def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:

@@ -1,0 +1,155 @@
+"""Give a trained model away in one file, and look into such a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.manifest import CARD, FINGERPRINT, MANIFEST, Manifest
+from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.selection import Candidate, Selection
+from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
+from vmseg_auto.io.atomic import new_folder, read_json
+from vmseg_auto.io.checkpoints import load_checkpoint
+from vmseg_auto.io.machine import versions
+from vmseg_auto.io.model_zip import unpacked, write_model_zip
+from vmseg_auto.pipeline.committee import models_of
+from vmseg_auto.pipeline.model_card import Facts, Member, model_card
+from vmseg_auto.pipeline.onnx import write_onnx
+from vmseg_auto.pipeline.places import PathLike
+from vmseg_auto.pipeline.turns import output_turn
+
+
+def export_model(
+    output: PathLike,
+    *,
+    model: PathLike | None = None,
+    dataset: PathLike | None = None,
+    workspace: PathLike | None = None,
+    folds: Sequence[FoldName] | None = None,
+    name: str | None = None,
+    licence: str = "",
+    onnx: bool = False,
+    console: Console | None = None,
+) -> Path:
+    """Pack weights, plan, calibration and the cohort in numbers into a zip for `predict`, with a model card.
+
+    No image, mask, name of a case, patient, dataset or folder goes into it.
+
+    Args:
+        output: the zip to make.
+        model: a model folder; unless given, what the workspace would predict with, several models too.
+        dataset, workspace: folders, as on the command line.
+        folds: which finished folds; all the numbered ones, or else `all`, unless given.
+        name: of the model; the zip's unless given.
+        licence: under which it is given away.
+        onnx: also write each fold's network as ONNX, into a folder beside the zip.
+        console: where words and progress go.
+
+    Raises:
+        InputError: no model, a fold that is not finished, a damaged checkpoint, the output exists, or the extra `onnx`
+            is not installed.
+        VmsegError: the output can't be written, or a network does not give the same as ONNX.
+    """
+    console, target = console or Silent(), Path(output)
+    if model is not None and Path(model).is_file():
+        raise InputError("this model is packed already", file=model, remedy="Copy the file.")
+    with models_of(model, dataset, workspace, console) as (runs, rule):
+        finished = [run.usable_folds(folds) for run in runs]
+        facts = _facts(runs, finished, rule, name or target.stem, licence)
+        contents: dict[str, str | Path] = {CARD: model_card(facts)}
+        if facts.cohort is not None:
+            contents[FINGERPRINT] = _text(facts.cohort.to_json())
+        folders = tuple(f"model_{number}" for number in range(len(runs)))
+        for folder, member, own in zip(folders, facts.members, finished, strict=True):
+            contents[f"{folder}/model.json"] = _text(member.info.to_json())
+            contents |= {f"{folder}/{fold.folder.name}/{fold.final.name}": fold.final for fold in own}
+        about = Manifest(facts.name, licence, facts.version, folders, facts.rule, {})
+        with output_turn(target.parent, "vmseg_model export", console), ExitStack() as made:
+            if onnx:
+                beside = made.enter_context(new_folder(target.with_name(f"{target.stem}_onnx")))
+                write_onnx(dict(zip(folders, finished, strict=True)), beside, console)
+            write_model_zip(target, about, contents)
+    console.say(
+        f"{target}: {len(folders)} model{'s' if len(folders) > 1 else ''}, "
+        f"{target.stat().st_size / 1e6:.1f} MB, without any image or name of a case. Read its {CARD} before you give "
+        f"it away (`vmseg_model info {target}`).\nSegment with `vmseg_predict -m {target} -i SCANS -o MASKS`."
+    )
+    if not licence:
+        console.warn("no licence is given (--licence), so nobody else can know what they may do with the model")
+    return target
+
+
+def model_info(model: PathLike, console: Console | None = None) -> str:
+    """Say what a model is: the card of its zip, once every byte of it is checked, or the one that a folder would get.
+
+    Raises:
+        InputError: it is missing, damaged, or refused.
+    """
+    console, path = console or Silent(), Path(model)
+    if path.is_dir():
+        run = Run(path)
+        card = model_card(_facts([run], [run.usable_folds(None)], None, path.name, ""))
+        console.say(card)
+        return card
+    with unpacked(path) as (manifest, folder):
+        card = (folder / CARD).read_text(encoding="utf-8", errors="replace")
+        identity = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    card = "".join(letter for letter in card if letter.isprintable() or letter == "\n")  # no orders to the terminal
+    files = f"{len(manifest.members) + 1} files, {path.stat().st_size / 1e6:.1f} MB"
+    console.say(f"{card}\n{path}: {files}, each as its manifest says; SHA-256 of the manifest: {identity}")
+    return card
+
+
+def _facts(
+    runs: Sequence[Run], finished: Sequence[Sequence[FoldFolder]], rule: Candidate | None, name: str, licence: str
+) -> Facts:
+    members = tuple(_member(run, folds, name) for run, folds in zip(runs, finished, strict=True))
+    space = Workspace(runs[0].folder.resolve().parents[2])
+    known = space.fingerprint.is_file() and runs[0].folder.resolve() in [run.folder.resolve() for run in space.runs()]
+    cohort = Fingerprint.from_json(read_json(space.fingerprint), str(space.fingerprint)).shared() if known else None
+    selection = Selection.from_json(read_json(space.selection), str(space.selection)) if rule else None
+    return Facts(
+        name=name,
+        licence=licence,
+        version=versions()["vmseg_auto"],
+        members=members,
+        cohort=cohort,
+        rule=rule if len(runs) > 1 else None,
+        worth=selection.worth if selection else None,
+    )
+
+
+def _member(run: Run, folds: Sequence[FoldFolder], name: str) -> Member:
+    """A model's account of itself. Every fold is read wholly: no damaged weights are given away."""
+    if not run.model.is_file():
+        raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
+    info = ModelInfo.from_json(read_json(run.model), str(run.model))
+    recipes, epochs = zip(*(_training(fold) for fold in folds), strict=True)
+    scores = run.cross_validation / "metrics.json"
+    return Member(
+        info=replace(info, dataset=name),
+        folds=tuple(fold.name for fold in folds),
+        recipe=recipes[0],
+        epochs=epochs,
+        pretrained=any(fold.init.is_file() for fold in folds),
+        scores=read_json(scores) if scores.is_file() else None,
+    )
+
+
+def _training(fold: FoldFolder) -> tuple[Recipe, int]:
+    checkpoint = load_checkpoint(fold.final)
+    return checkpoint.recipe, checkpoint.epoch
+
+
+def _text(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
