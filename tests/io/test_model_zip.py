@@ -214,7 +214,7 @@ def test_an_error_about_a_file_of_it_names_the_zip(packed: Path) -> None:
         raise InputError("it is odd", file=folder / WEIGHTS, remedy="Train again.")
     assert str(caught.value).startswith(f"{packed}/{WEIGHTS}: it is odd. Get it again from where it came from")
     with (
-        pytest.raises(InputError, match=rf"^{packed}/card.md lacks a field\. Get it again"),
+        pytest.raises(InputError, match=rf"^{packed}/card.md is odd\. Get it again"),
         unpacked(packed) as opened,
     ):
         raise InputError(f"{opened[1]}/card.md is odd")
