@@ -33,8 +33,8 @@ MODEL = """
 ## With the masks of a model
 The first case of each patient, measured in both scans by the one fold that knew no scan of the patient; the measurement
 error is that of the other patients' held-out cases. Predicted without mirroring, for time. The networks are not done
-learning (Dice 0.39): a volume of theirs may be off by so much that few changes lie beyond their error, or none. Then the
-tool says so, and calls nothing a change.
+learning (Dice 0.39): a volume of theirs may be off by so much that few changes lie beyond their error, or none. Then
+the tool says so, and calls nothing a change.
 
 """
 REPRODUCE = """
