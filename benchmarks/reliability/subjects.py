@@ -51,13 +51,15 @@ class CommandError(Exception):
 
 
 def prepare(cohort: Path) -> None:
-    """Add to a trained cohort the files that it lacks: images of the other formats, and a checkpoint to go on from."""
+    """Add to a trained cohort the files that it lacks: images of the other formats."""
+    from benchmarks.reliability.cohort import write_series
     from vmseg_auto.io.images import read_image, write_image
 
     image, geometry = read_image(cohort / "imagesTs" / "s_0000.nii.gz")
     for ending in (".nii", ".mha", ".nrrd"):
         write_image(cohort / f"other/scan{ending}", image, geometry)
     (cohort / "other" / "raw.mha").write_bytes(_uncompressed(cohort / "other" / "scan.mha"))
+    write_series(cohort / "dicom")
 
 
 def _uncompressed(path: Path) -> bytes:
@@ -77,9 +79,15 @@ def subjects() -> list[Subject]:
 
 def _images() -> list[Subject]:
     from vmseg_auto.io.images import read_image, read_mask
+    from vmseg_auto.io.scans import read_scan
+    from vmseg_auto.io.series import find_series
 
     def scan(name: str, file: str, mutate: Mutation) -> Subject:
         return Subject(name, file, mutate, lambda root: read_image(root / file))
+
+    def series(root: Path) -> None:
+        for found in find_series(root / "dicom"):
+            read_scan(found)
 
     mask = "labelsTr/a.nii.gz"
     return [
@@ -88,6 +96,7 @@ def _images() -> list[Subject]:
         scan("MetaImage", "other/scan.mha", mutate_lines),
         scan("MetaImage, plain", "other/raw.mha", mutate_lines),
         scan("NRRD", "other/scan.nrrd", mutate_lines),
+        Subject("DICOM", "dicom/1.dcm", mutate_bytes, series, named="dicom"),
         Subject("NIfTI mask", mask, mutate_nifti, lambda root: read_mask(root / mask)),
     ]
 

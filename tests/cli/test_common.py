@@ -71,7 +71,7 @@ def test_an_unexpected_error_is_1_in_one_line(capsys: pytest.CaptureFixture[str]
 
 def test_ctrl_c_is_130_and_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(parser(), raising(KeyboardInterrupt()), []) == 130
-    assert "stopped. What was finished is kept" in capsys.readouterr().err
+    assert "stopped. What was done is kept" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -66,3 +66,11 @@ def test_suspects_are_first_the_cases_that_always_fail() -> None:
 def test_all_cases_of_a_skipped_step_are_suspects() -> None:
     steps = StepLog((math.nan, 1.0), (False, True), (("a", "b"), ("b", "c")))
     assert steps.suspects() == ("a", "b")
+
+
+def test_an_epoch_in_two_parts_is_one() -> None:
+    first, then = StepLog((1.0,), (True,), (("a",),)), StepLog((math.nan, 2.0), (False, True), (("b",), ("a", "c")))
+    whole = StepLog((1.0, math.nan, 2.0), (True, False, True), (("a",), ("b",), ("a", "c")))
+    assert repr(first + then) == repr(whole)
+    assert [len(log) for log in (StepLog(), first, first + then)] == [0, 1, 3]
+    assert not StepLog()

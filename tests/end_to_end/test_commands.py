@@ -181,6 +181,32 @@ def test_evaluation_writes_table_and_summary(dataset: Path, masks: Path) -> None
     assert json.loads((dataset / "scores.json").read_text())["cases"] == 2
 
 
+def test_evaluation_beside_a_second_reader(dataset: Path, masks: Path) -> None:
+    readers = dataset / "two_references"
+    shown = succeed(
+        "vmseg_evaluate", "-p", "masks", "-r", readers, "--second-reader", dataset / "labelsTs", cwd=dataset
+    )
+    assert "model minus readers" in shown
+    (agreement,) = {
+        row["dice"] for row in read_table(masks / "metrics_readers.csv") if row["comparison"] == "reader 2, reader 1"
+    }
+    assert float(agreement) == 1
+
+
+def test_a_patient_at_two_times(dataset: Path, tmp_path: Path) -> None:
+    scan = next((dataset / "two_scans").iterdir())
+    image, geometry = read_image(scan)
+    write_image(tmp_path / "later.nii.gz", 2 * image, geometry)
+    shown = succeed("vmseg_followup", scan, tmp_path / "later.nii.gz", "-o", tmp_path / "out", cwd=dataset)
+    assert "unchanged" in shown
+    assert "The scans are aligned" in shown
+    total = read_table(tmp_path / "out" / "followup.csv")[0]
+    before, after = (read_table(tmp_path / "out" / when / "volumes.csv")[0] for when in ("before", "after"))
+    assert (total["before_ml"], total["after_ml"]) == (before["volume_ml"], after["volume_ml"])
+    assert (tmp_path / "out" / f"{total['case']}_followup.png").is_file()
+    assert "no such file" in refuse(2, "vmseg_followup", tmp_path / "gone", scan, "-o", tmp_path / "out", cwd=dataset)
+
+
 def test_evaluation_refuses_missing_predictions(dataset: Path, masks: Path) -> None:
     assert "have no prediction" in refuse(2, "vmseg_evaluate", "-p", masks, "-r", dataset / "labelsTs")
 

@@ -86,7 +86,6 @@ def finished_run(made: Cohort, trainer: str, held_out: HeldOut) -> Run:
             foreground = held_out(case, reference == 1)
             probabilities = np.stack([1 - foreground, foreground])
             trust = Trust(1 - float(foreground.max()), 0.0, mirrored=False)
-            held.keep(case, Prediction(classify(probabilities), geometry, trust, probabilities), [])
-            held.score(case)
+            held.keep(case, held.store(case, Prediction(classify(probabilities), geometry, trust, probabilities), []))
         held.sum_up()
     return run

@@ -64,6 +64,15 @@ def test_no_two_samples_repeat(source: BatchSource) -> None:
     assert len(np.unique(draws)) == len(np.unique(seeds)) == 120
 
 
+def test_samples_made_apart_are_those_of_the_batch(source: BatchSource) -> None:
+    for number, whole in enumerate(made_here(source, 0, 3)):
+        parts = [replace(source, samples=part).batch(source.open(), number) for part in (range(1), range(1, 3))]
+        for name in ("image", "label"):
+            assert np.array_equal(np.concatenate([getattr(part, name) for part in parts]), getattr(whole, name))
+        assert parts[0].seeds + parts[1].seeds == whole.seeds
+        assert tuple(dict.fromkeys(parts[0].cases + parts[1].cases)) == whole.cases
+
+
 @pytest.mark.parametrize("stream", [(5, 2), (6, 1), (5, 1, 1)])
 def test_another_stream_gives_other_samples(source: BatchSource, stream: tuple[int, ...]) -> None:
     ours, theirs = made_here(source, 1, 4), made_here(replace(source, stream=stream), 1, 4)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom import grid_of, multi_frame, numbers, save, series
+from dicom import dataset, grid_of, multi_frame, numbers, save, series
 from pydicom.uid import UID
 from raw_dataset import GRID, tiny_image
 
@@ -59,6 +59,10 @@ def test_channels_are_series_named_by_their_folders(tmp_path: Path) -> None:
 
 def test_no_scan_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no scan in this folder. Scans end with .nii.gz.* or are DICOM series"):
+        find_scans(tmp_path, T2)
+    report = dataset(numbers()[0], SOPClassUID=UID("1.2.840.10008.5.1.4.1.1.88.11"))
+    save(tmp_path, [report])
+    with pytest.raises(InputError, match=r"no scan in this folder. No scans, and left out: 1 x report. Scans end with"):
         find_scans(tmp_path, T2)
     with pytest.raises(InputError, match=r"there is no series x. There are: none"):
         find_scans(tmp_path, T2, choice=Choice(("x",)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vmseg_auto.contracts import Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.io.checkpoints import Checkpoint, load_newest, save_checkpoint
+from vmseg_auto.io.stopping import Stopped
 from vmseg_auto.stages.loop import TrainingState
 from vmseg_auto.stages.train import Hooks, train_fold
 
@@ -48,7 +50,11 @@ class Interrupted:
             lambda record: self._passed(),
             self._save,
             lambda epoch, trouble: pytest.fail(trouble),
+            self._asked,
         )
+
+    def _asked(self) -> int:
+        return signal.SIGTERM if self.error is Stopped and next(self.calls) >= self.stop_at else 0
 
     def _save(self, state: TrainingState) -> None:
         if self.done:
@@ -60,12 +66,12 @@ class Interrupted:
     def _write(self, state: TrainingState) -> None:
         checkpoint = Checkpoint(
             PLAN, self.recipe, {}, (), "default", 0, state.epoch, state.weights, state.history, state.optimizer,
-            state.live, state.best, state.scaler, state.lr_factor,
+            state.live, state.best, state.scaler, state.lr_factor, state.under_way,
         )  # fmt: skip
         save_checkpoint(self.latest, checkpoint, keep=self.previous)
 
     def _passed(self) -> None:
-        if next(self.calls) == self.stop_at:
+        if self.error is not Stopped and next(self.calls) == self.stop_at:
             raise self.error("stopped here")
 
     def state(self) -> TrainingState | None:
@@ -75,7 +81,7 @@ class Interrupted:
             return None
         return TrainingState(
             found.epoch, found.weights, found.optimizer, found.history, found.live, found.best, found.scaler,
-            found.lr_factor,
+            found.lr_factor, found.under_way,
         )  # fmt: skip
 
 
@@ -114,3 +120,23 @@ def test_an_interruption_at_any_point_changes_no_bit(prepared: Path, tmp_path: P
         again = finished(prepared, recipe, Diary().hooks, broken_off.state(), dropping)
         assert_same(again, undisturbed, "exp_avg" if recipe.optimizer == "adamw" else "momentum_buffer")
         assert again.epoch == undisturbed.epoch
+
+
+@pytest.mark.parametrize("name", [*RECIPES, DROPPING])
+def test_asked_to_stop_it_saves_within_the_epoch(prepared: Path, tmp_path: Path, name: str) -> None:
+    """After each step of the training, and it goes on with the next one."""
+    recipe, dropping = RECIPES.get(name, PLAIN), name == DROPPING
+    undisturbed = finished(prepared, recipe, Diary().hooks, None, dropping)
+    for steps in range(1, recipe.epochs * recipe.steps + 1):
+        folder = tmp_path / str(steps)
+        folder.mkdir()
+        asked = Interrupted(folder, recipe, steps, Stopped, done=True)
+        with pytest.raises(Stopped, match="SIGTERM"):
+            finished(prepared, recipe, asked.hooks, None, dropping)
+        state = asked.state()
+        assert state
+        assert state.epoch * recipe.steps + len(state.under_way) == steps
+        diary = Diary()
+        again = finished(prepared, recipe, diary.hooks, state, dropping)
+        assert_same(again, undisturbed, "exp_avg" if recipe.optimizer == "adamw" else "momentum_buffer")
+        assert len([event for event in diary.events if event[0] == "step"]) == recipe.epochs * recipe.steps - steps

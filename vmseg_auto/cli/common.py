@@ -15,6 +15,7 @@ from vmseg_auto.core.console import Progress
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.logs import LOGGER, CommandLog
+from vmseg_auto.io.stopping import Stopped, stoppable
 
 
 class Parser(argparse.ArgumentParser):
@@ -133,7 +134,8 @@ def run(
     argv: Sequence[str] | None = None,
     logs: Callable[[argparse.Namespace], Path | None] = lambda arguments: None,
 ) -> int:
-    """Parse, work, and turn errors into one message and an exit code (0 done, 1 failure, 2 bad use, 3 some failed).
+    """Parse, work, and turn errors into one message and an exit code (0 done, 1 failure, 2 bad use, 3 some failed,
+    128 and the signal's number where one ended it).
 
     Args:
         logs: arguments -> the folder in which the command's log file goes, or None for no log.
@@ -144,7 +146,7 @@ def run(
     except VmsegError as error:
         return _end(parser.prog, error, debug, None)
     options = {name: value for name, value in vars(arguments).items() if not callable(value)}
-    with CommandLog(logs(arguments), parser.prog, options) as log:
+    with stoppable(), CommandLog(logs(arguments), parser.prog, options) as log:
         try:
             work(arguments, Screen(arguments.quiet))
             code = 0
@@ -161,11 +163,13 @@ def _end(prog: str, error: BaseException, debug: bool, log: CommandLog | None) -
     if isinstance(error, VmsegError):
         if debug:
             traceback.print_exception(error)
-        print(f"{prog}: {error}", file=sys.stderr)
+        if not error.told:
+            print(f"{prog}: {error}", file=sys.stderr)
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        print(f"\n{prog}: stopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
-        return 130
+        by = f" ({error})" if isinstance(error, Stopped) else ""
+        print(f"\n{prog}: stopped{by}. What was done is kept; the same command goes on from there.", file=sys.stderr)
+        return error.exit_code if isinstance(error, Stopped) else 130
     if debug:
         raise error
     where = f"Where it came from stands in {log.path}" if log and log.path else "Run it again with --debug to see where"

@@ -19,9 +19,7 @@ def parser() -> Parser:
         ("dataset", "workspace", "model", "series", "echo", "device", "jobs"),
         epilog="Example: vmseg_followup anna_2019.nii.gz anna_2021.nii.gz -o anna",
     )
-    made.add_argument(
-        "before", metavar="BEFORE", help="the first scan (a file, or a folder of a DICOM series), or a folder of scans"
-    )
+    made.add_argument("before", metavar="BEFORE", help="the first scan (a file or DICOM series), or a folder of scans")
     made.add_argument("after", metavar="AFTER", help="the second; in folders, scans of the same name belong together")
     made.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for table, figures and pictures")
     made.add_argument(

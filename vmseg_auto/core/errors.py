@@ -17,6 +17,8 @@ class VmsegError(Exception):
     """
 
     exit_code = 1
+    told = False
+    """Whether another process of the same command tells the user."""
 
     def __init__(
         self, problem: str, *, case: str | None = None, file: str | Path | None = None, remedy: str | None = None

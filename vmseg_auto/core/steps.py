@@ -23,9 +23,16 @@ class StepLog:
         cases: ids of the cases whose patches it learnt from.
     """
 
-    losses: tuple[float, ...]
-    good: tuple[bool, ...]
-    cases: tuple[tuple[str, ...], ...]
+    losses: tuple[float, ...] = ()
+    good: tuple[bool, ...] = ()
+    cases: tuple[tuple[str, ...], ...] = ()
+
+    def __add__(self, later: StepLog) -> StepLog:
+        """These steps, then the later ones."""
+        return StepLog(self.losses + later.losses, self.good + later.good, self.cases + later.cases)
+
+    def __len__(self) -> int:
+        return len(self.good)
 
     @property
     def mean_loss(self) -> float:

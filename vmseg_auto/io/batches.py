@@ -51,6 +51,7 @@ class BatchSource:
         augment: (patch, seed) -> patch.
         foreground: for each sample of a batch, whether it is centred on foreground.
         stream: numbers that set this source apart, such as (seed, fold).
+        samples: which of a batch's samples are made here; all unless given.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class BatchSource:
     augment: Callable[[Patch, int], Patch]
     foreground: tuple[bool, ...]
     stream: tuple[int, ...]
+    samples: range | None = None
 
     def open(self) -> list[PreparedCase]:
         """The cases, memory-mapped."""
@@ -68,7 +70,8 @@ class BatchSource:
     def batch(self, cases: Sequence[PreparedCase], number: int) -> Batch:
         """The batch of that number, counted from the start of the training."""
         noted = _Noted(cases)
-        samples = [self._sample(noted, number, index) for index in range(len(self.foreground))]
+        indices = range(len(self.foreground)) if self.samples is None else self.samples
+        samples = [self._sample(noted, number, index) for index in indices]
         patches, seeds = zip(*samples, strict=True)
         images, labels = zip(*patches, strict=True)
         return Batch(np.stack(images), np.stack(labels), seeds, tuple(noted.taken))

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
-from vmseg_auto.core.codec import decode
+from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.errors import DamagedError, InputError
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.steps import StepLog
 from vmseg_auto.io.archives import finite_tensors, load_archive
 from vmseg_auto.io.atomic import parse_json, replacing, sync_folder
 
@@ -47,6 +48,7 @@ class Checkpoint:
         best: the weights that a training that stops on the gap would keep; empty in all others.
         scaler: the state of the gradients' scale in float16; empty elsewhere.
         lr_factor: what the learning rate is multiplied by since the training went back; 1 before.
+        under_way: steps of the next epoch that are taken already, where the training was asked to stop within it.
     """
 
     plan: Plan
@@ -63,6 +65,7 @@ class Checkpoint:
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     scaler: dict[str, Any] = field(default_factory=dict)
     lr_factor: float = 1.0
+    under_way: StepLog = field(default_factory=StepLog)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: Path | None = None) -> None:
@@ -84,6 +87,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: Path | None = None
         "epoch": checkpoint.epoch,
         "history": list(checkpoint.history),
         "lr_factor": checkpoint.lr_factor,
+        "under_way": encode(checkpoint.under_way),
     }
     content = {
         "format": FORMAT,
@@ -186,6 +190,16 @@ def _checkpoint(content: dict[str, Any], path: Path) -> Checkpoint:
         best=finite_tensors(content.get("best", {}), "best", path, REMEDY),
         scaler=content.get("scaler", {}),
         lr_factor=decode(float, about.get("lr_factor", 1.0), f"{path}: lr_factor"),
+        under_way=_steps(about.get("under_way", encode(StepLog())), f"{path}: under_way"),
+    )
+
+
+def _steps(data: Any, where: str) -> StepLog:
+    # Losses are not decoded: a skipped step's may be NaN.
+    return StepLog(
+        losses=tuple(loss + 0.0 for loss in data["losses"]),
+        good=decode(tuple[bool, ...], data["good"], where),
+        cases=decode(tuple[tuple[str, ...], ...], data["cases"], where),
     )
 
 

@@ -11,8 +11,9 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.series import Series, Slice
 from vmseg_auto.core.stack import disagreements, stack
+from vmseg_auto.io.dicom_elements import AGAIN, Tag, parsed
 from vmseg_auto.io.dicom_files import DicomFiles
-from vmseg_auto.io.dicom_header import AGAIN, PIXELS, content, parsed
+from vmseg_auto.io.dicom_header import content
 from vmseg_auto.io.dicom_pixels import BIG, IMPLICIT, LITTLE, stored_numbers
 
 
@@ -83,7 +84,7 @@ def _frames(data: Dataset, one: Slice, count: int) -> list[bytes]:
     Raises:
         ValueError: there are none, or not as many as the header tells.
     """
-    element = data.get_item(PIXELS)
+    element = data.get_item(Tag.PIXELS)
     value = element.value if element is not None else None
     if not isinstance(value, bytes):
         raise ValueError("it holds no pixels")

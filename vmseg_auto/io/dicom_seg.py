@@ -23,8 +23,8 @@ from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.series import Series
 from vmseg_auto.io.atomic import replacing
+from vmseg_auto.io.dicom_elements import AGAIN, hushed
 from vmseg_auto.io.dicom_files import DicomFiles
-from vmseg_auto.io.dicom_header import AGAIN, hushed
 
 ENDING = ".dcm"
 ABNORMAL = ("49755003", "SCT", "Morphologically Abnormal Structure")

@@ -48,6 +48,7 @@ def find_scans(
     if not source.exists():
         raise InputError("there is no such file or folder", file=source, remedy="Check the name.")
     scans: list[Scan] = []
+    notes = notes if notes is not None else []
     if not (choice and choice.series):
         scans += _image_files(source, len(channels), ending)
     if ending is None and not (source.is_file() and scans):
@@ -55,7 +56,8 @@ def find_scans(
     if not scans:
         what = "the file is no scan" if source.is_file() else "there is no scan in this folder"
         dicom = "" if ending else ", or are DICOM series"
-        raise InputError(what, file=source, remedy=f"Scans end with {endings_in_words(ending)}{dicom}.")
+        remedy = " ".join([*notes, f"Scans end with {endings_in_words(ending)}{dicom}."])
+        raise InputError(what, file=source, remedy=remedy)
     errors: list[VmsegError] = []
     found = group_scans(scans, channels, errors)
     if errors:
@@ -113,7 +115,7 @@ def _image_files(source: Path, channels: int, ending: str | None) -> list[Path]:
     return [path for path in image_files(source.parent, own) if case_and_channel(path, channels)[0] == wanted]
 
 
-def _series(source: Path, choice: Choice | None, notes: list[str] | None) -> list[Series]:
+def _series(source: Path, choice: Choice | None, notes: list[str]) -> list[Series]:
     from vmseg_auto.io.series import find_series  # loads pydicom
 
     return find_series(source, choice, notes)

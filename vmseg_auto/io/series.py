@@ -14,8 +14,10 @@ from pathlib import Path
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.series import Choice, Series, Slice
 from vmseg_auto.core.stack import in_slice_order, stack
+from vmseg_auto.io.dicom_elements import is_dicom
 from vmseg_auto.io.dicom_files import DicomFiles, files_in, is_zip, walk
-from vmseg_auto.io.dicom_header import Content, is_dicom, read_content
+from vmseg_auto.io.dicom_header import Content, read_content
+from vmseg_auto.io.images import ending_of
 
 _LONGEST_NAME = 120
 _UID = re.compile(r"[\d.]{16,}")
@@ -81,6 +83,8 @@ def _look_through(files: DicomFiles, paths: Iterable[Path]) -> _Found:
     strange: list[Path] = []
     looks: set[tuple[Path, str]] = set()
     for path in _with_members(files, paths, found):
+        if ending_of(path.name):
+            continue
         try:
             if not is_dicom(next(files.blocks(path, 132), b"")):
                 strange.append(path)

@@ -7,12 +7,26 @@ import os
 import signal
 import threading
 from multiprocessing.connection import wait
+from types import FrameType
+
+LINGER_S = 20
+"""How long a worker that is told to end still works for its parent."""
 
 
 def serve() -> None:
-    """Leave Ctrl-C to the parent, and end when it ends, however it does."""
+    """Leave signals to the parent, and end when it ends, however it does.
+
+    A cluster tells all processes of a job to end, and the parent may want one more batch before it has saved.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):  # not on Windows
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, _linger)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _linger(number: int, frame: FrameType | None) -> None:
+    signal.alarm(LINGER_S)
 
 
 def _end_with_parent() -> None:

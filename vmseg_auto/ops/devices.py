@@ -13,6 +13,7 @@ import torch
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.batches import Batch
+from vmseg_auto.ops.ranks import local_rank
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Of glibc's malloc.h."""
@@ -23,7 +24,7 @@ def choose_device(name: str) -> torch.device:
     """The device asked for; "auto" takes CUDA, then MPS, then the CPU, which is made ready.
 
     Raises:
-        InputError: the device is not there.
+        InputError: the device is not there, or there are more processes on this machine than GPUs.
     """
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -35,6 +36,13 @@ def choose_device(name: str) -> torch.device:
         )
     if name == "cpu":
         keep_freed_memory()
+    if name == "cuda":
+        if local_rank() >= torch.cuda.device_count():
+            raise InputError(
+                f"process {local_rank()} of this machine finds no GPU of its own among {torch.cuda.device_count()}",
+                remedy="Start as many as there are GPUs (torchrun --nproc-per-node), or use --device cpu.",
+            )
+        return torch.device("cuda", torch.cuda.current_device())
     return torch.device(name)
 
 

@@ -18,6 +18,7 @@ from vmseg_auto.ops.devices import autocast
 from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.metrics import mean_dice
 from vmseg_auto.ops.patches import air_level, window_starts
+from vmseg_auto.ops.ranks import ALONE, Ranks
 from vmseg_auto.ops.sweep import predict_logits
 
 STEP = 1.0
@@ -62,7 +63,7 @@ class GapMonitor:
         self.due = range((recipe.epochs - 1) % every + 1, recipe.epochs + 1, every)
 
     def look(
-        self, epoch: int, network: nn.Module, device: torch.device, dtype: torch.dtype | None
+        self, epoch: int, network: nn.Module, device: torch.device, dtype: torch.dtype | None, ranks: Ranks = ALONE
     ) -> tuple[float, float]:
         """Mean Dice over the training cases and over the validation cases; NaN where no look is due, or in vain.
 
@@ -71,25 +72,26 @@ class GapMonitor:
             network: on `device`; maps [B, C, Z, Y, X] to [B, K, Z, Y, X] in eval mode.
             device: where to compute.
             dtype: 16-bit type for the network; None for float32.
+            ranks: who share the cases among them.
         """
         if epoch not in self.due:
             return math.nan, math.nan
         mode = network.training
         network.eval()
         ensemble = Ensemble([network], self._known_classes(network, device, dtype), (), device, dtype, stays=True)
-        try:
-            train, val = (
-                float(np.mean([self._dice(case, ensemble) for case in cases])) for cases in (self.train, self.val)
-            )
-        except VmsegError:  # logits that are not finite, as can happen in 16 bits: there was nothing to be seen
-            train = val = math.nan
+        dice = ranks.whole(self._dice(case, ensemble) for case in ranks.part([*self.train, *self.val]))
         network.train(mode)
-        return train, val
+        if not np.isfinite(dice).all():
+            return math.nan, math.nan
+        return float(np.mean(dice[: len(self.train)])), float(np.mean(dice[len(self.train) :]))
 
     def _dice(self, case: PreparedCase, ensemble: Ensemble) -> float:
-        """Mean over the classes that the case holds, on the prepared grid."""
+        """Mean over the classes that the case holds, on the prepared grid; NaN where there was nothing to be seen."""
         image = torch.tensor(np.asarray(case.image))
-        (logits,) = predict_logits(ensemble, image, self.patch, step=STEP, air_below=air_level(image))
+        try:
+            (logits,) = predict_logits(ensemble, image, self.patch, step=STEP, air_below=air_level(image))
+        except VmsegError:  # logits that are not finite, as can happen in 16 bits
+            return math.nan
         mask = logits.argmax(0).to(torch.uint8).cpu().numpy()
         return mean_dice(mask, np.asarray(case.label), {str(value): value for value in case.foreground})
 

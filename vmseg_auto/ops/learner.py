@@ -1,4 +1,4 @@
-"""A network that learns: one optimiser step, on any device."""
+"""A network that learns: one optimiser step, on any device, alone or together with other processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from vmseg_auto.core.errors import InputError
 from vmseg_auto.ops.devices import autocast, reduced_precision
+from vmseg_auto.ops.ranks import Share
 
 Loss = Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor]
 Tensors = dict[str, torch.Tensor]
@@ -57,6 +59,10 @@ class Learner:
         amp: mixed precision where the hardware has it.
         gradient_clip: largest norm of the gradient.
         averaging: decay of the running mean of the weights; 0 for none.
+        share: this process's part of each batch; all of it unless given.
+
+    Raises:
+        InputError: batches are shared, and layers of the network mix their samples or draw random numbers.
     """
 
     def __init__(
@@ -69,12 +75,20 @@ class Learner:
         amp: bool,
         gradient_clip: float,
         averaging: float = 0.0,
+        share: Share | None = None,
     ) -> None:
         self.network, self.loss, self.optimizer, self.device = network, loss, optimizer, device
         self.gradient_clip = gradient_clip
         self.dtype = reduced_precision(device) if amp else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.mean = _RunningMean(network, averaging) if averaging else None
+        self.share = share or Share()
+        if self.share.ranks.world > 1 and not _samples_stand_alone(network):
+            raise InputError(
+                "layers of this network mix the samples of a batch or draw random numbers (batch normalisation, "
+                "dropout), so that what it learns would depend on the number of processes",
+                remedy="Train it without torchrun.",
+            )
 
     @property
     def evaluated(self) -> nn.Module:
@@ -84,12 +98,13 @@ class Learner:
     def step(self, image: torch.Tensor, label: torch.Tensor) -> Step:
         """Learn from a batch [B, C, Z, Y, X] and its labels [B, Z, Y, X], unless loss or gradient are not finite.
 
+        Where batches are shared, from this process's samples (`Share.seen`), while the others do from theirs.
         CUDA is not waited for. The running mean takes the weights in after every step, also where they stay the same.
         """
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(self.forward(self.network, image), label)
-        torch.autograd.backward(self.scaler.scale(loss))
+        loss = self._differentiate(image, label)
+        self.share.ranks.add_gradients(self.network.parameters())
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
         good = norm.isfinite() & loss.detach().isfinite()
@@ -98,6 +113,19 @@ class Learner:
         if self.mean:
             self.mean.add(self.network)
         return Step(loss.detach(), good)
+
+    def _differentiate(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """The whole batch's loss, and its gradients by way of the samples here.
+
+        The loss sees the whole batch, wherever its samples are computed, so that it may couple them.
+        """
+        outputs = self.forward(self.network, image)
+        joined = [self.share.join(level.detach()).requires_grad_() for level in outputs]
+        loss = self.loss(joined, self.share.join(label))
+        slopes = torch.autograd.grad(self.scaler.scale(loss), joined, allow_unused=True)
+        used = [number for number, slope in enumerate(slopes) if slope is not None]
+        torch.autograd.backward([outputs[n] for n in used], [self.share.cut(slopes[n]) for n in used])
+        return loss
 
     def _move(self, good: torch.Tensor) -> None:
         """Let the optimizer step if the step is good."""
@@ -164,6 +192,12 @@ class _RunningMean:
         blend(list(self.network.parameters()), [p.detach() for p in network.parameters()], self.steps)
         for mean, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
             mean.copy_(buffer)
+
+
+def _samples_stand_alone(network: nn.Module) -> bool:
+    """Whether no layer mixes the samples of a batch, or draws random numbers, which would differ between processes."""
+    mixing = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+    return not any(isinstance(module, mixing) for module in network.modules())
 
 
 def _copied(value: Any) -> Any:

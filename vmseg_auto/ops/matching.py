@@ -35,7 +35,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Side:
+class Lesions:
     """The lesions of one scan.
 
     Args:
@@ -51,7 +51,7 @@ class Side:
     geometry: Geometry
 
     @classmethod
-    def of(cls, mask: NDArray[np.bool_], geometry: Geometry) -> Side:
+    def of(cls, mask: NDArray[np.bool_], geometry: Geometry) -> Lesions:
         """Number the components of a mask (Z, Y, X) by their size; of equal ones the first in memory comes first."""
         found, _ = label_components(mask)
         sizes = np.bincount(found.ravel())[1:]
@@ -71,7 +71,7 @@ class Side:
         return float(sum(int(self.voxels[number - 1]) for number in numbers)) * self.geometry.voxel_ml
 
 
-def match_lesions(before: Side, after: Side, movement: Movement) -> list[Match]:
+def match_lesions(before: Lesions, after: Lesions, movement: Movement) -> list[Match]:
     """Find the lesions of the first scan in the second.
 
     Two lesions are the same where at least SHARE of the smaller one lies in the other; what is left alone then belongs
@@ -92,7 +92,7 @@ def match_lesions(before: Side, after: Side, movement: Movement) -> list[Match]:
     return [Match(_fate(first, second, seen_before, seen_after), first, second) for first, second in _groups(pairs)]
 
 
-def _shares(source: Side, target: Side, movement: Movement) -> NDArray[np.float64]:
+def _shares(source: Lesions, target: Lesions, movement: Movement) -> NDArray[np.float64]:
     """Of each lesion [of source, of target] what lies in the other, as a share of the smaller one."""
     places, owner = source.places
     indices = np.rint(mapped(places, source.geometry, target.geometry, movement)).astype(int)
@@ -106,7 +106,7 @@ def _shares(source: Side, target: Side, movement: Movement) -> NDArray[np.float6
     return shares
 
 
-def _link_alone(pairs: NDArray[np.bool_], before: Side, after: Side, movement: Movement) -> None:
+def _link_alone(pairs: NDArray[np.bool_], before: Lesions, after: Lesions, movement: Movement) -> None:
     """Link lesions without a partner to the nearest of the other scan, where one is near."""
     if not (before.count and after.count):
         return
@@ -126,7 +126,7 @@ def _link_alone(pairs: NDArray[np.bool_], before: Side, after: Side, movement: M
                 pairs[(partner, here) if flip else (here, partner)] = True
 
 
-def _in_view(source: Side, target: Side, movement: Movement) -> NDArray[np.bool_]:
+def _in_view(source: Lesions, target: Lesions, movement: Movement) -> NDArray[np.bool_]:
     """Which lesions the other scan has seen."""
     places, owner = source.places
     seen = in_view(mapped(places, source.geometry, target.geometry, movement), target.geometry)

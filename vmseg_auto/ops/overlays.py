@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.ops.components import label_components
+from vmseg_auto.ops.matching import Lesions
 from vmseg_auto.ops.pictures import (
     LABEL_COLOURS,
     SKY_BLUE,
@@ -39,8 +39,8 @@ ROWS, ACROSS = 3, 3
 
 
 @dataclass(frozen=True)
-class Lesion:
-    """A connected component of a label.
+class Shown:
+    """A lesion in a picture.
 
     Args:
         label, number: its name in volumes.csv, the largest of a label being 1.
@@ -56,20 +56,13 @@ class Lesion:
 
 def lesions_of(
     mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int], most: int = ROWS
-) -> tuple[list[Lesion], int]:
+) -> tuple[list[Shown], int]:
     """The largest lesions of a mask (Z, Y, X), `most` at most, and how many more there are."""
-    found: list[tuple[int, str, int, int]] = []
-    numbered = {name: label_components(mask == value)[0] for name, value in labels.items() if value}
-    for name, components in numbered.items():
-        voxels = np.bincount(components.ravel())[1:]
-        by_size = np.argsort(-voxels, kind="stable")
-        found += [(int(voxels[at]), name, rank, int(at) + 1) for rank, at in enumerate(by_size, 1)]
-    found.sort(key=lambda one: -one[0])
-    shown = [
-        Lesion(name, rank, numbered[name] == component, voxels * geometry.voxel_ml)
-        for voxels, name, rank, component in found[:most]
-    ]
-    return shown, len(found) - len(shown)
+    found = {name: Lesions.of(mask == value, geometry) for name, value in labels.items() if value}
+    ranked = [(one.volume_ml((n,)), name, n) for name, one in found.items() for n in range(1, one.count + 1)]
+    ranked.sort(key=lambda lesion: -lesion[0])
+    shown = [Shown(name, n, found[name].numbered == n, volume) for volume, name, n in ranked[:most]]
+    return shown, len(ranked) - len(shown)
 
 
 def draw_overlay(
@@ -134,7 +127,7 @@ def _legend(figure: Figure, colours: Mapping[str, str], heading: str | None) -> 
 
 
 def _slices(
-    view: View, image: NDArray[np.float32], lesion: Lesion, masks: Sequence[tuple[NDArray[np.bool_], str]]
+    view: View, image: NDArray[np.float32], lesion: Shown, masks: Sequence[tuple[NDArray[np.bool_], str]]
 ) -> Iterator[tuple[int, Picture, float]]:
     """Index, picture and size of its pixels in mm, for each slice shown of a lesion."""
     seen, scan = view(lesion.mask), view(image)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from vmseg_auto.core.console import Console
-from vmseg_auto.core.dataset import Dataset, Splits
+from vmseg_auto.core.dataset import Case, Dataset, Splits
 from vmseg_auto.core.effort import CANDIDATES, EXHAUSTIVE, choose_economy
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.fold_record import listed
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
+from vmseg_auto.core.trust import HeldOutCase
 from vmseg_auto.core.workspace import Run, Workspace
 from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.prepared import PreparedFolder
+from vmseg_auto.ops.ranks import ALONE, Ranks
 from vmseg_auto.pipeline.held_out import HeldOutCases, held_out_cases
 from vmseg_auto.pipeline.places import read_plan, read_record, record_now
 from vmseg_auto.pipeline.trust import judge
@@ -25,21 +29,28 @@ from vmseg_auto.stages.evaluate import Evaluation, evaluate_pairs
 from vmseg_auto.stages.predict import Predictor
 
 
-def validate_fold(run: Run, held: HeldOutCases, prepared: Path, device: str, console: Console) -> None:
+def validate_fold(
+    run: Run, held: HeldOutCases, prepared: Path, device: str, console: Console, ranks: Ranks = ALONE
+) -> None:
     """Predict a finished fold's validation cases whole, on their own grids, and score them into validation/.
 
     Their masks are those of threshold 0.5 without post-processing; their probabilities are kept for the choice of both
     (pipeline/select.py). What an interrupted run has done is kept: only cases whose image is new or has changed are
-    predicted, and only those whose mask has changed are scored again.
+    predicted, and only those whose mask has changed are scored again. Ranks share the cases; the first takes down what
+    they find.
 
     Raises:
         VmsegError: a mask or score can't be written.
     """
-    if not held.cases or held.is_current():
+    if ranks.first(lambda: not held.cases or held.is_current()):
         return
-    held.forget_sum()
-    if held.unpredicted():
-        _predict_held_out(run, held, prepared, device, console)
+    ranks.first(held.forget_sum)
+    if cases := ranks.first(held.unpredicted):
+        _predict_held_out(run, held, cases, prepared, device, console, ranks)
+    ranks.first(lambda: _score(held, console))
+
+
+def _score(held: HeldOutCases, console: Console) -> None:
     if again := held.unscored():
         console.say(f"Fold {held.folder.name}: scoring again: {listed([case.id for case in again])}.")
     for case in again:
@@ -104,24 +115,34 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
     return None
 
 
-def _predict_held_out(run: Run, held: HeldOutCases, prepared: Path, device: str, console: Console) -> None:
+def _predict_held_out(
+    run: Run,
+    held: HeldOutCases,
+    cases: Sequence[Case],
+    prepared: Path,
+    device: str,
+    console: Console,
+    ranks: Ranks,
+) -> None:
     info = ModelInfo.from_json(read_json(run.model), str(run.model))
     info = replace(info, postprocessing=None, threshold=PLAIN_THRESHOLD)
     checkpoints = [load_checkpoint(held.folder.final)]
     predictor = Predictor(checkpoints, info, device=device, exhaustive=True, tell=console.warn)
     efforts = CANDIDATES if predictor.ensemble.mirror_axes else (EXHAUSTIVE,)
     held.try_efforts(efforts)
-    source, cases = PreparedFolder(prepared), held.unpredicted()
+    source = PreparedFolder(prepared)
+
+    def predicted(case: Case) -> HeldOutCase:
+        scan = source.load(case.id)
+        try:
+            return held.store(case, *predictor.compare(scan.image, scan.geometry, scan.crop_box, efforts))
+        except VmsegError as error:
+            error.case = error.case or case.id
+            raise
+
     with console.progress(f"Validating fold {held.folder.name}", len(cases)) as progress:
-        for case in cases:
-            scan = source.load(case.id)
-            try:
-                found = predictor.compare(scan.image, scan.geometry, scan.crop_box, efforts)
-            except VmsegError as error:
-                error.case = error.case or case.id
-                raise
-            held.keep(case, *found)
-            held.score(case)
+        for case, stored in ranks.each(predicted, cases):
+            ranks.first(partial(held.keep, case, stored))
             progress.advance()
 
 

@@ -90,14 +90,23 @@ class HeldOutCases:
         if self.trials.efforts != tuple(efforts):
             self.trials, self.known = Trials(tuple(efforts), {}), {}
 
-    def keep(self, case: Case, prediction: Prediction, others: Sequence[NDArray[np.uint8]]) -> None:
-        """Store a case's mask and probabilities by all effort, and its masks by the other efforts."""
+    def store(self, case: Case, prediction: Prediction, others: Sequence[NDArray[np.uint8]]) -> HeldOutCase:
+        """Write a case's mask and probabilities by all effort, and its masks by the other efforts.
+
+        Returns:
+            What is to be kept of it; until then nothing vouches for these files.
+        """
         assert prediction.probabilities is not None
         mask, variants, probabilities = self._predicted(case.id)
         write_mask(mask, prediction.mask, prediction.geometry)
         write_variants(variants, [prediction.mask, *others])
         write_probabilities(probabilities, to_bytes(prediction.probabilities))
-        self._note(case.id, HeldOutCase(self.content[case.id].image_content, prediction.trust))
+        return HeldOutCase(self.content[case.id].image_content, prediction.trust)
+
+    def keep(self, case: Case, stored: HeldOutCase) -> None:
+        """Take down what was stored of a case, by this process or another, and score it."""
+        self._note(case.id, stored)
+        self.score(case)
 
     def score(self, case: Case) -> None:
         """Compare what is stored of a case with its mask as it is now."""

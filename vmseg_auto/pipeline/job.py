@@ -20,6 +20,7 @@ from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldName, Run, Workspace
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
+from vmseg_auto.ops.ranks import ALONE, Ranks
 from vmseg_auto.pipeline.places import PathLike, places, read_cohort, read_fingerprint, read_plan, read_splits
 from vmseg_auto.plugins import load_trainer
 
@@ -40,6 +41,7 @@ class Job:
     device: torch.device
     workers: int
     console: Console
+    ranks: Ranks
     loggers: tuple[Logger, ...] = ()
 
     @property
@@ -66,8 +68,9 @@ def open_job(
     device: str,
     jobs: int | None,
     console: Console,
+    ranks: Ranks = ALONE,
 ) -> Job:
-    """Read what is planned; the arguments are those of `train`.
+    """Read what is planned; the arguments are those of `train`, and `ranks` the processes that train together.
 
     Raises:
         InputError: nothing is planned, an unknown trainer, setting or device, or an impossible time.
@@ -89,13 +92,15 @@ def open_job(
         trainer=chosen,
         recipe=recipe,
         run=space.run(plan.planner, chosen.name),
-        prepared=_prepared(space, plan, fingerprint),
+        prepared=ranks.first(lambda: _prepared(space, plan, fingerprint)),
         device=where,
         workers=jobs or default_workers(where),
         console=console,
+        ranks=ranks,
     )
     precision = reduced_precision(where) if recipe.amp else None
-    console.say(f"Training {job.run.name} on {describe(where, precision)}.")
+    together = f", with {ranks.world} processes" if ranks.world > 1 else ""
+    console.say(f"Training {job.run.name} on {describe(where, precision)}{together}.")
     return job
 
 

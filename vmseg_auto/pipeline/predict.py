@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from vmseg_auto.core.workspace import FoldName
 from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe
+from vmseg_auto.ops.ranks import joined
 from vmseg_auto.pipeline.committee import Committee, models_of
 from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Origin, Sidecar, made_by
 from vmseg_auto.pipeline.expected import traffic_lights, where_to_look
@@ -55,6 +56,8 @@ def predict(
     console: Console | None = None,
 ) -> list[Path]:
     """Write a mask for every scan, and volumes.csv for all of them.
+
+    Processes that torchrun has started share the scans among them.
 
     Args:
         inputs: a scan or a folder of scans: image files, and DICOM series in folders and zips.
@@ -94,7 +97,8 @@ def predict(
         from vmseg_auto.io.dicom_seg import require_highdicom
 
         require_highdicom()
-    with models_of(model, dataset, workspace, console) as (runs, rule):
+    with joined() as ranks, models_of(model, dataset, workspace, ranks.console(console)) as (runs, rule):
+        told = ranks.console(console)
         members = [
             Predictor.load(
                 run.folder,
@@ -108,32 +112,32 @@ def predict(
             )
             for run in runs
         ]
-    committee = Committee(members, rule)
-    found: list[str] = []
-    choice = Choice(tuple(series), echo)
-    cases = find_scans(Path(inputs), committee.channels, choice=choice, notes=found)
-    for run, member in zip(runs, members, strict=True):
-        _introduce(model or run.folder, member, console)
-    for note in found:
-        console.say(note)
-    if rule and len(runs) > 1:
-        console.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
-    model_digest = committee.digest()
-    segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
-    if segmentation:
-        console.say("A DICOM SEG names patient and study of its series, as it must; nothing else that is written does.")
-    origin = Origin.of(Path(inputs), Path(output), committee.channels, choice)
-    delivery = Delivery(
-        Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
-    )
-    work = _Work(committee, delivery, model_digest)
-    with output_turn(delivery.folder, "vmseg_predict", console):
-        require_prediction_space(cases, delivery.folder, delivery.maps)
-        sidecars, errors = _segment(work, cases, max(1, jobs or min(4, os.cpu_count() or 1)), console)
-    if errors and not sidecars and len(cases) == 1:
-        raise errors[0]
-    if errors:
-        raise SomeCasesFailedError(f"{len(errors)} of {len(cases)} scans could not be segmented", errors)
+        committee = Committee(members, rule)
+        notes: list[str] = []
+        choice = Choice(tuple(series), echo)
+        cases = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice=choice, notes=notes))
+        for run, member in zip(runs, members, strict=True):
+            _introduce(model or run.folder, member, told)
+        for note in notes:
+            told.say(note)
+        if rule and len(runs) > 1:
+            told.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
+        model_digest = committee.digest()
+        segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
+        if segmentation:
+            told.say(
+                "A DICOM SEG names patient and study of its series, as it must; nothing else that is written does."
+            )
+        origin = Origin.of(Path(inputs), Path(output), committee.channels, choice)
+        delivery = Delivery(
+            Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
+        )
+        work = _Work(committee, delivery, model_digest)
+        with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
+            ranks.first(lambda: require_prediction_space(cases, delivery.folder, delivery.maps))
+            threads = max(1, jobs or min(4, os.cpu_count() or 1))
+            outcomes = ranks.whole(_segment(work, ranks.part(cases), threads, told, console.warn))
+            ranks.first(lambda: _conclude(work, outcomes, told))
     return [delivery.mask(case) for case in cases]
 
 
@@ -146,14 +150,24 @@ class _Work:
     model_digest: str
 
 
-def _segment(work: _Work, cases: Sequence[Case], jobs: int, console: Console) -> tuple[list[Sidecar], list[VmsegError]]:
-    """Write masks and volumes.csv."""
-    sidecars: list[Sidecar] = []
-    errors: list[VmsegError] = []
+def _segment(
+    work: _Work, cases: Sequence[Case], jobs: int, console: Console, warn: Callable[[str], None]
+) -> Iterator[Sidecar | VmsegError]:
+    """Write masks; one outcome a case, in order."""
     with console.progress("Predicting", len(cases)) as progress:
-        for outcome in _run(work, cases, jobs, progress.note, console):
-            (errors if isinstance(outcome, VmsegError) else sidecars).append(outcome)  # type: ignore[arg-type]
+        for outcome in _run(work, cases, jobs, progress.note, warn):
+            yield outcome
             progress.advance()
+
+
+def _conclude(work: _Work, outcomes: Sequence[Sidecar | VmsegError], console: Console) -> None:
+    """Write volumes.csv.
+
+    Raises:
+        SomeCasesFailedError: some scans failed; the scan's own error, where it is the only one.
+    """
+    errors = [outcome for outcome in outcomes if isinstance(outcome, VmsegError)]
+    sidecars = [outcome for outcome in outcomes if isinstance(outcome, Sidecar)]
     sidecars.sort(key=lambda sidecar: sidecar.case)
     if sidecars:
         calibration = work.committee.calibration
@@ -164,7 +178,10 @@ def _segment(work: _Work, cases: Sequence[Case], jobs: int, console: Console) ->
             console.say(lights)
         if doubtful := where_to_look(judged, calibration):
             console.warn(doubtful)
-    return sidecars, errors
+    if errors and len(outcomes) == 1:
+        raise errors[0]
+    if errors:
+        raise SomeCasesFailedError(f"{len(errors)} of {len(outcomes)} scans could not be segmented", errors)
 
 
 def _introduce(model: PathLike, member: Predictor, console: Console) -> None:
@@ -181,7 +198,9 @@ def _introduce(model: PathLike, member: Predictor, console: Console) -> None:
         )
 
 
-def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any, console: Console) -> Iterator[Sidecar | VmsegError]:
+def _run(
+    work: _Work, cases: Sequence[Case], jobs: int, note: Any, warn: Callable[[str], None]
+) -> Iterator[Sidecar | VmsegError]:
     """One outcome a case. The next scans are read and the last masks written while one is computed."""
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
         reading: deque[tuple[Case, Future[_Loaded | Sidecar]]] = deque()
@@ -197,10 +216,10 @@ def _run(work: _Work, cases: Sequence[Case], jobs: int, note: Any, console: Cons
                     yield loaded
                     continue
                 for odd in loaded.notes:
-                    console.warn(odd)
+                    warn(odd)
                 unlike = work.committee.unlike(loaded.image, loaded.geometry)
                 if unlike:
-                    console.warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
+                    warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
                 prediction = _predict(work, loaded, note)
                 made = case, loaded.made_from, loaded.image, prediction, unlike
                 writing.append(writers.submit(work.delivery.write, *made))

@@ -20,6 +20,8 @@ from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.checkpoints import Checkpoint, load_newest, save_checkpoint
 from vmseg_auto.io.later import Later
 from vmseg_auto.io.logs import LOGGER
+from vmseg_auto.io.stopping import noting_signals
+from vmseg_auto.ops.ranks import joined
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
 from vmseg_auto.pipeline.held_out import HeldOutCases
 from vmseg_auto.pipeline.initial_weights import Start, begin_from, check_fits, find_starts, read_initialisation
@@ -53,6 +55,8 @@ def train(
 ) -> Run:
     """Train folds one after another; an interrupted one goes on from its last epoch.
 
+    Processes that torchrun has started share each batch; what comes out does not depend on how many they are.
+
     Args:
         folds: 0 to 4, or "all" (every case, no validation).
         dataset, workspace: folders, as on the command line.
@@ -71,32 +75,34 @@ def train(
         InputError: nothing is planned, an unknown fold, trainer or setting, a training begun with other ones, a
             model to start from that does not fit or has seen validation cases, or another command at work on a fold.
         VmsegError: the disk is too full for what is to come, or training itself failed.
+        Stopped: a signal (SIGTERM, SIGUSR1) asked for it; the state is saved, and the same call goes on from it.
     """
-    console, folds = console or Silent(), list(dict.fromkeys(folds))
+    folds = list(dict.fromkeys(folds))
     folder, space = places(dataset, workspace)
-    space.require_planned()
     command = " ".join(["vmseg_train", *map(str, folds)])
     listeners = tuple(load_logger(name) for name in dict.fromkeys(loggers))
-    with ExitStack() as held:
-        with shared_turn(space, command, console):
-            job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console)
-            job = replace(job, loggers=listeners)
+    with joined() as ranks, ExitStack() as held:
+        console = ranks.console(console or Silent())
+        ranks.first(space.require_planned)
+        with ranks.turn(shared_turn(space, command, console)):
+            job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console, ranks)
+            job = replace(job, loggers=listeners if ranks.leads else ())
             records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.recipe, fold) for fold in folds}
-            take_folds(held, [job.run.fold(fold) for fold in records], command, console)
+            ranks.first(lambda: take_folds(held, [job.run.fold(fold) for fold in folds], command, console))
         starts = _starts(job, Path(init), records) if init is not None else {}
         records = {fold: replace(r, init=starts[fold].hash if starts else "") for fold, r in records.items()}
         if hours is not None:
             first, record = next(iter(records.items()))
             epochs = epochs_in_time(job, [job.run.fold(fold) for fold in records], first, record, hours, fresh)
             records = {fold: replace(r, recipe=replace(r.recipe, epochs=epochs)) for fold, r in records.items()}
-        require_training_space(job, [(job.run.fold(fold), record) for fold, record in records.items()])
-        with shared_turn(space, command, console):
-            begin_folds(job, records, fresh)
+        ranks.first(lambda: require_training_space(job, [(job.run.fold(fold), r) for fold, r in records.items()]))
+        with ranks.turn(shared_turn(space, command, console)):
+            ranks.first(lambda: begin_folds(job, records, fresh))
         for fold, record in records.items():
             train_one(job, fold, record, starts.get(fold))
-        with shared_turn(space, command, console, patience_s=math.inf):
+        with ranks.turn(shared_turn(space, command, console, patience_s=math.inf)):
             held.close()  # within the turn: whoever comes last finds no other fold at work, and nobody else does
-            _sum_up(job, folder, jobs)
+            ranks.first(lambda: _sum_up(job, folder, jobs))
     return job.run
 
 
@@ -133,15 +139,15 @@ def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None 
     Raises:
         VmsegError: training itself failed.
     """
-    folder = job.run.fold(fold)
-    write_sealed(folder.record, record.to_json())
-    if folder.final.is_file():
+    folder, ranks = job.run.fold(fold), job.ranks
+    ranks.first(lambda: write_sealed(folder.record, record.to_json()))
+    if ranks.first(folder.final.is_file):
         job.console.say(f"Fold {fold} is already trained; it is kept. To train it again, add --fresh.")
     else:
         _run_training(job, fold, folder, record, start)
     if fold != "all":
         held = HeldOutCases(folder, tuple(record.val), job.dataset, job.fingerprint)
-        validate_fold(job.run, held, job.prepared, job.device.type, job.console)
+        validate_fold(job.run, held, job.prepared, job.device.type, job.console, ranks)
 
 
 def _sum_up(job: Job, dataset: Path, jobs: int | None) -> None:
@@ -156,16 +162,16 @@ def _sum_up(job: Job, dataset: Path, jobs: int | None) -> None:
 
 
 def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldRecord, start: Start | None) -> None:
-    recipe, parts = record.recipe, job.parts(record.recipe, fold)
-    state = _resume(job, folder, recipe)
+    recipe, parts, ranks = record.recipe, job.parts(record.recipe, fold), job.ranks
+    state = ranks.first(lambda: _resume(job, folder, recipe))
     if start is not None and state is None:
-        begin_from(start, parts.network, folder, job.console)
+        ranks.first(lambda: begin_from(start, parts.network, folder, job.console))
     cases = Fold(tuple(record.train), tuple(record.val))
-    title = f"Fold {fold}"
-    done = state.epoch * recipe.steps if state else 0
+    done = state.epoch * recipe.steps + len(state.under_way) if state else 0
     with (
         tracking(job, folder, recipe) as tracked,
-        job.console.progress(title, recipe.epochs * recipe.steps, done) as progress,
+        noting_signals() as noted,
+        job.console.progress(f"Fold {fold}", recipe.epochs * recipe.steps, done) as progress,
         Later() as later,
     ):
         watcher = Watcher(folder, recipe, job.console, progress, state.history if state else ())
@@ -177,12 +183,17 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
             watcher.epoch_ended(record)
             tracked(record)
 
-        hooks = Hooks(watcher.stepped, epoch_ended, save, watcher.gone_back)
-        end = train_fold(parts, job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers)
-    watcher.draw()
-    _save(job, folder.final, fold, recipe, replace(end, optimizer={}, live={}, best={}, scaler={}))
-    for path in (folder.latest, folder.previous):
-        path.unlink(missing_ok=True)
+        hooks = Hooks(watcher.stepped, epoch_ended, save, watcher.gone_back, noted)
+        hooks = hooks if ranks.leads else Hooks.silent(noted)
+        end = train_fold(parts, job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers, ranks)
+
+    def finish() -> None:
+        watcher.draw()
+        _save(job, folder.final, fold, recipe, replace(end, optimizer={}, live={}, best={}, scaler={}))
+        for path in (folder.latest, folder.previous):
+            path.unlink(missing_ok=True)
+
+    ranks.first(finish)
 
 
 def _starts(job: Job, model: Path, records: dict[FoldName, FoldRecord]) -> dict[FoldName, Start]:
@@ -217,7 +228,9 @@ def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) 
         InputError: not even one fits.
     """
     recipe, cases = record.recipe, Fold(tuple(record.train), tuple(record.val))
-    one = seconds_per_step(job.parts(recipe, fold), job.plan, job.prepared, cases, fold, job.device, job.workers)
+    one = seconds_per_step(
+        job.parts(recipe, fold), job.plan, job.prepared, cases, fold, job.device, job.workers, job.ranks
+    )
     epoch = one * recipe.epoch_work
     epochs = min(int(hours * 3600 * 0.95 / epoch), recipe.epochs)
     if epochs < 1:
@@ -241,7 +254,8 @@ def _resume(job: Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | Non
             f"{error.file}: {error.problem}. It is removed; the state of epoch {checkpoint.epoch}, before it, is used."
         )
         Path(str(error.file)).unlink()
-    job.console.say(f"Fold {folder.name} goes on after epoch {checkpoint.epoch} of {recipe.epochs}.")
+    steps = f" and {len(checkpoint.under_way)} steps" if checkpoint.under_way else ""
+    job.console.say(f"Fold {folder.name} goes on after epoch {checkpoint.epoch}{steps} of {recipe.epochs}.")
     return TrainingState(
         checkpoint.epoch,
         checkpoint.weights,
@@ -251,6 +265,7 @@ def _resume(job: Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | Non
         checkpoint.best,
         checkpoint.scaler,
         checkpoint.lr_factor,
+        checkpoint.under_way,
     )
 
 
@@ -273,6 +288,7 @@ def _save(job: Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingS
             best=state.best,
             scaler=state.scaler,
             lr_factor=state.lr_factor,
+            under_way=state.under_way,
         ),
         keep,
     )

@@ -13,6 +13,7 @@ from vmseg_auto.io.batches import Batch, BatchLoader, BatchSource
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.augment import NoAugmentation
 from vmseg_auto.ops.gap import GapMonitor
+from vmseg_auto.ops.ranks import Ranks
 from vmseg_auto.ops.sampling import PatchSampler, forced_foreground
 
 ALL_STREAM = 1000
@@ -28,9 +29,15 @@ def device_augmentation(parts: Parts, device: torch.device) -> DeviceAugment | N
 
 
 def training_source(
-    parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str, device: torch.device
+    parts: Parts,
+    plan: Plan,
+    prepared: Path,
+    cases: Fold,
+    fold: int | str,
+    device: torch.device,
+    samples: range | None = None,
 ) -> BatchSource:
-    """What the training batches of a fold are made from; raw patches where the device augments."""
+    """What a fold's training batches (or these samples of them) are made of; raw patches where the device augments."""
     share, size = parts.recipe.foreground_share, plan.batch_size
     return BatchSource(
         folder=prepared,
@@ -39,19 +46,29 @@ def training_source(
         augment=NoAugmentation() if device_augmentation(parts, device) else parts.augment,
         foreground=tuple(forced_foreground(i, size, share) for i in range(size)),
         stream=stream(parts, fold),
+        samples=samples,
     )
 
 
 def training_loader(
-    parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str, device: torch.device, workers: int
+    parts: Parts,
+    plan: Plan,
+    prepared: Path,
+    cases: Fold,
+    fold: int | str,
+    device: torch.device,
+    workers: int,
+    samples: range,
 ) -> BatchLoader:
     """Makes them, in processes, or in threads where they only read."""
-    source = training_source(parts, plan, prepared, cases, fold, device)
+    source = training_source(parts, plan, prepared, cases, fold, device, samples)
     return BatchLoader(source, workers, threads=device_augmentation(parts, device) is not None)
 
 
-def validation_batches(parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str) -> list[Batch]:
-    """The same un-augmented patches after every epoch, so that the curve compares like with like."""
+def validation_batches(
+    parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str, ranks: Ranks
+) -> list[Batch]:
+    """The same un-augmented patches after every epoch, so that the curve compares like with like; a rank's part."""
     count = round(parts.recipe.validation_share * parts.recipe.steps) if cases.val else 0
     share, size = max(parts.recipe.foreground_share, 1 / 3), plan.batch_size
     source = BatchSource(
@@ -63,7 +80,7 @@ def validation_batches(parts: Parts, plan: Plan, prepared: Path, cases: Fold, fo
         stream=(*stream(parts, fold), 1),
     )
     opened = source.open() if count else []
-    return [source.batch(opened, number) for number in range(count)]
+    return [source.batch(opened, number) for number in ranks.part(range(count))]
 
 
 def gap_monitor(parts: Parts, plan: Plan, prepared: Path, cases: Fold) -> GapMonitor:

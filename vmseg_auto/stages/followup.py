@@ -14,11 +14,11 @@ from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.movement import Movement
 from vmseg_auto.core.response import Change, Volume
 from vmseg_auto.io.registration import find_movement
-from vmseg_auto.ops.matching import Match, Side, match_lesions
+from vmseg_auto.ops.matching import Lesions, Match, match_lesions
 from vmseg_auto.ops.overlays import Compared, draw_followup
 from vmseg_auto.ops.rigid import in_view, likeness, mapped, placed, resample
 
-Sides = dict[str, tuple[Side, Side]]
+LesionsByLabel = dict[str, tuple[Lesions, Lesions]]
 """Label -> its lesions before and after."""
 
 
@@ -54,7 +54,7 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
         VmsegError: the picture can't be written.
     """
     sides = {
-        name: (Side.of(before.mask == value, before.geometry), Side.of(after.mask == value, after.geometry))
+        name: (Lesions.of(before.mask == value, before.geometry), Lesions.of(after.mask == value, after.geometry))
         for name, value in labels.items()
         if value
     }
@@ -84,7 +84,7 @@ def align(before: Visit, after: Visit) -> Alignment:
     return Alignment.judged(movement, shift, overlap, likeness(before.image, moved, before.geometry.spacing_mm))
 
 
-def _lesion(label: str, match: Match, first: Side, second: Side) -> LesionChange:
+def _lesion(label: str, match: Match, first: Lesions, second: Lesions) -> LesionChange:
     before, after = first.volume_ml(match.before), second.volume_ml(match.after)
     seen = match.before and match.fate != "out of view"
     return LesionChange(
@@ -92,7 +92,7 @@ def _lesion(label: str, match: Match, first: Side, second: Side) -> LesionChange
     )
 
 
-def _beyond_view(sides: Sides, before: Geometry, after: Geometry, movement: Movement) -> list[str]:
+def _beyond_view(sides: LesionsByLabel, before: Geometry, after: Geometry, movement: Movement) -> list[str]:
     """In words, how much of the lesions the other scan has not seen."""
     found = []
     for name, pair in sides.items():
@@ -111,7 +111,7 @@ def _beyond_view(sides: Sides, before: Geometry, after: Geometry, movement: Move
 
 
 def _compared(
-    before: Visit, after: Visit, sides: Sides, matches: Mapping[str, list[Match]], movement: Movement
+    before: Visit, after: Visit, sides: LesionsByLabel, matches: Mapping[str, list[Match]], movement: Movement
 ) -> Compared:
     """Both times on the first scan's grid."""
 

@@ -1,10 +1,11 @@
-"""A fold's parts at work on one device, epoch by epoch; and the way back where steps go wrong."""
+"""A fold's parts at work, epoch by epoch; and the way back where steps go wrong."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
 from vmseg_auto.core.steps import StepLog
 from vmseg_auto.io.batches import Batch
 from vmseg_auto.ops.devices import sent
-from vmseg_auto.ops.learner import Learner, LearnerState
+from vmseg_auto.ops.learner import Learner, LearnerState, Step
+from vmseg_auto.ops.ranks import Share
 from vmseg_auto.stages.fold_data import device_augmentation, stream
 
 LOWERED = 0.1
@@ -38,6 +40,7 @@ class TrainingState:
         best: the weights at the best look at the validation cases, where the recipe says to stop on the gap.
         scaler: the state of the gradients' scale, in float16.
         lr_factor: what the learning rate is multiplied by, since the training went back.
+        under_way: the steps of the next epoch that are taken already, where the training was asked to stop.
     """
 
     epoch: int
@@ -48,6 +51,7 @@ class TrainingState:
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     scaler: dict[str, Any] = field(default_factory=dict)
     lr_factor: float = 1.0
+    under_way: StepLog = field(default_factory=StepLog)
 
 
 class Loop:
@@ -58,23 +62,29 @@ class Loop:
         device: where to compute.
         fold: its number or "all".
         state: where to begin; the parts' own weights unless given.
+        share: this process's part of each batch.
     """
 
-    def __init__(self, parts: Parts, device: torch.device, fold: int | str, state: TrainingState | None = None) -> None:
-        self.parts, self.device, self.stream = parts, device, stream(parts, fold)
+    def __init__(
+        self, parts: Parts, device: torch.device, fold: int | str, state: TrainingState | None, share: Share
+    ) -> None:
+        self.parts, self.device, self.stream, self.ranks = parts, device, stream(parts, fold), share.ranks
         recipe = parts.recipe
+        self.ranks.agree(parts.network.to(device))
         self.learner = Learner(
-            parts.network.to(device),
+            parts.network,
             parts.loss,
             parts.optimizer,
             device,
             amp=recipe.amp,
             gradient_clip=recipe.gradient_clip,
             averaging=recipe.averaging,
+            share=share,
         )
         self.epoch, self.lr_factor = 0, 1.0
         self.history: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] = {}
+        self.under_way = StepLog()
         if state:
             self._stand_at(state)
         self.sound = state or self.state()
@@ -84,6 +94,11 @@ class Loop:
     def lr(self) -> float:
         """The learning rate of the epoch that comes."""
         return self.parts.schedule(self.epoch / self.parts.recipe.epochs) * self.lr_factor
+
+    @property
+    def steps(self) -> int:
+        """Steps taken since the training's start."""
+        return self.epoch * self.parts.recipe.steps + len(self.under_way)
 
     @property
     def ended(self) -> bool:
@@ -101,6 +116,7 @@ class Loop:
             best=self.best,
             scaler=now.scaler,
             lr_factor=self.lr_factor,
+            under_way=self.under_way,
         )
 
     def keep(self) -> TrainingState:
@@ -118,18 +134,19 @@ class Loop:
     def end_epoch(self, row: dict[str, float]) -> None:
         """Take the epoch down, and keep the weights if its look is the best."""
         self.epoch += 1
+        self.under_way = StepLog()
         self.history.append(row)
         looks = gap_looks(self.history) if self.parts.recipe.stop_on_gap else []
         if looks and best_look(looks).epoch == self.epoch:
             self.best = self.learner.state().weights
 
-    def trouble(self, log: StepLog) -> str | None:
+    def trouble(self) -> str | None:
         """In words, why the epoch's steps can't stand; None where they can."""
-        spare = SCALE_SEARCH if self.learner.scaler.is_enabled() else 0
+        log, spare = self.under_way, SCALE_SEARCH if self.learner.scaler.is_enabled() else 0
         if log.too_many(spare):
             named = f"; they learnt from {', '.join(log.suspects())}" if log.suspects() else ""
             return (
-                f"{log.skipped} of {len(log.good)} steps of epoch {self.epoch + 1} gave a NaN or infinite loss or "
+                f"{log.skipped} of {len(log)} steps of epoch {self.epoch + 1} gave a NaN or infinite loss or "
                 f"gradient{named}"
             )
         if not self.learner.is_finite():
@@ -152,40 +169,63 @@ class Loop:
             )
         self._stand_at(replace(self.sound, lr_factor=LOWERED))
 
-    def train(self, batches: Iterable[Batch], stepped: Callable[[int], None]) -> StepLog:
-        """Take a step on each batch. The device is waited for only once, at the end."""
-        # So that layers that draw random numbers draw the same after an interruption.
-        torch.manual_seed(int(np.random.SeedSequence([*self.stream, self.epoch]).generate_state(1)[0]))
+    def train(
+        self, batches: Iterable[Batch], stepped: Callable[[int], None], stop: Callable[[], int] = lambda: 0
+    ) -> int:
+        """Take a step on each batch, on with the epoch that is under way. The device is waited for only at the end.
+
+        Args:
+            stepped: hears of each step's number in the epoch.
+            stop: gives the number of the signal that asks this process to stop; 0 for none.
+
+        Returns:
+            The number of a signal that one of the ranks got; 0 where all steps are taken.
+        """
         for group in self.parts.optimizer.param_groups:
             group["lr"] = self.lr
-        steps, cases = [], []
+        steps: list[Step] = []
+        cases, signal = [], 0
         for image, label, batch in self._tensors(batches, device_augmentation(self.parts, self.device)):
+            number = len(self.under_way) + len(steps)
+            # So that layers that draw random numbers draw the same after an interruption.
+            torch.manual_seed(int(np.random.SeedSequence([*self.stream, self.epoch, number]).generate_state(1)[0]))
             steps.append(self.learner.step(image, label))
             cases.append(batch.cases)
-            stepped(len(steps))
-        losses, good = (torch.stack(values).tolist() for values in zip(*steps, strict=True))
-        return StepLog(tuple(losses), tuple(good), tuple(cases))
+            stepped(number + 1)
+            if signal := self.ranks.most(stop()):
+                break
+        if steps:
+            losses, good = (torch.stack(values).tolist() for values in zip(*steps, strict=True))
+            everyones = zip(*self.ranks.everyones(cases), strict=True)
+            learnt = tuple(tuple(dict.fromkeys(chain.from_iterable(ranks))) for ranks in everyones)
+            self.under_way += StepLog(tuple(losses), tuple(good), learnt)
+        return signal
 
     @torch.inference_mode()
     def validate(self, batches: Iterable[Batch]) -> tuple[float, float]:
-        """Mean loss, and Dice over all validation patches taken together, mean over the foreground classes."""
+        """Mean loss, and Dice over all validation patches taken together, mean over the foreground classes.
+
+        Args:
+            batches: those that are this process's to look at.
+        """
         network = self.learner.evaluated.eval()
-        losses, counts = [], torch.zeros(0, device=self.device)
+        own = []
         for image, label, _ in self._tensors(batches):
             logits = self.learner.forward(network, image)
-            losses.append(self.parts.loss([logits], label))
-            counts = counts + _overlap(logits, label) if len(counts) else _overlap(logits, label)
-        if not losses:
+            own.append((self.parts.loss([logits], label), _overlap(logits, label)))
+        seen = self.ranks.whole((float(loss), overlap.cpu()) for loss, overlap in own)
+        if not seen:
             return math.nan, math.nan
+        losses, overlaps = zip(*seen, strict=True)
+        counts = torch.stack(overlaps).sum(0)
         present = counts[:, 1] > 0
         dice = 2 * counts[present, 0] / counts[present, 1]
-        return float(torch.stack(losses).mean()), float(dice.mean()) if len(dice) else math.nan
+        return float(np.mean(losses)), float(dice.mean()) if len(dice) else math.nan
 
     def _stand_at(self, state: TrainingState) -> None:
-        steps = state.epoch * self.parts.recipe.steps
-        self.learner.restore(LearnerState(state.weights, state.live, state.optimizer, state.scaler), steps)
         self.epoch, self.history, self.best = state.epoch, list(state.history), state.best
-        self.lr_factor = state.lr_factor
+        self.lr_factor, self.under_way = state.lr_factor, state.under_way
+        self.learner.restore(LearnerState(state.weights, state.live, state.optimizer, state.scaler), self.steps)
 
     def _stopped_on_gap(self) -> bool:
         recipe = self.parts.recipe

@@ -15,8 +15,10 @@ import torch
 from vmseg_auto.contracts import Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.plan import Plan
+from vmseg_auto.io.stopping import Stopped
 from vmseg_auto.ops.devices import computing_alike
 from vmseg_auto.ops.memory_advice import within_memory
+from vmseg_auto.ops.ranks import ALONE, Ranks, Share
 from vmseg_auto.stages.fold_data import gap_monitor, training_loader, validation_batches
 from vmseg_auto.stages.loop import Loop, TrainingState
 
@@ -57,14 +59,21 @@ class Hooks:
     Args:
         step: called with (epoch, step) after each optimiser step.
         epoch: called with the epoch's record.
-        save: called with the state after every `recipe.checkpoint_every` epochs and after the last.
+        save: called with the state after every `recipe.checkpoint_every` epochs and after the last, and where it stops.
         back: called with the number of epochs that stand, and in words what went wrong, where the training goes back.
+        stop: called after each step; gives the number of the signal that asks the training to stop, 0 for none.
     """
 
     step: Callable[[int, int], None]
     epoch: Callable[[EpochRecord], None]
     save: Callable[[TrainingState], None]
     back: Callable[[int, str], None]
+    stop: Callable[[], int] = lambda: 0
+
+    @classmethod
+    def silent(cls, stop: Callable[[], int]) -> Hooks:
+        """Those of a process that leaves the telling and saving to another."""
+        return cls(lambda epoch, step: None, lambda record: None, lambda state: None, lambda epoch, why: None, stop)
 
 
 def train_fold(
@@ -77,6 +86,7 @@ def train_fold(
     hooks: Hooks,
     state: TrainingState | None = None,
     workers: int = 1,
+    ranks: Ranks = ALONE,
 ) -> TrainingState:
     """Train one fold from the start, or on from `state`.
 
@@ -93,32 +103,42 @@ def train_fold(
         hooks: who hears of progress.
         state: where an interrupted training stood.
         workers: processes or threads that make patches; their number changes no result.
+        ranks: the processes that share batches and looks, each calling this; all come to the same.
 
     Returns:
         The last epoch's state; where the training stopped on the gap, the best look's epoch and weights.
 
     Raises:
         VmsegError: many steps went wrong again, a worker was ended from outside, or the device's memory is too small.
+        InputError: several ranks, and a network that mixes the samples of a batch or draws random numbers.
+        Stopped: on every rank, after a step in which one of them was asked to; the state is saved.
     """
-    recipe = parts.recipe
-    every, last = recipe.checkpoint_every, recipe.epochs * recipe.steps
+    recipe, share = parts.recipe, Share(ranks, plan.batch_size)
+    every = recipe.checkpoint_every
     with within_memory(plan, device), computing_alike(recipe.deterministic, device):
-        loop = Loop(parts, device, fold, state)
-        validation = validation_batches(parts, plan, prepared, cases, fold)
+        loop = Loop(parts, device, fold, state, share)
+        validation = validation_batches(parts, plan, prepared, cases, fold, ranks)
         monitor = gap_monitor(parts, plan, prepared, cases)
-        with training_loader(parts, plan, prepared, cases, fold, device, workers) as loader:
-            stream = loader.batches(loop.epoch * recipe.steps, last)
+        with training_loader(parts, plan, prepared, cases, fold, device, workers, share.seen) as loader:
+            stream = loader.batches(loop.steps, recipe.epochs * recipe.steps)
             while not loop.ended:
                 began, lr = time.monotonic(), loop.lr
-                log = loop.train(islice(stream, recipe.steps), partial(hooks.step, loop.epoch))
-                if trouble := loop.trouble(log):
+                coming = islice(stream, recipe.steps - len(loop.under_way))
+                signal = loop.train(coming, partial(hooks.step, loop.epoch), hooks.stop)
+                trouble = loop.trouble()
+                if signal:
+                    if not trouble:
+                        hooks.save(loop.state())
+                    raise Stopped(signal)
+                if trouble:
                     loop.go_back(trouble)
                     hooks.back(loop.epoch, trouble)
                     stream.close()
-                    stream = loader.batches(loop.epoch * recipe.steps, last)
+                    stream = loader.batches(loop.steps, recipe.epochs * recipe.steps)
                     continue
                 validated = loop.validate(validation)
-                dice = monitor.look(loop.epoch + 1, loop.learner.evaluated, device, loop.learner.dtype)
+                dice = monitor.look(loop.epoch + 1, loop.learner.evaluated, device, loop.learner.dtype, ranks)
+                log = loop.under_way
                 record = EpochRecord(
                     loop.epoch + 1, log.mean_loss, *validated, lr, time.monotonic() - began, *dice, log.skipped,
                     log.suspects(),
@@ -131,19 +151,29 @@ def train_fold(
 
 
 def seconds_per_step(
-    parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str, device: torch.device, workers: int
+    parts: Parts,
+    plan: Plan,
+    prepared: Path,
+    cases: Fold,
+    fold: int | str,
+    device: torch.device,
+    workers: int,
+    ranks: Ranks = ALONE,
 ) -> float:
-    """Median time of an optimiser step here, over seven steps after three to warm up. Uses `parts` up.
+    """Median time of an optimiser step here, over seven steps after three to warm up; the slowest rank's.
+
+    Uses `parts` up.
 
     Raises:
         VmsegError: the device's memory is too small.
     """
     times: list[float] = []
     with within_memory(plan, device), computing_alike(parts.recipe.deterministic, device):
-        loop = Loop(parts, device, fold)
-        with training_loader(parts, plan, prepared, cases, fold, device, workers) as loader:
+        share = Share(ranks, plan.batch_size)
+        loop = Loop(parts, device, fold, None, share)
+        with training_loader(parts, plan, prepared, cases, fold, device, workers, share.seen) as loader:
             for batch in loader.batches(0, 10):
                 began = time.monotonic()
                 loop.train([batch], lambda step: None)
                 times.append(time.monotonic() - began)
-    return float(np.median(times[3:]))
+    return max(ranks.everyones(float(np.median(times[3:]))))

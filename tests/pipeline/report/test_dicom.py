@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from reports import deliver
 
 from vmseg_auto.core.errors import InputError
@@ -26,6 +27,10 @@ def test_a_dicom_series_is_found_again_and_shown(shared_data: Path, tmp_path: Pa
     assert read_key(page.with_name("report_key.csv")) == {case.id: "P01"}
     text = page.read_text()
     assert case.id not in text
+    header = dcmread(next(path for path in sorted(source.rglob("*")) if path.is_file()), stop_before_pixels=True)
+    told = [str(element.value) for element in header if element.VR in ("PN", "LO", "UI", "DA") and element.value]
+    assert len(told) > 5
+    assert not [value for value in told if len(value) > 5 and value in text]
     assert 'class="scan"' in text
     assert image.shape[1:] == geometry.shape
 

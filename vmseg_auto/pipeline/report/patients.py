@@ -14,7 +14,7 @@ from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.ops.crops import Volume, around_lesions, coarser, cut, grey_levels, turned
 from vmseg_auto.ops.nifti import nifti_gz
 from vmseg_auto.ops.outlined import OutlinedSlice, outlined_slice
-from vmseg_auto.ops.overlays import Lesion, lesions_of
+from vmseg_auto.ops.overlays import Shown, lesions_of
 from vmseg_auto.ops.pictures import View, grey_window
 from vmseg_auto.pipeline.report.measures import (
     TOTALS,
@@ -164,7 +164,7 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
 
 
 def _picture(
-    lesion: Lesion, scan: Volume, start: int, view: View, name: str, labels: Mapping[str, int], identity: bool
+    lesion: Shown, scan: Volume, start: int, view: View, name: str, labels: Mapping[str, int], identity: bool
 ) -> LesionPicture:
     """The slice in which a lesion is largest; `start` is the slider's first slice in the scan."""
     seen = view(lesion.mask)
