@@ -40,29 +40,6 @@ def write_cohort(folder: Path, cases: int = 3, scans: int = 1) -> Path:
     return folder
 
 
-def write_series(folder: Path, slices: int = 3) -> None:
-    """A DICOM series of noise, in the files 0.dcm, 1.dcm ..."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
-
-    folder.mkdir(parents=True)
-    for number in range(slices):
-        data = Dataset()
-        data.file_meta = FileMetaDataset()
-        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = MRImageStorage
-        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{number}")
-        data.StudyInstanceUID, data.SeriesInstanceUID, data.FrameOfReferenceUID = "1.2", "1.2.1", "1.3"
-        data.Modality, data.PatientID = "MR", "P"
-        data.ImagePositionPatient, data.ImageOrientationPatient = [0, 0, 3 * number], [1, 0, 0, 0, 1, 0]
-        data.PixelSpacing, data.SliceThickness, data.RescaleSlope, data.RescaleIntercept = [0.5, 0.5], 3, 2, -7
-        data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = 9, 8, 1, "MONOCHROME2"
-        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 12, 11, 0
-        data.PixelData = np.random.default_rng(number).integers(0, 4096, (9, 8)).astype("<u2").tobytes()
-        data["PixelData"].VR = "OW"
-        data.save_as(folder / f"{number}.dcm", enforce_file_format=True)
-
-
 def trained_cohort(folder: Path, cases: int = 3, scans: int = 1) -> Workspace:
     """The same, planned, and with every fold trained for a moment."""
     write_cohort(folder, cases, scans)

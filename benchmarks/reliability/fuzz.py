@@ -204,6 +204,7 @@ def _serve(pipe: Connection, cohort: Path, place: Path, seed: int) -> None:
     shutil.copytree(cohort, root)
     os.chdir(root)
     os.environ["MPLCONFIGDIR"] = str(root.parent)  # else matplotlib makes folders in the user's home
+    tempfile.tempdir = str(root.parent)
     known = {subject.name: subject for subject in subjects()}
     with open(os.devnull, "w") as nowhere:  # what ITK's and HDF5's own code prints
         os.dup2(nowhere.fileno(), 2)

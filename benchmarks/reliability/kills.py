@@ -122,6 +122,7 @@ class _Bench:
             time.sleep(moment * self.seconds[stage])
             if process.poll() is None:
                 break
+            process.communicate()
         process.kill()
         process.wait()
         for pipe in (process.stdout, process.stderr):

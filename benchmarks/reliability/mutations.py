@@ -9,6 +9,8 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
+from pathlib import PurePosixPath
 from random import Random
 from typing import Any
 
@@ -221,6 +223,26 @@ def mutate_checkpoint(data: bytes, rng: Random) -> bytes:
             content["sha256"] = content_hash({name: value for name, value in content.items() if name != "sha256"})
     changed = io.BytesIO()
     torch.save(content, changed)
+    return changed.getvalue()
+
+
+def mutate_model_zip(data: bytes, rng: Random) -> bytes:
+    """A model's zip in which a file says something else, mostly with the manifest that goes with it; or an archive."""
+    if rng.random() < 0.3:
+        return mutate_archive(data, rng)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        files = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    name = rng.choice(sorted(files))
+    mutate = {".json": mutate_json, ".pt": mutate_checkpoint}.get(PurePosixPath(name).suffix, mutate_bytes)
+    files[name] = mutate(files[name], rng)
+    if name != "manifest.json" and rng.random() < 0.8:
+        manifest = json.loads(files["manifest.json"])
+        manifest["members"][name] = {"sha256": sha256(files[name]).hexdigest(), "bytes": len(files[name])}
+        files["manifest.json"] = json.dumps(manifest).encode()
+    changed = io.BytesIO()
+    with zipfile.ZipFile(changed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
     return changed.getvalue()
 
 

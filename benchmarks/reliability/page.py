@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks.results import our_versions
 from vmseg_auto.io.atomic import write_text
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 
 def put(name: str, lines: Iterable[str], page: Path = PAGE) -> None:
-    """Replace what stands between the marks of that name.
+    """Replace what stands between the marks of that name; the version that it was made with is told below.
 
     Raises:
         ValueError: the page lacks them.
@@ -22,4 +23,5 @@ def put(name: str, lines: Iterable[str], page: Path = PAGE) -> None:
     _, closed, after = rest.partition(end)
     if not (found and closed):
         raise ValueError(f"{page} lacks the marks of {name}")
-    write_text(page, before + begin + "\n" + "\n".join(lines) + "\n" + end + after)
+    version = f"*vmseg_auto {our_versions()['vmseg_auto']}.*"
+    write_text(page, "\n".join((before + begin, *lines, "", version, end + after)))

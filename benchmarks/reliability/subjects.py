@@ -15,6 +15,7 @@ from benchmarks.reliability.mutations import (
     mutate_checkpoint,
     mutate_json,
     mutate_lines,
+    mutate_model_zip,
     mutate_nifti,
     mutate_table,
 )
@@ -51,15 +52,15 @@ class CommandError(Exception):
 
 
 def prepare(cohort: Path) -> None:
-    """Add to a trained cohort the files that it lacks: images of the other formats."""
-    from benchmarks.reliability.cohort import write_series
+    """Add to a trained cohort the files that it lacks: images of the other formats, and its model as a zip."""
     from vmseg_auto.io.images import read_image, write_image
+    from vmseg_auto.pipeline.export import export_model
 
     image, geometry = read_image(cohort / "imagesTs" / "s_0000.nii.gz")
     for ending in (".nii", ".mha", ".nrrd"):
         write_image(cohort / f"other/scan{ending}", image, geometry)
     (cohort / "other" / "raw.mha").write_bytes(_uncompressed(cohort / "other" / "scan.mha"))
-    write_series(cohort / "dicom")
+    export_model(cohort / "model.zip", model=cohort / FOLD.rpartition("/")[0], licence="none")
 
 
 def _uncompressed(path: Path) -> bytes:
@@ -79,15 +80,9 @@ def subjects() -> list[Subject]:
 
 def _images() -> list[Subject]:
     from vmseg_auto.io.images import read_image, read_mask
-    from vmseg_auto.io.scans import read_scan
-    from vmseg_auto.io.series import find_series
 
     def scan(name: str, file: str, mutate: Mutation) -> Subject:
         return Subject(name, file, mutate, lambda root: read_image(root / file))
-
-    def series(root: Path) -> None:
-        for found in find_series(root / "dicom"):
-            read_scan(found)
 
     mask = "labelsTr/a.nii.gz"
     return [
@@ -96,7 +91,6 @@ def _images() -> list[Subject]:
         scan("MetaImage", "other/scan.mha", mutate_lines),
         scan("MetaImage, plain", "other/raw.mha", mutate_lines),
         scan("NRRD", "other/scan.nrrd", mutate_lines),
-        Subject("DICOM", "dicom/1.dcm", mutate_bytes, series, named="dicom"),
         Subject("NIfTI mask", mask, mutate_nifti, lambda root: read_mask(root / mask)),
     ]
 
@@ -192,7 +186,18 @@ def _models() -> list[Subject]:
         run = Workspace(root / "vmseg").runs()[0]
         return Predictor.load(run.folder, folds=[0], device="cpu")
 
-    return [Subject("checkpoint", f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, checkpoint, "runs/default/default")]
+    def packed(root: Path) -> None:
+        from vmseg_auto.core.console import Silent
+        from vmseg_auto.pipeline.committee import Committee, models_of
+        from vmseg_auto.stages.predict import Predictor
+
+        with models_of(root / "model.zip", None, None, Silent()) as (runs, rule):
+            Committee([Predictor.load(run.folder, device="cpu") for run in runs], rule)
+
+    return [
+        Subject("checkpoint", f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, checkpoint, "runs/default/default"),
+        Subject("model zip", "model.zip", mutate_model_zip, packed),
+    ]
 
 
 def _commands() -> list[Subject]:
@@ -227,6 +232,10 @@ def _commands() -> list[Subject]:
             "--save-probabilities",
         )  # fmt: skip
 
+    def segment_with_zip(root: Path) -> None:
+        place = ("-i", root / "imagesTs", "-o", root / "out", "-m", root / "model.zip")
+        run_command(predict.main, *place, "--device", "cpu", "--jobs", 1)
+
     def choose(root: Path) -> None:
         run_command(select.main, "-d", root, "--jobs", 1)
 
@@ -243,7 +252,8 @@ def _commands() -> list[Subject]:
         (f"{FOLD}/validation/efforts.json", mutate_json, train_again),
         ("imagesTs/s_0000.nii.gz", mutate_nifti, segment),
         ("vmseg/runs/default/default/model.json", mutate_json, segment), ("vmseg/selection.json", mutate_json, segment),
-        (f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, segment), ("labelsTr/a.nii.gz", mutate_nifti, score),
+        (f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, segment), ("model.zip", mutate_model_zip, segment_with_zip),
+        ("labelsTr/a.nii.gz", mutate_nifti, score),
         (f"{FOLD}/validation/probabilities/*.npz", mutate_archive, choose), ("dataset.json", mutate_json, score),
     )  # fmt: skip
     return [Subject(f"{read.__name__}: {file}", file, mutate, read, named="") for file, mutate, read in chosen]

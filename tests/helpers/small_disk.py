@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -25,3 +25,10 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(disk: Path, leave: int) -> None:
+    """Leave no more than that many bytes free."""
+    with (disk / "filler").open("ab", buffering=0) as file, suppress(OSError):
+        while (free := shutil.disk_usage(disk).free) > leave:
+            file.write(os.urandom(min(4096, max(1, free - leave))))

@@ -207,3 +207,16 @@ def test_the_manifest_is_json_for_other_programs(packed: Path) -> None:
     with ZipFile(packed) as archive:
         about = json.loads(archive.read("manifest.json"))
     assert about["members"]["card.md"] == {"sha256": sha256(b"# Ours\n").hexdigest(), "bytes": 7}
+
+
+def test_an_error_about_a_file_of_it_names_the_zip(packed: Path) -> None:
+    with pytest.raises(InputError) as caught, unpacked(packed) as (_, folder):
+        raise InputError("it is odd", file=folder / WEIGHTS, remedy="Train again.")
+    assert str(caught.value).startswith(f"{packed}/{WEIGHTS}: it is odd. Get it again from where it came from")
+    with (
+        pytest.raises(InputError, match=rf"^{packed}/card.md is odd\. Get it again"),
+        unpacked(packed) as opened,
+    ):
+        raise InputError(f"{opened[1]}/card.md is odd")
+    with pytest.raises(InputError, match=r"^the scan is odd\. Mend it\.$"), unpacked(packed):
+        raise InputError("the scan is odd", remedy="Mend it.")

@@ -62,3 +62,8 @@ def test_it_is_the_same_with_any_number_of_threads() -> None:
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
     assert len(found) == 1
+
+
+def test_scans_too_thin_to_align() -> None:
+    thin = replace(SCAN.geometry, shape=(1, *SCAN.geometry.shape[1:]), spacing_mm=(2.0, 3.2, 3.2))
+    assert find_movement(SCAN.image[8:9], thin, SCAN.image[8:9], thin) is None

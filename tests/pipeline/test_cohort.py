@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -97,7 +96,7 @@ def test_a_workspace_from_before_there_was_merging_catches_up(sites: tuple[Path,
     north, south = sites
     space = Workspace(north / "vmseg")
     now = space.fingerprint.read_bytes()
-    content = json.loads(now)
+    content = read_json(space.fingerprint)
     del content["channel_stats"][0]["histogram"]
     write_json(space.fingerprint, content)
     assert plan(north, "--merge-fingerprints", shared(north), shared(south)) == 0

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from small_disk import small_disk
+from small_disk import fill, small_disk
 from workspaces import Cohort, cohort, finished_run
 
 from vmseg_auto.core.console import Progress, Silent
@@ -117,10 +115,3 @@ def test_a_disk_that_fills_up_in_a_training_loses_nothing(made: Cohort, tmp_path
         again = load_checkpoint(fold.final).weights
     assert checkpoint_copies(Recipe(averaging=0.9, stop_on_gap=True)) == checkpoint_copies(Recipe()) + 2
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in again.items())
-
-
-def fill(disk: Path, leave: int) -> None:
-    """Leave no more than that many bytes free."""
-    with (disk / "filler").open("ab", buffering=0) as file, suppress(OSError):
-        while (free := shutil.disk_usage(disk).free) > leave:
-            file.write(os.urandom(min(4096, max(1, free - leave))))

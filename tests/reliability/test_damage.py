@@ -6,10 +6,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from small_disk import small_disk
+from small_disk import fill, small_disk
 
 from benchmarks.reliability.kills import digests
 from benchmarks.reliability.subjects import command_words
@@ -222,7 +221,7 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(cohort: Path, tmp_path: Pa
         out = disk / "out"
         predict(scans / "s_0000.nii.gz", out, dataset=cohort, device="cpu", jobs=1)
         whole = {path.name: path.read_bytes() for path in out.glob("s.*")}
-        (disk / "filler").write_bytes(bytes(_free(disk)))
+        fill(disk, leave=0)
         with pytest.raises(VmsegError, match=r"it can't be written|space"):
             predict(scans, out, dataset=cohort, device="cpu", jobs=1)
         assert {path.name: path.read_bytes() for path in out.glob("s.*")} == whole
@@ -230,9 +229,3 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(cohort: Path, tmp_path: Pa
         (disk / "filler").unlink()
         masks = predict(scans, out, dataset=cohort, device="cpu", jobs=1)
     assert len(masks) == 3
-
-
-def _free(disk: Path) -> int:
-    import shutil
-
-    return int(np.floor(shutil.disk_usage(disk).free))

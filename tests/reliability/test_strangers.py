@@ -18,8 +18,11 @@ from vmseg_auto.cli import plan_and_preprocess as plan_command
 from vmseg_auto.cli import predict as predict_command
 from vmseg_auto.cli import train as train_command
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.manifest import Manifest
 from vmseg_auto.core.plan import Plan
+from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.checkpoints import content_hash
+from vmseg_auto.io.model_zip import write_model_zip
 from vmseg_auto.pipeline.predict import predict
 from vmseg_auto.stages.predict import Predictor
 
@@ -143,3 +146,18 @@ def test_links_out_of_a_model_are_not_followed(cohort: Path, tmp_path: Path, nam
 def test_a_link_to_a_model_is_one_to_all_of_it(cohort: Path) -> None:
     os.symlink(cohort / RUN, cohort / "model")
     assert Predictor.load(cohort / "model", device="cpu").folds == (0, 1, 2)
+
+
+def test_a_zip_is_refused_for_what_its_files_say(cohort: Path) -> None:
+    def spoil(content: dict[str, Any]) -> None:
+        name, tensor = next(iter(content["weights"].items()))
+        content["weights"][name] = torch.full_like(tensor, torch.nan)
+
+    forged(cohort / FINAL, spoil)
+    contents: dict[str, str | Path] = {"model_0/model.json": json.dumps(read_json(cohort / RUN / "model.json"))}
+    contents |= {"card.md": "", "model_0/fold_0/checkpoint_final.pt": cohort / FINAL}
+    about = Manifest("ours", "none", "0.1", ("model_0",), None, {})
+    write_model_zip(cohort / "stranger.zip", about, contents)
+    with pytest.raises(InputError, match=r"stranger\.zip/model_0/fold_0/checkpoint_final\.pt: .* NaN or infinite"):
+        predict(cohort / "imagesTs", cohort / "out", model=cohort / "stranger.zip", device="cpu")
+    assert not list(cohort.glob("out/*.nii.gz"))

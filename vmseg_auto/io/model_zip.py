@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import IO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from vmseg_auto.core.errors import DamagedError, InputError
+from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
 from vmseg_auto.core.manifest import MANIFEST, Manifest, Member, is_text, is_weights
 from vmseg_auto.io.atomic import replacing, unwritable
 
@@ -54,11 +54,19 @@ def unpacked(path: Path) -> Iterator[tuple[Manifest, Path]]:
 
     Raises:
         DamagedError: it is no zip, or holds anything else than its manifest says.
-        InputError: it is missing, not a model's, or holds what a model never does.
+        InputError: it is missing, not a model's, or holds what a model never does. An error about a file of it that
+            comes out of the block names the zip.
         VmsegError: the folder for temporary files is full.
     """
     with TemporaryDirectory(prefix="vmseg_model_", ignore_cleanup_errors=True) as folder:
-        yield _unpack(path, Path(folder)), Path(folder)
+        manifest = _unpack(path, Path(folder))
+        try:
+            yield manifest, Path(folder)
+        except VmsegError as error:
+            if folder in str(error):  # nobody knows that folder, and it is gone
+                error.problem, error.remedy = error.problem.replace(folder, str(path)), _REMEDY
+                error.file = str(error.file).replace(folder, str(path)) if error.file else None
+            raise
 
 
 def _add(archive: ZipFile, name: str, content: str | Path) -> Member:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import SimpleITK as sitk
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.movement import Movement
-from vmseg_auto.io.images import to_sitk
+from vmseg_auto.io.images import quiet, to_sitk
 
 _GRID_MM = 2.0
 """Both scans are compared on voxels of this size: a rigid movement is found more finely than that."""
@@ -33,17 +34,24 @@ def find_movement(
         fixed_grid, moving_grid: their grids.
 
     Returns:
-        What takes a place in the first scan's world to the second's; None where the scans overlap from none of these.
+        What takes a place in the first scan's world to the second's; None where SimpleITK finds none, as of scans that
+        overlap from none of these, or of less than four voxels along an axis.
     """
-    still, other = (_even(to_sitk(image, grid)) for image, grid in ((fixed, fixed_grid), (moving, moving_grid)))
+    with quiet():
+        try:
+            return _found(_even(to_sitk(fixed, fixed_grid)), _even(to_sitk(moving, moving_grid)))
+        except RuntimeError:
+            return None
+
+
+def _found(still: sitk.Image, other: sitk.Image) -> Movement:
+    """Raises RuntimeError where there is none."""
     begun = []
     for start in _starts(still, other):
-        try:
+        with suppress(RuntimeError):  # the scans do not overlap from here
             begun.append(_optimise(still, other, start, shrink=(4,), blur_mm=(4.0,)))
-        except RuntimeError:  # the scans do not overlap from here
-            continue
     if not begun:
-        return None
+        raise RuntimeError("no start is good enough")
     _, best = min(begun, key=lambda found: found[0])
     _, found = _optimise(still, other, best, shrink=(2, 1), blur_mm=(2.0, 0.0))
     rotation = np.array(found.GetMatrix()).reshape(3, 3)

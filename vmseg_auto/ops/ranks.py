@@ -71,7 +71,11 @@ class Ranks:
     def turn(self, held: AbstractContextManager[object]) -> Iterator[None]:
         """A context that the first enters for all, and leaves when all are done."""
         with ExitStack() as stack:
-            self.first(lambda: (stack.enter_context(held), None)[1])
+
+            def enter() -> None:
+                stack.enter_context(held)
+
+            self.first(enter)
             yield
             self.everyones(None)
 

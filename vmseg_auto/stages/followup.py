@@ -74,7 +74,7 @@ def align(before: Visit, after: Visit) -> Alignment:
     """Bring the second scan onto the first, and judge whether that can be relied on."""
     movement = find_movement(before.image, before.geometry, after.image, after.geometry)
     if movement is None:
-        return Alignment(None, 0.0, 0.0, 0.0, 0.0, ("they do not overlap",))
+        return Alignment(None, 0.0, 0.0, 0.0, 0.0, ("no movement was found that lays one over the other",))
     moved = resample(after.image, after.geometry, before.geometry, movement, float("nan"))
     back = resample(np.ones(before.mask.shape, np.float32), before.geometry, after.geometry, movement.inverse, 0.0)
     overlap = max(float(np.isfinite(moved).mean()), float((back > 0.5).mean()))

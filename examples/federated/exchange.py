@@ -1,0 +1,35 @@
+"""Weights to a model folder and back."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import vmseg_auto
+from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.workspace import Run
+from vmseg_auto.io.atomic import write_json
+from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+
+def write_model(
+    folder: Path,
+    plan: vmseg_auto.Plan,
+    cohort: vmseg_auto.Fingerprint,
+    weights: dict[str, torch.Tensor],
+    settings: str = "",
+) -> None:
+    """Make a model folder of one fold, `all`, for vmseg_predict, vmseg_train --init and vmseg_model export."""
+    run, recipe = Run(folder), vmseg_auto.Recipe().with_settings(shlex.split(settings))
+    info = ModelInfo("federated", "", cohort.channels, cohort.labels, plan, scans=cohort.scans)
+    write_json(run.model, info.to_json())
+    checkpoint = Checkpoint(plan, recipe, cohort.labels, cohort.channels, "federated", "all", 0, weights, ())
+    save_checkpoint(run.fold("all").final, checkpoint)
+
+
+def load_weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(Run(folder).fold("all").final).weights
