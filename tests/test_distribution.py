@@ -12,7 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from nnunet_model import golden, nnunet_model
 from raw_dataset import GRID, raw_dataset
+
+from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.io.images import write_image
+from vmseg_auto.pipeline.export import export_model
+from vmseg_auto.pipeline.model import import_nnunet
 
 ROOT = Path(__file__).parents[1]
 BUILD = "from setuptools.build_meta import build_{kind}; print(build_{kind}({target!r}))"
@@ -93,6 +99,24 @@ def test_what_is_installed_works_in_another_folder(elsewhere: Path, tmp_path: Pa
     for kind, name in (("planners", "residual"), ("trainers", "small_cohort"), ("loggers", "tensorboard")):
         listed = f"from vmseg_auto.plugins import names; print(names('vmseg_auto.{kind}'))"
         assert name in run(elsewhere, tmp_path, "-c", listed)
+
+
+def test_a_model_given_away_predicts_there_byte_for_byte(elsewhere: Path, tmp_path: Path) -> None:
+    model = import_nnunet(nnunet_model(tmp_path / "theirs", folds=(0, 1)), tmp_path / "ours")
+    export_model(tmp_path / "away" / "ours.zip", model=model)
+    arrays = golden("plain")
+    grid = Geometry(arrays["mask"].shape, tuple(map(float, arrays["spacing_mm"])))
+    for channel, image in enumerate(arrays["image"]):
+        write_image(tmp_path / "away" / "scans" / f"a_{channel:04d}.nii.gz", image.astype("float32"), grid)
+    predict = ("-m", "vmseg_auto.cli.predict", "-i", "scans", "--device", "cpu", "--save-probabilities")
+    run(elsewhere, tmp_path / "away", *predict, "-m", "ours.zip", "-o", "there")
+    run(Path(sys.executable), tmp_path / "away", *predict, "-m", str(model), "-o", "here")
+    there, here = (
+        sorted(p for p in (tmp_path / "away" / name).rglob("a*") if p.is_file()) for name in ("there", "here")
+    )
+    assert [path.name for path in there] == [path.name for path in here]
+    assert len(there) == 4
+    assert [path.read_bytes() for path in there] == [path.read_bytes() for path in here]
 
 
 def test_every_command_is_installed(wheel: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,8 @@ def guarded(tree: ast.AST, name: str) -> bool:
             caught = [n.id for handler in node.handlers for n in ast.walk(handler) if isinstance(n, ast.Name)]
             if "AttributeError" in caught:
                 return True
-        if isinstance(node, ast.If) and "os.name" in ast.unparse(node.test):
+        asked = isinstance(node, ast.If) and re.search(r"os\.name|hasattr", ast.unparse(node.test))
+        if asked and any(getattr(n, "attr", "") == name for n in ast.walk(node)):
             return True
     return False
 

@@ -19,7 +19,7 @@ def serve() -> None:
     A cluster tells all processes of a job to end, and the parent may want one more batch before it has saved.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if os.name == "posix":
+    if hasattr(signal, "SIGUSR1") and hasattr(signal, "alarm"):  # not on Windows
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, _linger)
     threading.Thread(target=_end_with_parent, daemon=True).start()

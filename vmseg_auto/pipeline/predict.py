@@ -19,7 +19,7 @@ from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.series import Choice
-from vmseg_auto.core.workspace import FoldName
+from vmseg_auto.core.workspace import FoldName, Run
 from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe
@@ -99,24 +99,12 @@ def predict(
         require_highdicom()
     with joined() as ranks, models_of(model, dataset, workspace, ranks.console(console)) as (runs, rule):
         told = ranks.console(console)
-        members = [
-            Predictor.load(
-                run.folder,
-                folds=folds,
-                device=device,
-                mirror=mirror,
-                step=step,
-                exhaustive=exhaustive,
-                precision=precision,
-                tell=console.warn,
-            )
-            for run in runs
-        ]
-        committee = Committee(members, rule)
+        how = _How(folds, device, mirror, step, exhaustive, precision)
+        committee = Committee([how.load(run, console.warn) for run in runs], rule)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
         cases = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice=choice, notes=notes))
-        for run, member in zip(runs, members, strict=True):
+        for run, member in zip(runs, committee.members, strict=True):
             _introduce(model or run.folder, member, told)
         for note in notes:
             told.say(note)
@@ -139,6 +127,30 @@ def predict(
             outcomes = ranks.whole(_segment(work, ranks.part(cases), threads, told, console.warn))
             ranks.first(lambda: _conclude(work, outcomes, told))
     return [delivery.mask(case) for case in cases]
+
+
+@dataclass(frozen=True)
+class _How:
+    """How each model predicts; as for `predict`."""
+
+    folds: Sequence[FoldName] | None
+    device: str
+    mirror: bool
+    step: float | None
+    exhaustive: bool
+    precision: Precision
+
+    def load(self, run: Run, tell: Callable[[str], None]) -> Predictor:
+        return Predictor.load(
+            run.folder,
+            folds=self.folds,
+            device=self.device,
+            mirror=self.mirror,
+            step=self.step,
+            exhaustive=self.exhaustive,
+            precision=self.precision,
+            tell=tell,
+        )
 
 
 @dataclass(frozen=True)
