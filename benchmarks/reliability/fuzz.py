@@ -8,8 +8,6 @@ Linux only: it limits memory and reads processor time as this system has them.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import multiprocessing
 import os
 import shutil
 import sys
@@ -19,7 +17,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,13 +26,7 @@ from random import Random
 from benchmarks.reliability.guards import Watch, limit_memory
 from benchmarks.reliability.page import put
 from benchmarks.reliability.subjects import Subject, prepare, subjects
-
-PROCESSOR_S, CLOCK_S = 10.0, 900.0
-"""Most that a file may take: of the processor, and by the clock, where other programs have the processor too."""
-_TICK = os.sysconf("SC_CLK_TCK")
-
-
-Serve = Callable[[Connection, Path, Path, int], None]
+from benchmarks.reliability.worker import Serve, Worker
 
 
 @dataclass(frozen=True)
@@ -110,7 +102,7 @@ def fuzz(
     outcome, left, lock = Outcome(), iter(tasks), threading.Lock()
 
     def work() -> None:
-        with _Worker(cohort, seed, serve or _serve) as worker:
+        with Worker(cohort, seed, serve or _serve) as worker:
             while True:
                 with lock:
                     task = next(left, None)
@@ -135,66 +127,6 @@ def fuzz(
 
 
 READ, REFUSED = "read", "refused"
-
-
-class _Worker:
-    """A process that reads what may harm it; a new one takes its place when it has to be ended."""
-
-    def __init__(self, cohort: Path, seed: int, serve: Serve) -> None:
-        self.cohort, self.seed, self.serve = cohort, seed, serve
-        self.place = Path(tempfile.mkdtemp())
-        self._start()
-
-    def __enter__(self) -> _Worker:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._end()
-        shutil.rmtree(self.place)
-
-    def attempt(self, subject: str, number: int) -> str:
-        """READ, REFUSED, or what went wrong."""
-        self.pipe.send((subject, number))
-        began, used = time.monotonic(), self._processor_s()
-        while not self.pipe.poll(0.2):
-            if not self.process.is_alive():
-                code = self.process.exitcode
-                self._restart()
-                return f"the process died (exit code {code})"
-            taken, passed = self._processor_s() - used, time.monotonic() - began
-            if taken > PROCESSOR_S or passed > CLOCK_S:
-                self._restart()
-                return f"no end after {taken:.0f} s of the processor, {passed:.0f} s by the clock"
-        try:
-            return str(self.pipe.recv())
-        except EOFError:
-            self.process.join()
-            code = self.process.exitcode
-            self._restart()
-            return f"the process died (exit code {code})"
-
-    def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=self.serve, args=(theirs, self.cohort, self.place, self.seed))
-        self.process.start()
-        theirs.close()
-        self.pipe.recv()
-
-    def _end(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
-
-    def _restart(self) -> None:
-        self._end()
-        self._start()
-
-    def _processor_s(self) -> float:
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / _TICK
-        return 0.0
 
 
 def _serve(pipe: Connection, cohort: Path, place: Path, seed: int) -> None:

@@ -68,8 +68,8 @@ def test_each_kind_of_harm_is_a_find_and_undone(pristine: Path, cohort: Path) ->
 
 
 def test_a_worker_that_dies_or_never_ends_is_a_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.reliability.fuzz.PROCESSOR_S", 0.3)
-    monkeypatch.setattr("benchmarks.reliability.fuzz.CLOCK_S", 3.0)
+    monkeypatch.setattr("benchmarks.reliability.worker.PROCESSOR_S", 0.3)
+    monkeypatch.setattr("benchmarks.reliability.worker.WAIT_S", 1.0)
     tasks = [("reads", 0), ("dies", 0), ("computes", 0), ("waits", 0), ("reads", 1)]
     outcome = fuzz(tmp_path, tasks, seed=0, serve=serve)
     assert outcome.tried.total() == 5

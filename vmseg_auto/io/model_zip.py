@@ -15,7 +15,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
 from vmseg_auto.core.manifest import MANIFEST, Manifest, Member, is_text, is_weights
-from vmseg_auto.io.atomic import replacing, unwritable
+from vmseg_auto.io.atomic import parse_json, replacing, unwritable
 
 MAX_FILES = 500
 MAX_TEXT_BYTES = 16 * 2**20
@@ -94,7 +94,7 @@ def _unpack(path: Path, folder: Path) -> Manifest:
             entries = _entries(archive, path)
             with archive.open(entries.pop(MANIFEST)) as source:
                 text = source.read()
-            manifest = Manifest.from_json(json.loads(text), f"{path}: {MANIFEST}")
+            manifest = Manifest.from_json(parse_json(text.decode(), path, _REMEDY), f"{path}: {MANIFEST}")
             _compare(manifest, entries, path)
             own = Member(hashlib.sha256(text).hexdigest(), len(text))
             for name, member in {MANIFEST: own, **manifest.members}.items():
