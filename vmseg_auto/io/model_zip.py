@@ -94,7 +94,7 @@ def _unpack(path: Path, folder: Path) -> Manifest:
             entries = _entries(archive, path)
             with archive.open(entries.pop(MANIFEST)) as source:
                 text = source.read()
-            manifest = Manifest.from_json(parse_json(text.decode(), path, _REMEDY), f"{path}: {MANIFEST}")
+            manifest = _manifest(text, path)
             _compare(manifest, entries, path)
             own = Member(hashlib.sha256(text).hexdigest(), len(text))
             for name, member in {MANIFEST: own, **manifest.members}.items():
@@ -109,6 +109,15 @@ def _unpack(path: Path, folder: Path) -> Manifest:
     except (BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError, LookupError) as error:
         why = f" ({error})" if isinstance(error, BadZipFile) else ""
         raise DamagedError(f"this is no zip of a model, or a damaged one{why}", file=path, remedy=_REMEDY) from error
+
+
+def _manifest(text: bytes, path: Path) -> Manifest:
+    data = parse_json(text.decode(), path, _REMEDY)
+    try:
+        return Manifest.from_json(data, f"{path}: {MANIFEST}")
+    except InputError as error:
+        error.remedy = _REMEDY  # nobody mends a file within a zip
+        raise
 
 
 def _entries(archive: ZipFile, path: Path) -> dict[str, ZipInfo]:
