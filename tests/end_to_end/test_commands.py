@@ -181,11 +181,11 @@ def test_evaluation_writes_table_and_summary(dataset: Path, masks: Path) -> None
     assert json.loads((dataset / "scores.json").read_text())["cases"] == 2
 
 
-def test_evaluation_beside_a_second_reader(dataset: Path, masks: Path) -> None:
-    readers = dataset / "two_references"
-    shown = succeed(
-        "vmseg_evaluate", "-p", "masks", "-r", readers, "--second-reader", dataset / "labelsTs", cwd=dataset
-    )
+def test_evaluation_beside_a_second_reader(dataset: Path, masks: Path, tmp_path: Path) -> None:
+    for path in masks.glob("*.nii.gz"):
+        shutil.copy(dataset / "labelsTs" / path.name, tmp_path)
+    second = ("--second-reader", dataset / "labelsTs")
+    shown = succeed("vmseg_evaluate", "-p", "masks", "-r", tmp_path, *second, cwd=dataset)
     assert "model minus readers" in shown
     (agreement,) = {
         row["dice"] for row in read_table(masks / "metrics_readers.csv") if row["comparison"] == "reader 2, reader 1"
