@@ -30,7 +30,7 @@ from vmseg_auto.pipeline.places import read_plan
 
 STEPS = 20
 RANKS = {AGREEMENT: (1, 2, 3), THROUGHPUT: (1, 2, 4)}
-SMALL_SCANS = 24
+SMALL_SCANS = 8
 """Of vmsemi53, predicted by the shared processes."""
 
 

@@ -103,7 +103,19 @@ def test_arrays_that_do_not_belong_are_refused(tmp_path: Path) -> None:
     folder = PreparedFolder(tmp_path)
     folder.save(tiny_case("a", 0))
     np.save(tmp_path / "a.npy", np.zeros((1, 2, 3, 4)))
-    with pytest.raises(InputError, match=r"holds float64 \(1, 2, 3, 4\), not float32 \(1, 12, 20, 24\)"):
+    with pytest.raises(InputError, match=r"holds float64 \(1, 2, 3, 4\), but a.json says float32 \(1, 12, 20, 24\)"):
+        folder.load("a")
+
+
+@pytest.mark.parametrize("field", ["shape", "channels"])
+def test_a_record_that_says_something_else_is_named(tmp_path: Path, field: str) -> None:
+    folder = PreparedFolder(tmp_path)
+    folder.save(tiny_case("a", 0))
+    record = json.loads((tmp_path / "a.json").read_text())
+    del record["sha256"]
+    record |= {"shape": [2, 20, 24]} if field == "shape" else {"channels": 2}
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"a\.json says float32"):
         folder.load("a")
 
 

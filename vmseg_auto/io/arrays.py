@@ -1,13 +1,15 @@
-"""Arrays in .npz files, read no further than what is expected of them."""
+"""Arrays in .npy and .npz files, read no further than what is expected of them."""
 
 from __future__ import annotations
 
+import re
 import struct
 import tokenize
 import zlib
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -41,15 +43,36 @@ def read_arrays(path: Path, most: int) -> Mapping[str, NDArray[Any]]:
     return found
 
 
-def _array(file: Any, size: int) -> NDArray[Any]:
-    """An array, once its header is found to claim no more than what follows it."""
-    version = npy.read_magic(file)
-    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-    if read is None:
-        raise ValueError(f"its format is {version}")
-    shape, by_column, kind = read(file)
-    count = int(np.prod(shape, dtype=object)) if shape else 1
-    if kind.hasobject or min(shape, default=0) < 0 or count * kind.itemsize > size:
-        raise ValueError(f"it says that it holds {kind} {shape}")
-    array = np.frombuffer(file.read(), kind, count)
+def map_array(path: Path) -> NDArray[Any]:
+    """The array of an .npy file, memory-mapped, read-only.
+
+    Raises:
+        UNREADABLE: the file is missing or damaged.
+    """
+    with path.open("rb") as file:
+        shape, by_column, kind = _header(file, path.stat().st_size)
+        return np.memmap(file, kind, "r", file.tell(), shape, "F" if by_column else "C")
+
+
+def _array(file: IO[bytes], size: int) -> NDArray[Any]:
+    shape, by_column, kind = _header(file, size)
+    array = np.frombuffer(file.read(), kind, prod(shape))
     return array.reshape(shape[::-1]).T if by_column else array.reshape(shape)
+
+
+def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether it lies column by column, and kind of an array that claims no more than `size` bytes."""
+    version = npy.read_magic(file)
+    known = {(1, 0): (npy.read_array_header_1_0, 2), (2, 0): (npy.read_array_header_2_0, 4)}
+    if version not in known:
+        raise ValueError(f"its format is {version}")
+    read, width = known[version]
+    begin = file.tell()
+    length = int.from_bytes(file.read(width), "little")
+    if re.search(rb"\dL", file.read(min(length, size))):  # numpy would read it, with a warning
+        raise ValueError("it holds numbers as Python 2 wrote them")
+    file.seek(begin)
+    shape, by_column, kind = read(file)
+    if kind.hasobject or min(shape, default=0) < 0 or prod(shape) * kind.itemsize > size:
+        raise ValueError(f"it says that it holds {kind} {shape}")
+    return shape, by_column, kind

@@ -15,7 +15,7 @@ from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry, Shape
 from vmseg_auto.core.prepared import PreparedCase
-from vmseg_auto.io.arrays import UNREADABLE, read_arrays
+from vmseg_auto.io.arrays import UNREADABLE, map_array, read_arrays
 from vmseg_auto.io.atomic import read_json, replacing, write_sealed
 
 _REMEDY = "Delete this file and run `vmseg_plan_and_preprocess` again."
@@ -163,12 +163,12 @@ def _save_array(path: Path, array: NDArray[Any]) -> int:
 
 def _map_array(path: Path, case_id: str, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = map_array(path)
     except UNREADABLE as error:
         raise InputError(f"the file can't be read ({error})", case=case_id, file=path, remedy=_REMEDY) from error
     if array.dtype != kind or array.shape != shape:
         raise InputError(
-            f"the file holds {array.dtype} {array.shape}, not {np.dtype(kind)} {shape}",
+            f"the file holds {array.dtype} {array.shape}, but {case_id}.json says {np.dtype(kind)} {shape}",
             case=case_id,
             file=path,
             remedy=_REMEDY,
@@ -182,7 +182,8 @@ def _load_foreground(path: Path, case_id: str, shape: Shape) -> dict[int, NDArra
         positions = {int(name): array.astype(np.int32, copy=False) for name, array in found.items()}
     except UNREADABLE as error:
         raise InputError(f"the file can't be read ({error})", case=case_id, file=path, remedy=_REMEDY) from error
+    outside = f"it holds positions outside of the shape that {case_id}.json says"
     for array in positions.values():
         if array.ndim != 2 or array.shape[1] != 3 or not ((array >= 0) & (array < shape)).all():
-            raise InputError("it holds positions outside of the case", case=case_id, file=path, remedy=_REMEDY)
+            raise InputError(outside, case=case_id, file=path, remedy=_REMEDY)
     return positions
