@@ -152,16 +152,24 @@ class _Watch:
 
 
 def processes_of(session: int) -> Iterator[tuple[int, float, int]]:
-    """(pid, CPU seconds, resident bytes) of each process of a session, orphans among them."""
+    """(pid, CPU seconds, resident bytes) of each process of a session, orphans among them, and of those below them."""
+    found: dict[int, list[str]] = {}
     for name in os.listdir("/proc"):
-        if not name.isdecimal():
-            continue
-        try:
-            fields = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it ended meanwhile
-            continue
-        if int(fields[3]) == session:
-            yield int(name), (int(fields[11]) + int(fields[12])) / _TICK, int(fields[21]) * _PAGE
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if name.isdecimal():
+                found[int(name)] = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
+
+    def belongs(pid: int) -> bool:
+        """torchrun gives each of its processes a session of its own."""
+        while pid in found:
+            if int(found[pid][3]) == session:
+                return True
+            pid = int(found[pid][1])
+        return False
+
+    for pid, fields in found.items():
+        if belongs(pid):
+            yield pid, (int(fields[11]) + int(fields[12])) / _TICK, int(fields[21]) * _PAGE
 
 
 def proportional_size(pid: int) -> int | None:

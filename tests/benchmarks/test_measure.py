@@ -29,10 +29,12 @@ def test_memory_of_a_child_is_seen(tmp_path: Path) -> None:
     assert usage.wall_s >= 0.4
 
 
-def test_two_children_count_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sessions_of_their_own", [False, True])
+def test_two_children_count_together(tmp_path: Path, sessions_of_their_own: bool) -> None:
     script = f"""
         import subprocess, sys
-        both = [subprocess.Popen([sys.executable, "-c", {CHILD!r}]) for _ in range(2)]
+        alone = {sessions_of_their_own}
+        both = [subprocess.Popen([sys.executable, "-c", {CHILD!r}], start_new_session=alone) for _ in range(2)]
         sys.exit(sum(one.wait() for one in both))
     """
     assert 400 <= measure(python(script), tmp_path / "log").peak_mib < 500

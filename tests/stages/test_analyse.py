@@ -107,7 +107,7 @@ def test_every_bad_case_is_listed(tmp_path: Path) -> None:
         analyse(read_dataset(folder), 2)
     found = [(error.case, error.problem.split("(")[0].split(":")[0].strip()) for error in caught.value.errors]
     assert found == [
-        ("a", "1 voxels are NaN or infinite"),
+        ("a", "1 voxels are NaN, infinite or beyond 1e+12"),
         ("a", "the mask holds 3, which dataset.json does not name"),
         ("b", "the file is damaged or cut short"),
         ("d", "the image is empty"),

@@ -73,6 +73,6 @@ def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype
         raise ValueError("it holds numbers as Python 2 wrote them")
     file.seek(begin)
     shape, by_column, kind = read(file)
-    if kind.hasobject or min(shape, default=0) < 0 or prod(shape) * kind.itemsize > size:
+    if kind.hasobject or min(shape, default=0) < 0 or prod(shape) * kind.itemsize > size - file.tell():
         raise ValueError(f"it says that it holds {kind} {shape}")
     return shape, by_column, kind

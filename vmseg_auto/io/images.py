@@ -30,6 +30,8 @@ _SHEAR_TOLERANCE = 1e-3
 _LEAST_MM, _MOST_MM, _FURTHEST_MM = 1e-3, 1e3, 1e6
 """Edges of a voxel, and where the first may lie."""
 _READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".mha": "MetaImageIO", ".nrrd": "NrrdImageIO"}
+_LARGEST = 1e12
+"""What an intensity can be: float32 holds its square, summed over all voxels."""
 _MOST_VOXELS = 2**29
 _MOST_PACKED = 1100
 """No packing of voxels is denser than 1:1032 (deflate)."""
@@ -47,15 +49,13 @@ def read_image(path: Path, case: str | None = None) -> tuple[NDArray[np.float32]
         float32 [Z, Y, X] and its grid.
 
     Raises:
-        InputError: no image, damaged or cut short, not 3-D, several values a voxel, a sheared grid, NaN or infinite
-            voxels.
+        InputError: no image, damaged or cut short, not 3-D, several values a voxel, a sheared grid, voxels that are
+            NaN, infinite or beyond any intensity.
     """
     voxels, geometry = _read(path, case)
-    with np.errstate(over="ignore"):
-        image = voxels.astype(np.float32, copy=not voxels.flags.writeable)
-    if voxels.dtype.kind == "f":
-        _refuse_not_finite(image, case, path)
-    return image, geometry
+    if voxels.dtype.kind == "f" or voxels.dtype.itemsize == 8:
+        _refuse_no_intensity(voxels, case, path)
+    return voxels.astype(np.float32, copy=not voxels.flags.writeable), geometry
 
 
 def read_mask(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8], Geometry]:
@@ -126,7 +126,7 @@ def from_sitk(image: sitk.Image) -> tuple[NDArray[np.float32], Geometry]:
     """
     geometry = _geometry(image, None, None)
     voxels = np.asarray(sitk.GetArrayFromImage(image), dtype=np.float32)
-    _refuse_not_finite(voxels, None, None)
+    _refuse_no_intensity(voxels, None, None)
     return voxels, geometry
 
 
@@ -182,7 +182,7 @@ def _refuse_impossible_size(geometry: Geometry, case: str | None, path: Path) ->
 
 def _as_labels(voxels: NDArray[Any], case: str | None, path: Path) -> NDArray[np.uint8]:
     if voxels.dtype.kind == "f":
-        _refuse_not_finite(voxels, case, path)
+        _refuse_no_intensity(voxels, case, path)
     mask = voxels.astype(np.uint8) if voxels.dtype.kind != "f" else np.clip(voxels, 0, 255).astype(np.uint8)
     if voxels.dtype != np.uint8 and not np.array_equal(mask, voxels):
         odd = np.unique(voxels[mask != voxels])
@@ -200,7 +200,7 @@ def _header(path: Path, case: str | None, layers: bool = False) -> tuple[sitk.Im
     if not path.is_file():
         raise InputError("the file does not exist", case=case, file=path, remedy="Check the name and the folder.")
     ending = ending_of(path.name)
-    if ending in (".mha", ".nrrd"):
+    if ending:
         check_header(path, case)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -265,15 +265,16 @@ def _geometry(source: Any, case: str | None, path: Path | None, layers: bool = F
     return Geometry((z, y, x), (dz, dy, dx), source.GetOrigin(), source.GetDirection())
 
 
-def _refuse_not_finite(voxels: NDArray[Any], case: str | None, path: Path | None) -> None:
-    bad = voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
-    if bad:
-        raise InputError(
-            f"{bad} voxels are NaN or infinite",
-            case=case,
-            file=path,
-            remedy="Replace them (by 0 outside the body), or export the scan again.",
-        )
+def _refuse_no_intensity(voxels: NDArray[Any], case: str | None, path: Path | None) -> None:
+    if voxels.min() >= -_LARGEST and voxels.max() <= _LARGEST:
+        return
+    bad = voxels.size - int(np.count_nonzero(np.abs(voxels) <= _LARGEST))
+    raise InputError(
+        f"{bad} voxels are NaN, infinite or beyond {_LARGEST:g}",
+        case=case,
+        file=path,
+        remedy="Replace them (by 0 outside the body), or export the scan again.",
+    )
 
 
 def _write(path: Path, voxels: NDArray[Any], geometry: Geometry) -> None:
