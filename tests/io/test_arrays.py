@@ -31,7 +31,8 @@ def test_arrays_come_back(tmp_path_factory: pytest.TempPathFactory, array: np.nd
 @pytest.mark.parametrize(
     ("before", "after", "problem"),
     [
-        (b"(4, 6)", b"(4L,6)", "Python 2"),
+        (b"(4, 6)", b"(4L,6)", "invalid decimal literal"),
+        (b"(4, 6)", b"(4 L6)", "invalid syntax"),
         (b"(4, 6)", b"(4, 7)", r"float32 \(4, 7\)"),
         (b"(4, 6)", b"(-4,6)", "says that it holds"),
         (b"'<f4'", b"'|O'  ", "says that it holds object"),

@@ -219,7 +219,7 @@ SFORM = ("h24x12f", 254)
         (("f", 108), float("nan"), "first voxel stands at byte nan"),
         (("f", 108), -20.0, "first voxel stands at byte -20"),
         (("f", 108), 1e9, "first voxel stands at byte 1e"),
-        (("3h", 42), (32767, 32767, 32767), "more than can be used"),
+        (("3h", 42), (32767, 32767, 32767), "and up to 536,870,912 can be used"),
         (("3h", 42), (1000, 1000, 100), "can't hold 100,000,000 voxels"),
         (("f", 80), 1e30, "voxel size"),
         (("f", 268), 1e30, "first voxel lies at"),
@@ -238,6 +238,15 @@ def test_extreme_nifti_headers_are_refused(tmp_path: Path, field: tuple[str, int
     for name in ("case.nii", "case.nii.gz"):
         (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
         refused(tmp_path / name, words)
+
+
+def test_an_image_without_voxels_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "case.mha"
+    write_image(path, tiny_image(), GRID)
+    head, _, voxels = path.read_bytes().partition(b"ElementDataFile")
+    lines = [b"DimSize = 5 0 4" if line.startswith(b"DimSize") else line for line in head.split(b"\n")]
+    path.write_bytes(b"\n".join(lines) + b"ElementDataFile" + voxels)
+    refused(path, "the header says 5 x 0 x 4 voxels")
 
 
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path: Path) -> None:
@@ -264,7 +273,7 @@ def test_a_file_packed_in_pieces_is_read(tmp_path: Path) -> None:
         (b"ObjectType = Image", b"Comment = " + b"A" * 100_000, "its header has no end"),
         (b"ElementSpacing = 0.", b"ElementSpacing = 9999999.", "voxel size"),
         (b"TransformMatrix = 1", b"TransformMatrix = 1e300", "sheared"),
-        (b"DimSize = 10 9 6", b"DimSize = 100000 100000 6", "more than can be used"),
+        (b"DimSize = 10 9 6", b"DimSize = 100000 100000 6", "can be used"),
         (b"DimSize = 10 9 6", b"DimSize = 1000 1000 6", "can't hold 6,000,000 voxels"),
     ],
 )
@@ -286,7 +295,7 @@ def test_metaimage_headers_that_itk_does_not_survive_are_refused(
         (b"encoding: gzip", b"encoding: raw\ndata file: /etc/passwd", r"lie in another file \(/etc/passwd\)"),
         (b"encoding: gzip", b"encoding: raw\ndatafile: LIST", "lie in another file"),
         (b"encoding: gzip", b"content: " + b"A" * 10_000, "its header has no end"),
-        (b"sizes: 10 9 6", b"sizes: 100000 100000 6", "more than can be used"),
+        (b"sizes: 10 9 6", b"sizes: 100000 100000 6", "can be used"),
     ],
 )
 def test_nrrd_headers_that_lead_elsewhere_are_refused(tmp_path: Path, old: bytes, new: bytes, words: str) -> None:

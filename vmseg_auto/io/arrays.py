@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import ast
 import struct
 import tokenize
 import zlib
@@ -21,6 +21,8 @@ UNREADABLE = (
     tokenize.TokenError, BadZipFile, zlib.error,
 )  # fmt: skip
 """What a damaged .npy or .npz file can raise."""
+_MOST_HEADER = 10_000
+"""Bytes; numpy's own limit."""
 
 
 def read_arrays(path: Path, most: int) -> Mapping[str, NDArray[Any]]:
@@ -69,8 +71,8 @@ def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype
     read, width = known[version]
     begin = file.tell()
     length = int.from_bytes(file.read(width), "little")
-    if re.search(rb"\dL", file.read(min(length, size))):  # numpy would read it, with a warning
-        raise ValueError("it holds numbers as Python 2 wrote them")
+    header = file.read(min(length, _MOST_HEADER))
+    ast.literal_eval(header.decode("latin1"))  # what Python 2 wrote, numpy would mend, and warn
     file.seek(begin)
     shape, by_column, kind = read(file)
     if kind.hasobject or min(shape, default=0) < 0 or prod(shape) * kind.itemsize > size - file.tell():

@@ -171,9 +171,9 @@ def _voxels(reader: sitk.ImageFileReader, geometry: Geometry, case: str | None, 
 def _refuse_impossible_size(geometry: Geometry, case: str | None, path: Path) -> None:
     """Before memory is taken for what a damaged header says."""
     voxels, size = prod(geometry.shape), path.stat().st_size
-    if voxels > _MOST_VOXELS:
+    if not 0 < voxels <= _MOST_VOXELS:
         shown = " x ".join(str(n) for n in geometry.shape[::-1])
-        problem = f"the header says {shown} voxels, more than can be used ({_MOST_VOXELS:,})"
+        problem = f"the header says {shown} voxels, and up to {_MOST_VOXELS:,} can be used"
         raise InputError(problem, case=case, file=path, remedy="Crop or resample the scan, or mend the file's header.")
     if voxels > _MOST_PACKED * size:
         problem = f"the file is damaged or cut short ({size} bytes can't hold {voxels:,} voxels)"
