@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom import save, series
 from matplotlib.image import imread
 
 from benchmarks.followup_pairs import Pair, make_pair
@@ -152,6 +153,26 @@ def small(tmp_path: Path) -> Folders:
     folders = Folders(tmp_path)
     folders.add("anna", PhantomScan(image, first, geometry), PhantomScan(image, second, geometry))
     return folders
+
+
+def test_dicom_series_are_compared_as_the_same_scans_in_nifti_are(small: Folders) -> None:
+    exports = small.root / "export_1", small.root / "export_2"
+    for scans, export in zip(small.scans, exports, strict=True):
+        image, geometry = read_image(scans / "anna_0000.nii.gz")
+        image = np.rint(image - image.min())
+        write_image(scans / "anna_0000.nii.gz", image, geometry)
+        save(export / "anna", series(image.astype(np.int64), geometry)[::-1])
+    dicom, nifti = (
+        followup(*scans, small.root / name, masks=small.masks, error_percent=5).pairs[0]
+        for name, scans in (("out", exports), ("nifti", small.scans))
+    )
+    assert dicom.alignment.problems == ()
+    for label, change in nifti.changes.items():
+        assert dicom.changes[label].after.ml == pytest.approx(change.after.ml)  # NIfTI keeps spacing in float32
+        assert dicom.changes[label].response == change.response
+    assert [lesion.fate for lesion in dicom.lesions] == [lesion.fate for lesion in nifti.lesions] == ["same", "same"]
+    assert dicom.lesions[1].label == "label_2"
+    assert (small.root / "out" / "anna_followup.png").is_file()
 
 
 def write_table(folder: Path, voxels: tuple[int, int]) -> None:
