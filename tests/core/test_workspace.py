@@ -24,6 +24,7 @@ def test_the_tree_is_the_documented_one() -> None:
     assert run.name == "default/quick"
     assert run.model.as_posix() == "w/runs/default/quick/model.json"
     assert run.cross_validation.as_posix() == "w/runs/default/quick/cross_validation"
+    assert run.label_check.as_posix() == "w/runs/default/quick/cross_validation/label_check.csv"
     fold = run.fold(3)
     assert fold.folder.as_posix() == "w/runs/default/quick/fold_3"
     files = (fold.record, fold.init, fold.latest, fold.previous, fold.final, fold.history, fold.curve, fold.validation)
