@@ -8,12 +8,39 @@ import json
 import math
 import types
 import typing
-from typing import Any, TypeVar, Union
+from typing import Any, Self, TypeVar, Union
 
 from vmseg_auto.core.errors import InputError
 
 T = TypeVar("T")
 _TOO_LARGE = 2**63
+
+
+class Stored:
+    """A frozen dataclass that goes to JSON and comes back."""
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = encode(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "") -> Self:
+        """Build one from JSON values.
+
+        Args:
+            data: what json.loads gave.
+            where: the name of `data` for messages, such as "plan.json"; the class's unless given.
+
+        Raises:
+            InputError: a field is missing, unknown, of the wrong type or impossible.
+        """
+        where = where or cls.__name__
+        value = decode(cls, data, where)
+        value.check(where)
+        return value
+
+    def check(self, where: str) -> None:
+        """Raises InputError where fields are impossible together; `where` names the value."""
 
 
 def encode(value: Any) -> Any:

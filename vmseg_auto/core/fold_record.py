@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class FoldRecord:
+class FoldRecord(Stored):
     """The settings and data that a fold's weights depend on.
 
     Args:
@@ -29,15 +29,6 @@ class FoldRecord:
     schema: int = 1
 
     SCHEMA: ClassVar[int] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "fold.json") -> FoldRecord:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)
 
     def data_differences(self, other: FoldRecord) -> list[str]:
         """In words, how `other` differs in the plan and the cases that weights depend on: what makes a fold stale."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 
 
 @dataclass(frozen=True)
-class LockOwner:
+class LockOwner(Stored):
     """What a lock file says of the command that holds it.
 
     Args:
@@ -33,12 +33,3 @@ class LockOwner:
             if not self.process
             else f"{self.command} (process {self.process} on {self.host}, since {self.since})"
         )
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "lock") -> LockOwner:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class HeldOutCase:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOut(Stored):
     """The validation cases of a fold that are predicted: held_out.json.
 
     Args:
@@ -162,12 +162,3 @@ class HeldOut:
     schema: int = 1
 
     SCHEMA: ClassVar[int] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "held_out.json") -> HeldOut:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)

@@ -53,7 +53,7 @@ class Committee:
                 remedy="Run `vmseg_select` again, or choose one model with -m.",
             )
         if rule is not None:
-            rule.postprocessing.check(self.labels, "selection.json: postprocessing")
+            rule.postprocessing.require_labels(self.labels, "selection.json: postprocessing")
 
     def predict(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vmseg_auto.core.codec import digest, encode
+from vmseg_auto.core.codec import digest
 from vmseg_auto.core.effort import EXHAUSTIVE, Effort
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry
@@ -252,12 +252,12 @@ class Predictor:
             self.plan.content_hash,
             self.info.labels,
             self.info.threshold,
-            self.info.postprocessing.to_json() if self.info.postprocessing else None,
+            self.info.postprocessing,
             [str(fold) for fold in self.folds],
             self.step,
             list(self.ensemble.mirror_axes),
-            encode(self.economy),
-            encode(self.info.scans),
+            self.economy,
+            self.info.scans,
             str(self.ensemble.dtype),
             [weights_hash(network.state_dict()) for network in self.ensemble.networks],
         ]
