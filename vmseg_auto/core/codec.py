@@ -143,8 +143,11 @@ def _decode_dataclass(kind: type, data: Any, where: str) -> Any:
 
 
 def _check_schema(kind: type, data: dict[str, Any], where: str) -> None:
-    """Refuse what another version of this program wrote, before its fields are found strange."""
-    schema = getattr(kind, "SCHEMA", None)
+    """Refuse what another version of this program wrote, before its fields are found strange.
+
+    The default of a class's field `schema` is the one that this version writes and reads.
+    """
+    schema = getattr(kind, "schema", None)
     if schema is not None and data.get("schema", schema) != schema:
         raise InputError(
             f"{where} has schema {data['schema']}, and this version of vmseg_auto reads {schema}",

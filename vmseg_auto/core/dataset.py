@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +93,6 @@ class Splits(Stored):
     folds: tuple[Fold, ...]
     source: str
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
     @classmethod
     def from_json(cls, data: Any, where: str = "splits.json") -> Splits:

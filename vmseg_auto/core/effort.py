@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -73,8 +72,6 @@ class Trials(Stored):
     efforts: tuple[Effort, ...]
     dice: dict[str, tuple[float, ...]]
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if odd := next((case for case, dice in self.dice.items() if len(dice) != len(self.efforts)), None):

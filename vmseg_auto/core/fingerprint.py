@@ -157,8 +157,6 @@ class Fingerprint(Stored):
     parts: tuple[str, ...] = ()
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
-
     @property
     def scans(self) -> ScanRange:
         spacings = [case.spacing_mm for case in self.cases.values()]

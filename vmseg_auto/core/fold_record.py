@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.recipe import Recipe
@@ -27,8 +26,6 @@ class FoldRecord(Stored):
     val: dict[str, str]
     init: str = ""
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
     def data_differences(self, other: FoldRecord) -> list[str]:
         """In words, how `other` differs in the plan and the cases that weights depend on: what makes a fold stale."""

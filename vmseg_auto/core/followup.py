@@ -179,8 +179,6 @@ class FollowUps(Stored):
     pairs: tuple[FollowUp, ...]
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
-
 
 def verdict(change: Change) -> str:
     """A change and what it means, in words."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -79,8 +78,6 @@ class LearningCurve(Stored):
     forecasts: tuple[Point, ...]
     wanted: Wanted | None = None
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
     def text(self) -> str:
         """For the screen."""

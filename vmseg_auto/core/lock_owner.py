@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from vmseg_auto.core.codec import Stored
 
@@ -24,8 +23,6 @@ class LockOwner(Stored):
     host: str
     since: str
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
     def __str__(self) -> str:
         return (

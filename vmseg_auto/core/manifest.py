@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.errors import InputError
@@ -55,8 +55,6 @@ class Manifest(Stored):
     members: dict[str, Member]
     format: Literal["vmseg_auto model"] = "vmseg_auto model"
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
     def check(self, where: str) -> None:
         told = set(self.models)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.effort import Economy
@@ -44,8 +43,6 @@ class ModelInfo(Stored):
     scans: ScanRange | None = None
     calibration: Calibration | None = None
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
     def check(self, where: str) -> None:
         self.plan.check(f"{where}: plan")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from math import prod
-from typing import ClassVar, Literal
+from typing import Literal
 
 from vmseg_auto.core.codec import Stored, digest, encode
 from vmseg_auto.core.errors import DatasetError, InputError
@@ -99,8 +99,6 @@ class Plan(Stored):
     reasons: tuple[str, ...] = ()
     planned_hash: str = ""
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
     @property
     def content_hash(self) -> str:

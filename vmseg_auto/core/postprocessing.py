@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import ClassVar
 
 from vmseg_auto.core.errors import InputError
 
@@ -21,8 +20,6 @@ class PostProcessing:
     keep_largest: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
     def require_labels(self, labels: Collection[str], where: str) -> None:
         """Raises InputError where it is about labels that a model does not have."""

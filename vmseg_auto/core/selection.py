@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.errors import InputError
@@ -110,8 +109,6 @@ class Selection(Stored):
     left_out: dict[str, str]
     made_from: dict[str, str]
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
     @property
     def chosen(self) -> Candidate:

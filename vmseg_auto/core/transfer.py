@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from vmseg_auto.core.codec import Stored
 
@@ -57,5 +56,3 @@ class Initialisation(Stored):
     seen: tuple[str, ...]
     taken: Taken
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1

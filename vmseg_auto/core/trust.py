@@ -98,7 +98,6 @@ class Calibration:
     volumes: dict[str, VolumeError] = field(default_factory=dict)
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
     USABLE_DICE: ClassVar[float] = 0.5
     """Below it, more of mask and lesion lies apart than together."""
 
@@ -160,5 +159,3 @@ class HeldOut(Stored):
 
     cases: dict[str, HeldOutCase]
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,8 +74,6 @@ class Sidecar:
     origin: Origin
     labels: dict[str, int]
     schema: int = 2
-
-    SCHEMA: ClassVar[int] = 2
 
     @property
     def model_hash(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from vmseg_auto.core.codec import decode
 from vmseg_auto.core.console import Console
@@ -35,8 +34,6 @@ class Source:
     name: str
     patients: dict[str, str] = field(default_factory=dict)
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
 
 def places(dataset: PathLike | None, workspace: PathLike | None) -> tuple[Path, Workspace]:
