@@ -20,7 +20,7 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_json, read_stored
 from vmseg_auto.io.images import write_image
 from vmseg_auto.io.model_zip import unpacked
 from vmseg_auto.pipeline.cross_validation import finish_run
@@ -113,7 +113,7 @@ def test_nothing_tells_whose_scans_they_were(made: Cohort, tmp_path: Path) -> No
         files = [folder / "manifest.json", *(folder / name for name in manifest.members)]
         told = {path.name: path.read_bytes() for path in files}
         assert all(secret.encode() not in content for content in told.values() for secret in secrets)
-        shared = Fingerprint.from_json(read_json(folder / "fingerprint.json"))
+        shared = read_stored(Fingerprint, folder / "fingerprint.json")
     assert len(shared.cases) == len(made.fingerprint.cases)
     assert made.fingerprint.dataset == dataset.name, "the name is there to be left out"
 

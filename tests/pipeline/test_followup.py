@@ -16,7 +16,7 @@ from vmseg_auto.core.console import Silent
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError
 from vmseg_auto.core.followup import FollowUps
 from vmseg_auto.core.response import Volume, response_to
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.images import read_image, read_mask, write_image, write_mask
 from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.ops.phantom import PhantomScan, make_phantom
@@ -109,7 +109,7 @@ def test_known_changes_in_real_heads(shared_data: Path, tmp_path: Path) -> None:
 def test_what_is_written(phantoms: tuple[Folders, FollowUps, Heard]) -> None:
     folders, found, heard = phantoms
     out = folders.root / "out"
-    assert FollowUps.from_json(read_json(out / "followup.json")) == found
+    assert read_stored(FollowUps, out / "followup.json") == found
     totals = {row["case"]: row for row in read_csv(out / "followup.csv") if row["component"] == "all"}
     assert float(totals["by_minus_30"]["change_percent"]) == pytest.approx(-30, abs=1)
     assert totals["by_0"]["beyond_error"] == "no"

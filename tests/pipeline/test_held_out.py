@@ -14,7 +14,7 @@ from small_cohort import GRID, ball, small_cohort
 from vmseg_auto.core.console import Progress, Silent
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.workspace import FoldFolder, Run, Workspace
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_json, read_stored
 from vmseg_auto.io.images import read_image, write_image, write_mask
 from vmseg_auto.pipeline.places import read_splits
 from vmseg_auto.pipeline.plan import plan_and_preprocess
@@ -157,7 +157,7 @@ def test_a_case_that_joins_a_fold_as_held_out_is_only_predicted(cohort: Path) ->
 
 
 def test_new_scans_get_what_is_to_be_expected_of_them(cohort: Path) -> None:
-    calibration = ModelInfo.from_json(read_json(the_run(cohort).model)).calibration
+    calibration = read_stored(ModelInfo, the_run(cohort).model).calibration
     assert calibration is not None
     assert (calibration.cases, calibration.patients) == (CASES, CASES)
     expected = [float(row["expected_dice"]) for row in rows(the_run(cohort).trust)]

@@ -20,7 +20,7 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.transfer import Initialisation
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_stored, write_json
 from vmseg_auto.io.checkpoints import load_checkpoint, save_checkpoint
 from vmseg_auto.pipeline.initial_weights import Start, choose_start
 from vmseg_auto.pipeline.model import import_nnunet
@@ -70,7 +70,7 @@ def planned(folder: Path, channels: int = 2) -> Workspace:
     """Four cases and the network of the small nnU-Net models."""
     space = plan_and_preprocess(raw_dataset(folder, cases=4, channels=channels, grid=GRID)).workspace
     path = space.plan("default")
-    plan = Plan.from_json(read_json(path))
+    plan = read_stored(Plan, path)
     write_json(path, replace(plan, network=SPECS["plain"], patch=(4, 8, 8)).to_json())
     return space
 
@@ -115,10 +115,10 @@ def test_init_takes_an_imported_models_encoder_and_says_so(space: Workspace, imp
     for name, tensor in source.items():
         if not name.startswith("heads."):
             assert torch.allclose(ours[name], tensor, atol=1e-6), name
-    about = Initialisation.from_json(read_json(fold.init))
+    about = read_stored(Initialisation, fold.init)
     assert (about.model, about.fold, about.seen) == (str(imported), "0", ())
     assert about.taken.left == ("heads (3 classes there, 2 here)",)
-    assert FoldRecord.from_json(read_json(fold.record)).init == about.weights
+    assert read_stored(FoldRecord, fold.record).init == about.weights
 
 
 def test_another_number_of_channels_costs_the_first_convolution_alone(tmp_path: Path, imported: Path) -> None:
@@ -169,8 +169,8 @@ def test_within_a_cohort_the_fold_of_the_same_number_is_taken(space: Workspace) 
     assert f"Fold 1 starts from fold 1 of {first.folder}; taken: encoder 20 of 20" in "\n".join(console.words)
     assert f"Fold all starts from fold all of {first.folder}; " in "\n".join(console.words)
     assert console.warnings == []
-    train_cases = FoldRecord.from_json(read_json(first.fold(1).record)).train
-    assert set(Initialisation.from_json(read_json(second.fold(1).init)).seen) == set(train_cases.values())
+    train_cases = read_stored(FoldRecord, first.fold(1).record).train
+    assert set(read_stored(Initialisation, second.fold(1).init).seen) == set(train_cases.values())
     with pytest.raises(InputError, match=r"fold 2 can't start.*its fold 0 was trained on validation cases of fold 2"):
         train([2], **again)
     assert not second.fold(2).folder.exists()

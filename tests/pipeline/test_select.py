@@ -19,7 +19,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json, write_json, write_sealed
+from vmseg_auto.io.atomic import read_json, read_stored, write_json, write_sealed
 from vmseg_auto.io.images import read_image, read_mask
 from vmseg_auto.io.probabilities import write_probabilities
 from vmseg_auto.io.tables import read_csv
@@ -68,7 +68,7 @@ def made(planned: Cohort, tmp_path: Path) -> Cohort:
 
 
 def info(run: Run) -> ModelInfo:
-    return ModelInfo.from_json(read_json(run.model))
+    return read_stored(ModelInfo, run.model)
 
 
 def test_the_best_of_three_is_the_one_counted_by_hand(made: Cohort, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +84,7 @@ def test_the_best_of_three_is_the_one_counted_by_hand(made: Cohort, capsys: pyte
     assert chosen.worth.reference == "default/default"
     assert chosen.worth.nested_gain is not None
     assert chosen.worth.nested_gain.mean == pytest.approx(16 / 18 - 12 / 16)  # every fold speaks for the same run
-    assert Selection.from_json(read_json(made.space.selection)) == chosen
+    assert read_stored(Selection, made.space.selection) == chosen
     shown = capsys.readouterr().out
     assert "* default/wide" in shown
     assert "mean over 5 patients" in shown

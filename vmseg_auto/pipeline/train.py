@@ -16,7 +16,7 @@ from vmseg_auto.core.fold_record import FoldRecord, listed
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
-from vmseg_auto.io.atomic import read_json, write_sealed
+from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.checkpoints import Checkpoint, load_newest, save_checkpoint
 from vmseg_auto.io.later import Later
 from vmseg_auto.io.logs import LOGGER
@@ -315,4 +315,4 @@ def _refuse_differences(record: FoldRecord, fold: FoldName, folder: FoldFolder) 
 
 
 def _known_plan(run: Run) -> str:
-    return ModelInfo.from_json(read_json(run.model), str(run.model)).plan.content_hash
+    return read_stored(ModelInfo, run.model).plan.content_hash

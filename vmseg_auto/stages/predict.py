@@ -19,7 +19,7 @@ from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.trust import Trust
 from vmseg_auto.core.workspace import FoldName, Run
-from vmseg_auto.io.atomic import read_json, refuse_links
+from vmseg_auto.io.atomic import read_stored, refuse_links
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, weights_hash
 from vmseg_auto.io.images import from_sitk
 from vmseg_auto.io.model_zip import unpacked
@@ -300,7 +300,7 @@ def _read(run: Run, folds: Sequence[FoldName] | None) -> tuple[ModelInfo, list[C
     if not run.model.is_file():
         raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
     refuse_links(run.folder, run.model)
-    info = ModelInfo.from_json(read_json(run.model), str(run.model))
+    info = read_stored(ModelInfo, run.model)
     files = [fold.final for fold in run.usable_folds(folds)]
     refuse_links(run.folder, *files)
     return info, [load_checkpoint(file) for file in files]
