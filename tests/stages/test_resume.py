@@ -18,6 +18,7 @@ from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.io.checkpoints import Checkpoint, load_newest, save_checkpoint
 from vmseg_auto.io.stopping import Stopped
+from vmseg_auto.stages.fold_data import FoldSetup
 from vmseg_auto.stages.loop import TrainingState
 from vmseg_auto.stages.train import Hooks, train_fold
 
@@ -101,7 +102,7 @@ def parts_of(recipe: Recipe, dropping: bool = False) -> Parts:
 def finished(
     prepared: Path, recipe: Recipe, hooks: Hooks, state: TrainingState | None, dropping: bool
 ) -> TrainingState:
-    return train_fold(parts_of(recipe, dropping), PLAN, prepared, CASES, 0, CPU, hooks, state)
+    return train_fold(FoldSetup(parts_of(recipe, dropping), PLAN, prepared, CASES, 0, CPU), hooks, state)
 
 
 @pytest.mark.parametrize("name", [*RECIPES, DROPPING])

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent
-from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fold_record import FoldRecord, listed
 from vmseg_auto.core.model import ModelInfo
@@ -162,11 +161,10 @@ def _sum_up(job: Job, dataset: Path, jobs: int | None) -> None:
 
 
 def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldRecord, start: Start | None) -> None:
-    recipe, parts, ranks = record.recipe, job.parts(record.recipe, fold), job.ranks
+    recipe, setup, ranks = record.recipe, job.setup(record, fold), job.ranks
     state = ranks.first(lambda: _resume(job, folder, recipe))
     if start is not None and state is None:
-        ranks.first(lambda: begin_from(start, parts.network, folder, job.console))
-    cases = Fold(tuple(record.train), tuple(record.val))
+        ranks.first(lambda: begin_from(start, setup.parts.network, folder, job.console))
     done = state.epoch * recipe.steps + len(state.under_way) if state else 0
     with (
         tracking(job, folder, recipe) as tracked,
@@ -185,7 +183,7 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
 
         hooks = Hooks(watcher.stepped, epoch_ended, save, watcher.gone_back, noted)
         hooks = hooks if ranks.leads else Hooks.silent(noted)
-        end = train_fold(parts, job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers, ranks)
+        end = train_fold(setup, hooks, state, job.workers, ranks)
 
     def finish() -> None:
         watcher.draw()
@@ -227,10 +225,8 @@ def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) 
     Raises:
         InputError: not even one fits.
     """
-    recipe, cases = record.recipe, Fold(tuple(record.train), tuple(record.val))
-    one = seconds_per_step(
-        job.parts(recipe, fold), job.plan, job.prepared, cases, fold, job.device, job.workers, job.ranks
-    )
+    recipe = record.recipe
+    one = seconds_per_step(job.setup(record, fold), job.workers, job.ranks)
     epoch = one * recipe.epoch_work
     epochs = min(int(hours * 3600 * 0.95 / epoch), recipe.epochs)
     if epochs < 1:
