@@ -70,7 +70,9 @@ def trained_run(made: Cohort, trainer: str) -> Run:
         write_json(run.fold(fold).record, record_now(made.fingerprint, made.splits, plan, RECIPE, fold).to_json())
         torch.manual_seed(sum(map(ord, trainer)) + fold)
         weights = build_network(plan.network, 1, 2).state_dict()
-        checkpoint = Checkpoint(plan, RECIPE, LABELS, ("T2",), trainer, fold, 1, weights, ())
+        checkpoint = Checkpoint(
+            1, weights, (), plan=plan, recipe=RECIPE, labels=LABELS, channels=("T2",), trainer=trainer, fold=fold
+        )
         save_checkpoint(run.fold(fold).final, checkpoint)
     return run
 

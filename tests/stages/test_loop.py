@@ -16,8 +16,8 @@ from vmseg_auto.contracts import Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.io.checkpoints import TrainingState
 from vmseg_auto.stages.fold_data import FoldSetup
-from vmseg_auto.stages.loop import TrainingState
 from vmseg_auto.stages.train import train_fold
 
 CPU = torch.device("cpu")

@@ -21,9 +21,9 @@ from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.io.checkpoints import TrainingState
 from vmseg_auto.ops.augment import NoAugmentation, PatchAugmentation, read_shape
 from vmseg_auto.stages.fold_data import FoldSetup
-from vmseg_auto.stages.loop import TrainingState
 from vmseg_auto.stages.train import seconds_per_step, train_fold
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
 from vmseg_auto.io.atomic import read_stored, write_sealed
-from vmseg_auto.io.checkpoints import Checkpoint, load_newest, save_checkpoint
+from vmseg_auto.io.checkpoints import Checkpoint, TrainingState, load_newest, save_checkpoint
 from vmseg_auto.io.later import Later
 from vmseg_auto.io.logs import LOGGER
 from vmseg_auto.io.stopping import noting_signals
@@ -32,7 +32,6 @@ from vmseg_auto.pipeline.tracking import tracking
 from vmseg_auto.pipeline.turns import folds_at_work, shared_turn, take_folds
 from vmseg_auto.pipeline.watching import Watcher, duration
 from vmseg_auto.plugins import load_logger
-from vmseg_auto.stages.loop import TrainingState
 from vmseg_auto.stages.train import EpochRecord, Hooks, seconds_per_step, train_fold
 
 
@@ -252,17 +251,7 @@ def _resume(job: Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | Non
         Path(str(error.file)).unlink()
     steps = f" and {len(checkpoint.under_way)} steps" if checkpoint.under_way else ""
     job.console.say(f"Fold {folder.name} goes on after epoch {checkpoint.epoch}{steps} of {recipe.epochs}.")
-    return TrainingState(
-        checkpoint.epoch,
-        checkpoint.weights,
-        checkpoint.optimizer,
-        checkpoint.history,
-        checkpoint.live,
-        checkpoint.best,
-        checkpoint.scaler,
-        checkpoint.lr_factor,
-        checkpoint.under_way,
-    )
+    return checkpoint
 
 
 def _save(job: Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingState, keep: Path | None = None) -> None:
@@ -270,21 +259,13 @@ def _save(job: Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingS
     save_checkpoint(
         path,
         Checkpoint(
+            **vars(state),
             plan=job.plan,
             recipe=recipe,
             labels=info.labels,
             channels=info.channels,
             trainer=info.trainer,
             fold=fold,
-            epoch=state.epoch,
-            weights=state.weights,
-            history=state.history,
-            optimizer=state.optimizer,
-            live=state.live,
-            best=state.best,
-            scaler=state.scaler,
-            lr_factor=state.lr_factor,
-            under_way=state.under_way,
         ),
         keep,
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
 from vmseg_auto.core.steps import StepLog
 from vmseg_auto.io.batches import Batch
+from vmseg_auto.io.checkpoints import TrainingState
 from vmseg_auto.ops.devices import sent
 from vmseg_auto.ops.learner import Learner, LearnerState, Step
 from vmseg_auto.ops.ranks import Share
@@ -25,33 +25,6 @@ LOWERED = 0.1
 """What the learning rate is multiplied by when the training goes back."""
 SCALE_SEARCH = 16
 """Steps in which GradScaler comes down from its first scale, 2^16, to 1: in float16 so many more may be skipped."""
-
-
-@dataclass(frozen=True)
-class TrainingState:
-    """What it takes to go on.
-
-    Args:
-        epoch: epochs done.
-        weights: those to predict with.
-        optimizer: the optimizer's state.
-        history: one row an epoch.
-        live: the weights to learn on from, where they are others than those to predict with.
-        best: the weights at the best look at the validation cases, where the recipe says to stop on the gap.
-        scaler: the state of the gradients' scale, in float16.
-        lr_factor: what the learning rate is multiplied by, since the training went back.
-        under_way: the steps of the next epoch that are taken already, where the training was asked to stop.
-    """
-
-    epoch: int
-    weights: dict[str, torch.Tensor]
-    optimizer: dict[str, Any]
-    history: tuple[dict[str, float], ...]
-    live: dict[str, torch.Tensor] = field(default_factory=dict)
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
-    scaler: dict[str, Any] = field(default_factory=dict)
-    lr_factor: float = 1.0
-    under_way: StepLog = field(default_factory=StepLog)
 
 
 class Loop:

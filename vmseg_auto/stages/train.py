@@ -10,12 +10,13 @@ from itertools import islice
 
 import numpy as np
 
+from vmseg_auto.io.checkpoints import TrainingState
 from vmseg_auto.io.stopping import Stopped
 from vmseg_auto.ops.devices import computing_alike
 from vmseg_auto.ops.memory_advice import within_memory
 from vmseg_auto.ops.ranks import ALONE, Ranks, Share
 from vmseg_auto.stages.fold_data import FoldSetup
-from vmseg_auto.stages.loop import Loop, TrainingState
+from vmseg_auto.stages.loop import Loop
 
 
 @dataclass(frozen=True)
