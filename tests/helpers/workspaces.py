@@ -36,6 +36,17 @@ HeldOut = Callable[[Case, NDArray[np.bool_]], NDArray[np.float32]]
 """A case and its reference (Z, Y, X) -> probabilities of the foreground."""
 
 
+def sure_of(low: int, high: int) -> HeldOut:
+    """Certain of the lesion's voxels from `low` to `high` along x, and 0.29 sure of the others."""
+
+    def held_out(case: Case, reference: NDArray[np.bool_]) -> NDArray[np.float32]:
+        certain = np.zeros(reference.shape, dtype=bool)
+        certain[..., low:high] = True
+        return np.where(reference, np.where(certain, 1.0, 0.29), 0.0).astype(np.float32)
+
+    return held_out
+
+
 @dataclass(frozen=True)
 class Cohort:
     """A planned and prepared dataset of one channel and one label."""

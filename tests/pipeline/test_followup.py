@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from consoles import Heard
 from dicom import save, series
 from matplotlib.image import imread
 
 from benchmarks.followup_pairs import Pair, make_pair
-from vmseg_auto.core.console import Silent
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError
 from vmseg_auto.core.followup import FollowUps
 from vmseg_auto.core.response import Volume, response_to
@@ -23,20 +23,6 @@ from vmseg_auto.ops.phantom import PhantomScan, make_phantom
 from vmseg_auto.pipeline.followup import followup
 
 CHANGES = (-60, -30, -15, 0, 20)
-
-
-@dataclass
-class Heard(Silent):
-    """What a command says and warns of."""
-
-    said: list[str] = field(default_factory=list)
-    warned: list[str] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def warn(self, text: str) -> None:
-        self.warned.append(text)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from workspaces import GRID, Cohort, HeldOut, cohort, finished_run
+from workspaces import GRID, Cohort, HeldOut, cohort, finished_run, sure_of
 
 from vmseg_auto.cli.common import Screen
 from vmseg_auto.core.dataset import Case
@@ -40,17 +40,6 @@ def voxels(found: int, at: float = 0.9, wrong: int = 0) -> HeldOut:
         foreground[bar] = at
         foreground[0, 0, :wrong] = at
         return foreground
-
-    return held_out
-
-
-def sure_of(low: int, high: int) -> HeldOut:
-    """Certain of the bar's voxels from `low` to `high` along x, and 0.29 sure of the others."""
-
-    def held_out(case: Case, reference: NDArray[np.bool_]) -> Foreground:
-        certain = np.zeros(reference.shape, dtype=bool)
-        certain[..., low:high] = True
-        return np.where(reference, np.where(certain, 1.0, 0.29), 0.0).astype(np.float32)
 
     return held_out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -29,15 +29,7 @@ from vmseg_auto.stages.train import seconds_per_step, train_fold
 CPU = torch.device("cpu")
 CASES = Fold(train=("a", "b"), val=("c",))
 SHORT = Recipe(epochs=3, steps=3, validation_share=0.5, amp=False)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums over several threads may be rounded differently."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +57,6 @@ def trained(
 
 @pytest.fixture(scope="module")
 def uninterrupted(prepared: Path) -> tuple[TrainingState, Diary]:
-    torch.set_num_threads(1)  # the fixture above comes after this one
     return trained(prepared, SHORT)
 
 
@@ -308,7 +299,6 @@ def learnable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def by_heart(learnable: Path) -> tuple[TrainingState, Diary]:
-    torch.set_num_threads(1)
     return trained(learnable, LEARNING, UNRELATED, plan=NARROW)
 
 

@@ -36,8 +36,10 @@ class Console(Protocol):
     def progress(self, title: str, total: int, done: int = 0) -> Progress: ...
 
 
-class _SilentProgress:
-    def __enter__(self) -> _SilentProgress:
+class SilentProgress:
+    """Shows nothing."""
+
+    def __enter__(self) -> SilentProgress:
         return self
 
     def __exit__(
@@ -62,4 +64,4 @@ class Silent:
         return None
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:
-        return _SilentProgress()
+        return SilentProgress()
