@@ -1,7 +1,8 @@
-"""How a long command tells what it does, without knowing where that is shown."""
+"""How a command tells what it does, without knowing where that is shown."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
 
@@ -9,6 +10,12 @@ from typing import Protocol
 def printable(text: str) -> str:
     """Text from a file or its name, with what could move the cursor of a terminal, or is no text, replaced by _."""
     return "".join(letter if letter.isprintable() else "_" for letter in text)
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """The first few of many names."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class Progress(Protocol):

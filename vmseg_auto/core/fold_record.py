@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vmseg_auto.core.codec import Stored
+from vmseg_auto.core.console import listed
 from vmseg_auto.core.recipe import Recipe
 
 
@@ -61,9 +62,3 @@ def _changes(side: str, ours: dict[str, str], theirs: dict[str, str]) -> dict[st
         "changed": sorted(case for case in set(ours) & set(theirs) if ours[case] != theirs[case]),
     }
     return {what: f"{side} cases {what}: {listed(names)}" for what, names in cases.items() if names}
-
-
-def listed(cases: list[str], most: int = 6) -> str:
-    """The first few of many names."""
-    more = f" and {len(cases) - most} more" if len(cases) > most else ""
-    return ", ".join(cases[:most]) + more

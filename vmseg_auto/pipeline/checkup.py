@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.console import Console, Silent, listed
 from vmseg_auto.core.dataset import Dataset, Splits, check_splits
 from vmseg_auto.core.effort import Trials
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.fold_record import FoldRecord, listed
+from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.learning_curve import LearningCurve
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan

@@ -8,12 +8,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from vmseg_auto.core.console import Console
+from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.dataset import Case, Dataset, Splits
 from vmseg_auto.core.effort import CANDIDATES, EXHAUSTIVE, choose_economy
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.fold_record import listed
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.trust import HeldOutCase

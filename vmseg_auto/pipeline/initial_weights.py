@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from vmseg_auto.core.console import Console
+from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.model import ModelInfo
@@ -112,11 +112,10 @@ def choose_start(starts: list[Start], fold: FoldName, record: FoldRecord, same_n
         if not start.has_seen(record, same_name):
             return start
     seen = ordered[0].has_seen(record, same_name)
-    named = ", ".join(seen[:6]) + (f" and {len(seen) - 6} more" if len(seen) > 6 else "")
     untrained = all(start.folder.name != fold for start in starts)
     raise InputError(
         f"fold {fold} can't start from this model: its fold {ordered[0].folder.name} was trained on validation cases "
-        f"of fold {fold} ({named}), so that their scores would be too good",
+        f"of fold {fold} ({listed(seen)}), so that their scores would be too good",
         file=model,
         remedy=f"Train fold {fold} of that model first, on the same split."
         if untrained

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmseg_auto.core.codec import Stored
-from vmseg_auto.core.console import Console
+from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.dataset import Dataset, Fold, Splits, fold_cases
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.fold_record import FoldRecord, listed
+from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace, workspace_root

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.console import Console, Silent, listed
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.fold_record import FoldRecord, listed
+from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
