@@ -14,7 +14,6 @@ from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.manifest import CARD, FINGERPRINT, MANIFEST, Manifest
-from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.selection import Candidate, Selection
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
@@ -22,6 +21,7 @@ from vmseg_auto.io.atomic import new_folder, read_json, read_stored
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.machine import versions
 from vmseg_auto.io.model_zip import unpacked, write_model_zip
+from vmseg_auto.io.models import read_info
 from vmseg_auto.pipeline.committee import models_of
 from vmseg_auto.pipeline.model_card import Facts, Member, model_card
 from vmseg_auto.pipeline.onnx import write_onnx
@@ -131,9 +131,7 @@ def _facts(
 
 def _member(run: Run, folds: Sequence[FoldFolder], name: str) -> Member:
     """A model's account of itself. Every fold is read wholly: no damaged weights are given away."""
-    if not run.model.is_file():
-        raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
-    info = read_stored(ModelInfo, run.model)
+    info = read_info(run)
     recipes, epochs = zip(*(_training(fold) for fold in folds), strict=True)
     scores = run.cross_validation / "metrics.json"
     return Member(
