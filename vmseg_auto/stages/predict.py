@@ -277,10 +277,14 @@ class Predictor:
         channels = self.info.channels
         if image.ndim != 4 or image.shape[0] != len(channels):
             raise InputError(
-                f"the scan has {image.shape[0]} channels, and the model wants {len(channels)}: {', '.join(channels)}"
+                f"the scan has {image.shape[0]} channels, and the model wants {len(channels)}: {', '.join(channels)}",
+                remedy="Give the channels that the model was trained on, in this order.",
             )
         if image.shape[1:] != geometry.shape:
-            raise InputError(f"the array is {image.shape[1:]} voxels (Z, Y, X), its geometry {geometry.shape}")
+            raise InputError(
+                f"the array is {image.shape[1:]} voxels (Z, Y, X), its geometry {geometry.shape}",
+                remedy="Pass the geometry of this very array, with its axes in the order Z, Y, X.",
+            )
         if not np.isfinite(image).all():
             raise InputError("the scan holds NaN or infinite voxels", remedy="Export it again from the source.")
 
