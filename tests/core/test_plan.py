@@ -123,7 +123,7 @@ def test_all_impossible_edits_are_listed_at_once() -> None:
 )
 def test_a_wrong_type_is_named(change: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Plan.from_json(edited(**change))
+        Plan.from_json(edited(**change), "plan.json")
 
 
 def test_a_good_plan_passes() -> None:

@@ -1,7 +1,8 @@
-"""How a long command tells what it does, without knowing where that is shown."""
+"""How a command tells what it does, without knowing where that is shown."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
 
@@ -9,6 +10,12 @@ from typing import Protocol
 def printable(text: str) -> str:
     """Text from a file or its name, with what could move the cursor of a terminal, or is no text, replaced by _."""
     return "".join(letter if letter.isprintable() else "_" for letter in text)
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """The first few of many names."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class Progress(Protocol):
@@ -36,8 +43,10 @@ class Console(Protocol):
     def progress(self, title: str, total: int, done: int = 0) -> Progress: ...
 
 
-class _SilentProgress:
-    def __enter__(self) -> _SilentProgress:
+class SilentProgress:
+    """Shows nothing."""
+
+    def __enter__(self) -> SilentProgress:
         return self
 
     def __exit__(
@@ -62,4 +71,4 @@ class Silent:
         return None
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:
-        return _SilentProgress()
+        return SilentProgress()
