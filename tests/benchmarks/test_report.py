@@ -11,6 +11,7 @@ if not Path("/proc/self/smaps_rollup").exists():
     pytest.skip("memory is measured through Linux's /proc", allow_module_level=True)
 
 from dataclasses import replace
+from statistics import median
 
 from benchmarks.compare import main, take_turn
 from benchmarks.report import write_report
@@ -56,7 +57,8 @@ def test_the_report_shows_what_was_measured(results: Results, tmp_path: Path) ->
         for line in text.splitlines()
         if "`prepare_hippocampus`" in line and "wall time" in line and "at most" in line
     ]
-    assert row.split(" | ")[-3:] == ["at most ratio 0.20", "yes", "2 |"]
+    held = median(ratios(results.values(OURS, "wall_s"), results.values(NNUNET, "wall_s"))) <= 0.2
+    assert row.split(" | ")[-3:] == ["at most ratio 0.20", "yes" if held else "**no**", "2 |"]
     assert "Not measured yet: predict_hippocampus," in text
     assert results.machine.cpu in text
     assert "| prepare | 2 |" in text
