@@ -88,7 +88,7 @@ def predict(
 
     Raises:
         InputError: no scan, no model, an unknown fold, no scan that can be used, scans that are no DICOM where DICOM
-            SEG is wanted, or another command at work in the output folder.
+            SEG is wanted, scans in the output folder itself, or another command at work there.
         VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
     """
@@ -120,6 +120,7 @@ def predict(
         delivery = Delivery(
             Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
         )
+        ranks.first(lambda: delivery.require_apart(cases))
         work = _Work(committee, delivery, model_digest)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
             ranks.first(lambda: require_prediction_space(cases, delivery.folder, delivery.maps))
