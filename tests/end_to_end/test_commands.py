@@ -267,7 +267,7 @@ def test_a_case_added_later_joins_the_split_and_marks_folds_stale(dataset: Path,
     shutil.copy(copy / "labelsTs" / "phantom_005.nii.gz", copy / "labelsTr")
     done = command("vmseg_plan_and_preprocess", cwd=copy)
     assert done.returncode == 0
-    assert "1 cases prepared, 5 kept" in done.stdout
+    assert "1 case prepared, 5 kept" in done.stdout
     new = json.loads((copy / "vmseg" / "splits.json").read_text())["folds"]
     (holder,) = [number for number, fold in enumerate(new) if "phantom_005" in fold["val"]]
     assert f"Fold {holder} keeps its weights, with phantom_005 to be predicted" in done.stdout

@@ -22,7 +22,10 @@ from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans
 from vmseg_auto.io.scans import read_scan, scan_bytes
 
 T = TypeVar("T")
-_LAYOUT = "A dataset holds imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz."
+_LAYOUT = (
+    "A dataset holds imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz: go to its folder, or name it with -d; "
+    "`vmseg_make_dataset` makes one from scans and masks."
+)
 
 
 def read_dataset(folder: Path) -> Dataset:

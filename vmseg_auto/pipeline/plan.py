@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmseg_auto.core.codec import encode
-from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.console import Console, Silent, counted
 from vmseg_auto.core.dataset import Dataset, Splits, check_splits, extend_splits, split_by_patient
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
@@ -21,7 +21,15 @@ from vmseg_auto.io.spill import Spill
 from vmseg_auto.pipeline.cohort import cohort_to_plan
 from vmseg_auto.pipeline.outdated import report_outdated
 from vmseg_auto.pipeline.patients import Visits, settle_visits, warn_of_duplicates
-from vmseg_auto.pipeline.places import PathLike, Source, accepted_patients, places, read_fingerprint, read_splits
+from vmseg_auto.pipeline.places import (
+    PathLike,
+    Source,
+    accepted_patients,
+    places,
+    read_fingerprint,
+    read_splits,
+    require_same_cohort,
+)
 from vmseg_auto.pipeline.space import require_preparing_space
 from vmseg_auto.pipeline.summary import plan_table
 from vmseg_auto.pipeline.turns import refuse_while_training, shared_turn
@@ -40,6 +48,14 @@ class Planned:
     fingerprint: Fingerprint
     plan: Plan | None = None
     splits: Splits | None = None
+
+    @property
+    def untrained(self) -> list[int]:
+        """The folds that the plan's own trainer has not finished."""
+        if self.plan is None or self.splits is None:
+            return []
+        run = self.workspace.run(self.plan.planner, self.plan.trainer)
+        return run.unfinished_folds(len(self.splits.folds))
 
 
 def plan_and_preprocess(
@@ -70,7 +86,8 @@ def plan_and_preprocess(
 
     Raises:
         InputError: bad cases (all are listed), an impossible edit of plan.json or splits.json, no such planner,
-            fingerprints that can't be merged, or another command at work on what would change.
+            fingerprints that can't be merged, a workspace of another dataset, or another command at work on what would
+            change.
         VmsegError: the disk is too full for the prepared cases.
         SomeCasesFailedError: all is planned, but some cases could not be prepared.
     """
@@ -92,6 +109,8 @@ def plan_and_preprocess(
     with shared_turn(space, "vmseg_plan_and_preprocess", console), Spill(space.decoded) as spill:
         data, accepted = settle_visits(data, accepted_patients(space), visits, console)
         before = read_fingerprint(space) if space.fingerprint.is_file() else None
+        if before is not None:
+            require_same_cohort(data, before, space)
         fingerprint = _fingerprint(data, before, space, jobs, console, spill)
         warn_of_duplicates(fingerprint, data, console)
         splits = _splits(data, before, fingerprint, folder, space, console)
@@ -200,7 +219,7 @@ def _prepare(
     with console.progress("Preparing cases", len(data.cases)) as progress:
         done = preprocess(data.cases, plan, folder, jobs, data.labels, progress.advance, spill)
     kept = f", {len(done.kept)} kept from before" if done.kept else ""
-    console.say(f"{len(done.made)} cases prepared{kept}.")
+    console.say(f"{counted(len(done.made), 'case')} prepared{kept}.")
     _raise_failures(done.failed, len(data.cases))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.console import Console, Silent, counted
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
@@ -185,7 +185,7 @@ def _conclude(work: _Work, outcomes: Sequence[Sidecar | VmsegError], console: Co
     if sidecars:
         calibration = work.committee.calibration
         work.delivery.write_table(sidecars, calibration)
-        console.say(f"{len(sidecars)} masks and volumes.csv in {work.delivery.folder}.")
+        console.say(f"{counted(len(sidecars), 'mask')} and volumes.csv in the folder {work.delivery.folder}")
         judged = [sidecar.judgement for sidecar in sidecars]
         if lights := traffic_lights(judged, calibration):
             console.say(lights)
@@ -200,9 +200,10 @@ def _conclude(work: _Work, outcomes: Sequence[Sidecar | VmsegError], console: Co
 def _introduce(model: PathLike, member: Predictor, console: Console) -> None:
     """Say what predicts, and how."""
     folds = ", ".join(str(fold) for fold in member.folds)
+    which = "fold" if len(member.folds) == 1 else "folds"
     threshold = "" if member.info.threshold == PLAIN_THRESHOLD else f", threshold {member.info.threshold:g}"
     where = describe(member.device, member.ensemble.dtype)
-    console.say(f"Model {model}, fold {folds}{threshold}, on {where}.")
+    console.say(f"Model {model}, {which} {folds}{threshold}, on {where}.")
     if member.economy:
         effort = member.economy.effort
         console.say(

@@ -297,11 +297,9 @@ class Predictor:
 
 
 def _read(run: Run, folds: Sequence[FoldName] | None) -> tuple[ModelInfo, list[Checkpoint]]:
-    if not run.model.is_file():
-        raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
+    files = [fold.final for fold in run.usable_folds(folds)]
     refuse_links(run.folder, run.model)
     info = ModelInfo.from_json(read_json(run.model), str(run.model))
-    files = [fold.final for fold in run.usable_folds(folds)]
     refuse_links(run.folder, *files)
     return info, [load_checkpoint(file) for file in files]
 
