@@ -323,7 +323,13 @@ def test_bad_cases_are_all_listed_and_nothing_is_written(dataset: Path, tmp_path
         shutil.copytree(source, copy / part) if source.is_dir() else shutil.copy(source, copy / part)
     (copy / "imagesTr" / "phantom_001_0000.nii.gz").write_bytes(b"\x1f\x8bcut")
     shutil.copy(copy / "labelsTr" / "phantom_000.nii.gz", copy / "labelsTr" / "phantom_003.nii.gz")
+    (copy / "labelsTr" / "phantom_004.nii.gz").rename(copy / "labelsTr" / "misnamed.nii.gz")
     message = refuse(2, "vmseg_plan_and_preprocess", cwd=copy)
+    for case in ("phantom_001", "phantom_003", "phantom_004", "misnamed"):
+        assert f"- case {case}, " in message
+    (copy / "labelsTr" / "misnamed.nii.gz").rename(copy / "labelsTr" / "phantom_004.nii.gz")
+    message = refuse(2, "vmseg_plan_and_preprocess", cwd=copy)
+    assert "2 of " in message
     assert "phantom_001" in message
     assert "phantom_003" in message
     assert [path.name for path in (copy / "vmseg").iterdir()] == ["logs"]

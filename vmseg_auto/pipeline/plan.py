@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmseg_auto.core.codec import encode
 from vmseg_auto.core.console import Console, Silent, counted
 from vmseg_auto.core.dataset import Dataset, Splits, check_splits, extend_splits, split_by_patient
-from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.workspace import Workspace
@@ -97,7 +97,10 @@ def plan_and_preprocess(
         raise InputError(f"the memory is {memory_gb:g} GB", remedy="Give --memory in GB, above 0 and at most 1024.")
     folder, space = places(dataset, workspace)
     chosen = load_planner(planner)
-    data = read_dataset(folder)
+    bad: list[VmsegError] = []
+    data = read_dataset(folder, bad)
+    if bad:
+        raise DatasetError(f"{folder}: the dataset can't be used", [*bad, *_unusable(data, bad, jobs, console)])
     for note in data.notes:
         console.say(f"Note: {note}")
     if check_only:
@@ -121,6 +124,19 @@ def plan_and_preprocess(
         report_outdated(space, data, fingerprint, splits, plan, console)
         _prepare(data, fingerprint, plan, space, jobs, console, spill)
     return Planned(space, fingerprint, plan, splits)
+
+
+def _unusable(data: Dataset, bad: Sequence[VmsegError], jobs: int, console: Console) -> Sequence[VmsegError]:
+    """What is wrong with the files of all cases but those in `bad`, so that everything is told at once."""
+    known = {error.case for error in bad}
+    cases, tests = (tuple(case for case in some if case.id not in known) for some in (data.cases, data.test_cases))
+    try:
+        _analyse(replace(data, cases=cases, test_cases=tests), jobs, console)
+    except DatasetError as error:
+        return error.errors
+    except InputError:  # of the cohort as a whole, which it is not yet
+        pass
+    return ()
 
 
 def _analyse(data: Dataset, jobs: int, console: Console, spill: Spill | None = None) -> Fingerprint:

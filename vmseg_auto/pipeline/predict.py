@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.console import Console, Silent, counted
 from vmseg_auto.core.dataset import Case
+from vmseg_auto.core.effort import EXHAUSTIVE
 from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
@@ -113,9 +114,7 @@ def predict(
         model_digest = committee.digest()
         segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
         if segmentation:
-            told.say(
-                "A DICOM SEG names patient and study of its series, as it must; nothing else that is written does."
-            )
+            told.say("A DICOM SEG names patient and study of its series, as it must; no other file tells of a header.")
         origin = Origin.of(Path(inputs), Path(output), committee.channels, choice)
         delivery = Delivery(
             Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
@@ -204,11 +203,10 @@ def _introduce(model: PathLike, member: Predictor, console: Console) -> None:
     threshold = "" if member.info.threshold == PLAIN_THRESHOLD else f", threshold {member.info.threshold:g}"
     where = describe(member.device, member.ensemble.dtype)
     console.say(f"Model {model}, {which} {folds}{threshold}, on {where}.")
-    if member.economy:
-        effort = member.economy.effort
+    if member.economy and member.economy.effort != EXHAUSTIVE:
         console.say(
-            f"Cross-validation found {effort.looks or 'all'} looks a window and a gate at {effort.gate:g} to be enough "
-            f"(mean Dice changed by {member.economy.dice_change:+.4f}); --exhaustive takes all."
+            f"Cross-validation found this to be enough: {member.economy.effort.text()} (mean Dice changed by "
+            f"{member.economy.dice_change:+.4f}). --exhaustive takes all everywhere."
         )
 
 
