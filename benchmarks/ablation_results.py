@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas as pd
 
 from benchmarks.results import Machine, our_versions, this_machine
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.gap import gap_looks
 from vmseg_auto.core.workspace import FoldFolder
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_stored, write_json
 
 
 @dataclass(frozen=True, order=True)
@@ -98,7 +98,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class FoldResult:
+class FoldResult(Stored):
     """A training that was begun.
 
     Args:
@@ -119,8 +119,6 @@ class FoldResult:
     scores: Scores | None = None
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
-
     def begun_at(self, origin: Origin) -> FoldResult:
         """The same, begun or going on at `origin`."""
         return self if self.made[-1:] == (origin,) else replace(self, made=(*self.made, origin))
@@ -138,18 +136,18 @@ def workspace_of(work: Path, protocol: Protocol, cell: Cell) -> Path:
 def load(work: Path, protocol: Protocol, cell: Cell) -> FoldResult | None:
     """None where the training was never begun."""
     path = path_of(work, protocol, cell)
-    return decode(FoldResult, read_json(path), str(path)) if path.is_file() else None
+    return read_stored(FoldResult, path) if path.is_file() else None
 
 
 def load_all(work: Path) -> list[FoldResult]:
     """Everything begun so far."""
     paths = sorted((work / "ablation" / "results").glob("*/*/*.json"))
-    return [decode(FoldResult, read_json(path), str(path)) for path in paths]
+    return [read_stored(FoldResult, path) for path in paths]
 
 
 def save(work: Path, result: FoldResult) -> None:
     """Whole or not at all."""
-    write_json(path_of(work, result.protocol, result.cell), encode(result))
+    write_json(path_of(work, result.protocol, result.cell), result.to_json())
 
 
 def read_scores(fold: FoldFolder) -> Scores:

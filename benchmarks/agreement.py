@@ -1,6 +1,8 @@
 """Whether imported nnU-Net models give nnU-Net's own masks, in float32 and in the precision chosen here.
 
-python -m benchmarks.agreement [--limit CASES]
+python -m benchmarks.agreement [--limit CASES] [--nnunet ENVIRONMENT]
+
+With nnU-Net's environment at hand, it also trains a residual encoder, for which the test data holds no model.
 """
 
 from __future__ import annotations
@@ -8,7 +10,9 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +22,7 @@ from benchmarks.compare import add_places
 from benchmarks.report import write_report
 from benchmarks.results import Results, our_versions, save, this_machine
 from benchmarks.tools import Bench, SetupError, run_once
-from benchmarks.workloads import OURS, imported
+from benchmarks.workloads import OURS, imported, raw_link
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.images import read_mask
@@ -27,21 +31,43 @@ NAME = "agreement"
 PRECISIONS = ("float32", "auto")
 COHORTS = {"hippocampus53": ("hippocampus53/imagesTs",), "vmsemi53": ("vmsemi53/imagesTr", "t2_full")}
 """nnU-Net's model in the test data -> folders of the scans that it was used on."""
+RESIDUAL, RESIDUAL_PLANS, RESIDUAL_STEPS = "Dataset056_Residual", "ResidualPlans", 300
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one of nnU-Net's models has segmented.
+
+    Args:
+        model: nnU-Net's folder of it.
+        scans: folder of the scans.
+        masks: nnU-Net's own masks of them.
+    """
+
+    model: Path
+    scans: Path
+    masks: tuple[Path, ...]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__.partition("\n")[0])
     add_places(parser)
     parser.add_argument("--limit", type=int, metavar="CASES", help="take only so many scans of each cohort")
+    parser.add_argument("--nnunet", type=Path, metavar="ENVIRONMENT", help="with nnunetv2, to train a residual encoder")
     arguments = parser.parse_args(argv)
-    bench = Bench(Path(), arguments.data.absolute(), arguments.work.absolute(), limit=arguments.limit)
+    places = arguments.data.absolute(), arguments.work.absolute()
+    bench = Bench((arguments.nnunet or Path()).absolute(), *places, limit=arguments.limit)
+    samples: dict[str, Callable[[Bench], Sample]] = {cohort: partial(given, cohort) for cohort in COHORTS}
+    if arguments.nnunet:
+        samples["hippocampus53, residual encoder"] = residual
     rows = []
     machine = this_machine()
     try:
-        for cohort in COHORTS:
+        for name, make in samples.items():
+            sample = make(bench)
             for precision in PRECISIONS:
                 used = "bfloat16" if precision == "auto" and machine.bf16 else "float32"
-                rows.append({"model and scans": cohort, "precision": used, **agreement(bench, cohort, precision)})
+                rows.append({"model and scans": name, "precision": used, **agreement(bench, sample, precision)})
                 print(rows[-1], flush=True)
                 versions = {OURS: our_versions()}
                 save(bench.work, Results(NAME, machine, versions, limit=bench.limit, facts={"rows": rows}))
@@ -52,22 +78,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def agreement(bench: Bench, cohort: str, precision: str) -> dict[str, object]:
-    """Predict a cohort with the imported model; compare each mask with nnU-Net's."""
-    home, source = bench.folder(NAME) / cohort, bench.data / "nnunet" / cohort
-    expected = sorted((source / "expected").glob(f"*{data.ENDING}"))[: bench.limit]
-    scans, masks = home / "scans", home / precision
-    for folder in (scans, masks):
-        shutil.rmtree(folder, ignore_errors=True)
+def given(cohort: str, bench: Bench) -> Sample:
+    """A model of the test data, and the masks that lie beside it."""
+    source, scans = bench.data / "nnunet" / cohort, bench.folder(NAME) / cohort / "scans"
+    masks = sorted((source / "expected").glob(f"*{data.ENDING}"))[: bench.limit]
+    shutil.rmtree(scans, ignore_errors=True)
     scans.mkdir(parents=True)
-    for path in expected:
+    for path in masks:
         scan = find_scan(bench.data, cohort, path.name.removesuffix(data.ENDING))
         (scans / f"{path.name.removesuffix(data.ENDING)}_0000{data.ENDING}").symlink_to(scan)
-    model = imported(bench, source / "model", home / "model")
+    return Sample(source / "model", scans, tuple(masks))
+
+
+def residual(bench: Bench) -> Sample:
+    """A residual encoder that nnU-Net plans, trains for a few minutes and predicts with, once for all."""
+    bench.check()
+    home = bench.folder("residual")
+    results = home / "results" / RESIDUAL / f"nnUNetTrainer__{RESIDUAL_PLANS}__3d_fullres"
+    scans, masks, figures = home / "scans", home / "masks", home / "steps.json"
+    if not figures.is_file():
+        raw_link(home, RESIDUAL, bench.data / "hippocampus53")
+        (home / "results").mkdir(exist_ok=True)
+        sized = ("-gpu_memory_target", "0.5", "-overwrite_plans_name", RESIDUAL_PLANS)
+        run_once(bench.theirs("extract_fingerprint", "-d", "56", home=home))
+        run_once(bench.theirs("plan_experiment", "-d", "56", "-pl", "nnUNetPlannerResEncM", *sized, home=home))
+        run_once(bench.theirs("preprocess", "-d", "56", "-plans_name", RESIDUAL_PLANS, "-c", "3d_fullres", home=home))
+        options = ("--dataset", "56", "--plans", RESIDUAL_PLANS, "--steps", str(RESIDUAL_STEPS), "--warm-up", "0")
+        run_once(
+            bench.their_driver("nnunet_steps", *options, "--save", "--figures", figures, home=home, figures=figures)
+        )
+    data.some_of(bench.data / "hippocampus53" / "imagesTs", scans, bench.limit or 10)
+    model = ("-m", results, "-f", "0", "-device", "cpu", "--disable_progress_bar")
+    run_once(bench.theirs("predict_from_modelfolder", "-i", scans, "-o", masks, *model, home=home))
+    return Sample(results, scans, tuple(sorted(masks.glob(f"*{data.ENDING}"))))
+
+
+def agreement(bench: Bench, sample: Sample, precision: str) -> dict[str, object]:
+    """Predict with the imported model; compare each mask with nnU-Net's."""
+    home = sample.scans.parent
+    masks = home / precision
+    shutil.rmtree(masks, ignore_errors=True)
+    model = imported(bench, sample.model, home / "model")
     options = ("--precision", precision, "--exhaustive", "--device", "cpu")
-    run_once(bench.ours("predict", "-i", scans, "-o", masks, "-m", model, *options))
-    labels = [value for value in read_json(source / "model" / "dataset.json")["labels"].values() if value]
-    pairs = [(read_mask(masks / path.name)[0], read_mask(path)[0]) for path in expected]
+    run_once(bench.ours("predict", "-i", sample.scans, "-o", masks, "-m", model, *options))
+    labels = [value for value in read_json(sample.model / "dataset.json")["labels"].values() if value]
+    pairs = [(read_mask(masks / path.name)[0], read_mask(path)[0]) for path in sample.masks]
     voxels = [float((ours == theirs).mean()) for ours, theirs in pairs]
     scores = [dice(ours == value, theirs == value) for ours, theirs in pairs for value in labels]
     return {

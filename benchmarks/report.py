@@ -43,7 +43,7 @@ python -m venv nnunet && nnunet/bin/python -m pip install nnunetv2==2.8.1
 python -m pip install -c constraints.txt -e ".[test]"
 python -m benchmarks.compare --nnunet nnunet --data $DATA      # $DATA: the test data; --only NAME for one workload
 python -m benchmarks.growth --data $DATA
-python -m benchmarks.agreement --data $DATA
+python -m benchmarks.agreement --data $DATA --nnunet nnunet
 ```
 """
 

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from vmseg_auto.core.codec import decode, encode
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.core.codec import Stored
+from vmseg_auto.io.atomic import read_stored, write_json
 
 PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "batchgenerators")
 
@@ -38,7 +38,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Stored):
     """All rounds of one workload, as they were.
 
     Args:
@@ -59,8 +59,6 @@ class Results:
     limit: int | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
     def values(self, tool: str, figure: str) -> list[float]:
         """The figure in every round of the tool that has it."""
@@ -100,12 +98,12 @@ def results_path(work: Path, name: str) -> Path:
 def load(work: Path, name: str) -> Results | None:
     """The workload's results, or None where there are none yet."""
     path = results_path(work, name)
-    return decode(Results, read_json(path), str(path)) if path.is_file() else None
+    return read_stored(Results, path) if path.is_file() else None
 
 
 def save(work: Path, results: Results) -> None:
     """Whole or not at all."""
-    write_json(results_path(work, results.workload), encode(results))
+    write_json(results_path(work, results.workload), results.to_json())
 
 
 def load_all(work: Path) -> dict[str, Results]:
@@ -148,9 +146,16 @@ def _cpu_model() -> str:
 
 
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    """The tree's commit; "dirty" where more is changed than docs, which measurements write."""
+    tree = Path(__file__).parents[1]
+
+    def git(*words: str) -> str:
+        command = ["git", *words]
+        return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        commit = git("rev-parse", "--short=10", "HEAD")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return done.stdout.strip()
+    return f"{commit}-dirty" if changed else commit

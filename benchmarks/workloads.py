@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import data
 from benchmarks.tools import Bench, Job, SetupError, run_once
 from vmseg_auto.core.plan import Plan
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_json, read_stored
 
 OURS, NNUNET = "vmseg_auto", "nnU-Net"
 Jobs = Mapping[str, Job]
@@ -173,7 +173,7 @@ def _planned_alike(bench: Bench, home: Path) -> Path:
         (ready / "dataset.json").write_bytes((cohort / "dataset.json").read_bytes())
         run_once(bench.theirs("preprocess", "-d", "54", "-plans_name", PLANS, "-c", "3d_fullres", home=home))
         (ready / "complete").touch()
-    plan = Plan.from_json(read_json(space / "plans" / "default" / "plan.json"))
+    plan = read_stored(Plan, space / "plans" / "default" / "plan.json")
     theirs = read_json(model / "plans.json")["configurations"]["3d_fullres"]
     network = theirs["architecture"]["arch_kwargs"]
     wanted = (theirs["patch_size"], theirs["batch_size"], network["features_per_stage"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,17 @@ sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 # A shared machine pauses tests for seconds, and the same examples each time make a failure one that can be repeated.
 settings.register_profile("vmseg_auto", deadline=None, derandomize=True)
 settings.load_profile("vmseg_auto")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch computes with a single thread; sums over several may be rounded differently."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from types import TracebackType
 
 from vmseg_auto.cli.common import Screen
 from vmseg_auto.cli.train import parser, work
-from vmseg_auto.core.console import Progress
+from vmseg_auto.core.console import Progress, SilentProgress
 
 
 class UntilFirstStep(Screen):
@@ -18,20 +17,9 @@ class UntilFirstStep(Screen):
         return _Ends()
 
 
-class _Ends:
-    def __enter__(self) -> _Ends:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        return None
-
+class _Ends(SilentProgress):
     def advance(self, steps: int = 1) -> None:
         os._exit(0)
-
-    def note(self, text: str) -> None:
-        return None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Time training steps of nnU-Net with its own trainer, loaders and workers. Runs in nnU-Net's environment, alone."""
+"""Time training steps of nnU-Net with its own trainer, loaders and workers. Runs in nnU-Net's environment, alone.
+
+With --save what was learnt stays, as nnU-Net's final checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--warm-up", type=int, required=True)
     parser.add_argument("--figures", type=Path, required=True)
+    parser.add_argument("--save", action="store_true")
     arguments = parser.parse_args()
 
     import torch
@@ -39,6 +43,8 @@ def main() -> None:
         trainer.train_step(batch)
     took = time.perf_counter() - began
     figures = {"step_s": took / arguments.steps, "wait_share": waited / took, "steps": arguments.steps}
+    if arguments.save:
+        trainer.save_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
     arguments.figures.write_text(json.dumps(figures))
     os._exit(0)  # what is left of the session is ended by whoever measures
 

@@ -57,6 +57,7 @@ def train(workspace: Path, steps: int, watch: Stopwatch) -> None:
     from vmseg_auto.pipeline.job import default_workers
     from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits
     from vmseg_auto.plugins import load_trainer
+    from vmseg_auto.stages.fold_data import FoldSetup
     from vmseg_auto.stages.train import Hooks, train_fold
 
     space, device = Workspace(workspace), choose_device("cpu")
@@ -68,7 +69,8 @@ def train(workspace: Path, steps: int, watch: Stopwatch) -> None:
     hooks = Hooks(watch.step_ended, lambda record: None, lambda state: None, lambda epoch, trouble: None)
     cases = fold_cases(read_splits(space), 0, sorted(fingerprint.cases))
     prepared = space.prepared(plan.voxels_hash)
-    train_fold(parts, plan, prepared, cases, 0, device, hooks, workers=default_workers(device))
+    setup = FoldSetup(parts, plan, prepared, cases, 0, device)
+    train_fold(setup, hooks, workers=default_workers(device))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from vmseg_auto.ops.devices import choose_device
 from vmseg_auto.ops.ranks import joined
 from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits
 from vmseg_auto.plugins import load_trainer
+from vmseg_auto.stages.fold_data import FoldSetup
 from vmseg_auto.stages.train import Hooks, train_fold
 
 
@@ -68,7 +69,7 @@ def steps(
         parts.optimizer.register_step_pre_hook(keep)
         hooks = Hooks(lambda *step: None, lambda row: losses.append(row.train_loss), lambda *_: None, lambda *_: None)
         prepared = space.prepared(plan.voxels_hash)
-        end = train_fold(parts, plan, prepared, cases, 0, device, hooks, workers=1, ranks=ranks)
+        end = train_fold(FoldSetup(parts, plan, prepared, cases, 0, device), hooks, workers=1, ranks=ranks)
         sums = ranks.everyones([float(tensor.double().sum()) for tensor in end.weights.values()])
     if not ranks.leads:
         return {}

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             command = [sys.executable, "-m", "coverage", verb, f"--rcfile={settings}", *map(str, words)]
             return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
-        failed = coverage("run", "-m", "pytest", "-q", *tests)
+        failed = coverage("run", "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal", *tests)
         if coverage("combine", "--quiet", place) or coverage("json", "--quiet", "-o", out):
             return 1
         files = json.loads(out.read_text(encoding="utf-8"))["files"]
@@ -73,7 +73,7 @@ def report(files: Mapping[str, Any]) -> Iterator[str]:
             run[folder] += file["summary"]["covered_lines"]
     yield "| in | lines | run | share |"
     yield "|---|--:|--:|--:|"
-    for folder in sorted(known, key=lambda name: (name == "all", name)):
+    for folder in sorted(+known, key=lambda name: (name == "all", name)):
         yield f"| {folder} | {known[folder]:,} | {run[folder]:,} | {100 * run[folder] / known[folder]:.1f} % |"
 
 

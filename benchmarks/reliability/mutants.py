@@ -165,12 +165,15 @@ def judge(tree: Path, mutant: Mutant) -> Verdict:
 
 
 def tests_of(tree: Path, module: str) -> list[str]:
-    """The test files of the module's layer that name it, else all that do."""
+    """The test files of the module's layer that name it, else all that do, else those of the modules that import it."""
     name = module.removesuffix(".py").replace("/", ".")
     layer = Path(module).parent.name
     naming = [path for path in sorted(tree.glob("tests/**/test_*.py")) if f"{name} import" in path.read_text("utf-8")]
     own = [path for path in naming if path.parent.name == layer]
-    return [str(path.relative_to(tree)) for path in own or naming]
+    if naming:
+        return [str(path.relative_to(tree)) for path in own or naming]
+    users = [path for path in (tree / "vmseg_auto").rglob("*.py") if f"{name} import" in path.read_text("utf-8")]
+    return sorted({test for user in users for test in tests_of(tree, str(user.relative_to(tree)))})
 
 
 def run_tests(tree: Path, tests: Sequence[str]) -> int:

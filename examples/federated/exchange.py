@@ -27,7 +27,17 @@ def write_model(
     run, recipe = Run(folder), vmseg_auto.Recipe().with_settings(shlex.split(settings))
     info = ModelInfo("federated", "", cohort.channels, cohort.labels, plan, scans=cohort.scans)
     write_json(run.model, info.to_json())
-    checkpoint = Checkpoint(plan, recipe, cohort.labels, cohort.channels, "federated", "all", 0, weights, ())
+    checkpoint = Checkpoint(
+        epoch=0,
+        weights=weights,
+        history=(),
+        plan=plan,
+        recipe=recipe,
+        labels=cohort.labels,
+        channels=cohort.channels,
+        trainer="federated",
+        fold="all",
+    )
     save_checkpoint(run.fold("all").final, checkpoint)
 
 

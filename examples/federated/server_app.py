@@ -10,7 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
 import vmseg_auto
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.ops.network import build_network
 
 app = ServerApp()
@@ -24,8 +24,8 @@ def main(grid: Grid, context: Context) -> None:
     rounds, and the settings of a round's training.
     """
     config = context.run_config
-    plan = vmseg_auto.Plan.from_json(read_json(Path(str(config["plan"]))))
-    cohort = vmseg_auto.Fingerprint.from_json(read_json(Path(str(config["cohort"]))))
+    plan = read_stored(vmseg_auto.Plan, Path(str(config["plan"])))
+    cohort = read_stored(vmseg_auto.Fingerprint, Path(str(config["cohort"])))
     network = build_network(plan.network, len(cohort.channels), len(cohort.labels))
     sites = int(config["sites"])
     strategy = FedAvg(fraction_evaluate=0.0, min_train_nodes=sites, min_available_nodes=sites, min_evaluate_nodes=0)

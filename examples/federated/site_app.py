@@ -17,7 +17,7 @@ from flwr.clientapp import ClientApp
 
 import vmseg_auto
 from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_stored
 from vmseg_trainers.default import DefaultTrainer
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def train(message: Message, context: Context) -> Message:
     dataset = Path(str(context.node_config["dataset"]))
     config = message.content["config"]
     space = Workspace(dataset / "vmseg")
-    plan = vmseg_auto.Plan.from_json(read_json(space.plan("default")))
+    plan = read_stored(vmseg_auto.Plan, space.plan("default"))
     if plan.content_hash != config["plan"]:
         raise ValueError("this site has another plan: run vmseg_plan_and_preprocess --merge-fingerprints here again")
-    fingerprint = vmseg_auto.Fingerprint.from_json(read_json(space.fingerprint))
+    fingerprint = read_stored(vmseg_auto.Fingerprint, space.fingerprint)
     with TemporaryDirectory() as folder:
         write_model(Path(folder, "model"), plan, fingerprint, message.content["arrays"].to_torch_state_dict())
         run = vmseg_auto.train(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.manifest import Manifest, Member, is_text, is_weights
+from vmseg_auto.core.manifest import MANIFEST, Manifest, Member, is_text, is_weights
 from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.selection import Candidate, Estimate
 
@@ -57,7 +57,7 @@ def test_what_can_not_be_is_refused(manifest: Manifest, words: str) -> None:
 @pytest.mark.parametrize("change", [{"format": "other"}, {"schema": 2}, {"members": {"card.md": {"bytes": 1}}}])
 def test_other_files_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"manifest\.json"):
-        Manifest.from_json(ONE.to_json() | change)
+        Manifest.from_json(ONE.to_json() | change, MANIFEST)
 
 
 def test_names_of_files() -> None:

@@ -79,6 +79,7 @@ def test_hashes_tell_what_must_be_done_again(change: dict[str, Any], voxels_too:
         ({"patch": [8, -16, 16]}, "product 2 on axis 1"),
         ({"patch": [4096, 16, 16]}, "larger than 2048"),
         ({"patch": [2, 2, 2]}, "a single voxel"),
+        ({"patch": [1024, 1024, 1024]}, "has 4.3e+09 values in a stage, more than 2.1e+09"),
         ({"network_strides": [[1, 1, 1]]}, "network.strides has 1 entries, but 2 features want 2"),
         ({"network_strides": []}, "network.strides has 0 entries"),
         ({"network_kernels": [[3, 3, 3]] * 3}, "network.kernels has 3 entries"),
@@ -93,6 +94,7 @@ def test_hashes_tell_what_must_be_done_again(change: dict[str, Any], voxels_too:
         ({"network_strides": [[2, 2, 2], [2, 2, 2]]}, "network.strides must begin with (1, 1, 1)"),
         ({"normalization": [{"scheme": "zscore", "std": 0.0}]}, "normalization.std"),
         ({"normalization": [{"scheme": "ct", "lower": 5.0, "upper": 1.0}]}, "normalization.lower"),
+        ({"normalization": [{"scheme": "ct", "lower": 5.0, "upper": 5.0}]}, "normalization.lower"),
     ],
 )
 def test_an_impossible_edit_is_named(change: dict[str, Any], words: str) -> None:
@@ -121,7 +123,7 @@ def test_all_impossible_edits_are_listed_at_once() -> None:
 )
 def test_a_wrong_type_is_named(change: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Plan.from_json(edited(**change))
+        Plan.from_json(edited(**change), "plan.json")
 
 
 def test_a_good_plan_passes() -> None:

@@ -45,7 +45,7 @@ def test_impossible_thresholds_are_refused(threshold: float) -> None:
         Selection.from_json(replace(SELECTION, candidates=tuple(candidates)).to_json())
     info = ModelInfo("t", "d", ("T2",), {"background": 0, "lesion": 1}, PLAN, threshold=threshold)
     with pytest.raises(InputError, match=r"model\.json: threshold.*between 0 and 1"):
-        ModelInfo.from_json(info.to_json())
+        ModelInfo.from_json(info.to_json(), "model.json")
 
 
 def test_a_model_from_before_thresholds_has_the_plain_one() -> None:

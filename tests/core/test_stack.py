@@ -107,6 +107,9 @@ def test_several_echoes_are_told_with_their_times() -> None:
     parts = [*slices(echo_ms=90.0), *(replace(one, file=Path("2", one.file)) for one in slices(echo_ms=12.0))]
     with pytest.raises(InputError, match=r"\(echo 1: 12 ms, 5 slices; echo 2: 90 ms, 5 slices\).*--echo"):
         stack(one_series(parts))
+    parts += [replace(one, file=Path("3", one.file)) for one in slices(echo_ms=200.0)]
+    with pytest.raises(InputError, match=r"echo 1: 12 ms.*echo 3: 200 ms, 5 slices\)"):
+        stack(one_series(parts))
     with pytest.raises(InputError, match=r"echo 2: no echo time, 1 slices"):
         stack(one_series([*slices(echo_ms=90.0)[:4], slices()[4]]))
 

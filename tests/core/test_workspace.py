@@ -18,10 +18,13 @@ def test_the_tree_is_the_documented_one() -> None:
     ]  # fmt: skip
     assert space.plan("default").as_posix() == "w/plans/default/plan.json"
     assert space.prepared("abc").as_posix() == "w/prepared/abc"
+    assert space.decoded.as_posix() == "w/decoded"
+    assert space.tracking("mlflow").as_posix() == "w/tracking/mlflow"
     run = space.run("default", "quick")
     assert run.name == "default/quick"
     assert run.model.as_posix() == "w/runs/default/quick/model.json"
     assert run.cross_validation.as_posix() == "w/runs/default/quick/cross_validation"
+    assert run.label_check.as_posix() == "w/runs/default/quick/cross_validation/label_check.csv"
     fold = run.fold(3)
     assert fold.folder.as_posix() == "w/runs/default/quick/fold_3"
     files = (fold.record, fold.init, fold.latest, fold.previous, fold.final, fold.history, fold.curve, fold.validation)

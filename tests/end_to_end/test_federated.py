@@ -16,7 +16,7 @@ from raw_dataset import GRID, raw_dataset
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_json, read_stored
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.images import read_mask
 from vmseg_auto.pipeline.export import export_model
@@ -58,9 +58,9 @@ def test_the_model_is_the_mean_of_the_sites_by_their_cases(federation: Path) -> 
     for name, tensor in weights(model).items():
         assert torch.allclose(tensor, (3 * north[name] + 4 * south[name]) / 7, atol=1e-6), name
     assert any(not torch.equal(north[name], south[name]) for name in north)
-    merged = Fingerprint.from_json(read_json(spaces[0].merged_fingerprint))
+    merged = read_stored(Fingerprint, spaces[0].merged_fingerprint)
     assert len(merged.cases) == 7
-    info = ModelInfo.from_json(read_json(model.model))
+    info = read_stored(ModelInfo, model.model)
     assert info.scans == merged.scans
     assert info.plan.content_hash == read_json(spaces[1].plan("default"))["planned_hash"]
 

@@ -11,7 +11,7 @@ from tiny import PLAN
 from vmseg_auto.contracts import Parts
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.stages.loop import TrainingState
+from vmseg_auto.io.checkpoints import TrainingState
 from vmseg_auto.stages.train import EpochRecord, Hooks
 from vmseg_trainers.default import DefaultTrainer
 

@@ -36,6 +36,17 @@ HeldOut = Callable[[Case, NDArray[np.bool_]], NDArray[np.float32]]
 """A case and its reference (Z, Y, X) -> probabilities of the foreground."""
 
 
+def sure_of(low: int, high: int) -> HeldOut:
+    """Certain of the lesion's voxels from `low` to `high` along x, and 0.29 sure of the others."""
+
+    def held_out(case: Case, reference: NDArray[np.bool_]) -> NDArray[np.float32]:
+        certain = np.zeros(reference.shape, dtype=bool)
+        certain[..., low:high] = True
+        return np.where(reference, np.where(certain, 1.0, 0.29), 0.0).astype(np.float32)
+
+    return held_out
+
+
 @dataclass(frozen=True)
 class Cohort:
     """A planned and prepared dataset of one channel and one label."""
@@ -70,7 +81,9 @@ def trained_run(made: Cohort, trainer: str) -> Run:
         write_json(run.fold(fold).record, record_now(made.fingerprint, made.splits, plan, RECIPE, fold).to_json())
         torch.manual_seed(sum(map(ord, trainer)) + fold)
         weights = build_network(plan.network, 1, 2).state_dict()
-        checkpoint = Checkpoint(plan, RECIPE, LABELS, ("T2",), trainer, fold, 1, weights, ())
+        checkpoint = Checkpoint(
+            1, weights, (), plan=plan, recipe=RECIPE, labels=LABELS, channels=("T2",), trainer=trainer, fold=fold
+        )
         save_checkpoint(run.fold(fold).final, checkpoint)
     return run
 

@@ -326,7 +326,8 @@ from vmseg_auto.io.checkpoints import Checkpoint, save_checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 path = Path(sys.argv[1])
-small = Checkpoint(PLAN, Recipe(), {}, (), "default", 0, 1, {"w": torch.zeros(10)}, ())
+about = {"plan": PLAN, "recipe": Recipe(), "labels": {}, "channels": (), "trainer": "default", "fold": 0}
+small = Checkpoint(1, {"w": torch.zeros(10)}, (), **about)
 save_checkpoint(path, small)
 before = path.read_bytes()
 try:

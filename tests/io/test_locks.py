@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from consoles import Heard
 
 from vmseg_auto.core.console import Silent
 from vmseg_auto.core.errors import InputError, VmsegError
@@ -38,14 +39,6 @@ def another_process(path: Path) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         yield process
-
-
-class Heard(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 def test_a_lock_is_there_while_it_is_held_and_leaves_nothing(tmp_path: Path) -> None:

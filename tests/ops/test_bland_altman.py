@@ -17,6 +17,7 @@ def test_figures_of_the_original_paper() -> None:
     assert found is not None
     assert found.bias == pytest.approx(-2.1, abs=0.05)
     assert (found.high - found.bias) / 1.96 == pytest.approx(38.8, abs=0.05)
+    assert found.bias - found.low == pytest.approx(found.high - found.bias)
     assert found.bias_error / 1.96 == pytest.approx(9.4, abs=0.05)
     assert found.limit_error / 1.96 == pytest.approx(16.3, abs=0.05)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import nn
 
 from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.sweep import predict_logits
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+"""As on a GPU: threads would ask at once, and learn at once that memory is short."""
 
 
 class Hungry(nn.Module):
@@ -30,15 +31,6 @@ class Hungry(nn.Module):
         if len(image) > self.most or self.weight.dtype == torch.float64:
             raise self.error
         return image * self.weight
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As on a GPU: threads would ask at once, and learn at once that memory is short."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("mirror_axes", [(), (1,), (0, 2), (0, 1, 2)])

@@ -18,6 +18,10 @@ from vmseg_auto.ops.metrics import METRICS, score, score_case, surface_distances
 Mask = NDArray[np.bool_]
 UNIT = (1.0, 1.0, 1.0)
 SHAPES = st.tuples(*[st.integers(1, 7)] * 3)
+LIKENESS = (
+    "dice", "iou", "precision", "recall", "specificity", "nsd", "lesion_precision", "lesion_recall", "lesion_f1",
+)  # fmt: skip
+"""Scores that are 1 where both masks are the same."""
 PAIRS = SHAPES.flatmap(lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape)))
 
 
@@ -77,18 +81,7 @@ def test_far_cubes() -> None:
 def test_perfect_prediction() -> None:
     mask = cube((9, 9, 9), (2, 3, 4))
     scores = score(mask, mask, (3.0, 0.7, 0.7), tolerance_mm=0.0)
-    ones = (
-        "dice",
-        "iou",
-        "precision",
-        "recall",
-        "specificity",
-        "nsd",
-        "lesion_precision",
-        "lesion_recall",
-        "lesion_f1",
-    )
-    assert all(scores[name] == 1 for name in ones)
+    assert all(scores[name] == 1 for name in LIKENESS)
     zeros = ("hd95_mm", "assd_mm", "volume_error_ml", "volume_error_abs_ml", "volume_error_percent")
     assert all(scores[name] == 0 for name in zeros)
 
@@ -114,19 +107,8 @@ def test_one_blob_finds_two_lesions() -> None:
 def test_both_empty() -> None:
     empty = np.zeros((3, 4, 5), dtype=bool)
     scores = score(empty, empty, UNIT)
-    ones = (
-        "dice",
-        "iou",
-        "precision",
-        "recall",
-        "specificity",
-        "nsd",
-        "lesion_precision",
-        "lesion_recall",
-        "lesion_f1",
-    )
-    assert {name for name, value in scores.items() if value == 1} == set(ones)
-    assert all(value == 0 for name, value in scores.items() if name not in ones)
+    assert {name for name, value in scores.items() if value == 1} == set(LIKENESS)
+    assert all(value == 0 for name, value in scores.items() if name not in LIKENESS)
 
 
 @pytest.mark.parametrize("prediction_empty", [True, False])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.ops.overlays import MARGIN_MM, draw_overlay, lesions_of
+from vmseg_auto.ops.overlays import MARGIN_MM, Compared, draw_followup, draw_overlay, lesions_of, show
+from vmseg_auto.ops.pictures import Picture
 
 GRID = Geometry((6, 60, 60), (3.0, 1.0, 1.0))
 LABELS = {"background": 0, "vm": 1, "_odd $label^": 2}
@@ -55,6 +58,31 @@ def test_only_what_lies_around_a_lesion_is_shown(tmp_path: Path) -> None:
     draw_overlay(image, mask, GRID, LABELS, tmp_path / "overlay.png")
     picture = imread(tmp_path / "overlay.png")[..., :3]
     assert share_of(np.ones(3), picture) < 0.02  # letters and bars
+
+
+def test_bars_are_10_mm_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of a picture's pixels, of which the bar's length is made, fits what the picture shows."""
+    shown: list[tuple[tuple[int, ...], float]] = []
+
+    def watched(panel: Axes, picture: Picture, title: str, sides: Sequence[str], pixel_mm: float) -> None:
+        before = len(panel.lines)
+        show(panel, picture, title, sides, pixel_mm)
+        (bar,) = panel.lines[before:]
+        assert np.ptp(bar.get_xdata()) * pixel_mm == pytest.approx(10)
+        shown.append((picture.shape, pixel_mm))
+
+    monkeypatch.setattr("vmseg_auto.ops.overlays.show", watched)
+    grid = Geometry((6, 80, 160), (3.0, 1.6, 0.8))
+    mask = np.zeros(grid.shape, dtype=np.uint8)
+    mask[2:4, 30:50, 60:70] = 1  # 32 mm by 8 mm
+    image = np.random.default_rng(0).normal(100, 10, grid.shape).astype(np.float32)
+    draw_overlay(image, mask, grid, LABELS, tmp_path / "overlay.png")
+    compared = Compared(image, image, (mask > 0, mask > 0), (("vm", mask > 0),))
+    draw_followup(compared, grid, tmp_path / "followup.png")
+    assert len(shown) == 2 + 4
+    for (rows, columns, _), pixel_mm in shown:
+        assert rows * pixel_mm == pytest.approx(32 + 2 * MARGIN_MM, abs=2 * 1.6)
+        assert columns * pixel_mm == pytest.approx(8 + 2 * MARGIN_MM, abs=2 * 1.6)
 
 
 def test_a_scan_without_a_lesion_is_not_shown(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from vmseg_auto.ops.phantom_lesions import SITES, draw_lesions
 SEED = 2022
 PATIENTS = 53
 TOUCHING = np.ones((3, 3, 3))
+BLOCKS = Path(__file__).with_name("phantom_blocks.npy")
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,28 @@ def _longest_mm(scan: PhantomScan) -> float:
     largest = pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())
     points = np.argwhere(largest) * scan.geometry.spacing_mm
     return float(distance.pdist(points[ConvexHull(points).vertices]).max())
+
+
+def blocks(scan: PhantomScan) -> np.ndarray:
+    """float32 [8, 8, 8]: mean intensity of equal parts, and a thousand times the share of lesion."""
+    both = scan.image + 1000 * scan.mask.astype(np.float32)
+    edges = [np.linspace(0, size, 9).astype(int)[:-1] for size in both.shape]
+    counts = np.ones(both.shape, np.float32)
+    for axis, starts in enumerate(edges):
+        both, counts = (np.add.reduceat(array, starts, axis) for array in (both, counts))
+    return both / counts
+
+
+def test_anatomy_and_lesions_are_those_of_every_version_and_machine() -> None:
+    """The demo's figures in the documents were made with these. To renew them after a change that is meant:
+
+    python -c "import numpy, test_phantom as t; numpy.save(t.BLOCKS, t.some_blocks())"
+    """
+    np.testing.assert_allclose(some_blocks(), np.load(BLOCKS), atol=0.2)  # other processors round single voxels
+
+
+def some_blocks() -> np.ndarray:
+    return np.stack([blocks(make_phantom(SEED, patient)) for patient in range(6)])
 
 
 def test_it_depends_on_seed_and_patient_only(cohort: list[PhantomScan]) -> None:

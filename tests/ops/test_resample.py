@@ -131,8 +131,3 @@ def test_overshoot_is_clipped_to_each_slices_range() -> None:
     found = resample_image(image, (5, 1, 1), (5, 0.6, 0.6))[0]
     assert (found[0].min(), found[0].max()) == (0, 1)
     assert (found[1].min(), found[1].max()) == (0, 100)
-
-
-def test_a_wanted_shape_is_kept_to() -> None:
-    assert resample_image(noise((1, 4, 5, 6)), (1, 1, 1), (2, 2, 2), (3, 3, 4)).shape == (1, 3, 3, 4)
-    assert resample_mask(np.ones((4, 5, 6), dtype=np.uint8), (1, 1, 1), (2, 2, 2), (3, 3, 4)).shape == (3, 3, 4)

@@ -98,6 +98,7 @@ def test_a_single_fold_changes_nothing() -> None:
 
 def test_the_largest_component_alone_where_dice_rises_and_no_lesion_is_lost() -> None:
     assert settle(table(largest=0.62), FOLDS) == Setting(0.5, (True,))
+    assert settle(table(largest=0.62, largest_recall=0.95), FOLDS) == Setting(0.5, (True,))
     assert settle(table(largest=0.62, largest_recall=0.89), FOLDS) == PLAIN
     assert settle(table(largest=0.6005), FOLDS) == PLAIN
 

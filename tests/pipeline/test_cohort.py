@@ -16,7 +16,7 @@ from vmseg_auto.core.histogram import ACCURACY
 from vmseg_auto.core.merging import merge_fingerprints
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, read_stored, write_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.images import write_image, write_mask
 from vmseg_auto.stages.analyse import analyse
@@ -29,7 +29,7 @@ def plan(site: Path, *arguments: str | Path) -> int:
 
 
 def plan_of(site: Path) -> Plan:
-    return Plan.from_json(read_json(Workspace(site / "vmseg").plan("default")))
+    return read_stored(Plan, Workspace(site / "vmseg").plan("default"))
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_every_site_gets_the_same_plan(sites: tuple[Path, Path], capsys: pytest.
 
 def test_no_name_leaves_the_house(sites: tuple[Path, Path]) -> None:
     text = shared(sites[0]).read_text()
-    own = Fingerprint.from_json(read_json(Workspace(sites[0] / "vmseg").fingerprint))
+    own = read_stored(Fingerprint, Workspace(sites[0] / "vmseg").fingerprint)
     assert "north" not in text
     assert not any(f'"{case}"' in text or summary.content in text for case, summary in own.cases.items())
 

@@ -37,7 +37,7 @@ def predictor(seed: int, plan: Plan | None = None, **changes: object) -> Predict
     weights = build_network(plan.network, 1, 3).state_dict()
     recipe = Recipe(mirror_axes=())
     info = replace(ModelInfo("t", "d", ("T2",), LABELS, plan), **changes)  # type: ignore[arg-type]
-    fold = Checkpoint(plan, recipe, LABELS, ("T2",), "t", 0, 1, weights, ())
+    fold = Checkpoint(1, weights, (), plan=plan, recipe=recipe, labels=LABELS, channels=("T2",), trainer="t", fold=0)
     return Predictor([fold], info, device="cpu", precision="float32")
 
 

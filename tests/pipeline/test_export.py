@@ -12,15 +12,13 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 from nnunet_model import nnunet_model
-from numpy.typing import NDArray
-from workspaces import GRID, Cohort, HeldOut, cohort, finished_run, trained_run
+from workspaces import GRID, Cohort, cohort, finished_run, sure_of, trained_run
 
 from vmseg_auto.cli.common import Screen
-from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_json, read_stored
 from vmseg_auto.io.images import write_image
 from vmseg_auto.io.model_zip import unpacked
 from vmseg_auto.pipeline.cross_validation import finish_run
@@ -31,17 +29,6 @@ from vmseg_auto.pipeline.select import select
 from vmseg_auto.stages.predict import Predictor
 
 PATIENT = "muster_"
-
-
-def columns(low: int, high: int) -> HeldOut:
-    """Held-out predictions that are certain of the lesion between two columns, and unsure beside them."""
-
-    def held_out(case: Case, reference: NDArray[np.bool_]) -> NDArray[np.float32]:
-        certain = np.zeros(reference.shape, dtype=bool)
-        certain[..., low:high] = True
-        return np.where(reference, np.where(certain, 1.0, 0.29), 0.0).astype(np.float32)
-
-    return held_out
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +52,7 @@ def scans(tmp_path: Path) -> Path:
 
 def whole_run(made: Cohort) -> Run:
     """A run with all that a whole cross-validation leaves."""
-    run = finished_run(made, "default", columns(2, 9))
+    run = finished_run(made, "default", sure_of(2, 9))
     assert finish_run(run, made.space, made.fingerprint, made.splits, made.dataset, Screen(quiet=True))
     return run
 
@@ -88,8 +75,8 @@ def test_a_model_segments_elsewhere_as_at_home(made: Cohort, scans: Path, tmp_pa
 
 
 def test_an_ensemble_that_was_selected_goes_as_one(made: Cohort, scans: Path, tmp_path: Path) -> None:
-    finished_run(made, "default", columns(2, 6))
-    finished_run(made, "other", columns(6, 12))
+    finished_run(made, "default", sure_of(2, 6))
+    finished_run(made, "other", sure_of(6, 12))
     assert len(select(workspace=made.space.root).runs) == 2
     packed = export_model(tmp_path / "ours.zip", workspace=made.space.root)
     predict(scans, tmp_path / "at_home", workspace=made.space.root, device="cpu")
@@ -113,7 +100,7 @@ def test_nothing_tells_whose_scans_they_were(made: Cohort, tmp_path: Path) -> No
         files = [folder / "manifest.json", *(folder / name for name in manifest.members)]
         told = {path.name: path.read_bytes() for path in files}
         assert all(secret.encode() not in content for content in told.values() for secret in secrets)
-        shared = Fingerprint.from_json(read_json(folder / "fingerprint.json"))
+        shared = read_stored(Fingerprint, folder / "fingerprint.json")
     assert len(shared.cases) == len(made.fingerprint.cases)
     assert made.fingerprint.dataset == dataset.name, "the name is there to be left out"
 

@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from consoles import Heard
 from dicom import save, series
 from matplotlib.image import imread
 
 from benchmarks.followup_pairs import Pair, make_pair
-from vmseg_auto.core.console import Silent
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError
 from vmseg_auto.core.followup import FollowUps
 from vmseg_auto.core.response import Volume, response_to
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.images import read_image, read_mask, write_image, write_mask
 from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.ops.phantom import PhantomScan, make_phantom
 from vmseg_auto.pipeline.followup import followup
 
 CHANGES = (-60, -30, -15, 0, 20)
-
-
-@dataclass
-class Heard(Silent):
-    """What a command says and warns of."""
-
-    said: list[str] = field(default_factory=list)
-    warned: list[str] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def warn(self, text: str) -> None:
-        self.warned.append(text)
 
 
 @dataclass(frozen=True)
@@ -109,7 +95,7 @@ def test_known_changes_in_real_heads(shared_data: Path, tmp_path: Path) -> None:
 def test_what_is_written(phantoms: tuple[Folders, FollowUps, Heard]) -> None:
     folders, found, heard = phantoms
     out = folders.root / "out"
-    assert FollowUps.from_json(read_json(out / "followup.json")) == found
+    assert read_stored(FollowUps, out / "followup.json") == found
     totals = {row["case"]: row for row in read_csv(out / "followup.csv") if row["component"] == "all"}
     assert float(totals["by_minus_30"]["change_percent"]) == pytest.approx(-30, abs=1)
     assert totals["by_0"]["beyond_error"] == "no"

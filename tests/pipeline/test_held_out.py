@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from consoles import Heard
 from small_cohort import GRID, ball, small_cohort
 
-from vmseg_auto.core.console import Progress, Silent
+from vmseg_auto.core.console import Progress
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.workspace import FoldFolder, Run, Workspace
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_json, read_stored
 from vmseg_auto.io.images import read_image, write_image, write_mask
 from vmseg_auto.pipeline.places import read_splits
 from vmseg_auto.pipeline.plan import plan_and_preprocess
@@ -28,18 +30,11 @@ CHOICE = "Comparing held-out cases"
 """What follows whenever all folds are validated."""
 
 
-class Notes(Silent):
-    """Keeps what is said and warned of, and the titles of the work that is done."""
+@dataclass
+class Notes(Heard):
+    """Keeps the titles of the work that is done, too."""
 
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.work: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def warn(self, text: str) -> None:
-        self.said.append(f"warning: {text}")
+    work: list[str] = field(default_factory=list)
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:
         self.work += [title] * (total > done)
@@ -74,7 +69,7 @@ def holder(cohort: Path, case: str) -> FoldFolder:
 def plan_again(cohort: Path) -> list[str]:
     notes = Notes()
     plan_and_preprocess(cohort, jobs=1, console=notes)
-    return notes.said
+    return notes.said + notes.warned
 
 
 def train_again(cohort: Path, fold: FoldFolder) -> Notes:
@@ -157,7 +152,7 @@ def test_a_case_that_joins_a_fold_as_held_out_is_only_predicted(cohort: Path) ->
 
 
 def test_new_scans_get_what_is_to_be_expected_of_them(cohort: Path) -> None:
-    calibration = ModelInfo.from_json(read_json(the_run(cohort).model)).calibration
+    calibration = read_stored(ModelInfo, the_run(cohort).model).calibration
     assert calibration is not None
     assert (calibration.cases, calibration.patients) == (CASES, CASES)
     expected = [float(row["expected_dice"]) for row in rows(the_run(cohort).trust)]
@@ -186,7 +181,7 @@ def test_new_scans_get_what_is_to_be_expected_of_them(cohort: Path) -> None:
     assert any(text.startswith("Confidence: ") for text in notes.said)
     assert float(alike["expected_dice_low"]) <= float(alike["expected_dice"]) <= float(alike["expected_dice_high"])
     assert 0 < float(alike["fold_agreement"]) <= 1
-    assert any("look at these first" in text and "flat" in text for text in notes.said)
+    assert any("look at these first" in text and "flat" in text for text in notes.warned)
 
 
 def test_nothing_is_expected_without_mirroring_or_of_unlike_scans(cohort: Path) -> None:

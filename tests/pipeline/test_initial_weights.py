@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
+from consoles import Heard
 from nnunet_model import SPECS, nnunet_model
 from raw_dataset import raw_dataset
 
-from vmseg_auto.core.console import Progress, Silent
+from vmseg_auto.core.console import Progress, SilentProgress
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.geometry import Geometry
@@ -20,7 +21,7 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.transfer import Initialisation
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_stored, write_json
 from vmseg_auto.io.checkpoints import load_checkpoint, save_checkpoint
 from vmseg_auto.pipeline.initial_weights import Start, choose_start
 from vmseg_auto.pipeline.model import import_nnunet
@@ -41,36 +42,30 @@ STILL = (*SHORT, "lr=1e-12", "weight_decay=0")
 """A training that leaves its first weights as they are."""
 
 
-class Listener(Silent):
-    """Keeps what is said, and stops the training, as Ctrl+C does, once a note holds `stop`."""
+@dataclass
+class Listener(Heard):
+    """Stops the training, as Ctrl+C does, once a note holds `stop`."""
 
-    def __init__(self, stop: str = "nothing") -> None:
-        self.words: list[str] = []
-        self.warnings: list[str] = []
-        self.stop = stop
-
-    def say(self, text: str) -> None:
-        self.words.append(text)
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
+    stop: str = "nothing"
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:
-        listener, silent = self, super().progress(title, total, done)
+        return Notes(self.stop)
 
-        class Notes(type(silent)):
-            def note(self, text: str) -> None:
-                if listener.stop in text:
-                    raise KeyboardInterrupt
 
-        return Notes()
+@dataclass
+class Notes(SilentProgress):
+    stop: str
+
+    def note(self, text: str) -> None:
+        if self.stop in text:
+            raise KeyboardInterrupt
 
 
 def planned(folder: Path, channels: int = 2) -> Workspace:
     """Four cases and the network of the small nnU-Net models."""
     space = plan_and_preprocess(raw_dataset(folder, cases=4, channels=channels, grid=GRID)).workspace
     path = space.plan("default")
-    plan = Plan.from_json(read_json(path))
+    plan = read_stored(Plan, path)
     write_json(path, replace(plan, network=SPECS["plain"], patch=(4, 8, 8)).to_json())
     return space
 
@@ -108,24 +103,24 @@ def test_init_takes_an_imported_models_encoder_and_says_so(space: Workspace, imp
         f"Fold 0 starts from fold 0 of {imported}; taken: encoder 20 of 20 tensors, decoder 16 of 16; "
         "not taken: heads (3 classes there, 2 here)."
     )
-    assert text in console.words
-    (warning,) = console.warnings
+    assert text in console.said
+    (warning,) = console.warned
     assert "it is not recorded which cases" in warning
     source, ours = weights(Run(imported).fold(0)), weights(fold)
     for name, tensor in source.items():
         if not name.startswith("heads."):
             assert torch.allclose(ours[name], tensor, atol=1e-6), name
-    about = Initialisation.from_json(read_json(fold.init))
+    about = read_stored(Initialisation, fold.init)
     assert (about.model, about.fold, about.seen) == (str(imported), "0", ())
     assert about.taken.left == ("heads (3 classes there, 2 here)",)
-    assert FoldRecord.from_json(read_json(fold.record)).init == about.weights
+    assert read_stored(FoldRecord, fold.record).init == about.weights
 
 
 def test_another_number_of_channels_costs_the_first_convolution_alone(tmp_path: Path, imported: Path) -> None:
     console = Listener()
     train([0], dataset=planned(tmp_path, channels=1).root.parent, settings=STILL, init=imported, console=console)
-    assert any("taken: encoder 18 of 20 tensors" in text for text in console.words)
-    assert any("first convolution (image channels: 2 there, 1 here)" in text for text in console.words)
+    assert any("taken: encoder 18 of 20 tensors" in text for text in console.said)
+    assert any("first convolution (image channels: 2 there, 1 here)" in text for text in console.said)
 
 
 def test_an_interrupted_training_goes_on_and_does_not_start_again(
@@ -138,8 +133,8 @@ def test_an_interrupted_training_goes_on_and_does_not_start_again(
         train([0], workspace=space.root, **settings, console=Listener(stop="epoch 2/2"))
     console = Listener()
     assert_same(weights(train([0], workspace=space.root, **settings, console=console).fold(0)), whole)
-    assert any("goes on after epoch 1" in text for text in console.words)
-    assert not any("starts from" in text for text in console.words)
+    assert any("goes on after epoch 1" in text for text in console.said)
+    assert not any("starts from" in text for text in console.said)
 
 
 def test_going_on_from_other_first_weights_is_refused(space: Workspace, imported: Path, tmp_path: Path) -> None:
@@ -166,11 +161,11 @@ def test_within_a_cohort_the_fold_of_the_same_number_is_taken(space: Workspace) 
     console = Listener()
     again = {"workspace": space.root, "trainer": "quick", "settings": SHORT, "init": first.folder, "console": console}
     second = train([1, "all"], **again)
-    assert f"Fold 1 starts from fold 1 of {first.folder}; taken: encoder 20 of 20" in "\n".join(console.words)
-    assert f"Fold all starts from fold all of {first.folder}; " in "\n".join(console.words)
-    assert console.warnings == []
-    train_cases = FoldRecord.from_json(read_json(first.fold(1).record)).train
-    assert set(Initialisation.from_json(read_json(second.fold(1).init)).seen) == set(train_cases.values())
+    assert f"Fold 1 starts from fold 1 of {first.folder}; taken: encoder 20 of 20" in "\n".join(console.said)
+    assert f"Fold all starts from fold all of {first.folder}; " in "\n".join(console.said)
+    assert console.warned == []
+    train_cases = read_stored(FoldRecord, first.fold(1).record).train
+    assert set(read_stored(Initialisation, second.fold(1).init).seen) == set(train_cases.values())
     with pytest.raises(InputError, match=r"fold 2 can't start.*its fold 0 was trained on validation cases of fold 2"):
         train([2], **again)
     assert not second.fold(2).folder.exists()

@@ -15,7 +15,7 @@ from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.learning_curve import LearningCurve
 from vmseg_auto.core.workspace import CurveFolder, Workspace
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.tables import read_csv
 from vmseg_auto.pipeline.learning_curve import learning_curve
 from vmseg_auto.pipeline.plan import plan_and_preprocess
@@ -40,7 +40,7 @@ def drawn(dataset: Path) -> tuple[LearningCurve, CurveFolder]:
 
 
 def records(place: CurveFolder) -> dict[int, FoldRecord]:
-    return {n: FoldRecord.from_json(read_json(place.size(n).fold(0).record)) for n in SIZES}
+    return {n: read_stored(FoldRecord, place.size(n).fold(0).record) for n in SIZES}
 
 
 def test_groups_grow_and_the_same_patients_are_held_out(
@@ -59,7 +59,7 @@ def test_groups_grow_and_the_same_patients_are_held_out(
 
 def test_results_are_written(drawn: tuple[LearningCurve, CurveFolder]) -> None:
     curve, place = drawn
-    assert LearningCurve.from_json(read_json(place.summary)) == curve
+    assert read_stored(LearningCurve, place.summary) == curve
     assert (curve.cohort, curve.tested, curve.folds, curve.model) == (7, 2, (0,), "default/default")
     assert [point.patients for point in curve.measured] == list(SIZES)
     assert [point.patients for point in curve.forecasts] == [7, 14]
@@ -84,7 +84,7 @@ def test_finished_trainings_are_kept_and_a_size_may_be_added(
     assert out.count("already trained") == 3
     assert "Dice of 0.7 takes" in out  # so many patients, or not to be told
     assert {n: place.size(n).fold(0).final.stat().st_mtime_ns for n in SIZES} == before
-    four = LearningCurve.from_json(read_json(place.summary))
+    four = read_stored(LearningCurve, place.summary)
     assert [p for p in four.measured if p.patients != 3] == list(drawn[0].measured)
 
 

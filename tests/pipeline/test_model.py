@@ -13,7 +13,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.workspace import Run
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.cases import read_case
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.images import read_mask
@@ -69,7 +69,7 @@ def test_every_fold_arrives(tmp_path: Path) -> None:
     assert sorted(str(p.relative_to(model)) for p in model.rglob("*") if p.is_file()) == [
         "fold_0/checkpoint_final.pt", "fold_3/checkpoint_final.pt", "fold_all/checkpoint_final.pt", "model.json",
     ]  # fmt: skip
-    info = ModelInfo.from_json(read_json(model / "model.json"))
+    info = read_stored(ModelInfo, model / "model.json")
     folds = [load_checkpoint(fold.final) for fold in Run(model).finished_folds()]
     assert [fold.fold for fold in folds] == [0, 3, "all"]
     assert all(fold.plan == info.plan for fold in folds)
@@ -131,4 +131,4 @@ def test_the_configuration_is_the_checkpoints(tmp_path: Path) -> None:
     edit(folder / "plans.json", ("configurations", "3d_lowres"), {"inherits_from": "3d_fullres", "spacing": [6, 2, 2]})
     save(folder, checkpoint("plain", init_args={"configuration": "3d_lowres"}))
     model = import_nnunet(folder, tmp_path / "ours")
-    assert ModelInfo.from_json(read_json(model / "model.json")).plan.spacing_mm == (6, 2, 2)
+    assert read_stored(ModelInfo, model / "model.json").plan.spacing_mm == (6, 2, 2)

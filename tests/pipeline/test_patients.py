@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from consoles import Heard
 from raw_dataset import describe, tiny_image, tiny_mask
 
-from vmseg_auto.core.console import Silent
 from vmseg_auto.core.errors import DatasetError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.workspace import Workspace
@@ -25,20 +25,6 @@ JOINED = {
     "anna_v1": "anna", "anna_v2": "anna", "bert": "bert", "cleo": "cleo",
     "dora_20210503": "dora", "dora_20220101": "dora",
 }  # fmt: skip
-
-
-class Heard(Silent):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.warned: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def warn(self, text: str) -> None:
-        self.warned.append(text)
 
 
 def write_cases(folder: Path, cases: Iterable[str], side: str = "Tr", first: int = 0) -> None:

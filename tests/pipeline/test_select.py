@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from workspaces import GRID, Cohort, HeldOut, cohort, finished_run
+from workspaces import GRID, Cohort, HeldOut, cohort, finished_run, sure_of
 
 from vmseg_auto.cli.common import Screen
 from vmseg_auto.core.dataset import Case
@@ -19,7 +19,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json, write_json, write_sealed
+from vmseg_auto.io.atomic import read_json, read_stored, write_json, write_sealed
 from vmseg_auto.io.images import read_image, read_mask
 from vmseg_auto.io.probabilities import write_probabilities
 from vmseg_auto.io.tables import read_csv
@@ -44,17 +44,6 @@ def voxels(found: int, at: float = 0.9, wrong: int = 0) -> HeldOut:
     return held_out
 
 
-def sure_of(low: int, high: int) -> HeldOut:
-    """Certain of the bar's voxels from `low` to `high` along x, and 0.29 sure of the others."""
-
-    def held_out(case: Case, reference: NDArray[np.bool_]) -> Foreground:
-        certain = np.zeros(reference.shape, dtype=bool)
-        certain[..., low:high] = True
-        return np.where(reference, np.where(certain, 1.0, 0.29), 0.0).astype(np.float32)
-
-    return held_out
-
-
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return cohort(tmp_path_factory.mktemp("cohort"))
@@ -68,7 +57,7 @@ def made(planned: Cohort, tmp_path: Path) -> Cohort:
 
 
 def info(run: Run) -> ModelInfo:
-    return ModelInfo.from_json(read_json(run.model))
+    return read_stored(ModelInfo, run.model)
 
 
 def test_the_best_of_three_is_the_one_counted_by_hand(made: Cohort, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +73,7 @@ def test_the_best_of_three_is_the_one_counted_by_hand(made: Cohort, capsys: pyte
     assert chosen.worth.reference == "default/default"
     assert chosen.worth.nested_gain is not None
     assert chosen.worth.nested_gain.mean == pytest.approx(16 / 18 - 12 / 16)  # every fold speaks for the same run
-    assert Selection.from_json(read_json(made.space.selection)) == chosen
+    assert read_stored(Selection, made.space.selection) == chosen
     shown = capsys.readouterr().out
     assert "* default/wide" in shown
     assert "mean over 5 patients" in shown

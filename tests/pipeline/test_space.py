@@ -12,7 +12,7 @@ import torch
 from small_disk import fill, small_disk
 from workspaces import Cohort, cohort, finished_run
 
-from vmseg_auto.core.console import Progress, Silent
+from vmseg_auto.core.console import Progress, Silent, SilentProgress
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import Workspace
@@ -77,23 +77,14 @@ class Fills(Silent):
         return _Steps(self)
 
 
-class _Steps:
+class _Steps(SilentProgress):
     def __init__(self, console: Fills) -> None:
         self.console = console
-
-    def __enter__(self) -> _Steps:
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        return None
 
     def advance(self, steps: int = 1) -> None:
         self.console.steps += steps
         if self.console.steps == 5:
             fill(self.console.disk, leave=0)
-
-    def note(self, text: str) -> None:
-        return None
 
 
 def test_a_disk_that_fills_up_in_a_training_loses_nothing(made: Cohort, tmp_path: Path) -> None:

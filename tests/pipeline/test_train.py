@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from consoles import Heard
 from raw_dataset import describe
 
-from vmseg_auto.core.console import Progress, Silent
+from vmseg_auto.core.console import Progress, SilentProgress
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.workspace import FoldFolder
@@ -24,52 +25,29 @@ from vmseg_auto.pipeline.train import train
 
 GRID = Geometry((8, 16, 16), (1.0, 1.0, 1.0))
 SETTINGS = ("epochs=12", "steps=14", "validation_share=0", "gap_share=1", "stop_on_gap=true", "amp=false")
+pytestmark = pytest.mark.usefixtures("one_thread")
+"""What a training on noise comes to hangs on the last digits."""
 
 
 @dataclass
-class Listener(Silent):
-    """Keeps what is said, and breaks off at a certain step."""
+class Listener(Heard):
+    """Breaks off at a certain step."""
 
     breaks_at: float = math.inf
-    said: list[str] = field(default_factory=list)
     steps: int = 0
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def warn(self, text: str) -> None:
-        self.said.append(text)
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:
         return _Steps(self)
 
 
 @dataclass
-class _Steps:
+class _Steps(SilentProgress):
     listener: Listener
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        return None
 
     def advance(self, steps: int = 1) -> None:
         self.listener.steps += steps
         if self.listener.steps >= self.listener.breaks_at:
             raise KeyboardInterrupt
-
-    def note(self, text: str) -> None:
-        return None
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """What a training on noise comes to hangs on the last digits, and these on the threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +82,7 @@ def stopped(dataset: Path) -> tuple[FoldFolder, Listener, Checkpoint]:
 
 def test_a_training_that_stops_keeps_its_best_weights(stopped: tuple[FoldFolder, Listener, Checkpoint]) -> None:
     _, heard, final = stopped
-    (warning,) = [text for text in heard.said if "by heart" in text]
+    (warning,) = [text for text in heard.warned if "by heart" in text]
     rows = final.history
     assert len(rows) < 12
     assert f"It ends here, in epoch {len(rows)} of 12, with the weights of epoch {final.epoch}," in warning
@@ -179,7 +157,7 @@ def test_the_state_before_is_as_good(dataset: Path, tmp_path: Path, happens: Cal
     heard = Listener()
     again = load_checkpoint(run(heard).final)
     assert any(text.startswith("Fold 1 goes on after epoch 2 of 4") for text in heard.said)
-    named = [text for text in heard.said if "checkpoint_latest.pt" in text]
+    named = [text for text in heard.warned if "checkpoint_latest.pt" in text]
     assert len(named) == (happens is not stop_between_the_renames)
     for text in named:
         assert "is damaged" in text

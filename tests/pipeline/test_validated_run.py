@@ -11,7 +11,7 @@ from workspaces import Cohort, cohort, trained_run
 from vmseg_auto.core.console import Silent
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.workspace import FoldFolder
-from vmseg_auto.io.atomic import read_json, write_json
+from vmseg_auto.io.atomic import read_json, read_stored, write_json
 from vmseg_auto.io.images import read_mask
 from vmseg_auto.io.probabilities import read_probabilities
 from vmseg_auto.ops.thresholds import classify, from_bytes
@@ -47,7 +47,7 @@ def test_a_validated_run_is_summed_up_and_selected(tmp_path: Path) -> None:
     chosen = select(workspace=made.space.root)
     scores = read_json(run.cross_validation / "metrics.json")["summary"]["lesion"]["dice"]["mean"]
     assert chosen.candidates[0].plain.mean == pytest.approx(scores)
-    assert ModelInfo.from_json(read_json(run.model)).threshold == chosen.chosen.threshold
+    assert read_stored(ModelInfo, run.model).threshold == chosen.chosen.threshold
 
 
 def test_only_missing_probabilities_are_made_again(tmp_path: Path) -> None:

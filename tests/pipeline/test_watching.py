@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from consoles import Heard
 
-from vmseg_auto.core.console import Progress, Silent
+from vmseg_auto.core.console import SilentProgress
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder
 from vmseg_auto.pipeline.watching import Watcher
@@ -18,27 +19,11 @@ NAN = float("nan")
 
 
 @dataclass
-class Ear(Silent):
-    """Keeps what it is told."""
-
-    warnings: list[str] = field(default_factory=list)
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-
-@dataclass
-class Notes:
+class Notes(SilentProgress):
     """A progress bar that keeps its notes."""
 
     notes: list[str] = field(default_factory=list)
     steps: int = 0
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        return None
 
     def advance(self, steps: int = 1) -> None:
         self.steps += steps
@@ -66,7 +51,7 @@ def folder(tmp_path: Path) -> FoldFolder:
 
 def test_the_bar_shows_the_last_look(folder: FoldFolder) -> None:
     notes = Notes()
-    watcher = Watcher(folder, Recipe(epochs=9), Ear(), notes)
+    watcher = Watcher(folder, Recipe(epochs=9), Heard(), notes)
     for row in (record(1, NAN, NAN), record(2, 0.9, 0.65), record(3, NAN, NAN)):
         watcher.epoch_ended(row)
     assert notes.notes == [
@@ -77,7 +62,7 @@ def test_the_bar_shows_the_last_look(folder: FoldFolder) -> None:
 
 
 def test_history_holds_dice_and_gap(folder: FoldFolder) -> None:
-    watcher = Watcher(folder, Recipe(epochs=9), Ear(), Notes())
+    watcher = Watcher(folder, Recipe(epochs=9), Heard(), Notes())
     watcher.epoch_ended(record(1, NAN, NAN))
     watcher.epoch_ended(record(2, 0.9, 0.65))
     with folder.history.open(newline="") as file:
@@ -86,41 +71,41 @@ def test_history_holds_dice_and_gap(folder: FoldFolder) -> None:
 
 
 def test_a_warning_in_plain_words_comes_once(folder: FoldFolder) -> None:
-    ear = Ear()
-    watcher = Watcher(folder, Recipe(epochs=40), ear, Notes())
+    heard = Heard()
+    watcher = Watcher(folder, Recipe(epochs=40), heard, Notes())
     for row in overfitting(40):
         watcher.epoch_ended(row)
-    (warning,) = ear.warnings
+    (warning,) = heard.warned
     assert warning.startswith("Fold 3 learns its training cases by heart: Dice 0.")
     assert "0.60 on validation cases, which have not improved since epoch 6." in warning
     assert "--set stop_on_gap=true --fresh" in warning
 
 
 def test_the_warning_is_not_repeated_when_training_goes_on(folder: FoldFolder) -> None:
-    rows, ear = overfitting(40), Ear()
-    watcher = Watcher(folder, Recipe(epochs=40), ear, Notes(), [row.to_row() for row in rows[:30]])
+    rows, heard = overfitting(40), Heard()
+    watcher = Watcher(folder, Recipe(epochs=40), heard, Notes(), [row.to_row() for row in rows[:30]])
     for row in rows[30:]:
         watcher.epoch_ended(row)
-    assert ear.warnings == []
+    assert heard.warned == []
 
 
 def test_a_training_that_stops_says_so(folder: FoldFolder) -> None:
-    ear = Ear()
-    watcher = Watcher(folder, Recipe(epochs=40, stop_on_gap=True), ear, Notes())
+    heard = Heard()
+    watcher = Watcher(folder, Recipe(epochs=40, stop_on_gap=True), heard, Notes())
     for row in overfitting(40):
         watcher.epoch_ended(row)
-    (warning,) = ear.warnings
+    (warning,) = heard.warned
     assert (
         "It ends here, in epoch 14 of 40, with the weights of epoch 2, the best on validation cases (0.60)." in warning
     )
 
 
 def test_without_overfitting_no_word(folder: FoldFolder) -> None:
-    ear = Ear()
-    watcher = Watcher(folder, Recipe(epochs=40), ear, Notes())
+    heard = Heard()
+    watcher = Watcher(folder, Recipe(epochs=40), heard, Notes())
     for epoch in range(1, 41):
         watcher.epoch_ended(record(epoch, 0.5 + epoch / 100, 0.45 + epoch / 100))
-    assert ear.warnings == []
+    assert heard.warned == []
 
 
 def skipped(epoch: int, steps: int) -> EpochRecord:
@@ -128,30 +113,30 @@ def skipped(epoch: int, steps: int) -> EpochRecord:
 
 
 def test_skipped_steps_are_told_once_and_counted_on(folder: FoldFolder) -> None:
-    ear, recipe = Ear(), Recipe(epochs=9)
-    watcher = Watcher(folder, recipe, ear, Notes())
+    heard, recipe = Heard(), Recipe(epochs=9)
+    watcher = Watcher(folder, recipe, heard, Notes())
     for row in (skipped(1, 0), skipped(2, 3), skipped(3, 1)):
         watcher.epoch_ended(row)
-    (warning,) = ear.warnings
+    (warning,) = heard.warned
     assert warning.startswith(
         "Fold 3, epoch 2: 3 of 250 steps gave a NaN or infinite loss or gradient and were skipped."
     )
     assert "They learnt from anna, bert." in warning
     with folder.history.open(newline="") as file:
         assert [row["skipped_steps"] for row in csv.DictReader(file)] == ["0", "3", "1"]
-    again = Ear()
+    again = Heard()
     Watcher(folder, recipe, again, Notes(), watcher.history).epoch_ended(skipped(4, 2))
-    assert again.warnings == []
+    assert again.warned == []
 
 
 @pytest.mark.parametrize(("epoch", "place"), [(1, "the state after epoch 1"), (0, "its start")])
 def test_the_way_back_is_told_and_taken(folder: FoldFolder, epoch: int, place: str) -> None:
-    ear, notes = Ear(), Notes()
-    watcher = Watcher(folder, Recipe(epochs=9, steps=5), ear, notes)
+    heard, notes = Heard(), Notes()
+    watcher = Watcher(folder, Recipe(epochs=9, steps=5), heard, notes)
     watcher.epoch_ended(record(1, NAN, NAN))
     watcher.epoch_ended(record(2, NAN, NAN))
     watcher.gone_back(epoch, "5 of 5 steps of epoch 3 were wrong")
-    assert ear.warnings == [
+    assert heard.warned == [
         f"Fold 3 goes back to {place}, and on with a tenth of the learning rate: 5 of 5 steps of epoch 3 were wrong."
     ]
     assert notes.steps == -5 * (3 - epoch)

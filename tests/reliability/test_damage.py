@@ -25,7 +25,7 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.trust import HeldOut
 from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_json, read_stored
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.probabilities import read_probabilities
@@ -34,11 +34,11 @@ from vmseg_auto.pipeline.predict import predict
 
 RUN = "runs/default/default"
 SEALED: dict[str, Callable[[Path], object]] = {
-    "fingerprint.json": lambda path: Fingerprint.from_json(read_json(path), str(path)),
-    f"{RUN}/model.json": lambda path: ModelInfo.from_json(read_json(path), str(path)),
-    "selection.json": lambda path: Selection.from_json(read_json(path), str(path)),
-    f"{RUN}/fold_0/fold.json": lambda path: FoldRecord.from_json(read_json(path), str(path)),
-    f"{RUN}/fold_0/validation/held_out.json": lambda path: HeldOut.from_json(read_json(path), str(path)),
+    "fingerprint.json": lambda path: read_stored(Fingerprint, path),
+    f"{RUN}/model.json": lambda path: read_stored(ModelInfo, path),
+    "selection.json": lambda path: read_stored(Selection, path),
+    f"{RUN}/fold_0/fold.json": lambda path: read_stored(FoldRecord, path),
+    f"{RUN}/fold_0/validation/held_out.json": lambda path: read_stored(HeldOut, path),
 }
 
 

@@ -16,7 +16,8 @@ from vmseg_auto.contracts import Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.stages.loop import TrainingState
+from vmseg_auto.io.checkpoints import TrainingState
+from vmseg_auto.stages.fold_data import FoldSetup
 from vmseg_auto.stages.train import train_fold
 
 CPU = torch.device("cpu")
@@ -63,7 +64,7 @@ def trained(
 ) -> tuple[TrainingState, Diary]:
     diary = Diary()
     parts = change(make_parts(recipe))
-    return train_fold(parts, PLAN, prepared, CASES, 0, CPU, diary.hooks, state), diary
+    return train_fold(FoldSetup(parts, PLAN, prepared, CASES, 0, CPU), diary.hooks, state), diary
 
 
 def rates(*rates: float) -> Callable[[float], float]:
@@ -135,7 +136,7 @@ def test_the_second_time_it_ends(prepared: Path) -> None:
     parts = make_parts(RECIPE)
     wrong = replace(parts, schedule=rates(0.01, 0.01, 0.3), loss=WrongAbove(parts, limit=0.02))
     with pytest.raises(VmsegError, match=r"fails also with 0\.1 times the learning rate: 4 of 4 steps of epoch 3"):
-        train_fold(wrong, PLAN, prepared, CASES, 0, CPU, diary.hooks)
+        train_fold(FoldSetup(wrong, PLAN, prepared, CASES, 0, CPU), diary.hooks)
     assert [state.epoch for state in diary.states] == [1, 2]
 
 
@@ -145,7 +146,7 @@ def test_weights_that_become_infinite_are_never_kept(prepared: Path) -> None:
     parts = make_parts(recipe)
     steep = replace(parts, schedule=rates(0.01, 3e38, 0.01), loss=lambda logits, label: 1e6 * parts.loss(logits, label))
     with pytest.raises(VmsegError, match=r"fails also with 0\.1 times the learning rate"):
-        train_fold(steep, PLAN, prepared, CASES, 0, CPU, diary.hooks)
+        train_fold(FoldSetup(steep, PLAN, prepared, CASES, 0, CPU), diary.hooks)
     ((_, epoch, words),) = [event for event in diary.events if event[0] == "back"]
     assert epoch == 1
     assert str(words).startswith("weights became NaN or infinite in epoch 2; the last step learnt from ")
@@ -159,4 +160,4 @@ def test_a_network_too_large_for_memory_ends_with_a_smaller_plan(prepared: Path)
     parts = make_parts(RECIPE)
     parts.network.register_forward_pre_hook(no_room)
     with pytest.raises(VmsegError, match="--planner default --memory 4`, then this command with --fresh"):
-        train_fold(parts, PLAN, prepared, CASES, 0, CPU, Diary().hooks)
+        train_fold(FoldSetup(parts, PLAN, prepared, CASES, 0, CPU), Diary().hooks)

@@ -23,7 +23,17 @@ INFO = ModelInfo("default", "x", ("T2",), LABELS, PLAN)
 def fold(number: int) -> Checkpoint:
     torch.manual_seed(number)
     weights = build_network(PLAN.network, 1, 2).state_dict()
-    return Checkpoint(PLAN, Recipe(mirror_axes=(1,)), LABELS, ("T2",), "default", number, 1, weights, ())
+    return Checkpoint(
+        1,
+        weights,
+        (),
+        plan=PLAN,
+        recipe=Recipe(mirror_axes=(1,)),
+        labels=LABELS,
+        channels=("T2",),
+        trainer="default",
+        fold=number,
+    )
 
 
 def with_one_weight(checkpoint: Checkpoint, value: float) -> Checkpoint:

@@ -16,9 +16,9 @@ from training import Diary, assert_same, make_parts
 from vmseg_auto.contracts import Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.io.checkpoints import Checkpoint, load_newest, save_checkpoint
+from vmseg_auto.io.checkpoints import Checkpoint, TrainingState, load_newest, save_checkpoint
 from vmseg_auto.io.stopping import Stopped
-from vmseg_auto.stages.loop import TrainingState
+from vmseg_auto.stages.fold_data import FoldSetup
 from vmseg_auto.stages.train import Hooks, train_fold
 
 CPU = torch.device("cpu")
@@ -65,9 +65,8 @@ class Interrupted:
 
     def _write(self, state: TrainingState) -> None:
         checkpoint = Checkpoint(
-            PLAN, self.recipe, {}, (), "default", 0, state.epoch, state.weights, state.history, state.optimizer,
-            state.live, state.best, state.scaler, state.lr_factor, state.under_way,
-        )  # fmt: skip
+            **vars(state), plan=PLAN, recipe=self.recipe, labels={}, channels=(), trainer="default", fold=0
+        )
         save_checkpoint(self.latest, checkpoint, keep=self.previous)
 
     def _passed(self) -> None:
@@ -77,12 +76,7 @@ class Interrupted:
     def state(self) -> TrainingState | None:
         found, damaged = load_newest([self.latest, self.previous])
         assert not damaged
-        if found is None:
-            return None
-        return TrainingState(
-            found.epoch, found.weights, found.optimizer, found.history, found.live, found.best, found.scaler,
-            found.lr_factor, found.under_way,
-        )  # fmt: skip
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +95,7 @@ def parts_of(recipe: Recipe, dropping: bool = False) -> Parts:
 def finished(
     prepared: Path, recipe: Recipe, hooks: Hooks, state: TrainingState | None, dropping: bool
 ) -> TrainingState:
-    return train_fold(parts_of(recipe, dropping), PLAN, prepared, CASES, 0, CPU, hooks, state)
+    return train_fold(FoldSetup(parts_of(recipe, dropping), PLAN, prepared, CASES, 0, CPU), hooks, state)
 
 
 @pytest.mark.parametrize("name", [*RECIPES, DROPPING])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -14,30 +14,22 @@ import torch
 from tiny import PLAN, IsKilled, prepare, tiny_case, tiny_plan
 from training import Diary, assert_same, make_parts, timeless
 
-from vmseg_auto.contracts import Parts
+from vmseg_auto.contracts import DeviceAugment, Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.io.checkpoints import TrainingState
 from vmseg_auto.ops.augment import NoAugmentation, PatchAugmentation, read_shape
-from vmseg_auto.stages.fold_data import device_augmentation, training_source
-from vmseg_auto.stages.loop import TrainingState
+from vmseg_auto.stages.fold_data import FoldSetup
 from vmseg_auto.stages.train import seconds_per_step, train_fold
 
 CPU = torch.device("cpu")
 CASES = Fold(train=("a", "b"), val=("c",))
 SHORT = Recipe(epochs=3, steps=3, validation_share=0.5, amp=False)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums over several threads may be rounded differently."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +52,11 @@ def trained(
 ) -> tuple[TrainingState, Diary]:
     diary = Diary()
     parts = change(make_parts(recipe, plan))
-    return train_fold(parts, plan, prepared, cases, fold, CPU, diary.hooks, state, workers), diary
+    return train_fold(FoldSetup(parts, plan, prepared, cases, fold, CPU), diary.hooks, state, workers), diary
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(prepared: Path) -> tuple[TrainingState, Diary]:
-    torch.set_num_threads(1)  # the fixture above comes after this one
     return trained(prepared, SHORT)
 
 
@@ -134,31 +125,35 @@ def test_on_the_device_batches_are_augmented_whole(prepared: Path, uninterrupted
 
 def test_with_device_augmentation_workers_only_read(prepared: Path) -> None:
     parts = make_parts(replace(SHORT, device_augmentation="on"))
-    source = training_source(parts, PLAN, prepared, CASES, 0, CPU)
+    source = FoldSetup(parts, PLAN, prepared, CASES, 0, CPU).training_source()
     batch = source.batch(source.open(), 0)
     assert source.augment == NoAugmentation()
     assert batch.image.shape == (2, 1, *read_shape(PLAN.patch))
-    in_workers = training_source(make_parts(SHORT), PLAN, prepared, CASES, 0, CPU)
+    in_workers = FoldSetup(make_parts(SHORT), PLAN, prepared, CASES, 0, CPU).training_source()
     assert in_workers.batch(in_workers.open(), 0).seeds == batch.seeds
+
+
+def device_augment(parts: Parts, device: str) -> DeviceAugment | None:
+    return FoldSetup(parts, PLAN, Path(), CASES, 0, torch.device(device)).device_augment
 
 
 def test_cuda_augments_by_itself_others_only_when_asked() -> None:
     parts = {choice: make_parts(replace(SHORT, device_augmentation=choice)) for choice in ("auto", "on", "off")}
-    devices = [torch.device(name) for name in ("cuda", "cpu", "mps")]
-    chosen = {choice: [bool(device_augmentation(parts[choice], device)) for device in devices] for choice in parts}
+    devices = ("cuda", "cpu", "mps")
+    chosen = {choice: [bool(device_augment(parts[choice], device)) for device in devices] for choice in parts}
     assert chosen == {"auto": [True, False, False], "on": [True] * 3, "off": [False] * 3}
-    assert device_augmentation(make_parts(replace(SHORT, augment=False)), devices[0]) is None
+    assert device_augment(make_parts(replace(SHORT, augment=False)), "cuda") is None
 
 
 def test_an_augmentation_of_ones_own_is_not_passed_over() -> None:
     """A trainer that replaces `augment` and forgets `device_augment` still gets what it asked for."""
     parts = replace(make_parts(SHORT), augment=PatchAugmentation(PLAN.patch, (1,)))
-    assert device_augmentation(parts, torch.device("cuda")) is None
+    assert device_augment(parts, "cuda") is None
 
 
 def test_another_seed_or_fold_draws_other_patches(prepared: Path) -> None:
     def first_batch(recipe: Recipe, fold: int | str) -> bytes:
-        source = training_source(make_parts(recipe), PLAN, prepared, CASES, fold, CPU)
+        source = FoldSetup(make_parts(recipe), PLAN, prepared, CASES, fold, CPU).training_source()
         return source.batch(source.open(), 0)[0].tobytes()
 
     ways: list[tuple[Recipe, int | str]] = [(SHORT, 0), (SHORT, 1), (SHORT, "all"), (replace(SHORT, seed=1), 0)]
@@ -168,7 +163,7 @@ def test_another_seed_or_fold_draws_other_patches(prepared: Path) -> None:
 
 
 def test_only_training_cases_are_drawn_from(prepared: Path) -> None:
-    source = training_source(make_parts(SHORT), PLAN, prepared, Fold(("a",), ("broken",)), 0, CPU)
+    source = FoldSetup(make_parts(SHORT), PLAN, prepared, Fold(("a",), ("broken",)), 0, CPU).training_source()
     assert source.cases == ("a",)
     assert source.foreground == (False, True)
 
@@ -234,7 +229,7 @@ def test_a_case_that_gives_no_finite_loss_ends_the_training_and_is_named(prepare
     parts = make_parts(replace(SHORT, augment=False))
     words = r"3 of 3 steps of epoch 1 gave a NaN .* learnt from broken\. Look at .*--set lr=0\.0001 --fresh"
     with pytest.raises(VmsegError, match=words):
-        train_fold(parts, PLAN, prepared, Fold(("broken",), ("c",)), 0, CPU, diary.hooks)
+        train_fold(FoldSetup(parts, PLAN, prepared, Fold(("broken",), ("c",)), 0, CPU), diary.hooks)
     assert not diary.states
     assert [event[:2] for event in diary.events if event[0] != "step"] == [("back", 0)]
 
@@ -252,7 +247,7 @@ def test_a_finished_state_is_given_back(prepared: Path, uninterrupted: tuple[Tra
 
 
 def test_the_time_of_a_step_is_measured(prepared: Path) -> None:
-    seconds = seconds_per_step(make_parts(SHORT), PLAN, prepared, CASES, 0, CPU, workers=1)
+    seconds = seconds_per_step(FoldSetup(make_parts(SHORT), PLAN, prepared, CASES, 0, CPU), workers=1)
     assert 0 < seconds < 60
 
 
@@ -304,7 +299,6 @@ def learnable(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def by_heart(learnable: Path) -> tuple[TrainingState, Diary]:
-    torch.set_num_threads(1)
     return trained(learnable, LEARNING, UNRELATED, plan=NARROW)
 
 

@@ -8,12 +8,39 @@ import json
 import math
 import types
 import typing
-from typing import Any, TypeVar, Union
+from typing import Any, Self, TypeVar, Union
 
 from vmseg_auto.core.errors import InputError
 
 T = TypeVar("T")
 _TOO_LARGE = 2**63
+
+
+class Stored:
+    """A frozen dataclass that goes to JSON and comes back."""
+
+    def to_json(self) -> dict[str, Any]:
+        data: dict[str, Any] = encode(self)
+        return data
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "") -> Self:
+        """Build one from JSON values.
+
+        Args:
+            data: what json.loads gave.
+            where: the name of `data` for messages, such as "plan.json"; the class's unless given.
+
+        Raises:
+            InputError: a field is missing, unknown, of the wrong type or impossible.
+        """
+        where = where or cls.__name__
+        value = decode(cls, data, where)
+        value.check(where)
+        return value
+
+    def check(self, where: str) -> None:
+        """Raises InputError where fields are impossible together; `where` names the value."""
 
 
 def encode(value: Any) -> Any:
@@ -116,8 +143,11 @@ def _decode_dataclass(kind: type, data: Any, where: str) -> Any:
 
 
 def _check_schema(kind: type, data: dict[str, Any], where: str) -> None:
-    """Refuse what another version of this program wrote, before its fields are found strange."""
-    schema = getattr(kind, "SCHEMA", None)
+    """Refuse what another version of this program wrote, before its fields are found strange.
+
+    The default of a class's field `schema` is the one that this version writes and reads.
+    """
+    schema = getattr(kind, "schema", None)
     if schema is not None and data.get("schema", schema) != schema:
         raise InputError(
             f"{where} has schema {data['schema']}, and this version of vmseg_auto reads {schema}",

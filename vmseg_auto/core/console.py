@@ -1,7 +1,8 @@
-"""How a long command tells what it does, without knowing where that is shown."""
+"""How a command tells what it does, without knowing where that is shown."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
 
@@ -20,6 +21,12 @@ def quoted(path: object) -> str:
 def counted(number: int, what: str) -> str:
     """A number of things, such as "1 mask" or "2 masks"."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """The first few of many names."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 class Progress(Protocol):
@@ -47,8 +54,10 @@ class Console(Protocol):
     def progress(self, title: str, total: int, done: int = 0) -> Progress: ...
 
 
-class _SilentProgress:
-    def __enter__(self) -> _SilentProgress:
+class SilentProgress:
+    """Shows nothing."""
+
+    def __enter__(self) -> SilentProgress:
         return self
 
     def __exit__(
@@ -73,4 +82,4 @@ class Silent:
         return None
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:
-        return _SilentProgress()
+        return SilentProgress()

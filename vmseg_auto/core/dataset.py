@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored, decode
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.series import Scan, path_of
 
@@ -82,7 +82,7 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Splits:
+class Splits(Stored):
     """The folds of the cross-validation; no patient stands on both sides of one.
 
     Args:
@@ -94,18 +94,12 @@ class Splits:
     source: str
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
     @classmethod
     def from_json(cls, data: Any, where: str = "splits.json") -> Splits:
         """Read splits.json, or the bare list of {"train", "val"} that nnU-Net's splits_final.json holds."""
         if isinstance(data, list):
             return cls(folds=decode(tuple[Fold, ...], data, where), source="given in nnU-Net's form")
-        return decode(cls, data, where)
+        return super().from_json(data, where)
 
 
 def split_by_patient(patients: Mapping[str, str], volumes_ml: Mapping[str, float]) -> Splits:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import numpy as np
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.console import counted
 from vmseg_auto.core.errors import InputError
 
@@ -71,7 +70,7 @@ class Economy:
 
 
 @dataclass(frozen=True)
-class Trials:
+class Trials(Stored):
     """Mean Dice over the labels, case by case, for each effort that was tried.
 
     Args:
@@ -83,21 +82,10 @@ class Trials:
     dice: dict[str, tuple[float, ...]]
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
-
     def __post_init__(self) -> None:
         if odd := next((case for case, dice in self.dice.items() if len(dice) != len(self.efforts)), None):
             problem = f"case {odd} has {len(self.dice[odd])} values of Dice for {len(self.efforts)} efforts"
             raise InputError(problem, remedy="Delete the file: the cases are then predicted again.")
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "efforts.json") -> Trials:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)
 
 
 def choose_economy(trials: Sequence[Trials]) -> Economy | None:

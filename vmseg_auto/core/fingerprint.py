@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from vmseg_auto.core.codec import decode, digest, encode
+from vmseg_auto.core.codec import Stored, digest
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry, Shape, Spacing
 from vmseg_auto.core.histogram import Histogram
@@ -131,7 +131,7 @@ class Duplicate:
 
 
 @dataclass(frozen=True)
-class Fingerprint:
+class Fingerprint(Stored):
     """Everything that planning depends on, a pure function of the dataset.
 
     Args:
@@ -157,8 +157,6 @@ class Fingerprint:
     parts: tuple[str, ...] = ()
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
-
     @property
     def scans(self) -> ScanRange:
         spacings = [case.spacing_mm for case in self.cases.values()]
@@ -180,19 +178,11 @@ class Fingerprint:
         """
         return replace(self, dataset="", cases=numbered(list(self.cases.values())), duplicates=())
 
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "fingerprint.json") -> Fingerprint:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        fingerprint = decode(cls, data, where)
-        check_labels(fingerprint.labels, f"{where}: labels")
-        if not fingerprint.cases or len(fingerprint.channel_stats) != len(fingerprint.channels):
+    def check(self, where: str) -> None:
+        check_labels(self.labels, f"{where}: labels")
+        if not self.cases or len(self.channel_stats) != len(self.channels):
             remedy = "Delete the file and run `vmseg_plan_and_preprocess` again."
             raise InputError(f"{where} has no case, or not the numbers of each channel", remedy=remedy)
-        return fingerprint
 
 
 def numbered(cases: Sequence[CaseSummary]) -> dict[str, CaseSummary]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
+from vmseg_auto.core.console import listed
 from vmseg_auto.core.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class FoldRecord:
+class FoldRecord(Stored):
     """The settings and data that a fold's weights depend on.
 
     Args:
@@ -27,17 +27,6 @@ class FoldRecord:
     val: dict[str, str]
     init: str = ""
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "fold.json") -> FoldRecord:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)
 
     def data_differences(self, other: FoldRecord) -> list[str]:
         """In words, how `other` differs in the plan and the cases that weights depend on: what makes a fold stale."""
@@ -73,9 +62,3 @@ def _changes(side: str, ours: dict[str, str], theirs: dict[str, str]) -> dict[st
         "changed": sorted(case for case in set(ours) & set(theirs) if ours[case] != theirs[case]),
     }
     return {what: f"{side} cases {what}: {listed(names)}" for what, names in cases.items() if names}
-
-
-def listed(cases: list[str], most: int = 6) -> str:
-    """The first few of many names."""
-    more = f" and {len(cases) - most} more" if len(cases) > most else ""
-    return ", ".join(cases[:most]) + more

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.movement import Movement
 from vmseg_auto.core.response import UNCHANGED, Change, Response, Volume
 
@@ -173,22 +173,11 @@ class FollowUp:
 
 
 @dataclass(frozen=True)
-class FollowUps:
+class FollowUps(Stored):
     """followup.json."""
 
     pairs: tuple[FollowUp, ...]
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "followup.json") -> FollowUps:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)
 
 
 def verdict(change: Change) -> str:

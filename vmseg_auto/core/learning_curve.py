@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import numpy as np
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.dataset import SPLIT_SEED
 
 FURTHEST = 10
@@ -53,7 +52,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class LearningCurve:
+class LearningCurve(Stored):
     """Dice(n) = plateau - b n^-c, fitted to trainings on growing groups of patients.
 
     Args:
@@ -79,17 +78,6 @@ class LearningCurve:
     forecasts: tuple[Point, ...]
     wanted: Wanted | None = None
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "learning_curve.json") -> LearningCurve:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)
 
     def text(self) -> str:
         """For the screen."""

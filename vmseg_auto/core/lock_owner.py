@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 
 
 @dataclass(frozen=True)
-class LockOwner:
+class LockOwner(Stored):
     """What a lock file says of the command that holds it.
 
     Args:
@@ -25,20 +24,9 @@ class LockOwner:
     since: str
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
-
     def __str__(self) -> str:
         return (
             self.command
             if not self.process
             else f"{self.command} (process {self.process} on {self.host}, since {self.since})"
         )
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "lock") -> LockOwner:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.selection import Candidate, check_threshold
 
@@ -35,7 +35,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(Stored):
     """A model that is given away.
 
     Args:
@@ -56,23 +56,13 @@ class Manifest:
     format: Literal["vmseg_auto model"] = "vmseg_auto model"
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = MANIFEST) -> Manifest:
-        """Raises InputError where a field is missing, unknown, of the wrong type or impossible."""
-        manifest = decode(cls, data, where)
-        told = set(manifest.models)
-        weights = {match[1] for name in manifest.members if (match := _WEIGHTS.fullmatch(name))}
-        infos = {name.partition("/")[0] for name in manifest.members if name.endswith("/model.json")}
-        if not told or len(told) < len(manifest.models) or not told == weights == infos:
+    def check(self, where: str) -> None:
+        told = set(self.models)
+        weights = {match[1] for name in self.members if (match := _WEIGHTS.fullmatch(name))}
+        infos = {name.partition("/")[0] for name in self.members if name.endswith("/model.json")}
+        if not told or len(told) < len(self.models) or not told == weights == infos:
             raise InputError(f"{where} and the files do not name the same models, each with its weights")
-        if (manifest.rule is None) != (len(manifest.models) == 1):
-            raise InputError(f"{where} does not say how its {len(manifest.models)} models predict together")
-        if manifest.rule is not None:
-            check_threshold(manifest.rule.threshold, f"{where}: threshold")
-        return manifest
+        if (self.rule is None) != (len(self.models) == 1):
+            raise InputError(f"{where} does not say how its {len(self.models)} models predict together")
+        if self.rule is not None:
+            check_threshold(self.rule.threshold, f"{where}: threshold")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.effort import Economy
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import ScanRange
@@ -17,7 +16,7 @@ from vmseg_auto.core.trust import Calibration
 
 
 @dataclass(frozen=True)
-class ModelInfo:
+class ModelInfo(Stored):
     """A run's labels, channels, plan and what was decided once all its folds were trained.
 
     Args:
@@ -45,22 +44,12 @@ class ModelInfo:
     calibration: Calibration | None = None
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "model.json") -> ModelInfo:
-        """Raises InputError where a field is missing, unknown, of the wrong type or impossible."""
-        info = decode(cls, data, where)
-        info.plan.check(f"{where}: plan")
-        check_labels(info.labels, f"{where}: labels")
-        if len(info.channels) != len(info.plan.normalization):
-            problem = f"{where} has {len(info.channels)} channels, but {len(info.plan.normalization)} normalizations"
+    def check(self, where: str) -> None:
+        self.plan.check(f"{where}: plan")
+        check_labels(self.labels, f"{where}: labels")
+        if len(self.channels) != len(self.plan.normalization):
+            problem = f"{where} has {len(self.channels)} channels, but {len(self.plan.normalization)} normalizations"
             raise InputError(problem, remedy="Restore the file from where the model was trained.")
-        check_threshold(info.threshold, f"{where}: threshold")
-        if info.postprocessing is not None:
-            info.postprocessing.check(info.labels, f"{where}: postprocessing")
-        return info
+        check_threshold(self.threshold, f"{where}: threshold")
+        if self.postprocessing is not None:
+            self.postprocessing.require_labels(self.labels, f"{where}: postprocessing")

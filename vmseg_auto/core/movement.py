@@ -31,8 +31,3 @@ class Movement:
         """From the second scan's world to the first's."""
         back = np.array(self.rotation).reshape(3, 3).T
         return Movement(tuple(back.ravel().tolist()), tuple((-back @ self.shift_mm).tolist()))
-
-    def moved_mm(self, place: tuple[float, float, float]) -> float:
-        """How far a place in the first scan's world moves."""
-        matrix = np.array(self.rotation).reshape(3, 3)
-        return float(np.linalg.norm(matrix @ place + self.shift_mm - np.array(place)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from vmseg_auto.core.codec import decode, digest, encode
+from vmseg_auto.core.codec import Stored, digest, encode
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.geometry import Shape, Spacing
 
@@ -62,7 +62,7 @@ class Normalization:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Stored):
     """Everything decided before training.
 
     Args:
@@ -100,8 +100,6 @@ class Plan:
     planned_hash: str = ""
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
-
     @property
     def content_hash(self) -> str:
         """Hash of all that changes a result: not of reasons, names of the default trainer or hashes."""
@@ -124,17 +122,6 @@ class Plan:
     def sealed(self) -> Plan:
         """This plan with its own hash, as it is stored."""
         return replace(self, planned_hash=self.content_hash)
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "plan.json") -> Plan:
-        """Raises InputError where a field is missing, unknown, of the wrong type or impossible."""
-        plan = decode(cls, data, where)
-        plan.check(where)
-        return plan
 
     def check(self, where: str = "plan.json") -> None:
         """Refuse a plan that can't work.

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from vmseg_auto.core.codec import decode, encode
 from vmseg_auto.core.errors import InputError
 
 
@@ -23,18 +21,7 @@ class PostProcessing:
     reasons: tuple[str, ...] = ()
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "post-processing") -> PostProcessing:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)
-
-    def check(self, labels: Collection[str], where: str) -> None:
+    def require_labels(self, labels: Collection[str], where: str) -> None:
         """Raises InputError where it is about labels that a model does not have."""
         if unknown := sorted(set(self.keep_largest) - set(labels)):
             remedy = "Restore the file, or make it anew with `vmseg_select`."

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from vmseg_auto.core.codec import decode, encode, parse_setting
+from vmseg_auto.core.codec import Stored, parse_setting
 from vmseg_auto.core.errors import InputError
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Stored):
     """Training settings; the defaults are nnU-Net v2's.
 
     Args:
@@ -138,15 +138,6 @@ class Recipe:
             for f in fields(self)
             if getattr(self, f.name) != getattr(other, f.name)
         ]
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "recipe") -> Recipe:
-        """Raises InputError where a field is unknown, of the wrong type or out of bounds."""
-        return decode(cls, data, where)
 
 
 _BOUNDS: tuple[tuple[str, float, float], ...] = (

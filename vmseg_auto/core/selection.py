@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.trust import VolumeError
@@ -89,7 +88,7 @@ class Worth:
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Stored):
     """The choice.
 
     Args:
@@ -111,21 +110,11 @@ class Selection:
     made_from: dict[str, str]
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
-
     @property
     def chosen(self) -> Candidate:
         return next(candidate for candidate in self.candidates if candidate.runs == self.runs)
 
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "selection.json") -> Selection:
-        """Raises InputError where a field is missing, unknown, of the wrong type or impossible."""
-        selection = decode(cls, data, where)
-        if not selection.runs or selection.runs not in [candidate.runs for candidate in selection.candidates]:
+    def check(self, where: str) -> None:
+        if not self.runs or self.runs not in [candidate.runs for candidate in self.candidates]:
             raise InputError(f"{where} chooses what it did not compare", remedy="Run `vmseg_select` to make it anew.")
-        check_threshold(selection.chosen.threshold, f"{where}: threshold")
-        return selection
+        check_threshold(self.chosen.threshold, f"{where}: threshold")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Initialisation:
+class Initialisation(Stored):
     """The weights that a fold's training started from.
 
     Args:
@@ -57,14 +56,3 @@ class Initialisation:
     seen: tuple[str, ...]
     taken: Taken
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "init.json") -> Initialisation:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,6 @@ class Calibration:
     volumes: dict[str, VolumeError] = field(default_factory=dict)
     schema: int = 1
 
-    SCHEMA: ClassVar[int] = 1
     USABLE_DICE: ClassVar[float] = 0.5
     """Below it, more of mask and lesion lies apart than together."""
 
@@ -151,7 +150,7 @@ class HeldOutCase:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOut(Stored):
     """The validation cases of a fold that are predicted: held_out.json.
 
     Args:
@@ -160,14 +159,3 @@ class HeldOut:
 
     cases: dict[str, HeldOutCase]
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        data: dict[str, Any] = encode(self)
-        return data
-
-    @classmethod
-    def from_json(cls, data: Any, where: str = "held_out.json") -> HeldOut:
-        """Raises InputError where a field is missing, unknown or of the wrong type."""
-        return decode(cls, data, where)

@@ -134,6 +134,12 @@ class Run:
     def volumes_picture(self) -> Path:
         return self.cross_validation / "volumes.png"
 
+    def require_model(self) -> None:
+        """Raises InputError where this is no model's folder, and says what it may be instead."""
+        if not self.model.is_file():
+            problem = "this is no model folder: it has no model.json"
+            raise InputError(problem, file=self.folder, remedy=self._other_than_model())
+
     def _other_than_model(self) -> str:
         """What to do with a folder that was taken for a model's."""
         inside = [path.parent for kind in ("", "vmseg/") for path in self.folder.glob(f"{kind}runs/*/*/model.json")]
@@ -168,9 +174,7 @@ class Run:
         Raises:
             InputError: this is no model's folder, no fold is finished, or one that is wanted is not.
         """
-        if not self.model.is_file():
-            problem = "this is no model folder: it has no model.json"
-            raise InputError(problem, file=self.folder, remedy=self._other_than_model())
+        self.require_model()
         finished = {str(fold.name): fold for fold in self.finished_folds()}
         if wanted is not None:
             missing = [str(name) for name in wanted if str(name) not in finished]

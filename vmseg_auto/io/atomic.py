@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from vmseg_auto.core.codec import digest
+from vmseg_auto.core.codec import Stored, digest
 from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
 
 MOST_JSON_BYTES = 32 * 2**20
+S = TypeVar("S", bound=Stored)
+_MEND = "Mend the file, or restore it."
 _SEAL = "sha256"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 """What begins a character beyond the first 65,536, which takes two of them."""
@@ -145,7 +147,7 @@ def write_sealed(path: Path, data: dict[str, Any]) -> None:
     write_json(path, {**data, _SEAL: digest(data)})
 
 
-def read_json(path: Path, remedy: str = "Mend the file, or restore it.") -> Any:
+def read_json(path: Path, remedy: str = _MEND) -> Any:
     """Read JSON.
 
     Raises:
@@ -170,6 +172,15 @@ def read_json(path: Path, remedy: str = "Mend the file, or restore it.") -> Any:
             remedy=f'{remedy} If the change is meant, take out its field "{_SEAL}".',
         )
     return value
+
+
+def read_stored(kind: type[S], path: Path, remedy: str = _MEND) -> S:
+    """Read a JSON file that holds one `kind`.
+
+    Raises:
+        InputError, DamagedError: as `read_json`, and a field is missing, unknown, of the wrong type or impossible.
+    """
+    return kind.from_json(read_json(path, remedy), str(path))
 
 
 def parse_json(text: Any, path: Path, remedy: str) -> Any:

@@ -31,32 +31,21 @@ REMEDY = (
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """One fold's network and what it takes to use it or to train on.
+class TrainingState:
+    """What it takes to use a fold's network, or to train on.
 
     Args:
-        plan, recipe: what it was trained by.
-        labels: label name -> value, background included.
-        channels: channel names in order.
-        trainer: the trainer's name.
-        fold: fold number, or "all".
         epoch: epochs done.
         weights: the state dict to predict with, float32 on the CPU.
         history: one row an epoch.
         optimizer: the optimizer's state dict; empty in a finished fold's checkpoint.
         live: the state dict to learn on from, where it is another; empty in a finished fold's checkpoint.
-        best: the weights that a training that stops on the gap would keep; empty in all others.
+        best: the weights at the best look, of a training that stops on the gap; empty in all others.
         scaler: the state of the gradients' scale in float16; empty elsewhere.
         lr_factor: what the learning rate is multiplied by since the training went back; 1 before.
         under_way: steps of the next epoch that are taken already, where the training was asked to stop within it.
     """
 
-    plan: Plan
-    recipe: Recipe
-    labels: dict[str, int]
-    channels: tuple[str, ...]
-    trainer: str
-    fold: int | str
     epoch: int
     weights: dict[str, torch.Tensor]
     history: tuple[dict[str, float], ...]
@@ -66,6 +55,26 @@ class Checkpoint:
     scaler: dict[str, Any] = field(default_factory=dict)
     lr_factor: float = 1.0
     under_way: StepLog = field(default_factory=StepLog)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(TrainingState):
+    """A fold's state, and whose it is.
+
+    Args:
+        plan, recipe: what it was trained by.
+        labels: label name -> value, background included.
+        channels: channel names in order.
+        trainer: the trainer's name.
+        fold: fold number, or "all".
+    """
+
+    plan: Plan
+    recipe: Recipe
+    labels: dict[str, int]
+    channels: tuple[str, ...]
+    trainer: str
+    fold: int | str
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: Path | None = None) -> None:

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry, Shape
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.io.arrays import UNREADABLE, map_array, read_arrays
-from vmseg_auto.io.atomic import read_json, replacing, write_sealed
+from vmseg_auto.io.atomic import read_stored, replacing, write_sealed
 
 _REMEDY = "Delete this file and run `vmseg_plan_and_preprocess` again."
 
 
 @dataclass(frozen=True)
-class _Record:
+class _Record(Stored):
     """CASE.json: whatever of a case is no array. It stands only where all the arrays do.
 
     Args:
@@ -66,21 +66,17 @@ class PreparedFolder:
             arrays: dict[str, Any] = {str(index): positions for index, positions in case.foreground.items()}
             np.savez(file, **arrays)
         _, z, y, x = case.image.shape
-        write_sealed(
-            record,
-            encode(
-                _Record(
-                    id=case.id,
-                    content=case.content,
-                    shape=(z, y, x),
-                    channels=case.image.shape[0],
-                    labelled=case.label is not None,
-                    geometry=case.geometry,
-                    crop_box=case.crop_box,
-                    checksums=checksums,
-                )
-            ),
+        about = _Record(
+            id=case.id,
+            content=case.content,
+            shape=(z, y, x),
+            channels=case.image.shape[0],
+            labelled=case.label is not None,
+            geometry=case.geometry,
+            crop_box=case.crop_box,
+            checksums=checksums,
         )
+        write_sealed(record, about.to_json())
 
     def load(self, case_id: str) -> PreparedCase:
         """Read a case; its image and label are memory-mapped, read-only.
@@ -96,7 +92,7 @@ class PreparedFolder:
                 file=self.folder,
                 remedy="Run `vmseg_plan_and_preprocess` first, with the same -d and -w.",
             )
-        record = decode(_Record, read_json(path, remedy=_REMEDY), str(path))
+        record = read_stored(_Record, path, _REMEDY)
         if not all(0 <= a < b <= n for (a, b), n in zip(record.crop_box, record.geometry.shape, strict=True)):
             raise InputError("its crop box lies outside of the scan", case=case_id, file=path, remedy=_REMEDY)
         image = _map_array(self._image_path(case_id), case_id, np.float32, (record.channels, *record.shape))
@@ -118,7 +114,7 @@ class PreparedFolder:
             InputError: the case is not prepared, or a file of it is missing or damaged.
         """
         case = self.load(case_id)
-        record = decode(_Record, read_json(self._record_path(case_id), remedy=_REMEDY), "the record")
+        record = read_stored(_Record, self._record_path(case_id), _REMEDY)
         arrays = {"image": (self._image_path(case_id), case.image), "label": (self._label_path(case_id), case.label)}
         for name, wanted in record.checksums.items():
             path, array = arrays[name]
@@ -132,7 +128,7 @@ class PreparedFolder:
     def content(self, case_id: str) -> str | None:
         """Hash of the source files that the case was prepared from; None where it is not wholly here."""
         try:
-            record = decode(_Record, read_json(self._record_path(case_id)), "the record")
+            record = read_stored(_Record, self._record_path(case_id))
         except InputError:
             return None
         paths = [self._image_path(case_id), self._foreground_path(case_id)]

@@ -22,7 +22,6 @@ _BLOCK = 1 << 20
 def find_scans(
     source: Path,
     channels: Sequence[str],
-    ending: str | None = None,
     choice: Choice | None = None,
     notes: list[str] | None = None,
 ) -> list[Case]:
@@ -34,7 +33,6 @@ def find_scans(
         source: a folder of scans, a zip of DICOM files, or a file; of a scan with several channels or of a DICOM
             series any one of its files.
         channels: channel names; with more than one, files (or the folders of series) are named CASE_0000, CASE_0001.
-        ending: the only file ending looked for, and no DICOM; any of FILE_ENDINGS, and DICOM, unless given.
         choice: which DICOM series are wanted; with names given, nothing but them.
         notes: what was found and left out is appended here, in words.
 
@@ -50,13 +48,12 @@ def find_scans(
     scans: list[Scan] = []
     notes = notes if notes is not None else []
     if not (choice and choice.series):
-        scans += _image_files(source, len(channels), ending)
-    if ending is None and not (source.is_file() and scans):
+        scans += _image_files(source, len(channels))
+    if not (source.is_file() and scans):
         scans += _series(source, choice, notes)
     if not scans:
         what = "the file is no scan" if source.is_file() else "there is no scan in this folder"
-        dicom = "" if ending else ", or are DICOM series"
-        remedy = " ".join([*notes, f"Scans end with {endings_in_words(ending)}{dicom}."])
+        remedy = " ".join([*notes, f"Scans end with {endings_in_words()}, or are DICOM series."])
         raise InputError(what, file=source, remedy=remedy)
     errors: list[VmsegError] = []
     found = group_scans(scans, channels, errors)
@@ -102,12 +99,12 @@ def scan_bytes(scan: Scan) -> Iterator[bytes]:
             yield from files.blocks(path)
 
 
-def _image_files(source: Path, channels: int, ending: str | None) -> list[Path]:
+def _image_files(source: Path, channels: int) -> list[Path]:
     """The image files in a folder, or those of the case that a file belongs to."""
     if source.is_dir():
-        return image_files(source, ending)
+        return image_files(source)
     own = ending_of(source.name)
-    if own is None or own != (ending or own):
+    if own is None:
         return []
     if channels == 1:
         return [source]

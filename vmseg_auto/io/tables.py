@@ -46,7 +46,8 @@ def read_csv(path: Path, columns: Sequence[str] = (), numbers: Sequence[str] = (
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise InputError(f"the table can't be read ({error.strerror or error})", file=path) from error
+        remedy = "Check the file's rights, or run the command that writes it again."
+        raise InputError(f"the table can't be read ({error.strerror or error})", file=path, remedy=remedy) from error
     except (ValueError, csv.Error) as error:
         raise InputError(f"the file is no table ({error})", file=path, remedy=_AGAIN) from error
     for line, row in enumerate(rows, 2):

@@ -143,15 +143,14 @@ class Chart:
         return self._through([*there, *back]) + "Z" if points else ""
 
 
-def axis_of(title: str, values: Sequence[float], log: bool = False, zero: bool = False) -> Axis:
-    """An axis that holds all of the values that are finite, with room at its ends; `zero` makes it begin there."""
+def axis_of(title: str, values: Sequence[float], log: bool = False) -> Axis:
+    """An axis that holds all of the values that are finite, with room at its ends."""
     known = [value for value in values if math.isfinite(value) and (value > 0 or not log)] or [1.0]
     low, high = min(known), max(known)
     if log:
         return Axis(title, low / 1.3, high * 1.3, log=True)
-    low = min(low, 0.0) if zero else low
     room = 0.05 * ((high - low) or abs(high) or 1.0)
-    return Axis(title, low if zero and low == 0 else low - room, high + room)
+    return Axis(title, low - room, high + room)
 
 
 def _round_values(low: float, high: float, wanted: int = 6) -> list[float]:

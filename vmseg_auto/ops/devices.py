@@ -7,7 +7,6 @@ import ctypes
 import os
 import platform
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
 import torch
 
@@ -18,7 +17,6 @@ from vmseg_auto.ops.ranks import local_rank
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Of glibc's malloc.h."""
-DeviceName = Literal["auto", "cuda", "mps", "cpu"]
 
 
 def choose_device(name: str) -> torch.device:

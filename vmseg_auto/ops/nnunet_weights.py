@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import torch
 
+from vmseg_auto.core.console import listed
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.plan import NetworkSpec
 from vmseg_auto.ops.network import build_network
@@ -111,5 +112,4 @@ def _usable(tensor: torch.Tensor) -> bool:
 
 
 def _listed(what: str, names: list[str]) -> list[str]:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return [f"{what}: {', '.join(names[:3])}{more}"] if names else []
+    return [f"{what}: {listed(names, 3)}"] if names else []

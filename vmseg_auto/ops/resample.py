@@ -46,32 +46,27 @@ def coarse_axis(current: Spacing, target: Spacing) -> int | None:
     return None
 
 
-def resample_image(
-    image: NDArray[np.float32], spacing: Spacing, target: Spacing, shape: Shape | None = None
-) -> NDArray[np.float32]:
+def resample_image(image: NDArray[np.float32], spacing: Spacing, target: Spacing) -> NDArray[np.float32]:
     """Resample intensities with cubic splines, clipped to the range they came from.
 
     Args:
         image: [C, Z, Y, X].
         spacing: voxel size in mm, in the image's axes.
         target: wanted voxel size in mm.
-        shape: wanted voxels (Z, Y, X); by default what `target` gives.
     """
-    shape = shape or new_shape(_shape(image), spacing, target)
+    shape = new_shape(_shape(image), spacing, target)
     apart = coarse_axis(spacing, target)
     return np.stack([_resample(channel, shape, 3, apart) for channel in image])
 
 
-def resample_mask(
-    mask: NDArray[np.uint8], spacing: Spacing, target: Spacing, shape: Shape | None = None
-) -> NDArray[np.uint8]:
+def resample_mask(mask: NDArray[np.uint8], spacing: Spacing, target: Spacing) -> NDArray[np.uint8]:
     """Resample labels: linearly one by one, then the strongest wins; on a tie the higher value, as in nnU-Net.
 
     Args:
         mask: [Z, Y, X].
-        spacing, target, shape: as in `resample_image`.
+        spacing, target: as in `resample_image`.
     """
-    shape = shape or new_shape(_shape(mask), spacing, target)
+    shape = new_shape(_shape(mask), spacing, target)
     if shape == mask.shape:
         return mask.copy()
     apart = coarse_axis(spacing, target)

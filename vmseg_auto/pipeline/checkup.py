@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from vmseg_auto.core.codec import decode
-from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.console import Console, Silent, listed
 from vmseg_auto.core.dataset import Dataset, Splits, check_splits
 from vmseg_auto.core.effort import Trials
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.fold_record import FoldRecord, listed
+from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.learning_curve import LearningCurve
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
@@ -36,7 +35,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 Reader = Callable[[Any, str], object]
 _READERS: dict[str, Reader] = {
-    "dataset.json": lambda data, where: decode(Source, data, where),
+    "dataset.json": Source.from_json,
     "fingerprint.json": Fingerprint.from_json,
     "fingerprint_shared.json": Fingerprint.from_json,
     "fingerprint_merged.json": Fingerprint.from_json,

@@ -10,7 +10,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.merging import merge_fingerprints
 from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_json, write_sealed
+from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.pipeline.places import PathLike
 
 _AGAIN = (
@@ -34,7 +34,7 @@ def cohort_to_plan(own: Fingerprint, given: Sequence[PathLike], space: Workspace
     shared = own.shared()
     write_sealed(space.shared_fingerprint, shared.to_json())
     if given:
-        parts = {str(file): Fingerprint.from_json(read_json(file), str(file)) for file in map(Path, given)}
+        parts = {str(file): read_stored(Fingerprint, file) for file in map(Path, given)}
         if named := [file for file, part in parts.items() if part.dataset]:
             console.warn(f"{', '.join(named)} holds names of cases; ask for fingerprint_shared.json, which does not")
         merged = merge_fingerprints(parts)
@@ -46,7 +46,7 @@ def cohort_to_plan(own: Fingerprint, given: Sequence[PathLike], space: Workspace
             )
         write_sealed(space.merged_fingerprint, merged.to_json())
     elif space.merged_fingerprint.is_file():
-        merged = Fingerprint.from_json(read_json(space.merged_fingerprint), str(space.merged_fingerprint))
+        merged = read_stored(Fingerprint, space.merged_fingerprint)
         if own.dataset_hash not in merged.parts:
             console.warn(f"the cohort has changed since its fingerprint was merged with others. {_AGAIN}")
     else:

@@ -16,7 +16,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.selection import Candidate, Selection
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.model_zip import unpacked
 from vmseg_auto.ops.components import apply_postprocessing
 from vmseg_auto.ops.sweep import Watch
@@ -53,7 +53,7 @@ class Committee:
                 remedy="Run `vmseg_select` again, or choose one model with -m.",
             )
         if rule is not None:
-            rule.postprocessing.check(self.labels, "selection.json: postprocessing")
+            rule.postprocessing.require_labels(self.labels, "selection.json: postprocessing")
 
     def predict(
         self,
@@ -139,7 +139,7 @@ def choose_runs(space: Workspace, console: Console) -> tuple[list[Run], Candidat
 
 
 def _selected(space: Workspace, runs: Sequence[Run], console: Console) -> tuple[Candidate, list[Run]]:
-    selection = Selection.from_json(read_json(space.selection), str(space.selection))
+    selection = read_stored(Selection, space.selection)
     known = {run.name: run for run in runs}
     chosen = selection.chosen
     if gone := [name for name in chosen.runs if name not in known]:

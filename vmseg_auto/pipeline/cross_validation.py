@@ -8,17 +8,16 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from vmseg_auto.core.console import Console, counted
+from vmseg_auto.core.console import Console, counted, listed
 from vmseg_auto.core.dataset import Case, Dataset, Splits
 from vmseg_auto.core.effort import CANDIDATES, EXHAUSTIVE, choose_economy
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.fold_record import listed
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.trust import HeldOutCase
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json, write_sealed
+from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.ranks import ALONE, Ranks
@@ -82,7 +81,7 @@ def finish_run(
     economy = choose_economy([held.trials for held in folds])
     judged = judge({case: trust for held in folds for case, trust in held.trust.items()}, scores)
     judged.save(run, files, dataset.labels)
-    info = ModelInfo.from_json(read_json(run.model), str(run.model))
+    info = read_stored(ModelInfo, run.model)
     write_sealed(run.model, replace(info, economy=economy, calibration=judged.calibration).to_json())
     console.say(f"\nCross-validation of {run.name}\n{scores.text()}")
     if economy:
@@ -97,7 +96,7 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
 
     Folds may be stale: what they say of cases that they have never seen is what the weights that predict are worth.
     """
-    info = ModelInfo.from_json(read_json(run.model), str(run.model))
+    info = read_stored(ModelInfo, run.model)
     if (info.labels, info.channels) != (fingerprint.labels, fingerprint.channels):
         return "it was trained for other labels or channels"
     planner, trainer = run.folder.parent.name, run.folder.name
@@ -131,7 +130,7 @@ def _predict_held_out(
     console: Console,
     ranks: Ranks,
 ) -> None:
-    info = ModelInfo.from_json(read_json(run.model), str(run.model))
+    info = read_stored(ModelInfo, run.model)
     info = replace(info, postprocessing=None, threshold=PLAIN_THRESHOLD)
     checkpoints = [load_checkpoint(held.folder.final)]
     predictor = Predictor(checkpoints, info, device=device, exhaustive=True, tell=console.warn)

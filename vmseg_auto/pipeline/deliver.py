@@ -7,20 +7,20 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto import __version__
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.labels import file_part
 from vmseg_auto.core.series import Choice, Series
 from vmseg_auto.core.trust import Calibration
-from vmseg_auto.io.atomic import read_json, write_sealed
+from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.images import ending_of, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.overlays import draw_overlay
@@ -64,7 +64,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Sidecar:
+class Sidecar(Stored):
     """CASE.json beside each mask: what it was made from, what it holds, and how far it can be trusted."""
 
     case: str
@@ -74,8 +74,6 @@ class Sidecar:
     origin: Origin
     labels: dict[str, int]
     schema: int = 2
-
-    SCHEMA: ClassVar[int] = 2
 
     @property
     def model_hash(self) -> str:
@@ -166,7 +164,7 @@ class Delivery:
         if not path.is_file() or not all(output.is_file() for output in self.outputs(case)):
             return None
         try:
-            sidecar = decode(Sidecar, read_json(path), str(path))
+            sidecar = read_stored(Sidecar, path)
         except InputError:  # another program's file of that name: the mask is made anew
             return None
         return sidecar if sidecar.made_from == made_from else None
@@ -196,7 +194,7 @@ class Delivery:
         rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
         judgement = Judgement(case.id, prediction.trust, tuple(unlike))
         sidecar = Sidecar(case.id, made_from, rows, judgement, self.origin, dict(self.labels))
-        write_sealed(self.sidecar(case), encode(sidecar))
+        write_sealed(self.sidecar(case), sidecar.to_json())
         return sidecar
 
     def _write_maps(self, case: Case, prediction: Prediction) -> None:

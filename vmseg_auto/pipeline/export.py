@@ -14,14 +14,14 @@ from vmseg_auto.core.console import Console, Silent, counted, quoted
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.manifest import CARD, FINGERPRINT, MANIFEST, Manifest
-from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.selection import Candidate, Selection
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
-from vmseg_auto.io.atomic import new_folder, read_json
+from vmseg_auto.io.atomic import new_folder, read_json, read_stored
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.machine import versions
 from vmseg_auto.io.model_zip import unpacked, write_model_zip
+from vmseg_auto.io.models import read_info
 from vmseg_auto.pipeline.committee import models_of
 from vmseg_auto.pipeline.model_card import Facts, Member, model_card
 from vmseg_auto.pipeline.onnx import write_onnx
@@ -116,8 +116,8 @@ def _facts(
     members = tuple(_member(run, folds, name) for run, folds in zip(runs, finished, strict=True))
     space = Workspace(runs[0].folder.resolve().parents[2])
     known = space.fingerprint.is_file() and runs[0].folder.resolve() in [run.folder.resolve() for run in space.runs()]
-    cohort = Fingerprint.from_json(read_json(space.fingerprint), str(space.fingerprint)).shared() if known else None
-    selection = Selection.from_json(read_json(space.selection), str(space.selection)) if rule else None
+    cohort = read_stored(Fingerprint, space.fingerprint).shared() if known else None
+    selection = read_stored(Selection, space.selection) if rule else None
     return Facts(
         name=name,
         licence=licence,
@@ -131,7 +131,7 @@ def _facts(
 
 def _member(run: Run, folds: Sequence[FoldFolder], name: str) -> Member:
     """A model's account of itself. Every fold is read wholly: no damaged weights are given away."""
-    info = ModelInfo.from_json(read_json(run.model), str(run.model))
+    info = read_info(run)
     recipes, epochs = zip(*(_training(fold) for fold in folds), strict=True)
     scores = run.cross_validation / "metrics.json"
     return Member(

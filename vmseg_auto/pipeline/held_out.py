@@ -19,7 +19,7 @@ from vmseg_auto.core.effort import Effort, Trials
 from vmseg_auto.core.fingerprint import CaseSummary, Fingerprint
 from vmseg_auto.core.trust import HeldOut, HeldOutCase, Trust
 from vmseg_auto.core.workspace import FoldFolder, Run
-from vmseg_auto.io.atomic import read_json, write_sealed
+from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.images import write_mask
 from vmseg_auto.io.probabilities import write_probabilities
 from vmseg_auto.io.variants import read_variants, write_variants
@@ -150,5 +150,5 @@ def _read_known(folder: FoldFolder) -> tuple[Trials, dict[str, HeldOutCase]]:
     """Nothing where one of the two files is lost: without the efforts, masks by others than the first mean nothing."""
     if not (folder.efforts.is_file() and folder.held_out.is_file()):
         return Trials((), {}), {}
-    trials = Trials.from_json(read_json(folder.efforts), str(folder.efforts))
-    return trials, HeldOut.from_json(read_json(folder.held_out), str(folder.held_out)).cases
+    trials = read_stored(Trials, folder.efforts)
+    return trials, read_stored(HeldOut, folder.held_out).cases

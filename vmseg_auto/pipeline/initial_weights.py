@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from vmseg_auto.core.console import Console
+from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.transfer import Initialisation
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
-from vmseg_auto.io.atomic import read_json, write_sealed
+from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.checkpoints import load_checkpoint, weights_hash
 from vmseg_auto.ops.transfer import Weights, transfer
 from vmseg_auto.pipeline.places import read_record
@@ -76,7 +76,7 @@ def find_starts(
     other = Run(model)
     if model.resolve() == run.folder.resolve():
         raise InputError("a training can't start from the model that it makes", file=model, remedy=_OTHER_MODEL)
-    info = ModelInfo.from_json(read_json(other.model, remedy=_OTHER_MODEL), str(other.model))
+    info = read_stored(ModelInfo, other.model, _OTHER_MODEL)
     starts = [_start(folder) for folder in other.finished_folds()]
     if not starts:
         raise InputError("no fold of this model is finished", file=model, remedy="Train one first.")
@@ -112,11 +112,10 @@ def choose_start(starts: list[Start], fold: FoldName, record: FoldRecord, same_n
         if not start.has_seen(record, same_name):
             return start
     seen = ordered[0].has_seen(record, same_name)
-    named = ", ".join(seen[:6]) + (f" and {len(seen) - 6} more" if len(seen) > 6 else "")
     untrained = all(start.folder.name != fold for start in starts)
     raise InputError(
         f"fold {fold} can't start from this model: its fold {ordered[0].folder.name} was trained on validation cases "
-        f"of fold {fold} ({named}), so that their scores would be too good",
+        f"of fold {fold} ({listed(seen)}), so that their scores would be too good",
         file=model,
         remedy=f"Train fold {fold} of that model first, on the same split."
         if untrained
@@ -158,7 +157,7 @@ def read_initialisation(folder: FoldFolder) -> Initialisation | None:
     """What a fold on disk started from; None where its first weights were random."""
     if not folder.init.is_file():
         return None
-    return Initialisation.from_json(read_json(folder.init), str(folder.init))
+    return read_stored(Initialisation, folder.init)
 
 
 def _start(folder: FoldFolder) -> Start:

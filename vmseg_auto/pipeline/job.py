@@ -11,9 +11,10 @@ import torch
 
 from vmseg_auto.contracts import Logger, Parts, Trainer
 from vmseg_auto.core.console import Console
-from vmseg_auto.core.dataset import Dataset, Splits
+from vmseg_auto.core.dataset import Dataset, Fold, Splits
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
@@ -23,6 +24,7 @@ from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
 from vmseg_auto.ops.ranks import ALONE, Ranks
 from vmseg_auto.pipeline.places import PathLike, places, read_cohort, read_fingerprint, read_plan, read_splits
 from vmseg_auto.plugins import load_trainer
+from vmseg_auto.stages.fold_data import FoldSetup
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Job:
         torch.manual_seed(recipe.seed * 1009 + (1000 if fold == "all" else int(fold)))
         channels, labels = self.fingerprint.channels, self.fingerprint.labels
         return self.trainer(self.plan, recipe, self.device, len(channels), len(labels))
+
+    def setup(self, record: FoldRecord, fold: FoldName) -> FoldSetup:
+        """The fold, to be trained on what `record` says."""
+        cases = Fold(tuple(record.train), tuple(record.val))
+        return FoldSetup(self.parts(record.recipe, fold), self.plan, self.prepared, cases, fold, self.device)
 
 
 def open_job(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from vmseg_auto.core.console import Console
+from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.dataset import Dataset, Splits
 from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.fold_record import listed
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.pipeline.held_out import HeldOutCases

@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
-from vmseg_auto.core.codec import decode
-from vmseg_auto.core.console import Console
+from vmseg_auto.core.codec import Stored
+from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.dataset import Dataset, Fold, Splits, fold_cases
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.fold_record import FoldRecord, listed
+from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace, workspace_root
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.cases import read_dataset
 
 PathLike = str | Path
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(Stored):
     """The workspace's dataset.json.
 
     Args:
@@ -35,8 +34,6 @@ class Source:
     name: str
     patients: dict[str, str] = field(default_factory=dict)
     schema: int = 1
-
-    SCHEMA: ClassVar[int] = 1
 
 
 def places(dataset: PathLike | None, workspace: PathLike | None) -> tuple[Path, Workspace]:
@@ -60,7 +57,7 @@ def read_source(space: Workspace) -> Source | None:
     """
     if not space.dataset.is_file():
         return None
-    return decode(Source, read_json(space.dataset), str(space.dataset))
+    return read_stored(Source, space.dataset)
 
 
 def accepted_patients(space: Workspace) -> dict[str, str]:
@@ -94,7 +91,7 @@ def require_same_cohort(data: Dataset, fingerprint: Fingerprint, space: Workspac
 def read_fingerprint(space: Workspace) -> Fingerprint:
     """Raises InputError where nothing is planned, or the file is broken or of another schema."""
     space.require_planned()
-    return Fingerprint.from_json(read_json(space.fingerprint), str(space.fingerprint))
+    return read_stored(Fingerprint, space.fingerprint)
 
 
 def read_plan(space: Workspace, planner: str | None) -> Plan:
@@ -113,13 +110,12 @@ def read_plan(space: Workspace, planner: str | None) -> Plan:
         )
     name = planner if planner is not None else (known or ["default"])[0]
     path, option = space.plan(name), "" if name == "default" else f" --planner {name}"
-    return Plan.from_json(read_json(path, remedy=f"Run `vmseg_plan_and_preprocess{option}` first."), str(path))
+    return read_stored(Plan, path, remedy=f"Run `vmseg_plan_and_preprocess{option}` first.")
 
 
 def read_splits(space: Workspace) -> Splits:
     """Raises InputError where the file is missing, broken or of another schema."""
-    data = read_json(space.splits, remedy="Run `vmseg_plan_and_preprocess` first.")
-    return Splits.from_json(data, str(space.splits))
+    return read_stored(Splits, space.splits, remedy="Run `vmseg_plan_and_preprocess` first.")
 
 
 def record_now(fingerprint: Fingerprint, splits: Splits, plan: Plan, recipe: Recipe, fold: FoldName) -> FoldRecord:
@@ -147,7 +143,7 @@ def read_record(folder: FoldFolder) -> FoldRecord | None:
     """What a fold on disk was trained on; None where it was never begun."""
     if not folder.record.is_file():
         return None
-    return FoldRecord.from_json(read_json(folder.record), str(folder.record))
+    return read_stored(FoldRecord, folder.record)
 
 
 def stale_folds(run: Run, fingerprint: Fingerprint, splits: Splits, plan: Plan) -> dict[FoldName, list[str]]:

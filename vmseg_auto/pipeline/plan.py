@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vmseg_auto.core.codec import encode
 from vmseg_auto.core.console import Console, Silent, counted
 from vmseg_auto.core.dataset import Dataset, Splits, check_splits, extend_splits, split_by_patient
 from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_json, write_json, write_sealed
+from vmseg_auto.io.atomic import read_stored, write_json, write_sealed
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.spill import Spill
@@ -117,7 +116,7 @@ def plan_and_preprocess(
         fingerprint = _fingerprint(data, before, space, jobs, console, spill)
         warn_of_duplicates(fingerprint, data, console)
         splits = _splits(data, before, fingerprint, folder, space, console)
-        write_sealed(space.dataset, encode(Source(str(folder.resolve()), data.name, accepted)))
+        write_sealed(space.dataset, Source(str(folder.resolve()), data.name, accepted).to_json())
         cohort = cohort_to_plan(fingerprint, merge_fingerprints, space, console)
         plan = _plan(chosen.name, planner, cohort, space, memory_gb, console)
         console.say(plan_table(fingerprint, plan, splits, data.patients))
@@ -186,7 +185,7 @@ def _splits(
         else:
             console.say("Split adapted: cases have come or gone; the others stay in their folds.")
     elif given:
-        splits, where = Splits.from_json(read_json(given[0]), str(given[0])), str(given[0])
+        splits, where = read_stored(Splits, given[0]), str(given[0])
         console.say(f"Split taken over from {given[0]}.")
     else:
         volumes = {case: summary.volume_ml for case, summary in fingerprint.cases.items()}
@@ -203,7 +202,7 @@ def _plan(
     path = space.plan(name)
     stored: Plan | None = None
     if path.is_file():
-        stored = Plan.from_json(read_json(path), str(path))
+        stored = read_stored(Plan, path)
         if len(stored.normalization) != len(fingerprint.channels):
             raise InputError(
                 f"the plan has {len(stored.normalization)} normalizations for {len(fingerprint.channels)} channels",

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.series import Choice
-from vmseg_auto.core.workspace import FoldName, Run
+from vmseg_auto.core.workspace import FoldName
 from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe
@@ -100,8 +100,17 @@ def predict(
         require_highdicom()
     with joined() as ranks, models_of(model, dataset, workspace, ranks.console(console)) as (runs, rule):
         told = ranks.console(console)
-        how = _How(folds, device, mirror, step, exhaustive, precision)
-        committee = Committee([how.load(run, console.warn) for run in runs], rule)
+        load = partial(
+            Predictor.load,
+            folds=folds,
+            device=device,
+            mirror=mirror,
+            step=step,
+            exhaustive=exhaustive,
+            precision=precision,
+            tell=console.warn,
+        )
+        committee = Committee([load(run.folder) for run in runs], rule)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
         cases = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice=choice, notes=notes))
@@ -127,30 +136,6 @@ def predict(
             outcomes = ranks.whole(_segment(work, ranks.part(cases), threads, told, console.warn))
             ranks.first(lambda: _conclude(work, outcomes, told))
     return [delivery.mask(case) for case in cases]
-
-
-@dataclass(frozen=True)
-class _How:
-    """How each model predicts; as for `predict`."""
-
-    folds: Sequence[FoldName] | None
-    device: str
-    mirror: bool
-    step: float | None
-    exhaustive: bool
-    precision: Precision
-
-    def load(self, run: Run, tell: Callable[[str], None]) -> Predictor:
-        return Predictor.load(
-            run.folder,
-            folds=self.folds,
-            device=self.device,
-            mirror=self.mirror,
-            step=self.step,
-            exhaustive=self.exhaustive,
-            precision=self.precision,
-            tell=tell,
-        )
 
 
 @dataclass(frozen=True)
@@ -211,7 +196,7 @@ def _introduce(model: PathLike, member: Predictor, console: Console) -> None:
 
 
 def _run(
-    work: _Work, cases: Sequence[Case], jobs: int, note: Any, warn: Callable[[str], None]
+    work: _Work, cases: Sequence[Case], jobs: int, note: Callable[[str], None], warn: Callable[[str], None]
 ) -> Iterator[Sidecar | VmsegError]:
     """One outcome a case. The next scans are read and the last masks written while one is computed."""
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
@@ -262,7 +247,7 @@ def _load(work: _Work, case: Case) -> _Loaded | Sidecar:
     return _Loaded(case, image, geometry, made_from, notes)
 
 
-def _predict(work: _Work, loaded: _Loaded, note: Any) -> Prediction:
+def _predict(work: _Work, loaded: _Loaded, note: Callable[[str], None]) -> Prediction:
     return work.committee.predict(
         loaded.image,
         loaded.geometry,

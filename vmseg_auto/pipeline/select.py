@@ -15,7 +15,7 @@ from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.selection import Candidate, Selection, Worth
 from vmseg_auto.core.trust import VolumeError
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json, write_sealed
+from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.ops.selection import Choice, Runs, Setting, choose, dice_of, estimate, nested_dice, plain, settle
 from vmseg_auto.pipeline.candidates import Candidates, score_candidates
 from vmseg_auto.pipeline.comparison import choice_reasons, comparison_text, label_reasons, threshold_reason
@@ -132,7 +132,7 @@ def _candidate(
 
 
 def _keep_setting(run: Run, candidate: Candidate) -> None:
-    info = ModelInfo.from_json(read_json(run.model), str(run.model))
+    info = read_stored(ModelInfo, run.model)
     calibration = info.calibration and replace(info.calibration, volumes=candidate.volumes)
     settled = replace(
         info, threshold=candidate.threshold, postprocessing=candidate.postprocessing, calibration=calibration

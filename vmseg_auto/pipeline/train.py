@@ -9,15 +9,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from vmseg_auto.core.console import Console, Silent
-from vmseg_auto.core.dataset import Fold
+from vmseg_auto.core.console import Console, Silent, listed
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.fold_record import FoldRecord, listed
+from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
-from vmseg_auto.io.atomic import read_json, write_sealed
-from vmseg_auto.io.checkpoints import Checkpoint, load_newest, save_checkpoint
+from vmseg_auto.io.atomic import read_stored, write_sealed
+from vmseg_auto.io.checkpoints import Checkpoint, TrainingState, load_newest, save_checkpoint
 from vmseg_auto.io.later import Later
 from vmseg_auto.io.logs import LOGGER
 from vmseg_auto.io.stopping import noting_signals
@@ -33,7 +32,6 @@ from vmseg_auto.pipeline.tracking import tracking
 from vmseg_auto.pipeline.turns import folds_at_work, shared_turn, take_folds
 from vmseg_auto.pipeline.watching import Watcher, duration
 from vmseg_auto.plugins import load_logger
-from vmseg_auto.stages.loop import TrainingState
 from vmseg_auto.stages.train import EpochRecord, Hooks, seconds_per_step, train_fold
 
 
@@ -162,11 +160,10 @@ def _sum_up(job: Job, dataset: Path, jobs: int | None) -> None:
 
 
 def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldRecord, start: Start | None) -> None:
-    recipe, parts, ranks = record.recipe, job.parts(record.recipe, fold), job.ranks
+    recipe, setup, ranks = record.recipe, job.setup(record, fold), job.ranks
     state = ranks.first(lambda: _resume(job, folder, recipe))
     if start is not None and state is None:
-        ranks.first(lambda: begin_from(start, parts.network, folder, job.console))
-    cases = Fold(tuple(record.train), tuple(record.val))
+        ranks.first(lambda: begin_from(start, setup.parts.network, folder, job.console))
     done = state.epoch * recipe.steps + len(state.under_way) if state else 0
     with (
         tracking(job, folder, recipe) as tracked,
@@ -185,7 +182,7 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
 
         hooks = Hooks(watcher.stepped, epoch_ended, save, watcher.gone_back, noted)
         hooks = hooks if ranks.leads else Hooks.silent(noted)
-        end = train_fold(parts, job.plan, job.prepared, cases, fold, job.device, hooks, state, job.workers, ranks)
+        end = train_fold(setup, hooks, state, job.workers, ranks)
 
     def finish() -> None:
         watcher.draw()
@@ -227,10 +224,8 @@ def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) 
     Raises:
         InputError: not even one fits.
     """
-    recipe, cases = record.recipe, Fold(tuple(record.train), tuple(record.val))
-    one = seconds_per_step(
-        job.parts(recipe, fold), job.plan, job.prepared, cases, fold, job.device, job.workers, job.ranks
-    )
+    recipe = record.recipe
+    one = seconds_per_step(job.setup(record, fold), job.workers, job.ranks)
     epoch = one * recipe.epoch_work
     epochs = min(int(hours * 3600 * 0.95 / epoch), recipe.epochs)
     if epochs < 1:
@@ -256,17 +251,7 @@ def _resume(job: Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | Non
         Path(str(error.file)).unlink()
     steps = f" and {len(checkpoint.under_way)} steps" if checkpoint.under_way else ""
     job.console.say(f"Fold {folder.name} goes on after epoch {checkpoint.epoch}{steps} of {recipe.epochs}.")
-    return TrainingState(
-        checkpoint.epoch,
-        checkpoint.weights,
-        checkpoint.optimizer,
-        checkpoint.history,
-        checkpoint.live,
-        checkpoint.best,
-        checkpoint.scaler,
-        checkpoint.lr_factor,
-        checkpoint.under_way,
-    )
+    return checkpoint
 
 
 def _save(job: Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingState, keep: Path | None = None) -> None:
@@ -274,21 +259,13 @@ def _save(job: Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingS
     save_checkpoint(
         path,
         Checkpoint(
+            **vars(state),
             plan=job.plan,
             recipe=recipe,
             labels=info.labels,
             channels=info.channels,
             trainer=info.trainer,
             fold=fold,
-            epoch=state.epoch,
-            weights=state.weights,
-            history=state.history,
-            optimizer=state.optimizer,
-            live=state.live,
-            best=state.best,
-            scaler=state.scaler,
-            lr_factor=state.lr_factor,
-            under_way=state.under_way,
         ),
         keep,
     )
@@ -315,4 +292,4 @@ def _refuse_differences(record: FoldRecord, fold: FoldName, folder: FoldFolder) 
 
 
 def _known_plan(run: Run) -> str:
-    return ModelInfo.from_json(read_json(run.model), str(run.model)).plan.content_hash
+    return read_stored(ModelInfo, run.model).plan.content_hash

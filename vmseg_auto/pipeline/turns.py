@@ -14,9 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from vmseg_auto.core.console import Console
+from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.fold_record import listed
 from vmseg_auto.core.workspace import FoldFolder, OutputFolder, Workspace
 from vmseg_auto.io.atomic import remove_temporaries
 from vmseg_auto.io.locks import holder, locked

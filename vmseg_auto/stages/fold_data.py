@@ -1,7 +1,8 @@
-"""What the batches of a fold are made from."""
+"""A fold to be trained, and what its batches are made from."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,76 +21,74 @@ ALL_STREAM = 1000
 """Number of the fold `all` in random streams."""
 
 
-def device_augmentation(parts: Parts, device: torch.device) -> DeviceAugment | None:
-    """What augments whole batches on the device; None where workers augment samples."""
-    stand_in, choice = parts.device_augment, parts.recipe.device_augmentation
-    wanted = choice == "on" or (choice == "auto" and device.type == "cuda")
-    # A trainer that replaced only `augment` must not lose it.
-    return stand_in if wanted and stand_in is not None and stand_in.stands_for == parts.augment else None
+@dataclass(frozen=True)
+class FoldSetup:
+    """A fold to be trained.
 
+    Args:
+        parts: network, loss and the rest, as a trainer made them.
+        plan: patch and batch size.
+        prepared: folder of the prepared cases.
+        cases: the fold's training and validation cases.
+        fold: its number or "all"; with the recipe's seed it decides all random numbers.
+        device: where to compute.
+    """
 
-def training_source(
-    parts: Parts,
-    plan: Plan,
-    prepared: Path,
-    cases: Fold,
-    fold: int | str,
-    device: torch.device,
-    samples: range | None = None,
-) -> BatchSource:
-    """What a fold's training batches (or these samples of them) are made of; raw patches where the device augments."""
-    share, size = parts.recipe.foreground_share, plan.batch_size
-    return BatchSource(
-        folder=prepared,
-        cases=cases.train,
-        sampler=parts.sampler,
-        augment=NoAugmentation() if device_augmentation(parts, device) else parts.augment,
-        foreground=tuple(forced_foreground(i, size, share) for i in range(size)),
-        stream=stream(parts, fold),
-        samples=samples,
-    )
+    parts: Parts
+    plan: Plan
+    prepared: Path
+    cases: Fold
+    fold: int | str
+    device: torch.device
 
+    @property
+    def stream(self) -> tuple[int, int]:
+        """The numbers that set the fold's random draws apart."""
+        return self.parts.recipe.seed, ALL_STREAM if self.fold == "all" else int(self.fold)
 
-def training_loader(
-    parts: Parts,
-    plan: Plan,
-    prepared: Path,
-    cases: Fold,
-    fold: int | str,
-    device: torch.device,
-    workers: int,
-    samples: range,
-) -> BatchLoader:
-    """Makes them, in processes, or in threads where they only read."""
-    source = training_source(parts, plan, prepared, cases, fold, device, samples)
-    return BatchLoader(source, workers, threads=device_augmentation(parts, device) is not None)
+    @property
+    def device_augment(self) -> DeviceAugment | None:
+        """What augments whole batches on the device; None where workers augment samples."""
+        stand_in, choice = self.parts.device_augment, self.parts.recipe.device_augmentation
+        wanted = choice == "on" or (choice == "auto" and self.device.type == "cuda")
+        # A trainer that replaced only `augment` must not lose it.
+        return stand_in if wanted and stand_in is not None and stand_in.stands_for == self.parts.augment else None
 
+    def training_source(self, samples: range | None = None) -> BatchSource:
+        """What training batches (or these samples of them) are made of; raw patches where the device augments."""
+        share, size = self.parts.recipe.foreground_share, self.plan.batch_size
+        return BatchSource(
+            folder=self.prepared,
+            cases=self.cases.train,
+            sampler=self.parts.sampler,
+            augment=NoAugmentation() if self.device_augment else self.parts.augment,
+            foreground=tuple(forced_foreground(i, size, share) for i in range(size)),
+            stream=self.stream,
+            samples=samples,
+        )
 
-def validation_batches(
-    parts: Parts, plan: Plan, prepared: Path, cases: Fold, fold: int | str, ranks: Ranks
-) -> list[Batch]:
-    """The same un-augmented patches after every epoch, so that the curve compares like with like; a rank's part."""
-    count = round(parts.recipe.validation_share * parts.recipe.steps) if cases.val else 0
-    share, size = max(parts.recipe.foreground_share, 1 / 3), plan.batch_size
-    source = BatchSource(
-        folder=prepared,
-        cases=cases.val,
-        sampler=PatchSampler(plan.patch, plan.patch),
-        augment=NoAugmentation(),
-        foreground=tuple(forced_foreground(i, size, share) for i in range(size)),
-        stream=(*stream(parts, fold), 1),
-    )
-    opened = source.open() if count else []
-    return [source.batch(opened, number) for number in ranks.part(range(count))]
+    def training_loader(self, workers: int, samples: range) -> BatchLoader:
+        """Makes them, in processes, or in threads where they only read."""
+        return BatchLoader(self.training_source(samples), workers, threads=self.device_augment is not None)
 
+    def validation_batches(self, ranks: Ranks) -> list[Batch]:
+        """The same un-augmented patches after every epoch, so that the curve compares like with like; a rank's part."""
+        recipe, size = self.parts.recipe, self.plan.batch_size
+        count = round(recipe.validation_share * recipe.steps) if self.cases.val else 0
+        share = max(recipe.foreground_share, 1 / 3)
+        source = BatchSource(
+            folder=self.prepared,
+            cases=self.cases.val,
+            sampler=PatchSampler(self.plan.patch, self.plan.patch),
+            augment=NoAugmentation(),
+            foreground=tuple(forced_foreground(i, size, share) for i in range(size)),
+            stream=(*self.stream, 1),
+        )
+        opened = source.open() if count else []
+        return [source.batch(opened, number) for number in ranks.part(range(count))]
 
-def gap_monitor(parts: Parts, plan: Plan, prepared: Path, cases: Fold) -> GapMonitor:
-    """Looks at whole cases of either side."""
-    folder = PreparedFolder(prepared)
-    train, val = ([folder.load(case) for case in side] for side in (cases.train, cases.val))
-    return GapMonitor(parts.recipe, plan, train, val)
-
-
-def stream(parts: Parts, fold: int | str) -> tuple[int, int]:
-    """The numbers that set a fold's random draws apart."""
-    return parts.recipe.seed, ALL_STREAM if fold == "all" else int(fold)
+    def gap_monitor(self) -> GapMonitor:
+        """Looks at whole cases of either side."""
+        folder = PreparedFolder(self.prepared)
+        train, val = ([folder.load(case) for case in side] for side in (self.cases.train, self.cases.val))
+        return GapMonitor(self.parts.recipe, self.plan, train, val)

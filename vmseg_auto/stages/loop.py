@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import torch
 
-from vmseg_auto.contracts import DeviceAugment, Parts
+from vmseg_auto.contracts import DeviceAugment
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
 from vmseg_auto.core.steps import StepLog
 from vmseg_auto.io.batches import Batch
+from vmseg_auto.io.checkpoints import TrainingState
 from vmseg_auto.ops.devices import sent
 from vmseg_auto.ops.learner import Learner, LearnerState, Step
 from vmseg_auto.ops.ranks import Share
-from vmseg_auto.stages.fold_data import device_augmentation, stream
+from vmseg_auto.stages.fold_data import FoldSetup
 
 LOWERED = 0.1
 """What the learning rate is multiplied by when the training goes back."""
@@ -27,55 +27,24 @@ SCALE_SEARCH = 16
 """Steps in which GradScaler comes down from its first scale, 2^16, to 1: in float16 so many more may be skipped."""
 
 
-@dataclass(frozen=True)
-class TrainingState:
-    """What it takes to go on.
-
-    Args:
-        epoch: epochs done.
-        weights: those to predict with.
-        optimizer: the optimizer's state.
-        history: one row an epoch.
-        live: the weights to learn on from, where they are others than those to predict with.
-        best: the weights at the best look at the validation cases, where the recipe says to stop on the gap.
-        scaler: the state of the gradients' scale, in float16.
-        lr_factor: what the learning rate is multiplied by, since the training went back.
-        under_way: the steps of the next epoch that are taken already, where the training was asked to stop.
-    """
-
-    epoch: int
-    weights: dict[str, torch.Tensor]
-    optimizer: dict[str, Any]
-    history: tuple[dict[str, float], ...]
-    live: dict[str, torch.Tensor] = field(default_factory=dict)
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
-    scaler: dict[str, Any] = field(default_factory=dict)
-    lr_factor: float = 1.0
-    under_way: StepLog = field(default_factory=StepLog)
-
-
 class Loop:
     """Learns, judges, and stands at the end of an epoch in between.
 
     Args:
-        parts: as a trainer made them.
-        device: where to compute.
-        fold: its number or "all".
+        setup: the fold to be trained.
         state: where to begin; the parts' own weights unless given.
         share: this process's part of each batch.
     """
 
-    def __init__(
-        self, parts: Parts, device: torch.device, fold: int | str, state: TrainingState | None, share: Share
-    ) -> None:
-        self.parts, self.device, self.stream, self.ranks = parts, device, stream(parts, fold), share.ranks
-        recipe = parts.recipe
-        self.ranks.agree(parts.network.to(device))
+    def __init__(self, setup: FoldSetup, state: TrainingState | None, share: Share) -> None:
+        self.setup, self.parts, self.device, self.ranks = setup, setup.parts, setup.device, share.ranks
+        parts, recipe = setup.parts, setup.parts.recipe
+        self.ranks.agree(parts.network.to(self.device))
         self.learner = Learner(
             parts.network,
             parts.loss,
             parts.optimizer,
-            device,
+            self.device,
             amp=recipe.amp,
             gradient_clip=recipe.gradient_clip,
             averaging=recipe.averaging,
@@ -185,10 +154,11 @@ class Loop:
             group["lr"] = self.lr
         steps: list[Step] = []
         cases, signal = [], 0
-        for image, label, batch in self._tensors(batches, device_augmentation(self.parts, self.device)):
+        for image, label, batch in self._tensors(batches, self.setup.device_augment):
             number = len(self.under_way) + len(steps)
             # So that layers that draw random numbers draw the same after an interruption.
-            torch.manual_seed(int(np.random.SeedSequence([*self.stream, self.epoch, number]).generate_state(1)[0]))
+            seed = np.random.SeedSequence([*self.setup.stream, self.epoch, number])
+            torch.manual_seed(int(seed.generate_state(1)[0]))
             steps.append(self.learner.step(image, label))
             cases.append(batch.cases)
             stepped(number + 1)

@@ -11,18 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vmseg_auto.core.codec import digest, encode
+from vmseg_auto.core.codec import digest
 from vmseg_auto.core.effort import EXHAUSTIVE, Effort
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.trust import Trust
-from vmseg_auto.core.workspace import FoldName, Run
-from vmseg_auto.io.atomic import read_json, refuse_links
-from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, weights_hash
+from vmseg_auto.core.workspace import FoldName
+from vmseg_auto.io.checkpoints import Checkpoint, weights_hash
 from vmseg_auto.io.images import from_sitk
-from vmseg_auto.io.model_zip import unpacked
+from vmseg_auto.io.models import read_model
 from vmseg_auto.ops.components import apply_postprocessing
 from vmseg_auto.ops.devices import choose_device, reduced_precision, round_convolutions
 from vmseg_auto.ops.ensemble import Ensemble
@@ -134,17 +133,7 @@ class Predictor:
             InputError: it is no model, a zip that is damaged or of several models, a fold asked
                 for is not finished, or a file of it is a link leading elsewhere.
         """
-        if Path(model).is_file():
-            with unpacked(Path(model)) as (manifest, folder):
-                if len(manifest.models) > 1:
-                    raise InputError(
-                        f"it holds {len(manifest.models)} models, which predict together",
-                        file=model,
-                        remedy="Use `vmseg_predict -m`, or vmseg_auto.predict(model=...).",
-                    )
-                info, checkpoints = _read(Run(folder / manifest.models[0]), folds)
-        else:
-            info, checkpoints = _read(Run(Path(model)), folds)
+        info, checkpoints = read_model(Path(model), folds)
         try:
             return cls(
                 checkpoints,
@@ -252,12 +241,12 @@ class Predictor:
             self.plan.content_hash,
             self.info.labels,
             self.info.threshold,
-            self.info.postprocessing.to_json() if self.info.postprocessing else None,
+            self.info.postprocessing,
             [str(fold) for fold in self.folds],
             self.step,
             list(self.ensemble.mirror_axes),
-            encode(self.economy),
-            encode(self.info.scans),
+            self.economy,
+            self.info.scans,
             str(self.ensemble.dtype),
             [weights_hash(network.state_dict()) for network in self.ensemble.networks],
         ]
@@ -288,20 +277,16 @@ class Predictor:
         channels = self.info.channels
         if image.ndim != 4 or image.shape[0] != len(channels):
             raise InputError(
-                f"the scan has {image.shape[0]} channels, and the model wants {len(channels)}: {', '.join(channels)}"
+                f"the scan has {image.shape[0]} channels, and the model wants {len(channels)}: {', '.join(channels)}",
+                remedy="Give the channels that the model was trained on, in this order.",
             )
         if image.shape[1:] != geometry.shape:
-            raise InputError(f"the array is {image.shape[1:]} voxels (Z, Y, X), its geometry {geometry.shape}")
+            raise InputError(
+                f"the array is {image.shape[1:]} voxels (Z, Y, X), its geometry {geometry.shape}",
+                remedy="Pass the geometry of this very array, with its axes in the order Z, Y, X.",
+            )
         if not np.isfinite(image).all():
             raise InputError("the scan holds NaN or infinite voxels", remedy="Export it again from the source.")
-
-
-def _read(run: Run, folds: Sequence[FoldName] | None) -> tuple[ModelInfo, list[Checkpoint]]:
-    files = [fold.final for fold in run.usable_folds(folds)]
-    refuse_links(run.folder, run.model)
-    info = ModelInfo.from_json(read_json(run.model), str(run.model))
-    refuse_links(run.folder, *files)
-    return info, [load_checkpoint(file) for file in files]
 
 
 def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:

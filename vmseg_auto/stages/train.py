@@ -7,20 +7,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
-import torch
 
-from vmseg_auto.contracts import Parts
-from vmseg_auto.core.dataset import Fold
-from vmseg_auto.core.plan import Plan
+from vmseg_auto.io.checkpoints import TrainingState
 from vmseg_auto.io.stopping import Stopped
 from vmseg_auto.ops.devices import computing_alike
 from vmseg_auto.ops.memory_advice import within_memory
 from vmseg_auto.ops.ranks import ALONE, Ranks, Share
-from vmseg_auto.stages.fold_data import gap_monitor, training_loader, validation_batches
-from vmseg_auto.stages.loop import Loop, TrainingState
+from vmseg_auto.stages.fold_data import FoldSetup
+from vmseg_auto.stages.loop import Loop
 
 
 @dataclass(frozen=True)
@@ -77,12 +73,7 @@ class Hooks:
 
 
 def train_fold(
-    parts: Parts,
-    plan: Plan,
-    prepared: Path,
-    cases: Fold,
-    fold: int | str,
-    device: torch.device,
+    setup: FoldSetup,
     hooks: Hooks,
     state: TrainingState | None = None,
     workers: int = 1,
@@ -94,12 +85,7 @@ def train_fold(
     that was saved last, with a tenth of the learning rate; it does so once.
 
     Args:
-        parts: network, loss and the rest, as a trainer made them.
-        plan: patch and batch size.
-        prepared: folder of the prepared cases.
-        cases: the fold's training and validation cases.
-        fold: its number or "all"; with the recipe's seed it decides all random numbers.
-        device: where to compute.
+        setup: the fold's parts, plan and cases.
         hooks: who hears of progress.
         state: where an interrupted training stood.
         workers: processes or threads that make patches; their number changes no result.
@@ -113,13 +99,11 @@ def train_fold(
         InputError: several ranks, and a network that mixes the samples of a batch or draws random numbers.
         Stopped: on every rank, after a step in which one of them was asked to; the state is saved.
     """
-    recipe, share = parts.recipe, Share(ranks, plan.batch_size)
-    every = recipe.checkpoint_every
-    with within_memory(plan, device), computing_alike(recipe.deterministic, device):
-        loop = Loop(parts, device, fold, state, share)
-        validation = validation_batches(parts, plan, prepared, cases, fold, ranks)
-        monitor = gap_monitor(parts, plan, prepared, cases)
-        with training_loader(parts, plan, prepared, cases, fold, device, workers, share.seen) as loader:
+    recipe, device, share = setup.parts.recipe, setup.device, Share(ranks, setup.plan.batch_size)
+    with within_memory(setup.plan, device), computing_alike(recipe.deterministic, device):
+        loop = Loop(setup, state, share)
+        validation, monitor = setup.validation_batches(ranks), setup.gap_monitor()
+        with setup.training_loader(workers, share.seen) as loader:
             stream = loader.batches(loop.steps, recipe.epochs * recipe.steps)
             while not loop.ended:
                 began, lr = time.monotonic(), loop.lr
@@ -145,33 +129,24 @@ def train_fold(
                 )  # fmt: skip
                 loop.end_epoch(record.to_row())
                 hooks.epoch(record)
-                if loop.epoch % every == 0 or loop.epoch == recipe.epochs:
+                if loop.epoch % recipe.checkpoint_every == 0 or loop.epoch == recipe.epochs:
                     hooks.save(loop.keep())
         return loop.final()
 
 
-def seconds_per_step(
-    parts: Parts,
-    plan: Plan,
-    prepared: Path,
-    cases: Fold,
-    fold: int | str,
-    device: torch.device,
-    workers: int,
-    ranks: Ranks = ALONE,
-) -> float:
+def seconds_per_step(setup: FoldSetup, workers: int, ranks: Ranks = ALONE) -> float:
     """Median time of an optimiser step here, over seven steps after three to warm up; the slowest rank's.
 
-    Uses `parts` up.
+    Uses the setup's parts up.
 
     Raises:
         VmsegError: the device's memory is too small.
     """
     times: list[float] = []
-    with within_memory(plan, device), computing_alike(parts.recipe.deterministic, device):
-        share = Share(ranks, plan.batch_size)
-        loop = Loop(parts, device, fold, None, share)
-        with training_loader(parts, plan, prepared, cases, fold, device, workers, share.seen) as loader:
+    share = Share(ranks, setup.plan.batch_size)
+    with within_memory(setup.plan, setup.device), computing_alike(setup.parts.recipe.deterministic, setup.device):
+        loop = Loop(setup, None, share)
+        with setup.training_loader(workers, share.seen) as loader:
             for batch in loader.batches(0, 10):
                 began = time.monotonic()
                 loop.train([batch], lambda step: None)

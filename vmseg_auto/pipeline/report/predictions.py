@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.codec import decode
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
@@ -108,7 +107,7 @@ def _sidecar(folder: Path, case: str) -> Sidecar:
     path = folder / f"{case}.json"
     data = read_json(path, remedy=_AGAIN)
     try:
-        sidecar = decode(Sidecar, data, path.name)
+        sidecar = Sidecar.from_json(data, path.name)
     except InputError as error:
         problem = f"this version of vmseg_predict did not write it ({error.problem})"
         raise InputError(problem, case=case, file=path, remedy=_AGAIN) from None

@@ -12,7 +12,7 @@ from vmseg_auto.core.dataset import Splits
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.workspace import Run
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_json, read_stored
 from vmseg_auto.io.tables import read_csv
 from vmseg_auto.ops.charts import Axis, Band, Chart, Dot, Line, axis_of
 from vmseg_auto.ops.metrics import METRICS
@@ -157,7 +157,7 @@ def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
 
 
 def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:
-    calibration = ModelInfo.from_json(read_json(run.model), str(run.model)).calibration
+    calibration = read_stored(ModelInfo, run.model).calibration
     if calibration is None or not run.trust.is_file():
         return None
     rows = read_csv(run.trust)

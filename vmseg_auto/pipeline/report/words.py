@@ -33,15 +33,15 @@ def between(low: float | None, high: float | None, digits: int = 2) -> str:
     return f"{shown(low, digits)} to {shown(high, digits)}"
 
 
-def spread(values: Sequence[float], digits: int = 3) -> str:
+def spread(values: Sequence[float]) -> str:
     """The median of some numbers, and their range where they differ."""
-    low, middle, high = (f"{v:.{digits}g}" for v in (min(values), median(values), max(values)))
+    low, middle, high = (f"{v:.3g}" for v in (min(values), median(values), max(values)))
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
-def by(values: Iterable[float], digits: int = 3) -> str:
+def by(values: Iterable[float]) -> str:
     """Sizes along axes."""
-    return " \N{MULTIPLICATION SIGN} ".join(f"{value:.{digits}g}" for value in values)
+    return " \N{MULTIPLICATION SIGN} ".join(f"{value:.3g}" for value in values)
 
 
 def plain(label: str) -> str:
@@ -49,9 +49,9 @@ def plain(label: str) -> str:
     return label.replace("_", " ")
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
+def count(number: int, one: str) -> str:
     """So many things."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+    return f"{number} {one if number == 1 else one + 's'}"
 
 
 def _minus(text: str) -> str:

@@ -13,7 +13,7 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.workspace import Run, Workspace
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.pipeline.places import read_cohort, read_fingerprint, read_plan, read_splits, stale_folds
 from vmseg_auto.pipeline.report.case_scores import CaseScore, read_scores
 from vmseg_auto.pipeline.report.cases import Album, Gallery, Suspects
@@ -84,7 +84,7 @@ def read_study(folder: Path, space: Workspace) -> WorkspaceStudy:
     selection = None
     runs = space.runs()
     if space.selection.is_file():
-        selection = Selection.from_json(read_json(space.selection), str(space.selection))
+        selection = read_stored(Selection, space.selection)
         runs = [run for run in runs if run.name in selection.runs]
     planner = runs[0].folder.parent.name if runs else (space.plans() or ["default"])[0]
     rows = {run.name: tuple(read_scores(run)) for run in runs if (run.cross_validation / "metrics.csv").is_file()}
