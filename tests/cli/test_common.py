@@ -17,6 +17,7 @@ from vmseg_auto.cli.common import (
     Screen,
     fold_name,
     make_parser,
+    number,
     places_of,
     positive_int,
     run,
@@ -82,7 +83,7 @@ def test_ctrl_c_is_130_and_says_what_is_kept(capsys: pytest.CaptureFixture[str])
         (["--jobs", "0"], "--jobs: '0' is no whole number above 0"),
         (["--jobs", "many"], "--jobs: 'many' is no whole number above 0"),
         (["--jobs"], "expected one argument"),
-        (["first"], "'first' is no fold: write its number, or all"),
+        (["first"], "'first' is no fold: write numbers with blanks between, as 0 1 2, or all"),
         (["²"], "'²' is no fold"),
     ],
 )
@@ -191,6 +192,9 @@ def test_numbers() -> None:
     assert positive_int("12") == 12
     assert fold_name("3") == 3
     assert fold_name("all") == "all"
+    assert number("0.5") == 0.5
+    with pytest.raises(argparse.ArgumentTypeError, match=r"'0,5' is no number: write it without a unit"):
+        number("0,5")
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "x"])
@@ -231,8 +235,8 @@ def test_words_and_bars_keep_apart(capsys: pytest.CaptureFixture[str]) -> None:
         ("train", ["first"], "'first' is no fold"),
         ("train", [], "the following arguments are required: FOLD"),
         ("predict", ["-i", "scans"], "the following arguments are required: -o/--output"),
-        ("evaluate", ["--tolerance", "wide"], "argument --tolerance: invalid float value: 'wide'"),
-        ("plan_and_preprocess", ["--memory", "much"], "argument --memory: invalid float value: 'much'"),
+        ("evaluate", ["--tolerance", "wide"], "argument --tolerance: 'wide' is no number"),
+        ("plan_and_preprocess", ["--memory", "much"], "argument --memory: 'much' is no number"),
         ("demo", ["--cases", "0"], "'0' is no whole number above 0"),
     ],
 )

@@ -29,6 +29,7 @@ def test_where_nothing_changes_the_cheapest_are_chosen() -> None:
     assert economy.effort == Effort(looks=1, gate=0.5)
     assert economy.cases == 4
     assert economy.dice_change == pytest.approx(0)
+    assert economy.effort.text() == "1 look at each part of a scan"
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -37,6 +38,7 @@ def test_a_change_beyond_the_tolerance_is_refused_in_either_direction(sign: int)
     economy = choose_economy([trials(changes)])
     assert economy is not None
     assert economy.effort == Effort(looks=2, gate=0.3)
+    assert economy.effort.text().startswith("2 looks at each part of a scan, but one look where nothing is likelier")
     assert economy.dice_change == pytest.approx(0.9 * TOLERANCE)
 
 
@@ -44,6 +46,7 @@ def test_where_everything_changes_all_is_kept() -> None:
     economy = choose_economy([trials({effort: -0.01 for effort in CANDIDATES if effort != EXHAUSTIVE})])
     assert economy is not None
     assert economy.effort == EXHAUSTIVE
+    assert economy.effort.text() == "all folds and mirrorings at each part of a scan"
 
 
 def test_all_folds_count_by_their_cases() -> None:

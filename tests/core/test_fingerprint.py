@@ -42,10 +42,10 @@ def test_the_cohorts_own_kind_is_alike_up_to_the_margins() -> None:
         (
             ALIKE,
             (0.0, 0.1, 0.95, 0.97, 0.99),
-            ["intensities of channel 1: 50 % of the voxels lie below 95% of the way from dark to bright, in the cohort "
-             "below 30% to 50%"],
+            ["intensities of channel 1: 50 % of the voxels lie below 95 % of the way from dark to bright, in the "
+             "cohort below 30 to 50 %"],
         ),
-        (ALIKE, (0.0, 0.0, 0.1, 0.5, 0.7), ["intensities of channel 1: 50 % of the voxels lie below 10%"]),
+        (ALIKE, (0.0, 0.0, 0.1, 0.5, 0.7), ["intensities of channel 1: 50 % of the voxels lie below 10 %"]),
     ],
 )  # fmt: skip
 def test_what_lies_beyond_is_named_with_the_cohorts_range(scan: Geometry, profile: Profile, words: list[str]) -> None:

@@ -48,6 +48,15 @@ def test_an_unknown_setting_lists_the_known_ones(setting: str, words: str) -> No
         assert field.name in str(caught.value)
 
 
+def test_a_setting_with_a_slip_of_the_pen_is_guessed() -> None:
+    with pytest.raises(InputError, match=r"no setting 'epoch'\. Did you mean epochs=5\?"):
+        Recipe().with_settings(["epoch=5"])
+    with pytest.raises(InputError, match=r"no setting 'epochs '\. Did you mean epochs=5\?"):
+        Recipe().with_settings(["epochs = 5"])
+    with pytest.raises(InputError, match=r"no setting 'quokka'\. Write"):
+        Recipe().with_settings(["quokka=5"])
+
+
 @pytest.mark.parametrize(
     "setting",
     [

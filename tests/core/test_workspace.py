@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.workspace import FoldFolder, Workspace
+from vmseg_auto.core.workspace import FoldFolder, Run, Workspace
 
 
 def test_the_tree_is_the_documented_one() -> None:
@@ -73,6 +73,26 @@ def test_plans_and_runs_are_found(tmp_path: Path) -> None:
     (tmp_path / "runs" / "default" / "empty").mkdir()
     assert space.plans() == ["default", "wide"]
     assert [run.name for run in space.runs()] == ["default/quick"]
+
+
+def test_what_is_no_model_is_told_what_it_is(tmp_path: Path) -> None:
+    model = Workspace(tmp_path / "vmseg").run("default", "quick").model
+    (model.parent / "fold_0").mkdir(parents=True)
+    model.touch()
+    for name, file in (("nnunet", "plans.json"), ("unpacked", "manifest.json"), ("other", "x")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).touch()
+    for folder, words in {
+        tmp_path: f"such as {model.parent}",
+        tmp_path / "vmseg": f"such as {model.parent}",
+        model.parent / "fold_0": f"Give {model.parent}, and choose folds with --folds",
+        tmp_path / "nnunet": "vmseg_model import",
+        tmp_path / "unpacked": "give the zip itself",
+        tmp_path / "other": "WORKSPACE/runs/PLANNER/TRAINER",
+    }.items():
+        with pytest.raises(InputError, match="this is no model folder") as caught:
+            Run(folder).usable_folds(None)
+        assert words in str(caught.value)
 
 
 def test_nothing_planned_yet_is_said(tmp_path: Path) -> None:

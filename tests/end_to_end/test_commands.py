@@ -267,7 +267,7 @@ def test_a_case_added_later_joins_the_split_and_marks_folds_stale(dataset: Path,
     shutil.copy(copy / "labelsTs" / "phantom_005.nii.gz", copy / "labelsTr")
     done = command("vmseg_plan_and_preprocess", cwd=copy)
     assert done.returncode == 0
-    assert "1 cases prepared, 5 kept" in done.stdout
+    assert "1 case prepared, 5 kept" in done.stdout
     new = json.loads((copy / "vmseg" / "splits.json").read_text())["folds"]
     (holder,) = [number for number, fold in enumerate(new) if "phantom_005" in fold["val"]]
     assert f"Fold {holder} keeps its weights, with phantom_005 to be predicted" in done.stdout
@@ -323,7 +323,13 @@ def test_bad_cases_are_all_listed_and_nothing_is_written(dataset: Path, tmp_path
         shutil.copytree(source, copy / part) if source.is_dir() else shutil.copy(source, copy / part)
     (copy / "imagesTr" / "phantom_001_0000.nii.gz").write_bytes(b"\x1f\x8bcut")
     shutil.copy(copy / "labelsTr" / "phantom_000.nii.gz", copy / "labelsTr" / "phantom_003.nii.gz")
+    (copy / "labelsTr" / "phantom_004.nii.gz").rename(copy / "labelsTr" / "misnamed.nii.gz")
     message = refuse(2, "vmseg_plan_and_preprocess", cwd=copy)
+    for case in ("phantom_001", "phantom_003", "phantom_004", "misnamed"):
+        assert f"- case {case}, " in message
+    (copy / "labelsTr" / "misnamed.nii.gz").rename(copy / "labelsTr" / "phantom_004.nii.gz")
+    message = refuse(2, "vmseg_plan_and_preprocess", cwd=copy)
+    assert "2 of " in message
     assert "phantom_001" in message
     assert "phantom_003" in message
     assert [path.name for path in (copy / "vmseg").iterdir()] == ["logs"]

@@ -63,7 +63,12 @@ def test_autocast_in_a_type_and_in_none() -> None:
 
 
 def test_descriptions_are_for_people() -> None:
-    assert describe(CPU, None) == f"CPU, {torch.get_num_threads()} threads, float32"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert describe(CPU, None) == "CPU, 1 thread, float32"
+    torch.set_num_threads(2)
+    assert describe(CPU, None) == "CPU, 2 threads, float32"
+    torch.set_num_threads(threads)
     assert describe(CPU, torch.bfloat16).endswith(", bfloat16")
 
 

@@ -106,6 +106,7 @@ def test_what_is_written(phantoms: tuple[Folders, FollowUps, Heard]) -> None:
     told = "\n".join(heard.said)
     assert "by_minus_60: by_minus_60 -> by_minus_60" in told
     assert "major response" in told
+    assert "picture of each pair" in told
     assert heard.warned == []
 
 
@@ -205,6 +206,8 @@ def test_scans_that_do_not_belong_together(small: Folders) -> None:
     assert one.changes["label_2"].response == "intermediate"
     assert "could not be aligned" in heard.said[0]
     assert not list((small.root / "out").glob("*.png"))
+    assert "followup.csv" in heard.said[-1]
+    assert "picture" not in heard.said[-1]
 
 
 def test_lesions_outside_the_other_scan_are_named(small: Folders) -> None:
@@ -242,6 +245,8 @@ def test_what_can_not_be_paired(small: Folders, tmp_path: Path) -> None:
         path.unlink()
     with pytest.raises(InputError, match="name of one after"):
         followup(*small.scans, tmp_path / "out", masks=small.masks)
+    with pytest.raises(InputError, match="name of one after"):  # before anything is predicted, or a model looked for
+        followup(*small.scans, tmp_path / "out", model=tmp_path / "no model")
     for path in small.masks[1].glob("*"):
         path.rename(path.with_name(f"x{path.name}"))
     with pytest.raises(InputError, match="mask of the same name"):

@@ -99,7 +99,7 @@ def test_a_wrong_mask_is_found_and_its_correction_changes_scores_alone(cohort: P
     write_mask(path, ball(1)[:, ::-1, ::-1].copy(), GRID)
     said = plan_again(cohort)
     assert any(f"Fold {fold.name} keeps its weights, with b to be scored again" in text for text in said)
-    assert any(f"1 cases prepared, {CASES - 1} kept" in text for text in said)
+    assert any(f"1 case prepared, {CASES - 1} kept" in text for text in said)
     stale = {number for number in FOLDS for text in said if f"fold {number} of default/default is stale" in text}
     assert stale == set(FOLDS) - {fold.name}
 

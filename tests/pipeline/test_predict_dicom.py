@@ -22,8 +22,9 @@ from workspaces import cohort, trained_run
 
 from vmseg_auto.cli.predict import main
 from vmseg_auto.cli.report import main as write_report
-from vmseg_auto.core.errors import SomeCasesFailedError
+from vmseg_auto.core.errors import InputError, SomeCasesFailedError
 from vmseg_auto.io.images import read_image, read_mask, write_image
+from vmseg_auto.pipeline.followup import followup
 from vmseg_auto.pipeline.predict import predict
 
 SHAPE = (8, 16, 16)
@@ -94,6 +95,21 @@ def test_a_series_that_is_no_volume_does_not_stop_the_others(
     assert main([*options, "--series", "anna"]) == 0
     assert "DICOM series anna: 8 slices of 16 x 16 pixels, echo time 90 ms." in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "out2").glob("*.nii.gz")] == ["anna.nii.gz"]
+
+
+def test_no_mask_takes_the_place_of_a_scan(model: Path, tmp_path: Path) -> None:
+    """Image files are named as their masks would be; slices, as their DICOM SEG may be."""
+    image = tmp_path / "before" / "anna.nii.gz"
+    write_image(image, numbers(SHAPE).astype(np.float32), grid_of(SHAPE))
+    slices = save(tmp_path / "series", scan())
+    files = {path: path.read_bytes() for path in (image, *slices)}
+    for inputs, output in (("before", "before"), ("before/anna.nii.gz", "before"), ("series", "before/../series")):
+        with pytest.raises(InputError, match="the scans lie in the folder that the masks"):
+            predict(tmp_path / inputs, tmp_path / output, model=model, device="cpu")
+    with pytest.raises(InputError, match=r"before: the scans lie in the folder"):
+        followup(image, image, tmp_path, model=model, device="cpu")
+    assert {path: path.read_bytes() for path in files} == files
+    assert predict(image, image.parent / "masks", model=model, device="cpu")[0].is_file()
 
 
 def test_an_echo_is_chosen_and_a_thickness_that_disagrees_is_told(

@@ -68,7 +68,7 @@ def test_model_and_version_are_recorded_and_identity_is_nowhere_else(
     out = tmp_path / "out"
     assert command(run, series(tmp_path / "scans"), out, "--format", "dicom-seg", "--save-probabilities") == 0
     said = "".join(capsys.readouterr())
-    assert said.count("A DICOM SEG names patient and study of its series, as it must; nothing else") == 1
+    assert said.count("A DICOM SEG names patient and study of its series, as it must; no other file") == 1
     data = pydicom.dcmread(out / "scans.dcm")
     assert (str(data.PatientName), data.AccessionNumber) == ("Sommer^Klara", "ACC-665544")
     (algorithm,) = data.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence

@@ -11,11 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from vmseg_auto.core.console import Progress
+from vmseg_auto.core.console import Progress, quoted
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.logs import LOGGER, CommandLog
 from vmseg_auto.io.stopping import Stopped, stoppable
+
+AFTER_TRAINING = ("vmseg_report", "vmseg_predict -i SCANS -o MASKS")
+"""What may come next."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -106,6 +109,13 @@ def workspace_of(arguments: argparse.Namespace) -> str | None:
     return arguments.workspace or os.environ.get("VMSEG_WORKSPACE") or None
 
 
+def go_on(screen: Screen, arguments: argparse.Namespace, *commands: str) -> None:
+    """Say which commands may come next, with this one's -d and -w."""
+    given = [(flag, folder) for flag, folder in (("-d", arguments.dataset), ("-w", arguments.workspace)) if folder]
+    places = "".join(f" {flag} {quoted(folder)}" for flag, folder in given)
+    screen.say(f"Go on with {' or '.join(f'`{command}{places}`' for command in commands)}.")
+
+
 def positive_int(text: str) -> int:
     """A whole number above 0, for argparse."""
     if not text.isdecimal() or int(text) < 1:
@@ -113,12 +123,20 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> float:
+    """A number, for argparse."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number: write it without a unit, as 2 or 0.5") from None
+
+
 def fold_name(text: str) -> int | str:
     """A fold's number or "all", for argparse."""
     if text == "all":
         return text
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no fold: write its number, or all")
+        raise argparse.ArgumentTypeError(f"{text!r} is no fold: write numbers with blanks between, as 0 1 2, or all")
     return int(text)
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmseg_auto.cli.common import Parser, Screen, make_parser, run, workspace_of
+from vmseg_auto.cli.common import Parser, Screen, make_parser, number, run, workspace_of
 from vmseg_auto.core.workspace import OutputFolder, Workspace
 
 
@@ -33,7 +33,7 @@ def parser() -> Parser:
     )
     made.add_argument(
         "--tolerance",
-        type=float,
+        type=number,
         default=1.0,
         metavar="MM",
         help="tolerance of the surface Dice (NSD) in mm (default: 1)",

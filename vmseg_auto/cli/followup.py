@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmseg_auto.cli.common import Parser, Screen, make_parser, places_of, run
+from vmseg_auto.cli.common import Parser, Screen, make_parser, number, places_of, run
 from vmseg_auto.core.workspace import OutputFolder
 
 
@@ -30,7 +30,7 @@ def parser() -> Parser:
     )
     made.add_argument(
         "--error",
-        type=float,
+        type=number,
         metavar="PERCENT",
         help="nine volumes in ten are measured with at most this error, as for masks drawn by hand (default: the "
         "model's own, from its held-out cases)",

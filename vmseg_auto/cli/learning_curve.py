@@ -6,7 +6,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, places_of, positive_int, run, workspace_logs
+from vmseg_auto.cli.common import (
+    Parser,
+    Screen,
+    fold_name,
+    make_parser,
+    number,
+    places_of,
+    positive_int,
+    run,
+    workspace_logs,
+)
 from vmseg_auto.cli.train import add_training_options
 
 
@@ -26,7 +36,7 @@ def parser() -> Parser:
         metavar="N",
         help="numbers of patients to train on, at least three",
     )
-    made.add_argument("--target", type=float, metavar="DICE", help="the Dice that is wanted, such as 0.8")
+    made.add_argument("--target", type=number, metavar="DICE", help="the Dice that is wanted, such as 0.8")
     made.add_argument(
         "--folds",
         nargs="+",

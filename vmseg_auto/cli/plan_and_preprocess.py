@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmseg_auto.cli.common import Parser, Screen, make_parser, places_of, run, workspace_logs
+from vmseg_auto.cli.common import Parser, Screen, go_on, make_parser, number, places_of, run, workspace_logs
 
 
 def parser() -> Parser:
@@ -15,13 +15,14 @@ def parser() -> Parser:
         "vmseg_plan_and_preprocess",
         "Check every case of a dataset, plan a network for it, split it by patient into folds and prepare the cases.",
         ("dataset", "workspace", "jobs"),
-        epilog="The plan and the split are written as JSON; edit them and run this again, and the edits are honoured.",
+        epilog="The plan (WORKSPACE/plans/PLANNER/plan.json) and the split (WORKSPACE/splits.json) are JSON; edit them "
+        "and run this again, and the edits are honoured.",
     )
     made.add_argument(
         "--planner", default="default", metavar="NAME", help="default, residual or module:Class (default: default)"
     )
     made.add_argument(
-        "--memory", type=float, metavar="GB", help="GPU memory the plan may use (default: the last plan's, else 8)"
+        "--memory", type=number, metavar="GB", help="GPU memory the plan may use (default: the last plan's, else 8)"
     )
     made.add_argument(
         "--visits",
@@ -44,7 +45,7 @@ def parser() -> Parser:
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.pipeline.plan import plan_and_preprocess
 
-    plan_and_preprocess(
+    planned = plan_and_preprocess(
         **places_of(arguments),
         planner=arguments.planner,
         memory_gb=arguments.memory,
@@ -54,6 +55,11 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         check_only=arguments.check_only,
         console=screen,
     )
+    if planned.plan is None:
+        go_on(screen, arguments, "vmseg_plan_and_preprocess")
+    elif folds := planned.untrained:
+        several = f" --planner {planned.plan.planner}" if len(planned.workspace.plans()) > 1 else ""
+        go_on(screen, arguments, f"vmseg_train {' '.join(map(str, folds))}{several}")
 
 
 def logs(arguments: argparse.Namespace) -> Path | None:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, places_of, run, workspace_logs
+from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, number, places_of, run, workspace_logs
+from vmseg_auto.core.console import quoted
 from vmseg_auto.core.workspace import OutputFolder
 
 
@@ -32,7 +33,7 @@ def parser() -> Parser:
     made.add_argument("--no-mirror", action="store_true", help="up to 8 times faster, a little less accurate")
     made.add_argument(
         "--step",
-        type=float,
+        type=number,
         metavar="SHARE",
         help="distance of windows as a share of the patch (default: as trained, 0.5)",
     )
@@ -88,6 +89,8 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         jobs=arguments.jobs,
         console=screen,
     )
+    if arguments.format == "nifti":
+        screen.say(f"Look at them with `vmseg_report -i {quoted(arguments.output)}`, which makes one page of all.")
 
 
 def logs(arguments: argparse.Namespace) -> Path:

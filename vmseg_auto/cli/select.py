@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vmseg_auto.cli.common import Parser, Screen, make_parser, places_of, run, workspace_logs
+from vmseg_auto.cli.common import AFTER_TRAINING, Parser, Screen, go_on, make_parser, places_of, run, workspace_logs
 
 
 def parser() -> Parser:
@@ -24,6 +24,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.pipeline.select import select
 
     select(**places_of(arguments), jobs=arguments.jobs, console=screen)
+    go_on(screen, arguments, *AFTER_TRAINING)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, places_of, run, workspace_logs
+from vmseg_auto.cli.common import (
+    AFTER_TRAINING,
+    Parser,
+    Screen,
+    fold_name,
+    go_on,
+    make_parser,
+    number,
+    places_of,
+    run,
+    workspace_logs,
+)
+from vmseg_auto.core.workspace import Workspace
 
 
 def parser() -> Parser:
@@ -47,13 +59,13 @@ def add_training_options(made: Parser) -> None:
         metavar="FIELD=VALUE",
         help="training settings, such as epochs=100",
     )
-    made.add_argument("--hours", type=float, metavar="H", help="most time for each fold; as many epochs as fit")
+    made.add_argument("--hours", type=number, metavar="H", help="most time for each fold; as many epochs as fit")
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.pipeline.train import train
 
-    train(
+    trained = train(
         arguments.folds,
         **places_of(arguments),
         planner=arguments.planner,
@@ -67,6 +79,8 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         fresh=arguments.fresh,
         console=screen,
     )
+    if Workspace(trained.folder.parents[2]).selection.is_file():
+        go_on(screen, arguments, *AFTER_TRAINING)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,6 +12,17 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "_" for letter in text)
 
 
+def quoted(path: object) -> str:
+    """A path as a word of a command that is shown, which may be copied."""
+    text = str(path)
+    return f'"{text}"' if " " in text else text
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, such as "1 mask" or "2 masks"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def listed(names: Sequence[str], most: int = 6) -> str:
     """The first few of many names."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vmseg_auto.core.codec import Stored
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.errors import InputError
 
 TOLERANCE = 0.001
@@ -27,6 +28,14 @@ class Effort:
 
     looks: int | None = None
     gate: float = 0.0
+
+    def text(self) -> str:
+        """In words."""
+        looks = counted(self.looks, "look") if self.looks else "all folds and mirrorings"
+        text = f"{looks} at each part of a scan"
+        if self.looks == 1 or not self.gate:
+            return text
+        return f"{text}, but one look where nothing is likelier than {self.gate:g} to be foreground"
 
     def __post_init__(self) -> None:
         if not (1 <= (self.looks or 1) <= 10_000 and self.looks != 0 and 0 <= self.gate <= 1):
@@ -104,9 +113,8 @@ def choose_economy(trials: Sequence[Trials]) -> Economy | None:
     both = changes[fewer] + changes[gate]
     count = len(both)
     reasons = (
-        f"{fewer.looks or 'all'} looks at each window; mean Dice of {count} held-out cases changes by "
-        f"{changes[fewer].mean():+.4f}",
-        f"one look where no foreground is as likely as {gate.gate:g}; mean Dice changes by {changes[gate].mean():+.4f}",
+        f"{fewer.text()}; mean Dice of {count} held-out cases changes by {changes[fewer].mean():+.4f}",
+        f"{gate.text()}; mean Dice changes by {changes[gate].mean():+.4f}",
     )
     effort = Effort(fewer.looks, gate.gate)
     return Economy(effort, float(both.mean()), float(both.min()), count, reasons)

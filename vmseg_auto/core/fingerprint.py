@@ -95,8 +95,8 @@ class ScanRange:
             percent, value, least, most = max(rows, key=lambda row: max(row[2] - row[1], row[1] - row[3]))
             if not least - self.PROFILE_MARGIN <= value <= most + self.PROFILE_MARGIN:
                 yield (
-                    f"intensities of channel {number}: {percent} % of the voxels lie below {value:.0%} of the way from "
-                    f"dark to bright, in the cohort below {least:.0%} to {most:.0%}"
+                    f"intensities of channel {number}: {percent} % of the voxels lie below {100 * value:.0f} % of the "
+                    f"way from dark to bright, in the cohort below {100 * least:.0f} to {100 * most:.0f} %"
                 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -124,7 +125,9 @@ class Recipe(Stored):
             if not sign or name not in hints:
                 known = ", ".join(f.name for f in fields(Recipe))
                 problem = f"the setting {setting!r} has no '='" if not sign else f"there is no setting {name!r}"
-                raise InputError(problem, remedy=f"Write --set field=value with one of: {known}.")
+                near = difflib.get_close_matches(name.strip(), hints, n=1) if sign else []
+                meant = f"Did you mean {near[0]}={value.strip()}? " if near else ""
+                raise InputError(problem, remedy=f"{meant}Write --set field=value with one of: {known}.")
             changes[name] = parse_setting(hints[name], value, f"the setting {name}")
         return replace(self, **changes)
 

@@ -134,6 +134,25 @@ class Run:
     def volumes_picture(self) -> Path:
         return self.cross_validation / "volumes.png"
 
+    def require_model(self) -> None:
+        """Raises InputError where this is no model's folder, and says what it may be instead."""
+        if not self.model.is_file():
+            problem = "this is no model folder: it has no model.json"
+            raise InputError(problem, file=self.folder, remedy=self._other_than_model())
+
+    def _other_than_model(self) -> str:
+        """What to do with a folder that was taken for a model's."""
+        inside = [path.parent for kind in ("", "vmseg/") for path in self.folder.glob(f"{kind}runs/*/*/model.json")]
+        if inside:
+            return f"Give a model within it, such as {sorted(inside)[0]}."
+        if (self.folder.parent / self.model.name).is_file():
+            return f"Give {self.folder.parent}, and choose folds with --folds."
+        if (self.folder / "plans.json").is_file():
+            return f"It looks like one of nnU-Net: `vmseg_model import {self.folder} -o MODEL` makes a model of it."
+        if (self.folder / "manifest.json").is_file():
+            return "It looks like a model's zip that was unpacked: give the zip itself."
+        return "Give WORKSPACE/runs/PLANNER/TRAINER, which vmseg_train writes, or a model's zip."
+
     def fold(self, fold: FoldName) -> FoldFolder:
         return FoldFolder(self.folder / f"fold_{fold}")
 
@@ -145,12 +164,17 @@ class Run:
     def finished_folds(self) -> list[FoldFolder]:
         return [fold for fold in self.folds() if fold.final.is_file()]
 
+    def unfinished_folds(self, count: int) -> list[int]:
+        """Of that many numbered folds, those that are not finished."""
+        return [number for number in range(count) if not self.fold(number).final.is_file()]
+
     def usable_folds(self, wanted: Sequence[FoldName] | None) -> list[FoldFolder]:
         """The finished folds to predict with: those wanted, else all numbered ones, else `all`.
 
         Raises:
-            InputError: none is finished, or one that is wanted is not.
+            InputError: this is no model's folder, no fold is finished, or one that is wanted is not.
         """
+        self.require_model()
         finished = {str(fold.name): fold for fold in self.finished_folds()}
         if wanted is not None:
             missing = [str(name) for name in wanted if str(name) not in finished]
@@ -280,7 +304,8 @@ class Workspace:
             raise InputError(
                 "nothing is planned in this workspace yet",
                 file=self.root,
-                remedy="Run `vmseg_plan_and_preprocess` first, with the same -d and -w.",
+                remedy="Run `vmseg_plan_and_preprocess` first. Planned elsewhere? Name the dataset with -d, or its "
+                "workspace with -w.",
             )
 
 

@@ -22,11 +22,18 @@ from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans
 from vmseg_auto.io.scans import read_scan, scan_bytes
 
 T = TypeVar("T")
-_LAYOUT = "A dataset holds imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz."
+_LAYOUT = (
+    "A dataset holds imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz: go to its folder, or name it with -d; "
+    "`vmseg_make_dataset` makes one from scans and masks."
+)
 
 
-def read_dataset(folder: Path) -> Dataset:
+def read_dataset(folder: Path, bad: list[VmsegError] | None = None) -> Dataset:
     """Read a dataset in nnU-Net's raw layout; no voxel is read unless dataset.json is missing.
+
+    Args:
+        folder: of the dataset.
+        bad: what is wrong with the set of files is appended here, and raised unless given.
 
     Raises:
         InputError: there is no such folder, or no case in it.
@@ -43,14 +50,14 @@ def read_dataset(folder: Path) -> Dataset:
         given = Description(None, ("T2",), _inferred_labels(image_files(labels, ending), stated), ending, {})
         shown = ", ".join(f"{name} {value}" for name, value in given.labels.items())
         notes.append(f"dataset.json is missing; inferred: one channel (T2), labels {shown}, files *{ending}")
-    errors: list[VmsegError] = []
+    errors = bad if bad is not None else []
     cases = _cases(images, labels, given, ending, errors)
     tests = _cases(folder / "imagesTs", folder / "labelsTs", given, ending, errors, label_needed=False)
     known = {case.id for case in (*cases, *tests)} | {error.case for error in errors}
     if unknown := sorted(set(given.patients) - known):
         problem = f"patients names cases that the dataset lacks: {', '.join(unknown)}"
         errors.append(InputError(problem, file=stated, remedy="Correct or remove these names."))
-    if errors:
+    if errors and bad is None:
         raise DatasetError(f"{folder}: the dataset can't be used", errors)
     return Dataset(
         name=given.name or folder.resolve().name,

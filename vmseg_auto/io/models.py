@@ -42,8 +42,7 @@ def read_info(run: Run) -> ModelInfo:
     Raises:
         InputError: it is no model, or its model.json is broken.
     """
-    if not run.model.is_file():
-        raise InputError("this is no model folder: it has no model.json", file=run.folder, remedy="Train first.")
+    run.require_model()
     return read_stored(ModelInfo, run.model)
 
 

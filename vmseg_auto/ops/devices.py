@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.batches import Batch
 from vmseg_auto.ops.ranks import local_rank
@@ -147,7 +148,7 @@ def computing_alike(wanted: bool, device: torch.device) -> Iterator[None]:
 def describe(device: torch.device, dtype: torch.dtype | None) -> str:
     """In words, such as "NVIDIA H200, bfloat16" or "CPU, 2 threads, float32"."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
-    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    threads = f", {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
     return f"{name}{threads}, {str(dtype or torch.float32).removeprefix('torch.')}"
 
 

@@ -88,8 +88,10 @@ class Checkup:
             self._prepared(plan, fingerprint)
         source = values.get(self.space.dataset)
         folder = self.dataset or (Path(source.folder) if isinstance(source, Source) else None)
-        data = self._try(read_cohort, folder, self.space) if folder and self.space.dataset in values else None
-        if folder is None or data is None:
+        if folder is None or self.space.dataset not in values:
+            return
+        data = self._try(read_cohort, folder, self.space, fingerprint)
+        if data is None:
             return
         self._sources(folder, data, fingerprint)
         if isinstance(splits, Splits):

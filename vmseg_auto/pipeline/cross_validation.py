@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from vmseg_auto.core.console import Console, listed
+from vmseg_auto.core.console import Console, counted, listed
 from vmseg_auto.core.dataset import Case, Dataset, Splits
 from vmseg_auto.core.effort import CANDIDATES, EXHAUSTIVE, choose_economy
 from vmseg_auto.core.errors import VmsegError
@@ -55,7 +55,7 @@ def _score(held: HeldOutCases, console: Console) -> None:
     for case in again:
         held.score(case)
     dice = _mean_dice(held.sum_up())
-    console.say(f"Fold {held.folder.name}: Dice {dice:.3f}, mean over {len(held.cases)} validation cases.")
+    console.say(f"Fold {held.folder.name}: Dice {dice:.3f}, mean over {counted(len(held.cases), 'validation case')}.")
 
 
 def finish_run(
@@ -70,7 +70,9 @@ def finish_run(
     Returns:
         Whether every fold is.
     """
-    if lacking(run, space, fingerprint, splits, dataset):
+    if why := lacking(run, space, fingerprint, splits, dataset):
+        if any(fold.name != "all" for fold in run.finished_folds()):
+            console.say(f"The cross-validation is summed up once all folds are done: {why}.")
         return False
     folds = held_out_cases(run, fingerprint, splits, dataset)
     files = {case: pair for held in folds for case, pair in held.files.items()}
@@ -101,11 +103,16 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
     if not space.plan(planner).is_file():
         return f"the plan of {planner} is no longer in the workspace"
     plan = read_plan(space, planner)
+    its_plan = f"--planner {planner} --trainer {trainer}"
+    if untrained := run.unfinished_folds(len(splits.folds)):
+        folds = " ".join(map(str, untrained))
+        which = f"fold {folds} is" if len(untrained) == 1 else f"folds {listed(folds.split())} are"
+        return f"{which} not trained; `vmseg_train {folds} {its_plan}` does it"
     for held in held_out_cases(run, fingerprint, splits, dataset):
         number, record, current = held.folder.name, read_record(held.folder), held.is_current()
-        again = f"vmseg_train {number} --planner {planner} --trainer {trainer}"
-        if record is None or not held.folder.final.is_file():
-            return f"fold {number} is not trained; `{again}` does it"
+        again = f"vmseg_train {number} {its_plan}"
+        if record is None:
+            return f"it is not recorded what fold {number} was trained on; `{again} --fresh` mends it"
         now = record_now(fingerprint, splits, plan, record.recipe, number)
         if stale := record.conflicts(now) if current else record.data_differences(now):
             return f"fold {number} is stale ({'; '.join(stale)}); `{again} --fresh` mends it"

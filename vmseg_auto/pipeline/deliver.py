@@ -145,6 +145,19 @@ class Delivery:
         pictures = [self.preview(case)] if self.previews else []
         return [self.mask(case), *soft, *undecided_map, *pictures]
 
+    def require_apart(self, cases: Sequence[Case]) -> None:
+        """Raises InputError where a scan lies in the folder itself: a mask could take its place, or pass for one."""
+        here = self.folder.resolve()
+        for case in cases:
+            files = [path for scan in case.images for path in (scan.files if isinstance(scan, Series) else (scan,))]
+            if any(path.resolve().parent == here for path in files):
+                raise InputError(
+                    "the scans lie in the folder that the masks are to be written to",
+                    case=case.id,
+                    file=self.folder,
+                    remedy="Give -o a folder of its own, so that no mask takes the place of a scan.",
+                )
+
     def kept(self, case: Case, made_from: str) -> Sidecar | None:
         """The sidecar of what is already there and was made from the same model, scan and options."""
         path = self.sidecar(case)

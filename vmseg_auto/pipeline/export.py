@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.console import Console, Silent, counted, quoted
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.manifest import CARD, FINGERPRINT, MANIFEST, Manifest
@@ -80,9 +80,9 @@ def export_model(
                 write_onnx(dict(zip(folders, finished, strict=True)), beside, console)
             write_model_zip(target, about, contents)
     console.say(
-        f"{target}: {len(folders)} model{'s' if len(folders) > 1 else ''}, "
-        f"{target.stat().st_size / 1e6:.1f} MB, without any image or name of a case. Read its {CARD} before you give "
-        f"it away (`vmseg_model info {target}`).\nSegment with `vmseg_predict -m {target} -i SCANS -o MASKS`."
+        f"{target}: {counted(len(folders), 'model')}, {target.stat().st_size / 1e6:.1f} MB, without any image or name "
+        f"of a case. Read its {CARD} before you give it away (`vmseg_model info {quoted(target)}`).\n"
+        f"Segment with `vmseg_predict -m {quoted(target)} -i SCANS -o MASKS`."
     )
     if not licence:
         console.warn("no licence is given (--licence), so nobody else can know what they may do with the model")

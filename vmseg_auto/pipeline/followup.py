@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def followup(
     if error_percent is not None and error_percent < 0:
         raise InputError(f"the measurement error is {error_percent:g} %", remedy="Give a number of %, 0 or above.")
     choice = Choice(tuple(series), echo)
+    if masks is None:  # before hours are spent on predicting them
+        _require_common(*(_names(source, choice) for source in scans))
     with output_turn(target, "vmseg_followup", console):
         if masks is None:
             places = (target / "before", target / "after")
@@ -86,7 +89,9 @@ def followup(
             told = FollowUps(tuple(done))
             write_csv(target / "followup.csv", COLUMNS, (row for one in done for row in one.rows()))
             write_json(target / "followup.json", told.to_json())
-            console.say(f"Table, picture of each pair and all figures: {target}.")
+            pictures = any(not one.alignment.problems for one in done)
+            beside = ", and a picture of each pair that could be aligned" if pictures else ""
+            console.say(f"In {target}: followup.csv (table), followup.json (all figures){beside}.")
     if errors and len(pairs) == 1:
         raise errors[0]
     if errors:
@@ -145,15 +150,26 @@ def _pairs(before: Mapping[str, Case], after: Mapping[str, Case], console: Conso
         (first,), (second,) = before.values(), after.values()
         name = first.id if first.id == second.id else f"{first.id}-{second.id}"
         return [_Pair(name, first, second)]
+    common = _require_common(before, after)
+    if left := sorted(set(before) ^ set(after)):
+        console.warn(f"left out, as they are there at one time only: {', '.join(left)}")
+    return [_Pair(name, before[name], after[name]) for name in common]
+
+
+def _names(source: Path, choice: Choice) -> set[str]:
+    """Of the patients in a folder: of its scans, without what may be a channel's number."""
+    return {re.sub(r"_\d{4}$", "", case.id) for case in find_scans(source, _FIRST_CHANNEL, choice=choice)}
+
+
+def _require_common(before: Collection[str], after: Collection[str]) -> list[str]:
+    """The names that both times share. Raises InputError where there is none, and more than one scan."""
     common = sorted(set(before) & set(after))
-    if not common:
+    if not common and not len(before) == len(after) == 1:
         raise InputError(
             "no scan before has the name of one after",
             remedy="Give both scans of a patient the same name in two folders, or compare two files.",
         )
-    if left := sorted(set(before) ^ set(after)):
-        console.warn(f"left out, as they are there at one time only: {', '.join(left)}")
-    return [_Pair(name, before[name], after[name]) for name in common]
+    return common
 
 
 def _labels(pairs: Sequence[_Pair]) -> dict[str, int]:

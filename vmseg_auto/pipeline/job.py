@@ -92,7 +92,7 @@ def open_job(
     where = choose_device(device)
     job = Job(
         space=space,
-        dataset=read_cohort(folder, space),
+        dataset=read_cohort(folder, space, fingerprint),
         fingerprint=fingerprint,
         splits=splits,
         plan=plan,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vmseg_auto.core.console import Console, Silent, printable
+from vmseg_auto.core.console import Console, Silent, printable, quoted
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.patients import suggest_visits
@@ -142,7 +142,7 @@ def make_dataset(
     console.say(
         f"{len(members) - held_out} training and {held_out} test cases in {target}.\n"
         f"{key} says who is who. Keep it apart from the dataset, and do not pass it on with it.\n"
-        f"Go on with `vmseg_plan_and_preprocess -d {target}`."
+        f"Go on with `vmseg_plan_and_preprocess -d {quoted(target)}`."
     )
     return key
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.console import Console, Silent, quoted
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.workspace import FoldName, Run
@@ -63,7 +63,7 @@ def import_nnunet(
         f"at {spacing} mm\n"
         f"  channels {', '.join(info.channels)}; labels {', '.join(info.labels)}\n"
         f"  fold {', '.join(str(file.fold) for file in taken)}\n"
-        f"The model is {target}. Segment with `vmseg_predict -m {target} -i SCANS -o MASKS`."
+        f"The model is {target}. Segment with `vmseg_predict -m {quoted(target)} -i SCANS -o MASKS`."
     )
     return target
 

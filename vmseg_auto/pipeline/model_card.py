@@ -136,8 +136,8 @@ def _scores(facts: Facts) -> Iterator[str]:
         )
     if facts.worth is not None and facts.worth.nested_dice is not None:
         yield (
-            "With the choice of model, threshold and post-processing left to the other patients each time: "
-            f"{_estimate(facts.worth.nested_dice)}."
+            "Cross-validated Dice, with the choice of model, threshold and post-processing left to the other patients "
+            f"each time: {_estimate(facts.worth.nested_dice)}."
         )
     for number, member in enumerate(facts.members, 1):
         title = f"model {number}" if len(facts.members) > 1 else "the model"

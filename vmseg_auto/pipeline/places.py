@@ -66,13 +66,26 @@ def accepted_patients(space: Workspace) -> dict[str, str]:
     return source.patients if source else {}
 
 
-def read_cohort(folder: Path, space: Workspace) -> Dataset:
-    """The dataset with the patients that the workspace knows of.
+def read_cohort(folder: Path, space: Workspace, fingerprint: Fingerprint) -> Dataset:
+    """The dataset with the patients that the workspace knows of; `fingerprint` is the workspace's.
 
     Raises:
-        InputError, DatasetError: as `read_dataset` does.
+        InputError, DatasetError: as `read_dataset` and `require_same_cohort` do.
     """
-    return read_dataset(folder).with_patients(accepted_patients(space))
+    data = read_dataset(folder).with_patients(accepted_patients(space))
+    require_same_cohort(data, fingerprint, space)
+    return data
+
+
+def require_same_cohort(data: Dataset, fingerprint: Fingerprint, space: Workspace) -> None:
+    """Raises InputError where the workspace's fingerprint shares no case with the dataset: it is that of another."""
+    if not set(fingerprint.cases) & set(data.patients):
+        raise InputError(
+            f"this workspace belongs to another dataset, {fingerprint.dataset}: none of its "
+            f"{len(fingerprint.cases)} cases is in {data.name}",
+            file=space.root,
+            remedy="Name its dataset with -d, or with -w a workspace for this one. To begin anew, delete the folder.",
+        )
 
 
 def read_fingerprint(space: Workspace) -> Fingerprint:
@@ -96,8 +109,8 @@ def read_plan(space: Workspace, planner: str | None) -> Plan:
             remedy="Choose one with --planner.",
         )
     name = planner if planner is not None else (known or ["default"])[0]
-    path = space.plan(name)
-    return read_stored(Plan, path, remedy="Run `vmseg_plan_and_preprocess` first.")
+    path, option = space.plan(name), "" if name == "default" else f" --planner {name}"
+    return read_stored(Plan, path, remedy=f"Run `vmseg_plan_and_preprocess{option}` first.")
 
 
 def read_splits(space: Workspace) -> Splits:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.console import Console, Silent, counted
 from vmseg_auto.core.dataset import Dataset, Splits, check_splits, extend_splits, split_by_patient
-from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.workspace import Workspace
@@ -20,7 +20,15 @@ from vmseg_auto.io.spill import Spill
 from vmseg_auto.pipeline.cohort import cohort_to_plan
 from vmseg_auto.pipeline.outdated import report_outdated
 from vmseg_auto.pipeline.patients import Visits, settle_visits, warn_of_duplicates
-from vmseg_auto.pipeline.places import PathLike, Source, accepted_patients, places, read_fingerprint, read_splits
+from vmseg_auto.pipeline.places import (
+    PathLike,
+    Source,
+    accepted_patients,
+    places,
+    read_fingerprint,
+    read_splits,
+    require_same_cohort,
+)
 from vmseg_auto.pipeline.space import require_preparing_space
 from vmseg_auto.pipeline.summary import plan_table
 from vmseg_auto.pipeline.turns import refuse_while_training, shared_turn
@@ -39,6 +47,14 @@ class Planned:
     fingerprint: Fingerprint
     plan: Plan | None = None
     splits: Splits | None = None
+
+    @property
+    def untrained(self) -> list[int]:
+        """The folds that the plan's own trainer has not finished."""
+        if self.plan is None or self.splits is None:
+            return []
+        run = self.workspace.run(self.plan.planner, self.plan.trainer)
+        return run.unfinished_folds(len(self.splits.folds))
 
 
 def plan_and_preprocess(
@@ -69,7 +85,8 @@ def plan_and_preprocess(
 
     Raises:
         InputError: bad cases (all are listed), an impossible edit of plan.json or splits.json, no such planner,
-            fingerprints that can't be merged, or another command at work on what would change.
+            fingerprints that can't be merged, a workspace of another dataset, or another command at work on what would
+            change.
         VmsegError: the disk is too full for the prepared cases.
         SomeCasesFailedError: all is planned, but some cases could not be prepared.
     """
@@ -79,7 +96,10 @@ def plan_and_preprocess(
         raise InputError(f"the memory is {memory_gb:g} GB", remedy="Give --memory in GB, above 0 and at most 1024.")
     folder, space = places(dataset, workspace)
     chosen = load_planner(planner)
-    data = read_dataset(folder)
+    bad: list[VmsegError] = []
+    data = read_dataset(folder, bad)
+    if bad:
+        raise DatasetError(f"{folder}: the dataset can't be used", [*bad, *_unusable(data, bad, jobs, console)])
     for note in data.notes:
         console.say(f"Note: {note}")
     if check_only:
@@ -91,6 +111,8 @@ def plan_and_preprocess(
     with shared_turn(space, "vmseg_plan_and_preprocess", console), Spill(space.decoded) as spill:
         data, accepted = settle_visits(data, accepted_patients(space), visits, console)
         before = read_fingerprint(space) if space.fingerprint.is_file() else None
+        if before is not None:
+            require_same_cohort(data, before, space)
         fingerprint = _fingerprint(data, before, space, jobs, console, spill)
         warn_of_duplicates(fingerprint, data, console)
         splits = _splits(data, before, fingerprint, folder, space, console)
@@ -101,6 +123,19 @@ def plan_and_preprocess(
         report_outdated(space, data, fingerprint, splits, plan, console)
         _prepare(data, fingerprint, plan, space, jobs, console, spill)
     return Planned(space, fingerprint, plan, splits)
+
+
+def _unusable(data: Dataset, bad: Sequence[VmsegError], jobs: int, console: Console) -> Sequence[VmsegError]:
+    """What is wrong with the files of all cases but those in `bad`, so that everything is told at once."""
+    known = {error.case for error in bad}
+    cases, tests = (tuple(case for case in some if case.id not in known) for some in (data.cases, data.test_cases))
+    try:
+        _analyse(replace(data, cases=cases, test_cases=tests), jobs, console)
+    except DatasetError as error:
+        return error.errors
+    except InputError:  # of the cohort as a whole, which it is not yet
+        pass
+    return ()
 
 
 def _analyse(data: Dataset, jobs: int, console: Console, spill: Spill | None = None) -> Fingerprint:
@@ -199,7 +234,7 @@ def _prepare(
     with console.progress("Preparing cases", len(data.cases)) as progress:
         done = preprocess(data.cases, plan, folder, jobs, data.labels, progress.advance, spill)
     kept = f", {len(done.kept)} kept from before" if done.kept else ""
-    console.say(f"{len(done.made)} cases prepared{kept}.")
+    console.say(f"{counted(len(done.made), 'case')} prepared{kept}.")
     _raise_failures(done.failed, len(data.cases))
 
 

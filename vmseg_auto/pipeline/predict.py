@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.console import Console, Silent, counted
 from vmseg_auto.core.dataset import Case
+from vmseg_auto.core.effort import EXHAUSTIVE
 from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
@@ -88,7 +89,7 @@ def predict(
 
     Raises:
         InputError: no scan, no model, an unknown fold, no scan that can be used, scans that are no DICOM where DICOM
-            SEG is wanted, or another command at work in the output folder.
+            SEG is wanted, scans in the output folder itself, or another command at work there.
         VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
     """
@@ -122,13 +123,12 @@ def predict(
         model_digest = committee.digest()
         segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
         if segmentation:
-            told.say(
-                "A DICOM SEG names patient and study of its series, as it must; nothing else that is written does."
-            )
+            told.say("A DICOM SEG names patient and study of its series, as it must; no other file tells of a header.")
         origin = Origin.of(Path(inputs), Path(output), committee.channels, choice)
         delivery = Delivery(
             Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
         )
+        ranks.first(lambda: delivery.require_apart(cases))
         work = _Work(committee, delivery, model_digest)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
             ranks.first(lambda: require_prediction_space(cases, delivery.folder, delivery.maps))
@@ -169,7 +169,7 @@ def _conclude(work: _Work, outcomes: Sequence[Sidecar | VmsegError], console: Co
     if sidecars:
         calibration = work.committee.calibration
         work.delivery.write_table(sidecars, calibration)
-        console.say(f"{len(sidecars)} masks and volumes.csv in {work.delivery.folder}.")
+        console.say(f"{counted(len(sidecars), 'mask')} and volumes.csv in the folder {work.delivery.folder}")
         judged = [sidecar.judgement for sidecar in sidecars]
         if lights := traffic_lights(judged, calibration):
             console.say(lights)
@@ -184,14 +184,14 @@ def _conclude(work: _Work, outcomes: Sequence[Sidecar | VmsegError], console: Co
 def _introduce(model: PathLike, member: Predictor, console: Console) -> None:
     """Say what predicts, and how."""
     folds = ", ".join(str(fold) for fold in member.folds)
+    which = "fold" if len(member.folds) == 1 else "folds"
     threshold = "" if member.info.threshold == PLAIN_THRESHOLD else f", threshold {member.info.threshold:g}"
     where = describe(member.device, member.ensemble.dtype)
-    console.say(f"Model {model}, fold {folds}{threshold}, on {where}.")
-    if member.economy:
-        effort = member.economy.effort
+    console.say(f"Model {model}, {which} {folds}{threshold}, on {where}.")
+    if member.economy and member.economy.effort != EXHAUSTIVE:
         console.say(
-            f"Cross-validation found {effort.looks or 'all'} looks a window and a gate at {effort.gate:g} to be enough "
-            f"(mean Dice changed by {member.economy.dice_change:+.4f}); --exhaustive takes all."
+            f"Cross-validation found this to be enough: {member.economy.effort.text()} (mean Dice changed by "
+            f"{member.economy.dice_change:+.4f}). --exhaustive takes all everywhere."
         )
 
 

@@ -62,7 +62,8 @@ def select(
 
 def choose_run(folder: Path, space: Workspace, jobs: int | None, console: Console) -> Selection:
     """What `select` does, for who has the `shared_turn` already; `folder` is the dataset's."""
-    fingerprint, splits, data = read_fingerprint(space), read_splits(space), read_cohort(folder, space)
+    fingerprint, splits = read_fingerprint(space), read_splits(space)
+    data = read_cohort(folder, space, fingerprint)
     left_out = {run.name: why for run in space.runs() if (why := lacking(run, space, fingerprint, splits, data))}
     runs = sorted((run for run in space.runs() if run.name not in left_out), key=lambda run: _rank(run, space))
     if not runs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Splits
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
@@ -45,7 +46,8 @@ def _volumes(fingerprint: Fingerprint) -> str:
 def _validation(fingerprint: Fingerprint, splits: Splits) -> str:
     cases = [len(fold.val) for fold in splits.folds]
     volumes = [sum(fingerprint.cases[case].volume_ml for case in fold.val) for fold in splits.folds]
-    return f"{min(cases)} to {max(cases)} cases, {min(volumes):.3g} to {max(volumes):.3g} mL in a fold"
+    spread = counted(max(cases), "case") if min(cases) == max(cases) else f"{min(cases)} to {max(cases)} cases"
+    return f"{spread}, {min(volumes):.3g} to {max(volumes):.3g} mL in a fold"
 
 
 def _range(triples: list[tuple[int, int, int]] | list[tuple[float, float, float]], form: str) -> str:

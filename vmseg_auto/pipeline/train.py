@@ -285,7 +285,7 @@ def _refuse_differences(record: FoldRecord, fold: FoldName, folder: FoldFolder) 
         begun = read_initialisation(folder)
         again = f" It was begun with --init {begun.model}." if begun and before.init != record.init else ""
         raise InputError(
-            f"fold {fold} was begun with other settings or data ({'; '.join(changes)})",
+            f"fold {fold} was begun with other settings or data (then against now: {'; '.join(changes)})",
             file=folder.folder,
             remedy=f"Use the same ones to go on, or --fresh to train it anew.{again}",
         )

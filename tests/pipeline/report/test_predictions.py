@@ -18,7 +18,7 @@ from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.images import read_image, read_mask
 from vmseg_auto.io.pseudonym_key import read_key
-from vmseg_auto.io.tables import read_csv
+from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.pipeline.report.write import report
 
 NAMES = ("doe_jane", "roe_richard")
@@ -91,6 +91,14 @@ def test_figures_are_those_of_the_table(predictions: Path) -> None:
         assert f'<td class="number">{float(row["volume_ml"]):.2f}</td>' in section
         if row["component"] == "all" and row["expected_dice"]:
             assert f"(Dice): {float(row['expected_dice']):.2f};" in section
+
+
+def test_intervals_are_explained_where_there_are_some(predictions: Path) -> None:
+    assert "interval that holds nine true volumes in ten" in report(predictions).read_text()
+    rows = read_csv(predictions / "volumes.csv")
+    unknown = {"volume_low_ml": "", "volume_high_ml": ""}  # as of a model without a cross-validation
+    write_csv(predictions / "volumes.csv", tuple(rows[0]), (row | unknown for row in rows))
+    assert "nine true volumes" not in report(predictions).read_text()
 
 
 def test_several_labels_are_told_apart(tmp_path: Path) -> None:

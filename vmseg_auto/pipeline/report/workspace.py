@@ -79,7 +79,8 @@ def read_study(folder: Path, space: Workspace) -> WorkspaceStudy:
         InputError: nothing is planned yet, or a file is missing or damaged.
         DatasetError: the dataset can't be read.
     """
-    fingerprint, splits, dataset = read_fingerprint(space), read_splits(space), read_cohort(folder, space)
+    fingerprint, splits = read_fingerprint(space), read_splits(space)
+    dataset = read_cohort(folder, space, fingerprint)
     selection = None
     runs = space.runs()
     if space.selection.is_file():

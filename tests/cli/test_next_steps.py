@@ -1,0 +1,60 @@
+"""Each command says which comes next, as it can be copied; those given the wrong folder, which would be right."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks.reliability.cohort import IN_THREADS, MEMORY_GB, SETTINGS, write_cohort
+from vmseg_auto.cli import plan_and_preprocess, predict, select, train
+
+TRAIN = ["--device", "cpu", "--jobs", "1", "--set", *SETTINGS, IN_THREADS]
+
+
+def test_from_the_check_to_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_cohort(tmp_path / "my patients", cases=2)
+    places = f' -d "{folder}"'
+    plan = ["-d", str(folder), "--memory", str(MEMORY_GB), "--jobs", "1"]
+
+    def last_line() -> str:
+        return capsys.readouterr().out.splitlines()[-1]
+
+    assert plan_and_preprocess.main([*plan, "--check-only"]) == 0
+    assert last_line() == f"Go on with `vmseg_plan_and_preprocess{places}`."
+    assert plan_and_preprocess.main(plan) == 0
+    assert last_line() == f"Go on with `vmseg_train 0 1{places}`."
+    assert train.main(["0", "-d", str(folder), *TRAIN]) == 0
+    assert "fold 1 is not trained; `vmseg_train 1 --planner default --trainer default` does it" in last_line()
+    assert plan_and_preprocess.main(plan) == 0
+    assert last_line() == f"Go on with `vmseg_train 1{places}`."
+    after = f"Go on with `vmseg_report{places}` or `vmseg_predict -i SCANS -o MASKS{places}`."
+    assert train.main(["1", "-d", str(folder), *TRAIN]) == 0
+    assert last_line() == after
+    assert select.main(["-d", str(folder)]) == 0
+    assert last_line() == after
+    assert plan_and_preprocess.main(plan) == 0
+    assert "Go on" not in capsys.readouterr().out
+    masks = tmp_path / "masks"
+    scans = ["-i", str(folder / "imagesTs"), "-o", str(masks), "-d", str(folder), "--device", "cpu"]
+    assert predict.main(scans) == 0
+    *_, written, following = capsys.readouterr().out.splitlines()
+    assert written == f"1 mask and volumes.csv in the folder {masks}"
+    assert f"`vmseg_report -i {masks}`" in following
+
+
+def test_a_workspace_of_another_dataset_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, other = write_cohort(tmp_path / "one", cases=2), write_cohort(tmp_path / "other", cases=2)
+    for path in [*other.glob("imagesTr/*"), *other.glob("labelsTr/*")]:
+        path.rename(path.with_name(f"x{path.name}"))
+    space = folder / "vmseg"
+    assert plan_and_preprocess.main(["-d", str(folder), "--memory", str(MEMORY_GB)]) == 0
+    before = (space / "fingerprint.json").read_bytes()
+    for main, first in ((plan_and_preprocess.main, []), (train.main, ["0", *TRAIN])):
+        assert main([*first, "-d", str(other), "-w", str(space)]) == 2
+        assert "belongs to another dataset, one: none of its 2 cases is in other. Name" in capsys.readouterr().err
+    assert (space / "fingerprint.json").read_bytes() == before
+    shutil.rmtree(folder / "imagesTr")
+    assert train.main(["0", *TRAIN, "-w", str(space)]) == 2
+    assert "name it with -d" in capsys.readouterr().err
