@@ -61,6 +61,12 @@ def test_the_bar_shows_the_last_look(folder: FoldFolder) -> None:
     ]
 
 
+def test_without_validation_cases_no_dice_is_shown(folder: FoldFolder) -> None:
+    notes = Notes()
+    Watcher(folder, Recipe(epochs=9), Heard(), notes).epoch_ended(replace(record(1, NAN, NAN), val_dice=NAN))
+    assert notes.notes == ["epoch 1/9, loss 0.500"]
+
+
 def test_history_holds_dice_and_gap(folder: FoldFolder) -> None:
     watcher = Watcher(folder, Recipe(epochs=9), Heard(), Notes())
     watcher.epoch_ended(record(1, NAN, NAN))

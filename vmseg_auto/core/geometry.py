@@ -65,7 +65,9 @@ class Geometry:
         if not np.allclose(self.origin_mm, other.origin_mm, rtol=0, atol=0.1 * min(self.spacing_mm)):
             found.append(f"origin {_numbers(self.origin_mm)} mm against {_numbers(other.origin_mm)} mm")
         if not np.allclose(self.direction, other.direction, rtol=0, atol=1e-3):
-            found.append(f"direction ({_numbers(self.direction)}) against ({_numbers(other.direction)})")
+            own, others = (np.array(grid.direction).reshape(3, 3) for grid in (self, other))
+            angles = np.degrees(np.arccos(np.clip((own * others).sum(axis=0), -1, 1)))
+            found.append(f"axes that point up to {angles.max():.3g} degrees apart")
         return found
 
 

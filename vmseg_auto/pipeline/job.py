@@ -12,7 +12,7 @@ import torch
 from vmseg_auto.contracts import Logger, Parts, Trainer
 from vmseg_auto.core.console import Console
 from vmseg_auto.core.dataset import Dataset, Fold, Splits
-from vmseg_auto.core.errors import InputError, VmsegError
+from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.model import ModelInfo
@@ -80,8 +80,8 @@ def open_job(
     """Read what is planned; the arguments are those of `train`, and `ranks` the processes that train together.
 
     Raises:
-        InputError: nothing is planned, an unknown trainer, setting or device, or an impossible time.
-        VmsegError: a case is not prepared, or out of date.
+        InputError: nothing is planned, a case is not prepared or out of date, an unknown trainer, setting or device, or
+            an impossible time.
     """
     folder, space = places(dataset, workspace)
     fingerprint, splits, plan = read_fingerprint(space), read_splits(space), read_plan(space, planner)
@@ -120,12 +120,12 @@ def _prepared(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Path:
     """The folder of prepared cases, all read once: damage shows before the night, and the first epoch finds them read.
 
     Raises:
-        VmsegError: a case is missing, out of date or damaged.
+        InputError: a case is missing, out of date or damaged.
     """
     folder = PreparedFolder(space.prepared(plan.voxels_hash))
     lacking = [case for case, summary in fingerprint.cases.items() if not folder.holds(case, summary.content)]
     if lacking:
-        raise VmsegError(
+        raise InputError(
             f"{len(lacking)} of {len(fingerprint.cases)} cases are not prepared for this plan, {lacking[0]} for one",
             file=folder.folder,
             remedy="Run `vmseg_plan_and_preprocess` again; it prepares what is missing.",

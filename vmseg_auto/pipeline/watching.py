@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ class Watcher:
     def epoch_ended(self, record: EpochRecord) -> None:
         self.history.append(record.to_row())
         write_csv(self.folder.history, list(record.to_row()), self.history)
-        self.progress.note(f"epoch {record.epoch}/{self.recipe.epochs}, loss {record.train_loss:.3f}, {self._dice()}")
+        self.progress.note(f"epoch {record.epoch}/{self.recipe.epochs}, loss {record.train_loss:.3f}{self._dice()}")
         self._warn_of_gap()
         self._warn_of_skipped(record)
         if time.monotonic() - self.drawn > CURVE_SECONDS:
@@ -86,11 +87,11 @@ class Watcher:
         )
 
     def _dice(self) -> str:
-        """The last look at whole cases; before the first, the Dice of validation patches."""
-        looks = gap_looks(self.history)
-        if not looks:
-            return f"validation patches' Dice {self.history[-1]['val_dice']:.3f}"
-        return f"train Dice {looks[-1].train:.3f}, validation Dice {looks[-1].val:.3f}, gap {looks[-1].gap:.3f}"
+        """The last look at whole cases; before the first, the Dice of validation patches; nothing without either."""
+        if looks := gap_looks(self.history):
+            return f", train Dice {looks[-1].train:.3f}, validation Dice {looks[-1].val:.3f}, gap {looks[-1].gap:.3f}"
+        dice = self.history[-1]["val_dice"]
+        return "" if math.isnan(dice) else f", validation patches' Dice {dice:.3f}"
 
     def _warn_of_gap(self) -> None:
         """Once in a training."""
