@@ -42,6 +42,8 @@ def test_from_the_check_to_the_report(tmp_path: Path, capsys: pytest.CaptureFixt
     *_, written, following = capsys.readouterr().out.splitlines()
     assert written == f"1 mask and volumes.csv in the folder {masks}"
     assert f"`vmseg_report -i {masks}`" in following
+    assert predict.main(scans) == 0
+    assert "1 of them had been made before" in capsys.readouterr().out.splitlines()[-2]
 
 
 def test_a_workspace_of_another_dataset_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

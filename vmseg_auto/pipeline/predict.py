@@ -147,9 +147,17 @@ class _Work:
     model_digest: str
 
 
+@dataclass(frozen=True)
+class _Done:
+    """A mask that stands in the folder, and whether it was there before."""
+
+    sidecar: Sidecar
+    kept: bool = False
+
+
 def _segment(
     work: _Work, cases: Sequence[Case], jobs: int, console: Console, warn: Callable[[str], None]
-) -> Iterator[Sidecar | VmsegError]:
+) -> Iterator[_Done | VmsegError]:
     """Write masks; one outcome a case, in order."""
     with console.progress("Predicting", len(cases)) as progress:
         for outcome in _run(work, cases, jobs, progress.note, warn):
@@ -157,19 +165,21 @@ def _segment(
             progress.advance()
 
 
-def _conclude(work: _Work, outcomes: Sequence[Sidecar | VmsegError], console: Console) -> None:
+def _conclude(work: _Work, outcomes: Sequence[_Done | VmsegError], console: Console) -> None:
     """Write volumes.csv.
 
     Raises:
         SomeCasesFailedError: some scans failed; the scan's own error, where it is the only one.
     """
     errors = [outcome for outcome in outcomes if isinstance(outcome, VmsegError)]
-    sidecars = [outcome for outcome in outcomes if isinstance(outcome, Sidecar)]
-    sidecars.sort(key=lambda sidecar: sidecar.case)
+    done = [outcome for outcome in outcomes if isinstance(outcome, _Done)]
+    sidecars = sorted((one.sidecar for one in done), key=lambda sidecar: sidecar.case)
     if sidecars:
         calibration = work.committee.calibration
         work.delivery.write_table(sidecars, calibration)
         console.say(f"{counted(len(sidecars), 'mask')} and volumes.csv in the folder {work.delivery.folder}")
+        if kept := sum(one.kept for one in done):
+            console.say(f"{kept} of them had been made before, from the same scans by the same model, and were kept.")
         judged = [sidecar.judgement for sidecar in sidecars]
         if lights := traffic_lights(judged, calibration):
             console.say(lights)
@@ -197,10 +207,10 @@ def _introduce(model: PathLike, member: Predictor, console: Console) -> None:
 
 def _run(
     work: _Work, cases: Sequence[Case], jobs: int, note: Callable[[str], None], warn: Callable[[str], None]
-) -> Iterator[Sidecar | VmsegError]:
+) -> Iterator[_Done | VmsegError]:
     """One outcome a case. The next scans are read and the last masks written while one is computed."""
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
-        reading: deque[tuple[Case, Future[_Loaded | Sidecar]]] = deque()
+        reading: deque[tuple[Case, Future[_Loaded | _Done]]] = deque()
         writing: deque[Future[Sidecar]] = deque()
         coming = iter(cases)
         for case in cases:
@@ -209,7 +219,7 @@ def _run(
             _, future = reading.popleft()
             try:
                 loaded = future.result()
-                if isinstance(loaded, Sidecar):
+                if isinstance(loaded, _Done):
                     yield loaded
                     continue
                 for odd in loaded.notes:
@@ -237,11 +247,11 @@ class _Loaded:
     notes: Sequence[str]
 
 
-def _load(work: _Work, case: Case) -> _Loaded | Sidecar:
-    """The scan, or the sidecar of a mask that is already there and made from the same."""
+def _load(work: _Work, case: Case) -> _Loaded | _Done:
+    """The scan, or what stands there already and was made from the same."""
     made_from = f"{work.model_digest}-{content_hash(case)}"
     if sidecar := work.delivery.kept(case, made_from):
-        return sidecar
+        return _Done(sidecar, kept=True)
     notes: list[str] = []
     image, _, geometry = read_case(case, notes=notes)
     return _Loaded(case, image, geometry, made_from, notes)
@@ -256,9 +266,9 @@ def _predict(work: _Work, loaded: _Loaded, note: Callable[[str], None]) -> Predi
     )
 
 
-def _outcome(future: Future[Sidecar]) -> Sidecar | VmsegError:
+def _outcome(future: Future[Sidecar]) -> _Done | VmsegError:
     try:
-        return future.result()
+        return _Done(future.result())
     except VmsegError as error:
         return error
 
