@@ -44,3 +44,9 @@ def test_names_are_different_whatever_was_known(patients: dict[str, str], data: 
 
 def test_true_names_are_left() -> None:
     assert true_names(PATIENTS).cases["anna_1"] == "anna_1"
+
+
+def test_patients_that_bear_pseudonyms_keep_their_numbers() -> None:
+    patients = {"a": "patient_07", "b": "patient_02", "c": "Sommer"}
+    assert pseudonyms(patients, {}).patients == {"patient_07": "P07", "patient_02": "P02", "Sommer": "P08"}
+    assert pseudonyms({"x": "patient_02"}, {"b": "P02"}).patients == {"patient_02": "P03"}  # that number is taken

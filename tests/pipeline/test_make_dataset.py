@@ -55,7 +55,7 @@ def test_voxels_and_grids_arrive_under_pseudonyms(tmp_path: Path) -> None:
     data, key = made(tmp_path)
     assert [case.id for case in data.cases] == ["case_001", "case_002", "case_003"]
     assert (data.channels, data.labels) == (("T2",), {"background": 0, "lesion": 1})
-    assert data.patients == {"case_001": "p01", "case_002": "p02", "case_003": "p03"}
+    assert data.patients == {f"case_00{n}": f"patient_0{n}" for n in (1, 2, 3)}
     cases = {case.id: case for case in data.cases}
     for place, name in enumerate(names):
         case = cases[key[name]["case"]]

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _NUMBERED = re.compile(r"P(\d+)(?:-(\d+))?")
+_GIVEN = re.compile(r"patient_(\d+)")
+"""What vmseg_make_dataset calls a patient."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ def true_names(patients: Mapping[str, str]) -> Names:
 def pseudonyms(patients: Mapping[str, str], known: Mapping[str, str]) -> Names:
     """Patients as P01, P02, ...; the scans of one who has several as P01-1, P01-2, ...
 
-    New patients are numbered in the order of a hash, so that the numbers don't give the alphabet away.
+    Who is called patient_07 in the dataset, by pseudonym, becomes P07 where that is free. The others are numbered in the
+    order of a hash, so that the numbers don't give the alphabet away.
 
     Args:
         patients: case id -> patient.
@@ -47,7 +50,12 @@ def pseudonyms(patients: Mapping[str, str], known: Mapping[str, str]) -> Names:
     for case, name in known.items():
         if case in patients and (match := _NUMBERED.fullmatch(name)):
             numbers[patients[case]] = int(match[1])
-    following = max((int(match[1]) for match in taken), default=0) + 1
+    used = {int(match[1]) for match in taken}
+    for patient in sorted(set(patients.values()) - set(numbers)):
+        if (given := _GIVEN.fullmatch(patient)) and int(given[1]) not in used:
+            numbers[patient] = int(given[1])
+            used.add(int(given[1]))
+    following = max(used, default=0) + 1
     new = sorted(set(patients.values()) - set(numbers), key=_hash)
     numbers |= {patient: following + place for place, patient in enumerate(new)}
     named = {patient: f"P{number:02d}" for patient, number in numbers.items()}

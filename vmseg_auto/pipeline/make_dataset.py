@@ -204,7 +204,7 @@ def _members(pairs: Sequence[Pair], wishes: Wishes, console: Console) -> list[Me
         Member(
             pair=one,
             case=f"case_{number:03d}",
-            patient=f"p{numbers[person]:0{digits}d}",
+            patient=f"patient_{numbers[person]:0{digits}d}",
             person=person,
             test=person in held_out,
         )
