@@ -38,7 +38,7 @@ def true_names(patients: Mapping[str, str]) -> Names:
 def pseudonyms(patients: Mapping[str, str], known: Mapping[str, str]) -> Names:
     """Patients as P01, P02, ...; the scans of one who has several as P01-1, P01-2, ...
 
-    Who is called patient_07 in the dataset, by pseudonym, becomes P07 where that is free. The others are numbered in the
+    Who is called patient_07 in the dataset already becomes P07, where that is free. The others are numbered in the
     order of a hash, so that the numbers don't give the alphabet away.
 
     Args:
