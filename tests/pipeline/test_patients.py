@@ -16,7 +16,7 @@ from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.images import write_image, write_mask
 from vmseg_auto.pipeline.evaluate import evaluate
-from vmseg_auto.pipeline.places import read_cohort, read_splits
+from vmseg_auto.pipeline.places import read_cohort, read_fingerprint, read_splits
 from vmseg_auto.pipeline.plan import plan_and_preprocess
 
 GRID = Geometry((8, 24, 20), (3.0, 1.0, 1.0))
@@ -54,7 +54,8 @@ def plan(dataset: Path) -> Callable[..., Heard]:
 
 
 def patients(dataset: Path) -> dict[str, str]:
-    return read_cohort(dataset, Workspace(dataset / "vmseg")).patients
+    space = Workspace(dataset / "vmseg")
+    return read_cohort(dataset, space, read_fingerprint(space)).patients
 
 
 def sides_are_clean(dataset: Path) -> bool:
