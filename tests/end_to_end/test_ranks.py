@@ -6,6 +6,8 @@ import filecmp
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,25 @@ def test_predictions_of_several_ranks_are_those_of_one(cohort: Path, tmp_path: P
     for text in shown.values():
         assert text.count("1 of 5 scans could not be segmented") == 1
         assert text.count("4 masks and volumes.csv") == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are counted as Linux names them")
+def test_no_thread_of_the_group_is_left_when_it_ends(tmp_path: Path) -> None:
+    """One that is left can abort the process while Python ends."""
+    script = tmp_path / "group.py"
+    script.write_text(
+        "import os, torch\n"
+        "from vmseg_auto.ops.ranks import joined\n"
+        "def threads():\n"
+        "    return [open(f'/proc/self/task/{n}/comm').read().strip() for n in os.listdir('/proc/self/task')]\n"
+        "with joined() as ranks:\n"
+        "    weight = torch.nn.Parameter(torch.zeros(3))\n"
+        "    torch.optim.SGD([weight]).step()\n"
+        "    ranks.add(torch.zeros(3))\n"
+        "    during = threads()\n"
+        "assert 'pt_gloo_runloop' in during, during\n"
+        "assert 'pt_gloo_runloop' not in threads(), threads()\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(script)]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -190,6 +191,9 @@ def joined() -> Iterator[Ranks]:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if dist.get_node_local_rank() < gpus:
         torch.cuda.set_device(dist.get_node_local_rank())
+    # The first optimizer imports these functions otherwise, and they keep, as a default, the group that there is by
+    # then: one that outlives its end below can abort Python's end.
+    import_module("torch.distributed.nn.functional")
     # Not above: a PyTorch that was built without it lacks these.
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
