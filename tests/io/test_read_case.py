@@ -35,7 +35,7 @@ def test_a_case_is_read(tmp_path: Path) -> None:
     [
         ({"spacing_mm": (3.0, 0.8, 0.71)}, "spacing 0.71 x 0.8 x 3 mm against 0.7 x 0.8 x 3 mm"),
         ({"origin_mm": (1.0, -2.0, 4.0)}, "origin 1, -2, 4 mm against 1, -2, 3 mm"),
-        ({"direction": (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)}, "direction"),
+        ({"direction": (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)}, "axes that point up to"),
         ({"shape": (6, 9, 11)}, "size 11 x 9 x 6 against 10 x 9 x 6"),
     ],
 )
