@@ -11,7 +11,7 @@ import pandas as pd
 from benchmarks.results import Machine, our_versions, this_machine
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.gap import gap_looks
-from vmseg_auto.core.workspace import FoldFolder
+from vmseg_auto.core.runs import FoldFolder
 from vmseg_auto.io.atomic import read_stored, write_json
 
 

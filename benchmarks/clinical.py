@@ -22,8 +22,8 @@ from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.fingerprint import ScanRange
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.runs import Run
 from vmseg_auto.core.trust import Light
-from vmseg_auto.core.workspace import Run
 from vmseg_auto.io.cases import read_case
 from vmseg_auto.io.probabilities import read_probabilities
 from vmseg_auto.io.tables import read_csv

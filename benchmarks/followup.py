@@ -24,8 +24,8 @@ from benchmarks.followup_report import write_report
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.response import Change, Volume
+from vmseg_auto.core.runs import Run
 from vmseg_auto.core.trust import VolumeError
-from vmseg_auto.core.workspace import Run
 from vmseg_auto.io.cases import read_case
 from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.ops.calibration import volume_errors_without

@@ -146,7 +146,8 @@ def _descriptions() -> list[Subject]:
 
 
 def _arrays() -> list[Subject]:
-    from vmseg_auto.core.workspace import FoldFolder, Workspace
+    from vmseg_auto.core.runs import FoldFolder
+    from vmseg_auto.core.workspace import Workspace
     from vmseg_auto.io.images import read_mask
     from vmseg_auto.io.prepared import PreparedFolder
     from vmseg_auto.io.probabilities import read_probabilities

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import vmseg_auto
 from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.workspace import Run
+from vmseg_auto.core.runs import Run
 from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.workspace import FoldFolder, Run, Workspace
+from vmseg_auto.core.runs import FoldFolder, Run
+from vmseg_auto.core.workspace import Workspace
 
 
 def test_the_tree_is_the_documented_one() -> None:

@@ -15,7 +15,8 @@ from raw_dataset import GRID, raw_dataset
 
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.workspace import Run, Workspace
+from vmseg_auto.core.runs import Run
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_json, read_stored
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.images import read_mask

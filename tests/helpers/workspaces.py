@@ -17,8 +17,9 @@ from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.runs import Run
 from vmseg_auto.core.trust import Trust
-from vmseg_auto.core.workspace import Run, Workspace
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.checkpoints import Checkpoint, save_checkpoint

@@ -17,7 +17,8 @@ from workspaces import GRID, Cohort, cohort, finished_run, sure_of, trained_run
 from vmseg_auto.cli.common import Screen
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.workspace import Run, Workspace
+from vmseg_auto.core.runs import Run
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_json, read_stored
 from vmseg_auto.io.images import write_image
 from vmseg_auto.io.model_zip import unpacked

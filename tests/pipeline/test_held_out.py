@@ -15,7 +15,8 @@ from small_cohort import GRID, ball, small_cohort
 
 from vmseg_auto.core.console import Progress
 from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.workspace import FoldFolder, Run, Workspace
+from vmseg_auto.core.runs import FoldFolder, Run
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_json, read_stored
 from vmseg_auto.io.images import read_image, write_image, write_mask
 from vmseg_auto.pipeline.places import read_splits

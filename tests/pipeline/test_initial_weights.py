@@ -19,8 +19,9 @@ from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.runs import FoldFolder, FoldName, Run
 from vmseg_auto.core.transfer import Initialisation
-from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored, write_json
 from vmseg_auto.io.checkpoints import load_checkpoint, save_checkpoint
 from vmseg_auto.pipeline.initial_weights import Start, choose_start

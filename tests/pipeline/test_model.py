@@ -12,7 +12,7 @@ from nnunet_model import KINDS, checkpoint, edit, golden, nnunet_model, save
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.workspace import Run
+from vmseg_auto.core.runs import Run
 from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.cases import read_case
 from vmseg_auto.io.checkpoints import load_checkpoint

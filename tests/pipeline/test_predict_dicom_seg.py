@@ -17,7 +17,7 @@ from workspaces import GRID, cohort, finished_run
 from vmseg_auto.cli import model as model_command
 from vmseg_auto.cli import predict as predict_command
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.workspace import Run
+from vmseg_auto.core.runs import Run
 from vmseg_auto.io.images import read_mask, write_image
 from vmseg_auto.io.series import find_series
 

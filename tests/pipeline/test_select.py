@@ -17,8 +17,9 @@ from vmseg_auto.cli.common import Screen
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import Selection
-from vmseg_auto.core.workspace import Run, Workspace
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_json, read_stored, write_json, write_sealed
 from vmseg_auto.io.images import read_image, read_mask
 from vmseg_auto.io.probabilities import write_probabilities

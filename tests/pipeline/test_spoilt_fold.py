@@ -10,7 +10,7 @@ from workspaces import cohort, trained_run
 
 from vmseg_auto.core.console import Silent
 from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
-from vmseg_auto.core.workspace import FoldFolder, Run
+from vmseg_auto.core.runs import FoldFolder, Run
 from vmseg_auto.io.checkpoints import load_checkpoint, save_checkpoint
 from vmseg_auto.pipeline.cross_validation import validate_fold
 from vmseg_auto.pipeline.held_out import held_out_cases

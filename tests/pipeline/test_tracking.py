@@ -10,7 +10,7 @@ import pytest
 from workspaces import Cohort, cohort
 
 from vmseg_auto.cli import train as command
-from vmseg_auto.core.workspace import FoldFolder
+from vmseg_auto.core.runs import FoldFolder
 
 OWN = """
 class Keeps:

@@ -17,7 +17,7 @@ from raw_dataset import describe
 from vmseg_auto.core.console import Progress, SilentProgress
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.workspace import FoldFolder
+from vmseg_auto.core.runs import FoldFolder
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint
 from vmseg_auto.io.images import write_image, write_mask
 from vmseg_auto.pipeline.plan import plan_and_preprocess

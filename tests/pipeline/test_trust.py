@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from small_cohort import GRID, ball
 
+from vmseg_auto.core.runs import Run
 from vmseg_auto.core.trust import Trust
-from vmseg_auto.core.workspace import Run
 from vmseg_auto.io.images import write_mask
 from vmseg_auto.pipeline.trust import judge
 from vmseg_auto.stages.evaluate import evaluate_pairs

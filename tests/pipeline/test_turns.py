@@ -15,7 +15,8 @@ from workspaces import GRID, RECIPE, Cohort, cohort, finished_run, trained_run
 
 from vmseg_auto.core.console import Silent
 from vmseg_auto.core.errors import InputError, VmsegError
-from vmseg_auto.core.workspace import OutputFolder, Run, Workspace
+from vmseg_auto.core.runs import Run
+from vmseg_auto.core.workspace import OutputFolder, Workspace
 from vmseg_auto.io.atomic import temporaries
 from vmseg_auto.io.images import read_mask, write_mask
 from vmseg_auto.io.locks import locked

@@ -10,7 +10,7 @@ from workspaces import Cohort, cohort, trained_run
 
 from vmseg_auto.core.console import Silent
 from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.workspace import FoldFolder
+from vmseg_auto.core.runs import FoldFolder
 from vmseg_auto.io.atomic import read_json, read_stored, write_json
 from vmseg_auto.io.images import read_mask
 from vmseg_auto.io.probabilities import read_probabilities

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vmseg_auto.core.workspace import Run
+from vmseg_auto.core.runs import Run
 from vmseg_auto.ops.selection import Setting
 from vmseg_auto.pipeline.candidates import Candidates
 from vmseg_auto.pipeline.volumes import HELD_OUT_COLUMNS, HeldOutVolumes, is_covered

@@ -11,7 +11,7 @@ from consoles import Heard
 
 from vmseg_auto.core.console import SilentProgress
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.workspace import FoldFolder
+from vmseg_auto.core.runs import FoldFolder
 from vmseg_auto.pipeline.watching import Watcher
 from vmseg_auto.stages.train import EpochRecord
 

@@ -14,8 +14,8 @@ _MOST_BYTES = 2**20
 _MOST_LINE = 1000
 _SELF_CONTAINED = "Save header and voxels as one file."
 _REMEDY = "Copy or export the file again."
-_MOST_NUMBER = 1e6
-"""In a matrix of voxels' places in mm."""
+FURTHEST_MM = 1e6
+"""Where a voxel may lie."""
 _NIFTI_1 = (348, "h", 254, "12f", 280)
 _NIFTI_2 = (540, "i", 348, "12d", 400)
 """Bytes of a header, and format and offset of the code and the numbers of its matrix (sform)."""
@@ -50,7 +50,7 @@ def _check_matrix(header: bytes, case: str | None, path: Path) -> None:
                 continue
             numbers = struct.unpack_from(order + form, header, at)
             used = struct.unpack_from(order + code_form, header, code_at)[0] > 0
-            if used and not all(abs(number) <= _MOST_NUMBER for number in numbers):
+            if used and not all(abs(number) <= FURTHEST_MM for number in numbers):
                 shown = ", ".join(f"{number:g}" for number in numbers)
                 _refuse(f"the matrix of its voxels' places (sform) holds {shown}", case, path, _REMEDY)
 

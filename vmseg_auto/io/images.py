@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.atomic import replacing
-from vmseg_auto.io.headers import check_header
+from vmseg_auto.io.headers import FURTHEST_MM, check_header
 from vmseg_auto.io.nifti import DAMAGED, file_bytes, nifti_voxels, unpacked, unreadable
 from vmseg_auto.io.shared import shared
 
 FILE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 _SHEAR_TOLERANCE = 1e-3
-_LEAST_MM, _MOST_MM, _FURTHEST_MM = 1e-3, 1e3, 1e6
-"""Edges of a voxel, and where the first may lie."""
+_LEAST_MM, _MOST_MM = 1e-3, 1e3
+"""Edges of a voxel."""
 _READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".mha": "MetaImageIO", ".nrrd": "NrrdImageIO"}
 _LARGEST = 1e12
 """What an intensity can be: float32 holds its square, summed over all voxels."""
@@ -258,7 +258,7 @@ def _geometry(source: Any, case: str | None, path: Path | None, layers: bool = F
         raise InputError(
             f"the voxel size is {dx:g} x {dy:g} x {dz:g} mm", case=case, file=path, remedy="Mend the file's header."
         )
-    if not all(abs(position) <= _FURTHEST_MM for position in source.GetOrigin()):
+    if not all(abs(position) <= FURTHEST_MM for position in source.GetOrigin()):
         shown = ", ".join(f"{position:g}" for position in source.GetOrigin())
         problem, remedy = f"its first voxel lies at ({shown}) mm", "Mend the file's header."
         raise InputError(problem, case=case, file=path, remedy=remedy)

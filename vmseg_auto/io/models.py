@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.workspace import FoldName, Run
+from vmseg_auto.core.runs import FoldName, Run
 from vmseg_auto.io.atomic import read_stored, refuse_links
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint
 from vmseg_auto.io.model_zip import unpacked

@@ -12,7 +12,7 @@ import torch
 from vmseg_auto.core.codec import decode
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.plan import Int3
-from vmseg_auto.core.workspace import FoldName, Run
+from vmseg_auto.core.runs import FoldName, Run
 from vmseg_auto.io.archives import finite_tensors, load_archive
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.dataset_json import Description, read_description

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from vmseg_auto.core.console import Console
 from vmseg_auto.core.dataset import Case, Dataset, Splits
 from vmseg_auto.core.errors import DatasetError
+from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import THRESHOLDS
-from vmseg_auto.core.workspace import Run
 from vmseg_auto.io.cases import over_cases
 from vmseg_auto.io.probabilities import read_probabilities
 from vmseg_auto.ops.selection import Runs, Setting, Values

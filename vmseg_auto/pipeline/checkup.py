@@ -15,10 +15,11 @@ from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.learning_curve import LearningCurve
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.runs import FoldFolder
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.transfer import Initialisation
 from vmseg_auto.core.trust import HeldOut
-from vmseg_auto.core.workspace import FoldFolder, Workspace
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_json, temporaries
 from vmseg_auto.io.cases import content_hash, over_cases
 from vmseg_auto.io.checkpoints import load_checkpoint

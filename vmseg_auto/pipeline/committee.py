@@ -14,8 +14,9 @@ from vmseg_auto.core.codec import digest
 from vmseg_auto.core.console import Console
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import Candidate, Selection
-from vmseg_auto.core.workspace import Run, Workspace
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.model_zip import unpacked
 from vmseg_auto.ops.components import apply_postprocessing

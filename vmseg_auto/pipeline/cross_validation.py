@@ -14,9 +14,10 @@ from vmseg_auto.core.effort import CANDIDATES, EXHAUSTIVE, choose_economy
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.trust import HeldOutCase
-from vmseg_auto.core.workspace import Run, Workspace
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.prepared import PreparedFolder

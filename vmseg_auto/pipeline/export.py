@@ -15,8 +15,9 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.manifest import CARD, FINGERPRINT, MANIFEST, Manifest
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.runs import FoldFolder, FoldName, Run
 from vmseg_auto.core.selection import Candidate, Selection
-from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import new_folder, read_json, read_stored
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.machine import versions

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from vmseg_auto.core.dataset import Case, Dataset, Splits
 from vmseg_auto.core.effort import Effort, Trials
 from vmseg_auto.core.fingerprint import CaseSummary, Fingerprint
+from vmseg_auto.core.runs import FoldFolder, Run
 from vmseg_auto.core.trust import HeldOut, HeldOutCase, Trust
-from vmseg_auto.core.workspace import FoldFolder, Run
 from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.images import write_mask
 from vmseg_auto.io.probabilities import write_probabilities

@@ -12,8 +12,8 @@ from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.model import ModelInfo
+from vmseg_auto.core.runs import FoldFolder, FoldName, Run
 from vmseg_auto.core.transfer import Initialisation
-from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
 from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.checkpoints import load_checkpoint, weights_hash
 from vmseg_auto.ops.transfer import Weights, transfer

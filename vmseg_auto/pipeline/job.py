@@ -18,7 +18,8 @@ from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.workspace import FoldName, Run, Workspace
+from vmseg_auto.core.runs import FoldName, Run
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
 from vmseg_auto.ops.ranks import ALONE, Ranks

@@ -16,7 +16,8 @@ from vmseg_auto.core.dataset import fold_cases
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.learning_curve import LearningCurve, nested_subsets
-from vmseg_auto.core.workspace import CurveFolder, FoldFolder, FoldName
+from vmseg_auto.core.runs import FoldFolder, FoldName
+from vmseg_auto.core.workspace import CurveFolder
 from vmseg_auto.io.atomic import write_sealed
 from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.ops.learning_curve import Curves, fit_curves

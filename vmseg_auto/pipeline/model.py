@@ -8,7 +8,7 @@ from pathlib import Path
 from vmseg_auto.core.console import Console, Silent, quoted
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.workspace import FoldName, Run
+from vmseg_auto.core.runs import FoldName, Run
 from vmseg_auto.io.atomic import new_folder, refuse_links, write_sealed
 from vmseg_auto.io.checkpoints import save_checkpoint
 from vmseg_auto.io.nnunet import (

@@ -13,8 +13,8 @@ from typing import Any
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.core.runs import FoldName
 from vmseg_auto.core.selection import Candidate, Estimate, Worth
-from vmseg_auto.core.workspace import FoldName
 from vmseg_auto.ops.metrics import METRICS
 
 INTENDED = """## Intended use

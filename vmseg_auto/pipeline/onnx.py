@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vmseg_auto.core.console import Console
 from vmseg_auto.core.errors import VmsegError
-from vmseg_auto.core.workspace import FoldFolder
+from vmseg_auto.core.runs import FoldFolder
 from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.ops.network import build_network

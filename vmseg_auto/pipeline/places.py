@@ -14,7 +14,8 @@ from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.workspace import FoldFolder, FoldName, Run, Workspace, workspace_root
+from vmseg_auto.core.runs import FoldFolder, FoldName, Run
+from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.cases import read_dataset
 

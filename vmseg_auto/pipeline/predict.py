@@ -18,9 +18,9 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.effort import EXHAUSTIVE
 from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.runs import FoldName
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.series import Choice
-from vmseg_auto.core.workspace import FoldName
 from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe

@@ -12,9 +12,10 @@ from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.postprocessing import PostProcessing
+from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import Candidate, Selection, Worth
 from vmseg_auto.core.trust import VolumeError
-from vmseg_auto.core.workspace import Run, Workspace
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.ops.selection import Choice, Runs, Setting, choose, dice_of, estimate, nested_dice, plain, settle
 from vmseg_auto.pipeline.candidates import Candidates, score_candidates

@@ -12,7 +12,7 @@ from vmseg_auto.core.fingerprint import CaseSummary, Fingerprint
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.workspace import FoldFolder
+from vmseg_auto.core.runs import FoldFolder
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.scans import scan_grid
 from vmseg_auto.io.space import require_space

@@ -12,7 +12,7 @@ from typing import Any
 from vmseg_auto.contracts import Logger, Tracking
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.workspace import FoldFolder
+from vmseg_auto.core.runs import FoldFolder
 from vmseg_auto.pipeline.job import Job
 from vmseg_auto.stages.train import EpochRecord
 

@@ -14,7 +14,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.workspace import FoldFolder, FoldName, Run
+from vmseg_auto.core.runs import FoldFolder, FoldName, Run
 from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.checkpoints import Checkpoint, TrainingState, load_newest, save_checkpoint
 from vmseg_auto.io.later import Later

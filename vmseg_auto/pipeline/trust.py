@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vmseg_auto.core.runs import Run
 from vmseg_auto.core.trust import Calibration, Expectation, Trust
-from vmseg_auto.core.workspace import Run
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.calibration import calibrate, calibrate_without
 from vmseg_auto.ops.label_check import contradiction

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.workspace import FoldFolder, OutputFolder, Workspace
+from vmseg_auto.core.runs import FoldFolder
+from vmseg_auto.core.workspace import OutputFolder, Workspace
 from vmseg_auto.io.atomic import remove_temporaries
 from vmseg_auto.io.locks import holder, locked
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from vmseg_auto.core.console import Console, Progress
 from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.workspace import FoldFolder
+from vmseg_auto.core.runs import FoldFolder
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.plots import draw_curve
 from vmseg_auto.stages.train import EpochRecord

@@ -17,8 +17,8 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.runs import FoldName
 from vmseg_auto.core.trust import Trust
-from vmseg_auto.core.workspace import FoldName
 from vmseg_auto.io.checkpoints import Checkpoint, weights_hash
 from vmseg_auto.io.images import from_sitk
 from vmseg_auto.io.models import read_model

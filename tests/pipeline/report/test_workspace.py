@@ -14,7 +14,7 @@ from workspaces import Cohort, cohort, finished_run
 from vmseg_auto.core.console import Silent
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.workspace import Run
+from vmseg_auto.core.runs import Run
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.pseudonym_key import read_key
 from vmseg_auto.io.tables import read_csv, write_csv

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vmseg_auto.core.workspace import Run
+from vmseg_auto.core.runs import Run
 from vmseg_auto.io.tables import read_csv
 from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.pipeline.report.words import value_of

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.dataset import Case, Dataset, Splits
 from vmseg_auto.core.pseudonyms import Names
-from vmseg_auto.core.workspace import Run
+from vmseg_auto.core.runs import Run
 from vmseg_auto.io.scans import read_scan
 from vmseg_auto.io.tables import read_csv
 from vmseg_auto.ops.crops import Volume, around_lesions, cut, grey_levels, turned

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Splits
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
@@ -16,7 +17,7 @@ from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.ops.statistics import SEED
 from vmseg_auto.pipeline.report.case_scores import CaseScore
 from vmseg_auto.pipeline.report.scores import failures
-from vmseg_auto.pipeline.report.words import by, count, plain, spread
+from vmseg_auto.pipeline.report.words import by, plain, spread
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _intensities(plan: Plan) -> str:
 
 
 def _splits(study: Study) -> tuple[Item, ...]:
-    size = f"{count(len(study.patients), 'scan')} of {count(len(set(study.patients.values())), 'patient')}"
+    size = f"{counted(len(study.patients), 'scan')} of {counted(len(set(study.patients.values())), 'patient')}"
     curve = "a learning curve stands in the workspace" if study.learning_curve else ""
     held = [len(fold.val) for fold in study.splits.folds]
     return (
@@ -108,7 +109,7 @@ def _splits(study: Study) -> tuple[Item, ...]:
 
 
 def _tests(number: int) -> str:
-    return f"{count(number, 'held-out test scan')} in imagesTs" if number else ""
+    return f"{counted(number, 'held-out test scan')} in imagesTs" if number else ""
 
 
 def _model(study: Study) -> tuple[Item, ...]:

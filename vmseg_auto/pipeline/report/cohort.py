@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Splits
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.ops.charts import Chart, Dot, axis_of
 from vmseg_auto.ops.odd_cases import odd_cases
-from vmseg_auto.pipeline.report.words import by, count, plain, spread, volume
+from vmseg_auto.pipeline.report.words import by, plain, spread, volume
 from vmseg_auto.stages.report import Fact, Table
 
 
@@ -38,7 +39,7 @@ def cohort(fingerprint: Fingerprint, patients: dict[str, str], names: Names) -> 
     labels = [plain(name) for name, value in fingerprint.labels.items() if value]
     volumes = [case.volume_ml for case in cases]
     facts = (
-        Fact("Scans", f"{count(len(cases), 'scan')} of {count(len(set(patients.values())), 'patient')}"),
+        Fact("Scans", f"{counted(len(cases), 'scan')} of {counted(len(set(patients.values())), 'patient')}"),
         Fact("Channels", ", ".join(fingerprint.channels)),
         Fact("Outlined", ", ".join(labels)),
         Fact("Lesion volume", f"median {spread(volumes)} mL"),

@@ -10,7 +10,7 @@ from vmseg_auto.core.dataset import SPLIT_SEED, Splits
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.pseudonyms import Names
-from vmseg_auto.core.workspace import Run
+from vmseg_auto.core.runs import Run
 from vmseg_auto.ops.statistics import SEED
 from vmseg_auto.pipeline.places import read_record
 from vmseg_auto.stages.report import Fact, Table

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vmseg_auto.core.console import Console
+from vmseg_auto.core.console import Console, counted
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.ops.crops import Volume, around_lesions, coarser, cut, grey_levels, turned
 from vmseg_auto.ops.nifti import nifti_gz
@@ -27,7 +27,7 @@ from vmseg_auto.pipeline.report.measures import (
     total_rows,
 )
 from vmseg_auto.pipeline.report.predictions import Predicted
-from vmseg_auto.pipeline.report.words import count, volume
+from vmseg_auto.pipeline.report.words import volume
 from vmseg_auto.stages.report import Table
 
 PICTURED = 6
@@ -147,7 +147,7 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
     shown = [row for row in one.rows if row["component"] == "all" or _key(row) in places or not pictures]
     several = len(one.labels) > 1
     rest = [row for row in one.rows if row not in shown]
-    smaller = lesion_table(f"{count(len(rest), 'smaller lesion')}, without pictures", rest, several)
+    smaller = lesion_table(f"{counted(len(rest), 'smaller lesion')}, without pictures", rest, several)
     return Patient(
         name=name,
         anchor=anchor,

@@ -8,10 +8,11 @@ from math import isfinite, nan
 from statistics import fmean, median
 from typing import Any
 
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Splits
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.pseudonyms import Names
-from vmseg_auto.core.workspace import Run
+from vmseg_auto.core.runs import Run
 from vmseg_auto.io.atomic import read_json, read_stored
 from vmseg_auto.io.tables import read_csv
 from vmseg_auto.ops.charts import Axis, Band, Chart, Dot, Line, axis_of
@@ -19,7 +20,7 @@ from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.ops.statistics import ALL_LABELS
 from vmseg_auto.pipeline.report.case_scores import CaseScore, read_scores
 from vmseg_auto.pipeline.report.volumes import volume_agreement, volume_intervals
-from vmseg_auto.pipeline.report.words import between, count, plain, shown, value_of, volume
+from vmseg_auto.pipeline.report.words import between, plain, shown, value_of, volume
 from vmseg_auto.stages.report import Fact, Table
 
 _LISTED = ("dice", "nsd", "hd95_mm", "reference_ml", "prediction_ml", "volume_error_ml", "lesion_recall")
@@ -113,7 +114,7 @@ def _by_volume(rows: Sequence[CaseScore], names: Names) -> Chart:
     )
     return Chart(
         "Dice by lesion volume",
-        f"Dice of {count(len(there), 'outline')} over volume: {_thirds(there)}.",
+        f"Dice of {counted(len(there), 'outline')} over volume: {_thirds(there)}.",
         axis_of("outlined volume (mL)", [dot.x for dot in dots], log=True),
         Axis("Dice", 0.0, 1.0),
         dots=dots,
@@ -133,7 +134,7 @@ def _thirds(rows: Sequence[CaseScore]) -> str:
 def failures(rows: Sequence[CaseScore]) -> str:
     """Where the model fails, in words."""
     missed = {row.case for row in rows if row.values["reference_ml"] > 0 and row.values["dice"] == 0}
-    return f"{count(len(missed), 'scan')} whose outline the model misses wholly. Mean Dice: {_thirds(rows)}."
+    return f"{counted(len(missed), 'scan')} whose outline the model misses wholly. Mean Dice: {_thirds(rows)}."
 
 
 def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:

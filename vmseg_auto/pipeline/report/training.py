@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.gap import GapLook, gap_alarm, gap_looks
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.workspace import FoldFolder, Run
+from vmseg_auto.core.runs import FoldFolder, Run
 from vmseg_auto.io.tables import read_csv
 from vmseg_auto.ops.charts import Axis, Band, Chart, Line, axis_of
 from vmseg_auto.pipeline.places import read_record
-from vmseg_auto.pipeline.report.words import count, shown, value_of
+from vmseg_auto.pipeline.report.words import shown, value_of
 from vmseg_auto.stages.report import Fact, Table
 
 History = Sequence[Mapping[str, float]]
@@ -81,7 +82,7 @@ def read_history(fold: FoldFolder) -> list[dict[str, float]]:
 def _facts(run: Run, recipe: Recipe) -> tuple[Fact, ...]:
     return (
         Fact("Trainer", run.folder.name),
-        Fact("Length", f"{count(recipe.epochs, 'epoch')} of {count(recipe.steps, 'step')}"),
+        Fact("Length", f"{counted(recipe.epochs, 'epoch')} of {counted(recipe.steps, 'step')}"),
         Fact("Optimiser", f"{recipe.optimizer}, learning rate {recipe.lr:g}", f"{recipe.schedule} schedule"),
         Fact("Augmentation", "strong" if recipe.strong_augmentation else "as in nnU-Net" if recipe.augment else "none"),
         Fact("Lesion copy-paste", f"{recipe.copy_paste:.0%} of the patches" if recipe.copy_paste else "none"),
@@ -106,7 +107,7 @@ def _loss(histories: Mapping[int | str, History]) -> Chart:
             lines.append(Line(points, f"{kind} thin"))
             values += [y for _, y in points]
     epochs = [row["epoch"] for history in histories.values() for row in history]
-    words = f"Loss of {count(len(histories), 'fold')} in training and validation over {max(epochs):.0f} epochs."
+    words = f"Loss of {counted(len(histories), 'fold')} in training and validation over {max(epochs):.0f} epochs."
     title = "Loss in every fold; lower is better"
     return Chart(title, words, axis_of("epoch", epochs), axis_of("loss", values), lines=tuple(lines), legend=_LEGEND)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vmseg_auto.core.pseudonyms import Names
-from vmseg_auto.core.workspace import Run
+from vmseg_auto.core.runs import Run
 from vmseg_auto.io.tables import read_csv
 from vmseg_auto.ops.bland_altman import agreement
 from vmseg_auto.ops.charts import Band, Chart, Dot, Line, axis_of

@@ -49,10 +49,5 @@ def plain(label: str) -> str:
     return label.replace("_", " ")
 
 
-def count(number: int, one: str) -> str:
-    """So many things."""
-    return f"{number} {one if number == 1 else one + 's'}"
-
-
 def _minus(text: str) -> str:
     return text.replace("-", "\N{MINUS SIGN}")

@@ -11,8 +11,9 @@ from vmseg_auto.core.dataset import Dataset, Splits
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.pseudonyms import Names
+from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import Selection
-from vmseg_auto.core.workspace import Run, Workspace
+from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.pipeline.places import read_cohort, read_fingerprint, read_plan, read_splits, stale_folds
 from vmseg_auto.pipeline.report.case_scores import CaseScore, read_scores
