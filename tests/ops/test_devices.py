@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from vmseg_auto.ops.devices import (
     choose_device,
     computing_alike,
     describe,
+    lay_out,
     memory_ran_out,
     reduced_precision,
     round_convolutions,
@@ -124,6 +127,32 @@ def test_rounding_once_gives_what_rounding_each_time_gives() -> None:
 def test_without_a_type_nothing_is_rounded() -> None:
     network = round_convolutions(build_network(NETWORK, 1, 2), None)
     assert {weight.dtype for weight in network.state_dict().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("builder", ["plain_unet", "residual_unet"])
+def test_another_layout_is_the_same_network(builder: str) -> None:
+    torch.manual_seed(0)
+    plain = build_network(replace(NETWORK, builder=builder), 1, 2)
+    before = copy.deepcopy(plain.state_dict())
+    laid_out = lay_out(copy.deepcopy(plain), CPU)
+    assert all(torch.equal(before[name], weight) for name, weight in laid_out.state_dict().items())
+    image = torch.randn(2, 1, 8, 16, 16)
+    gradients = []
+    for network in (plain, laid_out):
+        torch.stack([level.square().sum() for level in network(image)]).sum().backward()
+        gradients.append(torch.cat([w.grad.flatten() for w in network.parameters() if w.grad is not None]))
+    for expected, level in zip(plain(image), laid_out(image), strict=True):
+        torch.testing.assert_close(level, expected, rtol=1e-4, atol=1e-4)
+    assert float((gradients[0] - gradients[1]).norm() / gradients[0].norm()) < 1e-4
+
+
+def test_channels_come_last_where_a_cpu_has_avx_512_and_nowhere_else() -> None:
+    wide = bool(torch.cpu.get_capabilities().get("avx512_f")) if hasattr(torch.cpu, "get_capabilities") else False
+    for device, expected in ((CPU, wide), (torch.device("cuda"), False)):
+        network = lay_out(torch.nn.Sequential(torch.nn.Conv3d(2, 3, 3), torch.nn.Conv2d(2, 3, 3)), device)
+        last = network[0].weight.is_contiguous(memory_format=torch.channels_last_3d)  # type: ignore[operator,union-attr]
+        assert last == expected
+        assert network[1].weight.is_contiguous()  # type: ignore[operator,union-attr]
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda"])

@@ -14,7 +14,7 @@ from torch import nn
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.plan import NetworkSpec
-from vmseg_auto.ops.blocks import MeanPool, ResidualBlock
+from vmseg_auto.ops.blocks import InstanceNorm, MeanPool, ResidualBlock
 from vmseg_auto.ops.memory import conv_outputs
 from vmseg_auto.ops.network import build_network
 from vmseg_auto.ops.nnunet_weights import from_nnunet
@@ -158,3 +158,21 @@ def test_means_of_blocks_are_the_same_where_only_one_order_of_sums_is_allowed(bl
         torch.use_deterministic_algorithms(False)
     assert torch.allclose(usual, other, atol=1e-6)
     assert torch.allclose(slope, other_slope, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_instance_norm_keeps_channels_last_and_gives_the_same(batch: int) -> None:
+    torch.manual_seed(batch)
+    norm = InstanceNorm(5, affine=True).double()
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    found = []
+    image = torch.randn(batch, 5, 4, 6, 7, dtype=torch.float64)
+    weights = torch.randn_like(image)
+    for layout in (torch.contiguous_format, torch.channels_last_3d):
+        laid_out = image.contiguous(memory_format=layout).requires_grad_()
+        result = norm(laid_out)
+        assert result.is_contiguous(memory_format=layout)
+        found.append((result, *torch.autograd.grad((result * weights).sum(), (laid_out, norm.weight, norm.bias))))
+    for expected, value in zip(*found, strict=True):
+        torch.testing.assert_close(value, expected)

@@ -6,6 +6,7 @@ from typing import cast
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from vmseg_auto.core.plan import Int3
 
@@ -44,6 +45,20 @@ class ResidualBlock(nn.Module):
         return result
 
 
+class InstanceNorm(nn.InstanceNorm3d):
+    """nn.InstanceNorm3d, which on a CPU keeps channels last where they are, rather than copying them to the front.
+
+    Of a single sample it is what batch normalisation is of a batch, for which torch has the code.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.device.type != "cpu" or x.is_contiguous() or not x.is_contiguous(memory_format=torch.channels_last_3d):
+            return super().forward(x)
+        norm = functional.batch_norm
+        alone = [norm(sample, None, None, self.weight, self.bias, True, 0.0, self.eps) for sample in torch.split(x, 1)]
+        return alone[0] if len(alone) == 1 else torch.cat(alone)
+
+
 class MeanPool(nn.AvgPool3d):
     """nn.AvgPool3d over blocks side by side, for whose gradients CUDA has no deterministic algorithm."""
 
@@ -61,5 +76,5 @@ def _conv(inputs: int, outputs: int, kernel: Int3, stride: Int3 = (1, 1, 1)) -> 
     return nn.Conv3d(inputs, outputs, kernel, stride, (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2))
 
 
-def _norm(features: int) -> nn.InstanceNorm3d:
-    return nn.InstanceNorm3d(features, eps=1e-5, affine=True)
+def _norm(features: int) -> InstanceNorm:
+    return InstanceNorm(features, eps=1e-5, affine=True)

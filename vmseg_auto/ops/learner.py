@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.ops.devices import autocast, reduced_precision
+from vmseg_auto.ops.devices import autocast, lay_out, reduced_precision
 from vmseg_auto.ops.ranks import Share
 
 Loss = Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor]
@@ -77,7 +77,7 @@ class Learner:
         averaging: float = 0.0,
         share: Share | None = None,
     ) -> None:
-        self.network, self.loss, self.optimizer, self.device = network, loss, optimizer, device
+        self.network, self.loss, self.optimizer, self.device = lay_out(network, device), loss, optimizer, device
         self.gradient_clip = gradient_clip
         self.dtype = reduced_precision(device) if amp else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)

@@ -23,7 +23,7 @@ from vmseg_auto.io.checkpoints import Checkpoint, weights_hash
 from vmseg_auto.io.images import from_sitk
 from vmseg_auto.io.models import read_model
 from vmseg_auto.ops.components import apply_postprocessing
-from vmseg_auto.ops.devices import choose_device, reduced_precision, round_convolutions
+from vmseg_auto.ops.devices import choose_device, lay_out, reduced_precision, round_convolutions
 from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.network import build_network
 from vmseg_auto.ops.normalize import intensity_profiles
@@ -260,7 +260,7 @@ class Predictor:
             raise InputError(
                 f"the weights of fold {checkpoint.fold} do not fit the plan", remedy="Train it again with --fresh."
             ) from error
-        return round_convolutions(network, dtype).to(self.device).eval()
+        return lay_out(round_convolutions(network, dtype).to(self.device), self.device).eval()
 
     def _prepare(self, image: NDArray[np.float32], geometry: Geometry) -> tuple[NDArray[np.float32], Box, Effort]:
         """The scan for the network, its box, and what each window gets: everything, unless cross-validation on such
