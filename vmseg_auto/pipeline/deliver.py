@@ -32,6 +32,8 @@ from vmseg_auto.stages.predict import Prediction
 if TYPE_CHECKING:
     from vmseg_auto.io.dicom_seg import Algorithm
 
+_NIFTI, _DICOM_SEG = ".nii.gz", ".dcm"
+"""What the mask of a DICOM series ends with."""
 MaskFormat = Literal["nifti", "dicom-seg"]
 SIZE_COLUMNS = (
     "volume_ml", "voxels", "longest_diameter_mm", "axial_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm",
@@ -123,7 +125,7 @@ class Delivery:
 
     def mask(self, case: Case) -> Path:
         """The mask is named as its case, in its scan's format; for a DICOM series in NIfTI, or as DICOM SEG."""
-        return self.folder / f"{case.id}{'.dcm' if self.segmentation else _ending(case)}"
+        return self.folder / f"{case.id}{_DICOM_SEG if self.segmentation else _ending(case)}"
 
     def probability(self, case: Case, label: str) -> Path:
         return self.folder / "probabilities" / f"{case.id}_{file_part(label)}{_ending(case)}"
@@ -157,6 +159,12 @@ class Delivery:
                     file=self.folder,
                     remedy="Give -o a folder of its own, so that no mask takes the place of a scan.",
                 )
+
+    def in_another_format(self, cases: Sequence[Case]) -> list[Path]:
+        """Masks of DICOM series that lie here as images where DICOM SEG is written, or the other way round."""
+        ending = _NIFTI if self.segmentation else _DICOM_SEG
+        series = [case for case in cases if isinstance(case.images[0], Series)]
+        return [path for case in series if (path := self.folder / f"{case.id}{ending}").is_file()]
 
     def kept(self, case: Case, made_from: str) -> Sidecar | None:
         """The sidecar of what is already there and was made from the same model, scan and options."""
@@ -277,6 +285,6 @@ def _size_columns(size: Size) -> dict[str, Any]:
 
 def _ending(case: Case) -> str:
     scan = case.images[0]
-    ending = ".nii.gz" if isinstance(scan, Series) else ending_of(scan.name)
+    ending = _NIFTI if isinstance(scan, Series) else ending_of(scan.name)
     assert ending is not None, "find_scans takes no other files"
     return ending

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.console import Console, Silent, counted
+from vmseg_auto.core.console import Console, Silent, counted, listed
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.effort import EXHAUSTIVE
 from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
@@ -129,6 +129,11 @@ def predict(
             Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
         )
         ranks.first(lambda: delivery.require_apart(cases))
+        if left := delivery.in_another_format(cases):
+            told.warn(
+                f"masks of these scans in another format stay in the folder as they are, maybe of another model: "
+                f"{listed([path.name for path in left])}. Delete what is no longer wanted."
+            )
         work = _Work(committee, delivery, model_digest)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
             ranks.first(lambda: require_prediction_space(cases, delivery.folder, delivery.maps))
