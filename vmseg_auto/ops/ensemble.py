@@ -128,4 +128,5 @@ class Ensemble:
         axes = tuple(axis + 2 for axis in flip)
         with autocast(self.device, self.dtype):
             logits: torch.Tensor = network(windows.flip(axes) if axes else windows)
-        return (logits.flip(axes) if axes else logits).float()
+        logits = logits.to(torch.float32, memory_format=torch.contiguous_format)  # the network's layout is its own
+        return logits.flip(axes) if axes else logits

@@ -14,6 +14,7 @@ from vmseg_auto.core.geometry import Shape
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.ops.classes import strongest
 from vmseg_auto.ops.devices import autocast
 from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.metrics import mean_dice
@@ -92,7 +93,7 @@ class GapMonitor:
             (logits,) = predict_logits(ensemble, image, self.patch, step=STEP, air_below=air_level(image))
         except VmsegError:  # logits that are not finite, as can happen in 16 bits
             return math.nan
-        mask = logits.argmax(0).to(torch.uint8).cpu().numpy()
+        mask = strongest(logits).cpu().numpy()
         return mean_dice(mask, np.asarray(case.label), {str(value): value for value in case.foreground})
 
     @torch.inference_mode()

@@ -196,6 +196,7 @@ class _Sweep:
             yield from map(self._logits, looks)
             return
         try:
+            torch.set_num_threads(1)  # what this thread does meanwhile would wait for cores that are taken
             with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 yield from pool.map(self._logits, looks)
         finally:

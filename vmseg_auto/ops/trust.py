@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Shape
 from vmseg_auto.core.trust import Trust
+from vmseg_auto.ops.classes import strongest
 from vmseg_auto.ops.components import component_volumes
 from vmseg_auto.ops.patches import Tile
 
@@ -74,15 +75,15 @@ class Witness:
             self._pairs.setdefault(mirroring // 2, []).append(_sums(window.waiting.float(), probabilities))
             window.waiting = None
         if mirroring == 0 and self.networks > 1:
-            window.votes[network] = _strongest(probabilities).to(torch.uint8)
+            window.votes[network] = _classes(probabilities)
             if len(window.votes) == self.networks:
                 self._shared.append(_overlaps(window.votes, len(probabilities)))
                 window.votes.clear()
 
     def see(self, logits: torch.Tensor) -> None:
         """Take what all looks come to, [K, Z, Y, X], into account."""
-        masks = (_mask(logits, label).cpu().numpy() for label in range(1, len(logits)))
-        self._scatter = float(np.mean([_scatter(mask) for mask in masks]))
+        classes = strongest(logits).cpu().numpy()
+        self._scatter = float(np.mean([_scatter(classes == label) for label in range(1, len(logits))]))
 
     def forget(self) -> None:
         """What was heard: the sweep begins anew."""
@@ -117,12 +118,6 @@ class Witness:
         return float(np.mean(agreements)) if agreements else None
 
 
-def _mask(logits: torch.Tensor, label: int) -> torch.Tensor:
-    """Where a label is strongest, the first on a tie; without the eight bytes a voxel that argmax takes."""
-    mask = logits[label] > logits[:label].amax(dim=0)
-    return mask if label == len(logits) - 1 else mask & (logits[label] >= logits[label + 1 :].amax(dim=0))
-
-
 def _scatter(mask: NDArray[np.bool_]) -> float:
     """Share of a mask (Z, Y, X) outside its largest component; 1 where it is empty."""
     sizes = component_volumes(mask)
@@ -139,13 +134,13 @@ def _sums(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
         [K - 1, 6]: p Q, q P, p, q, Q, P.
     """
     labels = torch.arange(1, len(p) + 1, device=p.device)[:, None]
-    mask_p, mask_q = (_strongest(p) == labels).float(), (_strongest(q) == labels).float()
+    mask_p, mask_q = (_classes(p) == labels).float(), (_classes(q) == labels).float()
     return torch.stack([(p * mask_q).sum(1), (q * mask_p).sum(1), *(x.sum(1) for x in (p, q, mask_q, mask_p))], dim=1)
 
 
-def _strongest(probabilities: torch.Tensor) -> torch.Tensor:
+def _classes(probabilities: torch.Tensor) -> torch.Tensor:
     """The class of each voxel, from the probabilities [K - 1, n] of all classes but the background."""
-    return torch.cat([1 - probabilities.sum(0, keepdim=True), probabilities]).argmax(dim=0)
+    return strongest(torch.cat([1 - probabilities.sum(0, keepdim=True), probabilities]))
 
 
 def _overlaps(votes: dict[int, torch.Tensor], labels: int) -> torch.Tensor:

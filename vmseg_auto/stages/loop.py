@@ -16,6 +16,7 @@ from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
 from vmseg_auto.core.steps import StepLog
 from vmseg_auto.io.batches import Batch
 from vmseg_auto.io.checkpoints import TrainingState
+from vmseg_auto.ops.classes import strongest
 from vmseg_auto.ops.devices import sent
 from vmseg_auto.ops.learner import Learner, LearnerState, Step
 from vmseg_auto.ops.ranks import Share
@@ -212,7 +213,7 @@ class Loop:
 
 def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """For each foreground class, [intersection, prediction + truth] in voxels, float32 [K - 1, 2]."""
-    guess = logits.argmax(1)
+    guess = strongest(logits.movedim(1, 0))
     rows = []
     for k in range(1, logits.shape[1]):
         ours, theirs = guess == k, label == k

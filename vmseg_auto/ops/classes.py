@@ -1,0 +1,18 @@
+"""Which class logits or probabilities mean."""
+
+from __future__ import annotations
+
+import torch
+
+
+def strongest(values: torch.Tensor) -> torch.Tensor:
+    """The class with the greatest value at each voxel, the first on a tie: [K, ...] -> uint8 [...], up to 256 classes.
+
+    A CPU takes a hundred times as long for torch's argmax over the first axis, and eight times the memory.
+    """
+    classes = torch.zeros(values.shape[1:], dtype=torch.uint8, device=values.device)
+    greatest = values[0].clone()
+    for index in range(1, len(values)):
+        classes.masked_fill_(values[index] > greatest, index)
+        torch.maximum(greatest, values[index], out=greatest)
+    return classes
