@@ -13,13 +13,13 @@ from vmseg_trainers.default import DefaultTrainer
 
 
 class SmallCohortTrainer:
-    """The default trainer's parts with a running mean of the weights and stronger augmentation.
+    """The default trainer's parts with a running mean of the weights, Dice over the batch, and small lesions first.
 
     Mirrored is across the mid-plane alone, which also makes prediction four times as fast.
     """
 
     name = "small_cohort"
-    recipe = replace(Recipe(), averaging=0.999, left_right_only=True, strong_augmentation=True)
+    recipe = replace(Recipe(), averaging=0.999, batch_dice=True, by_lesion=True, left_right_only=True)
 
     def __call__(self, plan: Plan, recipe: Recipe, device: torch.device, channels: int, classes: int) -> Parts:
         return DefaultTrainer()(plan, recipe, device, channels, classes)
