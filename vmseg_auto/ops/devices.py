@@ -109,7 +109,7 @@ def lay_out(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
     """Lay the weights of 3-D convolutions out as `device` computes them fastest, in place; values and shapes stay.
 
     On a CPU with AVX-512 channels come last: oneDNN then spares copying what goes into a layer and comes out of it,
-    15 % of a prediction's time and 10 % of a training step's. Layers take the layout over from one another.
+    a tenth of the time of a prediction and of a training step. Layers take the layout over from one another.
     """
     if device.type == "cpu" and _abilities().get("avx512_f"):
         for weight in network.parameters():
