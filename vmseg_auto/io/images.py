@@ -7,6 +7,7 @@ the voxels of the other formats.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -33,6 +34,8 @@ _READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".mha": "MetaImag
 _LARGEST = 1e12
 """What an intensity can be: float32 holds its square, summed over all voxels."""
 _MOST_VOXELS = 2**29
+_ONE_AT_A_TIME = threading.Lock()
+"""ITK was seen to abort the process while two threads read headers; a header takes a millisecond."""
 _MOST_PACKED = 1100
 """No packing of voxels is denser than 1:1032 (deflate)."""
 
@@ -206,7 +209,8 @@ def _header(path: Path, case: str | None, layers: bool = False) -> tuple[sitk.Im
     reader.SetFileName(str(path))
     reader.SetImageIO(_READERS[ending] if ending else "")
     try:
-        reader.ReadImageInformation()
+        with _ONE_AT_A_TIME:
+            reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(str(error), case, path) from error
     return reader, _geometry(reader, case, path, layers)
