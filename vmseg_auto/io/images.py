@@ -35,7 +35,8 @@ _LARGEST = 1e12
 """What an intensity can be: float32 holds its square, summed over all voxels."""
 _MOST_VOXELS = 2**29
 _ONE_AT_A_TIME = threading.Lock()
-"""ITK was seen to abort the process while two threads read headers; a header takes a millisecond."""
+"""ITK makes a reader of every format whenever it opens a file; now and then the process dies where two threads do so at
+once (SimpleITK's issue 74). NIfTI voxels are read outside of it."""
 _MOST_PACKED = 1100
 """No packing of voxels is denser than 1:1032 (deflate)."""
 
@@ -160,7 +161,9 @@ def _voxels(reader: sitk.ImageFileReader, geometry: Geometry, case: str | None, 
         _refuse_impossible_size(geometry, case, path)
         if path.name.endswith((".nii", ".nii.gz")):
             return nifti_voxels(path, geometry, case)
-        voxels: NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
+        with _ONE_AT_A_TIME:
+            image = reader.Execute()
+        voxels: NDArray[Any] = sitk.GetArrayFromImage(image)
         return voxels
     except RuntimeError as error:
         raise InputError("the file is damaged or cut short", case=case, file=path, remedy=DAMAGED) from error
@@ -289,7 +292,8 @@ def _write(path: Path, voxels: NDArray[Any], geometry: Geometry) -> None:
     image = to_sitk(voxels, geometry)
     with replacing(path) as temporary, quiet():
         try:
-            sitk.WriteImage(image, str(temporary), useCompression=True)
+            with _ONE_AT_A_TIME:
+                sitk.WriteImage(image, str(temporary), useCompression=True)
         except RuntimeError as error:
             raise OSError(str(error).strip().splitlines()[-1]) from error
 

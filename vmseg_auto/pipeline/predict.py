@@ -114,12 +114,7 @@ def predict(
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
         cases = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice=choice, notes=notes))
-        for run, member in zip(runs, committee.members, strict=True):
-            _introduce(model or run.folder, member, told)
-        for note in notes:
-            told.say(note)
-        if rule and len(runs) > 1:
-            told.say(f"The mean of {len(runs)} models' probabilities counts; threshold {rule.threshold:g}.")
+        _introduce([model or run.folder for run in runs], committee, notes, told)
         model_digest = committee.digest()
         segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
         if segmentation:
@@ -128,12 +123,7 @@ def predict(
         delivery = Delivery(
             Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
         )
-        ranks.first(lambda: delivery.require_apart(cases))
-        if left := delivery.in_another_format(cases):
-            told.warn(
-                f"masks of these scans in another format stay in the folder as they are, maybe of another model: "
-                f"{listed([path.name for path in left])}. Delete what is no longer wanted."
-            )
+        ranks.first(lambda: _look_into(delivery, cases, told))
         work = _Work(committee, delivery, model_digest)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
             ranks.first(lambda: require_prediction_space(cases, delivery.folder, delivery.maps))
@@ -158,6 +148,16 @@ class _Done:
 
     sidecar: Sidecar
     kept: bool = False
+
+
+def _look_into(delivery: Delivery, cases: Sequence[Case], console: Console) -> None:
+    """Warn of masks that stay in the folder. Raises InputError where a scan lies there."""
+    delivery.require_apart(cases)
+    if left := delivery.in_another_format(cases):
+        console.warn(
+            "masks of these scans in another format stay in the folder as they are, maybe of another model: "
+            f"{listed([path.name for path in left])}. Delete what is no longer wanted."
+        )
 
 
 def _segment(
@@ -196,18 +196,23 @@ def _conclude(work: _Work, outcomes: Sequence[_Done | VmsegError], console: Cons
         raise SomeCasesFailedError(f"{len(errors)} of {len(outcomes)} scans could not be segmented", errors)
 
 
-def _introduce(model: PathLike, member: Predictor, console: Console) -> None:
-    """Say what predicts, and how."""
-    folds = ", ".join(str(fold) for fold in member.folds)
-    which = "fold" if len(member.folds) == 1 else "folds"
-    threshold = "" if member.info.threshold == PLAIN_THRESHOLD else f", threshold {member.info.threshold:g}"
-    where = describe(member.device, member.ensemble.dtype)
-    console.say(f"Model {model}, {which} {folds}{threshold}, on {where}.")
-    if member.economy and member.economy.effort != EXHAUSTIVE:
-        console.say(
-            f"Cross-validation found this to be enough: {member.economy.effort.text()} (mean Dice changed by "
-            f"{member.economy.dice_change:+.4f}). --exhaustive takes all everywhere."
-        )
+def _introduce(models: Sequence[PathLike], committee: Committee, notes: Sequence[str], console: Console) -> None:
+    """Say what predicts, and how; and what was found of the scans."""
+    for model, member in zip(models, committee.members, strict=True):
+        folds = ", ".join(str(fold) for fold in member.folds)
+        which = "fold" if len(member.folds) == 1 else "folds"
+        threshold = "" if member.info.threshold == PLAIN_THRESHOLD else f", threshold {member.info.threshold:g}"
+        where = describe(member.device, member.ensemble.dtype)
+        console.say(f"Model {model}, {which} {folds}{threshold}, on {where}.")
+        if member.economy and member.economy.effort != EXHAUSTIVE:
+            console.say(
+                f"Cross-validation found this to be enough: {member.economy.effort.text()} (mean Dice changed by "
+                f"{member.economy.dice_change:+.4f}). --exhaustive takes all everywhere."
+            )
+    for note in notes:
+        console.say(note)
+    if committee.rule and len(models) > 1:
+        console.say(f"The mean of {len(models)} models' probabilities counts; threshold {committee.rule.threshold:g}.")
 
 
 def _run(
