@@ -42,6 +42,15 @@ def test_a_change_beyond_the_tolerance_is_refused_in_either_direction(sign: int)
     assert economy.dice_change == pytest.approx(0.9 * TOLERANCE)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_both_savings_together_stay_within_the_tolerance(sign: int) -> None:
+    changes = {FEWER_LOOKS[0]: 0.8 * TOLERANCE, GATES[0]: sign * 0.3 * TOLERANCE, GATES[1]: sign * 0.1 * TOLERANCE}
+    economy = choose_economy([trials(changes)])
+    assert economy is not None
+    assert economy.effort == Effort(looks=1, gate=GATES[1].gate), "what one gains does not pay for the other"
+    assert economy.dice_change == pytest.approx((0.8 + sign * 0.1) * TOLERANCE)
+
+
 def test_where_everything_changes_all_is_kept() -> None:
     economy = choose_economy([trials({effort: -0.01 for effort in CANDIDATES if effort != EXHAUSTIVE})])
     assert economy is not None
