@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from tiny import PLAN
 
 from vmseg_auto.contracts import Parts
+from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.io.checkpoints import TrainingState
-from vmseg_auto.stages.train import EpochRecord, Hooks
+from vmseg_auto.stages.fold_data import FoldSetup
+from vmseg_auto.stages.train import EpochRecord, Hooks, train_fold
 from vmseg_trainers.default import DefaultTrainer
+
+CPU = torch.device("cpu")
+CASES = Fold(train=("a", "b"), val=("c",))
 
 
 def make_parts(recipe: Recipe, plan: Plan = PLAN) -> Parts:
     torch.manual_seed(recipe.seed)
-    return DefaultTrainer()(plan, recipe, torch.device("cpu"), channels=1, classes=2)
+    return DefaultTrainer()(plan, recipe, CPU, channels=1, classes=2)
 
 
 @dataclass
@@ -46,6 +53,22 @@ class Diary:
     def _save(self, state: TrainingState) -> None:
         self.events.append(("save", state.epoch))
         self.states.append(state)
+
+
+def trained(
+    prepared: Path,
+    recipe: Recipe,
+    cases: Fold = CASES,
+    state: TrainingState | None = None,
+    workers: int = 1,
+    change: Callable[[Parts], Parts] = lambda parts: parts,
+    fold: int | str = 0,
+    plan: Plan = PLAN,
+) -> tuple[TrainingState, Diary]:
+    """A training from the start, or from a state on, and what its hooks heard."""
+    diary = Diary()
+    parts = change(make_parts(recipe, plan))
+    return train_fold(FoldSetup(parts, plan, prepared, cases, fold, CPU), diary.hooks, state, workers), diary
 
 
 def timeless(row: dict[str, float]) -> dict[str, float | None]:

@@ -10,18 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from tiny import PLAN, prepare, tiny_case
-from training import Diary, assert_same, make_parts
+from training import CASES, CPU, Diary, assert_same, make_parts, trained
 
 from vmseg_auto.contracts import Parts
-from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.io.checkpoints import TrainingState
 from vmseg_auto.stages.fold_data import FoldSetup
 from vmseg_auto.stages.train import train_fold
 
-CPU = torch.device("cpu")
-CASES = Fold(train=("a", "b"), val=("c",))
 RECIPE = Recipe(epochs=3, steps=4, validation_share=0.5, amp=False, device_augmentation="on", gap_cases=0)
 """Samples are read in threads, which start at once."""
 
@@ -59,21 +55,17 @@ class WrongAbove:
         return loss * math.nan if self.parts.optimizer.param_groups[0]["lr"] > self.limit else loss
 
 
-def trained(
-    prepared: Path, change: Callable[[Parts], Parts], recipe: Recipe = RECIPE, state: TrainingState | None = None
-) -> tuple[TrainingState, Diary]:
-    diary = Diary()
-    parts = change(make_parts(recipe))
-    return train_fold(FoldSetup(parts, PLAN, prepared, CASES, 0, CPU), diary.hooks, state), diary
-
-
 def rates(*rates: float) -> Callable[[float], float]:
     """A schedule by epoch."""
     return lambda progress: rates[round(progress * len(rates))]
 
 
+def with_rates(*those: float) -> Callable[[Parts], Parts]:
+    return lambda parts: replace(parts, schedule=rates(*those))
+
+
 def test_a_single_step_that_goes_wrong_is_skipped_and_counted(prepared: Path) -> None:
-    end, diary = trained(prepared, lambda parts: replace(parts, loss=WrongAt(parts.loss, steps=[6])))
+    end, diary = trained(prepared, RECIPE, change=lambda parts: replace(parts, loss=WrongAt(parts.loss, steps=[6])))
     assert [record.skipped_steps for record in diary.records] == [0, 1, 0]
     assert [row["skipped_steps"] for row in end.history] == [0, 1, 0]
     assert all(math.isfinite(record.train_loss) for record in diary.records)
@@ -92,7 +84,7 @@ def test_many_lead_back_to_the_last_state_with_a_tenth_of_the_rate(prepared: Pat
     def diverges(parts: Parts) -> Parts:
         return replace(parts, schedule=rates(0.01, 0.05, 0.05), loss=WrongAbove(parts, limit=0.02))
 
-    end, diary = trained(prepared, diverges, recipe)
+    end, diary = trained(prepared, recipe, change=diverges)
     assert [event[:2] for event in diary.events if event[0] != "step"] == [
         ("epoch", 1), ("save", 1), ("back", 1), ("epoch", 2), ("save", 2), ("epoch", 3), ("save", 3),
     ]  # fmt: skip
@@ -100,10 +92,10 @@ def test_many_lead_back_to_the_last_state_with_a_tenth_of_the_rate(prepared: Pat
     assert str(words).startswith("4 of 4 steps of epoch 2 gave a NaN or infinite loss or gradient; they learnt from ")
     assert [record.lr for record in diary.records] == pytest.approx([0.01, 0.005, 0.005])
     assert [state.lr_factor for state in diary.states] == [1.0, 0.1, 0.1]
-    calm, _ = trained(prepared, lambda parts: replace(parts, schedule=rates(0.01, 0.05 * 0.1, 0.05 * 0.1)), recipe)
+    calm, _ = trained(prepared, recipe, change=with_rates(0.01, 0.05 * 0.1, 0.05 * 0.1))
     assert_same(end, calm)
     for state in diary.states[:2]:
-        again, _ = trained(prepared, diverges, recipe, state)
+        again, _ = trained(prepared, recipe, state=state, change=diverges)
         assert_same(again, end)
         assert again.lr_factor == end.lr_factor
 
@@ -112,9 +104,9 @@ def test_before_the_first_state_it_goes_back_to_the_start(prepared: Path) -> Non
     def diverges(parts: Parts) -> Parts:
         return replace(parts, schedule=rates(0.05, 0.01, 0.01), loss=WrongAbove(parts, limit=0.02))
 
-    end, diary = trained(prepared, diverges)
+    end, diary = trained(prepared, RECIPE, change=diverges)
     assert [event[1] for event in diary.events if event[0] == "back"] == [0]
-    calm, _ = trained(prepared, lambda parts: replace(parts, schedule=rates(0.05 * 0.1, 0.01 * 0.1, 0.01 * 0.1)))
+    calm, _ = trained(prepared, RECIPE, change=with_rates(0.05 * 0.1, 0.01 * 0.1, 0.01 * 0.1))
     assert_same(end, calm)
 
 
@@ -125,7 +117,7 @@ def test_states_in_between_are_not_needed(prepared: Path) -> None:
     def diverges(parts: Parts) -> Parts:
         return replace(parts, schedule=rates(0.01, 0.01, 0.01, 0.05), loss=WrongAbove(parts, limit=0.02))
 
-    end, diary = trained(prepared, diverges, recipe)
+    end, diary = trained(prepared, recipe, change=diverges)
     kept = [event[:2] for event in diary.events if event[0] in ("back", "save")]
     assert kept == [("save", 2), ("back", 2), ("save", 4)]
     assert [row["epoch"] for row in end.history] == [1, 2, 3, 4]

@@ -8,21 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from tiny import PLAN, prepare, tiny_case
 from torch import nn
-from training import Diary, assert_same, make_parts
+from training import CASES, CPU, Diary, assert_same, make_parts
 
 from vmseg_auto.contracts import Parts
-from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.io.checkpoints import Checkpoint, TrainingState, load_newest, save_checkpoint
 from vmseg_auto.io.stopping import Stopped
 from vmseg_auto.stages.fold_data import FoldSetup
 from vmseg_auto.stages.train import Hooks, train_fold
 
-CPU = torch.device("cpu")
-CASES = Fold(train=("a", "b"), val=("c",))
 PLAIN = Recipe(epochs=3, steps=3, validation_share=0.4, amp=False, device_augmentation="on", gap_share=1.0)
 """Samples are read in threads, which start at once."""
 RECIPES = {

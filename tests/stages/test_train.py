@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -11,23 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import PLAN, IsKilled, prepare, tiny_case, tiny_plan
-from training import Diary, assert_same, make_parts, timeless
+from tiny import PLAN, IsKilled, prepare, tiny_case
+from training import CASES, CPU, Diary, assert_same, make_parts, timeless, trained
 
 from vmseg_auto.contracts import DeviceAugment, Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.errors import VmsegError
-from vmseg_auto.core.gap import best_look, gap_alarm, gap_looks
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.core.prepared import PreparedCase
+from vmseg_auto.core.gap import gap_looks
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.io.checkpoints import TrainingState
 from vmseg_auto.ops.augment import NoAugmentation, PatchAugmentation, read_shape
 from vmseg_auto.stages.fold_data import FoldSetup
 from vmseg_auto.stages.train import seconds_per_step, train_fold
 
-CPU = torch.device("cpu")
-CASES = Fold(train=("a", "b"), val=("c",))
 SHORT = Recipe(epochs=3, steps=3, validation_share=0.5, amp=False)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,21 +33,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     broken = tiny_case("broken", 4)
     broken.image[0, 3:9] = np.nan
     return prepare(tmp_path_factory.mktemp("prepared"), [*(tiny_case(name, i) for i, name in enumerate("abc")), broken])
-
-
-def trained(
-    prepared: Path,
-    recipe: Recipe,
-    cases: Fold = CASES,
-    state: TrainingState | None = None,
-    workers: int = 1,
-    change: Callable[[Parts], Parts] = lambda parts: parts,
-    fold: int | str = 0,
-    plan: Plan = PLAN,
-) -> tuple[TrainingState, Diary]:
-    diary = Diary()
-    parts = change(make_parts(recipe, plan))
-    return train_fold(FoldSetup(parts, plan, prepared, cases, fold, CPU), diary.hooks, state, workers), diary
 
 
 @pytest.fixture(scope="module")
@@ -274,71 +254,3 @@ def test_looks_go_into_the_history_with_their_gap(prepared: Path) -> None:
     for row in end.history:
         assert 0 <= row["gap_train_dice"] <= 1
         assert row["gap"] == row["gap_train_dice"] - row["gap_val_dice"]
-
-
-NARROW = tiny_plan(patch=(8, 16, 16), features=(8, 16))
-TRUE = Fold(train=("t0", "t1"), val=("t2", "t3"))
-UNRELATED = Fold(train=("u0", "u1"), val=("u2", "u3"))
-LEARNING = Recipe(
-    epochs=12, steps=14, validation_share=0.0, optimizer="adamw", schedule="onecycle", augment=False,
-    foreground_share=0.0, amp=False, gap_share=1.0,
-)  # fmt: skip
-
-
-def unrelated(case: PreparedCase, seed: int) -> PreparedCase:
-    """The image says nothing of the lesion: it can be learned by heart, and that is of no use elsewhere."""
-    noise = np.random.default_rng(seed).normal(size=case.image.shape).astype(np.float32)
-    return replace(case, id=case.id.replace("t", "u"), image=noise)
-
-
-@pytest.fixture(scope="module")
-def learnable(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    cases = [tiny_case(f"t{i}", i, NARROW.patch) for i in range(4)]
-    return prepare(tmp_path_factory.mktemp("learnable"), cases + [unrelated(c, i) for i, c in enumerate(cases)])
-
-
-@pytest.fixture(scope="module")
-def by_heart(learnable: Path) -> tuple[TrainingState, Diary]:
-    return trained(learnable, LEARNING, UNRELATED, plan=NARROW)
-
-
-def test_the_alarm_is_given_for_a_training_that_overfits_and_for_no_other(
-    learnable: Path, by_heart: tuple[TrainingState, Diary]
-) -> None:
-    looks = gap_looks(by_heart[0].history)
-    assert looks[-1].train > 0.9
-    assert looks[-1].val < 0.3
-    alarm = gap_alarm(looks, LEARNING.epochs)
-    assert alarm is not None
-    assert alarm.look.epoch < LEARNING.epochs
-    healthy = gap_looks(trained(learnable, LEARNING, TRUE, plan=NARROW)[0].history)
-    assert healthy[-1].val > 0.9
-    assert gap_alarm(healthy, LEARNING.epochs) is None
-
-
-def test_stopping_on_the_gap_gives_the_best_weights_also_after_a_pause(
-    learnable: Path, by_heart: tuple[TrainingState, Diary]
-) -> None:
-    whole, diary = by_heart
-    looks = gap_looks(whole.history)
-    alarm = gap_alarm(looks, LEARNING.epochs)
-    assert alarm is not None
-    best = best_look([look for look in looks if look.epoch <= alarm.look.epoch])
-    recipe = replace(LEARNING, stop_on_gap=True)
-    stopped, stopping = trained(learnable, recipe, UNRELATED, plan=NARROW)
-    assert stopping.records[-1].epoch == len(stopped.history) == alarm.look.epoch
-    assert stopped.epoch == best.epoch < alarm.look.epoch
-    for name, tensor in stopped.weights.items():
-        assert torch.equal(tensor, diary.states[best.epoch - 1].weights[name]), name
-    for pause in (best.epoch + 1, alarm.look.epoch):
-        again, going_on = trained(learnable, recipe, UNRELATED, plan=NARROW, state=stopping.states[pause - 1])
-        assert len(going_on.records) == alarm.look.epoch - pause
-        assert_same(again, stopped, "exp_avg")
-        assert again.epoch == stopped.epoch
-
-
-def test_without_overfitting_nothing_is_stopped(learnable: Path) -> None:
-    recipe = replace(LEARNING, stop_on_gap=True)
-    end, diary = trained(learnable, recipe, TRUE, plan=NARROW)
-    assert end.epoch == recipe.epochs
-    assert_same(end, diary.states[-1], "exp_avg")
