@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vmseg_auto.core.geometry import Shape
-from vmseg_auto.ops.devices import autocast, choose_device, forget_freed_memory, memory_ran_out
+from vmseg_auto.ops.devices import autocast, choose_device, forget_freed_memory, lay_out, memory_ran_out
 
 
 def _to_nobody(text: str) -> None:
@@ -91,9 +91,9 @@ class Ensemble:
 
     def go_over_to_cpu(self) -> None:
         """Compute on the CPU from here on, in float32; weights that were rounded to 16 bits stay so."""
-        for network in self.networks:
-            network.to("cpu", torch.float32)
         self.device, self.dtype, self.moved = choose_device("cpu"), None, True
+        for network in self.networks:
+            lay_out(network.to(self.device, torch.float32), self.device)
         self.tell(
             "The GPU's memory does not hold a single window of this model: the CPU predicts from here on, which takes "
             "longer. Close other programs that use the GPU, or use --device cpu from the start."
