@@ -90,9 +90,9 @@ class Trials(Stored):
 
 
 def choose_economy(trials: Sequence[Trials]) -> Economy | None:
-    """The fewest looks, and with them the highest gate, that together leave the mean Dice where it is, within TOLERANCE.
+    """The fewest looks, and with them the highest gate, that together change the mean Dice by TOLERANCE at most.
 
-    What each of the two changes is added up whatever its sign, so that one cannot hide the other.
+    The changes count whatever their sign, so that one cannot hide the other.
 
     Args:
         trials: one for each fold.
