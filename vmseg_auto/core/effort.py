@@ -107,7 +107,6 @@ def choose_economy(trials: Sequence[Trials]) -> Economy | None:
         for effort in CANDIDATES
     }
     changes = {effort: np.subtract(values, dice[EXHAUSTIVE]) for effort, values in dice.items()}
-
     pairs = itertools.product((*FEWER_LOOKS, EXHAUSTIVE), (*GATES, EXHAUSTIVE))
     fewer, gate = next(pair for pair in pairs if sum(abs(changes[saving].mean()) for saving in pair) <= TOLERANCE)
     both = changes[fewer] + changes[gate]
