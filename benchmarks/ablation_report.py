@@ -61,6 +61,10 @@ TABLES = (
     ),
     Table("Final, the folds that had no part in the choice", (2, 3, 4), (0, 1), PAIR),
 )
+ONE_FOLD = Table(
+    "One fold alone", (0,), (0,), note="Its cases are of few patients: the gaps say more here than the differences."
+)
+"""Of protocols that no other table is about."""
 
 
 def write_report(work: Path, out: Path, order: Sequence[str]) -> None:
@@ -94,7 +98,7 @@ def section(found: Sequence[FoldResult], order: Sequence[str]) -> str:
     for protocol in sorted({result.protocol for result in done}):
         rows = _rows(done, protocol, order)
         tables = [text for wanted in TABLES if (text := _comparison(wanted, protocol, rows, made))]
-        parts += tables or [_alone(protocol, rows, made)]
+        parts += tables or [_comparison(ONE_FOLD, protocol, rows, made) or _alone(protocol, rows, made)]
     if begun := [f"{r.cell.text()} ({_steps(r.protocol)})" for r in found if r.scores is None]:
         parts.append(f"\nBegun and not finished: {'; '.join(begun)}.\n")
     places = "".join(f"{number}. {origin.text()}\n" for number, origin in enumerate(made, 1))

@@ -121,6 +121,15 @@ def test_a_long_run_stands_by_itself() -> None:
     ]  # fmt: skip
 
 
+def test_long_runs_of_one_fold_are_compared() -> None:
+    rows = {"paper": 0.4, BASELINE: 0.5, "better": 0.6}
+    text = section([result(row, 0, {"a": dice}, protocol=LONG) for row, dice in rows.items()], ORDER)
+    part = text.split("### One fold alone: 10000 steps a fold")[1]
+    assert "Folds 0, seeds 0: 1 held-out cases of 1 patients. Its cases are of few patients" in part
+    assert [row_of(part, row)[3] for row in rows] == ["-0.100", "-", "+0.100"]
+    assert "### By itself" not in text
+
+
 def test_the_report_leaves_the_rest_of_the_file(tmp_path: Path) -> None:
     out = tmp_path / "results.md"
     out.write_text(f"# Results\n\n{BEGIN}\nold\n{END}\n\n## Next\n")
