@@ -105,8 +105,8 @@ class Watcher:
             f"It ends here, in epoch {alarm.look.epoch} of {self.recipe.epochs}, with the weights of epoch "
             f"{best.epoch}, the best on validation cases ({best.val:.2f})."
             if self.recipe.stop_on_gap
-            else "More patients or more augmentation (--set strong_augmentation=true) may help; more epochs do not. With "
-            "--set stop_on_gap=true --fresh a training ends at this point, with its best weights."
+            else "More patients or more augmentation (--set strong_augmentation=true) may help; more epochs do not. "
+            "With --set stop_on_gap=true --fresh a training ends at this point, with its best weights."
         )
         self.console.warn(
             f"Fold {self.folder.name} learns its training cases by heart: Dice {alarm.look.train:.2f} on them and "
