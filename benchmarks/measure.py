@@ -76,7 +76,7 @@ def measure(
             start_new_session=True,
         )
         watch = _Watch(process.pid)
-        alarm = threading.Timer(timeout_s or 1e6, _end_session, (process.pid,))
+        alarm = threading.Timer(timeout_s or 1e6, end_session, (process.pid,))
         alarm.daemon = True
         try:
             watch.start()
@@ -87,7 +87,7 @@ def measure(
         finally:
             alarm.cancel()
             watch.stop()
-            _end_session(process.pid)
+            end_session(process.pid)
     if process.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
         raise CommandFailedError(f"{' '.join(command)}\nended with {process.returncode}; its log ({log}) says:\n{tail}")
@@ -185,7 +185,7 @@ def proportional_size(pid: int) -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
-def _end_session(leader: int) -> None:
+def end_session(leader: int) -> None:
     """End what a command has left behind: it was started as the leader of a session and group of its own."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)

@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+
+from benchmarks.measure import end_session
 
 NNUNET_VERSION = "2.8.1"
 DRIVERS = Path(__file__).parent / "drivers"
@@ -130,15 +133,23 @@ def nnunet_versions(environment: Path) -> dict[str, str]:
 
 
 def run_once(job: Job) -> None:
-    """Run a job that isn't timed, as part of a preparation.
+    """Run a job that isn't timed, as part of a preparation, and end what it leaves behind.
 
     Raises:
         SetupError: it ends with an error.
     """
-    done = subprocess.run(job.command, env=job.full_environment(), capture_output=True, text=True)
-    if done.returncode != 0:
-        said = "\n".join((done.stdout + done.stderr).splitlines()[-25:])
-        raise SetupError(f"{' '.join(job.command)}\nended with {done.returncode}:\n{said}")
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        process = subprocess.Popen(
+            job.command, env=job.full_environment(), stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            process.wait()
+        finally:
+            end_session(process.pid)
+        said.seek(0)
+        if process.returncode != 0:
+            tail = "".join(said.readlines()[-25:]).rstrip()
+            raise SetupError(f"{' '.join(job.command)}\nended with {process.returncode}:\n{tail}")
 
 
 def side_by_side(
