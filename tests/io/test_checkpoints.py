@@ -26,7 +26,6 @@ from vmseg_auto.core.steps import StepLog
 from vmseg_auto.io.checkpoints import (
     FORMAT,
     Checkpoint,
-    content_hash,
     load_checkpoint,
     load_newest,
     save_checkpoint,
@@ -244,35 +243,6 @@ def test_a_checkpoint_with_parts_missing_or_of_another_kind_is_refused(
     torch.save({name: value for name, value in content.items() if value is not ...}, path)
     with pytest.raises(InputError, match=r"c\.pt"):
         load_checkpoint(path)
-
-
-TEXTS = st.text(max_size=3)
-CONTENT = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False) | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(a=CONTENT, b=CONTENT)
-def test_equal_content_and_no_other_has_equal_hashes(a: Any, b: Any) -> None:
-    assert (content_hash(a) == content_hash(b)) == (repr(a) == repr(b) or _sorted(a) == _sorted(b))
-
-
-def _sorted(value: Any) -> str:
-    """The same for dicts whose keys come in another order."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key!r}:{_sorted(value[key])}" for key in sorted(value, key=repr)) + "}"
-    return "[" + ",".join(map(_sorted, value)) + "]" if isinstance(value, list) else repr(value)
-
-
-def test_tensors_are_hashed_by_type_shape_and_value() -> None:
-    ones = torch.ones(2, 3)
-    others = [ones.double(), ones.reshape(3, 2), ones * 2, ones.to(torch.bfloat16), torch.ones(6), [1.0] * 6]
-    assert len({content_hash(value) for value in [ones, *others]}) == 7
-    assert content_hash(torch.ones(3, 2).T) == content_hash(ones)
-    with pytest.raises(TypeError, match="a checkpoint holds no set"):
-        content_hash({"a": {1}})
 
 
 def test_the_one_before_is_kept(tmp_path: Path, checkpoint: Checkpoint) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
+from vmseg_auto.ops.devices import lay_out
 from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.sweep import predict_logits
 
@@ -89,6 +92,13 @@ def test_where_no_window_fits_the_cpu_goes_on() -> None:
     assert (ensemble.device.type, ensemble.dtype) == ("cpu", None)
     (text,) = said
     assert text.startswith("The GPU's memory does not hold a single window of this model: the CPU predicts from here")
+
+
+def test_what_goes_over_to_the_cpu_is_laid_out_for_it() -> None:
+    network = nn.Conv3d(2, 3, 3)
+    laid_out = lay_out(copy.deepcopy(network), torch.device("cpu"))
+    Ensemble([network], 3).go_over_to_cpu()
+    assert network.weight.stride() == laid_out.weight.stride()  # type: ignore[operator,union-attr]
 
 
 @pytest.mark.parametrize("stays", [True, False])
