@@ -31,7 +31,7 @@ NAME = "agreement"
 PRECISIONS = ("float32", "auto")
 COHORTS = {"hippocampus53": ("hippocampus53/imagesTs",), "vmsemi53": ("vmsemi53/imagesTr", "t2_full")}
 """nnU-Net's model in the test data -> folders of the scans that it was used on."""
-RESIDUAL, RESIDUAL_PLANS, RESIDUAL_STEPS = "Dataset056_Residual", "ResidualPlans", 300
+RESIDUAL, RESIDUAL_PLANS, RESIDUAL_STEPS = "Dataset056_Residual", "ResidualPlans", 800
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def given(cohort: str, bench: Bench) -> Sample:
 
 
 def residual(bench: Bench) -> Sample:
-    """A residual encoder that nnU-Net plans, trains for a few minutes and predicts with, once for all."""
+    """A residual encoder that nnU-Net plans, trains for the better part of an hour and predicts with, once for all."""
     bench.check()
     home = bench.folder("residual")
     results = home / "results" / RESIDUAL / f"nnUNetTrainer__{RESIDUAL_PLANS}__3d_fullres"

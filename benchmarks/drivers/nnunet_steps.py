@@ -1,6 +1,7 @@
 """Time training steps of nnU-Net with its own trainer, loaders and workers. Runs in nnU-Net's environment, alone.
 
-With --save what was learnt stays, as nnU-Net's final checkpoint.
+With --save what was learnt stays, as nnU-Net's final checkpoint; the learning rate then falls over the steps as
+nnU-Net's does over its epochs.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def main() -> None:
 
     import torch
     from nnunetv2.run.run_training import get_trainer_from_args
+    from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 
     torch.set_num_threads(multiprocessing.cpu_count())  # as nnUNetv2_train does for a CPU
     trainer = get_trainer_from_args(
@@ -33,10 +35,14 @@ def main() -> None:
     trainer.on_train_start()
     trainer.on_epoch_start()
     trainer.on_train_epoch_start()
+    steps = arguments.warm_up + arguments.steps
+    schedule = PolyLRScheduler(trainer.optimizer, trainer.initial_lr, steps) if arguments.save else None
     waited = began = 0.0
-    for step in range(arguments.warm_up + arguments.steps):
+    for step in range(steps):
         if step == arguments.warm_up:
             waited, began = 0.0, time.perf_counter()
+        if schedule:
+            schedule.step(step)
         asked = time.perf_counter()
         batch = next(trainer.dataloader_train)
         waited += time.perf_counter() - asked
