@@ -11,6 +11,7 @@ import pytest
 from consoles import Heard
 from dicom import save, series
 from matplotlib.image import imread
+from workspaces import cohort, trained_run
 
 from benchmarks.followup_pairs import Pair, make_pair
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError
@@ -247,10 +248,32 @@ def test_what_can_not_be_paired(small: Folders, tmp_path: Path) -> None:
         followup(*small.scans, tmp_path / "out", masks=small.masks)
     with pytest.raises(InputError, match="name of one after"):  # before anything is predicted, or a model looked for
         followup(*small.scans, tmp_path / "out", model=tmp_path / "no model")
+    (small.scans[1] / "berta.nii.gz").rename(scan)
     for path in small.masks[1].glob("*"):
         path.rename(path.with_name(f"x{path.name}"))
     with pytest.raises(InputError, match="mask of the same name"):
         followup(*small.scans, tmp_path / "out", masks=small.masks)
+
+
+def test_only_scans_with_a_partner_are_predicted(small: Folders, tmp_path: Path) -> None:
+    model = trained_run(cohort(tmp_path / "cohort"), "default").folder
+    for folder, name in zip(small.scans, ("berta", "carla"), strict=True):
+        shutil.copy(folder / "anna_0000.nii.gz", folder / f"{name}.nii.gz")
+    out, heard = tmp_path / "out", Heard()
+    followup(*small.scans, out, model=model, device="cpu", console=heard)
+    assert [path.relative_to(out).as_posix() for path in sorted(out.glob("*/*.nii.gz"))] == [
+        "after/anna.nii.gz",
+        "before/anna.nii.gz",
+    ]
+    assert "left out, as they are there at one time only: berta, carla" in heard.warned
+
+
+def test_further_channels_are_no_scans_of_their_own(small: Folders, tmp_path: Path) -> None:
+    for folder in small.scans:
+        shutil.copy(folder / "anna_0000.nii.gz", folder / "anna_0001.nii.gz")
+    heard = Heard()
+    (one,) = followup(*small.scans, tmp_path / "out", masks=small.masks, error_percent=5, console=heard).pairs
+    assert (one.case, heard.warned) == ("anna", [])
 
 
 def test_a_pair_that_fails_does_not_stop_the_others(small: Folders, tmp_path: Path) -> None:

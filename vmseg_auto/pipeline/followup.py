@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,22 +68,22 @@ def followup(
     if error_percent is not None and error_percent < 0:
         raise InputError(f"the measurement error is {error_percent:g} %", remedy="Give a number of %, 0 or above.")
     choice = Choice(tuple(series), echo)
-    if masks is None:  # before hours are spent on predicting them
-        _require_common(*(_names(source, choice) for source in scans))
+    known = _scans(scans[0], choice), _scans(scans[1], choice)
+    wanted = _partners(*known, console)
     with output_turn(target, "vmseg_followup", console):
         if masks is None:
             places = (target / "before", target / "after")
             found = [
                 predict(
                     source, folder, model=model, dataset=dataset, workspace=workspace, series=series, echo=echo,
-                    device=device, jobs=jobs, console=console,
+                    only=None if len(cases) == len(every) else cases, device=device, jobs=jobs, console=console,
                 )
-                for source, folder in zip(scans, places, strict=True)
+                for source, folder, every, cases in zip(scans, places, known, wanted, strict=True)
             ]  # fmt: skip
         else:
             found = [_masks(Path(mask)) for mask in masks]
-        sides = [_side(source, paths, choice, console) for source, paths in zip(scans, found, strict=True)]
-        pairs = _pairs(sides[0], sides[1], console)
+        first, second = (_with_masks(*side, console) for side in zip(scans, wanted, found, strict=True))
+        pairs = _pairs(*_partners(first, second, console))
         done, errors = _compare_all(pairs, error_percent, target, console)
         if done:
             told = FollowUps(tuple(done))
@@ -126,18 +126,49 @@ def _compare_all(
     return done, errors
 
 
+def _scans(source: Path, choice: Choice) -> dict[str, Case]:
+    """The scans of one time, as their first channel; files of further channels are passed over."""
+    found = {case.id: case for case in find_scans(source, _FIRST_CHANNEL, choice=choice)}
+    several = {name for name, case in found.items() if stem(case.images[0]) == f"{name}_0000"}
+    return {name: case for name, case in found.items() if re.sub(r"_\d{4}$", "", name) not in several - {name}}
+
+
+def _partners(
+    before: Mapping[str, Case], after: Mapping[str, Case], console: Console
+) -> tuple[dict[str, Case], dict[str, Case]]:
+    """What belongs together, in the same order: single scans whatever their names, otherwise those of the same name.
+
+    Raises:
+        InputError: there is nothing of the kind.
+    """
+    if len(before) == len(after) == 1:
+        return dict(before), dict(after)
+    common = sorted(set(before) & set(after))
+    if not common:
+        raise InputError(
+            "no scan before has the name of one after",
+            remedy="Give both scans of a patient the same name in two folders, or compare two files.",
+        )
+    if left := sorted(set(before) ^ set(after)):
+        console.warn(f"left out, as they are there at one time only: {', '.join(left)}")
+    return {name: before[name] for name in common}, {name: after[name] for name in common}
+
+
 def _masks(source: Path) -> list[Path]:
     return [source] if source.is_file() else list(find_masks(source).values())
 
 
-def _side(source: Path, paths: Sequence[Path], choice: Choice, console: Console) -> dict[str, Case]:
-    """The scans of one time that have a mask. A single scan and a single mask belong together whatever their names."""
+def _with_masks(source: Path, scans: Mapping[str, Case], paths: Sequence[Path], console: Console) -> dict[str, Case]:
+    """Those scans of `source` that have a mask. A single scan and a single mask belong together whatever their names.
+
+    Raises:
+        InputError: none has.
+    """
     masks = {stem(path): path for path in paths}
-    scans = {case.id: case for case in find_scans(source, _FIRST_CHANNEL, choice=choice)}
     if len(scans) == len(masks) == 1:
         (case,), (mask,) = scans.values(), masks.values()
-        return {case.id: Case(case.id, case.patient, case.images, mask)}
-    found = {name: Case(name, case.patient, case.images, masks[name]) for name, case in scans.items() if name in masks}
+        return {case.id: replace(case, label=mask)}
+    found = {name: replace(case, label=masks[name]) for name, case in scans.items() if name in masks}
     if not found:
         raise InputError("no scan has a mask of the same name", file=source, remedy="Name masks as their scans.")
     if left := sorted(set(scans) - set(found)):
@@ -145,31 +176,9 @@ def _side(source: Path, paths: Sequence[Path], choice: Choice, console: Console)
     return found
 
 
-def _pairs(before: Mapping[str, Case], after: Mapping[str, Case], console: Console) -> list[_Pair]:
-    if len(before) == len(after) == 1:
-        (first,), (second,) = before.values(), after.values()
-        name = first.id if first.id == second.id else f"{first.id}-{second.id}"
-        return [_Pair(name, first, second)]
-    common = _require_common(before, after)
-    if left := sorted(set(before) ^ set(after)):
-        console.warn(f"left out, as they are there at one time only: {', '.join(left)}")
-    return [_Pair(name, before[name], after[name]) for name in common]
-
-
-def _names(source: Path, choice: Choice) -> set[str]:
-    """Of the patients in a folder: of its scans, without what may be a channel's number."""
-    return {re.sub(r"_\d{4}$", "", case.id) for case in find_scans(source, _FIRST_CHANNEL, choice=choice)}
-
-
-def _require_common(before: Collection[str], after: Collection[str]) -> list[str]:
-    """The names that both times share. Raises InputError where there is none, and more than one scan."""
-    common = sorted(set(before) & set(after))
-    if not common and not len(before) == len(after) == 1:
-        raise InputError(
-            "no scan before has the name of one after",
-            remedy="Give both scans of a patient the same name in two folders, or compare two files.",
-        )
-    return common
+def _pairs(before: Mapping[str, Case], after: Mapping[str, Case]) -> list[_Pair]:
+    both = zip(before.values(), after.values(), strict=True)
+    return [_Pair(a.id if a.id == b.id else f"{a.id}-{b.id}", a, b) for a, b in both]
 
 
 def _labels(pairs: Sequence[_Pair]) -> dict[str, int]:

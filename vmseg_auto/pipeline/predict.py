@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -52,6 +52,7 @@ def predict(
     precision: Precision = "auto",
     series: Sequence[str] = (),
     echo: int | None = None,
+    only: Collection[str] | None = None,
     device: str = "auto",
     jobs: int | None = None,
     console: Console | None = None,
@@ -80,6 +81,7 @@ def predict(
         previews: also write a picture of slices through the lesions, CASE_overlay.png in the folder previews.
         series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
         echo: of DICOM series with several echoes, from 1 (the shortest echo time).
+        only: ids of the cases wanted; all unless given.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.
         console: where words and progress go.
@@ -113,7 +115,8 @@ def predict(
         committee = Committee([load(run.folder) for run in runs], rule)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
-        cases = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice=choice, notes=notes))
+        found = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice=choice, notes=notes))
+        cases = [case for case in found if only is None or case.id in only]
         _introduce([model or run.folder for run in runs], committee, notes, told)
         model_digest = committee.digest()
         segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
