@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_cohort import small_cohort
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
@@ -46,6 +47,13 @@ def test_light_names_of_the_api_load_nothing_heavy() -> None:
 
 def test_plugins_are_listed_without_loading_torch() -> None:
     assert "torch" not in loaded_after("from vmseg_auto.plugins import load_planner; load_planner('default')")
+
+
+def test_planning_and_preparing_never_load_torch(tmp_path: Path) -> None:
+    """It takes longer to load than fifty cases to prepare."""
+    folder = str(small_cohort(tmp_path / "patients", 3))
+    script = f"from vmseg_auto.pipeline.plan import plan_and_preprocess; plan_and_preprocess({folder!r}, memory_gb=0.1)"
+    assert "torch" not in loaded_after(script)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -21,8 +21,9 @@ from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.pipeline.places import read_plan
 from vmseg_auto.pipeline.plan import plan_and_preprocess
 from vmseg_auto.pipeline.predict import predict
-from vmseg_auto.pipeline.space import checkpoint_copies, network_bytes, prepared_bytes
+from vmseg_auto.pipeline.space import prepared_bytes
 from vmseg_auto.pipeline.train import train
+from vmseg_auto.pipeline.training_space import checkpoint_copies, network_bytes
 
 SETTINGS = ("epochs=4", "steps=2", "validation_share=0", "window_step=1", "mirror_axes=[]")
 

@@ -24,8 +24,8 @@ from vmseg_auto.ops.learning_curve import Curves, fit_curves
 from vmseg_auto.ops.plots import draw_learning_curve
 from vmseg_auto.pipeline.job import Job, open_job
 from vmseg_auto.pipeline.places import PathLike, places, record_now
-from vmseg_auto.pipeline.space import require_training_space
 from vmseg_auto.pipeline.train import begin_folds, epochs_in_time, train_one
+from vmseg_auto.pipeline.training_space import require_training_space
 from vmseg_auto.pipeline.turns import shared_turn, take_folds
 
 COLUMNS = ("patients", "fold", "case", "patient", "dice")

@@ -27,8 +27,8 @@ from vmseg_auto.pipeline.initial_weights import Start, begin_from, check_fits, f
 from vmseg_auto.pipeline.job import Job, open_job
 from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_record, read_splits, record_now
 from vmseg_auto.pipeline.select import choose_run
-from vmseg_auto.pipeline.space import require_training_space
 from vmseg_auto.pipeline.tracking import tracking
+from vmseg_auto.pipeline.training_space import require_training_space
 from vmseg_auto.pipeline.turns import folds_at_work, shared_turn, take_folds
 from vmseg_auto.pipeline.watching import Watcher, duration
 from vmseg_auto.plugins import load_logger
