@@ -56,6 +56,10 @@ def test_planning_and_preparing_never_load_torch(tmp_path: Path) -> None:
     assert "torch" not in loaded_after(script)
 
 
+def test_predicting_loads_no_tables_and_no_plots() -> None:
+    assert set(loaded_after("import vmseg_auto.pipeline.predict")) == {"torch", "SimpleITK", "scipy"}
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_loads_nothing_heavy(command: str) -> None:
     assert loaded_after(HELP.format(module=f"vmseg_auto.cli.{command}")) == []

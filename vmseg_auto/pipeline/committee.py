@@ -22,8 +22,7 @@ from vmseg_auto.io.model_zip import unpacked
 from vmseg_auto.ops.components import apply_postprocessing
 from vmseg_auto.ops.sweep import Watch
 from vmseg_auto.ops.thresholds import classify
-from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_splits, warn_of_stale
-from vmseg_auto.pipeline.select import trained_on
+from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_splits, trained_on, warn_of_stale
 from vmseg_auto.stages.predict import Prediction, Predictor
 
 

@@ -23,7 +23,6 @@ from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.images import ending_of, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
-from vmseg_auto.ops.overlays import draw_overlay
 from vmseg_auto.ops.uncertainty import undecided
 from vmseg_auto.ops.volumetry import Size, margin_width_mm, measure
 from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS, Judgement
@@ -198,6 +197,8 @@ class Delivery:
             self._write_maps(case, prediction)
         self._write_mask(case, prediction)
         if self.previews:
+            from vmseg_auto.ops.overlays import draw_overlay  # loads matplotlib
+
             draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case))
         rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
         judgement = Judgement(case.id, prediction.trust, tuple(unlike))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmseg_auto.core.codec import Stored
+from vmseg_auto.core.codec import Stored, digest
 from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.dataset import Dataset, Fold, Splits, fold_cases
 from vmseg_auto.core.errors import InputError
@@ -145,6 +145,13 @@ def read_record(folder: FoldFolder) -> FoldRecord | None:
     if not folder.record.is_file():
         return None
     return read_stored(FoldRecord, folder.record)
+
+
+def trained_on(space: Workspace, name: str) -> str:
+    """Hash of what the numbered folds of a run (PLANNER/TRAINER) are trained and scored on."""
+    planner, _, trainer = name.partition("/")
+    folds = [fold for fold in space.run(planner, trainer).folds() if fold.name != "all"]
+    return digest({str(fold.name): read_record(fold) for fold in folds})
 
 
 def stale_folds(run: Run, fingerprint: Fingerprint, splits: Splits, plan: Plan) -> dict[FoldName, list[str]]:

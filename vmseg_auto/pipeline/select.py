@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vmseg_auto.core.codec import digest
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.model import ModelInfo
@@ -27,8 +26,8 @@ from vmseg_auto.pipeline.places import (
     read_cohort,
     read_fingerprint,
     read_plan,
-    read_record,
     read_splits,
+    trained_on,
     warn_of_stale,
 )
 from vmseg_auto.pipeline.turns import shared_turn
@@ -101,13 +100,6 @@ def choose_run(folder: Path, space: Workspace, jobs: int | None, console: Consol
         console.say(f"Volumes: {reason}")
     console.say(f"The choice: {space.selection}")
     return selection
-
-
-def trained_on(space: Workspace, name: str) -> str:
-    """Hash of what the numbered folds of a run (PLANNER/TRAINER) are trained and scored on."""
-    planner, _, trainer = name.partition("/")
-    folds = [fold for fold in space.run(planner, trainer).folds() if fold.name != "all"]
-    return digest({str(fold.name): read_record(fold) for fold in folds})
 
 
 def _rank(run: Run, space: Workspace) -> tuple[bool, bool, str]:
