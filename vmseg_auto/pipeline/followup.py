@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from vmseg_auto.core.response import Volume
 from vmseg_auto.core.series import Choice
 from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.cases import read_case
-from vmseg_auto.io.naming import stem
+from vmseg_auto.io.naming import case_and_channel, stem
 from vmseg_auto.io.scans import find_scans
 from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.pipeline.places import PathLike
@@ -28,6 +27,8 @@ from vmseg_auto.stages.followup import Visit, compare
 
 _FIRST_CHANNEL = ("first",)
 """Scans are aligned by their first channel."""
+_MOST_CHANNELS = 10_000
+"""How many a file's name can tell apart; how many there are, only a model knows."""
 
 
 def followup(
@@ -128,9 +129,11 @@ def _compare_all(
 
 def _scans(source: Path, choice: Choice) -> dict[str, Case]:
     """The scans of one time, as their first channel; files of further channels are passed over."""
-    found = {case.id: case for case in find_scans(source, _FIRST_CHANNEL, choice=choice)}
-    several = {name for name, case in found.items() if stem(case.images[0]) == f"{name}_0000"}
-    return {name: case for name, case in found.items() if re.sub(r"_\d{4}$", "", name) not in several - {name}}
+    found = find_scans(source, _FIRST_CHANNEL, choice=choice)
+    parts = {case.id: case_and_channel(case.images[0], _MOST_CHANNELS) for case in found}
+    several = {name for name, channel in parts.values() if channel == 0}
+    further = {case for case, (name, channel) in parts.items() if channel and name in several}
+    return {case.id: case for case in found if case.id not in further}
 
 
 def _partners(
