@@ -18,6 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = {"test", "docs", "reliability"}
+HARMLESS = "ignore:builtin type:DeprecationWarning"
+"""Of SimpleITK before 2.5.7; as an error it ends Python when SimpleITK is loaded."""
 
 
 def versions() -> Iterator[tuple[str, str]]:
@@ -43,7 +45,9 @@ def main() -> int:
         python = [str(programs / "python"), "-m"]
         install = [*python, "pip", "install", "--quiet", "--disable-pip-version-check", "-c", str(constraints), "-e"]
         subprocess.run([*install, ".[test]"], cwd=ROOT, check=True)
-        return subprocess.run([*python, "pytest", *sys.argv[1:]], cwd=ROOT, env=environment, check=False).returncode
+        return subprocess.run(
+            [*python, "pytest", "-W", HARMLESS, *sys.argv[1:]], cwd=ROOT, env=environment, check=False
+        ).returncode
 
 
 if __name__ == "__main__":
