@@ -41,7 +41,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     run = finished_run(made, "default", half)
     for fold in run.folds():
         rows = [
-            {"epoch": n, "train_loss": 1 / n, "val_loss": 2 / n, "gap_train_dice": 0.1 * n, "gap_val_dice": 0.05 * n}
+            {
+                "epoch": n,
+                "train_loss": 1 / n,
+                "val_loss": 2 / n,
+                "val_dice": 0.5,
+                "gap_train_dice": 0.1 * n,
+                "gap_val_dice": 0.05 * n,
+            }
             for n in range(1, 9)
         ]
         write_csv(fold.history, list(rows[0]), rows)

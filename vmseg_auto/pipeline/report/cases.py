@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,13 @@ from vmseg_auto.core.dataset import Case, Dataset, Splits
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
 from vmseg_auto.io.scans import read_scan
-from vmseg_auto.io.tables import read_csv
 from vmseg_auto.ops.crops import Volume, around_lesions, cut, grey_levels, turned
 from vmseg_auto.ops.outlined import OutlinedSlice, outlined_slice
 from vmseg_auto.ops.overlays import lesions_of
 from vmseg_auto.ops.pictures import View, grey_window
-from vmseg_auto.pipeline.report.words import shown, value_of
+from vmseg_auto.pipeline.report.words import require_named, shown
 from vmseg_auto.pipeline.report.words import volume as ml_words
+from vmseg_auto.pipeline.run_tables import Row, read_label_check
 from vmseg_auto.stages.evaluate import read_pair
 from vmseg_auto.stages.report import Table
 
@@ -101,23 +102,23 @@ class Album:
         """What label_check.csv lists, the first in pictures; None without the file."""
         if not self.run.label_check.is_file():
             return None
+        told = read_label_check(self.run)
+        require_named(told, self.names, self.run.label_check)
         rows = [
-            row
-            for row in read_csv(self.run.label_check)
-            if row["slice"] and value_of(row["dice"]) < _expected(row) and self.drawable({row["case"]: 0.0})
+            row for row in told if row["slice"] and row["dice"] < _expected(row) and self.drawable({row["case"]: 0.0})
         ]
         table = Table(
             "Outlines that the model contradicts most",
             ("Scan", "Dice", "Expected", "Slice", "Outlined only (mL)", "Predicted only (mL)", "What to look for"),
             tuple(self._cells(row) for row in rows[: 2 * SUSPECTS]),
         )
-        pictures = [self._draw(row["case"], row["what"], int(row["slice"])) for row in rows[:SUSPECTS]]
+        pictures = [self._draw(row["case"], row["what"], row["slice"]) for row in rows[:SUSPECTS]]
         return Suspects(table, tuple(pictures))
 
-    def _cells(self, row: Mapping[str, str]) -> tuple[str, ...]:
-        volumes = (ml_words(value_of(row[name])) for name in ("outlined_ml", "predicted_ml"))
-        dice = (shown(value_of(row[name])) for name in ("dice", "expected_dice"))
-        return self.names.cases[row["case"]], *dice, row["slice"], *volumes, row["what"]
+    def _cells(self, row: Row) -> tuple[str, ...]:
+        volumes = (ml_words(row[name]) for name in ("outlined_ml", "predicted_ml"))
+        dice = (shown(row[name]) for name in ("dice", "expected_dice"))
+        return self.names.cases[row["case"]], *dice, str(row["slice"]), *volumes, row["what"]
 
     def _draw(self, case: str, note: str, number: int | None = None) -> Shown:
         """A slice of a case: that of this number, where slices lie along the file's Z, else the fullest."""
@@ -154,9 +155,9 @@ class Album:
         return next(one for one in self.dataset.cases if one.id == case)
 
 
-def _expected(row: Mapping[str, str]) -> float:
-    expected = value_of(row["expected_dice"])
-    return expected if expected == expected else 1.0
+def _expected(row: Row) -> float:
+    expected: float = row["expected_dice"]
+    return expected if isfinite(expected) else 1.0
 
 
 def _fullest(mask: NDArray[np.uint8]) -> int:

@@ -15,9 +15,9 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.ops.statistics import SEED
-from vmseg_auto.pipeline.report.case_scores import CaseScore
 from vmseg_auto.pipeline.report.scores import failures
 from vmseg_auto.pipeline.report.words import by, plain, spread
+from vmseg_auto.pipeline.run_tables import CaseScore
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from vmseg_auto.core.console import counted
 from vmseg_auto.core.gap import GapLook, gap_alarm, gap_looks
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldFolder, Run
-from vmseg_auto.io.tables import read_csv
 from vmseg_auto.ops.charts import Axis, Band, Chart, Line, axis_of
 from vmseg_auto.pipeline.places import read_record
-from vmseg_auto.pipeline.report.words import shown, value_of
+from vmseg_auto.pipeline.report.words import shown
+from vmseg_auto.pipeline.run_tables import read_history
 from vmseg_auto.stages.report import Fact, Table
 
 History = Sequence[Mapping[str, float]]
@@ -70,15 +70,6 @@ def training(run: Run) -> Training | None:
     )
 
 
-def read_history(fold: FoldFolder) -> list[dict[str, float]]:
-    """The rows of history.csv; NaN where a cell is empty.
-
-    Raises:
-        InputError: the file can't be read.
-    """
-    return [{name: value_of(text) for name, text in row.items()} for row in read_csv(fold.history)]
-
-
 def _facts(run: Run, recipe: Recipe) -> tuple[Fact, ...]:
     return (
         Fact("Trainer", run.folder.name),
@@ -107,7 +98,8 @@ def _loss(histories: Mapping[int | str, History]) -> Chart:
             lines.append(Line(points, f"{kind} thin"))
             values += [y for _, y in points]
     epochs = [row["epoch"] for history in histories.values() for row in history]
-    words = f"Loss of {counted(len(histories), 'fold')} in training and validation over {max(epochs):.0f} epochs."
+    longest = max(epochs, default=0)
+    words = f"Loss of {counted(len(histories), 'fold')} in training and validation over {longest:.0f} epochs."
     title = "Loss in every fold; lower is better"
     return Chart(title, words, axis_of("epoch", epochs), axis_of("loss", values), lines=tuple(lines), legend=_LEGEND)
 

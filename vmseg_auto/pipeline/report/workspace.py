@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Dataset, Splits
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
@@ -15,8 +16,8 @@ from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored
+from vmseg_auto.ops.statistics import without_interval
 from vmseg_auto.pipeline.places import read_cohort, read_fingerprint, read_plan, read_splits, stale_folds
-from vmseg_auto.pipeline.report.case_scores import CaseScore, read_scores
 from vmseg_auto.pipeline.report.cases import Album, Gallery, Suspects
 from vmseg_auto.pipeline.report.claim import Study, claim
 from vmseg_auto.pipeline.report.cohort import cohort, planned
@@ -24,6 +25,7 @@ from vmseg_auto.pipeline.report.manifest import manifest
 from vmseg_auto.pipeline.report.scores import Scores, scores
 from vmseg_auto.pipeline.report.training import Training, training
 from vmseg_auto.pipeline.report.words import between, shown
+from vmseg_auto.pipeline.run_tables import CaseScore, read_cross_validation
 from vmseg_auto.stages.report import Fact, Table
 
 
@@ -88,7 +90,7 @@ def read_study(folder: Path, space: Workspace) -> WorkspaceStudy:
         selection = read_stored(Selection, space.selection)
         runs = [run for run in runs if run.name in selection.runs]
     planner = runs[0].folder.parent.name if runs else (space.plans() or ["default"])[0]
-    rows = {run.name: tuple(read_scores(run)) for run in runs if (run.cross_validation / "metrics.csv").is_file()}
+    rows = {run.name: tuple(found[0]) for run in runs if (found := read_cross_validation(run))}
     plan = read_plan(space, planner)
     return WorkspaceStudy(space, dataset, fingerprint, splits, plan, selection, tuple(runs), rows)
 
@@ -121,7 +123,7 @@ def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dic
 def _run(run: Run, study: WorkspaceStudy, names: Names, identity: bool) -> RunReport:
     plan = read_plan(study.space, run.folder.parent.name)
     stale = stale_folds(run, study.fingerprint, study.splits, plan)
-    scored = scores(run, study.splits, names)
+    scored = scores(run, study.splits, names, study.patients)
     album = Album(run, study.splits, study.dataset, names, whole=identity)
     drawn = album.drawable(scored.dice) if scored else {}
     return RunReport(
@@ -148,5 +150,11 @@ def _comparison(selection: Selection | None) -> Table | None:
         )
         for candidate in selection.candidates
     )
-    caption = f"Runs and ensembles that were compared: {'; '.join(selection.reasons)}"
-    return Table(caption, ("Run", "Threshold", "Dice", "95 % interval", ""), rows)
+    caption = " ".join(
+        [
+            f"Runs and ensembles that were compared by Dice, mean over {counted(selection.patients, 'patient')}:",
+            f"{'; '.join(selection.reasons)}.",
+            *without_interval(selection.patients),
+        ]
+    )
+    return Table(caption, ("Run", "Threshold", "Dice, mean over patients", "95 % interval", ""), rows)
