@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 WIDTH = 640.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 14.0, 14.0, 52.0
+_MOST_TICKS = 8
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 
 Point = tuple[float, float]
@@ -36,7 +37,7 @@ class Axis:
     def ticks(self) -> list[tuple[float, str]]:
         """Round values and what to write beside them."""
         values = _decades(self.low, self.high) if self.log else _round_values(self.low, self.high)
-        return [(value, f"{value:g}".replace("-", "\N{MINUS SIGN}")) for value in values]
+        return [(value, f"{value:,.10g}".replace("-", "\N{MINUS SIGN}")) for value in values]
 
 
 @dataclass(frozen=True)
@@ -166,4 +167,4 @@ def _decades(low: float, high: float) -> list[float]:
         found = [10.0**power * factor for power in powers for factor in factors if low <= 10.0**power * factor <= high]
         if len(found) >= 4:
             break
-    return found
+    return found[:: -(-len(found) // _MOST_TICKS)]

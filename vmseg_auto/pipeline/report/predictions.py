@@ -82,6 +82,8 @@ def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted
     for row in read_volumes(table):
         rows.setdefault(row["case"], []).append(row)
     masks = {stem(path): path for path in image_files(folder)}
+    if not rows:
+        raise InputError("the table tells of no scan", file=table, remedy=_AGAIN)
     found: list[Predicted] = []
     errors: list[VmsegError] = []
     look = cache(_scans)  # mostly one folder for all
