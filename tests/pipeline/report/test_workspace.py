@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from html import unescape
 from pathlib import Path
@@ -19,8 +20,10 @@ from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.pseudonym_key import read_key
 from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.pipeline.cross_validation import finish_run
+from vmseg_auto.pipeline.doctor import doctor
 from vmseg_auto.pipeline.plan import plan_and_preprocess
 from vmseg_auto.pipeline.report.write import report
+from vmseg_auto.pipeline.select import select
 
 
 def half(case: Case, reference: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -53,6 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
         ]
         write_csv(fold.history, list(rows[0]), rows)
     assert finish_run(run, made.space, made.fingerprint, made.splits, made.dataset, Silent())
+    select(workspace=made.space.root)
     return made
 
 
@@ -91,6 +95,56 @@ def test_every_part_is_there(page: str) -> None:
         "by patient, balanced by lesion volume", "limits of agreement", "For you to write",
     ):  # fmt: skip
         assert words in page
+
+
+def test_the_checklist_has_all_items_of_both(page: str) -> None:
+    section = page.split('id="claim"')[1].split("</section>")[0]
+    numbers = re.findall(r'<dt><span class="number">(\d*)</span>', section)
+    assert [int(number) for number in numbers if number] == list(range(1, 45))
+    beside = " ".join(re.findall(r"TRIPOD\+AI ([^<]*)</span>", section))
+    assert {int(number) for number in re.findall(r"\d+", beside)} == set(range(1, 28))
+
+
+def test_means_say_over_what_and_false_positives_stand_beside_the_precision(made: Cohort, page: str) -> None:
+    assert "Mean over scans" in page
+    (told,) = re.findall(r"<dt>False positives</dt><dd>([^<]*)</dd>", page)
+    rows = read_csv(only_run(made).cross_validation / "metrics.csv")
+    assert told == f"{np.mean([float(row['false_positive_lesions']) for row in rows]):.2f} per scan"
+    assert "began with random weights" in page
+
+
+def test_few_patients_get_no_interval_and_the_reason(tmp_path: Path) -> None:
+    few = cohort(tmp_path, 4)
+    run = finished_run(few, "default", half)
+    assert finish_run(run, few.space, few.fingerprint, few.splits, few.dataset, Silent())
+    words = unescape(report(workspace=few.space.root).read_text())
+    assert "No interval is told: it takes 5 patients, and here are 4." in words
+    assert "Limits of agreement are told from five patients on." in words
+    assert "95 % interval 0" not in words
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "named"),
+    [
+        ("cross_validation/metrics.csv", "lesion,", "lesion,x", "line 2, column dice"),
+        ("cross_validation/trust.csv", "traffic_light,dice", "traffic_light,dyce", "lacks the column dice"),
+        ("cross_validation/label_check.csv", "the model", "the,model", "more cells than the header"),
+        ("cross_validation/volumes.csv", "reference_ml", "reference_l", "lacks the column reference_ml"),
+        ("fold_0/history.csv", "\n2,", "\n1,", "lines 2 and 3 are both of 1"),
+        ("cross_validation/metrics.json", '"mean":', '"men":', "damaged, or was changed"),
+    ],
+)
+def test_a_damaged_table_is_named(made: Cohort, file: str, before: str, after: str, named: str) -> None:
+    path = only_run(made).folder / file
+    sound = path.read_text()
+    path.write_text(sound.replace(before, after, 1))
+    try:
+        with pytest.raises(InputError, match=re.escape(path.name)) as told:
+            report(workspace=made.space.root)
+        assert named in str(told.value)
+        assert any(path.name in str(one) for one in doctor(made.space.root).findings)
+    finally:
+        path.write_text(sound)
 
 
 def test_it_says_what_it_was_made_from(made: Cohort, page: str) -> None:

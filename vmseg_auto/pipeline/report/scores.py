@@ -157,11 +157,11 @@ def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
 
 
 def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:
-    calibration = read_stored(ModelInfo, run.model).calibration
-    if calibration is None or not run.trust.is_file():
-        return None
-    rows = read_trust(run)
+    rows = read_trust(run) if run.trust.is_file() else []
     require_named(rows, names, run.trust)
+    calibration = read_stored(ModelInfo, run.model).calibration
+    if calibration is None:
+        return None
     told = [(row["case"], [row[name] for name in _TRUST]) for row in rows if isfinite(row["expected_dice"])]
     if not told:
         return None

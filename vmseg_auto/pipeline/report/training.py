@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from math import nan
 
 from vmseg_auto.core.console import counted
+from vmseg_auto.core.dataset import Splits
+from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.gap import GapLook, gap_alarm, gap_looks
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldFolder, Run
+from vmseg_auto.core.transfer import Initialisation
+from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.ops.charts import Axis, Band, Chart, Line, axis_of
 from vmseg_auto.pipeline.places import read_record
 from vmseg_auto.pipeline.report.words import shown
@@ -68,6 +72,29 @@ def training(run: Run) -> Training | None:
         alarms=tuple(alarms),
         gap=sum(last) / len(last) if last else None,
     )
+
+
+def starts(run: Run, fingerprint: Fingerprint, splits: Splits) -> tuple[str, ...]:
+    """In sentences, what the weights of each fold's training started from, and which of our cases those had seen.
+
+    Raises:
+        InputError: an init.json is damaged.
+    """
+    told = []
+    for fold in run.folds():
+        if not fold.init.is_file():
+            continue
+        start = read_stored(Initialisation, fold.init)
+        val = () if fold.name == "all" or int(fold.name) >= len(splits.folds) else splits.folds[int(fold.name)].val
+        known = {case for case, summary in fingerprint.cases.items() if summary.content in start.seen}
+        told.append(
+            f"Fold {fold.name} of {run.name} began with another model's weights (hash {start.weights}), which had been "
+            f"trained on {counted(len(start.seen), 'case')}: {len(known)} of them are of this cohort, and "
+            f"{len(known & set(val))} are held out by this fold; {start.taken.text()}."
+        )
+    if told or not run.finished_folds():
+        return tuple(told)
+    return (f"The trainings of {run.name} began with random weights.",)
 
 
 def _facts(run: Run, recipe: Recipe) -> tuple[Fact, ...]:

@@ -23,7 +23,7 @@ from vmseg_auto.pipeline.report.claim import Study, claim
 from vmseg_auto.pipeline.report.cohort import cohort, planned
 from vmseg_auto.pipeline.report.manifest import manifest
 from vmseg_auto.pipeline.report.scores import Scores, scores
-from vmseg_auto.pipeline.report.training import Training, training
+from vmseg_auto.pipeline.report.training import Training, starts, training
 from vmseg_auto.pipeline.report.words import between, shown
 from vmseg_auto.pipeline.run_tables import CaseScore, read_cross_validation
 from vmseg_auto.stages.report import Fact, Table
@@ -56,7 +56,7 @@ class WorkspaceStudy:
 
 @dataclass(frozen=True)
 class RunReport:
-    """One run; what it lacks yet is None or empty."""
+    """One run; what it lacks yet is None or empty. `starts`: what its trainings started from, in sentences."""
 
     name: str
     training: Training | None
@@ -64,6 +64,7 @@ class RunReport:
     galleries: tuple[Gallery, ...]
     suspects: Suspects | None
     stale: tuple[str, ...]
+    starts: tuple[str, ...]
 
     @property
     def headline(self) -> tuple[Fact, ...]:
@@ -99,6 +100,7 @@ def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dic
     """What the template `workspace` speaks of."""
     patients = {case: study.patients[case] for case in study.fingerprint.cases}
     rows = next(iter(study.rows.values()), ())
+    runs = [_run(run, study, names, identity) for run in study.runs]
     written = Study(
         fingerprint=study.fingerprint,
         patients=patients,
@@ -108,13 +110,14 @@ def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dic
         selection=study.selection,
         tests=len(study.dataset.test_cases),
         learning_curve=any(study.space.root.glob("learning_curve/*/*/learning_curve.json")),
+        starts=[words for run in runs for words in run.starts],
     )
     return {
         "title": study.fingerprint.dataset,
         "cohort": cohort(study.fingerprint, patients, names),
         "plan": planned(study.plan, study.splits, study.fingerprint),
         "comparison": _comparison(study.selection),
-        "runs": [_run(run, study, names, identity) for run in study.runs],
+        "runs": runs,
         "checklist": claim(written),
         "manifest": manifest(study.fingerprint, study.plan, study.splits, study.runs, names),
     }
@@ -133,6 +136,7 @@ def _run(run: Run, study: WorkspaceStudy, names: Names, identity: bool) -> RunRe
         galleries=album.galleries(drawn) if drawn else (),
         suspects=album.suspects() if scored else None,
         stale=tuple(str(fold) for fold in stale),
+        starts=starts(run, study.fingerprint, study.splits),
     )
 
 
