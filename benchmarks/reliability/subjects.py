@@ -49,7 +49,7 @@ class Subject:
         return self.named == ""
 
 
-_NO_NUMBER = re.compile(r"(?<![\w+/-])(?:nan|inf|NaN|Infinity)(?![\w+/=-])")
+_NO_NUMBER = re.compile(r"\b(?:nan|inf)(?: mL| mm| %| GB| to )")
 """What stands in a text where a number was lost on the way."""
 
 

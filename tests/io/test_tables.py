@@ -108,6 +108,8 @@ def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
         read_table(table(tmp_path, "case;dice;slice;error", "a;1;1;1"), COLUMNS)
     with pytest.raises(InputError, match="the column 'case' stands twice"):
         read_table(table(tmp_path, "case,case", "a,b"), COLUMNS)
+    with pytest.raises(InputError, match="the file is no table"):
+        read_table(table(tmp_path, "case", "a", '"b', "c"), COLUMNS)
     (tmp_path / "t.csv").write_bytes(b"case\n\xff\xfe")
     with pytest.raises(InputError, match="the file is no table"):
         read_table(tmp_path / "t.csv", COLUMNS)

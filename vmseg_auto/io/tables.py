@@ -154,7 +154,7 @@ def read_csv(path: Path, remedy: str = _AGAIN) -> list[dict[str, str]]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a byte-order mark first
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, strict=True)  # a quote without its end would swallow the rows that follow
             rows = list(reader)
             header = list(reader.fieldnames or ())
     except OSError as error:

@@ -11,6 +11,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 14.0, 14.0, 52.0
 _MOST_TICKS = 8
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 
+_TITLE, _LETTER = 38.0, 12.0
+"""Room of an axis' title, and of a letter of its ticks as wide as on a phone."""
+
 Point = tuple[float, float]
 
 
@@ -107,7 +110,8 @@ class Chart:
     @property
     def frame(self) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of the area within the axes."""
-        return _LEFT, _TOP, WIDTH - _RIGHT, self.height - _BOTTOM
+        longest = max((len(text) for _, text in self.y.ticks()), default=0)
+        return max(_LEFT, _TITLE + _LETTER * longest), _TOP, WIDTH - _RIGHT, self.height - _BOTTOM
 
     @property
     def columns(self) -> list[tuple[float, str]]:
