@@ -16,7 +16,8 @@ from vmseg_auto.core.console import Silent
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.runs import Run
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.core.transfer import Initialisation, PartTaken, Taken
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.pseudonym_key import read_key
 from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.pipeline.cross_validation import finish_run
@@ -111,6 +112,25 @@ def test_means_say_over_what_and_false_positives_stand_beside_the_precision(made
     rows = read_csv(only_run(made).cross_validation / "metrics.csv")
     assert told == f"{np.mean([float(row['false_positive_lesions']) for row in rows]):.2f} per scan"
     assert "began with random weights" in page
+
+
+def test_what_a_training_began_with_is_told_with_its_overlap(made: Cohort) -> None:
+    run, cases = only_run(made), made.fingerprint.cases
+    held_out = made.splits.folds[1].val[0]
+    other = next(case for case in cases if case not in made.splits.folds[1].val)
+    seen = (cases[held_out].content, cases[other].content, "elsewhere")
+    taken = Taken({"encoder": PartTaken(3, 4)}, ("heads",))
+    for fold, known in ((1, seen), (2, ())):
+        write_sealed(run.fold(fold).init, Initialisation("/home/anna/model", "0", "abc123", known, taken).to_json())
+    try:
+        words = report(workspace=made.space.root).read_text()
+    finally:
+        for fold in (1, 2):
+            run.fold(fold).init.unlink()
+    assert "trained on 3 cases, of which 2 are of this cohort and 1 are held out by this fold" in words
+    assert "taken: encoder 3 of 4 tensors" in words
+    assert "not recorded what cases they were trained on" in words
+    assert "anna" not in words
 
 
 def test_few_patients_get_no_interval_and_the_reason(tmp_path: Path) -> None:

@@ -11,10 +11,9 @@ from vmseg_auto.core.dataset import Splits
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.gap import GapLook, gap_alarm, gap_looks
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.runs import FoldFolder, Run
-from vmseg_auto.core.transfer import Initialisation
-from vmseg_auto.io.atomic import read_stored
+from vmseg_auto.core.runs import FoldFolder, FoldName, Run
 from vmseg_auto.ops.charts import Axis, Band, Chart, Line, axis_of
+from vmseg_auto.pipeline.initial_weights import read_initialisation
 from vmseg_auto.pipeline.places import read_record
 from vmseg_auto.pipeline.report.words import shown
 from vmseg_auto.pipeline.run_tables import read_history
@@ -80,21 +79,26 @@ def starts(run: Run, fingerprint: Fingerprint, splits: Splits) -> tuple[str, ...
     Raises:
         InputError: an init.json is damaged.
     """
-    told = []
-    for fold in run.folds():
-        if not fold.init.is_file():
-            continue
-        start = read_stored(Initialisation, fold.init)
-        val = () if fold.name == "all" or int(fold.name) >= len(splits.folds) else splits.folds[int(fold.name)].val
-        known = {case for case, summary in fingerprint.cases.items() if summary.content in start.seen}
-        told.append(
-            f"Fold {fold.name} of {run.name} began with another model's weights (hash {start.weights}), which had been "
-            f"trained on {counted(len(start.seen), 'case')}: {len(known)} of them are of this cohort, and "
-            f"{len(known & set(val))} are held out by this fold; {start.taken.text()}."
-        )
-    if told or not run.finished_folds():
-        return tuple(told)
-    return (f"The trainings of {run.name} began with random weights.",)
+    found = {fold.name: start for fold in run.folds() if (start := read_initialisation(fold))}
+    if not found:
+        return (f"The trainings of {run.name} began with random weights.",) if run.finished_folds() else ()
+    held_out: dict[FoldName, tuple[str, ...]] = {number: fold.val for number, fold in enumerate(splits.folds)}
+    return tuple(
+        f"Fold {name} of {run.name} began with another model's weights (hash {start.weights}), "
+        f"{_overlap(start.seen, fingerprint, held_out.get(name, ()))}; {start.taken.text()}."
+        for name, start in found.items()
+    )
+
+
+def _overlap(seen: Sequence[str], fingerprint: Fingerprint, held_out: Sequence[str]) -> str:
+    """In words, which of our cases weights had been trained on; `seen`: hashes of the cases that they were."""
+    if not seen:
+        return "of which it is not recorded what cases they were trained on: whether ours are among them is not known"
+    known = {case for case, summary in fingerprint.cases.items() if summary.content in seen}
+    return (
+        f"trained on {counted(len(seen), 'case')}, of which {len(known)} are of this cohort and "
+        f"{len(known & set(held_out))} are held out by this fold"
+    )
 
 
 def _facts(run: Run, recipe: Recipe) -> tuple[Fact, ...]:
