@@ -17,6 +17,7 @@ from reports import GRID, LABELS, TWO, deliver, scan
 
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.images import read_image, read_mask
 from vmseg_auto.io.pseudonym_key import read_key
@@ -159,6 +160,15 @@ def test_a_damaged_table_is_named(predictions: Path, change: Callable[[list[Any]
     with pytest.raises(InputError, match=rf"volumes\.csv.*{said}"):
         report(predictions)
     assert not (predictions / "report.html").exists()
+
+
+@pytest.mark.parametrize("row", [{}, {"label": 7, "component": "all"}, {"label": None, "component": []}])
+def test_a_sidecar_with_odd_rows_is_named(predictions: Path, row: dict[str, Any]) -> None:
+    path = predictions / "doe_jane.json"
+    about = read_json(path)
+    write_json(path, {**about, "volumes": [row, *about["volumes"][1:]]})
+    with pytest.raises(InputError, match=r"volumes\.csv.*doe_jane\.json beside it"):
+        report(predictions)
 
 
 def test_a_large_scan_is_drawn_coarser_so_that_the_page_stays_small(tmp_path: Path) -> None:

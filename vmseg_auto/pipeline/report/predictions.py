@@ -122,7 +122,7 @@ def _sidecar(folder: Path, case: str) -> Sidecar:
 def _check_rows(rows: Sequence[Row], sidecar: Sidecar, table: Path) -> None:
     """Raises InputError where the table speaks of other lesions than the sidecar."""
     told = [(row["label"], row["component"]) for row in rows]
-    known = [(row["label"], str(row["component"])) for row in sidecar.volumes]
+    known = [(str(row.get("label")), str(row.get("component"))) for row in sidecar.volumes]
     if sorted(told) != sorted(known):
         problem = f"its rows are not the lesions that {sidecar.case}.json beside it tells of"
         raise InputError(problem, case=sidecar.case, file=table, remedy=_AGAIN)
