@@ -167,6 +167,17 @@ def test_a_damaged_table_is_named(made: Cohort, file: str, before: str, after: s
         path.write_text(sound)
 
 
+def test_a_slice_that_the_scan_has_not_is_named(made: Cohort) -> None:
+    path = only_run(made).label_check
+    sound, rows = path.read_text(), read_csv(path)
+    write_csv(path, tuple(rows[0]), [{**rows[0], "slice": "77"}, *rows[1:]])
+    try:
+        with pytest.raises(InputError, match=r"label_check\.csv: it names slice 77, but the scan has 8"):
+            report(workspace=made.space.root)
+    finally:
+        path.write_text(sound)
+
+
 def test_it_says_what_it_was_made_from(made: Cohort, page: str) -> None:
     assert made.fingerprint.dataset_hash in page
     assert all(case.content in page for case in made.fingerprint.cases.values())

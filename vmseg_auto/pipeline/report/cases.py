@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.dataset import Case, Dataset, Splits
+from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
 from vmseg_auto.io.scans import read_scan
@@ -129,7 +130,7 @@ class Album:
         view = View.of(geometry)
         volume = turned(Volume(grey_levels(image, grey_window(image)), marks, geometry), view)
         if number is not None and view.order[0] == 0:
-            index = next(index for index in range(view.count) if view.number(index) == number)
+            index = self._index(view, case, number)
         else:
             index = _fullest(view(wanted if wanted.any() else predicted))
         _, rows, columns = volume.image.shape
@@ -143,6 +144,19 @@ class Album:
         name = self.names.cases[case]
         drawn = outlined_slice(one.image[0], masks, one.geometry.spacing_mm[1:], view.sides, f"{name}: {told}")
         return Shown(name, f"{note}; {told}", drawn)
+
+    def _index(self, view: View, case: str, number: int) -> int:
+        """The place in a view of the slice with this number.
+
+        Raises:
+            InputError: label_check.csv names a slice that the scan has not.
+        """
+        for index in range(view.count):
+            if view.number(index) == number:
+                return index
+        problem = f"it names slice {number}, but the scan has {view.count}"
+        remedy = "Restore the table, or make it anew by the command that wrote it."
+        raise InputError(problem, case=self.names.cases[case], file=self.run.label_check, remedy=remedy)
 
     def _files(self, case: str) -> tuple[Path, Path]:
         """A case's reference and its held-out prediction."""
