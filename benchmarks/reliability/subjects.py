@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from benchmarks.reliability.mutations import (
     mutate_table,
 )
 
-FOLD = "vmseg/runs/default/default/fold_0"
+MODEL = "vmseg/runs/default/default"
+FOLD = f"{MODEL}/fold_0"
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,26 @@ class Subject:
         return self.named == ""
 
 
+_NO_NUMBER = re.compile(r"\b(?:nan|inf)(?: mL| mm| %| GB| to )")
+"""What stands in a text where a number was lost on the way."""
+
+
 class CommandError(Exception):
     """A command ended otherwise than with its exit codes and in plain words."""
 
 
 def prepare(cohort: Path) -> None:
-    """Add to a trained cohort the files that it lacks: images of the other formats, and its model as a zip."""
+    """Add to a trained cohort what it lacks: images of the other formats, its model as a zip, and predictions."""
     from vmseg_auto.io.images import read_image, write_image
     from vmseg_auto.pipeline.export import export_model
+    from vmseg_auto.pipeline.predict import predict
 
     image, geometry = read_image(cohort / "imagesTs" / "s_0000.nii.gz")
     for ending in (".nii", ".mha", ".nrrd"):
         write_image(cohort / f"other/scan{ending}", image, geometry)
     (cohort / "other" / "raw.mha").write_bytes(_uncompressed(cohort / "other" / "scan.mha"))
-    export_model(cohort / "model.zip", model=cohort / FOLD.rpartition("/")[0], licence="none")
+    export_model(cohort / "model.zip", model=cohort / MODEL, licence="none")
+    predict(cohort / "imagesTs", cohort / "masks", model=cohort / MODEL, device="cpu")
 
 
 def _uncompressed(path: Path) -> bytes:
@@ -75,7 +83,7 @@ def _uncompressed(path: Path) -> bytes:
 
 def subjects() -> list[Subject]:
     """All kinds."""
-    return [*_images(), *_descriptions(), *_arrays(), *_models(), *_commands()]
+    return [*_images(), *_descriptions(), *_arrays(), *_models(), *_reports(), *_cards(), *_commands()]
 
 
 def _images() -> list[Subject]:
@@ -201,8 +209,71 @@ def _models() -> list[Subject]:
     ]
 
 
+def _reports() -> list[Subject]:
+    """What the report reads: the tables and JSON of a workspace, and predictions with their scans."""
+    from vmseg_auto.core.console import Silent
+    from vmseg_auto.core.pseudonyms import true_names
+    from vmseg_auto.core.workspace import Workspace
+    from vmseg_auto.pipeline.report.patients import gather_predictions
+    from vmseg_auto.pipeline.report.predictions import read_predictions
+    from vmseg_auto.pipeline.report.workspace import gather_workspace, read_study
+    from vmseg_auto.stages.report import render_page
+
+    def workspace(root: Path) -> None:
+        study = read_study(root, Workspace(root / "vmseg"))
+        content = gather_workspace(study, true_names(study.patients), identity=False)
+        check_page(render_page("workspace", identity=False, **content))
+
+    def predictions(root: Path) -> None:
+        found = read_predictions(root / "masks")
+        names = true_names({one.sidecar.case: one.scan.patient for one in found})
+        check_page(str(gather_predictions(found, names, False, Silent())["patients"]))
+
+    tables = (
+        f"{MODEL}/cross_validation/metrics.csv", f"{MODEL}/cross_validation/trust.csv",
+        f"{MODEL}/cross_validation/label_check.csv", f"{MODEL}/cross_validation/volumes.csv", f"{FOLD}/history.csv",
+    )  # fmt: skip
+    values = (
+        f"{MODEL}/cross_validation/metrics.json", f"{MODEL}/model.json", f"{FOLD}/fold.json", "vmseg/selection.json",
+        "vmseg/splits.json", "vmseg/plans/default/plan.json", "vmseg/fingerprint.json", "vmseg/dataset.json",
+    )  # fmt: skip
+    return [
+        *(Subject(f"report: {file}", file, mutate_table, workspace) for file in tables),
+        # A value that can't be can come to light in a file that it contradicts.
+        *(Subject(f"report: {file}", file, mutate_json, workspace, ".json") for file in values),
+        Subject("report: masks/volumes.csv", "masks/volumes.csv", mutate_table, predictions, "masks"),
+        Subject("report: masks/s.json", "masks/s.json", mutate_json, predictions, "masks"),
+        Subject("report: masks/s.nii.gz", "masks/s.nii.gz", mutate_nifti, predictions, "masks"),
+        Subject("report: imagesTs/s_0000.nii.gz", "imagesTs/s_0000.nii.gz", mutate_nifti, predictions, "imagesTs"),
+    ]
+
+
+def _cards() -> list[Subject]:
+    """What the model card is made of: a model's folder, and its zip."""
+    from vmseg_auto.pipeline.export import model_info
+
+    def folder(root: Path) -> None:
+        check_page(model_info(root / MODEL))
+
+    def packed(root: Path) -> None:
+        model_info(root / "model.zip")
+
+    files: tuple[tuple[str, Mutation], ...] = (
+        (f"{MODEL}/model.json", mutate_json), (f"{MODEL}/cross_validation/metrics.json", mutate_json),
+        ("vmseg/fingerprint.json", mutate_json), (f"{FOLD}/checkpoint_final.pt", mutate_checkpoint),
+    )  # fmt: skip
+    cards = [Subject(f"card: {file}", file, mutate, folder) for file, mutate in files]
+    return [*cards, Subject("card: model.zip", "model.zip", mutate_model_zip, packed)]
+
+
+def check_page(text: str) -> None:
+    """Raises CommandError where a number is shown that is none."""
+    if found := _NO_NUMBER.search(text):
+        raise CommandError(f"it shows {text[max(0, found.start() - 100) : found.end() + 20]!r}")
+
+
 def _commands() -> list[Subject]:
-    from vmseg_auto.cli import evaluate, plan_and_preprocess, predict, select, train
+    from vmseg_auto.cli import evaluate, model, plan_and_preprocess, predict, report, select, train
 
     def plan(root: Path) -> None:
         run_command(plan_and_preprocess.main, "-d", root, "--jobs", 1)
@@ -243,6 +314,23 @@ def _commands() -> list[Subject]:
     def score(root: Path) -> None:
         run_command(evaluate.main, "-p", root / "labelsTr", "-r", root / "labelsTr", "-o", root / "out.csv")
 
+    def report_workspace(root: Path) -> None:
+        run_command(report.main, "-d", root, "-o", root / "out.html", makes=root / "out.html", check=_check_report)
+
+    def report_predictions(root: Path) -> None:
+        output = root / "out.html"
+        run_command(report.main, "-i", root / "masks", "-o", output, makes=output, check=_check_report)
+
+    def info(root: Path) -> None:
+        run_command(model.main, "info", root / MODEL)
+
+    def info_of_zip(root: Path) -> None:
+        run_command(model.main, "info", root / "model.zip")
+
+    def export(root: Path) -> None:
+        output = root / "out.zip"
+        run_command(model.main, "export", "-m", root / MODEL, "-o", output, makes=output, check=_check_zip)
+
     chosen: tuple[tuple[str, Mutation, Callable[[Path], None]], ...] = (
         ("imagesTr/a_0000.nii.gz", mutate_nifti, plan), ("labelsTr/a.nii.gz", mutate_nifti, plan),
         ("dataset.json", mutate_json, plan), ("vmseg/splits.json", mutate_json, plan),
@@ -256,19 +344,61 @@ def _commands() -> list[Subject]:
         (f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, segment), ("model.zip", mutate_model_zip, segment_with_zip),
         ("labelsTr/a.nii.gz", mutate_nifti, score),
         (f"{FOLD}/validation/probabilities/*.npz", mutate_archive, choose), ("dataset.json", mutate_json, score),
+        (f"{MODEL}/cross_validation/metrics.csv", mutate_table, report_workspace),
+        (f"{MODEL}/cross_validation/label_check.csv", mutate_table, report_workspace),
+        (f"{MODEL}/cross_validation/volumes.csv", mutate_table, report_workspace),
+        (f"{FOLD}/history.csv", mutate_table, report_workspace),
+        (f"{MODEL}/cross_validation/metrics.json", mutate_json, report_workspace),
+        (f"{MODEL}/model.json", mutate_json, report_workspace), ("vmseg/selection.json", mutate_json, report_workspace),
+        ("masks/volumes.csv", mutate_table, report_predictions), ("masks/s.json", mutate_json, report_predictions),
+        ("masks/s.nii.gz", mutate_nifti, report_predictions), (f"{MODEL}/model.json", mutate_json, info),
+        (f"{MODEL}/cross_validation/metrics.json", mutate_json, info), ("model.zip", mutate_model_zip, info_of_zip),
+        (f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, export), (f"{MODEL}/model.json", mutate_json, export),
+        (f"{MODEL}/cross_validation/metrics.json", mutate_json, export),
+        ("vmseg/fingerprint.json", mutate_json, export),
     )  # fmt: skip
     return [Subject(f"{read.__name__}: {file}", file, mutate, read, named="") for file, mutate, read in chosen]
 
 
-def run_command(main: Callable[[list[str]], int], *arguments: object) -> None:
+def run_command(
+    main: Callable[[list[str]], int],
+    *arguments: object,
+    makes: Path | None = None,
+    check: Callable[[Path], None] = lambda path: None,
+) -> None:
     """Run a command's own entry, in this process, and hold it to its exit codes.
 
+    Args:
+        main: the entry.
+        arguments: on its command line.
+        makes: a file that is there, whole, once the command has done its work, and else is not.
+        check: looks at that file; raises CommandError where it is not as it should be.
+
     Raises:
-        CommandError: another exit code, a traceback, or an error that was not foreseen.
+        CommandError: another exit code, a traceback, an error that was not foreseen, or a wrong file.
     """
     code, words = command_words(main, *arguments)
     if code not in (0, 1, 2, 3) or "Traceback" in words or ": unexpected " in words:
         raise CommandError(f"exit code {code}: {words[-600:]}")
+    if makes is None:
+        return
+    if makes.exists() != (code == 0):
+        raise CommandError(f"exit code {code}, and {makes.name} is {'there' if makes.exists() else 'missing'}")
+    if code == 0:
+        check(makes)
+
+
+def _check_report(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    if not text.rstrip().endswith("</html>"):
+        raise CommandError(f"{page.name} has no end")
+    check_page(text.partition('<script type="text/plain" id="viewer">')[0])
+
+
+def _check_zip(path: Path) -> None:
+    from vmseg_auto.pipeline.export import model_info
+
+    model_info(path)  # reads every byte, and compares it with the manifest
 
 
 def command_words(main: Callable[[list[str]], int], *arguments: object) -> tuple[int, str]:

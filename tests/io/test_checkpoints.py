@@ -157,6 +157,8 @@ def test_code_in_a_foreign_pickle_does_not_run(tmp_path: Path) -> None:
         ({"state_dict": {}}, "no checkpoint of vmseg_auto"),
         ([1, 2], "no checkpoint of vmseg_auto"),
         (torch.ones(3), "no checkpoint of vmseg_auto"),
+        ({"format": torch.ones(3)}, "no checkpoint of vmseg_auto"),
+        ({"format": FORMAT, "schema": torch.ones(3)}, "has schema"),
     ],
 )
 def test_what_torch_reads_but_we_did_not_write(tmp_path: Path, content: Any, words: str) -> None:

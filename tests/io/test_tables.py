@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.io.tables import read_csv, write_csv
+from vmseg_auto.io.tables import Column, Number, Text, Whole, read_csv, read_table, write_csv
 
 
 def test_header_order_and_cells(tmp_path: Path) -> None:
@@ -49,3 +53,69 @@ def test_what_was_written_is_read_back_as_text(tmp_path: Path) -> None:
     assert read_csv(path) == [{"case": "NA", "dice": "0.5"}, {"case": 'ü, "b"', "dice": ""}]
     with pytest.raises(InputError, match=r"no\.csv: the table can't be read"):
         read_csv(tmp_path / "no.csv")
+
+
+COLUMNS: dict[str, Column] = {
+    "case": Text(),
+    "dice": Number(0, 1),
+    "slice": Whole(1, optional=True),
+    "error": Number(optional=True),
+}
+
+
+def table(folder: Path, *lines: str) -> Path:
+    path = folder / "t.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_cells_are_read_as_what_their_columns_hold(tmp_path: Path) -> None:
+    path = table(tmp_path, "\ufeffcase,other,dice,slice,error", "=a,x,0.25,7,-1e3", "b,,1,,")  # as spreadsheets save it
+    first, second = read_table(path, COLUMNS, key=("case",))
+    assert first == {"case": "=a", "dice": 0.25, "slice": 7, "error": -1000.0}
+    assert (second["dice"], second["slice"]) == (1.0, None)
+    assert math.isnan(second["error"])
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("a,,3,", r"line 3, column dice: '' is not a number from 0 to 1"),
+        ("a,\"0,5\",3,", r"line 3, column dice: '0,5' is not a number"),
+        ("a,nan,3,", r"column dice: 'nan'"),
+        ("a,inf,3,", r"column dice: 'inf'"),
+        ("a,1e999,3,", r"column dice: '1e999'"),
+        ("a,1_0,3,", r"column dice: '1_0'"),
+        ("a,1.5,3,", r"column dice: '1\.5'"),
+        ("a,0.5,0,", r"column slice: '0' is not a whole number, 1 or above"),
+        ("a,0.5,3.0,", r"column slice: '3\.0'"),
+        ("a,0.5," + "9" * 5000 + ",", r"column slice: '9{40}' is not"),
+        ("a,0.5,3,nan", r"column error: 'nan' is not a number\."),
+        (" ,0.5,3,", r"column case: ' ' is not a text"),
+        ("a,0.5", r"line 3 lacks the column slice"),
+        ("a,0.5,3,,7", r"line 3 has more cells than the header"),
+        ("sound,0.5,3,", r"lines 2 and 3 are both of sound"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_by_file_line_and_column(tmp_path: Path, row: str, said: str) -> None:
+    path = table(tmp_path, "case,dice,slice,error", "sound,1,1,0", row)
+    with pytest.raises(InputError, match=rf"t\.csv: .*{said}.*Restore it"):
+        read_table(path, COLUMNS, key=("case",), remedy="Restore it.")
+
+
+def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="lacks the column case"):
+        read_table(table(tmp_path, "case;dice;slice;error", "a;1;1;1"), COLUMNS)
+    with pytest.raises(InputError, match="the column 'case' stands twice"):
+        read_table(table(tmp_path, "case,case", "a,b"), COLUMNS)
+    with pytest.raises(InputError, match="the file is no table"):
+        read_table(table(tmp_path, "case", "a", '"b', "c"), COLUMNS)
+    (tmp_path / "t.csv").write_bytes(b"case\n\xff\xfe")
+    with pytest.raises(InputError, match="the file is no table"):
+        read_table(tmp_path / "t.csv", COLUMNS)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8")))
+def test_whatever_a_file_holds_is_read_or_refused(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(InputError):
+        read_table(table(Path(folder), "case,dice,slice,error", text), COLUMNS, key=("case",))

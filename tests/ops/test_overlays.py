@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import phantom_face
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.ops.overlays import MARGIN_MM, Compared, draw_followup, draw_overlay, lesions_of, show
-from vmseg_auto.ops.pictures import Picture
+from vmseg_auto.ops.crops import Volume, around_lesions
+from vmseg_auto.ops.overlays import Compared, draw_followup, draw_overlay, lesions_of, show
+from vmseg_auto.ops.pictures import MARGIN_MM, Picture
 
 GRID = Geometry((6, 60, 60), (3.0, 1.0, 1.0))
 LABELS = {"background": 0, "vm": 1, "_odd $label^": 2}
@@ -43,7 +45,7 @@ def test_lesions_come_by_size_under_their_names_in_the_table() -> None:
 
 def test_each_label_has_its_colour(tmp_path: Path) -> None:
     image = np.random.default_rng(0).normal(100, 10, GRID.shape).astype(np.float32)
-    draw_overlay(image, mask_of((1, 0, 10, 9), (2, 3, 12, 5)), GRID, LABELS, tmp_path / "overlay.png")
+    draw_overlay(image, mask_of((1, 0, 10, 9), (2, 3, 12, 5)), GRID, LABELS, tmp_path / "overlay.png", "a")
     assert [path.name for path in tmp_path.iterdir()] == ["overlay.png"]
     picture = imread(tmp_path / "overlay.png")[..., :3]
     for colour in (VERMILLION, SKY_BLUE):
@@ -55,9 +57,35 @@ def test_only_what_lies_around_a_lesion_is_shown(tmp_path: Path) -> None:
     reach = int(MARGIN_MM)
     image = np.full(GRID.shape, 1000, dtype=np.float32)
     image[:, 25 - reach : 30 + reach, 25 - reach : 30 + reach] = 0
-    draw_overlay(image, mask, GRID, LABELS, tmp_path / "overlay.png")
+    draw_overlay(image, mask, GRID, LABELS, tmp_path / "overlay.png", "a")
     picture = imread(tmp_path / "overlay.png")[..., :3]
     assert share_of(np.ones(3), picture) < 0.02  # letters and bars
+
+
+def test_no_picture_depends_on_an_eye_that_lies_beyond_the_margin(tmp_path: Path) -> None:
+    """A head whose eyes are known: pictures of a lesion in the cheek are the same whatever the eyes look like."""
+    signal, mask, eyes = phantom_face.head()
+    assert eyes.sum() > 200
+    seen = []
+    for level in (0.0, 50.0):
+        image = np.where(eyes, np.float32(level), signal)
+        place = (mask > 0, mask > 0)
+        draw_overlay(image, mask, phantom_face.GRID, {"vm": 1}, tmp_path / "overlay.png", "a")
+        draw_followup(Compared(image, image, place, (("vm", place[0]),)), phantom_face.GRID, tmp_path / "f.png", "a")
+        part = around_lesions(Volume(image, mask, phantom_face.GRID), mask > 0)
+        seen.append(((tmp_path / "overlay.png").read_bytes(), (tmp_path / "f.png").read_bytes(), part.image.tobytes()))
+    assert seen[0] == seen[1]
+    far = around_lesions(Volume(eyes.astype(np.uint8), mask, phantom_face.GRID), mask > 0, margin_mm=30.0)
+    assert far.image.any()  # a wider margin would show one
+
+
+def test_the_case_stands_in_its_picture(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(100, 10, GRID.shape).astype(np.float32)
+    for name in ("anna", "bert", "a$_^\n{"):
+        draw_overlay(image, mask_of((1, 0, 10, 9)), GRID, LABELS, tmp_path / f"{len(name)}{name[0]}.png", name)
+    first, second = (imread(tmp_path / f"4{letter}.png")[..., :3] for letter in "ab")
+    assert first.shape == second.shape
+    assert (first != second).any()
 
 
 def test_bars_are_10_mm_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,9 +104,9 @@ def test_bars_are_10_mm_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     mask = np.zeros(grid.shape, dtype=np.uint8)
     mask[2:4, 30:50, 60:70] = 1  # 32 mm by 8 mm
     image = np.random.default_rng(0).normal(100, 10, grid.shape).astype(np.float32)
-    draw_overlay(image, mask, grid, LABELS, tmp_path / "overlay.png")
+    draw_overlay(image, mask, grid, LABELS, tmp_path / "overlay.png", "a")
     compared = Compared(image, image, (mask > 0, mask > 0), (("vm", mask > 0),))
-    draw_followup(compared, grid, tmp_path / "followup.png")
+    draw_followup(compared, grid, tmp_path / "followup.png", "a")
     assert len(shown) == 2 + 4
     for (rows, columns, _), pixel_mm in shown:
         assert rows * pixel_mm == pytest.approx(32 + 2 * MARGIN_MM, abs=2 * 1.6)
@@ -88,7 +116,7 @@ def test_bars_are_10_mm_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_scan_without_a_lesion_is_not_shown(tmp_path: Path) -> None:
     image = np.full(GRID.shape, 1000, dtype=np.float32)
     image[:, ::2] = 0
-    draw_overlay(image, mask_of(), GRID, LABELS, tmp_path / "overlay.png")
+    draw_overlay(image, mask_of(), GRID, LABELS, tmp_path / "overlay.png", "a")
     picture = imread(tmp_path / "overlay.png")[..., :3]
     assert 0 < share_of(np.ones(3), picture) < 0.02
     assert share_of(np.zeros(3), picture) > 0.95

@@ -145,7 +145,8 @@ def test_the_nested_estimate_of_a_sure_choice_is_its_dice() -> None:
     assert nested_dice(clear, FOLDS) == pytest.approx(noise(0.7, 0.0001))
 
 
-def test_an_estimate_has_no_interval_with_one_patient() -> None:
-    assert estimate(np.array([0.5]), ["anna"]).low_95 is None
-    both = estimate(np.array([0.4, 0.6]), ["anna", "ben"])
-    assert (both.mean, both.low_95, both.high_95) == pytest.approx((0.5, 0.4, 0.6))
+def test_an_estimate_has_an_interval_from_five_patients_on() -> None:
+    dice, names = np.array([0.4, 0.6, 0.4, 0.6, 0.5]), list("abcde")
+    four, five = estimate(dice[:4], names[:4]), estimate(dice, names)
+    assert (four.mean, four.low_95, four.high_95) == (pytest.approx(0.5), None, None)
+    assert (five.mean, five.low_95, five.high_95) == pytest.approx((0.5, 0.42, 0.58))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmseg_auto.ops.statistics import ALL_LABELS, summarise, summarise_table
+from vmseg_auto.ops.statistics import ALL_LABELS, FEWEST_PATIENTS, summarise, summarise_table, without_interval
 
 
 def names(count: int) -> list[str]:
@@ -18,10 +18,10 @@ def names(count: int) -> list[str]:
 
 
 def test_by_hand() -> None:
-    summary = summarise(np.array([0.2, 0.4, np.nan, 0.9]), names(4))
+    summary = summarise(np.array([0.2, 0.3, 0.4, np.nan, 0.7, 0.9]), names(6))
     assert summary.mean == pytest.approx(0.5)
     assert summary.median == pytest.approx(0.4)
-    assert (summary.n, summary.n_missing) == (3, 1)
+    assert (summary.n, summary.n_missing) == (5, 1)
     assert 0.2 <= summary.low_95 < 0.5 < summary.high_95 <= 0.9
 
 
@@ -35,19 +35,23 @@ def test_interval_agrees_with_theory() -> None:
 
 def test_patients_are_drawn_and_not_cases() -> None:
     """Ten equal cases a patient tell no more than one."""
-    values = np.array([0.3, 0.5, 0.6, 0.8])
-    alone = summarise(values, names(4))
-    repeated = summarise(np.repeat(values, 10), list(np.repeat(names(4), 10)))
+    values = np.array([0.3, 0.5, 0.6, 0.8, 0.9])
+    alone = summarise(values, names(5))
+    repeated = summarise(np.repeat(values, 10), list(np.repeat(names(5), 10)))
     assert (repeated.low_95, repeated.high_95) == pytest.approx((alone.low_95, alone.high_95))
-    as_if_independent = summarise(np.repeat(values, 10), names(40))
+    as_if_independent = summarise(np.repeat(values, 10), names(50))
     assert as_if_independent.high_95 - as_if_independent.low_95 < 0.5 * (repeated.high_95 - repeated.low_95)
 
 
-def test_one_patient_has_no_interval() -> None:
-    summary = summarise(np.array([0.3, 0.5]), ["anna", "anna"])
+@pytest.mark.parametrize("patients", [1, 2, 4])
+def test_fewer_than_five_patients_have_no_interval_and_the_reason_is_told(patients: int) -> None:
+    summary = summarise(np.linspace(0.3, 0.5, 20), [f"patient_{i % patients}" for i in range(20)])
     assert math.isnan(summary.low_95)
     assert math.isnan(summary.high_95)
     assert summary.mean == pytest.approx(0.4)
+    (reason,) = without_interval(patients)
+    assert f"it takes 5 patients, and here are {patients}" in reason
+    assert without_interval(5) == []
 
 
 def test_nothing_to_sum_up() -> None:
@@ -61,7 +65,7 @@ def test_same_scores_give_the_same_interval(values: list[float], patients: int) 
     owners = [f"patient_{i % patients}" for i in range(len(values))]
     first, again = (summarise(np.array(values), owners) for _ in range(2))
     assert repr(first) == repr(again)
-    if min(patients, len(values)) > 1:
+    if min(patients, len(values)) >= FEWEST_PATIENTS:
         assert min(values) - 1e-9 <= first.low_95 <= first.high_95 <= max(values) + 1e-9
 
 

@@ -86,7 +86,9 @@ def test_an_ensemble_that_was_selected_goes_as_one(made: Cohort, scans: Path, tm
     with ZipFile(packed) as archive:
         card = archive.read("card.md").decode()
     assert "2 U-Nets together" in card
-    assert "Cross-validated Dice of all together, with 95 % interval: 1.000 (1 to 1); flattered" in card
+    assert (
+        "Cross-validated Dice of all together, mean over patients with 95 % interval: 1.000 (1 to 1); flattered" in card
+    )
     with pytest.raises(InputError, match=r"ours\.zip: it holds 2 models, which predict together"):
         Predictor.load(packed)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from matplotlib.image import imread
@@ -22,6 +24,8 @@ from vmseg_auto.pipeline.plan import plan_and_preprocess
 
 SETTINGS = ("epochs=1", "steps=1", "validation_share=0", "device_augmentation=on", "mirror_axes=[]", "window_step=1")
 SIZES = (1, 2, 4)
+FOLDS = (0, 1, 2)
+"""They hold out five patients, from whom on intervals are told."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def drawn(dataset: Path) -> tuple[LearningCurve, CurveFolder]:
-    curve = learning_curve(SIZES, target=0.8, dataset=dataset, settings=SETTINGS, device="cpu")
+    curve = learning_curve(SIZES, folds=FOLDS, target=0.8, dataset=dataset, settings=SETTINGS, device="cpu")
     return curve, Workspace(dataset / "vmseg").learning_curve("default", "default")
 
 
@@ -60,14 +64,17 @@ def test_groups_grow_and_the_same_patients_are_held_out(
 def test_results_are_written(drawn: tuple[LearningCurve, CurveFolder]) -> None:
     curve, place = drawn
     assert read_stored(LearningCurve, place.summary) == curve
-    assert (curve.cohort, curve.tested, curve.folds, curve.model) == (7, 2, (0,), "default/default")
+    assert (curve.cohort, curve.tested, curve.folds, curve.model) == (7, 5, FOLDS, "default/default")
     assert [point.patients for point in curve.measured] == list(SIZES)
     assert [point.patients for point in curve.forecasts] == [7, 14]
     rows = read_csv(place.table)
-    assert [int(row["patients"]) for row in rows] == [n for n in SIZES for _ in records(place)[1].val]
+    assert Counter(int(row["patients"]) for row in rows) == dict.fromkeys(SIZES, len({row["case"] for row in rows}))
     for point in curve.measured:
-        scores = [float(row["dice"]) for row in rows if int(row["patients"]) == point.patients]
-        assert point.dice.value == pytest.approx(sum(scores) / len(scores), abs=1e-5)
+        scores: dict[str, list[float]] = {}
+        for row in rows:
+            if int(row["patients"]) == point.patients:
+                scores.setdefault(row["patient"], []).append(float(row["dice"]))
+        assert point.dice.value == pytest.approx(fmean(map(fmean, scores.values())), abs=1e-5)
     assert imread(place.picture).ndim == 3
 
 
@@ -77,11 +84,25 @@ def test_finished_trainings_are_kept_and_a_size_may_be_added(
     space = Workspace(Path(shutil.copytree(dataset / "vmseg", tmp_path / "workspace")))
     place = space.learning_curve("default", "default")
     before = {n: place.size(n).fold(0).final.stat().st_mtime_ns for n in SIZES}
-    again = ["--patients", "4", "2", "3", "1", "-w", str(space.root), "--device", "cpu", "--set", *SETTINGS]
+    again = [
+        "--patients",
+        "4",
+        "2",
+        "3",
+        "1",
+        "--folds",
+        *map(str, FOLDS),
+        "-w",
+        str(space.root),
+        "--device",
+        "cpu",
+        "--set",
+        *SETTINGS,
+    ]
     assert command.main([*again, "--target", "0.7"]) == 0
     out = capsys.readouterr().out
-    assert "4 trainings, on 1, 2, 3, 4 of the cohort's 7 patients. 2 patients are held out, those of fold 0" in out
-    assert out.count("already trained") == 3
+    assert "12 trainings, on 1, 2, 3, 4 of the cohort's 7 patients. 5 patients are held out, those of folds" in out
+    assert out.count("already trained") == 9
     assert "Dice of 0.7 takes" in out  # so many patients, or not to be told
     assert {n: place.size(n).fold(0).final.stat().st_mtime_ns for n in SIZES} == before
     four = read_stored(LearningCurve, place.summary)
@@ -92,7 +113,7 @@ def test_other_settings_are_refused_with_the_difference(
     dataset: Path, drawn: tuple[LearningCurve, CurveFolder]
 ) -> None:
     with pytest.raises(InputError, match=r"n_1.*epochs: 1 against 2"):
-        learning_curve(SIZES, dataset=dataset, settings=(*SETTINGS, "epochs=2"), device="cpu")
+        learning_curve(SIZES, folds=FOLDS, dataset=dataset, settings=(*SETTINGS, "epochs=2"), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +125,7 @@ def test_other_settings_are_refused_with_the_difference(
         ({"patients": SIZES, "target": 80}, "Give a --target between 0 and 1"),
         ({"patients": SIZES, "folds": ["all"]}, "fold all holds no patient out"),
         ({"patients": SIZES, "folds": [9]}, "there is no fold 9"),
-        ({"patients": SIZES, "folds": [4]}, "a single patient is held out"),
+        ({"patients": SIZES, "folds": [4]}, "1 patient held out, and an interval takes 5"),
         ({"patients": SIZES, "hours": -1.0}, "Give --hours above 0"),
     ],
 )
@@ -117,9 +138,9 @@ def test_bad_use(dataset: Path, arguments: dict[str, object], words: str) -> Non
 def test_several_folds_share_the_time_and_are_pooled(dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset / "vmseg", tmp_path / "workspace")
     curve = learning_curve(
-        (1, 2, 3), folds=[4, 1], workspace=tmp_path / "workspace", settings=SETTINGS, hours=1, device="cpu"
+        (1, 2, 3), folds=[4, 1, 0], workspace=tmp_path / "workspace", settings=SETTINGS, hours=1, device="cpu"
     )
-    assert (curve.tested, curve.folds) == (3, (1, 4))
+    assert (curve.tested, curve.folds) == (5, (0, 1, 4))
     place = Workspace(tmp_path / "workspace").learning_curve("default", "default")
-    assert {int(row["fold"]) for row in read_csv(place.table)} == {1, 4}
+    assert {int(row["fold"]) for row in read_csv(place.table)} == {0, 1, 4}
     assert not any("not of which were trained on" in text for text in curve.caveats())

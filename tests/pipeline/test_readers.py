@@ -48,9 +48,7 @@ def test_agreement_and_differences_by_hand(folders: tuple[Path, Path, Path]) -> 
     rows = found.differences.set_index(["comparison", "metric"])
     assert rows.loc[(FIRST, "dice"), "mean"] == pytest.approx((-0.2 - 0.2 - 0.4) / 3)
     assert rows.loc[(SECOND, "dice"), "mean"] == pytest.approx(-0.4 / 3)
-    # two patients: either may be drawn twice
-    assert rows.loc[(SECOND, "dice"), "low_95"] == pytest.approx(-0.4)
-    assert rows.loc[(SECOND, "dice"), "high_95"] == pytest.approx(0)
+    assert np.isnan(rows.loc[(SECOND, "dice"), "low_95"])  # of two patients
     assert rows.loc[(FIRST, "hd95_mm"), "mean"] == pytest.approx((2 + 2 + 4) / 3)
     assert "has not outlined: d" in found.comparisons[FIRST].notes[0]
 
@@ -76,7 +74,19 @@ def test_the_table_on_the_screen(folders: tuple[Path, Path, Path]) -> None:
     assert lines[0] == "lesion: 3 cases of 3 patients that both readers outlined"
     (dice,) = [line for line in lines if line.strip().startswith("Dice")]
     assert dice.split()[:4] == ["Dice", "0.600", "0.733", "0.867"]
-    assert "-0.267 (-0.400 to -0.200) | -0.133 (-0.400 to +0.000)" in dice
+    assert "-0.267 | -0.133" in dice
+    assert "No interval is told: it takes 5 patients, and here are 3." in lines
+
+
+def test_differences_of_five_patients_have_intervals(tmp_path: Path) -> None:
+    cases = "abcde"
+    model = draw(tmp_path / "model", dict.fromkeys(cases, 4))
+    one = draw(tmp_path / "one", dict.fromkeys(cases, 0))
+    two = draw(tmp_path / "two", {case: 0 if case == "c" else 2 for case in cases})
+    (dice,) = [
+        line for line in compare_readers(model, one, two, LABELS, 1.0, {}, 1).text().splitlines() if "Dice" in line
+    ]
+    assert "-0.240 (-0.320 to -0.200) | -0.080 (-0.240 to +0.000)" in dice
 
 
 def test_the_readers_tell_a_measurement_error(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class Estimate:
 
     Args:
         mean: over patients.
-        low_95, high_95: bootstrap interval; None with a single patient.
+        low_95, high_95: bootstrap interval; None with fewer than five patients.
     """
 
     mean: float

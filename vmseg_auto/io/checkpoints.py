@@ -123,10 +123,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
         InputError: the file is missing, or no checkpoint of this program.
     """
     content = load_archive(path, missing="Train this fold first.", remedy=REMEDY)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not (isinstance(content, dict) and isinstance(content.get("format"), str) and content["format"] == FORMAT):
         raise InputError("this is no checkpoint of vmseg_auto", file=path, remedy=REMEDY)
     schema, checksum = content.get("schema"), content.pop("sha256", None)
-    if schema not in (SCHEMA, WITHOUT_CHECKSUM):
+    if not isinstance(schema, int) or schema not in (SCHEMA, WITHOUT_CHECKSUM):
         raise InputError(
             f"the checkpoint has schema {schema}, and this version reads {SCHEMA}", file=path, remedy=REMEDY
         )
@@ -134,7 +134,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if schema == SCHEMA and checksum != content_hash(content):
             raise DamagedError("the checkpoint is damaged: its checksum is wrong", file=path, remedy=REMEDY)
         return _checkpoint(content, path)
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise DamagedError("the checkpoint is damaged or from elsewhere", file=path, remedy=REMEDY) from error
 
 

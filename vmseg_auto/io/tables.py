@@ -1,11 +1,13 @@
-"""CSV tables, read, and written whole or not at all."""
+"""CSV tables, read with the types of their columns, and written whole or not at all."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.atomic import write_text
 
 _AGAIN = "Delete it: the command that wrote it makes it again."
+_MOST_DIGITS = 16
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], note: str | None = None) -> None:
@@ -31,39 +34,146 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     write_text(path, text.getvalue())
 
 
-def read_csv(path: Path, columns: Sequence[str] = (), numbers: Sequence[str] = ()) -> list[dict[str, str]]:
+@dataclass(frozen=True)
+class Text:
+    """A column of texts.
+
+    Args:
+        optional: whether cells may be empty.
+        among: the texts that there are; any unless given.
+    """
+
+    optional: bool = False
+    among: tuple[str, ...] = ()
+
+    def read(self, cell: str) -> str:
+        """Raises ValueError, saying what a cell must be."""
+        if not cell.strip() and not self.optional:
+            raise ValueError("a text")
+        if self.among and cell and cell not in self.among:
+            raise ValueError(f"one of {', '.join(self.among)}")
+        return cell
+
+
+@dataclass(frozen=True)
+class Number:
+    """A column of finite numbers.
+
+    Args:
+        low, high: ends of what is possible.
+        optional: whether cells may be empty: they are read as NaN.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    optional: bool = False
+
+    def read(self, cell: str) -> float:
+        """Raises ValueError, saying what a cell must be."""
+        if not cell and self.optional:
+            return math.nan
+        with contextlib.suppress(ValueError):
+            value = float(cell)
+            if math.isfinite(value) and self.low <= value <= self.high and "_" not in cell:
+                return value
+        raise ValueError(f"a number{_range(self.low, self.high)}")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A column of whole numbers.
+
+    Args:
+        low: the smallest possible.
+        optional: whether cells may be empty: they are read as None.
+    """
+
+    low: int = 0
+    optional: bool = False
+
+    def read(self, cell: str) -> int | None:
+        """Raises ValueError, saying what a cell must be."""
+        if not cell and self.optional:
+            return None
+        if cell.isascii() and cell.isdecimal() and len(cell) < _MOST_DIGITS and int(cell) >= self.low:
+            return int(cell)
+        raise ValueError(f"a whole number{_range(self.low, math.inf)}")
+
+
+Column = Text | Number | Whole
+
+
+def read_table(
+    path: Path, columns: Mapping[str, Column], *, key: Sequence[str] = (), remedy: str = _AGAIN
+) -> list[dict[str, Any]]:
+    """Read the columns of a table that are wanted, each cell as what its column holds.
+
+    Args:
+        path: the table.
+        columns: name -> what it holds.
+        key: columns that tell rows apart: no two rows are alike in all of them.
+        remedy: what to do where the table is damaged.
+
+    Returns:
+        The rows; of each the columns that are wanted.
+
+    Raises:
+        InputError: the file is missing or no table, or a column, cell or row is wrong; line and column are named.
+    """
+    rows = read_csv(path, remedy)
+    found: dict[tuple[Any, ...], int] = {}
+    read = []
+    for line, row in enumerate(rows, 2):
+        values = {}
+        for name, column in columns.items():
+            cell = row.get(name)
+            if cell is None:
+                raise InputError(f"line {line} lacks the column {name}", file=path, remedy=remedy)
+            try:
+                values[name] = column.read(cell)
+            except ValueError as wanted:
+                problem = f"line {line}, column {name}: {cell[:40]!r} is not {wanted}"
+                raise InputError(problem, file=path, remedy=remedy) from None
+        same = tuple(values[name] for name in key)
+        if key and found.setdefault(same, line) != line:
+            problem = f"lines {found[same]} and {line} are both of {', '.join(map(str, same))}"
+            raise InputError(problem, file=path, remedy=remedy)
+        read.append(values)
+    return read
+
+
+def read_csv(path: Path, remedy: str = _AGAIN) -> list[dict[str, str]]:
     """Read the rows of a table under its header, as text.
 
     Args:
         path: the table.
-        columns: those that it must have.
-        numbers: those of them that must hold a number in each row.
+        remedy: what to do where it is damaged.
 
     Raises:
-        InputError: the file is missing or can't be read, or a column or number is missing.
+        InputError: the file is missing or no table, a column stands twice, or a row is longer than the header.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a byte-order mark first
+            reader = csv.DictReader(file, strict=True)  # a quote without its end would swallow the rows that follow
+            rows = list(reader)
+            header = list(reader.fieldnames or ())
     except OSError as error:
-        remedy = "Check the file's rights, or run the command that writes it again."
-        raise InputError(f"the table can't be read ({error.strerror or error})", file=path, remedy=remedy) from error
+        advice = "Check the file's rights, or run the command that writes it again."
+        raise InputError(f"the table can't be read ({error.strerror or error})", file=path, remedy=advice) from error
     except (ValueError, csv.Error) as error:
-        raise InputError(f"the file is no table ({error})", file=path, remedy=_AGAIN) from error
+        raise InputError(f"the file is no table ({error})", file=path, remedy=remedy) from error
+    if twice := [name for place, name in enumerate(header) if name in header[:place]]:
+        raise InputError(f"the column {twice[0][:40]!r} stands twice", file=path, remedy=remedy)
     for line, row in enumerate(rows, 2):
-        if lacking := [column for column in columns if row.get(column) is None]:
-            raise InputError(f"line {line} lacks {', '.join(lacking)}", file=path, remedy=_AGAIN)
-        for column in numbers:
-            if not _is_number(row[column]):
-                raise InputError(f"line {line}: {column} is {row[column][:40]!r}, no number", file=path, remedy=_AGAIN)
+        if None in row:
+            raise InputError(f"line {line} has more cells than the header", file=path, remedy=remedy)
     return rows
 
 
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+def _range(low: float, high: float) -> str:
+    if math.isfinite(high):
+        return f" from {low:g} to {high:g}"
+    return f", {low:g} or above" if math.isfinite(low) else ""
 
 
 def _cell(value: Any) -> Any:

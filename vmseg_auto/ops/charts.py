@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 
 WIDTH = 640.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 14.0, 14.0, 52.0
+_MOST_TICKS = 8
 _STEPS = (1.0, 2.0, 5.0, 10.0)
+
+_TITLE, _LETTER = 38.0, 12.0
+"""Room of an axis' title, and of a letter of its ticks as wide as on a phone."""
 
 Point = tuple[float, float]
 
@@ -36,7 +40,7 @@ class Axis:
     def ticks(self) -> list[tuple[float, str]]:
         """Round values and what to write beside them."""
         values = _decades(self.low, self.high) if self.log else _round_values(self.low, self.high)
-        return [(value, f"{value:g}".replace("-", "\N{MINUS SIGN}")) for value in values]
+        return [(value, f"{value:,.10g}".replace("-", "\N{MINUS SIGN}")) for value in values]
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ class Chart:
     @property
     def frame(self) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of the area within the axes."""
-        return _LEFT, _TOP, WIDTH - _RIGHT, self.height - _BOTTOM
+        longest = max((len(text) for _, text in self.y.ticks()), default=0)
+        return max(_LEFT, _TITLE + _LETTER * longest), _TOP, WIDTH - _RIGHT, self.height - _BOTTOM
 
     @property
     def columns(self) -> list[tuple[float, str]]:
@@ -166,4 +171,4 @@ def _decades(low: float, high: float) -> list[float]:
         found = [10.0**power * factor for power in powers for factor in factors if low <= 10.0**power * factor <= high]
         if len(found) >= 4:
             break
-    return found
+    return found[:: -(-len(found) // _MOST_TICKS)]

@@ -8,14 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from vmseg_auto.core.geometry import Box, Geometry
 from vmseg_auto.ops.components import mask_box
-from vmseg_auto.ops.pictures import View, Window
-
-MARGIN_MM = 20.0
-"""How far around a lesion a picture reaches."""
+from vmseg_auto.ops.pictures import MARGIN_MM, View, Window, near_lesions
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ def turned(volume: Volume, view: View) -> Volume:
 
 
 def around_lesions(volume: Volume, shown: NDArray[np.bool_], margin_mm: float = MARGIN_MM) -> Volume:
-    """The box around `shown`, with black and no mask where it is farther away: enough to see a lesion, and no face.
+    """The box around `shown`, with black and no mask where it is farther away.
 
     Args:
         volume: of grey levels.
@@ -60,7 +56,7 @@ def around_lesions(volume: Volume, shown: NDArray[np.bool_], margin_mm: float = 
     )
     part = cut(volume, (z, y, x))
     inside = shown[slice(*z), slice(*y), slice(*x)]
-    near = ndimage.distance_transform_edt(~inside, sampling=spacing) <= margin_mm
+    near = near_lesions(inside, spacing, margin_mm)
     return replace(part, image=part.image * near, mask=part.mask * near)
 
 

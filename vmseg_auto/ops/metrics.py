@@ -10,6 +10,7 @@ Specificity needs no rule but that it is 1 where the reference fills the whole i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,12 +37,17 @@ class Metric:
         title: as people read it, with the unit.
         definition: in words.
         computed_by: the implementation.
+        low, high: ends of what is possible.
+        may_lack: whether some masks have no value.
     """
 
     name: str
     title: str
     definition: str
     computed_by: str = "vmseg_auto, numpy"
+    low: float = 0.0
+    high: float = 1.0
+    may_lack: bool = False
 
 
 _SURFELS = "surface-distance (surface elements weighted by area), distances by scipy.ndimage"
@@ -59,13 +65,31 @@ METRICS: tuple[Metric, ...] = (
         "HD95 (mm)",
         "the distance within which 95 % of a surface's area lies of the other one; the larger of both directions",
         _SURFELS,
+        high=math.inf,
+        may_lack=True,
     ),
-    Metric("assd_mm", "ASSD (mm)", "mean distance to the other surface over the area of both surfaces", _SURFELS),
-    Metric("reference_ml", "Reference volume (mL)", "voxels of the reference times the voxel's volume"),
-    Metric("prediction_ml", "Predicted volume (mL)", "voxels of the prediction times the voxel's volume"),
-    Metric("volume_error_ml", "Volume error (mL)", "predicted minus reference volume"),
-    Metric("volume_error_abs_ml", "Volume error, absolute (mL)", "its size without sign"),
-    Metric("volume_error_percent", "Volume error (%)", "predicted minus reference volume, in % of the reference"),
+    Metric(
+        "assd_mm",
+        "ASSD (mm)",
+        "mean distance to the other surface over the area of both surfaces",
+        _SURFELS,
+        high=math.inf,
+        may_lack=True,
+    ),
+    Metric("reference_ml", "Reference volume (mL)", "voxels of the reference times the voxel's volume", high=math.inf),
+    Metric(
+        "prediction_ml", "Predicted volume (mL)", "voxels of the prediction times the voxel's volume", high=math.inf
+    ),
+    Metric("volume_error_ml", "Volume error (mL)", "predicted minus reference volume", low=-math.inf, high=math.inf),
+    Metric("volume_error_abs_ml", "Volume error, absolute (mL)", "its size without sign", high=math.inf),
+    Metric(
+        "volume_error_percent",
+        "Volume error (%)",
+        "predicted minus reference volume, in % of the reference",
+        low=-100.0,
+        high=math.inf,
+        may_lack=True,
+    ),
     Metric(
         "lesion_precision",
         "Lesion precision",
@@ -79,6 +103,13 @@ METRICS: tuple[Metric, ...] = (
         _LESIONS,
     ),
     Metric("lesion_f1", "Lesion F1", "harmonic mean of lesion precision and recall; 0 where both are 0", _LESIONS),
+    Metric(
+        "false_positive_lesions",
+        "False-positive lesions",
+        "predicted components that overlap the reference by no voxel; their mean is that of false positives per scan",
+        _LESIONS,
+        high=math.inf,
+    ),
 )
 EMPTY_MASKS = (
     "Both masks empty: overlap, NSD and lesion scores are 1, distances and volume errors 0. One empty: overlap, NSD "
@@ -227,13 +258,21 @@ def volume_scores(prediction: Mask, reference: Mask, spacing_mm: Spacing) -> dic
 
 
 def lesion_scores(prediction: Mask, reference: Mask) -> dict[str, float]:
-    """Lesion-wise precision, recall and F1: a component counts as hit if one voxel of it lies in the other mask."""
+    """Lesion-wise precision, recall and F1, and the number of predicted components that are wrong.
+
+    A component counts as hit if one voxel of it lies in the other mask.
+    """
     predicted, true = _components_hit(prediction, reference)
     wanted, found = _components_hit(reference, prediction)
     nothing = float(predicted + wanted == 0)
     precision, recall = _ratio(true, predicted, nothing), _ratio(found, wanted, nothing)
     f1 = _ratio(2 * precision * recall, precision + recall, 0.0)
-    return {"lesion_precision": precision, "lesion_recall": recall, "lesion_f1": f1}
+    return {
+        "lesion_precision": precision,
+        "lesion_recall": recall,
+        "lesion_f1": f1,
+        "false_positive_lesions": float(predicted - true),
+    }
 
 
 def _components_hit(mask: Mask, other: Mask) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Pictures with words: slices through the lesions of a scan, with outlines.
 
-Shown are crops around lesions, never a whole head: a preview should not tell whose it is.
+Shown is what lies within a margin of the lesions (`pictures.near_lesions`), and black beyond.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from vmseg_auto.core.console import printable
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.ops.matching import Lesions
 from vmseg_auto.ops.pictures import (
     LABEL_COLOURS,
+    MARGIN_MM,
     SKY_BLUE,
     VERMILLION,
     Frame,
@@ -28,12 +30,11 @@ from vmseg_auto.ops.pictures import (
     draw_slice,
     frame_around,
     grey_window,
+    near_lesions,
     slices_through,
 )
 from vmseg_auto.ops.plots import save_figure
 
-MARGIN_MM = 15.0
-"""What is shown around a lesion."""
 ROWS, ACROSS = 3, 3
 """Lesions shown, and slices of each."""
 
@@ -66,7 +67,12 @@ def lesions_of(
 
 
 def draw_overlay(
-    image: NDArray[np.float32], mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int], path: Path
+    image: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    geometry: Geometry,
+    labels: Mapping[str, int],
+    path: Path,
+    name: str,
 ) -> None:
     """Draw slices through the largest lesions, a row each, into a PNG; of a scan without a lesion only that it is so.
 
@@ -76,6 +82,7 @@ def draw_overlay(
         geometry: their grid.
         labels: label name -> value.
         path: ends with .png.
+        name: of the case, as it stands in the picture.
 
     Raises:
         VmsegError: the file can't be written.
@@ -99,6 +106,7 @@ def draw_overlay(
         _legend(figure, colours, f"and {more} smaller ones that are not shown" if more else None)
     else:
         figure.text(0.5, 0.5, "Nothing was found in this scan.", color="white", ha="center", va="center")
+    _head(figure, name)
     save_figure(figure, path)
 
 
@@ -113,6 +121,11 @@ def show(panel: Axes, picture: Picture, title: str, sides: Sequence[str], pixel_
     bar = 10 / pixel_mm
     panel.plot([0.04 * width, 0.04 * width + bar], [0.96 * height] * 2, color="white", linewidth=2)
     panel.text(0.04 * width, 0.945 * height, "10 mm", color="white", fontsize=7, va="bottom")
+
+
+def _head(figure: Figure, name: str) -> None:
+    """Whose picture it is, above all panels."""
+    figure.suptitle(printable(name), color="white", fontsize=11, ha="left", x=0.01, parse_math=False)
 
 
 def _legend(figure: Figure, colours: Mapping[str, str], heading: str | None) -> None:
@@ -133,12 +146,18 @@ def _slices(
     seen, scan = view(lesion.mask), view(image)
     frame: Frame = frame_around(seen, view.spacing_mm[1:], MARGIN_MM)
     chosen = slices_through(seen, ACROSS)
-    window = grey_window(scan[chosen][:, *frame])
+    near = _near(seen, frame, view)
+    window = grey_window(scan[:, *frame][near])
     for index in chosen:
-        outlines = [(each[index][frame], colour) for each, colour in masks]
-        crop = scan[index][frame]
+        outlines = [(each[index][frame] & near[index], colour) for each, colour in masks]
+        crop = np.where(near[index], scan[index][frame], window[0])
         picture = draw_slice(crop, view.spacing_mm[1:], window, outlines)
         yield index, picture, crop.shape[0] * view.spacing_mm[1] / picture.shape[0]
+
+
+def _near(lesion: NDArray[np.bool_], frame: Frame, view: View) -> NDArray[np.bool_]:
+    """What may be shown around a lesion, within a frame of each slice."""
+    return near_lesions(lesion[:, *frame], view.spacing_mm)
 
 
 @dataclass(frozen=True)
@@ -159,7 +178,7 @@ class Compared:
     MOST: ClassVar[int] = 3
 
 
-def draw_followup(compared: Compared, geometry: Geometry, path: Path) -> None:
+def draw_followup(compared: Compared, geometry: Geometry, path: Path, name: str) -> None:
     """Draw both times side by side into a PNG: a row a lesion, in two slices where there are two.
 
     The first time's outline stands in both pictures.
@@ -167,6 +186,7 @@ def draw_followup(compared: Compared, geometry: Geometry, path: Path) -> None:
     Args:
         geometry: the grid.
         path: ends with .png.
+        name: of the pair, as it stands in the picture.
 
     Raises:
         VmsegError: the file can't be written.
@@ -183,6 +203,7 @@ def draw_followup(compared: Compared, geometry: Geometry, path: Path) -> None:
     if not lesions:
         figure.text(0.5, 0.5, "Nothing was found at either time.", color="white", ha="center", va="center")
     _legend(figure, {"first scan": SKY_BLUE, "second scan": VERMILLION}, None)
+    _head(figure, name)
     save_figure(figure, path)
 
 
@@ -191,14 +212,17 @@ def _draw_times(row: Sequence[Axes], view: View, compared: Compared, place: NDAr
     first, second = (view(mask) for mask in compared.outlines)
     frame = frame_around(place, view.spacing_mm[1:], MARGIN_MM)
     spacing = view.spacing_mm[1:]
+    near = _near(place, frame, view)
     for number, index in enumerate(slices_through(place, 2)):
-        old, new = (first[index][frame], SKY_BLUE), (second[index][frame], VERMILLION)
+        old, new = (first[index][frame] & near[index], SKY_BLUE), (second[index][frame] & near[index], VERMILLION)
         for panel, scan, outlines, when in (
             (row[2 * number], before, [old], "first"),
             (row[2 * number + 1], after, [old, new], "second"),
         ):
-            crop = np.nan_to_num(scan[index][frame], nan=float(np.nanmin(scan)))
-            picture = draw_slice(crop, spacing, grey_window(crop), outlines)
+            whole = np.nan_to_num(scan[index][frame], nan=float(np.nanmin(scan)))
+            window = grey_window(whole[near[index]])
+            crop = np.where(near[index], whole, window[0])
+            picture = draw_slice(crop, spacing, window, outlines)
             about = f"{view.plane} slice {view.number(index)}, {when} scan"
             heading = f"{title}\n{about}" if panel is row[0] else about
             show(panel, picture, heading, view.sides, crop.shape[0] * spacing[0] / picture.shape[0])

@@ -35,6 +35,8 @@ _PLANES: dict[Plane, tuple[tuple[tuple[int, int], ...], tuple[str, str]]] = {
     "coronal": (((1, 1), (2, -1), (0, 1)), ("R", "L")),
     "sagittal": (((0, 1), (2, -1), (1, 1)), ("A", "P")),
 }
+MARGIN_MM = 10.0
+"""How far around a lesion a picture reaches: enough to judge an outline by."""
 _NEARLY_EQUAL = 1.1
 """Ratio of spacings up to which no axis counts as the coarse one."""
 
@@ -129,6 +131,22 @@ def frame_around(mask: NDArray[np.bool_], spacing_mm: tuple[float, float], margi
         margin = round(margin_mm / mm)
         frame.append(slice(max(0, int(inside[0]) - margin), int(inside[-1]) + 1 + margin))
     return frame[0], frame[1]
+
+
+def near_lesions(mask: NDArray[np.bool_], spacing_mm: Spacing, margin_mm: float = MARGIN_MM) -> NDArray[np.bool_]:
+    """What may be shown of a scan to others: the voxels of lesions, and those within a margin of one.
+
+    All pictures that promise no face ask this alone.
+
+    Args:
+        mask: lesions (slices, rows, columns).
+        spacing_mm: of these axes.
+        margin_mm: how far around.
+    """
+    if not mask.any():
+        return mask
+    near: NDArray[np.bool_] = ndimage.distance_transform_edt(~mask, sampling=spacing_mm) <= margin_mm
+    return near
 
 
 def draw_slice(

@@ -13,6 +13,13 @@ RESAMPLES = 2000
 SEED = 12345
 LEVEL = 95.0
 """Per cent of the resampled means that an interval holds."""
+FEWEST_PATIENTS = 5
+"""From which an interval is told: resampled means of fewer are those few again, and promise more than they know."""
+INTERVAL = (
+    f"{LEVEL:g} % of the means of {RESAMPLES} bootstrap samples of patients (percentiles, seed {SEED}), from "
+    f"{FEWEST_PATIENTS} patients on"
+)
+"""What an interval is, in words."""
 ALL_LABELS = "all labels"
 """Name of the mean over labels, where there are several."""
 
@@ -23,7 +30,7 @@ class Summary:
 
     Args:
         mean, median: over the cases that have it.
-        low_95, high_95: interval of the mean; NaN with fewer than two patients.
+        low_95, high_95: interval of the mean; NaN with fewer than FEWEST_PATIENTS patients.
         n, n_missing: cases that have it and that lack it.
     """
 
@@ -55,6 +62,13 @@ def summarise(values: NDArray[np.float64], patients: Sequence[str]) -> Summary:
     return Summary(mean, median, low, high, count, len(values) - count)
 
 
+def without_interval(patients: int) -> list[str]:
+    """The sentence that says why no interval is told of so many patients; none where one is."""
+    if patients >= FEWEST_PATIENTS:
+        return []
+    return [f"No interval is told: it takes {FEWEST_PATIENTS} patients, and here are {patients}."]
+
+
 def summarise_table(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Sum up each metric of each label.
 
@@ -79,7 +93,7 @@ def summarise_table(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame
 
 def _interval(values: NDArray[np.float64], patients: NDArray[np.str_]) -> tuple[float, float]:
     names, owner = np.unique(patients, return_inverse=True)
-    if len(names) < 2:
+    if len(names) < FEWEST_PATIENTS:
         return float("nan"), float("nan")
     totals, counts = np.bincount(owner, weights=values), np.bincount(owner)
     drawn = np.random.default_rng(SEED).integers(0, len(names), (RESAMPLES, len(names)))

@@ -50,6 +50,7 @@
     const range = box.querySelector("input[type=range]");
     const shown = box.querySelector("output");
     const outlines = box.querySelector(".outlines");
+    const scale = box.querySelector(".screen .scale");
     const numbers = box.dataset.numbers.split(" ");
     const packed = (kind) => unpacked(box.querySelector(`script.${kind}`).textContent);
     let files = null;
@@ -69,6 +70,7 @@
       canvas.width = Math.round(width * dense);
       canvas.height = Math.round(width * height * dense);
       canvas.style.width = `${width}px`;
+      scale.style.width = `${(10 * width) / (scan.columns * scan.wide)}px`;
       const grey = new ImageData(scan.columns, scan.rows);
       const first = index * scan.rows * scan.columns;
       for (let at = 0; at < scan.rows * scan.columns; at++) {
@@ -208,6 +210,7 @@
     place.dataset.drawn = "yes";
   };
 
-  document.documentElement.classList.add("js");
-  for (const box of document.querySelectorAll(".slices")) slider(box);
+  const canDraw = typeof DecompressionStream === "function";
+  document.documentElement.classList.add(canDraw ? "js" : "old");
+  if (canDraw) for (const box of document.querySelectorAll(".slices")) slider(box);
 })();

@@ -16,6 +16,7 @@ from vmseg_auto.core.learning_curve import LearningCurve
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.runs import FoldFolder
+from vmseg_auto.core.scores import ScoreSummary
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.transfer import Initialisation
 from vmseg_auto.core.trust import HeldOut
@@ -31,6 +32,13 @@ from vmseg_auto.io.space import in_words
 from vmseg_auto.pipeline.held_out import HeldOutCases, held_out_cases
 from vmseg_auto.pipeline.outdated import report_outdated
 from vmseg_auto.pipeline.places import Source, read_cohort
+from vmseg_auto.pipeline.run_tables import (
+    read_cross_validation,
+    read_held_out_volumes,
+    read_history,
+    read_label_check,
+    read_trust,
+)
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -49,6 +57,7 @@ _READERS: dict[str, Reader] = {
     "efforts.json": Trials.from_json,
     "held_out.json": HeldOut.from_json,
     "learning_curve.json": LearningCurve.from_json,
+    "metrics.json": ScoreSummary.from_json,
 }
 _PLAN_AGAIN = "Run `vmseg_plan_and_preprocess` again; it does only what is due."
 
@@ -81,6 +90,7 @@ class Checkup:
         plans = [
             plan for path in map(self.space.plan, self.space.plans()) if isinstance(plan := values.get(path), Plan)
         ]
+        self._tables()
         self._checkpoints()
         self._leftovers(plans)
         if not isinstance(fingerprint, Fingerprint):
@@ -120,6 +130,19 @@ class Checkup:
             value = self._try(_read, path)
             if value is not None:
                 yield path, value
+
+    def _tables(self) -> None:
+        """Read every table of the runs, as the report does."""
+        for run in self.space.runs():
+            self._try(read_cross_validation, run)
+            for path, read in (
+                (run.trust, read_trust), (run.label_check, read_label_check), (run.volumes, read_held_out_volumes),
+            ):  # fmt: skip
+                if path.is_file():
+                    self._try(read, run)
+            for fold in run.folds():
+                if fold.history.is_file():
+                    self._try(read_history, fold)
 
     def _checkpoints(self) -> None:
         files = [path for fold in self.space.fold_folders() for path in sorted(fold.folder.glob("*.pt"))]

@@ -20,6 +20,7 @@ from vmseg_auto.ops.selection import (
     standard_error,
 )
 from vmseg_auto.ops.settings import DICE, RECALL
+from vmseg_auto.ops.statistics import without_interval
 
 
 def threshold_reason(scores: Values, folds: NDArray[np.int64], setting: Setting) -> str:
@@ -83,6 +84,7 @@ def comparison_text(selection: Selection) -> str:
         [
             f"\nCross-validated Dice, mean over {selection.patients} patients (95 % interval); * is chosen",
             *table,
+            *without_interval(selection.patients),
             *(f"Left out: {name}: {why}" for name, why in selection.left_out.items()),
             f"Chosen: {selection.chosen.name}",
             *(f"  - {reason}" for reason in selection.reasons),

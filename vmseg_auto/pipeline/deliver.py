@@ -199,7 +199,7 @@ class Delivery:
         if self.previews:
             from vmseg_auto.ops.overlays import draw_overlay  # loads matplotlib
 
-            draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case))
+            draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case), case.id)
         rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
         judgement = Judgement(case.id, prediction.trust, tuple(unlike))
         sidecar = Sidecar(case.id, made_from, rows, judgement, self.origin, dict(self.labels))

@@ -18,7 +18,7 @@ from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldFolder, FoldName, Run
 from vmseg_auto.core.selection import Candidate, Selection
 from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import new_folder, read_json, read_stored
+from vmseg_auto.io.atomic import new_folder, read_stored
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.machine import versions
 from vmseg_auto.io.model_zip import unpacked, write_model_zip
@@ -27,6 +27,7 @@ from vmseg_auto.pipeline.committee import models_of
 from vmseg_auto.pipeline.model_card import Facts, Member, model_card
 from vmseg_auto.pipeline.onnx import write_onnx
 from vmseg_auto.pipeline.places import PathLike
+from vmseg_auto.pipeline.run_tables import read_summary
 from vmseg_auto.pipeline.turns import output_turn
 
 
@@ -141,7 +142,7 @@ def _member(run: Run, folds: Sequence[FoldFolder], name: str) -> Member:
         recipe=recipes[0],
         epochs=epochs,
         pretrained=any(fold.init.is_file() for fold in folds),
-        scores=read_json(scores) if scores.is_file() else None,
+        scores=read_summary(scores) if scores.is_file() else None,
     )
 
 

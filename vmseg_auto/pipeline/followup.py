@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +20,10 @@ from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.cases import read_case
 from vmseg_auto.io.naming import case_and_channel, stem
 from vmseg_auto.io.scans import find_scans
-from vmseg_auto.io.tables import read_csv, write_csv
+from vmseg_auto.io.tables import write_csv
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.predict import predict
+from vmseg_auto.pipeline.run_tables import read_intervals
 from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.stages.evaluate import find_masks, infer_labels
 from vmseg_auto.stages.followup import Visit, compare
@@ -193,12 +196,12 @@ def _labels(pairs: Sequence[_Pair]) -> dict[str, int]:
     return infer_labels(paths)
 
 
-def _table(mask: Path) -> list[dict[str, str]]:
+def _table(mask: Path) -> list[dict[str, Any]]:
     """The totals of a mask's case in the volumes.csv beside it; none where there is no such table."""
     path = mask.with_name("volumes.csv")
     if not path.is_file():
         return []
-    return [row for row in read_csv(path) if row.get("case") == stem(mask) and row.get("component") == "all"]
+    return [row for row in read_intervals(path) if row["case"] == stem(mask) and row["component"] == "all"]
 
 
 def _visit(case: Case, labels: Mapping[str, int], error_percent: float | None, console: Console) -> Visit:
@@ -212,18 +215,18 @@ def _visit(case: Case, labels: Mapping[str, int], error_percent: float | None, c
     for name, value in labels.items():
         voxels = int(np.count_nonzero(mask == value))
         volumes[name] = _volume(voxels * geometry.voxel_ml, voxels, rows.get(name), error_percent)
-        if name in rows and rows[name].get("voxels") != str(voxels):
+        if name in rows and rows[name]["voxels"] != voxels:
             console.warn(
                 f"{case.id}: the mask holds {voxels} voxels of {name}, but volumes.csv beside it tells of "
-                f"{rows[name].get('voxels')}: it was changed since, and the interval of its volume is not used"
+                f"{rows[name]['voxels']}: it was changed since, and the interval of its volume is not used"
             )
     return Visit(case.id, image[0], mask, geometry, volumes)
 
 
-def _volume(ml: float, voxels: int, row: Mapping[str, str] | None, error_percent: float | None) -> Volume:
+def _volume(ml: float, voxels: int, row: Mapping[str, Any] | None, error_percent: float | None) -> Volume:
     if error_percent is not None:
         return Volume.within(ml, error_percent)
-    if row is None or row.get("voxels") != str(voxels):
+    if row is None or row["voxels"] != voxels:
         return Volume(ml)
-    low, high = row.get("volume_low_ml"), row.get("volume_high_ml")
-    return Volume(ml, float(low), float(high)) if low and high else Volume(ml)
+    low, high = row["volume_low_ml"], row["volume_high_ml"]
+    return Volume(ml, low, high) if isfinite(low) and isfinite(high) else Volume(ml)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.console import Console, Silent, counted
 from vmseg_auto.core.dataset import fold_cases
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fold_record import FoldRecord
@@ -19,11 +19,13 @@ from vmseg_auto.core.learning_curve import LearningCurve, nested_subsets
 from vmseg_auto.core.runs import FoldFolder, FoldName
 from vmseg_auto.core.workspace import CurveFolder
 from vmseg_auto.io.atomic import write_sealed
-from vmseg_auto.io.tables import read_csv, write_csv
+from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.learning_curve import Curves, fit_curves
 from vmseg_auto.ops.plots import draw_learning_curve
+from vmseg_auto.ops.statistics import FEWEST_PATIENTS
 from vmseg_auto.pipeline.job import Job, open_job
 from vmseg_auto.pipeline.places import PathLike, places, record_now
+from vmseg_auto.pipeline.run_tables import read_scores
 from vmseg_auto.pipeline.train import begin_folds, epochs_in_time, train_one
 from vmseg_auto.pipeline.training_space import require_training_space
 from vmseg_auto.pipeline.turns import shared_turn, take_folds
@@ -146,12 +148,12 @@ def _tested(job: Job, trainings: Sequence[_Training]) -> set[str]:
     """The held-out patients.
 
     Raises:
-        InputError: a single one, from whom no interval can be had.
+        InputError: fewer than FEWEST_PATIENTS, from whom no interval can be had.
     """
     tested = {job.dataset.patients[case] for training in trainings for case in training.record.val}
-    if len(tested) < 2:
+    if len(tested) < FEWEST_PATIENTS:
         raise InputError(
-            "a single patient is held out, and an interval takes two",
+            f"{counted(len(tested), 'patient')} held out, and an interval takes {FEWEST_PATIENTS}",
             remedy="Name more folds, such as --folds 0 1.",
         )
     return tested
@@ -203,8 +205,9 @@ def _conclude(
 def _scores(training: _Training) -> list[dict[str, Any]]:
     """A row a held-out case, with the mean Dice over the labels."""
     dice: dict[tuple[str, str], list[float]] = {}
-    for row in read_csv(training.folder.validation / "metrics.csv", ("case", "patient", "dice"), ("dice",)):
-        dice.setdefault((row["case"], row["patient"]), []).append(float(row["dice"]))
+    table = training.folder.validation / "metrics.csv"
+    for row in read_scores(table, remedy="Delete it: the same command makes it again."):
+        dice.setdefault((row.case, row.patient), []).append(row.values["dice"])
     about = {"patients": training.patients, "fold": training.fold}
     return [
         {**about, "case": case, "patient": patient, "dice": float(np.mean(values))}

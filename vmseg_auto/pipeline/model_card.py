@@ -6,16 +6,17 @@ It is filled from the workspace alone, and names no case, patient, dataset or fo
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldName
+from vmseg_auto.core.scores import ScoreSummary
 from vmseg_auto.core.selection import Candidate, Estimate, Worth
 from vmseg_auto.ops.metrics import METRICS
+from vmseg_auto.ops.statistics import without_interval
 
 INTENDED = """## Intended use
 
@@ -47,7 +48,7 @@ class Member:
     recipe: Recipe
     epochs: tuple[int, ...]
     pretrained: bool
-    scores: Mapping[str, Any] | None
+    scores: ScoreSummary | None
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def model_card(facts: Facts) -> str:
 
 def _cohort(cohort: Fingerprint, members: Sequence[Member]) -> str:
     cases = list(cohort.cases.values())
-    patients = next((member.scores["patients"] for member in members if member.scores), None)
+    patients = next((member.scores.patients for member in members if member.scores), None)
     volumes = [case.volume_ml for case in cases]
     extents = [tuple(n * mm for n, mm in zip(c.shape, c.spacing_mm, strict=True)) for c in cases]
     rows = [
@@ -131,13 +132,13 @@ def _scores(facts: Facts) -> Iterator[str]:
     """What was measured, with 95 % intervals over patients."""
     if facts.rule is not None:
         yield (
-            f"Cross-validated Dice of all together, with 95 % interval: {_estimate(facts.rule.dice)}; flattered, as "
-            "they were chosen on the same patients."
+            f"Cross-validated Dice of all together, mean over patients with 95 % interval: "
+            f"{_estimate(facts.rule.dice)}; flattered, as they were chosen on the same patients."
         )
     if facts.worth is not None and facts.worth.nested_dice is not None:
         yield (
             "Cross-validated Dice, with the choice of model, threshold and post-processing left to the other patients "
-            f"each time: {_estimate(facts.worth.nested_dice)}."
+            f"each time, mean over patients: {_estimate(facts.worth.nested_dice)}."
         )
     for number, member in enumerate(facts.members, 1):
         title = f"model {number}" if len(facts.members) > 1 else "the model"
@@ -145,22 +146,23 @@ def _scores(facts: Facts) -> Iterator[str]:
             yield f"No whole cross-validation of {title} is recorded: how good it is, is not known."
             continue
         yield (
-            f"Cross-validation of {title}: {member.scores['cases']} scans of {member.scores['patients']} patients, "
+            f"Cross-validation of {title}: {member.scores.cases} scans of {member.scores.patients} patients, "
             "each segmented by a network that had never seen the patient, before threshold and post-processing were "
             "chosen."
         )
-        yield _table(("label", "score", "mean", "95 % interval", "median"), _score_rows(member.scores))
+        yield from without_interval(member.scores.patients)
+        yield _table(("label", "score", "mean over scans", "95 % interval", "median"), _score_rows(member.scores))
         if calibration := member.info.calibration:
             yield f"The Dice that vmseg_predict expects of a scan was calibrated on {calibration.cases} of them."
 
 
-def _score_rows(scores: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    for label, metrics in scores["summary"].items():
+def _score_rows(scores: ScoreSummary) -> Iterator[tuple[str, ...]]:
+    for label, metrics in scores.summary.items():
         for metric in METRICS:
             row = metrics[metric.name]
-            title = f"{metric.title} at {scores['tolerance_mm']:g} mm" if metric.name == "nsd" else metric.title
-            interval = f"{_number(row['low_95'])} to {_number(row['high_95'])}"
-            yield label, title, _number(row["mean"]), interval, _number(row["median"])
+            title = f"{metric.title} at {scores.tolerance_mm:g} mm" if metric.name == "nsd" else metric.title
+            interval = _interval(row.low_95, row.high_95)
+            yield label, title, _number(row.mean), interval, _number(row.median)
 
 
 def _range(info: ModelInfo) -> Iterator[str]:
@@ -204,6 +206,9 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
+def _interval(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:.3g} to {high:.3g}"
+
+
 def _estimate(value: Estimate) -> str:
-    low, high = _number(value.low_95), _number(value.high_95)
-    return f"{value.mean:.3f} ({low} to {high})"
+    return f"{value.mean:.3f} ({_interval(value.low_95, value.high_95)})"

@@ -116,7 +116,10 @@ def read_plan(space: Workspace, planner: str | None) -> Plan:
 
 def read_splits(space: Workspace) -> Splits:
     """Raises InputError where the file is missing, broken or of another schema."""
-    return read_stored(Splits, space.splits, remedy="Run `vmseg_plan_and_preprocess` first.")
+    splits = read_stored(Splits, space.splits, remedy="Run `vmseg_plan_and_preprocess` first.")
+    if not splits.folds:
+        raise InputError("it holds no fold", file=space.splits, remedy="Delete it, and plan again.")
+    return splits
 
 
 def record_now(fingerprint: Fingerprint, splits: Splits, plan: Plan, recipe: Recipe, fold: FoldName) -> FoldRecord:

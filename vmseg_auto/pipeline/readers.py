@@ -15,7 +15,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.metrics import METRICS
-from vmseg_auto.ops.statistics import summarise
+from vmseg_auto.ops.statistics import summarise, without_interval
 from vmseg_auto.stages.evaluate import Evaluation, evaluate_pairs, find_masks, infer_labels, plain
 
 FIRST, SECOND, BETWEEN = "model, reader 1", "model, reader 2", "reader 2, reader 1"
@@ -62,7 +62,7 @@ class Readers:
         """Summaries of the comparisons as those of an evaluation, then the differences."""
         rows = self.differences.to_dict("records")
         return {
-            "comparisons": {name: one.to_json() for name, one in self.comparisons.items()},
+            "comparisons": {name: one.about().to_json() for name, one in self.comparisons.items()},
             "differences": {
                 "definition": f"value of the comparison minus that of '{BETWEEN}', case by case",
                 "rows": [{str(key): plain(value) for key, value in row.items()} for row in rows],
@@ -89,7 +89,9 @@ class Readers:
         lines = []
         for label in dict.fromkeys(between.summary["label"]):
             lines.append(f"{label}: {cases} cases of {patients} patients that both readers outlined")
-            lines.append(f"  {'mean':<28}{FIRST:>17}{SECOND:>17}{'readers':>10}  model minus readers (95 % interval)")
+            lines.append(
+                f"  {'mean over cases':<28}{FIRST:>17}{SECOND:>17}{'readers':>10}  model minus readers (95 % interval)"
+            )
             for metric in shown:
                 digits = 2 if "(m" in metric.title or "%" in metric.title else 3
                 means = [_cell(one.summary, label, metric.name)["mean"] for one in self.comparisons.values()]
@@ -97,6 +99,7 @@ class Readers:
                 told = " | ".join(_interval(row, digits) for row in apart)
                 cells = [_number(mean, digits) for mean in means]
                 lines.append(f"  {metric.title:<28}{cells[0]:>17}{cells[1]:>17}{cells[2]:>10}  {told}")
+        lines += without_interval(patients)
         if (error := self.measurement_error()) is not None:
             lines.append(
                 f"By the readers, nine volumes in ten are measured with an error of at most {error:.0f} % "

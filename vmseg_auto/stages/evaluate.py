@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.atomic import write_json
+from vmseg_auto.core.scores import MeanScore, MetricNote, ScoreSummary
+from vmseg_auto.io.atomic import write_sealed
 from vmseg_auto.io.cases import over_cases
 from vmseg_auto.io.images import FILE_ENDINGS, read_mask
 from vmseg_auto.io.naming import image_files, stem
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.metrics import EMPTY_MASKS, METRICS, Row, score_case
-from vmseg_auto.ops.statistics import RESAMPLES, SEED, summarise_table
+from vmseg_auto.ops.statistics import INTERVAL, summarise_table, without_interval
 
 _PACKAGES = ("vmseg_auto", "numpy", "scipy", "surface-distance", "SimpleITK")
 
@@ -84,38 +85,39 @@ class Evaluation:
         about = table.with_suffix(".json")
         rows = ({str(column): value for column, value in row.items()} for row in self.table.to_dict("records"))
         write_csv(table, list(self.table.columns), rows)
-        write_json(about, self.to_json())
+        write_sealed(about, self.about().to_json())
         return table, about
 
-    def to_json(self) -> dict[str, Any]:
+    def about(self) -> ScoreSummary:
         """Summary, definitions, implementations and versions."""
-        summary: dict[str, dict[str, Any]] = {}
+        summary: dict[str, dict[str, MeanScore]] = {}
         for row in self.summary.to_dict("records"):
             label, metric = str(row.pop("label")), str(row.pop("metric"))
-            summary.setdefault(label, {})[metric] = {str(key): plain(value) for key, value in row.items()}
-        return {
-            "summary": summary,
-            "cases": int(self.table["case"].nunique()),
-            "patients": int(self.table["patient"].nunique()),
-            "tolerance_mm": self.tolerance_mm,
-            "interval": f"95 % of the means of {RESAMPLES} bootstrap samples of patients (percentiles, seed {SEED})",
-            "metrics": {m.name: {"definition": m.definition, "computed_by": m.computed_by} for m in METRICS},
-            "empty_masks": EMPTY_MASKS,
-            "versions": {package: _version(package) for package in _PACKAGES},
-            "notes": list(self.notes),
-        }
+            values = {str(key): plain(value) for key, value in row.items()}
+            summary.setdefault(label, {})[metric] = MeanScore(**values)
+        return ScoreSummary(
+            summary=summary,
+            cases=int(self.table["case"].nunique()),
+            patients=int(self.table["patient"].nunique()),
+            tolerance_mm=self.tolerance_mm,
+            interval=INTERVAL,
+            metrics={m.name: MetricNote(m.definition, m.computed_by) for m in METRICS},
+            empty_masks=EMPTY_MASKS,
+            versions={package: _version(package) for package in _PACKAGES},
+            notes=self.notes,
+        )
 
     def text(self) -> str:
         """A table for the screen: for each label the mean, its interval and the median of every metric."""
         cases, patients = self.table["case"].nunique(), self.table["patient"].nunique()
         lines = []
         for label, rows in self.summary.groupby("label", sort=False):
-            heading = f"{label}: {cases} cases of {patients} patients"
+            heading = f"{label}: {cases} cases of {patients} patients; means and medians are over cases"
             lines += [heading, f"  {'':<28}{'mean':>9}  {'95 % interval':>19}  {'median':>9}  missing"]
             for metric, row in zip(METRICS, rows.to_dict("records"), strict=True):
                 title = f"{metric.title} at {self.tolerance_mm:g} mm" if metric.name == "nsd" else metric.title
                 lines.append(f"  {title:<28}{_numbers(row, 2 if '(m' in title or '%' in title else 3)}".rstrip())
-        return "\n".join([*lines, *self.notes])
+        return "\n".join([*lines, *without_interval(patients), *self.notes])
 
 
 def evaluate(

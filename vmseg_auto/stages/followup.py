@@ -65,7 +65,7 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
     movement = alignment.movement
     matches = {name: match_lesions(first, second, movement) for name, (first, second) in sides.items()}
     lesions = tuple(_lesion(name, match, *sides[name]) for name, found in matches.items() for match in found)
-    draw_followup(_compared(before, after, sides, matches, movement), before.geometry, picture)
+    draw_followup(_compared(before, after, sides, matches, movement), before.geometry, picture, case)
     notes = tuple(_beyond_view(sides, before.geometry, after.geometry, movement))
     return FollowUp(case, before.name, after.name, changes, alignment, lesions, notes)
 

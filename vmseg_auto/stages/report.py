@@ -23,6 +23,7 @@ from markupsafe import Markup
 
 from vmseg_auto.io.atomic import write_text
 from vmseg_auto.io.machine import versions
+from vmseg_auto.ops.pictures import MARGIN_MM
 
 NONE = "\N{EN DASH}"
 """What stands where there is no value."""
@@ -99,6 +100,7 @@ def render_page(template: str, viewer: bool = False, **content: Any) -> str:
             style=Markup(style),
             script=Markup(script),
             made_on=date.today().isoformat(),
+            margin_mm=f"{MARGIN_MM:g}",
             versions=versions(),
             **content,
         )

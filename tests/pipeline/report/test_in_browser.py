@@ -124,6 +124,38 @@ def test_slices_are_drawn_and_moved_by_keyboard_and_mouse(predictions: Path, bro
     assert_quiet(browser, predictions)
 
 
+def test_an_old_browser_says_so_and_shows_the_pictures(predictions: Path, browser: Browser) -> None:
+    browser.call("Page.addScriptToEvaluateOnNewDocument", source="delete window.DecompressionStream")
+    browser.open(predictions)
+    words = browser.run("document.querySelector('.patient:has(.slices)').innerText")
+    assert "too old to draw the slices" in words
+    assert "Safari 16.4, Firefox 113" in words
+    assert browser.run("getComputedStyle(document.querySelector('.screen')).display") == "none"
+    assert orange(pixels(browser, ".slice svg")) > 20
+    assert_quiet(browser, predictions)
+
+
+def test_every_picture_tells_case_slice_side_and_scale(predictions: Path, browser: Browser) -> None:
+    browser.resize(390, 800)
+    first_drawn(browser, predictions)
+    shown = browser.run("document.querySelector('.screen').innerText")
+    assert shown.split() == ["P01", "10", "mm", "R", "L"]
+    bar, canvas = browser.box(".screen .scale"), browser.box(".slices canvas")
+    columns = browser.run("document.querySelector('.slice svg').viewBox.baseVal.width")
+    assert columns > 0
+    assert bar[2] == pytest.approx(10 * canvas[2] / 39, rel=0.35)
+    assert canvas[2] == pytest.approx(browser.box(".screen")[2], abs=1)  # no black strip beside the picture
+    assert browser.run("[...document.querySelectorAll('.slice svg')].every(one => one.querySelector('.scale'))")
+
+
+def test_wide_tables_scroll_and_the_page_does_not(workspace: Path, browser: Browser) -> None:
+    browser.resize(390, 800)
+    browser.open(workspace)
+    browser.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert browser.run("document.documentElement.scrollWidth") <= 390
+    assert browser.run("[...document.querySelectorAll('.scroll')].some(one => one.scrollWidth > one.clientWidth + 50)")
+
+
 def test_the_viewer_draws_and_closes(predictions: Path, browser: Browser) -> None:
     first_drawn(browser, predictions)
     assert browser.run("typeof niivue") == "undefined"

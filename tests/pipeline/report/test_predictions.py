@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import re
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from reports import GRID, LABELS, TWO, deliver, scan
 
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.images import read_image, read_mask
 from vmseg_auto.io.pseudonym_key import read_key
@@ -78,7 +81,7 @@ def test_nothing_is_shown_but_the_surroundings_of_lesions(predictions: Path, tmp
         seen = np.argwhere(image > 0) * geometry.spacing_mm
         lesion = np.argwhere(mask > 0) * geometry.spacing_mm
         nearest = np.sqrt(((seen[::37, None] - lesion[None]) ** 2).sum(axis=2)).min(axis=1)
-        assert nearest.max() <= 20
+        assert nearest.max() <= 10
         where = np.array(geometry.origin_mm) + (np.argwhere(mask > 0)[:, ::-1] * geometry.spacing_mm[::-1])
         assert where.min(axis=0).tolist() == [8, 10, 6]
 
@@ -137,6 +140,34 @@ def test_masks_and_scans_that_moved_together_are_found(predictions: Path, tmp_pa
 def test_what_is_lost_is_named(predictions: Path, lost: str) -> None:
     (predictions / lost).unlink()
     with pytest.raises(InputError, match=r"(volumes\.csv|doe_jane).*vmseg_predict"):
+        report(predictions)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: [], "tells of no scan"),
+        (lambda rows: rows[1:], "its rows are not the lesions"),
+        (lambda rows: [{**rows[0], "label": "x"}, *rows[1:]], "its rows are not the lesions"),
+        (lambda rows: [{**rows[0], "volume_ml": "1,5"}, *rows[1:]], "column volume_ml: '1,5' is not a number"),
+        (lambda rows: [{**rows[0], "traffic_light": "blue"}, *rows[1:]], "not one of green, amber, red"),
+    ],
+)
+def test_a_damaged_table_is_named(predictions: Path, change: Callable[[list[Any]], list[Any]], said: str) -> None:
+    path = predictions / "volumes.csv"
+    rows = read_csv(path)
+    write_csv(path, tuple(rows[0]), change(rows))
+    with pytest.raises(InputError, match=rf"volumes\.csv.*{said}"):
+        report(predictions)
+    assert not (predictions / "report.html").exists()
+
+
+@pytest.mark.parametrize("row", [{}, {"label": 7, "component": "all"}, {"label": None, "component": []}])
+def test_a_sidecar_with_odd_rows_is_named(predictions: Path, row: dict[str, Any]) -> None:
+    path = predictions / "doe_jane.json"
+    about = read_json(path)
+    write_json(path, {**about, "volumes": [row, *about["volumes"][1:]]})
+    with pytest.raises(InputError, match=r"volumes\.csv.*doe_jane\.json beside it"):
         report(predictions)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from html import unescape
 from pathlib import Path
@@ -15,12 +16,15 @@ from vmseg_auto.core.console import Silent
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.runs import Run
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.core.transfer import Initialisation, PartTaken, Taken
+from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.pseudonym_key import read_key
 from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.pipeline.cross_validation import finish_run
+from vmseg_auto.pipeline.doctor import doctor
 from vmseg_auto.pipeline.plan import plan_and_preprocess
 from vmseg_auto.pipeline.report.write import report
+from vmseg_auto.pipeline.select import select
 
 
 def half(case: Case, reference: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -41,11 +45,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     run = finished_run(made, "default", half)
     for fold in run.folds():
         rows = [
-            {"epoch": n, "train_loss": 1 / n, "val_loss": 2 / n, "gap_train_dice": 0.1 * n, "gap_val_dice": 0.05 * n}
+            {
+                "epoch": n,
+                "train_loss": 1 / n,
+                "val_loss": 2 / n,
+                "val_dice": 0.5,
+                "gap_train_dice": 0.1 * n,
+                "gap_val_dice": 0.05 * n,
+            }
             for n in range(1, 9)
         ]
         write_csv(fold.history, list(rows[0]), rows)
     assert finish_run(run, made.space, made.fingerprint, made.splits, made.dataset, Silent())
+    select(workspace=made.space.root)
     return made
 
 
@@ -81,9 +93,89 @@ def test_every_part_is_there(page: str) -> None:
         assert f"{heading}</h" in page
     for words in (
         "7 scans of 7 patients", "Fold 0: gap +0.40 at the end", "1 scan whose outline the model misses wholly",
-        "by patient, balanced by lesion volume", "limits of agreement", "To be added by you",
+        "by patient, balanced by lesion volume", "limits of agreement", "For you to write",
     ):  # fmt: skip
         assert words in page
+
+
+def test_the_checklist_has_all_items_of_both(page: str) -> None:
+    section = page.split('id="claim"')[1].split("</section>")[0]
+    numbers = re.findall(r'<dt><span class="number">(\d*)</span>', section)
+    assert [int(number) for number in numbers if number] == list(range(1, 45))
+    beside = " ".join(re.findall(r"TRIPOD\+AI ([^<]*)</span>", section))
+    assert {int(number) for number in re.findall(r"\d+", beside)} == set(range(1, 28))
+
+
+def test_means_say_over_what_and_false_positives_stand_beside_the_precision(made: Cohort, page: str) -> None:
+    assert "Mean over scans" in page
+    (told,) = re.findall(r"<dt>False positives</dt><dd>([^<]*)</dd>", page)
+    rows = read_csv(only_run(made).cross_validation / "metrics.csv")
+    assert told == f"{np.mean([float(row['false_positive_lesions']) for row in rows]):.2f} per scan"
+    assert "began with random weights" in page
+
+
+def test_what_a_training_began_with_is_told_with_its_overlap(made: Cohort) -> None:
+    run, cases = only_run(made), made.fingerprint.cases
+    held_out = made.splits.folds[1].val[0]
+    other = next(case for case in cases if case not in made.splits.folds[1].val)
+    seen = (cases[held_out].content, cases[other].content, "elsewhere")
+    taken = Taken({"encoder": PartTaken(3, 4)}, ("heads",))
+    for fold, known in ((1, seen), (2, ())):
+        write_sealed(run.fold(fold).init, Initialisation("/home/anna/model", "0", "abc123", known, taken).to_json())
+    try:
+        words = report(workspace=made.space.root).read_text()
+    finally:
+        for fold in (1, 2):
+            run.fold(fold).init.unlink()
+    assert "trained on 3 cases, of which 2 are of this cohort and 1 are held out by this fold" in words
+    assert "taken: encoder 3 of 4 tensors" in words
+    assert "not recorded what cases they were trained on" in words
+    assert "anna" not in words
+
+
+def test_few_patients_get_no_interval_and_the_reason(tmp_path: Path) -> None:
+    few = cohort(tmp_path, 4)
+    run = finished_run(few, "default", half)
+    assert finish_run(run, few.space, few.fingerprint, few.splits, few.dataset, Silent())
+    words = unescape(report(workspace=few.space.root).read_text())
+    assert "No interval is told: it takes 5 patients, and here are 4." in words
+    assert "Limits of agreement are told from five patients on." in words
+    assert "95 % interval 0" not in words
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "named"),
+    [
+        ("cross_validation/metrics.csv", "lesion,", "lesion,x", "line 2, column dice"),
+        ("cross_validation/trust.csv", "traffic_light,dice", "traffic_light,dyce", "lacks the column dice"),
+        ("cross_validation/label_check.csv", "the model", "the,model", "more cells than the header"),
+        ("cross_validation/volumes.csv", "reference_ml", "reference_l", "lacks the column reference_ml"),
+        ("fold_0/history.csv", "\n2,", "\n1,", "lines 2 and 3 are both of 1"),
+        ("cross_validation/metrics.json", '"mean":', '"men":', "damaged, or was changed"),
+    ],
+)
+def test_a_damaged_table_is_named(made: Cohort, file: str, before: str, after: str, named: str) -> None:
+    path = only_run(made).folder / file
+    sound = path.read_text()
+    path.write_text(sound.replace(before, after, 1))
+    try:
+        with pytest.raises(InputError, match=re.escape(path.name)) as told:
+            report(workspace=made.space.root)
+        assert named in str(told.value)
+        assert any(path.name in str(one) for one in doctor(made.space.root).findings)
+    finally:
+        path.write_text(sound)
+
+
+def test_a_slice_that_the_scan_has_not_is_named(made: Cohort) -> None:
+    path = only_run(made).label_check
+    sound, rows = path.read_text(), read_csv(path)
+    write_csv(path, tuple(rows[0]), [{**rows[0], "slice": "77"}, *rows[1:]])
+    try:
+        with pytest.raises(InputError, match=r"label_check\.csv: it names slice 77, but the scan has 8"):
+            report(workspace=made.space.root)
+    finally:
+        path.write_text(sound)
 
 
 def test_it_says_what_it_was_made_from(made: Cohort, page: str) -> None:

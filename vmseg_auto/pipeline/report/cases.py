@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.dataset import Case, Dataset, Splits
+from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
 from vmseg_auto.io.scans import read_scan
-from vmseg_auto.io.tables import read_csv
 from vmseg_auto.ops.crops import Volume, around_lesions, cut, grey_levels, turned
 from vmseg_auto.ops.outlined import OutlinedSlice, outlined_slice
 from vmseg_auto.ops.overlays import lesions_of
 from vmseg_auto.ops.pictures import View, grey_window
-from vmseg_auto.pipeline.report.words import shown, value_of
+from vmseg_auto.pipeline.report.words import require_named, shown
 from vmseg_auto.pipeline.report.words import volume as ml_words
+from vmseg_auto.pipeline.run_tables import Row, read_label_check
 from vmseg_auto.stages.evaluate import read_pair
 from vmseg_auto.stages.report import Table
 
@@ -101,23 +103,23 @@ class Album:
         """What label_check.csv lists, the first in pictures; None without the file."""
         if not self.run.label_check.is_file():
             return None
+        told = read_label_check(self.run)
+        require_named(told, self.names, self.run.label_check)
         rows = [
-            row
-            for row in read_csv(self.run.label_check)
-            if row["slice"] and value_of(row["dice"]) < _expected(row) and self.drawable({row["case"]: 0.0})
+            row for row in told if row["slice"] and row["dice"] < _expected(row) and self.drawable({row["case"]: 0.0})
         ]
         table = Table(
             "Outlines that the model contradicts most",
             ("Scan", "Dice", "Expected", "Slice", "Outlined only (mL)", "Predicted only (mL)", "What to look for"),
             tuple(self._cells(row) for row in rows[: 2 * SUSPECTS]),
         )
-        pictures = [self._draw(row["case"], row["what"], int(row["slice"])) for row in rows[:SUSPECTS]]
+        pictures = [self._draw(row["case"], row["what"], row["slice"]) for row in rows[:SUSPECTS]]
         return Suspects(table, tuple(pictures))
 
-    def _cells(self, row: Mapping[str, str]) -> tuple[str, ...]:
-        volumes = (ml_words(value_of(row[name])) for name in ("outlined_ml", "predicted_ml"))
-        dice = (shown(value_of(row[name])) for name in ("dice", "expected_dice"))
-        return self.names.cases[row["case"]], *dice, row["slice"], *volumes, row["what"]
+    def _cells(self, row: Row) -> tuple[str, ...]:
+        volumes = (ml_words(row[name]) for name in ("outlined_ml", "predicted_ml"))
+        dice = (shown(row[name]) for name in ("dice", "expected_dice"))
+        return self.names.cases[row["case"]], *dice, str(row["slice"]), *volumes, row["what"]
 
     def _draw(self, case: str, note: str, number: int | None = None) -> Shown:
         """A slice of a case: that of this number, where slices lie along the file's Z, else the fullest."""
@@ -128,7 +130,7 @@ class Album:
         view = View.of(geometry)
         volume = turned(Volume(grey_levels(image, grey_window(image)), marks, geometry), view)
         if number is not None and view.order[0] == 0:
-            index = next(index for index in range(view.count) if view.number(index) == number)
+            index = self._index(view, case, number)
         else:
             index = _fullest(view(wanted if wanted.any() else predicted))
         _, rows, columns = volume.image.shape
@@ -143,6 +145,19 @@ class Album:
         drawn = outlined_slice(one.image[0], masks, one.geometry.spacing_mm[1:], view.sides, f"{name}: {told}")
         return Shown(name, f"{note}; {told}", drawn)
 
+    def _index(self, view: View, case: str, number: int) -> int:
+        """The place in a view of the slice with this number.
+
+        Raises:
+            InputError: label_check.csv names a slice that the scan has not.
+        """
+        for index in range(view.count):
+            if view.number(index) == number:
+                return index
+        problem = f"it names slice {number}, but the scan has {view.count}"
+        remedy = "Restore the table, or make it anew by the command that wrote it."
+        raise InputError(problem, case=self.names.cases[case], file=self.run.label_check, remedy=remedy)
+
     def _files(self, case: str) -> tuple[Path, Path]:
         """A case's reference and its held-out prediction."""
         fold = next(number for number, fold in enumerate(self.splits.folds) if case in fold.val)
@@ -154,9 +169,9 @@ class Album:
         return next(one for one in self.dataset.cases if one.id == case)
 
 
-def _expected(row: Mapping[str, str]) -> float:
-    expected = value_of(row["expected_dice"])
-    return expected if expected == expected else 1.0
+def _expected(row: Row) -> float:
+    expected: float = row["expected_dice"]
+    return expected if isfinite(expected) else 1.0
 
 
 def _fullest(mask: NDArray[np.uint8]) -> int:

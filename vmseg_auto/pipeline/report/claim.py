@@ -1,6 +1,7 @@
-"""What a paper must say by the CLAIM checklist, as far as the workspace knows it.
+"""What a paper must say by CLAIM 2024, with TRIPOD+AI beside it, as far as the workspace knows it.
 
-Items and their numbers are those of Mongan, Moy and Kahn, Radiology: Artificial Intelligence 2020;2:e200029.
+Numbers are those of Tejani et al., Radiology: Artificial Intelligence 2024;6(4):e240300 (44 items) and of Collins et
+al., BMJ 2024;385:e078378 (27 items). Topics are told in words of our own.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.ops.metrics import METRICS
-from vmseg_auto.ops.statistics import SEED
-from vmseg_auto.pipeline.report.case_scores import CaseScore
+from vmseg_auto.ops.statistics import FEWEST_PATIENTS, SEED
 from vmseg_auto.pipeline.report.scores import failures
 from vmseg_auto.pipeline.report.words import by, plain, spread
+from vmseg_auto.pipeline.run_tables import CaseScore
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,16 @@ class Item:
     """One item of the checklist.
 
     Args:
-        number: in CLAIM.
+        number: in CLAIM; empty for an item that TRIPOD+AI alone has.
         asks: what it asks for.
+        tripod: numbers of the items of TRIPOD+AI that ask for the same; empty where none does.
         known: what the workspace knows of it; empty where it knows nothing.
-        yours: what is for the authors to add; empty where nothing is.
+        yours: what is for the authors to write; empty where nothing is.
     """
 
     number: str
     asks: str
+    tripod: str = ""
     known: str = ""
     yours: str = ""
 
@@ -47,6 +50,7 @@ class Study:
         selection: None where nothing was compared yet.
         tests: held-out test cases of the dataset.
         learning_curve: whether one was drawn.
+        starts: where the weights of each run's training started from, in sentences.
     """
 
     fingerprint: Fingerprint
@@ -57,32 +61,51 @@ class Study:
     selection: Selection | None
     tests: int
     learning_curve: bool
+    starts: Sequence[str] = ()
 
 
 def claim(study: Study) -> dict[str, tuple[Item, ...]]:
     """Group of items -> items."""
     return {
-        "Data and annotation": _data(study),
-        "Sample size and splits": _splits(study),
-        "Model and training": _model(study),
-        "Evaluation and failure analysis": _evaluation(study),
+        "Title, abstract and introduction": _opening(study),
+        "Methods: study and data": _data(study),
+        "Methods: reference standard": _reference(study),
+        "Methods: partitions": _partitions(study),
+        "Methods: model and training": _model(study),
+        "Methods: evaluation": _evaluation(study),
+        "Results": _results(study),
+        "Discussion and other information": _closing(),
+        "Asked for by TRIPOD+AI alone": _tripod_alone(study),
     }
 
 
-def _data(study: Study) -> tuple[Item, ...]:
+def _opening(study: Study) -> tuple[Item, ...]:
     labels = ", ".join(plain(name) for name, value in study.fingerprint.labels.items() if value)
-    channels = ", ".join(study.fingerprint.channels)
-    volumes = [case.volume_ml for case in study.fingerprint.cases.values()]
     return (
-        Item("7", "Data sources", f"channels: {channels}", "hospital, scanners, sequences, years"),
-        Item("8", "Eligibility", "", "criteria, and how patients were found"),
-        Item("9", "Preprocessing", f"resampled to {by(study.plan.spacing_mm)} mm; {_intensities(study.plan)}"),
-        Item("12", "De-identification", "", "how, and by whom"),
-        Item("13", "Missing data", "none: a scan without a channel or mask is refused"),
-        Item("14", "Reference standard", f"masks of {labels}, {spread(volumes)} mL", "what counts as lesion, and why"),
-        Item("16", "Annotators", "", "how many, their training and years of experience"),
-        Item("17", "Annotation tools", "", "program and version"),
-        Item("18", "Agreement of annotators", "", "a second reader's masks on some scans, and their Dice"),
+        Item("1", "Title names the kind of method", "1", f"a U-Net that outlines {labels}", "the title"),
+        Item("2", "Abstract in sections", "2", "", "design, methods, results and what follows from them"),
+        Item("3", "Background, intended use and role", "3", "", "who would use it, when, and for which decision"),
+        Item("4", "Aims and hypotheses", "4", "", "what is to be shown"),
+    )
+
+
+def _data(study: Study) -> tuple[Item, ...]:
+    channels = ", ".join(study.fingerprint.channels)
+    missing = "none: a scan without a channel or mask is refused"
+    pixels = spread([case.spacing_mm[1] for case in study.fingerprint.cases.values()])
+    slices = spread([case.spacing_mm[0] for case in study.fingerprint.cases.values()])
+    prepared = f"resampled to {by(study.plan.spacing_mm)} mm; {_intensities(study.plan)}"
+    grid = f"pixels of {pixels} mm, slices every {slices} mm"
+    return (
+        Item("5", "Prospective or retrospective", "5", "", "which of them"),
+        Item("6", "Goal of the study", "4", "a model is made, and tested within its cohort", "feasibility, or more"),
+        Item("7", "Sources of the data", "5, 6", f"channels: {channels}", "hospitals, scanners, years"),
+        Item("8", "Who was included and excluded", "6", "", "criteria, and how patients were found"),
+        Item("9", "Preparation of the images", "7", prepared),
+        Item("10", "Parts of the data that were chosen", "7", "", "scans, slices or regions that were left out"),
+        Item("11", "Removal of identities", "17", "", "how, and by whom"),
+        Item("12", "Missing data", "11", missing, "patients left out for want of a scan or mask"),
+        Item("13", "How the images were taken", "9", grid, "field strength, sequence, contrast agent"),
     )
 
 
@@ -96,50 +119,103 @@ def _intensities(plan: Plan) -> str:
     return "; ".join(dict.fromkeys(words[one.scheme] for one in plan.normalization))
 
 
-def _splits(study: Study) -> tuple[Item, ...]:
-    size = f"{counted(len(study.patients), 'scan')} of {counted(len(set(study.patients.values())), 'patient')}"
-    curve = "a learning curve stands in the workspace" if study.learning_curve else ""
-    held = [len(fold.val) for fold in study.splits.folds]
+def _reference(study: Study) -> tuple[Item, ...]:
+    labels = ", ".join(plain(name) for name, value in study.fingerprint.labels.items() if value)
+    volumes = spread([case.volume_ml for case in study.fingerprint.cases.values()])
     return (
-        Item("19", "Sample size", "; ".join(filter(None, (size, curve))), "how it was settled"),
-        Item("20", "Partitions", f"{len(held)} folds with {spread(held)} held-out scans; {study.splits.source}"),
-        Item("21", "Level of the split", "patients: all scans of one stand on the same side"),
-        Item("32", "External test", _tests(study.tests), "scans of another hospital"),
+        Item("14", "What the reference standard is", "8", f"masks of {labels}, {volumes} mL", "what counts as lesion"),
+        Item("15", "Why this reference standard", "8", "", "why outlines, and whether proven by biopsy or follow-up"),
+        Item("16", "Who outlined", "8", "", "how many, their training, years of experience, and the program"),
+        Item("17", "How the test cases were outlined", "8", "", "whether otherwise than those for training"),
+        Item("18", "Agreement within and between readers", "8", "", "a second reader's masks, and their Dice"),
     )
 
 
-def _tests(number: int) -> str:
-    return f"{counted(number, 'held-out test scan')} in imagesTs" if number else ""
+def _partitions(study: Study) -> tuple[Item, ...]:
+    size = f"{counted(len(study.patients), 'scan')} of {counted(len(set(study.patients.values())), 'patient')}"
+    curve = "a learning curve stands in the workspace" if study.learning_curve else ""
+    held = [len(fold.val) for fold in study.splits.folds]
+    folds = f"{len(held)} folds with {spread(held)} held-out scans; {study.splits.source}"
+    return (
+        Item("19", "How cases were assigned", "12", folds),
+        Item("20", "On which level partitions are apart", "12", "patients: all scans of one stand on the same side"),
+        Item("21", "Sample size", "10", "; ".join(filter(None, (size, curve))), "how it was settled"),
+    )
 
 
 def _model(study: Study) -> tuple[Item, ...]:
     network = study.plan.network
     stages = f"{len(network.features)} stages, {network.features[0]} to {network.features[-1]} features"
     chosen = study.selection.chosen if study.selection else None
+    reasons = "; ".join(study.selection.reasons) if study.selection else ""
     ensemble = f"{', '.join(chosen.runs)}; the folds' probabilities are averaged" if chosen else ""
     return (
-        Item("22", "Model", f"{network.builder}, {stages}"),
-        Item("23", "Software", "see the manifest below"),
-        Item("25", "Training", "see the settings and curves above"),
-        Item("26", "Choice of the model", "; ".join(study.selection.reasons) if study.selection else ""),
-        Item("27", "Ensemble", ensemble),
+        Item("22", "The model", "12, 15, 22", f"{network.builder}, {stages}; gives a mask and volumes"),
+        Item("23", "Software", "12", "see the manifest below"),
+        Item("24", "First weights", "12", " ".join(study.starts)),
+        Item("25", "How it was trained", "12, 21", "see the settings and curves above"),
+        Item("26", "How the final model was chosen", "12", reasons),
+        Item("27", "Ensemble", "12", ensemble),
     )
 
 
 def _evaluation(study: Study) -> tuple[Item, ...]:
     done = bool(study.scores)
     metrics = ", ".join(metric.title for metric in METRICS[:6])
+    interval = f"bootstrap over patients, seed {SEED}, from {FEWEST_PATIENTS} patients on"
+    tests = f"{counted(study.tests, 'held-out test scan')} in imagesTs" if study.tests else ""
+    inside = "cross-validation: every patient was held out once" if done else ""
     return (
-        Item("28", "Metrics", f"{metrics} and more, defined above" if done else ""),
-        Item("29", "Uncertainty", f"bootstrap over patients, seed {SEED}" if done else ""),
-        Item("34", "Patients", "", "age, sex, site and type of the lesions in each fold"),
-        Item("35", "Performance", "see the cross-validation above" if done else ""),
-        Item("37", "Failure analysis", failures(study.scores) if done else "", "why these fail, as you see them"),
-        Item("38", "Limitations", "cross-validation on one cohort says little of other hospitals", "as you see them"),
+        Item("28", "Metrics", "12", f"{metrics} and more, defined above" if done else ""),
+        Item("29", "Uncertainty and significance", "12", interval if done else ""),
+        Item("30", "Robustness", "12", "", "other scanners, spacings or readers that were tried"),
+        Item("31", "Explanation of results", "12", "outlines and expected Dice of each scan; no other", ""),
+        Item("32", "Internal testing", "12, 16", "; ".join(filter(None, (inside, tests)))),
+        Item("33", "External testing", "12, 16", "", "scans of another hospital"),
+        Item("34", "Registration of a clinical trial", "18d", "", "number, where there is one"),
+    )
+
+
+def _results(study: Study) -> tuple[Item, ...]:
+    done = bool(study.scores)
+    size = f"{counted(len(study.patients), 'scan')} of {counted(len(set(study.patients.values())), 'patient')} included"
+    return (
+        Item("35", "Flow of patients", "20", size, "how many were excluded at each step, and why"),
+        Item("36", "Patients in each partition", "20", "", "age, sex, site and type of the lesions in each fold"),
+        Item("37", "Performance with its uncertainty", "23", "see the cross-validation above" if done else ""),
+        Item("38", "Diagnostic performance", "23", "", "where lesions are to be found: sensitivity, and its interval"),
+        Item("39", "Where it fails", "23", failures(study.scores) if done else "", "why these fail, as you see them"),
+    )
+
+
+def _closing() -> tuple[Item, ...]:
+    limits = "cross-validation on one cohort says little of other hospitals"
+    return (
+        Item("40", "Limitations", "26", limits, "as you see them"),
+        Item("41", "What follows for practice", "25, 27", "research only; no medical device", "the intended use"),
+        Item("42", "Full protocol", "18c", "", "where it is found"),
         Item(
-            "40\N{EN DASH}42",
-            "Registration, protocol, funding",
-            "",
-            "registry number, where the protocol is, who paid",
+            "43",
+            "Sharing of program, model and data",
+            "18e, 18f",
+            "vmseg_model export packs the model",
+            "what you give",
         ),
+        Item("44", "Funding", "18a", "", "who paid, and what they had a say in"),
+    )
+
+
+def _tripod_alone(study: Study) -> tuple[Item, ...]:
+    empty = sum(case.volume_ml == 0 for case in study.fingerprint.cases.values())
+    balance = (
+        f"{empty} of {counted(len(study.fingerprint.cases), 'scan')} without a lesion; patches are drawn around lesions"
+    )
+    return (
+        Item("", "Rare and frequent classes", "13", balance),
+        Item("", "Fairness", "14, 3c", "", "groups of patients for whom it may do worse, and what was done"),
+        Item("", "Ethical approval", "17", "", "which board, and its number"),
+        Item("", "Conflicts of interest", "18b", "", "of each author"),
+        Item("", "Part of patients and the public", "19", "", "in which steps, or that there was none"),
+        Item("", "Updates of the model", "24", " ".join(study.starts), "where a model of others was trained on"),
+        Item("", "Use of the model", "27", "each mask must be looked at", "which scans it takes, which skill it needs"),
     )

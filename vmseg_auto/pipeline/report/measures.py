@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
-from vmseg_auto.pipeline.report.words import plain, shown, value_of, volume
+from vmseg_auto.pipeline.report.words import plain, shown, volume
+from vmseg_auto.pipeline.run_tables import Row
 from vmseg_auto.stages.report import NONE, Table
-
-Row = Mapping[str, str]
 
 _COLUMNS = (
     "Lesion",
@@ -41,7 +41,7 @@ _LIGHTS = {
 
 def light_of(rows: Sequence[Row]) -> Light | None:
     """The traffic light of a scan; None where none is known."""
-    return next((_LIGHTS[word] for row in rows if (word := row.get("traffic_light") or "") in _LIGHTS), None)
+    return next((_LIGHTS[word] for row in rows if (word := row["traffic_light"])), None)
 
 
 def summary(rows: Sequence[Row]) -> str:
@@ -55,7 +55,7 @@ def summary(rows: Sequence[Row]) -> str:
         interval = _interval(row)
         told = f" (nine true volumes in ten lie within {interval} mL)" if interval else ""
         lesions = "one part" if number == 1 else f"{number} separate parts"
-        parts.append(f"{plain(row['label']).capitalize()}: {volume(_ml(row))} mL{told} in {lesions}.")
+        parts.append(f"{plain(row['label']).capitalize()}: {volume(row['volume_ml'])} mL{told} in {lesions}.")
     return " ".join(parts)
 
 
@@ -63,14 +63,14 @@ def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
     """How far the scan's outlines can be trusted, in sentences."""
     row = next(iter(_totals(rows)), {})
     found = []
-    if row.get("expected_dice"):
-        dice, low, high = (value_of(row[f"expected_dice{end}"]) for end in ("", "_low", "_high"))
+    if row and isfinite(row["expected_dice"]):
+        dice, low, high = (row[f"expected_dice{end}"] for end in ("", "_low", "_high"))
         found.append(
             f"Expected overlap with an expert's outline (Dice): {shown(dice)}; "
             f"four such scans in five lie between {shown(low)} and {shown(high)}."
         )
-    if row.get("fold_agreement"):
-        agreement = shown(value_of(row["fold_agreement"]))
+    if row and isfinite(row["fold_agreement"]):
+        agreement = shown(row["fold_agreement"])
         found.append(f"The model's networks agree with each other to a Dice of {agreement}.")
     return tuple(found) or ("How far this outline can be trusted is not known.",)
 
@@ -80,7 +80,7 @@ def lesion_table(caption: str, rows: Sequence[Row], several: bool) -> Table:
     made = tuple(
         (
             lesion_name(row["label"], row["component"], several),
-            volume(_ml(row)),
+            volume(row["volume_ml"]),
             _interval(row),
             _mm(row, "longest_diameter_mm"),
             _extents(row),
@@ -104,11 +104,11 @@ def total_rows(name: str, rows: Sequence[Row]) -> list[tuple[str, ...]]:
         (
             name,
             plain(row["label"]),
-            volume(_ml(row)),
+            volume(row["volume_ml"]),
             _interval(row),
             str(_lesions(rows, row["label"])),
             _mm(row, "longest_diameter_mm"),
-            shown(value_of(row.get("expected_dice"))),
+            shown(row["expected_dice"]),
             f"{light.sign} {light.word}" if light else shown(None),
         )
         for row in _totals(rows)
@@ -123,17 +123,13 @@ def _lesions(rows: Sequence[Row], label: str) -> int:
     return sum(row["label"] == label and row["component"] != "all" for row in rows)
 
 
-def _ml(row: Row) -> float:
-    return value_of(row["volume_ml"])
-
-
 def _interval(row: Row) -> str:
-    low, high = row.get("volume_low_ml"), row.get("volume_high_ml")
-    return f"{volume(value_of(low))} to {volume(value_of(high))}" if low and high else ""
+    low, high = row["volume_low_ml"], row["volume_high_ml"]
+    return f"{volume(low)} to {volume(high)}" if isfinite(low) and isfinite(high) else ""
 
 
 def _mm(row: Row, column: str) -> str:
-    return shown(value_of(row.get(column)), 0)
+    return shown(row[column], 0)
 
 
 def _extents(row: Row) -> str:

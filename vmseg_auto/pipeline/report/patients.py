@@ -28,6 +28,7 @@ from vmseg_auto.pipeline.report.measures import (
 )
 from vmseg_auto.pipeline.report.predictions import Predicted
 from vmseg_auto.pipeline.report.words import volume
+from vmseg_auto.pipeline.run_tables import Row
 from vmseg_auto.stages.report import Table
 
 PICTURED = 6
@@ -194,7 +195,7 @@ def _slider(part: Volume, view: View, labels: Mapping[str, int], start: int, bud
     return Slider(scan, mask, names, numbers, start, view.plane, view.sides, pixel, factor > 1)
 
 
-def _key(row: Mapping[str, str]) -> tuple[str, str]:
+def _key(row: Row) -> tuple[str, str]:
     return row["label"], row["component"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,8 +18,8 @@ from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.images import read_mask
 from vmseg_auto.io.naming import image_files, stem
 from vmseg_auto.io.scans import find_scans
-from vmseg_auto.io.tables import read_csv
 from vmseg_auto.pipeline.deliver import Origin, Sidecar
+from vmseg_auto.pipeline.run_tables import Row, read_volumes
 
 _AGAIN = "Name a folder that `vmseg_predict` has written, or predict again."
 
@@ -36,7 +36,7 @@ class Predicted:
     """
 
     sidecar: Sidecar
-    rows: tuple[Mapping[str, str], ...]
+    rows: tuple[Row, ...]
     mask: Path
     scan: Case
 
@@ -78,16 +78,19 @@ def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted
     table = folder / "volumes.csv"
     if not table.is_file():
         raise InputError("the folder holds no volumes.csv", file=folder, remedy=_AGAIN)
-    rows: dict[str, list[Mapping[str, str]]] = {}
-    for row in read_csv(table):
+    rows: dict[str, list[Row]] = {}
+    for row in read_volumes(table):
         rows.setdefault(row["case"], []).append(row)
     masks = {stem(path): path for path in image_files(folder)}
+    if not rows:
+        raise InputError("the table tells of no scan", file=table, remedy=_AGAIN)
     found: list[Predicted] = []
     errors: list[VmsegError] = []
     look = cache(_scans)  # mostly one folder for all
     for case, own in rows.items():
         try:
             sidecar = _sidecar(folder, case)
+            _check_rows(own, sidecar, table)
             if case not in masks:
                 raise _without_mask(folder, case)
             place = str(images) if images is not None else str(folder / sidecar.origin.inputs)
@@ -114,6 +117,15 @@ def _sidecar(folder: Path, case: str) -> Sidecar:
     if sidecar.case != case:
         raise InputError(f"it speaks of {sidecar.case}", case=case, file=path, remedy=_AGAIN)
     return sidecar
+
+
+def _check_rows(rows: Sequence[Row], sidecar: Sidecar, table: Path) -> None:
+    """Raises InputError where the table speaks of other lesions than the sidecar."""
+    told = [(row["label"], row["component"]) for row in rows]
+    known = [(str(row.get("label")), str(row.get("component"))) for row in sidecar.volumes]
+    if sorted(told) != sorted(known):
+        problem = f"its rows are not the lesions that {sidecar.case}.json beside it tells of"
+        raise InputError(problem, case=sidecar.case, file=table, remedy=_AGAIN)
 
 
 def _scans(place: str, origin: Origin) -> dict[str, Case]:

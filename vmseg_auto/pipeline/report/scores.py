@@ -6,21 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 from statistics import fmean, median
-from typing import Any
 
 from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Splits
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
-from vmseg_auto.io.atomic import read_json, read_stored
-from vmseg_auto.io.tables import read_csv
+from vmseg_auto.core.scores import MeanScore
+from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.ops.charts import Axis, Band, Chart, Dot, Line, axis_of
 from vmseg_auto.ops.metrics import METRICS
-from vmseg_auto.ops.statistics import ALL_LABELS
-from vmseg_auto.pipeline.report.case_scores import CaseScore, read_scores
+from vmseg_auto.ops.statistics import ALL_LABELS, FEWEST_PATIENTS, without_interval
 from vmseg_auto.pipeline.report.volumes import volume_agreement, volume_intervals
-from vmseg_auto.pipeline.report.words import between, plain, shown, value_of, volume
+from vmseg_auto.pipeline.report.words import between, plain, require_named, shown, volume
+from vmseg_auto.pipeline.run_tables import CaseScore, read_cross_validation, read_trust
 from vmseg_auto.stages.report import Fact, Table
 
 _LISTED = ("dice", "nsd", "hd95_mm", "reference_ml", "prediction_ml", "volume_error_ml", "lesion_recall")
@@ -29,6 +28,7 @@ _HEADLINE = (
     ("dice", "Dice", "", "overlap of model and reader, 1 is perfect"),
     ("lesion_recall", "Lesions found", "", "share of the outlined lesions that the model touches"),
     ("lesion_precision", "Lesions right", "", "share of the model's lesions that the reader outlined"),
+    ("false_positive_lesions", "False positives", " per scan", "lesions of the model that touch nothing outlined"),
     ("volume_error_abs_ml", "Volume error", " mL", "whether too large or too small"),
 )
 """Metric, what it is called, its unit and what it means."""
@@ -42,7 +42,7 @@ class Scores:
         headline: the figures that count most.
         summary: a table for each label.
         definitions: of each metric.
-        interval: what the intervals are, in words.
+        interval: what the intervals are, or why there are none, in sentences.
         charts: Dice by volume and by fold.
         agreement: of volumes, as a chart and in words; None with too few cases.
         intervals: of volumes, and how many hold the outlined one; None where they are not known.
@@ -63,47 +63,46 @@ class Scores:
     dice: Mapping[str, float]
 
 
-def scores(run: Run, splits: Splits, names: Names) -> Scores | None:
-    """What a run's cross-validation came to; None where it has none yet."""
-    table, about = run.cross_validation / "metrics.csv", run.cross_validation / "metrics.json"
-    if not (table.is_file() and about.is_file()):
+def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) -> Scores | None:
+    """What a run's cross-validation came to; None where it has none yet. `patients`: case id -> patient."""
+    if (found := read_cross_validation(run)) is None:
         return None
-    rows = read_scores(run)
-    told = read_json(about)
+    rows, told = found
     dice = {case: fmean(row.values["dice"] for row in rows if row.case == case) for case in {row.case for row in rows}}
     return Scores(
-        headline=_headline(told["summary"]),
-        summary=tuple(_summary(label, values) for label, values in told["summary"].items()),
+        headline=_headline(told.summary),
+        summary=tuple(_summary(label, values) for label, values in told.summary.items()),
         definitions=tuple(Fact(metric.title, metric.definition) for metric in METRICS),
-        interval=told["interval"],
+        interval=" ".join([f"Interval: {told.interval}.", *without_interval(told.patients)]),
         charts=(_by_volume(rows, names), _by_fold(dice, splits, names)),
-        agreement=volume_agreement(rows, names),
+        agreement=volume_agreement(rows, names) if told.patients >= FEWEST_PATIENTS else None,
         intervals=volume_intervals(run, names),
         trust=_trust(run, names),
-        cases=_cases(rows, names),
+        cases=_cases(rows, names, patients),
         dice=dice,
     )
 
 
-def _headline(summary: Mapping[str, Any]) -> tuple[Fact, ...]:
+def _headline(summary: Mapping[str, Mapping[str, MeanScore]]) -> tuple[Fact, ...]:
     values = summary.get(ALL_LABELS) or next(iter(summary.values()))
     facts = []
     for name, title, unit, note in _HEADLINE:
         one = values[name]
-        interval = between(one["low_95"], one["high_95"])
-        facts.append(Fact(title, f"{shown(one['mean'])}{unit}", f"{interval}; {note}"))
+        known = one.low_95 is not None and one.high_95 is not None
+        told = f"95 % interval {between(one.low_95, one.high_95)}; " if known else ""
+        facts.append(Fact(title, f"{shown(one.mean)}{unit}", f"{told}{note}"))
     return tuple(facts)
 
 
-def _summary(label: str, values: Mapping[str, Any]) -> Table:
+def _summary(label: str, values: Mapping[str, MeanScore]) -> Table:
     rows = []
     for metric in METRICS:
         one = values[metric.name]
         digits = 2 if "(m" in metric.title or "%" in metric.title else 3
-        interval = between(one["low_95"], one["high_95"], digits)
-        cells = shown(one["mean"], digits), interval, shown(one["median"], digits), str(one["n"])
+        interval = between(one.low_95, one.high_95, digits)
+        cells = shown(one.mean, digits), interval, shown(one.median, digits), str(one.n)
         rows.append((metric.title, *cells))
-    return Table(plain(label), ("Metric", "Mean", "95 % interval", "Median", "Scans"), tuple(rows))
+    return Table(plain(label), ("Metric", "Mean over scans", "95 % interval", "Median", "Scans"), tuple(rows))
 
 
 def _by_volume(rows: Sequence[CaseScore], names: Names) -> Chart:
@@ -158,11 +157,12 @@ def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
 
 
 def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:
+    rows = read_trust(run) if run.trust.is_file() else []
+    require_named(rows, names, run.trust)
     calibration = read_stored(ModelInfo, run.model).calibration
-    if calibration is None or not run.trust.is_file():
+    if calibration is None:
         return None
-    rows = read_csv(run.trust)
-    told = [(row["case"], [value_of(row[name]) for name in _TRUST]) for row in rows if row["expected_dice"]]
+    told = [(row["case"], [row[name] for name in _TRUST]) for row in rows if isfinite(row["expected_dice"])]
     if not told:
         return None
     inside = sum(low <= dice <= high for _, (_, low, high, dice) in told)
@@ -191,14 +191,14 @@ def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:
 _TRUST = ("expected_dice", "expected_dice_low", "expected_dice_high", "dice")
 
 
-def _cases(rows: Sequence[CaseScore], names: Names) -> Table:
+def _cases(rows: Sequence[CaseScore], names: Names, patients: Mapping[str, str]) -> Table:
     titles = {metric.name: metric.title for metric in METRICS}
     several = len({row.label for row in rows}) > 1
     made = []
     for row in sorted(rows, key=lambda row: row.values["dice"] if isfinite(row.values["dice"]) else nan):
         label = (plain(row.label),) if several else ()
         cells = (shown(row.values[name], 3 if name == "dice" else 2) for name in _LISTED)
-        made.append((names.cases[row.case], names.patients[row.patient], *label, *cells))
+        made.append((names.cases[row.case], names.patients[patients[row.case]], *label, *cells))
     columns = ("Scan", "Patient", *(["Label"] if several else []), *(titles[name] for name in _LISTED))
     return Table("Every held-out scan, the lowest Dice first", columns, tuple(made))
 

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from math import nan
 
 from vmseg_auto.core.console import counted
+from vmseg_auto.core.dataset import Splits
+from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.gap import GapLook, gap_alarm, gap_looks
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.runs import FoldFolder, Run
-from vmseg_auto.io.tables import read_csv
+from vmseg_auto.core.runs import FoldFolder, FoldName, Run
 from vmseg_auto.ops.charts import Axis, Band, Chart, Line, axis_of
+from vmseg_auto.pipeline.initial_weights import read_initialisation
 from vmseg_auto.pipeline.places import read_record
-from vmseg_auto.pipeline.report.words import shown, value_of
+from vmseg_auto.pipeline.report.words import shown
+from vmseg_auto.pipeline.run_tables import read_history
 from vmseg_auto.stages.report import Fact, Table
 
 History = Sequence[Mapping[str, float]]
@@ -70,13 +73,32 @@ def training(run: Run) -> Training | None:
     )
 
 
-def read_history(fold: FoldFolder) -> list[dict[str, float]]:
-    """The rows of history.csv; NaN where a cell is empty.
+def starts(run: Run, fingerprint: Fingerprint, splits: Splits) -> tuple[str, ...]:
+    """In sentences, what the weights of each fold's training started from, and which of our cases those had seen.
 
     Raises:
-        InputError: the file can't be read.
+        InputError: an init.json is damaged.
     """
-    return [{name: value_of(text) for name, text in row.items()} for row in read_csv(fold.history)]
+    found = {fold.name: start for fold in run.folds() if (start := read_initialisation(fold))}
+    if not found:
+        return (f"The trainings of {run.name} began with random weights.",) if run.finished_folds() else ()
+    held_out: dict[FoldName, tuple[str, ...]] = {number: fold.val for number, fold in enumerate(splits.folds)}
+    return tuple(
+        f"Fold {name} of {run.name} began with another model's weights (hash {start.weights}), "
+        f"{_overlap(start.seen, fingerprint, held_out.get(name, ()))}; {start.taken.text()}."
+        for name, start in found.items()
+    )
+
+
+def _overlap(seen: Sequence[str], fingerprint: Fingerprint, held_out: Sequence[str]) -> str:
+    """In words, which of our cases weights had been trained on; `seen`: hashes of the cases that they were."""
+    if not seen:
+        return "of which it is not recorded what cases they were trained on: whether ours are among them is not known"
+    known = {case for case, summary in fingerprint.cases.items() if summary.content in seen}
+    return (
+        f"trained on {counted(len(seen), 'case')}, of which {len(known)} are of this cohort and "
+        f"{len(known & set(held_out))} are held out by this fold"
+    )
 
 
 def _facts(run: Run, recipe: Recipe) -> tuple[Fact, ...]:
@@ -107,7 +129,8 @@ def _loss(histories: Mapping[int | str, History]) -> Chart:
             lines.append(Line(points, f"{kind} thin"))
             values += [y for _, y in points]
     epochs = [row["epoch"] for history in histories.values() for row in history]
-    words = f"Loss of {counted(len(histories), 'fold')} in training and validation over {max(epochs):.0f} epochs."
+    longest = max(epochs, default=0)
+    words = f"Loss of {counted(len(histories), 'fold')} in training and validation over {longest:.0f} epochs."
     title = "Loss in every fold; lower is better"
     return Chart(title, words, axis_of("epoch", epochs), axis_of("loss", values), lines=tuple(lines), legend=_LEGEND)
 

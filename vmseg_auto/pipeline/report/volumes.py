@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
-from vmseg_auto.io.tables import read_csv
 from vmseg_auto.ops.bland_altman import agreement
 from vmseg_auto.ops.charts import Band, Chart, Dot, Line, axis_of
-from vmseg_auto.pipeline.report.case_scores import CaseScore
-from vmseg_auto.pipeline.report.words import between, shown, value_of, volume
+from vmseg_auto.pipeline.report.words import between, require_named, shown, volume
+from vmseg_auto.pipeline.run_tables import CaseScore, Row, read_held_out_volumes
 from vmseg_auto.pipeline.volumes import is_covered
 
 
@@ -50,7 +50,9 @@ def volume_agreement(rows: Sequence[CaseScore], names: Names) -> tuple[Chart, st
 
 def volume_intervals(run: Run, names: Names) -> tuple[Chart, str] | None:
     """Measured volumes with their intervals over the outlined ones; None where no interval is known."""
-    rows = [row for row in (read_csv(run.volumes) if run.volumes.is_file() else []) if row["volume_low_ml"]]
+    told = read_held_out_volumes(run) if run.volumes.is_file() else []
+    require_named(told, names, run.volumes)
+    rows = [row for row in told if isfinite(row["volume_low_ml"]) and isfinite(row["volume_high_ml"])]
     drawn = [one for row in rows if min((one := _Interval.of(row, names)).outlined, one.predicted) > 0]
     if not drawn:
         return None
@@ -80,8 +82,8 @@ class _Interval:
     words: str
 
     @classmethod
-    def of(cls, row: Mapping[str, str], names: Names) -> _Interval:
+    def of(cls, row: Row, names: Names) -> _Interval:
         columns = ("reference_ml", "volume_ml", "volume_low_ml", "volume_high_ml")
-        outlined, predicted, low, high = (value_of(row[name]) for name in columns)
+        outlined, predicted, low, high = (row[name] for name in columns)
         words = f"{names.cases[row['case']]}: {volume(predicted)} mL, {volume(low)} to {volume(high)}"
         return cls(outlined, predicted, low, high, words)

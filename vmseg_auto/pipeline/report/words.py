@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from statistics import median
 
+from vmseg_auto.core.console import listed
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.pseudonyms import Names
+from vmseg_auto.pipeline.run_tables import Row
 from vmseg_auto.stages.report import NONE
 
 
-def value_of(text: str | None) -> float:
-    """A table's cell as a number; NaN where it is empty."""
-    return float(text) if text else math.nan
+def require_named(rows: Iterable[Row], names: Names, table: Path) -> None:
+    """Raises InputError where a row's case is none that the report knows."""
+    if unknown := sorted({row["case"] for row in rows} - set(names.cases)):
+        remedy = "Restore the table, or make it anew by the command that wrote it."
+        raise InputError(f"it holds a case that is not in the workspace: {listed(unknown)}", file=table, remedy=remedy)
 
 
 def shown(value: float | None, digits: int = 2, sign: bool = False) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Dataset, Splits
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
@@ -15,15 +16,16 @@ from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored
+from vmseg_auto.ops.statistics import without_interval
 from vmseg_auto.pipeline.places import read_cohort, read_fingerprint, read_plan, read_splits, stale_folds
-from vmseg_auto.pipeline.report.case_scores import CaseScore, read_scores
 from vmseg_auto.pipeline.report.cases import Album, Gallery, Suspects
 from vmseg_auto.pipeline.report.claim import Study, claim
 from vmseg_auto.pipeline.report.cohort import cohort, planned
 from vmseg_auto.pipeline.report.manifest import manifest
 from vmseg_auto.pipeline.report.scores import Scores, scores
-from vmseg_auto.pipeline.report.training import Training, training
+from vmseg_auto.pipeline.report.training import Training, starts, training
 from vmseg_auto.pipeline.report.words import between, shown
+from vmseg_auto.pipeline.run_tables import CaseScore, read_cross_validation
 from vmseg_auto.stages.report import Fact, Table
 
 
@@ -54,7 +56,7 @@ class WorkspaceStudy:
 
 @dataclass(frozen=True)
 class RunReport:
-    """One run; what it lacks yet is None or empty."""
+    """One run; what it lacks yet is None or empty. `starts`: what its trainings started from, in sentences."""
 
     name: str
     training: Training | None
@@ -62,6 +64,7 @@ class RunReport:
     galleries: tuple[Gallery, ...]
     suspects: Suspects | None
     stale: tuple[str, ...]
+    starts: tuple[str, ...]
 
     @property
     def headline(self) -> tuple[Fact, ...]:
@@ -88,7 +91,7 @@ def read_study(folder: Path, space: Workspace) -> WorkspaceStudy:
         selection = read_stored(Selection, space.selection)
         runs = [run for run in runs if run.name in selection.runs]
     planner = runs[0].folder.parent.name if runs else (space.plans() or ["default"])[0]
-    rows = {run.name: tuple(read_scores(run)) for run in runs if (run.cross_validation / "metrics.csv").is_file()}
+    rows = {run.name: tuple(found[0]) for run in runs if (found := read_cross_validation(run))}
     plan = read_plan(space, planner)
     return WorkspaceStudy(space, dataset, fingerprint, splits, plan, selection, tuple(runs), rows)
 
@@ -97,6 +100,7 @@ def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dic
     """What the template `workspace` speaks of."""
     patients = {case: study.patients[case] for case in study.fingerprint.cases}
     rows = next(iter(study.rows.values()), ())
+    runs = [_run(run, study, names, identity) for run in study.runs]
     written = Study(
         fingerprint=study.fingerprint,
         patients=patients,
@@ -106,13 +110,14 @@ def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dic
         selection=study.selection,
         tests=len(study.dataset.test_cases),
         learning_curve=any(study.space.root.glob("learning_curve/*/*/learning_curve.json")),
+        starts=[words for run in runs for words in run.starts],
     )
     return {
         "title": study.fingerprint.dataset,
         "cohort": cohort(study.fingerprint, patients, names),
         "plan": planned(study.plan, study.splits, study.fingerprint),
         "comparison": _comparison(study.selection),
-        "runs": [_run(run, study, names, identity) for run in study.runs],
+        "runs": runs,
         "checklist": claim(written),
         "manifest": manifest(study.fingerprint, study.plan, study.splits, study.runs, names),
     }
@@ -121,7 +126,7 @@ def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dic
 def _run(run: Run, study: WorkspaceStudy, names: Names, identity: bool) -> RunReport:
     plan = read_plan(study.space, run.folder.parent.name)
     stale = stale_folds(run, study.fingerprint, study.splits, plan)
-    scored = scores(run, study.splits, names)
+    scored = scores(run, study.splits, names, study.patients)
     album = Album(run, study.splits, study.dataset, names, whole=identity)
     drawn = album.drawable(scored.dice) if scored else {}
     return RunReport(
@@ -131,6 +136,7 @@ def _run(run: Run, study: WorkspaceStudy, names: Names, identity: bool) -> RunRe
         galleries=album.galleries(drawn) if drawn else (),
         suspects=album.suspects() if scored else None,
         stale=tuple(str(fold) for fold in stale),
+        starts=starts(run, study.fingerprint, study.splits),
     )
 
 
@@ -148,5 +154,11 @@ def _comparison(selection: Selection | None) -> Table | None:
         )
         for candidate in selection.candidates
     )
-    caption = f"Runs and ensembles that were compared: {'; '.join(selection.reasons)}"
-    return Table(caption, ("Run", "Threshold", "Dice", "95 % interval", ""), rows)
+    caption = " ".join(
+        [
+            f"Runs and ensembles that were compared by Dice, mean over {counted(selection.patients, 'patient')}:",
+            f"{'; '.join(selection.reasons)}.",
+            *without_interval(selection.patients),
+        ]
+    )
+    return Table(caption, ("Run", "Threshold", "Dice, mean over patients", "95 % interval", ""), rows)
