@@ -51,6 +51,9 @@ class Console(Protocol):
 
     def warn(self, text: str) -> None: ...
 
+    def show(self, text: str) -> None:
+        """Say what no file may keep: it goes into no log."""
+
     def progress(self, title: str, total: int, done: int = 0) -> Progress: ...
 
 
@@ -79,6 +82,9 @@ class Silent:
         return None
 
     def warn(self, text: str) -> None:
+        return None
+
+    def show(self, text: str) -> None:
         return None
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:

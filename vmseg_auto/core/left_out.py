@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from vmseg_auto.core.console import Console, counted, listed
+from vmseg_auto.core.console import counted, listed
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.names import words
+
+HIDDEN, DANGLING = "hidden", "a link to what is not there"
+"""Why a file is passed over."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,18 @@ class Inventory:
         """In the order in which it was found."""
         return tuple(self._found)
 
+    @property
+    def unwanted(self) -> list[LeftOut]:
+        """All but what is left out by the user's own word, or hidden."""
+        return [one for one in self._found if not one.meant]
+
     def require_nothing(self) -> None:
         """Called when all inputs are looked at, and before any work.
 
         Raises:
             DatasetError: something is left out, and that is not wanted; everything is listed.
         """
-        if self.strict and (unwanted := [one for one in self._found if not one.meant]):
+        if self.strict and (unwanted := self.unwanted):
             self._found.clear()  # the error tells of them
             errors = [InputError(f"{counted(len(n), w)}, {y}: {listed(n, 50)}") for w, y, n in _groups(unwanted)]
             raise DatasetError(
@@ -70,26 +77,10 @@ class Inventory:
         """What is left out, a line for each reason; empty where nothing is."""
         if not self._found:
             return ""
-        lines = [f"  - {counted(len(names), what)}, {why}: {listed(names)}" for what, why, names in _groups(self._found)]
+        lines = [
+            f"  - {counted(len(names), what)}, {why}: {listed(names)}" for what, why, names in _groups(self._found)
+        ]
         return "\n".join([f"Not used of what was given: {counted(len(self._found), 'thing')}.", *lines])
-
-
-@contextmanager
-def inventory(console: Console, strict: bool = False, outer: Inventory | None = None) -> Iterator[Inventory]:
-    """The inventory of one command, which is told at its end, however it ends.
-
-    Args:
-        outer: that of a command of which this one is a part: it is filled in place of one of its own.
-    """
-    if outer is not None:
-        yield outer
-        return
-    own = Inventory(strict)
-    try:
-        yield own
-    finally:
-        if text := own.text():
-            console.say(text)
 
 
 def _groups(found: Iterable[LeftOut]) -> Iterator[tuple[str, str, list[str]]]:

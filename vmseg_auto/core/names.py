@@ -96,7 +96,7 @@ def is_text(name: object) -> bool:
 
 
 def close_to(name: str, known: Iterable[str]) -> str | None:
-    """The known name that differs from this one by a letter, by capitals or by the signs between words; None if none."""
+    """The known name that differs from this one by a letter, by capitals or by the signs between words, if any."""
     own = _letters(name)
     return next((one for one in known if one != name and _one_letter(own, _letters(one))), None)
 
@@ -129,7 +129,7 @@ def _one_letter(one: str, other: str) -> bool:
     short, long = sorted((one, other), key=len)
     if len(long) - len(short) > 1 or not short:
         return False
-    start = len(os.path.commonprefix((short, long)))
+    start = next((n for n, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
     if len(short) < len(long):
         return short[start:] == long[start + 1 :]
     rest = short[start:], long[start:]

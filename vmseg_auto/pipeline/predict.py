@@ -18,6 +18,7 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.effort import EXHAUSTIVE
 from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.runs import FoldName
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.series import Choice
@@ -55,6 +56,7 @@ def predict(
     only: Collection[str] | None = None,
     device: str = "auto",
     jobs: int | None = None,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> list[Path]:
     """Write a mask for every scan, and volumes.csv for all of them.
@@ -84,6 +86,7 @@ def predict(
         only: ids of the cases wanted; all unless given.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.
+        left: what of the inputs is not used is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Returns:
@@ -115,7 +118,7 @@ def predict(
         committee = Committee([load(run.folder) for run in runs], rule)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
-        found = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice=choice, notes=notes))
+        found = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice, notes, left))
         cases = [case for case in found if only is None or case.id in only]
         _introduce([model or run.folder for run in runs], committee, notes, told)
         model_digest = committee.digest()
