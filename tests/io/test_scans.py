@@ -128,9 +128,7 @@ def test_no_scan_is_said(tmp_path: Path) -> None:
         find_scans(tmp_path, T2)
     report = dataset(numbers()[0], SOPClassUID=UID("1.2.840.10008.5.1.4.1.1.88.11"))
     save(tmp_path, [report])
-    with pytest.raises(
-        InputError, match=r"(?s)no scan in this folder. .* no scan but a report: IM1.dcm"
-    ):
+    with pytest.raises(InputError, match=r"(?s)no scan in this folder. .* no scan but a report: IM1.dcm"):
         find_scans(tmp_path, T2)
     with pytest.raises(InputError, match=r"there is no series x. There are: none"):
         find_scans(tmp_path, T2, choice=Choice(("x",)))

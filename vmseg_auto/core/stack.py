@@ -111,9 +111,9 @@ def _candidates(series: Sequence[Series]) -> Iterator[tuple[int, int]]:
             cosines = tuple(round(cosine, 2) + 0.0 for cosine in (*first.along_row, *first.along_column))
             alike[first.examination, first.shape, first.echo_ms, cosines, one.told.study].append(number)
     for numbers in alike.values():
-        for first, second in combinations(numbers, 2):
-            if max(len(series[first].slices), len(series[second].slices)) > 1:
-                yield first, second
+        for pair in combinations(numbers, 2):
+            if any(len(series[number].slices) > 1 for number in pair):
+                yield pair
 
 
 def is_volume(slices: Sequence[Slice]) -> bool:

@@ -28,6 +28,7 @@ from vmseg_auto.io.dicom_files import DicomFiles
 from vmseg_auto.io.dicom_pixels import BIG, IMPLICIT, READABLE
 
 _FARTHEST_MM = 1e5
+_LONGEST_MS = 1e5
 _MAX_PIXELS = 1 << 14
 """Along one side of a slice."""
 _OBJECTS = {
@@ -129,7 +130,7 @@ def _milliseconds(data: Dataset, tag: Tag) -> float | None:
         number = float(_words(data, tag).partition("\\")[0])
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return number if math.isfinite(number) and 0 < number < _LONGEST_MS else None
 
 
 class _UnfitError(Exception):
