@@ -14,7 +14,7 @@ from vmseg_auto.core.labels import check_labels, file_part, odd_names
 def test_a_name_never_leads_to_another_folder(name: str) -> None:
     assert not set(file_part(name)) & set("/\\:")
     assert file_part(file_part(name)) == file_part(name)
-    assert len(file_part(name)) == len(name)
+    assert len(file_part(name)) == len(name) or len(name.encode()) > 100
 
 
 @pytest.mark.parametrize("labels", [{"background": 0, "lesion": 1}, {"b": 1, "é / ö": 2, "..": 0}])

@@ -54,14 +54,64 @@ def test_patients_and_held_out_cases_without_masks(tmp_path: Path) -> None:
     assert [(case.patient, case.label is None) for case in dataset.test_cases] == [("theo", False), ("u", True)]
 
 
-def test_hidden_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_and_foreign_files_are_passed_over_and_told(tmp_path: Path) -> None:
     folder = raw_dataset(tmp_path)
     (folder / "imagesTr" / "._a_0000.nii.gz").write_bytes(b"")
     (folder / "imagesTr" / "notes.txt").write_bytes(b"")
     write_image(folder / "imagesTr" / "z_0000.mha", tiny_image(), GRID)
     dataset = read_dataset(folder)
     assert len(dataset.cases) == 3
-    assert dataset.notes == ("1 files in imagesTr do not end with .nii.gz and are left out",)
+    assert {(one.where, one.why, one.meant) for one in dataset.left_out} == {
+        ("imagesTr/._a_0000.nii.gz", "hidden", True),
+        ("imagesTr/notes.txt", "of another format than .nii.gz", False),
+        ("imagesTr/z_0000.mha", "of another format than .nii.gz", False),
+    }
+
+
+def test_all_that_a_dataset_does_not_use_is_told(tmp_path: Path) -> None:
+    folder = raw_dataset(tmp_path, cases=4)
+    describe(folder, numTraining=5, hospital="A")
+    (folder / "imagesTr" / "e_0000.nii.gz").symlink_to("gone")
+    (folder / "labelsTr" / "old").mkdir()
+    shutil.copy(folder / "labelsTr" / "a.nii.gz", folder / "labelsTr" / "old" / "a.nii.gz")
+    shutil.copytree(folder / "imagesTr", folder / "imagesVal", symlinks=True)
+    (folder / "vmseg").mkdir()
+    assert [f"{one.what} {one.where}: {one.why}" for one in read_dataset(folder).left_out] == [
+        "file imagesTr/e_0000.nii.gz: a link to what is not there",
+        "folder labelsTr/old: which is not looked into, though it holds images (1)",
+        "key hospital: unknown in dataset.json",
+        "key numTraining: which tells of 5 training cases where 4 are there",
+        "folder imagesVal: of images that is none of imagesTr, labelsTr, imagesTs, labelsTs",
+    ]
+
+
+def test_endings_in_capitals_are_used(tmp_path: Path) -> None:
+    folder = raw_dataset(tmp_path)
+    (folder / "imagesTr" / "b_0000.nii.gz").rename(folder / "imagesTr" / "b_0000.NII.GZ")
+    (folder / "labelsTr" / "b.nii.gz").rename(folder / "labelsTr" / "b.NII.GZ")
+    dataset = read_dataset(folder)
+    assert [case.id for case in dataset.cases] == ["a", "b", "c"]
+    assert dataset.cases[1].label == folder / "labelsTr" / "b.NII.GZ"
+    assert dataset.left_out == ()
+
+
+def test_the_two_forms_of_an_accent_belong_together(tmp_path: Path) -> None:
+    folder = raw_dataset(tmp_path)
+    describe(folder, patients={"K\u00e4se": "p"})
+    (folder / "imagesTr" / "b_0000.nii.gz").rename(folder / "imagesTr" / "Ka\u0308se_0000.nii.gz")
+    (folder / "labelsTr" / "b.nii.gz").rename(folder / "labelsTr" / "K\u00e4se.nii.gz")
+    assert read_dataset(folder).patients == {"a": "a", "c": "c", "K\u00e4se": "p"}
+    shutil.copy(folder / "labelsTr" / "K\u00e4se.nii.gz", folder / "labelsTr" / "Ka\u0308se.nii.gz")
+    with pytest.raises(DatasetError, match="the same case as"):
+        read_dataset(folder)
+
+
+def test_cases_that_differ_in_capitals_alone_are_refused(tmp_path: Path) -> None:
+    folder = raw_dataset(tmp_path)
+    for place, ending in (("imagesTr", "_0000.nii.gz"), ("labelsTr", ".nii.gz")):
+        shutil.copy(folder / place / f"a{ending}", folder / place / f"A{ending}")
+    with pytest.raises(DatasetError, match="is that of the case A but for capitals"):
+        read_dataset(folder)
 
 
 def test_a_missing_ending_is_inferred(tmp_path: Path) -> None:

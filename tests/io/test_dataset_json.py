@@ -29,6 +29,7 @@ def test_a_full_description_is_read(tmp_path: Path) -> None:
         labels={"vm": 1, "background": 0, "phlebolith": 2},
         file_ending=".nii.gz",
         patients={"a": "anna", "b": "17"},
+        training=3,
     )
 
 
@@ -67,6 +68,12 @@ def test_the_older_form_is_read(tmp_path: Path) -> None:
         ({"name": 3}, "name is 3, not a text"),
         ({"patients": ["a"]}, "patients must name the patient of each case"),
         ({"patients": {"a": ["b"]}}, "patients must name the patient of each case"),
+        ({"patients": {"a": "", "b": "x", "c": " "}}, "patients gives an empty name to a, c"),
+        ({"patients": {"K\u00e4se": "a", "Ka\u0308se": "b"}}, "twice, in two Unicode forms"),
+        ({"Patients": {"a": "b"}}, "has a field 'Patients': is 'patients' meant"),
+        ({"label": {}}, "has a field 'label': is 'labels' meant"),
+        ({"fileEnding": ".nii"}, "has a field 'fileEnding': is 'file_ending' meant"),
+        ({"numTraining": "3"}, "numTraining is '3', not a whole number"),
     ],
 )
 def test_what_cannot_be_used_is_said(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
@@ -81,6 +88,23 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(DatasetError) as caught:
         read_description(path)
     assert len(caught.value.errors) == 5
+
+
+def test_fields_that_say_nothing_here_are_told_apart_from_those_of_nnunet(tmp_path: Path) -> None:
+    path = describe(tmp_path, description="VM", licence="CC0", numTest=0, hospital="A", colour="grey")
+    assert read_description(path).unused == ("hospital", "colour")
+
+
+def test_the_two_forms_of_an_accent_are_one_case(tmp_path: Path) -> None:
+    path = describe(tmp_path, patients={"Ka\u0308se": "anna"})
+    assert read_description(path).patients == {"K\u00e4se": "anna"}
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.json"
+    path.write_text('{"patients": {"a": "p", "b": "p", "a": "q"}}')
+    with pytest.raises(InputError, match="the key 'a' stands in it twice"):
+        read_description(path)
 
 
 @pytest.mark.parametrize(("text", "words"), [("{", "no valid JSON"), ("[]", "must hold an object")])

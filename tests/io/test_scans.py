@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -9,6 +12,8 @@ from pydicom.uid import UID
 from raw_dataset import GRID, tiny_image
 
 from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.names import plain
 from vmseg_auto.core.series import Choice, Series
 from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.images import write_image
@@ -35,11 +40,73 @@ def test_image_files_and_dicom_are_found_together(tmp_path: Path) -> None:
     assert [case.id for case in find_scans(tmp_path / "ben.nii.gz", T2)] == ["ben"]
 
 
-def test_a_scan_and_a_series_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_scans_of_one_name_are_told_apart_by_their_sources(tmp_path: Path) -> None:
     write_image(tmp_path / "anna.nii.gz", tiny_image(), GRID)
+    write_image(tmp_path / "ANNA.mha", tiny_image(), GRID)
+    write_image(tmp_path / "ben.nii.gz", tiny_image(), GRID)
     save(tmp_path / "anna", series(numbers()))
-    with pytest.raises(DatasetError, match=r"anna: anna.nii.gz is the same case and channel"):
-        find_scans(tmp_path, T2)
+    notes: list[str] = []
+    found = find_scans(tmp_path, T2, notes=notes)
+    assert len({case.id.casefold() for case in found}) == 4
+    assert {plain(case.id) for case in found} == {"anna", "ANNA", "ben"}
+    assert "told apart: ANNA.mha is ANNA~" in notes[-1]
+    (tmp_path / "ben.nii.gz").unlink()
+    assert {case.id for case in find_scans(tmp_path, T2)} == {case.id for case in found} - {"ben"}
+
+
+def test_what_is_no_scan_is_told(tmp_path: Path) -> None:
+    write_image(tmp_path / "ONE.nii.gz", tiny_image(), GRID)
+    (tmp_path / "ONE.nii.gz").rename(tmp_path / "ONE.NII.GZ")
+    write_image(tmp_path / "sub" / "two.nii.gz", tiny_image(), GRID)
+    write_image(tmp_path / ".three.nii.gz", tiny_image(), GRID)
+    (tmp_path / "four.nii.gz").symlink_to("gone")
+    (tmp_path / "five.mhd").write_bytes(b"ObjectType = Image")
+    (tmp_path / "six").symlink_to(tmp_path / "sub")
+    (tmp_path / ".cache").mkdir()
+    report = dataset(numbers()[0], SOPClassUID=UID("1.2.840.10008.5.1.4.1.1.88.11"), SeriesInstanceUID=UID("1.2.9"))
+    save(tmp_path / "dicom", [*series(numbers()), report])
+    with ZipFile(tmp_path / "seven.zip", "w") as archive:
+        archive.write(tmp_path / "ONE.NII.GZ", "eight.nii.gz")
+        archive.writestr("inner.zip", b"PK")
+    left = Inventory()
+    assert [case.id for case in find_scans(tmp_path, T2, left=left)] == ["ONE", "dicom"]
+    assert {(one.where, one.why, one.meant) for one in left.found} == {
+        ("sub/two.nii.gz", "an image file in a folder within, where only DICOM is looked for", False),
+        (".three.nii.gz", "hidden", True),
+        (".cache", "hidden", True),
+        ("four.nii.gz", "a link to what is not there", False),
+        ("five.mhd", "neither DICOM nor an image of a format that is read", False),
+        ("six", "a link, which is not followed", False),
+        ("dicom/IM6.dcm", "no scan but a report", False),
+        ("seven.zip/eight.nii.gz", "an image file in a zip, where only DICOM is looked for", False),
+        ("seven.zip/inner.zip", "a zip in a zip", False),
+    }
+    with pytest.raises(DatasetError, match=r"--strict: not all of the input would be used") as caught:
+        find_scans(tmp_path, T2, left=Inventory(strict=True))
+    assert "five.mhd" in str(caught.value)
+    assert ".three" not in str(caught.value)
+
+
+def test_what_is_left_out_by_choice_is_told_and_not_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "ben.nii.gz", tiny_image(), GRID)
+    for name in ("T1", "T2"):
+        save(tmp_path / name, series(numbers(), SeriesInstanceUID=UID(f"1.2.{name[1]}")))
+    left = Inventory(strict=True)
+    assert [case.id for case in find_scans(tmp_path, T2, Choice(("T2",)), left=left)] == ["T2"]
+    assert {one.where for one in left.found} == {"ben.nii.gz", "T1"}
+    assert "Not used of what was given: 2 things." in left.text()
+
+
+def test_a_name_that_is_no_text_is_refused_alone(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.nii.gz", tiny_image(), GRID)
+    odd = tmp_path / os.fsdecode(b"K\xe4se.nii.gz")
+    shutil.copy(tmp_path / "a.nii.gz", odd)
+    one, two = find_scans(tmp_path, T2)
+    assert two.id == "a"
+    assert one.id.startswith("K_se~")
+    with pytest.raises(InputError, match=r"is not UTF-8 and can't be used. Rename it") as caught:
+        read_case(one)
+    assert "K\\xe4se.nii.gz" in str(caught.value)
 
 
 def test_channels_are_series_named_by_their_folders(tmp_path: Path) -> None:
@@ -61,7 +128,7 @@ def test_no_scan_is_said(tmp_path: Path) -> None:
         find_scans(tmp_path, T2)
     report = dataset(numbers()[0], SOPClassUID=UID("1.2.840.10008.5.1.4.1.1.88.11"))
     save(tmp_path, [report])
-    with pytest.raises(InputError, match=r"no scan in this folder. No scans, and left out: 1 x report. Scans end with"):
+    with pytest.raises(InputError, match=r"(?s)no scan in this folder. .* no scan but a report: IM1.dcm"):
         find_scans(tmp_path, T2)
     with pytest.raises(InputError, match=r"there is no series x. There are: none"):
         find_scans(tmp_path, T2, choice=Choice(("x",)))

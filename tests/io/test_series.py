@@ -8,10 +8,13 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import pytest
 from dicom import dataset, multi_frame, numbers, save, series
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.names import LONGEST, plain
 from vmseg_auto.core.series import Choice
 from vmseg_auto.io.dicom import read_series
 from vmseg_auto.io.series import find_series
@@ -46,22 +49,22 @@ def test_series_are_named_after_folders(tmp_path: Path) -> None:
     assert names(tmp_path) == ["anna_T2 TSE", "export"]
 
 
-def test_several_series_in_one_folder_are_numbered_as_they_were_taken(tmp_path: Path) -> None:
+def test_several_series_in_one_folder_are_named_after_their_first_files(tmp_path: Path) -> None:
     scan(tmp_path / "all", "1.2.9", number=2, seed=9, names=[f"a{n}" for n in range(5)])
     scan(tmp_path / "all", "1.2.1", number=10, seed=1, names=[f"b{n}" for n in range(5)])
     found = find_series(tmp_path)
-    assert [one.name for one in found] == ["all_series_1", "all_series_2"]
+    assert [one.name for one in found] == ["all_a0", "all_b0"]
     assert np.array_equal(read_series(found[0])[0], numbers(seed=9))
-    assert names(tmp_path / "all") == ["series_1", "series_2"]
+    assert names(tmp_path / "all") == ["a0", "b0"]
 
 
 def test_series_of_one_file_are_named_after_it(tmp_path: Path) -> None:
     made = [multi_frame(numbers(seed=n)) for n in range(3)]
     for number, data in enumerate(made):
         data.SeriesInstanceUID = UID(f"1.2.{number}")
-    save(tmp_path / "scans", made, ["anna.dcm", "ben", "1.2.826.0.1.3680043.8.498.1"])
-    assert names(tmp_path / "scans") == ["anna", "ben", "series_1"]
-    (tmp_path / "scans" / "ben").unlink()
+    save(tmp_path / "scans", made, ["anna.dcm", "ben.2019", "1.2.826.0.1.3680043.8.498.1"])
+    assert names(tmp_path / "scans") == ["1.2.826.0.1.3680043.8.498.1", "anna", "ben.2019"]
+    (tmp_path / "scans" / "ben.2019").unlink()
     (tmp_path / "scans" / "1.2.826.0.1.3680043.8.498.1").unlink()
     assert names(tmp_path / "scans") == ["scans"]
 
@@ -69,17 +72,43 @@ def test_series_of_one_file_are_named_after_it(tmp_path: Path) -> None:
 def test_different_folders_never_give_one_name(tmp_path: Path) -> None:
     scan(tmp_path / "a_b" / "c", "1.2.1")
     scan(tmp_path / "a" / "b_c", "1.2.2")
-    assert names(tmp_path) == ["a_b_c", "a_b_c_2"]
+    marked = names(tmp_path)
+    assert [plain(name) for name in marked] == ["a_b_c", "a_b_c"]
+    assert len(set(marked)) == 2
+    scan(tmp_path / "a_b_c_2", "1.2.4")
+    assert names(tmp_path) == sorted([*marked, "a_b_c_2"])
     deep = tmp_path / "deep" / ("x" * 100) / ("y" * 100) / ("z" * 100)
     scan(deep, "1.2.3")
-    assert max(map(len, names(tmp_path))) == 120
+    assert max(map(len, names(tmp_path))) <= LONGEST
+
+
+def test_a_zip_beside_the_folder_it_was_unpacked_to_and_another_visit(tmp_path: Path) -> None:
+    scan(tmp_path / "p", "1.2.1")
+    zipped(tmp_path / "p", tmp_path / "p.zip")
+    scan(tmp_path / "p_2", "1.2.2", seed=5)
+    notes: list[str] = []
+    found = {plain(one.name): one for one in find_series(tmp_path, notes=notes)}
+    assert len(names(tmp_path)) == 3
+    assert found["p_2"].name == "p_2"
+    assert np.array_equal(read_series(found["p_2"])[0], numbers(seed=5))
+    assert "p.zip/IM1.dcm is p~" in notes[0]
+    assert names(tmp_path, Choice(("p",))) == [name for name in names(tmp_path) if name != "p_2"]
+
+
+def test_uids_as_folders_keep_the_patient_in_front(tmp_path: Path) -> None:
+    root = "1.3.6.1.4.1.99999.5.2.1.7695.4164."
+    for number, patient in enumerate(("HN-0007", "HN-0008")):
+        scan(tmp_path / patient / (root + "5" * 30) / (root + "7" * 30), f"1.2.{number}")
+    one, two = names(tmp_path)
+    assert one.startswith("HN-0007_1.3.6")
+    assert two.startswith("HN-0008_1.3.6")
 
 
 def test_a_file_stands_for_its_series(tmp_path: Path) -> None:
     scan(tmp_path, "1.2.1", names=[f"a{n}" for n in range(5)])
     scan(tmp_path, "1.2.2", seed=7, names=[f"b{n}" for n in range(5)])
     (found,) = find_series(tmp_path / "b3")
-    assert found.name == "series_2"
+    assert found.name == "b0"
     assert np.array_equal(read_series(found)[0], numbers(seed=7))
 
 
@@ -156,13 +185,17 @@ def test_other_objects_are_left_out_and_counted(tmp_path: Path) -> None:
     save(tmp_path / "more", [report, mask, shot])
     (tmp_path / "README.txt").write_text("a viewer comes with this disc")
     notes: list[str] = []
-    found = find_series(tmp_path, notes=notes)
+    left = Inventory()
+    found = find_series(tmp_path, notes=notes, left=left)
     assert [one.name for one in found] == ["T2"]
-    assert notes == [
-        "No scans, and left out: 3 x localizer, 1 x picture without a position in space, 1 x report, "
-        "1 x segmentation or registration.",
-        "DICOM series T2: 5 slices of 7 x 6 pixels, echo time 90 ms.",
-    ]
+    assert notes == ["DICOM series T2: 5 slices of 7 x 6 pixels, echo time 90 ms."]
+    assert {(one.where, one.why) for one in left.found} == {
+        *((f"scout/IM{number}.dcm", "no scan but a localizer") for number in (1, 2, 3)),
+        ("more/IM1.dcm", "no scan but a report"),
+        ("more/IM2.dcm", "no scan but a segmentation or registration"),
+        ("more/IM3.dcm", "no scan but a picture without a position in space"),
+        ("README.txt", "neither DICOM nor an image of a format that is read"),
+    }
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 50, b"\0" * 128 + b"DICM" + b"\xff" * 60])
@@ -188,6 +221,48 @@ def test_a_slice_of_another_series_that_continues_one_refuses_it(tmp_path: Path,
     (found,) = [one for one in find_series(tmp_path) if len(one.slices) > 1]
     with pytest.raises(InputError, match=f"IM{place + 1}.dcm would continue it, but says that it belongs to another"):
         read_series(found)
+
+
+def parts(folder: Path, first: int, number: int = 1) -> None:
+    """Ten slices, those from `first` on under another SeriesInstanceUID and SeriesNumber."""
+
+    def change(slice_number: int, data: Dataset) -> None:
+        data.SeriesNumber = 1
+        if slice_number >= first:
+            data.SeriesInstanceUID, data.SeriesNumber = UID("1.2.9"), number
+
+    save(folder, series(numbers((10, 6, 7)), change=change), [f"IM{n:02}.dcm" for n in range(1, 11)])
+
+
+@pytest.mark.parametrize("first", [5, 7, 8])
+def test_a_series_under_two_uids_is_refused(tmp_path: Path, first: int) -> None:
+    parts(tmp_path, first)
+    for one in find_series(tmp_path):
+        with pytest.raises(InputError, match=r"would continue it: one series was stored under two SeriesInstanceUIDs"):
+            read_series(one)
+
+
+def test_two_volumes_that_continue_each_other_are_said(tmp_path: Path) -> None:
+    parts(tmp_path, 5, number=2)
+    notes: list[str] = []
+    for one in find_series(tmp_path, notes=notes):
+        read_series(one)
+    assert "IM06 continues IM01: their slices form one volume" in notes[0]
+
+
+def test_parts_of_two_slices_are_refused_whatever_their_number(tmp_path: Path) -> None:
+    parts(tmp_path, 8, number=2)
+    for one in find_series(tmp_path):
+        with pytest.raises(InputError, match=r"would continue it"):
+            read_series(one)
+
+
+def test_files_without_a_preamble_are_read(tmp_path: Path) -> None:
+    scan(tmp_path)
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[132:])
+    (found,) = find_series(tmp_path)
+    assert np.array_equal(read_series(found)[0], numbers())
 
 
 def test_a_damaged_file_alone_is_a_scan_that_fails(tmp_path: Path) -> None:
@@ -225,6 +300,13 @@ def test_series_are_chosen_by_name_or_pattern(tmp_path: Path) -> None:
         scan(tmp_path / name, f"1.2.{number}")
     assert names(tmp_path, Choice(("*_T2",))) == ["anna_T2", "ben_T2"]
     assert names(tmp_path, Choice(("anna_T1", "ben_*"))) == ["anna_T1", "ben_T2"]
+    for number, name in enumerate(("anna_T1", "anna_T2", "ben_T2")):
+        for path in (tmp_path / name).iterdir():
+            data = dcmread(path)
+            data.SeriesDescription = ("t1_tse", "t2_tse_fs", "T2 STIR")[number]
+            data.save_as(path)
+    assert names(tmp_path, Choice(("T2*",))) == ["anna_T2", "ben_T2"]
+    assert names(tmp_path, Choice(("*_fs",))) == ["anna_T2"]
     with pytest.raises(InputError, match=r"there is no series carl. There are: anna_T1, anna_T2, ben_T2"):
         names(tmp_path, Choice(("carl",)))
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from vmseg_auto.core.console import Progress, quoted
 from vmseg_auto.core.errors import InputError, VmsegError
+from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.names import is_text
 from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.logs import LOGGER, CommandLog
 from vmseg_auto.io.stopping import Stopped, stoppable
@@ -32,8 +34,8 @@ def make_parser(prog: str, description: str, options: Sequence[str], epilog: str
     """A command's parser with those of the shared options that it has.
 
     Args:
-        options: of "dataset", "workspace", "model", "series", "echo", "device", "jobs"; --debug and --quiet stand
-            everywhere.
+        options: of "dataset", "workspace", "model", "series", "echo", "device", "jobs", "strict"; --debug and
+            --quiet stand everywhere.
     """
     parser = Parser(prog=prog, description=description, epilog=epilog)
     add_options(parser, options)
@@ -65,7 +67,7 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[str]) -> None
                 "nargs": "+",
                 "default": (),
                 "metavar": "NAME",
-                "help": "these DICOM series only; patterns such as '*_T2' work too",
+                "help": "these DICOM series only, by name or SeriesDescription; patterns such as '*_T2' work too",
             },
         ),
         "echo": (
@@ -87,6 +89,10 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[str]) -> None
         "jobs": (
             ("--jobs",),
             {"metavar": "N", "type": positive_int, "help": "parallel workers (default: as fits this machine)"},
+        ),
+        "strict": (
+            ("--strict",),
+            {"action": "store_true", "help": "end before any work where something of the input would not be used"},
         ),
     }
     for name in options:
@@ -161,17 +167,30 @@ def run(
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
     try:
         arguments = parser.parse_args(argv)
+        _refuse_names_that_are_no_text(arguments)
     except VmsegError as error:
         return _end(parser.prog, error, debug, None)
     options = {name: value for name, value in vars(arguments).items() if not callable(value)}
     with stoppable(), CommandLog(logs(arguments), parser.prog, options) as log:
+        screen = Screen(arguments.quiet, Inventory(getattr(arguments, "strict", False)))
         try:
-            work(arguments, Screen(arguments.quiet))
+            work(arguments, screen)
             code = 0
         except (Exception, KeyboardInterrupt) as error:
             code = _end(parser.prog, error, debug, log)
+        if left := screen.left.text():
+            (screen.warn if screen.left.unwanted else screen.say)(left)
         LOGGER.info("exit code %s", code)
     return code
+
+
+def _refuse_names_that_are_no_text(arguments: argparse.Namespace) -> None:
+    """Raises InputError where an option names a file by bytes that are no UTF-8: no table or log could name it."""
+    for given in vars(arguments).values():
+        for name in given if isinstance(given, (list, tuple)) else [given]:
+            if isinstance(name, str) and not is_text(name):
+                problem, remedy = "its name, or that of its folder, is not UTF-8 and can't be used", "Rename it."
+                raise InputError(problem, file=name, remedy=remedy)
 
 
 def _end(prog: str, error: BaseException, debug: bool, log: CommandLog | None) -> int:
@@ -196,10 +215,20 @@ def _end(prog: str, error: BaseException, debug: bool, log: CommandLog | None) -
 
 
 class Screen:
-    """The console of a terminal: words to stdout, warnings and bars to stderr, and all but bars to the log."""
+    """The console of a terminal: words to stdout, warnings and bars to stderr, and all but bars to the log.
 
-    def __init__(self, quiet: bool) -> None:
+    Args:
+        quiet: whether only warnings and errors are said.
+        left: what the command does not use of its inputs; told at its end.
+    """
+
+    def __init__(self, quiet: bool, left: Inventory | None = None) -> None:
         self.quiet = quiet
+        self.left = left if left is not None else Inventory()
+
+    def show(self, text: str) -> None:
+        if not self.quiet:
+            self._write(text, sys.stdout)
 
     def say(self, text: str) -> None:
         LOGGER.info("%s", text)

@@ -15,7 +15,7 @@ def parser() -> Parser:
     made = make_parser(
         "vmseg_evaluate",
         "Score masks against reference masks: overlap, surface distances, volumes and lesions, with 95 % intervals.",
-        ("workspace", "jobs"),
+        ("workspace", "jobs", "strict"),
         epilog="Example: vmseg_evaluate -p masks -r labelsTs",
     )
     made.add_argument("-p", "--predictions", required=True, metavar="FOLDER", help="folder of predicted masks")
@@ -52,6 +52,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         tolerance_mm=arguments.tolerance,
         workspace=workspace_of(arguments),
         jobs=arguments.jobs,
+        left=screen.left,
         console=screen,
     )
 

@@ -16,7 +16,7 @@ def parser() -> Parser:
         "vmseg_followup",
         "Compare a patient's lesions at two times: volumes, their change with its interval, the response to treatment, "
         "and which lesions are new, gone, split or merged.",
-        ("dataset", "workspace", "model", "series", "echo", "device", "jobs"),
+        ("dataset", "workspace", "model", "series", "echo", "device", "jobs", "strict"),
         epilog="Example: vmseg_followup anna_2019.nii.gz anna_2021.nii.gz -o anna",
     )
     made.add_argument("before", metavar="BEFORE", help="the first scan (a file or DICOM series), or a folder of scans")
@@ -53,6 +53,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         echo=arguments.echo,
         device=arguments.device,
         jobs=arguments.jobs,
+        left=screen.left,
         console=screen,
     )
 

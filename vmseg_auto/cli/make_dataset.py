@@ -15,7 +15,7 @@ def parser() -> Parser:
         "vmseg_make_dataset",
         "Make a dataset for vmseg_plan_and_preprocess from scans (DICOM or image files) and masks drawn in 3D Slicer "
         "or ITK-SNAP. Shows which mask goes with which scan before anything is written, and writes pseudonyms.",
-        ("series", "echo", "jobs"),
+        ("series", "echo", "jobs", "strict"),
         epilog="Example: vmseg_make_dataset -i pacs_export -m masks -o my_patients --patients folders --test-share 0.2",
     )
     made.add_argument("-i", "--images", required=True, metavar="SCANS", help="DICOM folder or zip, or folder of images")
@@ -70,6 +70,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         test_share=arguments.test_share,
         seed=arguments.seed,
         jobs=arguments.jobs,
+        left=screen.left,
         console=screen,
     )
 

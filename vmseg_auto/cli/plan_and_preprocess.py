@@ -14,7 +14,7 @@ def parser() -> Parser:
     made = make_parser(
         "vmseg_plan_and_preprocess",
         "Check every case of a dataset, plan a network for it, split it by patient into folds and prepare the cases.",
-        ("dataset", "workspace", "jobs"),
+        ("dataset", "workspace", "jobs", "strict"),
         epilog="The plan (WORKSPACE/plans/PLANNER/plan.json) and the split (WORKSPACE/splits.json) are JSON; edit them "
         "and run this again, and the edits are honoured.",
     )
@@ -53,6 +53,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         merge_fingerprints=arguments.merge_fingerprints,
         jobs=arguments.jobs,
         check_only=arguments.check_only,
+        left=screen.left,
         console=screen,
     )
     if planned.plan is None:

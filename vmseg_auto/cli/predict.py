@@ -16,7 +16,7 @@ def parser() -> Parser:
     made = make_parser(
         "vmseg_predict",
         "Segment scans with the ensemble of a model's finished folds: a mask for each scan, and their volumes in mL.",
-        ("dataset", "workspace", "model", "series", "echo", "device", "jobs"),
+        ("dataset", "workspace", "model", "series", "echo", "device", "jobs", "strict"),
         epilog="Example: vmseg_predict -i new_scans -o masks",
     )
     made.add_argument(
@@ -87,6 +87,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         echo=arguments.echo,
         device=arguments.device,
         jobs=arguments.jobs,
+        left=screen.left,
         console=screen,
     )
     if arguments.format == "nifti":

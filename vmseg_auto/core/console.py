@@ -29,6 +29,13 @@ def listed(names: Sequence[str], most: int = 6) -> str:
     return ", ".join(names[:most]) + more
 
 
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """A table for the screen, its columns under one another."""
+    widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
+    lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
 class Progress(Protocol):
     """One running task; a context manager."""
 
@@ -50,6 +57,9 @@ class Console(Protocol):
     def say(self, text: str) -> None: ...
 
     def warn(self, text: str) -> None: ...
+
+    def show(self, text: str) -> None:
+        """Say what no file may keep: it goes into no log."""
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress: ...
 
@@ -79,6 +89,9 @@ class Silent:
         return None
 
     def warn(self, text: str) -> None:
+        return None
+
+    def show(self, text: str) -> None:
         return None
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.codec import Stored, decode
 from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.left_out import LeftOut
 from vmseg_auto.core.series import Scan, path_of
 
 FOLDS = 5
@@ -47,6 +48,7 @@ class Dataset:
         file_ending: such as ".nii.gz".
         notes: what was inferred rather than read, in words for the user.
         stated: ids of the cases whose patient the dataset's owner has named.
+        left_out: what of the folder is not used.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Dataset:
     file_ending: str
     notes: tuple[str, ...] = ()
     stated: frozenset[str] = frozenset()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def patients(self) -> dict[str, str]:

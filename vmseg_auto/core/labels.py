@@ -6,13 +6,14 @@ import re
 from collections.abc import Collection, Mapping
 
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.names import key, shortened
 
 _LONGEST = 100
 
 
 def file_part(label: str) -> str:
-    """A label's name as a part of a file's name, which leads nowhere else."""
-    return re.sub(r'[/\\:*?"<>|]', "_", label)
+    """A label's name as a part of a file's name, which leads nowhere else and is not too long."""
+    return shortened(re.sub(r'[/\\:*?"<>|]', "_", label))
 
 
 def odd_names(labels: Collection[str]) -> str | None:
@@ -20,8 +21,8 @@ def odd_names(labels: Collection[str]) -> str | None:
     for name in labels:
         if not 0 < len(name) <= _LONGEST or not name.isprintable():
             return f"label {name[:40]!r} needs a name of 1 to {_LONGEST} plain letters"
-    if len({file_part(name) for name in labels}) < len(labels):
-        return "two labels' names differ only in what the name of a file can't hold"
+    if len({key(file_part(name)) for name in labels}) < len(labels):
+        return "two labels' names differ only in capitals, or in what the name of a file can't hold"
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 Vector = tuple[float, float, float]
@@ -57,6 +57,28 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Told:
+    """How a series was taken, in its header's words. It is shown on the screen and compared, and never stored.
+
+    Args:
+        study: a hash of what is equal for the series of one study.
+        number: SeriesNumber; 0 where there is none.
+        description: SeriesDescription, which can name a patient.
+        sequence: ScanningSequence, such as SE or GR.
+        options: ScanOptions, such as FS.
+        repetition_ms, inversion_ms: TR and TI.
+    """
+
+    study: str = ""
+    number: int = 0
+    description: str = ""
+    sequence: str = ""
+    options: str = ""
+    repetition_ms: float | None = None
+    inversion_ms: float | None = None
+
+
+@dataclass(frozen=True)
 class Series:
     """A scan of several slices. Whether they form a volume is for `core.stack` to say.
 
@@ -66,6 +88,7 @@ class Series:
         slices: sorted along their normal.
         echo: the echo that was chosen, from 1 (the shortest echo time), where the series has several.
         refusal: why it can't be used, where its files alone tell.
+        told: how it was taken.
     """
 
     name: str
@@ -73,11 +96,17 @@ class Series:
     slices: tuple[Slice, ...]
     echo: int | None = None
     refusal: str | None = None
+    told: Told = field(default_factory=Told, compare=False, repr=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Its files in slice order, each once."""
         return tuple(dict.fromkeys(one.file for one in self.slices))
+
+    @property
+    def source(self) -> Path:
+        """Its first file by name, or what holds it, by which it is told from all others."""
+        return min(self.files, default=self.path)
 
     @property
     def echoes_ms(self) -> tuple[float | None, ...]:
@@ -90,7 +119,7 @@ class Choice:
     """Which series are wanted.
 
     Args:
-        series: names, or patterns such as "*_T2"; empty for all.
+        series: names or descriptions (SeriesDescription), or patterns of them such as "*_T2"; empty for all.
         echo: of series with several, from 1 (the shortest echo time).
     """
 

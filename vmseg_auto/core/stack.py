@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +66,63 @@ def stack(series: Series, case: str | None = None) -> Geometry:
         first.position_mm,
         tuple(float(cosine) for cosine in axes.ravel()),  # type: ignore[arg-type]
     )
+
+
+def without_parts(series: Sequence[Series], notes: list[str]) -> list[Series]:
+    """Refuse series that are parts of one: of one number, or one of them no volume by itself.
+
+    Archives and anonymisers at times give the slices of one series two SeriesInstanceUIDs, and one flipped digit makes
+    a slice one of another series. Where two whole volumes of different numbers continue each other, as those of a table
+    that was moved on, this is but said.
+
+    Args:
+        notes: what continues what is appended here, in words.
+    """
+    problems: dict[int, str] = {}
+    for first, second in _candidates(series):
+        one, other = series[first], series[second]
+        if not is_volume([*one.slices, *other.slices]):
+            continue
+        small, large = sorted((one, other), key=lambda part: len(part.slices))
+        if len(small.slices) == 1:
+            stray = f"{small.files[0].name} would continue it, but says that it belongs to another series"
+            problems.setdefault(first if one is large else second, stray)
+        elif one.told.number == other.told.number or not (is_volume(one.slices) and is_volume(other.slices)):
+            for number, rest in ((first, other), (second, one)):
+                problem = f"{rest.name} would continue it: one series was stored under two SeriesInstanceUIDs"
+                problems.setdefault(number, problem)
+        else:
+            notes.append(
+                f"{other.name} continues {one.name}: their slices form one volume. They are taken for two scans; a "
+                "lesion at the border is cut in two."
+            )
+    return [
+        replace(one, refusal=one.refusal or problems[number]) if number in problems else one
+        for number, one in enumerate(series)
+    ]
+
+
+def _candidates(series: Sequence[Series]) -> Iterator[tuple[int, int]]:
+    """Pairs of series of one examination, size and orientation, of which not both are lone slices."""
+    alike: dict[object, list[int]] = defaultdict(list)
+    for number, one in enumerate(series):
+        if one.slices and one.refusal is None:
+            first = one.slices[0]
+            cosines = tuple(round(cosine, 2) + 0.0 for cosine in (*first.along_row, *first.along_column))
+            alike[first.examination, first.shape, first.echo_ms, cosines, one.told.study].append(number)
+    for numbers in alike.values():
+        for pair in combinations(numbers, 2):
+            if any(len(series[number].slices) > 1 for number in pair):
+                yield pair
+
+
+def is_volume(slices: Sequence[Slice]) -> bool:
+    """Whether these slices, in any order, form a volume."""
+    try:
+        stack(Series("", Path(), in_slice_order(slices)))
+    except InputError:
+        return False
+    return True
 
 
 def disagreements(series: Series, geometry: Geometry) -> list[str]:

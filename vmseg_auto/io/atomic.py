@@ -187,14 +187,23 @@ def parse_json(text: Any, path: Path, remedy: str) -> Any:
     """The value of a JSON text that stands in `path`.
 
     Raises:
-        InputError: it is no JSON, or holds halves of characters, which can't be written or shown.
+        InputError: it is no JSON, holds a key twice, or halves of characters, which can't be written or shown.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_each_once)
         if _HALF.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"the file is no valid JSON ({error})", file=path, remedy=remedy) from None
+    return value
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that stands twice the second would count, without a word."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+        raise ValueError(f"the key {twice[:80]!r} stands in it twice")
     return value
 
 

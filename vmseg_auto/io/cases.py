@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.series import Scan, path_of
 from vmseg_auto.io.dataset_json import Description, read_description
 from vmseg_auto.io.images import ending_of, read_mask
-from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files, stem
+from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files, masks_by_case
 from vmseg_auto.io.scans import read_scan, scan_bytes
 
 T = TypeVar("T")
+_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
 _LAYOUT = (
     "A dataset holds imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz: go to its folder, or name it with -d; "
     "`vmseg_make_dataset` makes one from scans and masks."
@@ -50,9 +52,10 @@ def read_dataset(folder: Path, bad: list[VmsegError] | None = None) -> Dataset:
         given = Description(None, ("T2",), _inferred_labels(image_files(labels, ending), stated), ending, {})
         shown = ", ".join(f"{name} {value}" for name, value in given.labels.items())
         notes.append(f"dataset.json is missing; inferred: one channel (T2), labels {shown}, files *{ending}")
-    errors = bad if bad is not None else []
-    cases = _cases(images, labels, given, ending, errors)
-    tests = _cases(folder / "imagesTs", folder / "labelsTs", given, ending, errors, label_needed=False)
+    errors, left = bad if bad is not None else [], Inventory()
+    cases = _cases(images, labels, given, ending, errors, left)
+    tests = _cases(folder / "imagesTs", folder / "labelsTs", given, ending, errors, left, label_needed=False)
+    _note_what_is_beside(folder, given, len(cases), left)
     known = {case.id for case in (*cases, *tests)} | {error.case for error in errors}
     if unknown := sorted(set(given.patients) - known):
         problem = f"patients names cases that the dataset lacks: {', '.join(unknown)}"
@@ -68,6 +71,7 @@ def read_dataset(folder: Path, bad: list[VmsegError] | None = None) -> Dataset:
         file_ending=ending,
         notes=tuple(notes),
         stated=frozenset(given.patients),
+        left_out=left.found,
     )
 
 
@@ -188,7 +192,7 @@ def _feed(sha: hashlib._Hash, scan: Scan, case: Case) -> None:
 
 
 def _common_ending(images: Path, given: Description | None) -> tuple[str, list[str]]:
-    """The dataset's file ending, and notes on how it was found and what it leaves out."""
+    """The dataset's file ending, and notes on how it was found."""
     counts = Counter(ending_of(path.name) or "" for path in image_files(images))
     ending = given.file_ending if given else None
     chosen = ending or (counts.most_common(1)[0][0] if counts else "")
@@ -202,8 +206,6 @@ def _common_ending(images: Path, given: Description | None) -> tuple[str, list[s
     notes = []
     if given and ending is None:
         notes.append(f"dataset.json gives no file_ending; inferred: {chosen}")
-    if left := counts.total() - counts[chosen]:
-        notes.append(f"{left} files in {images.name} do not end with {chosen} and are left out")
     return chosen, notes
 
 
@@ -229,12 +231,18 @@ def _inferred_labels(masks: Sequence[Path], stated: Path) -> dict[str, int]:
 
 
 def _cases(
-    images: Path, labels: Path, given: Description, ending: str, errors: list[VmsegError], label_needed: bool = True
+    images: Path,
+    labels: Path,
+    given: Description,
+    ending: str,
+    errors: list[VmsegError],
+    left: Inventory,
+    label_needed: bool = True,
 ) -> tuple[Case, ...]:
-    """The cases of two folders that may be missing; what does not fit goes to `errors`."""
-    files = image_files(images, ending)
+    """The cases of two folders that may be missing; what does not fit goes to `errors`, what is not used to `left`."""
+    files = image_files(images, ending, left)
     scans = group_scans(files, given.channels, errors)
-    masks = {stem(path): path for path in image_files(labels, ending)}
+    masks = masks_by_case(image_files(labels, ending, left), errors)
     seen = {case_and_channel(path, len(given.channels))[0] for path in files}
     for case_id in sorted(set(masks) - seen):
         problem, remedy = f"there is a mask, but no image in {images.name}", "Add the image, or remove the mask."
@@ -245,6 +253,18 @@ def _cases(
     return tuple(
         Case(case_id, given.patients.get(case_id, case_id), scan, masks.get(case_id)) for case_id, scan in scans.items()
     )
+
+
+def _note_what_is_beside(folder: Path, given: Description, cases: int, left: Inventory) -> None:
+    """Note keys of dataset.json that say nothing here, and folders of images that are none of a dataset."""
+    for key in given.unused:
+        left.add("key", key, "unknown in dataset.json")
+    if given.training is not None and given.training != cases:
+        left.add("key", "numTraining", f"which tells of {given.training} training cases where {cases} are there")
+    for path in sorted(folder.iterdir()):
+        other = path.is_dir() and path.name not in _FOLDERS and not path.name.startswith(".")
+        if other and image_files(path):
+            left.add("folder", path.name, f"of images that is none of {', '.join(_FOLDERS)}")
 
 
 def _grid_errors(case: Case, grids: Sequence[tuple[Path, Geometry]]) -> list[VmsegError]:

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vmseg_auto.core.console import listed
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.labels import odd_names
+from vmseg_auto.core.names import case_name, close_to
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.images import FILE_ENDINGS
 
 _SAY = Callable[[str], None]
+_USED = ("name", "channel_names", "modality", "labels", "file_ending", "patients", "numTraining")
+_OF_NNUNET = (
+    "description", "reference", "licence", "license", "release", "tensorImageSize", "numTest", "training", "test",
+    "overwrite_image_reader_writer", "regions_class_order", "converted_by", "dataset_name", "citation", "author",
+)  # fmt: skip
+"""Fields that its datasets have, and nothing here depends on."""
 _LABELS = 'such as {"background": 0, "lesion": 1}'
 
 
@@ -26,6 +34,8 @@ class Description:
         labels: label name -> value; background 0, the others 1, 2, ...
         file_ending: None where none is given.
         patients: case id -> patient, where they are given.
+        training: how many training cases numTraining tells of; None where it does not.
+        unused: keys that nothing is read from, and that nnU-Net does not know either.
     """
 
     name: str | None
@@ -33,14 +43,16 @@ class Description:
     labels: dict[str, int]
     file_ending: str | None
     patients: dict[str, str]
+    training: int | None = None
+    unused: tuple[str, ...] = ()
 
 
 def read_description(path: Path) -> Description:
-    """Read dataset.json; fields that are not used here, such as numTraining, are passed over.
+    """Read dataset.json.
 
     Raises:
-        InputError: no valid JSON.
-        DatasetError: missing or impossible fields; all are listed.
+        InputError: no valid JSON, or a key stands twice.
+        DatasetError: missing or impossible fields, or a field that is a used one but for a letter; all are listed.
     """
     data = read_json(path)
     if not isinstance(data, dict):
@@ -52,7 +64,12 @@ def read_description(path: Path) -> Description:
         labels=_labels(data, problems.append),
         file_ending=_text(data, "file_ending", problems.append),
         patients=_patients(data, problems.append),
+        training=_training(data, problems.append),
+        unused=tuple(key for key in data if key not in (*_USED, *_OF_NNUNET)),
     )
+    for field in description.unused:
+        if meant := close_to(field, _USED):
+            problems.append(f"it has a field {field!r}: is {meant!r} meant? Write it so, or take it out")
     if description.file_ending is not None and description.file_ending not in FILE_ENDINGS:
         problems.append(f"file_ending is {description.file_ending!r}; it can be {', '.join(FILE_ENDINGS)}")
     if problems:
@@ -127,10 +144,27 @@ def _odd_labels(labels: dict[str, Any]) -> list[str]:
 
 
 def _patients(data: dict[str, Any], say: _SAY) -> dict[str, str]:
+    """Case id -> patient; names of cases as core.names writes them."""
     patients = data.get("patients")
     if patients is None:
         return {}
-    if not isinstance(patients, dict) or not all(isinstance(name, (str, int)) for name in patients.values()):
+    if not isinstance(patients, dict) or not all(
+        isinstance(name, (str, int)) and not isinstance(name, bool) for name in patients.values()
+    ):
         say('patients must name the patient of each case, such as {"case_1": "anna"}')
         return {}
-    return {case: str(name) for case, name in patients.items()}
+    if empty := [case for case, name in patients.items() if not str(name).strip()]:
+        say(f"patients gives an empty name to {listed(empty)}: name the patient, or leave the case out")
+    named: dict[str, str] = {}
+    for case, patient in patients.items():
+        if named.setdefault(case_name([case]), str(patient)) != str(patient):
+            say(f"patients names the case {case} twice, in two Unicode forms, and gives it two patients")
+    return named
+
+
+def _training(data: dict[str, Any], say: _SAY) -> int | None:
+    number = data.get("numTraining")
+    if number is None or (isinstance(number, int) and not isinstance(number, bool)):
+        return number
+    say(f"numTraining is {number!r}, not a whole number")
+    return None

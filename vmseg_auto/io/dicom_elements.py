@@ -36,9 +36,14 @@ class Tag(IntEnum):
     TRANSFER_SYNTAX = 0x00020010
     IMAGE_TYPE = 0x00080008
     SOP_CLASS = 0x00080016
+    DESCRIPTION = 0x0008103E
     PATIENT_ID = 0x00100020
+    SCANNING = 0x00180020
+    SCAN_OPTIONS = 0x00180022
     THICKNESS = 0x00180050
+    REPETITION = 0x00180080
     ECHO = 0x00180081
+    INVERSION = 0x00180082
     APART = 0x00180088
     EFFECTIVE_ECHO = 0x00189082
     STUDY = 0x0020000D
@@ -82,8 +87,10 @@ def hushed() -> Iterator[None]:
 
 
 def is_dicom(start: bytes) -> bool:
-    """Whether a file that starts so (132 bytes at least) is DICOM; old ones have no preamble."""
-    return start[_MAGIC_AT : _MAGIC_AT + 4] == _MAGIC or (start[:2] == b"\x08\x00" and start[3:4] == b"\x00")
+    """Whether a file that starts so (132 bytes at least) is DICOM; some lack the preamble."""
+    return start[_MAGIC_AT : _MAGIC_AT + 4] == _MAGIC or (
+        start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00"
+    )
 
 
 def parsed(path: Path, files: DicomFiles, *, pixels: bool) -> Dataset:

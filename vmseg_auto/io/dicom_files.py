@@ -12,6 +12,7 @@ from typing import IO
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.left_out import DANGLING, HIDDEN, Inventory
 
 MAX_BYTES = 1 << 30
 """Of one file; far beyond the largest multi-frame MR images."""
@@ -100,14 +101,30 @@ def is_zip(path: Path) -> bool:
     return path.suffix.lower() == ".zip" and path.is_file()
 
 
-def walk(folder: Path) -> Iterator[Path]:
+def walk(folder: Path, left: Inventory | None = None) -> Iterator[Path]:
     """Every file in a folder and its folders, in a stable order; hidden folders and links to folders are passed over.
+
+    Args:
+        left: what is passed over is noted here.
 
     Raises:
         InputError: a folder can't be read.
     """
+    left = left if left is not None else Inventory()
     for place, subfolders, names in os.walk(folder, onerror=_refuse):
+        for name in subfolders:
+            path = Path(place, name)
+            if name.startswith(_NOT_FOLDERS):
+                left.add("folder", path.relative_to(folder), HIDDEN, meant=True)
+            elif path.is_symlink():
+                left.add("folder", path.relative_to(folder), "a link, which is not followed")
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(_NOT_FOLDERS))
+        for name in names:
+            path = Path(place, name)
+            if name.startswith(_NOT_FILES):
+                left.add("file", path.relative_to(folder), HIDDEN, meant=True)
+            elif not path.is_file():
+                left.add("file", path.relative_to(folder), DANGLING if path.is_symlink() else "a device or the like")
         yield from files_in(Path(place), names)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.series import PixelFormat, Slice, Vector
+from vmseg_auto.core.series import PixelFormat, Slice, Told, Vector
 from vmseg_auto.io.dicom_elements import (
     AGAIN,
     Tag,
@@ -27,6 +28,7 @@ from vmseg_auto.io.dicom_files import DicomFiles
 from vmseg_auto.io.dicom_pixels import BIG, IMPLICIT, READABLE
 
 _FARTHEST_MM = 1e5
+_LONGEST_MS = 1e5
 _MAX_PIXELS = 1 << 14
 """Along one side of a slice."""
 _OBJECTS = {
@@ -52,14 +54,14 @@ class Content:
     Args:
         kind: in words, for messages.
         series: equal for files of one series only; never shown.
-        number: SeriesNumber, 0 where there is none; for the order of series only.
+        told: how the series was taken.
         slices: of a scan, in the file's order; none in other objects.
         refusal: why an image can't be used; it then has no slices.
     """
 
     kind: str
     series: tuple[str, str]
-    number: int
+    told: Told
     slices: tuple[Slice, ...] = ()
     refusal: str | None = None
 
@@ -78,25 +80,57 @@ def content(data: Dataset, path: Path) -> Content:
     with hushed():
         try:
             sop_class = text(data, Tag.SOP_CLASS) or meta_text(data, Tag.MEDIA_CLASS)
-            number = text(data, Tag.SERIES_NUMBER)
-            series, order = (text(data, Tag.STUDY), text(data, Tag.SERIES)), int(number) if number.isdecimal() else 0
+            series, told = (text(data, Tag.STUDY), text(data, Tag.SERIES)), _told(data)
         except Exception:  # pydicom on hostile bytes: whatever it stumbles over
             raise damaged(path) from None  # its words repeat what it found
         if kind := next((words for begin, words in _OBJECTS.items() if sop_class.startswith(begin)), None):
-            return Content(kind, series, order)
+            return Content(kind, series, told)
         if not series[1] or not sop_class:
             raise damaged(path)
         try:
             kind = _kind(data)
             if kind in (_NO_SIZE, _NO_PLACE) and (sop_class in _SCANS or sop_class.rpartition(".")[0] in _SCANS):
                 raise InputError(f"it should be a slice, but is a {kind}", file=path, remedy=AGAIN)
-            return Content(kind, series, order, () if kind != "slice" else _slices(data, path, sop_class))
+            return Content(kind, series, told, () if kind != "slice" else _slices(data, path, sop_class))
         except InputError:
             raise
         except _UnfitError as error:
-            return Content("image", series, order, refusal=f"{path.name}: {error}")
+            return Content("image", series, told, refusal=f"{path.name}: {error}")
         except Exception:  # pydicom on hostile bytes: whatever it stumbles over
-            return Content("image", series, order, refusal=f"{path.name} is damaged")
+            return Content("image", series, told, refusal=f"{path.name} is damaged")
+
+
+def _told(data: Dataset) -> Told:
+    number = text(data, Tag.SERIES_NUMBER)
+    return Told(
+        hashlib.sha256(text(data, Tag.STUDY).encode()).hexdigest()[:16],
+        int(number) if number.isdecimal() else 0,
+        _words(data, Tag.DESCRIPTION),
+        _words(data, Tag.SCANNING),
+        _words(data, Tag.SCAN_OPTIONS),
+        _milliseconds(data, Tag.REPETITION),
+        _milliseconds(data, Tag.INVERSION),
+    )
+
+
+def _words(data: Dataset, tag: Tag) -> str:
+    """A text, empty where it can't be made out: it is only shown and compared."""
+    try:
+        raw = text(data, tag).encode("latin-1")
+    except ValueError:
+        return ""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _milliseconds(data: Dataset, tag: Tag) -> float | None:
+    try:
+        number = float(_words(data, tag).partition("\\")[0])
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and 0 < number < _LONGEST_MS else None
 
 
 class _UnfitError(Exception):

@@ -37,7 +37,7 @@ def check_header(path: Path, case: str | None) -> None:
             head = file.read(_MOST_BYTES)
     except OSError as error:
         raise unreadable(error, case, path) from error
-    if path.name.endswith((".nii", ".nii.gz")):
+    if path.name.lower().endswith((".nii", ".nii.gz")):
         _check_matrix(unpacked(head, path, case, _NIFTI_2[0], whole=False), case, path)
     else:
         _check_text(head, case, path)
@@ -56,7 +56,7 @@ def _check_matrix(header: bytes, case: str | None, path: Path) -> None:
 
 
 def _check_text(head: bytes, case: str | None, path: Path) -> None:
-    meta = path.name.endswith(".mha")
+    meta = path.name.lower().endswith(".mha")
     lines = _meta_lines(head) if meta else _nrrd_lines(head)
     # 3D Slicer keeps long texts as key:=value
     if lines is None or any(len(line) > _MOST_LINE and b":=" not in line for line in lines):

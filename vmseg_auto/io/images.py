@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.names import is_text
 from vmseg_auto.io.atomic import replacing
 from vmseg_auto.io.headers import FURTHEST_MM, check_header
 from vmseg_auto.io.nifti import DAMAGED, file_bytes, nifti_voxels, unpacked, unreadable
@@ -42,8 +43,9 @@ _MOST_PACKED = 1100
 
 
 def ending_of(name: str) -> str | None:
-    """The image ending that a file's name has, such as ".nii.gz"; None for other files."""
-    return next((ending for ending in FILE_ENDINGS if name.endswith(ending)), None)
+    """The image ending that a file's name has, such as ".nii.gz", also where it is written .NII.GZ; None for others."""
+    small = name.lower()
+    return next((ending for ending in FILE_ENDINGS if small.endswith(ending)), None)
 
 
 def read_image(path: Path, case: str | None = None) -> tuple[NDArray[np.float32], Geometry]:
@@ -159,7 +161,7 @@ def _read(path: Path, case: str | None) -> tuple[NDArray[Any], Geometry]:
 def _voxels(reader: sitk.ImageFileReader, geometry: Geometry, case: str | None, path: Path) -> NDArray[Any]:
     try:
         _refuse_impossible_size(geometry, case, path)
-        if path.name.endswith((".nii", ".nii.gz")):
+        if path.name.lower().endswith((".nii", ".nii.gz")):
             return nifti_voxels(path, geometry, case)
         with _ONE_AT_A_TIME:
             image = reader.Execute()
@@ -206,6 +208,7 @@ def _header(path: Path, case: str | None, layers: bool = False) -> tuple[sitk.Im
     if not path.is_file():
         raise InputError("the file does not exist", case=case, file=path, remedy="Check the name and the folder.")
     ending = ending_of(path.name)
+    _refuse_unreadable_name(path, ending, case)
     if ending:
         check_header(path, case)
     reader = sitk.ImageFileReader()
@@ -217,6 +220,17 @@ def _header(path: Path, case: str | None, layers: bool = False) -> tuple[sitk.Im
     except RuntimeError as error:
         raise _unreadable(str(error), case, path) from error
     return reader, _geometry(reader, case, path, layers)
+
+
+def _refuse_unreadable_name(path: Path, ending: str | None, case: str | None) -> None:
+    """ITK takes no bytes that are no text, and of NIfTI no mixed letters, such as .Nii."""
+    if not is_text(path):
+        problem, remedy = "its name, or that of its folder, is not UTF-8 and can't be used", "Rename it."
+        raise InputError(problem, case=case, file=path, remedy=remedy)
+    own = path.name[-len(ending or "") :]
+    if ending in (".nii", ".nii.gz") and own not in (ending, ending.upper()):
+        problem, remedy = f"its name ends with {own}, which can't be read", f"Rename it, so that it ends with {ending}."
+        raise InputError(problem, case=case, file=path, remedy=remedy)
 
 
 def _unreadable(reason: str, case: str | None, path: Path) -> InputError:

@@ -1,37 +1,55 @@
-"""How scans are named: CASE_0000.nii.gz, or the series CASE_0000, is channel 0 of CASE; CASE.nii.gz is its mask."""
+"""How scans are named: CASE_0000.nii.gz, or the series CASE_0000, is channel 0 of CASE; CASE.nii.gz is its mask.
+
+What a case is called is decided by core.names alone; here its rule is put to files.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from vmseg_auto.core import names
 from vmseg_auto.core.errors import InputError, VmsegError
+from vmseg_auto.core.left_out import DANGLING, HIDDEN, Inventory
+from vmseg_auto.core.names import words
 from vmseg_auto.core.series import Scan, Series, path_of
 from vmseg_auto.io.images import FILE_ENDINGS, ending_of
 
-_CHANNEL = re.compile(r"(.+)_(\d{4})")
+_MAPS = ("probabilities", "uncertainty")
+"""Folders beside masks that hold images, but no masks."""
+BESIDE_MASKS = (".json", ".csv", ".png", ".html", ".lock", ".log")
+"""How files end that commands write beside masks."""
 
 
-def image_files(folder: Path, ending: str | None = None) -> list[Path]:
+def image_files(folder: Path, ending: str | None = None, left: Inventory | None = None) -> list[Path]:
     """The image files in a folder, sorted by name; hidden files are passed over.
 
     Args:
         folder: may be missing, and then holds none.
-        ending: the only ending wanted; any of FILE_ENDINGS unless given.
+        ending: the only ending wanted; any of FILE_ENDINGS unless given. Capitals (.NII.GZ) make no difference.
+        left: what of the folder is not used is noted here, but for what commands write beside masks.
     """
     if not folder.is_dir():
         return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if (own := ending_of(path.name)) and own == (ending or own) and not path.name.startswith(".") and path.is_file()
-    )
+    found = []
+    for path in sorted(folder.iterdir()):
+        own = ending_of(path.name)
+        if path.name.startswith(".") or not path.is_file() or not own or own != (ending or own):
+            if left is not None:
+                _note(path, ending, left)
+        else:
+            found.append(path)
+    return found
+
+
+def raw_stem(path: Path) -> str:
+    """A file's name without its image ending."""
+    return path.name[: len(path.name) - len(ending_of(path.name) or "")]
 
 
 def stem(scan: Scan) -> str:
-    """A file's name without its image ending, or a series' name."""
-    return scan.name if isinstance(scan, Series) else scan.name.removesuffix(_ending(scan))
+    """What an image file or a series is called (core.names); a channel's number stands at the end."""
+    return scan.name if isinstance(scan, Series) else names.case_name([raw_stem(scan)])
 
 
 def case_and_channel(scan: Scan, channels: int) -> tuple[str, int | None]:
@@ -40,10 +58,11 @@ def case_and_channel(scan: Scan, channels: int) -> tuple[str, int | None]:
     A `_0000`-like suffix is a channel only if its number is below the number of channels: with one channel,
     scan_2019.nii.gz is the case scan_2019.
     """
-    found = _CHANNEL.fullmatch(stem(scan))
-    if found and int(found[2]) < channels:
-        return found[1], int(found[2])
-    return stem(scan), 0 if channels == 1 else None
+    name = stem(scan)
+    base, channel = names.split_channel(name)
+    if channel and int(channel[1:]) < channels:
+        return base, int(channel[1:])
+    return name, 0 if channels == 1 else None
 
 
 def group_scans(
@@ -52,13 +71,19 @@ def group_scans(
     """Case id -> a scan for each channel, sorted by id; cases that are not whole go to `errors` instead."""
     found: dict[str, dict[int, Scan]] = {}
     bad: set[str] = set()
+    ids: dict[str, str] = {}
     for scan in scans:
         case, channel = case_and_channel(scan, len(channels))
+        known_as = ids.setdefault(names.key(case), case)
         if channel is None:
             problem = f"its name does not tell which of the {len(channels)} channels ({', '.join(channels)}) it is"
             remedy = f"Name it {case}_0000{_ending(scan)} for {channels[0]}, and so on."
             errors.append(InputError(problem, case=case, file=path_of(scan), remedy=remedy))
             bad.add(case)
+        elif known_as != case:
+            problem = f"its name is that of the case {known_as} but for capitals, and many disks take the two for one"
+            errors.append(InputError(problem, case=case, file=path_of(scan), remedy="Rename one of them."))
+            bad |= {case, known_as}
         elif channel in (known := found.setdefault(case, {})):
             problem = f"{path_of(known[channel]).name} is the same case and channel"
             errors.append(InputError(problem, case=case, file=path_of(scan), remedy="Rename or remove one of them."))
@@ -75,9 +100,33 @@ def group_scans(
     return {case: tuple(found[case][channel] for channel in range(len(channels))) for case in sorted(set(found) - bad)}
 
 
+def masks_by_case(paths: Iterable[Path], errors: list[VmsegError]) -> dict[str, Path]:
+    """Case id -> its mask; a second mask of one case goes to `errors`."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if (known := found.setdefault(case := stem(path), path)) != path:
+            problem = f"the same case as {words(known.name)}"
+            errors.append(InputError(problem, case=case, file=path, remedy="Keep one of them."))
+    return found
+
+
 def endings_in_words(ending: str | None = None) -> str:
     """The endings that are looked for, for a message."""
     return ending or ", ".join(FILE_ENDINGS)
+
+
+def _note(path: Path, ending: str | None, left: Inventory) -> None:
+    """Note what is not used, and why."""
+    where = f"{path.parent.name}/{path.name}"
+    if path.name.startswith("."):
+        left.add("file", where, HIDDEN, meant=True)
+    elif path.is_symlink() and not path.exists():
+        left.add("file", where, DANGLING)
+    elif path.is_dir():
+        if path.name not in _MAPS and (inner := sum(1 for one in path.iterdir() if ending_of(one.name))):
+            left.add("folder", where, f"which is not looked into, though it holds images ({inner})")
+    elif not path.name.lower().endswith(BESIDE_MASKS):
+        left.add("file", where, f"of another format than {endings_in_words(ending)}")
 
 
 def _ending(scan: Scan) -> str:

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.series import Choice, Scan, Series
+from vmseg_auto.core.left_out import HIDDEN, Inventory
+from vmseg_auto.core.names import distinct, words
+from vmseg_auto.core.series import Choice, Scan, Series, path_of
 from vmseg_auto.core.stack import stack
+from vmseg_auto.io.dicom_files import walk
 from vmseg_auto.io.images import ending_of, read_grid, read_image
 from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files
 
@@ -24,6 +27,7 @@ def find_scans(
     channels: Sequence[str],
     choice: Choice | None = None,
     notes: list[str] | None = None,
+    left: Inventory | None = None,
 ) -> list[Case]:
     """The scans in a folder or a zip, or the one that a file belongs to, without masks.
 
@@ -34,7 +38,8 @@ def find_scans(
             series any one of its files.
         channels: channel names; with more than one, files (or the folders of series) are named CASE_0000, CASE_0001.
         choice: which DICOM series are wanted; with names given, nothing but them.
-        notes: what was found and left out is appended here, in words.
+        notes: what was found is appended here, in words.
+        left: what is not used is noted here; a strict one ends it.
 
     Returns:
         Cases sorted by id; each is its own patient.
@@ -45,16 +50,19 @@ def find_scans(
     """
     if not source.exists():
         raise InputError("there is no such file or folder", file=source, remedy="Check the name.")
-    scans: list[Scan] = []
-    notes = notes if notes is not None else []
-    if not (choice and choice.series):
-        scans += _image_files(source, len(channels))
+    notes, left = notes if notes is not None else [], left if left is not None else Inventory()
+    files = _image_files(source, len(channels))
+    scans: list[Scan] = [] if choice and choice.series else [*files]
     if not (source.is_file() and scans):
-        scans += _series(source, choice, notes)
+        scans += _series(source, choice, notes, left)
+    _note_image_files(source, files, scans, left)
     if not scans:
         what = "the file is no scan" if source.is_file() else "there is no scan in this folder"
-        remedy = " ".join([*notes, f"Scans end with {endings_in_words()}, or are DICOM series."])
-        raise InputError(what, file=source, remedy=remedy)
+        remedy = f"Scans end with {endings_in_words()}, or are DICOM series."
+        raise InputError(what, file=source, remedy=" ".join(filter(None, [*notes, remedy, left.text()])))
+    left.require_nothing()
+    if len(channels) == 1:
+        return [Case(name, name, (scan,), None) for name, scan in _one_name_each(scans, source, notes)]
     errors: list[VmsegError] = []
     found = group_scans(scans, channels, errors)
     if errors:
@@ -112,7 +120,36 @@ def _image_files(source: Path, channels: int) -> list[Path]:
     return [path for path in image_files(source.parent, own) if case_and_channel(path, channels)[0] == wanted]
 
 
-def _series(source: Path, choice: Choice | None, notes: list[str]) -> list[Series]:
+def _one_name_each(scans: Sequence[Scan], source: Path, notes: list[str]) -> list[tuple[str, Scan]]:
+    """Scans of one channel under names that no two share, sorted."""
+    wanted = [case_and_channel(scan, 1)[0] for scan in scans]
+    root = source if source.is_dir() else source.parent
+    sources = [str((scan.source if isinstance(scan, Series) else scan).relative_to(root)) for scan in scans]
+    named = distinct(wanted, sources)
+    if alike := [
+        f"{words(path_of(scan).name)} is {name}"
+        for scan, before, name in zip(scans, wanted, named, strict=True)
+        if before != name
+    ]:
+        notes.append(f"Of one name, and so told apart: {', '.join(alike)}.")
+    return sorted(zip(named, scans, strict=True), key=lambda pair: pair[0])
+
+
+def _note_image_files(source: Path, files: Sequence[Path], scans: Sequence[Scan], left: Inventory) -> None:
+    """Note the image files of a folder that are none of the scans."""
+    if not source.is_dir():
+        return
+    for path in files:
+        if path not in scans:
+            left.add("file", path.name, "no DICOM series, which --series asks for", meant=True)
+    for path in walk(source):
+        if ending_of(path.name) and path not in files:
+            hidden = path.name.startswith(".")
+            why = HIDDEN if hidden else "an image file in a folder within, where only DICOM is looked for"
+            left.add("file", path.relative_to(source), why, meant=hidden)
+
+
+def _series(source: Path, choice: Choice | None, notes: list[str], left: Inventory) -> list[Series]:
     from vmseg_auto.io.series import find_series  # loads pydicom
 
-    return find_series(source, choice, notes)
+    return find_series(source, choice, notes, left)

@@ -3,58 +3,69 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from itertools import count
 from os.path import commonpath
 from pathlib import Path
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.series import Choice, Series, Slice
-from vmseg_auto.core.stack import in_slice_order, stack
+from vmseg_auto.core.left_out import HIDDEN, Inventory
+from vmseg_auto.core.names import case_name, distinct, plain, words
+from vmseg_auto.core.series import Choice, Series
+from vmseg_auto.core.stack import in_slice_order, without_parts
 from vmseg_auto.io.dicom_elements import is_dicom
 from vmseg_auto.io.dicom_files import DicomFiles, files_in, is_zip, walk
 from vmseg_auto.io.dicom_header import Content, read_content
 from vmseg_auto.io.images import ending_of
 
-_LONGEST_NAME = 120
 _UID = re.compile(r"[\d.]{16,}")
 _ENDINGS = (".dcm", ".dicom", ".ima")
+_NO_SCAN = "neither DICOM nor an image of a format that is read"
 
 
-def find_series(source: Path, choice: Choice | None = None, notes: list[str] | None = None) -> list[Series]:
+def find_series(
+    source: Path,
+    choice: Choice | None = None,
+    notes: list[str] | None = None,
+    left: Inventory | None = None,
+) -> list[Series]:
     """The DICOM series in a folder and its folders, or in a zip, or the one that a file belongs to.
 
     A series is named after the folder that its files lie in, as seen from `source` (A/B is A_B), or after `source`
-    itself. Where one folder holds several, each that is a single file is named after that file, and the others are
-    numbered in the order of the examination (series_1). No name comes from a header.
+    itself; where one folder holds several, each after that folder and its first file (A/IM0001 is A_IM0001). What else
+    lies there changes no name, but where two would be one (core.names). No name comes from a header.
 
     Args:
         source: a folder, a zip, or one DICOM file.
         choice: which series and which echo are wanted; all, unless given.
-        notes: what was found and left out is appended here, in words.
+        notes: what was found is appended here, in words.
+        left: what is not used is noted here, but for image files in folders.
 
     Returns:
-        Series sorted by name; none where there is no DICOM. Whether they form volumes is not looked at yet.
+        Series sorted by name; none where there is no DICOM. Whether they form volumes is not looked at yet, but for
+        two that form one together.
 
     Raises:
         InputError: a folder can't be read, or a choice fits none of the series.
     """
-    notes = notes if notes is not None else []
+    notes, left = notes if notes is not None else [], left if left is not None else Inventory()
     lone = source.is_file() and not is_zip(source)
     root = source.parent if lone else source
     with DicomFiles() as files:
-        found = _look_through(files, _paths(source, lone))
-    series = _named(found, root)
+        found = _look_through(files, _paths(source, lone, left))
+    series = _named(found, root, notes)
     if lone:
         series = [one for one in series if source in (*one.files, one.path) or (one.path == root and not one.slices)]
-    elif left := Counter(content.kind for content in found.others):
-        words = ", ".join(f"{count} x {kind}" for kind, count in sorted(left.items()))
-        notes.append(f"No scans, and left out: {words}.")
+    else:
+        _note_others(found, root, left)
     if choice and choice.series:
-        series = _chosen(series, choice.series, source)
+        wanted = _chosen(series, choice.series, source)
+        for one in series:
+            if one not in wanted:
+                left.add("scan", one.name, "not chosen by --series", meant=True)
+        series = wanted
     if choice and choice.echo is not None:
         series = [_only_echo(one, choice.echo) for one in series]
     series.sort(key=lambda one: one.name)
@@ -64,18 +75,24 @@ def find_series(source: Path, choice: Choice | None = None, notes: list[str] | N
 
 @dataclass
 class _Found:
-    """The members of each series, other objects, and what could be slices but can't be read, with the reason."""
+    """The members of each series; other files, with the reason; and what could be slices but can't be read."""
 
     series: dict[tuple[str, str], list[tuple[Path, Content]]] = field(default_factory=lambda: defaultdict(list))
-    others: list[Content] = field(default_factory=list)
+    others: dict[Path, str] = field(default_factory=dict)
     unreadable: dict[Path, str] = field(default_factory=dict)
 
 
-def _paths(source: Path, lone: bool) -> Iterable[Path]:
+def _paths(source: Path, lone: bool, left: Inventory) -> Iterable[Path]:
     """The files to look at."""
     if lone:
         return files_in(source.parent)
-    return walk(source) if source.is_dir() else [source]
+    return walk(source, left) if source.is_dir() else [source]
+
+
+def _note_others(found: _Found, root: Path, left: Inventory) -> None:
+    for path, why in sorted(found.others.items()):
+        hidden = why == _NO_SCAN and path.name.startswith(".")
+        left.add("file", path.relative_to(root) if path != root else path.name, HIDDEN if hidden else why, meant=hidden)
 
 
 def _look_through(files: DicomFiles, paths: Iterable[Path]) -> _Found:
@@ -84,6 +101,8 @@ def _look_through(files: DicomFiles, paths: Iterable[Path]) -> _Found:
     looks: set[tuple[Path, str]] = set()
     for path in _with_members(files, paths, found):
         if ending_of(path.name):
+            if not path.is_file():
+                found.others[path] = "an image file in a zip, where only DICOM is looked for"
             continue
         try:
             if not is_dicom(next(files.blocks(path, 132), b"")):
@@ -95,9 +114,14 @@ def _look_through(files: DicomFiles, paths: Iterable[Path]) -> _Found:
         except InputError as error:
             found.unreadable[path] = error.problem
     for key in [key for key, members in found.series.items() if not any(_is_image(one) for _, one in members)]:
-        found.others += [content for _, content in found.series.pop(key)]
+        found.others |= {path: f"no scan but a {content.kind}" for path, content in found.series.pop(key)}
     alike = [path for path in strange if (path.parent, _look(path)) in looks or _look(path) in _ENDINGS]
     found.unreadable |= dict.fromkeys(alike, "the file is no DICOM, or damaged")
+    found.others |= {
+        path: "a zip in a zip" if path.suffix.lower() == ".zip" else _NO_SCAN
+        for path in strange
+        if path not in found.unreadable
+    }
     return found
 
 
@@ -122,7 +146,7 @@ def _is_image(content: Content) -> bool:
     return bool(content.slices) or content.refusal is not None
 
 
-def _named(found: _Found, root: Path) -> list[Series]:
+def _named(found: _Found, root: Path, notes: list[str]) -> list[Series]:
     """Every series, with a name of its own."""
     groups = [part for members in found.series.values() for part in _apart(members)]
     by_folder: dict[Path, list[list[tuple[Path, Content]]]] = defaultdict(list)
@@ -130,36 +154,13 @@ def _named(found: _Found, root: Path) -> list[Series]:
         by_folder[_folder(members)].append(members)
     series: list[Series] = []
     for folder, several in sorted(by_folder.items()):
-        several.sort(key=lambda members: (min(content.number for _, content in members), members[0][0]))
-        for number, members in enumerate(several, 1):
-            lone = members[0][0] if len(members) == 1 and not _UID.fullmatch(members[0][0].name) else None
-            if len(several) == 1:
-                name = _name(folder, root) or _own_name(root)
-            elif lone:
-                name = _name(lone.with_suffix(""), root)
-            else:
-                name = "_".join(filter(None, (_name(folder, root), f"series_{number}")))
-            series.append(_series(name, folder, members, found))
+        for members in several:
+            first = min(path for path, _ in members)
+            place = _without_ending(first) if len(several) > 1 else folder
+            series.append(_series(_name(place, root), folder, members, found))
     known = {path.parent for members in groups for path, _ in members}
-    return _distinct([*_without_strays(series), *_unreadable(found, known, root)])
-
-
-def _without_strays(series: Sequence[Series]) -> Iterator[Series]:
-    """Refuse a series that a lone slice beside it would continue: one flipped digit makes it one of another series."""
-    lone = [one for one in series if len(one.slices) == 1]
-    for one in series:
-        strays = [other for other in lone if other.path == one.path] if len(one.slices) > 1 else []
-        stray = next((other.files[0].name for other in strays if _is_volume([*one.slices, *other.slices])), None)
-        problem = f"{stray} would continue it, but says that it belongs to another series"
-        yield replace(one, refusal=one.refusal or problem) if stray else one
-
-
-def _is_volume(slices: Sequence[Slice]) -> bool:
-    try:
-        stack(Series("", Path(), in_slice_order(slices)))
-    except InputError:
-        return False
-    return True
+    named = _distinct([*series, *_unreadable(found, known, root)], root, notes)
+    return without_parts(named, notes)
 
 
 def _unreadable(found: _Found, known: set[Path], root: Path) -> Iterator[Series]:
@@ -170,10 +171,10 @@ def _unreadable(found: _Found, known: set[Path], root: Path) -> Iterator[Series]
             by_folder[path if is_zip(path) else path.parent].append(path)
     for folder, paths in by_folder.items():
         first = paths[0]
-        place = first.with_suffix("") if len(paths) == 1 else folder
+        place = _without_ending(first) if len(paths) == 1 else folder
         more = f" (and {len(paths) - 1} more files like it)" if len(paths) > 1 else ""
-        refusal = f"{first.name}: {found.unreadable[first]}{more}"
-        yield Series(_name(place, root) or _own_name(place), first if len(paths) == 1 else folder, (), refusal=refusal)
+        refusal = f"{words(first.name)}: {found.unreadable[first]}{more}"
+        yield Series(_name(place, root), first if len(paths) == 1 else folder, (), refusal=refusal)
 
 
 def _apart(members: list[tuple[Path, Content]]) -> list[list[tuple[Path, Content]]]:
@@ -205,42 +206,58 @@ def _series(name: str, folder: Path, members: Sequence[tuple[Path, Content]], fo
         for path, problem in sorted(found.unreadable.items())
         if path.parent in own and not is_zip(path)
     ]
-    return Series(name, folder, in_slice_order(slices) if slices else (), refusal=next(iter(refusals), None))
+    return Series(
+        name,
+        folder,
+        in_slice_order(slices) if slices else (),
+        refusal=next(iter(refusals), None),
+        told=members[0][1].told,
+    )
 
 
 def _name(path: Path, root: Path) -> str:
-    """A folder or file as seen from the root, in one word; empty for the root itself."""
-    parts = [part.removesuffix(".zip") for part in path.relative_to(root).parts]
-    return "_".join(parts)[-_LONGEST_NAME:]
+    """What a folder or file is called as seen from the root; the root by its own name."""
+    parts = path.relative_to(root).parts or (root.resolve().name,)
+    return case_name([part[: -len(".zip")] if part.lower().endswith(".zip") else part for part in parts])
 
 
-def _own_name(path: Path) -> str:
-    return path.resolve().name.removesuffix(".zip") or "scan"
+def _without_ending(path: Path) -> Path:
+    """A file without what DICOM files end with; other dots are part of its name."""
+    return path.with_suffix("") if path.suffix.lower() in (*_ENDINGS, ".zip") else path
 
 
-def _distinct(series: Sequence[Series]) -> list[Series]:
-    """Different folders can give one name: a number tells them apart."""
-    taken: set[str] = set()
-    named = []
-    for one in series:
-        names = (f"{one.name}_{number}" if number > 1 else one.name for number in count(1))
-        name = next(name for name in names if name.casefold() not in taken)
-        taken.add(name.casefold())
-        named.append(replace(one, name=name))
-    return named
+def _distinct(series: Sequence[Series], root: Path, notes: list[str]) -> list[Series]:
+    """Tell apart what would be called the same, such as a zip and the folder that it was unpacked to."""
+    sources = [str(one.source.relative_to(root)) for one in series]
+    named = distinct([one.name for one in series], sources)
+    if alike := [
+        f"{words(source)} is {name}"
+        for one, name, source in zip(series, named, sources, strict=True)
+        if one.name != name
+    ]:
+        notes.append(f"Of one name but for capitals or folders, and so told apart: {', '.join(alike)}.")
+    return [replace(one, name=name) for one, name in zip(series, named, strict=True)]
 
 
 def _chosen(series: Sequence[Series], patterns: Sequence[str], source: Path) -> list[Series]:
-    """Those whose name one of the patterns fits."""
+    """Those whose name or description one of the patterns fits."""
     for pattern in patterns:
-        if not any(fnmatchcase(one.name, pattern) for one in series):
-            names = ", ".join(sorted(one.name for one in series)) or "none"
+        if not any(_fits(one, pattern) for one in series):
+            known = ", ".join(sorted(one.name for one in series)) or "none"
             raise InputError(
                 f"there is no series {pattern}",
                 file=source,
-                remedy=f"There are: {names}. Patterns such as *_T2 work too.",
+                remedy=f"There are: {known}. Patterns such as *_T2 work too, and SeriesDescription.",
             )
-    return [one for one in series if any(fnmatchcase(one.name, pattern) for pattern in patterns)]
+    return [one for one in series if any(_fits(one, pattern) for pattern in patterns)]
+
+
+def _fits(one: Series, pattern: str) -> bool:
+    """Names to the letter; descriptions, which a person typed, whatever their capitals."""
+    names = (one.name, plain(one.name))
+    return any(fnmatchcase(name, pattern) for name in names) or (
+        bool(one.told.description) and fnmatchcase(one.told.description.casefold(), pattern.casefold())
+    )
 
 
 def _in_words(series: Series) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.io.dataset_json import read_description
 from vmseg_auto.pipeline.places import PathLike, accepted_patients, places
 from vmseg_auto.pipeline.readers import compare_readers
@@ -23,6 +25,7 @@ def evaluate(
     tolerance_mm: float = 1.0,
     workspace: PathLike | None = None,
     jobs: int | None = None,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Evaluation:
     """Score every reference's prediction, and write the scores as CSV and JSON.
@@ -38,6 +41,7 @@ def evaluate(
         tolerance_mm: of the surface Dice (NSD).
         workspace: its folder; `vmseg` beside the references' folder unless given.
         jobs: threads.
+        left: what of the folders is not used is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Raises:
@@ -53,9 +57,13 @@ def evaluate(
     target = Path(output) if output is not None else predicted
     threads = jobs or os.cpu_count() or 1
     readers = None
-    with output_turn(target if target.is_dir() else target.parent, "vmseg_evaluate", console):
+    place = target if target.is_dir() else target.parent
+    left = left if left is not None else Inventory()
+    with output_turn(place, "vmseg_evaluate", console):
+        if second_reader is not None:
+            _note_unpaired(find_masks(wanted), find_masks(Path(second_reader), left), left)
         with console.progress("Scoring", len(find_masks(wanted))) as progress:
-            scores = score_masks(predicted, wanted, labels, tolerance_mm, patients, threads, progress.advance)
+            scores = score_masks(predicted, wanted, labels, tolerance_mm, patients, threads, progress.advance, left)
         table, about = scores.save(target)
         if second_reader is not None:
             readers = compare_readers(predicted, wanted, Path(second_reader), labels, tolerance_mm, patients, threads)
@@ -66,3 +74,11 @@ def evaluate(
         console.say(readers.text())
         console.say(f"Model and readers, all cases: {both}; summary: {both.with_suffix('.json')}.")
     return scores
+
+
+def _note_unpaired(references: Mapping[str, Path], second: Mapping[str, Path], left: Inventory) -> None:
+    """Note what only one of two readers has outlined: their comparison leaves it out."""
+    for case in sorted(set(references) - set(second)):
+        left.add("reference", references[case].name, "which the second reader has not outlined")
+    for case in sorted(set(second) - set(references)):
+        left.add("mask", second[case].name, "of the second reader without a reference")

@@ -14,6 +14,7 @@ from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.followup import COLUMNS, FollowUp, FollowUps
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.response import Volume
 from vmseg_auto.core.series import Choice
 from vmseg_auto.io.atomic import write_json
@@ -48,6 +49,7 @@ def followup(
     echo: int | None = None,
     device: str = "auto",
     jobs: int | None = None,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> FollowUps:
     """Compare scans of the same patients at two times; write followup.csv, followup.json and a picture of each pair.
@@ -61,6 +63,7 @@ def followup(
         error_percent: nine volumes in ten are measured with at most this error; takes the place of the intervals.
         model, dataset, workspace, series, echo, device: as for `predict`.
         jobs: threads that read and write for it.
+        left: what is not used of scans and masks is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Raises:
@@ -72,22 +75,26 @@ def followup(
     if error_percent is not None and error_percent < 0:
         raise InputError(f"the measurement error is {error_percent:g} %", remedy="Give a number of %, 0 or above.")
     choice = Choice(tuple(series), echo)
-    known = _scans(scans[0], choice), _scans(scans[1], choice)
-    wanted = _partners(*known, console)
+    left = left if left is not None else Inventory()
+    known = _scans(scans[0], choice, left), _scans(scans[1], choice, left)
+    wanted = _partners(*known, left)
+    left.require_nothing()
     with output_turn(target, "vmseg_followup", console):
         if masks is None:
             places = (target / "before", target / "after")
             found = [
                 predict(
                     source, folder, model=model, dataset=dataset, workspace=workspace, series=series, echo=echo,
-                    only=None if len(cases) == len(every) else cases, device=device, jobs=jobs, console=console,
+                    only=None if len(cases) == len(every) else cases, device=device, jobs=jobs, left=left,
+                    console=console,
                 )
                 for source, folder, every, cases in zip(scans, places, known, wanted, strict=True)
             ]  # fmt: skip
         else:
-            found = [_masks(Path(mask)) for mask in masks]
-        first, second = (_with_masks(*side, console) for side in zip(scans, wanted, found, strict=True))
-        pairs = _pairs(*_partners(first, second, console))
+            found = [_masks(Path(mask), left) for mask in masks]
+        first, second = (_with_masks(*side, left) for side in zip(scans, wanted, found, strict=True))
+        pairs = _pairs(*_partners(first, second, left))
+        left.require_nothing()
         done, errors = _compare_all(pairs, error_percent, target, console)
         if done:
             told = FollowUps(tuple(done))
@@ -130,9 +137,9 @@ def _compare_all(
     return done, errors
 
 
-def _scans(source: Path, choice: Choice) -> dict[str, Case]:
+def _scans(source: Path, choice: Choice, left: Inventory) -> dict[str, Case]:
     """The scans of one time, as their first channel; files of further channels are passed over."""
-    found = find_scans(source, _FIRST_CHANNEL, choice=choice)
+    found = find_scans(source, _FIRST_CHANNEL, choice, left=left)
     parts = {case.id: case_and_channel(case.images[0], _MOST_CHANNELS) for case in found}
     several = {name for name, channel in parts.values() if channel == 0}
     further = {case for case, (name, channel) in parts.items() if channel and name in several}
@@ -140,7 +147,7 @@ def _scans(source: Path, choice: Choice) -> dict[str, Case]:
 
 
 def _partners(
-    before: Mapping[str, Case], after: Mapping[str, Case], console: Console
+    before: Mapping[str, Case], after: Mapping[str, Case], left: Inventory
 ) -> tuple[dict[str, Case], dict[str, Case]]:
     """What belongs together, in the same order: single scans whatever their names, otherwise those of the same name.
 
@@ -155,16 +162,16 @@ def _partners(
             "no scan before has the name of one after",
             remedy="Give both scans of a patient the same name in two folders, or compare two files.",
         )
-    if left := sorted(set(before) ^ set(after)):
-        console.warn(f"left out, as they are there at one time only: {', '.join(left)}")
+    for name in sorted(set(before) ^ set(after)):
+        left.add("scan", name, "there at one time only")
     return {name: before[name] for name in common}, {name: after[name] for name in common}
 
 
-def _masks(source: Path) -> list[Path]:
-    return [source] if source.is_file() else list(find_masks(source).values())
+def _masks(source: Path, left: Inventory) -> list[Path]:
+    return [source] if source.is_file() else list(find_masks(source, left).values())
 
 
-def _with_masks(source: Path, scans: Mapping[str, Case], paths: Sequence[Path], console: Console) -> dict[str, Case]:
+def _with_masks(source: Path, scans: Mapping[str, Case], paths: Sequence[Path], left: Inventory) -> dict[str, Case]:
     """Those scans of `source` that have a mask. A single scan and a single mask belong together whatever their names.
 
     Raises:
@@ -177,8 +184,10 @@ def _with_masks(source: Path, scans: Mapping[str, Case], paths: Sequence[Path], 
     found = {name: replace(case, label=masks[name]) for name, case in scans.items() if name in masks}
     if not found:
         raise InputError("no scan has a mask of the same name", file=source, remedy="Name masks as their scans.")
-    if left := sorted(set(scans) - set(found)):
-        console.warn(f"left out, as they have no mask: {', '.join(left)}")
+    for name in sorted(set(scans) - set(found)):
+        left.add("scan", name, "without a mask")
+    for name in sorted(set(masks) - set(scans)):
+        left.add("mask", masks[name].name, "without a scan at this time that has a partner")
     return found
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vmseg_auto.core.console import Console, Silent, printable, quoted
+from vmseg_auto.core.console import Console, Silent, columns, printable, quoted
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.patients import suggest_visits
 from vmseg_auto.core.series import Choice
 from vmseg_auto.io.atomic import new_folder, write_json
@@ -24,6 +25,7 @@ from vmseg_auto.pipeline.pairs import Found, Pair, drawn_mask, find_named_scans,
 from vmseg_auto.pipeline.patients import Visits, visits_in_words
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.turns import output_turn
+from vmseg_auto.pipeline.which_series import show_series
 
 Patients = Literal["scans", "folders"]
 KEY_COLUMNS = ("case", "patient", "set", "source_patient", "image", "mask")
@@ -81,6 +83,7 @@ def make_dataset(
     test_share: float = 0.0,
     seed: int = 0,
     jobs: int | None = None,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Path:
     """Write a dataset for `plan_and_preprocess` under pseudonyms, and beside it the key to them.
@@ -104,6 +107,7 @@ def make_dataset(
         test_share: share of the patients that is held out in imagesTs and labelsTs.
         seed: decides which.
         jobs: threads.
+        left: what of scans and masks is not used is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Returns:
@@ -125,10 +129,14 @@ def make_dataset(
     )
     workers = max(1, jobs or min(4, os.cpu_count() or 1))
     notes: list[str] = []
-    scans = find_named_scans(Path(images), Path(masks), Choice(tuple(series), echo), notes)
+    left = left if left is not None else Inventory()
+    scans = find_named_scans(Path(images), Path(masks), Choice(tuple(series), echo), notes, left)
     for note in notes:
         console.say(note)
+    show_series((scan.case.images[0] for scan in scans), channel, console)
     found = find_pairs(scans, Path(masks), wishes.segments, workers, console)
+    found.note_left_out(left)
+    left.require_nothing()
     members = _members(found.pairs, wishes, console)
     if not confirm(table(members, found, wishes)):
         raise InputError(
@@ -163,10 +171,7 @@ def table(members: Sequence[Member], found: Found, wishes: Wishes) -> str:
         )
         for member in sorted(members, key=lambda member: member.pair.scan.title)
     ]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    lines = [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
-    ]
+    lines = [columns([head, *rows])]
     lines.append(f'Channel "{wishes.channel}", label "{wishes.label}"')
     if found.without_mask:
         lines.append(_left_out("images without a mask", found.without_mask))

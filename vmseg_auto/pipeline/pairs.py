@@ -13,8 +13,10 @@ from vmseg_auto.core.console import Console
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import HIDDEN, Inventory
 from vmseg_auto.core.series import Choice
 from vmseg_auto.io.cases import over_cases
+from vmseg_auto.io.dicom_files import walk
 from vmseg_auto.io.images import FILE_ENDINGS, ending_of, read_grid
 from vmseg_auto.io.scans import scan_grid
 from vmseg_auto.io.segmentations import Segment, Segmentation, read_segmentation
@@ -84,13 +86,20 @@ class Found:
     without_mask: tuple[str, ...]
     unusable: tuple[VmsegError, ...]
 
+    def note_left_out(self, left: Inventory) -> None:
+        for title in self.without_mask:
+            left.add("scan", title, "without a mask")
+        for error in self.unusable:
+            left.add("scan", error.case, f"that can't be used ({error.problem})")
 
-def find_named_scans(source: Path, masks: Path, choice: Choice, notes: list[str]) -> list[NamedScan]:
+
+def find_named_scans(source: Path, masks: Path, choice: Choice, notes: list[str], left: Inventory) -> list[NamedScan]:
     """The scans in a folder and the folders in it, image files and DICOM series; image files below `masks` are none.
 
     Args:
         choice: which DICOM series are wanted; with names given, nothing but them.
-        notes: what was found and left out is appended here, in words.
+        notes: what was found is appended here, in words.
+        left: what is not used of both folders is noted here.
 
     Raises:
         InputError: there is none.
@@ -103,8 +112,10 @@ def find_named_scans(source: Path, masks: Path, choice: Choice, notes: list[str]
         if not path.resolve().is_relative_to(drawn):
             names = _names(path, source)
             file = "/".join(_below(path, source)) or path.name
-            scans.append(NamedScan(Case(file, file, (path,), None), "/".join(names), names))
-    for series in find_series(source, choice, notes):
+            case = f"./{file}"  # no series is called so
+            scans.append(NamedScan(Case(case, case, (path,), None), "/".join(names), names))
+    _note_other_masks(masks, left)
+    for series in find_series(source, choice, notes, left):
         names = tuple(dict.fromkeys((*_names(series.path, source), series.name)))
         scans.append(NamedScan(Case(series.name, series.name, (series,), None), series.name, names))
     if not scans:
@@ -232,6 +243,17 @@ def _files(source: Path) -> list[Path]:
         for path in sorted(source.rglob("*"))
         if ending_of(path.name) and path.is_file() and not any(part.startswith(".") for part in _below(path, source))
     ]
+
+
+def _note_other_masks(source: Path, left: Inventory) -> None:
+    """Note what lies among the masks and is none."""
+    if not source.is_dir():
+        return
+    for path in walk(source, left):
+        hidden = any(part.startswith(".") for part in _below(path, source))
+        if hidden or not ending_of(path.name):
+            why = HIDDEN if hidden else f"no mask ({', '.join(FILE_ENDINGS)})"
+            left.add("file", path.relative_to(source), why, meant=hidden)
 
 
 def _names(path: Path, source: Path) -> Names:

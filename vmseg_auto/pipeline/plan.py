@@ -11,6 +11,7 @@ from vmseg_auto.core.console import Console, Silent, counted
 from vmseg_auto.core.dataset import Dataset, Splits, check_splits, extend_splits, split_by_patient
 from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored, write_json, write_sealed
@@ -67,6 +68,7 @@ def plan_and_preprocess(
     merge_fingerprints: Sequence[PathLike] = (),
     jobs: int | None = None,
     check_only: bool = False,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Planned:
     """Make a workspace ready for training.
@@ -81,6 +83,7 @@ def plan_and_preprocess(
             workspace remembers them.
         jobs: threads.
         check_only: check every case and write nothing.
+        left: what of the dataset is not used is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Raises:
@@ -100,6 +103,9 @@ def plan_and_preprocess(
     data = read_dataset(folder, bad)
     if bad:
         raise DatasetError(f"{folder}: the dataset can't be used", [*bad, *_unusable(data, bad, jobs, console)])
+    if left is not None:
+        left.add_all(data.left_out)
+        left.require_nothing()
     for note in data.notes:
         console.say(f"Note: {note}")
     if check_only:

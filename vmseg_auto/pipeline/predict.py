@@ -18,6 +18,7 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.effort import EXHAUSTIVE
 from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.runs import FoldName
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.series import Choice
@@ -29,8 +30,10 @@ from vmseg_auto.pipeline.committee import Committee, models_of
 from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Origin, Sidecar, made_by
 from vmseg_auto.pipeline.expected import traffic_lights, where_to_look
 from vmseg_auto.pipeline.places import PathLike
+from vmseg_auto.pipeline.sources import write_sources
 from vmseg_auto.pipeline.space import require_prediction_space
 from vmseg_auto.pipeline.turns import output_turn
+from vmseg_auto.pipeline.which_series import show_series
 from vmseg_auto.stages.predict import Precision, Prediction, Predictor
 
 
@@ -55,9 +58,10 @@ def predict(
     only: Collection[str] | None = None,
     device: str = "auto",
     jobs: int | None = None,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> list[Path]:
-    """Write a mask for every scan, and volumes.csv for all of them.
+    """Write a mask for every scan, volumes.csv for all of them, and sources.csv, which tells what each case is.
 
     Processes that torchrun has started share the scans among them.
 
@@ -84,6 +88,7 @@ def predict(
         only: ids of the cases wanted; all unless given.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.
+        left: what of the inputs is not used is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Returns:
@@ -115,9 +120,10 @@ def predict(
         committee = Committee([load(run.folder) for run in runs], rule)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
-        found = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice=choice, notes=notes))
+        found = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice, notes, left))
         cases = [case for case in found if only is None or case.id in only]
         _introduce([model or run.folder for run in runs], committee, notes, told)
+        show_series((scan for case in cases for scan in case.images[:1]), committee.channels[0], told)
         model_digest = committee.digest()
         segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
         if segmentation:
@@ -129,6 +135,7 @@ def predict(
         ranks.first(lambda: _look_into(delivery, cases, told))
         work = _Work(committee, delivery, model_digest)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
+            ranks.first(lambda: write_sources(delivery.folder, cases, Path(inputs), origin.inputs))
             ranks.first(lambda: require_prediction_space(cases, delivery.folder, delivery.maps))
             threads = max(1, jobs or min(4, os.cpu_count() or 1))
             outcomes = ranks.whole(_segment(work, ranks.part(cases), threads, told, console.warn))

@@ -32,7 +32,7 @@ def require_prediction_space(cases: Sequence[Case], output: Path, maps: int) -> 
     """
     needed = 0.0
     for voxels, path in _sizes(cases):
-        needed += voxels * (1 if path.name.endswith(".nii") else PACKED)
+        needed += voxels * (1 if path.name.lower().endswith(".nii") else PACKED)
         needed += voxels * 4 * maps
     require_space(output, needed, f"predicting {len(cases)} scans")
 

@@ -15,13 +15,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vmseg_auto.core.dataset import Case
-from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.scores import MeanScore, MetricNote, ScoreSummary
 from vmseg_auto.io.atomic import write_sealed
 from vmseg_auto.io.cases import over_cases
 from vmseg_auto.io.images import FILE_ENDINGS, read_mask
-from vmseg_auto.io.naming import image_files, stem
+from vmseg_auto.io.naming import image_files, masks_by_case
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.metrics import EMPTY_MASKS, METRICS, Row, score_case
 from vmseg_auto.ops.statistics import INTERVAL, summarise_table, without_interval
@@ -128,6 +129,7 @@ def evaluate(
     patients: Mapping[str, str] | None = None,
     jobs: int = 1,
     progress: Callable[[], object] = lambda: None,
+    left: Inventory | None = None,
 ) -> Evaluation:
     """Score every reference mask's prediction, the file of the same name (endings may differ).
 
@@ -139,6 +141,7 @@ def evaluate(
         patients: case -> patient; a case that is not named is its own patient.
         jobs: threads.
         progress: called after each case.
+        left: what of the folders is not used is noted here; under --strict it ends with that.
 
     Raises:
         InputError: a folder without masks, two files of one case, or references without a prediction (all are named:
@@ -147,7 +150,8 @@ def evaluate(
     """
     if not 0 <= tolerance_mm < math.inf:
         raise InputError(f"the tolerance is {tolerance_mm:g} mm", remedy="Give a number of mm, 0 or above.")
-    predicted, wanted = find_masks(predictions), find_masks(references)
+    left = left if left is not None else Inventory()
+    predicted, wanted = find_masks(predictions, left), find_masks(references, left)
     if missing := sorted(set(wanted) - set(predicted)):
         raise InputError(
             f"{len(missing)} of {len(wanted)} references have no prediction: {', '.join(missing)}",
@@ -156,6 +160,9 @@ def evaluate(
         )
     extra = sorted(set(predicted) - set(wanted))
     notes = [f"Left out, as they have no reference: {', '.join(extra)}."] if extra else []
+    for case in extra:
+        left.add("prediction", predicted[case].name, "without a reference")
+    left.require_nothing()
     pairs = {case: (predicted[case], wanted[case]) for case in sorted(wanted)}
     return evaluate_pairs(pairs, labels, tolerance_mm, patients, jobs, progress, notes)
 
@@ -191,19 +198,21 @@ def evaluate_pairs(
     return Evaluation.from_rows((row for rows in scored.values() for row in rows), tolerance_mm, patients, notes)
 
 
-def find_masks(folder: Path) -> dict[str, Path]:
+def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:
     """The masks in a folder: case -> file.
+
+    Args:
+        left: what of the folder is not used is noted here.
 
     Raises:
         InputError: there is no such folder, no mask in it, or two files of one case.
     """
     if not folder.is_dir():
         raise InputError("there is no such folder", file=folder, remedy="Name the folder that holds the masks.")
-    found: dict[str, Path] = {}
-    for path in image_files(folder):
-        if (case := stem(path)) in found:
-            raise InputError(f"the same case as {found[case].name}", case=case, file=path, remedy="Keep one of them.")
-        found[case] = path
+    errors: list[VmsegError] = []
+    found = masks_by_case(image_files(folder, left=left), errors)
+    if errors:
+        raise errors[0]
     if not found:
         raise InputError("the folder holds no mask", file=folder, remedy=f"Masks end with {', '.join(FILE_ENDINGS)}.")
     return found

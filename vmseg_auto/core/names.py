@@ -1,0 +1,136 @@
+"""What a case is called: the one rule by which folders and files give it a name. Pure text; it looks at no disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+LONGEST = 100
+"""Bytes of a name in UTF-8. File systems take 255, and the names of labels and endings are appended."""
+_HEAD, _TAIL = 44, 44
+"""Bytes that are kept of a longer one."""
+_DIGITS = 8
+_CHANNEL = re.compile(r"(.+)_(\d{4})", re.DOTALL)
+_MARK = re.compile(r"~[0-9a-f]{8,64}(?=$|_\d{4}$)")
+_OURS = {"metrics", "metrics_readers", "followup"}
+"""What other files of an output folder are called."""
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
+"""No file can be called so in Windows, whatever it ends with."""
+
+
+def case_name(parts: Sequence[str]) -> str:
+    """The name of what is known by these folders and this last name, which has lost its ending.
+
+    They are joined by _, in Unicode's composed form (NFC). Where a file can't be called so (more than LONGEST bytes,
+    signs that no screen shows, bytes that are no UTF-8, a dot or blank at the start, a name of a device), what can be
+    kept of it is, and ~ with 8 digits of a hash of the whole stands behind it. A channel's number (_0000) stays last.
+    The name of a name is that name.
+    """
+    whole = unicodedata.normalize("NFC", "_".join(parts))
+    base, channel = split_channel(whole)
+    able = "".join(letter if letter.isprintable() else "_" for letter in base).lstrip(". ") or "scan"
+    if able == base and len(able.encode()) <= LONGEST and not _is_taken(able):
+        return whole
+    return _marked(able, unicodedata.normalize("NFC", "/".join(parts)).removesuffix(channel)) + channel
+
+
+def split_channel(name: str) -> tuple[str, str]:
+    """A name without its channel's number, and the number as it stands (_0000), or nothing."""
+    found = _CHANNEL.fullmatch(name)
+    return (found[1], f"_{found[2]}") if found else (name, "")
+
+
+def shortened(text: str) -> str:
+    """A text that fits into LONGEST bytes; a longer one in part, marked as names are."""
+    return text if len(text.encode()) <= LONGEST else _marked(text, text)
+
+
+def plain(name: str) -> str:
+    """A name without the mark that tells it apart."""
+    return _MARK.sub("", name)
+
+
+def key(name: str) -> str:
+    """Equal for names that some file systems take for one: they differ in capitals or in the form of accents alone."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """The same names, but for those that a file system could take for one: each of these is marked by its source.
+
+    Args:
+        names: as `case_name` gives them.
+        sources: what each stands for; all different.
+    """
+    counts = Counter(map(key, names))
+    digits = _DIGITS
+    while True:
+        made = [
+            name if counts[key(name)] == 1 else _with_mark(name, source, digits)
+            for name, source in zip(names, sources, strict=True)
+        ]
+        if len(set(map(key, made))) == len(made) or digits > 64:
+            return made
+        digits *= 2  # another is called like a mark
+
+
+def words(path: object) -> str:
+    """A path as a screen and a table can show it: bytes that are no UTF-8 as \\xe4, control characters as \\x1b."""
+    text = os.fsencode(str(path)).decode("utf-8", "backslashreplace")
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
+
+
+def is_text(name: object) -> bool:
+    """Whether a file's name is UTF-8."""
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def close_to(name: str, known: Iterable[str]) -> str | None:
+    """The known name that differs from this one by a letter, by capitals or by the signs between words, if any."""
+    own = _letters(name)
+    return next((one for one in known if one != name and _one_letter(own, _letters(one))), None)
+
+
+def _with_mark(name: str, source: str, digits: int) -> str:
+    base, channel = split_channel(name)
+    return _marked(base, source.removesuffix(channel), digits) + channel
+
+
+def _marked(able: str, source: str, digits: int = _DIGITS) -> str:
+    sha = hashlib.sha256(os.fsencode(source)).hexdigest()[:digits]
+    whole = able.encode()
+    room = LONGEST - digits - 1
+    if len(whole) > room:
+        head, tail = min(_HEAD, room // 2), min(_TAIL, room // 2 - 1)
+        able = f"{whole[:head].decode('utf-8', 'ignore')}~{whole[-tail:].decode('utf-8', 'ignore')}" if tail > 0 else ""
+    return unicodedata.normalize("NFC", f"{able}~{sha}")
+
+
+def _is_taken(name: str) -> bool:
+    return key(name) in _OURS or key(name).partition(".")[0].rstrip() in _DEVICES
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _one_letter(one: str, other: str) -> bool:
+    """Whether the two are equal but for one letter that is more, less, another, or exchanged with its neighbour."""
+    short, long = sorted((one, other), key=len)
+    if len(long) - len(short) > 1 or not short:
+        return False
+    start = next((n for n, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    if len(short) < len(long):
+        return short[start:] == long[start + 1 :]
+    rest = short[start:], long[start:]
+    return rest[0][1:] == rest[1][1:] or (rest[0][:2] == rest[1][:2][::-1] and rest[0][2:] == rest[1][2:])

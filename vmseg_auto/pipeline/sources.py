@@ -1,0 +1,48 @@
+"""sources.csv: which scan each name of a case stands for, in a folder of masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from vmseg_auto.core.dataset import Case
+from vmseg_auto.core.names import words
+from vmseg_auto.core.series import Scan, Series
+from vmseg_auto.io.tables import read_csv, write_csv
+
+COLUMNS = ("case", "channel", "source", "files", "inputs")
+
+
+def write_sources(folder: Path, cases: Sequence[Case], root: Path, inputs: str) -> None:
+    """Write sources.csv; rows of other cases, whose masks an earlier command made, stay.
+
+    Nothing in it comes from a header. Bytes of a name that are no UTF-8 stand as \\xe4.
+
+    Args:
+        root: the folder or file that was given.
+        inputs: the same, as seen from the folder.
+    """
+    table = folder / "sources.csv"
+    new = {case.id for case in cases}
+    kept = [row for row in read_csv(table, COLUMNS) if row["case"] not in new] if table.is_file() else []
+    write_csv(table, COLUMNS, [*kept, *_rows(cases, root, inputs)])
+
+
+def _rows(cases: Sequence[Case], root: Path, inputs: str) -> Iterator[dict[str, str]]:
+    for case in cases:
+        for channel, scan in enumerate(case.images):
+            count = len(scan.files) if isinstance(scan, Series) else 1
+            yield {
+                "case": case.id,
+                "channel": str(channel),
+                "source": words(_below(scan, root)),
+                "files": str(count),
+                "inputs": words(inputs),
+            }
+
+
+def _below(scan: Scan, root: Path) -> Path:
+    """The file, or the first file of a series, as seen from what was given."""
+    path = scan.source if isinstance(scan, Series) else scan
+    within = path.is_relative_to(root) and path != root  # of a folder or a zip
+    return path.relative_to(root if within else root.parent)
