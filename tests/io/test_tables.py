@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.tables import read_csv, write_csv
@@ -49,3 +51,29 @@ def test_what_was_written_is_read_back_as_text(tmp_path: Path) -> None:
     assert read_csv(path) == [{"case": "NA", "dice": "0.5"}, {"case": 'ü, "b"', "dice": ""}]
     with pytest.raises(InputError, match=r"no\.csv: the table can't be read"):
         read_csv(tmp_path / "no.csv")
+
+
+@pytest.mark.parametrize("text", ["=1+2", "+3", "-4", "@SUM(1)", "\t=1", "\r=1", "＝1", "'=1", "x;=1", "\t@y", "x\n+1"])  # noqa: RUF001
+def test_a_text_is_no_formula_in_a_spreadsheet_and_comes_back_as_it_was(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "t.csv"
+    write_csv(path, [text, "x"], [{text: text, "x": -0.5}])
+    with path.open(newline="", encoding="utf-8") as file:
+        header, row = csv.reader(file)
+    for cell in (header[0], row[0]):
+        assert not any(part[:1] in set("=+-@\t\r") for part in cell.replace("\n", ";").split(";")), cell
+    assert row[1] == "-0.5", "a number is still one"
+    assert read_csv(path) == [{text: text, "x": "-0.5"}]
+
+
+@given(texts=st.lists(st.text(st.sampled_from("'=+-@;\t\r\n, \"ax＝"), max_size=6), min_size=1, max_size=4))  # noqa: RUF001
+def test_every_text_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    path = tmp_path_factory.getbasetemp() / "t.csv"
+    write_csv(path, ["n", "text"], [{"n": number, "text": text} for number, text in enumerate(texts)])
+    assert [row["text"] for row in read_csv(path)] == texts
+
+
+def test_cells_beyond_the_header_are_dropped_and_missing_ones_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,2,3\n4\n")
+    assert read_csv(tmp_path / "t.csv", ["a"]) == [{"a": "1", "b": "2"}, {"a": "4", "b": None}]
+    with pytest.raises(InputError, match="line 3 lacks b"):
+        read_csv(tmp_path / "t.csv", ["b"])
