@@ -119,3 +119,22 @@ def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
 def test_whatever_a_file_holds_is_read_or_refused(text: str) -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(InputError):
         read_table(table(Path(folder), "case,dice,slice,error", text), COLUMNS, key=("case",))
+
+
+@pytest.mark.parametrize("text", ["=1+2", "+3", "-4", "@SUM(1)", "\t=1", "\r=1", "＝1", "'=1", "x;=1", "\t@y", "x\n+1"])  # noqa: RUF001
+def test_a_text_is_no_formula_in_a_spreadsheet_and_comes_back_as_it_was(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "t.csv"
+    write_csv(path, [text, "x"], [{text: text, "x": -0.5}])
+    with path.open(newline="", encoding="utf-8") as file:
+        header, row = csv.reader(file)
+    for cell in (header[0], row[0]):
+        assert not any(part[:1] in set("=+-@\t\r") for part in cell.replace("\n", ";").split(";")), cell
+    assert row[1] == "-0.5", "a number is still one"
+    assert read_csv(path) == [{text: text, "x": "-0.5"}]
+
+
+@given(texts=st.lists(st.text(st.sampled_from("'=+-@;\t\r\n, \"ax＝"), max_size=6), min_size=1, max_size=4))  # noqa: RUF001
+def test_every_text_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    path = tmp_path_factory.getbasetemp() / "t.csv"
+    write_csv(path, ["n", "text"], [{"n": number, "text": text} for number, text in enumerate(texts)])
+    assert [row["text"] for row in read_csv(path)] == texts

@@ -1,4 +1,8 @@
-"""CSV tables, read with the types of their columns, and written whole or not at all."""
+"""CSV tables, read with the types of their columns, and written whole or not at all.
+
+A spreadsheet takes a text that begins with = + - @ for a formula and runs it, and names come from strangers too. Such a
+text is written with an apostrophe before it, which `read_csv` takes off again; numbers stay numbers.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ import contextlib
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from vmseg_auto.core.errors import InputError
@@ -16,10 +22,17 @@ from vmseg_auto.io.atomic import write_text
 
 _AGAIN = "Delete it: the command that wrote it makes it again."
 _MOST_DIGITS = 16
+_BEGINS = r"(^|[;\t\r\n])"
+"""Where a cell begins: some spreadsheets part a line at semicolons or tabs too."""
+_FORMULA = r"(?='*[=+\-@\t\r\n＝＋－＠])"  # noqa: RUF001 - in full width they count too
+"""What a formula begins with, and such a text that has been written already."""
+_BARE, _WRITTEN = re.compile(_BEGINS + _FORMULA), re.compile(_BEGINS + "'" + _FORMULA)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], note: str | None = None) -> None:
     """Write rows under a header; NaN and None become empty cells, floats keep six significant digits.
+
+    No cell holds what a spreadsheet takes for a formula.
 
     Args:
         note: goes into a line before the header, behind a #.
@@ -27,8 +40,10 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
     text = io.StringIO()
     if note:
         text.write(f"# {note}\n")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    # csv quotes a cell with a CR in it only if its own lines end with one.
+    lines = SimpleNamespace(write=lambda line: text.write(line.removesuffix("\r\n") + "\n"))
+    writer = csv.writer(lines, lineterminator="\r\n")
+    writer.writerow([_cell(column) for column in columns])
     for row in rows:
         writer.writerow([_cell(row.get(column)) for column in columns])
     write_text(path, text.getvalue())
@@ -143,7 +158,7 @@ def read_table(
 
 
 def read_csv(path: Path, remedy: str = _AGAIN) -> list[dict[str, str]]:
-    """Read the rows of a table under its header, as text.
+    """Read the rows of a table under its header, as text, as they were given to `write_csv`.
 
     Args:
         path: the table.
@@ -167,7 +182,7 @@ def read_csv(path: Path, remedy: str = _AGAIN) -> list[dict[str, str]]:
     for line, row in enumerate(rows, 2):
         if None in row:
             raise InputError(f"line {line} has more cells than the header", file=path, remedy=remedy)
-    return rows
+    return [_as_given(row) for row in rows]
 
 
 def _range(low: float, high: float) -> str:
@@ -176,7 +191,14 @@ def _range(low: float, high: float) -> str:
     return f", {low:g} or above" if math.isfinite(low) else ""
 
 
+def _as_given(row: Mapping[str, str]) -> dict[str, str]:
+    """A row as it was given to `write_csv`; a cell that it lacks is None."""
+    return {_WRITTEN.sub(r"\1", name): cell and _WRITTEN.sub(r"\1", cell) for name, cell in row.items()}
+
+
 def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return _BARE.sub(r"\1'", value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return f"{value:.6g}" if isinstance(value, float) else value
