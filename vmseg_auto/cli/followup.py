@@ -35,6 +35,16 @@ def parser() -> Parser:
         help="nine volumes in ten are measured with at most this error, as for masks drawn by hand (default: the "
         "model's own, from its held-out cases)",
     )
+    made.add_argument(
+        "--order-as-given",
+        action="store_true",
+        help="BEFORE is the earlier scan, although the dates in the headers tell otherwise",
+    )
+    made.add_argument(
+        "--same-patient",
+        action="store_true",
+        help="both scans are of one patient, although their headers tell of two",
+    )
     return made
 
 
@@ -47,6 +57,8 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         arguments.output,
         masks=tuple(arguments.masks) if arguments.masks else None,
         error_percent=arguments.error,
+        order_as_given=arguments.order_as_given,
+        same_patient=arguments.same_patient,
         model=arguments.model,
         **places_of(arguments),
         series=arguments.series,

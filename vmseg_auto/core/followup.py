@@ -32,7 +32,7 @@ _RESPONSES: dict[Response, str] = {
 COLUMNS = (
     "case", "label", "component", "fate", "component_after", "before_ml", "before_low_ml", "before_high_ml", "after_ml",
     "after_low_ml", "after_high_ml", "change_percent", "change_low_percent", "change_high_percent", "beyond_error",
-    "response",
+    "response", "grid_percent", "sound",
 )  # fmt: skip
 """Of followup.csv."""
 
@@ -48,6 +48,7 @@ class Alignment:
         overlap: share of one scan's field of view that the other has seen, the larger of both.
         likeness: 0 to 1, of the scans once together (ops/rigid.py).
         problems: in words, why it can't be relied on; empty where it can.
+        mirrored: the likeness that is reached when the second scan's left and right are exchanged.
     """
 
     movement: Movement | None
@@ -56,15 +57,27 @@ class Alignment:
     overlap: float
     likeness: float
     problems: tuple[str, ...] = ()
+    mirrored: float = 0.0
 
     LEAST_OVERLAP: ClassVar[float] = 0.25
     LEAST_LIKENESS: ClassVar[float] = 0.4
     MOST_DEGREES: ClassVar[float] = 45.0
+    FAR_BETTER: ClassVar[float] = 0.1
 
     @classmethod
-    def judged(cls, movement: Movement, shift_mm: float, overlap: float, likeness: float) -> Alignment:
+    def judged(
+        cls, movement: Movement | None, shift_mm: float, overlap: float, likeness: float, mirrored: float = 0.0
+    ) -> Alignment:
         """With what speaks against it."""
         problems = []
+        if mirrored >= cls.LEAST_LIKENESS and mirrored > likeness + cls.FAR_BETTER:
+            problems.append(
+                f"the second scan fits far better mirrored (likeness {mirrored:.2f} against {likeness:.2f}): its left "
+                "and right may have been exchanged, as by a conversion that lost a flip"
+            )
+        if movement is None:
+            problems.append("no movement was found that lays one over the other")
+            return cls(None, 0.0, 0.0, 0.0, 0.0, tuple(problems), mirrored)
         if overlap < cls.LEAST_OVERLAP:
             problems.append(f"they share only {overlap:.0%} of their field of view")
         if movement.degrees > cls.MOST_DEGREES:
@@ -74,7 +87,7 @@ class Alignment:
                 f"laid over each other they are not alike (likeness {likeness:.2f}, at least {cls.LEAST_LIKENESS:g} is "
                 "needed): another patient, another sequence or a damaged scan"
             )
-        return cls(movement, movement.degrees, shift_mm, overlap, likeness, tuple(problems))
+        return cls(movement, movement.degrees, shift_mm, overlap, likeness, tuple(problems), mirrored)
 
     def text(self) -> str:
         """In words."""
@@ -115,6 +128,7 @@ class FollowUp:
         alignment: of the scans.
         lesions: one by one; none where the scans are not aligned.
         notes: what limits the comparison, in words.
+        doubts: in words, why nothing can be said of the change; no response is called then.
     """
 
     case: str
@@ -124,6 +138,16 @@ class FollowUp:
     alignment: Alignment
     lesions: tuple[LesionChange, ...] = ()
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing speaks against comparing the scans."""
+        return not self.doubts
+
+    def warning(self) -> str:
+        """What speaks against comparing the scans, in words."""
+        return f"{self.case}: the two times can't be compared soundly, so no response is called: {_list(self.doubts)}"
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Of followup.csv: each label's total, then its lesions."""
@@ -140,6 +164,8 @@ class FollowUp:
                 "change_high_percent": change.high_percent,
                 "beyond_error": None if change.beyond_error is None else "yes" if change.beyond_error else "no",
                 "response": change.response,
+                "grid_percent": change.grid_percent,
+                "sound": "yes" if self.sound else "no",
             }
             for lesion in self.lesions:
                 if lesion.label == label:
@@ -158,9 +184,11 @@ class FollowUp:
         """For the screen."""
         lines = [f"{self.case}: {self.before} -> {self.after}"]
         for label, change in self.changes.items():
-            lines += [f"  {label}: {_in_ml(change.before)} -> {_in_ml(change.after)}", f"    {verdict(change)}"]
+            told = verdict(change) if self.sound else f"{_size(change)}: no response is called"
+            lines += [f"  {label}: {_in_ml(change.before)} -> {_in_ml(change.after)}", f"    {told}"]
             lines += [f"    {told}" for told in self._lesions_told(label)]
-        return "\n".join([*lines, f"  {self.alignment.text()}", *(f"  {note}" for note in self.notes)])
+        apart = [doubt for doubt in self.doubts if doubt not in self.alignment.problems]
+        return "\n".join([*lines, *(f"  {told}" for told in (self.alignment.text(), *self.notes, *apart))])
 
     def _lesions_told(self, label: str) -> Iterator[str]:
         mine = [lesion for lesion in self.lesions if lesion.label == label]
@@ -177,22 +205,35 @@ class FollowUps(Stored):
     """followup.json."""
 
     pairs: tuple[FollowUp, ...]
-    schema: int = 1
+    schema: int = 2
 
 
 def verdict(change: Change) -> str:
     """A change and what it means, in words."""
-    size = "there was nothing before" if change.percent is None else f"{change.percent:+.0f} %"
+    told = _size(change)
+    if change.response is None:
+        return f"{told}: the slices' other thickness alone explains it, so no response is called"
     if change.beyond_error is None:
-        return f"{size}: {_RESPONSES[change.response]} (the measurement error is not known; --error gives it)"
-    low = "-100" if change.low_percent is None else f"{change.low_percent:+.0f}"
-    high = "open" if change.high_percent is None else f"{change.high_percent:+.0f} %"
-    told = f"{size} (90 % interval {low} to {high})"
+        return f"{told}: {_RESPONSES[change.response]} (the measurement error is not known; --error gives it)"
     if not change.beyond_error and (change.percent is None or abs(change.percent) > UNCHANGED):
         return f"{told}: not beyond the measurement error, so unchanged"
     best, worst = change.possible or (change.response, change.response)
     doubt = "" if best == worst else f"; by the interval {best} to {worst}"
     return f"{told}: {_RESPONSES[change.response]}{doubt}"
+
+
+def _size(change: Change) -> str:
+    """A change with its interval, where that is known."""
+    size = "there was nothing before" if change.percent is None else f"{change.percent:+.0f} %"
+    if change.beyond_error is None:
+        return size
+    low = "-100" if change.low_percent is None else f"{change.low_percent:+.0f}"
+    high = "open" if change.high_percent is None else f"{change.high_percent:+.0f} %"
+    return f"{size} (90 % interval {low} to {high})"
+
+
+def _list(words: tuple[str, ...]) -> str:
+    return "; ".join(words) + "."
 
 
 def _lesion_told(lesion: LesionChange) -> str:

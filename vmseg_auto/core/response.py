@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Response = Literal["worse", "unchanged", "minor", "intermediate", "major"]
@@ -25,6 +25,18 @@ class Volume:
         """A volume whose measurement is off by at most so many per cent in nine cases of ten."""
         return cls(ml, ml * max(0.0, 1 - percent / 100), ml * (1 + percent / 100))
 
+    def loosened(self, factor: float) -> Volume:
+        """With an interval that holds a further error too: a volume that may be too small or too large by this factor,
+        independently of what the interval holds already. An interval that is not known stays so.
+        """
+        if self.low_ml is None or self.high_ml is None or self.ml == 0:
+            return self
+        down, up = (math.hypot(error, math.log(factor)) for error in self._log_errors())
+        return Volume(self.ml, self.ml * math.exp(-down), self.ml * math.exp(min(up, 700.0)))
+
+    def _log_errors(self) -> tuple[float, float]:
+        return _log_ratio(self.ml, self.low_ml or 0.0), _log_ratio(self.high_ml or 0.0, self.ml)
+
 
 @dataclass(frozen=True)
 class Change:
@@ -36,7 +48,8 @@ class Change:
         low_percent, high_percent: of the interval that holds nine true changes in ten; None where it is open or where
             a volume's interval is not known.
         beyond_error: whether the interval leaves out "no change"; None where it is not known.
-        response: "unchanged" also where the change is not beyond the measurement error.
+        response: "unchanged" also where the change is not beyond the measurement error; None where none is called.
+        grid_percent: by how much another thickness of slices alone may move the volume; None where it is the same.
     """
 
     before: Volume
@@ -45,22 +58,37 @@ class Change:
     low_percent: float | None
     high_percent: float | None
     beyond_error: bool | None
-    response: Response
+    response: Response | None
+    grid_percent: float | None = None
 
     @classmethod
-    def between(cls, before: Volume, after: Volume) -> Change:
+    def between(cls, before: Volume, after: Volume, grids: float = 1.0) -> Change:
         """Compare two volumes.
 
         The interval of the ratio is put together from those of both volumes, on a logarithmic scale and as if their
         errors were independent (MOVER; Zou and Donner, Statistics in Medicine 2008, 27:1693). Errors of one model in
         one patient resemble each other, so the true change lies in it more often than in nine cases of ten.
+
+        Args:
+            before, after: the volumes.
+            grids: factor by which another thickness of slices alone may move the volume; 1 where it is the same. The
+                interval is widened by it, and no response is called where it explains the change.
         """
+        after = after.loosened(grids)
         percent = _percent(before.ml, after.ml)
         ends = _ratio_interval(before, after)
         beyond = None if ends is None else not ends[0] <= 1 <= ends[1]
         low, high = (None, None) if ends is None else (_finite(100 * (end - 1)) for end in ends)
         response = response_to(math.inf if percent is None else percent)
-        return cls(before, after, percent, low, high, beyond, "unchanged" if beyond is False else response)
+        called: Response | None = "unchanged" if beyond is False else response
+        if grids > 1 and response != "unchanged" and _explained(before.ml, after.ml, grids):
+            called = None
+        return cls(before, after, percent, low, high, beyond, called, 100 * (grids - 1) if grids > 1 else None)
+
+    @property
+    def uncalled(self) -> Change:
+        """The same without a response, as of scans that can't be compared."""
+        return replace(self, response=None)
 
     @property
     def possible(self) -> tuple[Response, Response] | None:
@@ -80,6 +108,10 @@ def response_to(percent: float) -> Response:
     if percent >= -MINOR:
         return "minor"
     return "intermediate" if percent >= -INTERMEDIATE else "major"
+
+
+def _explained(before: float, after: float, factor: float) -> bool:
+    return before > 0 and after > 0 and abs(math.log(after / before)) <= math.log(factor)
 
 
 def _percent(before: float, after: float) -> float | None:

@@ -35,6 +35,9 @@ class Slice:
         slope, intercept: stored number * slope + intercept is the image's value.
         pixels: how a pixel is stored.
         examination: a hash of what tells examinations apart; only ever compared.
+        patient: hashes of what tells patients apart (id, day of birth); empty where the header tells nothing. Only
+            ever compared, and never stored.
+        days: of study, series and acquisition, as YYYYMMDD; likewise. Only their order is ever told.
         echo_ms: echo time, where the header tells it.
         thickness_mm: SliceThickness, where the header tells it.
         apart_mm: SpacingBetweenSlices, where the header tells it.
@@ -54,6 +57,8 @@ class Slice:
     echo_ms: float | None = None
     thickness_mm: float | None = None
     apart_mm: float | None = None
+    patient: tuple[str, ...] = field(default=(), repr=False)
+    days: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

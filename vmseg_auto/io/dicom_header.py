@@ -153,8 +153,31 @@ def _slices(data: Dataset, path: Path, sop_class: str) -> tuple[Slice, ...]:
         raise ValueError
     pixels = _pixel_format(data, rescaled=bool(found(frames[0], Tag.SLOPE)))
     told_apart = "\\".join((text(data, Tag.FRAME_OF_REFERENCE), text(data, Tag.PATIENT_ID), sop_class))
-    examination = hashlib.sha256(told_apart.encode()).hexdigest()[:16]
-    return tuple(_slice(own, path, number, shape, pixels, examination) for number, own in enumerate(frames))
+    told = _Told(
+        _hashed(told_apart),
+        tuple(_hashed(text(data, tag)) for tag in (Tag.PATIENT_ID, Tag.BIRTH_DAY)),
+        tuple(_day(text(data, tag)) for tag in (Tag.STUDY_DAY, Tag.SERIES_DAY, Tag.ACQUISITION_DAY)),
+    )
+    return tuple(_slice(own, path, number, shape, pixels, told) for number, own in enumerate(frames))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a header tells of the examination; see `Slice`."""
+
+    examination: str
+    patient: tuple[str, ...]
+    days: tuple[str, ...]
+
+
+def _hashed(told: str) -> str:
+    return hashlib.sha256(told.encode()).hexdigest()[:16] if told else ""
+
+
+def _day(told: str) -> str:
+    """YYYYMMDD; empty for what is no day. Until 1993 days were written as YYYY.MM.DD."""
+    day = told.replace(".", "")
+    return day if len(day) == 8 and day.isdecimal() else ""
 
 
 def _pixel_format(data: Dataset, *, rescaled: bool) -> PixelFormat:
@@ -177,7 +200,7 @@ def _pixel_format(data: Dataset, *, rescaled: bool) -> PixelFormat:
 
 
 def _slice(
-    groups: Sequence[Dataset], path: Path, frame: int, shape: tuple[int, int], pixels: PixelFormat, examination: str
+    groups: Sequence[Dataset], path: Path, frame: int, shape: tuple[int, int], pixels: PixelFormat, told: _Told
 ) -> Slice:
     def several(tag: Tag, count: int) -> tuple[float, ...]:
         numbers = found(groups, tag)
@@ -204,10 +227,12 @@ def _slice(
         1.0 if slope is None else slope,
         intercept or 0.0,
         pixels,
-        examination,
+        told.examination,
         echo_ms=None if echo is None else round(echo, 2),
         thickness_mm=one(Tag.THICKNESS),
         apart_mm=one(Tag.APART),
+        patient=told.patient,
+        days=told.days,
     )
 
 

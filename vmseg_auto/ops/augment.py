@@ -1,25 +1,14 @@
-"""nnU-Net's augmentation, by batchgenerators. Imports no torch: it runs in worker processes."""
+"""nnU-Net's augmentation: which steps, how often and how far. Imports neither torch nor batchgenerators."""
 
 from __future__ import annotations
 
 import itertools
-import random
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from batchgenerators.augmentations.utils import rotate_coords_3d
-from batchgenerators.transforms.abstract_transforms import AbstractTransform, Compose
-from batchgenerators.transforms.color_transforms import (
-    BrightnessMultiplicativeTransform,
-    ContrastAugmentationTransform,
-    GammaTransform,
-)
-from batchgenerators.transforms.noise_transforms import GaussianBlurTransform, GaussianNoiseTransform
-from batchgenerators.transforms.resample_transforms import SimulateLowResolutionTransform
-from batchgenerators.transforms.spatial_transforms import MirrorTransform, SpatialTransform
 from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Shape
@@ -127,16 +116,9 @@ class PatchAugmentation:
         self, patch: tuple[NDArray[np.float32], NDArray[np.uint8]], seed: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Args: image [C, Z, Y, X] and label [Z, Y, X]; `seed` fixes every random number."""
-        # batchgenerators draws from both global streams.
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        image, label = patch
-        out = _transforms(self.patch, self.mirror_axes, self.chances)(
-            data=image[None].copy(), seg=label[None, None].astype(np.float32)
-        )
-        return np.ascontiguousarray(out["data"][0], np.float32), np.ascontiguousarray(
-            np.rint(out["seg"][0, 0]), np.uint8
-        )
+        from vmseg_auto.ops.augment_sample import augmented  # batchgenerators takes long to load
+
+        return augmented(patch, seed, self.patch, self.mirror_axes, self.chances)
 
 
 def rotates_in_plane(patch: Shape) -> bool:
@@ -149,6 +131,28 @@ def largest_angle(patch: Shape) -> float:
     return np.pi if rotates_in_plane(patch) else np.pi / 6
 
 
+def rotation(angles: tuple[float, ...]) -> NDArray[np.float64]:
+    """The matrix that turns rows of (Z, Y, X) offsets about each axis in turn, or of (Y, X) offsets in-plane.
+
+    Args:
+        angles: about (Z, Y, X), or one in-plane angle, in radians; signs as batchgenerators has them.
+    """
+    if len(angles) == 1:
+        return np.array(_turn(angles[0]))
+    matrix = np.identity(3)
+    for axis, angle in enumerate(angles):
+        (a, b), (c, d) = _turn(-angle if axis == 1 else angle)
+        one = np.identity(3)
+        first, second = (other for other in range(3) if other != axis)
+        one[[first, first, second, second], [first, second, first, second]] = a, b, c, d
+        matrix = matrix @ one
+    return matrix
+
+
+def _turn(angle: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    return (math.cos(angle), -math.sin(angle)), (math.sin(angle), math.cos(angle))
+
+
 def read_shape(patch: Shape) -> Shape:
     """The shape (Z, Y, X) to read so that rotation and zoom find image in the patch's corners (nnU-Net)."""
     angle = np.pi / 2 if rotates_in_plane(patch) else np.pi / 6
@@ -158,41 +162,11 @@ def read_shape(patch: Shape) -> Shape:
     )
     reach = corners.copy()
     for turn in turns:
-        reach = np.maximum(reach, np.abs(rotate_coords_3d(corners[:, None], *turn))[:, 0])
+        reach = np.maximum(reach, np.abs(corners @ rotation(turn)))
     reach /= 0.85  # the zoom that nnU-Net makes room for
     if rotates_in_plane(patch):
         reach[0] = patch[0]
     return int(reach[0]), int(reach[1]), int(reach[2])
-
-
-class _InPlane(AbstractTransform):  # type: ignore[misc]
-    """Applies a 2-D transform alike to every slice, as nnU-Net does for flat patches."""
-
-    def __init__(self, transform: AbstractTransform) -> None:
-        self.transform = transform
-
-    def __call__(self, data: NDArray[np.float32], seg: NDArray[np.float32], **rest: object) -> dict[str, object]:
-        (b, c, z, *_), s = data.shape, seg.shape[1]
-        out = self.transform(data=data.reshape(b, c * z, *data.shape[3:]), seg=seg.reshape(b, s * z, *seg.shape[3:]))
-        plane = out["data"].shape[2:]
-        return {**rest, "data": out["data"].reshape(b, c, z, *plane), "seg": out["seg"].reshape(b, s, z, *plane)}
-
-
-class _Bias(AbstractTransform):  # type: ignore[misc]
-    """A bias field on each channel, with coefficients from numpy's global stream as batchgenerators' own steps."""
-
-    def __init__(self, chance: Chance) -> None:
-        self.chance = chance
-
-    def __call__(self, data: NDArray[np.float32], **rest: object) -> dict[str, object]:
-        for sample in data:
-            if np.random.uniform() < self.chance.sample:
-                for channel in sample:
-                    reach = np.random.uniform(*self.chance.range)
-                    field = bias_field(np.random.uniform(-reach, reach, len(BIAS_POWERS)), channel.shape)
-                    low = channel.min()
-                    channel[...] = (channel - low) * field + low
-        return {**rest, "data": data}
 
 
 BIAS_POWERS = tuple(p for p in itertools.product(range(3), repeat=3) if 1 <= sum(p) <= 2)
@@ -214,58 +188,3 @@ def bias_field(coefficients: Sequence[float] | NDArray[np.float64], shape: Shape
     for coefficient, powers in zip(coefficients, BIAS_POWERS, strict=True):
         exponent += np.float32(coefficient) * lines[0] ** powers[0] * lines[1] ** powers[1] * lines[2] ** powers[2]
     return np.exp(exponent)
-
-
-@lru_cache(maxsize=4)
-def _transforms(patch: Shape, mirror_axes: tuple[int, ...], chances: Chances) -> Compose:
-    flat, angle = rotates_in_plane(patch), largest_angle(patch)
-    turn, still = (-angle, angle), (0, 0)
-    spatial = SpatialTransform(
-        patch[1:] if flat else patch,
-        patch_center_dist_from_border=None,
-        do_elastic_deform=False,
-        angle_x=turn,
-        angle_y=still if flat else turn,
-        angle_z=still if flat else turn,
-        scale=chances.zoom.range,
-        border_mode_data="constant",
-        order_data=1,
-        border_mode_seg="constant",
-        border_cval_seg=0,
-        order_seg=0,
-        random_crop=False,
-        p_el_per_sample=0,
-        p_rot_per_sample=chances.rotation,
-        p_scale_per_sample=chances.zoom.sample,
-    )
-    steps = [
-        _InPlane(spatial) if flat else spatial,
-        GaussianNoiseTransform(chances.noise_std.range, p_per_sample=chances.noise_std.sample),
-        GaussianBlurTransform(
-            chances.blur_sigma.range,
-            different_sigma_per_channel=True,
-            p_per_sample=chances.blur_sigma.sample,
-            p_per_channel=chances.blur_sigma.channel,
-        ),
-        *([_Bias(chances.bias)] if chances.bias.sample else []),
-        BrightnessMultiplicativeTransform(chances.brightness.range, p_per_sample=chances.brightness.sample),
-        ContrastAugmentationTransform(chances.contrast.range, p_per_sample=chances.contrast.sample),
-        SimulateLowResolutionTransform(
-            zoom_range=chances.resolution.range,
-            per_channel=True,
-            p_per_channel=chances.resolution.channel,
-            order_downsample=0,
-            order_upsample=1,
-            p_per_sample=chances.resolution.sample,
-            ignore_axes=(0,) if flat else None,
-        ),
-        _gamma(chances.inverted_gamma, invert=True),
-        _gamma(chances.gamma, invert=False),
-    ]
-    return Compose(steps + ([MirrorTransform(mirror_axes)] if mirror_axes else []))
-
-
-def _gamma(chance: Chance, invert: bool) -> GammaTransform:
-    return GammaTransform(
-        chance.range, invert_image=invert, per_channel=True, retain_stats=True, p_per_sample=chance.sample
-    )

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from batchgenerators.augmentations.utils import rotate_coords_2d, rotate_coords_3d
 from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Shape
-from vmseg_auto.ops.augment import BIAS_POWERS, NNUNET, Chance, Chances, largest_angle, rotates_in_plane
+from vmseg_auto.ops.augment import BIAS_POWERS, NNUNET, Chance, Chances, largest_angle, rotates_in_plane, rotation
 
 ByChannel = tuple[tuple[int, float], ...]
 """(channel, value) pairs."""
@@ -79,11 +78,9 @@ def draw(seed: int, channels: int, patch: Shape, mirror_axes: tuple[int, ...], c
 def affine(angles: tuple[float, ...], zoom: float) -> NDArray[np.float64]:
     """The matrix of `Drawn` for angles about (Z, Y, X), or one in-plane angle, in radians, and SpatialTransform's zoom.
 
-    The turns are batchgenerators' own, so that both versions turn the same way.
+    The turns are batchgenerators', so that both versions turn the same way.
     """
-    turn = rotate_coords_3d if len(angles) == 3 else rotate_coords_2d
-    matrix: NDArray[np.float64] = turn(np.eye(3 if len(angles) == 3 else 2), *angles) * zoom
-    return matrix
+    return rotation(angles).T * zoom
 
 
 def _matrix(rng: np.random.Generator, patch: Shape, chances: Chances) -> NDArray[np.float64] | None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from vmseg_auto.core.comparability import Word, check_headers
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.dataset import Case
-from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.followup import COLUMNS, FollowUp, FollowUps
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.response import Volume
@@ -42,6 +43,8 @@ def followup(
     *,
     masks: tuple[PathLike, PathLike] | None = None,
     error_percent: float | None = None,
+    order_as_given: bool = False,
+    same_patient: bool = False,
     model: PathLike | None = None,
     dataset: PathLike | None = None,
     workspace: PathLike | None = None,
@@ -61,13 +64,16 @@ def followup(
         masks: a mask or a folder of masks for each time; both scans are predicted unless given. Intervals are taken
             from a volumes.csv beside the masks, as far as it still fits them.
         error_percent: nine volumes in ten are measured with at most this error; takes the place of the intervals.
+        order_as_given: the scans are in the right order, although their headers' dates tell of the other.
+        same_patient: the scans are of one patient, although their headers tell of two.
         model, dataset, workspace, series, echo, device: as for `predict`.
         jobs: threads that read and write for it.
         left: what is not used of scans and masks is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Raises:
-        InputError: no scan, mask or model, no pair, or another command at work in the output folder.
+        InputError: no scan, mask or model, no pair, headers that tell of two patients or of the other order, or
+            another command at work in the output folder.
         SomeCasesFailedError: some pairs failed; all others are written.
     """
     console = console or Silent()
@@ -77,7 +83,7 @@ def followup(
     choice = Choice(tuple(series), echo)
     left = left if left is not None else Inventory()
     known = _scans(scans[0], choice, left), _scans(scans[1], choice, left)
-    wanted = _partners(*known, left)
+    *wanted, refused = _comparable(*_partners(*known, left), Word(order_as_given, same_patient))
     left.require_nothing()
     with output_turn(target, "vmseg_followup", console):
         if masks is None:
@@ -95,7 +101,8 @@ def followup(
         first, second = (_with_masks(*side, left) for side in zip(scans, wanted, found, strict=True))
         pairs = _pairs(*_partners(first, second, left))
         left.require_nothing()
-        done, errors = _compare_all(pairs, error_percent, target, console)
+        done, failed = _compare_all(pairs, error_percent, target, console)
+        errors = [*refused, *failed]
         if done:
             told = FollowUps(tuple(done))
             write_csv(target / "followup.csv", COLUMNS, (row for one in done for row in one.rows()))
@@ -103,10 +110,10 @@ def followup(
             pictures = any(not one.alignment.problems for one in done)
             beside = ", and a picture of each pair that could be aligned" if pictures else ""
             console.say(f"In {target}: followup.csv (table), followup.json (all figures){beside}.")
-    if errors and len(pairs) == 1:
+    if errors and len(pairs) + len(refused) == 1:
         raise errors[0]
     if errors:
-        raise SomeCasesFailedError(f"{len(errors)} of {len(pairs)} pairs could not be compared", errors)
+        raise SomeCasesFailedError(f"{len(errors)} of {len(pairs) + len(refused)} pairs could not be compared", errors)
     return told
 
 
@@ -131,6 +138,8 @@ def _compare_all(
                 first, second = (_visit(case, labels, error_percent, console) for case in (pair.before, pair.after))
                 done.append(compare(pair.name, first, second, labels, target / f"{pair.name}_followup.png"))
                 console.say(done[-1].text())
+                if not done[-1].sound:
+                    console.warn(done[-1].warning())
             except VmsegError as error:
                 errors.append(error)
             progress.advance()
@@ -167,6 +176,32 @@ def _partners(
     return {name: before[name] for name in common}, {name: after[name] for name in common}
 
 
+def _comparable(
+    before: Mapping[str, Case], after: Mapping[str, Case], word: Word
+) -> tuple[dict[str, Case], dict[str, Case], list[VmsegError]]:
+    """The pairs whose headers do not speak against comparing them, and what speaks against the others.
+
+    Raises:
+        InputError: of a single pair.
+        DatasetError: every pair is refused.
+    """
+    refused: list[VmsegError] = []
+    kept = []
+    for first, second in zip(before.values(), after.values(), strict=True):
+        try:
+            check_headers(_name(first, second), first.images[0], second.images[0], word)
+            kept.append((first, second))
+        except InputError as error:
+            refused.append(error)
+    if not kept:
+        raise refused[0] if len(refused) == 1 else DatasetError("no pair can be compared", refused)
+    return {one.id: one for one, _ in kept}, {one.id: one for _, one in kept}, refused
+
+
+def _name(before: Case, after: Case) -> str:
+    return before.id if before.id == after.id else f"{before.id}-{after.id}"
+
+
 def _masks(source: Path, left: Inventory) -> list[Path]:
     return [source] if source.is_file() else list(find_masks(source, left).values())
 
@@ -193,7 +228,7 @@ def _with_masks(source: Path, scans: Mapping[str, Case], paths: Sequence[Path], 
 
 def _pairs(before: Mapping[str, Case], after: Mapping[str, Case]) -> list[_Pair]:
     both = zip(before.values(), after.values(), strict=True)
-    return [_Pair(a.id if a.id == b.id else f"{a.id}-{b.id}", a, b) for a, b in both]
+    return [_Pair(_name(a, b), a, b) for a, b in both]
 
 
 def _labels(pairs: Sequence[_Pair]) -> dict[str, int]:

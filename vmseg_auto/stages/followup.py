@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmseg_auto.core.comparability import OtherSlices, doubts, other_slices
 from vmseg_auto.core.followup import Alignment, FollowUp, LesionChange
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.movement import Movement
 from vmseg_auto.core.response import Change, Volume
 from vmseg_auto.io.registration import find_movement
+from vmseg_auto.ops.duplicates import same_scan
 from vmseg_auto.ops.matching import Lesions, Match, match_lesions
 from vmseg_auto.ops.overlays import Compared, draw_followup
 from vmseg_auto.ops.rigid import in_view, likeness, mapped, placed, resample
@@ -58,30 +61,70 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
         for name, value in labels.items()
         if value
     }
-    changes = {name: Change.between(before.volumes[name], after.volumes[name]) for name in sides}
+    slices = other_slices(before.geometry, after.geometry)
+    factors = {name: _by_slices(slices, *pair) for name, pair in sides.items()} if slices else {}
+    changes = {
+        name: Change.between(before.volumes[name], after.volumes[name], factors.get(name, 1.0)) for name in sides
+    }
     alignment = align(before, after)
-    if alignment.problems or alignment.movement is None:
-        return FollowUp(case, before.name, after.name, changes, alignment)
+    doubted = doubts(
+        alignment,
+        same_scan(before.image, before.geometry, after.image, after.geometry),
+        bool(before.mask.any()) and np.array_equal(before.mask, after.mask),
+    )
+    if doubted:
+        changes = {name: change.uncalled for name, change in changes.items()}
+    notes = [slices.text({name: factor for name, factor in factors.items() if factor > 1})] if slices else []
     movement = alignment.movement
+    if alignment.problems or movement is None:
+        return FollowUp(case, before.name, after.name, changes, alignment, (), tuple(notes), doubted)
     matches = {name: match_lesions(first, second, movement) for name, (first, second) in sides.items()}
     lesions = tuple(_lesion(name, match, *sides[name]) for name, found in matches.items() for match in found)
     draw_followup(_compared(before, after, sides, matches, movement), before.geometry, picture, case)
-    notes = tuple(_beyond_view(sides, before.geometry, after.geometry, movement))
-    return FollowUp(case, before.name, after.name, changes, alignment, lesions, notes)
+    notes += _beyond_view(sides, before.geometry, after.geometry, movement)
+    return FollowUp(case, before.name, after.name, changes, alignment, lesions, tuple(notes), doubted)
 
 
 def align(before: Visit, after: Visit) -> Alignment:
-    """Bring the second scan onto the first, and judge whether that can be relied on."""
-    movement = find_movement(before.image, before.geometry, after.image, after.geometry)
+    """Bring the second scan onto the first, and judge whether that can be relied on.
+
+    The second scan is also tried with its left and right exchanged, in which no patient lies.
+    """
+    mirror = np.flip(after.image, after.geometry.patient_axes.index(0))
+    _, _, mirrored = _laid_over(before, replace(after, image=np.ascontiguousarray(mirror)))
+    movement, moved, alike = _laid_over(before, after)
     if movement is None:
-        return Alignment(None, 0.0, 0.0, 0.0, 0.0, ("no movement was found that lays one over the other",))
-    moved = resample(after.image, after.geometry, before.geometry, movement, float("nan"))
+        return Alignment.judged(None, 0.0, 0.0, 0.0, mirrored)
     back = resample(np.ones(before.mask.shape, np.float32), before.geometry, after.geometry, movement.inverse, 0.0)
     overlap = max(float(np.isfinite(moved).mean()), float((back > 0.5).mean()))
     middle = (np.array(before.geometry.shape)[None] - 1) / 2
     start, end = (placed(middle, before.geometry, how)[0] for how in (Movement(), movement))
     shift = float(np.linalg.norm(end - start))
-    return Alignment.judged(movement, shift, overlap, likeness(before.image, moved, before.geometry.spacing_mm))
+    return Alignment.judged(movement, shift, overlap, alike, mirrored)
+
+
+def _laid_over(before: Visit, after: Visit) -> tuple[Movement | None, NDArray[np.float32], float]:
+    """How the patient moved, the second scan on the first one's grid (NaN outside), and how alike both then are."""
+    movement = find_movement(before.image, before.geometry, after.image, after.geometry)
+    if movement is None:
+        return None, np.full_like(before.image, np.nan), 0.0
+    moved = resample(after.image, after.geometry, before.geometry, movement, float("nan"))
+    return movement, moved, likeness(before.image, moved, before.geometry.spacing_mm)
+
+
+def _by_slices(slices: OtherSlices, first: Lesions, second: Lesions) -> float:
+    """The factor by which a label's volume may move because the slices differ; 1 where it is nowhere.
+
+    Where a lesion begins and ends within its first and last slice, nobody sees: over its whole area the volume may be
+    off by half a slice in each scan.
+    """
+    shares = []
+    for side in (first, second):
+        columns = np.count_nonzero((side.numbered > 0).any(axis=side.geometry.patient_axes.index(slices.axis)))
+        if not columns:
+            return 1.0
+        shares.append(columns / (2 * len(side.places[0])))
+    return 1 + math.hypot(*shares)
 
 
 def _lesion(label: str, match: Match, first: Lesions, second: Lesions) -> LesionChange:
