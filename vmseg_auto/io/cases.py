@@ -124,6 +124,8 @@ def read_case(
     for scan in case.images:
         try:
             image, grid = read_scan(scan, case.id, notes)
+            if notes is not None:
+                notes += [f"case {case.id}: {doubt}" for doubt in grid.doubts]
             images.append(image)
             grids.append((path_of(scan), grid))
         except InputError as error:
