@@ -226,6 +226,7 @@ def _header(
     if not path.is_file():
         raise InputError("the file does not exist", case=case, file=path, remedy="Check the name and the folder.")
     ending = ending_of(path.name)
+    _refuse_unreadable_name(path, ending, case)
     told = check_header(path, case) if ending else Told(spacing=True)
     if not told.spacing and spacing_mm is None:
         raise InputError("its header tells no voxel size", case=case, file=path, remedy=_NO_SIZE)
