@@ -200,7 +200,7 @@ def test_itks_warnings_stay_as_the_caller_has_them(tmp_path: Path, capfd: pytest
     path = nifti(tmp_path / "case.nii")
     data = bytearray(path.read_bytes())
     struct.pack_into("<2h", data, 252, 1, 1)
-    struct.pack_into("<12f", data, 280, 0.5, 0, 0, 0, 0, 0.75, 0, 0, 0, 0, 9, 0)
+    struct.pack_into("<12f", data, 280, 0, 0.75, 0, 0, 0.5, 0, 0, 0, 0, 0, 2, 0)
     path.write_bytes(data)
     before = sitk.ProcessObject.GetGlobalWarningDisplay()
     read_image(path)
@@ -312,3 +312,58 @@ def test_another_format_under_a_known_ending_is_refused(tmp_path: Path) -> None:
     for ending in (".mha", ".nii", ".nii.gz"):
         (tmp_path / f"case{ending}").write_bytes((tmp_path / "case.nrrd").read_bytes())
         refused(tmp_path / f"case{ending}", "no image that can be read|has no end")
+
+
+def scan_with_forms(path: Path, codes: tuple[int, int], pixdim: tuple[float, float, float] = (0.5, 0.75, 2)) -> Path:
+    """A scan whose sform turns it by 90 degrees and moves it, where the qform does not."""
+    data = bytearray(nifti(path).read_bytes())
+    struct.pack_into("<3f", data, 80, *pixdim)
+    struct.pack_into("<2h", data, 252, *codes)
+    struct.pack_into("<12f", data, 280, 0, -0.75, 0, 30, 0.5, 0, 0, -10, 0, 0, 2, 5)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("codes", [(1, 2), (1, 0), (0, 2), (0, 0)])
+def test_a_mask_carries_the_scans_own_forms(tmp_path: Path, codes: tuple[int, int]) -> None:
+    scan = scan_with_forms(tmp_path / "scan.nii", codes)
+    image, geometry = read_image(scan)
+    write_mask(tmp_path / "mask.nii", np.zeros(image.shape, np.uint8), geometry)
+    assert (tmp_path / "mask.nii").read_bytes()[252:328] == scan.read_bytes()[252:328]
+    assert bool(geometry.doubts) == (codes in ((1, 2), (0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("pixdim", "codes", "words"),
+    [
+        ((1, 1, 1), (0, 1), "two voxel sizes"),
+        ((0.5, 0.75, 0), (0, 1), "two"),
+        ((0.5, 0.75, 0), (1, 0), "no voxel size"),
+    ],
+)
+def test_a_header_without_one_voxel_size_is_refused(
+    tmp_path: Path, pixdim: tuple[float, float, float], codes: tuple[int, int], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        read_image(scan_with_forms(tmp_path / "scan.nii", codes, pixdim))
+
+
+def test_a_voxel_size_is_taken_from_the_user_where_the_file_tells_none(tmp_path: Path) -> None:
+    head = b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n\n"
+    (tmp_path / "a.nrrd").write_bytes(head + bytes(8))
+    with pytest.raises(InputError, match="no voxel size"):
+        read_image(tmp_path / "a.nrrd")
+    assert read_image(tmp_path / "a.nrrd", spacing_mm=(3, 1.5, 1))[1].spacing_mm == (3, 1.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("a.mha", b"NDims = 3\nElementDataFile : OTHER\nElementDataFile = LOCAL\n"),
+        ("a.nrrd", b"NRRD0004\ndimension: 3\nencoding: raw\ncontent: x\rdata file: OTHER\n\n"),
+    ],
+)
+def test_a_header_may_not_name_another_file_in_any_spelling(tmp_path: Path, name: str, head: bytes) -> None:
+    (tmp_path / name).write_bytes(head + bytes(100))
+    with pytest.raises(InputError, match="holds what no such header does"):
+        read_image(tmp_path / name)

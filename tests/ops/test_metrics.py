@@ -183,3 +183,11 @@ def test_a_row_a_label() -> None:
         {"background": 0, "vein": 1, "node": 2},
     )
     assert [(row["label"], row["dice"]) for row in rows] == [("vein", 0), ("node", 1)]
+
+
+@pytest.mark.parametrize("mm", [0.6, 1.1, 1.2, 2.0, 3.3, 4.4])
+def test_a_distance_equal_to_the_tolerance_is_within_it(mm: float) -> None:
+    one, other = np.zeros((8, 16, 16), bool), np.zeros((8, 16, 16), bool)
+    one[3], other[4] = True, True
+    for spacing in (mm, float(np.float32(mm))):
+        assert surface_scores(one, other, (spacing, 1, 1), mm)["nsd"] == 1

@@ -28,6 +28,13 @@ def parser() -> Parser:
     )
     made.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for masks and volumes.csv")
     made.add_argument(
+        "--spacing",
+        nargs=3,
+        type=number,
+        metavar=("Z", "Y", "X"),
+        help="voxel size in mm of image files that tell none, in the order of plan.json: between slices first",
+    )
+    made.add_argument(
         "--folds", nargs="+", type=fold_name, metavar="FOLD", help="folds to ensemble (default: all that are finished)"
     )
     made.add_argument("--no-mirror", action="store_true", help="up to 8 times faster, a little less accurate")
@@ -85,6 +92,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         precision=arguments.precision,
         series=arguments.series,
         echo=arguments.echo,
+        spacing_mm=tuple(arguments.spacing) if arguments.spacing else None,
         device=arguments.device,
         jobs=arguments.jobs,
         left=screen.left,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import permutations
 
 import numpy as np
@@ -14,6 +14,25 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
+class NiftiForms:
+    """The two ways in which a NIfTI header places its voxels, as it states them; what a mask of the scan states too.
+
+    Args:
+        codes: of qform and sform; a form of code 0 says nothing.
+        handedness: pixdim[0], which of the qform's axes are mirrored.
+        qform: the quaternion (b, c, d) and the place of the first voxel (x, y, z).
+        sform: the matrix, row by row: of world (x, y, z) over voxel (i, j, k, 1).
+        units: of lengths, NIfTI's code.
+    """
+
+    codes: tuple[int, int]
+    handedness: float
+    qform: tuple[float, ...]
+    sform: tuple[float, ...]
+    units: int
+
+
+@dataclass(frozen=True)
 class Geometry:
     """Grid of a volume.
 
@@ -22,6 +41,8 @@ class Geometry:
         spacing_mm: voxel size in mm along (Z, Y, X).
         origin_mm: position of the first voxel's centre, in world order (x, y, z), as ITK gives it.
         direction: the nine direction cosines, row by row, as ITK gives them.
+        forms: how a NIfTI file states this grid; None of grids that come from elsewhere.
+        doubts: in words, what the file's header leaves open or says twice, and was yet no reason to refuse it.
     """
 
     shape: Shape
@@ -30,6 +51,8 @@ class Geometry:
     direction: tuple[float, float, float, float, float, float, float, float, float] = (
         1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0,
     )  # fmt: skip
+    forms: NiftiForms | None = field(default=None, compare=False, repr=False)
+    doubts: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def voxel_ml(self) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
-from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.geometry import Geometry, Spacing
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.series import Scan, path_of
 from vmseg_auto.io.dataset_json import Description, read_description
@@ -100,7 +100,10 @@ def content_hashes(case: Case) -> tuple[str, str]:
 
 
 def read_case(
-    case: Case, labels: Mapping[str, int] | None = None, notes: list[str] | None = None
+    case: Case,
+    labels: Mapping[str, int] | None = None,
+    notes: list[str] | None = None,
+    spacing_mm: Spacing | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None, Geometry]:
     """Read and check a case.
 
@@ -109,6 +112,7 @@ def read_case(
         labels: label name -> value; the mask may hold no other values. With one label besides the background, a
             mask of 0 and 255 is read as 0 and 1.
         notes: what is odd but legal is appended here, in words.
+        spacing_mm: voxel size (Z, Y, X) of image files that tell none.
 
     Returns:
         Image [C, Z, Y, X], mask [Z, Y, X] (None without one), and the grid of the first image.
@@ -123,7 +127,9 @@ def read_case(
     mask = None
     for scan in case.images:
         try:
-            image, grid = read_scan(scan, case.id, notes)
+            image, grid = read_scan(scan, case.id, notes, spacing_mm)
+            if notes is not None:
+                notes += [f"case {case.id}: {doubt}" for doubt in grid.doubts]
             images.append(image)
             grids.append((path_of(scan), grid))
         except InputError as error:

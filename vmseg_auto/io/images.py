@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.geometry import Geometry, Spacing
 from vmseg_auto.core.names import is_text
 from vmseg_auto.io.atomic import replacing
-from vmseg_auto.io.headers import FURTHEST_MM, check_header
-from vmseg_auto.io.nifti import DAMAGED, file_bytes, nifti_voxels, unpacked, unreadable
+from vmseg_auto.io.headers import FURTHEST_MM, Told, check_header
+from vmseg_auto.io.nifti import DAMAGED, file_bytes, nifti_voxels, unpacked, unreadable, write_nifti
 from vmseg_auto.io.shared import shared
 
 FILE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -32,9 +33,12 @@ _SHEAR_TOLERANCE = 1e-3
 _LEAST_MM, _MOST_MM = 1e-3, 1e3
 """Edges of a voxel."""
 _READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".mha": "MetaImageIO", ".nrrd": "NrrdImageIO"}
+_ROUNDING = 1e-4
+"""How far from a whole number a label may lie."""
 _LARGEST = 1e12
 """What an intensity can be: float32 holds its square, summed over all voxels."""
 _MOST_VOXELS = 2**29
+_NO_SIZE = "Mend the header; `vmseg_predict --spacing Z Y X` takes the size in mm from you."
 _ONE_AT_A_TIME = threading.Lock()
 """ITK makes a reader of every format whenever it opens a file; now and then the process dies where two threads do so at
 once (SimpleITK's issue 74). NIfTI voxels are read outside of it."""
@@ -48,17 +52,24 @@ def ending_of(name: str) -> str | None:
     return next((ending for ending in FILE_ENDINGS if small.endswith(ending)), None)
 
 
-def read_image(path: Path, case: str | None = None) -> tuple[NDArray[np.float32], Geometry]:
+def read_image(
+    path: Path, case: str | None = None, spacing_mm: Spacing | None = None
+) -> tuple[NDArray[np.float32], Geometry]:
     """Read a scan.
+
+    Args:
+        path: of an image file.
+        case: for messages.
+        spacing_mm: voxel size (Z, Y, X) where the file tells none.
 
     Returns:
         float32 [Z, Y, X] and its grid.
 
     Raises:
         InputError: no image, damaged or cut short, not 3-D, several values a voxel, a sheared grid, voxels that are
-            NaN, infinite or beyond any intensity.
+            NaN, infinite or beyond any intensity; no voxel size, or two (docs/formats.md).
     """
-    voxels, geometry = _read(path, case)
+    voxels, geometry = _read(path, case, spacing_mm)
     if voxels.dtype.kind == "f" or voxels.dtype.itemsize == 8:
         _refuse_no_intensity(voxels, case, path)
     return voxels.astype(np.float32, copy=not voxels.flags.writeable), geometry
@@ -151,10 +162,10 @@ def to_sitk(voxels: NDArray[Any], geometry: Geometry) -> sitk.Image:
     return image
 
 
-def _read(path: Path, case: str | None) -> tuple[NDArray[Any], Geometry]:
+def _read(path: Path, case: str | None, spacing_mm: Spacing | None = None) -> tuple[NDArray[Any], Geometry]:
     """Voxels [Z, Y, X] in the file's own type (float64 where it scales them), and the grid."""
     with quiet():
-        reader, geometry = _header(path, case)
+        reader, geometry = _header(path, case, spacing_mm=spacing_mm)
         return _voxels(reader, geometry, case, path), geometry
 
 
@@ -189,12 +200,17 @@ def _refuse_impossible_size(geometry: Geometry, case: str | None, path: Path) ->
 
 
 def _as_labels(voxels: NDArray[Any], case: str | None, path: Path) -> NDArray[np.uint8]:
+    """Whole numbers; what is one but for rounding (as by a slope of 1/255) is taken for it."""
     if voxels.dtype.kind == "f":
         _refuse_no_intensity(voxels, case, path)
-    mask = voxels.astype(np.uint8) if voxels.dtype.kind != "f" else np.clip(voxels, 0, 255).astype(np.uint8)
-    if voxels.dtype != np.uint8 and not np.array_equal(mask, voxels):
-        odd = np.unique(voxels[mask != voxels])
-        shown = ", ".join(f"{value:g}" for value in odd[:5]) + (", ..." if len(odd) > 5 else "")
+        mask: NDArray[np.uint8] = np.clip(np.rint(voxels), 0, 255).astype(np.uint8)
+        odd_ones = np.abs(voxels - mask) > _ROUNDING
+    else:
+        mask = voxels.astype(np.uint8)
+        odd_ones = mask != voxels
+    if odd_ones.any():
+        odd = np.unique(voxels[odd_ones])
+        shown = ", ".join(f"{value:.6g}" for value in odd[:5]) + (", ..." if len(odd) > 5 else "")
         raise InputError(
             f"the mask holds {shown}, but labels are whole numbers from 0 to 255",
             case=case,
@@ -204,13 +220,16 @@ def _as_labels(voxels: NDArray[Any], case: str | None, path: Path) -> NDArray[np
     return mask
 
 
-def _header(path: Path, case: str | None, layers: bool = False) -> tuple[sitk.ImageFileReader, Geometry]:
+def _header(
+    path: Path, case: str | None, layers: bool = False, spacing_mm: Spacing | None = None
+) -> tuple[sitk.ImageFileReader, Geometry]:
     if not path.is_file():
         raise InputError("the file does not exist", case=case, file=path, remedy="Check the name and the folder.")
     ending = ending_of(path.name)
     _refuse_unreadable_name(path, ending, case)
-    if ending:
-        check_header(path, case)
+    told = check_header(path, case) if ending else Told(spacing=True)
+    if not told.spacing and spacing_mm is None:
+        raise InputError("its header tells no voxel size", case=case, file=path, remedy=_NO_SIZE)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO(_READERS[ending] if ending else "")
@@ -219,7 +238,10 @@ def _header(path: Path, case: str | None, layers: bool = False) -> tuple[sitk.Im
             reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(str(error), case, path) from error
-    return reader, _geometry(reader, case, path, layers)
+    geometry = _geometry(reader, case, path, layers)
+    if not told.spacing and spacing_mm is not None:
+        geometry = replace(geometry, spacing_mm=spacing_mm)
+    return reader, replace(geometry, forms=told.forms, doubts=told.doubts)
 
 
 def _refuse_unreadable_name(path: Path, ending: str | None, case: str | None) -> None:
@@ -303,13 +325,32 @@ def _write(path: Path, voxels: NDArray[Any], geometry: Geometry) -> None:
         raise InputError(
             "images can't be written with this ending", file=path, remedy=f"Use one of: {', '.join(FILE_ENDINGS)}."
         )
-    image = to_sitk(voxels, geometry)
+    if voxels.shape != geometry.shape:
+        raise ValueError(f"an array of {voxels.shape} for a grid of {geometry.shape}")
     with replacing(path) as temporary, quiet():
-        try:
-            with _ONE_AT_A_TIME:
-                sitk.WriteImage(image, str(temporary), useCompression=True)
-        except RuntimeError as error:
-            raise OSError(str(error).strip().splitlines()[-1]) from error
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            write_nifti(temporary, voxels, geometry)
+        else:
+            _write_by_itk(temporary, voxels, geometry)
+        _require_whole(temporary, voxels)
+
+
+def _write_by_itk(path: Path, voxels: NDArray[Any], geometry: Geometry) -> None:
+    try:
+        with _ONE_AT_A_TIME:
+            sitk.WriteImage(to_sitk(voxels, geometry), str(path), useCompression=True)
+    except RuntimeError as error:
+        raise OSError(str(error).strip().splitlines()[-1]) from error
+
+
+def _require_whole(path: Path, voxels: NDArray[Any]) -> None:
+    """Read back what was written: where the disk is full, ITK only warns, and some file systems do not even that."""
+    try:
+        found, _ = _read(path, None)
+    except InputError as error:
+        raise OSError(f"what was written can't be read back: {error.problem}") from error
+    if not np.array_equal(found, voxels, equal_nan=voxels.dtype.kind == "f"):
+        raise OSError("what was written is not what can be read back")
 
 
 @shared

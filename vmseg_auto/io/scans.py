@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
-from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.geometry import Geometry, Spacing
 from vmseg_auto.core.left_out import HIDDEN, Inventory
 from vmseg_auto.core.names import distinct, words
 from vmseg_auto.core.series import Choice, Scan, Series, path_of
@@ -71,11 +71,14 @@ def find_scans(
 
 
 def read_scan(
-    scan: Scan, case: str | None = None, notes: list[str] | None = None
+    scan: Scan,
+    case: str | None = None,
+    notes: list[str] | None = None,
+    spacing_mm: Spacing | None = None,
 ) -> tuple[NDArray[np.float32], Geometry]:
     """The voxels of a scan, float32 [Z, Y, X], and its grid; raises as `read_image` and `read_series`."""
     if not isinstance(scan, Series):
-        return read_image(scan, case)
+        return read_image(scan, case, spacing_mm)
     from vmseg_auto.io.dicom import read_series  # most scans are image files
 
     return read_series(scan, case, notes)

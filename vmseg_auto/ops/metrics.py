@@ -50,6 +50,8 @@ class Metric:
     may_lack: bool = False
 
 
+_ROUNDING = 1e-5
+"""How far apart, as a share, headers in float32 put lengths that are equal."""
 _SURFELS = "surface-distance (surface elements weighted by area), distances by scipy.ndimage"
 _LESIONS = "vmseg_auto, components by scipy.ndimage.label, 26 neighbours"
 
@@ -217,8 +219,9 @@ def surface_scores(
     to_prediction, to_reference = distances["distances_gt_to_pred"], distances["distances_pred_to_gt"]
     area_reference, area_prediction = distances["surfel_areas_gt"], distances["surfel_areas_pred"]
     weighted = float((to_prediction * area_reference).sum() + (to_reference * area_prediction).sum())
+    within = tolerance_mm * (1 + _ROUNDING)  # a distance equal to the tolerance is within it
     return {
-        "nsd": float(surface_distance.compute_surface_dice_at_tolerance(distances, tolerance_mm)),
+        "nsd": float(surface_distance.compute_surface_dice_at_tolerance(distances, within)),
         "hd95_mm": float(surface_distance.compute_robust_hausdorff(distances, 95)),
         "assd_mm": weighted / float(area_reference.sum() + area_prediction.sum()),
     }

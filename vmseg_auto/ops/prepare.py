@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -14,10 +15,12 @@ from vmseg_auto.core.geometry import Box, Geometry, Shape
 from vmseg_auto.core.plan import Int3, Plan
 from vmseg_auto.ops.components import mask_box
 from vmseg_auto.ops.normalize import normalize
-from vmseg_auto.ops.resample import resample_image, resample_logits, resample_mask
+from vmseg_auto.ops.resample import new_shape, resample_image, resample_logits, resample_mask
 
 T = TypeVar("T", bound=np.generic)
 N = TypeVar("N", int, float)
+_MOST_VOXELS = 2**29
+"""Of a resampled scan, as of one in a file."""
 
 
 def nonzero_box(image: NDArray[np.float32]) -> Box:
@@ -60,6 +63,7 @@ def prepare_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan) ->
             remedy="Give one file for each channel.",
         )
     box = nonzero_box(image)
+    _refuse_too_large(box, geometry, plan)
     cropped = image[(slice(None), *box_slices(box))]
     inside = None
     if any(scheme.scheme == "zscore_in_mask" for scheme in plan.normalization):
@@ -67,6 +71,19 @@ def prepare_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan) ->
         inside = binary_fill_holes((cropped != 0).any(axis=0))
     normalized = _to_plan(normalize(cropped, plan.normalization, inside), geometry, plan)
     return resample_image(normalized, _ordered(geometry.spacing_mm, plan.axes), plan.spacing_mm), box
+
+
+def _refuse_too_large(box: Box, geometry: Geometry, plan: Plan) -> None:
+    """Before memory is taken for a scan whose voxel size is wrong."""
+    spacing = _ordered(geometry.spacing_mm, plan.axes)
+    shape = new_shape(_ordered(_size(box), plan.axes), spacing, plan.spacing_mm)
+    if math.prod(shape) <= _MOST_VOXELS:
+        return
+    size, made = (" x ".join(f"{n:g}" for n in numbers[::-1]) for numbers in (geometry.spacing_mm, shape))
+    raise InputError(
+        f"its voxels are {size} mm, so that the network would be given {made} of them (up to {_MOST_VOXELS:,} can be)",
+        remedy="Mend the voxel size in its header, or crop the scan.",
+    )
 
 
 def prepare_mask(mask: NDArray[np.uint8], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vmseg_auto.core.codec import digest
 from vmseg_auto.core.console import Console, Silent, counted, listed
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.effort import EXHAUSTIVE
-from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
-from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.core.geometry import Geometry, Spacing
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.runs import FoldName
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
@@ -55,6 +56,7 @@ def predict(
     precision: Precision = "auto",
     series: Sequence[str] = (),
     echo: int | None = None,
+    spacing_mm: Spacing | None = None,
     only: Collection[str] | None = None,
     device: str = "auto",
     jobs: int | None = None,
@@ -85,6 +87,7 @@ def predict(
         previews: also write a picture of slices through the lesions, CASE_overlay.png in the folder previews.
         series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
         echo: of DICOM series with several echoes, from 1 (the shortest echo time).
+        spacing_mm: voxel size (Z, Y, X) of image files that tell none.
         only: ids of the cases wanted; all unless given.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.
@@ -125,6 +128,10 @@ def predict(
         _introduce([model or run.folder for run in runs], committee, notes, told)
         show_series((scan for case in cases for scan in case.images[:1]), committee.channels[0], told)
         model_digest = committee.digest()
+        if spacing_mm is not None:
+            if not all(0 < edge <= 1000 for edge in spacing_mm):
+                raise InputError(f"the voxel size is {spacing_mm}", remedy="Give mm above 0, in the order Z Y X.")
+            model_digest = digest([model_digest, spacing_mm])
         segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
         if segmentation:
             told.say("A DICOM SEG names patient and study of its series, as it must; no other file tells of a header.")
@@ -133,7 +140,7 @@ def predict(
             Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
         )
         ranks.first(lambda: _look_into(delivery, cases, told))
-        work = _Work(committee, delivery, model_digest)
+        work = _Work(committee, delivery, model_digest, spacing_mm)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
             ranks.first(lambda: write_sources(delivery.folder, cases, Path(inputs), origin.inputs))
             ranks.first(lambda: require_prediction_space(cases, delivery.folder, delivery.maps))
@@ -150,6 +157,7 @@ class _Work:
     committee: Committee
     delivery: Delivery
     model_digest: str
+    spacing_mm: Spacing | None
 
 
 @dataclass(frozen=True)
@@ -273,7 +281,7 @@ def _load(work: _Work, case: Case) -> _Loaded | _Done:
     if sidecar := work.delivery.kept(case, made_from):
         return _Done(sidecar, kept=True)
     notes: list[str] = []
-    image, _, geometry = read_case(case, notes=notes)
+    image, _, geometry = read_case(case, notes=notes, spacing_mm=work.spacing_mm)
     return _Loaded(case, image, geometry, made_from, notes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -16,6 +16,7 @@ from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Duplicate, Fi
 from vmseg_auto.core.histogram import Histogram
 from vmseg_auto.io.cases import content_hash, content_hashes, over_cases, read_case
 from vmseg_auto.io.spill import Spill
+from vmseg_auto.ops.content import content_notes
 from vmseg_auto.ops.duplicates import Signature, same_images, signature
 from vmseg_auto.ops.normalize import intensity_profiles
 from vmseg_auto.ops.prepare import box_slices, nonzero_box
@@ -69,6 +70,7 @@ def analyse(
         total = len(dataset.cases) + len(dataset.test_cases)
         raise DatasetError(f"{bad} of {total} cases can't be used", errors, remedy="Mend or remove them:")
     notes = [note for case in (*found.values(), *tested.values()) for note in case.notes]
+    notes += _never_drawn(dataset.labels, found.values())
     summaries = {case_id: case.summary for case_id, case in found.items()}
     samples = [case.samples for case in found.values() if case.samples.shape[1]]
     if not samples:
@@ -112,6 +114,7 @@ def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Fin
         raise InputError("the mask is missing", case=case.id, remedy="Training cases need masks.")
     if spill is not None:
         spill.put(case, content, (image, mask, geometry))
+    notes += content_notes(image, mask, case.id)
     box = nonzero_box(image)
     cropped = image[(slice(None), *box_slices(box))]
     z, y, x = cropped.shape[1:]
@@ -133,9 +136,20 @@ def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Fin
     )
 
 
+def _never_drawn(labels: Mapping[str, int], cases: Iterable[_Findings]) -> list[str]:
+    drawn = {value for case in cases for value, voxels in case.summary.class_voxels.items() if voxels}
+    return [
+        f"no mask holds the label {name} ({value}): it can't be learnt, and its Dice is 1 wherever none is predicted; "
+        "take it out of dataset.json, or add cases with it"
+        for name, value in labels.items()
+        if value and value not in drawn
+    ]
+
+
 def _check(case: Case, labels: Mapping[str, int]) -> _Checked:
     notes: list[str] = []
-    image, _, _ = read_case(case, labels, notes)
+    image, mask, _ = read_case(case, labels, notes)
+    notes += content_notes(image, mask, case.id)
     return _Checked(signature(image), tuple(notes))
 
 
