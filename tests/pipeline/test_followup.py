@@ -16,6 +16,7 @@ from workspaces import cohort, trained_run
 from benchmarks.followup_pairs import Pair, make_pair
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError
 from vmseg_auto.core.followup import FollowUps
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.response import Volume, response_to
 from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.images import read_image, read_mask, write_image, write_mask
@@ -239,9 +240,10 @@ def test_what_can_not_be_paired(small: Folders, tmp_path: Path) -> None:
     for name in ("berta", "carla"):
         write_image(small.scans[1] / f"{name}.nii.gz", *read_image(scan))
         write_mask(small.masks[1] / f"{name}.nii.gz", *read_mask(mask))
-    heard = Heard()
-    assert len(followup(*small.scans, tmp_path / "out", masks=small.masks, console=heard).pairs) == 1
-    assert any("berta, carla" in words for words in heard.warned)
+    left = Inventory()
+    assert len(followup(*small.scans, tmp_path / "out", masks=small.masks, left=left).pairs) == 1
+    assert "2 scans, there at one time only: berta, carla" in left.text()
+    assert "2 masks, without a scan at this time that has a partner: berta.nii.gz, carla.nii.gz" in left.text()
     for path in (scan, mask):
         path.unlink()
     with pytest.raises(InputError, match="name of one after"):
@@ -259,13 +261,13 @@ def test_only_scans_with_a_partner_are_predicted(small: Folders, tmp_path: Path)
     model = trained_run(cohort(tmp_path / "cohort"), "default").folder
     for folder, name in zip(small.scans, ("berta", "carla"), strict=True):
         shutil.copy(folder / "anna_0000.nii.gz", folder / f"{name}.nii.gz")
-    out, heard = tmp_path / "out", Heard()
-    followup(*small.scans, out, model=model, device="cpu", console=heard)
+    out, left = tmp_path / "out", Inventory()
+    followup(*small.scans, out, model=model, device="cpu", left=left)
     assert [path.relative_to(out).as_posix() for path in sorted(out.glob("*/*.nii.gz"))] == [
         "after/anna.nii.gz",
         "before/anna.nii.gz",
     ]
-    assert "left out, as they are there at one time only: berta, carla" in heard.warned
+    assert "2 scans, there at one time only: berta, carla" in left.text()
 
 
 def test_further_channels_are_no_scans_of_their_own(small: Folders, tmp_path: Path) -> None:

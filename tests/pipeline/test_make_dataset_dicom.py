@@ -136,3 +136,19 @@ def test_a_real_series_makes_the_same_case_with_either_mask(tmp_path: Path, shar
     written, geometry = read_mask(tmp_path / "slicer_dataset/labelsTr/case_001.nii.gz")
     np.testing.assert_array_equal(written, mask)
     assert not geometry.differences(grid)
+
+
+def test_a_broken_t2_never_gives_its_mask_to_the_t1_beside_it(tmp_path: Path) -> None:
+    export = tmp_path / "export"
+    write_series(export / "anna" / "T1", image(1), GRID)
+    broken = write_series(export / "anna" / "T2", image(2), GRID)
+    sorted(broken.iterdir())[2].unlink()
+    write_series(export / "ben" / "T2", image(3), GRID)
+    for name in ("anna", "anna_T2"):
+        masks = tmp_path / f"masks_{name}"
+        write_mask(masks / f"{name}.nii.gz", tiny_mask(), GRID)
+        with pytest.raises(DatasetError, match=r"can't be used: .*1 slice is missing"):
+            make_dataset(export, masks, tmp_path / "data")
+    write_mask(tmp_path / "masks" / "anna_T1.nii.gz", tiny_mask(), GRID)
+    make_dataset(export, tmp_path / "masks", tmp_path / "data")
+    assert len(read_dataset(tmp_path / "data").cases) == 1

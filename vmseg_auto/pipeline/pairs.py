@@ -14,7 +14,8 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.left_out import HIDDEN, Inventory
-from vmseg_auto.core.series import Choice
+from vmseg_auto.core.series import Choice, Scan, Series
+from vmseg_auto.core.stack import MIN_SLICES
 from vmseg_auto.io.cases import over_cases
 from vmseg_auto.io.dicom_files import walk
 from vmseg_auto.io.images import FILE_ENDINGS, ending_of, read_grid
@@ -155,6 +156,10 @@ def find_pairs(
     for (path, item), match in zip(drawn, matches, strict=True):
         if match.image is None or match.where is None:
             errors.append(_unmatched(path, item, match, scans, unusable))
+        elif rival := _broken_rival(item, usable[match.image], match, scans, unusable):
+            problem = f"its image may be one that can't be used: {rival}"
+            remedy = "Mend or remove that one, or name the mask as the image that it was drawn on."
+            errors.append(InputError(problem, file=path, remedy=remedy))
         else:
             scan = usable[match.image]
             pairs[scan.case.id] = Pair(scan, grids[scan.case.id], path, match.where, match.by_name)
@@ -232,6 +237,24 @@ def _unmatched(
     own = [error for error in unusable if error.case and agreement(mask.names, names[error.case])]
     problem = f"its image can't be used: {own[0]}" if own else match.problem or "no image belongs to it"
     return InputError(problem, file=path, remedy="Give mask and image the same name, and draw it on that image.")
+
+
+def _broken_rival(
+    mask: Item, scan: NamedScan, match: Match, scans: Sequence[NamedScan], unusable: Sequence[VmsegError]
+) -> VmsegError | None:
+    """A scan that can't be used and has as much claim to a mask as the one found: a broken T2 beside a sound T1."""
+    names = {one.case.id: one.names for one in scans if not _is_scout(one.case.images[0])}
+    for error in unusable:
+        own = names.get(error.case or "", ())
+        claim, found = agreement(mask.names, own), agreement(mask.names, scan.names)
+        if own and (0 < found <= claim if match.by_name else agreement(scan.names, own) > 0):
+            return error
+    return None
+
+
+def _is_scout(scan: Scan) -> bool:
+    """Whether a series has slices, but too few for a mask to be drawn on."""
+    return isinstance(scan, Series) and 0 < len(scan.slices) < MIN_SLICES
 
 
 def _files(source: Path) -> list[Path]:

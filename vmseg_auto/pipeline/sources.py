@@ -24,7 +24,7 @@ def write_sources(folder: Path, cases: Sequence[Case], root: Path, inputs: str) 
     """
     table = folder / "sources.csv"
     new = {case.id for case in cases}
-    kept = [row for row in read_csv(table, COLUMNS) if row["case"] not in new] if table.is_file() else []
+    kept = [row for row in read_csv(table) if row.get("case") not in new] if table.is_file() else []
     write_csv(table, COLUMNS, [*kept, *_rows(cases, root, inputs)])
 
 
