@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.labels import check_labels, file_part, odd_names
+from vmseg_auto.core.labels import check_labels, file_part, label_values, odd_names
 
 
 @given(st.text(min_size=1))
@@ -40,3 +41,26 @@ def test_labels_that_nnunet_takes_are_taken(labels: dict[str, int]) -> None:
 def test_other_labels_are_refused_with_a_remedy(labels: dict[str, int], words: str) -> None:
     with pytest.raises(InputError, match=rf"model\.json.*{words}.*Mend the labels"):
         check_labels(labels, "model.json")
+
+
+LESION, TWO = {"background": 0, "lesion": 1}, {"background": 0, "lesion": 1, "vein": 2}
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "wanted"),
+    [
+        ([0, 1], LESION, [0, 1]),
+        ([0, 255], LESION, [0, 1]),
+        ([255], {"lesion": 1}, [1]),
+        ([0, 2, 1], TWO, [0, 2, 1]),
+        ([0, 255], {"background": 0, "lesion": 255}, [0, 255]),
+    ],
+)
+def test_values_of_a_mask(values: list[int], labels: dict[str, int], wanted: list[int]) -> None:
+    assert label_values(np.array(values, np.uint8), labels).tolist() == wanted
+
+
+@pytest.mark.parametrize(("values", "labels"), [([0, 1, 255], LESION), ([0, 255], TWO), ([3], TWO)])
+def test_values_that_no_label_has_are_refused(values: list[int], labels: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=rf"the mask holds {values[-1]}, which is no label \(background 0, lesion 1"):
+        label_values(np.array(values, np.uint8), labels)

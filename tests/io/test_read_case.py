@@ -62,7 +62,7 @@ def test_values_that_no_label_has_are_refused(tmp_path: Path) -> None:
     mask = tiny_mask()
     mask[0, 0, :2] = 4, 7
     write_mask(case.label, mask, GRID)
-    with pytest.raises(InputError, match=r"holds 4, 7, which dataset.json does not name \(background 0, lesion 1\)"):
+    with pytest.raises(InputError, match=r"holds 4, 7, which is no label \(background 0, lesion 1\)"):
         read_case(case, LABELS)
     assert read_case(case)[1] is not None
 

@@ -108,7 +108,7 @@ def test_every_bad_case_is_listed(tmp_path: Path) -> None:
     found = [(error.case, error.problem.split("(")[0].split(":")[0].strip()) for error in caught.value.errors]
     assert found == [
         ("a", "1 voxels are NaN, infinite or beyond 1e+12"),
-        ("a", "the mask holds 3, which dataset.json does not name"),
+        ("a", "the mask holds 3, which is no label"),
         ("b", "the file is damaged or cut short"),
         ("d", "the image is empty"),
         ("d", "it does not lie on the grid of d_0000.nii.gz"),

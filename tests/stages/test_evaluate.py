@@ -148,6 +148,15 @@ def test_masks_of_0_and_255(folders: tuple[Path, Path]) -> None:
     assert list(evaluate(*folders, LABELS).table["dice"]) == pytest.approx([1, 0.5, 0])
 
 
+def test_a_label_that_no_reference_holds_has_no_score(folders: tuple[Path, Path]) -> None:
+    labels = {"background": 0, "lesion": 1, "vein": 2}
+    found = evaluate(*folders, labels)
+    assert set(found.table["label"]) == {"lesion"}
+    assert "vein: no reference mask holds it, so it has no score." in found.notes
+    alone = evaluate(*folders, {"background": 0, "lesion": 1})
+    assert summed(found, "lesion", "dice", "mean") == summed(alone, "lesion", "dice", "mean")
+
+
 def test_two_files_of_one_case(folders: tuple[Path, Path]) -> None:
     write_mask(folders[0] / "a.mha", block(0, 4), GRID)
     with pytest.raises(InputError, match="the same case"):

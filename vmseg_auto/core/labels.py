@@ -1,9 +1,14 @@
-"""Labels (name -> value): what they must be, and how their names become parts of files' names."""
+"""Labels (name -> value): what they must be, which values a mask may hold, and how their names become parts of files'
+names.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.names import key, shortened
@@ -37,3 +42,25 @@ def check_labels(labels: Mapping[str, int], where: str) -> None:
         raise InputError(f"{where} must have the values 0, 1, 2 and so on, up to 255 at most", remedy=remedy)
     if odd := odd_names(labels):
         raise InputError(f"{where}: {odd}", remedy=remedy)
+
+
+def label_values(mask: NDArray[np.uint8], labels: Mapping[str, int]) -> NDArray[np.uint8]:
+    """Return a mask of no other values than the labels'; with one label beside the background, 255 is read as 1.
+
+    Args:
+        mask: [Z, Y, X] as it was read.
+        labels: name -> value; the background's 0 need not be named.
+
+    Raises:
+        InputError: it holds a value that no label has.
+    """
+    values, known = {int(value) for value in np.unique(mask)}, {0, *labels.values()}
+    if known == {0, 1} and 255 in values <= {0, 255}:
+        return np.minimum(mask, 1)
+    if odd := sorted(values - known):
+        names = ", ".join(f"{name} {value}" for name, value in labels.items())
+        raise InputError(
+            f"the mask holds {', '.join(map(str, odd))}, which is no label ({names})",
+            remedy="Name the value under labels in dataset.json, or mend the mask.",
+        )
+    return mask

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry, Spacing
+from vmseg_auto.core.labels import label_values
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.series import Scan, path_of
 from vmseg_auto.io.dataset_json import Description, read_description
@@ -287,20 +288,15 @@ def _grid_errors(case: Case, grids: Sequence[tuple[Path, Geometry]]) -> list[Vms
 def _checked_labels(
     mask: NDArray[np.uint8], case: Case, labels: Mapping[str, int] | None, notes: list[str]
 ) -> NDArray[np.uint8]:
-    values = [int(value) for value in np.unique(mask)]
-    if values == [0]:
+    if not mask.any():
         notes.append(f"case {case.id}: the mask is empty")
     if labels is None:
         return mask
-    if len(labels) == 2 and 255 in values and set(values) <= {0, 255}:
+    try:
+        known = label_values(mask, labels)
+    except InputError as error:
+        error.case, error.file = case.id, case.label
+        raise
+    if known is not mask:
         notes.append(f"case {case.id}: the mask holds 0 and 255, read as 0 and 1")
-        return (mask > 0).astype(np.uint8)
-    if odd := sorted(set(values) - set(labels.values())):
-        known = ", ".join(f"{name} {value}" for name, value in labels.items())
-        raise InputError(
-            f"the mask holds {', '.join(map(str, odd))}, which dataset.json does not name ({known})",
-            case=case.id,
-            file=case.label,
-            remedy="Name the value under labels in dataset.json, or mend the mask.",
-        )
-    return mask
+    return known

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.labels import label_values
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.scores import MeanScore, MetricNote, ScoreSummary
 from vmseg_auto.io.atomic import write_sealed
@@ -195,7 +196,10 @@ def evaluate_pairs(
     scored, errors = over_cases(work, cases, jobs, progress)
     if errors:
         raise errors[0] if len(errors) == 1 else DatasetError(f"{len(errors)} cases can't be scored", errors)
-    return Evaluation.from_rows((row for rows in scored.values() for row in rows), tolerance_mm, patients, notes)
+    rows = [row for found in scored.values() for row in found]
+    unscored = _never_drawn(rows)
+    notes = [*notes, *(f"{label}: no reference mask holds it, so it has no score." for label in unscored)]
+    return Evaluation.from_rows((row for row in rows if row["label"] not in unscored), tolerance_mm, patients, notes)
 
 
 def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:
@@ -259,18 +263,20 @@ def read_pair(
 
 
 def _checked(mask: NDArray[np.uint8], labels: Mapping[str, int], case: str, path: Path) -> NDArray[np.uint8]:
-    values, known = {int(value) for value in np.unique(mask)}, {0, *labels.values()}
-    if known == {0, 1} and 255 in values <= {0, 255}:
-        return np.minimum(mask, 1)
-    if unknown := sorted(values - known):
-        shown = ", ".join(f"{name} {value}" for name, value in labels.items())
-        raise InputError(
-            f"the mask holds {', '.join(map(str, unknown))}, which is no label ({shown})",
-            case=case,
-            file=path,
-            remedy="Use the same label values in predictions, references and dataset.json.",
-        )
-    return mask
+    try:
+        return label_values(mask, labels)
+    except InputError as error:
+        error.case, error.file = case, path
+        raise
+
+
+def _never_drawn(rows: Iterable[Row]) -> list[str]:
+    """The labels that no reference holds, where others are held: their overlap would be 1 wherever nothing is found."""
+    drawn: dict[str, float] = {}
+    for row in rows:
+        label = str(row["label"])
+        drawn[label] = drawn.get(label, 0.0) + float(row["reference_ml"])
+    return [label for label, volume in drawn.items() if not volume] if any(drawn.values()) else []
 
 
 def _numbers(row: Mapping[Any, Any], digits: int) -> str:
