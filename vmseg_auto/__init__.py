@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vmseg_auto.pipeline.model import import_nnunet as import_nnunet
     from vmseg_auto.pipeline.plan import plan_and_preprocess as plan_and_preprocess
     from vmseg_auto.pipeline.predict import predict as predict
+    from vmseg_auto.pipeline.remove_patient import remove_patient as remove_patient
     from vmseg_auto.pipeline.report.write import report as report
     from vmseg_auto.pipeline.select import select as select
     from vmseg_auto.pipeline.train import train as train
@@ -49,6 +50,7 @@ _HOMES = {
     "model_info": "vmseg_auto.pipeline.export",
     "plan_and_preprocess": "vmseg_auto.pipeline.plan",
     "predict": "vmseg_auto.pipeline.predict",
+    "remove_patient": "vmseg_auto.pipeline.remove_patient",
     "report": "vmseg_auto.pipeline.report.write",
     "select": "vmseg_auto.pipeline.select",
     "train": "vmseg_auto.pipeline.train",

@@ -13,8 +13,9 @@ from raw_dataset import GRID, tiny_image, tiny_mask
 from slicer import write_seg_nrrd
 
 from vmseg_auto.core.dataset import Dataset
-from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.images import read_image, read_mask, write_image, write_mask
 from vmseg_auto.pipeline.make_dataset import make_dataset
@@ -145,18 +146,30 @@ def test_the_table_shows_every_pair_before_anything_is_written(tmp_path: Path) -
     assert "dora.nii.gz: the file is no image that can be read" in rest[4]
 
 
-def test_masks_that_do_not_fit_are_all_named_and_nothing_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strict", [True, False])
+def test_masks_that_do_not_fit_are_all_named_and_cost_their_patients_alone(tmp_path: Path, strict: bool) -> None:
     cohort(tmp_path, ["anna", "ben", "carl"])
     write_mask(tmp_path / "masks/anna.nii.gz", tiny_mask(), Geometry(GRID.shape, (3.0, 0.9, 0.7), (0.0, -2.0, 3.0)))
     write_mask(tmp_path / "masks/dora.nii.gz", tiny_mask(), shifted(9))
     outside = Geometry(GRID.shape, GRID.spacing_mm, (100.0 - 5 * 0.7, -2.0, 3.0))
     write_mask(tmp_path / "masks/ben.nii.gz", tiny_mask(), outside)
-    with pytest.raises(DatasetError, match="3 of 4 masks can't be used; nothing is written") as caught:
-        made(tmp_path)
+    problem = "3 masks or scans can't be used" + ("; nothing is written" if strict else " and were left out")
+    with pytest.raises(DatasetError if strict else SomeCasesFailedError, match=problem) as caught:
+        made(tmp_path, left=Inventory(strict))
     said = [str(error) for error in caught.value.errors]
     assert "anna.nii.gz: named as anna, but its voxels are 0.7 x 0.9 x 3 mm" in said[0]
     assert "dora.nii.gz: no image has its name, and none its grid. Give mask and image the same name" in said[1]
     assert "ben.nii.gz: 6 of its voxels lie outside the image" in said[2]
+    assert (tmp_path / "out").exists() is not strict
+    if not strict:
+        assert list(read_dataset(tmp_path / "out" / "cohort").patients.values()) == ["patient_01"]
+
+
+def test_without_any_mask_that_can_be_used_nothing_is_written(tmp_path: Path) -> None:
+    cohort(tmp_path, ["anna"])
+    write_mask(tmp_path / "masks/anna.nii.gz", tiny_mask(), Geometry(GRID.shape, (3.0, 0.9, 0.7), (0.0, -2.0, 3.0)))
+    with pytest.raises(DatasetError, match="1 of 1 masks can't be used; nothing is written"):
+        made(tmp_path)
     assert not (tmp_path / "out").exists()
 
 
@@ -193,13 +206,15 @@ def test_visits_are_joined_on_the_users_word(tmp_path: Path) -> None:
     assert key["anna_v1"]["patient"] == key["anna_v2"]["patient"] != key["ben_v1"]["patient"]
 
 
-@pytest.mark.parametrize("there", ["cohort/x", "cohort_key.csv"])
-def test_what_exists_is_never_overwritten(tmp_path: Path, there: str) -> None:
+@pytest.mark.parametrize(
+    ("there", "words"), [("cohort/x", "it exists already"), ("cohort_key.csv", "holds no row of a key")]
+)
+def test_what_exists_is_never_overwritten(tmp_path: Path, there: str, words: str) -> None:
     cohort(tmp_path, ["anna"])
     path = tmp_path / "out" / there
     path.parent.mkdir(parents=True)
     path.write_text("mine")
-    with pytest.raises(InputError, match="it exists already"):
+    with pytest.raises(InputError, match=words):
         made(tmp_path)
     assert path.read_text() == "mine"
 
@@ -217,14 +232,27 @@ def test_an_empty_folder_may_become_the_dataset(tmp_path: Path) -> None:
     assert len(made(tmp_path)[0].cases) == 1
 
 
-def test_a_scan_that_fails_while_it_is_written_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_scan_that_fails_while_it_is_written_costs_its_patient_alone(tmp_path: Path, strict: bool) -> None:
     cohort(tmp_path, ["anna", "ben"])
     image = tiny_image()
     image[2, 3, 4] = np.nan
     write_image(tmp_path / "scans/ben.nii.gz", image, shifted(1))
-    with pytest.raises(DatasetError, match="1 of 2 cases can't be used; nothing is written"):
+    with pytest.raises(DatasetError if strict else SomeCasesFailedError, match="NaN"):
+        made(tmp_path, left=Inventory(strict))
+    assert (tmp_path / "out").exists() is not strict
+    if not strict:
+        assert len(read_dataset(tmp_path / "out/cohort").cases) == 1
+        assert "ben" not in (tmp_path / "out/cohort_key.csv").read_text()
+
+
+def test_the_same_image_twice_is_taken_once(tmp_path: Path) -> None:
+    cohort(tmp_path, ["anna", "ben"])
+    write_image(tmp_path / "scans/ben.nii.gz", tiny_image(0), shifted(0))
+    write_mask(tmp_path / "masks/ben.nii.gz", tiny_mask(), shifted(0))
+    with pytest.raises(SomeCasesFailedError, match="it is the same image as anna"):
         made(tmp_path)
-    assert not (tmp_path / "out").exists()
+    assert len(read_dataset(tmp_path / "out/cohort").cases) == 1
 
 
 def test_an_empty_mask_is_legal(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from vmseg_auto.cli.common import Parser, Screen, make_parser, run
+from vmseg_auto.cli.common import Parser, Screen, make_parser, run, workspace_of
 from vmseg_auto.core.errors import InputError
 
 
@@ -14,17 +14,27 @@ def parser() -> Parser:
     made = make_parser(
         "vmseg_make_dataset",
         "Make a dataset for vmseg_plan_and_preprocess from scans (DICOM or image files) and masks drawn in 3D Slicer "
-        "or ITK-SNAP. Shows which mask goes with which scan before anything is written, and writes pseudonyms.",
-        ("series", "echo", "jobs", "strict"),
+        "or ITK-SNAP. Shows which mask goes with which scan before anything is written, and writes pseudonyms. Later "
+        "patients enter with --add, and one who withdraws consent leaves with --remove.",
+        ("workspace", "series", "echo", "jobs", "strict"),
         epilog="Example: vmseg_make_dataset -i pacs_export -m masks -o my_patients --patients folders --test-share 0.2",
     )
-    made.add_argument("-i", "--images", required=True, metavar="SCANS", help="DICOM folder or zip, or folder of images")
-    made.add_argument(
-        "-m", "--masks", required=True, help="folder of masks (.seg.nrrd, .nrrd, .nii.gz, .nii, .mha), or one mask"
-    )
+    made.add_argument("-i", "--images", metavar="SCANS", help="DICOM folder or zip, or folder of images")
+    made.add_argument("-m", "--masks", help="folder of masks (.seg.nrrd, .nrrd, .nii.gz, .nii, .mha), or one mask")
     made.add_argument(
         "-o", "--output", required=True, metavar="DATASET", help="the dataset folder to make; DATASET_key.csv beside it"
     )
+    made.add_argument(
+        "--add",
+        action="store_true",
+        help="put new patients, and further scans of known ones, into DATASET; all others keep pseudonym and side",
+    )
+    made.add_argument(
+        "--remove",
+        metavar="PATIENT",
+        help="delete a patient, by the hospital's name or the pseudonym, and name what has seen the patient",
+    )
+    made.add_argument("--key", metavar="FILE", help="the key to the pseudonyms (default: DATASET_key.csv)")
     made.add_argument("--yes", action="store_true", help="go on without asking")
     made.add_argument(
         "--segments",
@@ -32,12 +42,11 @@ def parser() -> Parser:
         metavar="NAME",
         help="segments that are lesions, by their names in 3D Slicer or by label value (default: all)",
     )
-    made.add_argument("--label", default="lesion", metavar="NAME", help="what they are called (default: lesion)")
-    made.add_argument("--channel", default="T2", metavar="NAME", help="what the scans are (default: T2)")
+    made.add_argument("--label", metavar="NAME", help="what they are called (default: lesion)")
+    made.add_argument("--channel", metavar="NAME", help="what the scans are (default: T2)")
     made.add_argument(
         "--patients",
         choices=("scans", "folders"),
-        default="scans",
         help="scans: each scan is a patient of its own (default); folders: each folder in SCANS is a patient",
     )
     made.add_argument(
@@ -53,13 +62,22 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
+    if arguments.remove is not None:
+        _remove(arguments, screen)
+        return
+    if arguments.images is None or arguments.masks is None:
+        raise InputError("scans or masks are not given", remedy="Name them with -i and -m.")
     from vmseg_auto.pipeline.make_dataset import make_dataset
 
     make_dataset(
         arguments.images,
         arguments.masks,
         arguments.output,
-        confirm=lambda table: _confirmed(table, arguments.yes, screen),
+        add=arguments.add,
+        key=arguments.key,
+        confirm=lambda table: _confirmed(
+            table, "Write this dataset?", "nothing is written yet; these are the pairs", arguments.yes, screen
+        ),
         segments=arguments.segments,
         label=arguments.label,
         channel=arguments.channel,
@@ -75,20 +93,35 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     )
 
 
+def _remove(arguments: argparse.Namespace, screen: Screen) -> None:
+    if arguments.add or arguments.images is not None or arguments.masks is not None:
+        raise InputError("--remove goes with neither --add nor -i nor -m", remedy="Give one command for each.")
+    from vmseg_auto.pipeline.remove_patient import remove_patient
+
+    remove_patient(
+        arguments.output,
+        arguments.remove,
+        key=arguments.key,
+        workspace=workspace_of(arguments),
+        confirm=lambda words: _confirmed(
+            words, "Delete them for good?", "nothing is deleted yet", arguments.yes, screen
+        ),
+        console=screen,
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     return run(parser(), work, argv)  # no log: it would repeat the names of files and folders
 
 
-def _confirmed(table: str, yes: bool, screen: Screen) -> bool:
+def _confirmed(words: str, question: str, not_yet: str, yes: bool, screen: Screen) -> bool:
     if yes:
-        screen.say(table)
+        screen.say(words)
         return True
     if not sys.stdin.isatty():
-        raise InputError(
-            f"nothing is written yet; these are the pairs:\n{table}", remedy="If they are right, add --yes."
-        )
-    print(table)
-    return input("Write this dataset? [y/N] ").strip().lower() in ("y", "yes")
+        raise InputError(f"{not_yet}:\n{words}", remedy="If this is right, add --yes.")
+    print(words)
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _share(text: str) -> float:

@@ -83,6 +83,23 @@ def new_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Yield a temporary folder in `parent`, which is removed at the end with all that is left in it.
+
+    Raises:
+        VmsegError: the folder can't be written to, or the disk is full.
+    """
+    try:
+        made = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))
+    except OSError as error:
+        raise unwritable(parent, error) from error
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk: after a power cut, what was renamed before is still renamed.
 

@@ -158,7 +158,7 @@ def read_table(
 
 
 def read_csv(path: Path, remedy: str = _AGAIN) -> list[dict[str, str]]:
-    """Read the rows of a table under its header, as text, as they were given to `write_csv`.
+    """Read the rows of a table under its header, as text, as they were given to `write_csv`, whose note is passed over.
 
     Args:
         path: the table.
@@ -169,6 +169,8 @@ def read_csv(path: Path, remedy: str = _AGAIN) -> list[dict[str, str]]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a byte-order mark first
+            if not file.readline().startswith(("#", '"#')):
+                file.seek(0)
             reader = csv.DictReader(file, strict=True)  # a quote without its end would swallow the rows that follow
             rows = list(reader)
             header = list(reader.fieldnames or ())

@@ -81,11 +81,13 @@ class Found:
         pairs: sorted by the titles of the scans.
         without_mask: titles of scans that no mask belongs to.
         unusable: scans that can't be used, and why.
+        failed: masks that can't be used, and why.
     """
 
     pairs: tuple[Pair, ...]
     without_mask: tuple[str, ...]
     unusable: tuple[VmsegError, ...]
+    failed: tuple[VmsegError, ...] = ()
 
     def note_left_out(self, left: Inventory) -> None:
         for title in self.without_mask:
@@ -139,7 +141,7 @@ def find_pairs(
 
     Raises:
         InputError: there is no mask.
-        DatasetError: masks that can't be read, have no scan, or do not fit on it; all are listed.
+        DatasetError: no mask can be used: none can be read, has a scan, and fits on it; all are listed.
     """
     masks = _files(source)
     if not masks:
@@ -167,10 +169,11 @@ def find_pairs(
         cases = [one.scan.case for one in pairs.values()]
         looked, failed = over_cases(lambda case: _looked_into(pairs[case.id], segments), cases, jobs, progress.advance)
     errors += failed
-    if errors:
+    if not looked:
         raise DatasetError(f"{len(errors)} of {len(masks)} masks can't be used; nothing is written", errors)
     left = tuple(scan.title for scan in usable if scan.case.id not in pairs)
-    return Found(tuple(sorted(looked.values(), key=lambda one: one.scan.title)), left, tuple(unusable))
+    sorted_pairs = tuple(sorted(looked.values(), key=lambda one: one.scan.title))
+    return Found(sorted_pairs, left, tuple(unusable), tuple(errors))
 
 
 def drawn_mask(one: Pair, segments: Sequence[str] | None) -> NDArray[np.uint8]:
