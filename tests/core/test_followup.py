@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -81,6 +82,39 @@ def test_the_table_has_totals_and_lesions() -> None:
     assert all(set(row) <= set(COLUMNS) for row in rows)
     assert rows[0]["beyond_error"] == "yes"
     assert rows[0]["response"] == "intermediate"
+
+
+@pytest.mark.parametrize(
+    ("likeness", "mirrored", "exchanged"),
+    [
+        (0.8, 0.5, False),
+        (0.8, 0.85, False),
+        (0.5, 0.8, True),
+        (0.93, 0.99, True),
+        (0.99, 0.999, False),
+        (0.1, 0.3, False),
+    ],
+)
+def test_left_and_right_exchanged(likeness: float, mirrored: float, exchanged: bool) -> None:
+    alignment = Alignment.judged(Movement(), 3.0, 0.9, likeness, mirrored)
+    assert any("far better mirrored" in problem for problem in alignment.problems) == exchanged
+
+
+def test_a_comparison_that_is_not_sound_calls_no_response() -> None:
+    whole = follow_up()
+    one = replace(
+        whole,
+        changes={name: change.uncalled for name, change in whole.changes.items()},
+        doubts=("both times are the same image",),
+    )
+    assert (whole.sound, one.sound) == (True, False)
+    told = one.text()
+    assert "no response is called" in told
+    assert "intermediate" not in told
+    assert told.count("both times are the same image") == 1
+    assert one.warning().startswith("anna: ")
+    row = next(one.rows())
+    assert (row["response"], row["sound"]) == (None, "no")
 
 
 def test_json_both_ways() -> None:

@@ -63,6 +63,29 @@ def test_the_interval_holds_the_change_and_grows_with_either_error(
         assert (change.low_percent > 0) == (change.response == "worse")
 
 
+@given(before=ML, after=ML, error=st.floats(0.1, 90), grids=st.floats(1.001, 3))
+def test_other_slices_widen_the_interval_and_explain_small_changes(
+    before: float, after: float, error: float, grids: float
+) -> None:
+    first, second = Volume.within(before, error), Volume.within(after, error)
+    plain, wider = Change.between(first, second), Change.between(first, second, grids)
+    assert plain.low_percent is not None
+    assert wider.low_percent is not None
+    assert wider.low_percent <= plain.low_percent
+    assert wider.grid_percent == pytest.approx(100 * (grids - 1))
+    if response_to(100 * (after / before - 1)) == "unchanged":
+        assert wider.response == "unchanged"
+    elif abs(math.log(after / before)) <= math.log(grids):
+        assert wider.response is None
+    else:
+        assert wider.response is not None
+
+
+def test_an_unknown_interval_stays_unknown_with_other_slices() -> None:
+    change = Change.between(Volume(10), Volume(4), 1.2)
+    assert (change.low_percent, change.beyond_error, change.response) == (None, None, "major")
+
+
 @given(volume=ML, error=st.floats(0.01, 99))
 def test_no_change_is_never_called_one(volume: float, error: float) -> None:
     change = Change.between(Volume.within(volume, error), Volume.within(volume, error))

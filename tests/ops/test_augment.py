@@ -149,7 +149,7 @@ def test_augmentations_travel_to_workers() -> None:
 def test_workers_need_no_torch() -> None:
     script = (
         "import sys, vmseg_auto.io.batches, vmseg_auto.ops.augment, vmseg_auto.ops.sampling\n"
-        "print([name for name in ('torch', 'SimpleITK') if name in sys.modules])"
+        "print([name for name in ('torch', 'SimpleITK', 'batchgenerators') if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from batchgenerators.augmentations.utils import rotate_coords_2d, rotate_coords_3d
 from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Shape
@@ -118,3 +119,9 @@ def test_drawing_needs_no_torch() -> None:
         [sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "False", done.stdout + done.stderr
+
+
+def test_turns_are_batchgenerators_bit_by_bit() -> None:
+    for angles in np.random.default_rng(0).uniform(-np.pi, np.pi, (50, 3)).tolist():
+        assert np.array_equal(affine(tuple(angles), 1.1), rotate_coords_3d(np.eye(3), *angles) * 1.1)
+        assert np.array_equal(affine((angles[0],), 0.8), rotate_coords_2d(np.eye(2), angles[0]) * 0.8)

@@ -139,8 +139,10 @@ def small(tmp_path: Path) -> Folders:
     first[2:6, 20:24, 20:24] = 2
     second[2:6, 4:10, 4:10] = 1
     second[2:4, 20:24, 20:24] = 2
+    noise = np.random.default_rng(0).normal(0, 0.03 * np.ptp(image), image.shape)
+    again = (image + noise).astype(np.float32)
     folders = Folders(tmp_path)
-    folders.add("anna", PhantomScan(image, first, geometry), PhantomScan(image, second, geometry))
+    folders.add("anna", PhantomScan(image, first, geometry), PhantomScan(again, second, geometry))
     return folders
 
 
@@ -205,11 +207,83 @@ def test_scans_that_do_not_belong_together(small: Folders) -> None:
     (one,) = followup(*small.scans, small.root / "out", masks=small.masks, error_percent=5, console=heard).pairs
     assert one.alignment.problems
     assert one.lesions == ()
-    assert one.changes["label_2"].response == "intermediate"
+    assert one.changes["label_2"].percent == pytest.approx(-50)
+    assert one.changes["label_2"].response is None
+    assert any("no response is called" in words for words in heard.warned)
     assert "could not be aligned" in heard.said[0]
     assert not list((small.root / "out").glob("*.png"))
     assert "followup.csv" in heard.said[-1]
     assert "picture" not in heard.said[-1]
+
+
+def test_one_scan_given_twice_is_named_and_no_response_called(small: Folders) -> None:
+    """In other axes, as another type and on another scale it is the same scan."""
+    image, geometry = read_image(small.scans[0] / "anna_0000.nii.gz")
+    cosines = np.array(geometry.direction).reshape(3, 3)
+    corner = np.array(geometry.origin_mm) + cosines[:, 0] * geometry.spacing_mm[2] * (image.shape[2] - 1)
+    turned = replace(
+        geometry,
+        origin_mm=tuple(corner.tolist()),
+        direction=tuple((cosines * [-1, 1, 1]).ravel().tolist()),
+    )
+    heard = Heard()
+    write_image(small.scans[1] / "anna_0000.nii.gz", np.rint(2 * image[:, :, ::-1] + 3), turned)
+    mask, _ = read_mask(small.masks[1] / "anna.nii.gz")
+    write_mask(small.masks[1] / "anna.nii.gz", mask[:, :, ::-1], turned)
+    (one,) = followup(*small.scans, small.root / "out", masks=small.masks, error_percent=5, console=heard).pairs
+    assert not one.sound
+    assert any("same image" in words for words in heard.warned)
+    assert one.changes["label_2"].response is None
+
+
+def test_a_mirrored_scan_is_named(phantoms: tuple[Folders, FollowUps, Heard], tmp_path: Path) -> None:
+    _, found, _ = phantoms
+    assert all(one.sound and one.alignment.mirrored < one.alignment.likeness for one in found.pairs)
+    folders, heard = Folders(tmp_path), Heard()
+    scan = make_phantom(0, 1)
+    second = later(scan, -30)
+    folders.add("anna", scan, replace(second, image=second.image[:, :, ::-1], mask=second.mask[:, :, ::-1]))
+    (one,) = followup(*folders.scans, tmp_path / "out", masks=folders.masks, error_percent=5, console=heard).pairs
+    assert "left and right may have been exchanged" in heard.warned[0]
+    assert one.lesions == ()
+    assert one.changes["lesion"].response is None
+
+
+def test_slices_of_another_thickness_are_named(small: Folders) -> None:
+    image, geometry = read_image(small.scans[1] / "anna_0000.nii.gz")
+    mask, _ = read_mask(small.masks[1] / "anna.nii.gz")
+    z, y, x = geometry.spacing_mm
+    thick = replace(geometry, shape=(4, *image.shape[1:]), spacing_mm=(2 * z, y, x))
+    write_image(small.scans[1] / "anna_0000.nii.gz", image[::2], thick)
+    write_mask(small.masks[1] / "anna.nii.gz", mask[::2], thick)
+    (one,) = followup(*small.scans, small.root / "out", masks=small.masks, error_percent=5).pairs
+    assert any(note.startswith("The slices differ") for note in one.notes)
+    assert one.changes["label_2"].grid_percent is not None
+
+
+def test_pairs_whose_headers_contradict_are_refused_each_by_itself(small: Folders, tmp_path: Path) -> None:
+    image, geometry = read_image(small.scans[0] / "anna_0000.nii.gz")
+    stored = np.rint(image - image.min()).astype(np.int64)
+    mask, _ = read_mask(small.masks[0] / "anna.nii.gz")
+    exports, days = (tmp_path / "export_1", tmp_path / "export_2"), {"anna": "2019", "berta": "2024", "carla": "2019"}
+    for export, masks, year in zip(exports, small.masks, ("2021", None), strict=True):
+        for name, first in days.items():
+            later_id = "Q" if name == "carla" and year is None else "P"
+            day = f"{year or {'2019': '2022', '2024': '2020'}[first]}0101"
+            save(export / name, series(stored, geometry, StudyDate=day, PatientID=later_id))
+            write_mask(masks / f"{name}.nii.gz", mask, geometry)
+    with pytest.raises(SomeCasesFailedError, match="2 of 3 pairs") as failed:
+        followup(*exports, tmp_path / "out", masks=small.masks)
+    told = str(failed.value)
+    for words in ("berta", "earlier day", "carla", "two patients"):
+        assert words in told
+    assert {row["case"] for row in read_csv(tmp_path / "out" / "followup.csv")} == {"anna"}
+    assert "20200101" not in (tmp_path / "out" / "followup.json").read_text()
+    single = (exports[0] / "berta", exports[1] / "berta")
+    masks = tuple(folder / "berta.nii.gz" for folder in small.masks)
+    with pytest.raises(InputError, match="earlier day"):
+        followup(*single, tmp_path / "one", masks=(masks[0], masks[1]))
+    assert followup(*single, tmp_path / "one", masks=(masks[0], masks[1]), order_as_given=True).pairs
 
 
 def test_lesions_outside_the_other_scan_are_named(small: Folders) -> None:

@@ -62,6 +62,7 @@ class Alignment:
     LEAST_OVERLAP: ClassVar[float] = 0.25
     LEAST_LIKENESS: ClassVar[float] = 0.4
     MOST_DEGREES: ClassVar[float] = 45.0
+    BETTER: ClassVar[float] = 0.02
     FAR_BETTER: ClassVar[float] = 0.1
 
     @classmethod
@@ -70,7 +71,7 @@ class Alignment:
     ) -> Alignment:
         """With what speaks against it."""
         problems = []
-        if mirrored >= cls.LEAST_LIKENESS and mirrored > likeness + cls.FAR_BETTER:
+        if mirrored >= cls.LEAST_LIKENESS and cls._far_better(mirrored, likeness):
             problems.append(
                 f"the second scan fits far better mirrored (likeness {mirrored:.2f} against {likeness:.2f}): its left "
                 "and right may have been exchanged, as by a conversion that lost a flip"
@@ -88,6 +89,12 @@ class Alignment:
                 "needed): another patient, another sequence or a damaged scan"
             )
         return cls(movement, movement.degrees, shift_mm, overlap, likeness, tuple(problems), mirrored)
+
+    @classmethod
+    def _far_better(cls, mirrored: float, likeness: float) -> bool:
+        """Outlines are alike on both sides: of scans that fit well, what is left unlike tells."""
+        halved = 2 * (1 - mirrored) < 1 - likeness
+        return mirrored > likeness + (cls.BETTER if halved else cls.FAR_BETTER)
 
     def text(self) -> str:
         """In words."""
