@@ -53,9 +53,9 @@ def doubts(alignment: Alignment, same_image: bool, same_mask: bool) -> tuple[str
     """In words, why nothing can be said of two scans by their images and masks; empty where it can."""
     found = []
     if same_image:
-        found.append("both times are the same image, or a copy of it: was one scan given twice?")
+        found.append("both times are the same image, or a copy of it")
     elif same_mask:
-        found.append("both times have the same mask, voxel by voxel: was one mask given twice?")
+        found.append("both times have the same mask, voxel by voxel")
     return (*found, *alignment.problems)
 
 

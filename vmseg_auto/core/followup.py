@@ -195,7 +195,8 @@ class FollowUp:
             lines += [f"  {label}: {_in_ml(change.before)} -> {_in_ml(change.after)}", f"    {told}"]
             lines += [f"    {told}" for told in self._lesions_told(label)]
         apart = [doubt for doubt in self.doubts if doubt not in self.alignment.problems]
-        return "\n".join([*lines, *(f"  {told}" for told in (self.alignment.text(), *self.notes, *apart))])
+        closing = [self.alignment.text(), *self.notes, *(f"Not sound: {doubt}." for doubt in apart)]
+        return "\n".join([*lines, *(f"  {told}" for told in closing)])
 
     def _lesions_told(self, label: str) -> Iterator[str]:
         mine = [lesion for lesion in self.lesions if lesion.label == label]
