@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from vmseg_auto.core.codec import Stored, decode
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.left_out import LeftOut
@@ -17,7 +16,7 @@ from vmseg_auto.core.series import Scan, path_of
 
 FOLDS = 5
 SPLIT_SEED = 12345
-SPLIT_SHUFFLES = 20
+SPLIT_SHUFFLES = 300
 
 
 @dataclass(frozen=True)
@@ -108,9 +107,9 @@ class Splits(Stored):
 def split_by_patient(patients: Mapping[str, str], volumes_ml: Mapping[str, float]) -> Splits:
     """Make min(5, patients) folds alike in lesion volume and number of cases; all cases of a patient stay together.
 
-    Cases are sorted into thirds by volume, and scikit-learn's StratifiedGroupKFold deals whole patients so that each
-    fold gets a like share of every third. It places one patient after another, so the order decides: of a fixed
-    number of shuffles, the one with the most even folds is taken. The result depends on nothing but the arguments.
+    Cases are sorted into thirds by volume, and whole patients are dealt so that each fold gets a like share of every
+    third. One patient is placed after another, so the order decides: of a fixed number of shuffles, the one with the
+    most even folds is taken. The result depends on nothing but the arguments, whatever their order.
 
     Args:
         patients: case id -> patient.
@@ -125,16 +124,19 @@ def split_by_patient(patients: Mapping[str, str], volumes_ml: Mapping[str, float
             f"the dataset holds {len(names)} patient, and cross-validation needs at least 2",
             remedy="Add patients, or check `patients` in dataset.json.",
         )
-    cases = sorted(patients)
-    owners = [patients[case] for case in cases]
-    volumes = np.array([volumes_ml[case] for case in cases])
+    ordered = sorted(patients, key=lambda case: (volumes_ml[case], case))
+    thirds = {name: [0, 0, 0] for name in names}
+    for place, case in enumerate(ordered):
+        thirds[patients[case]][place * 3 // len(ordered)] += 1
+    volumes = {name: math.fsum(volumes_ml[case] for case in ordered if patients[case] == name) for name in names}
 
-    def unevenness(held_out: Sequence[NDArray[np.intp]]) -> float:
-        return _deviation([len(side) for side in held_out]) + _deviation([volumes[side].sum() for side in held_out])
+    def unevenness(held_out: Sequence[Sequence[str]]) -> float:
+        cases = [float(sum(sum(thirds[name]) for name in side)) for side in held_out]
+        return _deviation(cases) + _deviation([math.fsum(volumes[name] for name in side) for side in held_out])
 
-    deals = [_deal(owners, volumes, min(FOLDS, len(names)), SPLIT_SEED + n) for n in range(SPLIT_SHUFFLES)]
+    deals = [_deal(thirds, volumes, min(FOLDS, len(names)), SPLIT_SEED + n) for n in range(SPLIT_SHUFFLES)]
     return Splits(
-        tuple(_fold(patients, {owners[i] for i in side}) for side in min(deals, key=unevenness)),
+        tuple(_fold(patients, set(side)) for side in min(deals, key=unevenness)),
         source=f"by patient, balanced by lesion volume; best of {SPLIT_SHUFFLES} shuffles from seed {SPLIT_SEED}",
     )
 
@@ -204,23 +206,37 @@ def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:
     return splits.folds[fold]
 
 
-def _deal(owners: Sequence[str], volumes: NDArray[np.float64], count: int, seed: int) -> list[NDArray[np.intp]]:
-    """The cases held out in each of `count` folds, none of them empty; a case is its place in `owners`."""
-    from sklearn.model_selection import StratifiedGroupKFold  # takes a second to load
+def _deal(
+    thirds: Mapping[str, Sequence[int]], volumes: Mapping[str, float], folds: int, seed: int
+) -> list[list[str]]:
+    """The patients held out in each of `folds` folds, none of them empty.
 
-    strata = min(3, len(owners) // count)  # with fewer cases than folds a stratum can't be dealt
-    thirds = np.argsort(np.argsort(volumes, kind="stable")) * strata // len(owners)
-    folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    held_out = [side for _, side in folds.split(owners, thirds, owners)]
-    if all(len(side) for side in held_out):
-        return held_out
-    # With strata, few patients can be dealt so that a fold stays empty; without, an empty fold always comes first.
-    return [side for _, side in folds.split(owners, np.zeros_like(thirds), owners)]
+    One after another, in shuffled order, each patient goes where the fewest cases of the same thirds are; of several
+    such folds where the fewest cases are, then where the smallest volume is.
+
+    Args:
+        thirds: patient, in alphabetical order -> number of cases in each third of the volumes.
+        volumes: patient -> mL.
+    """
+    names = list(thirds)
+    held_out: list[list[str]] = [[] for _ in range(folds)]
+    counts, totals = [[0, 0, 0] for _ in range(folds)], [0.0] * folds
+    # RandomState, as numpy promises that its shuffles never change.
+    for place, index in enumerate(np.random.RandomState(seed).permutation(len(names))):
+        name = names[index]
+        empty = [fold for fold in range(folds) if not held_out[fold]]
+        alike = [sum(a * b for a, b in zip(cases, thirds[name], strict=True)) for cases in counts]
+        ranks = [(alike[fold], sum(counts[fold]), totals[fold], fold) for fold in range(folds)]
+        best = min(ranks[fold] for fold in (empty if len(empty) == len(names) - place else range(folds)))[-1]
+        held_out[best].append(name)
+        counts[best] = [a + b for a, b in zip(counts[best], thirds[name], strict=True)]
+        totals[best] += volumes[name]
+    return held_out
 
 
 def _deviation(amounts: Sequence[float]) -> float:
     """The largest relative distance from the mean; 0 where there is nothing."""
-    mean = sum(amounts) / len(amounts)
+    mean = math.fsum(amounts) / len(amounts)
     return max(abs(amount / mean - 1) for amount in amounts) if mean else 0.0
 
 

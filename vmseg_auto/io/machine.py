@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = (
-    "vmseg_auto", "torch", "SimpleITK", "numpy", "scipy", "scikit-image", "scikit-learn", "batchgenerators", "pandas",
+    "vmseg_auto", "torch", "SimpleITK", "numpy", "scipy", "scikit-image", "batchgenerators", "pandas",
     "matplotlib", "surface-distance", "filelock",
 )  # fmt: skip
 

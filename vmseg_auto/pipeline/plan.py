@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vmseg_auto.core.console import Console, Silent, counted
+from vmseg_auto.core.console import Console, Silent, counted, listed
 from vmseg_auto.core.dataset import Dataset, Splits, check_splits, extend_splits, split_by_patient
 from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
@@ -27,7 +27,6 @@ from vmseg_auto.pipeline.places import (
     accepted_patients,
     places,
     read_fingerprint,
-    read_splits,
     require_same_cohort,
 )
 from vmseg_auto.pipeline.space import require_preparing_space
@@ -174,30 +173,34 @@ def _splits(
     space: Workspace,
     console: Console,
 ) -> Splits:
-    """The stored split, fitted to the cases there are now (`before`: last time's); else nnU-Net's; else a new one."""
-    given = [path for path in (space.root / "splits_final.json", folder / "splits_final.json") if path.is_file()]
-    if space.splits.is_file():
-        old = read_splits(space)
-        named = {case for fold in old.folds for case in (*fold.train, *fold.val)}
-        if unknown := sorted(named - set(before.cases if before else ()) - set(data.patients)):
-            raise InputError(
-                f"the split names cases that the dataset lacks: {', '.join(unknown)}",
-                file=space.splits,
-                remedy="Correct their names, or delete the file to split anew.",
-            )
-        splits, where = extend_splits(old, data.patients), str(space.splits)
-        if splits.folds == old.folds:
-            console.say(f"Split kept: {len(splits.folds)} folds ({splits.source}).")
-        else:
-            console.say("Split adapted: cases have come or gone; the others stay in their folds.")
-    elif given:
-        splits, where = read_stored(Splits, given[0]), str(given[0])
-        console.say(f"Split taken over from {given[0]}.")
-    else:
+    """The stored split, else nnU-Net's, fitted to the cases there are now (`before`: last time's); else a new one."""
+    given = (space.splits, space.root / "splits_final.json", folder / "splits_final.json")
+    path = next((path for path in given if path.is_file()), None)
+    if path is None:
         volumes = {case: summary.volume_ml for case, summary in fingerprint.cases.items()}
-        splits, where = split_by_patient(data.patients, volumes), "the split"
-    check_splits(splits, data.patients, where)
+        splits = split_by_patient(data.patients, volumes)
+    else:
+        gone = set(before.cases) - set(data.patients) if before and path == space.splits else set()
+        splits = _fitted(read_stored(Splits, path), path, gone, data.patients, console)
+    check_splits(splits, data.patients, str(path or "the split"))
     write_json(space.splits, splits.to_json())
+    return splits
+
+
+def _fitted(old: Splits, path: Path, gone: set[str], patients: Mapping[str, str], console: Console) -> Splits:
+    """A split that stands in a file, without the cases that have gone, and with those that it does not name."""
+    named = {case for fold in old.folds for case in (*fold.train, *fold.val)}
+    if unknown := sorted(named - gone - set(patients)):
+        raise InputError(
+            f"the split names cases that the dataset lacks: {', '.join(unknown)}",
+            file=path,
+            remedy="Correct their names, or delete the file to split anew.",
+        )
+    splits = extend_splits(old, patients)
+    joined, left = sorted(set(patients) - named), sorted(named & gone)
+    changes = [f"{listed(joined)} joined"] * bool(joined) + [f"{listed(left)} left"] * bool(left)
+    kept = f"kept: {len(splits.folds)} folds ({splits.source})" if path.name == "splits.json" else f"taken over from {path}"
+    console.say(f"Split {kept}." if not changes else f"Split {kept}; {'; '.join(changes)}; the others stay as they were.")
     return splits
 
 
