@@ -34,7 +34,8 @@ from vmseg_auto.ops.thresholds import classify, from_bytes
 from vmseg_auto.ops.uncertainty import undecided
 from vmseg_auto.ops.volumetry import measure
 from vmseg_auto.pipeline.committee import choose_runs
-from vmseg_auto.pipeline.places import places, read_cohort, read_fingerprint, read_splits
+from vmseg_auto.pipeline.places import places
+from vmseg_auto.pipeline.standing import read_standing
 from vmseg_auto.stages.analyse import analyse
 
 Image = NDArray[np.float32]
@@ -84,9 +85,9 @@ def open_workspace(workspace: Path, dataset: Path | None) -> HeldOut:
     """
     folder, space = places(dataset, workspace)
     (run, *_), _ = choose_runs(space, Silent())
-    folds = enumerate(read_splits(space).folds)
-    data = read_cohort(folder, space, read_fingerprint(space))
-    return HeldOut(run, data, {case: number for number, fold in folds for case in fold.val})
+    standing = read_standing(folder, space, Silent())
+    folds = enumerate(standing.splits.folds)
+    return HeldOut(run, standing.dataset, {case: number for number, fold in folds for case in fold.val})
 
 
 def gather(held: HeldOut) -> Facts:

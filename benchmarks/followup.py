@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.compare import ROOT
 from benchmarks.followup_pairs import Image, Pair, make_pair
 from benchmarks.followup_report import write_report
+from vmseg_auto.core.console import Silent
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.response import Change, Volume
@@ -30,7 +31,8 @@ from vmseg_auto.io.cases import read_case
 from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.ops.calibration import volume_errors_without
 from vmseg_auto.ops.rigid import placed
-from vmseg_auto.pipeline.places import places, read_cohort, read_fingerprint, read_splits
+from vmseg_auto.pipeline.places import places
+from vmseg_auto.pipeline.standing import read_standing
 from vmseg_auto.stages.followup import Visit, align
 from vmseg_auto.stages.predict import Predictor
 
@@ -137,7 +139,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--masks", nargs="*", choices=("true", "model"), default=("true", "model"), help="to work on")
     arguments = parser.parse_args(argv)
     folder, space = places(None, arguments.workspace)
-    dataset, splits = read_cohort(folder, space, read_fingerprint(space)), read_splits(space)
+    standing = read_standing(folder, space, Silent())
+    dataset, splits = standing.dataset, standing.splits
     (run,) = space.runs()
     folds = {name: number for number, fold in enumerate(splits.folds) for name in fold.val}
     tables = {kind: arguments.output / f"{kind}.csv" for kind in ("true", "model")}

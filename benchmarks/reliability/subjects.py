@@ -220,7 +220,7 @@ def _reports() -> list[Subject]:
     from vmseg_auto.stages.report import render_page
 
     def workspace(root: Path) -> None:
-        study = read_study(root, Workspace(root / "vmseg"))
+        study = read_study(root, Workspace(root / "vmseg"), Silent())
         content = gather_workspace(study, true_names(study.patients), identity=False)
         check_page(render_page("workspace", identity=False, **content))
 

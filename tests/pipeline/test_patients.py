@@ -11,13 +11,15 @@ import pytest
 from consoles import Heard
 from raw_dataset import describe, tiny_image, tiny_mask
 
+from vmseg_auto.core.console import Silent
 from vmseg_auto.core.errors import DatasetError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.images import write_image, write_mask
 from vmseg_auto.pipeline.evaluate import evaluate
-from vmseg_auto.pipeline.places import read_cohort, read_fingerprint, read_splits
+from vmseg_auto.pipeline.places import read_splits
 from vmseg_auto.pipeline.plan import plan_and_preprocess
+from vmseg_auto.pipeline.standing import read_standing
 
 GRID = Geometry((8, 24, 20), (3.0, 1.0, 1.0))
 VISITS = ("anna_v1", "anna_v2", "bert", "cleo", "dora_20210503", "dora_20220101")
@@ -55,7 +57,7 @@ def plan(dataset: Path) -> Callable[..., Heard]:
 
 def patients(dataset: Path) -> dict[str, str]:
     space = Workspace(dataset / "vmseg")
-    return read_cohort(dataset, space, read_fingerprint(space)).patients
+    return read_standing(dataset, space, Silent()).dataset.patients
 
 
 def sides_are_clean(dataset: Path) -> bool:

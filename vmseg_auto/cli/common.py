@@ -122,6 +122,14 @@ def go_on(screen: Screen, arguments: argparse.Namespace, *commands: str) -> None
     screen.say(f"Go on with {' or '.join(f'`{command}{places}`' for command in commands)}.")
 
 
+def confirmed(question: str) -> bool:
+    """The answer at a terminal; yes where nobody is there to be asked."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+        return True
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def positive_int(text: str) -> int:
     """A whole number above 0, for argparse."""
     if not text.isdecimal() or int(text) < 1:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from vmseg_auto.cli.common import (
     Parser,
     Screen,
+    confirmed,
     fold_name,
     make_parser,
     number,
@@ -16,6 +17,7 @@ from vmseg_auto.cli.common import (
     positive_int,
     run,
     workspace_logs,
+    workspace_of,
 )
 from vmseg_auto.cli.train import add_training_options
 
@@ -46,7 +48,7 @@ def parser() -> Parser:
         help="folds whose validation patients are held out (default: 0, to save time)",
     )
     add_training_options(made)
-    made.add_argument("--fresh", action="store_true", help="forget what was trained for this curve before")
+    made.add_argument("--fresh", action="store_true", help="train anew what was trained for this curve before")
     return made
 
 
@@ -57,7 +59,8 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         arguments.patients,
         target=arguments.target,
         folds=arguments.folds,
-        **places_of(arguments),
+        dataset=places_of(arguments)["dataset"],
+        workspace=workspace_of(arguments),
         planner=arguments.planner,
         trainer=arguments.trainer,
         settings=arguments.set,
@@ -65,6 +68,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         device=arguments.device,
         jobs=arguments.jobs,
         fresh=arguments.fresh,
+        confirm=confirmed,
         console=screen,
     )
 

@@ -10,6 +10,7 @@ from vmseg_auto.cli.common import (
     AFTER_TRAINING,
     Parser,
     Screen,
+    confirmed,
     fold_name,
     go_on,
     make_parser,
@@ -17,6 +18,7 @@ from vmseg_auto.cli.common import (
     places_of,
     run,
     workspace_logs,
+    workspace_of,
 )
 from vmseg_auto.core.workspace import Workspace
 
@@ -43,7 +45,11 @@ def parser() -> Parser:
         metavar="NAME",
         help="also tell tensorboard, mlflow, wandb or module:Class of each epoch; history.csv is always written",
     )
-    made.add_argument("--fresh", action="store_true", help="forget what these folds were trained to before")
+    made.add_argument(
+        "--fresh",
+        action="store_true",
+        help="train these folds anew; finished ones are kept aside until the new ones are finished",
+    )
     return made
 
 
@@ -67,7 +73,8 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
 
     trained = train(
         arguments.folds,
-        **places_of(arguments),
+        dataset=places_of(arguments)["dataset"],
+        workspace=workspace_of(arguments),
         planner=arguments.planner,
         trainer=arguments.trainer,
         settings=arguments.set,
@@ -77,6 +84,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         device=arguments.device,
         jobs=arguments.jobs,
         fresh=arguments.fresh,
+        confirm=confirmed,
         console=screen,
     )
     if Workspace(trained.folder.parents[2]).selection.is_file():

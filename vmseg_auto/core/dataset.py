@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from vmseg_auto.core.codec import Stored, decode
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.left_out import LeftOut
@@ -206,9 +207,7 @@ def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:
     return splits.folds[fold]
 
 
-def _deal(
-    thirds: Mapping[str, Sequence[int]], volumes: Mapping[str, float], folds: int, seed: int
-) -> list[list[str]]:
+def _deal(thirds: Mapping[str, Sequence[int]], volumes: Mapping[str, float], folds: int, seed: int) -> list[list[str]]:
     """The patients held out in each of `folds` folds, none of them empty.
 
     One after another, in shuffled order, each patient goes where the fewest cases of the same thirds are; of several

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from vmseg_auto.core.codec import Stored, digest
@@ -53,6 +53,14 @@ class CaseSummary:
     def relative_size(self) -> float:
         """Share of the voxels that cropping leaves."""
         return math.prod(self.cropped_shape) / math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class FileHashes:
+    """Hashes of a case's files, and of its image files alone."""
+
+    content: str
+    image_content: str
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,7 @@ class Fingerprint(Stored):
         median_relative_size: median over cases of (voxels after cropping / voxels before).
         dataset_hash: hash of all the cases' contents, channels and labels.
         duplicates: pairs of the same image, those of one patient too.
+        tests: held-out case id -> hashes of its files as they were checked; nothing is planned by them.
         parts: hashes of the cohorts that it was merged from; empty where it was not.
     """
 
@@ -154,8 +163,9 @@ class Fingerprint(Stored):
     median_relative_size: float
     dataset_hash: str
     duplicates: tuple[Duplicate, ...] = ()
+    tests: dict[str, FileHashes] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
-    schema: int = 1
+    schema: int = 2
 
     @property
     def scans(self) -> ScanRange:
@@ -176,7 +186,7 @@ class Fingerprint(Stored):
         """The same cohort in numbers alone, to be given away: no names of cases or of the dataset, in no order of
         theirs, no hashes of files, and nothing of which scans are the same.
         """
-        return replace(self, dataset="", cases=numbered(list(self.cases.values())), duplicates=())
+        return replace(self, dataset="", cases=numbered(list(self.cases.values())), duplicates=(), tests={})
 
     def check(self, where: str) -> None:
         check_labels(self.labels, f"{where}: labels")

@@ -21,6 +21,11 @@ def file_part(label: str) -> str:
     return shortened(re.sub(r'[/\\:*?"<>|]', "_", label))
 
 
+def labels_in_words(labels: Mapping[str, int]) -> str:
+    """Such as "lesion 1, vein 2"; without the background."""
+    return ", ".join(f"{name} {value}" for name, value in labels.items() if value)
+
+
 def odd_names(labels: Collection[str]) -> str | None:
     """What is wrong with labels' names, where a screen or a file's name could not show them; None where nothing is."""
     for name in labels:

@@ -40,6 +40,16 @@ class FoldFolder:
         return self.folder / "init.json"
 
     @property
+    def fresh(self) -> Path:
+        """There while the command that has begun the fold anew has not ended."""
+        return self.folder / "fresh.json"
+
+    @property
+    def aside(self) -> Path:
+        """The finished fold that --fresh replaces, until the new one is finished."""
+        return self.folder.with_name(f"{self.folder.name}.before")
+
+    @property
     def latest(self) -> Path:
         """State of an unfinished training."""
         return self.folder / "checkpoint_latest.pt"

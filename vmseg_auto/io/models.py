@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.labels import labels_in_words
 from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.runs import FoldName, Run
+from vmseg_auto.core.runs import FoldFolder, FoldName, Run
 from vmseg_auto.io.atomic import read_stored, refuse_links
 from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint
 from vmseg_auto.io.model_zip import unpacked
@@ -46,9 +47,50 @@ def read_info(run: Run) -> ModelInfo:
     return read_stored(ModelInfo, run.model)
 
 
+def load_fold(folder: FoldFolder, info: ModelInfo) -> Checkpoint:
+    """The checkpoint of a finished fold.
+
+    Args:
+        info: of the model.
+
+    Raises:
+        InputError: as `load_checkpoint`, or it is that of another fold, plan or labels than the model's.
+    """
+    checkpoint = load_checkpoint(folder.final)
+    require_own(checkpoint, info, folder.name, folder.final)
+    return checkpoint
+
+
+def require_own(checkpoint: Checkpoint, info: ModelInfo, fold: FoldName, file: Path, names_count: bool = True) -> None:
+    """Refuse a checkpoint that is not of this fold of this model.
+
+    Args:
+        file: for the message.
+        names_count: whether labels and channels must have the model's names, rather than only be as many.
+
+    Raises:
+        InputError: with what is different.
+    """
+    found = [f"it is fold {checkpoint.fold}'s"] if str(checkpoint.fold) != str(fold) else []
+    if checkpoint.plan.content_hash != info.plan.content_hash:
+        found.append("it was trained by another plan")
+    if len(checkpoint.labels) != len(info.labels) or (names_count and checkpoint.labels != info.labels):
+        ours, theirs = labels_in_words(info.labels), labels_in_words(checkpoint.labels)
+        found.append(f"its labels are {theirs}, the model's {ours}")
+    if len(checkpoint.channels) != len(info.channels) or (names_count and checkpoint.channels != info.channels):
+        found.append(f"its channels are {', '.join(checkpoint.channels)}, the model's {', '.join(info.channels)}")
+    if found:
+        raise InputError(
+            f"this checkpoint is not of fold {fold} of this model ({'; '.join(found)})",
+            file=file,
+            remedy=f"`vmseg_train {fold}` renews names that changed in dataset.json, and says where the fold must be "
+            "trained anew; to predict meanwhile, name other folds with --folds.",
+        )
+
+
 def _read_folder(run: Run, folds: Sequence[FoldName] | None) -> tuple[ModelInfo, list[Checkpoint]]:
     refuse_links(run.folder, run.model)
     info = read_info(run)
-    files = [fold.final for fold in run.usable_folds(folds)]
-    refuse_links(run.folder, *files)
-    return info, [load_checkpoint(file) for file in files]
+    finished = run.usable_folds(folds)
+    refuse_links(run.folder, *(fold.final for fold in finished))
+    return info, [load_fold(fold, info) for fold in finished]

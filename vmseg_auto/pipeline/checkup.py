@@ -11,7 +11,7 @@ from vmseg_auto.core.dataset import Dataset, Splits, check_splits
 from vmseg_auto.core.effort import Trials
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.fold_record import FoldRecord
+from vmseg_auto.core.fold_record import FoldRecord, FreshStart
 from vmseg_auto.core.learning_curve import LearningCurve
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
@@ -22,7 +22,7 @@ from vmseg_auto.core.transfer import Initialisation
 from vmseg_auto.core.trust import HeldOut
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_json, temporaries
-from vmseg_auto.io.cases import content_hash, over_cases
+from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.images import read_mask
 from vmseg_auto.io.locks import holder
@@ -31,7 +31,7 @@ from vmseg_auto.io.probabilities import read_probabilities
 from vmseg_auto.io.space import in_words
 from vmseg_auto.pipeline.held_out import HeldOutCases, held_out_cases
 from vmseg_auto.pipeline.outdated import report_outdated
-from vmseg_auto.pipeline.places import Source, read_cohort
+from vmseg_auto.pipeline.places import Source, accepted_patients
 from vmseg_auto.pipeline.run_tables import (
     read_cross_validation,
     read_held_out_volumes,
@@ -39,6 +39,7 @@ from vmseg_auto.pipeline.run_tables import (
     read_label_check,
     read_trust,
 )
+from vmseg_auto.pipeline.standing import PLAN_AGAIN, changes_since, file_hashes, require_same_cohort
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -53,13 +54,13 @@ _READERS: dict[str, Reader] = {
     "plan.json": Plan.from_json,
     "model.json": ModelInfo.from_json,
     "fold.json": FoldRecord.from_json,
+    "fresh.json": FreshStart.from_json,
     "init.json": Initialisation.from_json,
     "efforts.json": Trials.from_json,
     "held_out.json": HeldOut.from_json,
     "learning_curve.json": LearningCurve.from_json,
     "metrics.json": ScoreSummary.from_json,
 }
-_PLAN_AGAIN = "Run `vmseg_plan_and_preprocess` again; it does only what is due."
 
 
 class Checkup:
@@ -101,7 +102,7 @@ class Checkup:
         folder = self.dataset or (Path(source.folder) if isinstance(source, Source) else None)
         if folder is None or self.space.dataset not in values:
             return
-        data = self._try(read_cohort, folder, self.space, fingerprint)
+        data = self._try(self._cohort, folder, fingerprint)
         if data is None:
             return
         self._sources(folder, data, fingerprint)
@@ -156,13 +157,15 @@ class Checkup:
                 self.findings.append(VmsegError(problem, file=fold.folder, remedy=remedy))
             if fold.latest.is_file() and not fold.final.is_file() and holder(fold.lock) is None:
                 self.notes.append(f"{fold.folder} is not trained to its end; the command that began it goes on with it")
+            if fold.aside.is_dir() and holder(fold.lock) is None:
+                self.notes.append(f"{fold.aside} is the fold from before --fresh; it goes when the new one is finished")
 
     def _prepared(self, plan: Plan, fingerprint: Fingerprint) -> None:
         folder = PreparedFolder(self.space.prepared(plan.voxels_hash))
         due = [name for name, case in fingerprint.cases.items() if not folder.holds(name, case.content)]
         if due:
             problem = f"not prepared for the plan of {plan.planner}, or not as they are now: {listed(due)}"
-            self.findings.append(VmsegError(problem, file=folder.folder, remedy=_PLAN_AGAIN))
+            self.findings.append(VmsegError(problem, file=folder.folder, remedy=PLAN_AGAIN))
         cases = sorted(set(fingerprint.cases) - set(due))
         look: Callable[[str], object] = folder.verify if self.thorough else folder.load
         with self.console.progress("Reading prepared cases", len(cases)) as progress:
@@ -170,19 +173,18 @@ class Checkup:
                 self._try(look, case)
                 progress.advance()
 
+    def _cohort(self, folder: Path, fingerprint: Fingerprint) -> Dataset:
+        data = read_dataset(folder).with_patients(accepted_patients(self.space))
+        require_same_cohort(data, fingerprint, self.space)
+        return data
+
     def _sources(self, folder: Path, data: Dataset, fingerprint: Fingerprint) -> None:
         """Whether the dataset is still the one that was planned for."""
-        cases = {case.id: case for case in data.cases}
-        changed = sorted(set(cases) ^ set(fingerprint.cases))
-        if self.thorough:
-            known = [case for name, case in cases.items() if name in fingerprint.cases]
-            with self.console.progress("Reading the dataset", len(known)) as progress:
-                contents, errors = over_cases(content_hash, known, self.jobs, progress.advance)
-            self.findings += errors
-            changed += [name for name, content in contents.items() if content != fingerprint.cases[name].content]
-        if changed:
-            problem = f"the dataset has changed since it was planned for: {listed(changed)}"
-            self.findings.append(VmsegError(problem, file=folder, remedy=_PLAN_AGAIN))
+        contents = (self._try(file_hashes, data, self.jobs) if self.thorough else None) or {}
+        changes = changes_since(fingerprint, data, contents)
+        if changes:
+            problem = f"the dataset has changed since it was planned for ({changes.text()})"
+            self.findings.append(VmsegError(problem, file=folder, remedy=PLAN_AGAIN))
 
     def _folds(self, data: Dataset, fingerprint: Fingerprint, splits: Splits, plans: list[Plan]) -> None:
         check_splits(splits, data.patients, str(self.space.splits))

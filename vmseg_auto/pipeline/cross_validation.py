@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from vmseg_auto.core.console import Console, counted, listed
 from vmseg_auto.core.dataset import Case, Dataset, Splits
@@ -19,7 +20,8 @@ from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.trust import HeldOutCase
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored, write_sealed
-from vmseg_auto.io.checkpoints import load_checkpoint
+from vmseg_auto.io.logs import LOGGER
+from vmseg_auto.io.models import load_fold
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.ranks import ALONE, Ranks
 from vmseg_auto.pipeline.held_out import HeldOutCases, held_out_cases
@@ -28,10 +30,12 @@ from vmseg_auto.pipeline.trust import judge
 from vmseg_auto.stages.evaluate import Evaluation, evaluate_pairs
 from vmseg_auto.stages.predict import Predictor
 
+T = TypeVar("T")
+
 
 def validate_fold(
     run: Run, held: HeldOutCases, prepared: Path, device: str, console: Console, ranks: Ranks = ALONE
-) -> None:
+) -> list[VmsegError]:
     """Predict a finished fold's validation cases whole, on their own grids, and score them into validation/.
 
     Their masks are those of threshold 0.5 without post-processing; their probabilities are kept for the choice of both
@@ -39,24 +43,46 @@ def validate_fold(
     predicted, and only those whose mask has changed are scored again. Ranks share the cases; the first takes down what
     they find.
 
+    Returns:
+        What went wrong with single cases; the others are done, but not summed up.
+
     Raises:
-        VmsegError: a mask or score can't be written.
+        VmsegError: what concerns no single case went wrong.
     """
     if ranks.first(lambda: not held.cases or held.is_current()):
-        return
+        return []
     ranks.first(held.forget_sum)
+    failed: list[VmsegError] = []
     if cases := ranks.first(held.unpredicted):
-        _predict_held_out(run, held, cases, prepared, device, console, ranks)
-    ranks.first(lambda: _score(held, console))
+        failed = _predict_held_out(run, held, cases, prepared, device, console, ranks)
+    return ranks.first(lambda: _score(held, failed, console))
 
 
-def _score(held: HeldOutCases, console: Console) -> None:
-    if again := held.unscored():
+def _score(held: HeldOutCases, failed: Sequence[VmsegError], console: Console) -> list[VmsegError]:
+    """Score what is left to score, and sum up unless a case has failed; gives the errors of all that have."""
+    lost = {error.case for error in failed}
+    again = [case for case in held.unscored() if case.id not in lost]
+    if again:
         console.say(f"Fold {held.folder.name}: scoring again: {listed([case.id for case in again])}.")
-    for case in again:
-        held.score(case)
+    tried = [_attempt(held.score, case) for case in again]
+    if errors := [*failed, *(error for error in tried if isinstance(error, VmsegError))]:
+        console.warn(f"fold {held.folder.name}: {len(errors)} of {counted(len(held.cases), 'validation case')} failed")
+        return errors
     dice = _mean_dice(held.sum_up())
     console.say(f"Fold {held.folder.name}: Dice {dice:.3f}, mean over {counted(len(held.cases), 'validation case')}.")
+    return []
+
+
+def _attempt(work: Callable[[Case], T], case: Case) -> T | VmsegError:
+    """What `work` makes of a case, or what went wrong: one bad case costs that case alone."""
+    try:
+        return work(case)
+    except VmsegError as error:
+        error.case = error.case or case.id
+        return error
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, ValueError) as error:
+        LOGGER.error("case %s", case.id, exc_info=error)
+        return VmsegError(f"unexpected {type(error).__name__}: {error}", case=case.id, file=case.file)
 
 
 def finish_run(
@@ -98,8 +124,6 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
     Folds may be stale: what they say of cases that they have never seen is what the weights that predict are worth.
     """
     info = read_stored(ModelInfo, run.model)
-    if (info.labels, info.channels) != (fingerprint.labels, fingerprint.channels):
-        return "it was trained for other labels or channels"
     planner, trainer = run.folder.parent.name, run.folder.name
     if not space.plan(planner).is_file():
         return f"the plan of {planner} is no longer in the workspace"
@@ -115,10 +139,15 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
         if record is None:
             return f"it is not recorded what fold {number} was trained on; `{again} --fresh` mends it"
         now = record_now(fingerprint, splits, plan, record.recipe, number)
+        if old := record.old_names(now):
+            return f"fold {number} has old names ({'; '.join(old)}); `{again}` renews them without training"
         if stale := record.conflicts(now) if current else record.data_differences(now):
             return f"fold {number} is stale ({'; '.join(stale)}); `{again} --fresh` mends it"
         if not current:
             return f"fold {number} is not wholly validated; `{again}` does it"
+    if (info.labels, info.channels) != (fingerprint.labels, fingerprint.channels):
+        folds = " ".join(map(str, range(len(splits.folds))))
+        return f"it was trained for other labels or channels; `vmseg_train {folds} {its_plan}` says what is due"
     return None
 
 
@@ -130,10 +159,11 @@ def _predict_held_out(
     device: str,
     console: Console,
     ranks: Ranks,
-) -> None:
+) -> list[VmsegError]:
+    """Predict these cases and take down what is found; gives the errors of those that failed."""
     info = read_stored(ModelInfo, run.model)
     info = replace(info, postprocessing=None, threshold=PLAIN_THRESHOLD)
-    checkpoints = [load_checkpoint(held.folder.final)]
+    checkpoints = [load_fold(held.folder, info)]
     predictor = Predictor(checkpoints, info, device=device, exhaustive=True, tell=console.warn)
     efforts = CANDIDATES if predictor.ensemble.mirror_axes else (EXHAUSTIVE,)
     held.try_efforts(efforts)
@@ -141,16 +171,21 @@ def _predict_held_out(
 
     def predicted(case: Case) -> HeldOutCase:
         scan = source.load(case.id)
-        try:
-            return held.store(case, *predictor.compare(scan.image, scan.geometry, scan.crop_box, efforts))
-        except VmsegError as error:
-            error.case = error.case or case.id
-            raise
+        return held.store(case, *predictor.compare(scan.image, scan.geometry, scan.crop_box, efforts))
 
+    def kept(stored: HeldOutCase, case: Case) -> None:
+        held.keep(case, stored)
+
+    failed: list[VmsegError] = []
     with console.progress(f"Validating fold {held.folder.name}", len(cases)) as progress:
-        for case, stored in ranks.each(predicted, cases):
-            ranks.first(partial(held.keep, case, stored))
+        for case, stored in ranks.each(partial(_attempt, predicted), cases):
+            if isinstance(stored, HeldOutCase):
+                error = ranks.first(partial(_attempt, partial(kept, stored), case))
+            else:
+                error = stored
+            failed += [error] if error is not None else []
             progress.advance()
+    return failed
 
 
 def _mean_dice(scores: Evaluation) -> float:

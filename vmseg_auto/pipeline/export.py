@@ -14,15 +14,15 @@ from vmseg_auto.core.console import Console, Silent, counted, quoted
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.manifest import CARD, FINGERPRINT, MANIFEST, Manifest
+from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldFolder, FoldName, Run
 from vmseg_auto.core.selection import Candidate, Selection
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import new_folder, read_stored
-from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.machine import versions
 from vmseg_auto.io.model_zip import unpacked, write_model_zip
-from vmseg_auto.io.models import read_info
+from vmseg_auto.io.models import load_fold, read_info
 from vmseg_auto.pipeline.committee import models_of
 from vmseg_auto.pipeline.model_card import Facts, Member, model_card
 from vmseg_auto.pipeline.onnx import write_onnx
@@ -134,7 +134,7 @@ def _facts(
 def _member(run: Run, folds: Sequence[FoldFolder], name: str) -> Member:
     """A model's account of itself. Every fold is read wholly: no damaged weights are given away."""
     info = read_info(run)
-    recipes, epochs = zip(*(_training(fold) for fold in folds), strict=True)
+    recipes, epochs = zip(*(_training(fold, info) for fold in folds), strict=True)
     scores = run.cross_validation / "metrics.json"
     return Member(
         info=replace(info, dataset=name),
@@ -146,8 +146,8 @@ def _member(run: Run, folds: Sequence[FoldFolder], name: str) -> Member:
     )
 
 
-def _training(fold: FoldFolder) -> tuple[Recipe, int]:
-    checkpoint = load_checkpoint(fold.final)
+def _training(fold: FoldFolder, info: ModelInfo) -> tuple[Recipe, int]:
+    checkpoint = load_fold(fold, info)
     return checkpoint.recipe, checkpoint.epoch
 
 

@@ -23,7 +23,8 @@ from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
 from vmseg_auto.ops.ranks import ALONE, Ranks
-from vmseg_auto.pipeline.places import PathLike, places, read_cohort, read_fingerprint, read_plan, read_splits
+from vmseg_auto.pipeline.places import PathLike, places, read_plan
+from vmseg_auto.pipeline.standing import read_standing
 from vmseg_auto.plugins import load_trainer
 from vmseg_auto.stages.fold_data import FoldSetup
 
@@ -81,26 +82,27 @@ def open_job(
     """Read what is planned; the arguments are those of `train`, and `ranks` the processes that train together.
 
     Raises:
-        InputError: nothing is planned, a case is not prepared or out of date, an unknown trainer, setting or device, or
-            an impossible time.
+        InputError: nothing is planned, the dataset has changed since, a case is not prepared or out of date, an
+            unknown trainer, setting or device, or an impossible time.
     """
     folder, space = places(dataset, workspace)
-    fingerprint, splits, plan = read_fingerprint(space), read_splits(space), read_plan(space, planner)
+    plan = read_plan(space, planner)
     chosen = load_trainer(trainer or plan.trainer)
     recipe = chosen.recipe.with_settings(settings)
     if hours is not None and not 0 < hours <= 10_000:
         raise InputError(f"the time is {hours:g} hours", remedy="Give --hours above 0, such as 2 or 0.5.")
     where = choose_device(device)
+    standing = ranks.first(lambda: read_standing(folder, space, console))
     job = Job(
         space=space,
-        dataset=read_cohort(folder, space, fingerprint),
-        fingerprint=fingerprint,
-        splits=splits,
+        dataset=standing.dataset,
+        fingerprint=standing.fingerprint,
+        splits=standing.splits,
         plan=plan,
         trainer=chosen,
         recipe=recipe,
         run=space.run(plan.planner, chosen.name),
-        prepared=ranks.first(lambda: _prepared(space, plan, fingerprint)),
+        prepared=ranks.first(lambda: _prepared(space, plan, standing.fingerprint)),
         device=where,
         workers=jobs or default_workers(where),
         console=console,
@@ -126,10 +128,11 @@ def _prepared(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Path:
     folder = PreparedFolder(space.prepared(plan.voxels_hash))
     lacking = [case for case, summary in fingerprint.cases.items() if not folder.holds(case, summary.content)]
     if lacking:
+        option = "" if plan.planner == "default" else f" --planner {plan.planner}"
         raise InputError(
             f"{len(lacking)} of {len(fingerprint.cases)} cases are not prepared for this plan, {lacking[0]} for one",
             file=folder.folder,
-            remedy="Run `vmseg_plan_and_preprocess` again; it prepares what is missing.",
+            remedy=f"Run `vmseg_plan_and_preprocess{option}` again; it prepares what is missing.",
         )
     for case in fingerprint.cases:
         folder.verify(case)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.console import Console, Silent, counted
 from vmseg_auto.core.dataset import fold_cases
-from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.learning_curve import LearningCurve, nested_subsets
 from vmseg_auto.core.runs import FoldFolder, FoldName
@@ -23,10 +23,11 @@ from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.learning_curve import Curves, fit_curves
 from vmseg_auto.ops.plots import draw_learning_curve
 from vmseg_auto.ops.statistics import FEWEST_PATIENTS
+from vmseg_auto.pipeline.begin import begin_folds, confirm_fresh, end_fresh
 from vmseg_auto.pipeline.job import Job, open_job
 from vmseg_auto.pipeline.places import PathLike, places, record_now
 from vmseg_auto.pipeline.run_tables import read_scores
-from vmseg_auto.pipeline.train import begin_folds, epochs_in_time, train_one
+from vmseg_auto.pipeline.train import epochs_in_time, train_one
 from vmseg_auto.pipeline.training_space import require_training_space
 from vmseg_auto.pipeline.turns import shared_turn, take_folds
 
@@ -57,6 +58,7 @@ def learning_curve(
     device: str = "auto",
     jobs: int | None = None,
     fresh: bool = False,
+    confirm: Callable[[str], bool] = lambda question: True,
     console: Console | None = None,
 ) -> LearningCurve:
     """Train on groups of patients that grow, score each on the same held-out patients, and fit a saturating curve.
@@ -70,8 +72,8 @@ def learning_curve(
         target: the Dice asked for.
         folds: numbered folds whose validation patients are held out; the groups are drawn from their other patients.
         hours: for each training at most; all take the same number of epochs.
-        fresh: forget what was trained for this curve before.
-        dataset, workspace, planner, trainer, settings, device, jobs, console: as for `train`.
+        fresh: train anew what was trained for this curve before.
+        dataset, workspace, planner, trainer, settings, device, jobs, confirm, console: as for `train`.
 
     Raises:
         InputError: fewer than three sizes, more patients than a fold trains on, fewer than two held out, an impossible
@@ -84,6 +86,7 @@ def learning_curve(
     _, space = places(dataset, workspace)
     space.require_planned()
     command = " ".join(["vmseg_learning_curve --patients", *map(str, sizes)])
+    anew = f"{command} --folds {' '.join(map(str, folds))} --hours {hours}" * fresh
     with ExitStack() as held:
         with shared_turn(space, command, console):
             job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console)
@@ -95,17 +98,24 @@ def learning_curve(
         if hours is not None:
             largest = max(trainings, key=lambda training: training.patients)
             folders = [training.folder for training in trainings]
-            epochs = epochs_in_time(job, folders, largest.fold, largest.record, hours, fresh)
+            epochs = epochs_in_time(job, folders, largest.fold, largest.record, hours, anew)
             trainings = [_with_epochs(training, epochs) for training in trainings]
-        require_training_space(job, [(training.folder, training.record) for training in trainings])
+        begun = {training.folder: training.record for training in trainings}
+        require_training_space(job, list(begun.items()))
+        confirm_fresh(begun, anew, confirm)
         with shared_turn(space, command, console):
             for training in trainings:
-                begin_folds(_job_of(training, job, place), {training.fold: training.record}, fresh)
+                begin_folds(_job_of(training, job, place), {training.fold: training.record}, anew)
+        failed: list[VmsegError] = []
         for training in sorted(trainings, key=lambda training: training.patients):
             console.say(f"{training.patients} patients, {len(training.record.train)} cases:")
-            train_one(_job_of(training, job, place), training.fold, training.record)
+            failed += train_one(_job_of(training, job, place), training.fold, training.record)
+        if failed:
+            raise SomeCasesFailedError("the curve can't be drawn: validation cases could not be scored", failed)
         with shared_turn(space, command, console, patience_s=math.inf):
-            return _conclude(job, place, sizes, trainings, target)
+            curve = _conclude(job, place, sizes, trainings, target)
+            end_fresh(begun)
+    return curve
 
 
 def _job_of(training: _Training, job: Job, place: CurveFolder) -> Job:

@@ -8,7 +8,7 @@ from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.pipeline.held_out import HeldOutCases
-from vmseg_auto.pipeline.places import stale_folds
+from vmseg_auto.pipeline.places import read_record, record_now, stale_folds
 
 
 def report_outdated(
@@ -27,7 +27,16 @@ def report_outdated(
                 f"train it again with `vmseg_train {fold} --fresh`."
             )
         for folder in run.finished_folds():
-            if folder.name == "all" or folder.name in stale:
+            if folder.name in stale:
+                continue
+            record = read_record(folder)
+            now = record_now(fingerprint, splits, plan, record.recipe, folder.name) if record else None
+            if record and now and (old := record.old_names(now)):
+                console.say(
+                    f"Fold {folder.name} of {run.name} keeps its weights, with old names ({'; '.join(old)}); "
+                    f"`vmseg_train {folder.name}` renews them without training."
+                )
+            if folder.name == "all":
                 continue
             held = HeldOutCases(folder, splits.folds[int(folder.name)].val, dataset, fingerprint)
             if not held.is_current():

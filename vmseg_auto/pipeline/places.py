@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vmseg_auto.core.codec import Stored, digest
 from vmseg_auto.core.console import Console, listed
-from vmseg_auto.core.dataset import Dataset, Fold, Splits, fold_cases
+from vmseg_auto.core.dataset import Fold, Splits, fold_cases
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.fold_record import FoldRecord
@@ -17,7 +17,6 @@ from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldFolder, FoldName, Run
 from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.atomic import read_stored
-from vmseg_auto.io.cases import read_dataset
 
 PathLike = str | Path
 
@@ -65,28 +64,6 @@ def accepted_patients(space: Workspace) -> dict[str, str]:
     """Case id -> patient, as the user has said by `--visits`."""
     source = read_source(space)
     return source.patients if source else {}
-
-
-def read_cohort(folder: Path, space: Workspace, fingerprint: Fingerprint) -> Dataset:
-    """The dataset with the patients that the workspace knows of; `fingerprint` is the workspace's.
-
-    Raises:
-        InputError, DatasetError: as `read_dataset` and `require_same_cohort` do.
-    """
-    data = read_dataset(folder).with_patients(accepted_patients(space))
-    require_same_cohort(data, fingerprint, space)
-    return data
-
-
-def require_same_cohort(data: Dataset, fingerprint: Fingerprint, space: Workspace) -> None:
-    """Raises InputError where the workspace's fingerprint shares no case with the dataset: it is that of another."""
-    if not set(fingerprint.cases) & set(data.patients):
-        raise InputError(
-            f"this workspace belongs to another dataset, {fingerprint.dataset}: none of its "
-            f"{len(fingerprint.cases)} cases is in {data.name}",
-            file=space.root,
-            remedy="Name its dataset with -d, or with -w a workspace for this one. To begin anew, delete the folder.",
-        )
 
 
 def read_fingerprint(space: Workspace) -> Fingerprint:
@@ -140,6 +117,9 @@ def record_now(fingerprint: Fingerprint, splits: Splits, plan: Plan, recipe: Rec
         plan_hash=plan.content_hash,
         train={case: content[case] for case in cases.train},
         val={case: content[case] for case in cases.val},
+        labels=fingerprint.labels,
+        channels=fingerprint.channels,
+        images={case: fingerprint.cases[case].image_content for case in (*cases.train, *cases.val)},
     )
 
 

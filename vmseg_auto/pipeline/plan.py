@@ -27,13 +27,13 @@ from vmseg_auto.pipeline.places import (
     accepted_patients,
     places,
     read_fingerprint,
-    require_same_cohort,
 )
 from vmseg_auto.pipeline.space import require_preparing_space
+from vmseg_auto.pipeline.standing import changes_since, file_hashes, require_same_cohort
 from vmseg_auto.pipeline.summary import plan_table
 from vmseg_auto.pipeline.turns import refuse_while_training, shared_turn
 from vmseg_auto.plugins import load_planner
-from vmseg_auto.stages.analyse import analyse, dataset_hash
+from vmseg_auto.stages.analyse import analyse
 from vmseg_auto.stages.preprocess import preprocess
 
 DEFAULT_MEMORY_GB = 8.0
@@ -154,12 +154,12 @@ def _analyse(data: Dataset, jobs: int, console: Console, spill: Spill | None = N
 def _fingerprint(
     data: Dataset, before: Fingerprint | None, space: Workspace, jobs: int, console: Console, spill: Spill
 ) -> Fingerprint:
-    same = before is not None and before.dataset_hash == dataset_hash(data, jobs)
-    if before is not None and same and before.mergeable:
+    changes = changes_since(before, data, file_hashes(data, jobs)) if before else None
+    if before is not None and not changes and before.mergeable:
         console.say(f"Fingerprint kept: the files of all {len(before.cases)} cases are unchanged.")
         return before
     fingerprint = _analyse(data, jobs, console, spill)
-    if not same:
+    if changes is None or changes.altered or changes.new:
         refuse_while_training(space)
     write_sealed(space.fingerprint, fingerprint.to_json())
     return fingerprint
@@ -199,8 +199,14 @@ def _fitted(old: Splits, path: Path, gone: set[str], patients: Mapping[str, str]
     splits = extend_splits(old, patients)
     joined, left = sorted(set(patients) - named), sorted(named & gone)
     changes = [f"{listed(joined)} joined"] * bool(joined) + [f"{listed(left)} left"] * bool(left)
-    kept = f"kept: {len(splits.folds)} folds ({splits.source})" if path.name == "splits.json" else f"taken over from {path}"
-    console.say(f"Split {kept}." if not changes else f"Split {kept}; {'; '.join(changes)}; the others stay as they were.")
+    kept = (
+        f"kept: {len(splits.folds)} folds ({splits.source})"
+        if path.name == "splits.json"
+        else f"taken over from {path}"
+    )
+    console.say(
+        f"Split {kept}." if not changes else f"Split {kept}; {'; '.join(changes)}; the others stay as they were."
+    )
     return splits
 
 

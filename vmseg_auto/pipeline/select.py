@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError
@@ -23,13 +22,11 @@ from vmseg_auto.pipeline.cross_validation import lacking
 from vmseg_auto.pipeline.places import (
     PathLike,
     places,
-    read_cohort,
-    read_fingerprint,
     read_plan,
-    read_splits,
     trained_on,
     warn_of_stale,
 )
+from vmseg_auto.pipeline.standing import Standing, read_standing
 from vmseg_auto.pipeline.turns import shared_turn
 
 
@@ -50,20 +47,19 @@ def select(
         console: where words and progress go.
 
     Raises:
-        InputError: nothing is planned, no run is wholly cross-validated, a file of one is missing or damaged, or
-            another command writes to the workspace.
+        InputError: nothing is planned, the dataset has changed since, no run is wholly cross-validated, a file of one
+            is missing or damaged, or another command writes to the workspace.
     """
     console = console or Silent()
     folder, space = places(dataset, workspace)
     space.require_planned()
     with shared_turn(space, "vmseg_select", console):
-        return choose_run(folder, space, jobs, console)
+        return choose_run(read_standing(folder, space, console), jobs, console)
 
 
-def choose_run(folder: Path, space: Workspace, jobs: int | None, console: Console) -> Selection:
-    """What `select` does, for who has the `shared_turn` already; `folder` is the dataset's."""
-    fingerprint, splits = read_fingerprint(space), read_splits(space)
-    data = read_cohort(folder, space, fingerprint)
+def choose_run(standing: Standing, jobs: int | None, console: Console) -> Selection:
+    """What `select` does, for who has the `shared_turn` already."""
+    space, fingerprint, splits, data = standing.space, standing.fingerprint, standing.splits, standing.dataset
     left_out = {run.name: why for run in space.runs() if (why := lacking(run, space, fingerprint, splits, data))}
     runs = sorted((run for run in space.runs() if run.name not in left_out), key=lambda run: _rank(run, space))
     if not runs:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import math
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from vmseg_auto.core.console import Console, Silent, listed
-from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.console import Console, Silent, counted, listed
+from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fold_record import FoldRecord
-from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldFolder, FoldName, Run
-from vmseg_auto.io.atomic import read_stored, write_sealed
+from vmseg_auto.io.atomic import write_sealed
 from vmseg_auto.io.checkpoints import Checkpoint, TrainingState, load_newest, save_checkpoint
 from vmseg_auto.io.later import Later
-from vmseg_auto.io.logs import LOGGER
+from vmseg_auto.io.models import require_own
 from vmseg_auto.io.stopping import noting_signals
 from vmseg_auto.ops.ranks import joined
+from vmseg_auto.pipeline.begin import begin_folds, begun_fresh, confirm_fresh, drop_replaced, end_fresh
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
 from vmseg_auto.pipeline.held_out import HeldOutCases
-from vmseg_auto.pipeline.initial_weights import Start, begin_from, check_fits, find_starts, read_initialisation
+from vmseg_auto.pipeline.initial_weights import Start, begin_from, check_fits, find_starts
 from vmseg_auto.pipeline.job import Job, open_job
-from vmseg_auto.pipeline.places import PathLike, places, read_fingerprint, read_record, read_splits, record_now
+from vmseg_auto.pipeline.places import PathLike, places, read_record, record_now
 from vmseg_auto.pipeline.select import choose_run
+from vmseg_auto.pipeline.standing import read_standing
 from vmseg_auto.pipeline.tracking import tracking
 from vmseg_auto.pipeline.training_space import require_training_space
 from vmseg_auto.pipeline.turns import folds_at_work, shared_turn, take_folds
@@ -49,6 +49,7 @@ def train(
     device: str = "auto",
     jobs: int | None = None,
     fresh: bool = False,
+    confirm: Callable[[str], bool] = lambda question: True,
     console: Console | None = None,
 ) -> Run:
     """Train folds one after another; an interrupted one goes on from its last epoch.
@@ -66,18 +67,23 @@ def train(
         loggers: names or "module:Class" of trackers that hear of each epoch, beside history.csv.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: processes that make patches; their number changes no result.
-        fresh: forget what these folds were trained to before.
+        fresh: train these folds anew; finished ones are kept aside until the new ones are finished. Given again before
+            it has ended, the same call goes on with what it has begun.
+        confirm: is asked before finished folds are trained anew, and says whether to do so.
         console: where words and progress go.
 
     Raises:
         InputError: nothing is planned, an unknown fold, trainer or setting, a training begun with other ones, a
-            model to start from that does not fit or has seen validation cases, or another command at work on a fold.
+            model to start from that does not fit or has seen validation cases, another command at work on a fold, or
+            `confirm` said no.
         VmsegError: the disk is too full for what is to come, or training itself failed.
+        SomeCasesFailedError: all is trained, but some validation cases could not be predicted or scored.
         Stopped: a signal (SIGTERM, SIGUSR1) asked for it; the state is saved, and the same call goes on from it.
     """
     folds = list(dict.fromkeys(folds))
     folder, space = places(dataset, workspace)
     command = " ".join(["vmseg_train", *map(str, folds)])
+    anew = f"{command} --hours {hours:g}" * fresh if hours else command * fresh
     listeners = tuple(load_logger(name) for name in dict.fromkeys(loggers))
     with joined() as ranks, ExitStack() as held:
         console = ranks.console(console or Silent())
@@ -91,48 +97,34 @@ def train(
         records = {fold: replace(r, init=starts[fold].hash if starts else "") for fold, r in records.items()}
         if hours is not None:
             first, record = next(iter(records.items()))
-            epochs = epochs_in_time(job, [job.run.fold(fold) for fold in records], first, record, hours, fresh)
+            epochs = epochs_in_time(job, [job.run.fold(fold) for fold in records], first, record, hours, anew)
             records = {fold: replace(r, recipe=replace(r.recipe, epochs=epochs)) for fold, r in records.items()}
-        ranks.first(lambda: require_training_space(job, [(job.run.fold(fold), r) for fold, r in records.items()]))
+        folders = {job.run.fold(fold): record for fold, record in records.items()}
+        ranks.first(lambda: require_training_space(job, list(folders.items())))
+        ranks.first(lambda: confirm_fresh(folders, anew, confirm))
         with ranks.turn(shared_turn(space, command, console)):
-            ranks.first(lambda: begin_folds(job, records, fresh))
-        for fold, record in records.items():
-            train_one(job, fold, record, starts.get(fold))
+            ranks.first(lambda: begin_folds(job, records, anew))
+        failed = [error for fold, record in records.items() for error in train_one(job, fold, record, starts.get(fold))]
         with ranks.turn(shared_turn(space, command, console, patience_s=math.inf)):
             held.close()  # within the turn: whoever comes last finds no other fold at work, and nobody else does
             ranks.first(lambda: _sum_up(job, folder, jobs))
+            ranks.first(lambda: end_fresh(folders))
+    if failed:
+        what = f"{counted(len(failed), 'validation case')} could not be predicted or scored"
+        raise SomeCasesFailedError(what, failed)
     return job.run
 
 
-def begin_folds(job: Job, records: Mapping[FoldName, FoldRecord], fresh: bool) -> None:
-    """Make folds of `job.run` ready for `train_one`; called in one's `shared_turn`, with their locks held.
-
-    Args:
-        records: what they are to be trained on.
-        fresh: forget what they were trained to before.
-
-    Raises:
-        InputError: one was begun with other settings, data or first weights.
-    """
-    folders = {fold: job.run.fold(fold) for fold in records}
-    for fold, folder in folders.items():
-        if fresh:
-            shutil.rmtree(folder.folder, ignore_errors=True)
-        _refuse_differences(records[fold], fold, folder)
-        LOGGER.info("fold %s: %s", fold, records[fold].recipe)
-    if all(folder.final.is_file() for folder in folders.values()):
-        return
-    if not job.run.model.is_file() or _known_plan(job.run) != job.plan.content_hash:
-        write_sealed(job.run.model, job.info.to_json())
-
-
-def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None = None) -> None:
+def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None = None) -> list[VmsegError]:
     """Train a fold of `job.run` on the cases of `record`, and score its validation cases; what is done is kept.
 
     Args:
         fold: its name; with the recipe's seed it decides all random numbers.
         record: what it is to be trained on, as given to `begin_folds`.
         start: the weights to start from, in place of random ones.
+
+    Returns:
+        What went wrong with single validation cases.
 
     Raises:
         VmsegError: training itself failed.
@@ -143,9 +135,11 @@ def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None 
         job.console.say(f"Fold {fold} is already trained; it is kept. To train it again, add --fresh.")
     else:
         _run_training(job, fold, folder, record, start)
-    if fold != "all":
-        held = HeldOutCases(folder, tuple(record.val), job.dataset, job.fingerprint)
-        validate_fold(job.run, held, job.prepared, job.device.type, job.console, ranks)
+    ranks.first(lambda: drop_replaced(folder, job.console))
+    if fold == "all":
+        return []
+    held = HeldOutCases(folder, tuple(record.val), job.dataset, job.fingerprint)
+    return validate_fold(job.run, held, job.prepared, job.device.type, job.console, ranks)
 
 
 def _sum_up(job: Job, dataset: Path, jobs: int | None) -> None:
@@ -154,9 +148,9 @@ def _sum_up(job: Job, dataset: Path, jobs: int | None) -> None:
         job.console.say(f"The cross-validation is summed up when the others end ({listed(others)}).")
         return
     # As they are now: an edited split may have been planned meanwhile.
-    fingerprint, splits = read_fingerprint(job.space), read_splits(job.space)
-    if finish_run(job.run, job.space, fingerprint, splits, job.dataset, job.console):
-        choose_run(dataset, job.space, jobs, job.console)
+    now = read_standing(dataset, job.space, job.console)
+    if finish_run(job.run, job.space, now.fingerprint, now.splits, now.dataset, job.console):
+        choose_run(now, jobs, job.console)
 
 
 def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldRecord, start: Start | None) -> None:
@@ -201,7 +195,7 @@ def _starts(job: Job, model: Path, records: dict[FoldName, FoldRecord]) -> dict[
 
 
 def epochs_in_time(
-    job: Job, folders: Sequence[FoldFolder], fold: FoldName, record: FoldRecord, hours: float, fresh: bool
+    job: Job, folders: Sequence[FoldFolder], fold: FoldName, record: FoldRecord, hours: float, fresh: str
 ) -> int:
     """The same number of epochs for several trainings: that of one begun before, else what fits.
 
@@ -209,13 +203,14 @@ def epochs_in_time(
         folders: of all these trainings.
         fold, record: of one of them, whose steps are timed.
         hours: for each training at most.
-        fresh: pass over those begun before.
+        fresh: the command that is to train them anew, which passes over what it has not begun; empty where none is.
 
     Raises:
         InputError: not even one epoch fits.
     """
-    begun = [before for folder in folders if (before := read_record(folder))]
-    return begun[0].recipe.epochs if begun and not fresh else _fitting_epochs(job, record, fold, hours)
+    going_on = [folder for folder in folders if not fresh or begun_fresh(folder, fresh)]
+    begun = [before for folder in going_on if (before := read_record(folder))]
+    return begun[0].recipe.epochs if begun else _fitting_epochs(job, record, fold, hours)
 
 
 def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) -> int:
@@ -244,6 +239,7 @@ def _resume(job: Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | Non
     checkpoint, damaged = load_newest((folder.latest, folder.previous))
     if checkpoint is None:
         return None
+    require_own(checkpoint, job.info, folder.name, folder.latest, names_count=False)
     for error in damaged:
         job.console.warn(
             f"{error.file}: {error.problem}. It is removed; the state of epoch {checkpoint.epoch}, before it, is used."
@@ -269,27 +265,3 @@ def _save(job: Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingS
         ),
         keep,
     )
-
-
-def _refuse_differences(record: FoldRecord, fold: FoldName, folder: FoldFolder) -> None:
-    before = read_record(folder)
-    if before is None:
-        if folder.final.is_file():
-            raise InputError(
-                f"it is not recorded what fold {fold} was trained on",
-                file=folder.folder,
-                remedy="--fresh trains it anew.",
-            )
-        return
-    if changes := before.differences(record):
-        begun = read_initialisation(folder)
-        again = f" It was begun with --init {begun.model}." if begun and before.init != record.init else ""
-        raise InputError(
-            f"fold {fold} was begun with other settings or data (then against now: {'; '.join(changes)})",
-            file=folder.folder,
-            remedy=f"Use the same ones to go on, or --fresh to train it anew.{again}",
-        )
-
-
-def _known_plan(run: Run) -> str:
-    return read_stored(ModelInfo, run.model).plan.content_hash

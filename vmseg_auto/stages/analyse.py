@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from vmseg_auto.core.codec import digest
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.errors import DatasetError, InputError
-from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Duplicate, Fingerprint
+from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Duplicate, FileHashes, Fingerprint
 from vmseg_auto.core.histogram import Histogram
-from vmseg_auto.io.cases import content_hash, content_hashes, over_cases, read_case
+from vmseg_auto.io.cases import content_hashes, over_cases, read_case
 from vmseg_auto.io.spill import Spill
 from vmseg_auto.ops.content import content_notes
 from vmseg_auto.ops.duplicates import Signature, same_images, signature
@@ -27,10 +27,12 @@ SAMPLE_SEED = 1234
 
 @dataclass(frozen=True)
 class _Checked:
-    """What is kept of every case."""
+    """What is kept of every case; the hashes are of its image files alone, and of all of them."""
 
     signature: Signature
     notes: tuple[str, ...]
+    image_content: str
+    content: str
 
 
 @dataclass(frozen=True)
@@ -84,26 +86,13 @@ def analyse(
         cases=summaries,
         channel_stats=tuple(_stats(channel) for channel in np.concatenate(samples, axis=1)),
         median_relative_size=median(summary.relative_size for summary in summaries.values()),
-        dataset_hash=_hash(dataset, {case_id: summary.content for case_id, summary in summaries.items()}),
+        dataset_hash=digest(
+            [dataset.channels, dataset.labels, sorted((name, case.content) for name, case in summaries.items())]
+        ),
         duplicates=_duplicates(found, tested),
+        tests={case_id: FileHashes(case.content, case.image_content) for case_id, case in tested.items()},
     )
     return fingerprint, notes
-
-
-def dataset_hash(dataset: Dataset, jobs: int = 1) -> str:
-    """The hash that `analyse` would put in the fingerprint, from the files' bytes alone.
-
-    Raises:
-        DatasetError: files that can't be read; all are listed.
-    """
-    contents, errors = over_cases(content_hash, dataset.cases, jobs, lambda: None)
-    if errors:
-        raise DatasetError(f"{len(errors)} cases can't be read", errors)
-    return _hash(dataset, contents)
-
-
-def _hash(dataset: Dataset, contents: Mapping[str, str]) -> str:
-    return digest([dataset.channels, dataset.labels, sorted(contents.items())])
 
 
 def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Findings:
@@ -131,6 +120,8 @@ def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Fin
     return _Findings(
         signature=signature(image),
         notes=tuple(notes),
+        image_content=image_content,
+        content=content,
         summary=summary,
         samples=_foreground_samples(cropped, mask[box_slices(box)] > 0),
     )
@@ -139,7 +130,7 @@ def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Fin
 def _never_drawn(labels: Mapping[str, int], cases: Iterable[_Findings]) -> list[str]:
     drawn = {value for case in cases for value, voxels in case.summary.class_voxels.items() if voxels}
     return [
-        f"no mask holds the label {name} ({value}): it can't be learnt, and its Dice is 1 wherever none is predicted; "
+        f"no mask holds the label {name} ({value}): it can't be learnt, and gets no score; "
         "take it out of dataset.json, or add cases with it"
         for name, value in labels.items()
         if value and value not in drawn
@@ -150,7 +141,7 @@ def _check(case: Case, labels: Mapping[str, int]) -> _Checked:
     notes: list[str] = []
     image, mask, _ = read_case(case, labels, notes)
     notes += content_notes(image, mask, case.id)
-    return _Checked(signature(image), tuple(notes))
+    return _Checked(signature(image), tuple(notes), *content_hashes(case))
 
 
 def _duplicates(found: Mapping[str, _Checked], tested: Mapping[str, _Checked]) -> tuple[Duplicate, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.core.console import counted
+from vmseg_auto.core.console import Console, counted
 from vmseg_auto.core.dataset import Dataset, Splits
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
@@ -17,7 +17,7 @@ from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.ops.statistics import without_interval
-from vmseg_auto.pipeline.places import read_cohort, read_fingerprint, read_plan, read_splits, stale_folds
+from vmseg_auto.pipeline.places import read_plan, stale_folds
 from vmseg_auto.pipeline.report.cases import Album, Gallery, Suspects
 from vmseg_auto.pipeline.report.claim import Study, claim
 from vmseg_auto.pipeline.report.cohort import cohort, planned
@@ -26,6 +26,7 @@ from vmseg_auto.pipeline.report.scores import Scores, scores
 from vmseg_auto.pipeline.report.training import Training, starts, training
 from vmseg_auto.pipeline.report.words import between, shown
 from vmseg_auto.pipeline.run_tables import CaseScore, read_cross_validation
+from vmseg_auto.pipeline.standing import read_standing
 from vmseg_auto.stages.report import Fact, Table
 
 
@@ -76,15 +77,14 @@ class RunReport:
         return (*scored, Fact("Gap", shown(self.training.gap, sign=True), note))
 
 
-def read_study(folder: Path, space: Workspace) -> WorkspaceStudy:
-    """Read a workspace; `folder` is the dataset's.
+def read_study(folder: Path, space: Workspace, console: Console) -> WorkspaceStudy:
+    """Read a workspace; `folder` is the dataset's, and the console is warned of cases that were not planned with.
 
     Raises:
-        InputError: nothing is planned yet, or a file is missing or damaged.
+        InputError: nothing is planned yet, the dataset has changed since, or a file is missing or damaged.
         DatasetError: the dataset can't be read.
     """
-    fingerprint, splits = read_fingerprint(space), read_splits(space)
-    dataset = read_cohort(folder, space, fingerprint)
+    standing = read_standing(folder, space, console)
     selection = None
     runs = space.runs()
     if space.selection.is_file():
@@ -93,7 +93,8 @@ def read_study(folder: Path, space: Workspace) -> WorkspaceStudy:
     planner = runs[0].folder.parent.name if runs else (space.plans() or ["default"])[0]
     rows = {run.name: tuple(found[0]) for run in runs if (found := read_cross_validation(run))}
     plan = read_plan(space, planner)
-    return WorkspaceStudy(space, dataset, fingerprint, splits, plan, selection, tuple(runs), rows)
+    planned = (standing.dataset, standing.fingerprint, standing.splits)
+    return WorkspaceStudy(space, *planned, plan, selection, tuple(runs), rows)
 
 
 def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dict[str, Any]:

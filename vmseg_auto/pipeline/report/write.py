@@ -59,7 +59,7 @@ def report(
             raise InputError("--images goes with predictions", remedy="Name their folder with -i too.")
         home, space = places(dataset, workspace)
         path = _page(output, space.report)
-        study = read_study(home, space)
+        study = read_study(home, space, console)
         names = _names(study.patients, path, identity)
         content = gather_workspace(study, names, identity)
         size = write_page(path, "workspace", identity=identity, **content)
