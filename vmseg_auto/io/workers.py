@@ -9,6 +9,8 @@ import threading
 from multiprocessing.connection import wait
 from types import FrameType
 
+from vmseg_auto.io.stopping import SIGNALS
+
 LINGER_S = 20
 """How long a worker that is told to end still works for its parent."""
 
@@ -19,9 +21,9 @@ def serve() -> None:
     A cluster tells all processes of a job to end, and the parent may want one more batch before it has saved.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "SIGUSR1") and hasattr(signal, "alarm"):  # not on Windows
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, _linger)
+    if hasattr(signal, "alarm"):  # not on Windows
+        for number in SIGNALS:
+            signal.signal(number, _linger if number == signal.SIGTERM else signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
