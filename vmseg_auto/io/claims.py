@@ -6,7 +6,7 @@ import io
 import pickle
 import pickletools
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import prod
 from typing import Any, ClassVar
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
@@ -107,42 +107,6 @@ def _counted(value: Any, known: dict[int, int]) -> int:
     return known[id(value)]
 
 
-class _KeyedByText(pickle._Unpickler):
-    """Takes texts and numbers alone for keys: to hash nested tuples that refer to one another takes for ever."""
-
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
-
-    def _check_keys(self, keys: Iterable[Any]) -> None:
-        if not all(isinstance(key, (str, int, float, type(None))) for key in keys):
-            raise ClaimError("a key in it is neither text nor number")
-
-    def load_setitem(self) -> None:
-        self._check_keys(self.stack[-2:-1])
-        super().load_setitem()
-
-    def load_setitems(self) -> None:
-        self._check_keys(self.stack[::2])
-        super().load_setitems()
-
-    def load_dict(self) -> None:
-        self._check_keys(self.stack[::2])
-        super().load_dict()
-
-    def load_additems(self) -> None:
-        self._check_keys(self.stack)
-        super().load_additems()
-
-    def load_frozenset(self) -> None:
-        self._check_keys(self.stack)
-        super().load_frozenset()
-
-    dispatch[pickle.SETITEM[0]] = load_setitem
-    dispatch[pickle.SETITEMS[0]] = load_setitems
-    dispatch[pickle.DICT[0]] = load_dict
-    dispatch[pickle.ADDITEMS[0]] = load_additems
-    dispatch[pickle.FROZENSET[0]] = load_frozenset
-
-
 class _Anything:
     """In place of what is only called and filled."""
 
@@ -153,11 +117,42 @@ class _Anything:
         pass
 
 
-class _Claims(_KeyedByText):
+def _keyed_by_text(code: bytes, keys: slice) -> tuple[int, Callable[[Any], None]]:
+    """An opcode of pickle, and how it is carried out: only where the keys that it stores are texts or numbers.
+
+    To hash nested tuples that refer to one another takes for ever.
+
+    Args:
+        keys: where they lie on the reader's stack.
+    """
+    load = pickle._Unpickler.dispatch[code[0]]
+
+    def checked(reader: Any) -> None:
+        if not all(isinstance(key, (str, int, float, type(None))) for key in reader.stack[keys]):
+            raise ClaimError("a key in it is neither text nor number")
+        load(reader)
+
+    return code[0], checked
+
+
+class _Claims(pickle._Unpickler):
     """Goes through a pickle as the loader will, with numbers in place of storages and nothing in place of tensors.
 
     The one written in Python: that in C reserves memory for as many values as a damaged pickle names.
     """
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        **dict(
+            (
+                _keyed_by_text(pickle.SETITEM, slice(-2, -1)),
+                _keyed_by_text(pickle.SETITEMS, slice(0, None, 2)),
+                _keyed_by_text(pickle.DICT, slice(0, None, 2)),
+                _keyed_by_text(pickle.ADDITEMS, slice(None)),
+                _keyed_by_text(pickle.FROZENSET, slice(None)),
+            )
+        ),
+    }
 
     def __init__(self, pickled: io.BytesIO, records: Mapping[str, int]) -> None:
         super().__init__(pickled)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO, cast
 
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
@@ -115,7 +115,7 @@ def _is_deflated(file: IO[bytes]) -> bool:
     information says, wherever the syntax stands in it, and with a preamble or without."""
     preamble = file.read(_MAGIC_AT + len(_MAGIC))
     file.seek(0 if preamble[_MAGIC_AT:] != _MAGIC else _MAGIC_AT + len(_MAGIC))
-    syntax = _read_file_meta_info(file).get(Tag.TRANSFER_SYNTAX)
+    syntax = _read_file_meta_info(cast(BinaryIO, file)).get(Tag.TRANSFER_SYNTAX)
     return syntax is not None and str(syntax.value).strip(" \0") == _DEFLATED
 
 
