@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, run
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.io.streams import tell
 
 
 def parser() -> Parser:
@@ -86,7 +87,7 @@ def _confirmed(table: str, yes: bool, screen: Screen) -> bool:
         raise InputError(
             f"nothing is written yet; these are the pairs:\n{table}", remedy="If they are right, add --yes."
         )
-    print(table)
+    tell(table, sys.stdout)
     return input("Write this dataset? [y/N] ").strip().lower() in ("y", "yes")
 
 

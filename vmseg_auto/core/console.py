@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
@@ -10,6 +11,20 @@ from typing import Protocol
 def printable(text: str) -> str:
     """Text from a file or its name, with what could move the cursor of a terminal, or is no text, replaced by _."""
     return "".join(letter if letter.isprintable() else "_" for letter in text)
+
+
+def shown(text: object, lines: bool = True) -> str:
+    """A text as it may go to a screen or into a log: what could move the cursor, hide or turn words round, or is no
+    text, stands there in escapes such as \\x1b.
+
+    Args:
+        lines: whether it may hold several; a name holds one.
+    """
+    return "".join(one if _is_plain(one, lines) else ascii(one)[1:-1] for one in str(text))
+
+
+def _is_plain(letter: str, lines: bool) -> bool:
+    return letter.isprintable() or unicodedata.category(letter) == "Zs" or (lines and letter in "\n\t")
 
 
 def quoted(path: object) -> str:
