@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.images import read_image, read_mask, write_image, write_mask
-from vmseg_auto.io.workers import serve
+from vmseg_auto.io.workers import Workers, may_have_workers
 from vmseg_auto.ops.phantom import make_phantom
 from vmseg_auto.ops.plots import draw_outlines
 from vmseg_auto.pipeline.evaluate import evaluate
@@ -142,7 +140,10 @@ def make_cohort(
 
 
 def _in_processes(work: partial[None], items: list[tuple[int, str]], workers: int) -> Iterable[None]:
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=serve) as pool:
+    if not may_have_workers():
+        yield from map(work, items)
+        return
+    with Workers(workers) as pool:
         yield from pool.map(work, items, chunksize=4)
 
 

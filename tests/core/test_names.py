@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vmseg_auto.core.console import shown
 from vmseg_auto.core.labels import file_part
-from vmseg_auto.core.names import LONGEST, case_name, close_to, distinct, is_text, key, plain, words
+from vmseg_auto.core.names import LONGEST, case_name, close_to, distinct, is_text, key, plain
 
 LONGEST_APPENDED = len("_uncertainty.nii.gz")
 any_name = st.one_of(
@@ -94,8 +95,8 @@ def test_every_suffix_fits_behind_the_longest_name(label: str) -> None:
 
 
 def test_paths_in_words() -> None:
-    assert words(os.fsdecode(b"K\xe4se")) == "K\\xe4se"
-    assert words("a\x1b[2Jb") == "a\\x1b[2Jb"
+    assert shown(os.fsdecode(b"K\xe4se"), lines=False) == "K\\xe4se"
+    assert shown("a\x1b[2Jb", lines=False) == "a\\x1b[2Jb"
     assert not is_text(os.fsdecode(b"K\xe4se"))
     assert is_text("Käse")
 

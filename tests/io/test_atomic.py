@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.io.atomic import (
+    leftovers,
     new_folder,
     read_json,
-    remove_temporaries,
+    remove_leftovers,
     replacing,
-    temporaries,
     write_json,
     write_text,
 )
@@ -192,14 +192,14 @@ def test_what_a_killed_command_left_is_found_and_removed_and_nothing_else(tmp_pa
     folder = tmp_path / f"{left[0].name}x"
     folder.mkdir()
     (folder / "weights").touch()
-    assert set(temporaries(tmp_path)) == {*left, folder}
-    remove_temporaries(tmp_path, below=lambda place: place.name != "fold_0")
-    assert temporaries(tmp_path) == [left[1]]
-    remove_temporaries(tmp_path / "fold_0")
+    assert set(leftovers(tmp_path)) == {*left, folder}
+    remove_leftovers(tmp_path, below=lambda place: place.name != "fold_0")
+    assert leftovers(tmp_path) == [left[1]]
+    remove_leftovers(tmp_path / "fold_0")
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == [
         ".DS_Store", "a", "a/plan.json", "fold_0",
     ]  # fmt: skip
-    remove_temporaries(tmp_path / "nowhere")
+    remove_leftovers(tmp_path / "nowhere")
 
 
 def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
@@ -234,3 +234,52 @@ def test_what_stood_there_goes_on_under_another_name(tmp_path: Path) -> None:
         raise ValueError("in between")
     assert (path.read_text(), keep.read_text()) == ("3", "2")
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_a_running_command_writes_is_left_alone(tmp_path: Path) -> None:
+    with replacing(tmp_path / "mask.nii.gz") as ours, new_folder(tmp_path / "model") as folder:
+        (folder / "weights").touch()
+        other = tmp_path / ".vmseg_tmp.0123abcd-1-1.mask.nii.gz.1a2b3c4d.nii.gz"
+        for path in (ours, other):
+            path.write_text("half")
+        assert leftovers(tmp_path) == []
+        remove_leftovers(tmp_path)
+        assert ours.exists()
+        assert (folder / "weights").exists()
+        assert other.exists(), "of another machine, and just written"
+        os.utime(other, (0, 0))
+        assert leftovers(tmp_path) == [other]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are POSIX's")
+def test_rights_are_the_systems_to_give_and_stay_with_the_file(tmp_path: Path) -> None:
+    group = tmp_path / "group"
+    group.mkdir()
+    group.chmod(0o2775)
+    (group / "plain").mkdir()
+    with new_folder(group / "model"):
+        pass
+    assert (group / "model").stat().st_mode == (group / "plain").stat().st_mode, "the group's folder hands on its group"
+    key = group / "key.csv"
+    write_text(key, "1")
+    key.chmod(0o600)
+    write_text(key, "2")
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600, "who has closed it to others wants it to stay so"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights are POSIX's")
+def test_threads_that_write_at_once_leave_the_umask_alone(tmp_path: Path) -> None:
+    script = f"""
+import os, sys, threading
+from pathlib import Path
+from vmseg_auto.io.atomic import write_text
+os.umask(0o027)
+sys.setswitchinterval(1e-6)
+work = lambda n: [write_text(Path({str(tmp_path)!r}, f"{{n}}_{{turn}}"), "x") for turn in range(30)]
+threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+[one.start() for one in threads]
+[one.join() for one in threads]
+sys.exit(os.umask(0) != 0o027)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o640}

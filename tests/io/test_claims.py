@@ -129,3 +129,42 @@ def test_weights_that_can_not_predict_are_refused(tmp_path: Path, found: object,
     with pytest.raises(DamagedError, match=words):
         finite_tensors(found, "weights", tmp_path, "Get another.")
     assert finite_tensors({"a": torch.zeros(2), "n": torch.tensor(3)}, "weights", tmp_path, "").keys() == {"a", "n"}
+
+
+def text(word: str) -> bytes:
+    return b"X" + len(word).to_bytes(4, "little") + word.encode()
+
+
+def entwined(opening: bytes, closing: bytes) -> bytes:
+    """Each of 60 lists or tuples holds the one before twice."""
+    parts = [opening + closing + b"q\xc8"]
+    parts += [
+        opening + b"h" + bytes([199 + n]) + b"h" + bytes([199 + n]) + closing + b"q" + bytes([200 + n])
+        for n in range(1, 50)
+    ]
+    return b"(" + b"".join(parts) + b"t"
+
+
+LISTS = entwined(b"](", b"e")
+TUPLES = entwined(b"(", b"t")
+HEX = b"c_codecs\nencode\n(" * 22 + text("A" * 1000) + text("latin1") + b"tR" + (text("hex") + b"tR") * 21
+
+
+@pytest.mark.parametrize(
+    ("added", "words"),
+    [
+        (text("x") + LISTS, "refer to one another"),
+        (text("x") + TUPLES, "refer to one another"),
+        (TUPLES + b"N", "neither text nor number"),
+        (text("x") + HEX, "hex"),
+        (text("x") + b"ccollections\nOrderedDict\n(((" + TUPLES + b"Nttt" + b"R", "never takes"),
+    ],
+    ids=["lists", "tuples", "tuples as a key", "codecs", "a dict made of tuples"],
+)
+def test_a_small_pickle_that_would_grow_is_refused_at_once(tmp_path: Path, added: bytes, words: str) -> None:
+    def change(entries: dict[str, bytes]) -> None:
+        name = next(name for name in entries if name.endswith("data.pkl"))
+        entries[name] = entries[name][:-1] + added + b"s."
+
+    with pytest.raises(DamagedError, match=words):
+        load(changed(tmp_path / "bomb.pt", change))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from leftovers import left_by_a_killed_command
 from workspaces import Cohort, cohort, finished_run
 
 from vmseg_auto.cli.doctor import main
@@ -150,7 +151,7 @@ def test_what_is_worth_knowing(made: Cohort) -> None:
     fold = made.space.run("default", "default").fold(2)
     shutil.copy(fold.final, fold.latest)
     fold.final.unlink()
-    (made.space.root / "plans" / ".vmseg_tmp.plan.json.x.json").touch()
+    (made.space.root / "plans" / left_by_a_killed_command("plan.json")).touch()
     made.space.decoded.mkdir()
     made.space.prepared("0123").mkdir()
     (made.space.prepared("0123") / "a.npy").write_bytes(bytes(2000))

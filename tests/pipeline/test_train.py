@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from consoles import Heard
+from leftovers import left_by_a_killed_command
 from raw_dataset import describe
 
 from vmseg_auto.core.console import Progress, SilentProgress
@@ -134,7 +135,7 @@ def cut_in_half(path: Path) -> None:
 
 def stop_between_the_renames(path: Path) -> None:
     """As if killed when the new state is whole, and the one before has its new name already."""
-    path.rename(path.with_name(".vmseg_tmp.checkpoint_latest.pt.1a2b3c4d.pt"))
+    path.rename(path.with_name(left_by_a_killed_command("checkpoint_latest.pt")))
 
 
 @pytest.mark.parametrize("happens", [flip_a_byte, cut_in_half, stop_between_the_renames])

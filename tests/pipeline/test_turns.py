@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from leftovers import left_by_a_killed_command
 from raw_dataset import describe
 from workspaces import GRID, RECIPE, Cohort, cohort, finished_run, trained_run
 
@@ -17,7 +18,7 @@ from vmseg_auto.core.console import Silent
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.workspace import OutputFolder, Workspace
-from vmseg_auto.io.atomic import temporaries
+from vmseg_auto.io.atomic import leftovers
 from vmseg_auto.io.images import read_mask, write_mask
 from vmseg_auto.io.locks import locked
 from vmseg_auto.pipeline.evaluate import evaluate
@@ -28,7 +29,7 @@ from vmseg_auto.pipeline.train import train
 
 SETTINGS = ("epochs=1", "steps=1", "mirror_axes=[]", "window_step=1")
 """Those of RECIPE, for `train`."""
-LEFT = ".vmseg_tmp.model.json.abc.json"
+LEFT = left_by_a_killed_command("model.json")
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +147,9 @@ def test_the_next_command_removes_what_killed_ones_left_in_its_place(made: Cohor
         (place / LEFT).write_text("half")
     with locked(run.fold(1).lock, "vmseg_train 1", Silent()):
         train([0], workspace=made.space.root, settings=SETTINGS, device="cpu")
-        assert temporaries(made.space.root) == [run.fold(1).validation / LEFT]
+        assert leftovers(made.space.root) == [run.fold(1).validation / LEFT]
     train([1], workspace=made.space.root, settings=SETTINGS, device="cpu")
-    assert temporaries(made.space.root) == []
+    assert leftovers(made.space.root) == []
 
 
 def test_an_output_folder_is_written_by_one_command(made: Cohort, tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_an_output_folder_is_written_by_one_command(made: Cohort, tmp_path: Path
     (mask,) = predict(scan, out, model=run.folder, device="cpu")
     assert read_mask(mask)[1].shape == GRID.shape
     assert sorted(path.name for path in out.iterdir()) == ["a.json", "a.nii.gz", "probabilities", "volumes.csv"]
-    assert temporaries(out) == []
+    assert leftovers(out) == []
 
 
 def test_a_command_of_another_dataset_has_its_own_locks(made: Cohort, tmp_path: Path) -> None:

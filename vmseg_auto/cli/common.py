@@ -8,16 +8,18 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Any
 
-from vmseg_auto.core.console import Progress, quoted
+from vmseg_auto.core.console import Progress, quoted, shown
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.names import is_text
 from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.logs import LOGGER, CommandLog
 from vmseg_auto.io.stopping import Stopped, stoppable
+from vmseg_auto.io.streams import Steady, open_streams, tell
 
 AFTER_TRAINING = ("vmseg_report", "vmseg_predict -i SCANS -o MASKS")
 """What may come next."""
@@ -172,6 +174,7 @@ def run(
     Args:
         logs: arguments -> the folder in which the command's log file goes, or None for no log.
     """
+    open_streams()
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
     try:
         arguments = parser.parse_args(argv)
@@ -207,18 +210,18 @@ def _end(prog: str, error: BaseException, debug: bool, log: CommandLog | None) -
         LOGGER.error("%s", one, exc_info=one)
     if isinstance(error, VmsegError):
         if debug:
-            traceback.print_exception(error)
+            tell("".join(traceback.format_exception(error)), sys.stderr, end="")
         if not error.told:
-            print(f"{prog}: {error}", file=sys.stderr)
+            tell(f"{prog}: {error}", sys.stderr)
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         by = f" ({error})" if isinstance(error, Stopped) else ""
-        print(f"\n{prog}: stopped{by}. What was done is kept; the same command goes on from there.", file=sys.stderr)
+        tell(f"\n{prog}: stopped{by}. What was done is kept; the same command goes on from there.", sys.stderr)
         return error.exit_code if isinstance(error, Stopped) else 130
     if debug:
         raise error
     where = f"Where it came from stands in {log.path}" if log and log.path else "Run it again with --debug to see where"
-    print(f"{prog}: unexpected {type(error).__name__}: {error}. {where}.", file=sys.stderr)
+    tell(f"{prog}: unexpected {type(error).__name__}: {error}. {where}.", sys.stderr)
     return 1
 
 
@@ -252,22 +255,30 @@ class Screen:
         return _Bar(title, total, done, self.quiet)
 
     def _write(self, text: str, file: Any) -> None:
-        from tqdm import tqdm
+        tqdm = _tqdm()
+        with tqdm.external_write_mode(file=file):  # else a running bar would be torn
+            tell(text, file)
 
-        tqdm.write(text, file=file)  # print() would tear a running bar
-        file.flush()
+
+def _tqdm() -> Any:
+    """The progress bars, with a lock for threads: that for processes, their own, may start a process."""
+    from tqdm import tqdm
+
+    if not hasattr(tqdm, "_lock"):
+        tqdm.set_lock(RLock())
+    return tqdm
 
 
 class _Bar:
     def __init__(self, title: str, total: int, done: int, quiet: bool) -> None:
-        from tqdm import tqdm
-
+        tqdm = _tqdm()
         # Without a terminal (a log file, Slurm) a line every half minute is enough.
-        interval = 0.2 if sys.stderr.isatty() else 30.0
+        interval = 0.2 if Steady(sys.stderr).isatty() else 30.0
         self.bar = tqdm(
             total=total,
             initial=done,
-            desc=title,
+            desc=shown(title, lines=False),
+            file=Steady(sys.stderr),
             disable=quiet,
             mininterval=interval,
             maxinterval=max(10.0, interval),
@@ -287,4 +298,4 @@ class _Bar:
         self.bar.update(steps)
 
     def note(self, text: str) -> None:
-        self.bar.set_postfix_str(text, refresh=False)
+        self.bar.set_postfix_str(shown(text, lines=False), refresh=False)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, run, workspace_of
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.io.streams import tell
 
 
 def parser() -> Parser:
@@ -120,7 +121,7 @@ def _confirmed(words: str, question: str, not_yet: str, yes: bool, screen: Scree
         return True
     if not sys.stdin.isatty():
         raise InputError(f"{not_yet}:\n{words}", remedy="If this is right, add --yes.")
-    print(words)
+    tell(words, sys.stdout)
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
@@ -10,6 +11,26 @@ from typing import Protocol
 def printable(text: str) -> str:
     """Text from a file or its name, with what could move the cursor of a terminal, or is no text, replaced by _."""
     return "".join(letter if letter.isprintable() else "_" for letter in text)
+
+
+def shown(text: object, lines: bool = True) -> str:
+    """A text as it may go to a screen or into a log: what could move the cursor, hide or turn words round, or is no
+    text, stands there in escapes such as \\x1b.
+
+    Args:
+        lines: whether it may hold several; a name holds one.
+    """
+    return "".join(one if _is_plain(one, lines) else _escaped(one) for one in str(text))
+
+
+def _escaped(letter: str) -> str:
+    """As Python writes it; a byte of a name that is no UTF-8 (PEP 383) as that byte."""
+    byte = ord(letter) - 0xDC00
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else ascii(letter)[1:-1]
+
+
+def _is_plain(letter: str, lines: bool) -> bool:
+    return letter.isprintable() or unicodedata.category(letter) == "Zs" or (lines and letter in "\n\t")
 
 
 def quoted(path: object) -> str:

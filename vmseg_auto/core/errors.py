@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmseg_auto.core.names import words
+from vmseg_auto.core.console import shown
 
 
 class VmsegError(Exception):
@@ -29,9 +29,8 @@ class VmsegError(Exception):
         self.problem, self.case, self.file, self.remedy = problem, case, file, remedy
 
     def __str__(self) -> str:
-        where = ", ".join(
-            [f"case {self.case}"] * (self.case is not None) + [words(self.file)] * (self.file is not None)
-        )
+        case = [f"case {shown(self.case, lines=False)}"] * (self.case is not None)
+        where = ", ".join(case + [shown(self.file, lines=False)] * (self.file is not None))
         text = f"{where}: {self.problem}" if where else self.problem
         return f"{text}. {self.remedy}" if self.remedy else text
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from vmseg_auto.core.console import counted, listed
+from vmseg_auto.core.console import counted, listed, shown
 from vmseg_auto.core.errors import DatasetError, InputError
-from vmseg_auto.core.names import words
 
 HIDDEN, DANGLING = "hidden", "a link to what is not there"
 """Why a file is passed over."""
@@ -43,7 +42,7 @@ class Inventory:
 
     def add(self, what: str, where: object, why: str, meant: bool = False) -> None:
         """Note one thing; the same is noted once."""
-        self._found[LeftOut(what, words(where), why, meant)] = None
+        self._found[LeftOut(what, shown(where, lines=False), why, meant)] = None
 
     def add_all(self, found: Iterable[LeftOut]) -> None:
         self._found.update(dict.fromkeys(found))

@@ -78,14 +78,6 @@ def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
         digits *= 2  # another is called like a mark
 
 
-def words(path: object) -> str:
-    """A path as a screen and a table can show it: bytes that are no UTF-8 as \\xe4, control characters as \\x1b."""
-    text = os.fsencode(str(path)).decode("utf-8", "backslashreplace")
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
-    )
-
-
 def is_text(name: object) -> bool:
     """Whether a file's name is UTF-8."""
     try:

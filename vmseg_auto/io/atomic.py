@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
+import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any, TypeVar
 
 from vmseg_auto.core.codec import Stored, digest
 from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
+from vmseg_auto.io.owners import has_ended, this_process
 
 MOST_JSON_BYTES = 32 * 2**20
 S = TypeVar("S", bound=Stored)
@@ -22,7 +25,10 @@ _SEAL = "sha256"
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 """What begins a character beyond the first 65,536, which takes two of them."""
 _TEMPORARY = ".vmseg_tmp."
-"""How the names of unfinished files begin."""
+"""How the names of unfinished files begin; the process that writes them follows."""
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+_LONGEST_ENDING = 20
+_ELSEWHERE_S = 3600.0
 
 
 @contextmanager
@@ -30,24 +36,23 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path with the same ending; on success it takes the place of `path`.
 
     Args:
-        path: where the new file goes; nothing there changes before it is whole and on the disk.
+        path: where the new file goes; nothing there changes before it is whole and on the disk. It gets the rights of
+            the file that it replaces, else those of any new file.
         keep: where the file that stood at `path` goes; it is overwritten unless given. Between the two renames a
             killed process leaves the old file there, and none at `path`.
 
     Raises:
         VmsegError: the folder can't be written to, or the disk is full.
     """
-    suffix = "".join(path.suffixes[-2:])
+    suffix = "".join(path.suffixes[-2:])[-_LONGEST_ENDING:]
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f"{_TEMPORARY}{path.name[:40]}.", suffix=suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _unfinished(path, suffix, lambda name: os.close(os.open(name, _NEW, 0o666)))
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        _take_rights(path, temporary)
         if keep is not None and path.is_file():
             os.replace(path, keep)
         os.replace(temporary, path)
@@ -71,9 +76,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{path.name[:40]}.", dir=path.parent))
+        temporary = _unfinished(path, "", os.mkdir)
         yield temporary
-        os.chmod(temporary, 0o777 & ~_umask())
         os.rename(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
@@ -91,13 +95,34 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         VmsegError: the folder can't be written to, or the disk is full.
     """
     try:
-        made = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=parent))
+        made = _unfinished(parent / "scratch", "", os.mkdir)
     except OSError as error:
         raise unwritable(parent, error) from error
     try:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _unfinished(path: Path, suffix: str, make: Callable[[Path], None]) -> Path:
+    """A new file or folder beside `path`, named after this process.
+
+    The system decides on its rights, as on those of any new file: what it goes by (the umask, the folder's own rules)
+    can't be read without changing it for the other threads.
+    """
+    while True:
+        name = f"{_TEMPORARY}{this_process()}.{path.name[:40]}.{secrets.token_hex(4)}{suffix}"
+        with suppress(FileExistsError):
+            make(path.with_name(name))
+            return path.with_name(name)
+
+
+def _take_rights(old: Path, new: Path) -> None:
+    """Give a file the rights of the one that it replaces: who has closed that to others wants it to stay so."""
+    with suppress(OSError):  # there is none, or the file system knows no rights
+        mode = old.lstat().st_mode
+        if stat.S_ISREG(mode):
+            os.chmod(new, stat.S_IMODE(mode))
 
 
 def sync_folder(folder: Path) -> None:
@@ -117,8 +142,10 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def temporaries(folder: Path, below: Callable[[Path], bool] = lambda folder: True) -> list[Path]:
-    """Unfinished files and folders in a folder and those in it.
+def leftovers(folder: Path, below: Callable[[Path], bool] = lambda folder: True) -> list[Path]:
+    """What commands that have ended left unfinished in a folder and those in it.
+
+    What a command on another machine began counts as left an hour after it was last written to.
 
     Args:
         folder: may be missing, and then holds none.
@@ -126,19 +153,34 @@ def temporaries(folder: Path, below: Callable[[Path], bool] = lambda folder: Tru
     """
     found: list[Path] = []
     for place, folders, files in os.walk(folder):
-        found += [Path(place, name) for name in (*folders, *files) if name.startswith(_TEMPORARY)]
+        unfinished = [Path(place, name) for name in (*folders, *files) if name.startswith(_TEMPORARY)]
+        found += [path for path in unfinished if _is_left(path)]
         folders[:] = [name for name in folders if not name.startswith(_TEMPORARY) and below(Path(place, name))]
     return found
 
 
-def remove_temporaries(folder: Path, below: Callable[[Path], bool] = lambda folder: True) -> None:
-    """Remove what killed commands have left. The caller holds the lock of the folder, so that no other writes there."""
-    for path in temporaries(folder, below):
+def remove_leftovers(folder: Path, below: Callable[[Path], bool] = lambda folder: True) -> None:
+    """Remove what commands that have ended left unfinished; the caller holds the lock of the folder."""
+    for path in leftovers(folder, below):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             with suppress(OSError):
                 path.unlink()
+
+
+def _is_left(path: Path) -> bool:
+    ended = has_ended(path.name.removeprefix(_TEMPORARY).partition(".")[0])
+    return _quiet_s(path) > _ELSEWHERE_S if ended is None else ended
+
+
+def _quiet_s(path: Path) -> float:
+    """How long ago a file, or anything in a folder, was last written to."""
+    latest = 0.0
+    for one in (path, *path.rglob("*")):
+        with suppress(OSError):  # gone meanwhile
+            latest = max(latest, one.lstat().st_mtime)
+    return time.time() - latest
 
 
 def unwritable(path: Path, error: OSError) -> VmsegError:
@@ -238,12 +280,6 @@ def refuse_links(folder: Path, *files: Path) -> None:
                 file=file,
                 remedy="Copy the file itself to this place.",
             )
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _pretty(data: Any, indent: int = 0) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.io.prepared import PreparedFolder
-from vmseg_auto.io.workers import serve
+from vmseg_auto.io.workers import GUARD, Workers, may_have_workers
 
 Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
@@ -127,13 +126,10 @@ class BatchLoader:
         self._ahead = 2 * workers + 1
         self._pool: Executor
         self._make: Callable[[int], Batch]
-        if threads:
+        if threads or not may_have_workers():
             self._pool, self._make = ThreadPoolExecutor(workers), partial(source.batch, source.open())
         else:
-            # Spawned, not forked: fork is unsafe beside torch's threads, and absent on Windows.
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(source,))
-            self._make = _make
+            self._pool, self._make = Workers(workers, _start, (source,)), _make
 
     def __enter__(self) -> BatchLoader:
         return self
@@ -150,29 +146,40 @@ class BatchLoader:
             VmsegError: a worker was ended from outside; errors inside a worker come through as they are.
         """
         pending: deque[Future[Batch]] = deque()
-        coming = iter(range(start, stop))
+        coming, begun = iter(range(start, stop)), False
         try:
             for number in coming:
                 pending.append(self._pool.submit(self._make, number))
                 if len(pending) >= self._ahead:
-                    yield pending.popleft().result()
+                    batch, begun = pending.popleft().result(), True
+                    yield batch
             while pending:
-                yield pending.popleft().result()
+                batch, begun = pending.popleft().result(), True
+                yield batch
         except BrokenProcessPool as error:
-            raise VmsegError(
-                "a process that prepares training patches was ended from outside, most likely for want of memory",
-                remedy="Close other programs or use --jobs 1, then run the same command again: it goes on.",
-            ) from error
+            raise _lost(begun) from error
         finally:
             for future in pending:  # of a training that goes back, or has ended
                 future.cancel()
+
+
+def _lost(begun: bool) -> VmsegError:
+    """What is told where a worker is gone, after its first batch or before."""
+    again = "Close other programs or use --jobs 1, then run the same command again: it goes on."
+    if begun:
+        problem = "a process that prepares training patches was ended from outside, most likely for want of memory"
+        return VmsegError(problem, remedy=again)
+    return VmsegError(
+        "no process that prepares training patches could be started: it ran a script of your own anew whose calls do "
+        f"not stand below {GUARD}, or was ended from outside for want of memory",
+        remedy=f"Put the script's calls below {GUARD}. Without such a script: {again[0].lower()}{again[1:]}",
+    )
 
 
 _worker: dict[str, Any] = {}
 
 
 def _start(source: BatchSource) -> None:
-    serve()
     _worker["source"] = source
 
 

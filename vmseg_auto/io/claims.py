@@ -6,9 +6,9 @@ import io
 import pickle
 import pickletools
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 MOST_PICKLE_BYTES = 32 * 2**20
@@ -18,7 +18,9 @@ _ITEM_BYTES = {
 }  # fmt: skip
 _STORAGES = {f"torch.{kind}Storage": size for kind, size in _ITEM_BYTES.items()}
 _TENSOR = "torch._utils._rebuild_tensor_v2"
-_PLAIN = {"collections.OrderedDict", "_codecs.encode", "torch.device", "torch.Size", _TENSOR, *_STORAGES}
+_ENCODE = "_codecs.encode"
+_PLAIN = {"collections.OrderedDict", _ENCODE, "torch.device", "torch.Size", _TENSOR, *_STORAGES}
+_MOST_ENCODED, _MOST_VALUES = 1 << 10, 10**6
 _OTHER_GLOBALS = {"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"}
 """Ways to name code that torch.save never takes."""
 
@@ -82,10 +84,27 @@ def check_sizes(pickled: bytes, records: Mapping[str, int]) -> None:
         records: key -> bytes of each storage in the file.
 
     Raises:
-        ClaimError: a storage is missing or of another size, or a tensor reaches beyond its storage or repeats it.
+        ClaimError: a storage is missing or of another size, a tensor reaches beyond its storage or repeats it, or what
+            refers to one another would be more than any file of ours holds.
         Exception: the pickle is damaged; any kind that pickle raises.
     """
-    _Claims(io.BytesIO(pickled), records).load()
+    if _counted(_Claims(io.BytesIO(pickled), records).load(), {}) > _MOST_VALUES:
+        raise ClaimError(f"lists that refer to one another would make more than {_MOST_VALUES:,} values")
+
+
+def _counted(value: Any, known: dict[int, int]) -> int:
+    """How many values a walk through lists and dicts would meet; each of them is looked at once.
+
+    Args:
+        known: number of values by id; that of one that is being looked at has no end.
+    """
+    if not isinstance(value, (dict, list, tuple, set, frozenset)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = _MOST_VALUES + 1
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_counted(one, known) for one in inner)
+    return known[id(value)]
 
 
 class _Anything:
@@ -98,11 +117,42 @@ class _Anything:
         pass
 
 
+def _keyed_by_text(code: bytes, keys: slice) -> tuple[int, Callable[[Any], None]]:
+    """An opcode of pickle, and how it is carried out: only where the keys that it stores are texts or numbers.
+
+    To hash nested tuples that refer to one another takes for ever.
+
+    Args:
+        keys: where they lie on the reader's stack.
+    """
+    load = pickle._Unpickler.dispatch[code[0]]
+
+    def checked(reader: Any) -> None:
+        if not all(isinstance(key, (str, int, float, type(None))) for key in reader.stack[keys]):
+            raise ClaimError("a key in it is neither text nor number")
+        load(reader)
+
+    return code[0], checked
+
+
 class _Claims(pickle._Unpickler):
     """Goes through a pickle as the loader will, with numbers in place of storages and nothing in place of tensors.
 
     The one written in Python: that in C reserves memory for as many values as a damaged pickle names.
     """
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        **dict(
+            (
+                _keyed_by_text(pickle.SETITEM, slice(-2, -1)),
+                _keyed_by_text(pickle.SETITEMS, slice(0, None, 2)),
+                _keyed_by_text(pickle.DICT, slice(0, None, 2)),
+                _keyed_by_text(pickle.ADDITEMS, slice(None)),
+                _keyed_by_text(pickle.FROZENSET, slice(None)),
+            )
+        ),
+    }
 
     def __init__(self, pickled: io.BytesIO, records: Mapping[str, int]) -> None:
         super().__init__(pickled)
@@ -111,7 +161,9 @@ class _Claims(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"
         if full == "collections.OrderedDict":
-            return OrderedDict
+            return _ordered
+        if full == _ENCODE:
+            return _encoded
         return _STORAGES.get(full) or (_tensor if full == _TENSOR else _Anything)
 
     def persistent_load(self, pid: Any) -> int:
@@ -120,6 +172,20 @@ class _Claims(pickle._Unpickler):
         if not isinstance(count, int) or self._records.get(key, -1) != count * item_bytes:
             raise ClaimError(f"the numbers {key!r} are missing or of another size than it says")
         return count
+
+
+def _ordered(*items: Any) -> OrderedDict[Any, Any]:
+    """torch.save makes one empty, and fills it."""
+    if items:
+        raise ClaimError("a dict in it is made in a way that torch.save never takes")
+    return OrderedDict()
+
+
+def _encoded(text: Any, encoding: Any = None) -> _Anything:
+    """Bytes are stored as texts to be encoded, and numpy's numbers have few; other codecs could multiply them."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1") or len(text) > _MOST_ENCODED:
+        raise ClaimError(f"it has bytes of another kind than numbers have (encoding {str(encoding)[:20]!r})")
+    return _Anything()
 
 
 def _tensor(count: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Anything:

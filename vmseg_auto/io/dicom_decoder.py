@@ -1,4 +1,6 @@
-"""Decodes compressed DICOM images in a process of its own: python -m vmseg_auto.io.dicom_decoder FOLDER COUNT
+"""Decodes compressed DICOM images in a process of its own: python -P dicom_decoder.py FOLDER COUNT
+
+It imports nothing of this package, and -P keeps what lies in the current folder from being imported in its place.
 
 GDCM, which SimpleITK brings along, knows all compressions, but damaged streams can crash it, keep it busy for ever
 or make it take all memory. Of the images 0.dcm, 1.dcm, ... it makes 0.npy, 1.npy, ... up to the first that is refused.
@@ -20,7 +22,7 @@ _CLOCK = 30
 
 def decode(folder: Path, count: int) -> None:
     """Decode the images 0.dcm, 1.dcm, ... in a folder; those that can't be are left without their .npy file."""
-    command = [sys.executable, "-m", __name__, str(folder), str(count)]
+    command = [sys.executable, "-P", __file__, str(folder), str(count)]
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(
             command,

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+from typing import IO, BinaryIO, cast
 
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filereader import _read_file_meta_info
 from pydicom.sequence import Sequence as Items
 
 from vmseg_auto.core.errors import InputError
@@ -24,8 +26,7 @@ from vmseg_auto.io.dicom_files import DicomFiles
 from vmseg_auto.io.shared import shared
 
 _MAGIC_AT, _MAGIC = 128, b"DICM"
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
-_META_BYTES = 1 << 16
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 AGAIN = "Copy the series again from where it came from."
 
 
@@ -106,7 +107,7 @@ def parsed(path: Path, files: DicomFiles, *, pixels: bool) -> Dataset:
     wanted = [int(tag) for tag in Tag if pixels or tag != Tag.PIXELS]
     with files.open(path) as file, hushed():
         try:
-            if _DEFLATED in file.read(_META_BYTES):
+            if _is_deflated(file):
                 problem, remedy = "the file is deflated as a whole, which can't be read", "Export it uncompressed."
                 raise InputError(problem, file=path, remedy=remedy)
             file.seek(0)
@@ -118,6 +119,15 @@ def parsed(path: Path, files: DicomFiles, *, pixels: bool) -> Dataset:
         except Exception:  # pydicom on hostile bytes: whatever it stumbles over
             raise damaged(path) from None  # its words repeat what it found
     return data
+
+
+def _is_deflated(file: IO[bytes]) -> bool:
+    """Whether pydicom would inflate the file, to any size, before it looks at it: what its own reader of the meta
+    information says, wherever the syntax stands in it, and with a preamble or without."""
+    preamble = file.read(_MAGIC_AT + len(_MAGIC))
+    file.seek(0 if preamble[_MAGIC_AT:] != _MAGIC else _MAGIC_AT + len(_MAGIC))
+    syntax = _read_file_meta_info(cast(BinaryIO, file)).get(Tag.TRANSFER_SYNTAX)
+    return syntax is not None and str(syntax.value).strip(" \0") == _DEFLATED
 
 
 def frame_groups(data: Dataset) -> list[list[Dataset]]:

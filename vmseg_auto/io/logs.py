@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from vmseg_auto.core.console import shown
 from vmseg_auto.io.machine import machine, versions
 
 KEPT = 50
@@ -70,7 +71,7 @@ class CommandLog(logging.Handler):
         if self._folder is None:
             return
         try:
-            self._waiting.append(self.format(record))
+            self._waiting.append(shown(self.format(record)))
             if self._file is None and self._folder.parent.is_dir():
                 self._folder.mkdir(exist_ok=True)
                 self._file = (self._folder / self._name).open("w", encoding="utf-8")

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vmseg_auto.core import names
+from vmseg_auto.core.console import shown
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.left_out import DANGLING, HIDDEN, Inventory
-from vmseg_auto.core.names import words
 from vmseg_auto.core.series import Scan, Series, path_of
 from vmseg_auto.io.images import FILE_ENDINGS, ending_of
 
@@ -105,7 +105,7 @@ def masks_by_case(paths: Iterable[Path], errors: list[VmsegError]) -> dict[str, 
     found: dict[str, Path] = {}
     for path in paths:
         if (known := found.setdefault(case := stem(path), path)) != path:
-            problem = f"the same case as {words(known.name)}"
+            problem = f"the same case as {shown(known.name, lines=False)}"
             errors.append(InputError(problem, case=case, file=path, remedy="Keep one of them."))
     return found
 

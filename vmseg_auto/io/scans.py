@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vmseg_auto.core.console import shown
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry, Spacing
 from vmseg_auto.core.left_out import HIDDEN, Inventory
-from vmseg_auto.core.names import distinct, words
+from vmseg_auto.core.names import distinct
 from vmseg_auto.core.series import Choice, Scan, Series, path_of
 from vmseg_auto.core.stack import stack
 from vmseg_auto.io.dicom_files import walk
@@ -130,7 +131,7 @@ def _one_name_each(scans: Sequence[Scan], source: Path, notes: list[str]) -> lis
     sources = [str((scan.source if isinstance(scan, Series) else scan).relative_to(root)) for scan in scans]
     named = distinct(wanted, sources)
     if alike := [
-        f"{words(path_of(scan).name)} is {name}"
+        f"{shown(path_of(scan).name, lines=False)} is {name}"
         for scan, before, name in zip(scans, wanted, named, strict=True)
         if before != name
     ]:

@@ -10,9 +10,10 @@ from fnmatch import fnmatchcase
 from os.path import commonpath
 from pathlib import Path
 
+from vmseg_auto.core.console import shown
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.left_out import HIDDEN, Inventory
-from vmseg_auto.core.names import case_name, distinct, plain, words
+from vmseg_auto.core.names import case_name, distinct, plain
 from vmseg_auto.core.series import Choice, Series
 from vmseg_auto.core.stack import in_slice_order, without_parts
 from vmseg_auto.io.dicom_elements import is_dicom
@@ -173,7 +174,7 @@ def _unreadable(found: _Found, known: set[Path], root: Path) -> Iterator[Series]
         first = paths[0]
         place = _without_ending(first) if len(paths) == 1 else folder
         more = f" (and {len(paths) - 1} more files like it)" if len(paths) > 1 else ""
-        refusal = f"{words(first.name)}: {found.unreadable[first]}{more}"
+        refusal = f"{shown(first.name, lines=False)}: {found.unreadable[first]}{more}"
         yield Series(_name(place, root), first if len(paths) == 1 else folder, (), refusal=refusal)
 
 
@@ -231,7 +232,7 @@ def _distinct(series: Sequence[Series], root: Path, notes: list[str]) -> list[Se
     sources = [str(one.source.relative_to(root)) for one in series]
     named = distinct([one.name for one in series], sources)
     if alike := [
-        f"{words(source)} is {name}"
+        f"{shown(source, lines=False)} is {name}"
         for one, name, source in zip(series, named, sources, strict=True)
         if one.name != name
     ]:

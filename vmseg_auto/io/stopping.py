@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""What Slurm sends before it takes a machine away; Windows knows the first alone."""
+_NAMES = ("SIGTERM", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGHUP")
+SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+"""What Slurm, LSF and SGE send before they take a machine away, and what a lost terminal or connection sends last;
+Windows knows the first alone."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -64,7 +66,10 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
     if threading.current_thread() is not threading.main_thread():  # no other may handle signals
         yield
         return
-    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    before = {}
+    for number in SIGNALS:
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):  # ignored, as under nohup, it stays so
+            before[number] = signal.signal(number, handler)
     try:
         yield
     finally:

@@ -21,7 +21,7 @@ from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.transfer import Initialisation
 from vmseg_auto.core.trust import HeldOut
 from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_json, temporaries
+from vmseg_auto.io.atomic import leftovers, read_json
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.checkpoints import load_checkpoint
 from vmseg_auto.io.images import read_mask
@@ -206,7 +206,7 @@ class Checkup:
         if holder(self.space.lock) is None:
             if self.space.decoded.exists():
                 self.notes.append(f"{self.space.decoded} was left by a killed command; the next one removes it")
-            if left := temporaries(self.space.root, below=lambda path: not _at_work(path)):
+            if left := leftovers(self.space.root, below=lambda path: not _at_work(path)):
                 self.notes.append(
                     f"{len(left)} unfinished files are left of killed commands; the next ones remove them"
                 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vmseg_auto.core.console import shown
 from vmseg_auto.core.dataset import Case
-from vmseg_auto.core.names import words
 from vmseg_auto.core.series import Scan, Series
 from vmseg_auto.io.tables import read_csv, write_csv
 
@@ -35,9 +35,9 @@ def _rows(cases: Sequence[Case], root: Path, inputs: str) -> Iterator[dict[str, 
             yield {
                 "case": case.id,
                 "channel": str(channel),
-                "source": words(_below(scan, root)),
+                "source": shown(_below(scan, root), lines=False),
                 "files": str(count),
-                "inputs": words(inputs),
+                "inputs": shown(inputs, lines=False),
             }
 
 

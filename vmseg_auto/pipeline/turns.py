@@ -4,8 +4,8 @@ One lock stands for what all share: split, plans, prepared cases, model.json, cr
 choosing hold it throughout; a training holds it while it takes the locks of its folds, and again when it sums up. Who
 holds it waits for no other lock, so that no two commands ever wait for each other.
 
-Whoever writes holds the lock of the place. So what is unfinished there is a killed command's, and is removed. Readers
-need no lock: files are replaced whole.
+Whoever takes the lock of a place removes what commands that have ended left unfinished there; what a running one writes
+is its own (io/owners.py). Readers need no lock: files are replaced whole.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.runs import FoldFolder
 from vmseg_auto.core.workspace import OutputFolder, Workspace
-from vmseg_auto.io.atomic import remove_temporaries
+from vmseg_auto.io.atomic import remove_leftovers
 from vmseg_auto.io.locks import holder, locked
 
 PATIENCE_S = 600.0
@@ -41,7 +41,7 @@ def shared_turn(space: Workspace, command: str, console: Console, patience_s: fl
     """
     with locked(space.lock, command, console, PATIENCE_S if patience_s is None else patience_s) as held:
         if held:
-            remove_temporaries(space.root, below=lambda folder: not folder.name.startswith("fold_"))
+            remove_leftovers(space.root, below=lambda folder: not folder.name.startswith("fold_"))
         yield
 
 
@@ -54,7 +54,7 @@ def take_folds(held: ExitStack, folders: Iterable[FoldFolder], command: str, con
     """
     for fold in folders:
         if held.enter_context(locked(fold.lock, command, console)):
-            remove_temporaries(fold.folder)
+            remove_leftovers(fold.folder)
 
 
 def folds_at_work(folders: Sequence[FoldFolder]) -> list[str]:
@@ -87,5 +87,5 @@ def output_turn(folder: Path, command: str, console: Console) -> Iterator[None]:
     """
     with locked(OutputFolder(folder).lock, command, console) as held:
         if held:
-            remove_temporaries(folder, below=lambda place: place.name in _OUTPUTS)
+            remove_leftovers(folder, below=lambda place: place.name in _OUTPUTS)
         yield

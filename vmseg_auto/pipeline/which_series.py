@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from vmseg_auto.core.console import Console, columns
-from vmseg_auto.core.names import words
+from vmseg_auto.core.console import Console, columns, shown
 from vmseg_auto.core.series import Scan, Series
 from vmseg_auto.core.weighting import plane, suppresses_fat, times, unlike, weighting
 
@@ -44,5 +43,5 @@ def _row(one: Series) -> tuple[str, ...]:
         ", ".join(f"{echo:g}" for echo in echoes),
         "yes" if suppresses_fat(one) else "",
         weighting(one) or "",
-        words(one.told.description),
+        shown(one.told.description, lines=False),
     )
