@@ -136,6 +136,15 @@ def write_dicom_seg(
         raise InputError(problem, file=series.path, remedy=_INSTEAD) from None
 
 
+def require_whole(path: Path) -> None:
+    """Raises InputError where a DICOM Segmentation is damaged or cut short."""
+    try:
+        with hushed():
+            dcmread(path).pixel_array  # noqa: B018
+    except Exception:  # pydicom on hostile bytes: whatever it stumbles over
+        raise InputError("the DICOM file is damaged or cut short", file=path, remedy=AGAIN) from None
+
+
 def _headers(series: Series) -> list[Dataset]:
     """The headers of a series' files, in the order of its slices."""
     found: list[Dataset] = []
