@@ -73,6 +73,42 @@ def test_it_refers_to_the_images_that_it_lies_on(tmp_path: Path) -> None:
         np.testing.assert_allclose(groups.PlanePositionSequence[0].ImagePositionPatient, position[referred], atol=1e-6)
 
 
+@pytest.mark.parametrize("direction", [SUPINE, FLIPPED, OBLIQUE])
+@pytest.mark.parametrize("step_mm", [3.337, 4.0016])
+def test_each_frame_refers_to_the_image_it_lies_on_where_positions_are_rounded(
+    tmp_path: Path, direction: Any, step_mm: float
+) -> None:
+    geometry = Geometry(SHAPE, (step_mm, 0.8, 0.7), (-31.514, 12.258, 7.0), direction)
+    folder = write_series(tmp_path / "series", np.ones(SHAPE, np.uint16), geometry)
+    for file in folder.iterdir():
+        data = pydicom.dcmread(file)
+        data.ImagePositionPatient = [round(float(value), 2) for value in data.ImagePositionPatient]
+        data.ImageOrientationPatient = [round(float(value), 5) for value in data.ImageOrientationPatient]
+        data.save_as(file)
+    (series,) = find_series(folder)
+    mask = np.ones(SHAPE, np.uint8)
+    frames = pydicom.dcmread(written(tmp_path, series, mask)).PerFrameFunctionalGroupsSequence
+    referred = [
+        frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        for frame in frames
+        if frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber == 1
+    ]
+    wanted = [pydicom.dcmread(file).SOPInstanceUID for file in series.files]
+    assert sorted(referred) == sorted(wanted)
+    position = {pydicom.dcmread(f).SOPInstanceUID: pydicom.dcmread(f).ImagePositionPatient for f in series.files}
+    for frame, uid in zip(frames, referred, strict=False):
+        np.testing.assert_allclose(frame.PlanePositionSequence[0].ImagePositionPatient, position[uid], atol=0.03)
+
+
+@pytest.mark.parametrize("stated", [["", "ISO 2022 IR 87"], ["", "ISO 2022 IR 149"], ""])
+def test_an_empty_character_set_is_the_default_one(tmp_path: Path, stated: Any) -> None:
+    series = a_series(tmp_path, SpecificCharacterSet=stated)
+    path = written(tmp_path, series, a_mask())
+    np.testing.assert_array_equal(by_pydicom(path, stack(series)), a_mask())
+    kept = pydicom.dcmread(path).get("SpecificCharacterSet")
+    assert not stated or list(kept) == ["ISO 2022 IR 6", stated[1]]
+
+
 def test_segments_are_named_and_coded_and_the_algorithm_recorded(tmp_path: Path) -> None:
     data = hd.seg.segread(written(tmp_path, a_series(tmp_path), a_mask()))
     lesion, airway = (data.get_segment_description(number) for number in (1, 2))

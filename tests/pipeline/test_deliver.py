@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from vmseg_auto.core.dataset import Case
+from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.trust import Calibration, Trust, VolumeError
-from vmseg_auto.io.images import read_image
-from vmseg_auto.pipeline.deliver import Delivery, Origin
+from vmseg_auto.io.images import read_image, write_mask
+from vmseg_auto.pipeline.deliver import Delivery, Origin, mask_state
+from vmseg_auto.pipeline.expected import CORRECTED
 from vmseg_auto.stages.predict import Prediction
 
 GRID = Geometry((4, 20, 20), (5.0, 1.0, 1.0), (10.0, -3.0, 7.0), (1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0))
@@ -123,3 +125,50 @@ def test_the_sidecar_holds_what_was_measured_and_an_older_one_is_made_anew(case:
     assert next(kept.rows(CALIBRATION))["traffic_light"] == "green"
     path.write_text(json.dumps(stored | {"schema": 1}))
     assert delivery.kept(case, "x") is None
+
+
+def test_what_has_become_of_a_mask(case: Case, tmp_path: Path) -> None:
+    delivery = Delivery(tmp_path, LABELS, ORIGIN)
+    sidecar = delivery.write(case, "x", image(), prediction(), [])
+    path = delivery.mask(case)
+    whole = path.read_bytes()
+    assert mask_state(tmp_path, sidecar) == "as written"
+    write_mask(path, np.zeros(GRID.shape, np.uint8), GRID)
+    assert mask_state(tmp_path, sidecar) == "edited"
+    assert delivery.kept(case, "x") is None
+    path.write_bytes(whole[: len(whole) // 2])
+    assert mask_state(tmp_path, sidecar) == "damaged"
+    assert (delivery.kept(case, "x"), delivery.edited(case)) == (None, None)
+    path.unlink()
+    assert mask_state(tmp_path, sidecar) == "missing"
+
+
+def test_an_edited_mask_is_measured_and_what_was_said_of_the_prediction_withdrawn(case: Case, tmp_path: Path) -> None:
+    delivery = Delivery(tmp_path, LABELS, ORIGIN)
+    delivery.write(case, "x", image(), prediction(), [])
+    mask = np.zeros(GRID.shape, np.uint8)
+    mask[1, 2:6, 2:7] = 2
+    write_mask(delivery.mask(case), mask, GRID)
+    edited = delivery.edited(case)
+    assert edited is not None
+    delivery.write_table([edited], CALIBRATION)
+    whole, lesion = rows(tmp_path)
+    assert (whole["voxels"], float(whole["volume_ml"])) == ("20", pytest.approx(20 * GRID.voxel_ml))
+    empty = ("volume_low_ml", "expected_dice", "traffic_light", "uncertainty", "fold_agreement")
+    assert {whole[name] for name in empty} == {""}
+    assert (whole["remark"], lesion["margin_width_mm"]) == (CORRECTED, "")
+    mask[0] = 7
+    write_mask(delivery.mask(case), mask, GRID)
+    with pytest.raises(InputError, match=r"anna.*holds 7, which is no label.*--overwrite-edited"):
+        delivery.edited(case)
+
+
+def test_masks_of_earlier_commands_are_found_and_gone_ones_told(case: Case, tmp_path: Path) -> None:
+    delivery = Delivery(tmp_path, LABELS, ORIGIN)
+    other = replace(case, id="bert", images=(case.images[0].with_name("bert_0000.mha"),))
+    delivery.write(case, "x-1", image(), prediction(), [])
+    delivery.write(other, "x-2", image(), prediction(), [])
+    found, gone, errors = delivery.of_earlier_commands(["anna"])
+    assert ([one.case for one in found], gone, errors) == (["bert"], [], [])
+    delivery.mask(other).unlink()
+    assert delivery.of_earlier_commands(["anna"]) == ([], ["bert"], [])

@@ -70,6 +70,9 @@ def parser() -> Parser:
     made.add_argument(
         "--previews", action="store_true", help="also draw slices through the lesions (previews/CASE_overlay.png)"
     )
+    made.add_argument(
+        "--overwrite-edited", action="store_true", help="also make masks anew that were corrected since (default: kept)"
+    )
     return made
 
 
@@ -88,6 +91,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         save_probabilities=arguments.save_probabilities,
         save_uncertainty=arguments.save_uncertainty,
         previews=arguments.previews,
+        overwrite_edited=arguments.overwrite_edited,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,
         series=arguments.series,

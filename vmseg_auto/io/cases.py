@@ -181,6 +181,9 @@ def over_cases(
                 except MemoryError:
                     problem, remedy = "the memory is not enough for this case", "Use fewer --jobs."
                     failed[case.id] = (VmsegError(problem, case=case.id, file=case.file, remedy=remedy),)
+                except OSError as error:
+                    problem, remedy = f"a file can't be read ({error.strerror or error})", "Check disk and rights."
+                    failed[case.id] = (VmsegError(problem, case=case.id, file=case.file, remedy=remedy),)
                 progress()
         except BaseException:
             pool.shutdown(cancel_futures=True)

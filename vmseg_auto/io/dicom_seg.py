@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.valuerep import DSfloat
 
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
@@ -38,6 +39,7 @@ _MAY_LACK = (
     "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
 )  # fmt: skip
 """What every DICOM object holds, be it empty; anonymised files often lack it."""
+_DEFAULT_REPERTOIRE = "ISO 2022 IR 6"
 _SERIES_NUMBER = 9000
 _TEXT_LENGTH = 64
 _INSTEAD = "Export the series again, or write NIfTI (--format nifti)."
@@ -104,7 +106,9 @@ def write_dicom_seg(
         with replacing(path) as temporary, hushed():
             source = _headers(series)
             frame = _complete(source, series, geometry)
-            hd.seg.Segmentation(
+            for header in source:
+                _put_on_grid(header, geometry)
+            made = hd.seg.Segmentation(
                 source_images=source,
                 pixel_array=hd.Volume(mask, _affine(geometry), "PATIENT", frame),
                 segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
@@ -120,12 +124,25 @@ def write_dicom_seg(
                 series_description=f"{algorithm.name} segmentation",
                 content_label="SEGMENTATION",
                 omit_empty_frames=bool(mask.any()),
-            ).save_as(temporary, enforce_file_format=True)
+                specific_character_set=None,
+            )
+            if characters := _character_set(source[0]):
+                made.SpecificCharacterSet = characters
+            made.save_as(temporary, enforce_file_format=True)
     except VmsegError:
         raise
     except Exception as error:  # highdicom on a hostile header; its text may repeat what that says of the patient
         problem = f"the header of the series can't be taken over into a DICOM SEG ({type(error).__name__})"
         raise InputError(problem, file=series.path, remedy=_INSTEAD) from None
+
+
+def require_whole(path: Path) -> None:
+    """Raises InputError where a DICOM Segmentation is damaged or cut short."""
+    try:
+        with hushed():
+            dcmread(path).pixel_array  # noqa: B018
+    except Exception:  # pydicom on hostile bytes: whatever it stumbles over
+        raise InputError("the DICOM file is damaged or cut short", file=path, remedy=AGAIN) from None
 
 
 def _headers(series: Series) -> list[Dataset]:
@@ -193,6 +210,45 @@ def _complete(source: Sequence[Dataset], series: Series, geometry: Geometry) -> 
                 if keyword not in shared and keyword in own[0]:  # in a volume all frames have the same
                     setattr(shared, keyword, own[0].get(keyword))
     return str(source[0].FrameOfReferenceUID)
+
+
+def _character_set(header: Dataset) -> str | list[str] | None:
+    """What SpecificCharacterSet says, an empty value by the name of what it stands for (PS3.3, C.12.1.1.2).
+
+    highdicom knows neither the empty value nor the Korean set.
+    """
+    stated = header.get("SpecificCharacterSet")
+    if not stated or isinstance(stated, str):
+        return stated or None
+    return [value or _DEFAULT_REPERTOIRE for value in stated]
+
+
+def _put_on_grid(header: Dataset, geometry: Geometry) -> None:
+    """Give each image the position of the slice nearest to it, and the grid's orientation.
+
+    Positions and cosines in headers are often rounded, and highdicom then finds no image for a frame. Where the nearest
+    slice lies half a slice or more away the position stays: such an image is none of the grid.
+    """
+    axes = np.array(geometry.direction).reshape(3, 3)
+    cosines = [_decimal(cosine) for cosine in axes[:, :2].T.ravel()]
+    frames = header.get("PerFrameFunctionalGroupsSequence", [])
+    for shared in header.get("SharedFunctionalGroupsSequence", []):
+        for plane in (plane for group in (shared, *frames) for plane in group.get("PlaneOrientationSequence", [])):
+            plane.ImageOrientationPatient = cosines
+    if "ImageOrientationPatient" in header:
+        header.ImageOrientationPatient = cosines
+    for place in (header, *(plane for frame in frames for plane in frame.get("PlanePositionSequence", []))):
+        if "ImagePositionPatient" in place:
+            stated = np.array(place.ImagePositionPatient, dtype=float)
+            steps = float(axes[:, 2] @ (stated - geometry.origin_mm)) / geometry.spacing_mm[0]
+            nearest = min(max(round(steps), 0), geometry.shape[0] - 1)
+            if abs(steps - nearest) < 0.5:
+                on_grid = geometry.origin_mm + nearest * geometry.spacing_mm[0] * axes[:, 2]
+                place.ImagePositionPatient = [_decimal(value) for value in on_grid]
+
+
+def _decimal(value: float) -> DSfloat:
+    return DSfloat(value, auto_format=True)
 
 
 def _affine(geometry: Geometry) -> NDArray[np.float64]:

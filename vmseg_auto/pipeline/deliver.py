@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,13 +16,13 @@ from numpy.typing import NDArray
 from vmseg_auto import __version__
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.dataset import Case
-from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.labels import file_part
 from vmseg_auto.core.series import Choice, Series
 from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import read_stored, write_sealed
-from vmseg_auto.io.images import ending_of, write_image, write_mask
+from vmseg_auto.io.images import ending_of, read_mask, write_image, write_mask
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.uncertainty import undecided
 from vmseg_auto.ops.volumetry import Size, margin_width_mm, measure
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _NIFTI, _DICOM_SEG = ".nii.gz", ".dcm"
 """What the mask of a DICOM series ends with."""
+MaskState = Literal["as written", "edited", "damaged", "missing"]
 MaskFormat = Literal["nifti", "dicom-seg"]
 SIZE_COLUMNS = (
     "volume_ml", "voxels", "longest_diameter_mm", "axial_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm",
@@ -66,15 +68,20 @@ class Origin:
 
 @dataclass(frozen=True)
 class Sidecar(Stored):
-    """CASE.json beside each mask: what it was made from, what it holds, and how far it can be trusted."""
+    """CASE.json beside each mask: what it was made from, what it holds, and how far it can be trusted.
+
+    `mask` is the file's name, `mask_sha256` the SHA-256 of its bytes as they were written.
+    """
 
     case: str
     made_from: str
+    mask: str
+    mask_sha256: str
     volumes: tuple[dict[str, Any], ...]
     judgement: Judgement
     origin: Origin
     labels: dict[str, int]
-    schema: int = 2
+    schema: int = 3
 
     @property
     def model_hash(self) -> str:
@@ -93,6 +100,39 @@ class Sidecar(Stored):
                 interval = self.judgement.interval_columns(row["label"], row["volume_ml"], calibration)
                 row = row | interval | self.judgement.columns(calibration)
             yield row
+
+
+def mask_state(folder: Path, sidecar: Sidecar) -> MaskState:
+    """What has become of the mask that a sidecar tells of; one that can be read whole but is another was edited."""
+    path = folder / Path(sidecar.mask).name
+    if not path.is_file():
+        return "missing"
+    if _sha256(path) == sidecar.mask_sha256:
+        return "as written"
+    try:
+        _require_whole(path)
+    except InputError:
+        return "damaged"
+    return "edited"
+
+
+def corrected(folder: Path, sidecar: Sidecar) -> Sidecar:
+    """A sidecar of the edited mask that lies there, measured without its scan: margin widths are not known.
+
+    Raises:
+        InputError: it can't be measured.
+    """
+    path = folder / Path(sidecar.mask).name
+    remedy = "Correct it, or make it anew with `vmseg_predict --overwrite-edited`."
+    if path.suffix == _DICOM_SEG:
+        problem = "the DICOM SEG was changed after it was predicted, and can't be measured"
+        raise InputError(problem, case=sidecar.case, file=path, remedy=remedy)
+    mask, geometry = read_mask(path, sidecar.case)
+    if unknown := sorted(set(np.unique(mask).tolist()) - {0, *sidecar.labels.values()}):
+        problem = f"the mask was changed after it was predicted, and holds {unknown[0]}, which is no label"
+        raise InputError(problem, case=sidecar.case, file=path, remedy=remedy)
+    rows = tuple(volume_rows(sidecar.case, None, mask, geometry, sidecar.labels))
+    return replace(sidecar, volumes=rows, judgement=replace(sidecar.judgement, corrected=True))
 
 
 @dataclass(frozen=True)
@@ -174,7 +214,47 @@ class Delivery:
             sidecar = read_stored(Sidecar, path)
         except InputError:  # another program's file of that name: the mask is made anew
             return None
-        return sidecar if sidecar.made_from == made_from else None
+        return sidecar if sidecar.made_from == made_from and mask_state(self.folder, sidecar) == "as written" else None
+
+    def edited(self, case: Case) -> Sidecar | None:
+        """The sidecar of this case, of the mask as it was edited; None where it was not.
+
+        Raises:
+            InputError: the edited mask can't be measured.
+        """
+        try:
+            sidecar = read_stored(Sidecar, self.sidecar(case))
+        except InputError:
+            return None
+        here = sidecar.mask == self.mask(case).name and mask_state(self.folder, sidecar) == "edited"
+        return corrected(self.folder, sidecar) if here else None
+
+    def of_earlier_commands(self, cases: Sequence[str]) -> tuple[list[Sidecar], list[str], list[VmsegError]]:
+        """Other cases that lie here: their sidecars, the cases whose mask is gone, and what can't be measured."""
+        found: list[Sidecar] = []
+        gone: list[str] = []
+        errors: list[VmsegError] = []
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                sidecar = read_stored(Sidecar, path)
+            except InputError:  # another program's file
+                continue
+            if sidecar.case in cases or sidecar.case != path.stem:
+                continue
+            try:
+                match mask_state(self.folder, sidecar):
+                    case "as written":
+                        found.append(sidecar)
+                    case "edited":
+                        found.append(corrected(self.folder, sidecar))
+                    case "damaged":
+                        problem, remedy = "the mask is damaged", "Predict its scan again, or delete the mask."
+                        raise InputError(problem, case=sidecar.case, file=self.folder / sidecar.mask, remedy=remedy)
+                    case "missing":
+                        gone.append(sidecar.case)
+            except InputError as error:
+                errors.append(error)
+        return found, gone, errors
 
     def write(
         self, case: Case, made_from: str, image: NDArray[np.float32], prediction: Prediction, unlike: Sequence[str]
@@ -202,7 +282,8 @@ class Delivery:
             draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case), case.id)
         rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
         judgement = Judgement(case.id, prediction.trust, tuple(unlike))
-        sidecar = Sidecar(case.id, made_from, rows, judgement, self.origin, dict(self.labels))
+        mask = self.mask(case)
+        sidecar = Sidecar(case.id, made_from, mask.name, _sha256(mask), rows, judgement, self.origin, dict(self.labels))
         write_sealed(self.sidecar(case), sidecar.to_json())
         return sidecar
 
@@ -225,9 +306,12 @@ class Delivery:
         assert isinstance(series, Series), "made_by takes no other scans"
         write_dicom_seg(self.mask(case), prediction.mask, prediction.geometry, self.labels, series, self.segmentation)
 
-    def write_table(self, sidecars: Sequence[Sidecar], calibration: Calibration | None) -> None:
-        """Write volumes.csv."""
-        rows = (row for sidecar in sidecars for row in sidecar.rows(calibration))
+    def write_table(
+        self, sidecars: Sequence[Sidecar], calibration: Calibration | None, model: str | None = None
+    ) -> None:
+        """Write volumes.csv; the calibration is that of one model's masks, of all unless its hash is given."""
+        known = {one.case: calibration if model in (None, one.model_hash) else None for one in sidecars}
+        rows = (row for sidecar in sidecars for row in sidecar.rows(known[sidecar.case]))
         write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *INTERVAL_COLUMNS, *CASE_COLUMNS), rows)
 
 
@@ -253,13 +337,13 @@ def made_by(model: str, cases: Sequence[Case]) -> Algorithm:
 
 
 def volume_rows(
-    case: str, image: NDArray[np.float32], mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
+    case: str, image: NDArray[np.float32] | None, mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
     """Rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first.
 
     Args:
         case: its id.
-        image: the scan's first channel [Z, Y, X], in which margins are measured.
+        image: the scan's first channel [Z, Y, X], in which margins are measured; they are not without.
         mask: label values [Z, Y, X].
         geometry: of both.
         labels: name -> value.
@@ -271,8 +355,10 @@ def volume_rows(
         whole, pieces = measure(inside, geometry)
         yield {**_names(case, label, "all"), **_size_columns(whole), "components": len(pieces)}
         for number, piece in enumerate(pieces, 1):
-            margin = margin_width_mm(image, piece.lesion, inside, geometry.spacing_mm)
-            yield {**_names(case, label, number), **_size_columns(piece.size), "margin_width_mm": margin}
+            row = {**_names(case, label, number), **_size_columns(piece.size)}
+            if image is not None:
+                row["margin_width_mm"] = margin_width_mm(image, piece.lesion, inside, geometry.spacing_mm)
+            yield row
 
 
 def _names(case: str, label: str, component: str | int) -> dict[str, Any]:
@@ -282,6 +368,21 @@ def _names(case: str, label: str, component: str | int) -> dict[str, Any]:
 def _size_columns(size: Size) -> dict[str, Any]:
     """SIZE_COLUMNS."""
     return {column: getattr(size, column) for column in SIZE_COLUMNS}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require_whole(path: Path) -> None:
+    """Raises InputError where a mask can't be read whole."""
+    if path.suffix != _DICOM_SEG:
+        read_mask(path)
+        return
+    from vmseg_auto.io.dicom_seg import require_whole
+
+    require_whole(path)
 
 
 def _ending(case: Case) -> str:

@@ -9,7 +9,8 @@ from typing import Any, get_args
 from vmseg_auto.core.trust import Calibration, Expectation, Light, Trust
 
 EXPECTED_COLUMNS = ("expected_dice", "expected_dice_low", "expected_dice_high")
-CASE_COLUMNS = ("uncertainty", "scatter", *EXPECTED_COLUMNS, "fold_agreement", "traffic_light", "unlike")
+CASE_COLUMNS = ("uncertainty", "scatter", *EXPECTED_COLUMNS, "fold_agreement", "traffic_light", "unlike", "remark")
+CORRECTED = "corrected by hand after it was predicted"
 INTERVAL_COLUMNS = ("volume_low_ml", "volume_high_ml")
 
 
@@ -21,22 +22,26 @@ class Judgement:
         case: its id.
         trust: what the looks said.
         unlike: what sets the scan apart from those that the model knows: of such a scan nothing is to be expected.
+        corrected: whether somebody has changed the mask since: what was said of the prediction no longer holds.
     """
 
     case: str
     trust: Trust
     unlike: tuple[str, ...] = ()
+    corrected: bool = False
 
     def expected(self, calibration: Calibration | None) -> Expectation | None:
         """The Dice to expect; None where that is not known."""
-        return calibration.expect(self.trust) if calibration and not self.unlike else None
+        return calibration.expect(self.trust) if calibration and not self.unlike and not self.corrected else None
 
     def light(self, calibration: Calibration | None) -> Light | None:
         """How confident one may be; None where that is not known."""
-        return calibration.light(self.trust, alike=not self.unlike) if calibration else None
+        return calibration.light(self.trust, alike=not self.unlike) if calibration and not self.corrected else None
 
     def columns(self, calibration: Calibration | None) -> dict[str, Any]:
         """CASE_COLUMNS."""
+        if self.corrected:
+            return {"unlike": "; ".join(self.unlike), "remark": CORRECTED}
         about: dict[str, Any] = {"uncertainty": self.trust.uncertainty, "scatter": self.trust.scatter}
         rest = {
             "fold_agreement": self.trust.fold_agreement,
@@ -70,7 +75,7 @@ def where_to_look(judged: Sequence[Judgement], calibration: Calibration | None) 
     """In words, the cases to look at first; empty where there are none."""
     if calibration is None:
         return ""
-    doubtful = [one for one in judged if calibration.line(one.trust) <= calibration.look_first]
+    doubtful = [one for one in judged if not one.corrected and calibration.line(one.trust) <= calibration.look_first]
     lines = []
     for one in sorted(doubtful, key=lambda one: calibration.line(one.trust)):
         expected = one.expected(calibration)

@@ -52,6 +52,7 @@ def predict(
     save_probabilities: bool = False,
     save_uncertainty: bool = False,
     previews: bool = False,
+    overwrite_edited: bool = False,
     exhaustive: bool = False,
     precision: Precision = "auto",
     series: Sequence[str] = (),
@@ -85,6 +86,7 @@ def predict(
         save_uncertainty: also write how undecided the prediction is at each voxel, from 0 to 1, CASE_uncertainty in the
             folder uncertainty.
         previews: also write a picture of slices through the lesions, CASE_overlay.png in the folder previews.
+        overwrite_edited: masks that somebody has changed since they were predicted are made anew; kept unless given.
         series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
         echo: of DICOM series with several echoes, from 1 (the shortest echo time).
         spacing_mm: voxel size (Z, Y, X) of image files that tell none.
@@ -140,7 +142,7 @@ def predict(
             Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
         )
         ranks.first(lambda: _look_into(delivery, cases, told))
-        work = _Work(committee, delivery, model_digest, spacing_mm)
+        work = _Work(committee, delivery, model_digest, spacing_mm, overwrite_edited)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
             ranks.first(lambda: write_sources(delivery.folder, cases, Path(inputs), origin.inputs))
             ranks.first(lambda: require_prediction_space(cases, delivery.folder, delivery.maps))
@@ -158,6 +160,7 @@ class _Work:
     delivery: Delivery
     model_digest: str
     spacing_mm: Spacing | None
+    overwrite_edited: bool
 
 
 @dataclass(frozen=True)
@@ -199,7 +202,10 @@ def _conclude(work: _Work, outcomes: Sequence[_Done | VmsegError], console: Cons
     sidecars = sorted((one.sidecar for one in done), key=lambda sidecar: sidecar.case)
     if sidecars:
         calibration = work.committee.calibration
-        work.delivery.write_table(sidecars, calibration)
+        others, gone, unmeasured = work.delivery.of_earlier_commands([sidecar.case for sidecar in sidecars])
+        table = sorted([*sidecars, *others], key=lambda sidecar: sidecar.case)
+        work.delivery.write_table(table, calibration, work.model_digest)
+        _say_of_others(table, others, gone, unmeasured, work, console)
         console.say(f"{counted(len(sidecars), 'mask')} and volumes.csv in the folder {work.delivery.folder}")
         if kept := sum(one.kept for one in done):
             console.say(f"{kept} of them had been made before, from the same scans by the same model, and were kept.")
@@ -212,6 +218,31 @@ def _conclude(work: _Work, outcomes: Sequence[_Done | VmsegError], console: Cons
         raise errors[0]
     if errors:
         raise SomeCasesFailedError(f"{len(errors)} of {len(outcomes)} scans could not be segmented", errors)
+
+
+def _say_of_others(
+    table: Sequence[Sidecar],
+    others: Sequence[Sidecar],
+    gone: Sequence[str],
+    unmeasured: Sequence[VmsegError],
+    work: _Work,
+    console: Console,
+) -> None:
+    """Name the masks that were edited, and what volumes.csv tells, or no longer tells, of earlier commands' masks."""
+    if edited := [one.mask for one in table if one.judgement.corrected]:
+        console.warn(
+            f"corrected by hand after they were predicted, and kept: {listed(edited)}. volumes.csv measures them as "
+            "they are, without interval, expected Dice and traffic light. --overwrite-edited makes those of the scans "
+            "given anew."
+        )
+    if others:
+        console.say(f"volumes.csv also tells of {counted(len(others), 'mask')} of earlier commands.")
+    if foreign := [one.case for one in others if one.model_hash != work.model_digest]:
+        console.warn(f"made by another model, so that volumes.csv tells no interval of them: {listed(foreign)}")
+    if gone:
+        console.warn(f"their masks are gone, and so are their rows of volumes.csv: {listed(gone)}")
+    for error in unmeasured:
+        console.warn(f"not in volumes.csv: {error}")
 
 
 def _introduce(models: Sequence[PathLike], committee: Committee, notes: Sequence[str], console: Console) -> None:
@@ -239,7 +270,7 @@ def _run(
     """One outcome a case. The next scans are read and the last masks written while one is computed."""
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
         reading: deque[tuple[Case, Future[_Loaded | _Done]]] = deque()
-        writing: deque[Future[Sidecar]] = deque()
+        writing: deque[tuple[Case, Future[Sidecar]]] = deque()
         coming = iter(cases)
         for case in cases:
             while len(reading) <= jobs and (following := next(coming, None)) is not None:
@@ -257,13 +288,15 @@ def _run(
                     warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
                 prediction = _predict(work, loaded, note)
                 made = case, loaded.made_from, loaded.image, prediction, unlike
-                writing.append(writers.submit(work.delivery.write, *made))
+                writing.append((case, writers.submit(work.delivery.write, *made)))
             except VmsegError as error:
                 yield _named(error, case)
+            except (MemoryError, OSError) as error:
+                yield _unexpected(error, case)
             while len(writing) > jobs:
-                yield _outcome(writing.popleft())
+                yield _outcome(*writing.popleft())
         while writing:
-            yield _outcome(writing.popleft())
+            yield _outcome(*writing.popleft())
 
 
 @dataclass(frozen=True)
@@ -277,6 +310,8 @@ class _Loaded:
 
 def _load(work: _Work, case: Case) -> _Loaded | _Done:
     """The scan, or what stands there already and was made from the same."""
+    if not work.overwrite_edited and (sidecar := work.delivery.edited(case)):
+        return _Done(sidecar, kept=True)
     made_from = f"{work.model_digest}-{content_hash(case)}"
     if sidecar := work.delivery.kept(case, made_from):
         return _Done(sidecar, kept=True)
@@ -294,11 +329,22 @@ def _predict(work: _Work, loaded: _Loaded, note: Callable[[str], None]) -> Predi
     )
 
 
-def _outcome(future: Future[Sidecar]) -> _Done | VmsegError:
+def _outcome(case: Case, future: Future[Sidecar]) -> _Done | VmsegError:
     try:
         return _Done(future.result())
     except VmsegError as error:
         return error
+    except (MemoryError, OSError) as error:
+        return _unexpected(error, case)
+
+
+def _unexpected(error: MemoryError | OSError, case: Case) -> VmsegError:
+    """One case's lack of memory, or of a file, as its own error: the others go on."""
+    if isinstance(error, MemoryError):
+        problem, remedy = "the memory is not enough for this case", "Use fewer --jobs, or a machine with more memory."
+    else:
+        problem, remedy = f"a file can't be read or written ({error.strerror or error})", "Check disk and rights."
+    return VmsegError(problem, case=case.id, file=case.file, remedy=remedy)
 
 
 def _named(error: VmsegError, case: Case) -> VmsegError:

@@ -19,7 +19,7 @@ from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.cases import read_dataset
-from vmseg_auto.io.images import read_image, read_mask
+from vmseg_auto.io.images import read_image, read_mask, write_mask
 from vmseg_auto.io.pseudonym_key import read_key
 from vmseg_auto.io.tables import read_csv, write_csv
 from vmseg_auto.pipeline.report.write import report
@@ -192,3 +192,18 @@ def test_53_patients_fit_into_10_mb(shared_data: Path, tmp_path: Path) -> None:
     path = report(deliver(shared_data / "vmsemi53" / "imagesTr", tmp_path / "masks", masks))
     assert len(masks) == 53
     assert path.stat().st_size < 10e6
+
+
+def test_a_corrected_mask_is_measured_and_a_damaged_one_refused(predictions: Path) -> None:
+    path = predictions / f"{NAMES[0]}.nii.gz"
+    mask, geometry = read_mask(path)
+    mask[0:2, 0:8, 0:8] = 1
+    write_mask(path, mask, geometry)
+    key_page = unescape(report(predictions).read_text())
+    section = key_page.split(f"<h2>{read_key(predictions / 'report_key.csv')[NAMES[0]]}</h2>")[1].split("<section")[0]
+    assert "corrected by hand after it was predicted" in section
+    assert f"{np.count_nonzero(mask) * geometry.voxel_ml:.2f} mL" in section
+    assert "nine true volumes" not in section
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"doe_jane.*the mask is damaged"):
+        report(predictions)

@@ -37,6 +37,10 @@ MOST_BYTES = 900_000
 """Of one scan's part that the slices are drawn from, compressed."""
 ALL_BYTES = 4_200_000
 """Of all of them together: as text they take a third more, and the page stays within 10 MB."""
+_CORRECTED = (
+    "This mask was corrected by hand after it was predicted. Its volumes are those of the corrected mask; the "
+    "interval, the expected Dice and the traffic light of the prediction no longer hold."
+)
 _GREYS = 0xFE
 """The lowest bit of a grey level is noise that would not compress."""
 
@@ -154,7 +158,7 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
         anchor=anchor,
         summary=summary(one.rows),
         light=light_of(one.rows),
-        confidence=confidence(one.rows),
+        confidence=(_CORRECTED,) if one.sidecar.judgement.corrected else confidence(one.rows),
         unlike=one.sidecar.judgement.unlike,
         table=lesion_table("Volumes", shown, several),
         jumps=tuple(places.get(_key(row), -1) for row in shown),

@@ -18,7 +18,8 @@ from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.images import read_mask
 from vmseg_auto.io.naming import image_files, stem
 from vmseg_auto.io.scans import find_scans
-from vmseg_auto.pipeline.deliver import Origin, Sidecar
+from vmseg_auto.pipeline.deliver import SIZE_COLUMNS, Origin, Sidecar, corrected, mask_state
+from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS
 from vmseg_auto.pipeline.run_tables import Row, read_volumes
 
 _AGAIN = "Name a folder that `vmseg_predict` has written, or predict again."
@@ -90,9 +91,16 @@ def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted
     for case, own in rows.items():
         try:
             sidecar = _sidecar(folder, case)
-            _check_rows(own, sidecar, table)
             if case not in masks:
                 raise _without_mask(folder, case)
+            state = mask_state(folder, sidecar)
+            if state in ("damaged", "missing"):
+                raise InputError(f"the mask is {state}", case=case, file=masks[case], remedy=_AGAIN)
+            if state == "edited":
+                sidecar = corrected(folder, sidecar)
+                own = _rows(sidecar)
+            else:
+                _check_rows(own, sidecar, table)
             place = str(images) if images is not None else str(folder / sidecar.origin.inputs)
             scans = look(place, sidecar.origin)
             if case not in scans:
@@ -117,6 +125,13 @@ def _sidecar(folder: Path, case: str) -> Sidecar:
     if sidecar.case != case:
         raise InputError(f"it speaks of {sidecar.case}", case=case, file=path, remedy=_AGAIN)
     return sidecar
+
+
+def _rows(sidecar: Sidecar) -> list[Row]:
+    """Of a corrected mask, as `read_volumes` would give them."""
+    nothing = dict.fromkeys((*SIZE_COLUMNS, *INTERVAL_COLUMNS, *CASE_COLUMNS), float("nan")) | {"traffic_light": None}
+    known = ({name: value for name, value in row.items() if value is not None} for row in sidecar.rows(None))
+    return [nothing | row | {"component": str(row["component"])} for row in known]
 
 
 def _check_rows(rows: Sequence[Row], sidecar: Sidecar, table: Path) -> None:
