@@ -32,7 +32,7 @@ def test_rle_is_what_pydicom_encodes(image: np.ndarray) -> None:
         image, rows=5, columns=9, samples_per_pixel=1, photometric_interpretation="MONOCHROME2",
         bits_allocated=16, bits_stored=16, pixel_representation=0, number_of_frames=1,
     )  # fmt: skip
-    assert np.array_equal(rle_decoded(stream, 45, 2).view("<u2").reshape(5, 9), image)
+    assert np.array_equal(rle_decoded(stream, (5, 9), 2).view("<u2").reshape(5, 9), image)
 
 
 @given(cut=st.integers(0, 99), at=st.integers(0, 99), value=st.integers(0, 255))
@@ -40,7 +40,13 @@ def test_damaged_rle_is_refused_or_gives_as_many_numbers(cut: int, at: int, valu
     stream = bytearray(_header(64, 80) + bytes([255, 7] * 8) + bytes([15, *range(16)]) + b"\x80")
     for changed in (stream[:cut], stream[:at] + bytes([value]) + stream[at + 1 :]):
         with suppress(ValueError):
-            assert rle_decoded(bytes(changed), 16, 2).shape == (32,)
+            assert rle_decoded(bytes(changed), (4, 4), 2).shape == (32,)
+
+
+def test_rle_longer_than_its_image_is_refused_before_it_is_decoded() -> None:
+    bomb = _header(64, 66) + bytes([255, 7]) + bytes([129, 0]) * 1000
+    with pytest.raises(ValueError, match="RLE stream is damaged"):
+        rle_decoded(bomb, (4, 4), 2)
 
 
 def _header(*starts: int) -> bytes:

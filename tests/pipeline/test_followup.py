@@ -16,6 +16,7 @@ from workspaces import cohort, trained_run
 from benchmarks.followup_pairs import Pair, make_pair
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError
 from vmseg_auto.core.followup import FollowUps
+from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.response import Volume, response_to
 from vmseg_auto.io.atomic import read_stored
@@ -221,10 +222,12 @@ def test_one_scan_given_twice_is_named_and_no_response_called(small: Folders) ->
     image, geometry = read_image(small.scans[0] / "anna_0000.nii.gz")
     cosines = np.array(geometry.direction).reshape(3, 3)
     corner = np.array(geometry.origin_mm) + cosines[:, 0] * geometry.spacing_mm[2] * (image.shape[2] - 1)
-    turned = replace(
-        geometry,
-        origin_mm=tuple(corner.tolist()),
-        direction=tuple((cosines * [-1, 1, 1]).ravel().tolist()),
+    x, y, z = corner.tolist()
+    turned = Geometry(
+        geometry.shape,
+        geometry.spacing_mm,
+        (x, y, z),
+        tuple((cosines * [-1, 1, 1]).ravel().tolist()),  # type: ignore[arg-type]
     )
     heard = Heard()
     write_image(small.scans[1] / "anna_0000.nii.gz", np.rint(2 * image[:, :, ::-1] + 3), turned)
@@ -253,7 +256,8 @@ def test_slices_of_another_thickness_are_named(small: Folders) -> None:
     image, geometry = read_image(small.scans[1] / "anna_0000.nii.gz")
     mask, _ = read_mask(small.masks[1] / "anna.nii.gz")
     z, y, x = geometry.spacing_mm
-    thick = replace(geometry, shape=(4, *image.shape[1:]), spacing_mm=(2 * z, y, x))
+    shape = (4, *image.shape[1:])
+    thick = Geometry(shape, (2 * z, y, x), geometry.origin_mm, geometry.direction)
     write_image(small.scans[1] / "anna_0000.nii.gz", image[::2], thick)
     write_mask(small.masks[1] / "anna.nii.gz", mask[::2], thick)
     (one,) = followup(*small.scans, small.root / "out", masks=small.masks, error_percent=5).pairs

@@ -1,4 +1,4 @@
-"""Elements of DICOM files, as raw bytes. Beside dicom.py and dicom_seg.py, the only module that speaks to pydicom.
+"""Elements of DICOM files, as raw bytes. Few other modules of io speak to pydicom, and none reads headers by it.
 
 A header can hold anything, and pydicom repeats in warnings what it can't make out, where a patient's name has no place.
 So elements are taken as they stand, only those of `Tag`, and no message tells what a header holds but numbers.

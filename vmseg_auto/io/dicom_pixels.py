@@ -40,13 +40,13 @@ def stored_numbers(
     Raises:
         ValueError: the bytes of the image that comes next hold none; says why, in words.
     """
-    syntax, count = pixels.transfer_syntax, shape[0] * shape[1]
+    syntax = pixels.transfer_syntax
     kind = np.dtype(f"{'>' if syntax == BIG else '<'}{'i' if pixels.signed else 'u'}{pixels.bits_allocated // 8}")
     if syntax in _J2K or syntax in _JPEG:
         yield from (_meant(numbers, pixels) for numbers in _decoded(images, shape, pixels, kind))
         return
     for image in images:
-        numbers = rle_decoded(image, count, kind.itemsize).view(kind) if syntax == RLE else np.frombuffer(image, kind)
+        numbers = rle_decoded(image, shape, kind.itemsize).view(kind) if syntax == RLE else np.frombuffer(image, kind)
         yield _meant(numbers.reshape(shape), pixels)
 
 

@@ -6,38 +6,46 @@ Decoders take the size from the stream itself, and fill what a stream cut short 
 from __future__ import annotations
 
 import struct
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import RLELossless
 
 _MAX_TILES = 1024
 _NO_SIZE = (0xC4, 0xC8, 0xCC)
 """JPEG's markers between C0 and CF that begin no frame header."""
 
 
-def rle_decoded(stream: bytes, count: int, width: int) -> NDArray[np.uint8]:
-    """DICOM's RLE (PS3.5, annex G): a segment for each byte of a number, the highest first.
+def rle_decoded(stream: bytes, shape: tuple[int, int], width: int) -> NDArray[np.uint8]:
+    """DICOM's RLE (PS3.5, annex G), by pydicom. What it takes is bounded: no stream is longer than its image makes it.
 
     Args:
-        count: how many numbers.
+        shape: pixels along (Y, X).
         width: bytes a number.
 
     Returns:
         The bytes of the numbers, lowest first.
 
     Raises:
-        ValueError: the stream is damaged or cut short.
+        ValueError: the stream is damaged, cut short, or too long for the image.
     """
-    if len(stream) < 64 or struct.unpack_from("<I", stream)[0] != width:
-        raise ValueError("its RLE stream is damaged")
-    starts = struct.unpack_from(f"<{width}I", stream, 4)
-    ends = (*starts[1:], len(stream))
-    numbers = np.empty((count, width), np.uint8)
-    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        if not 64 <= start <= end <= len(stream):
-            raise ValueError("its RLE stream is damaged")
-        numbers[:, width - 1 - place] = np.frombuffer(_unpacked(stream, start, end, count), np.uint8)
-    return numbers.ravel()
+    count = shape[0] * shape[1]
+    if not 64 < len(stream) <= 64 + width * (2 * count + 2):  # each byte as a run of its own takes two
+        raise ValueError("its RLE stream is damaged or cut short")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of bytes that fill a segment up
+        try:
+            decoded, _ = get_decoder(RLELossless).as_buffer(
+                encapsulate([stream], has_bot=False), raw=True, number_of_frames=1, rows=shape[0], columns=shape[1],
+                samples_per_pixel=1, photometric_interpretation="MONOCHROME2", pixel_keyword="PixelData",
+                pixel_representation=0, bits_allocated=8 * width, bits_stored=8 * width,
+            )  # fmt: skip
+        except Exception:  # pydicom on hostile bytes: whatever it stumbles over
+            raise ValueError("its RLE stream is damaged or cut short") from None
+    return np.frombuffer(decoded, np.uint8)
 
 
 def check_j2k(stream: bytes, shape: tuple[int, int]) -> None:
@@ -99,21 +107,3 @@ def check_jpeg(stream: bytes, shape: tuple[int, int]) -> None:
 
 def _other_size(rows: int, columns: int, shape: tuple[int, int]) -> str:
     return f"its compressed image is {columns} x {rows} pixels, but the header tells of {shape[1]} x {shape[0]}"
-
-
-def _unpacked(stream: bytes, at: int, end: int, count: int) -> bytes:
-    """One segment: runs of PackBits that give exactly `count` bytes."""
-    out = bytearray()
-    while len(out) < count and at < end:
-        control = stream[at]
-        if control < 128:
-            out += stream[at + 1 : min(at + 2 + control, end)]
-            at += 2 + control
-        elif control > 128:
-            out += stream[at + 1 : at + 2] * (257 - control)
-            at += 2
-        else:
-            at += 1
-    if len(out) != count or at > end:
-        raise ValueError("its RLE stream is damaged or cut short")
-    return bytes(out)
