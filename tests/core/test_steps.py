@@ -74,3 +74,19 @@ def test_an_epoch_in_two_parts_is_one() -> None:
     assert repr(first + then) == repr(whole)
     assert [len(log) for log in (StepLog(), first, first + then)] == [0, 1, 3]
     assert not StepLog()
+
+
+@pytest.mark.parametrize(
+    ("losses", "start", "expected"),
+    [
+        ((0.9, 0.8), None, False),
+        ((0.9, 1e21), None, True),
+        ((-0.5, -0.9), -0.4, False),
+        ((1e6, 2e6), None, False),
+        ((3e3, 3e3), 0.9, True),
+        ((900.0, 900.0), 0.9, False),
+    ],
+)
+def test_a_loss_beyond_reason_is_one_that_grew(losses: tuple[float, ...], start: float | None, expected: bool) -> None:
+    """A loss may be large from the start: a trainer's own may have another scale."""
+    assert StepLog(losses, (True,) * len(losses)).beyond_reason(start) == expected

@@ -281,6 +281,8 @@ def test_one_of_a_newer_version_is_not_taken_for_damaged(tmp_path: Path, checkpo
     with pytest.raises(InputError, match="has schema 99") as caught:
         load_newest([latest, previous])
     assert not isinstance(caught.value, DamagedError)
+    assert "install that version" in str(caught.value)
+    assert "--fresh" not in str(caught.value)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="file sizes can't be limited here")

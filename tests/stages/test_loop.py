@@ -153,3 +153,17 @@ def test_a_network_too_large_for_memory_ends_with_a_smaller_plan(prepared: Path)
     parts.network.register_forward_pre_hook(no_room)
     with pytest.raises(VmsegError, match="--planner default --memory 4`, then this command with --fresh"):
         train_fold(FoldSetup(parts, PLAN, prepared, CASES, 0, CPU), Diary().hooks)
+
+
+def test_a_loss_that_grows_beyond_reason_ends_the_training_in_words(prepared: Path) -> None:
+    """Every loss was finite, and nothing was learnt any more."""
+    diary = Diary()
+    parts = make_parts(RECIPE)
+
+    def grows(logits: Sequence[torch.Tensor], label: torch.Tensor) -> torch.Tensor:
+        return parts.loss(logits, label) * (1e6 if parts.optimizer.param_groups[0]["lr"] < 0.005 else 1)
+
+    grown = replace(parts, schedule=rates(0.01, 0.001, 0.001), loss=grows)
+    with pytest.raises(VmsegError, match=r"fails also with 0\.1 times the learning rate: the loss grew to .*e\+0\d"):
+        train_fold(FoldSetup(grown, PLAN, prepared, CASES, 0, CPU), diary.hooks)
+    assert [state.epoch for state in diary.states] == [1]

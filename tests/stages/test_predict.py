@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import types
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tiny import PLAN, tiny_case
 
-from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.core.errors import InputError, VmsegError
+from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.io.checkpoints import Checkpoint
@@ -69,3 +73,26 @@ def test_where_memory_runs_out_it_is_told_and_the_mask_is_the_same() -> None:
     assert np.array_equal(found.mask, expected.mask)
     assert found.trust == expected.trust
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (Path("scan.nii.gz"), "given as PosixPath|given as WindowsPath"),
+        (torch.zeros(4, 4, 4), "given as Tensor"),
+        (types.SimpleNamespace(dataobj=np.zeros((4, 4, 4)), affine=np.eye(4)), "given as SimpleNamespace"),
+        (np.zeros((4, 4)), "the array has 2 axes"),
+        (np.full((4, 4, 4), "x"), "holds <U1"),
+        (np.ones((2, 4, 4, 4)), "the scan has 2 channels"),
+    ],
+    ids=["path", "tensor", "nibabel", "2-D", "text", "channels"],
+)
+def test_what_is_no_scan_is_named(image: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Predictor([fold(0)], INFO, device="cpu").predict(image, Geometry((4, 4, 4), (1.0, 1.0, 1.0)))
+
+
+@pytest.mark.parametrize("spacing", [(0.0, 1.0, 1.0), (1.0, -1.0, 1.0), (1.0, float("nan"), 1.0), (1.0, 1.0)])
+def test_an_impossible_voxel_size_is_named(spacing: Any) -> None:
+    with pytest.raises(InputError, match="mm large"):
+        Predictor([fold(0)], INFO, device="cpu").predict(np.ones((4, 4, 4)), Geometry((4, 4, 4), spacing))

@@ -14,6 +14,7 @@ from vmseg_auto.core.errors import InputError
 
 T = TypeVar("T")
 _TOO_LARGE = 2**63
+NEWER = "A newer version of vmseg_auto wrote it: install that version or a later one. Nothing has to be made anew."
 
 
 class Stored:
@@ -151,8 +152,15 @@ def _check_schema(kind: type, data: dict[str, Any], where: str) -> None:
     if schema is not None and data.get("schema", schema) != schema:
         raise InputError(
             f"{where} has schema {data['schema']}, and this version of vmseg_auto reads {schema}",
-            remedy="Use the version that wrote it, or plan and train in a new workspace (-w).",
+            remedy=NEWER
+            if is_newer(data["schema"], schema)
+            else "Use the version that wrote it, or plan and train in a new workspace (-w).",
         )
+
+
+def is_newer(schema: object, known: int) -> bool:
+    """Whether a file was written by a newer version of this program, which reads schema `known`."""
+    return isinstance(schema, int) and not isinstance(schema, bool) and schema > known
 
 
 def _decode_tuple(args: tuple[Any, ...], data: Any, where: str) -> tuple[Any, ...]:

@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 from vmseg_auto.core.errors import InputError
 
 FoldName = int | str
 """0 to 4, or "all"."""
+
+
+def chosen_folds(folds: Iterable[FoldName]) -> list[FoldName]:
+    """Folds as a caller names them, each once, in their order.
+
+    Raises:
+        InputError: no fold is named, or something that is none.
+    """
+    remedy = 'Give a list of folds, such as [0, 1] or ["all"].'
+    if isinstance(folds, (str, bytes)) or not isinstance(folds, Iterable):
+        raise InputError(f"folds is {folds!r}, and a list is wanted", remedy=remedy)
+    chosen = list(dict.fromkeys(_fold_name(fold, remedy) for fold in folds))
+    if not chosen:
+        raise InputError("no fold is named", remedy=remedy)
+    return chosen
+
+
+def _fold_name(fold: object, remedy: str) -> FoldName:
+    if isinstance(fold, str) and fold == "all":
+        return fold
+    number = int(fold) if isinstance(fold, str) and fold.isdecimal() else fold
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < 0:
+        raise InputError(f"{fold!r} is no fold", remedy=remedy)
+    return int(number)
 
 
 @dataclass(frozen=True)
@@ -176,15 +201,16 @@ class Run:
         """Of that many numbered folds, those that are not finished."""
         return [number for number in range(count) if not self.fold(number).final.is_file()]
 
-    def usable_folds(self, wanted: Sequence[FoldName] | None) -> list[FoldFolder]:
+    def usable_folds(self, wanted: Iterable[FoldName] | None) -> list[FoldFolder]:
         """The finished folds to predict with: those wanted, else all numbered ones, else `all`.
 
         Raises:
-            InputError: this is no model's folder, no fold is finished, or one that is wanted is not.
+            InputError: this is no model's folder, no fold is finished, one that is wanted is not, or none is named.
         """
         self.require_model()
         finished = {str(fold.name): fold for fold in self.finished_folds()}
         if wanted is not None:
+            wanted = chosen_folds(wanted)
             missing = [str(name) for name in wanted if str(name) not in finished]
             if missing:
                 raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -9,6 +10,8 @@ SPARED_SHARE = 0.1
 """Share of an epoch's steps that may be skipped before the training goes back."""
 SPARED_RUN = 9
 """Steps in a row that may be skipped."""
+BEYOND_REASON = 1000.0
+"""An epoch's mean loss over that of the start, from which a training has gone wrong."""
 NAMED = 6
 """Most cases that are named."""
 
@@ -39,6 +42,15 @@ class StepLog:
         """Over the good steps; NaN where there is none."""
         kept = [loss for loss, good in zip(self.losses, self.good, strict=True) if good]
         return sum(kept) / len(kept) if kept else float("nan")
+
+    def beyond_reason(self, start: float | None) -> bool:
+        """Whether the loss has grown so much that nothing is learnt any more.
+
+        Args:
+            start: the first epoch's mean loss; None in that epoch, which is set beside its first good step.
+        """
+        first = next((loss for loss, good in zip(self.losses, self.good, strict=True) if good), math.nan)
+        return self.mean_loss > BEYOND_REASON * max(1.0, abs(first if start is None else start))
 
     @property
     def skipped(self) -> int:

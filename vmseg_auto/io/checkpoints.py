@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from vmseg_auto.core.codec import decode, encode
+from vmseg_auto.core.codec import NEWER, decode, encode, is_newer
 from vmseg_auto.core.errors import DamagedError, InputError
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
@@ -128,7 +128,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     schema, checksum = content.get("schema"), content.pop("sha256", None)
     if not isinstance(schema, int) or schema not in (SCHEMA, WITHOUT_CHECKSUM):
         raise InputError(
-            f"the checkpoint has schema {schema}, and this version reads {SCHEMA}", file=path, remedy=REMEDY
+            f"the checkpoint has schema {schema}, and this version reads {SCHEMA}",
+            file=path,
+            remedy=NEWER if is_newer(schema, SCHEMA) else REMEDY,
         )
     try:
         if schema == SCHEMA and checksum != content_hash(content):

@@ -135,12 +135,17 @@ def write_image(path: Path, image: NDArray[np.float32], geometry: Geometry) -> N
     _write(path, np.asarray(image, dtype=np.float32), geometry)
 
 
-def from_sitk(image: sitk.Image) -> tuple[NDArray[np.float32], Geometry]:
+def from_sitk(image: object) -> tuple[NDArray[np.float32], Geometry]:
     """The voxels, float32 [Z, Y, X], and the grid of a SimpleITK image.
 
     Raises:
-        InputError: as `read_image`.
+        InputError: it is no SimpleITK image; otherwise as `read_image`.
     """
+    if not isinstance(image, sitk.Image):
+        raise InputError(
+            f"the scan is given as {type(image).__name__}, which is neither a numpy array nor a SimpleITK image",
+            remedy="Pass an array [Z, Y, X] with its Geometry, or a SimpleITK image; `vmseg_auto.predict` takes files.",
+        )
     geometry = _geometry(image, None, None)
     voxels = np.asarray(sitk.GetArrayFromImage(image), dtype=np.float32)
     _refuse_no_intensity(voxels, None, None)

@@ -16,7 +16,7 @@ from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.manifest import CARD, FINGERPRINT, MANIFEST, Manifest
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.runs import FoldFolder, FoldName, Run
+from vmseg_auto.core.runs import FoldFolder, FoldName, Run, chosen_folds
 from vmseg_auto.core.selection import Candidate, Selection
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import new_folder, read_stored
@@ -63,6 +63,7 @@ def export_model(
         VmsegError: the output can't be written, or a network does not give the same as ONNX.
     """
     console, target = console or Silent(), Path(output)
+    folds = chosen_folds(folds) if folds is not None else None
     if model is not None and Path(model).is_file():
         raise InputError("this model is packed already", file=model, remedy="Copy the file.")
     with models_of(model, dataset, workspace, console) as (runs, rule):

@@ -16,7 +16,7 @@ from vmseg_auto.core.dataset import fold_cases
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.learning_curve import LearningCurve, nested_subsets
-from vmseg_auto.core.runs import FoldFolder, FoldName
+from vmseg_auto.core.runs import FoldFolder, FoldName, chosen_folds
 from vmseg_auto.core.workspace import CurveFolder
 from vmseg_auto.io.atomic import write_sealed
 from vmseg_auto.io.tables import write_csv
@@ -81,7 +81,7 @@ def learning_curve(
         VmsegError: a training failed.
     """
     console = console or Silent()
-    sizes = sorted(set(patients))
+    sizes, folds = sorted(set(patients)), chosen_folds(folds)
     _check(sizes, target, folds)
     _, space = places(dataset, workspace)
     space.require_planned()
@@ -91,7 +91,7 @@ def learning_curve(
         with shared_turn(space, command, console):
             job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console)
             place = job.space.learning_curve(job.plan.planner, job.trainer.name)
-            trainings = [t for fold in dict.fromkeys(folds) for t in _trainings(job, place, sizes, fold)]
+            trainings = [t for fold in folds for t in _trainings(job, place, sizes, fold)]
             tested = _tested(job, trainings)
             take_folds(held, [training.folder for training in trainings], command, console)
         console.say(_plan_in_words(job, sizes, trainings, tested))
@@ -130,7 +130,7 @@ def _check(sizes: Sequence[int], target: float | None, folds: Sequence[FoldName]
         )
     if target is not None and not 0 < target < 1:
         raise InputError(f"the Dice asked for is {target:g}", remedy="Give a --target between 0 and 1, such as 0.8.")
-    if "all" in folds or not folds:
+    if "all" in folds:
         raise InputError("fold all holds no patient out", remedy="Name numbered folds, such as --folds 0 1.")
 
 

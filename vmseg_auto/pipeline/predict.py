@@ -20,7 +20,7 @@ from vmseg_auto.core.effort import EXHAUSTIVE
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry, Spacing
 from vmseg_auto.core.left_out import Inventory
-from vmseg_auto.core.runs import FoldName
+from vmseg_auto.core.runs import FoldName, chosen_folds
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.series import Choice
 from vmseg_auto.io.cases import content_hash, read_case
@@ -106,6 +106,7 @@ def predict(
         SomeCasesFailedError: some scans failed; all others are written.
     """
     console = console or Silent()
+    folds = chosen_folds(folds) if folds is not None else None
     if mask_format == "dicom-seg":
         from vmseg_auto.io.dicom_seg import require_highdicom
 

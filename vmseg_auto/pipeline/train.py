@@ -12,7 +12,7 @@ from vmseg_auto.core.console import Console, Silent, counted, listed
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.runs import FoldFolder, FoldName, Run
+from vmseg_auto.core.runs import FoldFolder, FoldName, Run, chosen_folds
 from vmseg_auto.io.atomic import write_sealed
 from vmseg_auto.io.checkpoints import Checkpoint, TrainingState, load_newest, save_checkpoint
 from vmseg_auto.io.later import Later
@@ -80,7 +80,7 @@ def train(
         SomeCasesFailedError: all is trained, but some validation cases could not be predicted or scored.
         Stopped: a signal (SIGTERM, SIGUSR1) asked for it; the state is saved, and the same call goes on from it.
     """
-    folds = list(dict.fromkeys(folds))
+    folds = chosen_folds(folds)
     folder, space = places(dataset, workspace)
     command = " ".join(["vmseg_train", *map(str, folds)])
     anew = f"{command} --hours {hours:g}" * fresh if hours else command * fresh

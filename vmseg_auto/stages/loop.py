@@ -123,6 +123,10 @@ class Loop:
             return f"weights became NaN or infinite in epoch {self.epoch + 1}; the last step learnt from " + ", ".join(
                 log.cases[-1]
             )
+        if log.beyond_reason(self.history[0]["train_loss"] if self.history else None):
+            return f"the loss grew to {log.mean_loss:.3g} in epoch {self.epoch + 1}; the last step learnt from " + (
+                ", ".join(log.cases[-1])
+            )
         return None
 
     def go_back(self, trouble: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,12 +167,13 @@ class Predictor:
             watch: called with (windows done, windows in all).
 
         Raises:
-            InputError: wrong number of channels, a shape that disagrees with the geometry, NaN or infinite voxels.
+            InputError: no array of numbers or SimpleITK image; wrong number of axes or channels, a
+                shape that disagrees with the geometry, an impossible voxel size, NaN or infinite voxels.
             VmsegError: a fold's network gave NaN or infinite values; it is named.
         """
         if not isinstance(image, np.ndarray):
             image, geometry = from_sitk(image)
-        if geometry is None:
+        if not isinstance(geometry, Geometry):
             raise InputError("an array needs its geometry", remedy="Pass Geometry(shape, spacing_mm).")
         prepared, crop_box, effort = self._prepare(image, geometry)
         (logits,), trust = self._logits(prepared, (effort,), watch)
@@ -266,6 +268,11 @@ class Predictor:
         """The scan for the network, its box, and what each window gets: everything, unless cross-validation on such
         scans found less enough.
         """
+        if image.ndim not in (3, 4) or image.dtype.kind not in "buif":
+            raise InputError(
+                f"the array has {image.ndim} axes and holds {image.dtype}",
+                remedy="Pass numbers as [Z, Y, X], or [C, Z, Y, X] with a channel axis.",
+            )
         array = np.asarray(image if image.ndim == 4 else image[None], dtype=np.float32)
         self._check(array, geometry)
         prepared, box = prepare_image(array, geometry, self.plan)
@@ -275,10 +282,15 @@ class Predictor:
 
     def _check(self, image: NDArray[np.float32], geometry: Geometry) -> None:
         channels = self.info.channels
-        if image.ndim != 4 or image.shape[0] != len(channels):
+        if image.shape[0] != len(channels):
             raise InputError(
                 f"the scan has {image.shape[0]} channels, and the model wants {len(channels)}: {', '.join(channels)}",
                 remedy="Give the channels that the model was trained on, in this order.",
+            )
+        if len(geometry.spacing_mm) != 3 or not all(0 < size < math.inf for size in geometry.spacing_mm):
+            raise InputError(
+                f"the voxels are {geometry.spacing_mm} mm large",
+                remedy="Pass a Geometry with three sizes above 0 as spacing_mm, in the order Z, Y, X.",
             )
         if image.shape[1:] != geometry.shape:
             raise InputError(

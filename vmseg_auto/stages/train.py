@@ -81,8 +81,8 @@ def train_fold(
 ) -> TrainingState:
     """Train one fold from the start, or on from `state`.
 
-    Steps whose loss or gradient is not finite are skipped. Where they are many, the training goes back to the state
-    that was saved last, with a tenth of the learning rate; it does so once.
+    Steps whose loss or gradient is not finite are skipped. Where they are many, or the loss grows beyond reason, the
+    training goes back to the state that was saved last, with a tenth of the learning rate; it does so once.
 
     Args:
         setup: the fold's parts, plan and cases.
@@ -95,7 +95,8 @@ def train_fold(
         The last epoch's state; where the training stopped on the gap, the best look's epoch and weights.
 
     Raises:
-        VmsegError: many steps went wrong again, a worker was ended from outside, or the device's memory is too small.
+        VmsegError: many steps went wrong or the loss grew again, a worker was ended from outside, or the device's
+            memory is too small.
         InputError: several ranks, and a network that mixes the samples of a batch or draws random numbers.
         Stopped: on every rank, after a step in which one of them was asked to; the state is saved.
     """
