@@ -135,7 +135,7 @@ def test_what_a_quick_look_finds(made: Cohort, spoil: Spoil, words: str) -> None
     ("spoil", "words"),
     [
         (lambda made: flip(first_prepared(made)), "a.npy: the file is damaged: its checksum differs"),
-        (corrected_mask, "the dataset has changed since it was planned for: b"),
+        (corrected_mask, "the dataset has changed since it was planned for (files changed: b)"),
         (lambda made: flip(next(made.space.root.rglob("probabilities/*.npz"))), ".npz: the file can't be read"),
         (lambda made: next(made.space.root.rglob("validation/*.nii.gz")).write_bytes(b"x"), "the file is no image"),
     ],
