@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from vmseg_auto.core.codec import Stored, digest
 from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
+from vmseg_auto.io.open_files import TOO_MANY, too_many_files
 from vmseg_auto.io.owners import has_ended, this_process
 
 MOST_JSON_BYTES = 32 * 2**20
@@ -186,6 +187,8 @@ def _quiet_s(path: Path) -> float:
 def unwritable(path: Path, error: OSError) -> VmsegError:
     """What is told of a file or folder that the system refuses to write."""
     reason = error.strerror or str(error)
+    if error.errno in TOO_MANY:
+        return too_many_files(f"{path} can't be written")
     remedy = "Check the disk's free space and the folder's rights."
     return VmsegError(f"it can't be written ({reason})", file=path, remedy=remedy)
 
@@ -220,6 +223,8 @@ def read_json(path: Path, remedy: str = _MEND) -> Any:
     except FileNotFoundError:
         raise InputError("the file does not exist", file=path, remedy=remedy) from None
     except OSError as error:
+        if error.errno in TOO_MANY:
+            raise too_many_files(f"{path} can't be read") from error
         raise InputError(f"the file can't be read ({error.strerror or error})", file=path, remedy=remedy) from error
     except ValueError as error:
         raise InputError(f"the file is no valid JSON ({error})", file=path, remedy=remedy) from None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.prepared import PreparedCase
+from vmseg_auto.io.open_files import allow_open_files
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.workers import GUARD, Workers, may_have_workers
 
@@ -62,7 +63,13 @@ class BatchSource:
     samples: range | None = None
 
     def open(self) -> list[PreparedCase]:
-        """The cases, memory-mapped."""
+        """The cases, memory-mapped.
+
+        Raises:
+            VmsegError: the system allows too few open files.
+            InputError: a case is not prepared, or damaged.
+        """
+        allow_open_files(2 * len(self.cases))  # image and label
         folder = PreparedFolder(self.folder)
         return [folder.load(case) for case in self.cases]
 

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.codec import Stored
-from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.geometry import Box, Geometry, Shape
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.io.arrays import UNREADABLE, map_array, read_arrays
 from vmseg_auto.io.atomic import read_stored, replacing, write_sealed
+from vmseg_auto.io.open_files import TOO_MANY, too_many_files
 
 _REMEDY = "Delete this file and run `vmseg_plan_and_preprocess` again."
 
@@ -157,11 +158,17 @@ def _save_array(path: Path, array: NDArray[Any]) -> int:
     return zlib.crc32(array.data)
 
 
+def _unreadable(error: Exception, case_id: str, path: Path) -> VmsegError:
+    if isinstance(error, OSError) and error.errno in TOO_MANY:
+        return too_many_files(f"{path} can't be opened")
+    return InputError(f"the file can't be read ({error})", case=case_id, file=path, remedy=_REMEDY)
+
+
 def _map_array(path: Path, case_id: str, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
     try:
         array = map_array(path)
     except UNREADABLE as error:
-        raise InputError(f"the file can't be read ({error})", case=case_id, file=path, remedy=_REMEDY) from error
+        raise _unreadable(error, case_id, path) from error
     if array.dtype != kind or array.shape != shape:
         raise InputError(
             f"the file holds {array.dtype} {array.shape}, but {case_id}.json says {np.dtype(kind)} {shape}",
@@ -177,7 +184,7 @@ def _load_foreground(path: Path, case_id: str, shape: Shape) -> dict[int, NDArra
         found = read_arrays(path, most=3 * 8 * prod(shape))
         positions = {int(name): array.astype(np.int32, copy=False) for name, array in found.items()}
     except UNREADABLE as error:
-        raise InputError(f"the file can't be read ({error})", case=case_id, file=path, remedy=_REMEDY) from error
+        raise _unreadable(error, case_id, path) from error
     outside = f"it holds positions outside of the shape that {case_id}.json says"
     for array in positions.values():
         if array.ndim != 2 or array.shape[1] != 3 or not ((array >= 0) & (array < shape)).all():

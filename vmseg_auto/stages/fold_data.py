@@ -11,6 +11,7 @@ from vmseg_auto.contracts import DeviceAugment, Parts
 from vmseg_auto.core.dataset import Fold
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.io.batches import Batch, BatchLoader, BatchSource
+from vmseg_auto.io.open_files import allow_open_files
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.augment import NoAugmentation
 from vmseg_auto.ops.gap import GapMonitor
@@ -89,6 +90,7 @@ class FoldSetup:
 
     def gap_monitor(self) -> GapMonitor:
         """Looks at whole cases of either side."""
+        allow_open_files(2 * (len(self.cases.train) + len(self.cases.val)))  # image and label
         folder = PreparedFolder(self.prepared)
         train, val = ([folder.load(case) for case in side] for side in (self.cases.train, self.cases.val))
         return GapMonitor(self.parts.recipe, self.plan, train, val)
