@@ -30,6 +30,7 @@ from benchmarks.reliability.guards import limit_memory
 from benchmarks.reliability.page import put
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.io.dicom import read_series
 from vmseg_auto.io.series import find_series
 
@@ -125,12 +126,13 @@ def _read(folder: Path) -> tuple[list[Volume], list[str]]:
     """The volumes, and what was said of all else."""
     volumes: list[Volume] = []
     refusals: list[str] = []
-    for series in find_series(folder, notes=refusals):
+    left = Inventory()
+    for series in find_series(folder, notes=refusals, left=left):
         try:
             volumes.append(read_series(series))
         except VmsegError as error:
             refusals.append(str(error))
-    return volumes, refusals
+    return volumes, [*refusals, *(one.why for one in left.found)]
 
 
 def judged(volumes: Sequence[Volume], refusals: Sequence[str], wanted: Wanted, folder: Path) -> str:

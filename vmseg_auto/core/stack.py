@@ -103,17 +103,23 @@ def without_parts(series: Sequence[Series], notes: list[str]) -> list[Series]:
 
 
 def _candidates(series: Sequence[Series]) -> Iterator[tuple[int, int]]:
-    """Pairs of series of one examination, size and orientation, of which not both are lone slices."""
+    """Pairs of series of one size and orientation: a lone slice and the others, and several of one study."""
     alike: dict[object, list[int]] = defaultdict(list)
     for number, one in enumerate(series):
         if one.slices and one.refusal is None:
             first = one.slices[0]
             cosines = tuple(round(cosine, 2) + 0.0 for cosine in (*first.along_row, *first.along_column))
-            alike[first.examination, first.shape, first.echo_ms, cosines, one.told.study].append(number)
+            alike[first.shape, first.echo_ms, cosines].append(number)
     for numbers in alike.values():
         for pair in combinations(numbers, 2):
-            if any(len(series[number].slices) > 1 for number in pair):
+            one, other = (series[number] for number in pair)
+            lone = sum(len(part.slices) == 1 for part in (one, other))
+            if lone == 1 or (lone == 0 and _examined(one) == _examined(other)):
                 yield pair
+
+
+def _examined(series: Series) -> tuple[str, str]:
+    return series.slices[0].examination, series.told.study
 
 
 def is_volume(slices: Sequence[Slice]) -> bool:
