@@ -70,7 +70,7 @@ def test_a_model_segments_elsewhere_as_at_home(made: Cohort, scans: Path, tmp_pa
     shutil.rmtree(made.space.root)
     predict(scans, tmp_path / "away", model=packed, device="cpu", save_probabilities=True)
     at_home = outputs(tmp_path / "at_home")
-    assert set(at_home) == {"new_0.nii.gz", "new_0.json", "new_1.nii.gz", "new_1.json", "volumes.csv"}
+    assert set(at_home) == {"new_0.nii.gz", "new_0.json", "new_1.nii.gz", "new_1.json", "volumes.csv", "sources.csv"}
     assert outputs(tmp_path / "away") == at_home
     assert outputs(tmp_path / "away" / "probabilities") == outputs(tmp_path / "at_home" / "probabilities")
 

@@ -23,6 +23,7 @@ class NiftiForms:
         qform: the quaternion (b, c, d) and the place of the first voxel (x, y, z).
         sform: the matrix, row by row: of world (x, y, z) over voxel (i, j, k, 1).
         units: of lengths, NIfTI's code.
+        placement: of the grid that they were read with; they say nothing of another.
     """
 
     codes: tuple[int, int]
@@ -30,6 +31,7 @@ class NiftiForms:
     qform: tuple[float, ...]
     sform: tuple[float, ...]
     units: int
+    placement: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class Geometry:
     )  # fmt: skip
     forms: NiftiForms | None = field(default=None, compare=False, repr=False)
     doubts: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def placement(self) -> tuple[tuple[float, ...], ...]:
+        """Spacing, origin and direction: all of the grid but its shape."""
+        return self.spacing_mm, self.origin_mm, self.direction
 
     @property
     def voxel_ml(self) -> float:

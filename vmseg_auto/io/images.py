@@ -246,7 +246,8 @@ def _header(
     geometry = _geometry(reader, case, path, layers)
     if not told.spacing and spacing_mm is not None:
         geometry = replace(geometry, spacing_mm=spacing_mm)
-    return reader, replace(geometry, forms=told.forms, doubts=told.doubts)
+    forms = told.forms and replace(told.forms, placement=geometry.placement)
+    return reader, replace(geometry, forms=forms, doubts=told.doubts)
 
 
 def _refuse_unreadable_name(path: Path, ending: str | None, case: str | None) -> None:

@@ -136,7 +136,9 @@ def write_nifti(path: Path, voxels: NDArray[Any], geometry: Geometry) -> None:
     Raises:
         OSError: it can't be written.
     """
-    forms = geometry.forms or _plain_forms(geometry)
+    forms = geometry.forms
+    if forms is None or forms.placement != geometry.placement:
+        forms = _plain_forms(geometry)
     code = next(code for code, name in _TYPES.items() if np.dtype(name) == voxels.dtype)
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)
