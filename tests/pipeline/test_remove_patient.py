@@ -71,7 +71,7 @@ def test_a_patient_leaves_whole_and_is_not_taken_again(made: Path, name: str) ->
 
 def test_what_has_seen_the_patient_is_named_and_the_others_stay_in_their_folds(tmp_path: Path) -> None:
     made = tmp_path
-    export(made, *FIRST, *(f"patient{n}/1" for n in range(4)), grid=GRID)
+    export(made, *FIRST, *(f"patient{n}/1" for n in range(9)), grid=GRID)
     run(made, patients="folders")
     space = plan_and_preprocess(made / "cohort").workspace
     trained(space)

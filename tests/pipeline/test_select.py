@@ -15,7 +15,7 @@ from workspaces import GRID, Cohort, HeldOut, cohort, finished_run, sure_of
 
 from vmseg_auto.cli.common import Screen
 from vmseg_auto.core.dataset import Case
-from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import Selection
@@ -186,8 +186,8 @@ def test_damaged_probabilities_are_named(made: Cohort) -> None:
         select(workspace=made.space.root)
 
 
-def test_cases_of_one_patient_count_as_one(made: Cohort) -> None:
-    """Three of five cases are one patient's, found badly: the mean is that of three patients."""
+def test_patients_who_turn_out_to_stand_on_both_sides_are_refused(made: Cohort) -> None:
+    """Three of five cases are said to be one patient's after the split was made: no choice on it would be honest."""
     description = made.space.root / "dataset" / "dataset.json"
     shutil.copytree(made.dataset.cases[0].images[0].parents[1], description.parent)
     patients = {"a": "anna", "b": "anna", "c": "anna"}
@@ -197,9 +197,8 @@ def test_cases_of_one_patient_count_as_one(made: Cohort) -> None:
         return voxels(4 if case.id in patients else 10)(case, reference)
 
     finished_run(made, "default", held_out)
-    chosen = select(dataset=description.parent, workspace=made.space.root)
-    assert chosen.patients == 3
-    assert chosen.chosen.plain.mean == pytest.approx((8 / 14 + 1 + 1) / 3)
+    with pytest.raises(DatasetError, match="has patients on both sides: anna"):
+        select(dataset=description.parent, workspace=made.space.root)
 
 
 def test_without_a_selection_several_runs_are_listed(made: Cohort) -> None:

@@ -166,7 +166,13 @@ def test_an_output_folder_is_written_by_one_command(made: Cohort, tmp_path: Path
     (out / "probabilities" / LEFT).touch()
     (mask,) = predict(scan, out, model=run.folder, device="cpu")
     assert read_mask(mask)[1].shape == GRID.shape
-    assert sorted(path.name for path in out.iterdir()) == ["a.json", "a.nii.gz", "probabilities", "volumes.csv"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "a.json",
+        "a.nii.gz",
+        "probabilities",
+        "sources.csv",
+        "volumes.csv",
+    ]
     assert leftovers(out) == []
 
 

@@ -172,7 +172,9 @@ def form_matrices(header: NiftiHeader) -> tuple[NDArray[np.float64] | None, NDAr
         a = np.sqrt(max(0.0, 1 - b * b - c * c - d * d))
         mirrored = -1.0 if header.pixdim[0] < 0 else 1.0
         rotation = Rotation.from_quat([b, c, d, a]).as_matrix()
-        qform = np.column_stack([rotation * np.array([*header.pixdim[1:3], mirrored * header.pixdim[3]]), place])
+        with np.errstate(invalid="ignore", over="ignore"):  # a voxel size that is no number is told by the caller
+            axes = rotation * np.array([*header.pixdim[1:3], mirrored * header.pixdim[3]])
+        qform = np.column_stack([axes, place])
     if header.codes[1] > 0:
         sform = np.reshape(header.sform, (3, 4))
     return qform, sform

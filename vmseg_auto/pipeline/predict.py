@@ -145,8 +145,8 @@ def predict(
         ranks.first(lambda: _look_into(delivery, cases, told))
         work = _Work(committee, delivery, model_digest, spacing_mm, overwrite_edited)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
-            ranks.first(lambda: write_sources(delivery.folder, cases, Path(inputs), origin.inputs))
             ranks.first(lambda: require_prediction_space(cases, delivery.folder, delivery.maps))
+            ranks.first(lambda: write_sources(delivery.folder, cases, Path(inputs), origin.inputs))
             threads = max(1, jobs or min(4, os.cpu_count() or 1))
             outcomes = ranks.whole(_segment(work, ranks.part(cases), threads, told, console.warn))
             ranks.first(lambda: _conclude(work, outcomes, told))
