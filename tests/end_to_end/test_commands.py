@@ -193,7 +193,7 @@ def test_evaluation_beside_a_second_reader(dataset: Path, masks: Path, tmp_path:
     assert float(agreement) == 1
 
 
-def test_a_patient_at_two_times(dataset: Path, tmp_path: Path) -> None:
+def test_a_patient_at_two_times(dataset: Path, masks: Path, tmp_path: Path) -> None:
     scan = next((dataset / "two_scans").iterdir())
     image, geometry = read_image(scan)
     write_image(tmp_path / "later.nii.gz", 2 * image, geometry)
