@@ -84,7 +84,7 @@ def _opening(study: Study) -> tuple[Item, ...]:
     return (
         Item("1", "Title names the kind of method", "1", f"a U-Net that outlines {labels}", "the title"),
         Item("2", "Abstract in sections", "2", "", "design, methods, results and what follows from them"),
-        Item("3", "Background, intended use and role", "3", "", "who would use it, when, and for which decision"),
+        Item("3", "Background, intended use and role", "3a, 3b", "", "who would use it, when, and for which decision"),
         Item("4", "Aims and hypotheses", "4", "", "what is to be shown"),
     )
 
@@ -97,15 +97,15 @@ def _data(study: Study) -> tuple[Item, ...]:
     prepared = f"resampled to {by(study.plan.spacing_mm)} mm; {_intensities(study.plan)}"
     grid = f"pixels of {pixels} mm, slices every {slices} mm"
     return (
-        Item("5", "Prospective or retrospective", "5", "", "which of them"),
+        Item("5", "Prospective or retrospective", "5a", "", "which of them"),
         Item("6", "Goal of the study", "4", "a model is made, and tested within its cohort", "feasibility, or more"),
-        Item("7", "Sources of the data", "5, 6", f"channels: {channels}", "hospitals, scanners, years"),
-        Item("8", "Who was included and excluded", "6", "", "criteria, and how patients were found"),
-        Item("9", "Preparation of the images", "7", prepared),
-        Item("10", "Parts of the data that were chosen", "7", "", "scans, slices or regions that were left out"),
-        Item("11", "Removal of identities", "17", "", "how, and by whom"),
+        Item("7", "Sources of the data", "5a, 5b, 6a", f"channels: {channels}", "hospitals, scanners, years"),
+        Item("8", "Who was included and excluded", "6b", "", "criteria, and how patients were found"),
+        Item("9", "Preparation of the images", "7, 12b", prepared),
+        Item("10", "Parts of the data that were chosen", "11", "", "scans, slices or regions that were left out"),
+        Item("11", "Removal of identities", "", "", "how, and by whom"),
         Item("12", "Missing data", "11", missing, "patients left out for want of a scan or mask"),
-        Item("13", "How the images were taken", "9", grid, "field strength, sequence, contrast agent"),
+        Item("13", "How the images were taken", "9a, 9b, 9c", grid, "field strength, sequence, contrast agent"),
     )
 
 
@@ -123,11 +123,11 @@ def _reference(study: Study) -> tuple[Item, ...]:
     labels = ", ".join(plain(name) for name, value in study.fingerprint.labels.items() if value)
     volumes = spread([case.volume_ml for case in study.fingerprint.cases.values()])
     return (
-        Item("14", "What the reference standard is", "8", f"masks of {labels}, {volumes} mL", "what counts as lesion"),
-        Item("15", "Why this reference standard", "8", "", "why outlines, and whether proven by biopsy or follow-up"),
-        Item("16", "Who outlined", "8", "", "how many, their training, years of experience, and the program"),
-        Item("17", "How the test cases were outlined", "8", "", "whether otherwise than those for training"),
-        Item("18", "Agreement within and between readers", "8", "", "a second reader's masks, and their Dice"),
+        Item("14", "What the reference standard is", "8a", f"masks of {labels}, {volumes} mL", "what counts as lesion"),
+        Item("15", "Why this reference standard", "8a", "", "why outlines, and whether proven by biopsy or follow-up"),
+        Item("16", "Who outlined", "8b", "", "how many, their training, years of experience, and the program"),
+        Item("17", "How the test cases were outlined", "8a, 8c", "", "whether otherwise than those for training"),
+        Item("18", "Agreement within and between readers", "", "", "a second reader's masks, and their Dice"),
     )
 
 
@@ -137,8 +137,8 @@ def _partitions(study: Study) -> tuple[Item, ...]:
     held = [len(fold.val) for fold in study.splits.folds]
     folds = f"{len(held)} folds with {spread(held)} held-out scans; {study.splits.source}"
     return (
-        Item("19", "How cases were assigned", "12", folds),
-        Item("20", "On which level partitions are apart", "12", "patients: all scans of one stand on the same side"),
+        Item("19", "How cases were assigned", "12a", folds),
+        Item("20", "On which level partitions are apart", "12a", "patients: all scans of one stand on the same side"),
         Item("21", "Sample size", "10", "; ".join(filter(None, (size, curve))), "how it was settled"),
     )
 
@@ -150,12 +150,12 @@ def _model(study: Study) -> tuple[Item, ...]:
     reasons = "; ".join(study.selection.reasons) if study.selection else ""
     ensemble = f"{', '.join(chosen.runs)}; the folds' probabilities are averaged" if chosen else ""
     return (
-        Item("22", "The model", "12, 15, 22", f"{network.builder}, {stages}; gives a mask and volumes"),
-        Item("23", "Software", "12", "see the manifest below"),
-        Item("24", "First weights", "12", " ".join(study.starts)),
-        Item("25", "How it was trained", "12, 21", "see the settings and curves above"),
-        Item("26", "How the final model was chosen", "12", reasons),
-        Item("27", "Ensemble", "12", ensemble),
+        Item("22", "The model", "12c, 15, 22", f"{network.builder}, {stages}; gives a mask and volumes"),
+        Item("23", "Software", "12g", "see the manifest below"),
+        Item("24", "First weights", "12c", " ".join(study.starts)),
+        Item("25", "How it was trained", "12c", "see the settings and curves above"),
+        Item("26", "How the final model was chosen", "12c", reasons),
+        Item("27", "Ensemble", "12c", ensemble),
     )
 
 
@@ -166,12 +166,12 @@ def _evaluation(study: Study) -> tuple[Item, ...]:
     tests = f"{counted(study.tests, 'held-out test scan')} in imagesTs" if study.tests else ""
     inside = "cross-validation: every patient was held out once" if done else ""
     return (
-        Item("28", "Metrics", "12", f"{metrics} and more, defined above" if done else ""),
-        Item("29", "Uncertainty and significance", "12", interval if done else ""),
-        Item("30", "Robustness", "12", "", "other scanners, spacings or readers that were tried"),
-        Item("31", "Explanation of results", "12", "outlines and expected Dice of each scan; no other", ""),
-        Item("32", "Internal testing", "12, 16", "; ".join(filter(None, (inside, tests)))),
-        Item("33", "External testing", "12, 16", "", "scans of another hospital"),
+        Item("28", "Metrics", "12e", f"{metrics} and more, defined above" if done else ""),
+        Item("29", "Uncertainty and significance", "12e", interval if done else ""),
+        Item("30", "Robustness", "12d, 23b", "", "other scanners, spacings or readers that were tried"),
+        Item("31", "Explanation of results", "", "outlines and expected Dice of each scan; no other", ""),
+        Item("32", "Internal testing", "12a", "; ".join(filter(None, (inside, tests)))),
+        Item("33", "External testing", "12a, 16", "", "scans of another hospital"),
         Item("34", "Registration of a clinical trial", "18d", "", "number, where there is one"),
     )
 
@@ -180,11 +180,17 @@ def _results(study: Study) -> tuple[Item, ...]:
     done = bool(study.scores)
     size = f"{counted(len(study.patients), 'scan')} of {counted(len(set(study.patients.values())), 'patient')} included"
     return (
-        Item("35", "Flow of patients", "20", size, "how many were excluded at each step, and why"),
-        Item("36", "Patients in each partition", "20", "", "age, sex, site and type of the lesions in each fold"),
-        Item("37", "Performance with its uncertainty", "23", "see the cross-validation above" if done else ""),
-        Item("38", "Diagnostic performance", "23", "", "where lesions are to be found: sensitivity, and its interval"),
-        Item("39", "Where it fails", "23", failures(study.scores) if done else "", "why these fail, as you see them"),
+        Item("35", "Flow of patients", "20a", size, "how many were excluded at each step, and why"),
+        Item(
+            "36",
+            "Patients in each partition",
+            "20b, 20c, 21",
+            "",
+            "age, sex, site and type of the lesions in each fold",
+        ),
+        Item("37", "Performance with its uncertainty", "23a", "see the cross-validation above" if done else ""),
+        Item("38", "Diagnostic performance", "23a", "", "where lesions are to be found: sensitivity, and its interval"),
+        Item("39", "Where it fails", "", failures(study.scores) if done else "", "why these fail, as you see them"),
     )
 
 
@@ -192,7 +198,7 @@ def _closing() -> tuple[Item, ...]:
     limits = "cross-validation on one cohort says little of other hospitals"
     return (
         Item("40", "Limitations", "26", limits, "as you see them"),
-        Item("41", "What follows for practice", "25, 27", "research only; no medical device", "the intended use"),
+        Item("41", "What follows for practice", "25, 27c", "research only; no medical device", "the intended use"),
         Item("42", "Full protocol", "18c", "", "where it is found"),
         Item(
             "43",
@@ -212,10 +218,19 @@ def _tripod_alone(study: Study) -> tuple[Item, ...]:
     )
     return (
         Item("", "Rare and frequent classes", "13", balance),
-        Item("", "Fairness", "14, 3c", "", "groups of patients for whom it may do worse, and what was done"),
+        Item(
+            "", "Treatments", "6c", "", "sclerotherapy, laser or surgery before the scan, and whether such scans are in"
+        ),
+        Item("", "Fairness", "3c, 14", "", "groups of patients for whom it may do worse, and what was done"),
         Item("", "Ethical approval", "17", "", "which board, and its number"),
         Item("", "Conflicts of interest", "18b", "", "of each author"),
         Item("", "Part of patients and the public", "19", "", "in which steps, or that there was none"),
-        Item("", "Updates of the model", "24", " ".join(study.starts), "where a model of others was trained on"),
-        Item("", "Use of the model", "27", "each mask must be looked at", "which scans it takes, which skill it needs"),
+        Item("", "Updates of the model", "12f, 24", " ".join(study.starts), "where a model of others was trained on"),
+        Item(
+            "",
+            "Use of the model",
+            "27a, 27b",
+            "each mask must be looked at",
+            "which scans it takes, which skill it needs",
+        ),
     )
