@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import platform
 import subprocess
 import sys
@@ -19,12 +20,14 @@ from vmseg_auto.ops.devices import (
     autocast,
     choose_device,
     computing_alike,
+    cudnn_fault,
     describe,
     lay_out,
     memory_ran_out,
     reduced_precision,
     round_convolutions,
     sent,
+    whole_float32,
 )
 from vmseg_auto.ops.network import build_network
 
@@ -81,11 +84,67 @@ def test_descriptions_are_for_people() -> None:
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
         (RuntimeError("MPS backend out of memory (MPS allocated: 8.91 GB, other allocations: 1.20 GB)"), True),
         (RuntimeError("Invalid buffer size: 19.07 GB"), True),
+        (torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later", 2), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
     ],
 )
 def test_every_device_s_words_for_too_little_memory_are_known(error: RuntimeError, is_memory: bool) -> None:
     assert memory_ran_out(error) == is_memory
+
+
+@pytest.mark.parametrize(("free", "is_memory"), [(2**29, True), (2**33, False)])
+def test_no_engine_of_cudnn_is_for_want_of_memory_where_the_card_is_full(
+    free: int, is_memory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 2**35))
+    error = RuntimeError("GET was unable to find an engine to execute this computation")
+    assert memory_ran_out(error) == is_memory
+
+
+@pytest.mark.parametrize(
+    ("version", "spoils"), [(None, False), (90701, False), (90800, True), (91002, True), (91400, True), (91501, False)]
+)
+def test_a_cudnn_that_spoils_sixteen_bits_is_named(
+    version: int | None, spoils: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: version)
+    fault = cudnn_fault()
+    assert (fault is not None) == spoils
+    if version == 91002:
+        assert fault is not None
+        assert "cuDNN 9.10, which refuses or spoils" in fault
+        assert "PyTorch 2.11 or newer" in fault
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "tf32"),
+    [("cuda", None, False), ("cuda", torch.bfloat16, True), ("cuda", torch.float16, True), ("cpu", None, True)],
+)
+def test_float32_is_all_of_it_on_cuda_and_only_inside(device: str, dtype: torch.dtype | None, tf32: bool) -> None:
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = True
+    try:
+        with whole_float32(torch.device(device), dtype):
+            assert (cudnn.allow_tf32, matmul.allow_tf32) == (tf32, tf32)
+        assert (cudnn.allow_tf32, matmul.allow_tf32) == (True, True)
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+def test_cublas_may_compute_alike_from_its_first_product_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product in 16 bits may come before the first deterministic training of a process."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    assert choose_device("cuda") == torch.device("cuda", 0)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 @pytest.mark.parametrize(

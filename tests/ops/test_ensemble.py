@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from vmseg_auto.ops.devices import lay_out
+from vmseg_auto.ops.devices import lay_out, round_convolutions
 from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.sweep import predict_logits
 
@@ -81,24 +82,54 @@ def test_windows_are_halved_until_memory_holds_them(error: RuntimeError) -> None
     ]
 
 
-def test_where_no_window_fits_the_cpu_goes_on() -> None:
+def test_where_no_window_fits_the_cpu_computes_that_scan_and_the_next_is_tried_on_the_gpu_again() -> None:
     networks, said = [Hungry(9, begins=torch.float64) for _ in range(2)], list[str]()
     ensemble = Ensemble(networks, 1, (1,), dtype=torch.bfloat16, tell=said.append)
-    image = torch.randn(1, 5, 9, 9)
-    for _ in range(2):
+    home, image = ensemble.device, torch.randn(1, 5, 9, 9)
+    for number in (1, 2):
         (logits,) = predict_logits(ensemble, image, (4, 6, 6))
         assert torch.allclose(logits, image, atol=1e-6)
-    assert [network.weight.dtype for network in networks] == [torch.float32] * 2
-    assert (ensemble.device.type, ensemble.dtype) == ("cpu", None)
-    (text,) = said
-    assert text.startswith("The GPU's memory does not hold a single window of this model: the CPU predicts from here")
+        assert ensemble.device is home
+        assert ensemble.dtype is torch.bfloat16
+        assert len(said) == 2 * number
+        assert "summed up in main memory" in said[-2]
+        assert "the CPU predicts this scan" in said[-1]
+        assert "The next one is tried on the GPU again" in said[-1]
+        for network in networks:
+            network.to(torch.float64)  # as if the GPU still had no room
 
 
-def test_what_goes_over_to_the_cpu_is_laid_out_for_it() -> None:
-    network = nn.Conv3d(2, 3, 3)
-    laid_out = lay_out(copy.deepcopy(network), torch.device("cpu"))
-    Ensemble([network], 3).go_over_to_cpu()
-    assert network.weight.stride() == laid_out.weight.stride()  # type: ignore[operator,union-attr]
+def test_networks_come_back_as_they_were() -> None:
+    network = round_convolutions(nn.Conv3d(2, 3, 3), torch.bfloat16)
+    before, laid_out = copy.deepcopy(network), lay_out(nn.Conv3d(2, 3, 3), torch.device("cpu"))
+    ensemble = Ensemble([network], 3, dtype=torch.bfloat16)
+    with ensemble.free_to_leave():
+        ensemble._go_over_to_cpu()
+        assert network.weight.dtype is torch.float32
+        assert network.weight.stride() == laid_out.weight.stride()  # type: ignore[operator,union-attr]
+    assert network.weight.dtype is torch.bfloat16
+    assert torch.equal(network.weight, before.weight)  # type: ignore[arg-type]
+
+
+class Leaves(nn.Module):
+    """Gives its image; once away from the GPU (here: from float64), nothing brings it back there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones((), dtype=torch.float64))
+
+    def to(self, *where: Any, **how: Any) -> Leaves:  # type: ignore[override]
+        if torch.float32 not in where:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().to(*where, **how)
+
+
+def test_networks_that_find_no_room_any_more_go_on_where_they_are() -> None:
+    ensemble = Ensemble([Leaves()], 1, dtype=torch.bfloat16)
+    with ensemble.free_to_leave():
+        ensemble._go_over_to_cpu()
+    assert ensemble.dtype is None
+    assert ensemble.networks[0].weight.dtype is torch.float32  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("stays", [True, False])

@@ -24,3 +24,13 @@ def test_a_smaller_plan_is_named() -> None:
 def test_other_errors_come_through_as_they_are() -> None:
     with pytest.raises(RuntimeError, match="shapes differ"), within_memory(PLAN, CPU):
         raise RuntimeError("shapes differ")
+
+
+def test_the_part_of_a_card_that_this_process_was_given_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """24 GB of 80 are free, but the process may have a tenth of the card."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (24 * 2**30, 80 * 2**30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 8 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: 0.1)
+    with pytest.raises(VmsegError, match=r"8\.0 GB are there"), within_memory(tiny_plan(), torch.device("cuda")):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")

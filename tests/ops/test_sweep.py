@@ -15,8 +15,8 @@ from vmseg_auto.core.effort import EXHAUSTIVE, Effort
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.geometry import Shape
 from vmseg_auto.ops.ensemble import Ensemble
-from vmseg_auto.ops.patches import AIR_LOGIT, air_level, gaussian_weight
-from vmseg_auto.ops.sweep import predict_logits
+from vmseg_auto.ops.patches import AIR_LOGIT, WeightedSum, air_level, gaussian_weight
+from vmseg_auto.ops.sweep import SUMMED_BYTES, efforts_at_once, predict_logits
 from vmseg_auto.ops.trust import Witness
 
 STEPS = st.sampled_from([0.25, 0.5, 0.75, 1.0])
@@ -277,8 +277,8 @@ def test_sixteen_bits_that_overflow_are_met_with_more() -> None:
         predict_logits(ensemble, image, (4, 8, 8))
 
 
-def test_a_scan_that_does_not_fit_beside_its_logits_begins_anew_on_the_cpu() -> None:
-    """The sums or their mean do not fit, in the middle of a scan: what was seen until then does not count twice."""
+def test_a_scan_that_does_not_fit_beside_the_networks_begins_anew_with_its_sums_in_main_memory() -> None:
+    """The sums do not fit, in the middle of a scan: what was seen until then does not count twice."""
     torch.manual_seed(0)
     networks = [nn.Conv3d(2, 2, 3, padding=1).eval() for _ in range(2)]
     image, heard, said = noise((9, 11, 13)), [], []
@@ -291,10 +291,30 @@ def test_a_scan_that_does_not_fit_beside_its_logits_begins_anew_on_the_cpu() -> 
     undisturbed, witness = Witness(2, True), Witness(2, True)
     (expected,) = predict_logits(Ensemble(networks, 2, (0,)), image, (4, 8, 6), witness=undisturbed)
     ensemble = Ensemble(networks, 2, (0,), tell=said.append)
-    (logits,) = predict_logits(ensemble, image, (4, 8, 6), progress=no_room_once, witness=witness)
-    assert torch.equal(logits, expected)
+    home = ensemble.device
+    for _ in range(2):
+        heard.clear()
+        (logits,) = predict_logits(ensemble, image, (4, 8, 6), progress=no_room_once, witness=witness)
+        assert torch.equal(logits, expected)
+        assert ensemble.device is home, "the networks stay where they are"
     assert witness.trust() == undisturbed.trust()
-    assert len(said) == 1
-    heard.clear()
-    with pytest.raises(torch.OutOfMemoryError):
-        predict_logits(ensemble, image, (4, 8, 6), progress=no_room_once)
+    assert len(said) == 2
+    assert all("summed up in main memory" in text for text in said)
+
+
+def test_as_many_efforts_are_summed_side_by_side_as_memory_is_given_for() -> None:
+    assert efforts_at_once(2, (40, 512, 512)) >= 9, "a usual head"
+    giant = efforts_at_once(2, (256, 512, 512))
+    assert giant * 4 * 3 * 256 * 512 * 512 <= SUMMED_BYTES < (giant + 1) * 4 * 3 * 256 * 512 * 512
+    assert efforts_at_once(5, (1024, 1024, 1024)) == 1
+
+
+def test_a_sum_is_finished_in_its_own_memory() -> None:
+    total = WeightedSum.zeros(2, (2, 3, 4), torch.device("cpu"))
+    total.add((slice(0, 1), slice(0, 3), slice(0, 4)), torch.full((2, 1, 3, 4), 3.0), torch.full((1, 3, 4), 2.0))
+    mean = total.mean()
+    finished = total.finish()
+    assert torch.equal(mean, finished)
+    assert finished.data_ptr() == total.total.data_ptr()
+    assert finished[:, 0, 0, 0].tolist() == [3.0, 3.0]
+    assert finished[:, 1, 0, 0].tolist() == [AIR_LOGIT, 0.0]

@@ -12,11 +12,13 @@ import pytest
 import torch
 from tiny import PLAN, tiny_case
 
+from vmseg_auto.core.effort import EXHAUSTIVE, Effort
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.io.checkpoints import Checkpoint
+from vmseg_auto.ops import sweep
 from vmseg_auto.ops.network import build_network
 from vmseg_auto.stages.predict import Predictor
 
@@ -73,6 +75,20 @@ def test_where_memory_runs_out_it_is_told_and_the_mask_is_the_same() -> None:
     assert np.array_equal(found.mask, expected.mask)
     assert found.trust == expected.trust
     assert len(said) == 1
+
+
+def test_of_a_large_scan_efforts_are_computed_in_turn_with_the_same_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = tiny_case("a", 1)
+    predictor = Predictor([fold(0), fold(1)], INFO, device="cpu", precision="float32")
+    prepared, box, _ = predictor._prepare(case.image, case.geometry)
+    efforts = (EXHAUSTIVE, Effort(looks=2), Effort(gate=0.5), Effort(gate=0.1))
+    prediction, others = predictor.compare(prepared, case.geometry, box, efforts)
+    monkeypatch.setattr(sweep, "SUMMED_BYTES", 1)
+    one_by_one, turned = predictor.compare(prepared, case.geometry, box, efforts)
+    assert (one_by_one.trust, len(turned)) == (prediction.trust, 3)
+    assert np.array_equal(one_by_one.mask, prediction.mask)
+    assert np.array_equal(one_by_one.probabilities, prediction.probabilities)
+    assert all(map(np.array_equal, turned, others))
 
 
 @pytest.mark.parametrize(

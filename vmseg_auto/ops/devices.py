@@ -15,6 +15,22 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.batches import Batch
 from vmseg_auto.ops.ranks import local_rank
 
+_NO_MEMORY = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+    "MPS backend out of memory",
+    "Invalid buffer size",
+)
+"""What CUDA's runtime, its libraries and MPS say where memory is short."""
+_NO_ENGINE = "unable to find an engine to execute this computation"
+"""Of cuDNN, for a convolution that it can't compute, or has no memory to compute."""
+_ENGINES_WANT = 2**30
+"""Bytes."""
+_SPOILING_CUDNN = range(90_800, 91_500)
+"""9.8 to 9.14: PyTorch 2.9 and 2.10 from PyPI have them, and some builds of 2.8."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Of glibc's malloc.h."""
 
@@ -41,6 +57,8 @@ def choose_device(name: str) -> torch.device:
                 f"process {local_rank()} of this machine finds no GPU of its own among {torch.cuda.device_count()}",
                 remedy="Start as many as there are GPUs (torchrun --nproc-per-node), or use --device cpu.",
             )
+        # For `computing_alike`, as cuBLAS's manual asks; cuBLAS reads it at its first product, whoever wants that one.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device(name)
 
@@ -59,9 +77,16 @@ def keep_freed_memory() -> None:
 
 
 def memory_ran_out(error: RuntimeError) -> bool:
-    """Whether an error of torch is one of too little memory; MPS has no kind of its own for it."""
-    words = "MPS backend out of memory", "Invalid buffer size"
-    return isinstance(error, torch.OutOfMemoryError) or str(error).startswith(words)
+    """Whether an error of torch is one of too little memory; only its own allocator has a kind of error for it."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return any(words in text for words in _NO_MEMORY) or (_NO_ENGINE in text and _card_is_full())
+
+
+def _card_is_full() -> bool:
+    """Whether the GPU has less left than cuDNN's engines want for themselves."""
+    return torch.cuda.is_available() and torch.cuda.mem_get_info()[0] < _ENGINES_WANT
 
 
 def forget_freed_memory(device: torch.device) -> None:
@@ -70,6 +95,18 @@ def forget_freed_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def cudnn_fault() -> str | None:
+    """In words, why 16-bit results on a GPU can't be relied on with this PyTorch; None where they can."""
+    version = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    if version is None or version not in _SPOILING_CUDNN:
+        return None
+    name = f"{version // 10_000}.{version // 100 % 100}"
+    return (
+        f"PyTorch {torch.__version__} comes with cuDNN {name}, which refuses or spoils 3-D convolutions in 16 bits; "
+        "install PyTorch 2.11 or newer"
+    )
 
 
 def reduced_precision(device: torch.device) -> torch.dtype | None:
@@ -92,6 +129,24 @@ def _abilities() -> Mapping[str, object]:
 def autocast(device: torch.device, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[object]:
     """Mixed precision in `dtype`; does nothing for None."""
     return torch.autocast(device.type, dtype) if dtype is not None else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def whole_float32(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
+    """Where no 16-bit type is wanted, CUDA computes in float32 itself, and not in the 19 bits of TF32.
+
+    Forward and backward pass must both lie within. Nothing outside is changed.
+    """
+    if device.type != "cuda" or dtype is not None:
+        yield
+        return
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 def round_convolutions(network: torch.nn.Module, dtype: torch.dtype | None) -> torch.nn.Module:
@@ -151,7 +206,6 @@ def computing_alike(wanted: bool, device: torch.device) -> Iterator[None]:
     if not wanted or device.type != "cuda":
         yield
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as cuBLAS's manual asks; read at its first product
     cudnn = torch.backends.cudnn
     before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
     torch.use_deterministic_algorithms(True)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 from vmseg_auto.core.geometry import Shape
-from vmseg_auto.ops.devices import autocast, choose_device, forget_freed_memory, lay_out, memory_ran_out
+from vmseg_auto.ops.devices import (
+    autocast,
+    choose_device,
+    forget_freed_memory,
+    lay_out,
+    memory_ran_out,
+    round_convolutions,
+    whole_float32,
+)
 
 
 def _to_nobody(text: str) -> None:
@@ -26,8 +35,8 @@ View = tuple[tuple[int, ...], nn.Module]
 class Ensemble:
     """Networks, each of which is asked about every mirroring of what it is shown.
 
-    It computes as many windows at a time as it is shown, and learns from running out of memory to take fewer; where a
-    single one is too many, its networks go over to the CPU for good.
+    It computes as many windows at a time as it is shown, and learns from running out of memory to take fewer. Where a
+    single one is too many, its networks go over to the CPU if they may (`free_to_leave`), and come back afterwards.
 
     Args:
         networks: in eval mode, on `device`; each maps [B, C, Z, Y, X] to [B, K, Z, Y, X].
@@ -48,7 +57,8 @@ class Ensemble:
     names: Sequence[str] = ()
     tell: Callable[[str], None] = _to_nobody
     stays: bool = False
-    moved: bool = field(default=False, init=False)
+    leaves: bool = field(default=False, init=False)
+    """Whether the networks may go over to the CPU just now."""
     at_once: int | None = field(default=None, init=False)
     """Windows that memory was found to hold; None before it ran out."""
 
@@ -79,7 +89,7 @@ class Ensemble:
         """One view's logits: [B, C, Z, Y, X] -> float32 [B, K, Z, Y, X], on the windows' device.
 
         Raises:
-            RuntimeError: memory does not hold one window, and the networks stay where they are.
+            RuntimeError: memory does not hold one window, and the networks must stay where they are.
         """
         while True:
             tried = min(len(windows), self.at_once or len(windows))
@@ -89,15 +99,18 @@ class Ensemble:
             # Not where the error is caught: until it is forgotten, it holds on to the memory that was taken.
             self._make_room(tried)
 
-    def go_over_to_cpu(self) -> None:
-        """Compute on the CPU from here on, in float32; weights that were rounded to 16 bits stay so."""
-        self.device, self.dtype, self.moved = choose_device("cpu"), None, True
-        for network in self.networks:
-            lay_out(network.to(self.device, torch.float32), self.device)
-        self.tell(
-            "The GPU's memory does not hold a single window of this model: the CPU predicts from here on, which takes "
-            "longer. Close other programs that use the GPU, or use --device cpu from the start."
-        )
+    @contextlib.contextmanager
+    def free_to_leave(self) -> Iterator[None]:
+        """Within, the networks go over to the CPU where the device holds no window; afterwards they are back on it."""
+        device, dtype = self.device, self.dtype
+        forget_freed_memory(device)
+        self.leaves = not self.stays
+        try:
+            yield
+        finally:
+            if self.device is not device:
+                self._come_back(device, dtype)
+            self.leaves = False
 
     def name(self, network: int) -> str:
         return self.names[network] if self.names else f"network {network}"
@@ -108,7 +121,7 @@ class Ensemble:
             parts = windows.tensor_split(tuple(range(size, len(windows), size)))
             return torch.cat([self._pass(part.to(self.device), view).to(windows.device) for part in parts])
         except RuntimeError as error:
-            if not memory_ran_out(error) or (size == 1 and (self.moved or self.stays)):
+            if not memory_ran_out(error) or (size == 1 and not self.leaves):
                 raise
             return None
 
@@ -120,13 +133,35 @@ class Ensemble:
             self.tell(
                 f"The GPU's memory does not hold {tried} windows at a time; prediction goes on with {self.at_once}."
             )
+            return
+        self._go_over_to_cpu()
+        self.tell(
+            "The GPU's memory does not hold a single window of this model: the CPU predicts this scan, which takes "
+            "longer. The next one is tried on the GPU again. Close other programs that use the GPU."
+        )
+
+    def _go_over_to_cpu(self) -> None:
+        """Compute on the CPU, in float32; weights that were rounded to 16 bits stay so."""
+        self.device, self.dtype, self.leaves = choose_device("cpu"), None, False
+        for network in self.networks:
+            lay_out(network.to(self.device, torch.float32), self.device)
+
+    def _come_back(self, device: torch.device, dtype: torch.dtype | None) -> None:
+        """Compute on `device` again, if it has room for the networks."""
+        try:
+            for network in self.networks:
+                lay_out(round_convolutions(network.to(device), dtype), device)
+        except RuntimeError as error:
+            if not memory_ran_out(error):
+                raise
+            self._go_over_to_cpu()
         else:
-            self.go_over_to_cpu()
+            self.device, self.dtype = device, dtype
 
     def _pass(self, windows: torch.Tensor, view: View) -> torch.Tensor:
         flip, network = view
         axes = tuple(axis + 2 for axis in flip)
-        with autocast(self.device, self.dtype):
+        with whole_float32(self.device, self.dtype), autocast(self.device, self.dtype):
             logits: torch.Tensor = network(windows.flip(axes) if axes else windows)
         logits = logits.to(torch.float32, memory_format=torch.contiguous_format)  # the network's layout is its own
         return logits.flip(axes) if axes else logits

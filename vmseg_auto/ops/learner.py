@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.ops.devices import autocast, lay_out, reduced_precision
+from vmseg_auto.ops.devices import autocast, lay_out, reduced_precision, whole_float32
 from vmseg_auto.ops.ranks import Share
 
 Loss = Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor]
@@ -103,7 +103,8 @@ class Learner:
         """
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._differentiate(image, label)
+        with whole_float32(self.device, self.dtype):
+            loss = self._differentiate(image, label)
         self.share.ranks.add_gradients(self.network.parameters())
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
@@ -148,7 +149,7 @@ class Learner:
 
     def forward(self, network: nn.Module, image: torch.Tensor) -> Any:
         """What the network says of a batch, in this device's precision."""
-        with autocast(self.device, self.dtype):
+        with whole_float32(self.device, self.dtype), autocast(self.device, self.dtype):
             return network(image)
 
     def state(self) -> LearnerState:

@@ -37,8 +37,13 @@ def within_memory(plan: Plan, device: torch.device) -> Iterator[None]:
 
 
 def _measured_gb(device: torch.device) -> tuple[float | None, float]:
-    """What this process could have of the device's memory, and what it held at most."""
+    """What this process could have of the device's memory, and what it held at most.
+
+    Of a card that is shared it may be given a part (`torch.cuda.set_per_process_memory_fraction`).
+    """
     if device.type != "cuda":
         return None, 0.0
-    free, _ = torch.cuda.mem_get_info(device)
-    return (free + torch.cuda.memory_reserved(device)) / 2**30, torch.cuda.max_memory_allocated(device) / 2**30
+    free, total = torch.cuda.mem_get_info(device)
+    share = torch.cuda.get_per_process_memory_fraction(device) * total
+    there = min(free + torch.cuda.memory_reserved(device), share)
+    return there / 2**30, torch.cuda.max_memory_allocated(device) / 2**30

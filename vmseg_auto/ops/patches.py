@@ -98,7 +98,11 @@ class WeightedSum:
 
     def mean(self) -> torch.Tensor:
         """The weighted mean; background where nothing was added."""
-        mean = self.total / self.weights.clamp_min(torch.finfo(torch.float32).tiny)
+        return WeightedSum(self.total.clone(), self.weights).finish()
+
+    def finish(self) -> torch.Tensor:
+        """The same in the place of the sum, which is lost: a large scan would need its memory twice."""
+        mean = self.total.div_(self.weights.clamp_min(torch.finfo(torch.float32).tiny))
         mean[0].masked_fill_(self.weights == 0, AIR_LOGIT)
         return mean
 

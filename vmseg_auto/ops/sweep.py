@@ -21,6 +21,9 @@ from vmseg_auto.ops.trust import Witness
 VOXELS_AT_ONCE = 2**21
 """Of the windows that a GPU computes together; a CPU is fastest with one window at a time."""
 
+SUMMED_BYTES = 4 * 2**30
+"""Of the sums of logits and weights of all efforts that are computed side by side."""
+
 Watch = Callable[[int, int], None] | None
 """Called with (looks at windows done, looks in all)."""
 
@@ -53,35 +56,44 @@ def predict_logits(
         witness: hears what each look says, and sees what they come to by the first effort. For it, a window that gets
             one mirroring is looked at once more.
 
-    Where memory does not hold a scan's logits on the ensemble's device, the CPU begins it anew.
+    Where the ensemble's device does not hold a scan beside the networks, the scan begins anew with image and sums in
+    main memory, and only windows go to the device; where it holds no window either, the CPU computes this scan.
 
     Returns:
-        For each effort float32 [K, Z, Y, X] of the image's shape, on the ensemble's device as it was.
+        For each effort float32 [K, Z, Y, X] of the image's shape, on the ensemble's device or on the CPU.
 
     Raises:
         VmsegError: a network gave NaN or infinite logits; it is named.
         RuntimeError: there is no way to make do with less memory.
     """
 
-    def attempt() -> list[torch.Tensor]:
-        padded, inner = pad(image.to(ensemble.device), patch)
+    def attempt(device: torch.device) -> list[torch.Tensor]:
+        padded, inner = pad(image.to(device), patch)
         sums = _Sweep(ensemble, padded, patch, step, air_below, progress, witness).run(efforts)
-        found = [total.mean()[(slice(None), *inner)] for total in sums]
+        found = [total.finish()[(slice(None), *inner)] for total in sums]
         if witness is not None:
             witness.see(found[0])
         return found
 
-    moved = ensemble.moved
     try:
-        return attempt()
+        return attempt(ensemble.device)
     except RuntimeError as error:
-        if not memory_ran_out(error) or moved or ensemble.stays:
+        if not memory_ran_out(error):
             raise
-    if not ensemble.moved:
-        ensemble.go_over_to_cpu()
+    # Not where the error is caught: until it is forgotten, it holds on to the memory that was taken.
+    ensemble.tell(
+        "The GPU's memory does not hold this scan beside the networks: its logits are summed up in main memory, which "
+        "takes longer."
+    )
     if witness:
         witness.forget()
-    return attempt()
+    with ensemble.free_to_leave():
+        return attempt(torch.device("cpu"))
+
+
+def efforts_at_once(classes: int, shape: Shape) -> int:
+    """How many efforts' logits of an image [K, Z, Y, X] `SUMMED_BYTES` hold side by side; at least one."""
+    return max(1, SUMMED_BYTES // (4 * (classes + 1) * math.prod(shape)))
 
 
 @dataclass(frozen=True)
@@ -111,15 +123,15 @@ class _Sweep:
         highest = maxima(image.amax(dim=0), [tile.box for tile in tiles])
         self.tiles = [tile for tile, intensity in zip(tiles, highest, strict=True) if intensity >= air_below]
         self.ensemble, self.image, self.patch, self.progress, self.witness = ensemble, image, patch, progress, witness
-        self.weight = gaussian_weight(patch).to(ensemble.device)
-        self.said = torch.zeros(len(ensemble.networks), device=ensemble.device)
+        self.weight = gaussian_weight(patch).to(image.device)
+        self.said = torch.zeros(len(ensemble.networks), device=image.device)
         """Sum of all logits of each network: not finite as soon as one of them is not, and read only once."""
 
     def run(self, efforts: Sequence[Effort]) -> list[WeightedSum]:
         """For each effort the sum of all that it wants to see; what several want is computed once."""
         z, y, x = self.image.shape[1:]
         self.views = max(map(self._views, efforts))
-        sums = [WeightedSum.zeros(self.ensemble.classes, (z, y, x), self.ensemble.device) for _ in efforts]
+        sums = [WeightedSum.zeros(self.ensemble.classes, (z, y, x), self.image.device) for _ in efforts]
         looks = [_Look(group, 0, [sums] * len(group)) for group in self._groups()]
         if not any(effort.gate for effort in efforts):
             self._see(looks + self._further(sums, efforts, {}))

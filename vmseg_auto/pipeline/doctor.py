@@ -11,7 +11,7 @@ from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.machine import machine, versions
 from vmseg_auto.io.space import free_bytes, in_words
-from vmseg_auto.ops.devices import present_devices
+from vmseg_auto.ops.devices import cudnn_fault, present_devices
 from vmseg_auto.pipeline.checkup import Checkup
 from vmseg_auto.pipeline.places import PathLike
 
@@ -65,6 +65,8 @@ def doctor(
     environment["disk"] = f"{in_words(free)} free"
     console.say("\n".join(f"{name + ' ':.<20} {value}" for name, value in environment.items()))
     findings = [] if free >= LOW_DISK else [_full_disk(space, free)]
+    if fault := cudnn_fault():
+        findings.append(VmsegError(fault, remedy="Its own site gives the pip command for this card's driver."))
     if space is None:
         console.say("\nThere is no workspace here; -w names one to look at.")
         return Diagnosis(environment, (), tuple(findings), None)

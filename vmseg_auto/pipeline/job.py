@@ -21,7 +21,7 @@ from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldName, Run
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.prepared import PreparedFolder
-from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
+from vmseg_auto.ops.devices import choose_device, cudnn_fault, describe, reduced_precision
 from vmseg_auto.ops.ranks import ALONE, Ranks
 from vmseg_auto.pipeline.places import PathLike, places, read_plan
 from vmseg_auto.pipeline.standing import read_standing
@@ -111,6 +111,8 @@ def open_job(
     precision = reduced_precision(where) if recipe.amp else None
     together = f", with {ranks.world} processes" if ranks.world > 1 else ""
     console.say(f"Training {job.run.name} on {describe(where, precision)}{together}.")
+    if where.type == "cuda" and (fault := cudnn_fault()):
+        console.warn(f"{fault}.")
     return job
 
 

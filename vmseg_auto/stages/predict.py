@@ -24,13 +24,13 @@ from vmseg_auto.io.checkpoints import Checkpoint, weights_hash
 from vmseg_auto.io.images import from_sitk
 from vmseg_auto.io.models import read_model
 from vmseg_auto.ops.components import apply_postprocessing
-from vmseg_auto.ops.devices import choose_device, lay_out, reduced_precision, round_convolutions
+from vmseg_auto.ops.devices import choose_device, cudnn_fault, lay_out, reduced_precision, round_convolutions
 from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.network import build_network
 from vmseg_auto.ops.normalize import intensity_profiles
 from vmseg_auto.ops.patches import air_level
 from vmseg_auto.ops.prepare import box_slices, nonzero_box, prepare_image, restore_labels, restore_logits
-from vmseg_auto.ops.sweep import Watch, predict_logits
+from vmseg_auto.ops.sweep import Watch, efforts_at_once, predict_logits
 from vmseg_auto.ops.thresholds import favour_background
 from vmseg_auto.ops.trust import Witness
 
@@ -101,6 +101,8 @@ class Predictor:
         self.economy = None if exhaustive else info.economy
         self.device = choose_device(device)
         dtype = reduced_precision(self.device) if precision == "auto" else None
+        if self.device.type == "cuda" and (fault := cudnn_fault()):
+            tell(f"{fault}.")
         self.ensemble = Ensemble(
             networks=[self._network(c, dtype) for c in checkpoints],
             classes=len(info.labels),
@@ -194,12 +196,20 @@ class Predictor:
     ) -> tuple[Prediction, list[NDArray[np.uint8]]]:
         """A prepared case by several efforts, for little more than the time of the greatest.
 
+        Of a very large scan only some are computed side by side, so that memory stays bounded.
+
         Returns:
             The prediction by the first effort, with probabilities, and the masks by the others.
         """
-        found, trust = self._logits(prepared, efforts)
-        mask, *others = (self._mask(logits, geometry, crop_box) for logits in found)
-        return Prediction(mask, geometry, trust, _probabilities(found[0], geometry, crop_box, self.plan)), others
+        size = efforts_at_once(self.ensemble.classes, prepared.shape[1:])
+        masks: list[NDArray[np.uint8]] = []
+        for start in range(0, len(efforts), size):
+            found, heard = self._logits(prepared, efforts[start : start + size])
+            if not masks:
+                trust, soft = heard, _probabilities(found[0], geometry, crop_box, self.plan)
+            masks += [self._mask(logits, geometry, crop_box) for logits in found]
+            del found  # before the next ones are computed
+        return Prediction(masks[0], geometry, trust, soft), masks[1:]
 
     def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
         """In words, what sets a scan [C, Z, Y, X] apart from those that the model was trained on.
