@@ -105,9 +105,29 @@ def test_debug_shows_where_our_errors_came_from(capsys: pytest.CaptureFixture[st
     assert err.endswith("vmseg_test: bad input\n")
 
 
-def test_debug_lets_unexpected_errors_through() -> None:
-    with pytest.raises(KeyError):
-        run(parser(), raising(KeyError("oops")), ["--debug"])
+def test_debug_shows_where_unexpected_errors_came_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(parser(), raising(KeyError("\x1b[2J")), ["--debug"]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in err
+    assert "in work" in err
+    assert err.endswith("vmseg_test: unexpected KeyError: '\\x1b[2J'. It came from where the lines above say.\n")
+
+
+def test_a_traceback_gives_no_orders_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    for error in (InputError("\x1b[2J", file="scan\u202egnp.exe"), OSError(2, "gone", "\x1b]0;x\x07")):
+        run(parser(), raising(error), ["--debug"])
+    err = capsys.readouterr().err
+    assert all(letter.isprintable() or letter == "\n" for letter in err)
+    assert err.count("\\x1b") == 4
+
+
+def test_a_warning_gives_no_orders_to_a_terminal() -> None:
+    script = (
+        "import warnings; from vmseg_auto.cli.common import make_parser, run; "
+        "run(make_parser('vmseg_test', '', ()), lambda *given: warnings.warn('\\x1b[2J'), [])"
+    )
+    done = subprocess.run([sys.executable, "-W", "always", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == "<string>:1: UserWarning: \\x1b[2J\n"
 
 
 def test_a_log_holds_where_errors_came_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

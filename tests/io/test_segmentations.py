@@ -83,9 +83,9 @@ def test_headers_that_can_not_be_followed_are_refused(tmp_path: Path, changes: d
 
 def test_names_can_not_speak_to_a_terminal(tmp_path: Path) -> None:
     path = write_seg_nrrd(tmp_path / "a.seg.nrrd", LESION[None], GRID, {"L\xe4sion \x1b[31m": (0, 1)})
-    assert read_segmentation(path).segments[0].name == "L\xe4sion _[31m"
+    assert read_segmentation(path).segments[0].name == "L\xe4sion \\x1b[31m"
     path.write_bytes(path.read_bytes().replace("L\xe4sion".encode(), b"L\xe4sion").replace(b"_Color", b"\xe4"))
-    assert read_segmentation(path).segments[0].name == "L_sion _[31m"
+    assert read_segmentation(path).segments[0].name == "L\\xe4sion \\x1b[31m"
 
 
 def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:

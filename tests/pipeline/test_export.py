@@ -164,7 +164,7 @@ def test_a_card_gives_no_orders_to_the_terminal(made: Cohort, tmp_path: Path) ->
     packed = export_model(
         tmp_path / "ours.zip", model=trained_run(made, "default").folder, licence="free\x1b]0;owned\x07\x9b31m"
     )
-    assert "free]0;owned31m" in model_info(packed)
+    assert r"free\x1b]0;owned\x07\x9b31m" in model_info(packed)
 
 
 def test_every_fold_goes_as_onnx_too(made: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,7 +128,7 @@ def confirmed(question: str) -> bool:
     """The answer at a terminal; yes where nobody is there to be asked."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
         return True
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    tell(f"{question} [y/N] ", sys.stderr, end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -208,9 +208,9 @@ def _end(prog: str, error: BaseException, debug: bool, log: CommandLog | None) -
     """Say and log what a command ended with; gives its exit code."""
     for one in (error, *getattr(error, "errors", ())):
         LOGGER.error("%s", one, exc_info=one)
+    if debug and not isinstance(error, KeyboardInterrupt):
+        tell("".join(traceback.format_exception(error)), sys.stderr, end="")
     if isinstance(error, VmsegError):
-        if debug:
-            tell("".join(traceback.format_exception(error)), sys.stderr, end="")
         if not error.told:
             tell(f"{prog}: {error}", sys.stderr)
         return error.exit_code
@@ -218,9 +218,9 @@ def _end(prog: str, error: BaseException, debug: bool, log: CommandLog | None) -
         by = f" ({error})" if isinstance(error, Stopped) else ""
         tell(f"\n{prog}: stopped{by}. What was done is kept; the same command goes on from there.", sys.stderr)
         return error.exit_code if isinstance(error, Stopped) else 130
-    if debug:
-        raise error
-    where = f"Where it came from stands in {log.path}" if log and log.path else "Run it again with --debug to see where"
+    where = "It came from where the lines above say" if debug else "Run it again with --debug to see where"
+    if log and log.path:
+        where = f"Where it came from stands in {log.path}"
     tell(f"{prog}: unexpected {type(error).__name__}: {error}. {where}.", sys.stderr)
     return 1
 

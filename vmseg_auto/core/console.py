@@ -8,11 +8,6 @@ from types import TracebackType
 from typing import Protocol
 
 
-def printable(text: str) -> str:
-    """Text from a file or its name, with what could move the cursor of a terminal, or is no text, replaced by _."""
-    return "".join(letter if letter.isprintable() else "_" for letter in text)
-
-
 def shown(text: object, lines: bool = True) -> str:
     """A text as it may go to a screen or into a log: what could move the cursor, hide or turn words round, or is no
     text, stands there in escapes such as \\x1b.

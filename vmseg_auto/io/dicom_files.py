@@ -173,6 +173,5 @@ def _index(path: Path, archive: ZipFile) -> dict[Path, ZipInfo]:
 
 
 def _parts(member: str) -> list[str]:
-    """Folders and name of a zip's member; nothing in them leads out of the zip or speaks to a terminal."""
-    clean = "".join(letter if letter.isprintable() else "_" for letter in member.replace("\\", "/"))
-    return [part for part in clean.split("/") if part not in ("", ".", "..")]
+    """Folders and name of a zip's member; nothing in them leads out of the zip."""
+    return [part for part in member.replace("\\", "/").split("/") if part not in ("", ".", "..")]

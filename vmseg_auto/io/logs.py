@@ -100,7 +100,7 @@ class CommandLog(logging.Handler):
         line: str | None = None,
     ) -> None:
         LOGGER.warning("%s:%s: %s: %s", filename, lineno, category.__name__, message)
-        self._show(message, category, filename, lineno, file, line)
+        self._show(shown(message), category, filename, lineno, file, line)
 
 
 def _remove_oldest(folder: Path) -> None:

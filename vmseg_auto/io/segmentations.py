@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.console import printable
+from vmseg_auto.core.console import shown
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.images import read_layers
@@ -86,12 +86,12 @@ def _segment(texts: Mapping[str, str], number: int, place: int, path: Path, laye
     kind = next((texts[key].strip() for key in _REPRESENTATIONS if key in texts), "")
     if kind and "binary labelmap" not in kind.lower():
         raise InputError(
-            f"its segments are stored as {printable(kind)}",
+            f"its segments are stored as {shown(kind, lines=False)}",
             file=path,
             remedy='In 3D Slicer\'s Segmentations module make "Binary labelmap" the source representation; save again.',
         )
     field = f"Segment{number}_"
-    name = printable(texts.get(f"{field}Name") or texts[f"{field}ID"])
+    name = shown(texts.get(f"{field}Name") or texts[f"{field}ID"], lines=False)
     try:
         layer = int(texts.get(f"{field}Layer", place))
         value = int(texts.get(f"{field}LabelValue", 1))

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from vmseg_auto.core.console import printable
+from vmseg_auto.core.console import shown
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.ops.matching import Lesions
 from vmseg_auto.ops.pictures import (
@@ -125,7 +125,7 @@ def show(panel: Axes, picture: Picture, title: str, sides: Sequence[str], pixel_
 
 def _head(figure: Figure, name: str) -> None:
     """Whose picture it is, above all panels."""
-    figure.suptitle(printable(name), color="white", fontsize=11, ha="left", x=0.01, parse_math=False)
+    figure.suptitle(shown(name, lines=False), color="white", fontsize=11, ha="left", x=0.01, parse_math=False)
 
 
 def _legend(figure: Figure, colours: Mapping[str, str], heading: str | None) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.core.console import Console, Silent, counted, quoted
+from vmseg_auto.core.console import Console, Silent, counted, quoted, shown
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.manifest import CARD, FINGERPRINT, MANIFEST, Manifest
@@ -105,9 +105,8 @@ def model_info(model: PathLike, console: Console | None = None) -> str:
         console.say(card)
         return card
     with unpacked(path) as (manifest, folder):
-        card = (folder / CARD).read_text(encoding="utf-8", errors="replace")
+        card = shown((folder / CARD).read_text(encoding="utf-8", errors="replace"))
         identity = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-    card = "".join(letter for letter in card if letter.isprintable() or letter == "\n")  # no orders to the terminal
     files = f"{len(manifest.members) + 1} files, {path.stat().st_size / 1e6:.1f} MB"
     console.say(f"{card}\n{path}: {files}, each as its manifest says; SHA-256 of the manifest: {identity}")
     return card

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.core.console import Console, Silent, columns, listed, printable, quoted
+from vmseg_auto.core.console import Console, Silent, columns, listed, quoted, shown
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.left_out import Inventory
@@ -171,8 +171,8 @@ def table(members: Sequence[Member], found: Found, wishes: Wishes, errors: Seque
             member.row.case,
             member.row.patient + (" (known)" if member.known else ""),
             member.row.set,
-            printable(member.pair.scan.title),
-            printable(member.pair.mask.name),
+            shown(member.pair.scan.title, lines=False),
+            shown(member.pair.mask.name, lines=False),
             member.pair.drawn,
             f"{member.pair.volume_ml:.2f}",
             member.pair.fit,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from vmseg_auto.core.console import Console, Silent, listed, printable, quoted
+from vmseg_auto.core.console import Console, Silent, listed, quoted, shown
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.atomic import scratch_folder, sync_folder, unwritable
@@ -110,14 +110,14 @@ def _pseudonym(wanted: str, rows: Sequence[KeyRow], made: MadeDataset, key: Path
     meant = {row.patient for row in rows if name in map(_normal, (row.source_patient, row.scan)) and name}
     meant |= {name} & pseudonyms
     if len(meant) > 1:
-        problem = f"{printable(wanted)} can be {listed(sorted(meant))}"
+        problem = f"{shown(wanted, lines=False)} can be {listed(sorted(meant))}"
         raise InputError(problem, file=key, remedy="Look into the key, and give the pseudonym.")
     if not meant:
         cases = {row.case: row.patient for row in rows}
         remedy = "Give source_patient or patient as they stand in the key."
         if name in cases:
             remedy = f"It is a scan of {cases[name]}: give that to remove the patient with all scans."
-        raise InputError(f"there is no patient {printable(wanted)}", file=key, remedy=remedy)
+        raise InputError(f"there is no patient {shown(wanted, lines=False)}", file=key, remedy=remedy)
     return meant.pop()
 
 
