@@ -5,6 +5,18 @@ The public Python API. Names are loaded when first used: importing this package 
 
 from __future__ import annotations
 
+import os
+import sys
+
+if (
+    sys.argv[:1] == ["-m"]
+    and "vmseg_auto.cli." in sys.orig_argv[-len(sys.argv)]
+    and not sys.flags.safe_path
+    and sys.path[0] != os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+):
+    # Python would import from the current folder first, which may be a stranger's. A checkout's is not.
+    del sys.path[0]
+
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any

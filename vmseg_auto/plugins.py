@@ -70,8 +70,8 @@ def _load(kind: str, group: str, name: str, needs: tuple[str, ...]) -> Any:
 def _import(kind: str, name: str) -> Any:
     module_name, _, attribute = name.partition(":")
     here = str(Path.cwd())
-    if here not in sys.path:  # the user's own file lies beside the data, not on the path
-        sys.path.insert(0, here)
+    if here not in sys.path:  # the user's own file lies beside the data; nothing there stands in for what is installed
+        sys.path.append(here)
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, TypeError, ValueError) as error:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import UID, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage
@@ -92,6 +94,27 @@ def series(
         if change:
             change(number, data)
         made.append(data)
+    return made
+
+
+def compressed(image: NDArray[np.int64], folder: Path, compressor: str, signed: bool = False) -> list[Dataset]:
+    """Slices whose pixels GDCM has compressed."""
+    folder.mkdir()
+    made = series(image, bits=16, signed=signed)
+    for number, stored in enumerate(image):
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.SetFileName(str(folder / f"{number}.dcm"))
+        writer.SetUseCompression(True)
+        writer.SetCompressor(compressor)
+        writer.Execute(sitk.GetImageFromArray(stored[None].astype(np.int16 if signed else np.uint16)))
+        pixels = dcmread(folder / f"{number}.dcm")
+        made[number].file_meta.TransferSyntaxUID = pixels.file_meta.TransferSyntaxUID
+        made[number].PixelData = pixels.PixelData
+        made[number]["PixelData"].is_undefined_length = True
+        made[number]["PixelData"].VR = "OB"
+        for name in ("BitsStored", "HighBit"):
+            setattr(made[number], name, getattr(pixels, name))
     return made
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from dicom import Change, dataset, grid_of, multi_frame, numbers, save, series
+from dicom import Change, compressed, dataset, grid_of, multi_frame, numbers, save, series
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
@@ -170,29 +170,6 @@ def test_lossless_jpeg_and_jpeg_2000_are_decoded(tmp_path: Path, compressor: str
     made = compressed(image, tmp_path / "itk", compressor, signed)
     save(tmp_path / "scan", made)
     assert np.array_equal(read(tmp_path / "scan")[0], image)
-
-
-def compressed(image: NDArray[np.int64], folder: Path, compressor: str, signed: bool = False) -> list[Dataset]:
-    """Slices whose pixels GDCM has compressed."""
-    from pydicom import dcmread
-
-    folder.mkdir()
-    made = series(image, bits=16, signed=signed)
-    for number, stored in enumerate(image):
-        writer = sitk.ImageFileWriter()
-        writer.SetImageIO("GDCMImageIO")
-        writer.SetFileName(str(folder / f"{number}.dcm"))
-        writer.SetUseCompression(True)
-        writer.SetCompressor(compressor)
-        writer.Execute(sitk.GetImageFromArray(stored[None].astype(np.int16 if signed else np.uint16)))
-        pixels = dcmread(folder / f"{number}.dcm")
-        made[number].file_meta.TransferSyntaxUID = pixels.file_meta.TransferSyntaxUID
-        made[number].PixelData = pixels.PixelData
-        made[number]["PixelData"].is_undefined_length = True
-        made[number]["PixelData"].VR = "OB"
-        for name in ("BitsStored", "HighBit"):
-            setattr(made[number], name, getattr(pixels, name))
-    return made
 
 
 @pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000", "RLE"])
