@@ -18,6 +18,7 @@ from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.names import is_text
 from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.logs import LOGGER, CommandLog
+from vmseg_auto.io.scratch import name_spare
 from vmseg_auto.io.stopping import Stopped, stoppable
 from vmseg_auto.io.streams import Steady, open_streams, tell
 
@@ -182,7 +183,10 @@ def run(
     except VmsegError as error:
         return _end(parser.prog, error, debug, None)
     options = {name: value for name, value in vars(arguments).items() if not callable(value)}
-    with stoppable(), CommandLog(logs(arguments), parser.prog, options) as log:
+    folder = logs(arguments)
+    if folder is not None:
+        name_spare(folder.parent)
+    with stoppable(), CommandLog(folder, parser.prog, options) as log:
         screen = Screen(arguments.quiet, Inventory(getattr(arguments, "strict", False)))
         try:
             work(arguments, screen)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 
-from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.series import Series, Slice
 from vmseg_auto.core.stack import disagreements, stack
@@ -33,6 +33,7 @@ def read_series(
     Raises:
         InputError: the slices form no volume (`core.stack.stack` says when), or a file is damaged, cut short, changed
             since the series was found, or stored in a way that can't be read.
+        VmsegError: there is no room for temporary files.
     """
     geometry = stack(series, case)
     if notes is not None:
@@ -48,7 +49,7 @@ def read_series(
                 image[place] = numbers * one.slope + one.intercept if one.pixels.rescaled else numbers
             if not np.isfinite(image[place]).all():
                 raise ValueError("its rescaled pixels are beyond all numbers")
-    except InputError as error:
+    except VmsegError as error:
         error.case = error.case or case
         raise
     except ValueError as error:

@@ -9,6 +9,8 @@ or make it take all memory. Of the images 0.dcm, 1.dcm, ... it makes 0.npy, 1.np
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,15 +18,21 @@ from pathlib import Path
 MEMORY_BYTES = 1 << 31
 SECONDS, SECONDS_AN_IMAGE = 5, 1
 """Of the processor."""
+_NO_ROOM = 75
+"""The exit code where the disk is full."""
 _CLOCK = 30
 """By the clock it may take this many times as long: others have the processor too."""
 
 
 def decode(folder: Path, count: int) -> None:
-    """Decode the images 0.dcm, 1.dcm, ... in a folder; those that can't be are left without their .npy file."""
+    """Decode the images 0.dcm, 1.dcm, ... in a folder; those that can't be are left without their .npy file.
+
+    Raises:
+        OSError: the disk is full.
+    """
     command = [sys.executable, "-P", __file__, str(folder), str(count)]
     with contextlib.suppress(subprocess.TimeoutExpired):
-        subprocess.run(
+        done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -32,6 +40,8 @@ def decode(folder: Path, count: int) -> None:
             timeout=_CLOCK * (SECONDS + SECONDS_AN_IMAGE * count),
             check=False,
         )
+        if done.returncode == _NO_ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def main(folder: Path, count: int) -> None:
@@ -46,7 +56,10 @@ def main(folder: Path, count: int) -> None:
         reader.SetFileName(str(folder / f"{number}.dcm"))
         voxels = sitk.GetArrayFromImage(reader.Execute())
         part = folder / f"{number}.part.npy"
-        np.save(part, voxels, allow_pickle=False)
+        try:
+            np.save(part, voxels, allow_pickle=False)
+        except OSError:
+            sys.exit(_NO_ROOM)
         part.rename(folder / f"{number}.npy")
 
 

@@ -7,7 +7,6 @@ of the header, and no stream that tells of another size than the header.
 from __future__ import annotations
 
 import struct
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from vmseg_auto.core.series import PixelFormat
 from vmseg_auto.io.dicom_decoder import decode
 from vmseg_auto.io.dicom_streams import check_j2k, check_jpeg, rle_decoded
+from vmseg_auto.io.scratch import FULL, no_room, scratch
 
 LITTLE, IMPLICIT, BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 RLE = "1.2.840.10008.1.2.5"
@@ -25,6 +25,8 @@ _J2K = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 _JPEG = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81))
 READABLE = (LITTLE, IMPLICIT, BIG, RLE, *_J2K, *_JPEG)
 """Transfer syntaxes: uncompressed, RLE, JPEG 2000; JPEG baseline, extended and lossless, JPEG-LS."""
+_HEADERS = 2048
+"""More bytes than an image's files hold before its pixels."""
 
 
 def stored_numbers(
@@ -39,6 +41,7 @@ def stored_numbers(
 
     Raises:
         ValueError: the bytes of the image that comes next hold none; says why, in words.
+        VmsegError: there is no room for temporary files.
     """
     syntax = pixels.transfer_syntax
     kind = np.dtype(f"{'>' if syntax == BIG else '<'}{'i' if pixels.signed else 'u'}{pixels.bits_allocated // 8}")
@@ -53,20 +56,15 @@ def stored_numbers(
 def _decoded(
     images: Sequence[bytes], shape: tuple[int, int], pixels: PixelFormat, kind: np.dtype[Any]
 ) -> Iterator[NDArray[Any]]:
-    check = check_j2k if pixels.transfer_syntax in _J2K else check_jpeg
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        sound = 0
-        refusal = ValueError("its compressed pixels are damaged")
-        for image in images:
-            try:
-                check(image, shape)
-            except ValueError as error:
-                refusal = error
-                break
-            (folder / f"{sound}.dcm").write_bytes(lone_image(image, shape, pixels))
-            sound += 1
-        decode(folder, sound)
+    needed = sum(map(len, images)) + len(images) * (shape[0] * shape[1] * 4 + _HEADERS)
+    with scratch(needed) as folder:
+        try:
+            sound, refusal = _written(images, shape, pixels, folder)
+            decode(folder, sound)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise no_room(folder.parent, needed) from error
         for number in range(len(images)):
             path = folder / f"{number}.npy"
             if number == sound or not path.is_file():
@@ -75,6 +73,20 @@ def _decoded(
             if numbers.size != shape[0] * shape[1] or numbers.dtype.kind not in "iu":
                 raise ValueError("its compressed pixels are damaged")
             yield numbers.astype(kind).reshape(shape)
+
+
+def _written(
+    images: Sequence[bytes], shape: tuple[int, int], pixels: PixelFormat, folder: Path
+) -> tuple[int, ValueError]:
+    """Write each as a file, up to the first that is damaged; gives their number, and what is wrong with the next."""
+    check = check_j2k if pixels.transfer_syntax in _J2K else check_jpeg
+    for number, image in enumerate(images):
+        try:
+            check(image, shape)
+        except ValueError as error:
+            return number, error
+        (folder / f"{number}.dcm").write_bytes(lone_image(image, shape, pixels))
+    return len(images), ValueError("its compressed pixels are damaged")
 
 
 def _meant(numbers: NDArray[Any], pixels: PixelFormat) -> NDArray[Any]:

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import IO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
 from vmseg_auto.core.manifest import MANIFEST, Manifest, Member, is_text, is_weights
-from vmseg_auto.io.atomic import parse_json, replacing, unwritable
+from vmseg_auto.io.atomic import parse_json, replacing
+from vmseg_auto.io.scratch import FULL, no_room, scratch
 
 MAX_FILES = 500
 MAX_TEXT_BYTES = 16 * 2**20
@@ -56,16 +56,16 @@ def unpacked(path: Path) -> Iterator[tuple[Manifest, Path]]:
         DamagedError: it is no zip, or holds anything else than its manifest says.
         InputError: it is missing, not a model's, or holds what a model never does. An error about a file of it that
             comes out of the block names the zip.
-        VmsegError: the folder for temporary files is full.
+        VmsegError: there is no room for temporary files.
     """
-    with TemporaryDirectory(prefix="vmseg_model_", ignore_cleanup_errors=True) as folder:
-        manifest = _unpack(path, Path(folder))
+    with scratch(path.stat().st_size if path.is_file() else 0) as folder:
+        manifest = _unpack(path, folder)
         try:
-            yield manifest, Path(folder)
+            yield manifest, folder
         except VmsegError as error:
-            if folder in str(error):  # nobody knows that folder, and it is gone
-                error.problem, error.remedy = error.problem.replace(folder, str(path)), _REMEDY
-                error.file = str(error.file).replace(folder, str(path)) if error.file else None
+            if str(folder) in str(error):  # nobody knows that folder, and it is gone
+                error.problem, error.remedy = error.problem.replace(str(folder), str(path)), _REMEDY
+                error.file = str(error.file).replace(str(folder), str(path)) if error.file else None
             raise
 
 
@@ -99,7 +99,7 @@ def _unpack(path: Path, folder: Path) -> Manifest:
             own = Member(hashlib.sha256(text).hexdigest(), len(text))
             for name, member in {MANIFEST: own, **manifest.members}.items():
                 with archive.open(name) as source:
-                    if _copy(source, folder / name) != member:
+                    if _copy(source, folder, name) != member:
                         raise BadZipFile(f"{name} is not what the manifest says")
             return manifest
     except FileNotFoundError:
@@ -164,8 +164,8 @@ def _compare(manifest: Manifest, entries: Mapping[str, ZipInfo], path: Path) -> 
         raise DamagedError(f"the zip {what}", file=path, remedy=_REMEDY)
 
 
-def _copy(source: IO[bytes], target: Path) -> Member:
-    sha, size = hashlib.sha256(), 0
+def _copy(source: IO[bytes], folder: Path, name: str) -> Member:
+    sha, size, target = hashlib.sha256(), 0, folder / name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
@@ -173,7 +173,9 @@ def _copy(source: IO[bytes], target: Path) -> Member:
                 sha.update(chunk)
                 size += file.write(chunk)
     except OSError as error:
-        raise unwritable(target, error) from error
+        if error.errno not in FULL:
+            raise
+        raise no_room(folder.parent, size + _CHUNK) from error
     return Member(sha.hexdigest(), size)
 
 

@@ -17,10 +17,15 @@ def free_bytes(folder: Path) -> int:
     Raises:
         OSError: it can't be told.
     """
+    return shutil.disk_usage(existing(folder)).free
+
+
+def existing(folder: Path) -> Path:
+    """A folder, or the nearest above it that is there."""
     place = folder.resolve()
     while not place.exists() and place != place.parent:
         place = place.parent
-    return shutil.disk_usage(place).free
+    return place
 
 
 def require_space(folder: Path, needed: float, purpose: str, coming: int = 0) -> None:

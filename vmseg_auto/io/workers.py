@@ -45,8 +45,15 @@ class Workers(ProcessPoolExecutor):
 
 
 def may_have_workers() -> bool:
-    """Whether this process may start others: one that is a daemon's, as of Celery, may not."""
-    return not multiprocessing.current_process().daemon
+    """Whether this process can start others: a daemon's, as of Celery, may not, and what they share takes some room."""
+    if multiprocessing.current_process().daemon:
+        return False
+    try:
+        with _safe_path():
+            get_context("spawn").Lock()
+    except OSError:  # /dev/shm is full, or there is none
+        return False
+    return True
 
 
 def _begin(begin: Callable[..., object] | None, arguments: tuple[Any, ...]) -> None:
