@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.series import Choice
+from vmseg_auto.io import dicom_elements
 from vmseg_auto.io.dicom import read_series
 from vmseg_auto.io.images import read_image
 from vmseg_auto.io.series import find_series
@@ -275,9 +279,51 @@ def test_unknown_and_deflated_syntaxes_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "a", made)
     with pytest.raises(InputError, match=r"IM1.dcm: its pixels are compressed in a way that can't be read"):
         read(tmp_path / "a")
-    save(tmp_path / "b", series(numbers(), syntax=DeflatedExplicitVRLittleEndian))
-    with pytest.raises(InputError, match=r"IM1.dcm: the file is deflated as a whole"):
-        find_and_read(tmp_path / "b")
+
+
+def test_deflated_files_are_read(tmp_path: Path) -> None:
+    """In a folder and in a zip, with a preamble and without."""
+    image = numbers()
+    paths = save(tmp_path / "anna", series(image, syntax=DeflatedExplicitVRLittleEndian))
+    save(tmp_path / "plain", series(image))
+    assert np.array_equal(read(tmp_path / "anna")[0], image)
+    assert read(tmp_path / "anna")[1] == read(tmp_path / "plain")[1]
+    with ZipFile(tmp_path / "anna.zip", "w") as archive:
+        for path in paths:
+            archive.write(path, path.name)
+    assert np.array_equal(read(tmp_path / "anna.zip")[0], image)
+    for path in paths:
+        path.write_bytes(path.read_bytes()[132:])
+    assert np.array_equal(read(tmp_path / "anna")[0], image)
+
+
+def test_deflated_files_that_are_damaged_or_cut_short_are_refused(tmp_path: Path) -> None:
+    paths = save(tmp_path / "anna", series(numbers((5, 40, 50)), syntax=DeflatedExplicitVRLittleEndian))
+    whole = paths[2].read_bytes()
+    for content in (whole[:-400], whole[:-400] + bytes(400), whole[:600]):
+        paths[2].write_bytes(content)
+        with pytest.raises(InputError, match=r"IM3.dcm.*(damaged|cut short)"):
+            find_and_read(tmp_path / "anna")
+
+
+def test_a_deflated_file_is_not_inflated_beyond_any_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor further than its header, where no more is looked for."""
+    monkeypatch.setattr(dicom_elements, "MAX_INFLATED_BYTES", 1 << 26)
+    _, path, _ = save(tmp_path / "anna", series(numbers((3, 6, 7)), syntax=DeflatedExplicitVRLittleEndian))
+    whole = path.read_bytes()
+    begin = 144 + int.from_bytes(whole[140:144], "little")  # behind the meta information, whose length stands in it
+    plain = zlib.decompress(whole[begin:], -zlib.MAX_WBITS)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    header = plain[: plain.index(b"\xe0\x7f\x10\0")] + b"\xe0\x7f\x10\0OW\0\0" + (1 << 28).to_bytes(4, "little")
+    packed = [packer.compress(part) for part in [header, *[bytes(1 << 20)] * 256]] + [packer.flush()]
+    path.write_bytes(whole[:begin] + b"".join(packed))
+    tracemalloc.start()
+    (found,) = find_series(tmp_path / "anna")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    with pytest.raises(InputError, match=r"IM2.dcm: the file inflates to more than any DICOM image takes"):
+        read_series(found)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 28
+    tracemalloc.stop()
 
 
 def find_and_read(folder: Path) -> None:

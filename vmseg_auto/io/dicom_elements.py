@@ -9,17 +9,22 @@ from __future__ import annotations
 import math
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from io import BytesIO
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomIO
 from pydicom.filereader import _read_file_meta_info
+from pydicom.filewriter import write_file_meta_info
 from pydicom.sequence import Sequence as Items
+from pydicom.uid import ExplicitVRLittleEndian
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.io.dicom_files import DicomFiles
@@ -27,6 +32,9 @@ from vmseg_auto.io.shared import shared
 
 _MAGIC_AT, _MAGIC = 128, b"DICM"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+MAX_INFLATED_BYTES = 1 << 29
+"""Of one file; it lies in memory as a whole."""
+_MOST_HEADER_BYTES, _CHUNK = 1 << 25, 1 << 20
 AGAIN = "Copy the series again from where it came from."
 
 
@@ -102,17 +110,14 @@ def parsed(path: Path, files: DicomFiles, *, pixels: bool) -> Dataset:
     """The wanted elements of a file.
 
     Raises:
-        InputError: the file is damaged, or deflated.
+        InputError: the file is damaged, or deflated and larger than any image.
     """
     wanted = [int(tag) for tag in Tag if pixels or tag != Tag.PIXELS]
     with files.open(path) as file, hushed():
         try:
-            if _is_deflated(file):
-                problem, remedy = "the file is deflated as a whole, which can't be read", "Export it uncompressed."
-                raise InputError(problem, file=path, remedy=remedy)
-            file.seek(0)
-            data = dcmread(file, stop_before_pixels=not pixels, force=True, specific_tags=wanted)
-            while pixels and file.read(1 << 20):  # what is read to its end has its checksum compared
+            plain = _inflated(file, path, pixels)
+            data = dcmread(plain or file, stop_before_pixels=not pixels, force=True, specific_tags=wanted)
+            while pixels and file.read(_CHUNK):  # what is read to its end has its checksum compared
                 pass
         except InputError:
             raise
@@ -121,13 +126,38 @@ def parsed(path: Path, files: DicomFiles, *, pixels: bool) -> Dataset:
     return data
 
 
-def _is_deflated(file: IO[bytes]) -> bool:
-    """Whether pydicom would inflate the file, to any size, before it looks at it: what its own reader of the meta
-    information says, wherever the syntax stands in it, and with a preamble or without."""
+def _inflated(file: IO[bytes], path: Path, pixels: bool) -> IO[bytes] | None:
+    """A file that is deflated as a whole (PS3.5, A.5) as it was before; None for any other, which is at its start then.
+
+    pydicom would inflate it to any size. Whether it is deflated is what its own reader of the meta information says,
+    wherever the syntax stands in it, and with a preamble or without.
+
+    Args:
+        pixels: whether all of it is wanted, else as much as holds the header.
+    """
     preamble = file.read(_MAGIC_AT + len(_MAGIC))
     file.seek(0 if preamble[_MAGIC_AT:] != _MAGIC else _MAGIC_AT + len(_MAGIC))
-    syntax = _read_file_meta_info(cast(BinaryIO, file)).get(Tag.TRANSFER_SYNTAX)
-    return syntax is not None and str(syntax.value).strip(" \0") == _DEFLATED
+    meta = _read_file_meta_info(cast(BinaryIO, file))
+    syntax = meta.get(Tag.TRANSFER_SYNTAX)
+    if syntax is None or str(syntax.value).strip(" \0") != _DEFLATED:
+        file.seek(0)
+        return None
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    whole = BytesIO()
+    whole.write(bytes(_MAGIC_AT) + _MAGIC)
+    write_file_meta_info(DicomIO(whole), meta, enforce_standard=False)
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    while not stream.eof and (packed := stream.unconsumed_tail or file.read(_CHUNK)):
+        whole.write(stream.decompress(packed, _CHUNK))
+        if whole.tell() > MAX_INFLATED_BYTES:
+            problem, remedy = "the file inflates to more than any DICOM image takes", "Remove it from the folder."
+            raise InputError(problem, file=path, remedy=remedy)
+        if not pixels and whole.tell() > _MOST_HEADER_BYTES:
+            break
+    if pixels and not stream.eof:
+        raise damaged(path)
+    whole.seek(0)
+    return whole
 
 
 def frame_groups(data: Dataset) -> list[list[Dataset]]:
