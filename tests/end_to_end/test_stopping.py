@@ -30,7 +30,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM", "SIGHUP"])
 def test_a_stopped_training_goes_on_where_it_was(cohort: Path, tmp_path: Path, name: str) -> None:
     """All processes of the job get the signal, those that make its patches as well."""
     folder = shutil.copytree(cohort, tmp_path / "cohort")
@@ -52,3 +52,18 @@ def test_a_stopped_training_goes_on_where_it_was(cohort: Path, tmp_path: Path, n
     ended = load_checkpoint(fold.final)
     assert all(torch.equal(tensor, undisturbed.weights[key]) for key, tensor in ended.weights.items())
     assert [timeless(row) for row in ended.history] == [timeless(row) for row in undisturbed.history]
+
+
+def test_under_nohup_a_training_outlives_its_terminal(cohort: Path, tmp_path: Path) -> None:
+    if shutil.which("nohup") is None:
+        pytest.skip("there is no nohup here")
+    folder = shutil.copytree(cohort, tmp_path / "cohort")
+    shutil.rmtree(folder / "vmseg" / "runs")
+    fold = Workspace(folder / "vmseg").run("default", "default").fold(0)
+    options = ("-d", folder, "--device", "cpu", "--set", *SETTINGS)
+    process = start("vmseg_auto.cli.train", 0, *options, by=["nohup"])
+    wait_until(lambda: lines(fold.history) > 1, process)
+    os.killpg(process.pid, signal.SIGHUP)
+    shown = process.communicate(timeout=600)[0]
+    assert process.returncode == 0, shown
+    assert load_checkpoint(fold.final).epoch == 2

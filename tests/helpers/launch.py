@@ -6,17 +6,23 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 
-def start(module: str, *arguments: object, ranks: int = 1, restarts: int = 0) -> subprocess.Popen[str]:
-    """Run a module in a process group of its own, computing with as many threads as this process does."""
+def start(
+    module: str, *arguments: object, ranks: int = 1, restarts: int = 0, by: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    """Run a module in a process group of its own, computing with as many threads as this process does.
+
+    Args:
+        by: the command that starts Python, such as nohup.
+    """
     threads, here = str(torch.get_num_threads()), str(Path(__file__).parents[2])
     torchrun = ["-m", "torch.distributed.run", f"--nproc-per-node={ranks}", f"--max-restarts={restarts}"]
-    command = [sys.executable, *(torchrun if ranks > 1 else []), "-m", module, *map(str, arguments)]
+    command = [*by, sys.executable, *(torchrun if ranks > 1 else []), "-m", module, *map(str, arguments)]
     return subprocess.Popen(
         command,
         env={**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": here},
