@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -135,6 +136,39 @@ def test_zips_that_lead_elsewhere_stay_within(tmp_path: Path) -> None:
     inside = {path.relative_to(tmp_path / "x.zip").as_posix() for path in found.files}
     assert inside == {"etc/IM1", "IM2", "a/IM3", "b/\x1b[2JIM4", "IM5"}
     assert np.array_equal(read_series(found)[0], numbers())
+
+
+def test_a_zip_in_a_zip_and_folders_without_end_are_told_or_read(tmp_path: Path) -> None:
+    scan(tmp_path / "in")
+    with ZipFile(tmp_path / "x.zip", "w") as archive:
+        for path in sorted((tmp_path / "in").iterdir()):
+            archive.write(path, "a/" * 30_000 + path.name)  # longer than any path of a file system
+        archive.writestr("inner.zip", b"PK")
+        archive.writestr("c" * 300 + ".nii.gz", b"x")
+    left = Inventory()
+    (deep,) = find_series(tmp_path / "x.zip", left=left)
+    assert np.array_equal(read_series(deep)[0], numbers())
+    assert [one.why for one in left.found] == [
+        "an image file in a zip, where only DICOM is looked for",
+        "a zip in a zip",
+    ]
+
+
+@pytest.mark.parametrize(("packed", "size", "words"), [(900, 900, "take more than"), (1, 2**30, "more than 100 times")])
+def test_a_zip_that_declares_more_than_it_holds_is_refused(tmp_path: Path, packed: int, size: int, words: str) -> None:
+    """Before anything in it is read; so is a damaged one, given by itself."""
+    scan(tmp_path / "in")
+    path = zipped(tmp_path / "in", tmp_path / "x.zip")
+    content, at = bytearray(path.read_bytes()), -1
+    while (at := content.find(b"PK\x01\x02", at + 1)) >= 0:
+        content[at + 20 : at + 28] = struct.pack("<II", packed, size)
+    path.write_bytes(content)
+    (found,) = find_series(path)
+    assert (found.name, found.slices) == ("x", ())
+    assert found.refusal is not None
+    assert words in found.refusal
+    path.write_bytes(content[:100])
+    assert "damaged" in str(find_series(path)[0].refusal)
 
 
 def test_damaged_and_encrypted_zips_are_refused_alone(tmp_path: Path) -> None:

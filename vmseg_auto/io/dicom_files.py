@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from os.path import isfile
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -16,6 +17,8 @@ from vmseg_auto.core.left_out import DANGLING, HIDDEN, Inventory
 
 MAX_BYTES = 1 << 30
 """Of one file; far beyond the largest multi-frame MR images."""
+MOST_PACKED = 100
+"""Times that the files of a zip may be larger than the zip itself; scans shrink to a half or a tenth."""
 _NOT_FOLDERS, _NOT_FILES = (".", "__MACOSX"), ("._", ".DS_Store")
 """How names begin that a Mac leaves behind, and hidden folders. Hidden files are looked at: one may be a slice."""
 _AGAIN = "Copy it again from where it came from."
@@ -44,7 +47,7 @@ class DicomFiles:
         """
         file: IO[bytes]
         with _in_words(path):
-            if path.is_file():
+            if isfile(path):
                 size, file = path.stat().st_size, path.open("rb")
             else:
                 archive, member = self._member(path)
@@ -69,8 +72,8 @@ class DicomFiles:
         return sorted(self._zip(path)[1])
 
     def _member(self, path: Path) -> tuple[ZipFile, ZipInfo]:
-        for parent in path.parents:
-            if parent.is_file():
+        for parent in reversed(path.parents):  # the zip's own folders may be thousands
+            if isfile(parent):
                 archive, members = self._zip(parent)
                 return archive, members[path]
         raise FileNotFoundError(path)
@@ -153,7 +156,12 @@ def _unlisted(error: OSError) -> InputError:
 
 def _index(path: Path, archive: ZipFile) -> dict[Path, ZipInfo]:
     found: dict[Path, ZipInfo] = {}
-    for entry in archive.infolist():
+    entries, size = archive.infolist(), path.stat().st_size
+    if sum(entry.compress_size for entry in entries) > size:
+        raise _refused(path, archive, "the files in the zip take more than the whole zip")
+    if sum(entry.file_size for entry in entries) > max(MOST_PACKED * size, MAX_BYTES):
+        raise _refused(path, archive, f"the files in the zip are more than {MOST_PACKED} times as large as the zip")
+    for entry in entries:
         parts = _parts(entry.filename)
         empty = not parts or (entry.is_dir() and not entry.file_size)
         if empty or parts[-1].startswith(_NOT_FILES) or any(part.startswith(_NOT_FOLDERS) for part in parts[:-1]):
@@ -166,12 +174,17 @@ def _index(path: Path, archive: ZipFile) -> dict[Path, ZipInfo]:
         elif member in found:
             problem = f"the zip holds two files called {'/'.join(parts)}"
         if problem:
-            archive.close()
-            raise InputError(problem, file=path, remedy="Unpack it, and give the folder.")
+            raise _refused(path, archive, problem)
         found[member] = entry
     return found
 
 
+def _refused(path: Path, archive: ZipFile, problem: str) -> InputError:
+    archive.close()
+    return InputError(problem, file=path, remedy="Unpack it, and give the folder.")
+
+
 def _parts(member: str) -> list[str]:
     """Folders and name of a zip's member; nothing in them leads out of the zip."""
-    return [part for part in member.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    parts = [part for part in member.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return [part.replace(":", "_") for part in parts] if os.name == "nt" else parts  # C: would lead to another disk

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from os.path import commonpath
+from os.path import commonpath, isfile
 from pathlib import Path
 
 from vmseg_auto.core.console import shown
@@ -102,7 +102,7 @@ def _look_through(files: DicomFiles, paths: Iterable[Path]) -> _Found:
     looks: set[tuple[Path, str]] = set()
     for path in _with_members(files, paths, found):
         if ending_of(path.name):
-            if not path.is_file():
+            if not isfile(path):
                 found.others[path] = "an image file in a zip, where only DICOM is looked for"
             continue
         try:
@@ -172,7 +172,7 @@ def _unreadable(found: _Found, known: set[Path], root: Path) -> Iterator[Series]
             by_folder[path if is_zip(path) else path.parent].append(path)
     for folder, paths in by_folder.items():
         first = paths[0]
-        place = _without_ending(first) if len(paths) == 1 else folder
+        place = _without_ending(first) if len(paths) == 1 and first != root else folder
         more = f" (and {len(paths) - 1} more files like it)" if len(paths) > 1 else ""
         refusal = f"{shown(first.name, lines=False)}: {found.unreadable[first]}{more}"
         yield Series(_name(place, root), first if len(paths) == 1 else folder, (), refusal=refusal)
