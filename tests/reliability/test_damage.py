@@ -10,8 +10,8 @@ import pytest
 import torch
 from small_disk import fill, small_disk
 
+from benchmarks.reliability.commands import command_words
 from benchmarks.reliability.kills import digests
-from benchmarks.reliability.subjects import command_words
 from vmseg_auto.cli import evaluate as evaluate_command
 from vmseg_auto.cli import plan_and_preprocess as plan_command
 from vmseg_auto.cli import predict as predict_command

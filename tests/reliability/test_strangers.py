@@ -13,7 +13,7 @@ import pytest
 import torch
 from trap import Trap
 
-from benchmarks.reliability.subjects import command_words
+from benchmarks.reliability.commands import command_words
 from vmseg_auto.cli import plan_and_preprocess as plan_command
 from vmseg_auto.cli import predict as predict_command
 from vmseg_auto.cli import train as train_command

@@ -26,13 +26,14 @@ from vmseg_auto.io.tables import write_csv
 from vmseg_auto.pipeline.deliver import Sidecar, mask_state
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.predict import predict
-from vmseg_auto.pipeline.run_tables import read_intervals
+from vmseg_auto.pipeline.run_tables import read_volumes
 from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.stages.evaluate import find_masks, infer_labels
 from vmseg_auto.stages.followup import Visit, compare
 
 _FIRST_CHANNEL = ("first",)
 """Scans are aligned by their first channel."""
+_NO_INTERVALS = "Restore it, or move it away: the intervals of volumes are then not known."
 _MOST_CHANNELS = 10_000
 """How many a file's name can tell apart; how many there are, only a model knows."""
 
@@ -246,7 +247,8 @@ def _table(mask: Path) -> list[dict[str, Any]]:
     path = mask.with_name("volumes.csv")
     if not path.is_file():
         return []
-    return [row for row in read_intervals(path) if row["case"] == stem(mask) and row["component"] == "all"]
+    rows = read_volumes(path, ("voxels", "volume_low_ml", "volume_high_ml"), _NO_INTERVALS)
+    return [row for row in rows if row["case"] == stem(mask) and row["component"] == "all"]
 
 
 def _visit(case: Case, labels: Mapping[str, int], error_percent: float | None, console: Console) -> Visit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -141,8 +141,13 @@ def read_held_out_volumes(run: Run) -> list[dict[str, Any]]:
     return read_table(run.volumes, columns, key=("case", "label"), remedy=_SELECT)
 
 
-def read_volumes(table: Path) -> list[dict[str, Any]]:
-    """The rows of the volumes.csv beside predicted masks; NaN where a cell is empty.
+def read_volumes(table: Path, only: Sequence[str] = (), remedy: str = _PREDICT) -> list[dict[str, Any]]:
+    """The rows of the volumes.csv beside masks; NaN where a cell is empty.
+
+    Args:
+        table: the file.
+        only: the columns that are needed; the table may lack the others. All, unless given.
+        remedy: what to do where it is damaged.
 
     Raises:
         InputError: the table is missing or damaged.
@@ -154,18 +159,6 @@ def read_volumes(table: Path) -> list[dict[str, Any]]:
         **dict.fromkeys(sizes, _NO_ML), "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML,
         **dict.fromkeys(shares, _NO_SHARE), "traffic_light": _LIGHT,
     }  # fmt: skip
-    return read_table(table, columns, key=("case", "label", "component"), remedy=_PREDICT)
-
-
-def read_intervals(table: Path) -> list[dict[str, Any]]:
-    """Voxels and intervals from the volumes.csv beside masks, whoever wrote it; NaN where no interval is known.
-
-    Raises:
-        InputError: the table is missing or damaged.
-    """
-    columns: dict[str, Column] = {
-        "case": Text(), "label": Text(), "component": Text(), "voxels": Whole(), "volume_low_ml": _NO_ML,
-        "volume_high_ml": _NO_ML,
-    }  # fmt: skip
-    remedy = "Restore it, or move it away: the intervals of volumes are then not known."
-    return read_table(table, columns, key=("case", "label", "component"), remedy=remedy)
+    key = ("case", "label", "component")
+    wanted = {name: column for name, column in columns.items() if not only or name in (*key, *only)}
+    return read_table(table, wanted, key=key, remedy=remedy)
