@@ -67,6 +67,15 @@ def test_links_lead_somewhere(page: Path) -> None:
                 assert anchor in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles], target
 
 
+def test_every_module_is_told_of_and_no_other() -> None:
+    """A new one gets a line under "Every module" of docs/architecture.md."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    told = re.findall(r"^- `([\w/]+\.py)`: .", text.split("\n## Every module\n")[1], flags=re.MULTILINE)
+    package = ROOT / "vmseg_auto"
+    there = [path.relative_to(package).as_posix() for path in package.rglob("*.py") if path.name != "__init__.py"]
+    assert sorted(told) == sorted(there)
+
+
 def test_messages_in_the_faq_are_those_of_the_program() -> None:
     known = [text for path in SOURCES for text in texts(path)]
     faq = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
