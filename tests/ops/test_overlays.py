@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import phantom_face
 import pytest
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.image import imread
 from numpy.typing import NDArray
@@ -50,6 +51,17 @@ def test_each_label_has_its_colour(tmp_path: Path) -> None:
     picture = imread(tmp_path / "overlay.png")[..., :3]
     for colour in (VERMILLION, SKY_BLUE):
         assert share_of(colour, picture) > 0.0005
+
+
+def test_no_picture_is_turned_round_by_a_matplotlibrc(tmp_path: Path) -> None:
+    """Nor by one that lies in the current folder: the letters at its borders would be wrong."""
+    image = np.random.default_rng(0).normal(100, 10, GRID.shape).astype(np.float32)
+    drawn = []
+    for origin in ("upper", "lower"):
+        with rc_context({"image.origin": origin}):
+            draw_overlay(image, mask_of((1, 0, 10, 9)), GRID, LABELS, tmp_path / f"{origin}.png", "a")
+        drawn.append(imread(tmp_path / f"{origin}.png"))
+    assert np.array_equal(*drawn)
 
 
 def test_only_what_lies_around_a_lesion_is_shown(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def forged(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 def refused_by_predict(cohort: Path, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
         Predictor.load(cohort / RUN, device="cpu")
-    assert caught.value.remedy or hasattr(caught.value, "errors")
+    assert caught.value.remedy or caught.value.errors
     code, told = command_words(
         predict_command.main, "-m", cohort / RUN, "-i", cohort / "imagesTs", "-o", cohort / "out", "--device", "cpu"
     )

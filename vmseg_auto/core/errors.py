@@ -19,6 +19,8 @@ class VmsegError(Exception):
     """
 
     exit_code = 1
+    errors: tuple[VmsegError, ...] = ()
+    """What it tells of, where that is several."""
     told = False
     """Whether another process of the same command tells the user."""
 
@@ -32,7 +34,8 @@ class VmsegError(Exception):
         case = [f"case {shown(self.case, lines=False)}"] * (self.case is not None)
         where = ", ".join(case + [shown(self.file, lines=False)] * (self.file is not None))
         text = f"{where}: {self.problem}" if where else self.problem
-        return f"{text}. {self.remedy}" if self.remedy else text
+        whole = f"{text}. {self.remedy}" if self.remedy else text
+        return "\n".join([whole, *(f"  - {error}" for error in self.errors)])
 
 
 class InputError(VmsegError):
@@ -53,9 +56,6 @@ class DatasetError(InputError):
         self.errors = tuple(errors)
         self.args = (problem, self.errors)  # what unpickling calls, on the way out of a worker process
 
-    def __str__(self) -> str:
-        return "\n".join([super().__str__(), *(f"  - {error}" for error in self.errors)])
-
 
 class SomeCasesFailedError(VmsegError):
     """The work is done, but some cases failed; `errors` holds one VmsegError for each."""
@@ -66,9 +66,6 @@ class SomeCasesFailedError(VmsegError):
         super().__init__(problem)
         self.errors = tuple(errors)
         self.args = (problem, self.errors)
-
-    def __str__(self) -> str:
-        return "\n".join([super().__str__(), *(f"  - {error}" for error in self.errors)])
 
 
 class AttentionNeededError(SomeCasesFailedError):

@@ -113,7 +113,7 @@ def draw_overlay(
 def show(panel: Axes, picture: Picture, title: str, sides: Sequence[str], pixel_mm: float) -> None:
     """Put a picture into a panel, with a title, the letters of its borders and a bar of 10 mm."""
     height, width, _ = picture.shape
-    panel.imshow(picture, interpolation="nearest")
+    panel.imshow(picture, interpolation="nearest", origin="upper")  # whatever a matplotlibrc says
     panel.set_title(title, color="white", fontsize=9, loc="left", parse_math=False)
     for x, letter in ((0.02, sides[0]), (0.98, sides[1])):
         align = "left" if x < 0.5 else "right"

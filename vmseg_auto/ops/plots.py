@@ -200,7 +200,7 @@ def _draw_case(panel: Axes, case: OutlineCase) -> None:
     outlines = [
         (mask[z] != 0, colour) for mask, colour in ((reference, SKY_BLUE), (prediction, VERMILLION)) if mask is not None
     ]
-    panel.imshow(draw_slice(image[z], (dy, dx), grey_window(image[z]), outlines, pixels=400))
+    panel.imshow(draw_slice(image[z], (dy, dx), grey_window(image[z]), outlines, pixels=400), origin="upper")
     panel.set_title(title, color="white", fontsize=9)
 
 

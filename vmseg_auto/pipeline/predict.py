@@ -350,6 +350,6 @@ def _unexpected(error: MemoryError | OSError, case: Case) -> VmsegError:
 
 def _named(error: VmsegError, case: Case) -> VmsegError:
     """The same error with the case's name, where it has none yet."""
-    if error.case is None and not hasattr(error, "errors"):
+    if error.case is None and not error.errors:
         error.case, error.file = case.id, error.file or case.file
     return error
