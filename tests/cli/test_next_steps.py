@@ -26,7 +26,7 @@ def test_from_the_check_to_the_report(tmp_path: Path, capsys: pytest.CaptureFixt
     assert plan_and_preprocess.main(plan) == 0
     assert last_line() == f"Go on with `vmseg_train 0 1{places}`."
     assert train.main(["0", "-d", str(folder), *TRAIN]) == 0
-    assert "fold 1 is not trained; `vmseg_train 1 --planner default --trainer default` does it" in last_line()
+    assert "fold 1 is not trained; `vmseg_train 1` does it" in last_line()
     assert plan_and_preprocess.main(plan) == 0
     assert last_line() == f"Go on with `vmseg_train 1{places}`."
     after = f"Go on with `vmseg_report{places}` or `vmseg_predict -i SCANS -o MASKS{places}`."

@@ -142,7 +142,7 @@ def test_the_table_shows_every_pair_before_anything_is_written(tmp_path: Path) -
     assert head.split() == ["case", "patient", "set", "image", "mask", "drawn", "mL", "fit"]
     assert anna.split()[2:] == ["train", "anna", "anna.nii.gz", "1", "0.03", "same", "grid"]
     assert ben.split()[2:] == ["train", "ben", "x.nii.gz", "1", "0.03", "same", "grid,", "no", "common", "name"]
-    assert rest[1:3] == ["Left out: 1 images without a mask:", "  - carl"]
+    assert rest[1:3] == ["Left out: 1 image without a mask:", "  - carl"]
     assert "dora.nii.gz: the file is no image that can be read" in rest[4]
 
 

@@ -58,9 +58,8 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     )
     if planned.plan is None:
         go_on(screen, arguments, "vmseg_plan_and_preprocess")
-    elif folds := planned.untrained:
-        several = f" --planner {planned.plan.planner}" if len(planned.workspace.plans()) > 1 else ""
-        go_on(screen, arguments, f"vmseg_train {' '.join(map(str, folds))}{several}")
+    elif due := planned.due:
+        go_on(screen, arguments, *due)
 
 
 def logs(arguments: argparse.Namespace) -> Path | None:

@@ -142,6 +142,11 @@ class OutputFolder:
         return self.folder / "vmseg.lock"
 
     @property
+    def sources(self) -> Path:
+        """Which scan each case is: there in every folder of predicted masks."""
+        return self.folder / "sources.csv"
+
+    @property
     def report(self) -> Path:
         """The report of predictions, unless it is asked for elsewhere."""
         return self.folder / "report.html"

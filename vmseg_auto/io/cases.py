@@ -18,6 +18,7 @@ from vmseg_auto.core.geometry import Geometry, Spacing
 from vmseg_auto.core.labels import label_values
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.series import Scan, path_of
+from vmseg_auto.core.workspace import OutputFolder
 from vmseg_auto.io.dataset_json import Description, read_description
 from vmseg_auto.io.images import ending_of, read_mask
 from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files, masks_by_case
@@ -266,15 +267,17 @@ def _cases(
 
 
 def _note_what_is_beside(folder: Path, given: Description, cases: int, left: Inventory) -> None:
-    """Note keys of dataset.json that say nothing here, and folders of images that are none of a dataset."""
+    """Note keys of dataset.json that say nothing here, and folders of images that are none of a dataset or of
+    predictions.
+    """
     for key in given.unused:
         left.add("key", key, "unknown in dataset.json")
     if given.training is not None and given.training != cases:
         left.add("key", "numTraining", f"which tells of {given.training} training cases where {cases} are there")
     for path in sorted(folder.iterdir()):
         other = path.is_dir() and path.name not in _FOLDERS and not path.name.startswith(".")
-        if other and image_files(path):
-            left.add("folder", path.name, f"of images that is none of {', '.join(_FOLDERS)}")
+        if other and image_files(path) and not OutputFolder(path).sources.is_file():
+            left.add("folder", path.name, f"which holds images and is none of {', '.join(_FOLDERS)}")
 
 
 def _grid_errors(case: Case, grids: Sequence[tuple[Path, Geometry]]) -> list[VmsegError]:

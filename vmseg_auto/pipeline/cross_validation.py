@@ -25,7 +25,7 @@ from vmseg_auto.io.models import load_fold
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.ranks import ALONE, Ranks
 from vmseg_auto.pipeline.held_out import HeldOutCases, held_out_cases
-from vmseg_auto.pipeline.places import read_plan, read_record, record_now
+from vmseg_auto.pipeline.places import read_plan, read_record, record_now, train_command
 from vmseg_auto.pipeline.trust import judge
 from vmseg_auto.stages.evaluate import Evaluation, evaluate_pairs
 from vmseg_auto.stages.predict import Predictor
@@ -124,18 +124,16 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
     Folds may be stale: what they say of cases that they have never seen is what the weights that predict are worth.
     """
     info = read_stored(ModelInfo, run.model)
-    planner, trainer = run.folder.parent.name, run.folder.name
+    planner = run.folder.parent.name
     if not space.plan(planner).is_file():
         return f"the plan of {planner} is no longer in the workspace"
     plan = read_plan(space, planner)
-    its_plan = f"--planner {planner} --trainer {trainer}"
     if untrained := run.unfinished_folds(len(splits.folds)):
-        folds = " ".join(map(str, untrained))
-        which = f"fold {folds} is" if len(untrained) == 1 else f"folds {listed(folds.split())} are"
-        return f"{which} not trained; `vmseg_train {folds} {its_plan}` does it"
+        which = f"fold {untrained[0]} is" if len(untrained) == 1 else f"folds {listed([*map(str, untrained)])} are"
+        return f"{which} not trained; `{train_command(space, run, untrained, plan)}` does it"
     for held in held_out_cases(run, fingerprint, splits, dataset):
         number, record, current = held.folder.name, read_record(held.folder), held.is_current()
-        again = f"vmseg_train {number} {its_plan}"
+        again = train_command(space, run, [number], plan)
         if record is None:
             return f"it is not recorded what fold {number} was trained on; `{again} --fresh` mends it"
         now = record_now(fingerprint, splits, plan, record.recipe, number)
@@ -146,8 +144,8 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
         if not current:
             return f"fold {number} is not wholly validated; `{again}` does it"
     if (info.labels, info.channels) != (fingerprint.labels, fingerprint.channels):
-        folds = " ".join(map(str, range(len(splits.folds))))
-        return f"it was trained for other labels or channels; `vmseg_train {folds} {its_plan}` says what is due"
+        command = train_command(space, run, range(len(splits.folds)), plan)
+        return f"it was trained for other labels or channels; `{command}` says what is due"
     return None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.core.console import Console, Silent, columns, listed, quoted, shown
+from vmseg_auto.core.console import Console, Silent, columns, counted, listed, quoted, shown
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.left_out import Inventory
@@ -182,18 +182,18 @@ def table(members: Sequence[Member], found: Found, wishes: Wishes, errors: Seque
     lines = [columns([head, *rows])]
     lines.append(f'Channel "{wishes.channel}", label "{wishes.label}"')
     if found.without_mask:
-        lines.append(_left_out("images without a mask", found.without_mask))
+        lines.append(_left_out("image", "without a mask", found.without_mask))
     if found.unusable:
-        lines.append(_left_out("images that can't be used", [str(error) for error in found.unusable]))
+        lines.append(_left_out("image", "that can't be used", [str(error) for error in found.unusable]))
     if errors:
-        lines.append(_left_out("masks or scans that can't be used", [str(error) for error in errors]))
+        lines.append(_left_out("file", "that can't be used", [str(error) for error in errors]))
     return "\n".join(lines)
 
 
-def _left_out(what: str, names: Sequence[str]) -> str:
+def _left_out(what: str, why: str, names: Sequence[str]) -> str:
     shown = "".join(f"\n  - {name}" for name in names[:_SHOWN])
     more = f"\n  - and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"Left out: {len(names)} {what}:{shown}{more}"
+    return f"Left out: {counted(len(names), what)} {why}:{shown}{more}"
 
 
 def _existing(target: Path, key: Path, add: bool) -> MadeDataset | None:

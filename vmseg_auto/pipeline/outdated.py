@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.dataset import Dataset, Splits
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
+from vmseg_auto.core.runs import FoldName
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.pipeline.held_out import HeldOutCases
-from vmseg_auto.pipeline.places import read_record, record_now, stale_folds
+from vmseg_auto.pipeline.places import read_record, record_now, stale_folds, train_command
 
 
 def report_outdated(
@@ -21,26 +24,52 @@ def report_outdated(
         if run.folder.parent.name != plan.planner:
             continue
         stale = stale_folds(run, fingerprint, splits, plan)
-        for fold, changes in stale.items():
+        if stale:
             console.warn(
-                f"fold {fold} of {run.name} is stale ({'; '.join(changes)}); "
-                f"train it again with `vmseg_train {fold} --fresh`."
+                f"folds of {run.name} are stale; `{train_command(space, run, stale, plan)} --fresh`, with the --set or "
+                f"--hours that they had, trains them again:\n{_stale_in_words(stale)}"
             )
         for folder in run.finished_folds():
             if folder.name in stale:
                 continue
+            again = train_command(space, run, [folder.name], plan)
             record = read_record(folder)
             now = record_now(fingerprint, splits, plan, record.recipe, folder.name) if record else None
             if record and now and (old := record.old_names(now)):
                 console.say(
                     f"Fold {folder.name} of {run.name} keeps its weights, with old names ({'; '.join(old)}); "
-                    f"`vmseg_train {folder.name}` renews them without training."
+                    f"`{again}` renews them without training."
                 )
             if folder.name == "all":
                 continue
             held = HeldOutCases(folder, splits.folds[int(folder.name)].val, dataset, fingerprint)
             if not held.is_current():
-                console.say(f"{_what_is_due(held)}; `vmseg_train {folder.name}` does it without training ({run.name}).")
+                console.say(f"{_what_is_due(held)}; `{again}` does it without training ({run.name}).")
+
+
+def training_due(space: Workspace, fingerprint: Fingerprint, splits: Splits, plan: Plan) -> list[str]:
+    """The commands that train what this planner's runs lack: unfinished folds, and stale ones anew. Where there is no
+    run yet, all folds by the plan's own trainer.
+    """
+    due = []
+    own = [run for run in space.runs() if run.folder.parent.name == plan.planner]
+    for run in own or [space.run(plan.planner, plan.trainer)]:
+        stale = stale_folds(run, fingerprint, splits, plan)
+        if unfinished := [fold for fold in run.unfinished_folds(len(splits.folds)) if fold not in stale]:
+            due.append(train_command(space, run, unfinished, plan))
+        if stale:
+            due.append(f"{train_command(space, run, stale, plan)} --fresh")
+    return due
+
+
+def _stale_in_words(stale: Mapping[FoldName, Sequence[str]]) -> str:
+    """A line for all folds that are stale for the same reason."""
+    reasons: dict[str, list[str]] = {}
+    for fold, changes in stale.items():
+        reasons.setdefault("; ".join(changes), []).append(str(fold))
+    return "\n".join(
+        f"  - {'fold' if len(folds) == 1 else 'folds'} {', '.join(folds)}: {why}" for why, folds in reasons.items()
+    )
 
 
 def _what_is_due(held: HeldOutCases) -> str:

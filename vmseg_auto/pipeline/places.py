@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,6 +128,18 @@ def read_record(folder: FoldFolder) -> FoldRecord | None:
     if not folder.record.is_file():
         return None
     return read_stored(FoldRecord, folder.record)
+
+
+def train_command(space: Workspace, run: Run, folds: Iterable[FoldName], plan: Plan) -> str:
+    """The command that trains these folds of a run.
+
+    Args:
+        plan: of the run's planner.
+    """
+    planner, trainer = run.folder.parent.name, run.folder.name
+    options = f" --planner {planner}" if len(space.plans()) > 1 else ""
+    options += f" --trainer {trainer}" if trainer != plan.trainer else ""
+    return f"vmseg_train {' '.join(map(str, folds))}{options}"
 
 
 def trained_on(space: Workspace, name: str) -> str:

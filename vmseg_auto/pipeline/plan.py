@@ -19,7 +19,7 @@ from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.spill import Spill
 from vmseg_auto.pipeline.cohort import cohort_to_plan
-from vmseg_auto.pipeline.outdated import report_outdated
+from vmseg_auto.pipeline.outdated import report_outdated, training_due
 from vmseg_auto.pipeline.patients import Visits, settle_visits, warn_of_duplicates
 from vmseg_auto.pipeline.places import (
     PathLike,
@@ -49,12 +49,11 @@ class Planned:
     splits: Splits | None = None
 
     @property
-    def untrained(self) -> list[int]:
-        """The folds that the plan's own trainer has not finished."""
+    def due(self) -> list[str]:
+        """The commands that train what is not trained yet, or stale."""
         if self.plan is None or self.splits is None:
             return []
-        run = self.workspace.run(self.plan.planner, self.plan.trainer)
-        return run.unfinished_folds(len(self.splits.folds))
+        return training_due(self.workspace, self.fingerprint, self.splits, self.plan)
 
 
 def plan_and_preprocess(

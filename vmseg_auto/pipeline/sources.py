@@ -8,6 +8,7 @@ from pathlib import Path
 from vmseg_auto.core.console import shown
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.series import Scan, Series
+from vmseg_auto.core.workspace import OutputFolder
 from vmseg_auto.io.tables import read_csv, write_csv
 
 COLUMNS = ("case", "channel", "source", "files", "inputs")
@@ -22,7 +23,7 @@ def write_sources(folder: Path, cases: Sequence[Case], root: Path, inputs: str) 
         root: the folder or file that was given.
         inputs: the same, as seen from the folder.
     """
-    table = folder / "sources.csv"
+    table = OutputFolder(folder).sources
     new = {case.id for case in cases}
     kept = [row for row in read_csv(table) if row.get("case") not in new] if table.is_file() else []
     write_csv(table, COLUMNS, [*kept, *_rows(cases, root, inputs)])
