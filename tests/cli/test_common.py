@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -237,6 +240,21 @@ def test_quiet_says_warnings_only(capsys: pytest.CaptureFixture[str]) -> None:
         assert "Warning: careful\n" in err
         assert ("Task" in err) != quiet
         assert quiet or "100%" in err
+
+
+def test_a_narrow_terminal_shows_the_time_left_and_the_most_important_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader, follower = os.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with os.fdopen(follower, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with Screen(quiet=False).progress("Fold 0", 4) as progress:
+            progress.note("validation Dice 0.712", "train Dice 0.903", "epoch 1/4", "loss 0.512")
+            progress.advance(4)
+    shown = os.read(leader, 10_000).decode()
+    os.close(leader)
+    lines = [line.strip() for line in shown.split("\r")]
+    assert "left, validation Dice 0.712, train Dice 0.903" in "".join(lines[-2:])
+    assert max(map(len, lines)) <= 80
 
 
 def test_words_and_bars_keep_apart(capsys: pytest.CaptureFixture[str]) -> None:

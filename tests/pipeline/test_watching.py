@@ -28,8 +28,8 @@ class Notes(SilentProgress):
     def advance(self, steps: int = 1) -> None:
         self.steps += steps
 
-    def note(self, text: str) -> None:
-        self.notes.append(text)
+    def note(self, *texts: str) -> None:
+        self.notes.append(", ".join(texts))
 
 
 def record(epoch: int, train: float, val: float) -> EpochRecord:
@@ -55,9 +55,9 @@ def test_the_bar_shows_the_last_look(folder: FoldFolder) -> None:
     for row in (record(1, NAN, NAN), record(2, 0.9, 0.65), record(3, NAN, NAN)):
         watcher.epoch_ended(row)
     assert notes.notes == [
-        "epoch 1/9, loss 0.500, validation patches' Dice 0.700",
-        "epoch 2/9, loss 0.500, train Dice 0.900, validation Dice 0.650, gap 0.250",
-        "epoch 3/9, loss 0.500, train Dice 0.900, validation Dice 0.650, gap 0.250",
+        "Dice of patches 0.700, epoch 1/9, loss 0.500",
+        "validation Dice 0.650, train Dice 0.900, epoch 2/9, loss 0.500, gap 0.250",
+        "validation Dice 0.650, train Dice 0.900, epoch 3/9, loss 0.500, gap 0.250",
     ]
 
 

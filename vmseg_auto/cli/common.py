@@ -8,11 +8,9 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import RLock
-from types import TracebackType
 from typing import Any
 
-from vmseg_auto.core.console import Progress, quoted, shown
+from vmseg_auto.core.console import Progress, quoted
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.names import is_text
@@ -20,7 +18,7 @@ from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.logs import LOGGER, CommandLog
 from vmseg_auto.io.scratch import name_spare
 from vmseg_auto.io.stopping import Stopped, stoppable
-from vmseg_auto.io.streams import Steady, open_streams, tell
+from vmseg_auto.io.streams import open_streams, tell
 
 AFTER_TRAINING = ("vmseg_report", "vmseg_predict -i SCANS -o MASKS")
 """What may come next."""
@@ -256,50 +254,12 @@ class Screen:
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:
         LOGGER.info("%s: %s of %s done", title, done, total)
-        return _Bar(title, total, done, self.quiet)
+        from vmseg_auto.cli.bar import Bar
+
+        return Bar(title, total, done, self.quiet)
 
     def _write(self, text: str, file: Any) -> None:
-        tqdm = _tqdm()
-        with tqdm.external_write_mode(file=file):  # else a running bar would be torn
+        from vmseg_auto.cli.bar import above_bars
+
+        with above_bars(file=file):
             tell(text, file)
-
-
-def _tqdm() -> Any:
-    """The progress bars, with a lock for threads: that for processes, their own, may start a process."""
-    from tqdm import tqdm
-
-    if not hasattr(tqdm, "_lock"):
-        tqdm.set_lock(RLock())
-    return tqdm
-
-
-class _Bar:
-    def __init__(self, title: str, total: int, done: int, quiet: bool) -> None:
-        tqdm = _tqdm()
-        # Without a terminal (a log file, Slurm) a line every half minute is enough.
-        interval = 0.2 if Steady(sys.stderr).isatty() else 30.0
-        self.bar = tqdm(
-            total=total,
-            initial=done,
-            desc=shown(title, lines=False),
-            file=Steady(sys.stderr),
-            disable=quiet,
-            mininterval=interval,
-            maxinterval=max(10.0, interval),
-            dynamic_ncols=True,
-            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {elapsed}, {remaining} left{postfix}",
-        )
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.bar.close()
-
-    def advance(self, steps: int = 1) -> None:
-        self.bar.update(steps)
-
-    def note(self, text: str) -> None:
-        self.bar.set_postfix_str(shown(text, lines=False), refresh=False)

@@ -63,8 +63,8 @@ class Progress(Protocol):
 
     def advance(self, steps: int = 1) -> None: ...
 
-    def note(self, text: str) -> None:
-        """Show a short text beside the bar."""
+    def note(self, *texts: str) -> None:
+        """Show short texts beside the bar, the most important first."""
 
 
 class Console(Protocol):
@@ -94,7 +94,7 @@ class SilentProgress:
     def advance(self, steps: int = 1) -> None:
         return None
 
-    def note(self, text: str) -> None:
+    def note(self, *texts: str) -> None:
         return None
 
 

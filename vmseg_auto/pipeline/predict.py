@@ -266,7 +266,7 @@ def _introduce(models: Sequence[PathLike], committee: Committee, notes: Sequence
 
 
 def _run(
-    work: _Work, cases: Sequence[Case], jobs: int, note: Callable[[str], None], warn: Callable[[str], None]
+    work: _Work, cases: Sequence[Case], jobs: int, note: Callable[..., None], warn: Callable[[str], None]
 ) -> Iterator[_Done | VmsegError]:
     """One outcome a case. The next scans are read and the last masks written while one is computed."""
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
@@ -321,12 +321,12 @@ def _load(work: _Work, case: Case) -> _Loaded | _Done:
     return _Loaded(case, image, geometry, made_from, notes)
 
 
-def _predict(work: _Work, loaded: _Loaded, note: Callable[[str], None]) -> Prediction:
+def _predict(work: _Work, loaded: _Loaded, note: Callable[..., None]) -> Prediction:
     return work.committee.predict(
         loaded.image,
         loaded.geometry,
         probabilities=work.delivery.maps > 0,
-        watch=lambda done, total: note(f"{loaded.case.id}, window {done}/{total}"),
+        watch=lambda done, total: note(f"window {done}/{total}", loaded.case.id),
     )
 
 

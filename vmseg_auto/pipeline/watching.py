@@ -58,7 +58,7 @@ class Watcher:
     def epoch_ended(self, record: EpochRecord) -> None:
         self.history.append(record.to_row())
         write_csv(self.folder.history, list(record.to_row()), self.history)
-        self.progress.note(f"epoch {record.epoch}/{self.recipe.epochs}, loss {record.train_loss:.3f}{self._dice()}")
+        self.progress.note(*self._notes(record))
         self._warn_of_gap()
         self._warn_of_skipped(record)
         if time.monotonic() - self.drawn > CURVE_SECONDS:
@@ -86,12 +86,14 @@ class Watcher:
             "(skipped_steps)."
         )
 
-    def _dice(self) -> str:
-        """The last look at whole cases; before the first, the Dice of validation patches; nothing without either."""
+    def _notes(self, record: EpochRecord) -> list[str]:
+        """The last look at whole cases, or before the first the Dice of validation patches; then epoch and loss."""
+        where = [f"epoch {record.epoch}/{self.recipe.epochs}", f"loss {record.train_loss:.3f}"]
         if looks := gap_looks(self.history):
-            return f", train Dice {looks[-1].train:.3f}, validation Dice {looks[-1].val:.3f}, gap {looks[-1].gap:.3f}"
+            last = looks[-1]
+            return [f"validation Dice {last.val:.3f}", f"train Dice {last.train:.3f}", *where, f"gap {last.gap:.3f}"]
         dice = self.history[-1]["val_dice"]
-        return "" if math.isnan(dice) else f", validation patches' Dice {dice:.3f}"
+        return where if math.isnan(dice) else [f"Dice of patches {dice:.3f}", *where]
 
     def _warn_of_gap(self) -> None:
         """Once in a training."""
