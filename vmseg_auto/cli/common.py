@@ -14,11 +14,13 @@ from vmseg_auto.core.console import Progress, quoted
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.names import is_text
+from vmseg_auto.core.veil import Veil
 from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.logs import LOGGER, CommandLog
 from vmseg_auto.io.scratch import name_spare
 from vmseg_auto.io.stopping import Stopped, stoppable
 from vmseg_auto.io.streams import open_streams, tell
+from vmseg_auto.io.veil import veil_over
 
 AFTER_TRAINING = ("vmseg_report", "vmseg_predict -i SCANS -o MASKS")
 """What may come next."""
@@ -35,8 +37,8 @@ def make_parser(prog: str, description: str, options: Sequence[str], epilog: str
     """A command's parser with those of the shared options that it has.
 
     Args:
-        options: of "dataset", "workspace", "model", "series", "echo", "device", "jobs", "strict"; --debug and
-            --quiet stand everywhere.
+        options: of "dataset", "workspace", "model", "series", "echo", "device", "jobs", "strict", "identity"; --debug
+            and --quiet stand everywhere.
     """
     parser = Parser(prog=prog, description=description, epilog=epilog)
     add_options(parser, options)
@@ -94,6 +96,13 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[str]) -> None
         "strict": (
             ("--strict",),
             {"action": "store_true", "help": "end before any work where something of the input would not be used"},
+        ),
+        "identity": (
+            ("--with-identity",),
+            {
+                "action": "store_true",
+                "help": "let the log name the files and folders that were given, which may tell who a patient is",
+            },
         ),
     }
     for name in options:
@@ -166,12 +175,15 @@ def run(
     work: Callable[[argparse.Namespace, Screen], None],
     argv: Sequence[str] | None = None,
     logs: Callable[[argparse.Namespace], Path | None] = lambda arguments: None,
+    given: Sequence[str] = (),
 ) -> int:
     """Parse, work, and turn errors into one message and an exit code (0 done, 1 failure, 2 bad use, 3 some failed,
     128 and the signal's number where one ended it).
 
     Args:
         logs: arguments -> the folder in which the command's log file goes, or None for no log.
+        given: options that name scans, masks, or where they go. Neither these paths nor names in them stand in the log,
+            unless --with-identity.
     """
     open_streams()
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
@@ -184,7 +196,8 @@ def run(
     folder = logs(arguments)
     if folder is not None:
         name_spare(folder.parent)
-    with stoppable(), CommandLog(folder, parser.prog, options) as log:
+    veil = _veil(arguments, given) if folder is not None and given else None
+    with stoppable(), CommandLog(folder, parser.prog, options, veil) as log:
         screen = Screen(arguments.quiet, Inventory(getattr(arguments, "strict", False)))
         try:
             work(arguments, screen)
@@ -195,6 +208,19 @@ def run(
             (screen.warn if screen.left.unwanted else screen.say)(left)
         LOGGER.info("exit code %s", code)
     return code
+
+
+def _veil(arguments: argparse.Namespace, given: Sequence[str]) -> Veil | None:
+    """What the log shows in place of names; None with --with-identity."""
+    if arguments.with_identity:
+        return None
+    values = {name: getattr(arguments, name) for name in given}
+    places = {
+        name.upper(): [value] if isinstance(value, str) else value
+        for name, value in values.items()
+        if value is not None
+    }
+    return veil_over(places, getattr(arguments, "series", ())) if places else None
 
 
 def _refuse_names_that_are_no_text(arguments: argparse.Namespace) -> None:

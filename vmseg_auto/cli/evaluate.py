@@ -15,7 +15,7 @@ def parser() -> Parser:
     made = make_parser(
         "vmseg_evaluate",
         "Score masks against reference masks: overlap, surface distances, volumes and lesions, with 95 % intervals.",
-        ("workspace", "jobs", "strict"),
+        ("workspace", "jobs", "strict", "identity"),
         epilog="Example: vmseg_evaluate -p masks -r labelsTs",
     )
     made.add_argument("-p", "--predictions", required=True, metavar="FOLDER", help="folder of predicted masks")
@@ -64,7 +64,7 @@ def logs(arguments: argparse.Namespace) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv, logs)
+    return run(parser(), work, argv, logs, given=("predictions", "references", "second_reader", "output"))
 
 
 if __name__ == "__main__":

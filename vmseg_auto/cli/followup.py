@@ -16,7 +16,7 @@ def parser() -> Parser:
         "vmseg_followup",
         "Compare a patient's lesions at two times: volumes, their change with its interval, the response to treatment, "
         "and which lesions are new, gone, split or merged.",
-        ("dataset", "workspace", "model", "series", "echo", "device", "jobs", "strict"),
+        ("dataset", "workspace", "model", "series", "echo", "device", "jobs", "strict", "identity"),
         epilog="Example: vmseg_followup anna_2019.nii.gz anna_2021.nii.gz -o anna",
     )
     made.add_argument("before", metavar="BEFORE", help="the first scan (a file or DICOM series), or a folder of scans")
@@ -75,7 +75,7 @@ def logs(arguments: argparse.Namespace) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv, logs)
+    return run(parser(), work, argv, logs, given=("before", "after", "masks", "output"))
 
 
 if __name__ == "__main__":

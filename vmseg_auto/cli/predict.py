@@ -16,7 +16,7 @@ def parser() -> Parser:
     made = make_parser(
         "vmseg_predict",
         "Segment scans with the ensemble of a model's finished folds: a mask for each scan, and their volumes in mL.",
-        ("dataset", "workspace", "model", "series", "echo", "device", "jobs", "strict"),
+        ("dataset", "workspace", "model", "series", "echo", "device", "jobs", "strict", "identity"),
         epilog="Example: vmseg_predict -i new_scans -o masks",
     )
     made.add_argument(
@@ -111,7 +111,7 @@ def logs(arguments: argparse.Namespace) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv, logs)
+    return run(parser(), work, argv, logs, given=("input", "output"))
 
 
 if __name__ == "__main__":

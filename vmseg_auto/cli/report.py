@@ -29,7 +29,8 @@ def parser() -> Parser:
     made.add_argument(
         "--with-identity",
         action="store_true",
-        help="show names and whole slices, and so faces; without it pseudonyms and the surroundings of lesions alone",
+        help="show names (in the log too) and whole slices, and so faces; without it pseudonyms and the surroundings "
+        "of lesions alone",
     )
     return made
 
@@ -52,7 +53,7 @@ def logs(arguments: argparse.Namespace) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv, logs)
+    return run(parser(), work, argv, logs, given=("input", "images", "output"))
 
 
 if __name__ == "__main__":

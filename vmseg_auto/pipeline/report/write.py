@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vmseg_auto.core.console import Console, Silent
+from vmseg_auto.core.console import Console, Silent, listed
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.pseudonyms import Names, true_names
 from vmseg_auto.core.workspace import OutputFolder
@@ -51,6 +51,8 @@ def report(
         folder = OutputFolder(Path(predictions))
         path = _page(output, folder.report)
         found = read_predictions(folder.folder, None if images is None else Path(images))
+        if corrected := [one.sidecar.case for one in found if one.sidecar.judgement.corrected]:
+            console.say(f"Corrected by hand after it was predicted, and measured as it is now: {listed(corrected)}.")
         names = _names({one.sidecar.case: one.scan.patient for one in found}, path, identity)
         content = gather_predictions(found, names, identity, console)
         size = write_page(path, "predictions", viewer=True, identity=identity, **content)
