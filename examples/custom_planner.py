@@ -1,8 +1,10 @@
 """A planner of one's own: the default's plan with half the features, for small cards and quick tries.
 
 cd examples
-vmseg_plan_and_preprocess -d DATASET --planner custom_planner:ThinPlanner
-vmseg_train 0 -d DATASET --planner thin
+vmseg_plan_and_preprocess -d DATASET -w THIN --planner custom_planner:ThinPlanner
+vmseg_train 0 -d DATASET -w THIN
+
+THIN is a new folder for plan and models, so that the dataset's own workspace stays as it is.
 
 In a package of one's own, an entry point gives it a name for --planner, as `vmseg_auto.trainers` does for --trainer:
 

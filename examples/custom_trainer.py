@@ -1,7 +1,10 @@
 """A trainer of one's own: the default's parts with another loss.
 
 cd examples
-vmseg_train 0 -d DATASET --trainer custom_trainer:FocalTrainer
+vmseg_plan_and_preprocess -d DATASET -w FOCAL
+vmseg_train 0 -d DATASET -w FOCAL --trainer custom_trainer:FocalTrainer
+
+FOCAL is a new folder for plan and models, so that the dataset's own workspace stays as it is.
 """
 
 from __future__ import annotations

@@ -3,13 +3,14 @@
 cd examples/federated
 python one_process.py NORTH SOUTH -o MODEL --rounds 3 --settings "epochs=1 steps=50"
 
-NORTH and SOUTH are dataset folders, and get a plan for both of them together.
+NORTH and SOUTH are dataset folders, and stay as they are: what each site would do in its own workspace goes into the
+folder MODEL_sites.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import server_app
@@ -28,10 +29,10 @@ class OneProcess(Grid):
 
     run = Run.create_empty(0)
 
-    def __init__(self, datasets: Sequence[Path]) -> None:
+    def __init__(self, spaces: Mapping[Workspace, Path]) -> None:
         self.sites = {
-            number: Context(0, number, {"dataset": str(dataset)}, RecordDict(), {})
-            for number, dataset in enumerate(datasets, 1)
+            number: Context(0, number, {"dataset": str(dataset), "workspace": str(space.root)}, RecordDict(), {})
+            for number, (space, dataset) in enumerate(spaces.items(), 1)
         }
         self.replies: dict[str, Message] = {}
         TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 0  # of whoever makes messages
@@ -60,26 +61,27 @@ class OneProcess(Grid):
         return self.pull_messages(self.push_messages(messages))
 
 
-def plan_together(datasets: Sequence[Path], memory_gb: float) -> None:
+def plan_together(spaces: Mapping[Workspace, Path], memory_gb: float) -> None:
     """What each site does by itself: give its fingerprint away, then plan with everybody's."""
-    spaces = [vmseg_auto.plan_and_preprocess(dataset, memory_gb=memory_gb).workspace for dataset in datasets]
+    for space, dataset in spaces.items():
+        vmseg_auto.plan_and_preprocess(dataset, space.root, memory_gb=memory_gb)
     shared = [space.shared_fingerprint for space in spaces]
-    for dataset in datasets:
-        vmseg_auto.plan_and_preprocess(dataset, memory_gb=memory_gb, merge_fingerprints=shared)
+    for space, dataset in spaces.items():
+        vmseg_auto.plan_and_preprocess(dataset, space.root, memory_gb=memory_gb, merge_fingerprints=shared)
 
 
-def federate(datasets: Sequence[Path], output: Path, rounds: int, settings: str) -> None:
+def federate(spaces: Mapping[Workspace, Path], output: Path, rounds: int, settings: str) -> None:
     """Run the rounds and write the model folder."""
-    space = Workspace(datasets[0] / "vmseg")
+    space = next(iter(spaces))
     config = {
         "plan": str(space.plan("default")),
         "cohort": str(space.merged_fingerprint),
         "output": str(output),
-        "sites": len(datasets),
+        "sites": len(spaces),
         "rounds": rounds,
         "settings": settings,
     }
-    server_app.app(OneProcess(datasets), Context(0, 0, {}, RecordDict(), config))
+    server_app.app(OneProcess(spaces), Context(0, 0, {}, RecordDict(), config))
 
 
 def main() -> None:
@@ -90,8 +92,10 @@ def main() -> None:
     parser.add_argument("--settings", default="epochs=1", help='of a round at a site, such as "epochs=1 steps=50"')
     parser.add_argument("--memory", type=float, default=8.0, metavar="GB", help="of the plan")
     arguments = parser.parse_args()
-    plan_together(arguments.datasets, arguments.memory)
-    federate(arguments.datasets, arguments.output, arguments.rounds, arguments.settings)
+    sites = arguments.output.with_name(f"{arguments.output.name}_sites")
+    spaces = {Workspace(sites / f"{n}_{path.name}"): path for n, path in enumerate(arguments.datasets, 1)}
+    plan_together(spaces, arguments.memory)
+    federate(spaces, arguments.output, arguments.rounds, arguments.settings)
 
 
 if __name__ == "__main__":  # worker processes import this file again

@@ -45,11 +45,13 @@ app = ClientApp()
 def train(message: Message, context: Context) -> Message:
     """Train on all of the site's cases from the weights that came.
 
-    `node_config` names the dataset's folder, and the message's config round, plan and settings.
+    `node_config` names the dataset's folder, and its workspace where that is not DATASET/vmseg; the message's config
+    names round, plan and settings.
     """
     dataset = Path(str(context.node_config["dataset"]))
+    place = Path(str(context.node_config.get("workspace", dataset / "vmseg")))
     config = message.content["config"]
-    space = Workspace(dataset / "vmseg")
+    space = Workspace(place)
     plan = read_stored(vmseg_auto.Plan, space.plan("default"))
     if plan.content_hash != config["plan"]:
         raise ValueError("this site has another plan: run vmseg_plan_and_preprocess --merge-fingerprints here again")
@@ -59,6 +61,7 @@ def train(message: Message, context: Context) -> Message:
         run = vmseg_auto.train(
             ["all"],
             dataset=dataset,
+            workspace=place,
             trainer="site_app:FederatedTrainer",
             settings=[*shlex.split(str(config["settings"])), f"seed={config['server-round']}"],
             init=Path(folder, "model"),

@@ -56,10 +56,21 @@ def run(*arguments: str | Path, path: Sequence[Path] = (), folder: Path = EXAMPL
     return done.stdout
 
 
-def test_python_api(dataset: Path) -> None:
-    shown = run("python_api.py", dataset)
+def test_python_api_leaves_the_dataset_as_it_is(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*")}
+    results = tmp_path_factory.mktemp("api") / "results"
+    shown = run("python_api.py", dataset, results)
     assert "lesion:" in shown
     assert "dice" in shown
+    assert {path: path.stat().st_mtime_ns for path in dataset.rglob("*")} == before
+    assert (results / "masks" / "volumes.csv").is_file()
+
+
+def test_a_practice_export_takes_no_folder_that_is_there(tmp_path: Path) -> None:
+    """docs/tutorial.md, which test_tutorial.py runs, begins with it."""
+    command = [sys.executable, EXAMPLES / "practice_export.py", tmp_path]
+    assert "FileExistsError" in subprocess.run(command, capture_output=True, text=True, timeout=600).stderr
+    assert not list(tmp_path.iterdir())
 
 
 BRIEFLY = ("--set", "epochs=1", "steps=2", "mirror_axes=[]", "window_step=1", "--device", "cpu")

@@ -53,7 +53,7 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
 
 
 def test_the_model_is_the_mean_of_the_sites_by_their_cases(federation: Path) -> None:
-    spaces = [Workspace(federation / site / "vmseg") for site in ("north", "south")]
+    spaces = [Workspace(federation / "model_sites" / site) for site in ("1_north", "2_south")]
     north, south = (weights(space.run("default", "federated")) for space in spaces)
     model = Run(federation / "model")
     for name, tensor in weights(model).items():
@@ -64,6 +64,11 @@ def test_the_model_is_the_mean_of_the_sites_by_their_cases(federation: Path) -> 
     info = read_stored(ModelInfo, model.model)
     assert info.scans == merged.scans
     assert info.plan.content_hash == read_json(spaces[1].plan("default"))["planned_hash"]
+
+
+def test_the_sites_datasets_stay_as_they_are(federation: Path) -> None:
+    for site in ("north", "south"):
+        assert not (federation / site / "vmseg").exists()
 
 
 def test_it_is_a_model_as_any_other(federation: Path, tmp_path: Path) -> None:
@@ -81,6 +86,7 @@ def test_a_site_with_another_plan_is_refused(federation: Path, monkeypatch: pyte
     TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 0
     content = {"arrays": ArrayRecord({}), "config": ConfigRecord({"plan": "another", "settings": ""})}
     message = Message(RecordDict(content), 1, "train")
-    here = Context(0, 1, {"dataset": str(federation / "north")}, RecordDict(), {})
+    place = {"dataset": str(federation / "north"), "workspace": str(federation / "model_sites" / "1_north")}
+    here = Context(0, 1, place, RecordDict(), {})
     with pytest.raises(Exception, match="this site has another plan: run vmseg_plan_and_preprocess"):
         site_app.app(message, here)
