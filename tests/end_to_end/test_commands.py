@@ -274,7 +274,7 @@ def test_a_case_added_later_joins_the_split_and_marks_folds_stale(dataset: Path,
     others = [number for number in range(5) if number != holder]
     again = f"vmseg_train {' '.join(map(str, others))} --fresh"
     assert f"folds of default/default are stale; `{again}`" in done.stderr
-    assert done.stdout.splitlines()[-1] == f"Go on with `{again}`."
+    assert done.stdout.splitlines()[-1] == f"Go on with `{again}` and then `vmseg_train {holder}`."
     for before, after in zip(old, new, strict=True):
         assert set(before["val"]) <= set(after["val"])
         assert set(before["train"]) <= set(after["train"])

@@ -94,7 +94,7 @@ def test_the_corrected_mask_is_named_and_measured(day: Day) -> None:
     page = (day.folder / "new_masks" / "report.html").read_text(encoding="utf-8")
     assert "corrected by hand after it was predicted" in page
     mask, geometry = read_mask(day.folder / "corrected" / "Ilexhof_Ida_T2.nii.gz")
-    assert f"{mask.sum() * geometry.voxel_ml:.1f}" in page
+    assert f"{mask.sum() * geometry.voxel_ml:.2f} mL" in page
 
 
 def test_one_patient_joins_and_the_others_stay(day: Day) -> None:
@@ -112,9 +112,10 @@ def test_one_patient_joins_and_the_others_stay(day: Day) -> None:
     assert len(table) == 7
 
 
-def test_planning_says_the_command_that_the_page_gives_next(day: Day) -> None:
-    last = [line for line in day.of("vmseg_plan_and_preprocess -d my_patients\n").splitlines() if line][-1]
-    assert last == "Go on with `vmseg_train 0 1 2 3 4 --trainer quick --fresh -d my_patients`."
+def test_planning_says_which_folds_are_to_be_trained_again(day: Day) -> None:
+    said = day.of("vmseg_plan_and_preprocess -d my_patients\n")
+    assert "training cases added: case_009" in said
+    assert "--trainer quick --fresh -d my_patients`" in [line for line in said.splitlines() if "Go on with" in line][-1]
 
 
 def test_nobody_is_named_but_where_names_are_wanted(day: Day) -> None:

@@ -125,11 +125,11 @@ def workspace_of(arguments: argparse.Namespace) -> str | None:
     return arguments.workspace or os.environ.get("VMSEG_WORKSPACE") or None
 
 
-def go_on(screen: Screen, arguments: argparse.Namespace, *commands: str) -> None:
+def go_on(screen: Screen, arguments: argparse.Namespace, *commands: str, joined: str = " or ") -> None:
     """Say which commands may come next, with this one's -d and -w."""
     given = [(flag, folder) for flag, folder in (("-d", arguments.dataset), ("-w", arguments.workspace)) if folder]
     places = "".join(f" {flag} {quoted(folder)}" for flag, folder in given)
-    screen.say(f"Go on with {' or '.join(f'`{command}{places}`' for command in commands)}.")
+    screen.say(f"Go on with {joined.join(f'`{command}{places}`' for command in commands)}.")
 
 
 def confirmed(question: str) -> bool:

@@ -59,7 +59,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     if planned.plan is None:
         go_on(screen, arguments, "vmseg_plan_and_preprocess")
     elif due := planned.due:
-        go_on(screen, arguments, *due)
+        go_on(screen, arguments, *due, joined=" and then ")
 
 
 def logs(arguments: argparse.Namespace) -> Path | None:

@@ -39,7 +39,7 @@ from vmseg_auto.pipeline.run_tables import (
     read_label_check,
     read_trust,
 )
-from vmseg_auto.pipeline.standing import PLAN_AGAIN, changes_since, file_hashes, require_same_cohort
+from vmseg_auto.pipeline.standing import PLAN_AGAIN, Standing, changes_since, file_hashes, require_same_cohort
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -188,8 +188,9 @@ class Checkup:
 
     def _folds(self, data: Dataset, fingerprint: Fingerprint, splits: Splits, plans: list[Plan]) -> None:
         check_splits(splits, data.patients, str(self.space.splits))
+        standing = Standing(self.space, data, fingerprint, splits)
         for plan in plans:
-            self._try(report_outdated, self.space, data, fingerprint, splits, plan, _Heard(self))
+            self._try(report_outdated, standing, plan, _Heard(self))
         for run in self.space.runs() if self.thorough else ():
             for held in held_out_cases(run, fingerprint, splits, data):
                 self._held_out(held, len(fingerprint.labels))

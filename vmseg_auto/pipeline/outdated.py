@@ -5,60 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from vmseg_auto.core.console import Console, listed
-from vmseg_auto.core.dataset import Dataset, Splits
-from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
-from vmseg_auto.core.runs import FoldName
-from vmseg_auto.core.workspace import Workspace
+from vmseg_auto.core.runs import FoldFolder, FoldName, Run
 from vmseg_auto.pipeline.held_out import HeldOutCases
 from vmseg_auto.pipeline.places import read_record, record_now, stale_folds, train_command
+from vmseg_auto.pipeline.standing import Standing
 
 
-def report_outdated(
-    space: Workspace, dataset: Dataset, fingerprint: Fingerprint, splits: Splits, plan: Plan, console: Console
-) -> None:
+def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
     """Warn of this planner's folds that are stale, and name those whose weights hold, but whose validation cases have
     changed since.
-    """
-    for run in space.runs():
-        if run.folder.parent.name != plan.planner:
-            continue
-        stale = stale_folds(run, fingerprint, splits, plan)
-        if stale:
-            console.warn(
-                f"folds of {run.name} are stale; `{train_command(space, run, stale, plan)} --fresh`, with the --set or "
-                f"--hours that they had, trains them again:\n{_stale_in_words(stale)}"
-            )
-        for folder in run.finished_folds():
-            if folder.name in stale:
-                continue
-            again = train_command(space, run, [folder.name], plan)
-            record = read_record(folder)
-            now = record_now(fingerprint, splits, plan, record.recipe, folder.name) if record else None
-            if record and now and (old := record.old_names(now)):
-                console.say(
-                    f"Fold {folder.name} of {run.name} keeps its weights, with old names ({'; '.join(old)}); "
-                    f"`{again}` renews them without training."
-                )
-            if folder.name == "all":
-                continue
-            held = HeldOutCases(folder, splits.folds[int(folder.name)].val, dataset, fingerprint)
-            if not held.is_current():
-                console.say(f"{_what_is_due(held)}; `{again}` does it without training ({run.name}).")
 
-
-def training_due(space: Workspace, fingerprint: Fingerprint, splits: Splits, plan: Plan) -> list[str]:
-    """The commands that train what this planner's runs lack: unfinished folds, and stale ones anew. Where there is no
-    run yet, all folds by the plan's own trainer.
+    Returns:
+        The commands that do what is due, training included. Where there is no run yet, the one that trains all folds
+        by the plan's own trainer.
     """
-    due = []
+    space, due = now.space, []
     own = [run for run in space.runs() if run.folder.parent.name == plan.planner]
     for run in own or [space.run(plan.planner, plan.trainer)]:
-        stale = stale_folds(run, fingerprint, splits, plan)
-        if unfinished := [fold for fold in run.unfinished_folds(len(splits.folds)) if fold not in stale]:
-            due.append(train_command(space, run, unfinished, plan))
+        stale = stale_folds(run, now.fingerprint, now.splits, plan)
         if stale:
             due.append(f"{train_command(space, run, stale, plan)} --fresh")
+            console.warn(
+                f"folds of {run.name} are stale; `{due[-1]}`, with the --set or --hours that they had, trains them "
+                f"again:\n{_stale_in_words(stale)}"
+            )
+        kept = {folder.name: _due_without_training(folder, run, now, plan) for folder in run.finished_folds()}
+        for fold, words in kept.items():
+            if words and fold not in stale:
+                command = train_command(space, run, [fold], plan)
+                console.say(
+                    f"Fold {fold} keeps its weights, with {words}; `{command}` does it without training ({run.name})."
+                )
+        left = [fold for fold, words in kept.items() if words] + run.unfinished_folds(len(now.splits.folds))
+        if folds := sorted({fold for fold in left if fold not in stale}, key=str):
+            due.append(train_command(space, run, folds, plan))
     return due
 
 
@@ -72,10 +53,27 @@ def _stale_in_words(stale: Mapping[FoldName, Sequence[str]]) -> str:
     )
 
 
-def _what_is_due(held: HeldOutCases) -> str:
+def _due_without_training(folder: FoldFolder, run: Run, now: Standing, plan: Plan) -> str:
+    """What is to be done again of a finished fold though its weights hold, in words; empty where nothing is."""
+    record = read_record(folder)
+    if record and folder.name != "all" and int(folder.name) >= len(now.splits.folds):
+        return ""
+    due = []
+    if record:
+        as_it_is = record_now(now.fingerprint, now.splits, plan, record.recipe, folder.name)
+        if old := record.old_names(as_it_is):
+            due.append(f"old names ({'; '.join(old)}) to be renewed")
+    if folder.name != "all":
+        held = HeldOutCases(folder, now.splits.folds[int(folder.name)].val, now.dataset, now.fingerprint)
+        if not held.is_current():
+            due += _of_held_out_cases(held)
+    return " and ".join(due)
+
+
+def _of_held_out_cases(held: HeldOutCases) -> list[str]:
     images = [case.id for case in held.unpredicted()]
     masks = [case.id for case in held.unscored() if case.id not in images]
     due = [f"{listed(images)} to be predicted"] if images else []
     if masks or not images:
         due.append(f"{listed(masks)} to be scored again" if masks else "its scores to be summed up again")
-    return f"Fold {held.folder.name} keeps its weights, with {' and '.join(due)}"
+    return due

@@ -19,7 +19,7 @@ from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.io.spill import Spill
 from vmseg_auto.pipeline.cohort import cohort_to_plan
-from vmseg_auto.pipeline.outdated import report_outdated, training_due
+from vmseg_auto.pipeline.outdated import report_outdated
 from vmseg_auto.pipeline.patients import Visits, settle_visits, warn_of_duplicates
 from vmseg_auto.pipeline.places import (
     PathLike,
@@ -29,7 +29,7 @@ from vmseg_auto.pipeline.places import (
     read_fingerprint,
 )
 from vmseg_auto.pipeline.space import require_preparing_space
-from vmseg_auto.pipeline.standing import changes_since, file_hashes, require_same_cohort
+from vmseg_auto.pipeline.standing import Standing, changes_since, file_hashes, require_same_cohort
 from vmseg_auto.pipeline.summary import plan_table
 from vmseg_auto.pipeline.turns import refuse_while_training, shared_turn
 from vmseg_auto.plugins import load_planner
@@ -41,19 +41,17 @@ DEFAULT_MEMORY_GB = 8.0
 
 @dataclass(frozen=True)
 class Planned:
-    """What stands in the workspace afterwards; the plan and splits are None after a mere check."""
+    """What stands in the workspace afterwards; the plan and splits are None after a mere check.
+
+    Args:
+        due: the commands that train what is not trained yet or stale, and do what else has to be done again.
+    """
 
     workspace: Workspace
     fingerprint: Fingerprint
     plan: Plan | None = None
     splits: Splits | None = None
-
-    @property
-    def due(self) -> list[str]:
-        """The commands that train what is not trained yet, or stale."""
-        if self.plan is None or self.splits is None:
-            return []
-        return training_due(self.workspace, self.fingerprint, self.splits, self.plan)
+    due: Sequence[str] = ()
 
 
 def plan_and_preprocess(
@@ -124,9 +122,9 @@ def plan_and_preprocess(
         cohort = cohort_to_plan(fingerprint, merge_fingerprints, space, console)
         plan = _plan(chosen.name, planner, cohort, space, memory_gb, console)
         console.say(plan_table(fingerprint, plan, splits, data.patients))
-        report_outdated(space, data, fingerprint, splits, plan, console)
+        due = report_outdated(Standing(space, data, fingerprint, splits), plan, console)
         _prepare(data, fingerprint, plan, space, jobs, console, spill)
-    return Planned(space, fingerprint, plan, splits)
+    return Planned(space, fingerprint, plan, splits, due)
 
 
 def _unusable(data: Dataset, bad: Sequence[VmsegError], jobs: int, console: Console) -> Sequence[VmsegError]:
