@@ -165,7 +165,7 @@ def test_a_fold_whose_training_cases_were_corrected_since_is_compared_and_said(
     first = min(record["train"])
     write_json(run.fold(2).record, {**record, "train": {**record["train"], first: "corrected"}})
     assert select(workspace=made.space.root, console=Screen(quiet=True)).left_out == {}
-    changed = f"fold 2 of default/default is used, but was trained before this: training cases changed: {first}"
+    changed = f"default/default are used that were trained before this: - fold 2: training cases changed: {first}"
     assert changed in " ".join(capsys.readouterr().err.split())
 
 

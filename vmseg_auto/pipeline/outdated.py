@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from vmseg_auto.core.console import Console, listed
 from vmseg_auto.core.plan import Plan
-from vmseg_auto.core.runs import FoldFolder, FoldName, Run
+from vmseg_auto.core.runs import FoldFolder, Run
 from vmseg_auto.pipeline.held_out import HeldOutCases
-from vmseg_auto.pipeline.places import read_record, record_now, stale_folds, train_command
+from vmseg_auto.pipeline.places import read_record, record_now, stale_folds, stale_in_words, train_command
 from vmseg_auto.pipeline.standing import Standing
 
 
@@ -28,7 +26,7 @@ def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
             due.append(f"{train_command(space, run, stale, plan)} --fresh")
             console.warn(
                 f"folds of {run.name} are stale; `{due[-1]}`, with the --set or --hours that they had, trains them "
-                f"again:\n{_stale_in_words(stale)}"
+                f"again:\n{stale_in_words(stale)}"
             )
         kept = {folder.name: _due_without_training(folder, run, now, plan) for folder in run.finished_folds()}
         for fold, words in kept.items():
@@ -41,16 +39,6 @@ def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
         if folds := sorted({fold for fold in left if fold not in stale}, key=str):
             due.append(train_command(space, run, folds, plan))
     return due
-
-
-def _stale_in_words(stale: Mapping[FoldName, Sequence[str]]) -> str:
-    """A line for all folds that are stale for the same reason."""
-    reasons: dict[str, list[str]] = {}
-    for fold, changes in stale.items():
-        reasons.setdefault("; ".join(changes), []).append(str(fold))
-    return "\n".join(
-        f"  - {'fold' if len(folds) == 1 else 'folds'} {', '.join(folds)}: {why}" for why, folds in reasons.items()
-    )
 
 
 def _due_without_training(folder: FoldFolder, run: Run, now: Standing, plan: Plan) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -165,10 +165,20 @@ def stale_folds(run: Run, fingerprint: Fingerprint, splits: Splits, plan: Plan) 
     return stale
 
 
+def stale_in_words(stale: Mapping[FoldName, Sequence[str]]) -> str:
+    """A line for all folds that are stale for the same reason."""
+    reasons: dict[str, list[str]] = {}
+    for fold, changes in stale.items():
+        reasons.setdefault("; ".join(changes), []).append(str(fold))
+    return "\n".join(
+        f"  - {'fold' if len(folds) == 1 else 'folds'} {', '.join(folds)}: {why}" for why, folds in reasons.items()
+    )
+
+
 def warn_of_stale(
     runs: Sequence[Run], space: Workspace, fingerprint: Fingerprint, splits: Splits, console: Console
 ) -> None:
     """Say which folds of these runs are used though they are stale."""
     for run in runs:
-        for fold, changes in stale_folds(run, fingerprint, splits, read_plan(space, run.folder.parent.name)).items():
-            console.warn(f"fold {fold} of {run.name} is used, but was trained before this: {'; '.join(changes)}")
+        if stale := stale_folds(run, fingerprint, splits, read_plan(space, run.folder.parent.name)):
+            console.warn(f"folds of {run.name} are used that were trained before this:\n{stale_in_words(stale)}")
