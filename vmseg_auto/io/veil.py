@@ -23,16 +23,20 @@ def veil_over(places: Mapping[str, Sequence[str]], names: Iterable[str] = ()) ->
     """A veil over files and folders that were given, and over the names of all that is in them.
 
     Args:
-        places: what stands in a path's place, such as "INPUT" -> the paths.
+        places: what stands in a path's place, such as "INPUT" -> the paths. Of OUTPUT only what lies directly in it is
+            looked at, as it may be a folder with much else in it.
         names: further ones, as they were typed.
     """
-    texts = {str(Path.cwd()): "FOLDER"}
+    texts = dict.fromkeys(_spellings(Path.cwd()), "FOLDER")
     found = set(names)
     for told, paths in places.items():
         for given in map(Path, paths):
             for path in (given, *_origins(given)):
                 texts |= dict.fromkeys(_spellings(path), told)
-                found |= {path.resolve().name, *(name for parts in _below(path) for name in _names(parts))}
+                found |= {
+                    path.resolve().name,
+                    *(name for parts in _below(path, told != "OUTPUT") for name in _names(parts)),
+                }
     return Veil(texts, found)
 
 
@@ -48,7 +52,7 @@ def _origins(folder: Path) -> Iterator[Path]:
             yield from (folder / place for place in sorted({row.get("inputs", "") for row in read_csv(table)}) if place)
 
 
-def _below(path: Path) -> Iterator[Sequence[str]]:
+def _below(path: Path, deep: bool) -> Iterator[Sequence[str]]:
     """The parts of the path of a file, or of all that is in a folder or a zip."""
     if path.is_file():
         yield (path.name,)
@@ -57,6 +61,8 @@ def _below(path: Path) -> Iterator[Sequence[str]]:
         for one in (Path(place, name) for name in (*folders, *files)):
             yield one.relative_to(path).parts
             yield from _members(one)
+        if not deep:
+            folders.clear()
 
 
 def _members(path: Path) -> Iterator[Sequence[str]]:
