@@ -23,6 +23,7 @@ from vmseg_auto.io.dataset_json import Description, read_description
 from vmseg_auto.io.images import ending_of, read_mask
 from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files, masks_by_case
 from vmseg_auto.io.scans import read_scan, scan_bytes
+from vmseg_auto.io.segmentations import read_labels
 
 T = TypeVar("T")
 _FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
@@ -141,7 +142,7 @@ def read_case(
         errors.append(InputError(problem, case=case.id, file=case.file, remedy=remedy))
     if case.label is not None:
         try:
-            mask, grid = read_mask(case.label, case.id)
+            mask, grid = read_labels(case.label, labels, grids[0][1] if grids else None, case.id)
             grids.append((case.label, grid))
             mask = _checked_labels(mask, case, labels, notes if notes is not None else [])
         except InputError as error:

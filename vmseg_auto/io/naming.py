@@ -1,6 +1,7 @@
 """How scans are named: CASE_0000.nii.gz, or the series CASE_0000, is channel 0 of CASE; CASE.nii.gz is its mask.
 
-What a case is called is decided by core.names alone; here its rule is put to files.
+A segmentation of 3D Slicer is CASE.seg.nrrd: .seg.nrrd is an ending of its own, and never that of a scan. What a case
+is called is decided by core.names alone; here its rule is put to files.
 """
 
 from __future__ import annotations
@@ -13,28 +14,31 @@ from vmseg_auto.core.console import shown
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.left_out import DANGLING, HIDDEN, Inventory
 from vmseg_auto.core.series import Scan, Series, path_of
-from vmseg_auto.io.images import FILE_ENDINGS, ending_of
+from vmseg_auto.io.images import FILE_ENDINGS, MASK_ENDINGS, ending_of
 
 _MAPS = ("probabilities", "uncertainty")
 """Folders beside masks that hold images, but no masks."""
-BESIDE_MASKS = (".json", ".csv", ".png", ".html", ".lock", ".log")
+BESIDE_MASKS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label")
 """How files end that commands write beside masks."""
 
 
-def image_files(folder: Path, ending: str | None = None, left: Inventory | None = None) -> list[Path]:
+def image_files(
+    folder: Path, ending: str | None = None, left: Inventory | None = None, *, masks: bool = False
+) -> list[Path]:
     """The image files in a folder, sorted by name; hidden files are passed over.
 
     Args:
         folder: may be missing, and then holds none.
         ending: the only ending wanted; any of FILE_ENDINGS unless given. Capitals (.NII.GZ) make no difference.
         left: what of the folder is not used is noted here, but for what commands write beside masks.
+        masks: whether masks are looked for: then segmentations of 3D Slicer count too.
     """
+    wanted = (ending,) if ending else MASK_ENDINGS if masks else FILE_ENDINGS
     if not folder.is_dir():
         return []
     found = []
     for path in sorted(folder.iterdir()):
-        own = ending_of(path.name)
-        if path.name.startswith(".") or not path.is_file() or not own or own != (ending or own):
+        if path.name.startswith(".") or not path.is_file() or ending_of(path.name) not in wanted:
             if left is not None:
                 _note(path, ending, left)
         else:

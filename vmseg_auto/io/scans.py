@@ -17,7 +17,7 @@ from vmseg_auto.core.names import distinct
 from vmseg_auto.core.series import Choice, Scan, Series, path_of
 from vmseg_auto.core.stack import stack
 from vmseg_auto.io.dicom_files import walk
-from vmseg_auto.io.images import ending_of, read_grid, read_image
+from vmseg_auto.io.images import SEGMENTS, ending_of, read_grid, read_image
 from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files
 
 _BLOCK = 1 << 20
@@ -116,7 +116,7 @@ def _image_files(source: Path, channels: int) -> list[Path]:
     if source.is_dir():
         return image_files(source)
     own = ending_of(source.name)
-    if own is None:
+    if own is None or own == SEGMENTS:
         return []
     if channels == 1:
         return [source]
@@ -150,6 +150,8 @@ def _note_image_files(source: Path, files: Sequence[Path], scans: Sequence[Scan]
         if ending_of(path.name) and path not in files:
             hidden = path.name.startswith(".")
             why = HIDDEN if hidden else "an image file in a folder within, where only DICOM is looked for"
+            if not hidden and ending_of(path.name) == SEGMENTS:
+                why = "a segmentation, which is no scan"
             left.add("file", path.relative_to(source), why, meant=hidden)
 
 
