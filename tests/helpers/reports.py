@@ -14,7 +14,8 @@ from vmseg_auto.core.trust import Calibration, Trust, VolumeError
 from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.images import write_image
 from vmseg_auto.io.scans import find_scans
-from vmseg_auto.pipeline.deliver import Delivery, Origin
+from vmseg_auto.pipeline.deliver import Delivery
+from vmseg_auto.pipeline.records import Origin
 from vmseg_auto.stages.predict import Prediction
 
 GRID = Geometry((10, 40, 48), (3.0, 1.0, 1.0))

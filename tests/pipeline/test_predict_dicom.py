@@ -63,7 +63,7 @@ def test_masks_are_those_of_the_same_scan_as_nifti(model: Path, tmp_path: Path) 
     for mask, geometry in others:
         assert np.array_equal(mask, first)
         assert geometry.differences(grid) == []
-    assert (tmp_path / "out" / "folder" / "probabilities" / "anna_lesion.nii.gz").is_file()
+    assert (tmp_path / "out" / "folder" / "probabilities" / "lesion" / "anna.nii.gz").is_file()
 
 
 def test_a_mask_is_kept_while_the_series_is_the_same(model: Path, tmp_path: Path) -> None:

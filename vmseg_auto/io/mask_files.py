@@ -76,33 +76,33 @@ def standing(folder: Path, case: str, written: Sequence[MaskFile], outdated: Seq
     Raises:
         InputError: several files were changed, or a file that was never written is no mask that can be read.
     """
-    known = {(one.file, one.sha256) for one in (*written, *outdated)}
-    names = {one.file for one in written}
+    names = [one.file for one in written]
     sound, edited, damaged = [], [], []
     for path in files_of(folder, case):
-        own = MaskFile.of(path)
-        if (own.file, own.sha256) in known:
-            sound += [path] if path.name in names else []
+        if (own := MaskFile.of(path)) in written:
+            sound.append(path)
+        elif own in outdated:
+            continue
         elif problem := _problem(path):
-            if path.name not in {one.file for one in (*written, *outdated)}:
+            if path.name not in (*names, *(one.file for one in outdated)):
                 raise InputError(
                     f"it lies beside the mask of this case, and is none ({problem})",
                     case=case,
                     file=path,
                     remedy="Save it again if it is a corrected mask, else move it away.",
                 )
-            damaged += [path] if path.name in names else []
+            damaged.append(path)
         else:
             edited.append(path)
     if len(edited) > 1:
         problem = f"of its masks {listed([path.name for path in edited])} were changed, and only one can be right"
         raise InputError(problem, case=case, file=edited[0], remedy=_ONE)
-    sound.sort(key=lambda path: [one.file for one in written].index(path.name))
+    sound.sort(key=lambda path: names.index(path.name))
     if edited:
         return Standing(edited[0], "edited", tuple(sound))
     if sound:
         return Standing(sound[0], "as written", tuple(sound))
-    return Standing(folder / Path(written[0].file).name, "damaged" if damaged else "missing")
+    return Standing(folder / Path(names[0]).name, "damaged" if damaged else "missing")
 
 
 def recorded(folder: Path, case: str) -> tuple[tuple[MaskFile, ...], tuple[MaskFile, ...]] | None:
@@ -202,5 +202,3 @@ def _problem(path: Path) -> str | None:
     except InputError as error:
         return error.problem
     return None
-
-

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +64,8 @@ class Segmentation:
 
     def where(self, segment: Segment) -> NDArray[np.bool_]:
         """The voxels of a segment, [Z, Y, X]."""
-        return self.layers[segment.layer] == segment.value
+        inside: NDArray[np.bool_] = self.layers[segment.layer] == segment.value
+        return inside
 
     def union(self, segments: Sequence[Segment]) -> tuple[NDArray[np.uint8], int]:
         """1 where any of the segments is, uint8 [Z, Y, X]; and the number of voxels where several are."""
@@ -76,13 +77,7 @@ class Segmentation:
     @property
     def labels(self) -> dict[str, int]:
         """Name -> label value; of names with the same value in several layers, all but the first get a free one."""
-        found: dict[str, int] = {}
-        for segment in self.segments:
-            taken = set(found.values())
-            free = (value for value in (segment.value, *range(1, 256)) if value not in taken)
-            if segment.name not in found:
-                found[segment.name] = next(free)
-        return found
+        return numbered((segment.name, segment.value) for segment in self.segments)
 
     def as_labels(self, labels: Mapping[str, int]) -> NDArray[np.uint8]:
         """Label values, uint8 [Z, Y, X].
@@ -121,6 +116,16 @@ class Segmentation:
         if any(own):
             return own
         return [segment.value if segment.value in named.values() else None for segment in self.segments]
+
+
+def numbered(segments: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Name -> value of named values; a value that another name has already is replaced by the first free one."""
+    found: dict[str, int] = {}
+    for name, value in segments:
+        if name not in found:
+            taken = set(found.values())
+            found[name] = next(number for number in (value, *range(1, 256)) if number not in taken)
+    return found
 
 
 def read_labels(

@@ -15,11 +15,10 @@ from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.cases import content_hash, read_case
-from vmseg_auto.io.images import read_mask
-from vmseg_auto.io.naming import image_files, stem
+from vmseg_auto.io.mask_files import DICOM_SEG
 from vmseg_auto.io.scans import find_scans
-from vmseg_auto.pipeline.deliver import SIZE_COLUMNS, Origin, Sidecar, corrected, mask_state
 from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS
+from vmseg_auto.pipeline.records import SIZE_COLUMNS, Origin, Sidecar
 from vmseg_auto.pipeline.run_tables import Row, read_volumes
 
 _AGAIN = "Name a folder that `vmseg_predict` has written, or predict again."
@@ -58,7 +57,7 @@ class Predicted:
             remedy = "Name the folder of the right scans with --images, or predict again."
             raise InputError(problem, case=case, file=self.scan.file, remedy=remedy)
         image, _, geometry = read_case(self.scan)
-        mask, grid = read_mask(self.mask, case)
+        mask, grid = self.sidecar.read(self.mask)
         if differences := grid.differences(geometry):
             problem = f"the mask does not lie on the scan's grid: {'; '.join(differences)}"
             raise InputError(problem, case=case, file=self.mask, remedy=_AGAIN)
@@ -82,7 +81,6 @@ def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted
     rows: dict[str, list[Row]] = {}
     for row in read_volumes(table):
         rows.setdefault(row["case"], []).append(row)
-    masks = {stem(path): path for path in image_files(folder)}
     if not rows:
         raise InputError("the table tells of no scan", file=table, remedy=_AGAIN)
     found: list[Predicted] = []
@@ -91,13 +89,14 @@ def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted
     for case, own in rows.items():
         try:
             sidecar = _sidecar(folder, case)
-            if case not in masks:
-                raise _without_mask(folder, case)
-            state = mask_state(folder, sidecar)
-            if state in ("damaged", "missing"):
-                raise InputError(f"the mask is {state}", case=case, file=masks[case], remedy=_AGAIN)
-            if state == "edited":
-                sidecar = corrected(folder, sidecar)
+            there = sidecar.standing(folder)
+            if there.state in ("damaged", "missing"):
+                raise InputError(f"the mask is {there.state}", case=case, file=there.mask, remedy=_AGAIN)
+            mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM_SEG), None)
+            if mask is None:
+                raise _only_dicom(there.mask, case)
+            if there.state == "edited":
+                sidecar = sidecar.corrected(there.mask)
                 own = _rows(sidecar)
             else:
                 _check_rows(own, sidecar, table)
@@ -106,7 +105,7 @@ def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted
             if case not in scans:
                 problem, remedy = "the scan is no longer there", "Name the folder that holds it with --images."
                 raise InputError(problem, case=case, file=place, remedy=remedy)
-            found.append(Predicted(sidecar, tuple(own), masks[case], scans[case]))
+            found.append(Predicted(sidecar, tuple(own), mask, scans[case]))
         except VmsegError as error:
             errors.append(error)
     if errors:
@@ -147,9 +146,7 @@ def _scans(place: str, origin: Origin) -> dict[str, Case]:
     return {scan.id: scan for scan in find_scans(Path(place), origin.channels, choice=origin.choice)}
 
 
-def _without_mask(folder: Path, case: str) -> InputError:
-    if (folder / f"{case}.dcm").is_file():
-        problem = "the mask is a DICOM SEG, from which no report is made"
-        remedy = "Predict once more into another folder, without --format dicom-seg."
-        return InputError(problem, case=case, file=folder / f"{case}.dcm", remedy=remedy)
-    return InputError("the mask is missing", case=case, file=folder, remedy=_AGAIN)
+def _only_dicom(mask: Path, case: str) -> InputError:
+    problem = "the mask is a DICOM SEG, from which no report is made"
+    remedy = "Predict once more with `--format dicom-seg,nifti`, which writes both."
+    return InputError(problem, case=case, file=mask, remedy=remedy)
