@@ -72,6 +72,7 @@ def test_layers_that_nothing_names_are_refused(tmp_path: Path) -> None:
     [
         ({"Segment0_Layer": 4}, "puts segment a at layer 4, value 1, but the file has 1 layers"),
         ({"Segment0_LabelValue": 0}, "puts segment a at layer 0, value 0"),
+        ({"Segment0_LabelValue": 2}, "18 of its voxels belong to none of the segments"),
         ({"Segment0_LabelValue": "one"}, "gives segment a no whole number"),
         ({"Segmentation_SourceRepresentation": "Fractional labelmap"}, "stored as Fractional labelmap"),
     ],

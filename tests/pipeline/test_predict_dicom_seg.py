@@ -56,7 +56,7 @@ def test_masks_of_the_other_format_are_pointed_out(
     assert command(run, scans, out) == 0
     assert command(run, scans, out, "--format", "dicom-seg") == 0
     assert words not in capsys.readouterr().err
-    assert command(run, scans, out, "--format", "dicom-seg", "--no-mirror") == 0
+    assert command(run, scans, out, "--format", "dicom-seg", "--step", "0.4") == 0
     assert f"{words}: neck.nii.gz." in capsys.readouterr().err
     assert command(run, scans, out) == 0
     assert f"{words}: neck.dcm." in capsys.readouterr().err

@@ -167,12 +167,14 @@ def read_segmentation(path: Path) -> Segmentation:
     """Read a mask with the names of its segments.
 
     Raises:
-        InputError: as `read_mask`, or segments that are no binary label maps or that lie outside the file.
+        InputError: as `read_mask`, or segments that are no binary label maps or that lie outside the file, or voxels of
+            none of them.
     """
     layers, geometry, texts = read_layers(path)
     numbers = sorted(int(found[1]) for field in texts if (found := _SEGMENT.fullmatch(field)))
     if numbers:
         segments = [_segment(texts, number, place, path, len(layers)) for place, number in enumerate(numbers)]
+        _require_all_named(layers, segments, path)
         return Segmentation(tuple(segments), layers, geometry)
     if len(layers) > 1:
         raise InputError(
@@ -277,6 +279,17 @@ def _terminology(label: str) -> str:
     )
     lists = "Segmentation category and type - 3D Slicer General Anatomy list", "Anatomic codes - DICOM master list"
     return "~".join((lists[0], category, kind, "^^", lists[1], structure, "^^"))
+
+
+def _require_all_named(layers: NDArray[np.uint8], segments: Sequence[Segment], path: Path) -> None:
+    for number, layer in enumerate(layers):
+        named = [0, *(one.value for one in segments if one.layer == number)]
+        if unnamed := int(np.count_nonzero(~np.isin(layer, named))):
+            raise InputError(
+                f"{unnamed} of its voxels belong to none of the segments that the header names",
+                file=path,
+                remedy="Save it again from 3D Slicer.",
+            )
 
 
 def _segment(texts: Mapping[str, str], number: int, place: int, path: Path, layers: int) -> Segment:

@@ -300,7 +300,7 @@ def _outcome(case: Case, future: Future[Sidecar]) -> _Done | VmsegError:
     try:
         return _Done(future.result())
     except VmsegError as error:
-        return error
+        return _named(error, case)
     except (MemoryError, OSError) as error:
         return _unexpected(error, case)
 
