@@ -53,7 +53,8 @@ def opening_words(case: str, scan: Scan, masks: Sequence[Path], windows: bool = 
         ]
     segments = next((path for path in images if path.name.lower().endswith(SEGMENTS)), images[0])
     plain = next((path for path in images if not path.name.lower().endswith(SEGMENTS)), images[0])
-    load = f"slicer.util.loadVolume({_literal(file)}); slicer.util.loadSegmentation({_literal(segments)})"
+    scan_text, mask_text = (_literal(path, "'" if windows else '"') for path in (file, segments))
+    load = f"slicer.util.loadVolume({scan_text}); slicer.util.loadSegmentation({mask_text})"
     snap = ["itksnap", "-g", _place(file), "-s", _place(plain), "-l", _place(plain.with_name(LABEL_FILE))]
     return [
         f"Look at {case} first, with its scan:",
@@ -73,10 +74,10 @@ def _place(path: Path) -> str:
     return os.path.abspath(path)
 
 
-def _literal(path: Path) -> str:
-    """A path as a text of Python in single quotes, with the slashes that it takes in Windows too."""
-    text = Path(_place(path)).as_posix().replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
+def _literal(path: Path, sign: str) -> str:
+    """A path as a text of Python between these quotes, with the slashes that it takes in Windows too."""
+    text = Path(_place(path)).as_posix().replace("\\", "\\\\").replace(sign, f"\\{sign}")
+    return f"{sign}{text}{sign}"
 
 
 def _command(words: Sequence[str], windows: bool) -> str:
