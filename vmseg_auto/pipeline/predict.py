@@ -157,7 +157,7 @@ def predict(
             ranks.first(lambda: conclusion.say(sum(one.kept for one in done), told))
             if next_steps:
                 ranks.first(lambda: conclusion.say_how_to_look(cases, told))
-            _require_all(outcomes)
+            ranks.first(lambda: _require_all(outcomes))
     return [delivery.folder / one.sidecar.mask for one in done]
 
 
