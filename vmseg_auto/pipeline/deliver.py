@@ -189,8 +189,8 @@ class Delivery:
         there = self.standing(record)
         if there.state == "missing":
             return
-        before = (self.folder / record.origin.inputs).resolve()
-        if not case.file.resolve().is_relative_to(before):
+        before, now = (self.folder / record.origin.inputs).resolve(), case.file.resolve()
+        if not (now.is_relative_to(before) or before.is_relative_to(now)):
             raise InputError(
                 f"{there.mask.name} in the output folder is the mask of another scan of the same name, from {before}",
                 case=case.id,

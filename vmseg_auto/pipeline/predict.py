@@ -32,6 +32,7 @@ from vmseg_auto.pipeline.conclusion import Conclusion
 from vmseg_auto.pipeline.deliver import Delivery, chosen_formats, made_by
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.records import Origin, Sidecar
+from vmseg_auto.pipeline.sources import read_sources
 from vmseg_auto.pipeline.space import require_prediction_space
 from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.pipeline.which_series import show_series
@@ -148,6 +149,7 @@ def predict(
         ranks.first(lambda: delivery.require_apart(cases))
         work = _Work(committee, delivery, model_digest, spacing_mm)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
+            ranks.first(lambda: read_sources(delivery.folder))  # a damaged one is told before the work
             ranks.first(lambda: require_prediction_space(cases, delivery.folder, len(formats), delivery.maps))
             threads = max(1, jobs or min(4, os.cpu_count() or 1))
             outcomes = ranks.whole(_segment(work, ranks.part(cases), threads, told, console.warn))

@@ -25,9 +25,18 @@ def write_sources(folder: Path, cases: Sequence[Case], root: Path, inputs: str, 
         inputs: the same, as seen from the folder.
         others: cases whose masks lie here from earlier commands; their rows stay.
     """
+    kept = [row for row in read_sources(folder) if row.get("case") in others]
+    write_csv(OutputFolder(folder).sources, COLUMNS, [*kept, *_rows(cases, root, inputs)])
+
+
+def read_sources(folder: Path) -> list[dict[str, str]]:
+    """The rows of sources.csv; none where there is no such file.
+
+    Raises:
+        InputError: it is no table.
+    """
     table = OutputFolder(folder).sources
-    kept = [row for row in read_csv(table) if row.get("case") in others] if table.is_file() else []
-    write_csv(table, COLUMNS, [*kept, *_rows(cases, root, inputs)])
+    return read_csv(table) if table.is_file() else []
 
 
 def _rows(cases: Sequence[Case], root: Path, inputs: str) -> Iterator[dict[str, str]]:
