@@ -52,6 +52,7 @@ def test_the_first_file_counts_until_another_is_corrected(tmp_path: Path) -> Non
     left = Inventory(strict=True)
     assert found(tmp_path, left) == ({"anna": "anna.seg.nrrd"}, [])
     left.require_nothing()
+    assert [one.why for one in left.found] == ["as it was predicted, beside a corrected mask"]
     assert (is_corrected(tmp_path / "anna.seg.nrrd"), is_corrected(tmp_path / "anna.nii.gz")) == (True, False)
     put(tmp_path, "anna.nii.gz", EDITED)
     with pytest.raises(InputError, match=r"anna\.nii\.gz, anna\.seg\.nrrd were changed, and only one can be right"):

@@ -172,9 +172,14 @@ def _counting(folder: Path, case: str, paths: Sequence[Path], left: Inventory | 
     chosen = images[0] if images else paths[0]
     for path in paths:
         if left is not None and path != chosen:
-            why = "of an earlier prediction" if path not in there.sound else f"the mask of {case} is {chosen.name}"
-            left.add("file", f"{folder.name}/{path.name}", why, meant=True)
+            left.add("file", f"{folder.name}/{path.name}", _why_passed_over(path, there), meant=True)
     return chosen
+
+
+def _why_passed_over(path: Path, there: Standing) -> str:
+    if path in there.behind:
+        return "as it was predicted, beside a corrected mask"
+    return "a mask that counts in another format" if path in there.sound else "of an earlier prediction"
 
 
 def _masks_in(folder: Path) -> Iterator[Path]:
