@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.postprocessing import PostProcessing
-from vmseg_auto.core.trust import VolumeError
+from vmseg_auto.core.trust import VolumeTrust
 
 PLAIN_THRESHOLD = 0.5
 """The strongest class wins."""
@@ -51,7 +51,7 @@ class Candidate:
         plain: cross-validated Dice at 0.5 and without post-processing.
         dice: the same with `threshold` and `postprocessing`; flattered, as they were chosen on it.
         reasons: for the threshold, in words.
-        volumes: label name -> how far its volume is off then.
+        volumes: label name -> how far its volumes can be trusted then.
     """
 
     runs: tuple[str, ...]
@@ -60,7 +60,7 @@ class Candidate:
     plain: Estimate
     dice: Estimate
     reasons: tuple[str, ...]
-    volumes: dict[str, VolumeError] = field(default_factory=dict)
+    volumes: dict[str, VolumeTrust] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -108,7 +108,7 @@ class Selection(Stored):
     patients: int
     left_out: dict[str, str]
     made_from: dict[str, str]
-    schema: int = 1
+    schema: int = 2
 
     @property
     def chosen(self) -> Candidate:

@@ -136,7 +136,7 @@ def read_held_out_volumes(run: Run) -> list[dict[str, Any]]:
     """
     columns: dict[str, Column] = {
         "case": Text(), "patient": Text(), "label": Text(), "reference_ml": _ML, "volume_ml": _ML,
-        "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML,
+        "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML, "told_by_patients": _NO_ML,
     }  # fmt: skip
     return read_table(run.volumes, columns, key=("case", "label"), remedy=_SELECT)
 
@@ -153,11 +153,16 @@ def read_volumes(table: Path, only: Sequence[str] = (), remedy: str = _PREDICT) 
         InputError: the table is missing or damaged.
     """
     sizes = ("longest_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm")
-    shares = ("expected_dice", "expected_dice_low", "expected_dice_high", "fold_agreement")
+    shares = (
+        "expected_dice", "expected_dice_low", "expected_dice_high", "fold_agreement", "lesion_probability",
+        "lesion_probability_low", "lesion_probability_high",
+    )  # fmt: skip
+    counts = ("told_by_scans", "told_by_patients", "expected_dice_scans", "expected_dice_patients")
     columns: dict[str, Column] = {
         "case": Text(), "label": Text(), "component": Text(), "volume_ml": _ML, "voxels": Whole(),
         **dict.fromkeys(sizes, _NO_ML), "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML,
-        **dict.fromkeys(shares, _NO_SHARE), "traffic_light": _LIGHT,
+        **dict.fromkeys(shares, _NO_SHARE), "traffic_light": _LIGHT, **dict.fromkeys(counts, Whole(optional=True)),
+        "largest_missed_ml": _NO_ML, "no_interval": Text(optional=True),
     }  # fmt: skip
     key = ("case", "label", "component")
     wanted = {name: column for name, column in columns.items() if not only or name in (*key, *only)}

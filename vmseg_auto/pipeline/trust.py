@@ -73,9 +73,8 @@ class HeldOutTrust:
             labels: label name -> value.
         """
         write_csv(run.trust, TRUST_COLUMNS, [self._row(i, n) for n, i in enumerate(self._least_certain(), 1)])
-        if self.calibration and (told := [(e.dice, d) for e, d in zip(self.expected, self.dice, strict=True) if e]):
-            expected, dice = np.array(told).T
-            draw_trust(expected, dice, self.calibration, run.trust_picture)
+        if told := [(e.dice, e.low, e.high, d) for e, d in zip(self.expected, self.dice, strict=True) if e]:
+            draw_trust(np.array(told).T, run.trust_picture)
         suspects = np.argsort([-self._shortfall(i) for i in range(len(self.cases))], kind="stable")
         rows = [
             self._row(i, n) | _differences(self.cases[i], *files[self.cases[i]], labels)

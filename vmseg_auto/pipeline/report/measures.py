@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from vmseg_auto.core.console import counted
 from vmseg_auto.pipeline.report.words import plain, shown, volume
 from vmseg_auto.pipeline.run_tables import Row
 from vmseg_auto.stages.report import NONE, Table
@@ -50,13 +51,40 @@ def summary(rows: Sequence[Row]) -> str:
     for row in _totals(rows):
         number = _lesions(rows, row["label"])
         if not number:
-            parts.append(f"No {plain(row['label'])} was found.")
+            parts.append(f"No {plain(row['label'])} was found. {_may_be_missed(row)}")
             continue
         interval = _interval(row)
-        told = f" (nine true volumes in ten lie within {interval} mL)" if interval else ""
+        told = f"nine such volumes in ten are truly {interval} mL, by {_told_by(row)}" if interval else _reason(row)
         lesions = "one part" if number == 1 else f"{number} separate parts"
-        parts.append(f"{plain(row['label']).capitalize()}: {volume(row['volume_ml'])} mL{told} in {lesions}.")
+        parts.append(f"{plain(row['label']).capitalize()}: {volume(row['volume_ml'])} mL ({told}) in {lesions}.")
     return " ".join(parts)
+
+
+def _may_be_missed(row: Row) -> str:
+    """What a scan in which nothing of a label was found may hold all the same."""
+    if not isfinite(row["lesion_probability"]):
+        return f"What may have been missed is not known: {row['no_interval']}."
+    share, low, high = (f"{row[f'lesion_probability{end}']:.0%}" for end in ("", "_low", "_high"))
+    largest = row["largest_missed_ml"]
+    size = f", the largest of {volume(largest)} mL" if largest else ""
+    most = f" Nine such scans in ten hold at most {volume(row['volume_high_ml'])} mL." if _interval(row) else ""
+    return (
+        f"Of {_told_by(row)} in which nothing was found either, {share} had a lesion (counted by patients; 95 % "
+        f"interval {low} to {high}){size}.{most}"
+    )
+
+
+def _told_by(row: Row) -> str:
+    return held_out(row["told_by_scans"], row["told_by_patients"])
+
+
+def held_out(scans: int, patients: int) -> str:
+    """Whom something was told by."""
+    return f"{counted(scans, 'held-out scan')} of {counted(patients, 'patient')}"
+
+
+def _reason(row: Row) -> str:
+    return f"no interval: {row['no_interval']}"
 
 
 def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -66,8 +94,8 @@ def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
     if row and isfinite(row["expected_dice"]):
         dice, low, high = (row[f"expected_dice{end}"] for end in ("", "_low", "_high"))
         found.append(
-            f"Expected overlap with an expert's outline (Dice): {shown(dice)}; "
-            f"four such scans in five lie between {shown(low)} and {shown(high)}."
+            f"Expected overlap with an expert's outline (Dice): {shown(dice)}; four such scans in five lie between "
+            f"{shown(low)} and {shown(high)}, by {held_out(row['expected_dice_scans'], row['expected_dice_patients'])}."
         )
     if row and isfinite(row["fold_agreement"]):
         agreement = shown(row["fold_agreement"])

@@ -9,12 +9,10 @@ from statistics import fmean, median
 
 from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Splits
-from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.scores import MeanScore
-from vmseg_auto.io.atomic import read_stored
-from vmseg_auto.ops.charts import Axis, Band, Chart, Dot, Line, axis_of
+from vmseg_auto.ops.charts import Axis, Chart, Dot, Line, axis_of
 from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.ops.statistics import ALL_LABELS, FEWEST_PATIENTS, without_interval
 from vmseg_auto.pipeline.report.volumes import volume_agreement, volume_intervals
@@ -159,31 +157,28 @@ def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
 def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:
     rows = read_trust(run) if run.trust.is_file() else []
     require_named(rows, names, run.trust)
-    calibration = read_stored(ModelInfo, run.model).calibration
-    if calibration is None:
-        return None
     told = [(row["case"], [row[name] for name in _TRUST]) for row in rows if isfinite(row["expected_dice"])]
     if not told:
         return None
     inside = sum(low <= dice <= high for _, (_, low, high, dice) in told)
-    grid = [n / 20 for n in range(21)]
-    band = tuple((x, max(0.0, x - calibration.below), min(1.0, x + calibration.above)) for x in grid)
     words = (
-        f"{inside} of {len(told)} scans lie in the interval that was told without their patient; four in five are "
-        "to be expected there."
+        f"{inside} of {len(told)} scans, of {len({row['patient'] for row in rows})} patients, lie in the interval that "
+        "was told without their patient; four in five are to be expected there."
     )
     chart = Chart(
         "Dice that was to be expected, and Dice that came",
         words,
         Axis("expected Dice, told by the other patients", 0.0, 1.0),
         Axis("Dice", 0.0, 1.0),
-        bands=(Band(band, "agreement"),),
-        lines=(Line(((0.0, 0.0), (1.0, 1.0)), "first"),),
+        lines=(
+            *(Line(((x, low), (x, high)), "bar") for _, (x, low, high, _) in told),
+            Line(((0.0, 0.0), (1.0, 1.0)), "first"),
+        ),
         dots=tuple(
             Dot(x, dice, "first", f"{names.cases[case]}: expected {shown(x)}, found {shown(dice)}")
             for case, (x, _, _, dice) in told
         ),
-        legend={"first": "as expected", "agreement": "interval of four in five"},
+        legend={"first": "as expected", "bar": "interval of four in five"},
     )
     return chart, words
 
