@@ -132,7 +132,8 @@ def _held_out(run: Run, folds: Mapping[str, int]) -> dict[str, HeldOut]:
     trust = [said[row["case"]] for row in rows]
     measured, true = (np.array([float(row[name]) for row in rows]) for name in ("prediction_ml", "reference_ml"))
     told = volume_trust_without(measured, true, trust, [row["patient"] for row in rows])
-    return {row["case"]: HeldOut(folds[row["case"]], *each) for row, *each in zip(rows, trust, told, strict=True)}
+    found = zip(rows, trust, told, strict=True)
+    return {row["case"]: HeldOut(folds[row["case"]], looks, others) for row, looks, others in found}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from vmseg_auto.core.trust import Calibration, NothingFound, Spread, Trust, VolumeError, VolumeTrust
 from vmseg_auto.ops.conformal import (
     cross_fitted,
-    effective_patients,
+    independent_patients,
     highest,
     patient_weights,
     reach,
@@ -142,7 +142,7 @@ def _nothing_found(reference_ml: Values, patients: Sequence[str]) -> NothingFoun
         return NothingFound(0, 0, 0)
     there = (reference_ml > 0).astype(float)
     probability = float(patient_weights(patients) @ there)
-    low, high = wilson(probability, effective_patients(there, patients))
+    low, high = wilson(probability, independent_patients(there, patients))
     return NothingFound(
         scans=len(reference_ml),
         patients=len(set(patients)),

@@ -42,7 +42,7 @@ def patient_weights(patients: Sequence[str]) -> Values:
     return weights
 
 
-def effective_patients(values: Values, patients: Sequence[str]) -> float:
+def independent_patients(values: Values, patients: Sequence[str]) -> float:
     """As how many independent patients these scans count; at least as those that there are, at most as the scans."""
     _, owner, counts = np.unique(np.array(patients), return_inverse=True, return_counts=True)
     groups, scans = len(counts), len(values)
@@ -110,7 +110,7 @@ def upper(scores: Values, patients: Sequence[str], level: float) -> float:
 
 def highest(values: Values, patients: Sequence[str], level: float) -> float | None:
     """As `upper`, of any distribution; None where the patients are too few for the rank."""
-    weights, number = patient_weights(patients), effective_patients(values, patients)
+    weights, number = patient_weights(patients), independent_patients(values, patients)
     wanted = level * (number + 1) / number
     if wanted > 1 + 1e-9:
         return None
@@ -122,6 +122,6 @@ def highest(values: Values, patients: Sequence[str], level: float) -> float | No
 def _bound(ranked: Values, scores: Values, patients: Sequence[str], level: float, one_sided: float) -> float:
     if (bound := highest(ranked, patients, level)) is not None:
         return bound
-    number = effective_patients(np.abs(scores), patients)
+    number = independent_patients(np.abs(scores), patients)
     size = math.sqrt(float(patient_weights(patients) @ scores**2))
     return float(student.ppf(one_sided, number - 1)) * size
