@@ -12,8 +12,8 @@ from scipy.optimize import nnls
 from vmseg_auto.core.trust import Calibration, NothingFound, Spread, Trust, VolumeError, VolumeTrust
 from vmseg_auto.ops.conformal import (
     cross_fitted,
-    independent_patients,
     highest,
+    independent_patients,
     patient_weights,
     reach,
     relative_spread,
