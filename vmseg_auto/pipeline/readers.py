@@ -99,6 +99,11 @@ class Readers:
                 told = " | ".join(_interval(row, digits) for row in apart)
                 cells = [_number(mean, digits) for mean in means]
                 lines.append(f"  {metric.title:<28}{cells[0]:>17}{cells[1]:>17}{cells[2]:>10}  {told}")
+            lines += [
+                f"  {name}: {one.text()}"
+                for name, compared in self.comparisons.items()
+                for one in compared.agreement().get(label, ())
+            ]
         lines += without_interval(patients)
         if (error := self.measurement_error()) is not None:
             lines.append(

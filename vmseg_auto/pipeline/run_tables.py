@@ -11,6 +11,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.runs import FoldFolder, Run
 from vmseg_auto.core.scores import ScoreSummary
 from vmseg_auto.core.trust import Light
+from vmseg_auto.core.trust_figures import TrustFigures
 from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.tables import Column, Number, Text, Whole, read_table
 from vmseg_auto.ops.metrics import METRICS
@@ -113,6 +114,15 @@ def read_trust(run: Run) -> list[dict[str, Any]]:
         "traffic_light": _LIGHT, "dice": _SHARE,
     }  # fmt: skip
     return read_table(run.trust, columns, key=("case",), remedy=_SUM_UP)
+
+
+def read_trust_figures(run: Run) -> TrustFigures:
+    """What trust.json tells.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    return read_stored(TrustFigures, run.trust_figures, remedy=_SUM_UP)
 
 
 def read_label_check(run: Run) -> list[dict[str, Any]]:

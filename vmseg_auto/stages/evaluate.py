@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.core.figures import Figure
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.labels import label_values
 from vmseg_auto.core.left_out import Inventory
@@ -26,6 +27,7 @@ from vmseg_auto.io.cases import over_cases
 from vmseg_auto.io.images import MASK_ENDINGS, SEGMENTS, ending_of, read_grid, read_mask
 from vmseg_auto.io.segmentations import numbered, read_labels, read_segmentation
 from vmseg_auto.io.tables import write_csv
+from vmseg_auto.ops.concordance import volume_concordance
 from vmseg_auto.ops.metrics import EMPTY_MASKS, METRICS, Row, score_case
 from vmseg_auto.ops.statistics import INTERVAL, summarise_table, without_interval
 
@@ -105,10 +107,20 @@ class Evaluation:
             tolerance_mm=self.tolerance_mm,
             interval=INTERVAL,
             metrics={m.name: MetricNote(m.definition, m.computed_by) for m in METRICS},
+            agreement=self.agreement(),
             empty_masks=EMPTY_MASKS,
             versions={package: _version(package) for package in _PACKAGES},
             notes=self.notes,
         )
+
+    def agreement(self) -> dict[str, tuple[Figure, ...]]:
+        """Label -> how far predicted and reference volumes agree."""
+        return {
+            str(label): volume_concordance(
+                rows["reference_ml"].to_numpy(float), rows["prediction_ml"].to_numpy(float), list(rows["patient"])
+            )
+            for label, rows in self.table.groupby("label", sort=False)
+        }
 
     def text(self) -> str:
         """A table for the screen: for each label the mean, its interval and the median of every metric."""
@@ -120,6 +132,7 @@ class Evaluation:
             for metric, row in zip(METRICS, rows.to_dict("records"), strict=True):
                 title = f"{metric.title} at {self.tolerance_mm:g} mm" if metric.name == "nsd" else metric.title
                 lines.append(f"  {title:<28}{_numbers(row, 2 if '(m' in title or '%' in title else 3)}".rstrip())
+            lines += [f"  {one.text()}" for one in self.agreement().get(str(label), ())]
         return "\n".join([*lines, *without_interval(patients), *self.notes])
 
 

@@ -15,9 +15,10 @@ from vmseg_auto.core.scores import MeanScore
 from vmseg_auto.ops.charts import Axis, Chart, Dot, Line, axis_of
 from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.ops.statistics import ALL_LABELS, FEWEST_PATIENTS, without_interval
+from vmseg_auto.pipeline.report.figures import figure_table
 from vmseg_auto.pipeline.report.volumes import volume_agreement, volume_intervals
 from vmseg_auto.pipeline.report.words import between, plain, require_named, shown, volume
-from vmseg_auto.pipeline.run_tables import CaseScore, read_cross_validation, read_trust
+from vmseg_auto.pipeline.run_tables import CaseScore, read_cross_validation, read_trust, read_trust_figures
 from vmseg_auto.stages.report import Fact, Table
 
 _LISTED = ("dice", "nsd", "hd95_mm", "reference_ml", "prediction_ml", "volume_error_ml", "lesion_recall")
@@ -44,7 +45,9 @@ class Scores:
         charts: Dice by volume and by fold.
         agreement: of volumes, as a chart and in words; None with too few cases.
         intervals: of volumes, and how many hold the outlined one; None where they are not known.
+        concordance: of volumes, a table for each label.
         trust: expected and true Dice; None where it is not known.
+        certainty: what the certainty is worth, in a table and a chart; None where it was not summed up.
         cases: a row a case and label, the lowest Dice first.
         dice: case -> mean over labels.
     """
@@ -56,7 +59,9 @@ class Scores:
     charts: tuple[Chart, ...]
     agreement: tuple[Chart, str] | None
     intervals: tuple[Chart, str] | None
+    concordance: tuple[Table, ...]
     trust: tuple[Chart, str] | None
+    certainty: tuple[Table, Chart] | None
     cases: Table
     dice: Mapping[str, float]
 
@@ -75,7 +80,12 @@ def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) 
         charts=(_by_volume(rows, names), _by_fold(dice, splits, names)),
         agreement=volume_agreement(rows, names) if told.patients >= FEWEST_PATIENTS else None,
         intervals=volume_intervals(run, names),
+        concordance=tuple(
+            figure_table(f"{plain(label)}: predicted and outlined volumes", figures)
+            for label, figures in told.agreement.items()
+        ),
         trust=_trust(run, names),
+        certainty=_certainty(run),
         cases=_cases(rows, names, patients),
         dice=dice,
     )
@@ -181,6 +191,27 @@ def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:
         legend={"first": "as expected", "bar": "interval of four in five"},
     )
     return chart, words
+
+
+def _certainty(run: Run) -> tuple[Table, Chart] | None:
+    if not run.trust_figures.is_file():
+        return None
+    told = read_trust_figures(run)
+    points = tuple((n / len(told.kept_dice), dice) for n, dice in enumerate(told.kept_dice, 1))
+    last = points[-1][1]
+    words = (
+        f"Mean Dice of the most certain scans of {len(points)}: {shown(last)} of all, "
+        f"{shown(points[(len(points) - 1) // 2][1])} of the more certain half."
+    )
+    chart = Chart(
+        "Mean Dice of the scans that are kept, the most certain first (risk-coverage curve)",
+        words,
+        Axis("share of the scans that is kept", 0.0, 1.0),
+        Axis("mean Dice", 0.0, 1.0),
+        lines=(Line(points, "first"), Line(((0.0, last), (1.0, last)), "second")),
+        legend={"first": f"ordered by certainty ({told.certainty})", "second": "in no order"},
+    )
+    return figure_table("What the certainty is worth, all out of fold", told.figures), chart
 
 
 _TRUST = ("expected_dice", "expected_dice_low", "expected_dice_high", "dice")
