@@ -16,6 +16,7 @@ Student's t counts, with n - 1 degrees of freedom.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -37,9 +38,8 @@ def without_each(patients: Sequence[str]) -> Iterator[tuple[NDArray[np.bool_], N
 
 def patient_weights(patients: Sequence[str]) -> Values:
     """The share of each scan where each patient weighs the same."""
-    _, owner, counts = np.unique(np.array(patients), return_inverse=True, return_counts=True)
-    weights: Values = 1 / (len(counts) * counts[owner])
-    return weights
+    scans = Counter(patients)
+    return 1 / np.array([len(scans) * scans[patient] for patient in patients], dtype=np.float64)
 
 
 def independent_patients(values: Values, patients: Sequence[str]) -> float:
