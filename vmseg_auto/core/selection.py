@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.errors import InputError
@@ -109,6 +110,8 @@ class Selection(Stored):
     left_out: dict[str, str]
     made_from: dict[str, str]
     schema: int = 2
+
+    OLDER: ClassVar[str] = "Run `vmseg_select`, which compares the runs anew and trains nothing."
 
     @property
     def chosen(self) -> Candidate:

@@ -110,18 +110,22 @@ def upper(scores: Values, patients: Sequence[str], level: float) -> float:
 
 def highest(values: Values, patients: Sequence[str], level: float) -> float | None:
     """As `upper`, of any distribution; None where the patients are too few for the rank."""
-    weights, number = patient_weights(patients), independent_patients(values, patients)
+    return _ranked(values, patients, level, independent_patients(values, patients))
+
+
+def _bound(ranked: Values, scores: Values, patients: Sequence[str], level: float, one_sided: float) -> float:
+    number = independent_patients(np.abs(scores), patients)
+    if (bound := _ranked(ranked, patients, level, number)) is not None:
+        return bound
+    size = math.sqrt(float(patient_weights(patients) @ scores**2))
+    return float(student.ppf(one_sided, number - 1)) * size
+
+
+def _ranked(values: Values, patients: Sequence[str], level: float, number: float) -> float | None:
+    """The value whose rank is ceil((number + 1) x level) where each patient weighs the same."""
     wanted = level * (number + 1) / number
     if wanted > 1 + 1e-9:
         return None
     order = np.argsort(values, kind="stable")
-    place = int(np.searchsorted(np.cumsum(weights[order]), wanted - 1e-9))
+    place = int(np.searchsorted(np.cumsum(patient_weights(patients)[order]), wanted - 1e-9))
     return float(values[order[min(place, len(values) - 1)]])
-
-
-def _bound(ranked: Values, scores: Values, patients: Sequence[str], level: float, one_sided: float) -> float:
-    if (bound := highest(ranked, patients, level)) is not None:
-        return bound
-    number = independent_patients(np.abs(scores), patients)
-    size = math.sqrt(float(patient_weights(patients) @ scores**2))
-    return float(student.ppf(one_sided, number - 1)) * size
