@@ -165,7 +165,7 @@ def test_the_bound_is_the_one_counted_by_hand() -> None:
 def test_five_to_eight_patients_are_told_by_students_t() -> None:
     errors = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
     told = told_by(np.full(5, 9.0), np.exp(errors) * 10 - 1)
-    reach = 2.131847 * np.sqrt(np.mean((errors * 5 / 4) ** 2))  # t with 4 degrees of freedom, 95 % one-sided
+    reach = 2.353363 * np.sqrt(np.mean((errors * 5 / 4) ** 2))  # t with 3 degrees of freedom, 95 % one-sided
     assert interval(told, 9.0)[1] == pytest.approx(10 * np.exp(reach) - 1)
 
 

@@ -154,9 +154,7 @@ def _check_schema(kind: type, data: dict[str, Any], where: str) -> None:
     if schema is not None and data.get("schema", schema) != schema:
         raise InputError(
             f"{where} has schema {data['schema']}, and this version of vmseg_auto reads {schema}",
-            remedy=NEWER
-            if is_newer(data["schema"], schema)
-            else getattr(kind, "OLDER", Stored.OLDER),
+            remedy=NEWER if is_newer(data["schema"], schema) else getattr(kind, "OLDER", Stored.OLDER),
         )
 
 

@@ -10,7 +10,7 @@ arXiv:2306.06342), and n counts patients, or as many more as their scans differ:
 intraclass correlation), the effective sample size of a sample of groups (Kish, Survey Sampling, 1965).
 
 **Few patients.** Where n is too small for the rank, errors are taken to be normal, and their root mean square times
-Student's t counts, with n - 1 degrees of freedom.
+Student's t counts, with n - 2 degrees of freedom, as the middle of the errors and their spread are told by them too.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _bound(ranked: Values, scores: Values, patients: Sequence[str], level: float
     if (bound := _ranked(ranked, patients, level, number)) is not None:
         return bound
     size = math.sqrt(float(patient_weights(patients) @ scores**2))
-    return float(student.ppf(one_sided, number - 1)) * size
+    return float(student.ppf(one_sided, number - 2)) * size
 
 
 def _ranked(values: Values, patients: Sequence[str], level: float, number: float) -> float | None:

@@ -23,7 +23,8 @@ TOLD_COLUMNS = (
 NO_CALIBRATION = "the model has no calibration"
 UNCALIBRATED = (
     f"No interval of a volume, expected Dice or confidence is told: {NO_CALIBRATION}. It takes a cross-validation of "
-    f"at least {VolumeTrust.FEWEST_PATIENTS} patients; once all folds are trained, `vmseg_train 0` sums it up again."
+    f"at least {VolumeTrust.FEWEST_PATIENTS} patients; once all folds are trained, `vmseg_train 0`, with the options "
+    "that they were trained with, sums it up and trains nothing."
 )
 
 
@@ -139,5 +140,6 @@ def where_to_look(judged: Sequence[Judgement], calibration: Calibration | None) 
         expected = one.expected(calibration)
         dice = f" (expected Dice {expected.dice:.2f}, {expected.low:.2f} to {expected.high:.2f})" if expected else ""
         lines.append(f"\n  {one.case}{dice}")
-    about = f"the model is less certain of them than of three in four of its {calibration.cases} held-out cases"
+    held_out = f"{calibration.cases} held-out cases of {calibration.patients} patients"
+    about = f"the model is less certain of them than of three in four of its {held_out}"
     return f"look at these first: {about}{''.join(lines)}" if lines else ""

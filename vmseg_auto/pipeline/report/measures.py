@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from vmseg_auto.core.console import counted
-from vmseg_auto.pipeline.report.words import plain, shown, volume
+from vmseg_auto.pipeline.report.words import between, plain, shown, volume
 from vmseg_auto.pipeline.run_tables import Row
 from vmseg_auto.stages.report import NONE, Table
 
@@ -67,10 +67,11 @@ def _may_be_missed(row: Row) -> str:
     share, low, high = (f"{row[f'lesion_probability{end}']:.0%}" for end in ("", "_low", "_high"))
     largest = row["largest_missed_ml"]
     size = f", the largest of {volume(largest)} mL" if largest else ""
-    most = f" Nine such scans in ten hold at most {volume(row['volume_high_ml'])} mL." if _interval(row) else ""
+    most = f"Nine such scans in ten hold at most {volume(row['volume_high_ml'])} mL."
+    most = most if _interval(row) else f"How much such a scan holds at most is not told: {row['no_interval']}."
     return (
         f"Of {_told_by(row)} in which nothing was found either, {share} had a lesion (counted by patients; 95 % "
-        f"interval {low} to {high}){size}.{most}"
+        f"interval {low} to {high}){size}. {most}"
     )
 
 
@@ -99,7 +100,10 @@ def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
         )
     if row and isfinite(row["fold_agreement"]):
         agreement = shown(row["fold_agreement"])
-        found.append(f"The model's networks agree with each other to a Dice of {agreement}.")
+        found.append(
+            f"On this scan the model's networks agree with each other to a Dice of {agreement}; that is no comparison "
+            "with an outline."
+        )
     return tuple(found) or ("How far this outline can be trusted is not known.",)
 
 
@@ -136,7 +140,7 @@ def total_rows(name: str, rows: Sequence[Row]) -> list[tuple[str, ...]]:
             _interval(row),
             str(_lesions(rows, row["label"])),
             _mm(row, "longest_diameter_mm"),
-            shown(row["expected_dice"]),
+            _expected(row),
             f"{light.sign} {light.word}" if light else shown(None),
         )
         for row in _totals(rows)
@@ -154,6 +158,12 @@ def _lesions(rows: Sequence[Row], label: str) -> int:
 def _interval(row: Row) -> str:
     low, high = row["volume_low_ml"], row["volume_high_ml"]
     return f"{volume(low)} to {volume(high)}" if isfinite(low) and isfinite(high) else ""
+
+
+def _expected(row: Row) -> str:
+    """The Dice to expect, with its interval."""
+    interval = between(row["expected_dice_low"], row["expected_dice_high"])
+    return f"{shown(row['expected_dice'])} ({interval})" if isfinite(row["expected_dice"]) else shown(None)
 
 
 def _mm(row: Row, column: str) -> str:
