@@ -46,3 +46,11 @@ def test_a_figure_says_why_it_has_no_interval_or_no_value() -> None:
     assert tell(definition, lambda known: 0.5, ["a"]).text() == (
         "Mean 0.500 (no interval: it takes 5 patients, and here are 1)"
     )
+
+
+def test_a_figure_may_take_more_patients_than_others() -> None:
+    few = Definition("Area", "of all", PLAIN, "nothing is known", fewest=11)
+    assert tell(few, mean, list("abcdefghij")).why == "no interval: it takes 11 patients, and here are 10"
+    assert tell(Definition("Area", "of all", PLAIN, ""), mean, list("abcdefghij")).low_95 == pytest.approx(
+        0.90, abs=0.01
+    )

@@ -78,12 +78,14 @@ class Definition:
         words: what it is.
         scale: on which its interval is symmetric.
         impossible: in words, when it has no value.
+        fewest: patients from which its interval is told; with fewer it would hold less than it states.
     """
 
     name: str
     words: str
     scale: Scale
     impossible: str
+    fewest: int = FEWEST_PATIENTS
 
 
 def tell(definition: Definition, figure: Callable[[NDArray[np.bool_]], float], patients: Sequence[str]) -> Figure:
@@ -96,9 +98,11 @@ def tell(definition: Definition, figure: Callable[[NDArray[np.bool_]], float], p
     value = figure(np.ones(scans, dtype=bool)) if scans else math.nan
     if not math.isfinite(value):
         return Figure(definition.name, None, None, None, scans, number, definition.words, definition.impossible)
+    if number < definition.fewest:
+        why = f"no interval: it takes {definition.fewest} patients, and here are {number}"
+        return Figure(definition.name, value, None, None, scans, number, definition.words, why)
     low, high = jackknife_interval(figure, patients, definition.scale)
     if math.isfinite(low) and math.isfinite(high):
         return Figure(definition.name, value, low, high, scans, number, definition.words)
-    few = f"no interval: it takes {FEWEST_PATIENTS} patients, and here are {number}"
-    why = few if number < FEWEST_PATIENTS else "no interval: a few scans alone decide it"
+    why = "no interval: a few scans alone decide it"
     return Figure(definition.name, value, None, None, scans, number, definition.words, why)

@@ -32,6 +32,7 @@ _AURC = Definition(
     "one minus the mean Dice, mean over all shares of scans that may be kept, the most certain first; 0 is best",
     SHARE,
     "there is no scan",
+    fewest=10,
 )
 _BRIER = Definition(
     "Brier score of voxels",
