@@ -96,10 +96,11 @@ def comparison_text(selection: Selection) -> str:
             *table,
             *without_interval(selection.patients),
             *(f"Left out: {name}: {why}" for name, why in selection.left_out.items()),
-            f"Chosen ({RULE}): {selection.chosen.name}",
+            f"Chosen: {selection.chosen.name}",
             *(f"  - {reason}" for reason in selection.reasons),
             *(f"  - {reason}" for reason in selection.chosen.reasons),
             *(f"  - {reason}" for reason in selection.chosen.postprocessing.reasons),
+            RULE,
             "What choosing is worth:",
             *(f"  - {line}" for line in _worth(selection)),
         ]
