@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -63,7 +64,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_model_segments_elsewhere_as_at_home(made: Cohort, scans: Path, tmp_path: Path) -> None:
-    """Every byte is the same: masks, sidecars and table."""
+    """Every byte is the same: masks and table; and what the sidecars tell of them."""
     run = whole_run(made)
     packed = export_model(tmp_path / "elsewhere" / "ours.zip", workspace=made.space.root)
     predict(scans, tmp_path / "at_home", model=run.folder, device="cpu", save_probabilities=True)
@@ -71,7 +72,13 @@ def test_a_model_segments_elsewhere_as_at_home(made: Cohort, scans: Path, tmp_pa
     predict(scans, tmp_path / "away", model=packed, device="cpu", save_probabilities=True)
     at_home = outputs(tmp_path / "at_home")
     assert set(at_home) == {"new_0.nii.gz", "new_0.json", "new_1.nii.gz", "new_1.json", "volumes.csv", "sources.csv"}
-    assert outputs(tmp_path / "away") == at_home
+    away = outputs(tmp_path / "away")
+    for case in ("new_0.json", "new_1.json"):  # a zip does not tell which scans its model was trained on
+        ours, theirs = (json.loads(found.pop(case)) for found in (at_home, away))
+        assert (ours.pop("in_training"), theirs.pop("in_training")) == (False, None)
+        assert ours.pop("sha256") != theirs.pop("sha256")
+        assert ours == theirs
+    assert away == at_home
     assert outputs(tmp_path / "away" / "probabilities") == outputs(tmp_path / "at_home" / "probabilities")
 
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,6 +21,7 @@ from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.labels import file_part
 from vmseg_auto.core.series import Choice, Series
+from vmseg_auto.core.transfer import Seen
 from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.images import ending_of, read_mask, write_image, write_mask
@@ -70,7 +72,8 @@ class Origin:
 class Sidecar(Stored):
     """CASE.json beside each mask: what it was made from, what it holds, and how far it can be trusted.
 
-    `mask` is the file's name, `mask_sha256` the SHA-256 of its bytes as they were written.
+    `mask` is the file's name, `mask_sha256` the SHA-256 of its bytes as they were written. `in_training` is whether the
+    model was trained on this very scan; None where that is not known.
     """
 
     case: str
@@ -81,7 +84,8 @@ class Sidecar(Stored):
     judgement: Judgement
     origin: Origin
     labels: dict[str, int]
-    schema: int = 3
+    in_training: bool | None = None
+    schema: int = 4
 
     @property
     def model_hash(self) -> str:
@@ -147,6 +151,7 @@ class Delivery:
         save_uncertainty: whether a map of how undecided the prediction is, is written too.
         previews: whether a picture of slices through the lesions is written too.
         segmentation: masks are written as DICOM SEG, made by this; as images unless given.
+        seen: the scans that the model was trained on.
     """
 
     folder: Path
@@ -156,6 +161,7 @@ class Delivery:
     save_uncertainty: bool = False
     previews: bool = False
     segmentation: Algorithm | None = None
+    seen: Seen = field(default_factory=partial(Seen, whole=False))
 
     @property
     def maps(self) -> int:
@@ -284,6 +290,7 @@ class Delivery:
         judgement = Judgement(case.id, prediction.trust, tuple(unlike))
         mask = self.mask(case)
         sidecar = Sidecar(case.id, made_from, mask.name, _sha256(mask), rows, judgement, self.origin, dict(self.labels))
+        sidecar = replace(sidecar, in_training=self.seen.holds(sidecar.scan_hash))
         write_sealed(self.sidecar(case), sidecar.to_json())
         return sidecar
 

@@ -28,6 +28,7 @@ from vmseg_auto.pipeline.model_card import Facts, Member, model_card
 from vmseg_auto.pipeline.onnx import write_onnx
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.run_tables import read_summary
+from vmseg_auto.pipeline.seen import read_initialisation, seen_tests
 from vmseg_auto.pipeline.turns import output_turn
 
 
@@ -115,23 +116,23 @@ def model_info(model: PathLike, console: Console | None = None) -> str:
 def _facts(
     runs: Sequence[Run], finished: Sequence[Sequence[FoldFolder]], rule: Candidate | None, name: str, licence: str
 ) -> Facts:
-    members = tuple(_member(run, folds, name) for run, folds in zip(runs, finished, strict=True))
     space = Workspace(runs[0].folder.resolve().parents[2])
     known = space.fingerprint.is_file() and runs[0].folder.resolve() in [run.folder.resolve() for run in space.runs()]
-    cohort = read_stored(Fingerprint, space.fingerprint).shared() if known else None
+    cohort = read_stored(Fingerprint, space.fingerprint) if known else None
+    members = tuple(_member(run, folds, name, cohort) for run, folds in zip(runs, finished, strict=True))
     selection = read_stored(Selection, space.selection) if rule else None
     return Facts(
         name=name,
         licence=licence,
         version=versions()["vmseg_auto"],
         members=members,
-        cohort=cohort,
+        cohort=cohort.shared() if cohort else None,
         rule=rule if len(runs) > 1 else None,
         worth=selection.worth if selection else None,
     )
 
 
-def _member(run: Run, folds: Sequence[FoldFolder], name: str) -> Member:
+def _member(run: Run, folds: Sequence[FoldFolder], name: str, cohort: Fingerprint | None) -> Member:
     """A model's account of itself. Every fold is read wholly: no damaged weights are given away."""
     info = read_info(run)
     recipes, epochs = zip(*(_training(fold, info) for fold in folds), strict=True)
@@ -141,9 +142,22 @@ def _member(run: Run, folds: Sequence[FoldFolder], name: str) -> Member:
         folds=tuple(fold.name for fold in folds),
         recipe=recipes[0],
         epochs=epochs,
-        pretrained=any(fold.init.is_file() for fold in folds),
+        first_weights=tuple(dict.fromkeys(_first_weights(fold, cohort) for fold in folds)),
         scores=read_summary(scores) if scores.is_file() else None,
     )
+
+
+def _first_weights(fold: FoldFolder, cohort: Fingerprint | None) -> str:
+    """In words, without the name of a dataset or case."""
+    start = read_initialisation(fold)
+    if start is None:
+        return "random"
+    told = f"of {start.name} (hash {start.weights}), trained on {start.seen.text()}"
+    if cohort is None or not cohort.tests:
+        return told
+    tests = seen_tests(start.seen, cohort, ids=start.tests)
+    among = f"{len(tests.cases)} of the {len(cohort.tests)} test scans are among them"
+    return f"{told}; {among}" if start.seen.whole else f"{told}; {among} as far as is known"
 
 
 def _training(fold: FoldFolder, info: ModelInfo) -> tuple[Recipe, int]:

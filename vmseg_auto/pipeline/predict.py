@@ -31,6 +31,7 @@ from vmseg_auto.pipeline.committee import Committee, models_of
 from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Origin, Sidecar, made_by
 from vmseg_auto.pipeline.expected import traffic_lights, where_to_look
 from vmseg_auto.pipeline.places import PathLike
+from vmseg_auto.pipeline.seen import seen_by_all
 from vmseg_auto.pipeline.sources import write_sources
 from vmseg_auto.pipeline.space import require_prediction_space
 from vmseg_auto.pipeline.turns import output_turn
@@ -139,8 +140,10 @@ def predict(
         if segmentation:
             told.say("A DICOM SEG names patient and study of its series, as it must; no other file tells of a header.")
         origin = Origin.of(Path(inputs), Path(output), committee.channels, choice)
+        folds_used = [run.fold(fold) for run, one in zip(runs, committee.members, strict=True) for fold in one.folds]
+        seen = seen_by_all(folds_used)
         delivery = Delivery(
-            Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation
+            Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation, seen
         )
         ranks.first(lambda: _look_into(delivery, cases, told))
         work = _Work(committee, delivery, model_digest, spacing_mm, overwrite_edited)
@@ -215,6 +218,11 @@ def _conclude(work: _Work, outcomes: Sequence[_Done | VmsegError], console: Cons
             console.say(lights)
         if doubtful := where_to_look(judged, calibration):
             console.warn(doubtful)
+        if known := [sidecar.case for sidecar in sidecars if sidecar.in_training]:
+            console.warn(
+                f"the model was trained on these very scans: {listed(known)}. Their masks and scores are better than "
+                "those of new patients will be."
+            )
     if errors and len(outcomes) == 1:
         raise errors[0]
     if errors:

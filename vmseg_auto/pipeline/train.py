@@ -25,6 +25,7 @@ from vmseg_auto.pipeline.held_out import HeldOutCases
 from vmseg_auto.pipeline.initial_weights import Start, begin_from, check_fits, find_starts
 from vmseg_auto.pipeline.job import Job, open_job
 from vmseg_auto.pipeline.places import PathLike, places, read_record, record_now
+from vmseg_auto.pipeline.seen import SeenTests, seen_tests
 from vmseg_auto.pipeline.select import choose_run
 from vmseg_auto.pipeline.standing import read_standing
 from vmseg_auto.pipeline.tracking import tracking
@@ -130,7 +131,8 @@ def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None 
         VmsegError: training itself failed.
     """
     folder, ranks = job.run.fold(fold), job.ranks
-    ranks.first(lambda: write_sealed(folder.record, record.to_json()))
+    patients = {job.dataset.patients[case] for case in record.train}
+    ranks.first(lambda: write_sealed(folder.record, replace(record, patients=len(patients)).to_json()))
     if ranks.first(folder.final.is_file):
         job.console.say(f"Fold {fold} is already trained; it is kept. To train it again, add --fresh.")
     else:
@@ -157,7 +159,8 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
     recipe, setup, ranks = record.recipe, job.setup(record, fold), job.ranks
     state = ranks.first(lambda: _resume(job, folder, recipe))
     if start is not None and state is None:
-        ranks.first(lambda: begin_from(start, setup.parts.network, folder, job.console))
+        tests = _known_tests(job, start)
+        ranks.first(lambda: begin_from(start, setup.parts.network, folder, tests, job.console))
     done = state.epoch * recipe.steps + len(state.under_way) if state else 0
     with (
         tracking(job, folder, recipe) as tracked,
@@ -165,7 +168,8 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
         job.console.progress(f"Fold {fold}", recipe.epochs * recipe.steps, done) as progress,
         Later() as later,
     ):
-        watcher = Watcher(folder, recipe, job.console, progress, state.history if state else ())
+        history = state.history if state else ()
+        watcher = Watcher(folder, recipe, job.console, progress, history, setup.validation_work)
 
         def save(now: TrainingState) -> None:
             later.do(lambda: _save(job, folder.latest, fold, recipe, now, keep=folder.previous))
@@ -191,7 +195,14 @@ def _starts(job: Job, model: Path, records: dict[FoldName, FoldRecord]) -> dict[
     starts = find_starts(model, job.run, job.dataset.name, records, job.console)
     fold, start = next(iter(starts.items()))
     check_fits(start, job.parts(job.recipe, fold).network.state_dict())
+    for warning in dict.fromkeys(_known_tests(job, start).warning() for start in starts.values()):
+        if warning:
+            job.console.warn(warning)
     return starts
+
+
+def _known_tests(job: Job, start: Start) -> SeenTests:
+    return seen_tests(start.seen, job.fingerprint, job.dataset, start.ids(start.dataset == job.dataset.name))
 
 
 def epochs_in_time(
@@ -214,21 +225,28 @@ def epochs_in_time(
 
 
 def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) -> int:
-    """As many of the recipe's epochs as fit, a twentieth of the time kept for predicting the validation cases.
+    """As many of the recipe's epochs as fit, beside the prediction of the validation cases and a twentieth to spare.
 
     Raises:
         InputError: not even one fits.
     """
-    recipe = record.recipe
-    one = seconds_per_step(job.setup(record, fold), job.workers, job.ranks)
-    epoch = one * recipe.epoch_work
-    epochs = min(int(hours * 3600 * 0.95 / epoch), recipe.epochs)
+    recipe, setup = record.recipe, job.setup(record, fold)
+    one = seconds_per_step(setup, job.workers, job.ranks)
+    epoch, validation = one * recipe.epoch_work, one * setup.validation_work
+    left = hours * 3600 * 0.95 - validation
+    epochs = min(int(left / epoch), recipe.epochs)
     if epochs < 1:
+        steps = int(left / one)
+        shorten = f", or shorten the epochs with --set steps={steps}" if steps >= 1 else ""
         raise InputError(
-            f"one epoch takes {duration(epoch)} here, longer than the {hours:g} hours given",
-            remedy=f"Give more hours, or shorten the epochs with --set steps={max(1, int(hours * 3420 / one))}.",
+            f"one epoch takes {duration(epoch)} here and predicting the validation cases {duration(validation)}, "
+            f"longer than the {hours:g} hours given",
+            remedy=f"Give more hours{shorten}.",
         )
-    job.console.say(f"{epochs} of {recipe.epochs} epochs of {recipe.steps} steps fit into {duration(hours * 3600)}.")
+    job.console.say(
+        f"{epochs} of {recipe.epochs} epochs of {recipe.steps} steps fit into {duration(hours * 3600)}, with "
+        f"{duration(validation)} for predicting the validation cases."
+    )
     return epochs
 
 

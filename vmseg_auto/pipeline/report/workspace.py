@@ -137,7 +137,7 @@ def _run(run: Run, study: WorkspaceStudy, names: Names, identity: bool) -> RunRe
         galleries=album.galleries(drawn) if drawn else (),
         suspects=album.suspects() if scored else None,
         stale=tuple(str(fold) for fold in stale),
-        starts=starts(run, study.fingerprint, study.splits),
+        starts=starts(run, study.fingerprint, study.splits, study.dataset),
     )
 
 
