@@ -21,6 +21,7 @@ from vmseg_auto.core.series import Scan, path_of
 from vmseg_auto.core.workspace import OutputFolder
 from vmseg_auto.io.dataset_json import Description, read_description
 from vmseg_auto.io.images import ending_of, read_mask
+from vmseg_auto.io.logs import LOGGER
 from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files, masks_by_case
 from vmseg_auto.io.scans import read_scan, scan_bytes
 
@@ -157,7 +158,7 @@ def read_case(
 def over_cases(
     work: Callable[[Case], T], cases: Sequence[Case], jobs: int, progress: Callable[[], object]
 ) -> tuple[dict[str, T], list[VmsegError]]:
-    """Do `work` on every case in threads; a case that fails does not stop the others.
+    """Do `work` on every case in threads; a case that fails, however that may be, does not stop the others.
 
     Args:
         work: gives what is kept of a case; it should be small.
@@ -185,6 +186,11 @@ def over_cases(
                 except OSError as error:
                     problem, remedy = f"a file can't be read ({error.strerror or error})", "Check disk and rights."
                     failed[case.id] = (VmsegError(problem, case=case.id, file=case.file, remedy=remedy),)
+                except Exception as error:
+                    LOGGER.error("case %s", case.id, exc_info=error)
+                    problem, remedy = f"unexpected {type(error).__name__}: {error}", "Mend or replace the case."
+                    failed[case.id] = (VmsegError(problem, case=case.id, file=case.file, remedy=remedy),)
+                    failed[case.id][0].__cause__ = error
                 progress()
         except BaseException:
             pool.shutdown(cancel_futures=True)
