@@ -35,6 +35,13 @@ def test_outlined_voxels_where_the_scan_is_0_are_counted() -> None:
     assert "2 of 4 outlined voxels" in note
 
 
+@pytest.mark.parametrize(("zeros", "said"), [(1, False), (9, False), (10, True)])
+def test_a_voxel_or_two_where_a_large_lesion_meets_the_air_are_not_named(zeros: int, said: bool) -> None:
+    image = np.random.default_rng(0).uniform(50, 500, (1, 10, 12, 12)).astype(np.float32)
+    image.reshape(-1)[:zeros] = 0
+    assert len(content_notes(image, np.ones(image.shape[1:], np.uint8), "anna")) == said
+
+
 @pytest.mark.parametrize(("clip", "said"), [(300.0, True), (496.0, False)])
 def test_a_lesion_in_which_the_scan_is_saturated_is_named(clip: float, said: bool) -> None:
     """Of 5 x 5 x 5 outlined voxels of 50 to 500, some half lie above 300; one or two above 496."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from vmseg_auto.core.codec import Stored, decode
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.left_out import LeftOut
+from vmseg_auto.core.names import case_name
 from vmseg_auto.core.series import Scan, path_of
 
 FOLDS = 5
@@ -99,10 +101,16 @@ class Splits(Stored):
 
     @classmethod
     def from_json(cls, data: Any, where: str = "splits.json") -> Splits:
-        """Read splits.json, or the bare list of {"train", "val"} that nnU-Net's splits_final.json holds."""
+        """Read splits.json, or the bare list of {"train", "val"} that nnU-Net's splits_final.json holds.
+
+        Cases are called as their files are (core.names), whatever the Unicode form in which the split names them.
+        """
         if isinstance(data, list):
-            return cls(folds=decode(tuple[Fold, ...], data, where), source="given in nnU-Net's form")
-        return super().from_json(data, where)
+            found = cls(folds=decode(tuple[Fold, ...], data, where), source="given in nnU-Net's form")
+        else:
+            found = super().from_json(data, where)
+        folds = (Fold(*(tuple(case_name([case]) for case in side) for side in (f.train, f.val))) for f in found.folds)
+        return replace(found, folds=tuple(folds))
 
 
 def split_by_patient(patients: Mapping[str, str], volumes_ml: Mapping[str, float]) -> Splits:
@@ -183,6 +191,9 @@ def check_splits(splits: Splits, patients: Mapping[str, str], where: str) -> Non
             errors.append(InputError(f"fold {number} has no {'training' if not fold.train else 'validation'} case"))
         if unknown:
             errors.append(InputError(f"fold {number} names cases that the dataset lacks: {', '.join(unknown)}"))
+        twice = sorted(case for side in (fold.train, fold.val) for case, n in Counter(side).items() if n > 1)
+        if twice:
+            errors.append(InputError(f"fold {number} names cases twice on one side: {', '.join(twice)}"))
         if both:
             errors.append(InputError(f"fold {number} has patients on both sides: {', '.join(both)}"))
     if not splits.folds:

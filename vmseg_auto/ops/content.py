@@ -19,9 +19,10 @@ _FAR = 1e4
 _TINY = 1e-6
 _STEPS = 256
 """Between dark and bright, as in a scan of 8 bits."""
-_SATURATED_SHARE, _SATURATED_VOXELS = 0.01, 10
-"""Of the outlined voxels, and how many, that must have the scan's highest value for it to be called saturated. In 205
-real and half-real scans (T1, T2, T2*, FLAIR; 8-bit ones too) one voxel has it, 0.08 % of a small lesion at most."""
+_SHARE, _VOXELS = 0.01, 10
+"""Of the outlined voxels, and how many, that count. Where the scan is 0 either is enough, as so many may be a lesion of
+their own; saturated must be both, as the brightest voxel of a small lesion has the scan's highest value anyway. In 212
+scans of four cohorts (T1, T2, T2*, FLAIR; 8-bit ones too) a single voxel at most is the one or the other."""
 _UNLIKE = 3.0
 """How many times larger or smaller than the cohort's median a voxel's edge may be: beyond that resampling makes up, or
 throws away, more than two voxels of three. Of four real cohorts none goes beyond 2.5."""
@@ -62,7 +63,7 @@ def content_notes(image: NDArray[np.float32], mask: NDArray[np.uint8] | None, ca
     found = [text for channel in image for text in _odd_intensities(channel)]
     if mask is not None and (outlined := int(np.count_nonzero(mask))):
         unseen = int(np.count_nonzero((mask != 0) & (image == 0).all(axis=0)))
-        if unseen:
+        if unseen and unseen >= min(_VOXELS, _SHARE * outlined):
             found.append(
                 f"{unseen} of {outlined} outlined voxels lie where the scan is 0 (a removed face, or another scan's "
                 "mask); look whether mask and scan belong together"
@@ -105,7 +106,7 @@ def _saturated(channel: NDArray[np.float32], outlined: NDArray[np.bool_]) -> lis
     inside = channel[outlined]
     top = channel.max()
     clipped, whole = int(np.count_nonzero(inside == top)), len(inside)
-    if clipped < max(_SATURATED_VOXELS, _SATURATED_SHARE * whole) or channel.min() == top:
+    if clipped < max(_VOXELS, _SHARE * whole) or channel.min() == top:
         return []
     return [
         f"the scan is saturated in {clipped} of {whole} outlined voxels (all {top:g}, its highest value), so that the "
