@@ -71,7 +71,8 @@ class FoldSetup:
 
     def training_loader(self, workers: int, samples: range) -> BatchLoader:
         """Makes them, in processes, or in threads where they only read."""
-        return BatchLoader(self.training_source(samples), workers, threads=self.device_augment is not None)
+        source = self.training_source(samples)
+        return BatchLoader(source, workers, threads=source.augment == NoAugmentation())
 
     def validation_batches(self, ranks: Ranks) -> list[Batch]:
         """The same un-augmented patches after every epoch, so that the curve compares like with like; a rank's part."""
