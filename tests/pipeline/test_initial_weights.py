@@ -58,8 +58,8 @@ class Listener(Heard):
 class Notes(SilentProgress):
     stop: str
 
-    def note(self, text: str) -> None:
-        if self.stop in text:
+    def note(self, *texts: str) -> None:
+        if self.stop in ", ".join(texts):
             raise KeyboardInterrupt
 
 
