@@ -81,7 +81,7 @@ class Sidecar(Stored):
     judgement: Judgement
     origin: Origin
     labels: dict[str, int]
-    schema: int = 3
+    schema: int = 4
 
     @property
     def model_hash(self) -> str:
@@ -281,7 +281,8 @@ class Delivery:
 
             draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case), case.id)
         rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
-        judgement = Judgement(case.id, prediction.trust, tuple(unlike))
+        by_hand = geometry.spacing_mm if geometry.spacing_given else None
+        judgement = Judgement(case.id, prediction.trust, tuple(unlike), spacing_given_mm=by_hand)
         mask = self.mask(case)
         sidecar = Sidecar(case.id, made_from, mask.name, _sha256(mask), rows, judgement, self.origin, dict(self.labels))
         write_sealed(self.sidecar(case), sidecar.to_json())

@@ -57,7 +57,7 @@ class Predicted:
             problem = "this is not the scan that the mask was made from, or it has changed since"
             remedy = "Name the folder of the right scans with --images, or predict again."
             raise InputError(problem, case=case, file=self.scan.file, remedy=remedy)
-        image, _, geometry = read_case(self.scan)
+        image, _, geometry = read_case(self.scan, spacing_mm=self.sidecar.judgement.spacing_given_mm)
         mask, grid = read_mask(self.mask, case)
         if differences := grid.differences(geometry):
             problem = f"the mask does not lie on the scan's grid: {'; '.join(differences)}"
