@@ -80,10 +80,10 @@ def test_all_that_a_dataset_does_not_use_is_told(tmp_path: Path) -> None:
     (folder / "masks" / "sources.csv").touch()  # as vmseg_predict leaves it
     assert [f"{one.what} {one.where}: {one.why}" for one in read_dataset(folder).left_out] == [
         "file imagesTr/e_0000.nii.gz: a link to what is not there",
-        "folder labelsTr/old: which is not looked into, though it holds images (1)",
+        "folder labelsTr/old (1 file): not looked into",
         "key hospital: unknown in dataset.json",
         "key numTraining: which tells of 5 training cases where 4 are there",
-        "folder imagesVal: which holds images and is none of imagesTr, labelsTr, imagesTs, labelsTs",
+        "folder imagesVal (4 files): none of imagesTr, labelsTr, imagesTs, labelsTs",
     ]
 
 

@@ -8,8 +8,25 @@ from dataclasses import dataclass
 from vmseg_auto.core.console import counted, listed, shown
 from vmseg_auto.core.errors import DatasetError, InputError
 
-HIDDEN, DANGLING = "hidden", "a link to what is not there"
-"""Why a file is passed over."""
+HIDDEN, DANGLING, LINK, TEXT = "hidden", "a link to what is not there", "a link, not followed", "a text for people"
+"""Why a file or folder is passed over."""
+SHOWN = 10
+"""Names that a screen is given of many."""
+_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin")
+"""What Windows, a Mac and file servers leave in folders, and hide."""
+_PAPERS = ("readme", "license", "licence", "changelog", "changes", "citation")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether files or folders of this name are hidden, on one system or another."""
+    return name.startswith(".") or name.lower() in _SYSTEMS
+
+
+def unused_by_nature(name: str) -> str | None:
+    """Why nobody expects a file of this name to be used; None where somebody may."""
+    if is_hidden(name):
+        return HIDDEN
+    return TEXT if name.lower().startswith(_PAPERS) else None
 
 
 @dataclass(frozen=True)
@@ -20,7 +37,7 @@ class LeftOut:
         what: in one word, such as "file", "case" or "key".
         where: the path or name by which it is known.
         why: why it is not used; stands behind "2 files, ".
-        meant: it is so by the user's own word, or hidden: --strict does not mind it.
+        meant: it is so by the user's own word, or by nature (hidden, a README): --strict does not mind it.
     """
 
     what: str
@@ -44,6 +61,11 @@ class Inventory:
         """Note one thing; the same is noted once."""
         self._found[LeftOut(what, shown(where, lines=False), why, meant)] = None
 
+    def add_file(self, name: str, where: object, why: str) -> None:
+        """Note a file of this name, which is not used for this reason, or for what its name tells."""
+        by_nature = unused_by_nature(name)
+        self.add("file", where, by_nature or why, meant=by_nature is not None)
+
     def add_all(self, found: Iterable[LeftOut]) -> None:
         self._found.update(dict.fromkeys(found))
 
@@ -54,7 +76,7 @@ class Inventory:
 
     @property
     def unwanted(self) -> list[LeftOut]:
-        """All but what is left out by the user's own word, or hidden."""
+        """All but what is left out by the user's own word, or by nature."""
         return [one for one in self._found if not one.meant]
 
     def require_nothing(self) -> None:
@@ -72,14 +94,18 @@ class Inventory:
                 remedy="Mend, move or remove what is named, or leave out --strict.",
             )
 
-    def text(self) -> str:
-        """What is left out, a line for each reason; empty where nothing is."""
+    def text(self, most: int = SHOWN) -> str:
+        """What is left out, a line for each reason with so many names at most; empty where nothing is."""
         if not self._found:
             return ""
-        lines = [
-            f"  - {counted(len(names), what)}, {why}: {listed(names)}" for what, why, names in _groups(self._found)
-        ]
+        groups = _groups(self._found)
+        lines = [f"  - {counted(len(names), what)}, {why}: {listed(names, most)}" for what, why, names in groups]
         return "\n".join([f"Not used of what was given: {counted(len(self._found), 'thing')}.", *lines])
+
+    @property
+    def whole_text(self) -> str:
+        """The same with all names."""
+        return self.text(len(self._found))
 
 
 def _groups(found: Iterable[LeftOut]) -> Iterator[tuple[str, str, list[str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -18,14 +19,24 @@ from vmseg_auto.core.geometry import Geometry, Spacing
 from vmseg_auto.core.labels import label_values
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.series import Scan, path_of
-from vmseg_auto.core.workspace import OutputFolder
+from vmseg_auto.core.workspace import USUAL
 from vmseg_auto.io.dataset_json import Description, read_description
+from vmseg_auto.io.folders import is_file, listed_folder, why_no_file
 from vmseg_auto.io.images import ending_of, read_mask
-from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files, masks_by_case
+from vmseg_auto.io.naming import (
+    case_and_channel,
+    endings_in_words,
+    group_scans,
+    image_files,
+    masks_by_case,
+    note_folder,
+)
 from vmseg_auto.io.scans import read_scan, scan_bytes
 
 T = TypeVar("T")
-_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+_FOLDERS, _FILES = ("imagesTr", "labelsTr", "imagesTs", "labelsTs"), ("dataset.json", "splits_final.json")
+_MADE = ("fingerprint.json", "workspace.lock", "volumes.csv", "metrics.csv", "followup.csv")
+"""Each tells that commands have made the folder that it lies in."""
 _LAYOUT = (
     "A dataset holds imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz: go to its folder, or name it with -d; "
     "`vmseg_make_dataset` makes one from scans and masks."
@@ -48,6 +59,8 @@ def read_dataset(folder: Path, bad: list[VmsegError] | None = None) -> Dataset:
         if not place.is_dir():
             raise InputError("there is no such folder", file=place, remedy=_LAYOUT)
     stated = folder / "dataset.json"
+    if os.path.lexists(stated) and not is_file(stated):
+        raise InputError(f"it is {why_no_file(stated)}", file=stated, remedy="Put the file itself there.")
     given = read_description(stated) if stated.is_file() else None
     ending, notes = _common_ending(images, given)
     if given is None:
@@ -267,17 +280,19 @@ def _cases(
 
 
 def _note_what_is_beside(folder: Path, given: Description, cases: int, left: Inventory) -> None:
-    """Note keys of dataset.json that say nothing here, and folders of images that are none of a dataset or of
-    predictions.
-    """
+    """Note keys of dataset.json that say nothing here, and files and folders that are none of a dataset's."""
     for key in given.unused:
         left.add("key", key, "unknown in dataset.json")
     if given.training is not None and given.training != cases:
         left.add("key", "numTraining", f"which tells of {given.training} training cases where {cases} are there")
-    for path in sorted(folder.iterdir()):
-        other = path.is_dir() and path.name not in _FOLDERS and not path.name.startswith(".")
-        if other and image_files(path) and not OutputFolder(path).sources.is_file():
-            left.add("folder", path.name, f"which holds images and is none of {', '.join(_FOLDERS)}")
+    for path in listed_folder(folder):
+        if path.name in (*_FOLDERS, *_FILES, USUAL) or any(is_file(path / name) for name in _MADE):
+            continue
+        if path.is_dir():
+            note_folder(path, path.name, f"none of {', '.join(_FOLDERS)}", left)
+        else:
+            why = f"none of {', '.join(_FILES)}" if is_file(path) else why_no_file(path)
+            left.add_file(path.name, path.name, why)
 
 
 def _grid_errors(case: Case, grids: Sequence[tuple[Path, Geometry]]) -> list[VmsegError]:

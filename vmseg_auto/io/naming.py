@@ -5,40 +5,46 @@ What a case is called is decided by core.names alone; here its rule is put to fi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vmseg_auto.core import names
-from vmseg_auto.core.console import shown
+from vmseg_auto.core.console import counted, shown
 from vmseg_auto.core.errors import InputError, VmsegError
-from vmseg_auto.core.left_out import DANGLING, HIDDEN, Inventory
+from vmseg_auto.core.left_out import HIDDEN, Inventory, is_hidden
 from vmseg_auto.core.series import Scan, Series, path_of
+from vmseg_auto.io.folders import is_file, listed_folder, walk, why_no_file
 from vmseg_auto.io.images import FILE_ENDINGS, ending_of
 
-_MAPS = ("probabilities", "uncertainty")
-"""Folders beside masks that hold images, but no masks."""
-BESIDE_MASKS = (".json", ".csv", ".png", ".html", ".lock", ".log")
-"""How files end that commands write beside masks."""
+_OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "efforts", "logs")
+_OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log")
+"""What commands write beside masks."""
 
 
-def image_files(folder: Path, ending: str | None = None, left: Inventory | None = None) -> list[Path]:
+def image_files(
+    folder: Path, ending: str | None = None, left: Inventory | None = None, *, ours: bool = False
+) -> list[Path]:
     """The image files in a folder, sorted by name; hidden files are passed over.
 
     Args:
         folder: may be missing, and then holds none.
         ending: the only ending wanted; any of FILE_ENDINGS unless given. Capitals (.NII.GZ) make no difference.
-        left: what of the folder is not used is noted here, but for what commands write beside masks.
+        left: what of the folder is not used is noted here.
+        ours: but for what commands write beside masks.
+
+    Raises:
+        InputError: the folder can't be read.
     """
     if not folder.is_dir():
         return []
     found = []
-    for path in sorted(folder.iterdir()):
+    for path in listed_folder(folder):
         own = ending_of(path.name)
-        if path.name.startswith(".") or not path.is_file() or not own or own != (ending or own):
-            if left is not None:
-                _note(path, ending, left)
-        else:
+        if own and own == (ending or own) and not is_hidden(path.name) and is_file(path):
             found.append(path)
+        elif left is not None and not (ours and _is_ours(path)):
+            _note(path, ending, left)
     return found
 
 
@@ -115,18 +121,34 @@ def endings_in_words(ending: str | None = None) -> str:
     return ending or ", ".join(FILE_ENDINGS)
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether commands write files and folders of this name beside masks."""
+    return path.name in _OUR_FOLDERS if path.is_dir() else path.name.lower().endswith(_OUR_ENDINGS)
+
+
 def _note(path: Path, ending: str | None, left: Inventory) -> None:
     """Note what is not used, and why."""
     where = f"{path.parent.name}/{path.name}"
-    if path.name.startswith("."):
-        left.add("file", where, HIDDEN, meant=True)
-    elif path.is_symlink() and not path.exists():
-        left.add("file", where, DANGLING)
-    elif path.is_dir():
-        if path.name not in _MAPS and (inner := sum(1 for one in path.iterdir() if ending_of(one.name))):
-            left.add("folder", where, f"which is not looked into, though it holds images ({inner})")
-    elif not path.name.lower().endswith(BESIDE_MASKS):
-        left.add("file", where, f"of another format than {endings_in_words(ending)}")
+    if os.path.isdir(path):
+        note_folder(path, where, "not looked into", left)
+    elif is_file(path):
+        left.add_file(path.name, where, f"of another format than {endings_in_words(ending)}")
+    else:
+        left.add_file(path.name, where, why_no_file(path))
+
+
+def note_folder(path: Path, where: str, why: str, left: Inventory) -> None:
+    """Note a folder that is not used, with the number of its files; nothing where it holds none."""
+    if is_hidden(path.name):
+        left.add("folder", where, HIDDEN, meant=True)
+        return
+    try:
+        files = sum(1 for _ in walk(path))
+    except InputError as error:
+        left.add("folder", where, error.problem)
+    else:
+        if files:
+            left.add("folder", f"{where} ({counted(files, 'file')})", why)
 
 
 def _ending(scan: Scan) -> str:

@@ -12,11 +12,11 @@ from vmseg_auto.core.console import shown
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry, Spacing
-from vmseg_auto.core.left_out import HIDDEN, Inventory
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.names import distinct
 from vmseg_auto.core.series import Choice, Scan, Series, path_of
 from vmseg_auto.core.stack import stack
-from vmseg_auto.io.dicom_files import walk
+from vmseg_auto.io.folders import is_file, walk, why_no_file
 from vmseg_auto.io.images import ending_of, read_grid, read_image
 from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files
 
@@ -51,6 +51,9 @@ def find_scans(
     """
     if not source.exists():
         raise InputError("there is no such file or folder", file=source, remedy="Check the name.")
+    if not source.is_dir() and not is_file(source):
+        remedy = "Name a file or a folder."
+        raise InputError(f"it is {why_no_file(source)}", file=source, remedy=remedy)
     notes, left = notes if notes is not None else [], left if left is not None else Inventory()
     files = _image_files(source, len(channels))
     scans: list[Scan] = [] if choice and choice.series else [*files]
@@ -148,9 +151,8 @@ def _note_image_files(source: Path, files: Sequence[Path], scans: Sequence[Scan]
             left.add("file", path.name, "no DICOM series, which --series asks for", meant=True)
     for path in walk(source):
         if ending_of(path.name) and path not in files:
-            hidden = path.name.startswith(".")
-            why = HIDDEN if hidden else "an image file in a folder within, where only DICOM is looked for"
-            left.add("file", path.relative_to(source), why, meant=hidden)
+            why = "an image file in a folder within, where only DICOM is looked for"
+            left.add_file(path.name, path.relative_to(source), why)
 
 
 def _series(source: Path, choice: Choice | None, notes: list[str], left: Inventory) -> list[Series]:

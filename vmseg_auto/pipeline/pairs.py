@@ -13,11 +13,11 @@ from vmseg_auto.core.console import Console
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.left_out import HIDDEN, Inventory
+from vmseg_auto.core.left_out import Inventory, is_hidden
 from vmseg_auto.core.series import Choice, Scan, Series
 from vmseg_auto.core.stack import MIN_SLICES
 from vmseg_auto.io.cases import over_cases
-from vmseg_auto.io.dicom_files import walk
+from vmseg_auto.io.folders import is_file, walk
 from vmseg_auto.io.images import FILE_ENDINGS, ending_of, read_grid
 from vmseg_auto.io.scans import scan_grid
 from vmseg_auto.io.segmentations import Segment, Segmentation, read_segmentation
@@ -262,13 +262,9 @@ def _is_scout(scan: Scan) -> bool:
 
 def _files(source: Path) -> list[Path]:
     """An image file, or all in a folder and the folders in it, sorted; hidden ones are passed over."""
-    if source.is_file():
-        return [source] if ending_of(source.name) else []
-    return [
-        path
-        for path in sorted(source.rglob("*"))
-        if ending_of(path.name) and path.is_file() and not any(part.startswith(".") for part in _below(path, source))
-    ]
+    if not source.is_dir():
+        return [source] if ending_of(source.name) and is_file(source) else []
+    return sorted(path for path in walk(source) if ending_of(path.name) and not is_hidden(path.name))
 
 
 def _note_other_masks(source: Path, left: Inventory) -> None:
@@ -276,10 +272,8 @@ def _note_other_masks(source: Path, left: Inventory) -> None:
     if not source.is_dir():
         return
     for path in walk(source, left):
-        hidden = any(part.startswith(".") for part in _below(path, source))
-        if hidden or not ending_of(path.name):
-            why = HIDDEN if hidden else f"no mask ({', '.join(FILE_ENDINGS)})"
-            left.add("file", path.relative_to(source), why, meant=hidden)
+        if is_hidden(path.name) or not ending_of(path.name):
+            left.add_file(path.name, path.relative_to(source), f"no mask ({', '.join(FILE_ENDINGS)})")
 
 
 def _names(path: Path, source: Path) -> Names:

@@ -214,7 +214,7 @@ def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError("there is no such folder", file=folder, remedy="Name the folder that holds the masks.")
     errors: list[VmsegError] = []
-    found = masks_by_case(image_files(folder, left=left), errors)
+    found = masks_by_case(image_files(folder, left=left, ours=True), errors)
     if errors:
         raise errors[0]
     if not found:
