@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec, TypeVar, cast
 
 from vmseg_auto.core.console import counted, listed, shown
-from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError
 
+P = ParamSpec("P")
+T = TypeVar("T")
 HIDDEN, DANGLING, LINK, TEXT = "hidden", "a link to what is not there", "a link, not followed", "a text for people"
 """Why a file or folder is passed over."""
 SHOWN = 10
@@ -106,6 +111,34 @@ class Inventory:
     def whole_text(self) -> str:
         """The same with all names."""
         return self.text(len(self._found))
+
+
+class LeftOutWarning(UserWarning):
+    """Tells a caller of the Python API what was not used, where the call was given no Inventory."""
+
+
+def telling_left_out(work: Callable[P, T]) -> Callable[P, T]:
+    """A function with a `left`: a caller who passes none is told by a LeftOutWarning when it has done its work."""
+
+    @wraps(work)
+    def telling(*args: P.args, **options: P.kwargs) -> T:
+        if options.get("left") is not None:
+            return work(*args, **options)
+        own = Inventory()
+        try:
+            result = cast(Callable[..., T], work)(*args, **{**options, "left": own})
+        except SomeCasesFailedError:
+            _warn(own)
+            raise
+        _warn(own)
+        return result
+
+    return telling
+
+
+def _warn(left: Inventory) -> None:
+    if left.unwanted:
+        warnings.warn(left.text(), LeftOutWarning, stacklevel=3)
 
 
 def _groups(found: Iterable[LeftOut]) -> Iterator[tuple[str, str, list[str]]]:

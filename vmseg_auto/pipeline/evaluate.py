@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent
-from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.io.dataset_json import read_description
 from vmseg_auto.pipeline.places import PathLike, accepted_patients, places
 from vmseg_auto.pipeline.readers import compare_readers
@@ -16,6 +16,7 @@ from vmseg_auto.stages.evaluate import Evaluation, find_masks
 from vmseg_auto.stages.evaluate import evaluate as score_masks
 
 
+@telling_left_out
 def evaluate(
     predictions: PathLike,
     references: PathLike,
@@ -58,7 +59,9 @@ def evaluate(
     threads = jobs or os.cpu_count() or 1
     readers = None
     place = target if target.is_dir() else target.parent
-    left = left if left is not None else Inventory()
+    left = left or Inventory()
+    for key in given.unused if given else ():
+        left.add("key", key, "unknown in dataset.json")
     with output_turn(place, "vmseg_evaluate", console):
         if second_reader is not None:
             _note_unpaired(find_masks(wanted), find_masks(Path(second_reader), left), left)

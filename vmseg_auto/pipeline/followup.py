@@ -15,7 +15,7 @@ from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.followup import COLUMNS, FollowUp, FollowUps
-from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.response import Volume
 from vmseg_auto.core.series import Choice
 from vmseg_auto.io.atomic import read_stored, write_json
@@ -38,6 +38,7 @@ _MOST_CHANNELS = 10_000
 """How many a file's name can tell apart; how many there are, only a model knows."""
 
 
+@telling_left_out
 def followup(
     before: PathLike,
     after: PathLike,
@@ -83,7 +84,7 @@ def followup(
     if error_percent is not None and error_percent < 0:
         raise InputError(f"the measurement error is {error_percent:g} %", remedy="Give a number of %, 0 or above.")
     choice = Choice(tuple(series), echo)
-    left = left if left is not None else Inventory()
+    left = left or Inventory()
     known = _scans(scans[0], choice, left), _scans(scans[1], choice, left)
     *wanted, refused = _comparable(*_partners(*known, left), Word(order_as_given, same_patient))
     left.require_nothing()

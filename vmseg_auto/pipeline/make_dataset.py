@@ -12,7 +12,7 @@ from typing import Any
 from vmseg_auto.core.console import Console, Silent, columns, counted, listed, quoted, shown
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
-from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.series import Choice
 from vmseg_auto.io.atomic import new_folder, scratch_folder, sync_folder, write_json
 from vmseg_auto.io.cases import over_cases, read_case
@@ -32,6 +32,7 @@ _BYTES_A_VOXEL = 2.5
 """What compression leaves of an image's four bytes, and its mask."""
 
 
+@telling_left_out
 def make_dataset(
     images: PathLike,
     masks: PathLike,
@@ -105,7 +106,7 @@ def make_dataset(
     wishes = Wishes(chosen, *named, patients or "scans", visits, test_share, seed)
     wishes = agreed(wishes, rows, patients) if add else wishes
     workers = max(1, jobs or min(4, os.cpu_count() or 1))
-    left = left if left is not None else Inventory()
+    left = left or Inventory()
     found = _find(Path(images), Path(masks), Choice(tuple(series), echo), wishes, workers, left, console)
     errors = list(found.failed)
     members = enrol(found.pairs, wishes, rows if add else (), there.names if there else (), errors, console)

@@ -19,7 +19,7 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.effort import EXHAUSTIVE
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry, Spacing
-from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.runs import FoldName, chosen_folds
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.series import Choice
@@ -38,6 +38,7 @@ from vmseg_auto.pipeline.which_series import show_series
 from vmseg_auto.stages.predict import Precision, Prediction, Predictor
 
 
+@telling_left_out
 def predict(
     inputs: PathLike,
     output: PathLike,
