@@ -20,8 +20,8 @@ from vmseg_auto.core.response import Volume
 from vmseg_auto.core.series import Choice
 from vmseg_auto.io.atomic import read_stored, write_json
 from vmseg_auto.io.cases import read_case
-from vmseg_auto.io.naming import case_and_channel, stem
-from vmseg_auto.io.scans import find_scans
+from vmseg_auto.io.naming import stem
+from vmseg_auto.io.scans import FURTHER_CHANNEL, find_scans
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.pipeline.deliver import Sidecar, mask_state
 from vmseg_auto.pipeline.places import PathLike
@@ -34,8 +34,6 @@ from vmseg_auto.stages.followup import Visit, compare
 _FIRST_CHANNEL = ("first",)
 """Scans are aligned by their first channel."""
 _NO_INTERVALS = "Restore it, or move it away: the intervals of volumes are then not known."
-_MOST_CHANNELS = 10_000
-"""How many a file's name can tell apart; how many there are, only a model knows."""
 
 
 @telling_left_out
@@ -85,7 +83,7 @@ def followup(
         raise InputError(f"the measurement error is {error_percent:g} %", remedy="Give a number of %, 0 or above.")
     choice = Choice(tuple(series), echo)
     left = left or Inventory()
-    known = _scans(scans[0], choice, left), _scans(scans[1], choice, left)
+    known = tuple(_scans(source, choice, masks is not None, left) for source in scans)
     *wanted, refused = _comparable(*_partners(*known, left), Word(order_as_given, same_patient))
     left.require_nothing()
     with output_turn(target, "vmseg_followup", console):
@@ -149,13 +147,16 @@ def _compare_all(
     return done, errors
 
 
-def _scans(source: Path, choice: Choice, left: Inventory) -> dict[str, Case]:
-    """The scans of one time, as their first channel; files of further channels are passed over."""
-    found = find_scans(source, _FIRST_CHANNEL, choice, left=left)
-    parts = {case.id: case_and_channel(case.images[0], _MOST_CHANNELS) for case in found}
-    several = {name for name, channel in parts.values() if channel == 0}
-    further = {case for case, (name, channel) in parts.items() if channel and name in several}
-    return {case.id: case for case in found if case.id not in further}
+def _scans(source: Path, choice: Choice, masked: bool, left: Inventory) -> dict[str, Case]:
+    """The scans of one time, as their first channel; which further ones are wanted, only a model knows."""
+    own = Inventory()
+    found = find_scans(source, _FIRST_CHANNEL, choice, left=own)
+    for one in own.found:
+        if one.why != FURTHER_CHANNEL:
+            left.add_all([one])
+        elif masked:
+            left.add(one.what, one.where, one.why, meant=True)
+    return {case.id: case for case in found}
 
 
 def _partners(
@@ -206,7 +207,14 @@ def _name(before: Case, after: Case) -> str:
 
 
 def _masks(source: Path, left: Inventory) -> list[Path]:
-    return [source] if source.is_file() else list(find_masks(source, left).values())
+    if source.is_file():
+        return [source]
+    masks = find_masks(source, left)
+    table = source / "volumes.csv"
+    for case in dict.fromkeys(row["case"] for row in read_intervals(table)) if table.is_file() else ():
+        if case not in masks:
+            left.add("case", f"{source.name}/volumes.csv: {case}", "whose rows have no mask beside them")
+    return list(masks.values())
 
 
 def _with_masks(source: Path, scans: Mapping[str, Case], paths: Sequence[Path], left: Inventory) -> dict[str, Case]:

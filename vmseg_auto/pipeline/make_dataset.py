@@ -92,13 +92,13 @@ def make_dataset(
         SomeCasesFailedError: all is written but some masks or scans that can't be used.
         VmsegError: the disk is full or can't be written to.
     """
-    console, target = console or Silent(), Path(output)
+    console, left, target = console or Silent(), left or Inventory(), Path(output)
     path = Path(key) if key is not None else key_beside(target)
     there = _existing(target, path, add)
     if label in ("", "background", "ignore"):
         remedy = "Say with --label what is drawn, such as lesion."
         raise InputError(f'the label of what is drawn can\'t be called "{label}"', remedy=remedy)
-    rows = read_dataset_key(path) if add or path.is_file() else []
+    rows = read_dataset_key(path, left) if add or path.is_file() else []
     if there:
         there.require_agreement(rows, label, channel)
     named = (there.label, there.channel) if there else (label or "lesion", channel or "T2")
@@ -106,7 +106,6 @@ def make_dataset(
     wishes = Wishes(chosen, *named, patients or "scans", visits, test_share, seed)
     wishes = agreed(wishes, rows, patients) if add else wishes
     workers = max(1, jobs or min(4, os.cpu_count() or 1))
-    left = left or Inventory()
     found = _find(Path(images), Path(masks), Choice(tuple(series), echo), wishes, workers, left, console)
     errors = list(found.failed)
     members = enrol(found.pairs, wishes, rows if add else (), there.names if there else (), errors, console)
