@@ -14,7 +14,7 @@ from workspaces import cohort, finished_run
 
 from vmseg_auto.cli.common import Screen, make_parser, run
 
-STRANGE = "1 file, of another format than .nii.gz: imagesTr/notes.dat"
+STRANGE = "imagesTr, of another format than .nii.gz: notes.dat"
 Commands = dict[str, list[str]]
 
 
@@ -109,10 +109,10 @@ def test_models_tell_of_their_folds(dataset: Path, tmp_path: Path, capsys: pytes
     export = ["export", "-m", str(run), "-o", str(target)]
     assert main("model")([*export, "--strict"]) == 2
     assert not target.exists()
-    assert f"1 fold, not trained to its end: {run / 'fold_4'}" in capsys.readouterr().err
+    assert f"1 fold in {run}, not trained to its end: fold_4" in capsys.readouterr().err
     assert main("model")(["info", str(run), "--strict"]) == 2
     assert main("model")([*export, "--folds", "0", "1", "--strict"]) == 0
-    assert "3 folds, not chosen" in capsys.readouterr().out
+    assert f"3 folds in {run}, not chosen: fold_2, fold_3, fold_4" in capsys.readouterr().out
 
 
 def test_nnunets_post_processing_is_not_passed_over_in_silence(
@@ -126,7 +126,7 @@ def test_nnunets_post_processing_is_not_passed_over_in_silence(
     assert not (tmp_path / "model").exists()
     assert main("model")(arguments) == 0
     err = capsys.readouterr().err
-    assert "1 file, nnU-Net's post-processing, which is not taken over: crossval_results_folds_0/postpro" in err
+    assert "nnU-Net's post-processing, which is not taken over: crossval_results_folds_0/postpro" in err
 
 
 def test_the_screen_is_given_ten_names_and_the_log_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,17 @@ def test_ten_names_are_shown_and_all_are_kept() -> None:
     assert "more" not in left.whole_text
 
 
+def test_files_of_one_name_in_two_folders_are_two_and_one_that_is_met_twice_is_one() -> None:
+    left = Inventory()
+    for folder in (Path("before"), Path("after")):
+        left.add_file(folder / "masks" / "notes.dat", folder, "no scan")
+        left.add_file(folder / "masks" / "notes.dat", folder / "masks", "no mask")
+    assert left.text().splitlines()[1:] == [
+        "  - 1 file in before, no scan: masks/notes.dat",
+        "  - 1 file in after, no scan: masks/notes.dat",
+    ]
+
+
 def test_names_can_not_move_a_cursor() -> None:
     left = Inventory()
     left.add("file", "a\x1b[2Jb\nc", "no scan")
@@ -54,14 +66,15 @@ def test_texts_for_people_are_told_from_what_may_be_meant_to_be_used(name: str, 
 
 def test_strict_minds_nothing_that_is_so_by_nature() -> None:
     left = Inventory(strict=True)
-    left.add_file(".cache", ".cache", "no scan")
-    left.add_file("README", "README", "no scan")
+    folder = Path("scans")
+    left.add_file(folder / ".cache", folder, "no scan")
+    left.add_file(folder / "README", folder, "no scan")
     left.add("fold", "fold_3", "not chosen", meant=True)
     left.require_nothing()
-    left.add_file("a.mhd", "a.mhd", "no scan")
+    left.add_file(folder / "sub" / "a.mhd", folder, "no scan")
     with pytest.raises(DatasetError, match=r"--strict: .*, and nothing is done") as caught:
         left.require_nothing()
-    assert [error.problem for error in caught.value.errors] == ["1 file, no scan: a.mhd"]
+    assert [error.problem for error in caught.value.errors] == ["1 file in scans, no scan: sub/a.mhd"]
     assert left.text() == "", "the error has told of it"
 
 

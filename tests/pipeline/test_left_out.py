@@ -76,7 +76,7 @@ def test_masks_and_scans_without_a_row_are_named(tmp_path: Path) -> None:
     assert words(left) == {
         "mask carl.nii.gz: of which volumes.csv does not tell",
         "scan dora: without a prediction in this folder",
-        "folder masks/extra (1 file): not looked into",
+        "folder extra (1 file): not looked into",
     }
     (masks / "report.html").unlink()
     with pytest.raises(DatasetError, match="--strict"):
@@ -99,7 +99,7 @@ def test_rows_without_a_mask_are_named(tmp_path: Path) -> None:
     write_mask(corrected / "anna.nii.gz", np.flip(found["anna"], 2).copy(), geometry)
     left = Inventory()
     followup(scans, later, tmp_path / "out", masks=(masks, corrected), left=left, console=Heard())
-    assert words(left) == {"case masks/volumes.csv: ben: whose rows have no mask beside them"}
+    assert words(left) == {"case ben: whose rows of volumes.csv have no mask beside them"}
 
 
 def test_columns_of_ones_own_are_named_before_a_key_loses_them(tmp_path: Path) -> None:

@@ -289,10 +289,10 @@ def _note_what_is_beside(folder: Path, given: Description, cases: int, left: Inv
         if path.name in (*_FOLDERS, *_FILES, USUAL) or any(is_file(path / name) for name in _MADE):
             continue
         if path.is_dir():
-            note_folder(path, path.name, f"none of {', '.join(_FOLDERS)}", left)
+            note_folder(path, f"no folder of a dataset ({', '.join(_FOLDERS)})", left)
         else:
-            why = f"none of {', '.join(_FILES)}" if is_file(path) else why_no_file(path)
-            left.add_file(path.name, path.name, why)
+            why = f"no file of a dataset ({', '.join(_FILES)})" if is_file(path) else why_no_file(path)
+            left.add_file(path, folder, why)
 
 
 def _grid_errors(case: Case, grids: Sequence[tuple[Path, Geometry]]) -> list[VmsegError]:

@@ -84,8 +84,8 @@ def read_dataset_key(path: Path, left: Inventory | None = None) -> list[KeyRow]:
         raise InputError("it holds no row of a key", file=path, remedy=_REMEDY)
     if problem := next(filter(None, (_odd(row) for row in rows)), None) or _contradiction(rows):
         raise InputError(problem, file=path, remedy=_REMEDY)
-    for column in read_csv(path)[0] if left is not None else ():
-        if column not in COLUMNS:
+    if left is not None:
+        for column in (column for column in read_csv(path)[0] if column not in COLUMNS):
             left.add("column", f"{path.name}: {column}", "which no key has, and which is not kept")
     return sorted(rows, key=lambda row: row.case)
 

@@ -68,24 +68,24 @@ def walk(folder: Path, left: Inventory | None = None) -> Iterator[Path]:
     def unread(error: OSError) -> None:
         if Path(error.filename) == folder:
             raise _unlisted(error) from error
-        left.add("folder", Path(error.filename).relative_to(folder), cant_be_read(error))
+        left.add("folder", Path(error.filename), cant_be_read(error), folder=folder)
 
     for place, subfolders, names in os.walk(folder, onerror=unread):
         for name in subfolders:
             path = Path(place, name)
             if is_hidden(name):
-                left.add("folder", path.relative_to(folder), HIDDEN, meant=True)
+                left.add("folder", path, HIDDEN, meant=True, folder=folder)
             elif path.is_symlink():
-                left.add("folder", path.relative_to(folder), LINK)
+                left.add("folder", path, LINK, folder=folder)
         subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
         for name in sorted(names):
             path = Path(place, name)
             if is_left_behind(name):
-                left.add("file", path.relative_to(folder), HIDDEN, meant=True)
+                left.add("file", path, HIDDEN, meant=True, folder=folder)
             elif is_file(path):
                 yield path
             else:
-                left.add("file", path.relative_to(folder), why_no_file(path))
+                left.add("file", path, why_no_file(path), folder=folder)
 
 
 def files_in(folder: Path) -> Iterator[Path]:

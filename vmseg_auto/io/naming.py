@@ -128,27 +128,25 @@ def _is_ours(path: Path) -> bool:
 
 def _note(path: Path, ending: str | None, left: Inventory) -> None:
     """Note what is not used, and why."""
-    where = f"{path.parent.name}/{path.name}"
     if os.path.isdir(path):
-        note_folder(path, where, "not looked into", left)
-    elif is_file(path):
-        left.add_file(path.name, where, f"of another format than {endings_in_words(ending)}")
+        note_folder(path, "not looked into", left)
     else:
-        left.add_file(path.name, where, why_no_file(path))
+        why = f"of another format than {endings_in_words(ending)}" if is_file(path) else why_no_file(path)
+        left.add_file(path, path.parent, why)
 
 
-def note_folder(path: Path, where: str, why: str, left: Inventory) -> None:
+def note_folder(path: Path, why: str, left: Inventory) -> None:
     """Note a folder that is not used, with the number of its files; nothing where it holds none."""
     if is_hidden(path.name):
-        left.add("folder", where, HIDDEN, meant=True)
+        left.add("folder", path, HIDDEN, meant=True, folder=path.parent)
         return
     try:
         files = sum(1 for _ in walk(path))
     except InputError as error:
-        left.add("folder", where, error.problem)
+        left.add("folder", path, error.problem, folder=path.parent)
     else:
         if files:
-            left.add("folder", f"{where} ({counted(files, 'file')})", why)
+            left.add("folder", f"{path.name} ({counted(files, 'file')})", why, folder=path.parent)
 
 
 def _ending(scan: Scan) -> str:

@@ -141,7 +141,7 @@ def _without_further_channels(scans: Sequence[Scan], channels: int, left: Invent
         case, number = split_channel(stem(scan))
         first = by_name.get(f"{case}_0000")
         if number and int(number[1:]) >= channels and first is not None and _on_one_grid(scan, first):
-            left.add("scan", path_of(scan).name, FURTHER_CHANNEL)
+            left.add("scan", path_of(scan), FURTHER_CHANNEL, folder=path_of(scan).parent)
         else:
             kept.append(scan)
     return kept
@@ -176,11 +176,11 @@ def _note_image_files(source: Path, files: Sequence[Path], scans: Sequence[Scan]
         return
     for path in files:
         if path not in scans:
-            left.add("file", path.name, "no DICOM series, which --series asks for", meant=True)
+            left.add("file", path, "no DICOM series, which --series asks for", meant=True, folder=source)
     for path in walk(source):
         if ending_of(path.name) and path not in files:
             why = "an image file in a folder within, where only DICOM is looked for"
-            left.add_file(path.name, path.relative_to(source), why)
+            left.add_file(path, source, why)
 
 
 def _series(source: Path, choice: Choice | None, notes: list[str], left: Inventory) -> list[Series]:

@@ -99,11 +99,10 @@ def _paths(source: Path, lone: bool, left: Inventory) -> Iterable[Path]:
 
 def _note_others(found: _Found, root: Path, left: Inventory) -> None:
     for path, why in sorted(found.others.items()):
-        where = path.relative_to(root) if path != root else path.name
         if why == _NO_SCAN:
-            left.add_file(path.name, where, why)
+            left.add_file(path, root, why)
         else:
-            left.add("file", where, why, meant=why in _BESIDE_SCANS)
+            left.add("file", path, why, meant=why in _BESIDE_SCANS, folder=root)
 
 
 def _look_through(files: DicomFiles, paths: Iterable[Path]) -> _Found:

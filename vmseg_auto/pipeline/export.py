@@ -132,11 +132,11 @@ def _note_other_folds(run: Run, taken: Sequence[FoldFolder], chosen: bool, left:
         if fold.name in names:
             continue
         if chosen:
-            left.add("fold", fold.folder, "not chosen", meant=True)
+            left.add("fold", fold.folder, "not chosen", meant=True, folder=run.folder)
         elif fold.final.is_file():
-            left.add("fold", fold.folder, "in whose place the numbered ones are taken", meant=True)
+            left.add("fold", fold.folder, "in whose place the numbered ones are taken", meant=True, folder=run.folder)
         else:
-            left.add("fold", fold.folder, "not trained to its end")
+            left.add("fold", fold.folder, "not trained to its end", folder=run.folder)
 
 
 def _facts(

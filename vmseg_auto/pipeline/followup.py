@@ -83,8 +83,8 @@ def followup(
         raise InputError(f"the measurement error is {error_percent:g} %", remedy="Give a number of %, 0 or above.")
     choice = Choice(tuple(series), echo)
     left = left or Inventory()
-    known = tuple(_scans(source, choice, masks is not None, left) for source in scans)
-    *wanted, refused = _comparable(*_partners(*known, left), Word(order_as_given, same_patient))
+    first, second = (_scans(source, choice, masks is not None, left) for source in scans)
+    *wanted, refused = _comparable(*_partners(first, second, left), Word(order_as_given, same_patient))
     left.require_nothing()
     with output_turn(target, "vmseg_followup", console):
         if masks is None:
@@ -95,7 +95,7 @@ def followup(
                     only=None if len(cases) == len(every) else cases, device=device, jobs=jobs, left=left,
                     console=console,
                 )
-                for source, folder, every, cases in zip(scans, places, known, wanted, strict=True)
+                for source, folder, every, cases in zip(scans, places, (first, second), wanted, strict=True)
             ]  # fmt: skip
         else:
             found = [_masks(Path(mask), left) for mask in masks]
@@ -155,7 +155,7 @@ def _scans(source: Path, choice: Choice, masked: bool, left: Inventory) -> dict[
         if one.why != FURTHER_CHANNEL:
             left.add_all([one])
         elif masked:
-            left.add(one.what, one.where, one.why, meant=True)
+            left.add_all([replace(one, meant=True)])
     return {case.id: case for case in found}
 
 
@@ -213,7 +213,7 @@ def _masks(source: Path, left: Inventory) -> list[Path]:
     table = source / "volumes.csv"
     for case in dict.fromkeys(row["case"] for row in read_intervals(table)) if table.is_file() else ():
         if case not in masks:
-            left.add("case", f"{source.name}/volumes.csv: {case}", "whose rows have no mask beside them")
+            left.add("case", case, "whose rows of volumes.csv have no mask beside them", folder=source)
     return list(masks.values())
 
 
@@ -231,9 +231,9 @@ def _with_masks(source: Path, scans: Mapping[str, Case], paths: Sequence[Path], 
     if not found:
         raise InputError("no scan has a mask of the same name", file=source, remedy="Name masks as their scans.")
     for name in sorted(set(scans) - set(found)):
-        left.add("scan", name, "without a mask")
+        left.add("scan", name, "without a mask", folder=source)
     for name in sorted(set(masks) - set(scans)):
-        left.add("mask", masks[name].name, "without a scan at this time that has a partner")
+        left.add("mask", masks[name], "without a scan at this time that has a partner", folder=masks[name].parent)
     return found
 
 

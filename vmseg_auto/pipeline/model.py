@@ -105,7 +105,7 @@ def _note_others(source: Path, description: Description, files: Sequence[FoldFil
         if fold.name not in taken:
             left.add("fold", fold.name, "not chosen by --folds", meant=True)
     for path in sorted([*source.glob("postprocessing.*"), *source.glob("crossval_results*/postprocessing.*")]):
-        left.add("file", path.relative_to(source), "nnU-Net's post-processing, which is not taken over")
+        left.add("file", path, "nnU-Net's post-processing, which is not taken over", folder=source)
     for key in description.unused:
         left.add("key", key, "unknown in dataset.json")
 

@@ -273,7 +273,7 @@ def _note_other_masks(source: Path, left: Inventory) -> None:
         return
     for path in walk(source, left):
         if is_hidden(path.name) or not ending_of(path.name):
-            left.add_file(path.name, path.relative_to(source), f"no mask ({', '.join(FILE_ENDINGS)})")
+            left.add_file(path, source, f"no mask ({', '.join(FILE_ENDINGS)})")
 
 
 def _names(path: Path, source: Path) -> Names:
