@@ -111,6 +111,10 @@ def test_models_tell_of_their_folds(dataset: Path, tmp_path: Path, capsys: pytes
     assert not target.exists()
     assert f"1 fold in {run}, not trained to its end: fold_4" in capsys.readouterr().err
     assert main("model")(["info", str(run), "--strict"]) == 2
+    predict = ["-i", str(dataset / "imagesTr" / "a_0000.nii.gz"), "-o", str(tmp_path / "out"), "-m", str(run)]
+    assert main("predict")([*predict, "--device", "cpu", "--strict"]) == 2
+    assert not list((tmp_path / "out").glob("*.nii.gz"))
+    assert f"1 fold in {run}, not trained to its end: fold_4" in capsys.readouterr().err
     assert main("model")([*export, "--folds", "0", "1", "--strict"]) == 0
     assert f"3 folds in {run}, not chosen: fold_2, fold_3, fold_4" in capsys.readouterr().out
 

@@ -87,6 +87,19 @@ def test_all_that_a_dataset_does_not_use_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_description_lists_and_lacks_is_told(tmp_path: Path) -> None:
+    """Older files list their images by hand."""
+    folder = raw_dataset(tmp_path, cases=2, test_cases=1)
+    training = [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in "ab"]
+    describe(folder, numTraining=2, numTest=1, training=training, test=["./imagesTs/t.nii.gz"])
+    assert read_dataset(folder).left_out == ()
+    describe(folder, numTest=3, training=[*training, {"image": "./imagesTr/q_0000.nii.gz"}, 7], test=[])
+    assert {f"{one.what} {one.where}: {one.why}" for one in read_dataset(folder).left_out} == {
+        "key numTest: which tells of 3 test cases where 1 are there",
+        "file ./imagesTr/q_0000.nii.gz: listed in dataset.json, and not there",
+    }
+
+
 def test_endings_in_capitals_are_used(tmp_path: Path) -> None:
     folder = raw_dataset(tmp_path)
     (folder / "imagesTr" / "b_0000.nii.gz").rename(folder / "imagesTr" / "b_0000.NII.GZ")

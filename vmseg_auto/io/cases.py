@@ -18,6 +18,7 @@ from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry, Spacing
 from vmseg_auto.core.labels import label_values
 from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.names import split_channel
 from vmseg_auto.core.series import Scan, path_of
 from vmseg_auto.core.workspace import USUAL
 from vmseg_auto.io.dataset_json import Description, read_description
@@ -30,11 +31,13 @@ from vmseg_auto.io.naming import (
     image_files,
     masks_by_case,
     note_folder,
+    stem,
 )
 from vmseg_auto.io.scans import read_scan, scan_bytes
 
 T = TypeVar("T")
 _FOLDERS, _FILES = ("imagesTr", "labelsTr", "imagesTs", "labelsTs"), ("dataset.json", "splits_final.json")
+_COUNTED = (("numTraining", "training"), ("numTest", "test"))
 _MADE = ("fingerprint.json", "workspace.lock", "volumes.csv", "metrics.csv", "followup.csv")
 """Each tells that commands have made the folder that it lies in."""
 _LAYOUT = (
@@ -70,7 +73,8 @@ def read_dataset(folder: Path, bad: list[VmsegError] | None = None) -> Dataset:
     errors, left = bad if bad is not None else [], Inventory()
     cases = _cases(images, labels, given, ending, errors, left)
     tests = _cases(folder / "imagesTs", folder / "labelsTs", given, ending, errors, left, label_needed=False)
-    _note_what_is_beside(folder, given, len(cases), left)
+    _note_what_is_told(given, cases, tests, left)
+    _note_what_is_beside(folder, left)
     known = {case.id for case in (*cases, *tests)} | {error.case for error in errors}
     if unknown := sorted(set(given.patients) - known):
         problem = f"patients names cases that the dataset lacks: {', '.join(unknown)}"
@@ -279,12 +283,22 @@ def _cases(
     )
 
 
-def _note_what_is_beside(folder: Path, given: Description, cases: int, left: Inventory) -> None:
-    """Note keys of dataset.json that say nothing here, and files and folders that are none of a dataset's."""
+def _note_what_is_told(given: Description, cases: Sequence[Case], tests: Sequence[Case], left: Inventory) -> None:
+    """Note keys of dataset.json that say nothing here, and what it tells of that is not there."""
     for key in given.unused:
         left.add("key", key, "unknown in dataset.json")
-    if given.training is not None and given.training != cases:
-        left.add("key", "numTraining", f"which tells of {given.training} training cases where {cases} are there")
+    for (key, what), there in zip(_COUNTED, (cases, tests), strict=True):
+        if given.numbers.get(key, len(there)) != len(there):
+            left.add("key", key, f"which tells of {given.numbers[key]} {what} cases where {len(there)} are there")
+    known = {case.id for case in (*cases, *tests)}
+    for file in given.listed:
+        name = stem(Path(file))
+        if not known & {name, split_channel(name)[0]}:
+            left.add("file", file, "listed in dataset.json, and not there")
+
+
+def _note_what_is_beside(folder: Path, left: Inventory) -> None:
+    """Note files and folders that are none of a dataset's."""
     for path in listed_folder(folder):
         if path.name in (*_FOLDERS, *_FILES, USUAL) or any(is_file(path / name) for name in _MADE):
             continue

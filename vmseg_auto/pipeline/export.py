@@ -24,7 +24,7 @@ from vmseg_auto.io.atomic import new_folder, read_stored
 from vmseg_auto.io.machine import versions
 from vmseg_auto.io.model_zip import unpacked, write_model_zip
 from vmseg_auto.io.models import load_fold, read_info
-from vmseg_auto.pipeline.committee import models_of
+from vmseg_auto.pipeline.committee import models_of, note_other_folds
 from vmseg_auto.pipeline.model_card import Facts, Member, model_card
 from vmseg_auto.pipeline.onnx import write_onnx
 from vmseg_auto.pipeline.places import PathLike
@@ -73,7 +73,7 @@ def export_model(
     with models_of(model, dataset, workspace, console) as (runs, rule):
         finished = [run.usable_folds(folds) for run in runs]
         for run, taken in zip(runs, finished, strict=True):
-            _note_other_folds(run, taken, folds is not None, left)
+            note_other_folds(run, taken, folds is not None, left)
         left.require_nothing()
         facts = _facts(runs, finished, rule, name or target.stem, licence)
         contents: dict[str, str | Path] = {CARD: model_card(facts)}
@@ -112,7 +112,7 @@ def model_info(model: PathLike, left: Inventory | None = None, console: Console 
     if path.is_dir():
         run, left = Run(path), left or Inventory()
         folds = run.usable_folds(None)
-        _note_other_folds(run, folds, False, left)
+        note_other_folds(run, folds, False, left)
         left.require_nothing()
         card = model_card(_facts([run], [folds], None, path.name, ""))
         console.say(card)
@@ -123,20 +123,6 @@ def model_info(model: PathLike, left: Inventory | None = None, console: Console 
     files = f"{len(manifest.members) + 1} files, {path.stat().st_size / 1e6:.1f} MB"
     console.say(f"{card}\n{path}: {files}, each as its manifest says; SHA-256 of the manifest: {identity}")
     return card
-
-
-def _note_other_folds(run: Run, taken: Sequence[FoldFolder], chosen: bool, left: Inventory) -> None:
-    """Note the folds that are not among those taken; `chosen`: the user has named these."""
-    names = {fold.name for fold in taken}
-    for fold in run.folds():
-        if fold.name in names:
-            continue
-        if chosen:
-            left.add("fold", fold.folder, "not chosen", meant=True, folder=run.folder)
-        elif fold.final.is_file():
-            left.add("fold", fold.folder, "in whose place the numbered ones are taken", meant=True, folder=run.folder)
-        else:
-            left.add("fold", fold.folder, "not trained to its end", folder=run.folder)
 
 
 def _facts(

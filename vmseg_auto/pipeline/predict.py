@@ -27,7 +27,7 @@ from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe
 from vmseg_auto.ops.ranks import joined
-from vmseg_auto.pipeline.committee import Committee, models_of
+from vmseg_auto.pipeline.committee import Committee, models_of, note_other_folds
 from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Origin, Sidecar, made_by
 from vmseg_auto.pipeline.expected import traffic_lights, where_to_look
 from vmseg_auto.pipeline.places import PathLike
@@ -94,7 +94,7 @@ def predict(
         only: ids of the cases wanted; all unless given.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.
-        left: what of the inputs is not used is noted here; a strict one ends the work before it begins.
+        left: what of inputs and model is not used is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Returns:
@@ -106,7 +106,7 @@ def predict(
         VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
     """
-    console = console or Silent()
+    console, left = console or Silent(), left or Inventory()
     folds = chosen_folds(folds) if folds is not None else None
     if mask_format == "dicom-seg":
         from vmseg_auto.io.dicom_seg import require_highdicom
@@ -124,6 +124,8 @@ def predict(
             precision=precision,
             tell=console.warn,
         )
+        for run in runs if ranks.leads else ():
+            note_other_folds(run, run.usable_folds(folds), folds is not None, left)
         committee = Committee([load(run.folder) for run in runs], rule)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)

@@ -90,6 +90,9 @@ def read_study(folder: Path, space: Workspace, left: Inventory) -> WorkspaceStud
     runs = space.runs()
     if space.selection.is_file():
         selection = read_stored(Selection, space.selection)
+        for run in runs:
+            if run.name not in selection.runs:
+                left.add("run", run.name, "not chosen by vmseg_select, and not in the report", meant=True)
         runs = [run for run in runs if run.name in selection.runs]
     planner = runs[0].folder.parent.name if runs else (space.plans() or ["default"])[0]
     rows = {run.name: tuple(found[0]) for run in runs if (found := read_cross_validation(run))}
