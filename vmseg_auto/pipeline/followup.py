@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -99,15 +99,16 @@ def followup(
             ]  # fmt: skip
         else:
             found = [_masks(Path(mask), left) for mask in masks]
-        first, second = (_with_masks(*side, left) for side in zip(scans, wanted, found, strict=True))
+        told = {error.case for error in refused}
+        first, second = (_with_masks(*side, told, left) for side in zip(scans, wanted, found, strict=True))
         pairs = _pairs(*_partners(first, second, left))
         left.require_nothing()
         done, failed = _compare_all(pairs, error_percent, target, console)
         errors = [*refused, *failed]
         if done:
-            told = FollowUps(tuple(done))
+            all_done = FollowUps(tuple(done))
             write_csv(target / "followup.csv", COLUMNS, (row for one in done for row in one.rows()))
-            write_json(target / "followup.json", told.to_json())
+            write_json(target / "followup.json", all_done.to_json())
             pictures = any(not one.alignment.problems for one in done)
             beside = ", and a picture of each pair that could be aligned" if pictures else ""
             console.say(f"In {target}: followup.csv (table), followup.json (all figures){beside}.")
@@ -115,7 +116,7 @@ def followup(
         raise errors[0]
     if errors:
         raise SomeCasesFailedError(f"{len(errors)} of {len(pairs) + len(refused)} pairs could not be compared", errors)
-    return told
+    return all_done
 
 
 @dataclass(frozen=True)
@@ -217,8 +218,13 @@ def _masks(source: Path, left: Inventory) -> list[Path]:
     return list(masks.values())
 
 
-def _with_masks(source: Path, scans: Mapping[str, Case], paths: Sequence[Path], left: Inventory) -> dict[str, Case]:
+def _with_masks(
+    source: Path, scans: Mapping[str, Case], paths: Sequence[Path], refused: Collection[str | None], left: Inventory
+) -> dict[str, Case]:
     """Those scans of `source` that have a mask. A single scan and a single mask belong together whatever their names.
+
+    Args:
+        refused: pairs that are told of as errors; their masks are not left out.
 
     Raises:
         InputError: none has.
@@ -232,7 +238,7 @@ def _with_masks(source: Path, scans: Mapping[str, Case], paths: Sequence[Path], 
         raise InputError("no scan has a mask of the same name", file=source, remedy="Name masks as their scans.")
     for name in sorted(set(scans) - set(found)):
         left.add("scan", name, "without a mask", folder=source)
-    for name in sorted(set(masks) - set(scans)):
+    for name in sorted(set(masks) - set(scans) - set(refused)):
         left.add("mask", masks[name], "without a scan at this time that has a partner", folder=masks[name].parent)
     return found
 
