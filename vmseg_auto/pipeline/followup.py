@@ -212,7 +212,8 @@ def _masks(source: Path, left: Inventory) -> list[Path]:
         return [source]
     masks = find_masks(source, left)
     table = source / "volumes.csv"
-    for case in dict.fromkeys(row["case"] for row in read_intervals(table)) if table.is_file() else ():
+    rows = read_volumes(table, ("voxels",), _NO_INTERVALS) if table.is_file() else []
+    for case in dict.fromkeys(row["case"] for row in rows):
         if case not in masks:
             left.add("case", case, "whose rows of volumes.csv have no mask beside them", folder=source)
     return list(masks.values())

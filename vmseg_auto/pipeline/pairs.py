@@ -117,7 +117,7 @@ def find_named_scans(source: Path, masks: Path, choice: Choice, notes: list[str]
             file = "/".join(_below(path, source)) or path.name
             case = f"./{file}"  # no series is called so
             scans.append(NamedScan(Case(case, case, (path,), None), "/".join(names), names))
-    _note_other_masks(masks, left)
+    _note_other_masks(masks, source, left)
     for series in find_series(source, choice, notes, left):
         names = tuple(dict.fromkeys((*_names(series.path, source), series.name)))
         scans.append(NamedScan(Case(series.name, series.name, (series,), None), series.name, names))
@@ -267,13 +267,14 @@ def _files(source: Path) -> list[Path]:
     return sorted(path for path in walk(source) if ending_of(path.name) and not is_hidden(path.name))
 
 
-def _note_other_masks(source: Path, left: Inventory) -> None:
-    """Note what lies among the masks and is none."""
-    if not source.is_dir():
+def _note_other_masks(masks: Path, scans: Path, left: Inventory) -> None:
+    """Note what lies among the masks and is none; what lies among the scans is looked at as those are."""
+    within = scans.resolve()
+    if not masks.is_dir() or masks.resolve().is_relative_to(within):
         return
-    for path in walk(source, left):
-        if is_hidden(path.name) or not ending_of(path.name):
-            left.add_file(path, source, f"no mask ({', '.join(FILE_ENDINGS)})")
+    for path in walk(masks, left):
+        if not path.resolve().is_relative_to(within) and (is_hidden(path.name) or not ending_of(path.name)):
+            left.add_file(path, masks, f"no mask ({', '.join(FILE_ENDINGS)})")
 
 
 def _names(path: Path, source: Path) -> Names:
