@@ -38,7 +38,7 @@ from vmseg_auto.io.scans import read_scan, scan_bytes
 T = TypeVar("T")
 _FOLDERS, _FILES = ("imagesTr", "labelsTr", "imagesTs", "labelsTs"), ("dataset.json", "splits_final.json")
 _COUNTED = (("numTraining", "training"), ("numTest", "test"))
-_MADE = ("fingerprint.json", "workspace.lock", "volumes.csv", "metrics.csv", "followup.csv")
+_MADE = ("fingerprint.json", "workspace.lock", "sources.csv", "volumes.csv", "metrics.csv", "followup.csv")
 """Each tells that commands have made the folder that it lies in."""
 _LAYOUT = (
     "A dataset holds imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz: go to its folder, or name it with -d; "
