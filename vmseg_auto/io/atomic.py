@@ -52,17 +52,33 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _unfinished(path, suffix, lambda name: os.close(os.open(name, _NEW, 0o666)))
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        _take_rights(path, temporary)
-        if keep is not None and path.is_file():
-            os.replace(path, keep)
-        os.replace(temporary, path)
+        _put(temporary, path, keep)
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def put_in_place(made: Path, path: Path) -> None:
+    """Give a whole file of a scratch folder its name, as `replacing` does.
+
+    Raises:
+        VmsegError: it can't be put there.
+    """
+    try:
+        _put(made, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _put(made: Path, path: Path, keep: Path | None = None) -> None:
+    with made.open("rb+") as file:
+        os.fsync(file.fileno())
+    _take_rights(path, made)
+    if keep is not None and path.is_file():
+        os.replace(path, keep)
+    os.replace(made, path)
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from vmseg_auto.io.naming import (
     stem,
 )
 from vmseg_auto.io.scans import read_scan, scan_bytes
+from vmseg_auto.io.segmentations import read_labels
 
 T = TypeVar("T")
 _FOLDERS, _FILES = ("imagesTr", "labelsTr", "imagesTs", "labelsTs"), ("dataset.json", "splits_final.json")
@@ -158,7 +159,7 @@ def read_case(
         errors.append(InputError(problem, case=case.id, file=case.file, remedy=remedy))
     if case.label is not None:
         try:
-            mask, grid = read_mask(case.label, case.id)
+            mask, grid = read_labels(case.label, labels, grids[0][1] if grids else None, case.id)
             grids.append((case.label, grid))
             mask = _checked_labels(mask, case, labels, notes if notes is not None else [])
         except InputError as error:

@@ -1,6 +1,7 @@
 """How scans are named: CASE_0000.nii.gz, or the series CASE_0000, is channel 0 of CASE; CASE.nii.gz is its mask.
 
-What a case is called is decided by core.names alone; here its rule is put to files.
+A segmentation of 3D Slicer is CASE.seg.nrrd: .seg.nrrd is an ending of its own, and never that of a scan. What a case
+is called is decided by core.names alone; here its rule is put to files.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.left_out import HIDDEN, Inventory, is_hidden
 from vmseg_auto.core.series import Scan, Series, path_of
 from vmseg_auto.io.folders import is_file, listed_folder, walk, why_no_file
-from vmseg_auto.io.images import FILE_ENDINGS, ending_of
+from vmseg_auto.io.images import FILE_ENDINGS, MASK_ENDINGS, ending_of
 
 _OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "efforts", "logs")
-_OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log")
+_OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label")
 """What commands write beside masks."""
 
 
 def image_files(
-    folder: Path, ending: str | None = None, left: Inventory | None = None, *, ours: bool = False
+    folder: Path, ending: str | None = None, left: Inventory | None = None, *, masks: bool = False
 ) -> list[Path]:
     """The image files in a folder, sorted by name; hidden files are passed over.
 
@@ -31,19 +32,20 @@ def image_files(
         folder: may be missing, and then holds none.
         ending: the only ending wanted; any of FILE_ENDINGS unless given. Capitals (.NII.GZ) make no difference.
         left: what of the folder is not used is noted here.
-        ours: but for what commands write beside masks.
+        masks: whether masks are looked for: then segmentations of 3D Slicer count too, and what commands write beside
+            masks is not noted.
 
     Raises:
         InputError: the folder can't be read.
     """
+    wanted = (ending,) if ending else MASK_ENDINGS if masks else FILE_ENDINGS
     if not folder.is_dir():
         return []
     found = []
     for path in listed_folder(folder):
-        own = ending_of(path.name)
-        if own and own == (ending or own) and not is_hidden(path.name) and is_file(path):
+        if ending_of(path.name) in wanted and not is_hidden(path.name) and is_file(path):
             found.append(path)
-        elif left is not None and not (ours and _is_ours(path)):
+        elif left is not None and not (masks and _is_ours(path)):
             _note(path, ending, left)
     return found
 

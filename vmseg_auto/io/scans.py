@@ -17,7 +17,7 @@ from vmseg_auto.core.names import distinct, split_channel
 from vmseg_auto.core.series import Choice, Scan, Series, path_of
 from vmseg_auto.core.stack import stack
 from vmseg_auto.io.folders import is_file, walk, why_no_file
-from vmseg_auto.io.images import ending_of, read_grid, read_image
+from vmseg_auto.io.images import SEGMENTS, ending_of, read_grid, read_image
 from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files, stem
 
 FURTHER_CHANNEL = "a further channel of another scan, by its name and grid"
@@ -122,7 +122,7 @@ def _image_files(source: Path, channels: int) -> list[Path]:
     if source.is_dir():
         return image_files(source)
     own = ending_of(source.name)
-    if own is None:
+    if own is None or own == SEGMENTS:
         return []
     if channels == 1:
         return [source]
@@ -180,6 +180,8 @@ def _note_image_files(source: Path, files: Sequence[Path], scans: Sequence[Scan]
     for path in walk(source):
         if ending_of(path.name) and path not in files:
             why = "an image file in a folder within, where only DICOM is looked for"
+            if ending_of(path.name) == SEGMENTS:
+                why = "a segmentation, which is no scan"
             left.add_file(path, source, why)
 
 

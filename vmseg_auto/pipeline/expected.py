@@ -81,6 +81,16 @@ def traffic_lights(judged: Sequence[Judgement], calibration: Calibration | None)
     return f"Confidence: {counts}." if any(lights) else ""
 
 
+def most_doubtful(judged: Sequence[Judgement], calibration: Calibration | None) -> str:
+    """The case to look at first; one that was corrected by hand only where there is no other."""
+
+    def doubt(one: Judgement) -> tuple[bool, float]:
+        sure = calibration.line(one.trust) if calibration else -one.trust.uncertainty
+        return one.corrected, sure
+
+    return min(judged, key=doubt).case
+
+
 def where_to_look(judged: Sequence[Judgement], calibration: Calibration | None) -> str:
     """In words, the cases to look at first; empty where there are none."""
     if calibration is None:

@@ -18,12 +18,12 @@ from vmseg_auto.core.followup import COLUMNS, FollowUp, FollowUps
 from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.response import Volume
 from vmseg_auto.core.series import Choice
-from vmseg_auto.io.atomic import read_stored, write_json
+from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.cases import read_case
+from vmseg_auto.io.mask_files import is_corrected
 from vmseg_auto.io.naming import stem
 from vmseg_auto.io.scans import FURTHER_CHANNEL, find_scans
 from vmseg_auto.io.tables import write_csv
-from vmseg_auto.pipeline.deliver import Sidecar, mask_state
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.predict import predict
 from vmseg_auto.pipeline.run_tables import read_volumes
@@ -268,13 +268,11 @@ def _table(mask: Path) -> list[dict[str, Any]]:
 
 
 def _visit(case: Case, labels: Mapping[str, int], error_percent: float | None, console: Console) -> Visit:
-    image, mask, geometry = read_case(case)
+    image, mask, geometry = read_case(case, labels)
     assert mask is not None
     assert case.label is not None
-    if set(np.unique(mask).tolist()) <= {0, 255} and set(labels.values()) <= {0, 1}:
-        mask = np.minimum(mask, 1)
     rows = {row["label"]: row for row in _table(case.label)}
-    if _edited(case.label):
+    if is_corrected(case.label):
         console.warn(f"{case.id}: the mask was corrected by hand; no interval of its volume is used")
         rows = {}
     volumes = {}
@@ -287,15 +285,6 @@ def _visit(case: Case, labels: Mapping[str, int], error_percent: float | None, c
                 f"{rows[name]['voxels']}: it was changed since, and the interval of its volume is not used"
             )
     return Visit(case.id, image[0], mask, geometry, volumes)
-
-
-def _edited(mask: Path) -> bool:
-    """Whether the record beside a mask tells of another content."""
-    try:
-        sidecar = read_stored(Sidecar, mask.with_name(f"{stem(mask)}.json"))
-    except InputError:
-        return False
-    return sidecar.mask == mask.name and mask_state(mask.parent, sidecar) == "edited"
 
 
 def _volume(ml: float, voxels: int, row: Mapping[str, Any] | None, error_percent: float | None) -> Volume:

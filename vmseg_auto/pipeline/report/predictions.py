@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.cases import content_hash, read_case
-from vmseg_auto.io.images import read_mask
+from vmseg_auto.io.mask_files import DICOM_SEG
 from vmseg_auto.io.naming import image_files, stem
 from vmseg_auto.io.scans import find_scans
-from vmseg_auto.pipeline.deliver import SIZE_COLUMNS, Origin, Sidecar, corrected, mask_state
 from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS
+from vmseg_auto.pipeline.records import SIZE_COLUMNS, Origin, Sidecar
 from vmseg_auto.pipeline.run_tables import Row, read_volumes
 
 _AGAIN = "Name a folder that `vmseg_predict` has written, or predict again."
@@ -58,7 +58,7 @@ class Predicted:
             remedy = "Name the folder of the right scans with --images, or predict again."
             raise InputError(problem, case=case, file=self.scan.file, remedy=remedy)
         image, _, geometry = read_case(self.scan, spacing_mm=self.sidecar.judgement.spacing_given_mm)
-        mask, grid = read_mask(self.mask, case)
+        mask, grid = self.sidecar.read(self.mask)
         if differences := grid.differences(geometry):
             problem = f"the mask does not lie on the scan's grid: {'; '.join(differences)}"
             raise InputError(problem, case=case, file=self.mask, remedy=_AGAIN)
@@ -85,15 +85,15 @@ def read_predictions(folder: Path, images: Path | None, left: Inventory) -> list
         rows.setdefault(row["case"], []).append(row)
     if not rows:
         raise InputError("the table tells of no scan", file=table, remedy=_AGAIN)
-    masks = {stem(path): path for path in image_files(folder, left=left, ours=True)}
-    for case in sorted(set(masks) - set(rows)):
-        left.add("mask", masks[case].name, "of which volumes.csv does not tell")
+    for path in image_files(folder, left=left, masks=True):
+        if stem(path) not in rows:
+            left.add("mask", path.name, "of which volumes.csv does not tell")
     scans = _Scans(folder, images, left)
     found: list[Predicted] = []
     errors: list[VmsegError] = []
     for case, own in rows.items():
         try:
-            found.append(_predicted(case, own, table, masks, scans))
+            found.append(_predicted(case, own, table, scans))
         except VmsegError as error:
             errors.append(error)
     scans.note_others(rows)
@@ -136,21 +136,21 @@ class _Scans:
             self._left.add("scan", case, "without a prediction in this folder")
 
 
-def _predicted(case: str, rows: list[Row], table: Path, masks: Mapping[str, Path], scans: _Scans) -> Predicted:
+def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predicted:
     """Raises InputError where mask, record or scan is missing, damaged or another."""
-    folder = table.parent
-    sidecar = _sidecar(folder, case)
-    if case not in masks:
-        raise _without_mask(folder, case)
-    state = mask_state(folder, sidecar)
-    if state in ("damaged", "missing"):
-        raise InputError(f"the mask is {state}", case=case, file=masks[case], remedy=_AGAIN)
-    if state == "edited":
-        sidecar = corrected(folder, sidecar)
+    sidecar = _sidecar(table.parent, case)
+    there = sidecar.standing(table.parent)
+    if there.state in ("damaged", "missing"):
+        raise InputError(f"the mask is {there.state}", case=case, file=there.mask, remedy=_AGAIN)
+    mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM_SEG), None)
+    if mask is None:
+        raise _only_dicom(there.mask, case)
+    if there.state == "edited":
+        sidecar = sidecar.corrected(there.mask)
         rows = _rows(sidecar)
     else:
         _check_rows(rows, sidecar, table)
-    return Predicted(sidecar, tuple(rows), masks[case], scans.find(sidecar))
+    return Predicted(sidecar, tuple(rows), mask, scans.find(sidecar))
 
 
 def _sidecar(folder: Path, case: str) -> Sidecar:
@@ -182,9 +182,7 @@ def _check_rows(rows: Sequence[Row], sidecar: Sidecar, table: Path) -> None:
         raise InputError(problem, case=sidecar.case, file=table, remedy=_AGAIN)
 
 
-def _without_mask(folder: Path, case: str) -> InputError:
-    if (folder / f"{case}.dcm").is_file():
-        problem = "the mask is a DICOM SEG, from which no report is made"
-        remedy = "Predict once more into another folder, without --format dicom-seg."
-        return InputError(problem, case=case, file=folder / f"{case}.dcm", remedy=remedy)
-    return InputError("the mask is missing", case=case, file=folder, remedy=_AGAIN)
+def _only_dicom(mask: Path, case: str) -> InputError:
+    problem = "the mask is a DICOM SEG, from which no report is made"
+    remedy = "Predict once more with `--format dicom-seg,nifti`, which writes both."
+    return InputError(problem, case=case, file=mask, remedy=remedy)
