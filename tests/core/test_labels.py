@@ -15,7 +15,21 @@ from vmseg_auto.core.labels import check_labels, file_part, label_values, odd_na
 def test_a_name_never_leads_to_another_folder(name: str) -> None:
     assert not set(file_part(name)) & set("/\\:")
     assert file_part(file_part(name)) == file_part(name)
-    assert len(file_part(name)) == len(name) or len(name.encode()) > 100
+    assert len(file_part(name).encode()) <= 100
+    assert file_part(name).strip(". ") == file_part(name) != ""
+
+
+@pytest.mark.parametrize("name", ["lesion", "vein (left)", "l\xe4sion", "a.b", "metrics_1"])
+def test_a_plain_name_stays_as_it_is(name: str) -> None:
+    assert file_part(name) == name
+
+
+def test_a_name_that_no_folder_can_have_gets_another() -> None:
+    assert {name: file_part(name).partition("~")[0] for name in (".", "..", "a.", ".a", "con", "a/b")} == {
+        ".": "_", "..": "_", "a.": "a_", ".a": "a", "con": "con", "a/b": "a_b",
+    }  # fmt: skip
+    assert file_part("con") != "con"
+    assert odd_names(["a.", "a "]) is not None
 
 
 @pytest.mark.parametrize("labels", [{"background": 0, "lesion": 1}, {"b": 1, "é / ö": 2, "..": 0}])

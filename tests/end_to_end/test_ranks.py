@@ -98,7 +98,8 @@ def test_predictions_of_several_ranks_are_those_of_one(cohort: Path, tmp_path: P
         shown[ranks] = process.communicate(timeout=600)[0]
         assert process.returncode == (3 if ranks == 1 else 1), shown[ranks]  # torchrun's own code
     names = sorted(path.name for path in (tmp_path / "out1").iterdir())
-    assert names == [*(f"{case}{end}" for case in "abde" for end in (".json", ".nii.gz")), "sources.csv", "volumes.csv"]
+    of_cases = (f"{case}{end}" for case in "abde" for end in (".json", ".nii.gz"))
+    assert names == [*of_cases, "itksnap.label", "sources.csv", "volumes.csv"]
     assert sorted(path.name for path in (tmp_path / "out3").iterdir()) == names
     assert filecmp.cmpfiles(tmp_path / "out1", tmp_path / "out3", names, shallow=False)[1:] == ([], [])
     for text in shown.values():

@@ -14,7 +14,8 @@ from vmseg_auto.core.trust import Calibration, Trust, VolumeError
 from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.images import write_image
 from vmseg_auto.io.scans import find_scans
-from vmseg_auto.pipeline.deliver import Delivery, Origin
+from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, made_by
+from vmseg_auto.pipeline.records import Origin
 from vmseg_auto.stages.predict import Prediction
 
 GRID = Geometry((10, 40, 48), (3.0, 1.0, 1.0))
@@ -39,12 +40,19 @@ def scan(folder: Path, name: str, boxes: Boxes = TWO, grid: Geometry = GRID) -> 
 
 
 def deliver(
-    scans: Path, output: Path, masks: Mapping[str, NDArray[np.uint8]], labels: Mapping[str, int] = LABELS
+    scans: Path,
+    output: Path,
+    masks: Mapping[str, NDArray[np.uint8]],
+    labels: Mapping[str, int] = LABELS,
+    formats: tuple[MaskFormat, ...] = ("nifti",),
 ) -> Path:
     """Write what vmseg_predict would, had it found these masks in the scans."""
-    delivery = Delivery(output, labels, Origin.of(scans, output, ("T2",), Choice()))
+    cases = find_scans(scans, ("T2",))
+    algorithm = made_by("0123456789abcdef", cases) if "dicom-seg" in formats else None
+    origin = Origin.of(scans, output, ("T2",), Choice())
+    delivery = Delivery(output, labels, origin, formats=formats, algorithm=algorithm)
     sidecars = []
-    for case in find_scans(scans, ("T2",)):
+    for case in cases:
         image, _, geometry = read_case(case)
         prediction = Prediction(masks[case.id], geometry, Trust(0.2, 0.1, mirrored=True, fold_agreement=0.8), None)
         sidecars.append(delivery.write(case, f"0123456789abcdef-{content_hash(case)}", image, prediction, ()))

@@ -13,11 +13,13 @@ from dicom_made import by_highdicom, by_pydicom, write_series
 from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 from scipy.spatial.transform import Rotation
+from small_files import small_files
 
-from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.series import Series
 from vmseg_auto.core.stack import stack
+from vmseg_auto.io.atomic import leftovers
 from vmseg_auto.io.dicom_seg import Algorithm, write_dicom_seg
 from vmseg_auto.io.series import find_series
 
@@ -185,3 +187,11 @@ def test_a_multi_frame_series(tmp_path: Path, shared_data: Path) -> None:
     path = written(tmp_path, series, mask, {"background": 0, "lesion": 1})
     np.testing.assert_array_equal(by_pydicom(path, geometry), mask)
     np.testing.assert_array_equal(by_highdicom(path, geometry), mask)
+
+
+def test_on_a_full_disk_there_is_no_half_of_one(tmp_path: Path) -> None:
+    series, path = a_series(tmp_path), tmp_path / "seg.dcm"
+    with small_files(1000), pytest.raises(VmsegError, match=r"seg\.dcm: it can't be written"):
+        written(tmp_path, series, a_mask())
+    assert not path.exists()
+    assert not leftovers(tmp_path)

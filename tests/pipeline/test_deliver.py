@@ -15,8 +15,10 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.trust import Calibration, Trust, VolumeError
 from vmseg_auto.io.images import read_image, write_mask
-from vmseg_auto.pipeline.deliver import Delivery, Origin, mask_state
+from vmseg_auto.pipeline import deliver
+from vmseg_auto.pipeline.deliver import Delivery, chosen_formats
 from vmseg_auto.pipeline.expected import CORRECTED
+from vmseg_auto.pipeline.records import Origin
 from vmseg_auto.stages.predict import Prediction
 
 GRID = Geometry((4, 20, 20), (5.0, 1.0, 1.0), (10.0, -3.0, 7.0), (1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0))
@@ -113,7 +115,7 @@ def test_an_empty_mask_has_a_volume_of_nothing_and_an_upper_limit(case: Case, tm
     assert float(whole["volume_high_ml"]) == pytest.approx(np.exp(0.5) - 1, rel=1e-5)
 
 
-def test_the_sidecar_holds_what_was_measured_and_an_older_one_is_made_anew(case: Case, tmp_path: Path) -> None:
+def test_the_record_holds_what_was_measured_and_an_older_one_vouches_for_nothing(case: Case, tmp_path: Path) -> None:
     delivery = Delivery(tmp_path, LABELS, ORIGIN)
     delivery.write(case, "x", image(), prediction(), [])
     path = tmp_path / "anna.json"
@@ -125,22 +127,25 @@ def test_the_sidecar_holds_what_was_measured_and_an_older_one_is_made_anew(case:
     assert next(kept.rows(CALIBRATION))["traffic_light"] == "green"
     path.write_text(json.dumps(stored | {"schema": 1}))
     assert delivery.kept(case, "x") is None
+    with pytest.raises(InputError, match=r"anna\.mha lies where its mask is to go.*may have been corrected"):
+        delivery.require_known(case)
+    replace(delivery, overwrite_edited=True).require_known(case)
 
 
 def test_what_has_become_of_a_mask(case: Case, tmp_path: Path) -> None:
     delivery = Delivery(tmp_path, LABELS, ORIGIN)
     sidecar = delivery.write(case, "x", image(), prediction(), [])
-    path = delivery.mask(case)
+    path = delivery.masks(case)[0]
     whole = path.read_bytes()
-    assert mask_state(tmp_path, sidecar) == "as written"
+    assert sidecar.standing(tmp_path).state == "as written"
     write_mask(path, np.zeros(GRID.shape, np.uint8), GRID)
-    assert mask_state(tmp_path, sidecar) == "edited"
+    assert sidecar.standing(tmp_path).state == "edited"
     assert delivery.kept(case, "x") is None
     path.write_bytes(whole[: len(whole) // 2])
-    assert mask_state(tmp_path, sidecar) == "damaged"
-    assert (delivery.kept(case, "x"), delivery.edited(case)) == (None, None)
+    assert sidecar.standing(tmp_path).state == "damaged"
+    assert delivery.kept(case, "x") is None
     path.unlink()
-    assert mask_state(tmp_path, sidecar) == "missing"
+    assert sidecar.standing(tmp_path).state == "missing"
 
 
 def test_an_edited_mask_is_measured_and_what_was_said_of_the_prediction_withdrawn(case: Case, tmp_path: Path) -> None:
@@ -148,19 +153,19 @@ def test_an_edited_mask_is_measured_and_what_was_said_of_the_prediction_withdraw
     delivery.write(case, "x", image(), prediction(), [])
     mask = np.zeros(GRID.shape, np.uint8)
     mask[1, 2:6, 2:7] = 2
-    write_mask(delivery.mask(case), mask, GRID)
-    edited = delivery.edited(case)
-    assert edited is not None
-    delivery.write_table([edited], CALIBRATION)
+    write_mask(delivery.masks(case)[0], mask, GRID)
+    sidecar = delivery.record(case)
+    assert sidecar is not None
+    delivery.write_table([sidecar.corrected(delivery.masks(case)[0])], CALIBRATION)
     whole, lesion = rows(tmp_path)
     assert (whole["voxels"], float(whole["volume_ml"])) == ("20", pytest.approx(20 * GRID.voxel_ml))
     empty = ("volume_low_ml", "expected_dice", "traffic_light", "uncertainty", "fold_agreement")
     assert {whole[name] for name in empty} == {""}
     assert (whole["remark"], lesion["margin_width_mm"]) == (CORRECTED, "")
     mask[0] = 7
-    write_mask(delivery.mask(case), mask, GRID)
+    write_mask(delivery.masks(case)[0], mask, GRID)
     with pytest.raises(InputError, match=r"anna.*holds 7, which is no label.*--overwrite-edited"):
-        delivery.edited(case)
+        sidecar.corrected(delivery.masks(case)[0])
 
 
 def test_masks_of_earlier_commands_are_found_and_gone_ones_told(case: Case, tmp_path: Path) -> None:
@@ -170,5 +175,67 @@ def test_masks_of_earlier_commands_are_found_and_gone_ones_told(case: Case, tmp_
     delivery.write(other, "x-2", image(), prediction(), [])
     found, gone, errors = delivery.of_earlier_commands(["anna"])
     assert ([one.case for one in found], gone, errors) == (["bert"], [], [])
-    delivery.mask(other).unlink()
+    delivery.masks(other)[0].unlink()
     assert delivery.of_earlier_commands(["anna"]) == ([], ["bert"], [])
+
+
+def test_no_two_cases_and_labels_meet_in_one_file(case: Case, tmp_path: Path) -> None:
+    delivery = Delivery(tmp_path, {"background": 0, "x_y": 1, "y": 2, "a": 3}, ORIGIN, save_probabilities=True)
+    cases = [replace(case, id=name) for name in ("a", "a_x", "a_x_y", "y")]
+    files = [path for one in cases for path in (*delivery.masks(one), delivery.sidecar(one), *delivery.beside(one))]
+    assert len(set(files)) == len(files)
+
+
+@pytest.mark.parametrize("cut", ["maps", "record", "first mask"])
+def test_wherever_writing_is_cut_short_no_file_passes_for_a_corrected_one(
+    cut: str, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = Delivery(tmp_path, LABELS, ORIGIN, save_uncertainty=True, formats=("nifti", "seg.nrrd"))
+    delivery.write(case, "x-1", image(), prediction(), [])
+    before = [path.read_bytes() for path in delivery.masks(case)]
+    place, calls = {"maps": "write_image", "record": "write_sealed", "first mask": "put_in_place"}[cut], []
+    real = getattr(deliver, place)
+
+    def ends(*arguments: object) -> None:
+        calls.append(1)
+        if len(calls) == {"maps": 1, "record": 2, "first mask": 2}[cut]:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    monkeypatch.setattr(deliver, place, ends)
+    nothing = replace(prediction(), mask=np.zeros(GRID.shape, np.uint8))
+    with pytest.raises(KeyboardInterrupt):
+        delivery.write(case, "y-1", image(), nothing, [])
+    monkeypatch.undo()
+    record = delivery.record(case)
+    assert record is not None
+    assert record.standing(tmp_path).state != "edited"
+    assert (delivery.kept(case, "x-1"), delivery.kept(case, "y-1")) == (None, None)
+    assert len(list(tmp_path.glob("anna*"))) == 3
+    delivery.write(case, "x-1", image(), prediction(), [])
+    assert [path.read_bytes() for path in delivery.masks(case)] == before
+    assert delivery.kept(case, "x-1") is not None
+
+
+def test_a_format_that_is_asked_for_later_joins_the_mask_of_the_same_model(case: Case, tmp_path: Path) -> None:
+    plain, both = (Delivery(tmp_path, LABELS, ORIGIN, formats=each) for each in (("nifti",), ("seg.nrrd", "nifti")))
+    segments = replace(plain, formats=("seg.nrrd",))
+    plain.write(case, "x-1", image(), prediction(), [])
+    assert segments.kept(case, "x-1") is None
+    segments.write(case, "x-1", image(), prediction(), [])
+    kept = both.kept(case, "x-1")
+    assert kept is not None
+    assert [one.file for one in kept.masks] == ["anna.seg.nrrd", "anna.mha"]
+    other = segments.write(case, "y-1", image(), prediction(), [])
+    assert [one.file for one in other.masks] == ["anna.seg.nrrd"]
+    assert [one.file for one in other.outdated] == ["anna.mha"]
+    assert (tmp_path / "anna.mha").is_file()
+    assert other.standing(tmp_path).mask.name == "anna.seg.nrrd"
+
+
+def test_formats_are_a_list(tmp_path: Path) -> None:
+    assert chosen_formats("nifti") == ("nifti",)
+    assert chosen_formats("seg.nrrd, nifti,seg.nrrd") == chosen_formats(["seg.nrrd", "nifti"]) == ("seg.nrrd", "nifti")
+    for odd in ("", "nii", "nifti;seg.nrrd", []):
+        with pytest.raises(InputError, match=r"format.*nifti, seg\.nrrd, dicom-seg"):
+            chosen_formats(odd)

@@ -76,11 +76,14 @@ def test_a_model_segments_elsewhere_as_at_home(made: Cohort, scans: Path, tmp_pa
     shutil.rmtree(made.space.root)
     predict(scans, tmp_path / "away", model=packed, device="cpu", save_probabilities=True)
     at_home = outputs(tmp_path / "at_home")
-    assert set(at_home) == {"new_0.nii.gz", "new_0.json", "new_1.nii.gz", "new_1.json", "volumes.csv", "sources.csv"}
+    of_scans = {f"new_{number}{ending}" for number in (0, 1) for ending in (".nii.gz", ".json")}
+    assert set(at_home) == {*of_scans, "volumes.csv", "sources.csv", "itksnap.label"}
     assert outputs(tmp_path / "away") == at_home
     told = [read_json(tmp_path / place / "new_0.json")["in_training"] for place in ("at_home", "away")]
     assert told == [False, None]
-    assert outputs(tmp_path / "away" / "probabilities") == outputs(tmp_path / "at_home" / "probabilities")
+    assert outputs(tmp_path / "away" / "probabilities" / "lesion") == outputs(
+        tmp_path / "at_home" / "probabilities" / "lesion"
+    )
 
 
 def test_an_ensemble_that_was_selected_goes_as_one(made: Cohort, scans: Path, tmp_path: Path) -> None:

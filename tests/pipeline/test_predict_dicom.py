@@ -63,7 +63,7 @@ def test_masks_are_those_of_the_same_scan_as_nifti(model: Path, tmp_path: Path) 
     for mask, geometry in others:
         assert np.array_equal(mask, first)
         assert geometry.differences(grid) == []
-    assert (tmp_path / "out" / "folder" / "probabilities" / "anna_lesion.nii.gz").is_file()
+    assert (tmp_path / "out" / "folder" / "probabilities" / "lesion" / "anna.nii.gz").is_file()
 
 
 def test_a_mask_is_kept_while_the_series_is_the_same(model: Path, tmp_path: Path) -> None:
@@ -237,12 +237,13 @@ def test_no_output_tells_who_the_patient_is(
     assert write_report(["-i", str(out), "--debug"]) == 0
     said = "".join(capfd.readouterr())
     assert "1 slice is missing" in said
-    assert "1 file, no scan but a report: report/IM1.dcm" in said
+    assert f"1 file in {identities}, no scan but a report: report/IM1.dcm" in said
     assert said.count("is damaged") > 3
     written = [path for path in (*out.rglob("*"), *(tmp_path / "more").rglob("*")) if path.is_file()]
-    assert {"sound.nii.gz", "sound.json", "volumes.csv", "sound_lesion.nii.gz", "report.html"} <= {
+    assert {"sound.nii.gz", "sound.json", "volumes.csv", "itksnap.label", "report.html"} <= {
         path.name for path in written
     }
+    assert out / "probabilities" / "lesion" / "sound.nii.gz" in written
     assert any(path.suffix == ".log" for path in written)
     for path in written:
         content = path.read_bytes()

@@ -52,14 +52,14 @@ def test_masks_of_the_other_format_are_pointed_out(
     tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scans, out = series(tmp_path / "scans" / "neck").parent, tmp_path / "out"
-    words = "masks of these scans in another format stay"
+    words = "of earlier predictions in another format, and left as they are"
     assert command(run, scans, out) == 0
-    assert command(run, scans, out) == 0
-    assert words not in capsys.readouterr().err
     assert command(run, scans, out, "--format", "dicom-seg") == 0
-    assert f"{words} in the folder as they are, maybe of another model: neck.nii.gz." in capsys.readouterr().err
+    assert words not in capsys.readouterr().err
+    assert command(run, scans, out, "--format", "dicom-seg", "--step", "0.4") == 0
+    assert f"{words}: neck.nii.gz." in capsys.readouterr().err
     assert command(run, scans, out) == 0
-    assert "maybe of another model: neck.dcm." in capsys.readouterr().err
+    assert f"{words}: neck.dcm." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("angles", "mirrored"), [((0, 0, 0), False), ((0, 0, 0), True), ((20, -35, 50), True)])

@@ -17,10 +17,12 @@ def test_each_case_leads_back_to_its_source_and_earlier_rows_stay(tmp_path: Path
     write_image(scans / "ben.nii.gz", tiny_image(), GRID)
     save(scans / "anna" / "T2", series(numbers()))
     cases = find_scans(scans, ("T2",))
-    write_sources(out, cases, scans, "../in")
-    write_sources(out, find_scans(scans / "ben.nii.gz", ("T2",)), scans / "ben.nii.gz", "../in/ben.nii.gz")
+    write_sources(out, cases, scans, "../in", ())
+    write_sources(out, find_scans(scans / "ben.nii.gz", ("T2",)), scans / "ben.nii.gz", "../in/ben.nii.gz", ["anna_T2"])
     rows = {row["case"]: (row["source"], row["files"], row["inputs"]) for row in read_csv(out / "sources.csv")}
     assert rows == {
         "anna_T2": (os.path.join("anna", "T2", "IM1.dcm"), "5", "../in"),
         "ben": ("ben.nii.gz", "1", "../in/ben.nii.gz"),
     }
+    write_sources(out, cases[1:], scans, "../in", ())
+    assert [row["case"] for row in read_csv(out / "sources.csv")] == ["ben"]

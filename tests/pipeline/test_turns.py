@@ -162,13 +162,14 @@ def test_an_output_folder_is_written_by_one_command(made: Cohort, tmp_path: Path
         ):
             with pytest.raises(InputError, match=r"vmseg\.lock: vmseg_predict \(process"):
                 work()
-    (out / "probabilities").mkdir(parents=True)
-    (out / "probabilities" / LEFT).touch()
+    (out / "probabilities" / "lesion").mkdir(parents=True)
+    (out / "probabilities" / "lesion" / LEFT).touch()
     (mask,) = predict(scan, out, model=run.folder, device="cpu")
     assert read_mask(mask)[1].shape == GRID.shape
     assert sorted(path.name for path in out.iterdir()) == [
         "a.json",
         "a.nii.gz",
+        "itksnap.label",
         "probabilities",
         "sources.csv",
         "volumes.csv",

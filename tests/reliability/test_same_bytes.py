@@ -17,7 +17,7 @@ def predicted(cohort: Path, name: str, scans: Path | None = None, jobs: int = 1)
 
 def test_prediction_depends_on_nothing_but_scan_and_model(cohort: Path) -> None:
     first = predicted(cohort, "first")
-    assert {"s.nii.gz", "t.nii.gz", "u.nii.gz", "s.json", "volumes.csv", "probabilities/u_lesion.nii.gz"} <= set(first)
+    assert {"s.nii.gz", "t.nii.gz", "u.nii.gz", "s.json", "volumes.csv", "probabilities/lesion/u.nii.gz"} <= set(first)
     assert predicted(cohort, "second") == first
     assert predicted(cohort, "in_two_threads", jobs=2) == first
 
@@ -31,7 +31,7 @@ def test_the_order_of_scans_changes_no_mask(cohort: Path) -> None:
         os.link(cohort / "imagesTs" / f"{old}_0000.nii.gz", backwards / f"{new}_0000.nii.gz")
     second = predicted(cohort, "second", backwards)
     for old, new in renamed.items():
-        for mine, theirs in (("{}.nii.gz", "{}.nii.gz"), ("probabilities/{}_lesion.nii.gz",) * 2):
+        for mine, theirs in (("{}.nii.gz", "{}.nii.gz"), ("probabilities/lesion/{}.nii.gz",) * 2):
             assert second[mine.format(new)] == first[theirs.format(old)]
     alone = predicted(cohort, "alone", cohort / "imagesTs" / "u_0000.nii.gz")
     assert alone["u.nii.gz"] == first["u.nii.gz"]

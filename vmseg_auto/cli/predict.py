@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, number, places_of, run, workspace_logs
-from vmseg_auto.core.console import quoted
 from vmseg_auto.core.workspace import OutputFolder
 
 
@@ -57,9 +56,10 @@ def parser() -> Parser:
     )
     made.add_argument(
         "--format",
-        choices=("nifti", "dicom-seg"),
+        metavar="LIST",
         default="nifti",
-        help="of the masks: nifti (default; other image files keep their own format), or dicom-seg for DICOM scans",
+        help="of each mask, one or several with commas between: nifti (default; other image files keep their own "
+        "format), seg.nrrd (3D Slicer), dicom-seg (of DICOM scans); the first one counts in reports",
     )
     made.add_argument("--save-probabilities", action="store_true", help="also write each label's probability")
     made.add_argument(
@@ -87,11 +87,12 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         folds=arguments.folds,
         mirror=not arguments.no_mirror,
         step=arguments.step,
-        mask_format=arguments.format,
+        mask_formats=arguments.format,
         save_probabilities=arguments.save_probabilities,
         save_uncertainty=arguments.save_uncertainty,
         previews=arguments.previews,
         overwrite_edited=arguments.overwrite_edited,
+        next_steps=True,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,
         series=arguments.series,
@@ -102,8 +103,6 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         left=screen.left,
         console=screen,
     )
-    if arguments.format == "nifti":
-        screen.say(f"Look at them with `vmseg_report -i {quoted(arguments.output)}`, which makes one page of all.")
 
 
 def logs(arguments: argparse.Namespace) -> Path:

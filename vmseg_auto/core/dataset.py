@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -200,6 +200,23 @@ def check_splits(splits: Splits, patients: Mapping[str, str], where: str) -> Non
         errors.append(InputError("there is no fold"))
     if errors:
         raise DatasetError(f"{where}: this split can't be used", errors, remedy="Mend it, or delete it to split anew.")
+
+
+def beside_folds(splits: Splits, cases: Iterable[str], folds: Iterable[int | str] | None = None) -> Iterator[LeftOut]:
+    """The cases that some of these folds neither train nor score; with all folds, those that none scores too.
+
+    Args:
+        cases: of the dataset.
+        folds: names of those that count; all unless given.
+    """
+    known = sorted(cases)
+    for number, fold in enumerate(splits.folds):
+        if folds is None or number in folds:
+            sides = {*fold.train, *fold.val}
+            yield from (LeftOut("case", c, f"on neither side of fold {number}") for c in known if c not in sides)
+    if folds is None:
+        scored = {case for fold in splits.folds for case in fold.val}
+        yield from (LeftOut("case", c, "held out by no fold, and so never scored") for c in known if c not in scored)
 
 
 def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:

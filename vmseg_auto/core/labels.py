@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.names import key, shortened
+from vmseg_auto.core.names import case_name, key
 
 _LONGEST = 100
 
 
 def file_part(label: str) -> str:
-    """A label's name as a part of a file's name, which leads nowhere else and is not too long."""
-    return shortened(re.sub(r'[/\\:*?"<>|]', "_", label))
+    """A label's name as that of a file or folder: it leads nowhere else, is not too long, and can be one in Windows."""
+    able = re.sub(r'[/\\:*?"<>|]', "_", label)
+    return case_name([re.sub(r"[. ]+$", "_", able)])
 
 
 def labels_in_words(labels: Mapping[str, int]) -> str:

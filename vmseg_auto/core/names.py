@@ -44,11 +44,6 @@ def split_channel(name: str) -> tuple[str, str]:
     return (found[1], f"_{found[2]}") if found else (name, "")
 
 
-def shortened(text: str) -> str:
-    """A text that fits into LONGEST bytes; a longer one in part, marked as names are."""
-    return text if len(text.encode()) <= LONGEST else _marked(text, text)
-
-
 def plain(name: str) -> str:
     """A name without the mark that tells it apart."""
     return _MARK.sub("", name)

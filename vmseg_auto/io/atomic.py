@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from vmseg_auto.core.codec import Stored, digest
 from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
+from vmseg_auto.io.folders import is_file, why_no_file
 from vmseg_auto.io.open_files import TOO_MANY, too_many_files
 from vmseg_auto.io.owners import has_ended, this_process
 
@@ -51,17 +52,33 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _unfinished(path, suffix, lambda name: os.close(os.open(name, _NEW, 0o666)))
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        _take_rights(path, temporary)
-        if keep is not None and path.is_file():
-            os.replace(path, keep)
-        os.replace(temporary, path)
+        _put(temporary, path, keep)
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def put_in_place(made: Path, path: Path) -> None:
+    """Give a whole file of a scratch folder its name, as `replacing` does.
+
+    Raises:
+        VmsegError: it can't be put there.
+    """
+    try:
+        _put(made, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _put(made: Path, path: Path, keep: Path | None = None) -> None:
+    with made.open("rb+") as file:
+        os.fsync(file.fileno())
+    _take_rights(path, made)
+    if keep is not None and path.is_file():
+        os.replace(path, keep)
+    os.replace(made, path)
 
 
 @contextmanager
@@ -219,6 +236,8 @@ def read_json(path: Path, remedy: str = _MEND) -> Any:
     try:
         if path.stat().st_size > MOST_JSON_BYTES:
             raise InputError(f"the file is larger than {MOST_JSON_BYTES >> 20} MB", file=path, remedy=remedy)
+        if not is_file(path):
+            raise InputError(f"it is {why_no_file(path)}", file=path, remedy=remedy)
         text = path.read_text(encoding="utf-8-sig")  # Windows editors put a byte-order mark first
     except FileNotFoundError:
         raise InputError("the file does not exist", file=path, remedy=remedy) from None

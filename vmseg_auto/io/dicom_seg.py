@@ -1,10 +1,6 @@
 """Masks as DICOM Segmentation objects (DICOM PS3.3, A.51) in the frame of reference of the series they were made from.
 
 The only module that speaks to highdicom, which the extra `dicom` brings.
-
-Codes are SNOMED CT's. Its body of morphologies has "Vascular malformation" (783806000); with "Vein" (29092000) as the
-anatomic structure that reads as a venous malformation. Labels of other things are coded as "Tissue", which asserts
-nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +16,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.valuerep import DSfloat
 
+from vmseg_auto.core.codes import coded
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.series import Series
@@ -28,12 +25,7 @@ from vmseg_auto.io.dicom_elements import AGAIN, hushed
 from vmseg_auto.io.dicom_files import DicomFiles
 
 ENDING = ".dcm"
-ABNORMAL = ("49755003", "SCT", "Morphologically Abnormal Structure")
-VASCULAR_MALFORMATION = ("783806000", "SCT", "Vascular malformation")
-VEIN = ("29092000", "SCT", "Vein")
-TISSUE = ("85756007", "SCT", "Tissue")
 _FAMILY = ("123110", "DCM", "Artificial Intelligence")
-_LESIONS = frozenset({"lesion", "vm", "venous malformation", "vascular malformation", "malformation"})
 _MAY_LACK = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex",
     "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
@@ -67,11 +59,6 @@ def require_highdicom() -> None:
     except ImportError:
         remedy = "Install it (`python -m pip install highdicom`), or write NIfTI (--format nifti)."
         raise InputError("writing DICOM SEG needs highdicom, which is not installed", remedy=remedy) from None
-
-
-def is_lesion(label: str) -> bool:
-    """Whether a label of this name is coded as a venous malformation."""
-    return label.replace("_", " ").replace("-", " ").strip().lower() in _LESIONS
 
 
 def write_dicom_seg(
@@ -173,16 +160,16 @@ def _segments(labels: Mapping[str, int], algorithm: Algorithm) -> list[Any]:
     segments = []
     for name, value in sorted(labels.items(), key=lambda label: label[1]):
         if value:
-            lesion = is_lesion(name)
+            codes = coded(name)
             segments.append(
                 hd.seg.SegmentDescription(
                     segment_number=value,
                     segment_label=name.replace("\\", "/")[:_TEXT_LENGTH],
-                    segmented_property_category=Code(*(ABNORMAL if lesion else TISSUE)),
-                    segmented_property_type=Code(*(VASCULAR_MALFORMATION if lesion else TISSUE)),
+                    segmented_property_category=Code(*codes.category),
+                    segmented_property_type=Code(*codes.kind),
                     algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
                     algorithm_identification=identification,
-                    primary_anatomic_structures=[Code(*VEIN)] if lesion else None,
+                    primary_anatomic_structures=[Code(*codes.structure)] if codes.structure else None,
                 )
             )
     return segments

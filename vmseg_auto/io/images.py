@@ -20,7 +20,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.geometry import Geometry, Spacing
+from vmseg_auto.core.geometry import Geometry, Spacing, spacing_in_words
 from vmseg_auto.core.names import is_text
 from vmseg_auto.io.atomic import replacing
 from vmseg_auto.io.headers import FURTHEST_MM, Told, check_header
@@ -28,11 +28,17 @@ from vmseg_auto.io.nifti import DAMAGED, file_bytes, nifti_voxels, unpacked, unr
 from vmseg_auto.io.shared import shared
 
 FILE_ENDINGS = (".nii.gz", ".nii", ".mha", ".nrrd")
+SEGMENTS = ".seg.nrrd"
+"""What 3D Slicer's segmentations end with: a NRRD file that names what is drawn in it (io/segmentations.py)."""
+MASK_ENDINGS = (SEGMENTS, *FILE_ENDINGS)
 
 _SHEAR_TOLERANCE = 1e-3
 _LEAST_MM, _MOST_MM = 1e-3, 1e3
 """Edges of a voxel."""
-_READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".mha": "MetaImageIO", ".nrrd": "NrrdImageIO"}
+_READERS = {
+    ".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".mha": "MetaImageIO", ".nrrd": "NrrdImageIO",
+    SEGMENTS: "NrrdImageIO",
+}  # fmt: skip
 _ROUNDING = 1e-4
 """How far from a whole number a label may lie."""
 _LARGEST = 1e12
@@ -47,9 +53,9 @@ _MOST_PACKED = 1100
 
 
 def ending_of(name: str) -> str | None:
-    """The image ending that a file's name has, such as ".nii.gz", also where it is written .NII.GZ; None for others."""
+    """The one of MASK_ENDINGS that a file's name has, such as ".nii.gz", also written .NII.GZ; None for others."""
     small = name.lower()
-    return next((ending for ending in FILE_ENDINGS if small.endswith(ending)), None)
+    return next((ending for ending in MASK_ENDINGS if small.endswith(ending)), None)
 
 
 def read_image(
@@ -243,11 +249,12 @@ def _header(
             reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(str(error), case, path) from error
-    geometry = _geometry(reader, case, path, layers)
+    geometry, doubts = _geometry(reader, case, path, layers), told.doubts
     if not told.spacing and spacing_mm is not None:
-        geometry = replace(geometry, spacing_mm=spacing_mm)
+        geometry = replace(geometry, spacing_mm=spacing_mm, spacing_given=True)
+        doubts += (f"its header tells no voxel size; {spacing_in_words(spacing_mm)} was given by hand",)
     forms = told.forms and replace(told.forms, placement=geometry.placement)
-    return reader, replace(geometry, forms=forms, doubts=told.doubts)
+    return reader, replace(geometry, forms=forms, doubts=doubts)
 
 
 def _refuse_unreadable_name(path: Path, ending: str | None, case: str | None) -> None:
@@ -327,7 +334,7 @@ def _refuse_no_intensity(voxels: NDArray[Any], case: str | None, path: Path | No
 
 
 def _write(path: Path, voxels: NDArray[Any], geometry: Geometry) -> None:
-    if ending_of(path.name) is None:
+    if ending_of(path.name) not in FILE_ENDINGS:
         raise InputError(
             "images can't be written with this ending", file=path, remedy=f"Use one of: {', '.join(FILE_ENDINGS)}."
         )

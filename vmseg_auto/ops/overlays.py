@@ -20,7 +20,6 @@ from vmseg_auto.core.console import shown
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.ops.matching import Lesions
 from vmseg_auto.ops.pictures import (
-    LABEL_COLOURS,
     MARGIN_MM,
     SKY_BLUE,
     VERMILLION,
@@ -30,6 +29,7 @@ from vmseg_auto.ops.pictures import (
     draw_slice,
     frame_around,
     grey_window,
+    label_colours,
     near_lesions,
     slices_through,
 )
@@ -94,7 +94,7 @@ def draw_overlay(
     for panel in panels.ravel():
         panel.set_axis_off()
     view = View.of(geometry)
-    colours = {name: LABEL_COLOURS[(value - 1) % len(LABEL_COLOURS)] for name, value in labels.items() if value}
+    colours = label_colours(labels)
     masks = [(view(mask == labels[name]), colour) for name, colour in colours.items()]
     for row, lesion in zip(panels, lesions, strict=False):
         for panel, (index, picture, mm) in zip(row, _slices(view, image, lesion, masks), strict=False):

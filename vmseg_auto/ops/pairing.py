@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.ops.grids import Placement, placement
+from vmseg_auto.core.grids import Placement, placement
 
 Names = tuple[str, ...]
 """The folders that a file lies in, below the folder that was given, and its own name without its ending."""

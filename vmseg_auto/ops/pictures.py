@@ -6,7 +6,7 @@ colour-blind readers tell apart (Wong, Nature Methods 2011, 8:441).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any, Literal
@@ -195,6 +195,11 @@ def _resized(array: NDArray[np.float32], shape: NDArray[np.int64], order: int) -
     factors = shape / np.array(array.shape)
     resized: NDArray[np.float32] = ndimage.zoom(array, factors, order=order, mode="nearest", grid_mode=True)
     return resized
+
+
+def label_colours(labels: Mapping[str, int]) -> dict[str, str]:
+    """The colour (#RRGGBB) of each label but the background, the same in every picture, report and segmentation."""
+    return {name: LABEL_COLOURS[(value - 1) % len(LABEL_COLOURS)] for name, value in labels.items() if value}
 
 
 def _rgb(colour: str) -> NDArray[np.float32]:

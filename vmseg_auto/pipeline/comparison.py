@@ -85,7 +85,6 @@ def comparison_text(selection: Selection) -> str:
             f"\nCross-validated Dice, mean over {selection.patients} patients (95 % interval); * is chosen",
             *table,
             *without_interval(selection.patients),
-            *(f"Left out: {name}: {why}" for name, why in selection.left_out.items()),
             f"Chosen: {selection.chosen.name}",
             *(f"  - {reason}" for reason in selection.reasons),
             *(f"  - {reason}" for reason in selection.chosen.reasons),

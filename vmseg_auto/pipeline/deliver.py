@@ -1,142 +1,58 @@
-"""What is written of a predicted scan: mask, maps, preview, a sidecar that vouches for them; and a table of all."""
+"""What is written of a predicted scan: mask, maps, preview, a record that vouches for them; and a table of all."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto import __version__
-from vmseg_auto.core.codec import Stored
+from vmseg_auto.core.console import listed
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError, VmsegError
-from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.labels import file_part
-from vmseg_auto.core.series import Choice, Series
+from vmseg_auto.core.series import Series
 from vmseg_auto.core.transfer import Seen
 from vmseg_auto.core.trust import Calibration
-from vmseg_auto.io.atomic import read_stored, write_sealed
-from vmseg_auto.io.images import ending_of, read_mask, write_image, write_mask
+from vmseg_auto.io.atomic import put_in_place, read_stored, scratch_folder, write_sealed
+from vmseg_auto.io.images import SEGMENTS, ending_of, write_image, write_mask
+from vmseg_auto.io.mask_files import DICOM_SEG, MaskFile, Standing, files_of
+from vmseg_auto.io.segmentations import write_segmentation
 from vmseg_auto.io.tables import write_csv
+from vmseg_auto.ops.pictures import label_colours
 from vmseg_auto.ops.uncertainty import undecided
-from vmseg_auto.ops.volumetry import Size, margin_width_mm, measure
 from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS, Judgement
+from vmseg_auto.pipeline.records import VOLUME_COLUMNS, Origin, Sidecar, image_sha256, volume_rows
 from vmseg_auto.stages.predict import Prediction
 
 if TYPE_CHECKING:
     from vmseg_auto.io.dicom_seg import Algorithm
 
-_NIFTI, _DICOM_SEG = ".nii.gz", ".dcm"
+NIFTI = ".nii.gz"
 """What the mask of a DICOM series ends with."""
-MaskState = Literal["as written", "edited", "damaged", "missing"]
-MaskFormat = Literal["nifti", "dicom-seg"]
-SIZE_COLUMNS = (
-    "volume_ml", "voxels", "longest_diameter_mm", "axial_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm",
-    "goyal_size",
-)  # fmt: skip
-VOLUME_COLUMNS = ("case", "label", "component", *SIZE_COLUMNS, "components", "margin_width_mm")
+MaskFormat = Literal["nifti", "seg.nrrd", "dicom-seg"]
+_EDITED = "Move it away, or give --overwrite-edited to replace it."
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where a predicted scan is found again.
-
-    Args:
-        inputs: the scan, or the folder of scans, that was to be predicted; as seen from the output folder.
-        channels: names of the scan's channels.
-        choice: which DICOM series were wanted.
-    """
-
-    inputs: str
-    channels: tuple[str, ...]
-    choice: Choice = field(default_factory=Choice)
-
-    @classmethod
-    def of(cls, inputs: Path, output: Path, channels: tuple[str, ...], choice: Choice) -> Origin:
-        """That of all scans of one command; the way to them stays right where both folders are moved together."""
-        place = inputs.resolve()
-        with contextlib.suppress(ValueError):  # on another drive, in Windows
-            place = Path(os.path.relpath(place, output.resolve()))
-        return cls(place.as_posix(), channels, choice)
-
-
-@dataclass(frozen=True)
-class Sidecar(Stored):
-    """CASE.json beside each mask: what it was made from, what it holds, and how far it can be trusted.
-
-    `mask` is the file's name, `mask_sha256` the SHA-256 of its bytes as they were written. `in_training` is whether the
-    model was trained on this very scan; None where that is not known.
-    """
-
-    case: str
-    made_from: str
-    mask: str
-    mask_sha256: str
-    volumes: tuple[dict[str, Any], ...]
-    judgement: Judgement
-    origin: Origin
-    labels: dict[str, int]
-    in_training: bool | None = None
-    schema: int = 4
-
-    @property
-    def model_hash(self) -> str:
-        """Hash of the model and the options that the mask was made with."""
-        return self.made_from.rpartition("-")[0]
-
-    @property
-    def scan_hash(self) -> str:
-        """Content hash of the scan that the mask was made from."""
-        return self.made_from.rpartition("-")[2]
-
-    def rows(self, calibration: Calibration | None) -> Iterator[dict[str, Any]]:
-        """Of volumes.csv; what is said of the whole case stands in the rows of its totals."""
-        for row in self.volumes:
-            if row["component"] == "all":
-                interval = self.judgement.interval_columns(row["label"], row["volume_ml"], calibration)
-                row = row | interval | self.judgement.columns(calibration)
-            yield row
-
-
-def mask_state(folder: Path, sidecar: Sidecar) -> MaskState:
-    """What has become of the mask that a sidecar tells of; one that can be read whole but is another was edited."""
-    path = folder / Path(sidecar.mask).name
-    if not path.is_file():
-        return "missing"
-    if _sha256(path) == sidecar.mask_sha256:
-        return "as written"
-    try:
-        _require_whole(path)
-    except InputError:
-        return "damaged"
-    return "edited"
-
-
-def corrected(folder: Path, sidecar: Sidecar) -> Sidecar:
-    """A sidecar of the edited mask that lies there, measured without its scan: margin widths are not known.
+def chosen_formats(given: str | Sequence[str]) -> tuple[MaskFormat, ...]:
+    """The formats that are asked for, each once: as "nifti,seg.nrrd", or as several words.
 
     Raises:
-        InputError: it can't be measured.
+        InputError: there is none, or an unknown one.
     """
-    path = folder / Path(sidecar.mask).name
-    remedy = "Correct it, or make it anew with `vmseg_predict --overwrite-edited`."
-    if path.suffix == _DICOM_SEG:
-        problem = "the DICOM SEG was changed after it was predicted, and can't be measured"
-        raise InputError(problem, case=sidecar.case, file=path, remedy=remedy)
-    mask, geometry = read_mask(path, sidecar.case)
-    if unknown := sorted(set(np.unique(mask).tolist()) - {0, *sidecar.labels.values()}):
-        problem = f"the mask was changed after it was predicted, and holds {unknown[0]}, which is no label"
-        raise InputError(problem, case=sidecar.case, file=path, remedy=remedy)
-    rows = tuple(volume_rows(sidecar.case, None, mask, geometry, sidecar.labels))
-    return replace(sidecar, volumes=rows, judgement=replace(sidecar.judgement, corrected=True))
+    words = [word.strip() for word in (given.split(",") if isinstance(given, str) else given)]
+    known = get_args(MaskFormat)
+    if odd := [word for word in words if word not in known]:
+        problem = f"there is no format of masks named {odd[0][:40]!r}"
+        raise InputError(problem, remedy=f"Give one or several of {', '.join(known)}, with commas between.")
+    if not words:
+        raise InputError("no format of masks is given", remedy=f"Give one or several of {', '.join(known)}.")
+    return tuple(cast(MaskFormat, word) for word in dict.fromkeys(words))
 
 
 @dataclass(frozen=True)
@@ -150,7 +66,9 @@ class Delivery:
         save_probabilities: whether each label's probability is written too.
         save_uncertainty: whether a map of how undecided the prediction is, is written too.
         previews: whether a picture of slices through the lesions is written too.
-        segmentation: masks are written as DICOM SEG, made by this; as images unless given.
+        formats: of the masks; the first one's file is the mask that counts.
+        algorithm: what is recorded in DICOM SEG; needed for these alone.
+        overwrite_edited: whether masks that somebody has changed are made anew.
         seen: the scans that the model was trained on.
     """
 
@@ -160,7 +78,9 @@ class Delivery:
     save_probabilities: bool = False
     save_uncertainty: bool = False
     previews: bool = False
-    segmentation: Algorithm | None = None
+    formats: tuple[MaskFormat, ...] = ("nifti",)
+    algorithm: Algorithm | None = None
+    overwrite_edited: bool = False
     seen: Seen = field(default_factory=partial(Seen, whole=False))
 
     @property
@@ -168,12 +88,19 @@ class Delivery:
         """How many maps of a number a voxel are written of each scan; they are made of its probabilities."""
         return (len(self.labels) - 1) * self.save_probabilities + self.save_uncertainty
 
-    def mask(self, case: Case) -> Path:
-        """The mask is named as its case, in its scan's format; for a DICOM series in NIfTI, or as DICOM SEG."""
-        return self.folder / f"{case.id}{_DICOM_SEG if self.segmentation else _ending(case)}"
+    @property
+    def writes_images(self) -> bool:
+        """Whether any mask is written that image viewers open."""
+        return set(self.formats) != {"dicom-seg"}
+
+    def masks(self, case: Case) -> list[Path]:
+        """A file for each format, named as the case; as an image in its scan's format, in NIfTI for a DICOM series."""
+        endings = {"nifti": _ending(case), "seg.nrrd": SEGMENTS, "dicom-seg": DICOM_SEG}
+        return [self.folder / f"{case.id}{endings[each]}" for each in self.formats]
 
     def probability(self, case: Case, label: str) -> Path:
-        return self.folder / "probabilities" / f"{case.id}_{file_part(label)}{_ending(case)}"
+        """In a folder for each label, so that no two cases and labels meet in one name."""
+        return self.folder / "probabilities" / file_part(label) / f"{case.id}{_ending(case)}"
 
     def uncertainty(self, case: Case) -> Path:
         return self.folder / "uncertainty" / f"{case.id}_uncertainty{_ending(case)}"
@@ -184,13 +111,13 @@ class Delivery:
     def sidecar(self, case: Case) -> Path:
         return self.folder / f"{case.id}.json"
 
-    def outputs(self, case: Case) -> list[Path]:
-        """All that is written of a case, but its sidecar."""
+    def beside(self, case: Case) -> list[Path]:
+        """All that is written of a case beside its mask and its record."""
         labels = [name for name, value in self.labels.items() if value]
         soft = [self.probability(case, label) for label in labels] if self.save_probabilities else []
         undecided_map = [self.uncertainty(case)] if self.save_uncertainty else []
         pictures = [self.preview(case)] if self.previews else []
-        return [self.mask(case), *soft, *undecided_map, *pictures]
+        return [*soft, *undecided_map, *pictures]
 
     def require_apart(self, cases: Sequence[Case]) -> None:
         """Raises InputError where a scan lies in the folder itself: a mask could take its place, or pass for one."""
@@ -205,59 +132,103 @@ class Delivery:
                     remedy="Give -o a folder of its own, so that no mask takes the place of a scan.",
                 )
 
-    def in_another_format(self, cases: Sequence[Case]) -> list[Path]:
-        """Masks of DICOM series that lie here as images where DICOM SEG is written, or the other way round."""
-        ending = _NIFTI if self.segmentation else _DICOM_SEG
-        series = [case for case in cases if isinstance(case.images[0], Series)]
-        return [path for case in series if (path := self.folder / f"{case.id}{ending}").is_file()]
-
-    def kept(self, case: Case, made_from: str) -> Sidecar | None:
-        """The sidecar of what is already there and was made from the same model, scan and options."""
-        path = self.sidecar(case)
-        if not path.is_file() or not all(output.is_file() for output in self.outputs(case)):
-            return None
+    def record(self, case: Case) -> Sidecar | None:
+        """The record of what lies here of a case; None where there is none, or another program's file of its name."""
         try:
-            sidecar = read_stored(Sidecar, path)
-        except InputError:  # another program's file of that name: the mask is made anew
-            return None
-        return sidecar if sidecar.made_from == made_from and mask_state(self.folder, sidecar) == "as written" else None
-
-    def edited(self, case: Case) -> Sidecar | None:
-        """The sidecar of this case, of the mask as it was edited; None where it was not.
-
-        Raises:
-            InputError: the edited mask can't be measured.
-        """
-        try:
-            sidecar = read_stored(Sidecar, self.sidecar(case))
+            found = read_stored(Sidecar, self.sidecar(case))
         except InputError:
             return None
-        here = sidecar.mask == self.mask(case).name and mask_state(self.folder, sidecar) == "edited"
-        return corrected(self.folder, sidecar) if here else None
+        return found if found.case == case.id else None
 
-    def of_earlier_commands(self, cases: Sequence[str]) -> tuple[list[Sidecar], list[str], list[VmsegError]]:
-        """Other cases that lie here: their sidecars, the cases whose mask is gone, and what can't be measured."""
+    def require_known(self, case: Case) -> None:
+        """Raises InputError where a mask lies here that no record tells of: somebody may have corrected it."""
+        if self.overwrite_edited or self.record(case) is not None:
+            return
+        if there := files_of(self.folder, case.id):
+            names = listed([path.name for path in there])
+            raise InputError(
+                f"{names} lies where its mask is to go, and no record of this program tells what it is: it may have "
+                "been corrected by hand",
+                case=case.id,
+                file=there[0],
+                remedy=_EDITED,
+            )
+
+    def standing(self, record: Sidecar) -> Standing:
+        """What stands here of a mask.
+
+        Raises:
+            InputError: several of its files were changed, and they are not to be overwritten.
+        """
+        try:
+            return record.standing(self.folder)
+        except InputError:
+            if not self.overwrite_edited:
+                raise
+            return Standing(self.folder / record.mask, "edited")
+
+    def kept(self, case: Case, made_from: str) -> Sidecar | None:
+        """The record of what is already there and was made from the same model, scan and options."""
+        record = self.record(case)
+        if record is None or record.made_from != made_from or not all(path.is_file() for path in self.beside(case)):
+            return None
+        there = self.standing(record)
+        if there.state != "as written" or not set(self.masks(case)) <= set(there.sound):
+            return None
+        by_name = {one.file: one for one in record.masks}
+        first = [by_name[path.name] for path in self.masks(case)]
+        return replace(record, masks=(*first, *(one for one in record.masks if one not in first)))
+
+    def require_same_scan(self, case: Case, record: Sidecar, image: NDArray[np.float32]) -> None:
+        """Make sure that a mask of another scan, which only has the same name, is not overwritten.
+
+        The same voxels are the same scan, in whatever file. Others at the same place are the scan as it is now, and
+        replace it; but a mask that was corrected on the scan as it was is not taken for one of this.
+
+        Raises:
+            InputError: the mask is that of another scan.
+        """
+        if record.image_sha256 == image_sha256(image):
+            return
+        there = self.standing(record)
+        if there.state == "missing":
+            return
+        before, now = (self.folder / record.origin.inputs).resolve(), case.file.resolve()
+        if not (now.is_relative_to(before) or before.is_relative_to(now)):
+            raise InputError(
+                f"{there.mask.name} in the output folder is the mask of another scan of the same name, from {before}",
+                case=case.id,
+                file=case.file,
+                remedy="Give -o another folder, or move that mask away.",
+            )
+        if there.state == "edited" and not self.overwrite_edited:
+            problem = "the mask was corrected by hand, and its scan has changed since"
+            raise InputError(problem, case=case.id, file=there.mask, remedy=_EDITED)
+
+    def of_earlier_commands(self, cases: Collection[str]) -> tuple[list[Sidecar], list[str], list[VmsegError]]:
+        """Other cases that lie here: their records, the cases whose mask is gone, and what can't be measured."""
         found: list[Sidecar] = []
         gone: list[str] = []
         errors: list[VmsegError] = []
         for path in sorted(self.folder.glob("*.json")):
             try:
-                sidecar = read_stored(Sidecar, path)
+                record = read_stored(Sidecar, path)
             except InputError:  # another program's file
                 continue
-            if sidecar.case in cases or sidecar.case != path.stem:
+            if record.case in cases or record.case != path.stem:
                 continue
             try:
-                match mask_state(self.folder, sidecar):
+                there = record.standing(self.folder)
+                match there.state:
                     case "as written":
-                        found.append(sidecar)
+                        found.append(record)
                     case "edited":
-                        found.append(corrected(self.folder, sidecar))
+                        found.append(record.corrected(there.mask))
                     case "damaged":
                         problem, remedy = "the mask is damaged", "Predict its scan again, or delete the mask."
-                        raise InputError(problem, case=sidecar.case, file=self.folder / sidecar.mask, remedy=remedy)
+                        raise InputError(problem, case=record.case, file=there.mask, remedy=remedy)
                     case "missing":
-                        gone.append(sidecar.case)
+                        gone.append(record.case)
             except InputError as error:
                 errors.append(error)
         return found, gone, errors
@@ -265,7 +236,10 @@ class Delivery:
     def write(
         self, case: Case, made_from: str, image: NDArray[np.float32], prediction: Prediction, unlike: Sequence[str]
     ) -> Sidecar:
-        """Write all of a case, the sidecar last.
+        """Write all of a case.
+
+        The record is written before its masks get their names, and tells of the former ones too: wherever this is cut
+        short, each file that lies there is known as what it is.
 
         Args:
             case: whose it is.
@@ -277,22 +251,47 @@ class Delivery:
         Raises:
             VmsegError: a file can't be written.
         """
-        self.sidecar(case).unlink(missing_ok=True)  # until the new mask is whole, nothing vouches for it
-        geometry = prediction.geometry
+        self.folder.mkdir(parents=True, exist_ok=True)
+        also: list[MaskFile] = []
+        if earlier := self.record(case):
+            also = self._other_formats(case, earlier) if earlier.made_from == made_from else []
+            write_sealed(self.sidecar(case), replace(earlier, made_from="").to_json())  # maps change before the mask
         if self.maps:
             self._write_maps(case, prediction)
-        self._write_mask(case, prediction)
         if self.previews:
             from vmseg_auto.ops.overlays import draw_overlay  # loads matplotlib
 
-            draw_overlay(image[0], prediction.mask, geometry, self.labels, self.preview(case), case.id)
-        rows = tuple(volume_rows(case.id, image[0], prediction.mask, geometry, self.labels))
-        judgement = Judgement(case.id, prediction.trust, tuple(unlike))
-        mask = self.mask(case)
-        sidecar = Sidecar(case.id, made_from, mask.name, _sha256(mask), rows, judgement, self.origin, dict(self.labels))
-        sidecar = replace(sidecar, in_training=self.seen.holds(sidecar.scan_hash))
-        write_sealed(self.sidecar(case), sidecar.to_json())
-        return sidecar
+            draw_overlay(image[0], prediction.mask, prediction.geometry, self.labels, self.preview(case), case.id)
+        by_hand = prediction.geometry.spacing_mm if prediction.geometry.spacing_given else None
+        with scratch_folder(self.folder) as scratch:
+            made = [scratch / path.name for path in self.masks(case)]
+            for path, each in zip(made, self.formats, strict=True):
+                self._write_mask(path, each, case, prediction)
+            record = Sidecar(
+                case.id,
+                made_from,
+                image_sha256(image),
+                (*(MaskFile.of(path) for path in made), *also),
+                tuple(volume_rows(case.id, image[0], prediction.mask, prediction.geometry, self.labels)),
+                Judgement(case.id, prediction.trust, tuple(unlike), spacing_given_mm=by_hand),
+                self.origin,
+                dict(self.labels),
+                replace(prediction.geometry, forms=None, doubts=()),
+                tuple(one for path in files_of(self.folder, case.id) if (one := MaskFile.of(path)) not in also),
+            )
+            record = replace(record, in_training=self.seen.holds(record.scan_hash))
+            write_sealed(self.sidecar(case), record.to_json())
+            for path in made:
+                put_in_place(path, self.folder / path.name)
+        names = {one.file for one in record.masks}
+        record = replace(record, outdated=tuple(one for one in record.outdated if one.file not in names))
+        write_sealed(self.sidecar(case), record.to_json())
+        return record
+
+    def _other_formats(self, case: Case, earlier: Sidecar) -> list[MaskFile]:
+        """Files of the same mask in formats that are not asked for now, as they were written."""
+        sound = {path.name for path in self.standing(earlier).sound} - {path.name for path in self.masks(case)}
+        return [one for one in earlier.masks if one.file in sound]
 
     def _write_maps(self, case: Case, prediction: Prediction) -> None:
         assert prediction.probabilities is not None
@@ -303,15 +302,20 @@ class Delivery:
         if self.save_uncertainty:
             write_image(self.uncertainty(case), undecided(prediction.probabilities), prediction.geometry)
 
-    def _write_mask(self, case: Case, prediction: Prediction) -> None:
-        if self.segmentation is None:
-            write_mask(self.mask(case), prediction.mask, prediction.geometry)
-            return
-        from vmseg_auto.io.dicom_seg import write_dicom_seg  # only where it is asked for
+    def _write_mask(self, path: Path, written_as: MaskFormat, case: Case, prediction: Prediction) -> None:
+        mask, geometry = prediction.mask, prediction.geometry
+        match written_as:
+            case "nifti":
+                write_mask(path, mask, geometry)
+            case "seg.nrrd":
+                write_segmentation(path, mask, geometry, self.labels, label_colours(self.labels))
+            case "dicom-seg":
+                from vmseg_auto.io.dicom_seg import write_dicom_seg  # only where it is asked for
 
-        series = case.images[0]
-        assert isinstance(series, Series), "made_by takes no other scans"
-        write_dicom_seg(self.mask(case), prediction.mask, prediction.geometry, self.labels, series, self.segmentation)
+                series = case.images[0]
+                assert isinstance(series, Series), "made_by takes no other scans"
+                assert self.algorithm is not None
+                write_dicom_seg(path, mask, geometry, self.labels, series, self.algorithm)
 
     def write_table(
         self, sidecars: Sequence[Sidecar], calibration: Calibration | None, model: str | None = None
@@ -343,57 +347,8 @@ def made_by(model: str, cases: Sequence[Case]) -> Algorithm:
     return Algorithm("vmseg_auto", __version__, model)
 
 
-def volume_rows(
-    case: str, image: NDArray[np.float32] | None, mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
-) -> Iterator[dict[str, Any]]:
-    """Rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first.
-
-    Args:
-        case: its id.
-        image: the scan's first channel [Z, Y, X], in which margins are measured; they are not without.
-        mask: label values [Z, Y, X].
-        geometry: of both.
-        labels: name -> value.
-    """
-    for label, value in labels.items():
-        if value == 0:
-            continue
-        inside = mask == value
-        whole, pieces = measure(inside, geometry)
-        yield {**_names(case, label, "all"), **_size_columns(whole), "components": len(pieces)}
-        for number, piece in enumerate(pieces, 1):
-            row = {**_names(case, label, number), **_size_columns(piece.size)}
-            if image is not None:
-                row["margin_width_mm"] = margin_width_mm(image, piece.lesion, inside, geometry.spacing_mm)
-            yield row
-
-
-def _names(case: str, label: str, component: str | int) -> dict[str, Any]:
-    return {"case": case, "label": label, "component": component}
-
-
-def _size_columns(size: Size) -> dict[str, Any]:
-    """SIZE_COLUMNS."""
-    return {column: getattr(size, column) for column in SIZE_COLUMNS}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _require_whole(path: Path) -> None:
-    """Raises InputError where a mask can't be read whole."""
-    if path.suffix != _DICOM_SEG:
-        read_mask(path)
-        return
-    from vmseg_auto.io.dicom_seg import require_whole
-
-    require_whole(path)
-
-
 def _ending(case: Case) -> str:
     scan = case.images[0]
-    ending = _NIFTI if isinstance(scan, Series) else ending_of(scan.name)
+    ending = NIFTI if isinstance(scan, Series) else ending_of(scan.name)
     assert ending is not None, "find_scans takes no other files"
     return ending

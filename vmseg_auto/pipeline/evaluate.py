@@ -10,18 +10,19 @@ from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.dataset_json import read_description
-from vmseg_auto.pipeline.deliver import Sidecar
 from vmseg_auto.pipeline.places import PathLike, accepted_patients, places
 from vmseg_auto.pipeline.readers import compare_readers
+from vmseg_auto.pipeline.records import Sidecar
 from vmseg_auto.pipeline.seen import OTHER_SCANS
 from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.stages.evaluate import Evaluation, find_masks
 from vmseg_auto.stages.evaluate import evaluate as score_masks
 
 
+@telling_left_out
 def evaluate(
     predictions: PathLike,
     references: PathLike,
@@ -64,7 +65,9 @@ def evaluate(
     threads = jobs or os.cpu_count() or 1
     readers = None
     place = target if target.is_dir() else target.parent
-    left = left if left is not None else Inventory()
+    left = left or Inventory()
+    for key in given.unused if given else ():
+        left.add("key", key, "unknown in dataset.json")
     with output_turn(place, "vmseg_evaluate", console):
         if second_reader is not None:
             _note_unpaired(find_masks(wanted), find_masks(Path(second_reader), left), left)

@@ -13,6 +13,7 @@ from typing import Any
 from vmseg_auto.core.console import Console, Silent, counted, quoted, shown
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.manifest import CARD, FINGERPRINT, MANIFEST, Manifest
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
@@ -23,7 +24,7 @@ from vmseg_auto.io.atomic import new_folder, read_stored
 from vmseg_auto.io.machine import versions
 from vmseg_auto.io.model_zip import unpacked, write_model_zip
 from vmseg_auto.io.models import load_fold, read_info
-from vmseg_auto.pipeline.committee import models_of
+from vmseg_auto.pipeline.committee import models_of, note_other_folds
 from vmseg_auto.pipeline.model_card import Facts, Member, model_card
 from vmseg_auto.pipeline.onnx import write_onnx
 from vmseg_auto.pipeline.places import PathLike
@@ -32,6 +33,7 @@ from vmseg_auto.pipeline.seen import read_initialisation, seen_tests
 from vmseg_auto.pipeline.turns import output_turn
 
 
+@telling_left_out
 def export_model(
     output: PathLike,
     *,
@@ -42,6 +44,7 @@ def export_model(
     name: str | None = None,
     licence: str = "",
     onnx: bool = False,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Path:
     """Pack weights, plan, calibration and the cohort in numbers into a zip for `predict`, with a model card.
@@ -56,6 +59,7 @@ def export_model(
         name: of the model; the zip's unless given.
         licence: under which it is given away.
         onnx: also write each fold's network as ONNX, into a folder beside the zip.
+        left: folds that are not packed are noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Raises:
@@ -63,12 +67,15 @@ def export_model(
             is not installed.
         VmsegError: the output can't be written, or a network does not give the same as ONNX.
     """
-    console, target = console or Silent(), Path(output)
+    console, left, target = console or Silent(), left or Inventory(), Path(output)
     folds = chosen_folds(folds) if folds is not None else None
     if model is not None and Path(model).is_file():
         raise InputError("this model is packed already", file=model, remedy="Copy the file.")
     with models_of(model, dataset, workspace, console) as (runs, rule):
         finished = [run.usable_folds(folds) for run in runs]
+        for run, taken in zip(runs, finished, strict=True):
+            note_other_folds(run, taken, folds is not None, left)
+        left.require_nothing()
         facts = _facts(runs, finished, rule, name or target.stem, licence)
         contents: dict[str, str | Path] = {CARD: model_card(facts)}
         if facts.cohort is not None:
@@ -93,16 +100,22 @@ def export_model(
     return target
 
 
-def model_info(model: PathLike, console: Console | None = None) -> str:
+@telling_left_out
+def model_info(model: PathLike, left: Inventory | None = None, console: Console | None = None) -> str:
     """Say what a model is: the card of its zip, once every byte of it is checked, or the one that a folder would get.
+
+    Folds of a folder that would not be packed are noted in `left`; a strict one ends it with them.
 
     Raises:
         InputError: it is missing, damaged, or refused.
     """
     console, path = console or Silent(), Path(model)
     if path.is_dir():
-        run = Run(path)
-        card = model_card(_facts([run], [run.usable_folds(None)], None, path.name, ""))
+        run, left = Run(path), left or Inventory()
+        folds = run.usable_folds(None)
+        note_other_folds(run, folds, False, left)
+        left.require_nothing()
+        card = model_card(_facts([run], [folds], None, path.name, ""))
         console.say(card)
         return card
     with unpacked(path) as (manifest, folder):

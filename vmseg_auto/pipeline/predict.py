@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.codec import digest
-from vmseg_auto.core.console import Console, Silent, counted, listed
+from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.effort import EXHAUSTIVE
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry, Spacing
-from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.runs import FoldName, chosen_folds
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.series import Choice
@@ -27,18 +27,20 @@ from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe
 from vmseg_auto.ops.ranks import joined
-from vmseg_auto.pipeline.committee import Committee, models_of
-from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, Origin, Sidecar, made_by
-from vmseg_auto.pipeline.expected import traffic_lights, where_to_look
+from vmseg_auto.pipeline.committee import Committee, models_of, note_other_folds
+from vmseg_auto.pipeline.conclusion import Conclusion
+from vmseg_auto.pipeline.deliver import Delivery, chosen_formats, made_by
 from vmseg_auto.pipeline.places import PathLike
+from vmseg_auto.pipeline.records import Origin, Sidecar
 from vmseg_auto.pipeline.seen import seen_by_all
-from vmseg_auto.pipeline.sources import write_sources
+from vmseg_auto.pipeline.sources import read_sources
 from vmseg_auto.pipeline.space import require_prediction_space
 from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.pipeline.which_series import show_series
 from vmseg_auto.stages.predict import Precision, Prediction, Predictor
 
 
+@telling_left_out
 def predict(
     inputs: PathLike,
     output: PathLike,
@@ -49,11 +51,12 @@ def predict(
     folds: Sequence[FoldName] | None = None,
     mirror: bool = True,
     step: float | None = None,
-    mask_format: MaskFormat = "nifti",
+    mask_formats: str | Sequence[str] = "nifti",
     save_probabilities: bool = False,
     save_uncertainty: bool = False,
     previews: bool = False,
     overwrite_edited: bool = False,
+    next_steps: bool = False,
     exhaustive: bool = False,
     precision: Precision = "auto",
     series: Sequence[str] = (),
@@ -81,24 +84,26 @@ def predict(
         step: distance of windows as a share of the patch; the recipe's unless given.
         exhaustive: every fold and mirroring in every window, also where cross-validation found less to be enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
-        mask_format: "nifti" (for other image files their own format), or "dicom-seg" for DICOM series: a Segmentation,
-            which carries their patient's and study's identity, as it must.
+        mask_formats: of each mask; one or several of "nifti" (for other image files their own format), "seg.nrrd" (a
+            segmentation of 3D Slicer) and "dicom-seg" for DICOM series: a Segmentation, which carries their patient's
+            and study's identity, as it must. The first one's file is the mask that is reported and scored.
         save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
         save_uncertainty: also write how undecided the prediction is at each voxel, from 0 to 1, CASE_uncertainty in the
             folder uncertainty.
         previews: also write a picture of slices through the lesions, CASE_overlay.png in the folder previews.
         overwrite_edited: masks that somebody has changed since they were predicted are made anew; kept unless given.
+        next_steps: whether the console also tells how to look at the masks.
         series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
         echo: of DICOM series with several echoes, from 1 (the shortest echo time).
         spacing_mm: voxel size (Z, Y, X) of image files that tell none.
         only: ids of the cases wanted; all unless given.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.
-        left: what of the inputs is not used is noted here; a strict one ends the work before it begins.
+        left: what of inputs and model is not used is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Returns:
-        The masks' paths.
+        The masks' paths: of each the file that counts, so the corrected one where one was corrected.
 
     Raises:
         InputError: no scan, no model, an unknown fold, no scan that can be used, scans that are no DICOM where DICOM
@@ -106,9 +111,10 @@ def predict(
         VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
     """
-    console = console or Silent()
+    console, left = console or Silent(), left or Inventory()
     folds = chosen_folds(folds) if folds is not None else None
-    if mask_format == "dicom-seg":
+    formats = chosen_formats(mask_formats)
+    if "dicom-seg" in formats:
         from vmseg_auto.io.dicom_seg import require_highdicom
 
         require_highdicom()
@@ -124,6 +130,8 @@ def predict(
             precision=precision,
             tell=console.warn,
         )
+        for run in runs if ranks.leads else ():
+            note_other_folds(run, run.usable_folds(folds), folds is not None, left)
         committee = Committee([load(run.folder) for run in runs], rule)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
@@ -136,24 +144,29 @@ def predict(
             if not all(0 < edge <= 1000 for edge in spacing_mm):
                 raise InputError(f"the voxel size is {spacing_mm}", remedy="Give mm above 0, in the order Z Y X.")
             model_digest = digest([model_digest, spacing_mm])
-        segmentation = made_by(model_digest, cases) if mask_format == "dicom-seg" else None
-        if segmentation:
+        algorithm = made_by(model_digest, cases) if "dicom-seg" in formats else None
+        if algorithm:
             told.say("A DICOM SEG names patient and study of its series, as it must; no other file tells of a header.")
         origin = Origin.of(Path(inputs), Path(output), committee.channels, choice)
-        folds_used = [run.fold(fold) for run, one in zip(runs, committee.members, strict=True) for fold in one.folds]
-        seen = seen_by_all(folds_used)
-        delivery = Delivery(
-            Path(output), committee.labels, origin, save_probabilities, save_uncertainty, previews, segmentation, seen
-        )
-        ranks.first(lambda: _look_into(delivery, cases, told))
-        work = _Work(committee, delivery, model_digest, spacing_mm, overwrite_edited)
+        wanted = save_probabilities, save_uncertainty, previews
+        used = [run.fold(fold) for run, one in zip(runs, committee.members, strict=True) for fold in one.folds]
+        delivery = Delivery(Path(output), committee.labels, origin, *wanted, formats, algorithm, overwrite_edited)
+        delivery = replace(delivery, seen=seen_by_all(used))
+        ranks.first(lambda: delivery.require_apart(cases))
+        work = _Work(committee, delivery, model_digest, spacing_mm)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
-            ranks.first(lambda: require_prediction_space(cases, delivery.folder, delivery.maps))
-            ranks.first(lambda: write_sources(delivery.folder, cases, Path(inputs), origin.inputs))
+            ranks.first(lambda: read_sources(delivery.folder))  # a damaged one is told before the work
+            ranks.first(lambda: require_prediction_space(cases, delivery.folder, len(formats), delivery.maps))
             threads = max(1, jobs or min(4, os.cpu_count() or 1))
             outcomes = ranks.whole(_segment(work, ranks.part(cases), threads, told, console.warn))
-            ranks.first(lambda: _conclude(work, outcomes, told))
-    return [delivery.mask(case) for case in cases]
+            done = sorted((one for one in outcomes if isinstance(one, _Done)), key=lambda one: one.sidecar.case)
+            conclusion = Conclusion(delivery, [one.sidecar for one in done], committee.calibration, model_digest)
+            ranks.first(lambda: conclusion.write(cases, Path(inputs)))
+            ranks.first(lambda: conclusion.say(sum(one.kept for one in done), told))
+            if next_steps:
+                ranks.first(lambda: conclusion.say_how_to_look(cases, told))
+            ranks.first(lambda: _require_all(outcomes))
+    return [delivery.folder / one.sidecar.mask for one in done]
 
 
 @dataclass(frozen=True)
@@ -164,7 +177,6 @@ class _Work:
     delivery: Delivery
     model_digest: str
     spacing_mm: Spacing | None
-    overwrite_edited: bool
 
 
 @dataclass(frozen=True)
@@ -173,16 +185,6 @@ class _Done:
 
     sidecar: Sidecar
     kept: bool = False
-
-
-def _look_into(delivery: Delivery, cases: Sequence[Case], console: Console) -> None:
-    """Warn of masks that stay in the folder. Raises InputError where a scan lies there."""
-    delivery.require_apart(cases)
-    if left := delivery.in_another_format(cases):
-        console.warn(
-            "masks of these scans in another format stay in the folder as they are, maybe of another model: "
-            f"{listed([path.name for path in left])}. Delete what is no longer wanted."
-        )
 
 
 def _segment(
@@ -195,63 +197,13 @@ def _segment(
             progress.advance()
 
 
-def _conclude(work: _Work, outcomes: Sequence[_Done | VmsegError], console: Console) -> None:
-    """Write volumes.csv.
-
-    Raises:
-        SomeCasesFailedError: some scans failed; the scan's own error, where it is the only one.
-    """
+def _require_all(outcomes: Sequence[_Done | VmsegError]) -> None:
+    """Raises SomeCasesFailedError where some scans failed; the scan's own error, where it is the only one."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, VmsegError)]
-    done = [outcome for outcome in outcomes if isinstance(outcome, _Done)]
-    sidecars = sorted((one.sidecar for one in done), key=lambda sidecar: sidecar.case)
-    if sidecars:
-        calibration = work.committee.calibration
-        others, gone, unmeasured = work.delivery.of_earlier_commands([sidecar.case for sidecar in sidecars])
-        table = sorted([*sidecars, *others], key=lambda sidecar: sidecar.case)
-        work.delivery.write_table(table, calibration, work.model_digest)
-        _say_of_others(table, others, gone, unmeasured, work, console)
-        console.say(f"{counted(len(sidecars), 'mask')} and volumes.csv in the folder {work.delivery.folder}")
-        if kept := sum(one.kept for one in done):
-            console.say(f"{kept} of them had been made before, from the same scans by the same model, and were kept.")
-        judged = [sidecar.judgement for sidecar in sidecars]
-        if lights := traffic_lights(judged, calibration):
-            console.say(lights)
-        if doubtful := where_to_look(judged, calibration):
-            console.warn(doubtful)
-        if known := [sidecar.case for sidecar in sidecars if sidecar.in_training]:
-            console.warn(
-                f"the model was trained on these very scans: {listed(known)}. Their masks and scores are better than "
-                "those of new patients will be."
-            )
     if errors and len(outcomes) == 1:
         raise errors[0]
     if errors:
         raise SomeCasesFailedError(f"{len(errors)} of {len(outcomes)} scans could not be segmented", errors)
-
-
-def _say_of_others(
-    table: Sequence[Sidecar],
-    others: Sequence[Sidecar],
-    gone: Sequence[str],
-    unmeasured: Sequence[VmsegError],
-    work: _Work,
-    console: Console,
-) -> None:
-    """Name the masks that were edited, and what volumes.csv tells, or no longer tells, of earlier commands' masks."""
-    if edited := [one.mask for one in table if one.judgement.corrected]:
-        console.warn(
-            f"corrected by hand after they were predicted, and kept: {listed(edited)}. volumes.csv measures them as "
-            "they are, without interval, expected Dice and traffic light. --overwrite-edited makes those of the scans "
-            "given anew."
-        )
-    if others:
-        console.say(f"volumes.csv also tells of {counted(len(others), 'mask')} of earlier commands.")
-    if foreign := [one.case for one in others if one.model_hash != work.model_digest]:
-        console.warn(f"made by another model, so that volumes.csv tells no interval of them: {listed(foreign)}")
-    if gone:
-        console.warn(f"their masks are gone, and so are their rows of volumes.csv: {listed(gone)}")
-    for error in unmeasured:
-        console.warn(f"not in volumes.csv: {error}")
 
 
 def _introduce(models: Sequence[PathLike], committee: Committee, notes: Sequence[str], console: Console) -> None:
@@ -318,14 +270,28 @@ class _Loaded:
 
 
 def _load(work: _Work, case: Case) -> _Loaded | _Done:
-    """The scan, or what stands there already and was made from the same."""
-    if not work.overwrite_edited and (sidecar := work.delivery.edited(case)):
-        return _Done(sidecar, kept=True)
-    made_from = f"{work.model_digest}-{content_hash(case)}"
-    if sidecar := work.delivery.kept(case, made_from):
+    """The scan, or the mask that stays as it stands: made from the same, or corrected since.
+
+    Raises:
+        InputError: the scan can't be used, or a mask lies where its own is to go that must not be overwritten.
+    """
+    delivery = work.delivery
+    delivery.require_known(case)
+    record = delivery.record(case)
+    there = delivery.standing(record) if record else None
+    content = content_hash(case)
+    made_from = f"{work.model_digest}-{content}"
+    edited = there.mask if there and there.state == "edited" and not delivery.overwrite_edited else None
+    if edited and record and record.scan_hash == content:
+        return _Done(record.corrected(edited), kept=True)
+    if not edited and (sidecar := delivery.kept(case, made_from)):
         return _Done(sidecar, kept=True)
     notes: list[str] = []
     image, _, geometry = read_case(case, notes=notes, spacing_mm=work.spacing_mm)
+    if record:
+        delivery.require_same_scan(case, record, image)
+    if edited and record:
+        return _Done(record.corrected(edited), kept=True)
     return _Loaded(case, image, geometry, made_from, notes)
 
 
@@ -342,7 +308,7 @@ def _outcome(case: Case, future: Future[Sidecar]) -> _Done | VmsegError:
     try:
         return _Done(future.result())
     except VmsegError as error:
-        return error
+        return _named(error, case)
     except (MemoryError, OSError) as error:
         return _unexpected(error, case)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from vmseg_auto.core.console import shown
@@ -14,19 +14,29 @@ from vmseg_auto.io.tables import read_csv, write_csv
 COLUMNS = ("case", "channel", "source", "files", "inputs")
 
 
-def write_sources(folder: Path, cases: Sequence[Case], root: Path, inputs: str) -> None:
-    """Write sources.csv; rows of other cases, whose masks an earlier command made, stay.
+def write_sources(folder: Path, cases: Sequence[Case], root: Path, inputs: str, others: Collection[str]) -> None:
+    """Write sources.csv: it tells of cases that have a mask, and of no others.
 
     Nothing in it comes from a header. Bytes of a name that are no UTF-8 stand as \\xe4.
 
     Args:
+        cases: whose masks this command has made or kept.
         root: the folder or file that was given.
         inputs: the same, as seen from the folder.
+        others: cases whose masks lie here from earlier commands; their rows stay.
+    """
+    kept = [row for row in read_sources(folder) if row.get("case") in others]
+    write_csv(OutputFolder(folder).sources, COLUMNS, [*kept, *_rows(cases, root, inputs)])
+
+
+def read_sources(folder: Path) -> list[dict[str, str]]:
+    """The rows of sources.csv; none where there is no such file.
+
+    Raises:
+        InputError: it is no table.
     """
     table = OutputFolder(folder).sources
-    new = {case.id for case in cases}
-    kept = [row for row in read_csv(table) if row.get("case") not in new] if table.is_file() else []
-    write_csv(table, COLUMNS, [*kept, *_rows(cases, root, inputs)])
+    return read_csv(table) if table.is_file() else []
 
 
 def _rows(cases: Sequence[Case], root: Path, inputs: str) -> Iterator[dict[str, str]]:

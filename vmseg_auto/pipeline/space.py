@@ -26,13 +26,13 @@ def require_preparing_space(fingerprint: Fingerprint, plan: Plan, folder: Prepar
     require_space(folder.folder, needed, f"preparing {len(cases)} cases", coming=spill.size)
 
 
-def require_prediction_space(cases: Sequence[Case], output: Path, maps: int) -> None:
-    """Raises VmsegError where the masks won't fit, and so many maps of four bytes a voxel beside each; of scans that
-    can't be read it is told later.
+def require_prediction_space(cases: Sequence[Case], output: Path, masks: int, maps: int) -> None:
+    """Raises VmsegError where so many masks of each scan won't fit, and so many maps of four bytes a voxel beside them;
+    of scans that can't be read it is told later.
     """
     needed = 0.0
     for voxels, path in _sizes(cases):
-        needed += voxels * (1 if path.name.lower().endswith(".nii") else PACKED)
+        needed += masks * voxels * (1 if path.name.lower().endswith(".nii") else PACKED)
         needed += voxels * 4 * maps
     require_space(output, needed, f"predicting {len(cases)} scans")
 

@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent, counted, listed
+from vmseg_auto.core.dataset import beside_folds
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fold_record import FoldRecord
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldFolder, FoldName, Run, chosen_folds
 from vmseg_auto.io.atomic import write_sealed
@@ -23,7 +25,7 @@ from vmseg_auto.pipeline.begin import begin_folds, begun_fresh, confirm_fresh, d
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
 from vmseg_auto.pipeline.held_out import HeldOutCases
 from vmseg_auto.pipeline.initial_weights import Start, begin_from, check_fits, find_starts
-from vmseg_auto.pipeline.job import Job, open_job
+from vmseg_auto.pipeline.job import Job, open_job, settle
 from vmseg_auto.pipeline.places import PathLike, places, read_record, record_now
 from vmseg_auto.pipeline.seen import SeenTests, seen_tests
 from vmseg_auto.pipeline.select import choose_run
@@ -36,6 +38,7 @@ from vmseg_auto.plugins import load_logger
 from vmseg_auto.stages.train import EpochRecord, Hooks, seconds_per_step, train_fold
 
 
+@telling_left_out
 def train(
     folds: Sequence[FoldName],
     *,
@@ -51,6 +54,7 @@ def train(
     jobs: int | None = None,
     fresh: bool = False,
     confirm: Callable[[str], bool] = lambda question: True,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Run:
     """Train folds one after another; an interrupted one goes on from its last epoch.
@@ -71,6 +75,7 @@ def train(
         fresh: train these folds anew; finished ones are kept aside until the new ones are finished. Given again before
             it has ended, the same call goes on with what it has begun.
         confirm: is asked before finished folds are trained anew, and says whether to do so.
+        left: what of the dataset is not used is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Raises:
@@ -86,13 +91,16 @@ def train(
     command = " ".join(["vmseg_train", *map(str, folds)])
     anew = f"{command} --hours {hours:g}" * fresh if hours else command * fresh
     listeners = tuple(load_logger(name) for name in dict.fromkeys(loggers))
+    left = left or Inventory()
     with joined() as ranks, ExitStack() as held:
         console = ranks.console(console or Silent())
         ranks.first(space.require_planned)
         with ranks.turn(shared_turn(space, command, console)):
-            job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console, ranks)
+            job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, left, console, ranks)
             job = replace(job, loggers=listeners if ranks.leads else ())
             records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.recipe, fold) for fold in folds}
+            left.add_all(beside_folds(job.splits, job.fingerprint.cases, folds) if ranks.leads else ())
+            ranks.first(lambda: settle(left, console))
             ranks.first(lambda: take_folds(held, [job.run.fold(fold) for fold in folds], command, console))
         starts = _starts(job, Path(init), records) if init is not None else {}
         records = {fold: replace(r, init=starts[fold].hash if starts else "") for fold, r in records.items()}
@@ -108,7 +116,7 @@ def train(
         failed = [error for fold, record in records.items() for error in train_one(job, fold, record, starts.get(fold))]
         with ranks.turn(shared_turn(space, command, console, patience_s=math.inf)):
             held.close()  # within the turn: whoever comes last finds no other fold at work, and nobody else does
-            ranks.first(lambda: _sum_up(job, folder, jobs))
+            ranks.first(lambda: _sum_up(job, folder, jobs, left))
             ranks.first(lambda: end_fresh(folders))
     if failed:
         what = f"{counted(len(failed), 'validation case')} could not be predicted or scored"
@@ -144,15 +152,17 @@ def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None 
     return validate_fold(job.run, held, job.prepared, job.device.type, job.console, ranks)
 
 
-def _sum_up(job: Job, dataset: Path, jobs: int | None) -> None:
+def _sum_up(job: Job, dataset: Path, jobs: int | None, left: Inventory) -> None:
     """Sum the cross-validation up and choose, if no other command still works on this run's folds: it will."""
     if others := folds_at_work(job.run.folds()):
         job.console.say(f"The cross-validation is summed up when the others end ({listed(others)}).")
         return
     # As they are now: an edited split may have been planned meanwhile.
-    now = read_standing(dataset, job.space, job.console)
+    now = read_standing(dataset, job.space, left)
     if finish_run(job.run, job.space, now.fingerprint, now.splits, now.dataset, job.console):
-        choose_run(now, jobs, job.console)
+        lenient = Inventory()  # it has been trained, however strict the command is
+        choose_run(now, jobs, lenient, job.console)
+        left.add_all(lenient.found)
 
 
 def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldRecord, start: Start | None) -> None:

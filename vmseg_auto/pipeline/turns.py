@@ -24,7 +24,7 @@ from vmseg_auto.io.locks import holder, locked
 PATIENCE_S = 600.0
 """How long to wait for another command to be done with what all share: planning and choosing take minutes at most."""
 _OUTPUTS = ("probabilities", "uncertainty", "previews", "imagesTr", "labelsTr", "imagesTs", "labelsTs")
-"""Folders in an output folder that commands write to as well."""
+"""Folders in an output folder that commands write to as well; in the first, also in a folder for each label."""
 
 
 @contextmanager
@@ -87,5 +87,5 @@ def output_turn(folder: Path, command: str, console: Console) -> Iterator[None]:
     """
     with locked(OutputFolder(folder).lock, command, console) as held:
         if held:
-            remove_leftovers(folder, below=lambda place: place.name in _OUTPUTS)
+            remove_leftovers(folder, below=lambda place: place.name in _OUTPUTS or place.parent.name == _OUTPUTS[0])
         yield

@@ -20,10 +20,11 @@ from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.labels import label_values
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.scores import MeanScore, MetricNote, ScoreSummary
+from vmseg_auto.io import mask_files
 from vmseg_auto.io.atomic import write_sealed
 from vmseg_auto.io.cases import over_cases
-from vmseg_auto.io.images import FILE_ENDINGS, read_mask
-from vmseg_auto.io.naming import image_files, masks_by_case
+from vmseg_auto.io.images import MASK_ENDINGS, SEGMENTS, ending_of, read_grid, read_mask
+from vmseg_auto.io.segmentations import numbered, read_labels, read_segmentation
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.metrics import EMPTY_MASKS, METRICS, Row, score_case
 from vmseg_auto.ops.statistics import INTERVAL, summarise_table, without_interval
@@ -151,7 +152,7 @@ def evaluate(
     """
     if not 0 <= tolerance_mm < math.inf:
         raise InputError(f"the tolerance is {tolerance_mm:g} mm", remedy="Give a number of mm, 0 or above.")
-    left = left if left is not None else Inventory()
+    left = left or Inventory()
     predicted, wanted = find_masks(predictions, left), find_masks(references, left)
     if missing := sorted(set(wanted) - set(predicted)):
         raise InputError(
@@ -203,34 +204,41 @@ def evaluate_pairs(
 
 
 def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:
-    """The masks in a folder: case -> file.
+    """The masks in a folder: case -> file; where a case has several files, the one that counts (io/mask_files.py).
 
     Args:
         left: what of the folder is not used is noted here.
 
     Raises:
-        InputError: there is no such folder, no mask in it, or two files of one case.
+        InputError: there is no such folder, no mask in it, or two files of one case and nothing tells which counts.
     """
     if not folder.is_dir():
         raise InputError("there is no such folder", file=folder, remedy="Name the folder that holds the masks.")
     errors: list[VmsegError] = []
-    found = masks_by_case(image_files(folder, left=left), errors)
+    found = mask_files.find_masks(folder, errors, left)
     if errors:
         raise errors[0]
     if not found:
-        raise InputError("the folder holds no mask", file=folder, remedy=f"Masks end with {', '.join(FILE_ENDINGS)}.")
+        raise InputError("the folder holds no mask", file=folder, remedy=f"Masks end with {', '.join(MASK_ENDINGS)}.")
     return found
 
 
 def infer_labels(masks: Iterable[Path]) -> dict[str, int]:
-    """Labels from the values in masks, named as for a dataset without dataset.json.
+    """Labels from the names of segments in .seg.nrrd files, else from the values in masks, which are then named as for
+    a dataset without dataset.json.
 
     Masks that can't be read are passed over: scoring them names what is wrong with them.
     """
     values: set[int] = set()
+    named: list[tuple[str, int]] = []
     for path in masks:
         with contextlib.suppress(InputError):
-            values.update(int(value) for value in np.unique(read_mask(path)[0]))
+            if ending_of(path.name) == SEGMENTS:
+                named += [(one.name, one.value) for one in read_segmentation(path).segments]
+            else:
+                values.update(int(value) for value in np.unique(read_mask(path)[0]))
+    if named:
+        return numbered(named)
     found = sorted(values - {0})
     if found in ([], [1], [255]):
         return {"lesion": 1}
@@ -250,8 +258,9 @@ def read_pair(
     Raises:
         InputError: a file is no mask, holds a value that is no label, or they do not lie on the same grid.
     """
-    mask, own_grid = read_mask(prediction, case)
-    wanted, grid = read_mask(reference, case)
+    target = _common_grid(prediction, reference, case)
+    mask, own_grid = read_labels(prediction, labels, target, case)
+    wanted, grid = read_labels(reference, labels, target, case)
     if differences := own_grid.differences(grid):
         raise InputError(
             f"it does not lie on the grid of its reference {reference}: {'; '.join(differences)}",
@@ -260,6 +269,14 @@ def read_pair(
             remedy="Compare masks on the same grid; resample one of them with nearest-neighbour interpolation.",
         )
     return _checked(mask, labels, case, prediction), _checked(wanted, labels, case, reference), grid
+
+
+def _common_grid(prediction: Path, reference: Path, case: str) -> Geometry | None:
+    """Where one is a .seg.nrrd, which may hold a part of the scan, the grid of the other, or of the larger of two."""
+    if SEGMENTS not in (ending_of(prediction.name), ending_of(reference.name)):
+        return None
+    known = [path for path in (prediction, reference) if ending_of(path.name) != SEGMENTS] or [prediction, reference]
+    return max((read_grid(path, case, layers=True) for path in known), key=lambda grid: math.prod(grid.shape))
 
 
 def _checked(mask: NDArray[np.uint8], labels: Mapping[str, int], case: str, path: Path) -> NDArray[np.uint8]:

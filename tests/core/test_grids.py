@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.ops.grids import place, placement
+from vmseg_auto.core.grids import place, placement
 
 SHAPE = (4, 6, 5)
 SPACING = (3.0, 0.8, 0.7)
