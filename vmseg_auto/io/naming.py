@@ -124,8 +124,12 @@ def endings_in_words(ending: str | None = None) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether commands write files and folders of this name beside masks."""
-    return path.name in _OUR_FOLDERS if path.is_dir() else path.name.lower().endswith(_OUR_ENDINGS)
+    """Whether commands write files and folders of this name beside masks; a DICOM SEG has a record of its name."""
+    if path.is_dir():
+        return path.name in _OUR_FOLDERS
+    if path.suffix.lower() == ".dcm":
+        return path.with_suffix(".json").is_file()
+    return path.name.lower().endswith(_OUR_ENDINGS)
 
 
 def _note(path: Path, ending: str | None, left: Inventory) -> None:
