@@ -1,38 +1,192 @@
-"""Agreement of two measurements of the same things (Bland and Altman, Lancet 1986;327:307-310)."""
+"""Agreement of two measurements of the same volumes (Bland and Altman, Lancet 1986;327:307-310).
+
+Each stands as a difference in mL, or as a ratio where errors grow with size (Bland and Altman, Stat Methods Med Res
+1999;8:135-160, section 3.2). Pairs of one patient resemble each other, so that spread and degrees of freedom come from
+the components of variance between and within patients (Bland and Altman, J Biopharm Stat 2007;17:571-582).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
-from statistics import fmean, stdev
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import chdtri
+
+from vmseg_auto.ops.statistics import (
+    FEWEST_PATIENTS,
+    LEVEL,
+    effective_patients,
+    jackknife_error,
+    quantile,
+)
+
+FEWEST_FOR_LIMITS = 20
+"""Patients from which the limits get an interval of their own: with fewer, whether errors grow can't be told well."""
+FEWEST_FOR_ERROR = 10
+"""Cases from which a reader's measurement error is told."""
+NINE_IN_TEN = 0.9
 _NORMAL = 1.96
 """95 % of a normal distribution lie within so many standard deviations."""
+
+Values = NDArray[np.float64]
+Ends = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Differences, the second measurement minus the first.
+    """How the second measurement differs from the first: by so many mL, or as a ratio to it.
 
     Args:
-        bias: their mean.
-        low, high: limits of agreement: 95 % of the differences lie between them, were they normal.
-        bias_error, limit_error: half the 95 % interval of the bias and of either limit.
+        ratio: whether the figures are ratios, second to first, and not differences in mL.
+        bias: the mean difference, or the geometric mean of the ratios.
+        low, high: limits of agreement: 95 % of new pairs are to be expected between them.
+        bias_ends: 95 % interval of the bias.
+        low_ends, high_ends: 95 % intervals of the limits that endlessly many pairs would have; None with fewer than
+            FEWEST_FOR_LIMITS patients.
+        pairs, patients: that this was told by.
+        empty: pairs left out, as both volumes are 0.
+        one_empty: pairs without a ratio, as one volume is 0; left out where the figures are ratios.
     """
 
+    ratio: bool
     bias: float
     low: float
     high: float
-    bias_error: float
-    limit_error: float
+    bias_ends: Ends
+    low_ends: Ends | None
+    high_ends: Ends | None
+    pairs: int
+    patients: int
+    empty: int
+    one_empty: int
 
 
-def agreement(first: Sequence[float], second: Sequence[float]) -> Agreement | None:
-    """Compare two measurements of each thing; None with fewer than three."""
-    differences = [b - a for a, b in zip(first, second, strict=True)]
-    if len(differences) < 3:
+def agreement(first: Sequence[float], second: Sequence[float], patients: Sequence[str]) -> Agreement | None:
+    """Compare two measurements of each volume; None with fewer than FEWEST_PATIENTS patients.
+
+    The limits are prediction limits: bias -+ t x sqrt(variance of a pair + variance of the bias), where t has one
+    degree of freedom less than the variance, for the choice between differences and ratios.
+
+    Args:
+        first, second: mL.
+        patients: of each pair.
+    """
+    one, two = np.array(first, dtype=float), np.array(second, dtype=float)
+    owners = np.array(patients)
+    some, both = (one > 0) | (two > 0), (one > 0) & (two > 0)
+    ratio = errors_grow(one[both], two[both])
+    used = both if ratio else some
+    if len(np.unique(owners[used])) < FEWEST_PATIENTS:
         return None
-    bias, spread = fmean(differences), stdev(differences)
-    error = _NORMAL * spread / sqrt(len(differences))
-    return Agreement(bias, bias - _NORMAL * spread, bias + _NORMAL * spread, error, sqrt(3) * error)
+    found = _Spread.of(np.log(two[used] / one[used]) if ratio else two[used] - one[used], owners[used])
+    shown = (lambda value: float(np.exp(value))) if ratio else float
+    low, high = found.limits()
+    told = found.patients >= FEWEST_FOR_LIMITS
+    low_ends, high_ends = ((shown(a), shown(b)) for a, b in found.ends_of_limits()) if told else (None, None)
+    bias_low, bias_high = found.ends_of_bias()
+    return Agreement(
+        ratio=ratio,
+        bias=shown(found.mean),
+        low=shown(low),
+        high=shown(high),
+        bias_ends=(shown(bias_low), shown(bias_high)),
+        low_ends=low_ends,
+        high_ends=high_ends,
+        pairs=int(used.sum()),
+        patients=found.patients,
+        empty=int((~some).sum()),
+        one_empty=int((some & ~both).sum()),
+    )
+
+
+def errors_grow(first: Values, second: Values) -> bool:
+    """Whether differences are larger where volumes are: Spearman's correlation of |difference| and mean is above 0."""
+    difference, mean = np.abs(second - first), (first + second) / 2
+    if len(mean) < 3 or np.ptp(difference) == 0 or np.ptp(mean) == 0:
+        return False
+    return bool(pd.Series(difference).rank().corr(pd.Series(mean).rank()) > 0)
+
+
+def reading_error(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Per cent of the true volume by which nine volumes in ten of one reader are off at most, told by two readers.
+
+    The logarithm of the ratio of two readers' volumes holds the errors of both, so that each has its square root of
+    two's share. Of n such, the nine-in-ten bound is the one of rank ceil(0.9 (n + 1)), as a new one has to be counted
+    with them.
+
+    Args:
+        first, second: mL of either reader. Scans in which neither saw anything are left out; those in which one did
+            count as worse than all others.
+
+    Returns:
+        None with fewer than FEWEST_FOR_ERROR cases, or where more than one in ten were seen by one reader alone.
+    """
+    one, two = np.array(first, dtype=float), np.array(second, dtype=float)
+    some = (one > 0) | (two > 0)
+    with np.errstate(divide="ignore"):
+        apart = np.sort(np.abs(np.log(two[some]) - np.log(one[some])))
+    rank = math.ceil(round((len(apart) + 1) * NINE_IN_TEN, 9))
+    if len(apart) < FEWEST_FOR_ERROR or rank > len(apart) or math.isinf(apart[rank - 1]):
+        return None
+    return 100 * math.expm1(apart[rank - 1] / math.sqrt(2))
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """A mean, and how far single values lie from it.
+
+    Args:
+        mean: of all values.
+        variance: of a value of a new patient.
+        freedom: degrees of freedom of the variance (Satterthwaite, Biometrics Bulletin 1946;2:110-114).
+        error: standard error of the mean.
+        patients: how many.
+        worth: how many with equally many values would be worth as much.
+    """
+
+    mean: float
+    variance: float
+    freedom: float
+    error: float
+    patients: int
+    worth: float
+
+    @classmethod
+    def of(cls, values: Values, owners: NDArray[np.str_]) -> _Spread:
+        names, owner, counts = np.unique(owners, return_inverse=True, return_counts=True)
+        totals = np.bincount(owner, weights=values).astype(np.float64)
+        means, count = totals / counts, len(values)
+        between = float((counts * (means - values.mean()) ** 2).sum()) / (len(names) - 1)
+        alike = (count - (counts**2).sum() / count) / (len(names) - 1)
+        within = float(((values - means[owner]) ** 2).sum()) / (count - len(names)) if count > len(names) else 0.0
+        if between > within:
+            shares = between / alike, (1 - 1 / alike) * within
+            squares = shares[0] ** 2 / (len(names) - 1) + shares[1] ** 2 / max(count - len(names), 1)
+            variance, freedom = sum(shares), sum(shares) ** 2 / squares
+        else:
+            variance, freedom = within, float(count - len(names)) if within else float(len(names) - 1)
+        error = jackknife_error(totals, counts)
+        return cls(float(values.mean()), variance, freedom, error, len(names), effective_patients(counts))
+
+    def limits(self) -> Ends:
+        half = quantile(max(self.freedom - 1, 1.0)) * math.sqrt(self.variance + self.error**2)
+        return self.mean - half, self.mean + half
+
+    def ends_of_bias(self) -> Ends:
+        half = quantile(self.worth - 1) * self.error
+        return self.mean - half, self.mean + half
+
+    def ends_of_limits(self) -> tuple[Ends, Ends]:
+        """Of mean -+ 1.96 standard deviations, from the intervals of both (Zou, Stat Methods Med Res 2013;22:630)."""
+        deviation, bias = math.sqrt(self.variance), self.ends_of_bias()[1] - self.mean
+        least, most = (
+            deviation * math.sqrt(self.freedom / chdtri(self.freedom, p)) for p in ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+        )
+        inward = math.hypot(bias, _NORMAL * (deviation - least))
+        outward = math.hypot(bias, _NORMAL * (most - deviation))
+        low, high = self.mean - _NORMAL * deviation, self.mean + _NORMAL * deviation
+        return (low - outward, low + inward), (high - inward, high + outward)
