@@ -23,6 +23,7 @@ CURVE = LearningCurve(
     b=1.2,
     c=0.6,
     forecasts=(Point(53, Interval(0.67, 0.6, 0.7)), Point(106, Interval(0.72, 0.65, 0.8))),
+    without_interval="",
 )
 
 

@@ -133,7 +133,7 @@ class LearningCurve(Stored):
             )
         elif len(self.folds) == 1:
             found.append(
-                "How much is luck of training is told by how far the sizes lie from the curve; more --folds tell it better."
+                "How far the sizes lie from the curve tells the luck of training; more --folds tell it better."
             )
         return found
 

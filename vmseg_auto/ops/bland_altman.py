@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
@@ -29,6 +28,8 @@ FEWEST_FOR_LIMITS = 20
 FEWEST_FOR_ERROR = 10
 """Cases from which a reader's measurement error is told."""
 NINE_IN_TEN = 0.9
+_DOUBT = 0.2
+"""Sum of two rank correlations that is taken for 0; chosen by benchmarks/coverage.py, for limits that hold."""
 _NORMAL = 1.96
 """95 % of a normal distribution lie within so many standard deviations."""
 
@@ -65,7 +66,9 @@ class Agreement:
     one_empty: int
 
 
-def agreement(first: Sequence[float], second: Sequence[float], patients: Sequence[str]) -> Agreement | None:
+def agreement(
+    first: Sequence[float], second: Sequence[float], patients: Sequence[str], ratio: bool | None = None
+) -> Agreement | None:
     """Compare two measurements of each volume; None with fewer than FEWEST_PATIENTS patients.
 
     The limits are prediction limits: bias -+ t x sqrt(variance of a pair + variance of the bias), where t has one
@@ -74,11 +77,13 @@ def agreement(first: Sequence[float], second: Sequence[float], patients: Sequenc
     Args:
         first, second: mL.
         patients: of each pair.
+        ratio: whether to tell ratios; where errors grow unless given.
     """
     one, two = np.array(first, dtype=float), np.array(second, dtype=float)
     owners = np.array(patients)
     some, both = (one > 0) | (two > 0), (one > 0) & (two > 0)
-    ratio = errors_grow(one[both], two[both])
+    if ratio is None:
+        ratio = errors_grow(one[both], two[both])
     used = both if ratio else some
     if len(np.unique(owners[used])) < FEWEST_PATIENTS:
         return None
@@ -104,19 +109,44 @@ def agreement(first: Sequence[float], second: Sequence[float], patients: Sequenc
 
 
 def errors_grow(first: Values, second: Values) -> bool:
-    """Whether differences are larger where volumes are: Spearman's correlation of |difference| and mean is above 0."""
-    difference, mean = np.abs(second - first), (first + second) / 2
-    if len(mean) < 3 or np.ptp(difference) == 0 or np.ptp(mean) == 0:
+    """Whether errors are alike as ratios rather than as mL.
+
+    Spearman's correlation with the mean volume is above 0 for |difference| where errors grow, and below 0 for |log
+    ratio| where they do not. The sum of both decides; a sum near 0 speaks for ratios, as errors of volumes mostly
+    grow.
+
+    Args:
+        first, second: mL, all above 0.
+    """
+    if len(first) < 3:
         return False
-    return bool(pd.Series(difference).rank().corr(pd.Series(mean).rank()) > 0)
+    mean = first + second
+    return _rank_correlation(np.abs(second - first), mean) + _rank_correlation(np.abs(np.log(second / first)), mean) > (
+        -_DOUBT
+    )
+
+
+def _rank_correlation(first: Values, second: Values) -> float:
+    """Spearman's; 0 where all values of one are the same."""
+    one, two = _ranks(first), _ranks(second)
+    length = float(np.linalg.norm(one) * np.linalg.norm(two))
+    return float(one @ two) / length if length else 0.0
+
+
+def _ranks(values: Values) -> Values:
+    """Less their mean; equal values have the mean of their ranks."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    centred: Values = ranks - ranks.mean()
+    return centred
 
 
 def reading_error(first: Sequence[float], second: Sequence[float]) -> float | None:
     """Per cent of the true volume by which nine volumes in ten of one reader are off at most, told by two readers.
 
-    The logarithm of the ratio of two readers' volumes holds the errors of both, so that each has its square root of
-    two's share. Of n such, the nine-in-ten bound is the one of rank ceil(0.9 (n + 1)), as a new one has to be counted
-    with them.
+    The difference of two readers, as a share of the mean of both volumes, holds the errors of both, so that each has
+    its square root of two's share. Of n such, the nine-in-ten bound is the one of rank ceil(0.9 (n + 1)), as a new one
+    has to be counted with them.
 
     Args:
         first, second: mL of either reader. Scans in which neither saw anything are left out; those in which one did
@@ -126,13 +156,14 @@ def reading_error(first: Sequence[float], second: Sequence[float]) -> float | No
         None with fewer than FEWEST_FOR_ERROR cases, or where more than one in ten were seen by one reader alone.
     """
     one, two = np.array(first, dtype=float), np.array(second, dtype=float)
-    some = (one > 0) | (two > 0)
-    with np.errstate(divide="ignore"):
-        apart = np.sort(np.abs(np.log(two[some]) - np.log(one[some])))
+    some, both = (one > 0) | (two > 0), (one > 0) & (two > 0)
+    apart = np.full(len(one), math.inf)
+    apart[both] = np.abs(two - one)[both] / (one + two)[both] * 2
+    apart = np.sort(apart[some])
     rank = math.ceil(round((len(apart) + 1) * NINE_IN_TEN, 9))
     if len(apart) < FEWEST_FOR_ERROR or rank > len(apart) or math.isinf(apart[rank - 1]):
         return None
-    return 100 * math.expm1(apart[rank - 1] / math.sqrt(2))
+    return 100 * float(apart[rank - 1]) / math.sqrt(2)
 
 
 @dataclass(frozen=True)

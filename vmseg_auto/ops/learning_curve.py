@@ -142,9 +142,10 @@ class _Scatter:
         weight = np.array([len(fold) for fold in folds]) / count
         levels, level = own.mean(axis=1), float(weight @ own.mean(axis=1))
         apart = own - levels[:, None] - weight @ own + level
-        between = [fold.mean(axis=1) - fold.mean() for fold in folds]
-        inside = [fold - fold.mean(axis=0) - fold.mean(axis=1)[:, None] + fold.mean() for fold in folds]
-        left = max(count - number, 1)
+        alike = folds if count > number else [np.concatenate(list(folds))]
+        left = count - len(alike)
+        between = [fold.mean(axis=1) - fold.mean() for fold in alike]
+        inside = [fold - fold.mean(axis=0) - fold.mean(axis=1)[:, None] + fold.mean() for fold in alike]
         patients = sum(float((one**2).sum()) for one in between) / left / count
         taking = sum(float((one**2).sum()) for one in inside) / (left * (sizes - 1)) / count
         seen_freedom = (number - 1) * (sizes - 1) + max(sizes - 3, 0)
@@ -208,28 +209,19 @@ def _dice(sizes: Array, curve: tuple[float, float, float]) -> Array:
 
 
 def _best(sizes: Array, means: Array) -> tuple[float, float, float]:
-    """a, b and c by least squares."""
-    shares = sizes / sizes[0]
-    fits = [(*_fit_for(shares**-exponent, means), float(exponent)) for exponent in _EXPONENTS]
-    a, b, _, c = min(fits, key=lambda fit: fit[2])
-    return a, b, c
+    """a, b and c by least squares under a <= 1 and b >= 0.
 
-
-def _fit_for(x: Array, y: Array) -> tuple[float, float, float]:
-    """Least squares of y = a - b x under a <= 1 and b >= 0, exactly: a, b and the sum of squares.
-
-    Without the bounds it is a regression line; where that breaks one, the best line lies on a bound.
-
-    Args:
-        x: [S], from 1 down.
-        y: [S].
+    For each exponent it is a regression line; where that breaks a bound, the best line lies on it.
     """
-    centred = x - x.mean()
-    slope = float(-(y @ centred) / (centred @ centred))
-    free = float(y.mean() + slope * x.mean()), slope
-    bounded = [(float(y.mean()), 0.0), (1.0, float((1 - y) @ x / (x @ x)))]
-    lines = [free] if free[0] <= 1 and slope >= 0 else bounded
-    return min(((a, b, float(((a - b * x - y) ** 2).sum())) for a, b in lines), key=lambda line: line[2])
+    steps = (sizes / sizes[0]) ** -_EXPONENTS[:, None]
+    centred = steps - steps.mean(axis=1, keepdims=True)
+    slope = -(centred @ means) / (centred**2).sum(axis=1)
+    a = np.stack([means.mean() + slope * steps.mean(axis=1), np.full_like(slope, means.mean()), np.ones_like(slope)])
+    b = np.stack([slope, np.zeros_like(slope), steps @ (1 - means) / (steps**2).sum(axis=1)])
+    errors = ((a[..., None] - b[..., None] * steps - means) ** 2).sum(axis=-1)
+    errors[0, (a[0] > 1) | (slope < 0)] = np.inf
+    line, exponent = np.unravel_index(errors.argmin(), errors.shape)
+    return float(a[line, exponent]), float(b[line, exponent]), float(_EXPONENTS[exponent])
 
 
 def _interval(values: Array) -> Interval:

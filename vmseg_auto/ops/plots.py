@@ -94,9 +94,8 @@ def draw_learning_curve(
         panel.fill_between(patients, band[1], band[2], color=SKY_BLUE, alpha=0.25, linewidth=0, label="95 % interval")
     for part, style, label in ((patients <= sizes[-1], "-", "curve"), (patients >= sizes[-1], "--", "forecast")):
         panel.plot(patients[part], band[0][part], style, color=BLUE, linewidth=1.8, label=label)
-    panel.errorbar(
-        sizes, values, np.nan_to_num(np.abs(ends - values)), fmt="o", color=_INK, capsize=3, label="measured"
-    )
+    bars = np.nan_to_num(np.abs(ends - values))
+    panel.errorbar(sizes, values, bars, fmt="o", color=_INK, capsize=3, label="measured")
     panel.axvline(curve.cohort, color=_FAINT, linewidth=1.2, label=f"this cohort: {curve.cohort} patients")
     if curve.wanted:
         panel.axhline(curve.wanted.dice, color=VERMILLION, linewidth=2, label=f"Dice asked for: {curve.wanted.dice:g}")

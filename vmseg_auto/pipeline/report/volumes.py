@@ -63,19 +63,18 @@ def _in_words(found: Agreement) -> str:
 
     ends = between(*found.bias_ends, digits)
     bias = (
-        f"errors grow with size, so they are told as ratios: on average the predicted one is {told(found.bias, unit)}"
+        f"errors grow with the volume and are told as ratios: on average the predicted one is {told(found.bias, unit)}"
         if found.ratio
         else f"on average the predicted volume differs from the outlined one by {told(found.bias, unit)}"
     )
-    own = (
-        f" (95 % intervals of the limits: {between(*found.low_ends, digits)}, and {between(*found.high_ends, digits)})"
-        if found.low_ends and found.high_ends
-        else ""
-    )
+    own = ""
+    if found.low_ends and found.high_ends:
+        ends_of_both = f"{between(*found.low_ends, digits)}, and {between(*found.high_ends, digits)}"
+        own = f" (95 % intervals of the limits, if errors are normal: {ends_of_both})"
+    over = f"{counted(found.pairs, 'scan')} of {counted(found.patients, 'patient')}"
     return (
         f"{bias} (95 % interval of this bias {ends}). The limits of agreement, between which 95 % of new scans are to "
-        f"be expected, are {told(found.low)} and {told(found.high, unit)}{own}. Told by {counted(found.pairs, 'scan')} of "
-        f"{counted(found.patients, 'patient')}."
+        f"be expected, are {told(found.low)} and {told(found.high, unit)}{own}. Told by {over}."
     )
 
 
