@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.bland_altman import FEWEST_FOR_ERROR, reading_error
 from vmseg_auto.ops.metrics import METRICS, Metric
-from vmseg_auto.ops.statistics import no_interval, summarise, without_interval
+from vmseg_auto.ops.statistics import no_interval, summarise_table, without_interval
 from vmseg_auto.stages.evaluate import Evaluation, evaluate_pairs, find_masks, infer_labels, plain
 
 FIRST, SECOND, BETWEEN = "model, reader 1", "model, reader 2", "reader 2, reader 1"
@@ -30,7 +30,7 @@ class Readers:
     Args:
         comparisons: FIRST, SECOND and BETWEEN, each with the cases that both readers have outlined.
         differences: a row a label, comparison of the model and metric: how much larger a case's value is than between
-            the readers; comparison, label, metric, then the fields of ops.statistics.Summary.
+            the readers; as ops.statistics.summarise_table makes it, with the comparison.
     """
 
     comparisons: dict[str, Evaluation]
@@ -159,19 +159,13 @@ def compare_readers(
 
 def _differences(found: Mapping[str, Evaluation]) -> pd.DataFrame:
     keys = ["label", "case", "patient"]
-    names = [metric.name for metric in METRICS]
-    between = found[BETWEEN].table.set_index(keys)[names]
-    rows = []
+    bounds = {metric.name: _change(metric) for metric in METRICS}
+    between = found[BETWEEN].table.set_index(keys)[list(bounds)]
+    tables = []
     for comparison in (FIRST, SECOND):
-        apart = (found[comparison].table.set_index(keys)[names] - between).reset_index()
-        for label, group in apart.groupby("label", sort=False):
-            patients: Sequence[str] = list(group["patient"])
-            rows += [
-                {"comparison": comparison, "label": label, "metric": metric.name}
-                | asdict(summarise(group[metric.name].to_numpy(float), patients, _change(metric)))
-                for metric in METRICS
-            ]
-    return pd.DataFrame(rows)
+        apart = (found[comparison].table.set_index(keys)[list(bounds)] - between).reset_index()
+        tables.append(summarise_table(apart, bounds).assign(comparison=comparison))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _change(metric: Metric) -> tuple[float, float]:
