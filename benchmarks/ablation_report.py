@@ -147,7 +147,7 @@ def _comparison(wanted: Table, protocol: Protocol, rows: Mapping[str, list[FoldR
         difference: tuple[str, ...] = ("-", "-", "-")
         if name != BASELINE:
             by_patient, by_case = paired(results, base)
-            difference = (f"{by_patient.mean:+.3f}", *(_interval(by, "+") or "-" for by in (by_patient, by_case)))
+            difference = (f"{by_patient.mean:+.3f}", *(_interval(by, "+") for by in (by_patient, by_case)))
         lines.append((f"`{name}`", _settings(results[0]), _dice(results), *difference, *_monitored(results, made)))
     lacking = sorted(set(chosen) - set(whole))
     head = (
@@ -214,13 +214,13 @@ def _patients(results: Iterable[FoldResult]) -> dict[str, str]:
 def _dice(results: Sequence[FoldResult]) -> str:
     scores, patients = case_scores(results), _patients(results)
     summary = summarise(np.array(list(scores.values())), [patients[case] for case in scores])
-    return f"{summary.mean:.3f} {_interval(summary)}".rstrip()
+    return f"{summary.mean:.3f} {_interval(summary)}"
 
 
 def _interval(summary: Summary, sign: str = "") -> str:
-    """Such as "(0.302 to 0.420)"; empty where there is none."""
+    """Such as "(0.302 to 0.420)"; the introduction says where there is none."""
     if math.isnan(summary.low_95):
-        return ""
+        return "(none)"
     return f"({summary.low_95:{sign}.3f} to {summary.high_95:{sign}.3f})"
 
 

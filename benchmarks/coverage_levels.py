@@ -227,7 +227,8 @@ LEVELS: tuple[Level, ...] = (
     Level(
         "Volumes: limits of agreement",
         95,
-        "From five patients on, the intervals of the limits themselves from 20 on. Ratios where errors grow, else mL.",
+        "From five patients on; the intervals of the limits themselves from 20 on, and told to hold if errors are "
+        "normal. Ratios where errors grow, else mL.",
         _OF_VOLUMES,
         hold_agreement,
     ),
