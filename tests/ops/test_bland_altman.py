@@ -123,6 +123,14 @@ def test_in_ml_a_missed_lesion_counts() -> None:
     assert found.low < -10
 
 
+def test_missed_lesions_of_most_patients_are_told_in_ml() -> None:
+    """Too few pairs have a ratio."""
+    true = volumes(8)
+    found = agreement(list(true), [*(true[:4] * 1.2), 0.0, 0.0, 0.0, 0.0], names(8))
+    assert found is not None
+    assert (found.ratio, found.pairs) == (False, 8)
+
+
 def test_few_patients_tell_nothing() -> None:
     four = [f"patient_{number % (FEWEST_PATIENTS - 1)}" for number in range(20)]
     assert agreement(list(volumes(20)), list(volumes(20, 1)), four) is None

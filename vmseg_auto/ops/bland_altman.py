@@ -77,13 +77,13 @@ def agreement(
     Args:
         first, second: mL.
         patients: of each pair.
-        ratio: whether to tell ratios; where errors grow unless given.
+        ratio: whether to tell ratios; where errors grow and enough patients have both volumes unless given.
     """
     one, two = np.array(first, dtype=float), np.array(second, dtype=float)
     owners = np.array(patients)
     some, both = (one > 0) | (two > 0), (one > 0) & (two > 0)
     if ratio is None:
-        ratio = errors_grow(one[both], two[both])
+        ratio = len(np.unique(owners[both])) >= FEWEST_PATIENTS and errors_grow(one[both], two[both])
     used = both if ratio else some
     if len(np.unique(owners[used])) < FEWEST_PATIENTS:
         return None

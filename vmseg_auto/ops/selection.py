@@ -29,8 +29,8 @@ CHANGE: Bounds = (-1.0, 1.0)
 TOLERANCE = 0.001
 """Least mean gain in Dice that counts."""
 RULE = (
-    "a gain counts where it exceeds one standard error, which chance alone does in about one comparison of six where "
-    "nothing differs"
+    "A gain counts where it exceeds one standard error; where nothing differs, chance alone does that in about one "
+    "comparison of six."
 )
 """What is to be told beside every choice."""
 _PLAIN = THRESHOLDS.index(PLAIN_THRESHOLD)

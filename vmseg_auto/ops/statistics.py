@@ -18,11 +18,10 @@ LEVEL = 0.95
 FEWEST_PATIENTS = 5
 """From which an interval is told: of fewer, scores that differ much from the seen ones can't be ruled out."""
 INTERVAL = (
-    f"{LEVEL:.0%} confidence interval of the mean: Student's t, with the standard error told by leaving out each "
-    "patient in turn (jackknife), as scans of one patient resemble each other, and one degree of freedom less than "
-    "patients, or than as many patients of equally many scans would be worth; within the range of the score. None from "
+    "95 % confidence interval of the mean by Student's t over patients: leaving out each in turn (jackknife) tells the "
+    "standard error, as scans of one patient resemble each other. It ends where the score does. There is none from "
     f"fewer than {FEWEST_PATIENTS} patients, or where all have the same score"
-).replace("95%", "95 %")
+)
 """What an interval is, in words."""
 ALL_LABELS = "all labels"
 """Name of the mean over labels, where there are several."""

@@ -95,10 +95,11 @@ def comparison_text(selection: Selection) -> str:
             f"\nCross-validated Dice, mean over {selection.patients} patients (95 % interval); * is chosen",
             *table,
             *without_interval(selection.patients),
-            f"Chosen ({RULE}): {selection.chosen.name}",
+            f"Chosen: {selection.chosen.name}",
             *(f"  - {reason}" for reason in selection.reasons),
             *(f"  - {reason}" for reason in selection.chosen.reasons),
             *(f"  - {reason}" for reason in selection.chosen.postprocessing.reasons),
+            RULE,
             "What choosing is worth:",
             *(f"  - {line}" for line in _worth(selection)),
         ]

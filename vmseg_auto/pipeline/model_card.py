@@ -132,14 +132,16 @@ def _training(members: Sequence[Member]) -> Iterator[str]:
 def _scores(facts: Facts) -> Iterator[str]:
     """What was measured, with 95 % intervals over patients."""
     if facts.rule is not None:
+        over = counted(facts.rule.dice.patients, "patient")
         yield (
-            f"Cross-validated Dice of all together, mean over patients with 95 % interval: "
-            f"{_estimate(facts.rule.dice)}; flattered, as they were chosen on the same patients."
+            f"Cross-validated Dice of all together, mean over {over} with 95 % interval: {_estimate(facts.rule.dice)}; "
+            "flattered, as they were chosen on the same patients."
         )
     if facts.worth is not None and facts.worth.nested_dice is not None:
+        nested = facts.worth.nested_dice
         yield (
             "Cross-validated Dice, with the choice of model, threshold and post-processing left to the other patients "
-            f"each time, mean over patients: {_estimate(facts.worth.nested_dice)}."
+            f"each time, mean over {counted(nested.patients, 'patient')}: {_estimate(nested)}."
         )
     for number, member in enumerate(facts.members, 1):
         title = f"model {number}" if len(facts.members) > 1 else "the model"
@@ -216,5 +218,4 @@ def _interval(low: float | None, high: float | None, patients: int) -> str:
 
 
 def _estimate(value: Estimate) -> str:
-    over = counted(value.patients, "patient")
-    return f"{value.mean:.3f} ({_interval(value.low_95, value.high_95, value.patients)}; {over})"
+    return f"{value.mean:.3f} ({_interval(value.low_95, value.high_95, value.patients)})"

@@ -9,7 +9,7 @@ from math import isfinite
 from vmseg_auto.core.console import counted
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
-from vmseg_auto.ops.bland_altman import Agreement, agreement
+from vmseg_auto.ops.bland_altman import FEWEST_FOR_LIMITS, Agreement, agreement
 from vmseg_auto.ops.charts import Band, Chart, Dot, Line, axis_of
 from vmseg_auto.ops.statistics import FEWEST_PATIENTS
 from vmseg_auto.pipeline.report.words import between, plain, require_named, shown, volume
@@ -29,8 +29,8 @@ def _agreement(label: str, rows: Sequence[CaseScore], names: Names) -> tuple[Cha
     name = plain(label).capitalize()
     if found is None:
         patients = len({row.patient for row, a, b in pairs if a + b > 0})
-        told = f"takes {FEWEST_PATIENTS} patients with volumes that can be compared"
-        return None, f"{name}: no agreement of volumes is told: it {told}, and here are {patients} with a volume."
+        told = f"it takes {FEWEST_PATIENTS} patients with a volume, and here are {patients}"
+        return None, f"{name}: no agreement of volumes is told: {told}."
     dots = tuple(
         Dot((a + b) / 2, b / a if found.ratio else b - a, "first", f"{names.cases[row.case]}: {_both(a, b)}")
         for row, a, b in pairs
@@ -38,7 +38,7 @@ def _agreement(label: str, rows: Sequence[CaseScore], names: Names) -> tuple[Cha
     )
     words = f"{name}: {_in_words(found)} {_left_out(found, pairs)}".rstrip()
     x = axis_of("mean of outlined and predicted volume (mL)", [dot.x for dot in dots], log=True)
-    title = "predicted over outlined volume" if found.ratio else "difference (mL)"
+    title = "predicted / outlined volume" if found.ratio else "difference (mL)"
     y = axis_of(title, [found.low, found.high, *(dot.y for dot in dots)], log=found.ratio)
     level = [(value, ((x.low, value), (x.high, value))) for value in (found.bias, found.low, found.high)]
     what = "over" if found.ratio else "minus"
@@ -67,7 +67,7 @@ def _in_words(found: Agreement) -> str:
         if found.ratio
         else f"on average the predicted volume differs from the outlined one by {told(found.bias, unit)}"
     )
-    own = ""
+    own = f" (intervals of the limits themselves take {FEWEST_FOR_LIMITS} patients)"
     if found.low_ends and found.high_ends:
         ends_of_both = f"{between(*found.low_ends, digits)}, and {between(*found.high_ends, digits)}"
         own = f" (95 % intervals of the limits, if errors are normal: {ends_of_both})"
@@ -81,12 +81,12 @@ def _in_words(found: Agreement) -> str:
 def _left_out(found: Agreement, pairs: Sequence[tuple[CaseScore, float, float]]) -> str:
     parts = []
     if found.empty:
-        parts.append(f"{counted(found.empty, 'scan')} in which neither holds a volume")
+        parts.append(f"{counted(found.empty, 'scan')} without a volume in either")
     if found.ratio and found.one_empty:
         largest = max(max(a, b) for _, a, b in pairs if min(a, b) == 0)
         parts.append(
-            f"{counted(found.one_empty, 'scan')} in which only one does, so that there is no ratio (the largest: "
-            f"{volume(largest)} mL)"
+            f"{counted(found.one_empty, 'scan')} in which the outline or the prediction is empty, so that there "
+            f"is no ratio (the largest volume: {volume(largest)} mL)"
         )
     return f"Left out: {'; '.join(parts)}." if parts else ""
 

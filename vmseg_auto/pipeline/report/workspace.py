@@ -163,7 +163,8 @@ def _comparison(selection: Selection | None) -> Table | None:
     caption = " ".join(
         [
             f"Runs and ensembles that were compared by Dice, mean over {counted(selection.patients, 'patient')}:",
-            f"{'; '.join(selection.reasons)} ({RULE}).",
+            f"{'; '.join(selection.reasons)}.",
+            RULE,
             *without_interval(selection.patients),
         ]
     )
