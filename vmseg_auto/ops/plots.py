@@ -95,7 +95,7 @@ def draw_learning_curve(
     for part, style, label in ((patients <= sizes[-1], "-", "curve"), (patients >= sizes[-1], "--", "forecast")):
         panel.plot(patients[part], band[0][part], style, color=BLUE, linewidth=1.8, label=label)
     bars = np.nan_to_num(np.abs(ends - values))
-    panel.errorbar(sizes, values, bars, fmt="o", color=_INK, capsize=3, label="measured")
+    panel.errorbar(sizes, values, bars, fmt="o", color=_INK, capsize=3, label="measured, 95 % interval")
     panel.axvline(curve.cohort, color=_FAINT, linewidth=1.2, label=f"this cohort: {curve.cohort} patients")
     if curve.wanted:
         panel.axhline(curve.wanted.dice, color=VERMILLION, linewidth=2, label=f"Dice asked for: {curve.wanted.dice:g}")
