@@ -127,3 +127,14 @@ def test_readers_without_a_common_case(folders: tuple[Path, Path, Path], tmp_pat
 def test_labels_are_inferred_from_both_readers(folders: tuple[Path, Path, Path]) -> None:
     found = compare_readers(*folders, None, 1.0, {}, 1)
     assert set(found.comparisons[BETWEEN].table["label"]) == {"lesion"}
+
+
+def test_a_lesion_that_one_reader_saw_alone_is_no_small_error(tmp_path: Path) -> None:
+    cases = [f"case_{number:02d}" for number in range(12)]
+    model = draw(tmp_path / "model", dict.fromkeys(cases, 0))
+    one = draw(tmp_path / "one", dict.fromkeys(cases, 0))
+    two = draw(tmp_path / "two", dict.fromkeys(cases, 0))
+    write_mask(two / "case_00.nii.gz", np.zeros(GRID.shape, dtype=np.uint8), GRID)
+    found = compare_readers(model, one, two, LABELS, 1.0, {}, 1)
+    assert found.measurement_errors() == {"lesion": None}
+    assert "in too many of 12 cases one reader alone saw it" in found.text()

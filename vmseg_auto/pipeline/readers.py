@@ -93,7 +93,7 @@ class Readers:
                     f"outlined it, and here are {cases}."
                 )
             else:
-                yield f"{label}: no measurement error is told: in one case in ten or more, one reader alone saw it."
+                yield f"{label}: no measurement error is told: in too many of {cases} cases one reader alone saw it."
 
     def text(self) -> str:
         """A table for the screen: for each label and metric the means, and the differences with their intervals."""
