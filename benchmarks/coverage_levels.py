@@ -250,7 +250,8 @@ LEVELS: tuple[Level, ...] = (
         "Learning curve",
         95,
         "Patients are those held out, over all folds. From ten on; of measured Dice from five on. One fold with three "
-        "sizes does not tell the luck of training: the interval is that of these very trainings.",
+        "sizes does not tell the luck of training: the interval is that of these very trainings. Intervals of plateau "
+        "and forecast often reach 1, above which no Dice lies, and so hold more than is stated.",
         tuple(DESIGNS),
         hold_curve,
     ),
