@@ -227,8 +227,8 @@ LEVELS: tuple[Level, ...] = (
     Level(
         "Volumes: limits of agreement",
         95,
-        "From five patients on; the intervals of the limits themselves from 20 on, and told to hold if errors are "
-        "normal. Ratios where errors grow, else mL.",
+        "From five patients on; the intervals of the limits themselves from 50 scans of 20 patients on, where errors "
+        "look normal. Ratios where errors grow, else mL.",
         _OF_VOLUMES,
         hold_agreement,
     ),

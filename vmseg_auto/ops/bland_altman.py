@@ -24,7 +24,9 @@ from vmseg_auto.ops.statistics import (
 )
 
 FEWEST_FOR_LIMITS = 20
-"""Patients from which the limits get an interval of their own: with fewer, whether errors grow can't be told well."""
+"""Patients from which the limits get an interval of their own, where errors look normal."""
+FEWEST_FOR_NORMAL = 50
+"""Pairs from which it can be told whether errors are normal."""
 FEWEST_FOR_ERROR = 10
 """Cases from which a reader's measurement error is told."""
 NINE_IN_TEN = 0.9
@@ -47,7 +49,7 @@ class Agreement:
         low, high: limits of agreement: 95 % of new pairs are to be expected between them.
         bias_ends: 95 % interval of the bias.
         low_ends, high_ends: 95 % intervals of the limits that endlessly many pairs would have; None with fewer than
-            FEWEST_FOR_LIMITS patients.
+            FEWEST_FOR_LIMITS patients, or where errors do not look normal.
         pairs, patients: that this was told by.
         empty: pairs left out, as both volumes are 0.
         one_empty: pairs without a ratio, as one volume is 0; left out where the figures are ratios.
@@ -87,10 +89,11 @@ def agreement(
     used = both if ratio else some
     if len(np.unique(owners[used])) < FEWEST_PATIENTS:
         return None
-    found = _Spread.of(np.log(two[used] / one[used]) if ratio else two[used] - one[used], owners[used])
+    values = np.log(two[used] / one[used]) if ratio else two[used] - one[used]
+    found = _Spread.of(values, owners[used])
     shown = (lambda value: float(np.exp(value))) if ratio else float
     low, high = found.limits()
-    told = found.patients >= FEWEST_FOR_LIMITS
+    told = found.patients >= FEWEST_FOR_LIMITS and look_normal(values)
     low_ends, high_ends = ((shown(a), shown(b)) for a, b in found.ends_of_limits()) if told else (None, None)
     bias_low, bias_high = found.ends_of_bias()
     return Agreement(
@@ -139,6 +142,17 @@ def _ranks(values: Values) -> Values:
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
     centred: Values = ranks - ranks.mean()
     return centred
+
+
+def look_normal(values: Values) -> bool:
+    """Whether skewness and kurtosis of at least FEWEST_FOR_NORMAL values are within two standard errors of a normal
+    distribution's. Lighter tails do no harm.
+    """
+    if len(values) < FEWEST_FOR_NORMAL or not values.std():
+        return False
+    units = (values - values.mean()) / values.std()
+    skewness, excess = float((units**3).mean()), float((units**4).mean()) - 3
+    return abs(skewness) < 2 * math.sqrt(6 / len(values)) and excess < 2 * math.sqrt(24 / len(values))
 
 
 def reading_error(first: Sequence[float], second: Sequence[float]) -> float | None:

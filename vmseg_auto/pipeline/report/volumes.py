@@ -9,7 +9,7 @@ from math import isfinite
 from vmseg_auto.core.console import counted
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
-from vmseg_auto.ops.bland_altman import FEWEST_FOR_LIMITS, Agreement, agreement
+from vmseg_auto.ops.bland_altman import FEWEST_FOR_LIMITS, FEWEST_FOR_NORMAL, Agreement, agreement
 from vmseg_auto.ops.charts import Band, Chart, Dot, Line, axis_of
 from vmseg_auto.ops.statistics import FEWEST_PATIENTS
 from vmseg_auto.pipeline.report.words import between, plain, require_named, shown, volume
@@ -67,10 +67,13 @@ def _in_words(found: Agreement) -> str:
         if found.ratio
         else f"on average the predicted volume differs from the outlined one by {told(found.bias, unit)}"
     )
-    own = f" (intervals of the limits themselves take {FEWEST_FOR_LIMITS} patients)"
+    own = (
+        f" (without intervals of their own: these take {FEWEST_FOR_NORMAL} scans of {FEWEST_FOR_LIMITS} patients, and "
+        "errors that look normal)"
+    )
     if found.low_ends and found.high_ends:
         ends_of_both = f"{between(*found.low_ends, digits)}, and {between(*found.high_ends, digits)}"
-        own = f" (95 % intervals of the limits, if errors are normal: {ends_of_both})"
+        own = f" (95 % intervals of the limits: {ends_of_both})"
     over = f"{counted(found.pairs, 'scan')} of {counted(found.patients, 'patient')}"
     return (
         f"{bias} (95 % interval of this bias {ends}). The limits of agreement, between which 95 % of new scans are to "
