@@ -2,7 +2,7 @@
 
     python -m benchmarks.coverage [--cohorts 1000] [--only "Learning curve"] [--out docs/coverage.md]
 
-Writes docs/coverage.md. The levels are those of benchmarks/coverage_levels.py.
+Writes docs/coverage.md, or with --only shows that part. The levels are those of benchmarks/coverage_levels.py.
 """
 
 from __future__ import annotations
@@ -116,8 +116,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cohorts", type=int, default=1000, metavar="N", help="for each figure (default: 1000)")
     parser.add_argument("--only", nargs="+", choices=[level.title for level in LEVELS], help="levels (default: all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
-    parser.add_argument("--out", type=Path, default=OUT, help="Markdown file (default: docs/coverage.md)")
+    parser.add_argument("--out", type=Path, help="Markdown file (default: docs/coverage.md; with --only the screen)")
     arguments = parser.parse_args(argv)
+    if min(arguments.cohorts, arguments.jobs) < 1:
+        parser.error("--cohorts and --jobs take numbers from 1 on")
     tasks = [
         Task(number, variant, patients, arguments.cohorts)
         for number, level in enumerate(LEVELS)
@@ -125,8 +127,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         for variant in level.variants
         for patients in PATIENTS
     ]
+    page = report(simulate_all(tasks, arguments.jobs), arguments.cohorts)
+    out = arguments.out or (None if arguments.only else OUT)
+    if out is None:
+        print(page)
+        return 0
     try:
-        write_text(arguments.out, report(simulate_all(tasks, arguments.jobs), arguments.cohorts))
+        write_text(out, page)
     except VmsegError as error:
         print(f"benchmarks.coverage: {error}", file=sys.stderr)
         return 2

@@ -101,3 +101,15 @@ def test_the_command_writes_the_page(tmp_path: Path) -> None:
     out = tmp_path / "coverage.md"
     assert coverage.main(["--cohorts", "4", "--only", "Difference of means", "--jobs", "1", "--out", str(out)]) == 0
     assert "## Difference of means: 95 %" in out.read_text()
+
+
+def test_a_part_is_shown_and_leaves_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    before = coverage.OUT.read_text()
+    assert coverage.main(["--cohorts", "4", "--only", "Difference of means", "--jobs", "1"]) == 0
+    assert "## Difference of means: 95 %" in capsys.readouterr().out
+    assert coverage.OUT.read_text() == before
+
+
+def test_no_cohort_is_a_wrong_number() -> None:
+    with pytest.raises(SystemExit):
+        coverage.main(["--cohorts", "0"])
