@@ -154,7 +154,7 @@ def population(errors: str, ratio: bool) -> tuple[float, float, float]:
 def hold_reading(rng: Generator, variant: str, patients: int) -> Held:
     names = owners(rng, variant, patients)
     true, first = volumes(rng, names, errors_of(variant))
-    error = reading_error(list(first), list(measured(rng, true, names, errors_of(variant))))
+    error = reading_error(list(first), list(measured(rng, true, names, errors_of(variant))), names)
     if error is None:
         return {"a reader's volume": None}
     true, told = volumes(rng, [str(number) for number in range(NEW)], errors_of(variant))
@@ -235,7 +235,7 @@ LEVELS: tuple[Level, ...] = (
     Level(
         "Volumes: measurement error of a reader",
         90,
-        "Two readers, who err alike and independently. From ten cases on.",
+        "Two readers, who err alike and independently. From ten cases of five patients on.",
         _OF_VOLUMES,
         hold_reading,
     ),

@@ -186,17 +186,18 @@ def test_the_error_of_a_reader_is_of_rank_nine_in_ten_of_one_more() -> None:
     """Of ten, 0.9 x 11 = 9.9 is the tenth: the largest difference, not a value between the ninth and the tenth."""
     one = [10.0] * 10
     two = [10.0 + number / 10 for number in range(10)]
-    assert reading_error(one, two) == pytest.approx(100 * 0.9 / 10.45 / math.sqrt(2))
-    assert reading_error(one[1:], two[1:]) is None
+    assert reading_error(one, two, names(10)) == pytest.approx(100 * 0.9 / 10.45 / math.sqrt(2))
+    assert reading_error(one[1:], two[1:], names(9)) is None
+    assert reading_error(one, two, names(4)[:2] * 5) is None
 
 
 def test_scans_that_neither_reader_outlined_tell_no_error() -> None:
     one, two = [10.0] * 10 + [0.0] * 5, [11.0] * 10 + [0.0] * 5
-    assert reading_error(one, two) == reading_error(one[:10], two[:10])
-    assert reading_error([10.0] * 9 + [0.0] * 5, [11.0] * 9 + [0.0] * 5) is None
+    assert reading_error(one, two, names(15)) == reading_error(one[:10], two[:10], names(10))
+    assert reading_error([10.0] * 9 + [0.0] * 5, [11.0] * 9 + [0.0] * 5, names(14)) is None
 
 
 def test_what_one_reader_alone_saw_is_worse_than_all_else() -> None:
     ten, none = [10.0] * 20, [11.0] * 19 + [0.0]
-    assert reading_error(ten, none) == pytest.approx(100 / 10.5 / math.sqrt(2))
-    assert reading_error(ten, [11.0] * 17 + [0.0] * 3) is None
+    assert reading_error(ten, none, names(20)) == pytest.approx(100 / 10.5 / math.sqrt(2))
+    assert reading_error(ten, [11.0] * 17 + [0.0] * 3, names(20)) is None

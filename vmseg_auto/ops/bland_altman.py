@@ -155,7 +155,7 @@ def look_normal(values: Values) -> bool:
     return abs(skewness) < 2 * math.sqrt(6 / len(values)) and excess < 2 * math.sqrt(24 / len(values))
 
 
-def reading_error(first: Sequence[float], second: Sequence[float]) -> float | None:
+def reading_error(first: Sequence[float], second: Sequence[float], patients: Sequence[str]) -> float | None:
     """Per cent of the true volume by which nine volumes in ten of one reader are off at most, told by two readers.
 
     The difference of two readers, as a share of the mean of both volumes, holds the errors of both, so that each has
@@ -165,9 +165,11 @@ def reading_error(first: Sequence[float], second: Sequence[float]) -> float | No
     Args:
         first, second: mL of either reader. Scans in which neither saw anything are left out; those in which one did
             count as worse than all others.
+        patients: of each scan.
 
     Returns:
-        None with fewer than FEWEST_FOR_ERROR cases, or where more than one in ten were seen by one reader alone.
+        None with fewer than FEWEST_FOR_ERROR cases or FEWEST_PATIENTS patients, or where the bound is of a scan in
+        which one reader alone saw something.
     """
     one, two = np.array(first, dtype=float), np.array(second, dtype=float)
     some, both = (one > 0) | (two > 0), (one > 0) & (two > 0)
@@ -175,7 +177,9 @@ def reading_error(first: Sequence[float], second: Sequence[float]) -> float | No
     apart[both] = np.abs(two - one)[both] / (one + two)[both] * 2
     apart = np.sort(apart[some])
     rank = math.ceil(round((len(apart) + 1) * NINE_IN_TEN, 9))
-    if len(apart) < FEWEST_FOR_ERROR or rank > len(apart) or math.isinf(apart[rank - 1]):
+    if len(apart) < FEWEST_FOR_ERROR or len(np.unique(np.array(patients)[some])) < FEWEST_PATIENTS:
+        return None
+    if rank > len(apart) or math.isinf(apart[rank - 1]):
         return None
     return 100 * float(apart[rank - 1]) / math.sqrt(2)
 

@@ -15,7 +15,7 @@ from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.bland_altman import FEWEST_FOR_ERROR, reading_error
 from vmseg_auto.ops.metrics import METRICS, Metric
-from vmseg_auto.ops.statistics import no_interval, summarise_table, without_interval
+from vmseg_auto.ops.statistics import FEWEST_PATIENTS, no_interval, summarise_table, without_interval
 from vmseg_auto.stages.evaluate import Evaluation, evaluate_pairs, find_masks, infer_labels, plain
 
 FIRST, SECOND, BETWEEN = "model, reader 1", "model, reader 2", "reader 2, reader 1"
@@ -71,26 +71,25 @@ class Readers:
     def measurement_errors(self) -> dict[str, float | None]:
         """Label -> per cent by which nine volumes in ten of one reader are off at most; see ops.bland_altman."""
         return {
-            str(label): reading_error(list(rows["reference_ml"]), list(rows["prediction_ml"]))
+            str(label): reading_error(*(list(rows[name]) for name in ("reference_ml", "prediction_ml", "patient")))
             for label, rows in self.comparisons[BETWEEN].table.groupby("label", sort=False)
         }
 
     def _errors_in_words(self) -> Iterator[str]:
         table = self.comparisons[BETWEEN].table
         for label, error in self.measurement_errors().items():
-            rows = table[table["label"] == label]
-            cases = int(((rows["reference_ml"] > 0) | (rows["prediction_ml"] > 0)).sum())
-            patients = rows["patient"].nunique()
+            rows = table[(table["label"] == label) & ((table["reference_ml"] > 0) | (table["prediction_ml"] > 0))]
+            cases, patients = len(rows), rows["patient"].nunique()
             if error is not None:
                 yield (
                     f"{label}: by the readers, nine volumes in ten are measured with an error of at most {error:.0f} % "
                     f"({cases} cases of {patients} patients; for masks drawn by hand: vmseg_followup --error "
                     f"{math.ceil(error)})."
                 )
-            elif cases < FEWEST_FOR_ERROR:
+            elif cases < FEWEST_FOR_ERROR or patients < FEWEST_PATIENTS:
                 yield (
-                    f"{label}: no measurement error is told: it takes {FEWEST_FOR_ERROR} cases in which a reader "
-                    f"outlined it, and here are {cases}."
+                    f"{label}: no measurement error is told: it takes {FEWEST_FOR_ERROR} cases of {FEWEST_PATIENTS} "
+                    f"patients in which a reader outlined it, and here are {cases} of {patients}."
                 )
             else:
                 yield f"{label}: no measurement error is told: in too many of {cases} cases one reader alone saw it."
