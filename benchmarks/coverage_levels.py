@@ -16,6 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from vmseg_auto.core.response import Change, Volume
 from vmseg_auto.ops.bland_altman import agreement, reading_error
 from vmseg_auto.ops.calibration import volume_error
 from vmseg_auto.ops.learning_curve import FEWEST_TESTED, fit_curves, why_no_interval
@@ -172,6 +173,26 @@ def hold_volume(rng: Generator, variant: str, patients: int) -> Held:
     return {"true volume": float(np.mean([low <= one <= high for (low, high), one in zip(ends, true, strict=True)]))}
 
 
+def hold_change(rng: Generator, variant: str, patients: int) -> Held:
+    """New patients at two times, told by a model whose errors in one patient resemble each other."""
+    names = owners(rng, variant, patients)
+    true, told = volumes(rng, names, errors_of(variant))
+    error = volume_error(told, true, names)
+    if error is None:
+        return {"true change": None}
+    twice = [str(number) for number in range(NEW // 2)] * 2
+    before = np.exp(math.log(6) + 1.1 * rng.normal(size=NEW // 2))
+    true = np.concatenate([before, before * np.exp(0.5 * rng.normal(size=NEW // 2))])
+    found = [Volume(ml, *error.interval(ml)) for ml in measured(rng, true, twice, errors_of(variant)).tolist()]
+    held = []
+    for number in range(NEW // 2):
+        change = Change.between(found[number], found[number + NEW // 2])
+        percent = 100 * (true[number + NEW // 2] / true[number] - 1)
+        low, high = change.low_percent, change.high_percent
+        held.append((low is None or low <= percent) and (high is None or percent <= high))
+    return {"true change": float(np.mean(held))}
+
+
 CURVE = (0.85, 1.2, 0.6)
 """a, b and c of the true curve."""
 DESIGNS = {
@@ -245,6 +266,13 @@ LEVELS: tuple[Level, ...] = (
         "Of a new scan by a model whose held-out scans are known.",
         _OF_VOLUMES,
         hold_volume,
+    ),
+    Level(
+        "Follow-up: interval of a change",
+        90,
+        "New patients at two times. Told to be cautious, as the errors of one patient resemble each other.",
+        _OF_VOLUMES,
+        hold_change,
     ),
     Level(
         "Learning curve",
