@@ -86,8 +86,8 @@ def comparison_text(selection: Selection) -> str:
     for candidate in selection.candidates:
         mark = "* " if candidate == selection.chosen else "  "
         largest = ", ".join(candidate.postprocessing.keep_largest) or "-"
-        plain, chosen = (_shown(one) for one in (candidate.plain, candidate.dice))
-        rows.append((mark + candidate.name, plain, f"{candidate.threshold:g}", largest, chosen))
+        before, after = (_shown(one) for one in (candidate.plain, candidate.dice))
+        rows.append((mark + candidate.name, before, f"{candidate.threshold:g}", largest, after))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     table = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(
