@@ -14,7 +14,7 @@ from benchmarks.ablation_results import FoldResult, Origin, Protocol, Scores, lo
 from benchmarks.report import table
 from benchmarks.tools import SetupError
 from vmseg_auto.io.atomic import write_text
-from vmseg_auto.ops.statistics import RESAMPLES, Summary, summarise
+from vmseg_auto.ops.statistics import INTERVAL, Summary, summarise
 
 BASELINE = "default"
 BEGIN = "<!-- Written by `python -m benchmarks.ablation` down to the next mark; don't edit it. -->"
@@ -26,8 +26,9 @@ vmsemi53 by `python -m benchmarks.ablation`. Its lesions are synthetic: no figur
 
 Within a table all rows are trained for the same steps, on the same split, and scored on the same held-out cases. Dice
 is the mean over these cases, seeds averaged before. The difference is paired: row minus `{BASELINE}`, case by case.
-Intervals are 95 % of the means of {RESAMPLES} bootstrap samples of patients, or of cases. Cases of one person resemble
-each other, so the interval over patients is the one to go by; with many rows, some miss zero by chance alone.
+Interval: {INTERVAL}.
+One more is given over cases, as if each were a patient. Cases of one person resemble each other, so the interval over
+patients is the one to go by; with many rows, some miss zero by chance alone.
 Training Dice and gap (training minus held-out Dice) are the gap monitor's at the end of training, on a few whole cases
 of each side; mean over folds and seeds. Seconds are those of all epochs of a fold. "Made" refers to the list below.
 """
@@ -155,7 +156,7 @@ def _comparison(wanted: Table, protocol: Protocol, rows: Mapping[str, list[FoldR
         difference: tuple[str, ...] = ("-", "-", "-")
         if name != BASELINE:
             by_patient, by_case = paired(results, base)
-            difference = (f"{by_patient.mean:+.3f}", *(interval(by, "+") or "-" for by in (by_patient, by_case)))
+            difference = (f"{by_patient.mean:+.3f}", *(interval(by, "+") for by in (by_patient, by_case)))
         lines.append((f"`{name}`", _settings(results[0]), mean_dice(results), *difference, *_monitored(results, made)))
     lacking = sorted(set(chosen) - set(whole))
     head = (
@@ -222,13 +223,13 @@ def _patients(results: Iterable[FoldResult]) -> dict[str, str]:
 def mean_dice(results: Sequence[FoldResult]) -> str:
     scores, patients = case_scores(results), _patients(results)
     summary = summarise(np.array(list(scores.values())), [patients[case] for case in scores])
-    return f"{summary.mean:.3f} {interval(summary)}".rstrip()
+    return f"{summary.mean:.3f} {interval(summary)}"
 
 
 def interval(summary: Summary, sign: str = "") -> str:
-    """Such as "(0.302 to 0.420)"; empty with fewer than two patients."""
+    """Such as "(0.302 to 0.420)"; the introduction says where there is none."""
     if math.isnan(summary.low_95):
-        return ""
+        return "(none)"
     return f"({summary.low_95:{sign}.3f} to {summary.high_95:{sign}.3f})"
 
 

@@ -49,6 +49,10 @@ class Metric:
     high: float = 1.0
     may_lack: bool = False
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
+
 
 _ROUNDING = 1e-5
 """How far apart, as a share, headers in float32 put lengths that are equal."""

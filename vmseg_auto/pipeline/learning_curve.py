@@ -21,7 +21,7 @@ from vmseg_auto.core.runs import FoldFolder, FoldName, chosen_folds
 from vmseg_auto.core.workspace import CurveFolder
 from vmseg_auto.io.atomic import write_sealed
 from vmseg_auto.io.tables import write_csv
-from vmseg_auto.ops.learning_curve import Curves, fit_curves
+from vmseg_auto.ops.learning_curve import Curves, fit_curves, why_no_interval
 from vmseg_auto.ops.plots import draw_learning_curve
 from vmseg_auto.ops.statistics import FEWEST_PATIENTS
 from vmseg_auto.pipeline.begin import begin_folds, confirm_fresh, end_fresh
@@ -178,9 +178,11 @@ def _tested(job: Job, trainings: Sequence[_Training]) -> set[str]:
 def _plan_in_words(job: Job, sizes: Sequence[int], trainings: Sequence[_Training], tested: set[str]) -> str:
     folds = sorted({str(training.fold) for training in trainings})
     which = f"those of fold {folds[0]} alone, to save time" if len(folds) == 1 else f"those of folds {', '.join(folds)}"
+    why = why_no_interval(len(tested), len(folds), len(sizes))
+    unsure = f" The curve will have no interval: {why}." if why else ""
     return (
         f"{len(trainings)} trainings, on {', '.join(map(str, sizes))} of the cohort's "
-        f"{len(set(job.dataset.patients.values()))} patients. {len(tested)} patients are held out, {which}."
+        f"{len(set(job.dataset.patients.values()))} patients. {len(tested)} patients are held out, {which}.{unsure}"
     )
 
 
@@ -203,11 +205,12 @@ def _conclude(
         folds=folds,
         cohort=cohort,
         tested=sum(len(matrix) for matrix in matrices),
-        measured=curves.measured(),
+        measured=curves.measured,
         plateau=curves.plateau(),
         b=b,
         c=c,
         forecasts=tuple(curves.forecast(n) for n in (cohort, 2 * cohort)),
+        without_interval=curves.reason,
         wanted=curves.wanted(target, cohort) if target is not None else None,
     )
     write_csv(place.table, COLUMNS, rows)

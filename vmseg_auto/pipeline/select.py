@@ -16,7 +16,18 @@ from vmseg_auto.core.selection import Candidate, Selection, Worth
 from vmseg_auto.core.trust import VolumeError
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored, write_sealed
-from vmseg_auto.ops.selection import Choice, Runs, Setting, choose, dice_of, estimate, nested_dice, plain, settle
+from vmseg_auto.ops.selection import (
+    CHANGE,
+    Choice,
+    Runs,
+    Setting,
+    choose,
+    dice_of,
+    estimate,
+    nested_dice,
+    plain,
+    settle,
+)
 from vmseg_auto.pipeline.candidates import Candidates, score_candidates
 from vmseg_auto.pipeline.comparison import choice_reasons, comparison_text, label_reasons, threshold_reason
 from vmseg_auto.pipeline.cross_validation import lacking
@@ -147,7 +158,7 @@ def _worth(held: Candidates, reference: str, choice: Choice) -> Worth:
     return Worth(
         reference=reference,
         reference_dice=estimate(before, held.patients),
-        chosen_gain=estimate(after - before, held.patients),
+        chosen_gain=estimate(after - before, held.patients, CHANGE),
         nested_dice=None if nested is None else estimate(nested, held.patients),
-        nested_gain=None if nested is None else estimate(nested - before, held.patients),
+        nested_gain=None if nested is None else estimate(nested - before, held.patients, CHANGE),
     )

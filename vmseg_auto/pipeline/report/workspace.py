@@ -17,6 +17,7 @@ from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored
+from vmseg_auto.ops.selection import RULE
 from vmseg_auto.ops.statistics import without_interval
 from vmseg_auto.pipeline.places import read_plan, stale_folds
 from vmseg_auto.pipeline.report.cases import Album, Gallery, Suspects
@@ -25,7 +26,7 @@ from vmseg_auto.pipeline.report.cohort import cohort, planned
 from vmseg_auto.pipeline.report.manifest import manifest
 from vmseg_auto.pipeline.report.scores import Scores, scores
 from vmseg_auto.pipeline.report.training import Training, starts, training
-from vmseg_auto.pipeline.report.words import between, shown
+from vmseg_auto.pipeline.report.words import between_or_why, shown
 from vmseg_auto.pipeline.run_tables import CaseScore, read_cross_validation
 from vmseg_auto.pipeline.standing import read_standing
 from vmseg_auto.stages.report import Fact, Table
@@ -74,7 +75,8 @@ class RunReport:
         scored = self.scores.headline if self.scores else ()
         if self.training is None or self.training.gap is None:
             return scored
-        note = "how much higher Dice was on training cases, at the end, mean over folds"
+        over = counted(len(self.training.gaps), "fold")
+        note = f"how much higher Dice was on training cases, at the end; mean over {over}; no interval: few cases each"
         return (*scored, Fact("Gap", shown(self.training.gap, sign=True), note))
 
 
@@ -154,7 +156,7 @@ def _comparison(selection: Selection | None) -> Table | None:
             candidate.name,
             f"{candidate.threshold:g}",
             shown(candidate.dice.mean, 3),
-            between(candidate.dice.low_95, candidate.dice.high_95, 3),
+            between_or_why(candidate.dice.low_95, candidate.dice.high_95, candidate.dice.patients, 3),
             "chosen" if candidate.runs == selection.runs else "",
         )
         for candidate in selection.candidates
@@ -163,6 +165,7 @@ def _comparison(selection: Selection | None) -> Table | None:
         [
             f"Runs and ensembles that were compared by Dice, mean over {counted(selection.patients, 'patient')}:",
             f"{'; '.join(selection.reasons)}.",
+            RULE,
             *without_interval(selection.patients),
         ]
     )
