@@ -231,7 +231,7 @@ def _lines(pair: Mapping[str, list[FoldResult]]) -> Iterator[tuple[str, ...]]:
         which = f"folds {', '.join(map(str, folds))}; seeds {', '.join(map(str, chosen))}"
         better = f"{sum(gain > 0 for gain in gains.values())} of {len(gains)}"
         means = [mean_dice(some[name]) for name in CHOICE]
-        yield which, str(by_case.n), *means, f"{by_case.mean:+.3f}", interval(by_case, "+") or "-", better
+        yield which, str(by_case.n), *means, f"{by_case.mean:+.3f}", interval(by_case, "+"), better
 
 
 def patient_gains(ours: Sequence[FoldResult], base: Sequence[FoldResult]) -> dict[str, float]:
