@@ -31,6 +31,7 @@ TITLES = {level.title: number for number, level in enumerate(LEVELS)}
         ("Volumes: measurement error of a reader", f"relative errors, {ONE}", 20),
         ("Volumes: interval of a measured volume", f"relative errors, {ONE}", 5),
         ("Volumes: interval of a measured volume", f"additive errors, {SEVERAL}", 10),
+        ("Follow-up: interval of a change", f"relative errors, {ONE}", 10),
         ("Dice to expect of a scan", SEVERAL, 20),
         ("Nothing found: probability of a lesion", f"six in ten, {SEVERAL}", 10),
         ("Volumes: ICC and Lin's CCC", f"relative errors, {SEVERAL}", 10),

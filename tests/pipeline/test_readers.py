@@ -11,6 +11,7 @@ import pytest
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.io.images import write_mask
 from vmseg_auto.pipeline.evaluate import evaluate
 from vmseg_auto.pipeline.readers import BETWEEN, FIRST, SECOND, compare_readers
@@ -56,7 +57,9 @@ def test_agreement_and_differences_by_hand(folders: tuple[Path, Path, Path]) -> 
 def test_what_is_written_and_said(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     model, one, two = folders
     (one / "d.nii.gz").unlink()
-    evaluate(model, one, tmp_path / "out" / "scores.csv", second_reader=two)
+    left = Inventory()
+    evaluate(model, one, tmp_path / "out" / "scores.csv", second_reader=two, left=left)
+    assert "1 mask, of the second reader without a reference: e.nii.gz" in left.text()
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"scores.csv", "scores.json", "scores_readers.csv", "scores_readers.json"} <= names
     with (tmp_path / "out" / "scores_readers.csv").open(newline="") as file:

@@ -86,8 +86,8 @@ def comparison_text(selection: Selection) -> str:
     for candidate in selection.candidates:
         mark = "* " if candidate == selection.chosen else "  "
         largest = ", ".join(candidate.postprocessing.keep_largest) or "-"
-        plain, chosen = (_shown(one) for one in (candidate.plain, candidate.dice))
-        rows.append((mark + candidate.name, plain, f"{candidate.threshold:g}", largest, chosen))
+        before, after = (_shown(one) for one in (candidate.plain, candidate.dice))
+        rows.append((mark + candidate.name, before, f"{candidate.threshold:g}", largest, after))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     table = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(
@@ -95,7 +95,6 @@ def comparison_text(selection: Selection) -> str:
             f"\nCross-validated Dice, mean over {selection.patients} patients (95 % interval); * is chosen",
             *table,
             *without_interval(selection.patients),
-            *(f"Left out: {name}: {why}" for name, why in selection.left_out.items()),
             f"Chosen: {selection.chosen.name}",
             *(f"  - {reason}" for reason in selection.reasons),
             *(f"  - {reason}" for reason in selection.chosen.reasons),

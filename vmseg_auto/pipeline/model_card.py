@@ -40,7 +40,7 @@ class Member:
         folds: that are given.
         recipe: they were trained by.
         epochs: done by each.
-        pretrained: whether they started from another model's weights.
+        first_weights: what they started from, in words.
         scores: metrics.json of its cross-validation; None where it has none.
     """
 
@@ -48,7 +48,7 @@ class Member:
     folds: tuple[FoldName, ...]
     recipe: Recipe
     epochs: tuple[int, ...]
-    pretrained: bool
+    first_weights: tuple[str, ...]
     scores: ScoreSummary | None
 
 
@@ -124,7 +124,7 @@ def _training(members: Sequence[Member]) -> Iterator[str]:
                 ("Spacing in mm, patch in voxels (plan's axes)", f"{_by(plan.spacing_mm)}, {_by(plan.patch)}"),
                 ("Folds", ", ".join(map(str, member.folds))),
                 ("Epochs, steps, batch", f"{epochs}, {recipe.steps} an epoch, {plan.batch_size} a step"),
-                ("First weights", "another model's" if member.pretrained else "random"),
+                ("First weights", "; ".join(member.first_weights)),
             ],
         )
 

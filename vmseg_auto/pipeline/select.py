@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.runs import Run
@@ -42,11 +43,13 @@ from vmseg_auto.pipeline.standing import Standing, read_standing
 from vmseg_auto.pipeline.turns import shared_turn
 
 
+@telling_left_out
 def select(
     *,
     dataset: PathLike | None = None,
     workspace: PathLike | None = None,
     jobs: int | None = None,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Selection:
     """Compare all wholly cross-validated runs of a workspace, and write the choice into its selection.json.
@@ -56,6 +59,8 @@ def select(
     Args:
         dataset, workspace: folders, as on the command line.
         jobs: threads.
+        left: what of the dataset, and which runs, are not used is noted here; a strict one ends the work before it
+            begins.
         console: where words and progress go.
 
     Raises:
@@ -65,11 +70,12 @@ def select(
     console = console or Silent()
     folder, space = places(dataset, workspace)
     space.require_planned()
+    left = left or Inventory()
     with shared_turn(space, "vmseg_select", console):
-        return choose_run(read_standing(folder, space, console), jobs, console)
+        return choose_run(read_standing(folder, space, left), jobs, left, console)
 
 
-def choose_run(standing: Standing, jobs: int | None, console: Console) -> Selection:
+def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: Console) -> Selection:
     """What `select` does, for who has the `shared_turn` already."""
     space, fingerprint, splits, data = standing.space, standing.fingerprint, standing.splits, standing.dataset
     left_out = {run.name: why for run in space.runs() if (why := lacking(run, space, fingerprint, splits, data))}
@@ -81,6 +87,9 @@ def choose_run(standing: Standing, jobs: int | None, console: Console) -> Select
             file=space.root,
             remedy="Train all folds first, with `vmseg_train " + " ".join(map(str, range(len(splits.folds)))) + "`.",
         )
+    for name, why in left_out.items():
+        left.add("run", f"{name} ({why})", "not cross-validated as a whole")
+    left.require_nothing()
     warn_of_stale(runs, space, fingerprint, splits, console)
     held = score_candidates(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
     labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]

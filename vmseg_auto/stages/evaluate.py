@@ -170,7 +170,7 @@ def evaluate(
     """
     if not 0 <= tolerance_mm < math.inf:
         raise InputError(f"the tolerance is {tolerance_mm:g} mm", remedy="Give a number of mm, 0 or above.")
-    left = left if left is not None else Inventory()
+    left = left or Inventory()
     predicted, wanted = find_masks(predictions, left), find_masks(references, left)
     if missing := sorted(set(wanted) - set(predicted)):
         raise InputError(

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.core.console import Console, counted
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Dataset, Splits
 from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
@@ -79,18 +80,21 @@ class RunReport:
         return (*scored, Fact("Gap", shown(self.training.gap, sign=True), note))
 
 
-def read_study(folder: Path, space: Workspace, console: Console) -> WorkspaceStudy:
-    """Read a workspace; `folder` is the dataset's, and the console is warned of cases that were not planned with.
+def read_study(folder: Path, space: Workspace, left: Inventory) -> WorkspaceStudy:
+    """Read a workspace; `folder` is the dataset's, and what of it is not used is noted in `left`.
 
     Raises:
         InputError: nothing is planned yet, the dataset has changed since, or a file is missing or damaged.
         DatasetError: the dataset can't be read.
     """
-    standing = read_standing(folder, space, console)
+    standing = read_standing(folder, space, left)
     selection = None
     runs = space.runs()
     if space.selection.is_file():
         selection = read_stored(Selection, space.selection)
+        for run in runs:
+            if run.name not in selection.runs:
+                left.add("run", run.name, "not chosen by vmseg_select, and not in the report", meant=True)
         runs = [run for run in runs if run.name in selection.runs]
     planner = runs[0].folder.parent.name if runs else (space.plans() or ["default"])[0]
     rows = {run.name: tuple(found[0]) for run in runs if (found := read_cross_validation(run))}
@@ -139,7 +143,7 @@ def _run(run: Run, study: WorkspaceStudy, names: Names, identity: bool) -> RunRe
         galleries=album.galleries(drawn) if drawn else (),
         suspects=album.suspects() if scored else None,
         stale=tuple(str(fold) for fold in stale),
-        starts=starts(run, study.fingerprint, study.splits),
+        starts=starts(run, study.fingerprint, study.splits, study.dataset),
     )
 
 
