@@ -1,0 +1,75 @@
+"""What a check is given: a device, a folder with what it works on, its size and its share of time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from benchmarks.gpu_day.cohorts import TOY_GB, Cohort, open_cohort
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Day:
+    """The setting of one check.
+
+    Args:
+        device: where networks are computed.
+        folder: with the cohorts, and for what a check leaves behind.
+        toy: whether everything is as small as can be, to see that it works.
+        limit_s: the check is ended after so long.
+    """
+
+    device: torch.device
+    folder: Path
+    toy: bool
+    limit_s: float
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def left_s(self) -> float:
+        """What is left of the check's time."""
+        return self.limit_s - (time.monotonic() - self.began)
+
+    def size(self, full: T, toy: T) -> T:
+        """What stands for the day, or for its rehearsal."""
+        return toy if self.toy else full
+
+    def cohort(self, name: str) -> Cohort:
+        """One of "vmsemi53", "lgg53" and "head", under its plan, or under one of toy size."""
+        return open_cohort(self.folder / "cohorts" / name, TOY_GB if self.toy else None)
+
+    @property
+    def why_no_nnunet(self) -> str | None:
+        """In words, why nnU-Net is not compared with; None where it is there."""
+        return None if find_spec("nnunetv2") else "nnunetv2 was not carried"
+
+    def wait(self) -> None:
+        """Until the device has done all it was asked for."""
+        if self.cuda:
+            torch.cuda.synchronize(self.device)
+
+    def seconds(self, work: Callable[[], object]) -> float:
+        """Of one call, the device waited for before and after."""
+        self.wait()
+        began = time.perf_counter()
+        work()
+        self.wait()
+        return time.perf_counter() - began
+
+    def median_s(self, step: Callable[[], object], repeats: int, warm_up: int = 5) -> float:
+        """Of a step, the device waited for after each."""
+        times = [self.seconds(step) for _ in range(warm_up + repeats)]
+        return float(np.median(times[warm_up:]))
