@@ -26,7 +26,7 @@ from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits
 from vmseg_planners.default import DefaultPlanner
 
 NAMES = ("vmsemi53", "lgg53", "head")
-TOY_GB = 0.01
+TOY_GB, TOY_SHAPE = 0.01, (8, 24, 24)
 LEVELS = 4096
 _PLANNER = "default"
 
@@ -160,7 +160,7 @@ def _positions(label: NDArray[np.uint8], most: int = 10_000) -> dict[int, NDArra
 
 def make_up(root: Path, cases: int = 6) -> None:
     """A workspace of noise with a bright cuboid in each case, for a rehearsal without anything carried."""
-    space, shape, spacing = Workspace(root), (8, 24, 24), (4.0, 1.0, 1.0)
+    space, shape, spacing = Workspace(root), TOY_SHAPE, (4.0, 1.0, 1.0)
     names = [f"case_{number:02d}" for number in range(cases)]
     summary = CaseSummary(shape, shape, spacing, {1: 300}, "made up")
     stats = ChannelStats(0.0, 0.0, 1.0, -3.0, 3.0, -2.5, 2.5)

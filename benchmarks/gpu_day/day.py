@@ -11,8 +11,10 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from benchmarks.gpu_day.cohorts import TOY_GB, Cohort, open_cohort
+from benchmarks.gpu_day.cohorts import TOY_GB, TOY_SHAPE, Cohort, open_cohort
+from vmseg_auto.core.prepared import PreparedCase
 
 T = TypeVar("T")
 
@@ -50,6 +52,22 @@ class Day:
     def cohort(self, name: str) -> Cohort:
         """One of "vmsemi53", "lgg53" and "head", under its plan, or under one of toy size."""
         return open_cohort(self.folder / "cohorts" / name, TOY_GB if self.toy else None)
+
+    def image(self, case: PreparedCase) -> torch.Tensor:
+        """A case's image [C, Z, Y, X], or a corner of it."""
+        z, y, x = self.size(case.image.shape[1:], TOY_SHAPE)
+        return torch.tensor(case.image[:, :z, :y, :x])
+
+    def label(self, case: PreparedCase) -> NDArray[np.uint8]:
+        """A case's label [Z, Y, X], or the same corner of it.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if case.label is None:
+            raise ValueError(f"{case.id} has no label")
+        z, y, x = self.size(case.label.shape, TOY_SHAPE)
+        return case.label[:z, :y, :x]
 
     @property
     def why_no_nnunet(self) -> str | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-
 PEAKS = {
     "H200": (989.0, 67.0, 4800.0),
     "H100 PCIe": (756.0, 51.0, 2000.0),
@@ -60,5 +59,3 @@ def count_work(network: nn.Module, image: torch.Tensor) -> Work:
 def stated_peaks(device: torch.device) -> tuple[float, ...] | None:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return next((peaks for part, peaks in PEAKS.items() if part in name), None)
-
-

@@ -1,4 +1,4 @@
-"""Our side of every comparison: networks of a plan, learners of any precision, and networks that have learnt a little."""
+"""Our side of every comparison: networks of a plan, learners in any precision, and what they learn and answer."""
 
 from __future__ import annotations
 

@@ -104,4 +104,3 @@ def run_one(check: Check, place: Place, limit_s: float) -> Finding:
     seconds = time.monotonic() - began
     found = read_stored(Figures, figures).figures if figures.is_file() else ()
     return Finding(state, seconds, limit_s, found, error)
-
