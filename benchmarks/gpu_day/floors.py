@@ -56,6 +56,7 @@ def count_work(network: nn.Module, image: torch.Tensor) -> Work:
     return Work(sum(work.flops for work in found), sum(work.values for work in found))
 
 
-def stated_peaks(device: torch.device) -> tuple[float, ...] | None:
+def stated_peaks(device: torch.device) -> tuple[float, float, float] | None:
+    """PEAKS of this device; None where they are not known."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return next((peaks for part, peaks in PEAKS.items() if part in name), None)

@@ -217,10 +217,9 @@ def _write_case(case: PreparedCase, folder: Path) -> None:
         index: np.concatenate([np.zeros((len(found), 1), found.dtype), found], axis=1)
         for index, found in case.foreground.items()
     }
-    np.save(folder / f"{case.id}.npy", case.image)
-    np.save(folder / f"{case.id}_seg.npy", case.label[None].astype(np.int16))
+    # Not as .npy, which nnU-Net maps: its augmentation writes into what it reads.
+    np.savez(folder / f"{case.id}.npz", data=case.image, seg=case.label[None].astype(np.int16))
     (folder / f"{case.id}.pkl").write_bytes(pickle.dumps({"class_locations": places}))
-    (folder / f"{case.id}.npz").touch()  # by which nnU-Net knows that there is a case
 
 
 def _their_weights(theirs: torch.nn.Module, ours: torch.nn.Module, cohort: Cohort) -> Mapping[str, torch.Tensor]:

@@ -98,9 +98,10 @@ def run_one(check: Check, place: Place, limit_s: float) -> Finding:
     began, error = time.monotonic(), ""
     try:
         measure([*command, "--toy"] if place.toy else command, log, place.environment, timeout_s=limit_s)
-    except CommandFailedError:
+    except CommandFailedError as failure:
         state = "out of time" if time.monotonic() - began >= limit_s else "failed"
-        error = "\n".join(log.read_text(errors="replace").splitlines()[-LAST_LINES:])
+        ended, *told = str(failure).splitlines()[1:]
+        error = "\n".join([ended.partition(";")[0], *told[-LAST_LINES:]])
     seconds = time.monotonic() - began
     found = read_stored(Figures, figures).figures if figures.is_file() else ()
     return Finding(state, seconds, limit_s, found, error)

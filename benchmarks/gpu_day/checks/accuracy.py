@@ -60,7 +60,8 @@ def beside(day: Day, cohort: Cohort, seconds: float) -> Iterator[Figure]:
     yield noted(f"seconds of training, nnU-Net's ({cohort.name})", their_s, "s")
     theirs = judged(day, cohort, network)
     yield noted(f"Dice, nnU-Net's ({cohort.name})", theirs)
-    yield at_least(f"Dice, ours ({cohort.name})", judged(day, cohort, own[0]), theirs - WORSE)
+    name, reached = f"Dice, ours ({cohort.name})", judged(day, cohort, own[0])
+    yield noted(name, reached) if day.toy else at_least(name, reached, theirs - WORSE)
 
 
 def steps_within(seconds: float, pace_s: float, day: Day) -> int:

@@ -20,8 +20,9 @@ def find(day: Day) -> Iterator[Figure]:
     if day.cuda:
         yield noted("memory of the card", torch.cuda.get_device_properties(day.device).total_memory / 2**30, "GiB")
     peaks = stated_peaks(day.device)
-    yield _beside("product in bfloat16", product_tflops(day), peaks and peaks[0], "TFLOP/s")
-    yield _beside("copy, read and written", copy_gigabytes(day), peaks and peaks[2], "GB/s")
+    tflops, _, gigabytes = peaks or (None, None, None)
+    yield _beside("product in bfloat16", product_tflops(day), tflops, "TFLOP/s")
+    yield _beside("copy, read and written", copy_gigabytes(day), gigabytes, "GB/s")
 
 
 def product_tflops(day: Day) -> float:

@@ -27,7 +27,7 @@ def find(day: Day) -> Iterator[Figure]:
     half = interrupted(day)
     yield at_most("weights that differ, after an interruption", differing(once, training(day, half)), 0)
     free, bound = (seconds_per_step(setup(day, deterministic), WORKERS) for deterministic in (False, True))
-    yield at_most("time of a deterministic step, of a free one's", bound / free, COST)
+    yield day.target("time of a deterministic step, of a free one's", bound / free, COST)
 
 
 def setup(day: Day, deterministic: bool) -> FoldSetup:

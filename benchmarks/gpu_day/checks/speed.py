@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 
 from benchmarks.gpu_day.cohorts import Cohort
 from benchmarks.gpu_day.day import Day
-from benchmarks.gpu_day.findings import Figure, at_most, left_out, noted, went_wrong
+from benchmarks.gpu_day.findings import Figure, left_out, noted, went_wrong
 from benchmarks.gpu_day.floors import count_work, stated_peaks
 from benchmarks.gpu_day.learning import Batch, batches_of, learner_of, parts_of, setup_of
 from benchmarks.gpu_day.nnunet import batch_of, trainer_of
@@ -33,7 +34,7 @@ def find(day: Day) -> Iterator[Figure]:
     name = torch.cuda.get_device_name(day.device) if day.cuda else ""
     limit = next((ms for part, ms in WANTED_MS.items() if part in name), None)
     step = "a step as the product takes it"
-    yield noted(step, product, "ms") if limit is None else at_most(step, product, limit, "ms")
+    yield noted(step, product, "ms") if limit is None else day.target(step, product, limit, "ms")
     yield from beside_floor(day, cohort, batch, product)
     yield from idle(day, cohort, product)
     yield from norms(day, cohort, batch)
@@ -56,14 +57,14 @@ def our_ways(day: Day, cohort: Cohort, batch: Batch) -> Iterator[Figure]:
 
     for precision in WAYS:
         torch.backends.cudnn.benchmark = False
-        yield from attempt(f"{precision}, cudnn.benchmark off", lambda p=precision: timed(p, False))
+        yield from attempt(f"{precision}, cudnn.benchmark off", partial(timed, precision, False))
         torch.backends.cudnn.benchmark = True
-        yield from attempt(f"{precision}, cudnn.benchmark on", lambda p=precision: timed(p, False))
+        yield from attempt(f"{precision}, cudnn.benchmark on", partial(timed, precision, False))
     if not day.cuda:
         yield left_out("compiled", "on CUDA only")
         return
     for precision in WAYS[1:]:
-        yield from attempt(f"{precision}, cudnn.benchmark on, compiled", lambda p=precision: timed(p, True))
+        yield from attempt(f"{precision}, cudnn.benchmark on, compiled", partial(timed, precision, True))
 
 
 def theirs(day: Day, cohort: Cohort, batch: Batch, product: float) -> Iterator[Figure]:
@@ -79,14 +80,14 @@ def theirs(day: Day, cohort: Cohort, batch: Batch, product: float) -> Iterator[F
         given = batch_of(trainer, *batch)
         return 1e3 * day.median_s(lambda: trainer.train_step(given), day.size(15, 2), day.size(5, 1))
 
-    yield from attempt("nnU-Net", lambda: timed(False))
+    yield from attempt("nnU-Net", partial(timed, False))
     if not day.cuda:
         yield left_out("nnU-Net, compiled", "on CUDA only")
         return
-    for figure in attempt("nnU-Net, compiled", lambda: timed(True)):
+    for figure in attempt("nnU-Net, compiled", partial(timed, True)):
         yield figure
         if figure.value:
-            yield at_most("ours, of nnU-Net's time, compiled", product / figure.value, SHARE)
+            yield day.target("ours, of nnU-Net's time, compiled", product / figure.value, SHARE)
 
 
 def attempt(name: str, measure: Callable[[], float]) -> Iterator[Figure]:
@@ -124,7 +125,7 @@ def idle(day: Day, cohort: Cohort, product: float) -> Iterator[Figure]:
     yield noted("a step of the training loop, its data included", looped, "ms")
     share = max(0.0, 1 - (product + augmenting) / looped)
     name = "share of time that the card waits for data"
-    yield at_most(name, share, IDLE) if day.cuda else noted(name, share)
+    yield day.target(name, share, IDLE)
 
 
 def norms(day: Day, cohort: Cohort, batch: Batch) -> Iterator[Figure]:

@@ -12,12 +12,13 @@ from benchmarks.gpu_day.cohorts import Cohort
 from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, at_most, left_out
 from benchmarks.gpu_day.learning import PRECISIONS, Batch, batches_of, learner_of, parts_of
+from vmseg_auto.contracts import Planner
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.stages.loop import SCALE_SEARCH
 from vmseg_planners.default import DefaultPlanner
 from vmseg_planners.residual import ResidualPlanner
 
-PLANNERS = {"plain": DefaultPlanner(), "residual": ResidualPlanner()}
+PLANNERS: dict[str, Planner] = {"plain": DefaultPlanner(), "residual": ResidualPlanner()}
 OPTIMIZERS = {"SGD": ("optimizer=sgd",), "AdamW": ("optimizer=adamw", "lr=0.0003")}
 PLAN_GB = 0.25
 """Small, as the CPU computes each plan's step once."""
