@@ -96,7 +96,7 @@ def state(folder: FoldFolder, case: str) -> dict[str, Any]:
 def test_a_wrong_mask_is_found_and_its_correction_changes_scores_alone(cohort: Path) -> None:
     fold, path = holder(cohort, "b"), cohort / "labelsTr" / "b.nii.gz"
     right = state(fold, "b")
-    shutil.copy(path, cohort / "kept.nii.gz")
+    shutil.copy(path, cohort.parent / "kept.nii.gz")
     write_mask(path, ball(1)[:, ::-1, ::-1].copy(), GRID)
     said = plan_again(cohort)
     assert any(f"Fold {fold.name} keeps its weights, with b to be scored again" in text for text in said)
@@ -116,7 +116,7 @@ def test_a_wrong_mask_is_found_and_its_correction_changes_scores_alone(cohort: P
     assert float(first["dice"]) == pytest.approx(wrong["dice"][0], rel=1e-4)
     assert all(float(row["dice"]) > float(first["dice"]) for row in others)
 
-    shutil.copy(cohort / "kept.nii.gz", path)
+    shutil.copy(cohort.parent / "kept.nii.gz", path)
     assert not any("are stale" in text for text in plan_again(cohort))
     assert train_again(cohort, fold).work == [CHOICE]
     assert state(fold, "b") == right
