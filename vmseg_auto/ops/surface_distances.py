@@ -79,7 +79,7 @@ def _distances(start: Surface, goal: Surface) -> Distances:
 def _spread(areas: Floats) -> Ints:
     """SAMPLES triangles at equal steps of area."""
     reached = np.cumsum(areas)
-    return np.searchsorted(reached[:-1], (np.arange(SAMPLES) + 0.5) / SAMPLES * reached[-1])
+    return np.asarray(np.searchsorted(reached[:-1], (np.arange(SAMPLES) + 0.5) / SAMPLES * reached[-1]))
 
 
 def _largest(points: Floats, mm: Floats, goal: Surface, tree: KDTree) -> float:
@@ -102,7 +102,7 @@ def _largest(points: Floats, mm: Floats, goal: Surface, tree: KDTree) -> float:
 def _to_nearest(points: Floats, goal: Surface, tree: KDTree) -> Floats:
     """From each point to the triangle whose middle is the nearest."""
     to_middle, nearest = tree.query(points)
-    return np.minimum(to_middle, _to_triangles(points, goal.corners[nearest]))
+    return np.asarray(np.minimum(to_middle, _to_triangles(points, goal.corners[nearest])))
 
 
 def _to_triangles(points: Floats, corners: Floats) -> Floats:
@@ -118,7 +118,7 @@ def _to_triangles(points: Floats, corners: Floats) -> Floats:
     beside = ~above
     p, a, b, c = points[beside], a[beside], b[beside], c[beside]
     square[beside] = np.minimum(np.minimum(_to_line(p, a, b), _to_line(p, b, c)), _to_line(p, c, a))
-    return np.sqrt(square)
+    return np.asarray(np.sqrt(square))
 
 
 def _to_line(points: Floats, start: Floats, end: Floats) -> Floats:

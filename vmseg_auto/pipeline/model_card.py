@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.metrics import METRICS
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldName
 from vmseg_auto.core.scores import ScoreSummary
 from vmseg_auto.core.selection import Candidate, Estimate, Worth
-from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.ops.statistics import without_interval
 
 INTENDED = """## Intended use

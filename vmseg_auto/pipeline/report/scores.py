@@ -9,13 +9,13 @@ from statistics import fmean, median
 
 from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Splits
+from vmseg_auto.core.metrics import METRICS
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.scores import MeanScore
 from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.ops.charts import Axis, Band, Chart, Dot, Line, axis_of
-from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.ops.statistics import ALL_LABELS, FEWEST_PATIENTS, without_interval
 from vmseg_auto.pipeline.report.volumes import volume_agreement, volume_intervals
 from vmseg_auto.pipeline.report.words import between, plain, require_named, shown, volume
@@ -98,11 +98,13 @@ def _summary(label: str, values: Mapping[str, MeanScore]) -> Table:
     rows = []
     for metric in METRICS:
         one = values[metric.name]
-        digits = 2 if "(m" in metric.title or "%" in metric.title else 3
-        interval = between(one.low_95, one.high_95, digits)
-        cells = shown(one.mean, digits), interval, shown(one.median, digits), str(one.n)
+        interval = between(one.low_95, one.high_95, metric.digits)
+        means = shown(one.mean, metric.digits), interval, shown(one.median, metric.digits)
+        cells = *means, str(one.n), str(one.n_missing)
         rows.append((metric.title, *cells))
-    return Table(plain(label), ("Metric", "Mean over scans", "95 % interval", "Median", "Scans"), tuple(rows))
+    return Table(
+        plain(label), ("Metric", "Mean over scans", "95 % interval", "Median", "Scans", "Without a value"), tuple(rows)
+    )
 
 
 def _by_volume(rows: Sequence[CaseScore], names: Names) -> Chart:
