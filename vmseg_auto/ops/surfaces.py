@@ -28,7 +28,7 @@ THICK = 1.5
 """Slices are thick from this many of the smallest voxel sides on."""
 SMOOTHING = (0.5, -0.53)
 """Steps towards the mean of the neighbours and away from it, by turns: waves longer than about 17 edges stay."""
-ROUNDS = 5
+ROUNDS = 10
 FURTHEST = 0.5
 """How far smoothing may move a point, in voxels along each axis."""
 LONGEST = 4.0
