@@ -66,4 +66,5 @@ def test_scores_are_those_of_the_metrics(labels: int, seed: int) -> None:
             for mask, column in ((classes, 0), (keep_largest(classes, [index]), 1)):
                 prediction, target = mask == index, wanted == values[index]
                 assert found[DICE, column] == overlap(prediction, target, mask.size)["dice"]
+                lesions = overlapping_lesions(Lesions.of(prediction, target), voxel_ml=1.0)
                 assert found[RECALL, column] == lesions["lesion_recall"]
