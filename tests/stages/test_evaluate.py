@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.images import write_mask
 from vmseg_auto.core.metrics import METRICS
+from vmseg_auto.io.images import write_mask
 from vmseg_auto.stages.evaluate import Evaluation, evaluate, evaluate_pairs, infer_labels
 
 GRID = Geometry((2, 6, 8), (5.0, 1.0, 1.0))
