@@ -159,7 +159,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "lesionwise_hd95_mm",
-        "Lesion-wise HD95 (BraTS, mm)",
+        "Lesion-wise HD95 (BraTS; mm)",
         f"mean over the reference's lesions and the false-positive ones; missed and false ones count {PENALTY_MM:g} mm",
         f"{_BRATS}; {_SURFACES}",
         high=math.inf,
