@@ -17,7 +17,7 @@ from vmseg_auto.core.metrics import METRICS, PENALTY_MM, TOLERANCE_MM
 from vmseg_auto.ops.components import mask_box
 from vmseg_auto.ops.lesion_matching import Lesions, lesionwise, overlapping_lesions, panoptic_quality
 from vmseg_auto.ops.overlap import Mask, overlap, ratio
-from vmseg_auto.ops.surface_distances import distances_between
+from vmseg_auto.ops.surface_distances import distances_between, largest_distance
 from vmseg_auto.ops.surfaces import Surface, surface_of
 
 Row = dict[str, Any]
@@ -96,7 +96,9 @@ def surface_scores(prediction: Surface, reference: Surface, tolerance_mm: float 
     hd95, assd = max(there.percentile(95), back.percentile(95)), (there.integral + back.integral) / area
     return {
         "nsd": (there.area_within(tolerance_mm) + back.area_within(tolerance_mm)) / area,
-        "hd_mm": max(there.largest, back.largest),
+        "hd_mm": max(
+            largest_distance(prediction, reference, there.mm[-1]), largest_distance(reference, prediction, back.mm[-1])
+        ),
         "hd95_mm": hd95,
         "assd_mm": assd,
         "masd_mm": (there.mean + back.mean) / 2,

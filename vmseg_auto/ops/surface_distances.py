@@ -7,16 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import KDTree
 
 from vmseg_auto.ops.surfaces import Floats, Ints, Surface
 
-SAMPLES = 30_000
+SAMPLES = 20_000
 """Triangles, equally spread over a surface's area, that stand for all where there are more."""
 ROUNDING = 1e-5
 """How far apart, as a share, headers in float32 put lengths that are equal."""
-LEAF = 32
-"""Triangles in a leaf of the search tree: the fastest of 10, 16, 32 and 64 where surfaces are far apart."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +23,10 @@ class Distances:
     Args:
         mm: of points on it, in ascending order [N].
         areas: that the points stand for, mm2 [N].
-        largest: of any point, mm.
     """
 
     mm: Floats
     areas: Floats
-    largest: float
 
     @property
     def mean(self) -> float:
@@ -64,16 +59,13 @@ def distances_between(one: Surface, other: Surface) -> tuple[Distances, Distance
 
 
 def _distances(start: Surface, goal: Surface) -> Distances:
-    tree = KDTree(goal.middles, leafsize=LEAF, balanced_tree=False)
     points, areas = start.middles, start.areas
-    if len(points) <= SAMPLES:
-        mm = _to_nearest(points, goal, tree)
-        order = np.argsort(mm)
-        return Distances(mm[order], areas[order], float(mm.max()))
-    chosen = _spread(areas)
-    mm = _to_nearest(points[chosen], goal, tree)
-    equal = np.full(SAMPLES, areas.sum() / SAMPLES)
-    return Distances(np.sort(mm), equal, _largest(points, mm, goal, tree))
+    if len(points) > SAMPLES:
+        chosen = _spread(areas)
+        points, areas = points[chosen], np.full(SAMPLES, areas.sum() / SAMPLES)
+    mm = _to_nearest(points, goal)
+    order = np.argsort(mm)
+    return Distances(mm[order], areas[order])
 
 
 def _spread(areas: Floats) -> Ints:
@@ -82,26 +74,26 @@ def _spread(areas: Floats) -> Ints:
     return np.asarray(np.searchsorted(reached[:-1], (np.arange(SAMPLES) + 0.5) / SAMPLES * reached[-1]))
 
 
-def _largest(points: Floats, mm: Floats, goal: Surface, tree: KDTree) -> float:
-    """The largest distance of all points. Only those are looked up that may lie further than the ones known.
+def largest_distance(start: Surface, goal: Surface, known_mm: float) -> float:
+    """The largest distance from any triangle of one surface to the other, mm.
 
-    How far a point may lie is told by a coarse grid: as far as the nearest cell that the other surface passes, and
-    across both cells.
+    Only those are looked up that may lie further than `known_mm`, which some triangle does lie off. How far a triangle
+    may lie is told by a coarse grid: as far as the nearest cell that the other surface passes, and across both cells.
     """
-    known = float(mm.max())
-    ends = np.concatenate([points, goal.middles])
-    low, extent = ends.min(axis=0), np.ptp(ends, axis=0)
-    side = max(known / 4, float(np.prod(extent + 1)) ** (1 / 3) / 100, 1e-3)
-    passed = np.zeros(tuple((extent / side).astype(int) + 1), dtype=bool)
-    passed[tuple(((goal.middles - low) / side).astype(int).T)] = True
-    cells = ndimage.distance_transform_edt(~passed)[tuple(((points - low) / side).astype(int).T)]
-    further = points[side * (cells + math.sqrt(3)) > known]
-    return max(known, float(_to_nearest(further, goal, tree).max(initial=0.0)))
+    points, passing = start.middles.T, goal.middles.T
+    low = np.array([min(one.min(), other.min()) for one, other in zip(points, passing, strict=True)])[:, None]
+    extent = np.array([max(one.max(), other.max()) for one, other in zip(points, passing, strict=True)])[:, None] - low
+    side = max(known_mm / 4, float(np.prod(extent + 1)) ** (1 / 3) / 100, 1e-3)
+    passed = np.zeros(tuple((extent[:, 0] / side).astype(int) + 1), dtype=bool)
+    passed[tuple(((passing - low) / side).astype(int))] = True
+    cells = ndimage.distance_transform_edt(~passed)[tuple(((points - low) / side).astype(int))]
+    further = start.middles[side * (cells + math.sqrt(3)) > known_mm]
+    return max(known_mm, float(_to_nearest(further, goal).max(initial=0.0)))
 
 
-def _to_nearest(points: Floats, goal: Surface, tree: KDTree) -> Floats:
+def _to_nearest(points: Floats, goal: Surface) -> Floats:
     """From each point to the triangle whose middle is the nearest."""
-    to_middle, nearest = tree.query(points)
+    to_middle, nearest = goal.tree.query(points)
     return np.asarray(np.minimum(to_middle, _to_triangles(points, goal.corners[nearest])))
 
 

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
+from scipy.spatial import KDTree
 from skimage.measure import marching_cubes
 
 from vmseg_auto.core.geometry import Spacing
@@ -33,6 +34,9 @@ FURTHEST = 0.5
 """How far smoothing may move a point, in voxels along each axis."""
 LONGEST = 4.0
 """No side of a triangle is longer than this many of the smallest voxel sides."""
+
+LEAF = 32
+"""Triangles in a leaf of the tree: twice as fast as 10 where surfaces are far apart, and no slower where near."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,16 @@ class Surface:
         normals = np.cross(b - a, c - a)
         return np.asarray(np.sqrt(np.einsum("ij,ij->i", normals, normals)) / 2)
 
+    @cached_property
+    def tree(self) -> KDTree:
+        """To look up the triangle whose middle is the nearest."""
+        return KDTree(self.middles, leafsize=LEAF, balanced_tree=False)
+
     def of(self, components: NDArray[np.integer]) -> Surface:
         """The part that belongs to these components."""
         chosen = np.isin(self.components, components)
+        if chosen.all():
+            return self
         return Surface(self.corners[chosen], self.components[chosen])
 
 
