@@ -121,21 +121,34 @@ def parser() -> argparse.ArgumentParser:
     add_places(made)
     made.set_defaults(out=ROOT / "docs" / "results.md")
     made.add_argument("--rows", nargs="+", metavar="NAME", help=f"rows (default: {', '.join(r.name for r in ROWS)})")
-    made.add_argument("--folds", type=int, nargs="+", default=[0, 1], metavar="N", help="folds (default: 0 1)")
-    made.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="seeds (default: 0)")
-    made.add_argument("--memory", type=float, default=0.25, metavar="GB", help="the plan's budget (default: 0.25)")
-    made.add_argument("--epochs", type=positive_int, default=20, metavar="N", help="of each fold (default: 20)")
-    made.add_argument("--steps", type=positive_int, default=50, metavar="N", help="of each epoch (default: 50)")
-    made.add_argument("--device", choices=("auto", "cuda", "mps", "cpu"), default="cpu", help="default: cpu")
-    made.add_argument("--jobs", type=positive_int, default=2, metavar="N", help="folds side by side (default: 2)")
+    add_protocol(made)
     made.add_argument("--report", action="store_true", help="train nothing, only write the tables anew")
     return made
+
+
+def add_protocol(made: argparse.ArgumentParser) -> None:
+    """Options of how all rows are trained."""
+    made.add_argument("--folds", type=int, nargs="+", default=[0, 1], metavar="N", help="folds (default: %(default)s)")
+    made.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help="seeds (default: %(default)s)")
+    made.add_argument(
+        "--memory", type=float, default=0.25, metavar="GB", help="the plan's budget (default: %(default)s)"
+    )
+    made.add_argument(
+        "--epochs", type=positive_int, default=20, metavar="N", help="of each fold (default: %(default)s)"
+    )
+    made.add_argument(
+        "--steps", type=positive_int, default=50, metavar="N", help="of each epoch (default: %(default)s)"
+    )
+    made.add_argument("--device", choices=("auto", "cuda", "mps", "cpu"), default="cpu", help="default: %(default)s")
+    made.add_argument(
+        "--jobs", type=positive_int, default=2, metavar="N", help="folds side by side (default: %(default)s)"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
-        failed = [] if arguments.report else run(arguments)
+        failed = [] if arguments.report else run(arguments, chosen(arguments.rows))
         write_report(arguments.work, arguments.out, [row.name for row in ROWS])
     except (SetupError, VmsegError) as error:
         print(f"benchmarks.ablation: {error}", file=sys.stderr)
@@ -147,13 +160,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def run(arguments: argparse.Namespace) -> list[Cell]:
-    """Train what is missing; gives what failed."""
+def run(arguments: argparse.Namespace, rows: Sequence[Row]) -> list[Cell]:
+    """Train what is missing of these rows; gives what failed."""
     bench = Bench(
         cohort=arguments.data.absolute() / COHORT,
         work=arguments.work.absolute(),
         protocol=Protocol(arguments.memory, arguments.epochs, arguments.steps),
-        rows={row.name: row for row in chosen(arguments.rows)},
+        rows={row.name: row for row in rows},
         device=arguments.device,
         jobs=arguments.jobs,
     )
@@ -263,10 +276,10 @@ def finish(bench: Bench, cell: Cell) -> float:
     return sum(scores.dice.values()) / len(scores.dice)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     sys.exit(main())

@@ -14,7 +14,7 @@ from benchmarks.ablation_results import FoldResult, Origin, Protocol, Scores, lo
 from benchmarks.report import table
 from benchmarks.tools import SetupError
 from vmseg_auto.io.atomic import write_text
-from vmseg_auto.ops.statistics import RESAMPLES, Summary, summarise
+from vmseg_auto.ops.statistics import INTERVAL, Summary, summarise
 
 BASELINE = "default"
 BEGIN = "<!-- Written by `python -m benchmarks.ablation` down to the next mark; don't edit it. -->"
@@ -26,8 +26,9 @@ vmsemi53 by `python -m benchmarks.ablation`. Its lesions are synthetic: no figur
 
 Within a table all rows are trained for the same steps, on the same split, and scored on the same held-out cases. Dice
 is the mean over these cases, seeds averaged before. The difference is paired: row minus `{BASELINE}`, case by case.
-Intervals are 95 % of the means of {RESAMPLES} bootstrap samples of patients, or of cases. Cases of one person resemble
-each other, so the interval over patients is the one to go by; with many rows, some miss zero by chance alone.
+Interval: {INTERVAL}.
+One more is given over cases, as if each were a patient. Cases of one person resemble each other, so the interval over
+patients is the one to go by; with many rows, some miss zero by chance alone.
 Training Dice and gap (training minus held-out Dice) are the gap monitor's at the end of training, on a few whole cases
 of each side; mean over folds and seeds. Seconds are those of all epochs of a fold. "Made" refers to the list below.
 """
@@ -78,11 +79,20 @@ def write_report(work: Path, out: Path, order: Sequence[str]) -> None:
     Raises:
         SetupError: the marks are missing, or rows to compare were scored on different cases.
     """
-    before, begin, rest = (out.read_text(encoding="utf-8") if out.is_file() else "").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SetupError(f"{out} lacks the two lines between which the tables belong:\n{BEGIN}\n{END}")
-    write_text(out, f"{before}{BEGIN}\n{section(load_all(work), order)}{END}{after}")
+    put_between(out, BEGIN, section(load_all(work), order), END)
+
+
+def put_between(out: Path, begin: str, text: str, end: str) -> None:
+    """Put a text between two lines of a Markdown file.
+
+    Raises:
+        SetupError: it lacks them.
+    """
+    before, found, rest = (out.read_text(encoding="utf-8") if out.is_file() else "").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SetupError(f"{out} lacks the two lines between which the tables belong:\n{begin}\n{end}")
+    write_text(out, f"{before}{begin}\n{text}{end}{after}")
 
 
 def section(found: Sequence[FoldResult], order: Sequence[str]) -> str:
@@ -96,10 +106,10 @@ def section(found: Sequence[FoldResult], order: Sequence[str]) -> str:
             made.append(origin)
     parts = [INTRODUCTION]
     for protocol in sorted({result.protocol for result in done}):
-        rows = _rows(done, protocol, order)
+        rows = rows_of(done, protocol, order)
         tables = [text for wanted in TABLES if (text := _comparison(wanted, protocol, rows, made))]
         parts += tables or [_comparison(ONE_FOLD, protocol, rows, made) or _alone(protocol, rows, made)]
-    if begun := [f"{r.cell.text()} ({_steps(r.protocol)})" for r in found if r.scores is None]:
+    if begun := [f"{r.cell.text()} ({steps_text(r.protocol)})" for r in found if r.scores is None]:
         parts.append(f"\nBegun and not finished: {'; '.join(begun)}.\n")
     places = "".join(f"{number}. {origin.text()}\n" for number, origin in enumerate(made, 1))
     return "".join([*parts, "\n### Where it was made\n", places])
@@ -146,8 +156,8 @@ def _comparison(wanted: Table, protocol: Protocol, rows: Mapping[str, list[FoldR
         difference: tuple[str, ...] = ("-", "-", "-")
         if name != BASELINE:
             by_patient, by_case = paired(results, base)
-            difference = (f"{by_patient.mean:+.3f}", *(_interval(by, "+") or "-" for by in (by_patient, by_case)))
-        lines.append((f"`{name}`", _settings(results[0]), _dice(results), *difference, *_monitored(results, made)))
+            difference = (f"{by_patient.mean:+.3f}", *(interval(by, "+") for by in (by_patient, by_case)))
+        lines.append((f"`{name}`", _settings(results[0]), mean_dice(results), *difference, *_monitored(results, made)))
     lacking = sorted(set(chosen) - set(whole))
     head = (
         "row",
@@ -158,8 +168,8 @@ def _comparison(wanted: Table, protocol: Protocol, rows: Mapping[str, list[FoldR
         "95 %, cases",
         *MONITORED,
     )
-    heading = f"\n### {wanted.title}: {_steps(protocol)}\n"
-    about = f"Folds {_listed(wanted.folds)}, seeds {_listed(wanted.seeds)}: {_cohort(base)}. {wanted.note}".rstrip()
+    heading = f"\n### {wanted.title}: {steps_text(protocol)}\n"
+    about = f"Folds {_listed(wanted.folds)}, seeds {_listed(wanted.seeds)}: {cohort_text(base)}. {wanted.note}".rstrip()
     rest = f"\nNot yet trained on all of these folds: {', '.join(lacking)}.\n" if lacking else ""
     return f"{heading}{about}\n\n{table(head, lines)}{rest}"
 
@@ -169,10 +179,10 @@ def _alone(protocol: Protocol, rows: Mapping[str, list[FoldResult]], made: Seque
     lines = []
     for name, results in rows.items():
         which = "; ".join(f"fold {r.cell.fold}, seed {r.cell.seed}" for r in results)
-        what = (f"`{name}`", _settings(results[0]), which, str(len(case_scores(results))), _dice(results))
+        what = (f"`{name}`", _settings(results[0]), which, str(len(case_scores(results))), mean_dice(results))
         lines.append((*what, *_monitored(results, made)))
     head = ("row", "trainer and settings", "of", "cases", "Dice (95 %, patients)", *MONITORED)
-    return f"\n### By itself: {_steps(protocol)}\n\n{table(head, lines)}"
+    return f"\n### By itself: {steps_text(protocol)}\n\n{table(head, lines)}"
 
 
 MONITORED = ("training Dice", "gap", "s a fold", "made")
@@ -190,7 +200,7 @@ def _monitored(results: Sequence[FoldResult], made: Sequence[Origin]) -> tuple[s
     )
 
 
-def _rows(done: Iterable[FoldResult], protocol: Protocol, order: Sequence[str]) -> dict[str, list[FoldResult]]:
+def rows_of(done: Iterable[FoldResult], protocol: Protocol, order: Sequence[str]) -> dict[str, list[FoldResult]]:
     """Row -> its results, the rows in their order."""
     rows: defaultdict[str, list[FoldResult]] = defaultdict(list)
     for result in done:
@@ -210,16 +220,16 @@ def _patients(results: Iterable[FoldResult]) -> dict[str, str]:
     return {case: patient for result in results for case, patient in _scores(result).patients.items()}
 
 
-def _dice(results: Sequence[FoldResult]) -> str:
+def mean_dice(results: Sequence[FoldResult]) -> str:
     scores, patients = case_scores(results), _patients(results)
     summary = summarise(np.array(list(scores.values())), [patients[case] for case in scores])
-    return f"{summary.mean:.3f} {_interval(summary)}".rstrip()
+    return f"{summary.mean:.3f} {interval(summary)}"
 
 
-def _interval(summary: Summary, sign: str = "") -> str:
-    """Such as "(0.302 to 0.420)"; empty with fewer than two patients."""
+def interval(summary: Summary, sign: str = "") -> str:
+    """Such as "(0.302 to 0.420)"; the introduction says where there is none."""
     if math.isnan(summary.low_95):
-        return ""
+        return "(none)"
     return f"({summary.low_95:{sign}.3f} to {summary.high_95:{sign}.3f})"
 
 
@@ -234,14 +244,14 @@ def _settings(result: FoldResult) -> str:
     return ", ".join([f"`{result.trainer}`", *planner, *(f"`{setting}`" for setting in result.settings)])
 
 
-def _steps(protocol: Protocol) -> str:
+def steps_text(protocol: Protocol) -> str:
     return (
         f"{protocol.epochs * protocol.steps} steps a fold ({protocol.epochs} epochs of {protocol.steps}), "
         f"plan for {protocol.memory_gb:g} GB"
     )
 
 
-def _cohort(results: Iterable[FoldResult]) -> str:
+def cohort_text(results: Iterable[FoldResult]) -> str:
     patients = _patients(results)
     return f"{len(patients)} held-out cases of {len(set(patients.values()))} patients"
 

@@ -22,6 +22,7 @@ from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.fingerprint import ScanRange
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.trust import Light
 from vmseg_auto.io.cases import read_case
@@ -85,7 +86,7 @@ def open_workspace(workspace: Path, dataset: Path | None) -> HeldOut:
     """
     folder, space = places(dataset, workspace)
     (run, *_), _ = choose_runs(space, Silent())
-    standing = read_standing(folder, space, Silent())
+    standing = read_standing(folder, space, Inventory())
     folds = enumerate(standing.splits.folds)
     return HeldOut(run, standing.dataset, {case: number for number, fold in folds for case in fold.val})
 

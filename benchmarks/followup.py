@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from benchmarks.compare import ROOT
 from benchmarks.followup_pairs import Image, Pair, make_pair
 from benchmarks.followup_report import write_report
-from vmseg_auto.core.console import Silent
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.response import Change, Volume
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.trust import VolumeError
@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--masks", nargs="*", choices=("true", "model"), default=("true", "model"), help="to work on")
     arguments = parser.parse_args(argv)
     folder, space = places(None, arguments.workspace)
-    standing = read_standing(folder, space, Silent())
+    standing = read_standing(folder, space, Inventory())
     dataset, splits = standing.dataset, standing.splits
     (run,) = space.runs()
     folds = {name: number for number, fold in enumerate(splits.folds) for name in fold.val}

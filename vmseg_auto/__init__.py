@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vmseg_auto.core.errors import VmsegError as VmsegError
     from vmseg_auto.core.fingerprint import Fingerprint as Fingerprint
     from vmseg_auto.core.geometry import Geometry as Geometry
+    from vmseg_auto.core.left_out import Inventory as Inventory
+    from vmseg_auto.core.left_out import LeftOutWarning as LeftOutWarning
     from vmseg_auto.core.plan import Plan as Plan
     from vmseg_auto.core.recipe import Recipe as Recipe
     from vmseg_auto.pipeline.doctor import doctor as doctor
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Fingerprint": "vmseg_auto.core.fingerprint",
     "Geometry": "vmseg_auto.core.geometry",
+    "Inventory": "vmseg_auto.core.left_out",
+    "LeftOutWarning": "vmseg_auto.core.left_out",
     "Plan": "vmseg_auto.core.plan",
     "Prediction": "vmseg_auto.stages.predict",
     "Predictor": "vmseg_auto.stages.predict",

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.io.atomic import read_json, write_json
 from vmseg_auto.io.images import read_image, read_mask, write_image, write_mask
 from vmseg_auto.io.workers import Workers, may_have_workers
@@ -55,6 +57,7 @@ class Demo:
     seconds: float
 
 
+@telling_left_out
 def run_demo(
     folder: str | Path = "vmseg_demo",
     *,
@@ -62,6 +65,7 @@ def run_demo(
     seed: int = 0,
     device: str = "auto",
     jobs: int | None = None,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Demo:
     """Make the phantom cohort, then plan, train five short folds, predict the test patients, score and report them.
@@ -74,25 +78,27 @@ def run_demo(
         seed: of the cohort.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: parallel workers.
+        left: what the commands did not use is noted here.
         console: where words and progress go.
 
     Raises:
         InputError: fewer than 5 cases, or a folder that holds another demo.
     """
     began = time.monotonic()
-    console = console or Silent()
+    console, left = console or Silent(), left or Inventory()
     root = Path(folder)
     dataset, masks = root / "dataset", root / "test_masks"
     make_cohort(dataset, cases=cases, seed=seed, jobs=jobs, console=console)
-    space = plan_and_preprocess(dataset, memory_gb=MEMORY_GB, jobs=jobs, console=console).workspace
-    train(range(5), dataset=dataset, trainer="quick", hours=FOLD_HOURS, device=device, jobs=jobs, console=console)
-    predict(dataset / "imagesTs", masks, dataset=dataset, device=device, jobs=jobs, console=console)
-    scores = evaluate(masks, dataset / "labelsTs", root / "test_metrics.csv", jobs=jobs)
+    space = plan_and_preprocess(dataset, memory_gb=MEMORY_GB, jobs=jobs, left=left, console=console).workspace
+    where: dict[str, Any] = {"dataset": dataset, "device": device, "jobs": jobs, "left": left, "console": console}
+    train(range(5), trainer="quick", hours=FOLD_HOURS, **where)
+    predict(dataset / "imagesTs", masks, **where)
+    scores = evaluate(masks, dataset / "labelsTs", root / "test_metrics.csv", jobs=jobs, left=left)
     picture = root / "test_outlines.png"
     _draw(dataset, masks, picture)
     reports = root / "report_model.html", root / "report_patients.html"
-    report(dataset=dataset, output=reports[0], console=console)
-    report(masks, output=reports[1], console=console)
+    report(dataset=dataset, output=reports[0], left=left, console=console)
+    report(masks, output=reports[1], left=left, console=console)
     demo = Demo(root, dataset, space.root, masks, picture, reports, scores, time.monotonic() - began)
     console.say(_farewell(demo))
     return demo

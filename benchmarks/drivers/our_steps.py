@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,14 +44,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--warm-up", type=int, required=True, help="at least 1")
     parser.add_argument("--figures", type=Path, required=True)
+    parser.add_argument("--set", nargs="*", default=[], help="settings of the recipe")
     arguments = parser.parse_args()
     watch = Stopwatch()
-    train(arguments.workspace, arguments.warm_up + arguments.steps, watch)
+    train(arguments.workspace, arguments.warm_up + arguments.steps, watch, arguments.set)
     arguments.figures.write_text(json.dumps(watch.figures(arguments.warm_up, arguments.steps)))
 
 
-def train(workspace: Path, steps: int, watch: Stopwatch) -> None:
-    """Take that many steps on fold 0 with the default trainer, on the CPU."""
+def train(workspace: Path, steps: int, watch: Stopwatch, settings: Sequence[str] = ()) -> None:
+    """Take that many steps on fold 0 with the default trainer and these settings, on the CPU."""
     from vmseg_auto.core.dataset import fold_cases
     from vmseg_auto.core.workspace import Workspace
     from vmseg_auto.ops.devices import choose_device
@@ -63,7 +65,7 @@ def train(workspace: Path, steps: int, watch: Stopwatch) -> None:
     space, device = Workspace(workspace), choose_device("cpu")
     plan, fingerprint = read_plan(space, None), read_fingerprint(space)
     trainer = load_trainer("default")
-    recipe = replace(trainer.recipe, epochs=1, steps=steps, validation_share=0.0, gap_cases=0)
+    recipe = replace(trainer.recipe.with_settings(settings), epochs=1, steps=steps, validation_share=0.0, gap_cases=0)
     parts = trainer(plan, recipe, device, len(fingerprint.channels), len(fingerprint.labels))
     parts.network.register_forward_pre_hook(watch.forward_begins)
     hooks = Hooks(watch.step_ended, lambda record: None, lambda state: None, lambda epoch, trouble: None)

@@ -203,6 +203,7 @@ def _models() -> list[Subject]:
 def _reports() -> list[Subject]:
     """What the report reads: the tables and JSON of a workspace, and predictions with their scans."""
     from vmseg_auto.core.console import Silent
+    from vmseg_auto.core.left_out import Inventory
     from vmseg_auto.core.pseudonyms import true_names
     from vmseg_auto.core.workspace import Workspace
     from vmseg_auto.pipeline.report.patients import gather_predictions
@@ -211,12 +212,12 @@ def _reports() -> list[Subject]:
     from vmseg_auto.stages.report import render_page
 
     def workspace(root: Path) -> None:
-        study = read_study(root, Workspace(root / "vmseg"), Silent())
+        study = read_study(root, Workspace(root / "vmseg"), Inventory())
         content = gather_workspace(study, true_names(study.patients), identity=False)
         check_page(render_page("workspace", identity=False, **content))
 
     def predictions(root: Path) -> None:
-        found = read_predictions(root / "masks")
+        found = read_predictions(root / "masks", None, Inventory())
         names = true_names({one.sidecar.case: one.scan.patient for one in found})
         check_page(str(gather_predictions(found, names, False, Silent())["patients"]))
 

@@ -193,6 +193,22 @@ def test_every_fault_of_a_split_is_listed() -> None:
     assert len(caught.value.errors) == 4
 
 
+@pytest.mark.parametrize("as_list", [True, False])
+def test_cases_are_called_as_their_files_whatever_the_unicode_form(as_list: bool) -> None:
+    composed, apart = "J\u00f6rg", "Jo\u0308rg"
+    folds = [{"train": [apart], "val": ["b"]}, {"train": ["b"], "val": [composed]}]
+    data = folds if as_list else {"folds": folds, "source": "by hand", "schema": 1}
+    read = Splits.from_json(data)
+    assert read.folds == (Fold((composed,), ("b",)), Fold(("b",), (composed,)))
+    check_splits(read, {composed: "A", "b": "B"}, "splits.json")
+
+
+def test_a_case_that_a_side_names_twice_is_refused() -> None:
+    read = Splits.from_json([{"train": ["J\u00f6rg", "Jo\u0308rg"], "val": ["b"]}])
+    with pytest.raises(DatasetError, match="fold 0 names cases twice on one side: J\u00f6rg"):
+        check_splits(read, {"J\u00f6rg": "A", "b": "B"}, "splits.json")
+
+
 def test_no_fold_is_refused() -> None:
     with pytest.raises(DatasetError, match="there is no fold"):
         check_splits(Splits((), "s"), {"a": "A"}, "splits.json")

@@ -23,6 +23,7 @@ CURVE = LearningCurve(
     b=1.2,
     c=0.6,
     forecasts=(Point(53, Interval(0.67, 0.6, 0.7)), Point(106, Interval(0.72, 0.65, 0.8))),
+    without_interval="",
 )
 
 
@@ -114,6 +115,21 @@ def test_what_the_screen_shows() -> None:
 
 def test_what_the_intervals_leave_out_is_said() -> None:
     assert "a fourth one would test it" in CURVE.text()
-    assert "not of which were trained on" in CURVE.text()
+    assert "more --folds tell it better" in CURVE.text()
     four = (Point(5, Interval(0.4, 0.3, 0.5)), *CURVE.measured)
     assert replace(CURVE, measured=four, folds=(0, 1)).caveats() == []
+
+
+def test_a_curve_without_interval_says_why() -> None:
+    bare = replace(
+        CURVE,
+        plateau=Interval(0.9, None, None),
+        without_interval="it takes 10 held-out patients, and here are 6",
+        wanted=Wanted(0.8, 75, None, None),
+    )
+    text = bare.text()
+    assert "  however many              0.900 (no interval)" in text
+    assert "22 more than the 53 of this cohort. No interval is told." in text
+    assert "The curve has no interval: it takes 10 held-out patients, and here are 6." in text
+    assert "not how well these trainings happened to go" in text
+    assert "never reached. No interval is told." in replace(bare, wanted=Wanted(0.95, None, None, None)).text()

@@ -21,7 +21,9 @@ ONE = Manifest(
     None,
     {"card.md": SOME, "model_0/model.json": SOME, "model_0/fold_all/checkpoint_final.pt": SOME},
 )
-RULE = Candidate(("p/a", "p/b"), 0.4, PostProcessing(()), Estimate(0.5, 0.4, 0.6), Estimate(0.5, None, None), ())
+RULE = Candidate(
+    ("p/a", "p/b"), 0.4, PostProcessing(()), Estimate(0.5, 0.4, 0.6, 12), Estimate(0.5, None, None, 12), ()
+)
 TWO = replace(
     ONE,
     models=("model_1", "model_0"),

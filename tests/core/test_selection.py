@@ -13,13 +13,15 @@ from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.selection import Candidate, Estimate, Selection, Worth
 
-ONE = Candidate(("p/a",), 0.5, PostProcessing(), Estimate(0.6, 0.5, 0.7), Estimate(0.6, 0.5, 0.7), ("as it is",))
+ONE = Candidate(
+    ("p/a",), 0.5, PostProcessing(), Estimate(0.6, 0.5, 0.7, 12), Estimate(0.6, 0.5, 0.7, 12), ("as it is",)
+)
 BOTH = replace(ONE, runs=("p/a", "p/b"), threshold=0.4)
 SELECTION = Selection(
     runs=BOTH.runs,
     reasons=("better",),
     candidates=(ONE, BOTH),
-    worth=Worth("p/a", Estimate(0.6, None, None), Estimate(0.1, 0.0, 0.2), None, None),
+    worth=Worth("p/a", Estimate(0.6, None, None, 12), Estimate(0.1, 0.0, 0.2, 12), None, None),
     patients=5,
     left_out={"p/c": "not trained"},
     made_from={"p/a": "0", "p/b": "1"},

@@ -140,7 +140,7 @@ def test_what_is_no_json_names_file_and_remedy(tmp_path: Path, content: bytes) -
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing\.json: the file does not exist\. Plan first\."):
         read_json(tmp_path / "nothing.json", remedy="Plan first.")
-    with pytest.raises(InputError, match="the file can't be read"):
+    with pytest.raises(InputError, match="it is a folder"):
         read_json(tmp_path)
 
 

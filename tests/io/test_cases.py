@@ -62,9 +62,9 @@ def test_hidden_and_foreign_files_are_passed_over_and_told(tmp_path: Path) -> No
     dataset = read_dataset(folder)
     assert len(dataset.cases) == 3
     assert {(one.where, one.why, one.meant) for one in dataset.left_out} == {
-        ("imagesTr/._a_0000.nii.gz", "hidden", True),
-        ("imagesTr/notes.txt", "of another format than .nii.gz", False),
-        ("imagesTr/z_0000.mha", "of another format than .nii.gz", False),
+        ("._a_0000.nii.gz", "hidden", True),
+        ("notes.txt", "of another format than .nii.gz", False),
+        ("z_0000.mha", "of another format than .nii.gz", False),
     }
 
 
@@ -79,12 +79,25 @@ def test_all_that_a_dataset_does_not_use_is_told(tmp_path: Path) -> None:
     shutil.copytree(folder / "labelsTr" / "old", folder / "masks")
     (folder / "masks" / "sources.csv").touch()  # as vmseg_predict leaves it
     assert [f"{one.what} {one.where}: {one.why}" for one in read_dataset(folder).left_out] == [
-        "file imagesTr/e_0000.nii.gz: a link to what is not there",
-        "folder labelsTr/old: which is not looked into, though it holds images (1)",
+        "file e_0000.nii.gz: a link to what is not there",
+        "folder old (1 file): not looked into",
         "key hospital: unknown in dataset.json",
         "key numTraining: which tells of 5 training cases where 4 are there",
-        "folder imagesVal: which holds images and is none of imagesTr, labelsTr, imagesTs, labelsTs",
+        "folder imagesVal (4 files): no folder of a dataset (imagesTr, labelsTr, imagesTs, labelsTs)",
     ]
+
+
+def test_what_a_description_lists_and_lacks_is_told(tmp_path: Path) -> None:
+    """Older files list their images by hand."""
+    folder = raw_dataset(tmp_path, cases=2, test_cases=1)
+    training = [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in "ab"]
+    describe(folder, numTraining=2, numTest=1, training=training, test=["./imagesTs/t.nii.gz"])
+    assert read_dataset(folder).left_out == ()
+    describe(folder, numTest=3, training=[*training, {"image": "./imagesTr/q_0000.nii.gz"}, 7], test=[])
+    assert {f"{one.what} {one.where}: {one.why}" for one in read_dataset(folder).left_out} == {
+        "key numTest: which tells of 3 test cases where 1 are there",
+        "file ./imagesTr/q_0000.nii.gz: listed in dataset.json, and not there",
+    }
 
 
 def test_endings_in_capitals_are_used(tmp_path: Path) -> None:
@@ -211,7 +224,7 @@ def test_scans_are_found_in_a_folder_or_by_a_file(tmp_path: Path) -> None:
     assert find_scans(images / "b_0000.nii.gz", ("T2",)) == [replace(pairs[1], images=pairs[1].images[:1])]
     write_image(images / "d.mha", tiny_image(), GRID)
     singles = find_scans(images, ("T2",))
-    assert [case.id for case in singles] == ["a", "a_0001", "b", "b_0001", "c", "c_0001", "d"]
+    assert [case.id for case in singles] == ["a", "b", "c", "d"]
 
 
 def test_scans_that_cannot_be_used_are_said(tmp_path: Path) -> None:

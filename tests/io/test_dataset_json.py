@@ -29,7 +29,7 @@ def test_a_full_description_is_read(tmp_path: Path) -> None:
         labels={"vm": 1, "background": 0, "phlebolith": 2},
         file_ending=".nii.gz",
         patients={"a": "anna", "b": "17"},
-        training=3,
+        numbers={"numTraining": 3},
     )
 
 

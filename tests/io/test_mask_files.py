@@ -12,7 +12,7 @@ from raw_dataset import GRID, tiny_mask
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.io.images import write_mask
-from vmseg_auto.io.mask_files import MaskFile, case_of, find_masks, is_corrected, standing
+from vmseg_auto.io.mask_files import SCHEMA, MaskFile, case_of, find_masks, is_corrected, standing
 from vmseg_auto.io.segmentations import write_segmentation
 
 LABELS, COLOURS = {"background": 0, "lesion": 1}, {"lesion": "#D55E00"}
@@ -30,7 +30,7 @@ def put(folder: Path, name: str, mask: np.ndarray[tuple[int, ...], np.dtype[np.u
 
 def record(folder: Path, *written: MaskFile, outdated: tuple[MaskFile, ...] = ()) -> None:
     files = {key: [vars(one) for one in found] for key, found in (("masks", written), ("outdated", outdated))}
-    (folder / "anna.json").write_text(json.dumps({"case": "anna", "schema": 4, **files}))
+    (folder / "anna.json").write_text(json.dumps({"case": "anna", "schema": SCHEMA, **files}))
 
 
 def found(folder: Path, left: Inventory | None = None) -> tuple[dict[str, str], list[str]]:

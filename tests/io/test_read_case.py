@@ -10,7 +10,7 @@ import pytest
 from raw_dataset import GRID, LABELS, raw_dataset, tiny_image, tiny_mask
 
 from vmseg_auto.core.dataset import Case
-from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.io.cases import content_hash, over_cases, read_case, read_dataset
 from vmseg_auto.io.images import write_image, write_mask
 
@@ -135,12 +135,22 @@ def test_a_case_that_fails_does_not_stop_the_others(jobs: int) -> None:
     assert len(steps) == 4
 
 
-def test_a_mistake_of_ours_is_not_swallowed() -> None:
-    def work(case: Case) -> VmsegError:
-        raise ZeroDivisionError
+def test_an_unexpected_error_names_its_case_and_its_traceback_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def work(case: Case) -> str:
+        if case.id == "b":
+            raise InputError("a known one", case="b")
+        return str(1 // 0)
 
-    with pytest.raises(ZeroDivisionError):
-        over_cases(work, [Case("a", "a", (), None)], 2, lambda: None)
+    cases = [Case("a", "a", (Path("a.nii"),), None), Case("b", "b", (Path("b.nii"),), None)]
+    done, errors = over_cases(work, cases, 2, lambda: None)
+    assert not done
+    assert [(one.case, one.problem.partition(":")[0]) for one in errors] == [
+        ("a", "unexpected ZeroDivisionError"),
+        ("b", "a known one"),
+    ]
+    assert isinstance(errors[0].__cause__, ZeroDivisionError)
+    assert "Traceback" in caplog.text
+    assert "return str(1 // 0)" in caplog.text
 
 
 @pytest.mark.parametrize(("name", "count"), [("hippocampus53", 3), ("vmsemi53", 2), ("neck_cord", 2)])

@@ -76,8 +76,8 @@ def test_what_is_no_scan_is_told(tmp_path: Path) -> None:
         (".cache", "hidden", True),
         ("four.nii.gz", "a link to what is not there", False),
         ("five.mhd", "neither DICOM nor an image of a format that is read", False),
-        ("six", "a link, which is not followed", False),
-        ("dicom/IM6.dcm", "no scan but a report", False),
+        ("six", "a link, not followed", False),
+        ("dicom/IM6.dcm", "no scan but a report", True),
         ("seven.zip/eight.nii.gz", "an image file in a zip, where only DICOM is looked for", False),
         ("seven.zip/inner.zip", "a zip in a zip", False),
     }

@@ -228,7 +228,7 @@ def test_other_objects_are_left_out_and_counted(tmp_path: Path) -> None:
         ("more/IM1.dcm", "no scan but a report"),
         ("more/IM2.dcm", "no scan but a segmentation or registration"),
         ("more/IM3.dcm", "no scan but a picture without a position in space"),
-        ("README.txt", "neither DICOM nor an image of a format that is read"),
+        ("README.txt", "a text for people"),
     }
 
 

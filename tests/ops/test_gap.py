@@ -17,8 +17,9 @@ from torch import nn
 
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.ops.gap import MOST_LOOKS, PASSES, GapMonitor, windows
+from vmseg_auto.ops.gap import MOST_LOOKS, PASSES, STEP, GapMonitor
 from vmseg_auto.ops.network import build_network
+from vmseg_auto.ops.patches import count_windows
 
 CPU = torch.device("cpu")
 LONG = Recipe(epochs=1000, steps=250)
@@ -66,7 +67,7 @@ def test_looks_cost_no_more_than_their_share(epochs: int, steps: int, batch: int
     recipe = Recipe(epochs=epochs, steps=steps, gap_cases=cases, gap_share=share)
     side = [sized(f"c{i}", i + 1) for i in range(5)]
     monitor = GapMonitor(recipe, tiny_plan(batch_size=batch), side, side)
-    one = sum(windows(case, PLAN.patch) for case in (*monitor.train, *monitor.val))
+    one = sum(count_windows(case.image.shape[1:], PLAN.patch, STEP) for case in (*monitor.train, *monitor.val))
     due = [epoch for epoch in range(1, epochs + 1) if epoch in monitor.due]
     assert due[-1] == epochs, "the last epoch is always looked at"
     assert len(due) <= MOST_LOOKS

@@ -44,6 +44,10 @@ def test_a_known_curve_lies_within_the_interval() -> None:
         curves = fit_curves(MANY, [scores(MANY, a, b, c, noise=0.03, seed=seed)])
         forecast, plateau, wanted = curves.forecast(160).dice, curves.plateau(), curves.wanted(0.75, 53)
         needed = (b / (a - 0.75)) ** (1 / c)
+        assert forecast.low is not None
+        assert forecast.high is not None
+        assert plateau.low is not None
+        assert plateau.high is not None
         hits += [
             forecast.low <= a - b * 160**-c <= forecast.high,
             plateau.low <= a <= plateau.high,
@@ -58,7 +62,8 @@ def test_a_plateau_below_the_target_is_never_reached() -> None:
 
 
 def test_noisy_scores_leave_the_interval_open() -> None:
-    wanted = fit_curves(SIZES, [scores(SIZES, 0.85, 1.2, 0.6, patients=5, noise=0.08)]).wanted(0.82, 53)
+    folds = [scores(SIZES, 0.85, 1.2, 0.6, patients=5, noise=0.08, seed=seed) for seed in range(2)]
+    wanted = fit_curves(SIZES, folds).wanted(0.82, 53)
     assert wanted.low is not None
     assert wanted.high is None
 
@@ -73,35 +78,78 @@ def test_scores_that_do_not_rise_give_a_flat_curve() -> None:
 
 
 def test_no_curve_rises_above_1() -> None:
-    straight = np.tile([0.5, 0.7, 0.9], (4, 1))
-    assert fit_curves(SIZES, [straight]).plateau().high == 1
+    folds = [scores(SIZES, 1.1, 2.0, 0.5, patients=6, seed=seed) for seed in range(2)]
+    assert fit_curves(SIZES, folds).plateau().high == 1
 
 
-def test_patients_are_drawn_whole() -> None:
-    """How hard a patient is shifts all sizes alike: it widens the Dice's interval and not that of the rise."""
-    even = scores(SIZES, 0.8, 1.5, 0.8, noise=0)
-    curves = fit_curves(SIZES, [even])
-    rises = curves.means[:, 2] - curves.means[:, 0]
-    assert np.ptp(rises) == pytest.approx(0, abs=1e-9)
-    assert np.ptp(curves.means[:, 0]) > 0.02
+def test_how_hard_patients_are_widens_each_size_and_not_the_rise() -> None:
+    """Patients stay the same over the sizes: they shift the whole curve."""
+    folds = [scores(SIZES, 0.8, 1.5, 0.8, noise=0, seed=seed) for seed in range(2)]
+    curves = fit_curves(SIZES, folds)
+    last = curves.measured[-1].dice
+    assert last.low is not None
+    assert last.high is not None
+    assert last.high - last.low > 0.02
+    rises = curves.dice(curves.sizes)[:, -1] - curves.dice(curves.sizes)[:, 0]
+    assert np.ptp(rises) < 1e-3
 
 
-def test_folds_that_disagree_widen_the_interval() -> None:
+def test_trainings_that_went_well_or_badly_widen_the_interval() -> None:
+    """Two folds whose trainings differ at one size, by patients alike in all else."""
+    even = np.tile([0.5, 0.6, 0.65], (6, 1)) + np.linspace(-0.05, 0.05, 6)[:, None]
+    lucky = even + np.array([0.0, 0.04, 0.0])
+    alike, unlike = (fit_curves(SIZES, [even, other]).forecast(53).dice for other in (even, lucky))
+    assert alike.low is not None
+    assert alike.high is not None
+    assert unlike.low is not None
+    assert unlike.high is not None
+    assert unlike.high - unlike.low > alike.high - alike.low + 0.05
+
+
+def test_folds_of_unlike_levels_widen_the_interval() -> None:
     low, high = np.full((6, 3), [0.4, 0.5, 0.55]), np.full((6, 3), [0.6, 0.7, 0.75])
-    alone, together = (fit_curves(SIZES, folds).forecast(53).dice for folds in ([low], [low, high]))
-    assert alone.high == pytest.approx(alone.low)
+    together = fit_curves(SIZES, [low, high]).forecast(53).dice
+    assert together.low is not None
+    assert together.high is not None
     assert together.high - together.low > 0.19
 
 
-def test_the_same_scores_give_the_same_interval() -> None:
-    values = scores(SIZES, 0.8, 1.0, 0.5)
-    assert fit_curves(SIZES, [values]).wanted(0.75, 53) == fit_curves(SIZES, [values]).wanted(0.75, 53)
+@pytest.mark.parametrize(
+    ("sizes", "patients", "folds", "words"),
+    [
+        (SIZES, 12, 1, "a second fold, or a fourth size, tells it"),
+        (MANY, 9, 1, "it takes 10 held-out patients, and here are 9"),
+        (SIZES, 4, 2, "it takes 10 held-out patients, and here are 8"),
+    ],
+)
+def test_what_does_not_tell_the_luck_of_training_has_no_interval(
+    sizes: tuple[int, ...], patients: int, folds: int, words: str
+) -> None:
+    curves = fit_curves(sizes, [scores(sizes, 0.8, 1.0, 0.5, patients=patients, seed=fold) for fold in range(folds)])
+    assert words in curves.reason
+    assert (curves.plateau().low, curves.forecast(53).dice.high) == (None, None)
+    assert curves.wanted(0.7, 53).low is None
+    assert curves.measured[0].dice.low is not None
+
+
+def test_one_patient_a_fold_has_an_interval() -> None:
+    folds = [scores(MANY, 0.8, 1.0, 0.5, patients=12)[[row]] for row in range(12)]
+    measured = fit_curves(MANY, folds).measured[0].dice
+    assert measured.low is not None
+    assert measured.low < measured.value
+
+
+def test_the_order_of_patients_and_folds_changes_nothing() -> None:
+    folds = [scores(SIZES, 0.8, 1.0, 0.5, seed=seed) for seed in range(3)]
+    turned = [fold[::-1] for fold in folds[::-1]]
+    one, two = (fit_curves(SIZES, given).forecast(80).dice for given in (folds, turned))
+    assert (one.value, one.low, one.high) == pytest.approx((two.value, two.low, two.high), abs=1e-9)
 
 
 @settings(max_examples=25)
-@given(arrays(np.float64, st.tuples(st.integers(2, 6), st.just(3)), elements=st.floats(0, 1)), st.floats(0.05, 0.95))
+@given(arrays(np.float64, st.tuples(st.integers(5, 9), st.just(3)), elements=st.floats(0, 1)), st.floats(0.05, 0.95))
 def test_bands_never_fall_and_hold_the_answer(values: NDArray[np.float64], target: float) -> None:
-    curves: Curves = fit_curves(SIZES, [values])
+    curves: Curves = fit_curves(SIZES, [values, values[::-1, ::-1]])
     assert (curves.a <= 1).all()
     assert (curves.b >= 0).all()
     band = curves.band(np.linspace(10, 600, 60))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.plan import Normalization
+from vmseg_auto.ops.content import content_notes, require_contrast
 from vmseg_auto.ops.normalize import intensity_profiles, normalize
 
 IMAGE = np.arange(8, dtype=np.float32).reshape(1, 2, 2, 2)
@@ -53,6 +57,47 @@ def test_the_scale_of_intensities_does_not_matter(scale: float) -> None:
     image = np.random.default_rng(0).normal(5, 1, (1, 8, 8, 8)).astype(np.float32)
     plain = normalize(image, [Normalization("zscore")])
     np.testing.assert_allclose(normalize(image * np.float32(scale), [Normalization("zscore")]), plain, atol=1e-4)
+
+
+def is_refused(image: np.ndarray) -> bool:
+    """By name; or noted, where no contrast at all is left."""
+    if any("no contrast" in note for note in content_notes(image, None, "anna")):
+        return True
+    try:
+        require_contrast(image)
+    except InputError as error:
+        return "Subtract the offset" in str(error)
+    return False
+
+
+@settings(deadline=None)
+@given(st.floats(-1e9, 1e9), st.floats(-3, 26), st.sampled_from(["zscore", "zscore_in_mask", "ct"]), st.integers(0, 99))
+def test_an_offset_or_a_scale_gives_the_right_numbers_or_is_refused(
+    offset: float, power: float, scheme: str, seed: int
+) -> None:
+    """Offsets up to 1e9, and values up to 1e30: as computed in float64 from what the file held before rounding."""
+    scale = 10**power
+    exact = offset + scale * np.random.default_rng(seed).gamma(2, 100, (1, 4, 8, 9))
+    image = exact.astype(np.float32)
+    if abs(offset) > 1e3 * scale and is_refused(image):
+        return
+    mean, std = float(exact.mean()), float(exact.std())
+    numbers = {"mean": mean, "std": std, "lower": float(exact.min()) - 1, "upper": float(exact.max()) + 1}
+    plan = Normalization("ct", **numbers) if scheme == "ct" else Normalization(scheme)  # type: ignore[arg-type]
+    found = normalize(image, [plan], np.ones(image.shape[1:], dtype=bool))
+    np.testing.assert_allclose(found, (exact - mean) / std, atol=0.02)
+    own = image.astype(np.float64)
+    if scheme != "ct":
+        np.testing.assert_allclose(found, (own - own.mean()) / own.std(), atol=1e-5)
+
+
+def test_an_offset_costs_no_second_image_in_float64() -> None:
+    image = np.random.default_rng(0).normal(1e7, 50, (1, 64, 64, 64)).astype(np.float32)
+    tracemalloc.start()
+    normalize(image, [Normalization("ct", mean=1e7, std=50, lower=9e6, upper=2e7)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3.5 * image.nbytes  # clipped, shifted and stacked
 
 
 def test_misuse_is_refused() -> None:

@@ -80,11 +80,12 @@ def test_learning_curve(target: float | None, tmp_path: Path) -> None:
         folds=(0,),
         cohort=53,
         tested=3,
-        measured=curves.measured(),
+        measured=curves.measured,
         plateau=curves.plateau(),
         b=b,
         c=c,
         forecasts=(curves.forecast(53),),
+        without_interval=curves.reason,
         wanted=curves.wanted(target, 53) if target else None,
     )
     patients = np.linspace(10, 106, 50)

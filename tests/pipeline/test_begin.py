@@ -13,6 +13,7 @@ from workspaces import RECIPE, cohort, trained_run
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fold_record import FoldRecord
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.runs import FoldFolder
 from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.checkpoints import load_checkpoint
@@ -38,7 +39,7 @@ def dataset(finished: Path, tmp_path: Path) -> Path:
 
 
 def opened(dataset: Path, console: Heard) -> tuple[Job, FoldFolder, FoldRecord]:
-    job = open_job(dataset, None, None, None, (), None, "cpu", 1, console)
+    job = open_job(dataset, None, None, None, (), None, "cpu", 1, Inventory(), console)
     return job, job.run.fold(0), record_now(job.fingerprint, job.splits, job.plan, RECIPE, 0)
 
 

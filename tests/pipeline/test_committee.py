@@ -27,7 +27,7 @@ from vmseg_auto.stages.predict import Predictor
 GRID = Geometry((10, 18, 17), (2.0, 1.0, 1.0))
 SCAN = np.random.default_rng(0).normal(100, 20, GRID.shape).astype(np.float32)[None]
 LABELS = {"background": 0, "lesion": 3, "vein": 7}
-NOTHING = Estimate(0.0, None, None)
+NOTHING = Estimate(0.0, None, None, 12)
 
 
 def predictor(seed: int, plan: Plan | None = None, **changes: object) -> Predictor:

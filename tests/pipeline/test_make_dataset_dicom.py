@@ -17,6 +17,7 @@ from vmseg_auto.cli import make_dataset as command
 from vmseg_auto.core.dataset import Dataset
 from vmseg_auto.core.errors import DatasetError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.stack import stack
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.images import read_image, read_mask, write_mask
@@ -59,6 +60,7 @@ def test_a_pacs_export_of_folders_and_zips(tmp_path: Path) -> None:
         export,
         tmp_path / "masks",
         tmp_path / "out",
+        left=Inventory(),
         patients="folders",
         confirm=lambda table: not tables.append(table),
     )
@@ -150,5 +152,5 @@ def test_a_broken_t2_never_gives_its_mask_to_the_t1_beside_it(tmp_path: Path) ->
         with pytest.raises(DatasetError, match=r"can't be used: .*1 slice is missing"):
             make_dataset(export, masks, tmp_path / "data")
     write_mask(tmp_path / "masks" / "anna_T1.nii.gz", tiny_mask(), GRID)
-    make_dataset(export, tmp_path / "masks", tmp_path / "data")
+    make_dataset(export, tmp_path / "masks", tmp_path / "data", left=Inventory())
     assert len(read_dataset(tmp_path / "data").cases) == 1

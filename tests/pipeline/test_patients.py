@@ -11,9 +11,9 @@ import pytest
 from consoles import Heard
 from raw_dataset import describe, tiny_image, tiny_mask
 
-from vmseg_auto.core.console import Silent
 from vmseg_auto.core.errors import DatasetError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.images import write_image, write_mask
 from vmseg_auto.pipeline.evaluate import evaluate
@@ -57,7 +57,7 @@ def plan(dataset: Path) -> Callable[..., Heard]:
 
 def patients(dataset: Path) -> dict[str, str]:
     space = Workspace(dataset / "vmseg")
-    return read_standing(dataset, space, Silent()).dataset.patients
+    return read_standing(dataset, space, Inventory()).dataset.patients
 
 
 def sides_are_clean(dataset: Path) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.io.images import write_mask
 from vmseg_auto.pipeline.evaluate import evaluate
 from vmseg_auto.pipeline.readers import BETWEEN, FIRST, SECOND, compare_readers
@@ -56,7 +57,9 @@ def test_agreement_and_differences_by_hand(folders: tuple[Path, Path, Path]) -> 
 def test_what_is_written_and_said(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     model, one, two = folders
     (one / "d.nii.gz").unlink()
-    evaluate(model, one, tmp_path / "out" / "scores.csv", second_reader=two)
+    left = Inventory()
+    evaluate(model, one, tmp_path / "out" / "scores.csv", second_reader=two, left=left)
+    assert "1 mask, of the second reader without a reference: e.nii.gz" in left.text()
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"scores.csv", "scores.json", "scores_readers.csv", "scores_readers.json"} <= names
     with (tmp_path / "out" / "scores_readers.csv").open(newline="") as file:
@@ -66,7 +69,7 @@ def test_what_is_written_and_said(folders: tuple[Path, Path, Path], tmp_path: Pa
     assert about["comparisons"][BETWEEN]["summary"]["lesion"]["dice"]["mean"] == pytest.approx(2.6 / 3)
     (dice,) = [row for row in about["differences"]["rows"] if (row["comparison"], row["metric"]) == (FIRST, "dice")]
     assert dice["mean"] == pytest.approx(-0.8 / 3)
-    assert about["measurement_error_percent"] is None  # three cases tell no error
+    assert about["measurement_error_percent"] == {"lesion": None}  # three cases tell no error
 
 
 def test_the_table_on_the_screen(folders: tuple[Path, Path, Path]) -> None:
@@ -74,8 +77,10 @@ def test_the_table_on_the_screen(folders: tuple[Path, Path, Path]) -> None:
     assert lines[0] == "lesion: 3 cases of 3 patients that both readers outlined"
     (dice,) = [line for line in lines if line.strip().startswith("Dice")]
     assert dice.split()[:4] == ["Dice", "0.600", "0.733", "0.867"]
-    assert "-0.267 | -0.133" in dice
+    assert "-0.267 (none: 3 patients) | -0.133 (none: 3 patients)" in dice
     assert "No interval is told: it takes 5 patients, and here are 3." in lines
+    assert lines[-1].startswith("lesion: no measurement error is told: it takes 10 cases of 5 patients")
+    assert lines[-1].endswith("and here are 3 of 3.")
 
 
 def test_differences_of_five_patients_have_intervals(tmp_path: Path) -> None:
@@ -86,7 +91,7 @@ def test_differences_of_five_patients_have_intervals(tmp_path: Path) -> None:
     (dice,) = [
         line for line in compare_readers(model, one, two, LABELS, 1.0, {}, 1).text().splitlines() if "Dice" in line
     ]
-    assert "-0.240 (-0.320 to -0.200) | -0.080 (-0.240 to +0.000)" in dice
+    assert "-0.240 (-0.351 to -0.129) | -0.080 (-0.302 to +0.142)" in dice
 
 
 def test_the_readers_tell_a_measurement_error(tmp_path: Path) -> None:
@@ -95,8 +100,22 @@ def test_the_readers_tell_a_measurement_error(tmp_path: Path) -> None:
     one = draw(tmp_path / "one", dict.fromkeys(cases, 0))
     two = draw(tmp_path / "two", dict.fromkeys(cases, 0), length=12)
     found = compare_readers(model, one, two, LABELS, 1.0, {}, 1)
-    assert found.measurement_error() == pytest.approx(20 / np.sqrt(2))
-    assert "at most 14 % (for masks drawn by hand: vmseg_followup --error 15)" in found.text()
+    assert found.measurement_errors() == {"lesion": pytest.approx(100 * 2 / 11 / np.sqrt(2))}
+    told = "at most 13 % (12 cases of 12 patients; for masks drawn by hand: vmseg_followup --error 13)"
+    assert told in found.text()
+
+
+def test_two_labels_of_five_cases_tell_no_error(tmp_path: Path) -> None:
+    """Ten rows are no ten cases."""
+    labels = {"background": 0, "vein": 1, "node": 2}
+    for reader, length in (("model", 10), ("one", 10), ("two", 12)):
+        for case in "abcde":
+            mask = np.zeros(GRID.shape, dtype=np.uint8)
+            mask[0, 2:4, :length], mask[1, 2:4, :length] = 1, 2
+            write_mask(tmp_path / reader / f"{case}.nii.gz", mask, GRID)
+    found = compare_readers(*(tmp_path / reader for reader in ("model", "one", "two")), labels, 1.0, {}, 1)
+    assert found.measurement_errors() == {"vein": None, "node": None}
+    assert "node: no measurement error is told: it takes 10 cases of 5 patients" in found.text()
 
 
 def test_readers_without_a_common_case(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
@@ -108,3 +127,14 @@ def test_readers_without_a_common_case(folders: tuple[Path, Path, Path], tmp_pat
 def test_labels_are_inferred_from_both_readers(folders: tuple[Path, Path, Path]) -> None:
     found = compare_readers(*folders, None, 1.0, {}, 1)
     assert set(found.comparisons[BETWEEN].table["label"]) == {"lesion"}
+
+
+def test_a_lesion_that_one_reader_saw_alone_is_no_small_error(tmp_path: Path) -> None:
+    cases = [f"case_{number:02d}" for number in range(12)]
+    model = draw(tmp_path / "model", dict.fromkeys(cases, 0))
+    one = draw(tmp_path / "one", dict.fromkeys(cases, 0))
+    two = draw(tmp_path / "two", dict.fromkeys(cases, 0))
+    write_mask(two / "case_00.nii.gz", np.zeros(GRID.shape, dtype=np.uint8), GRID)
+    found = compare_readers(model, one, two, LABELS, 1.0, {}, 1)
+    assert found.measurement_errors() == {"lesion": None}
+    assert "in too many of 12 cases one reader alone saw it" in found.text()

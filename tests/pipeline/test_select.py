@@ -16,6 +16,7 @@ from workspaces import GRID, Cohort, HeldOut, cohort, finished_run, sure_of
 from vmseg_auto.cli.common import Screen
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError
+from vmseg_auto.core.left_out import Inventory, LeftOutWarning
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import Selection
@@ -146,7 +147,11 @@ def test_what_is_not_wholly_and_freshly_validated_is_left_out_by_name(made: Coho
     record = read_json(stale.fold(2).record)
     write_json(stale.fold(2).record, {**record, "train": {**record["train"], "gone": "0"}})
     write_json(foreign.model, {**read_json(foreign.model), "labels": {"background": 0, "node": 1}})
-    chosen = select(workspace=made.space.root)
+    with pytest.raises(DatasetError, match=r"--strict.*\n.*4 runs, not cross-validated as a whole: default/foreign"):
+        select(workspace=made.space.root, left=Inventory(strict=True))
+    assert not made.space.selection.exists()
+    with pytest.warns(LeftOutWarning, match="4 runs, not cross-validated as a whole: default/foreign .it was"):
+        chosen = select(workspace=made.space.root)
     assert chosen.runs == (good.name,)
     assert [candidate.runs for candidate in chosen.candidates] == [(good.name,)]
     why = chosen.left_out

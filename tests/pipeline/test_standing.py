@@ -11,6 +11,7 @@ from raw_dataset import describe, raw_dataset, tiny_image
 
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.cases import read_dataset
 from vmseg_auto.io.images import write_image
@@ -35,10 +36,10 @@ def looked_at(dataset: Path) -> Changes:
 
 
 def test_an_unchanged_dataset_stands(dataset: Path) -> None:
-    heard = Heard()
+    left = Inventory()
     assert not looked_at(dataset)
-    assert read_standing(dataset, Workspace(dataset / "vmseg"), heard).fingerprint.cases.keys() == set("abcd")
-    assert heard.warned == []
+    assert read_standing(dataset, Workspace(dataset / "vmseg"), left).fingerprint.cases.keys() == set("abcd")
+    assert left.found == ()
 
 
 def change_a_file(dataset: Path) -> None:
@@ -76,7 +77,7 @@ def test_what_was_planned_with_must_be_as_it_was(dataset: Path, change: object, 
     assert callable(change)
     change(dataset)
     with pytest.raises(InputError, match=rf"changed since it was planned for \({words}\).*vmseg_plan_and_pre"):
-        read_standing(dataset, Workspace(dataset / "vmseg"), Heard())
+        read_standing(dataset, Workspace(dataset / "vmseg"), Inventory())
 
 
 def test_cases_that_came_are_named(dataset: Path) -> None:
@@ -84,18 +85,18 @@ def test_cases_that_came_are_named(dataset: Path) -> None:
         shutil.copy(dataset / name.format("a"), dataset / name.format("e"))
     (dataset / "imagesTs").mkdir(exist_ok=True)
     shutil.copy(dataset / "imagesTr" / "a_0000.nii.gz", dataset / "imagesTs" / "t_0000.nii.gz")
-    heard = Heard()
-    read_standing(dataset, Workspace(dataset / "vmseg"), heard)
+    left = Inventory()
+    read_standing(dataset, Workspace(dataset / "vmseg"), left)
     assert looked_at(dataset) == Changes(new=("e",), tests=("imagesTs/t",))
-    (warning,) = heard.warned
-    assert "not planned with: e, imagesTs/t." in warning
+    told = "2 cases, new or changed since the last `vmseg_plan_and_preprocess`: e, imagesTs/t"
+    assert told in left.text()
 
 
 def test_a_split_edited_since_is_checked(dataset: Path) -> None:
     path = Workspace(dataset / "vmseg").splits
     path.write_text('[{"train": ["a", "b"], "val": ["b", "c", "d"]}]')
     with pytest.raises(DatasetError, match="on both sides"):
-        read_standing(dataset, Workspace(dataset / "vmseg"), Heard())
+        read_standing(dataset, Workspace(dataset / "vmseg"), Inventory())
 
 
 def test_a_file_that_vanishes_is_named(dataset: Path) -> None:

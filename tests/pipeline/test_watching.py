@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -116,6 +117,22 @@ def test_without_overfitting_no_word(folder: FoldFolder) -> None:
 
 def skipped(epoch: int, steps: int) -> EpochRecord:
     return replace(record(epoch, NAN, NAN), skipped_steps=steps, suspects=("anna", "bert") if steps else ())
+
+
+def test_the_forecast_holds_the_prediction_of_validation_cases(
+    folder: FoldFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of 2 s: 9 x 100 of them, and validation cases that are as much work as 300."""
+    clock = itertools.count(step=2.0)
+    monkeypatch.setattr("vmseg_auto.pipeline.watching.time.monotonic", lambda: next(clock))
+    recipe = Recipe(epochs=9, steps=100, validation_share=0, gap_cases=0)
+    heard = Heard()
+    watcher = Watcher(folder, recipe, heard, Notes(), validation_work=300)
+    for step in range(1, 20):
+        watcher.stepped(0, step)
+    assert heard.said == [
+        "Fold 3 will take about 40 min here (9 epochs of 100 steps; 10 min of it for predicting its validation cases)."
+    ]
 
 
 def test_skipped_steps_are_told_once_and_counted_on(folder: FoldFolder) -> None:

@@ -19,6 +19,7 @@ from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.gap import gap_looks
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.io.checkpoints import TrainingState
+from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.augment import NoAugmentation, PatchAugmentation, read_shape
 from vmseg_auto.stages.fold_data import FoldSetup
 from vmseg_auto.stages.train import seconds_per_step, train_fold
@@ -229,6 +230,16 @@ def test_a_finished_state_is_given_back(prepared: Path, uninterrupted: tuple[Tra
 def test_the_time_of_a_step_is_measured(prepared: Path) -> None:
     seconds = seconds_per_step(FoldSetup(make_parts(SHORT), PLAN, prepared, CASES, 0, CPU), workers=1)
     assert 0 < seconds < 60
+
+
+def test_the_work_of_predicting_validation_cases_is_counted_in_windows(prepared: Path) -> None:
+    """A forward pass is a third of a training sample's work; four mirrorings; no case, no work."""
+    recipe = replace(SHORT, mirror_axes=(0, 1), window_step=1.0)
+    setup = FoldSetup(make_parts(recipe), PLAN, prepared, CASES, 0, CPU)
+    shapes = [PreparedFolder(prepared).load(case).image.shape[1:] for case in CASES.val]
+    windows = sum(math.prod(math.ceil(n / p) for n, p in zip(shape, PLAN.patch, strict=True)) for shape in shapes)
+    assert setup.validation_work == pytest.approx(4 * windows / (3 * PLAN.batch_size))
+    assert replace(setup, cases=Fold(CASES.train, ())).validation_work == 0
 
 
 def looked_at(end: TrainingState) -> list[int]:

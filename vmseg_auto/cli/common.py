@@ -204,8 +204,7 @@ def run(
             code = 0
         except (Exception, KeyboardInterrupt) as error:
             code = _end(parser.prog, error, debug, log)
-        if left := screen.left.text():
-            (screen.warn if screen.left.unwanted else screen.say)(left)
+        screen.tell_left_out()
         LOGGER.info("exit code %s", code)
     return code
 
@@ -277,6 +276,15 @@ class Screen:
     def warn(self, text: str) -> None:
         LOGGER.warning("%s", text)
         self._write(f"Warning: {text}", sys.stderr)
+
+    def tell_left_out(self) -> None:
+        """Said at a command's end; of many names the screen is given the first, and the log all."""
+        if self.left.unwanted:
+            LOGGER.warning("%s", self.left.whole_text)
+            self._write(f"Warning: {self.left.text()}", sys.stderr)
+        elif self.left.found:
+            LOGGER.info("%s", self.left.whole_text)
+            self.show(self.left.text())
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:
         LOGGER.info("%s: %s of %s done", title, done, total)

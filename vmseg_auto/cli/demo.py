@@ -32,6 +32,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         seed=arguments.seed,
         device=arguments.device,
         jobs=arguments.jobs,
+        left=screen.left,
         console=screen,
     )
 

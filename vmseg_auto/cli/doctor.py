@@ -15,7 +15,7 @@ def parser() -> Parser:
         "vmseg_doctor",
         "Show versions, devices and free disk, and look at every file of a workspace: what is damaged, stale or left "
         "over, who is at work in it, and what to do. Nothing is changed.",
-        ("dataset", "workspace", "jobs"),
+        ("dataset", "workspace", "jobs", "strict"),
         epilog="Exit code 0: all is well; 3: something wants attention. Example: vmseg_doctor -w my_patients/vmseg",
     )
     made.add_argument(
@@ -27,7 +27,13 @@ def parser() -> Parser:
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.pipeline.doctor import doctor
 
-    found = doctor(**places_of(arguments), thorough=arguments.thorough, jobs=arguments.jobs, console=screen).findings
+    found = doctor(
+        **places_of(arguments),
+        thorough=arguments.thorough,
+        jobs=arguments.jobs,
+        left=screen.left,
+        console=screen,
+    ).findings
     if found:
         raise AttentionNeededError("these want attention", found)
 

@@ -27,7 +27,7 @@ def parser() -> Parser:
         "vmseg_learning_curve",
         "Train on growing groups of patients, score each training on the same held-out ones, and tell how many "
         "patients a Dice would take. Finished trainings are kept.",
-        ("dataset", "workspace", "device", "jobs"),
+        ("dataset", "workspace", "device", "jobs", "strict"),
         epilog="Example: vmseg_learning_curve --patients 10 20 40 --target 0.8",
     )
     made.add_argument(
@@ -69,6 +69,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         jobs=arguments.jobs,
         fresh=arguments.fresh,
         confirm=confirmed,
+        left=screen.left,
         console=screen,
     )
 

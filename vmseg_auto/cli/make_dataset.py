@@ -107,6 +107,7 @@ def _remove(arguments: argparse.Namespace, screen: Screen) -> None:
         confirm=lambda words: _confirmed(
             words, "Delete them for good?", "nothing is deleted yet", arguments.yes, screen
         ),
+        left=screen.left,
         console=screen,
     )
 

@@ -34,7 +34,7 @@ def _add_import(commands: Any) -> None:
     )
     imports.add_argument("-o", "--output", required=True, metavar="MODEL", help="the model folder to make")
     imports.add_argument("--folds", nargs="+", type=fold_name, metavar="FOLD", help="folds to take (default: all)")
-    add_options(imports, ())
+    add_options(imports, ("strict",))
     imports.set_defaults(work=_import, logs=lambda arguments: OutputFolder(Path(arguments.output)).logs)
 
 
@@ -46,7 +46,7 @@ def _add_export(commands: Any) -> None:
         "cohort in numbers, without any image or name of a case. Without -m it is what vmseg_predict would take.",
         epilog='Example: vmseg_model export -o our_model.zip --licence "CC BY-NC 4.0"',
     )
-    add_options(exports, ("dataset", "workspace", "model"))
+    add_options(exports, ("dataset", "workspace", "model", "strict"))
     exports.add_argument("-o", "--output", required=True, metavar="ZIP", help="the zip to make")
     exports.add_argument(
         "--folds", nargs="+", type=fold_name, metavar="FOLD", help="folds to pack (default: all that are finished)"
@@ -68,14 +68,14 @@ def _add_info(commands: Any) -> None:
         epilog="Example: vmseg_model info our_model.zip",
     )
     info.add_argument("model", metavar="MODEL", help="a model's zip or folder")
-    add_options(info, ())
+    add_options(info, ("strict",))
     info.set_defaults(work=_info, logs=lambda arguments: None)
 
 
 def _import(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.pipeline.model import import_nnunet
 
-    import_nnunet(arguments.folder, arguments.output, folds=arguments.folds, console=screen)
+    import_nnunet(arguments.folder, arguments.output, folds=arguments.folds, left=screen.left, console=screen)
 
 
 def _export(arguments: argparse.Namespace, screen: Screen) -> None:
@@ -89,6 +89,7 @@ def _export(arguments: argparse.Namespace, screen: Screen) -> None:
         name=arguments.name,
         licence=arguments.licence,
         onnx=arguments.onnx,
+        left=screen.left,
         console=screen,
     )
 
@@ -96,7 +97,7 @@ def _export(arguments: argparse.Namespace, screen: Screen) -> None:
 def _info(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.pipeline.export import model_info
 
-    model_info(arguments.model, screen)
+    model_info(arguments.model, left=screen.left, console=screen)
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:

@@ -16,7 +16,7 @@ def parser() -> Parser:
         "vmseg_report",
         "Write one HTML file that needs no network: of a workspace (cohort, plan, training, cross-validation, cases in "
         "pictures, checklist, manifest) or, with -i, of predictions (a section a patient with slices and volumes).",
-        ("dataset", "workspace"),
+        ("dataset", "workspace", "strict"),
         epilog="Patients get pseudonyms; the key lies beside the report. Example: vmseg_report -i masks",
     )
     made.add_argument("-i", "--input", metavar="PREDICTIONS", help="a folder that vmseg_predict has written")
@@ -44,6 +44,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         images=arguments.images,
         output=arguments.output,
         identity=arguments.with_identity,
+        left=screen.left,
         console=screen,
     )
 

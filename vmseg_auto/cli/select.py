@@ -15,7 +15,7 @@ def parser() -> Parser:
         "Compare the runs of a workspace, and their ensembles, by cross-validated Dice; choose one with its threshold "
         "and post-processing for vmseg_predict, and estimate what choosing is worth. Runs by itself when the last fold "
         "of a run is trained.",
-        ("dataset", "workspace", "jobs"),
+        ("dataset", "workspace", "jobs", "strict"),
         epilog="Example: vmseg_select -d my_patients",
     )
 
@@ -23,7 +23,7 @@ def parser() -> Parser:
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.pipeline.select import select
 
-    select(**places_of(arguments), jobs=arguments.jobs, console=screen)
+    select(**places_of(arguments), jobs=arguments.jobs, left=screen.left, console=screen)
     go_on(screen, arguments, *AFTER_TRAINING)
 
 

@@ -27,7 +27,7 @@ def parser() -> Parser:
     made = make_parser(
         "vmseg_train",
         "Train folds of the cross-validation. An interrupted training goes on from its last epoch.",
-        ("dataset", "workspace", "device", "jobs"),
+        ("dataset", "workspace", "device", "jobs", "strict"),
         epilog="Example: vmseg_train 0 1 2 3 4",
     )
     made.add_argument(
@@ -85,6 +85,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         jobs=arguments.jobs,
         fresh=arguments.fresh,
         confirm=confirmed,
+        left=screen.left,
         console=screen,
     )
     if Workspace(trained.folder.parents[2]).selection.is_file():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from vmseg_auto.core.codec import Stored, decode
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.left_out import LeftOut
+from vmseg_auto.core.names import case_name
 from vmseg_auto.core.series import Scan, path_of
 
 FOLDS = 5
@@ -99,10 +101,16 @@ class Splits(Stored):
 
     @classmethod
     def from_json(cls, data: Any, where: str = "splits.json") -> Splits:
-        """Read splits.json, or the bare list of {"train", "val"} that nnU-Net's splits_final.json holds."""
+        """Read splits.json, or the bare list of {"train", "val"} that nnU-Net's splits_final.json holds.
+
+        Cases are called as their files are (core.names), whatever the Unicode form in which the split names them.
+        """
         if isinstance(data, list):
-            return cls(folds=decode(tuple[Fold, ...], data, where), source="given in nnU-Net's form")
-        return super().from_json(data, where)
+            found = cls(folds=decode(tuple[Fold, ...], data, where), source="given in nnU-Net's form")
+        else:
+            found = super().from_json(data, where)
+        folds = (Fold(*(tuple(case_name([case]) for case in side) for side in (f.train, f.val))) for f in found.folds)
+        return replace(found, folds=tuple(folds))
 
 
 def split_by_patient(patients: Mapping[str, str], volumes_ml: Mapping[str, float]) -> Splits:
@@ -183,12 +191,32 @@ def check_splits(splits: Splits, patients: Mapping[str, str], where: str) -> Non
             errors.append(InputError(f"fold {number} has no {'training' if not fold.train else 'validation'} case"))
         if unknown:
             errors.append(InputError(f"fold {number} names cases that the dataset lacks: {', '.join(unknown)}"))
+        twice = sorted(case for side in (fold.train, fold.val) for case, n in Counter(side).items() if n > 1)
+        if twice:
+            errors.append(InputError(f"fold {number} names cases twice on one side: {', '.join(twice)}"))
         if both:
             errors.append(InputError(f"fold {number} has patients on both sides: {', '.join(both)}"))
     if not splits.folds:
         errors.append(InputError("there is no fold"))
     if errors:
         raise DatasetError(f"{where}: this split can't be used", errors, remedy="Mend it, or delete it to split anew.")
+
+
+def beside_folds(splits: Splits, cases: Iterable[str], folds: Iterable[int | str] | None = None) -> Iterator[LeftOut]:
+    """The cases that some of these folds neither train nor score; with all folds, those that none scores too.
+
+    Args:
+        cases: of the dataset.
+        folds: names of those that count; all unless given.
+    """
+    known = sorted(cases)
+    for number, fold in enumerate(splits.folds):
+        if folds is None or number in folds:
+            sides = {*fold.train, *fold.val}
+            yield from (LeftOut("case", c, f"on neither side of fold {number}") for c in known if c not in sides)
+    if folds is None:
+        scored = {case for fold in splits.folds for case in fold.val}
+        yield from (LeftOut("case", c, "held out by no fold, and so never scored") for c in known if c not in scored)
 
 
 def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:

@@ -23,6 +23,7 @@ class FoldRecord(Stored):
         channels: channel names in order, of which the weights know nothing either.
         images: case id -> hash of the case's image files alone, on both sides.
         init: hash of the weights that the training started from; empty where they were drawn at random.
+        patients: how many patients the training cases are of; 0 where that was not counted.
     """
 
     recipe: Recipe
@@ -33,7 +34,8 @@ class FoldRecord(Stored):
     channels: tuple[str, ...] = ()
     images: dict[str, str] = field(default_factory=dict)
     init: str = ""
-    schema: int = 2
+    patients: int = 0
+    schema: int = 3
 
     def data_differences(self, other: FoldRecord) -> list[str]:
         """In words, how `other` differs in the network and cases that weights depend on: what makes a fold stale."""

@@ -45,6 +45,7 @@ class Geometry:
         direction: the nine direction cosines, row by row, as ITK gives them.
         forms: how a NIfTI file states this grid; None of grids that come from elsewhere.
         doubts: in words, what the file's header leaves open or says twice, and was yet no reason to refuse it.
+        spacing_given: the header tells no voxel size, and a person has given it.
     """
 
     shape: Shape
@@ -55,6 +56,7 @@ class Geometry:
     )  # fmt: skip
     forms: NiftiForms | None = field(default=None, compare=False, repr=False)
     doubts: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    spacing_given: bool = field(default=False, compare=False, repr=False)
 
     @property
     def placement(self) -> tuple[tuple[float, ...], ...]:
@@ -99,6 +101,11 @@ class Geometry:
             angles = np.degrees(np.arccos(np.clip((own * others).sum(axis=0), -1, 1)))
             found.append(f"axes that point up to {angles.max():.3g} degrees apart")
         return found
+
+
+def spacing_in_words(spacing_mm: Spacing) -> str:
+    """A voxel size in the order in which plan.json has it, and --spacing takes it."""
+    return f"{_numbers(spacing_mm, ' x ')} mm (Z, Y, X)"
 
 
 def _numbers(values: tuple[float, ...], separator: str = ", ") -> str:

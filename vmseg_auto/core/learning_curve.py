@@ -17,13 +17,15 @@ FURTHEST = 10
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and its 95 % interval."""
+    """A number and its 95 % interval; None where there is none."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     def text(self) -> str:
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f} (no interval)"
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
@@ -42,7 +44,7 @@ class Wanted:
     Args:
         dice: that was asked for.
         patients: by the curve.
-        low, high: 95 % interval.
+        low, high: 95 % interval; None, too, where the curve has none.
     """
 
     dice: float
@@ -64,6 +66,7 @@ class LearningCurve(Stored):
         plateau: the Dice that no number of patients exceeds.
         b, c: of the fitted curve.
         forecasts: Dice for the whole cohort, and for twice as many patients.
+        without_interval: why plateau, forecasts and answer have no interval; empty where they have.
         wanted: the answer for the Dice asked for; None where none was.
     """
 
@@ -76,8 +79,9 @@ class LearningCurve(Stored):
     b: float
     c: float
     forecasts: tuple[Point, ...]
+    without_interval: str
     wanted: Wanted | None = None
-    schema: int = 1
+    schema: int = 2
 
     def text(self) -> str:
         """For the screen."""
@@ -96,13 +100,14 @@ class LearningCurve(Stored):
         count, low, high = self.wanted.patients, self.wanted.low, self.wanted.high
         if count is None and self.b == 0:
             return f"How many patients {goal[0].lower()}{goal[1:]} takes can't be told from these scores."
-        if low is None:
+        if self.without_interval:
+            interval = "No interval is told."
+        elif low is None:
             return f"{goal} takes more than {limit} patients, or is never reached; so says the whole 95 % interval."
-        interval = (
-            f"The 95 % interval is open: from {low} patients to more than {limit}, or never."
-            if high is None
-            else f"95 % interval: {low} to {high} patients."
-        )
+        elif high is None:
+            interval = f"The 95 % interval is open: from {low} patients to more than {limit}, or never."
+        else:
+            interval = f"95 % interval: {low} to {high} patients."
         if count is None:
             return f"{goal} takes more than {limit} patients by this curve, or is never reached. {interval}"
         about = "at most" if count == self.measured[0].patients else "about"
@@ -121,10 +126,14 @@ class LearningCurve(Stored):
             )
         elif len(self.measured) == 3:
             found.append("A curve of this kind passes through any three sizes: a fourth one would test it.")
-        if len(self.folds) == 1:
+        if self.without_interval:
             found.append(
-                "The intervals count the chance of which patients were tested, not of which were trained on; "
-                "more --folds count that too."
+                f"The curve has no interval: {self.without_interval}. The intervals of the measured Dice count which "
+                "patients were held out, and not how well these trainings happened to go."
+            )
+        elif len(self.folds) == 1:
+            found.append(
+                "How far the sizes lie from the curve tells the luck of training; more --folds tell it better."
             )
         return found
 

@@ -41,6 +41,10 @@ class Metric:
     digits: int = 3
     on_screen: bool = False
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high
+
 
 def _distance(name: str, title: str, definition: str, may_lack: bool = True, on_screen: bool = False) -> Metric:
     return Metric(name, title, definition, _SURFACES, 0.0, math.inf, may_lack, 2, on_screen)

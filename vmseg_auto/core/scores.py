@@ -14,8 +14,9 @@ class MeanScore:
 
     Args:
         mean, median: over the scans that have the score.
-        low_95, high_95: interval of the mean; None with few patients.
+        low_95, high_95: interval of the mean; None with few patients, or where all have the same score.
         n, n_missing: scans that have the score and that lack it.
+        patients: of the scans that have it.
     """
 
     mean: float | None
@@ -24,6 +25,7 @@ class MeanScore:
     high_95: float | None
     n: int
     n_missing: int
+    patients: int
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class ScoreSummary(Stored):
     empty_masks: str
     versions: dict[str, str | None]
     notes: tuple[str, ...]
-    schema: int = 1
+    schema: int = 2
 
     def check(self, where: str) -> None:
         if not self.summary:

@@ -32,12 +32,14 @@ class Estimate:
 
     Args:
         mean: over patients.
-        low_95, high_95: bootstrap interval; None with fewer than five patients.
+        low_95, high_95: interval; None with fewer than five patients, or where all have the same value.
+        patients: how many.
     """
 
     mean: float
     low_95: float | None
     high_95: float | None
+    patients: int
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Selection(Stored):
     patients: int
     left_out: dict[str, str]
     made_from: dict[str, str]
-    schema: int = 1
+    schema: int = 2
 
     @property
     def chosen(self) -> Candidate:

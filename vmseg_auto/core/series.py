@@ -38,6 +38,7 @@ class Slice:
         patient: hashes of what tells patients apart (id, day of birth); empty where the header tells nothing. Only
             ever compared, and never stored.
         days: of study, series and acquisition, as YYYYMMDD; likewise. Only their order is ever told.
+        padding: the lowest and the highest stored number that stand for no measurement, where the header tells so.
         echo_ms: echo time, where the header tells it.
         thickness_mm: SliceThickness, where the header tells it.
         apart_mm: SpacingBetweenSlices, where the header tells it.
@@ -59,6 +60,7 @@ class Slice:
     apart_mm: float | None = None
     patient: tuple[str, ...] = field(default=(), repr=False)
     days: tuple[str, ...] = field(default=(), repr=False)
+    padding: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

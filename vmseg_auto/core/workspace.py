@@ -8,6 +8,8 @@ from pathlib import Path
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.runs import FoldFolder, Run, names_fold
 
+USUAL = "vmseg"
+"""What a workspace in its dataset's folder is called, unless it is named."""
 _FOLDS = ("runs/*/*/fold_*", "learning_curve/*/*/*/fold_*")
 
 
@@ -161,4 +163,4 @@ def workspace_root(dataset: str | Path | None, workspace: str | Path | None) -> 
     """The workspace's folder: as given, else `vmseg` in the dataset's, which is the current one unless given."""
     if workspace is not None:
         return Path(workspace)
-    return (Path(dataset) if dataset is not None else Path.cwd()) / "vmseg"
+    return (Path(dataset) if dataset is not None else Path.cwd()) / USUAL

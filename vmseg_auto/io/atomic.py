@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from vmseg_auto.core.codec import Stored, digest
 from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
+from vmseg_auto.io.folders import is_file, why_no_file
 from vmseg_auto.io.open_files import TOO_MANY, too_many_files
 from vmseg_auto.io.owners import has_ended, this_process
 
@@ -235,6 +236,8 @@ def read_json(path: Path, remedy: str = _MEND) -> Any:
     try:
         if path.stat().st_size > MOST_JSON_BYTES:
             raise InputError(f"the file is larger than {MOST_JSON_BYTES >> 20} MB", file=path, remedy=remedy)
+        if not is_file(path):
+            raise InputError(f"it is {why_no_file(path)}", file=path, remedy=remedy)
         text = path.read_text(encoding="utf-8-sig")  # Windows editors put a byte-order mark first
     except FileNotFoundError:
         raise InputError("the file does not exist", file=path, remedy=remedy) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -17,16 +18,30 @@ from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry, Spacing
 from vmseg_auto.core.labels import label_values
 from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.names import split_channel
 from vmseg_auto.core.series import Scan, path_of
-from vmseg_auto.core.workspace import OutputFolder
+from vmseg_auto.core.workspace import USUAL
 from vmseg_auto.io.dataset_json import Description, read_description
+from vmseg_auto.io.folders import is_file, listed_folder, why_no_file
 from vmseg_auto.io.images import ending_of, read_mask
-from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files, masks_by_case
+from vmseg_auto.io.logs import LOGGER
+from vmseg_auto.io.naming import (
+    case_and_channel,
+    endings_in_words,
+    group_scans,
+    image_files,
+    masks_by_case,
+    note_folder,
+    stem,
+)
 from vmseg_auto.io.scans import read_scan, scan_bytes
 from vmseg_auto.io.segmentations import read_labels
 
 T = TypeVar("T")
-_FOLDERS = ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+_FOLDERS, _FILES = ("imagesTr", "labelsTr", "imagesTs", "labelsTs"), ("dataset.json", "splits_final.json")
+_COUNTED = (("numTraining", "training"), ("numTest", "test"))
+_MADE = ("fingerprint.json", "workspace.lock", "sources.csv", "volumes.csv", "metrics.csv", "followup.csv")
+"""Each tells that commands have made the folder that it lies in."""
 _LAYOUT = (
     "A dataset holds imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz: go to its folder, or name it with -d; "
     "`vmseg_make_dataset` makes one from scans and masks."
@@ -49,6 +64,8 @@ def read_dataset(folder: Path, bad: list[VmsegError] | None = None) -> Dataset:
         if not place.is_dir():
             raise InputError("there is no such folder", file=place, remedy=_LAYOUT)
     stated = folder / "dataset.json"
+    if os.path.lexists(stated) and not is_file(stated):
+        raise InputError(f"it is {why_no_file(stated)}", file=stated, remedy="Put the file itself there.")
     given = read_description(stated) if stated.is_file() else None
     ending, notes = _common_ending(images, given)
     if given is None:
@@ -58,7 +75,8 @@ def read_dataset(folder: Path, bad: list[VmsegError] | None = None) -> Dataset:
     errors, left = bad if bad is not None else [], Inventory()
     cases = _cases(images, labels, given, ending, errors, left)
     tests = _cases(folder / "imagesTs", folder / "labelsTs", given, ending, errors, left, label_needed=False)
-    _note_what_is_beside(folder, given, len(cases), left)
+    _note_what_is_told(given, cases, tests, left)
+    _note_what_is_beside(folder, left)
     known = {case.id for case in (*cases, *tests)} | {error.case for error in errors}
     if unknown := sorted(set(given.patients) - known):
         problem = f"patients names cases that the dataset lacks: {', '.join(unknown)}"
@@ -158,7 +176,7 @@ def read_case(
 def over_cases(
     work: Callable[[Case], T], cases: Sequence[Case], jobs: int, progress: Callable[[], object]
 ) -> tuple[dict[str, T], list[VmsegError]]:
-    """Do `work` on every case in threads; a case that fails does not stop the others.
+    """Do `work` on every case in threads; a case that fails, however that may be, does not stop the others.
 
     Args:
         work: gives what is kept of a case; it should be small.
@@ -186,6 +204,11 @@ def over_cases(
                 except OSError as error:
                     problem, remedy = f"a file can't be read ({error.strerror or error})", "Check disk and rights."
                     failed[case.id] = (VmsegError(problem, case=case.id, file=case.file, remedy=remedy),)
+                except Exception as error:
+                    LOGGER.error("case %s", case.id, exc_info=error)
+                    problem, remedy = f"unexpected {type(error).__name__}: {error}", "Mend or replace the case."
+                    failed[case.id] = (VmsegError(problem, case=case.id, file=case.file, remedy=remedy),)
+                    failed[case.id][0].__cause__ = error
                 progress()
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -267,18 +290,30 @@ def _cases(
     )
 
 
-def _note_what_is_beside(folder: Path, given: Description, cases: int, left: Inventory) -> None:
-    """Note keys of dataset.json that say nothing here, and folders of images that are none of a dataset or of
-    predictions.
-    """
+def _note_what_is_told(given: Description, cases: Sequence[Case], tests: Sequence[Case], left: Inventory) -> None:
+    """Note keys of dataset.json that say nothing here, and what it tells of that is not there."""
     for key in given.unused:
         left.add("key", key, "unknown in dataset.json")
-    if given.training is not None and given.training != cases:
-        left.add("key", "numTraining", f"which tells of {given.training} training cases where {cases} are there")
-    for path in sorted(folder.iterdir()):
-        other = path.is_dir() and path.name not in _FOLDERS and not path.name.startswith(".")
-        if other and image_files(path) and not OutputFolder(path).sources.is_file():
-            left.add("folder", path.name, f"which holds images and is none of {', '.join(_FOLDERS)}")
+    for (key, what), there in zip(_COUNTED, (cases, tests), strict=True):
+        if given.numbers.get(key, len(there)) != len(there):
+            left.add("key", key, f"which tells of {given.numbers[key]} {what} cases where {len(there)} are there")
+    known = {case.id for case in (*cases, *tests)}
+    for file in given.listed:
+        name = stem(Path(file))
+        if not known & {name, split_channel(name)[0]}:
+            left.add("file", file, "listed in dataset.json, and not there")
+
+
+def _note_what_is_beside(folder: Path, left: Inventory) -> None:
+    """Note files and folders that are none of a dataset's."""
+    for path in listed_folder(folder):
+        if path.name in (*_FOLDERS, *_FILES, USUAL) or any(is_file(path / name) for name in _MADE):
+            continue
+        if path.is_dir():
+            note_folder(path, f"no folder of a dataset ({', '.join(_FOLDERS)})", left)
+        else:
+            why = f"no file of a dataset ({', '.join(_FILES)})" if is_file(path) else why_no_file(path)
+            left.add_file(path, folder, why)
 
 
 def _grid_errors(case: Case, grids: Sequence[tuple[Path, Geometry]]) -> list[VmsegError]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from vmseg_auto.io.images import FILE_ENDINGS
 
 _SAY = Callable[[str], None]
 _USED = ("name", "channel_names", "modality", "labels", "file_ending", "patients", "numTraining")
+_COMPARED = ("numTest", "training", "test")
+"""Fields that are held against the files that there are."""
 _OF_NNUNET = (
-    "description", "reference", "licence", "license", "release", "tensorImageSize", "numTest", "training", "test",
+    "description", "reference", "licence", "license", "release", "tensorImageSize",
     "overwrite_image_reader_writer", "regions_class_order", "converted_by", "dataset_name", "citation", "author",
 )  # fmt: skip
 """Fields that its datasets have, and nothing here depends on."""
@@ -34,7 +36,8 @@ class Description:
         labels: label name -> value; background 0, the others 1, 2, ...
         file_ending: None where none is given.
         patients: case id -> patient, where they are given.
-        training: how many training cases numTraining tells of; None where it does not.
+        numbers: numTraining and numTest, where they are given.
+        listed: files that training and test list, where they are given.
         unused: keys that nothing is read from, and that nnU-Net does not know either.
     """
 
@@ -43,7 +46,8 @@ class Description:
     labels: dict[str, int]
     file_ending: str | None
     patients: dict[str, str]
-    training: int | None = None
+    numbers: dict[str, int] = field(default_factory=dict)
+    listed: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
 
@@ -64,12 +68,13 @@ def read_description(path: Path) -> Description:
         labels=_labels(data, problems.append),
         file_ending=_text(data, "file_ending", problems.append),
         patients=_patients(data, problems.append),
-        training=_training(data, problems.append),
-        unused=tuple(key for key in data if key not in (*_USED, *_OF_NNUNET)),
+        numbers=_numbers(data, problems.append),
+        listed=tuple(file for key in ("training", "test") for file in _files(data.get(key))),
+        unused=tuple(key for key in data if key not in (*_USED, *_COMPARED, *_OF_NNUNET)),
     )
-    for field in description.unused:
-        if meant := close_to(field, _USED):
-            problems.append(f"it has a field {field!r}: is {meant!r} meant? Write it so, or take it out")
+    for key in description.unused:
+        if meant := close_to(key, _USED):
+            problems.append(f"it has a field {key!r}: is {meant!r} meant? Write it so, or take it out")
     if description.file_ending is not None and description.file_ending not in FILE_ENDINGS:
         problems.append(f"file_ending is {description.file_ending!r}; it can be {', '.join(FILE_ENDINGS)}")
     if problems:
@@ -162,9 +167,20 @@ def _patients(data: dict[str, Any], say: _SAY) -> dict[str, str]:
     return named
 
 
-def _training(data: dict[str, Any], say: _SAY) -> int | None:
-    number = data.get("numTraining")
-    if number is None or (isinstance(number, int) and not isinstance(number, bool)):
-        return number
-    say(f"numTraining is {number!r}, not a whole number")
-    return None
+def _numbers(data: dict[str, Any], say: _SAY) -> dict[str, int]:
+    """numTraining and numTest."""
+    found = {}
+    for key in ("numTraining", "numTest"):
+        number = data.get(key)
+        if isinstance(number, int) and not isinstance(number, bool):
+            found[key] = number
+        elif number is not None:
+            say(f"{key} is {number!r}, not a whole number")
+    return found
+
+
+def _files(entries: Any) -> list[str]:
+    """The images that older files list: [{"image": FILE, "label": FILE}], or [FILE]. What is not so lists none."""
+    entries = entries if isinstance(entries, list) else []
+    files = [entry.get("image") if isinstance(entry, dict) else entry for entry in entries]
+    return [file for file in files if isinstance(file, str)]

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.io.tables import Text, read_table, write_csv
+from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.io.tables import Text, read_csv, read_table, write_csv
 
 NOTE = "Who is who: names the sources of the cases. Keep it apart from the dataset, and never pass it on with it."
 SIDES = ("train", "test", "removed")
@@ -65,8 +66,12 @@ def write_dataset_key(path: Path, rows: Iterable[KeyRow]) -> None:
     write_csv(path, COLUMNS, (asdict(row) for row in sorted(rows, key=lambda row: row.case)), note=NOTE)
 
 
-def read_dataset_key(path: Path) -> list[KeyRow]:
+def read_dataset_key(path: Path, left: Inventory | None = None) -> list[KeyRow]:
     """The rows of a key, sorted by case.
+
+    Args:
+        path: of the key.
+        left: columns that no key has are noted here; a key that is written anew does not keep them.
 
     Raises:
         InputError: it is missing or can't be read, was changed to what can't be, or contradicts itself.
@@ -79,6 +84,9 @@ def read_dataset_key(path: Path) -> list[KeyRow]:
         raise InputError("it holds no row of a key", file=path, remedy=_REMEDY)
     if problem := next(filter(None, (_odd(row) for row in rows)), None) or _contradiction(rows):
         raise InputError(problem, file=path, remedy=_REMEDY)
+    if left is not None:
+        for column in (column for column in read_csv(path)[0] if column not in COLUMNS):
+            left.add("column", f"{path.name}: {column}", "which no key has, and which is not kept")
     return sorted(rows, key=lambda row: row.case)
 
 

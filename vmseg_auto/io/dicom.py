@@ -28,7 +28,8 @@ def read_series(
         notes: what is odd but legal is appended here, in words.
 
     Returns:
-        float32 [Z, Y, X], rescaled as the header says, and its grid; Z grows along the normal of the slices.
+        float32 [Z, Y, X], rescaled as the header says, and its grid; Z grows along the normal of the slices. Voxels
+        that the header calls padding are 0, or the lowest of the others where that is below 0.
 
     Raises:
         InputError: the slices form no volume (`core.stack.stack` says when), or a file is damaged, cut short, changed
@@ -39,12 +40,15 @@ def read_series(
     if notes is not None:
         notes += [f"case {case or series.name}: {text}" for text in disagreements(series, geometry)]
     image = np.empty(geometry.shape, np.float32)
+    padded = np.zeros(geometry.shape, np.bool_)
     at = series.path
     try:
         stored = stored_numbers(_images(series), geometry.shape[1:], series.slices[0].pixels)
         for place, one in enumerate(series.slices):
             at = one.file
             numbers = next(stored)
+            if one.padding is not None:
+                padded[place] = (numbers >= one.padding[0]) & (numbers <= one.padding[1])
             with np.errstate(over="ignore", invalid="ignore"):
                 image[place] = numbers * one.slope + one.intercept if one.pixels.rescaled else numbers
             if not np.isfinite(image[place]).all():
@@ -54,7 +58,24 @@ def read_series(
         raise
     except ValueError as error:
         raise InputError(str(error), case=case, file=at, remedy=AGAIN) from error
+    changed = _without_padding(image, padded)
+    if changed and notes is not None:
+        told = f"{changed} of its {image.size} voxels are padding by the header, and count as air"
+        notes.append(f"case {case or series.name}: {told}")
     return image, geometry
+
+
+def _without_padding(image: NDArray[np.float32], padded: NDArray[np.bool_]) -> int:
+    """Give padded voxels the value of no signal, in place: 0, or the lowest of the others where that is below 0.
+
+    So they are cropped or normalised as air is, whatever number a scanner fills in. Gives how many voxels that changes.
+    """
+    if not padded.any():
+        return 0
+    air = image.min(where=~padded, initial=0)
+    changed = np.count_nonzero(image[padded] != air)
+    image[padded] = air
+    return int(changed)
 
 
 def _images(series: Series) -> list[bytes]:

@@ -1,10 +1,10 @@
-"""Where DICOM files lie: in folders and in zips. A file in a zip goes by the path ZIP/MEMBER and is never unpacked."""
+"""DICOM files, on the disk and in zips. A file in a zip goes by the path ZIP/MEMBER and is never unpacked."""
 
 from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from os.path import isfile
 from pathlib import Path
@@ -13,14 +13,13 @@ from typing import IO
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.left_out import DANGLING, HIDDEN, Inventory
+from vmseg_auto.core.left_out import is_hidden
+from vmseg_auto.io.folders import is_left_behind
 
 MAX_BYTES = 1 << 30
 """Of one file; far beyond the largest multi-frame MR images."""
 MOST_PACKED = 100
 """Times that the files of a zip may be larger than the zip itself; scans shrink to a half or a tenth."""
-_NOT_FOLDERS, _NOT_FILES = (".", "__MACOSX"), ("._", ".DS_Store")
-"""How names begin that a Mac leaves behind, and hidden folders. Hidden files are looked at: one may be a slice."""
 _AGAIN = "Copy it again from where it came from."
 
 
@@ -104,56 +103,6 @@ def is_zip(path: Path) -> bool:
     return path.suffix.lower() == ".zip" and path.is_file()
 
 
-def walk(folder: Path, left: Inventory | None = None) -> Iterator[Path]:
-    """Every file in a folder and its folders, in a stable order; hidden folders and links to folders are passed over.
-
-    Args:
-        left: what is passed over is noted here.
-
-    Raises:
-        InputError: a folder can't be read.
-    """
-    left = left if left is not None else Inventory()
-    for place, subfolders, names in os.walk(folder, onerror=_refuse):
-        for name in subfolders:
-            path = Path(place, name)
-            if name.startswith(_NOT_FOLDERS):
-                left.add("folder", path.relative_to(folder), HIDDEN, meant=True)
-            elif path.is_symlink():
-                left.add("folder", path.relative_to(folder), "a link, which is not followed")
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith(_NOT_FOLDERS))
-        for name in names:
-            path = Path(place, name)
-            if name.startswith(_NOT_FILES):
-                left.add("file", path.relative_to(folder), HIDDEN, meant=True)
-            elif not path.is_file():
-                left.add("file", path.relative_to(folder), DANGLING if path.is_symlink() else "a device or the like")
-        yield from files_in(Path(place), names)
-
-
-def files_in(folder: Path, names: Iterable[str] | None = None) -> Iterator[Path]:
-    """The files in a folder, or those of these names, sorted."""
-    for name in sorted(_listed(folder) if names is None else names):
-        path = folder / name
-        if not name.startswith(_NOT_FILES) and path.is_file():
-            yield path
-
-
-def _listed(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError as error:
-        raise _unlisted(error) from error
-
-
-def _refuse(error: OSError) -> None:
-    raise _unlisted(error) from error
-
-
-def _unlisted(error: OSError) -> InputError:
-    return InputError(f"the folder can't be read ({error.strerror})", file=error.filename, remedy="Check its rights.")
-
-
 def _index(path: Path, archive: ZipFile) -> dict[Path, ZipInfo]:
     found: dict[Path, ZipInfo] = {}
     entries, size = archive.infolist(), path.stat().st_size
@@ -164,7 +113,7 @@ def _index(path: Path, archive: ZipFile) -> dict[Path, ZipInfo]:
     for entry in entries:
         parts = _parts(entry.filename)
         empty = not parts or (entry.is_dir() and not entry.file_size)
-        if empty or parts[-1].startswith(_NOT_FILES) or any(part.startswith(_NOT_FOLDERS) for part in parts[:-1]):
+        if empty or is_left_behind(parts[-1]) or any(map(is_hidden, parts[:-1])):
             continue
         problem, member = "", path.joinpath(*parts)
         if entry.flag_bits & 1:

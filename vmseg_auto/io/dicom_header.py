@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -152,13 +152,15 @@ def _slices(data: Dataset, path: Path, sop_class: str) -> tuple[Slice, ...]:
     if max(shape) > _MAX_PIXELS:
         raise ValueError
     pixels = _pixel_format(data, rescaled=bool(found(frames[0], Tag.SLOPE)))
+    padding = _padding(data, pixels.signed)
     told_apart = "\\".join((text(data, Tag.FRAME_OF_REFERENCE), text(data, Tag.PATIENT_ID), sop_class))
     told = _Told(
         _hashed(told_apart),
         tuple(_hashed(text(data, tag)) for tag in (Tag.PATIENT_ID, Tag.BIRTH_DAY)),
         tuple(_day(text(data, tag)) for tag in (Tag.STUDY_DAY, Tag.SERIES_DAY, Tag.ACQUISITION_DAY)),
     )
-    return tuple(_slice(own, path, number, shape, pixels, told) for number, own in enumerate(frames))
+    slices = (_slice(own, path, number, shape, pixels, told) for number, own in enumerate(frames))
+    return tuple(replace(one, padding=padding) for one in slices)
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,28 @@ def _pixel_format(data: Dataset, *, rescaled: bool) -> PixelFormat:
     if problem:
         raise _UnfitError(problem)
     return PixelFormat(allocated, stored, bool(signed), rescaled, syntax)
+
+
+def _padding(data: Dataset, signed: bool) -> tuple[int, int] | None:
+    """PixelPaddingValue and PixelPaddingRangeLimit, the lower one first; a limit without a value says nothing.
+
+    Some files give the type of the value as that of other pixels than theirs: its bits are read as the pixels' are.
+    """
+
+    def stored(tag: Tag) -> int:
+        number = short(data, tag)
+        return number - (1 << 16) if signed and number >= 1 << 15 else number
+
+    if not _is_told(data, Tag.PADDING):
+        return None
+    value = stored(Tag.PADDING)
+    limit = stored(Tag.PADDING_LIMIT) if _is_told(data, Tag.PADDING_LIMIT) else value
+    return min(value, limit), max(value, limit)
+
+
+def _is_told(data: Dataset, tag: Tag) -> bool:
+    element = data.get_item(tag)
+    return element is not None and element.value not in (None, b"", "")
 
 
 def _slice(

@@ -20,7 +20,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.geometry import Geometry, Spacing
+from vmseg_auto.core.geometry import Geometry, Spacing, spacing_in_words
 from vmseg_auto.core.names import is_text
 from vmseg_auto.io.atomic import replacing
 from vmseg_auto.io.headers import FURTHEST_MM, Told, check_header
@@ -249,11 +249,12 @@ def _header(
             reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(str(error), case, path) from error
-    geometry = _geometry(reader, case, path, layers)
+    geometry, doubts = _geometry(reader, case, path, layers), told.doubts
     if not told.spacing and spacing_mm is not None:
-        geometry = replace(geometry, spacing_mm=spacing_mm)
+        geometry = replace(geometry, spacing_mm=spacing_mm, spacing_given=True)
+        doubts += (f"its header tells no voxel size; {spacing_in_words(spacing_mm)} was given by hand",)
     forms = told.forms and replace(told.forms, placement=geometry.placement)
-    return reader, replace(geometry, forms=forms, doubts=told.doubts)
+    return reader, replace(geometry, forms=forms, doubts=doubts)
 
 
 def _refuse_unreadable_name(path: Path, ending: str | None, case: str | None) -> None:

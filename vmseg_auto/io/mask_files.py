@@ -24,7 +24,7 @@ from vmseg_auto.io.naming import image_files, stem
 from vmseg_auto.io.segmentations import read_segmentation
 
 DICOM_SEG = ".dcm"
-SCHEMA = 4
+SCHEMA = 6
 """Of the record."""
 MaskState = Literal["as written", "edited", "damaged", "missing"]
 _ONE = "Keep the file that is right, and move the others away."
@@ -172,7 +172,7 @@ def _counting(folder: Path, case: str, paths: Sequence[Path], left: Inventory | 
     chosen = images[0] if images else paths[0]
     for path in paths:
         if left is not None and path != chosen:
-            left.add("file", f"{folder.name}/{path.name}", _why_passed_over(path, there), meant=True)
+            left.add("file", path, _why_passed_over(path, there), meant=True, folder=folder)
     return chosen
 
 

@@ -15,6 +15,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from vmseg_auto.core.errors import DamagedError, InputError, VmsegError
 from vmseg_auto.core.manifest import MANIFEST, Manifest, Member, is_text, is_weights
 from vmseg_auto.io.atomic import parse_json, replacing
+from vmseg_auto.io.folders import is_file, why_no_file
 from vmseg_auto.io.scratch import FULL, no_room, scratch
 
 MAX_FILES = 500
@@ -89,6 +90,8 @@ def _chunks_of(content: str | Path) -> Iterator[bytes]:
 
 
 def _unpack(path: Path, folder: Path) -> Manifest:
+    if path.exists() and not is_file(path):
+        raise InputError(f"this is no zip of a model, but {why_no_file(path)}", file=path, remedy="Check -m.")
     try:
         with ZipFile(path) as archive:
             entries = _entries(archive, path)

@@ -6,20 +6,21 @@ is called is decided by core.names alone; here its rule is put to files.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vmseg_auto.core import names
-from vmseg_auto.core.console import shown
+from vmseg_auto.core.console import counted, shown
 from vmseg_auto.core.errors import InputError, VmsegError
-from vmseg_auto.core.left_out import DANGLING, HIDDEN, Inventory
+from vmseg_auto.core.left_out import HIDDEN, Inventory, is_hidden
 from vmseg_auto.core.series import Scan, Series, path_of
+from vmseg_auto.io.folders import is_file, listed_folder, walk, why_no_file
 from vmseg_auto.io.images import FILE_ENDINGS, MASK_ENDINGS, ending_of
 
-_MAPS = ("probabilities", "uncertainty")
-"""Folders beside masks that hold images, but no masks."""
-BESIDE_MASKS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label")
-"""How files end that commands write beside masks."""
+_OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "efforts", "logs")
+_OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label")
+"""What commands write beside masks."""
 
 
 def image_files(
@@ -30,19 +31,22 @@ def image_files(
     Args:
         folder: may be missing, and then holds none.
         ending: the only ending wanted; any of FILE_ENDINGS unless given. Capitals (.NII.GZ) make no difference.
-        left: what of the folder is not used is noted here, but for what commands write beside masks.
-        masks: whether masks are looked for: then segmentations of 3D Slicer count too.
+        left: what of the folder is not used is noted here.
+        masks: whether masks are looked for: then segmentations of 3D Slicer count too, and what commands write beside
+            masks is not noted.
+
+    Raises:
+        InputError: the folder can't be read.
     """
     wanted = (ending,) if ending else MASK_ENDINGS if masks else FILE_ENDINGS
     if not folder.is_dir():
         return []
     found = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.is_file() or ending_of(path.name) not in wanted:
-            if left is not None:
-                _note(path, ending, left)
-        else:
+    for path in listed_folder(folder):
+        if ending_of(path.name) in wanted and not is_hidden(path.name) and is_file(path):
             found.append(path)
+        elif left is not None and not (masks and _is_ours(path)):
+            _note(path, ending, left)
     return found
 
 
@@ -119,18 +123,36 @@ def endings_in_words(ending: str | None = None) -> str:
     return ending or ", ".join(FILE_ENDINGS)
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether commands write files and folders of this name beside masks; a DICOM SEG has a record of its name."""
+    if path.is_dir():
+        return path.name in _OUR_FOLDERS
+    if path.suffix.lower() == ".dcm":
+        return path.with_suffix(".json").is_file()
+    return path.name.lower().endswith(_OUR_ENDINGS)
+
+
 def _note(path: Path, ending: str | None, left: Inventory) -> None:
     """Note what is not used, and why."""
-    where = f"{path.parent.name}/{path.name}"
-    if path.name.startswith("."):
-        left.add("file", where, HIDDEN, meant=True)
-    elif path.is_symlink() and not path.exists():
-        left.add("file", where, DANGLING)
-    elif path.is_dir():
-        if path.name not in _MAPS and (inner := sum(1 for one in path.iterdir() if ending_of(one.name))):
-            left.add("folder", where, f"which is not looked into, though it holds images ({inner})")
-    elif not path.name.lower().endswith(BESIDE_MASKS):
-        left.add("file", where, f"of another format than {endings_in_words(ending)}")
+    if os.path.isdir(path):
+        note_folder(path, "not looked into", left)
+    else:
+        why = f"of another format than {endings_in_words(ending)}" if is_file(path) else why_no_file(path)
+        left.add_file(path, path.parent, why)
+
+
+def note_folder(path: Path, why: str, left: Inventory) -> None:
+    """Note a folder that is not used, with the number of its files; nothing where it holds none."""
+    if is_hidden(path.name):
+        left.add("folder", path, HIDDEN, meant=True, folder=path.parent)
+        return
+    try:
+        files = sum(1 for _ in walk(path))
+    except InputError as error:
+        left.add("folder", path, error.problem, folder=path.parent)
+    else:
+        if files:
+            left.add("folder", f"{path.name} ({counted(files, 'file')})", why, folder=path.parent)
 
 
 def _ending(scan: Scan) -> str:

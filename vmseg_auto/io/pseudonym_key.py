@@ -41,8 +41,9 @@ def keep_key(path: Path, patients: Mapping[str, str]) -> Names:
     known = read_key(path)
     named = pseudonyms(patients, known)
     rows = {row["case"]: row for row in (read_csv(path) if known else [])}
-    rows |= {
-        case: {"pseudonym": named.cases[case], "case": case, "patient": patient} for case, patient in patients.items()
-    }
-    write_csv(path, COLUMNS, sorted(rows.values(), key=lambda row: row["pseudonym"]))
+    for case, patient in patients.items():
+        told = {"pseudonym": named.cases[case], "case": case, "patient": patient}
+        rows[case] = rows.get(case, {}) | told  # columns that a person has added stay
+    columns = dict.fromkeys([*COLUMNS, *(column for row in rows.values() for column in row)])
+    write_csv(path, list(columns), sorted(rows.values(), key=lambda row: row["pseudonym"]))
     return named

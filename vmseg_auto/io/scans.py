@@ -12,14 +12,15 @@ from vmseg_auto.core.console import shown
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry, Spacing
-from vmseg_auto.core.left_out import HIDDEN, Inventory
-from vmseg_auto.core.names import distinct
+from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.names import distinct, split_channel
 from vmseg_auto.core.series import Choice, Scan, Series, path_of
 from vmseg_auto.core.stack import stack
-from vmseg_auto.io.dicom_files import walk
+from vmseg_auto.io.folders import is_file, walk, why_no_file
 from vmseg_auto.io.images import SEGMENTS, ending_of, read_grid, read_image
-from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files
+from vmseg_auto.io.naming import case_and_channel, endings_in_words, group_scans, image_files, stem
 
+FURTHER_CHANNEL = "a further channel of another scan, by its name and grid"
 _BLOCK = 1 << 20
 
 
@@ -38,6 +39,7 @@ def find_scans(
         source: a folder of scans, a zip of DICOM files, or a file; of a scan with several channels or of a DICOM
             series any one of its files.
         channels: channel names; with more than one, files (or the folders of series) are named CASE_0000, CASE_0001.
+            Beyond them, a scan of such a name on the grid of CASE_0000 is left out.
         choice: which DICOM series are wanted; with names given, nothing but them.
         notes: what was found is appended here, in words.
         left: what is not used is noted here; a strict one ends it.
@@ -51,12 +53,16 @@ def find_scans(
     """
     if not source.exists():
         raise InputError("there is no such file or folder", file=source, remedy="Check the name.")
+    if not source.is_dir() and not is_file(source):
+        remedy = "Name a file or a folder."
+        raise InputError(f"it is {why_no_file(source)}", file=source, remedy=remedy)
     notes, left = notes if notes is not None else [], left if left is not None else Inventory()
     files = _image_files(source, len(channels))
     scans: list[Scan] = [] if choice and choice.series else [*files]
     if not (source.is_file() and scans):
         scans += _series(source, choice, notes, left)
     _note_image_files(source, files, scans, left)
+    scans = _without_further_channels(scans, len(channels), left)
     if not scans:
         what = "the file is no scan" if source.is_file() else "there is no scan in this folder"
         remedy = f"Scans end with {endings_in_words()}, or are DICOM series."
@@ -124,6 +130,31 @@ def _image_files(source: Path, channels: int) -> list[Path]:
     return [path for path in image_files(source.parent, own) if case_and_channel(path, channels)[0] == wanted]
 
 
+def _without_further_channels(scans: Sequence[Scan], channels: int, left: Inventory) -> list[Scan]:
+    """All scans but CASE_0001 and the like that lie on the grid of CASE_0000, where so many channels are not taken.
+
+    Numbered patients are called so too, and lie on grids of their own.
+    """
+    by_name = {stem(scan): scan for scan in scans}
+    kept = []
+    for scan in scans:
+        case, number = split_channel(stem(scan))
+        first = by_name.get(f"{case}_0000")
+        if number and int(number[1:]) >= channels and first is not None and _on_one_grid(scan, first):
+            left.add("scan", path_of(scan), FURTHER_CHANNEL, folder=path_of(scan).parent)
+        else:
+            kept.append(scan)
+    return kept
+
+
+def _on_one_grid(one: Scan, other: Scan) -> bool:
+    """Whether headers say so; scans that can't be used lie on none."""
+    try:
+        return not scan_grid(one).differences(scan_grid(other))
+    except InputError:
+        return False
+
+
 def _one_name_each(scans: Sequence[Scan], source: Path, notes: list[str]) -> list[tuple[str, Scan]]:
     """Scans of one channel under names that no two share, sorted."""
     wanted = [case_and_channel(scan, 1)[0] for scan in scans]
@@ -145,14 +176,13 @@ def _note_image_files(source: Path, files: Sequence[Path], scans: Sequence[Scan]
         return
     for path in files:
         if path not in scans:
-            left.add("file", path.name, "no DICOM series, which --series asks for", meant=True)
+            left.add("file", path, "no DICOM series, which --series asks for", meant=True, folder=source)
     for path in walk(source):
         if ending_of(path.name) and path not in files:
-            hidden = path.name.startswith(".")
-            why = HIDDEN if hidden else "an image file in a folder within, where only DICOM is looked for"
-            if not hidden and ending_of(path.name) == SEGMENTS:
+            why = "an image file in a folder within, where only DICOM is looked for"
+            if ending_of(path.name) == SEGMENTS:
                 why = "a segmentation, which is no scan"
-            left.add("file", path.relative_to(source), why, meant=hidden)
+            left.add_file(path, source, why)
 
 
 def _series(source: Path, choice: Choice | None, notes: list[str], left: Inventory) -> list[Series]:

@@ -12,17 +12,24 @@ from pathlib import Path
 
 from vmseg_auto.core.console import shown
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.left_out import HIDDEN, Inventory
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.names import case_name, distinct, plain
 from vmseg_auto.core.series import Choice, Series
 from vmseg_auto.core.stack import in_slice_order, without_parts
 from vmseg_auto.io.dicom_elements import is_dicom
-from vmseg_auto.io.dicom_files import DicomFiles, files_in, is_zip, walk
+from vmseg_auto.io.dicom_files import DicomFiles, is_zip
 from vmseg_auto.io.dicom_header import Content, read_content
+from vmseg_auto.io.folders import files_in, walk
 from vmseg_auto.io.images import ending_of
 
 _UID = re.compile(r"[\d.]{16,}")
 _ENDINGS = (".dcm", ".dicom", ".ima")
+_NO_SCAN_BUT = "no scan but a "
+_BESIDE_SCANS = tuple(
+    f"{_NO_SCAN_BUT}{kind}"
+    for kind in ("localizer", "report", "document", "presentation state", "table of contents (DICOMDIR)")
+)
+"""What comes with most studies, and nobody expects to be segmented."""
 _NO_SCAN = "neither DICOM nor an image of a format that is read"
 
 
@@ -92,8 +99,10 @@ def _paths(source: Path, lone: bool, left: Inventory) -> Iterable[Path]:
 
 def _note_others(found: _Found, root: Path, left: Inventory) -> None:
     for path, why in sorted(found.others.items()):
-        hidden = why == _NO_SCAN and path.name.startswith(".")
-        left.add("file", path.relative_to(root) if path != root else path.name, HIDDEN if hidden else why, meant=hidden)
+        if why == _NO_SCAN:
+            left.add_file(path, root, why)
+        else:
+            left.add("file", path, why, meant=why in _BESIDE_SCANS, folder=root)
 
 
 def _look_through(files: DicomFiles, paths: Iterable[Path]) -> _Found:
@@ -115,7 +124,7 @@ def _look_through(files: DicomFiles, paths: Iterable[Path]) -> _Found:
         except InputError as error:
             found.unreadable[path] = error.problem
     for key in [key for key, members in found.series.items() if not any(_is_image(one) for _, one in members)]:
-        found.others |= {path: f"no scan but a {content.kind}" for path, content in found.series.pop(key)}
+        found.others |= {path: f"{_NO_SCAN_BUT}{content.kind}" for path, content in found.series.pop(key)}
     alike = [path for path in strange if (path.parent, _look(path)) in looks or _look(path) in _ENDINGS]
     found.unreadable |= dict.fromkeys(alike, "the file is no DICOM, or damaged")
     found.others |= {

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from vmseg_auto.core.errors import VmsegError
-from vmseg_auto.core.geometry import Shape
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.prepared import PreparedCase
 from vmseg_auto.core.recipe import Recipe
@@ -18,7 +17,7 @@ from vmseg_auto.ops.classes import strongest
 from vmseg_auto.ops.devices import autocast
 from vmseg_auto.ops.ensemble import Ensemble
 from vmseg_auto.ops.overlap import mean_dice
-from vmseg_auto.ops.patches import air_level, window_starts
+from vmseg_auto.ops.patches import air_level, count_windows
 from vmseg_auto.ops.ranks import ALONE, Ranks
 from vmseg_auto.ops.sweep import predict_logits
 
@@ -54,10 +53,15 @@ class GapMonitor:
         if not sides or not all(sides):
             return
         passes = recipe.gap_share * PASSES * recipe.epochs * recipe.steps * plan.batch_size
+
+        def windows(case: PreparedCase) -> int:
+            """Forward passes of a look at a case, at most."""
+            return count_windows(case.image.shape[1:], plan.patch, STEP)
+
         wanted, looks = min(LOOKS_WANTED, recipe.epochs), 0
         for count in range(recipe.gap_cases, 0, -1):
             self.train, self.val = (_spread(side, count) for side in sides)
-            looks = int(passes / sum(windows(case, plan.patch) for case in (*self.train, *self.val)))
+            looks = int(passes / sum(windows(case) for case in (*self.train, *self.val)))
             if looks >= wanted:
                 break
         every = math.ceil(recipe.epochs / min(max(looks, 1), MOST_LOOKS))
@@ -103,14 +107,6 @@ class GapMonitor:
                 logits = network(torch.zeros(1, len(self.train[0].image), *self.patch, device=device))
             self._classes = logits.shape[1]
         return self._classes
-
-
-def windows(case: PreparedCase, patch: Shape) -> int:
-    """Forward passes of a look at a case, at most."""
-    return math.prod(
-        len(window_starts(max(size, length), length, STEP))
-        for size, length in zip(case.image.shape[1:], patch, strict=True)
-    )
 
 
 def _by_lesion_size(cases: Sequence[PreparedCase]) -> list[PreparedCase]:

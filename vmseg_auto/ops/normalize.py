@@ -73,6 +73,8 @@ def _zscore(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _shift(values: NDArray[np.float32], mean: float, std: float) -> NDArray[np.float32]:
-    shifted: NDArray[np.float32] = values - np.float32(mean)
+    """In float64, a few thousand voxels at a time: a mean far from 0 would be rounded by more than the contrast."""
+    shifted = np.empty(values.shape, dtype=np.float32)
+    np.subtract(values, mean, out=shifted, dtype=np.float64, casting="same_kind")
     shifted /= np.float32(max(std, SMALLEST_STD))
     return shifted

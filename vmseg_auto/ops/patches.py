@@ -33,6 +33,17 @@ def window_starts(size: int, patch: int, step: float) -> list[int]:
     return [round((size - patch) / (count - 1) * i) for i in range(count)]
 
 
+def count_windows(shape: Sequence[int], patch: Shape, step: float) -> int:
+    """How many windows cover a volume of this shape (Z, Y, X), padded to the patch where it is smaller.
+
+    >>> count_windows((24, 96, 96), (12, 40, 48), 0.5)
+    36
+    """
+    return math.prod(
+        len(window_starts(max(size, length), length, step)) for size, length in zip(shape, patch, strict=True)
+    )
+
+
 @dataclass(frozen=True)
 class Tile:
     """One window.

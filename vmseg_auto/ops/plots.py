@@ -88,11 +88,14 @@ def draw_learning_curve(
     panel = figure.subplots()
     sizes = np.array([point.patients for point in curve.measured], dtype=float)
     dice = [point.dice for point in curve.measured]
-    bars = np.maximum(0, np.array([[d.value - d.low, d.high - d.value] for d in dice]).T)
-    panel.fill_between(patients, band[1], band[2], color=SKY_BLUE, alpha=0.25, linewidth=0, label="95 % interval")
+    ends = np.array([(d.low, d.high) for d in dice], dtype=float).T  # NaN where there is no interval
+    values = np.array([d.value for d in dice])
+    if not curve.without_interval:
+        panel.fill_between(patients, band[1], band[2], color=SKY_BLUE, alpha=0.25, linewidth=0, label="95 % interval")
     for part, style, label in ((patients <= sizes[-1], "-", "curve"), (patients >= sizes[-1], "--", "forecast")):
         panel.plot(patients[part], band[0][part], style, color=BLUE, linewidth=1.8, label=label)
-    panel.errorbar(sizes, [d.value for d in dice], bars, fmt="o", color=_INK, capsize=3, label="measured")
+    bars = np.nan_to_num(np.abs(ends - values))
+    panel.errorbar(sizes, values, bars, fmt="o", color=_INK, capsize=3, label="measured, 95 % interval")
     panel.axvline(curve.cohort, color=_FAINT, linewidth=1.2, label=f"this cohort: {curve.cohort} patients")
     if curve.wanted:
         panel.axhline(curve.wanted.dice, color=VERMILLION, linewidth=2, label=f"Dice asked for: {curve.wanted.dice:g}")

@@ -14,6 +14,7 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Box, Geometry, Shape
 from vmseg_auto.core.plan import Int3, Plan
 from vmseg_auto.ops.components import mask_box
+from vmseg_auto.ops.content import require_contrast
 from vmseg_auto.ops.normalize import normalize
 from vmseg_auto.ops.resample import new_shape, resample_image, resample_logits, resample_mask
 
@@ -55,7 +56,7 @@ def prepare_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan) ->
         The image [C, Z, Y, X] in the plan's axes and spacing, and the box that was kept, in the file's axes.
 
     Raises:
-        InputError: the image is empty, or the number of channels is not the plan's.
+        InputError: the image is empty, its contrast is lost in float32, or the number of channels is not the plan's.
     """
     if len(image) != len(plan.normalization):
         raise InputError(
@@ -63,6 +64,7 @@ def prepare_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan) ->
             remedy="Give one file for each channel.",
         )
     box = nonzero_box(image)
+    require_contrast(image)
     _refuse_too_large(box, geometry, plan)
     cropped = image[(slice(None), *box_slices(box))]
     inside = None

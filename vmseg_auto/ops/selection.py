@@ -1,9 +1,10 @@
 """Choosing among runs, thresholds and post-processings by cross-validated scores, and what the choosing is worth.
 
 Scores are arrays [patients, THRESHOLDS, labels, 3, 2] as `ops.settings.score_settings` makes them, of each patient the
-mean over its cases. What is simpler stands until something else is better beyond noise: its mean gain over patients
-must exceed both TOLERANCE and its own standard error. Source: the one-standard-error rule of Breiman et al.,
-Classification and Regression Trees, 1984, here with paired differences.
+mean over its cases. What is simpler stands until something else gains enough: its mean gain over patients must exceed
+both TOLERANCE and its own standard error. Source: the one-standard-error rule of Breiman et al., Classification and
+Regression Trees, 1984, here with paired differences. This is no test: where nothing differs, chance alone exceeds one
+standard error in one comparison of six (one of five with five patients).
 """
 
 from __future__ import annotations
@@ -16,13 +17,22 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.selection import PLAIN_THRESHOLD, THRESHOLDS, Estimate
 from vmseg_auto.ops.settings import DICE, RECALL
-from vmseg_auto.ops.statistics import summarise
+from vmseg_auto.ops.statistics import Bounds, summarise
 
 Values = NDArray[np.float64]
 Runs = tuple[str, ...]
 
+SHARE: Bounds = (0.0, 1.0)
+"""Ends of a Dice."""
+CHANGE: Bounds = (-1.0, 1.0)
+"""Ends of a change of Dice."""
 TOLERANCE = 0.001
 """Least mean gain in Dice that counts."""
+RULE = (
+    "A gain counts where it exceeds one standard error; where nothing differs, chance alone does that in about one "
+    "comparison of six."
+)
+"""What is to be told beside every choice."""
 _PLAIN = THRESHOLDS.index(PLAIN_THRESHOLD)
 
 
@@ -47,7 +57,7 @@ class Step:
         runs: of the ensemble.
         gain: change of the mean Dice.
         noise: its standard error.
-        taken: whether it is better beyond noise.
+        taken: whether it gains more than that.
     """
 
     runs: Runs
@@ -90,7 +100,7 @@ def standard_error(gain: Values) -> float:
     return float(gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else np.inf
 
 
-def is_real(gain: Values) -> bool:
+def gains_enough(gain: Values) -> bool:
     """Whether the mean of a gain [patients] is beyond TOLERANCE and its own standard error."""
     return bool(gain.mean() > max(TOLERANCE, standard_error(gain)))
 
@@ -104,11 +114,11 @@ def best_setting(scores: Values) -> Setting:
     before = dice_of(scores, plain(scores))
     recall = scores[:, :, :, RECALL, 0].mean(axis=(0, 2))
     gains = [dice_of(scores, Setting(threshold, plain(scores).keep_largest)) - before for threshold in THRESHOLDS]
-    allowed = [n for n in range(len(THRESHOLDS)) if recall[n] >= recall[_PLAIN] and is_real(gains[n])]
+    allowed = [n for n in range(len(THRESHOLDS)) if recall[n] >= recall[_PLAIN] and gains_enough(gains[n])]
     chosen = max(allowed, key=lambda n: gains[n].mean(), default=_PLAIN)
     at = scores[:, chosen]
     keep = [
-        is_real(label[:, DICE, 1] - label[:, DICE, 0]) and label[:, RECALL, 1].mean() >= label[:, RECALL, 0].mean()
+        gains_enough(label[:, DICE, 1] - label[:, DICE, 0]) and label[:, RECALL, 1].mean() >= label[:, RECALL, 0].mean()
         for label in np.moveaxis(at, 1, 0)
     ]
     return Setting(THRESHOLDS[chosen], tuple(bool(k) for k in keep))
@@ -143,7 +153,7 @@ def settle(scores: Values, folds: NDArray[np.int64]) -> Setting:
 
 
 def choose(candidates: Mapping[Runs, Values], folds: NDArray[np.int64]) -> Choice:
-    """The best single run, unless an ensemble is better beyond noise; more runs only where fewer are not as good.
+    """The best single run, unless an ensemble gains enough; more runs only where fewer are not as good.
 
     Args:
         candidates: runs -> scores of all patients; single runs among them.
@@ -156,7 +166,7 @@ def choose(candidates: Mapping[Runs, Values], folds: NDArray[np.int64]) -> Choic
     chosen, steps = best[0], []
     for runs in best[1:]:
         gain = dice[runs] - dice[chosen]
-        taken = is_real(gain)
+        taken = gains_enough(gain)
         steps.append(Step(runs, float(gain.mean()), standard_error(gain), taken))
         chosen = runs if taken else chosen
     return Choice(chosen, settings[chosen], best[0], tuple(steps))
@@ -174,9 +184,9 @@ def nested_dice(candidates: Mapping[Runs, Values], folds: NDArray[np.int64]) -> 
     return dice
 
 
-def estimate(values: Values, patients: Sequence[str]) -> Estimate:
-    """Mean over patients and its bootstrap interval."""
-    found = summarise(values, patients)
+def estimate(values: Values, patients: Sequence[str], bounds: Bounds = SHARE) -> Estimate:
+    """Mean over patients and its interval, within the bounds of what each value can be."""
+    found = summarise(values, patients, bounds)
     if np.isnan(found.low_95):
-        return Estimate(found.mean, None, None)
-    return Estimate(found.mean, found.low_95, found.high_95)
+        return Estimate(found.mean, None, None, found.patients)
+    return Estimate(found.mean, found.low_95, found.high_95, found.patients)

@@ -15,9 +15,9 @@ from vmseg_auto.core.runs import FoldFolder, FoldName
 from vmseg_auto.io.atomic import read_stored, unwritable, write_sealed
 from vmseg_auto.io.checkpoints import load_checkpoint, load_newest, save_checkpoint
 from vmseg_auto.io.logs import LOGGER
-from vmseg_auto.pipeline.initial_weights import read_initialisation
 from vmseg_auto.pipeline.job import Job
 from vmseg_auto.pipeline.places import read_record
+from vmseg_auto.pipeline.seen import read_initialisation
 
 
 def begun_fresh(folder: FoldFolder, command: str) -> bool:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from vmseg_auto.core.console import Console, Silent, listed
-from vmseg_auto.core.dataset import Dataset, Splits, check_splits
+from vmseg_auto.core.dataset import Dataset, Splits, beside_folds, check_splits
 from vmseg_auto.core.effort import Trials
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.fold_record import FoldRecord, FreshStart
 from vmseg_auto.core.learning_curve import LearningCurve
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.runs import FoldFolder
@@ -71,6 +72,7 @@ class Checkup:
         dataset: its dataset's folder; where the workspace remembers it to be, unless given.
         thorough: read every file wholly, those of the dataset too.
         jobs: threads.
+        left: what of the dataset is not used is noted here.
         console: where progress goes.
 
     Attributes:
@@ -78,8 +80,11 @@ class Checkup:
         notes: what is worth knowing, in words.
     """
 
-    def __init__(self, space: Workspace, dataset: Path | None, thorough: bool, jobs: int, console: Console) -> None:
-        self.space, self.dataset, self.thorough, self.jobs, self.console = space, dataset, thorough, jobs, console
+    def __init__(
+        self, space: Workspace, dataset: Path | None, thorough: bool, jobs: int, left: Inventory, console: Console
+    ) -> None:
+        self.space, self.dataset, self.thorough, self.jobs = space, dataset, thorough, jobs
+        self.left, self.console = left, console
         self.findings: list[VmsegError] = []
         self.notes: list[str] = []
 
@@ -176,6 +181,7 @@ class Checkup:
     def _cohort(self, folder: Path, fingerprint: Fingerprint) -> Dataset:
         data = read_dataset(folder).with_patients(accepted_patients(self.space))
         require_same_cohort(data, fingerprint, self.space)
+        self.left.add_all(data.left_out)
         return data
 
     def _sources(self, folder: Path, data: Dataset, fingerprint: Fingerprint) -> None:
@@ -188,6 +194,7 @@ class Checkup:
 
     def _folds(self, data: Dataset, fingerprint: Fingerprint, splits: Splits, plans: list[Plan]) -> None:
         check_splits(splits, data.patients, str(self.space.splits))
+        self.left.add_all(beside_folds(splits, data.patients))
         standing = Standing(self.space, data, fingerprint, splits)
         for plan in plans:
             self._try(report_outdated, standing, plan, _Heard(self))

@@ -14,7 +14,8 @@ from vmseg_auto.core.codec import digest
 from vmseg_auto.core.console import Console
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.runs import Run
+from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.runs import FoldFolder, Run
 from vmseg_auto.core.selection import Candidate, Selection
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored
@@ -109,6 +110,20 @@ def models_of(
     else:
         with unpacked(Path(model)) as (manifest, folder):
             yield [Run(folder / name) for name in manifest.models], manifest.rule
+
+
+def note_other_folds(run: Run, taken: Sequence[FoldFolder], chosen: bool, left: Inventory) -> None:
+    """Note the folds that are not among those taken; `chosen`: the user has named these."""
+    names = {fold.name for fold in taken}
+    for fold in run.folds():
+        if fold.name in names:
+            continue
+        if chosen:
+            left.add("fold", fold.folder, "not chosen", meant=True, folder=run.folder)
+        elif fold.final.is_file():
+            left.add("fold", fold.folder, "in whose place the numbered ones are taken", meant=True, folder=run.folder)
+        else:
+            left.add("fold", fold.folder, "not trained to its end", folder=run.folder)
 
 
 def choose_runs(space: Workspace, console: Console) -> tuple[list[Run], Candidate | None]:

@@ -9,18 +9,20 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.selection import PLAIN_THRESHOLD, THRESHOLDS, Estimate, Selection, name_of
 from vmseg_auto.ops.selection import (
+    RULE,
+    TOLERANCE,
     Choice,
     Setting,
     Values,
     best_setting,
     dice_of,
-    is_real,
+    gains_enough,
     nested_gain,
     plain,
     standard_error,
 )
 from vmseg_auto.ops.settings import DICE, RECALL
-from vmseg_auto.ops.statistics import without_interval
+from vmseg_auto.ops.statistics import no_interval, without_interval
 
 
 def threshold_reason(scores: Values, folds: NDArray[np.int64], setting: Setting) -> str:
@@ -43,9 +45,9 @@ def threshold_reason(scores: Values, folds: NDArray[np.int64], setting: Setting)
         why = f"chosen without each fold in turn, it changes its patients' Dice by {unseen}"
         why = why if unseen else "a single fold can't confirm it"
         return f"threshold 0.5; {wanted:g} changes mean Dice by {gain:+.4f}, but {why}"
-    if is_real(gains[best]):
+    if gains_enough(gains[best]):
         return f"{kept}, but finds a smaller share of the lesions"
-    return f"{kept}, no more than noise (standard error {standard_error(gains[best]):.4f})"
+    return f"{kept}, {_too_little(standard_error(gains[best]))}"
 
 
 def label_reasons(scores: Values, setting: Setting, labels: Sequence[str]) -> Iterator[str]:
@@ -65,9 +67,17 @@ def choice_reasons(choice: Choice, runs: int) -> Iterator[str]:
     """Why this run or ensemble, of so many runs."""
     yield f"{name_of(choice.single)} is " + ("the only run" if runs == 1 else f"the best of {runs} runs by mean Dice")
     for step in choice.steps:
-        change = f"{name_of(step.runs)} changes that by {step.gain:+.4f} (standard error {step.noise:.4f})"
-        no_better = "no more than noise, and fewer runs predict sooner" if step.gain > 0 else "it is no better"
-        yield f"{change}: {'it is taken' if step.taken else no_better}"
+        change = f"{name_of(step.runs)} changes that by {step.gain:+.4f}"
+        if step.taken:
+            yield f"{change}, more than one standard error ({step.noise:.4f}): it is taken"
+        elif step.gain > 0:
+            yield f"{change}, {_too_little(step.noise)}, and fewer runs predict sooner"
+        else:
+            yield f"{change}: it is no better"
+
+
+def _too_little(error: float) -> str:
+    return f"too little: it must exceed both one standard error ({error:.4f}) and {TOLERANCE:g}"
 
 
 def comparison_text(selection: Selection) -> str:
@@ -76,8 +86,8 @@ def comparison_text(selection: Selection) -> str:
     for candidate in selection.candidates:
         mark = "* " if candidate == selection.chosen else "  "
         largest = ", ".join(candidate.postprocessing.keep_largest) or "-"
-        row = (mark + candidate.name, _shown(candidate.plain), f"{candidate.threshold:g}", largest)
-        rows.append((*row, _shown(candidate.dice)))
+        before, after = (_shown(one) for one in (candidate.plain, candidate.dice))
+        rows.append((mark + candidate.name, before, f"{candidate.threshold:g}", largest, after))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     table = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(
@@ -85,11 +95,11 @@ def comparison_text(selection: Selection) -> str:
             f"\nCross-validated Dice, mean over {selection.patients} patients (95 % interval); * is chosen",
             *table,
             *without_interval(selection.patients),
-            *(f"Left out: {name}: {why}" for name, why in selection.left_out.items()),
             f"Chosen: {selection.chosen.name}",
             *(f"  - {reason}" for reason in selection.reasons),
             *(f"  - {reason}" for reason in selection.chosen.reasons),
             *(f"  - {reason}" for reason in selection.chosen.postprocessing.reasons),
+            RULE,
             "What choosing is worth:",
             *(f"  - {line}" for line in _worth(selection)),
         ]
@@ -99,18 +109,17 @@ def comparison_text(selection: Selection) -> str:
 def _worth(selection: Selection) -> Iterator[str]:
     worth = selection.worth
     yield f"without choosing: Dice {_shown(worth.reference_dice)}, {worth.reference} as predicted"
-    gain = f"{_shown(selection.chosen.dice)}, a change of {_shown(worth.chosen_gain, signed=True)}"
+    gain = f"{_shown(selection.chosen.dice)}, a change of {_shown(worth.chosen_gain, '+.3f')}"
     yield f"on the patients that it was chosen by, which flatters it: Dice {gain}"
     if worth.nested_dice is None or worth.nested_gain is None:
         yield "on patients that it was not chosen by: not known, as there is a single fold"
     else:
-        gain = f"{_shown(worth.nested_dice)}, a change of {_shown(worth.nested_gain, signed=True)}"
+        gain = f"{_shown(worth.nested_dice)}, a change of {_shown(worth.nested_gain, '+.3f')}"
         yield f"on patients that it was not chosen by (each fold scored with the others' choice): Dice {gain}"
 
 
-def _shown(estimate: Estimate, signed: bool = False) -> str:
-    form = "+.3f" if signed else ".3f"
+def _shown(estimate: Estimate, form: str = ".3f") -> str:
     mean = format(estimate.mean, form)
     if estimate.low_95 is None or estimate.high_95 is None:
-        return mean
+        return f"{mean} ({no_interval(estimate.patients)})"
     return f"{mean} ({format(estimate.low_95, form)} to {format(estimate.high_95, form)})"

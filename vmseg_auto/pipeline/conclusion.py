@@ -82,6 +82,11 @@ class Conclusion:
             console.say(lights)
         if doubtful := where_to_look(judged, self.calibration):
             console.warn(doubtful)
+        if known := [sidecar.case for sidecar in self.sidecars if sidecar.in_training]:
+            console.warn(
+                f"the model was trained on these very scans: {listed(known)}. Their masks and scores are better than "
+                "those of new patients will be."
+            )
 
     def say_how_to_look(self, cases: Sequence[Case], console: Console) -> None:
         """Say how the most doubtful mask is opened with its scan. No log keeps that: a path may name a patient."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
@@ -16,6 +17,7 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.labels import file_part
 from vmseg_auto.core.series import Series
+from vmseg_auto.core.transfer import Seen
 from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import put_in_place, read_stored, scratch_folder, write_sealed
 from vmseg_auto.io.images import SEGMENTS, ending_of, write_image, write_mask
@@ -67,6 +69,7 @@ class Delivery:
         formats: of the masks; the first one's file is the mask that counts.
         algorithm: what is recorded in DICOM SEG; needed for these alone.
         overwrite_edited: whether masks that somebody has changed are made anew.
+        seen: the scans that the model was trained on.
     """
 
     folder: Path
@@ -78,6 +81,7 @@ class Delivery:
     formats: tuple[MaskFormat, ...] = ("nifti",)
     algorithm: Algorithm | None = None
     overwrite_edited: bool = False
+    seen: Seen = field(default_factory=partial(Seen, whole=False))
 
     @property
     def maps(self) -> int:
@@ -258,6 +262,7 @@ class Delivery:
             from vmseg_auto.ops.overlays import draw_overlay  # loads matplotlib
 
             draw_overlay(image[0], prediction.mask, prediction.geometry, self.labels, self.preview(case), case.id)
+        by_hand = prediction.geometry.spacing_mm if prediction.geometry.spacing_given else None
         with scratch_folder(self.folder) as scratch:
             made = [scratch / path.name for path in self.masks(case)]
             for path, each in zip(made, self.formats, strict=True):
@@ -268,12 +273,13 @@ class Delivery:
                 image_sha256(image),
                 (*(MaskFile.of(path) for path in made), *also),
                 tuple(volume_rows(case.id, image[0], prediction.mask, prediction.geometry, self.labels)),
-                Judgement(case.id, prediction.trust, tuple(unlike)),
+                Judgement(case.id, prediction.trust, tuple(unlike), spacing_given_mm=by_hand),
                 self.origin,
                 dict(self.labels),
                 replace(prediction.geometry, forms=None, doubts=()),
                 tuple(one for path in files_of(self.folder, case.id) if (one := MaskFile.of(path)) not in also),
             )
+            record = replace(record, in_training=self.seen.holds(record.scan_hash))
             write_sealed(self.sidecar(case), record.to_json())
             for path in made:
                 put_in_place(path, self.folder / path.name)

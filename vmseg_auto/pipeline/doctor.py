@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError, VmsegError
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.machine import machine, versions
 from vmseg_auto.io.space import free_bytes, in_words
@@ -36,12 +37,14 @@ class Diagnosis:
     workspace: Workspace | None
 
 
+@telling_left_out
 def doctor(
     workspace: PathLike | None = None,
     dataset: PathLike | None = None,
     *,
     thorough: bool = False,
     jobs: int | None = None,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Diagnosis:
     """Look at what this program runs on, and at every file of a workspace; nothing is changed.
@@ -53,12 +56,14 @@ def doctor(
         workspace, dataset: folders, as on the command line. Without a workspace only the environment is looked at.
         thorough: read every file wholly and compare it with its checksum or hash.
         jobs: threads.
+        left: what of the dataset is not used is noted here; with a strict one, that is an error at the end.
         console: where words and progress go.
 
     Raises:
         InputError: a workspace is named that does not exist.
+        DatasetError: where `left` is strict, not all of the dataset would be used.
     """
-    console = console or Silent()
+    console, left = console or Silent(), left or Inventory()
     space = _find(workspace, dataset)
     environment = {**versions(), **machine(), **{f"device {n}": name for n, name in enumerate(present_devices())}}
     free = free_bytes(space.root if space else Path.cwd())
@@ -71,12 +76,13 @@ def doctor(
         console.say("\nThere is no workspace here; -w names one to look at.")
         return Diagnosis(environment, (), tuple(findings), None)
     given = Path(dataset) if dataset is not None else None
-    checkup = Checkup(space, given, thorough, jobs or os.cpu_count() or 1, console)
+    checkup = Checkup(space, given, thorough, jobs or os.cpu_count() or 1, left, console)
     checkup.look()
     findings += checkup.findings
     console.say("\n".join([f"\nWorkspace {space.root}", *(f"  - {note}" for note in checkup.notes)]))
     if not findings:
         console.say(f"All is well{'' if thorough else ', as far as a quick look tells; --thorough reads every file'}.")
+    left.require_nothing()
     return Diagnosis(environment, tuple(checkup.notes), tuple(findings), space)
 
 

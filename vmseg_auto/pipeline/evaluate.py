@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent
-from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.left_out import Inventory, telling_left_out
+from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.dataset_json import read_description
 from vmseg_auto.pipeline.places import PathLike, accepted_patients, places
 from vmseg_auto.pipeline.readers import compare_readers
+from vmseg_auto.pipeline.records import Sidecar
+from vmseg_auto.pipeline.seen import OTHER_SCANS
 from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.stages.evaluate import Evaluation, find_masks
 from vmseg_auto.stages.evaluate import evaluate as score_masks
 
 
+@telling_left_out
 def evaluate(
     predictions: PathLike,
     references: PathLike,
@@ -58,12 +65,15 @@ def evaluate(
     threads = jobs or os.cpu_count() or 1
     readers = None
     place = target if target.is_dir() else target.parent
-    left = left if left is not None else Inventory()
+    left = left or Inventory()
+    for key in given.unused if given else ():
+        left.add("key", key, "unknown in dataset.json")
     with output_turn(place, "vmseg_evaluate", console):
         if second_reader is not None:
             _note_unpaired(find_masks(wanted), find_masks(Path(second_reader), left), left)
         with console.progress("Scoring", len(find_masks(wanted))) as progress:
             scores = score_masks(predicted, wanted, labels, tolerance_mm, patients, threads, progress.advance, left)
+        scores = replace(scores, notes=(*scores.notes, *_known_to_the_model(predicted, find_masks(wanted))))
         table, about = scores.save(target)
         if second_reader is not None:
             readers = compare_readers(predicted, wanted, Path(second_reader), labels, tolerance_mm, patients, threads)
@@ -74,6 +84,23 @@ def evaluate(
         console.say(readers.text())
         console.say(f"Model and readers, all cases: {both}; summary: {both.with_suffix('.json')}.")
     return scores
+
+
+def _known_to_the_model(predictions: Path, cases: Iterable[str]) -> Iterator[str]:
+    """In words, which of these scans the model that predicted them was trained on, as CASE.json beside a mask tells."""
+    told: dict[bool | None, list[str]] = {}
+    for case in sorted(cases):
+        with contextlib.suppress(InputError):  # masks from elsewhere have no such file
+            told.setdefault(read_stored(Sidecar, predictions / f"{case}.json").in_training, []).append(case)
+    if True in told:
+        yield (
+            f"The model was trained on these very scans, so that their scores are too good: {', '.join(told[True])}. "
+            "Score the others by themselves: take these references out of the folder."
+        )
+    if None in told:
+        yield f"Whether the model was trained on these scans is not known: {', '.join(told[None])}."
+    if False in told:
+        yield f"Scans that the model was not trained on, by the hash of their files: {len(told[False])}. {OTHER_SCANS}"
 
 
 def _note_unpaired(references: Mapping[str, Path], second: Mapping[str, Path], left: Inventory) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from vmseg_auto.core.geometry import Spacing, spacing_in_words
 from vmseg_auto.core.trust import Calibration, Expectation, Light, Trust
 
 EXPECTED_COLUMNS = ("expected_dice", "expected_dice_low", "expected_dice_high")
@@ -23,12 +24,20 @@ class Judgement:
         trust: what the looks said.
         unlike: what sets the scan apart from those that the model knows: of such a scan nothing is to be expected.
         corrected: whether somebody has changed the mask since: what was said of the prediction no longer holds.
+        spacing_given_mm: the voxel size (Z, Y, X) that a person has given, where the scan's file tells none.
     """
 
     case: str
     trust: Trust
     unlike: tuple[str, ...] = ()
     corrected: bool = False
+    spacing_given_mm: Spacing | None = None
+
+    @property
+    def remark(self) -> str:
+        """What a reader of the figures has to know."""
+        given = self.spacing_given_mm and f"voxel size given by hand: {spacing_in_words(self.spacing_given_mm)}"
+        return "; ".join(filter(None, (CORRECTED * self.corrected, given)))
 
     def expected(self, calibration: Calibration | None) -> Expectation | None:
         """The Dice to expect; None where that is not known."""
@@ -41,12 +50,13 @@ class Judgement:
     def columns(self, calibration: Calibration | None) -> dict[str, Any]:
         """CASE_COLUMNS."""
         if self.corrected:
-            return {"unlike": "; ".join(self.unlike), "remark": CORRECTED}
+            return {"unlike": "; ".join(self.unlike), "remark": self.remark}
         about: dict[str, Any] = {"uncertainty": self.trust.uncertainty, "scatter": self.trust.scatter}
         rest = {
             "fold_agreement": self.trust.fold_agreement,
             "traffic_light": self.light(calibration),
             "unlike": "; ".join(self.unlike),
+            "remark": self.remark,
         }
         return about | expected_columns(self.expected(calibration)) | rest
 

@@ -13,6 +13,7 @@ from typing import Any
 from vmseg_auto.core.console import Console, Silent, counted, quoted, shown
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.manifest import CARD, FINGERPRINT, MANIFEST, Manifest
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
@@ -23,14 +24,16 @@ from vmseg_auto.io.atomic import new_folder, read_stored
 from vmseg_auto.io.machine import versions
 from vmseg_auto.io.model_zip import unpacked, write_model_zip
 from vmseg_auto.io.models import load_fold, read_info
-from vmseg_auto.pipeline.committee import models_of
+from vmseg_auto.pipeline.committee import models_of, note_other_folds
 from vmseg_auto.pipeline.model_card import Facts, Member, model_card
 from vmseg_auto.pipeline.onnx import write_onnx
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.run_tables import read_summary
+from vmseg_auto.pipeline.seen import read_initialisation, seen_tests
 from vmseg_auto.pipeline.turns import output_turn
 
 
+@telling_left_out
 def export_model(
     output: PathLike,
     *,
@@ -41,6 +44,7 @@ def export_model(
     name: str | None = None,
     licence: str = "",
     onnx: bool = False,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Path:
     """Pack weights, plan, calibration and the cohort in numbers into a zip for `predict`, with a model card.
@@ -55,6 +59,7 @@ def export_model(
         name: of the model; the zip's unless given.
         licence: under which it is given away.
         onnx: also write each fold's network as ONNX, into a folder beside the zip.
+        left: folds that are not packed are noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Raises:
@@ -62,12 +67,15 @@ def export_model(
             is not installed.
         VmsegError: the output can't be written, or a network does not give the same as ONNX.
     """
-    console, target = console or Silent(), Path(output)
+    console, left, target = console or Silent(), left or Inventory(), Path(output)
     folds = chosen_folds(folds) if folds is not None else None
     if model is not None and Path(model).is_file():
         raise InputError("this model is packed already", file=model, remedy="Copy the file.")
     with models_of(model, dataset, workspace, console) as (runs, rule):
         finished = [run.usable_folds(folds) for run in runs]
+        for run, taken in zip(runs, finished, strict=True):
+            note_other_folds(run, taken, folds is not None, left)
+        left.require_nothing()
         facts = _facts(runs, finished, rule, name or target.stem, licence)
         contents: dict[str, str | Path] = {CARD: model_card(facts)}
         if facts.cohort is not None:
@@ -92,16 +100,22 @@ def export_model(
     return target
 
 
-def model_info(model: PathLike, console: Console | None = None) -> str:
+@telling_left_out
+def model_info(model: PathLike, left: Inventory | None = None, console: Console | None = None) -> str:
     """Say what a model is: the card of its zip, once every byte of it is checked, or the one that a folder would get.
+
+    Folds of a folder that would not be packed are noted in `left`; a strict one ends it with them.
 
     Raises:
         InputError: it is missing, damaged, or refused.
     """
     console, path = console or Silent(), Path(model)
     if path.is_dir():
-        run = Run(path)
-        card = model_card(_facts([run], [run.usable_folds(None)], None, path.name, ""))
+        run, left = Run(path), left or Inventory()
+        folds = run.usable_folds(None)
+        note_other_folds(run, folds, False, left)
+        left.require_nothing()
+        card = model_card(_facts([run], [folds], None, path.name, ""))
         console.say(card)
         return card
     with unpacked(path) as (manifest, folder):
@@ -115,23 +129,23 @@ def model_info(model: PathLike, console: Console | None = None) -> str:
 def _facts(
     runs: Sequence[Run], finished: Sequence[Sequence[FoldFolder]], rule: Candidate | None, name: str, licence: str
 ) -> Facts:
-    members = tuple(_member(run, folds, name) for run, folds in zip(runs, finished, strict=True))
     space = Workspace(runs[0].folder.resolve().parents[2])
     known = space.fingerprint.is_file() and runs[0].folder.resolve() in [run.folder.resolve() for run in space.runs()]
-    cohort = read_stored(Fingerprint, space.fingerprint).shared() if known else None
+    cohort = read_stored(Fingerprint, space.fingerprint) if known else None
+    members = tuple(_member(run, folds, name, cohort) for run, folds in zip(runs, finished, strict=True))
     selection = read_stored(Selection, space.selection) if rule else None
     return Facts(
         name=name,
         licence=licence,
         version=versions()["vmseg_auto"],
         members=members,
-        cohort=cohort,
+        cohort=cohort.shared() if cohort else None,
         rule=rule if len(runs) > 1 else None,
         worth=selection.worth if selection else None,
     )
 
 
-def _member(run: Run, folds: Sequence[FoldFolder], name: str) -> Member:
+def _member(run: Run, folds: Sequence[FoldFolder], name: str, cohort: Fingerprint | None) -> Member:
     """A model's account of itself. Every fold is read wholly: no damaged weights are given away."""
     info = read_info(run)
     recipes, epochs = zip(*(_training(fold, info) for fold in folds), strict=True)
@@ -141,9 +155,22 @@ def _member(run: Run, folds: Sequence[FoldFolder], name: str) -> Member:
         folds=tuple(fold.name for fold in folds),
         recipe=recipes[0],
         epochs=epochs,
-        pretrained=any(fold.init.is_file() for fold in folds),
+        first_weights=tuple(dict.fromkeys(_first_weights(fold, cohort) for fold in folds)),
         scores=read_summary(scores) if scores.is_file() else None,
     )
+
+
+def _first_weights(fold: FoldFolder, cohort: Fingerprint | None) -> str:
+    """In words, without the name of a dataset or case."""
+    start = read_initialisation(fold)
+    if start is None:
+        return "random"
+    told = f"of {start.name} (hash {start.weights}), trained on {start.seen.text()}"
+    if cohort is None or not cohort.tests:
+        return told
+    tests = seen_tests(start.seen, cohort, ids=start.tests)
+    among = f"{len(tests.cases)} of the {len(cohort.tests)} test scans are among them"
+    return f"{told}; {among}" if start.seen.whole else f"{told}; {among} as far as is known"
 
 
 def _training(fold: FoldFolder, info: ModelInfo) -> tuple[Recipe, int]:

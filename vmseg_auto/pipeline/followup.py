@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -15,14 +15,14 @@ from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.followup import COLUMNS, FollowUp, FollowUps
-from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.response import Volume
 from vmseg_auto.core.series import Choice
 from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.cases import read_case
 from vmseg_auto.io.mask_files import is_corrected
-from vmseg_auto.io.naming import case_and_channel, stem
-from vmseg_auto.io.scans import find_scans
+from vmseg_auto.io.naming import stem
+from vmseg_auto.io.scans import FURTHER_CHANNEL, find_scans
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.predict import predict
@@ -34,10 +34,9 @@ from vmseg_auto.stages.followup import Visit, compare
 _FIRST_CHANNEL = ("first",)
 """Scans are aligned by their first channel."""
 _NO_INTERVALS = "Restore it, or move it away: the intervals of volumes are then not known."
-_MOST_CHANNELS = 10_000
-"""How many a file's name can tell apart; how many there are, only a model knows."""
 
 
+@telling_left_out
 def followup(
     before: PathLike,
     after: PathLike,
@@ -83,9 +82,9 @@ def followup(
     if error_percent is not None and error_percent < 0:
         raise InputError(f"the measurement error is {error_percent:g} %", remedy="Give a number of %, 0 or above.")
     choice = Choice(tuple(series), echo)
-    left = left if left is not None else Inventory()
-    known = _scans(scans[0], choice, left), _scans(scans[1], choice, left)
-    *wanted, refused = _comparable(*_partners(*known, left), Word(order_as_given, same_patient))
+    left = left or Inventory()
+    first, second = (_scans(source, choice, masks is not None, left) for source in scans)
+    *wanted, refused = _comparable(*_partners(first, second, left), Word(order_as_given, same_patient))
     left.require_nothing()
     with output_turn(target, "vmseg_followup", console):
         if masks is None:
@@ -96,19 +95,20 @@ def followup(
                     only=None if len(cases) == len(every) else cases, device=device, jobs=jobs, left=left,
                     console=console,
                 )
-                for source, folder, every, cases in zip(scans, places, known, wanted, strict=True)
+                for source, folder, every, cases in zip(scans, places, (first, second), wanted, strict=True)
             ]  # fmt: skip
         else:
             found = [_masks(Path(mask), left) for mask in masks]
-        first, second = (_with_masks(*side, left) for side in zip(scans, wanted, found, strict=True))
+        told = {error.case for error in refused}
+        first, second = (_with_masks(*side, told, left) for side in zip(scans, wanted, found, strict=True))
         pairs = _pairs(*_partners(first, second, left))
         left.require_nothing()
         done, failed = _compare_all(pairs, error_percent, target, console)
         errors = [*refused, *failed]
         if done:
-            told = FollowUps(tuple(done))
+            all_done = FollowUps(tuple(done))
             write_csv(target / "followup.csv", COLUMNS, (row for one in done for row in one.rows()))
-            write_json(target / "followup.json", told.to_json())
+            write_json(target / "followup.json", all_done.to_json())
             pictures = any(not one.alignment.problems for one in done)
             beside = ", and a picture of each pair that could be aligned" if pictures else ""
             console.say(f"In {target}: followup.csv (table), followup.json (all figures){beside}.")
@@ -116,7 +116,7 @@ def followup(
         raise errors[0]
     if errors:
         raise SomeCasesFailedError(f"{len(errors)} of {len(pairs) + len(refused)} pairs could not be compared", errors)
-    return told
+    return all_done
 
 
 @dataclass(frozen=True)
@@ -148,13 +148,16 @@ def _compare_all(
     return done, errors
 
 
-def _scans(source: Path, choice: Choice, left: Inventory) -> dict[str, Case]:
-    """The scans of one time, as their first channel; files of further channels are passed over."""
-    found = find_scans(source, _FIRST_CHANNEL, choice, left=left)
-    parts = {case.id: case_and_channel(case.images[0], _MOST_CHANNELS) for case in found}
-    several = {name for name, channel in parts.values() if channel == 0}
-    further = {case for case, (name, channel) in parts.items() if channel and name in several}
-    return {case.id: case for case in found if case.id not in further}
+def _scans(source: Path, choice: Choice, masked: bool, left: Inventory) -> dict[str, Case]:
+    """The scans of one time, as their first channel; which further ones are wanted, only a model knows."""
+    own = Inventory()
+    found = find_scans(source, _FIRST_CHANNEL, choice, left=own)
+    for one in own.found:
+        if one.why != FURTHER_CHANNEL:
+            left.add_all([one])
+        elif masked:
+            left.add_all([replace(one, meant=True)])
+    return {case.id: case for case in found}
 
 
 def _partners(
@@ -205,11 +208,24 @@ def _name(before: Case, after: Case) -> str:
 
 
 def _masks(source: Path, left: Inventory) -> list[Path]:
-    return [source] if source.is_file() else list(find_masks(source, left).values())
+    if source.is_file():
+        return [source]
+    masks = find_masks(source, left)
+    table = source / "volumes.csv"
+    rows = read_volumes(table, ("voxels",), _NO_INTERVALS) if table.is_file() else []
+    for case in dict.fromkeys(row["case"] for row in rows):
+        if case not in masks:
+            left.add("case", case, "whose rows of volumes.csv have no mask beside them", folder=source)
+    return list(masks.values())
 
 
-def _with_masks(source: Path, scans: Mapping[str, Case], paths: Sequence[Path], left: Inventory) -> dict[str, Case]:
+def _with_masks(
+    source: Path, scans: Mapping[str, Case], paths: Sequence[Path], refused: Collection[str | None], left: Inventory
+) -> dict[str, Case]:
     """Those scans of `source` that have a mask. A single scan and a single mask belong together whatever their names.
+
+    Args:
+        refused: pairs that are told of as errors; their masks are not left out.
 
     Raises:
         InputError: none has.
@@ -222,9 +238,9 @@ def _with_masks(source: Path, scans: Mapping[str, Case], paths: Sequence[Path], 
     if not found:
         raise InputError("no scan has a mask of the same name", file=source, remedy="Name masks as their scans.")
     for name in sorted(set(scans) - set(found)):
-        left.add("scan", name, "without a mask")
-    for name in sorted(set(masks) - set(scans)):
-        left.add("mask", masks[name].name, "without a scan at this time that has a partner")
+        left.add("scan", name, "without a mask", folder=source)
+    for name in sorted(set(masks) - set(scans) - set(refused)):
+        left.add("mask", masks[name], "without a scan at this time that has a partner", folder=masks[name].parent)
     return found
 
 

@@ -13,11 +13,12 @@ from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.runs import FoldFolder, FoldName, Run
-from vmseg_auto.core.transfer import Initialisation
+from vmseg_auto.core.transfer import Initialisation, Seen
 from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.checkpoints import load_checkpoint, weights_hash
 from vmseg_auto.ops.transfer import Weights, transfer
 from vmseg_auto.pipeline.places import read_record
+from vmseg_auto.pipeline.seen import OTHER_SCANS, SeenTests, seen_by
 
 _OTHER_MODEL = "Name the folder of another trained model with --init (WORKSPACE/runs/PLANNER/TRAINER)."
 
@@ -29,12 +30,15 @@ class Start:
     Args:
         folder: of that fold.
         record: what it was trained on; None where that is not recorded, as in imported models.
-        seen: content hashes of the cases that its weights know, those of their own start included.
+        seen: the scans that its weights know, those of their own start included.
+        name, dataset: of the model, as in `Initialisation`.
     """
 
     folder: FoldFolder
     record: FoldRecord | None
-    seen: frozenset[str]
+    seen: Seen
+    name: str = ""
+    dataset: str = ""
 
     @property
     def hash(self) -> str:
@@ -49,13 +53,17 @@ class Start:
         Args:
             same_name: whether both datasets have the same name, so that equal ids are the same case with another mask.
         """
-        ids = self.record.train if self.record and same_name else {}
-        return sorted(case for case, content in record.val.items() if content in self.seen or case in ids)
+        ids = self.ids(same_name)
+        return sorted(case for case in record.val if self.seen.holds(record.images[case]) or case in ids)
 
     def shares_cases(self, record: FoldRecord, same_name: bool) -> bool:
-        own, held_out = {**record.train, **record.val}, self.record.val if self.record else {}
-        known = {**self.record.train, **held_out} if self.record and same_name else {}
-        return bool({*own.values()} & {*self.seen, *held_out.values()}) or bool(own.keys() & known.keys())
+        images = self.record.images if self.record else {}
+        same = {*record.images} & {*images} if same_name else set()
+        return bool(same or {*record.images.values()} & {*self.seen.images, *images.values()})
+
+    def ids(self, same_name: bool) -> frozenset[str]:
+        """The cases that the fold was trained on, where both datasets have the same name and so equal ids count."""
+        return frozenset(self.record.train) if self.record and same_name else frozenset()
 
 
 def find_starts(
@@ -77,16 +85,19 @@ def find_starts(
     if model.resolve() == run.folder.resolve():
         raise InputError("a training can't start from the model that it makes", file=model, remedy=_OTHER_MODEL)
     info = read_stored(ModelInfo, other.model, _OTHER_MODEL)
-    starts = [_start(folder) for folder in other.finished_folds()]
+    name = f"{info.plan.planner}/{info.trainer}"
+    starts = [
+        Start(folder, read_record(folder), seen_by(folder), name, info.dataset) for folder in other.finished_folds()
+    ]
     if not starts:
         raise InputError("no fold of this model is finished", file=model, remedy="Train one first.")
     chosen = {
         fold: choose_start(starts, fold, record, info.dataset == dataset, model) for fold, record in records.items()
     }
-    if any(start.record is None and records[fold].val for fold, start in chosen.items()):
+    if not all(start.seen.whole for start in chosen.values()):
         console.warn(
             f"it is not recorded which cases {model} was trained on. If patients of this cohort were among them, the "
-            "scores on validation cases will be too good."
+            "scores on validation and test cases will be too good."
         )
     return chosen
 
@@ -138,8 +149,11 @@ def check_fits(start: Start, network: Weights) -> None:
         )
 
 
-def begin_from(start: Start, network: torch.nn.Module, folder: FoldFolder, console: Console) -> None:
+def begin_from(start: Start, network: torch.nn.Module, folder: FoldFolder, tests: SeenTests, console: Console) -> None:
     """Put the weights into `network`, as far as they fit; what was taken is said and stored in the fold's init.json.
+
+    Args:
+        tests: the test cases that the weights know.
 
     Raises:
         InputError: the weights can't be read.
@@ -148,19 +162,18 @@ def begin_from(start: Start, network: torch.nn.Module, folder: FoldFolder, conso
     weights, model = start.weights(), start.folder.folder.parent
     merged, taken = transfer(network.state_dict(), weights)
     network.load_state_dict(merged)
-    about = Initialisation(str(model), str(start.folder.name), weights_hash(weights), tuple(sorted(start.seen)), taken)
+    about = Initialisation(
+        model=str(model),
+        name=start.name,
+        dataset=start.dataset,
+        fold=str(start.folder.name),
+        weights=weights_hash(weights),
+        seen=start.seen,
+        tests=tests.cases,
+        taken=taken,
+    )
     write_sealed(folder.init, about.to_json())
-    console.say(f"Fold {folder.name} starts from fold {start.folder.name} of {model}; {taken.text()}.")
-
-
-def read_initialisation(folder: FoldFolder) -> Initialisation | None:
-    """What a fold on disk started from; None where its first weights were random."""
-    if not folder.init.is_file():
-        return None
-    return read_stored(Initialisation, folder.init)
-
-
-def _start(folder: FoldFolder) -> Start:
-    record, before = read_record(folder), read_initialisation(folder)
-    own, earlier = record.train.values() if record else (), before.seen if before else ()
-    return Start(folder, record, frozenset([*own, *earlier]))
+    console.say(
+        f"Fold {folder.name} starts from fold {start.folder.name} of {model}; {taken.text()}. It was trained on "
+        f"{start.seen.text()}. {OTHER_SCANS}"
+    )

@@ -15,6 +15,7 @@ from vmseg_auto.core.dataset import Dataset, Fold, Splits
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.fold_record import FoldRecord
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.recipe import Recipe
@@ -76,6 +77,7 @@ def open_job(
     hours: float | None,
     device: str,
     jobs: int | None,
+    left: Inventory,
     console: Console,
     ranks: Ranks = ALONE,
 ) -> Job:
@@ -92,7 +94,7 @@ def open_job(
     if hours is not None and not 0 < hours <= 10_000:
         raise InputError(f"the time is {hours:g} hours", remedy="Give --hours above 0, such as 2 or 0.5.")
     where = choose_device(device)
-    standing = ranks.first(lambda: read_standing(folder, space, console))
+    standing = ranks.first(lambda: read_standing(folder, space, left))
     job = Job(
         space=space,
         dataset=standing.dataset,
@@ -114,6 +116,17 @@ def open_job(
     if where.type == "cuda" and (fault := cudnn_fault()):
         console.warn(f"{fault}.")
     return job
+
+
+def settle(left: Inventory, console: Console) -> None:
+    """Say what is left out before a training begins, as its end may be days away.
+
+    Raises:
+        DatasetError: something is, and that is not wanted.
+    """
+    left.require_nothing()
+    if left.unwanted:
+        console.warn(left.text())
 
 
 def default_workers(device: torch.device) -> int:

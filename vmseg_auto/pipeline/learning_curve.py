@@ -12,19 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.console import Console, Silent, counted
-from vmseg_auto.core.dataset import fold_cases
+from vmseg_auto.core.dataset import beside_folds, fold_cases
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fold_record import FoldRecord
 from vmseg_auto.core.learning_curve import LearningCurve, nested_subsets
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.runs import FoldFolder, FoldName, chosen_folds
 from vmseg_auto.core.workspace import CurveFolder
 from vmseg_auto.io.atomic import write_sealed
 from vmseg_auto.io.tables import write_csv
-from vmseg_auto.ops.learning_curve import Curves, fit_curves
+from vmseg_auto.ops.learning_curve import Curves, fit_curves, why_no_interval
 from vmseg_auto.ops.plots import draw_learning_curve
 from vmseg_auto.ops.statistics import FEWEST_PATIENTS
 from vmseg_auto.pipeline.begin import begin_folds, confirm_fresh, end_fresh
-from vmseg_auto.pipeline.job import Job, open_job
+from vmseg_auto.pipeline.job import Job, open_job, settle
 from vmseg_auto.pipeline.places import PathLike, places, record_now
 from vmseg_auto.pipeline.run_tables import read_scores
 from vmseg_auto.pipeline.train import epochs_in_time, train_one
@@ -44,6 +45,7 @@ class _Training:
     folder: FoldFolder
 
 
+@telling_left_out
 def learning_curve(
     patients: Sequence[int],
     *,
@@ -59,6 +61,7 @@ def learning_curve(
     jobs: int | None = None,
     fresh: bool = False,
     confirm: Callable[[str], bool] = lambda question: True,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> LearningCurve:
     """Train on groups of patients that grow, score each on the same held-out patients, and fit a saturating curve.
@@ -73,7 +76,7 @@ def learning_curve(
         folds: numbered folds whose validation patients are held out; the groups are drawn from their other patients.
         hours: for each training at most; all take the same number of epochs.
         fresh: train anew what was trained for this curve before.
-        dataset, workspace, planner, trainer, settings, device, jobs, confirm, console: as for `train`.
+        dataset, workspace, planner, trainer, settings, device, jobs, confirm, left, console: as for `train`.
 
     Raises:
         InputError: fewer than three sizes, more patients than a fold trains on, fewer than two held out, an impossible
@@ -87,9 +90,12 @@ def learning_curve(
     space.require_planned()
     command = " ".join(["vmseg_learning_curve --patients", *map(str, sizes)])
     anew = f"{command} --folds {' '.join(map(str, folds))} --hours {hours}" * fresh
+    left = left or Inventory()
     with ExitStack() as held:
         with shared_turn(space, command, console):
-            job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console)
+            job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, left, console)
+            left.add_all(beside_folds(job.splits, job.fingerprint.cases, folds))
+            settle(left, console)
             place = job.space.learning_curve(job.plan.planner, job.trainer.name)
             trainings = [t for fold in folds for t in _trainings(job, place, sizes, fold)]
             tested = _tested(job, trainings)
@@ -172,9 +178,11 @@ def _tested(job: Job, trainings: Sequence[_Training]) -> set[str]:
 def _plan_in_words(job: Job, sizes: Sequence[int], trainings: Sequence[_Training], tested: set[str]) -> str:
     folds = sorted({str(training.fold) for training in trainings})
     which = f"those of fold {folds[0]} alone, to save time" if len(folds) == 1 else f"those of folds {', '.join(folds)}"
+    why = why_no_interval(len(tested), len(folds), len(sizes))
+    unsure = f" The curve will have no interval: {why}." if why else ""
     return (
         f"{len(trainings)} trainings, on {', '.join(map(str, sizes))} of the cohort's "
-        f"{len(set(job.dataset.patients.values()))} patients. {len(tested)} patients are held out, {which}."
+        f"{len(set(job.dataset.patients.values()))} patients. {len(tested)} patients are held out, {which}.{unsure}"
     )
 
 
@@ -197,11 +205,12 @@ def _conclude(
         folds=folds,
         cohort=cohort,
         tested=sum(len(matrix) for matrix in matrices),
-        measured=curves.measured(),
+        measured=curves.measured,
         plateau=curves.plateau(),
         b=b,
         c=c,
         forecasts=tuple(curves.forecast(n) for n in (cohort, 2 * cohort)),
+        without_interval=curves.reason,
         wanted=curves.wanted(target, cohort) if target is not None else None,
     )
     write_csv(place.table, COLUMNS, rows)

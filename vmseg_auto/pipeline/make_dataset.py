@@ -12,7 +12,7 @@ from typing import Any
 from vmseg_auto.core.console import Console, Silent, columns, counted, listed, quoted, shown
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
-from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.series import Choice
 from vmseg_auto.io.atomic import new_folder, scratch_folder, sync_folder, write_json
 from vmseg_auto.io.cases import over_cases, read_case
@@ -32,6 +32,7 @@ _BYTES_A_VOXEL = 2.5
 """What compression leaves of an image's four bytes, and its mask."""
 
 
+@telling_left_out
 def make_dataset(
     images: PathLike,
     masks: PathLike,
@@ -91,13 +92,13 @@ def make_dataset(
         SomeCasesFailedError: all is written but some masks or scans that can't be used.
         VmsegError: the disk is full or can't be written to.
     """
-    console, target = console or Silent(), Path(output)
+    console, left, target = console or Silent(), left or Inventory(), Path(output)
     path = Path(key) if key is not None else key_beside(target)
     there = _existing(target, path, add)
     if label in ("", "background", "ignore"):
         remedy = "Say with --label what is drawn, such as lesion."
         raise InputError(f'the label of what is drawn can\'t be called "{label}"', remedy=remedy)
-    rows = read_dataset_key(path) if add or path.is_file() else []
+    rows = read_dataset_key(path, left) if add or path.is_file() else []
     if there:
         there.require_agreement(rows, label, channel)
     named = (there.label, there.channel) if there else (label or "lesion", channel or "T2")
@@ -105,7 +106,6 @@ def make_dataset(
     wishes = Wishes(chosen, *named, patients or "scans", visits, test_share, seed)
     wishes = agreed(wishes, rows, patients) if add else wishes
     workers = max(1, jobs or min(4, os.cpu_count() or 1))
-    left = left if left is not None else Inventory()
     found = _find(Path(images), Path(masks), Choice(tuple(series), echo), wishes, workers, left, console)
     errors = list(found.failed)
     members = enrol(found.pairs, wishes, rows if add else (), there.names if there else (), errors, console)

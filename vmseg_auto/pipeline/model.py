@@ -7,10 +7,12 @@ from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent, quoted
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.runs import FoldName, Run
 from vmseg_auto.io.atomic import new_folder, refuse_links, write_sealed
 from vmseg_auto.io.checkpoints import save_checkpoint
+from vmseg_auto.io.dataset_json import Description
 from vmseg_auto.io.nnunet import (
     CHECKPOINTS,
     FoldFile,
@@ -26,11 +28,13 @@ from vmseg_auto.pipeline.turns import output_turn
 from vmseg_auto.stages.convert import convert_fold, convert_model, convert_plan
 
 
+@telling_left_out
 def import_nnunet(
     folder: PathLike,
     output: PathLike,
     *,
     folds: Sequence[FoldName] | None = None,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Path:
     """Make a model folder for `predict` from a trained model of nnU-Net v2.
@@ -41,6 +45,7 @@ def import_nnunet(
         folder: nnU-Net's TRAINER__PLANS__CONFIGURATION with plans.json, dataset.json and the folds; left as it is.
         output: the folder to make.
         folds: which folds to take; all unless given.
+        left: what of the folder is not taken over is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Returns:
@@ -52,9 +57,9 @@ def import_nnunet(
             program does not do in the same way; nothing is written.
         VmsegError: the output can't be written.
     """
-    console, source, target = console or Silent(), Path(folder), Path(output)
+    console, left, source, target = console or Silent(), left or Inventory(), Path(folder), Path(output)
     with output_turn(target.parent, "vmseg_model import", console), new_folder(target) as temporary:
-        info, taken = _convert(source, Run(temporary), folds, console)
+        info, taken = _convert(source, Run(temporary), folds, left, console)
     network = info.plan.network
     spacing = " x ".join(f"{mm:.3g}" for mm in info.plan.spacing_mm)
     console.say(
@@ -69,11 +74,13 @@ def import_nnunet(
 
 
 def _convert(
-    source: Path, target: Run, wanted: Sequence[FoldName] | None, console: Console
+    source: Path, target: Run, wanted: Sequence[FoldName] | None, left: Inventory, console: Console
 ) -> tuple[ModelInfo, list[FoldFile]]:
     refuse_links(source, source / "plans.json", source / "dataset.json")
     plans, description, files = read_plans(source), read_labels(source), find_folds(source, wanted)
     refuse_links(source, *(file.file for file in files))
+    _note_others(source, description, files, left)
+    left.require_nothing()
     path = source / "plans.json"
     first = read_fold(files[0])
     configuration = read_configuration(plans, first.configuration, path)
@@ -89,6 +96,18 @@ def _convert(
             progress.advance()
     write_sealed(target.model, info.to_json())
     return info, files
+
+
+def _note_others(source: Path, description: Description, files: Sequence[FoldFile], left: Inventory) -> None:
+    """Note what of nnU-Net's folder is not taken over, as far as it would change a mask."""
+    taken = {file.fold for file in files}
+    for fold in Run(source).folds():
+        if fold.name not in taken:
+            left.add("fold", fold.name, "not chosen by --folds", meant=True)
+    for path in sorted([*source.glob("postprocessing.*"), *source.glob("crossval_results*/postprocessing.*")]):
+        left.add("file", path, "nnU-Net's post-processing, which is not taken over", folder=source)
+    for key in description.unused:
+        left.add("key", key, "unknown in dataset.json")
 
 
 def _check_same(first: TrainedFold, fold: TrainedFold) -> None:

@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.metrics import METRICS
 from vmseg_auto.core.model import ModelInfo
@@ -16,7 +17,7 @@ from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldName
 from vmseg_auto.core.scores import ScoreSummary
 from vmseg_auto.core.selection import Candidate, Estimate, Worth
-from vmseg_auto.ops.statistics import without_interval
+from vmseg_auto.ops.statistics import no_interval, without_interval
 
 INTENDED = """## Intended use
 
@@ -39,7 +40,7 @@ class Member:
         folds: that are given.
         recipe: they were trained by.
         epochs: done by each.
-        pretrained: whether they started from another model's weights.
+        first_weights: what they started from, in words.
         scores: metrics.json of its cross-validation; None where it has none.
     """
 
@@ -47,7 +48,7 @@ class Member:
     folds: tuple[FoldName, ...]
     recipe: Recipe
     epochs: tuple[int, ...]
-    pretrained: bool
+    first_weights: tuple[str, ...]
     scores: ScoreSummary | None
 
 
@@ -123,7 +124,7 @@ def _training(members: Sequence[Member]) -> Iterator[str]:
                 ("Spacing in mm, patch in voxels (plan's axes)", f"{_by(plan.spacing_mm)}, {_by(plan.patch)}"),
                 ("Folds", ", ".join(map(str, member.folds))),
                 ("Epochs, steps, batch", f"{epochs}, {recipe.steps} an epoch, {plan.batch_size} a step"),
-                ("First weights", "another model's" if member.pretrained else "random"),
+                ("First weights", "; ".join(member.first_weights)),
             ],
         )
 
@@ -131,14 +132,16 @@ def _training(members: Sequence[Member]) -> Iterator[str]:
 def _scores(facts: Facts) -> Iterator[str]:
     """What was measured, with 95 % intervals over patients."""
     if facts.rule is not None:
+        over = counted(facts.rule.dice.patients, "patient")
         yield (
-            f"Cross-validated Dice of all together, mean over patients with 95 % interval: "
-            f"{_estimate(facts.rule.dice)}; flattered, as they were chosen on the same patients."
+            f"Cross-validated Dice of all together, mean over {over} with 95 % interval: {_estimate(facts.rule.dice)}; "
+            "flattered, as they were chosen on the same patients."
         )
     if facts.worth is not None and facts.worth.nested_dice is not None:
+        nested = facts.worth.nested_dice
         yield (
             "Cross-validated Dice, with the choice of model, threshold and post-processing left to the other patients "
-            f"each time, mean over patients: {_estimate(facts.worth.nested_dice)}."
+            f"each time, mean over {counted(nested.patients, 'patient')}: {_estimate(nested)}."
         )
     for number, member in enumerate(facts.members, 1):
         title = f"model {number}" if len(facts.members) > 1 else "the model"
@@ -151,7 +154,10 @@ def _scores(facts: Facts) -> Iterator[str]:
             "chosen."
         )
         yield from without_interval(member.scores.patients)
-        yield _table(("label", "score", "mean over scans", "95 % interval", "median"), _score_rows(member.scores))
+        yield _table(
+            ("label", "score", "mean over scans", "95 % interval", "median", "scans of patients"),
+            _score_rows(member.scores),
+        )
         if calibration := member.info.calibration:
             yield f"The Dice that vmseg_predict expects of a scan was calibrated on {calibration.cases} of them."
 
@@ -161,8 +167,9 @@ def _score_rows(scores: ScoreSummary) -> Iterator[tuple[str, ...]]:
         for metric in METRICS:
             row = metrics[metric.name]
             title = f"{metric.title} at {scores.tolerance_mm:g} mm" if metric.name == "nsd" else metric.title
-            interval = _interval(row.low_95, row.high_95)
-            yield label, title, _number(row.mean), interval, _number(row.median)
+            over = f"{row.n} of {row.patients}"
+            interval = _interval(row.low_95, row.high_95, row.patients) if row.n else "-"
+            yield label, title, _number(row.mean), interval, _number(row.median), over
 
 
 def _range(info: ModelInfo) -> Iterator[str]:
@@ -206,9 +213,9 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{low:.3g} to {high:.3g}"
+def _interval(low: float | None, high: float | None, patients: int) -> str:
+    return no_interval(patients) if low is None or high is None else f"{low:.3g} to {high:.3g}"
 
 
 def _estimate(value: Estimate) -> str:
-    return f"{value.mean:.3f} ({_interval(value.low_95, value.high_95)})"
+    return f"{value.mean:.3f} ({_interval(value.low_95, value.high_95, value.patients)})"

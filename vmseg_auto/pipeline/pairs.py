@@ -14,11 +14,11 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.grids import Placement, place
-from vmseg_auto.core.left_out import HIDDEN, Inventory
+from vmseg_auto.core.left_out import Inventory, is_hidden
 from vmseg_auto.core.series import Choice, Scan, Series
 from vmseg_auto.core.stack import MIN_SLICES
 from vmseg_auto.io.cases import over_cases
-from vmseg_auto.io.dicom_files import walk
+from vmseg_auto.io.folders import is_file, walk
 from vmseg_auto.io.images import FILE_ENDINGS, MASK_ENDINGS, SEGMENTS, ending_of, read_grid
 from vmseg_auto.io.naming import raw_stem
 from vmseg_auto.io.scans import scan_grid
@@ -120,7 +120,7 @@ def find_named_scans(source: Path, masks: Path, choice: Choice, notes: list[str]
             file = "/".join(_below(path, source)) or path.name
             case = f"./{file}"  # no series is called so
             scans.append(NamedScan(Case(case, case, (path,), None), "/".join(names), names))
-    _note_other_masks(masks, left)
+    _note_other_masks(masks, source, left)
     for series in find_series(source, choice, notes, left):
         names = tuple(dict.fromkeys((*_names(series.path, source), series.name)))
         scans.append(NamedScan(Case(series.name, series.name, (series,), None), series.name, names))
@@ -265,24 +265,19 @@ def _is_scout(scan: Scan) -> bool:
 
 def _files(source: Path) -> list[Path]:
     """An image file, or all in a folder and the folders in it, sorted; hidden ones are passed over."""
-    if source.is_file():
-        return [source] if ending_of(source.name) else []
-    return [
-        path
-        for path in sorted(source.rglob("*"))
-        if ending_of(path.name) and path.is_file() and not any(part.startswith(".") for part in _below(path, source))
-    ]
-
-
-def _note_other_masks(source: Path, left: Inventory) -> None:
-    """Note what lies among the masks and is none."""
     if not source.is_dir():
+        return [source] if ending_of(source.name) and is_file(source) else []
+    return sorted(path for path in walk(source) if ending_of(path.name) and not is_hidden(path.name))
+
+
+def _note_other_masks(masks: Path, scans: Path, left: Inventory) -> None:
+    """Note what lies among the masks and is none; what lies among the scans is looked at as those are."""
+    within = scans.resolve()
+    if not masks.is_dir() or masks.resolve().is_relative_to(within):
         return
-    for path in walk(source, left):
-        hidden = any(part.startswith(".") for part in _below(path, source))
-        if hidden or not ending_of(path.name):
-            why = HIDDEN if hidden else f"no mask ({', '.join(MASK_ENDINGS)})"
-            left.add("file", path.relative_to(source), why, meant=hidden)
+    for path in walk(masks, left):
+        if not path.resolve().is_relative_to(within) and (is_hidden(path.name) or not ending_of(path.name)):
+            left.add_file(path, masks, f"no mask ({', '.join(MASK_ENDINGS)})")
 
 
 def _names(path: Path, source: Path) -> Names:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent, counted, listed
-from vmseg_auto.core.dataset import Dataset, Splits, check_splits, extend_splits, split_by_patient
+from vmseg_auto.core.dataset import Dataset, Splits, beside_folds, check_splits, extend_splits, split_by_patient
 from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored, write_json, write_sealed
@@ -54,6 +54,7 @@ class Planned:
     due: Sequence[str] = ()
 
 
+@telling_left_out
 def plan_and_preprocess(
     dataset: PathLike | None = None,
     workspace: PathLike | None = None,
@@ -99,9 +100,9 @@ def plan_and_preprocess(
     data = read_dataset(folder, bad)
     if bad:
         raise DatasetError(f"{folder}: the dataset can't be used", [*bad, *_unusable(data, bad, jobs, console)])
-    if left is not None:
-        left.add_all(data.left_out)
-        left.require_nothing()
+    left = left or Inventory()
+    left.add_all(data.left_out)
+    left.require_nothing()
     for note in data.notes:
         console.say(f"Note: {note}")
     if check_only:
@@ -115,9 +116,12 @@ def plan_and_preprocess(
         before = read_fingerprint(space) if space.fingerprint.is_file() else None
         if before is not None:
             require_same_cohort(data, before, space)
+        given = _given_splits(data, before, folder, space, left, console)
+        left.require_nothing()
         fingerprint = _fingerprint(data, before, space, jobs, console, spill)
         warn_of_duplicates(fingerprint, data, console)
-        splits = _splits(data, before, fingerprint, folder, space, console)
+        splits = given or _new_splits(data, fingerprint)
+        write_json(space.splits, splits.to_json())
         write_sealed(space.dataset, Source(str(folder.resolve()), data.name, accepted).to_json())
         cohort = cohort_to_plan(fingerprint, merge_fingerprints, space, console)
         plan = _plan(chosen.name, planner, cohort, space, memory_gb, console)
@@ -162,26 +166,48 @@ def _fingerprint(
     return fingerprint
 
 
-def _splits(
-    data: Dataset,
-    before: Fingerprint | None,
-    fingerprint: Fingerprint,
-    folder: Path,
-    space: Workspace,
-    console: Console,
-) -> Splits:
-    """The stored split, else nnU-Net's, fitted to the cases there are now (`before`: last time's); else a new one."""
-    given = (space.splits, space.root / "splits_final.json", folder / "splits_final.json")
-    path = next((path for path in given if path.is_file()), None)
-    if path is None:
-        volumes = {case: summary.volume_ml for case, summary in fingerprint.cases.items()}
-        splits = split_by_patient(data.patients, volumes)
-    else:
-        gone = set(before.cases) - set(data.patients) if before and path == space.splits else set()
-        splits = _fitted(read_stored(Splits, path), path, gone, data.patients, console)
-    check_splits(splits, data.patients, str(path or "the split"))
-    write_json(space.splits, splits.to_json())
+def _given_splits(
+    data: Dataset, before: Fingerprint | None, folder: Path, space: Workspace, left: Inventory, console: Console
+) -> Splits | None:
+    """The stored split, else nnU-Net's, fitted to the cases there are now (`before`: last time's); None without one.
+
+    Raises:
+        InputError: it names cases that never were there.
+        DatasetError: it is impossible.
+    """
+    places = (space.splits, space.root / "splits_final.json", folder / "splits_final.json")
+    files = [path for path in places if path.is_file()]
+    if not files:
+        return None
+    path, *others = files
+    gone = set(before.cases) - set(data.patients) if before and path == space.splits else set()
+    splits = _fitted(read_stored(Splits, path), path, gone, data.patients, console)
+    check_splits(splits, data.patients, str(path))
+    left.add_all(beside_folds(splits, data.patients))
+    for other in others:
+        if not _agrees(other, splits, data.patients):
+            left.add("file", other, f"another split than {path}, which counts")
     return splits
+
+
+def _agrees(path: Path, splits: Splits, cases: Collection[str]) -> bool:
+    """Whether a split in a file puts the cases that it names, and that are there, on the same sides."""
+    try:
+        other = read_stored(Splits, path)
+    except InputError:
+        return False
+    named = {case for fold in other.folds for case in (*fold.train, *fold.val) if case in cases}
+
+    def sides(some: Splits) -> list[tuple[set[str], set[str]]]:
+        return [(named & set(fold.train), named & set(fold.val)) for fold in some.folds]
+
+    return sides(other) == sides(splits)
+
+
+def _new_splits(data: Dataset, fingerprint: Fingerprint) -> Splits:
+    """Raises InputError where there are fewer than two patients."""
+    volumes = {case: summary.volume_ml for case, summary in fingerprint.cases.items()}
+    return split_by_patient(data.patients, volumes)
 
 
 def _fitted(old: Splits, path: Path, gone: set[str], patients: Mapping[str, str], console: Console) -> Splits:

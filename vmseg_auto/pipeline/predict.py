@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.effort import EXHAUSTIVE
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.geometry import Geometry, Spacing
-from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.runs import FoldName, chosen_folds
 from vmseg_auto.core.selection import PLAIN_THRESHOLD
 from vmseg_auto.core.series import Choice
@@ -27,11 +27,12 @@ from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.scans import find_scans
 from vmseg_auto.ops.devices import describe
 from vmseg_auto.ops.ranks import joined
-from vmseg_auto.pipeline.committee import Committee, models_of
+from vmseg_auto.pipeline.committee import Committee, models_of, note_other_folds
 from vmseg_auto.pipeline.conclusion import Conclusion
 from vmseg_auto.pipeline.deliver import Delivery, chosen_formats, made_by
 from vmseg_auto.pipeline.places import PathLike
 from vmseg_auto.pipeline.records import Origin, Sidecar
+from vmseg_auto.pipeline.seen import seen_by_all
 from vmseg_auto.pipeline.sources import read_sources
 from vmseg_auto.pipeline.space import require_prediction_space
 from vmseg_auto.pipeline.turns import output_turn
@@ -39,6 +40,7 @@ from vmseg_auto.pipeline.which_series import show_series
 from vmseg_auto.stages.predict import Precision, Prediction, Predictor
 
 
+@telling_left_out
 def predict(
     inputs: PathLike,
     output: PathLike,
@@ -97,7 +99,7 @@ def predict(
         only: ids of the cases wanted; all unless given.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: threads that read and write.
-        left: what of the inputs is not used is noted here; a strict one ends the work before it begins.
+        left: what of inputs and model is not used is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Returns:
@@ -109,7 +111,7 @@ def predict(
         VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
     """
-    console = console or Silent()
+    console, left = console or Silent(), left or Inventory()
     folds = chosen_folds(folds) if folds is not None else None
     formats = chosen_formats(mask_formats)
     if "dicom-seg" in formats:
@@ -128,6 +130,8 @@ def predict(
             precision=precision,
             tell=console.warn,
         )
+        for run in runs if ranks.leads else ():
+            note_other_folds(run, run.usable_folds(folds), folds is not None, left)
         committee = Committee([load(run.folder) for run in runs], rule)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
@@ -145,7 +149,9 @@ def predict(
             told.say("A DICOM SEG names patient and study of its series, as it must; no other file tells of a header.")
         origin = Origin.of(Path(inputs), Path(output), committee.channels, choice)
         wanted = save_probabilities, save_uncertainty, previews
+        used = [run.fold(fold) for run, one in zip(runs, committee.members, strict=True) for fold in one.folds]
         delivery = Delivery(Path(output), committee.labels, origin, *wanted, formats, algorithm, overwrite_edited)
+        delivery = replace(delivery, seen=seen_by_all(used))
         ranks.first(lambda: delivery.require_apart(cases))
         work = _Work(committee, delivery, model_digest, spacing_mm)
         with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.metrics import METRICS
+from vmseg_auto.core.metrics import METRICS, Metric
 from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.tables import write_csv
-from vmseg_auto.ops.statistics import summarise, without_interval
+from vmseg_auto.ops.bland_altman import FEWEST_FOR_ERROR, reading_error
+from vmseg_auto.ops.statistics import FEWEST_PATIENTS, no_interval, summarise_table, without_interval
 from vmseg_auto.stages.evaluate import Evaluation, evaluate_pairs, find_masks, infer_labels, plain
 
 FIRST, SECOND, BETWEEN = "model, reader 1", "model, reader 2", "reader 2, reader 1"
 """What is compared with what; the latter counts as the reference."""
 _SHOWN = ("dice", "nsd", "hd95_mm", "volume_error_ml", "volume_error_abs_ml", "volume_error_percent")
-FEWEST_FOR_ERROR = 10
-"""Cases from which a measurement error is told."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Readers:
     Args:
         comparisons: FIRST, SECOND and BETWEEN, each with the cases that both readers have outlined.
         differences: a row a label, comparison of the model and metric: how much larger a case's value is than between
-            the readers; comparison, label, metric, then the fields of ops.statistics.Summary.
+            the readers; as ops.statistics.summarise_table makes it, with the comparison.
     """
 
     comparisons: dict[str, Evaluation]
@@ -67,19 +65,34 @@ class Readers:
                 "definition": f"value of the comparison minus that of '{BETWEEN}', case by case",
                 "rows": [{str(key): plain(value) for key, value in row.items()} for row in rows],
             },
-            "measurement_error_percent": self.measurement_error(),
+            "measurement_error_percent": self.measurement_errors(),
         }
 
-    def measurement_error(self) -> float | None:
-        """Per cent by which nine volumes in ten of one reader are off at most, as far as two readers can tell.
+    def measurement_errors(self) -> dict[str, float | None]:
+        """Label -> per cent by which nine volumes in ten of one reader are off at most; see ops.bland_altman."""
+        return {
+            str(label): reading_error(*(list(rows[name]) for name in ("reference_ml", "prediction_ml", "patient")))
+            for label, rows in self.comparisons[BETWEEN].table.groupby("label", sort=False)
+        }
 
-        The difference of two readers holds the errors of both, so that each has its square root of two's share. None
-        with fewer than FEWEST_FOR_ERROR cases, or where the readers' volumes can't be compared.
-        """
-        percent = self.comparisons[BETWEEN].table["volume_error_percent"].dropna().abs()
-        if len(percent) < FEWEST_FOR_ERROR:
-            return None
-        return float(np.quantile(percent, 0.9)) / math.sqrt(2)
+    def _errors_in_words(self) -> Iterator[str]:
+        table = self.comparisons[BETWEEN].table
+        for label, error in self.measurement_errors().items():
+            rows = table[(table["label"] == label) & ((table["reference_ml"] > 0) | (table["prediction_ml"] > 0))]
+            cases, patients = len(rows), rows["patient"].nunique()
+            if error is not None:
+                yield (
+                    f"{label}: by the readers, nine volumes in ten are measured with an error of at most {error:.0f} % "
+                    f"({cases} cases of {patients} patients; for masks drawn by hand: vmseg_followup --error "
+                    f"{math.ceil(error)})."
+                )
+            elif cases < FEWEST_FOR_ERROR or patients < FEWEST_PATIENTS:
+                yield (
+                    f"{label}: no measurement error is told: it takes {FEWEST_FOR_ERROR} cases of {FEWEST_PATIENTS} "
+                    f"patients in which a reader outlined it, and here are {cases} of {patients}."
+                )
+            else:
+                yield f"{label}: no measurement error is told: in too many of {cases} cases one reader alone saw it."
 
     def text(self) -> str:
         """A table for the screen: for each label and metric the means, and the differences with their intervals."""
@@ -100,12 +113,7 @@ class Readers:
                 cells = [_number(mean, digits) for mean in means]
                 lines.append(f"  {metric.title:<28}{cells[0]:>17}{cells[1]:>17}{cells[2]:>10}  {told}")
         lines += without_interval(patients)
-        if (error := self.measurement_error()) is not None:
-            lines.append(
-                f"By the readers, nine volumes in ten are measured with an error of at most {error:.0f} % "
-                f"(for masks drawn by hand: vmseg_followup --error {math.ceil(error)})."
-            )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._errors_in_words()])
 
 
 def compare_readers(
@@ -150,19 +158,18 @@ def compare_readers(
 
 def _differences(found: Mapping[str, Evaluation]) -> pd.DataFrame:
     keys = ["label", "case", "patient"]
-    names = [metric.name for metric in METRICS]
-    between = found[BETWEEN].table.set_index(keys)[names]
-    rows = []
+    bounds = {metric.name: _change(metric) for metric in METRICS}
+    between = found[BETWEEN].table.set_index(keys)[list(bounds)]
+    tables = []
     for comparison in (FIRST, SECOND):
-        apart = (found[comparison].table.set_index(keys)[names] - between).reset_index()
-        for label, group in apart.groupby("label", sort=False):
-            patients: Sequence[str] = list(group["patient"])
-            rows += [
-                {"comparison": comparison, "label": label, "metric": name}
-                | asdict(summarise(group[name].to_numpy(float), patients))
-                for name in names
-            ]
-    return pd.DataFrame(rows)
+        apart = (found[comparison].table.set_index(keys)[list(bounds)] - between).reset_index()
+        tables.append(summarise_table(apart, bounds).assign(comparison=comparison))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _change(metric: Metric) -> tuple[float, float]:
+    """Ends of a difference of two of its values."""
+    return metric.low - metric.high, metric.high - metric.low
 
 
 def _cell(table: pd.DataFrame, label: str, metric: str, comparison: str | None = None) -> dict[str, Any]:
@@ -175,8 +182,9 @@ def _cell(table: pd.DataFrame, label: str, metric: str, comparison: str | None =
 def _interval(row: Mapping[str, Any], digits: int) -> str:
     if math.isnan(row["mean"]):
         return "-"
-    ends = "" if math.isnan(row["low_95"]) else f" ({row['low_95']:+.{digits}f} to {row['high_95']:+.{digits}f})"
-    return f"{row['mean']:+.{digits}f}{ends}"
+    if math.isnan(row["low_95"]):
+        return f"{row['mean']:+.{digits}f} ({no_interval(row['patients'])})"
+    return f"{row['mean']:+.{digits}f} ({row['low_95']:+.{digits}f} to {row['high_95']:+.{digits}f})"
 
 
 def _number(value: float, digits: int) -> str:

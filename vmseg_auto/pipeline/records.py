@@ -69,6 +69,7 @@ class Sidecar(Stored):
         labels: name -> value.
         grid: of the scan.
         outdated: files of earlier predictions in other formats, as they stood when this one was written.
+        in_training: whether the model was trained on this very scan; None where that is not known.
     """
 
     case: str
@@ -81,6 +82,7 @@ class Sidecar(Stored):
     labels: dict[str, int]
     grid: Geometry
     outdated: tuple[MaskFile, ...] = ()
+    in_training: bool | None = None
     schema: int = SCHEMA
 
     def check(self, where: str) -> None:

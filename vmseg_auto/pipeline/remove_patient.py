@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent, listed, quoted, shown
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.workspace import Workspace, workspace_root
 from vmseg_auto.io.atomic import scratch_folder, sync_folder, unwritable
 from vmseg_auto.io.dataset_key import KeyRow, read_dataset_key, write_dataset_key
@@ -21,6 +22,7 @@ from vmseg_auto.pipeline.turns import output_turn, refuse_while_training, shared
 _COMMAND = "vmseg_make_dataset --remove"
 
 
+@telling_left_out
 def remove_patient(
     dataset: PathLike,
     patient: str,
@@ -28,6 +30,7 @@ def remove_patient(
     key: PathLike | None = None,
     workspace: PathLike | None = None,
     confirm: Callable[[str], bool] = lambda words: True,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Traces:
     """Delete a patient's scans, masks and what a workspace holds of them alone; name what else has seen the patient.
@@ -40,6 +43,7 @@ def remove_patient(
         key: the key's path; DATASET_key.csv beside the dataset unless given.
         workspace: what was made from the dataset; DATASET/vmseg unless given.
         confirm: is shown what will be deleted, and says whether to go on.
+        left: columns of the key that are not kept are noted here; a strict one ends the work before it begins.
         console: where words go.
 
     Returns:
@@ -50,9 +54,10 @@ def remove_patient(
             running.
         VmsegError: a file can't be deleted; then all stands as before.
     """
-    console, folder = console or Silent(), Path(dataset)
+    console, left, folder = console or Silent(), left or Inventory(), Path(dataset)
     path = Path(key) if key is not None else key_beside(folder)
-    made, rows = MadeDataset.read(folder), read_dataset_key(path)
+    made, rows = MadeDataset.read(folder), read_dataset_key(path, left)
+    left.require_nothing()
     space = Workspace(workspace_root(folder, workspace))
     pseudonym = _pseudonym(patient, rows, made, path)
     known = made.description.patients

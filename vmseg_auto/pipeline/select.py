@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from vmseg_auto.core.console import Console, Silent
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.runs import Run
@@ -15,7 +16,18 @@ from vmseg_auto.core.selection import Candidate, Selection, Worth
 from vmseg_auto.core.trust import VolumeError
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored, write_sealed
-from vmseg_auto.ops.selection import Choice, Runs, Setting, choose, dice_of, estimate, nested_dice, plain, settle
+from vmseg_auto.ops.selection import (
+    CHANGE,
+    Choice,
+    Runs,
+    Setting,
+    choose,
+    dice_of,
+    estimate,
+    nested_dice,
+    plain,
+    settle,
+)
 from vmseg_auto.pipeline.candidates import Candidates, score_candidates
 from vmseg_auto.pipeline.comparison import choice_reasons, comparison_text, label_reasons, threshold_reason
 from vmseg_auto.pipeline.cross_validation import lacking
@@ -30,11 +42,13 @@ from vmseg_auto.pipeline.standing import Standing, read_standing
 from vmseg_auto.pipeline.turns import shared_turn
 
 
+@telling_left_out
 def select(
     *,
     dataset: PathLike | None = None,
     workspace: PathLike | None = None,
     jobs: int | None = None,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Selection:
     """Compare all wholly cross-validated runs of a workspace, and write the choice into its selection.json.
@@ -44,6 +58,8 @@ def select(
     Args:
         dataset, workspace: folders, as on the command line.
         jobs: threads.
+        left: what of the dataset, and which runs, are not used is noted here; a strict one ends the work before it
+            begins.
         console: where words and progress go.
 
     Raises:
@@ -53,11 +69,12 @@ def select(
     console = console or Silent()
     folder, space = places(dataset, workspace)
     space.require_planned()
+    left = left or Inventory()
     with shared_turn(space, "vmseg_select", console):
-        return choose_run(read_standing(folder, space, console), jobs, console)
+        return choose_run(read_standing(folder, space, left), jobs, left, console)
 
 
-def choose_run(standing: Standing, jobs: int | None, console: Console) -> Selection:
+def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: Console) -> Selection:
     """What `select` does, for who has the `shared_turn` already."""
     space, fingerprint, splits, data = standing.space, standing.fingerprint, standing.splits, standing.dataset
     left_out = {run.name: why for run in space.runs() if (why := lacking(run, space, fingerprint, splits, data))}
@@ -69,6 +86,9 @@ def choose_run(standing: Standing, jobs: int | None, console: Console) -> Select
             file=space.root,
             remedy="Train all folds first, with `vmseg_train " + " ".join(map(str, range(len(splits.folds)))) + "`.",
         )
+    for name, why in left_out.items():
+        left.add("run", f"{name} ({why})", "not cross-validated as a whole")
+    left.require_nothing()
     warn_of_stale(runs, space, fingerprint, splits, console)
     held = score_candidates(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
     labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
@@ -138,7 +158,7 @@ def _worth(held: Candidates, reference: str, choice: Choice) -> Worth:
     return Worth(
         reference=reference,
         reference_dice=estimate(before, held.patients),
-        chosen_gain=estimate(after - before, held.patients),
+        chosen_gain=estimate(after - before, held.patients, CHANGE),
         nested_dice=None if nested is None else estimate(nested, held.patients),
-        nested_gain=None if nested is None else estimate(nested - before, held.patients),
+        nested_gain=None if nested is None else estimate(nested - before, held.patients, CHANGE),
     )

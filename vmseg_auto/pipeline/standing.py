@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmseg_auto.core.console import Console, listed
+from vmseg_auto.core.console import listed
 from vmseg_auto.core.dataset import Dataset, Splits, check_splits
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.labels import labels_in_words
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.cases import content_hash, over_cases, read_dataset
 from vmseg_auto.pipeline.places import accepted_patients, read_fingerprint, read_splits
@@ -56,12 +57,12 @@ class Changes:
         return "; ".join([*self.altered, *[f"new or changed: {listed(left)}"] * bool(left)])
 
 
-def read_standing(folder: Path, space: Workspace, console: Console) -> Standing:
+def read_standing(folder: Path, space: Workspace, left: Inventory) -> Standing:
     """Read what is planned and its dataset, and compare the two, every file by its content.
 
     Args:
         folder: of the dataset.
-        console: is warned of cases that were not planned with; whatever goes on from the plan goes on without them.
+        left: what of the dataset is not used is noted here, cases too that were not planned with.
 
     Raises:
         InputError: nothing is planned; the dataset is another, or labels, channels, or cases that were planned with
@@ -78,8 +79,9 @@ def read_standing(folder: Path, space: Workspace, console: Console) -> Standing:
             file=folder,
             remedy=PLAN_AGAIN,
         )
-    if left := (*changes.new, *changes.tests):
-        console.warn(f"these cases are new or changed, and are not planned with: {listed(left)}. {PLAN_AGAIN}")
+    left.add_all(data.left_out)
+    for case in (*changes.new, *changes.tests):
+        left.add("case", case, "new or changed since the last `vmseg_plan_and_preprocess`")
     check_splits(splits, data.patients, str(space.splits))
     return Standing(space, data, fingerprint, splits)
 

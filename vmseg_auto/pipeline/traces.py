@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmseg_auto.core.runs import FoldFolder
-from vmseg_auto.core.transfer import Initialisation
 from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.pipeline.places import read_record
+from vmseg_auto.pipeline.seen import read_initialisation
 
 _TEXTS = {".csv", ".json", ".log", ".md", ".txt", ".html"}
 _SHOWN = 30
@@ -64,7 +63,7 @@ def traces(space: Workspace, patient: str, cases: Sequence[str], others: Collect
         record = read_record(fold)
         if record is None:
             continue
-        if set(cases) & set(record.train) or _began_with(fold, _contents(space, cases)):
+        if set(cases) & set(record.train) or _began_with(fold, _images(space, cases)):
             trained.append(fold.folder)
         if set(cases) & set(record.val):
             validated.append(fold.folder)
@@ -82,14 +81,15 @@ def traces(space: Workspace, patient: str, cases: Sequence[str], others: Collect
     return Traces(tuple(trained), tuple(validated), tuple(sorted(own)), tuple(sorted(shared)))
 
 
-def _contents(space: Workspace, cases: Sequence[str]) -> set[str]:
-    """Hashes of the cases as some fold was trained on them."""
+def _images(space: Workspace, cases: Sequence[str]) -> set[str]:
+    """Hashes of the cases' images as some fold knew them."""
     records = [record for fold in space.fold_folders() if (record := read_record(fold))]
-    return {side[case] for record in records for side in (record.train, record.val) for case in cases if case in side}
+    return {record.images[case] for record in records for case in cases if case in record.images}
 
 
-def _began_with(fold: FoldFolder, contents: set[str]) -> bool:
-    return fold.init.is_file() and bool(contents & set(read_stored(Initialisation, fold.init).seen))
+def _began_with(fold: FoldFolder, images: set[str]) -> bool:
+    before = read_initialisation(fold)
+    return before is not None and bool(images & set(before.seen.images))
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent, counted, listed
+from vmseg_auto.core.dataset import beside_folds
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.core.fold_record import FoldRecord
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldFolder, FoldName, Run, chosen_folds
 from vmseg_auto.io.atomic import write_sealed
@@ -23,8 +25,9 @@ from vmseg_auto.pipeline.begin import begin_folds, begun_fresh, confirm_fresh, d
 from vmseg_auto.pipeline.cross_validation import finish_run, validate_fold
 from vmseg_auto.pipeline.held_out import HeldOutCases
 from vmseg_auto.pipeline.initial_weights import Start, begin_from, check_fits, find_starts
-from vmseg_auto.pipeline.job import Job, open_job
+from vmseg_auto.pipeline.job import Job, open_job, settle
 from vmseg_auto.pipeline.places import PathLike, places, read_record, record_now
+from vmseg_auto.pipeline.seen import SeenTests, seen_tests
 from vmseg_auto.pipeline.select import choose_run
 from vmseg_auto.pipeline.standing import read_standing
 from vmseg_auto.pipeline.tracking import tracking
@@ -35,6 +38,7 @@ from vmseg_auto.plugins import load_logger
 from vmseg_auto.stages.train import EpochRecord, Hooks, seconds_per_step, train_fold
 
 
+@telling_left_out
 def train(
     folds: Sequence[FoldName],
     *,
@@ -50,6 +54,7 @@ def train(
     jobs: int | None = None,
     fresh: bool = False,
     confirm: Callable[[str], bool] = lambda question: True,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Run:
     """Train folds one after another; an interrupted one goes on from its last epoch.
@@ -70,6 +75,7 @@ def train(
         fresh: train these folds anew; finished ones are kept aside until the new ones are finished. Given again before
             it has ended, the same call goes on with what it has begun.
         confirm: is asked before finished folds are trained anew, and says whether to do so.
+        left: what of the dataset is not used is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
     Raises:
@@ -85,13 +91,16 @@ def train(
     command = " ".join(["vmseg_train", *map(str, folds)])
     anew = f"{command} --hours {hours:g}" * fresh if hours else command * fresh
     listeners = tuple(load_logger(name) for name in dict.fromkeys(loggers))
+    left = left or Inventory()
     with joined() as ranks, ExitStack() as held:
         console = ranks.console(console or Silent())
         ranks.first(space.require_planned)
         with ranks.turn(shared_turn(space, command, console)):
-            job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, console, ranks)
+            job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, left, console, ranks)
             job = replace(job, loggers=listeners if ranks.leads else ())
             records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.recipe, fold) for fold in folds}
+            left.add_all(beside_folds(job.splits, job.fingerprint.cases, folds) if ranks.leads else ())
+            ranks.first(lambda: settle(left, console))
             ranks.first(lambda: take_folds(held, [job.run.fold(fold) for fold in folds], command, console))
         starts = _starts(job, Path(init), records) if init is not None else {}
         records = {fold: replace(r, init=starts[fold].hash if starts else "") for fold, r in records.items()}
@@ -107,7 +116,7 @@ def train(
         failed = [error for fold, record in records.items() for error in train_one(job, fold, record, starts.get(fold))]
         with ranks.turn(shared_turn(space, command, console, patience_s=math.inf)):
             held.close()  # within the turn: whoever comes last finds no other fold at work, and nobody else does
-            ranks.first(lambda: _sum_up(job, folder, jobs))
+            ranks.first(lambda: _sum_up(job, folder, jobs, left))
             ranks.first(lambda: end_fresh(folders))
     if failed:
         what = f"{counted(len(failed), 'validation case')} could not be predicted or scored"
@@ -130,7 +139,8 @@ def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None 
         VmsegError: training itself failed.
     """
     folder, ranks = job.run.fold(fold), job.ranks
-    ranks.first(lambda: write_sealed(folder.record, record.to_json()))
+    patients = {job.dataset.patients[case] for case in record.train}
+    ranks.first(lambda: write_sealed(folder.record, replace(record, patients=len(patients)).to_json()))
     if ranks.first(folder.final.is_file):
         job.console.say(f"Fold {fold} is already trained; it is kept. To train it again, add --fresh.")
     else:
@@ -142,22 +152,25 @@ def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None 
     return validate_fold(job.run, held, job.prepared, job.device.type, job.console, ranks)
 
 
-def _sum_up(job: Job, dataset: Path, jobs: int | None) -> None:
+def _sum_up(job: Job, dataset: Path, jobs: int | None, left: Inventory) -> None:
     """Sum the cross-validation up and choose, if no other command still works on this run's folds: it will."""
     if others := folds_at_work(job.run.folds()):
         job.console.say(f"The cross-validation is summed up when the others end ({listed(others)}).")
         return
     # As they are now: an edited split may have been planned meanwhile.
-    now = read_standing(dataset, job.space, job.console)
+    now = read_standing(dataset, job.space, left)
     if finish_run(job.run, job.space, now.fingerprint, now.splits, now.dataset, job.console):
-        choose_run(now, jobs, job.console)
+        lenient = Inventory()  # it has been trained, however strict the command is
+        choose_run(now, jobs, lenient, job.console)
+        left.add_all(lenient.found)
 
 
 def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldRecord, start: Start | None) -> None:
     recipe, setup, ranks = record.recipe, job.setup(record, fold), job.ranks
     state = ranks.first(lambda: _resume(job, folder, recipe))
     if start is not None and state is None:
-        ranks.first(lambda: begin_from(start, setup.parts.network, folder, job.console))
+        tests = _known_tests(job, start)
+        ranks.first(lambda: begin_from(start, setup.parts.network, folder, tests, job.console))
     done = state.epoch * recipe.steps + len(state.under_way) if state else 0
     with (
         tracking(job, folder, recipe) as tracked,
@@ -165,7 +178,8 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
         job.console.progress(f"Fold {fold}", recipe.epochs * recipe.steps, done) as progress,
         Later() as later,
     ):
-        watcher = Watcher(folder, recipe, job.console, progress, state.history if state else ())
+        history = state.history if state else ()
+        watcher = Watcher(folder, recipe, job.console, progress, history, setup.validation_work)
 
         def save(now: TrainingState) -> None:
             later.do(lambda: _save(job, folder.latest, fold, recipe, now, keep=folder.previous))
@@ -191,7 +205,14 @@ def _starts(job: Job, model: Path, records: dict[FoldName, FoldRecord]) -> dict[
     starts = find_starts(model, job.run, job.dataset.name, records, job.console)
     fold, start = next(iter(starts.items()))
     check_fits(start, job.parts(job.recipe, fold).network.state_dict())
+    for warning in dict.fromkeys(_known_tests(job, start).warning() for start in starts.values()):
+        if warning:
+            job.console.warn(warning)
     return starts
+
+
+def _known_tests(job: Job, start: Start) -> SeenTests:
+    return seen_tests(start.seen, job.fingerprint, job.dataset, start.ids(start.dataset == job.dataset.name))
 
 
 def epochs_in_time(
@@ -214,21 +235,28 @@ def epochs_in_time(
 
 
 def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) -> int:
-    """As many of the recipe's epochs as fit, a twentieth of the time kept for predicting the validation cases.
+    """As many of the recipe's epochs as fit, beside the prediction of the validation cases and a twentieth to spare.
 
     Raises:
         InputError: not even one fits.
     """
-    recipe = record.recipe
-    one = seconds_per_step(job.setup(record, fold), job.workers, job.ranks)
-    epoch = one * recipe.epoch_work
-    epochs = min(int(hours * 3600 * 0.95 / epoch), recipe.epochs)
+    recipe, setup = record.recipe, job.setup(record, fold)
+    one = seconds_per_step(setup, job.workers, job.ranks)
+    epoch, validation = one * recipe.epoch_work, one * setup.validation_work
+    left = hours * 3600 * 0.95 - validation
+    epochs = min(int(left / epoch), recipe.epochs)
     if epochs < 1:
+        steps = int(left / one)
+        shorten = f", or shorten the epochs with --set steps={steps}" if steps >= 1 else ""
         raise InputError(
-            f"one epoch takes {duration(epoch)} here, longer than the {hours:g} hours given",
-            remedy=f"Give more hours, or shorten the epochs with --set steps={max(1, int(hours * 3420 / one))}.",
+            f"one epoch takes {duration(epoch)} here and predicting the validation cases {duration(validation)}, "
+            f"longer than the {hours:g} hours given",
+            remedy=f"Give more hours{shorten}.",
         )
-    job.console.say(f"{epochs} of {recipe.epochs} epochs of {recipe.steps} steps fit into {duration(hours * 3600)}.")
+    job.console.say(
+        f"{epochs} of {recipe.epochs} epochs of {recipe.steps} steps fit into {duration(hours * 3600)}, with "
+        f"{duration(validation)} for predicting the validation cases."
+    )
     return epochs
 
 

@@ -22,7 +22,12 @@ JUDGED_STEPS = 12
 
 
 class Watcher:
-    """Hears of a fold's steps and epochs: writes history and curve, tells how long it will take, and warns."""
+    """Hears of a fold's steps and epochs: writes history and curve, tells how long it will take, and warns.
+
+    Args:
+        history: the epochs done before.
+        validation_work: that of predicting the fold's validation cases afterwards, in optimiser steps.
+    """
 
     def __init__(
         self,
@@ -31,9 +36,10 @@ class Watcher:
         console: Console,
         progress: Progress,
         history: Sequence[dict[str, float]] = (),
+        validation_work: float = 0.0,
     ) -> None:
         self.folder, self.recipe, self.console, self.progress = folder, recipe, console, progress
-        self.history = list(history)
+        self.history, self.validation_work = list(history), validation_work
         self.drawn = self.last = time.monotonic()
         self.step_seconds: list[float] = []
         self.warned = gap_alarm(gap_looks(self.history), recipe.epochs) is not None
@@ -49,10 +55,12 @@ class Watcher:
         if len(self.step_seconds) == JUDGED_STEPS:
             left = (self.recipe.epochs - epoch) * self.recipe.epoch_work
             # The median: the first steps wait for workers that are still starting.
-            seconds = statistics.median(self.step_seconds) * left
+            one = statistics.median(self.step_seconds)
+            validation = one * self.validation_work
+            after = f"; {duration(validation)} of it for predicting its validation cases" if validation else ""
             self.console.say(
-                f"Fold {self.folder.name} will take about {duration(seconds)} here "
-                f"({self.recipe.epochs - epoch} epochs of {self.recipe.steps} steps)."
+                f"Fold {self.folder.name} will take about {duration(one * left + validation)} here "
+                f"({self.recipe.epochs - epoch} epochs of {self.recipe.steps} steps{after})."
             )
 
     def epoch_ended(self, record: EpochRecord) -> None:

@@ -13,10 +13,11 @@ from vmseg_auto.core.codec import digest
 from vmseg_auto.core.dataset import Case, Dataset
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Duplicate, FileHashes, Fingerprint
+from vmseg_auto.core.geometry import Geometry, Spacing
 from vmseg_auto.core.histogram import Histogram
 from vmseg_auto.io.cases import content_hashes, over_cases, read_case
 from vmseg_auto.io.spill import Spill
-from vmseg_auto.ops.content import content_notes
+from vmseg_auto.ops.content import content_notes, require_contrast, unlike_voxel_sizes
 from vmseg_auto.ops.duplicates import Signature, same_images, signature
 from vmseg_auto.ops.normalize import intensity_profiles
 from vmseg_auto.ops.prepare import box_slices, nonzero_box
@@ -30,6 +31,7 @@ class _Checked:
     """What is kept of every case; the hashes are of its image files alone, and of all of them."""
 
     signature: Signature
+    spacing_mm: Spacing
     notes: tuple[str, ...]
     image_content: str
     content: str
@@ -73,6 +75,8 @@ def analyse(
         raise DatasetError(f"{bad} of {total} cases can't be used", errors, remedy="Mend or remove them:")
     notes = [note for case in (*found.values(), *tested.values()) for note in case.notes]
     notes += _never_drawn(dataset.labels, found.values())
+    checked = found | {f"imagesTs/{case_id}": case for case_id, case in tested.items()}
+    notes += unlike_voxel_sizes({case_id: case.spacing_mm for case_id, case in checked.items()})
     summaries = {case_id: case.summary for case_id, case in found.items()}
     samples = [case.samples for case in found.values() if case.samples.shape[1]]
     if not samples:
@@ -89,7 +93,7 @@ def analyse(
         dataset_hash=digest(
             [dataset.channels, dataset.labels, sorted((name, case.content) for name, case in summaries.items())]
         ),
-        duplicates=_duplicates(found, tested),
+        duplicates=_duplicates(checked),
         tests={case_id: FileHashes(case.content, case.image_content) for case_id, case in tested.items()},
     )
     return fingerprint, notes
@@ -97,13 +101,12 @@ def analyse(
 
 def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Findings:
     notes: list[str] = []
-    image, mask, geometry = read_case(case, labels, notes)
+    image, mask, geometry = _read(case, labels, notes)
     image_content, content = content_hashes(case)
     if mask is None:
         raise InputError("the mask is missing", case=case.id, remedy="Training cases need masks.")
     if spill is not None:
         spill.put(case, content, (image, mask, geometry))
-    notes += content_notes(image, mask, case.id)
     box = nonzero_box(image)
     cropped = image[(slice(None), *box_slices(box))]
     z, y, x = cropped.shape[1:]
@@ -119,12 +122,27 @@ def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Fin
     )
     return _Findings(
         signature=signature(image),
+        spacing_mm=geometry.spacing_mm,
         notes=tuple(notes),
         image_content=image_content,
         content=content,
         summary=summary,
         samples=_foreground_samples(cropped, mask[box_slices(box)] > 0),
     )
+
+
+def _read(
+    case: Case, labels: Mapping[str, int], notes: list[str]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None, Geometry]:
+    """As `read_case`, and what is in the voxels is looked at."""
+    image, mask, geometry = read_case(case, labels, notes)
+    try:
+        require_contrast(image)
+    except InputError as error:
+        error.case, error.file = case.id, case.file
+        raise
+    notes += content_notes(image, mask, case.id)
+    return image, mask, geometry
 
 
 def _never_drawn(labels: Mapping[str, int], cases: Iterable[_Findings]) -> list[str]:
@@ -139,13 +157,11 @@ def _never_drawn(labels: Mapping[str, int], cases: Iterable[_Findings]) -> list[
 
 def _check(case: Case, labels: Mapping[str, int]) -> _Checked:
     notes: list[str] = []
-    image, mask, _ = read_case(case, labels, notes)
-    notes += content_notes(image, mask, case.id)
-    return _Checked(signature(image), tuple(notes), *content_hashes(case))
+    image, _, geometry = _read(case, labels, notes)
+    return _Checked(signature(image), geometry.spacing_mm, tuple(notes), *content_hashes(case))
 
 
-def _duplicates(found: Mapping[str, _Checked], tested: Mapping[str, _Checked]) -> tuple[Duplicate, ...]:
-    checked = {**found, **{f"imagesTs/{case_id}": case for case_id, case in tested.items()}}
+def _duplicates(checked: Mapping[str, _Checked]) -> tuple[Duplicate, ...]:
     names = list(checked)
     pairs = same_images([case.signature for case in checked.values()])
     return tuple(Duplicate((names[a], names[b]), "identical" if same else "nearly identical") for a, b, same in pairs)

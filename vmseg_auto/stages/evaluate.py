@@ -29,7 +29,7 @@ from vmseg_auto.io.images import MASK_ENDINGS, SEGMENTS, ending_of, read_grid, r
 from vmseg_auto.io.segmentations import numbered, read_labels, read_segmentation
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.metrics import Row, score_case
-from vmseg_auto.ops.statistics import INTERVAL, summarise_table, without_interval
+from vmseg_auto.ops.statistics import INTERVAL, no_interval, summarise_table, without_interval
 
 _PACKAGES = ("vmseg_auto", "numpy", "scipy", "scikit-image", "SimpleITK")
 
@@ -41,7 +41,7 @@ class Evaluation:
     Args:
         table: a row a case and label: case, patient, label, then the columns of core.metrics.METRICS.
         summary: a row a label and metric, as ops.statistics.summarise_table makes it: label, metric, mean, median,
-            low_95, high_95, n, n_missing.
+            low_95, high_95, n, n_missing, patients.
         tolerance_mm: of the NSD.
         notes: what was left out, in words.
     """
@@ -71,7 +71,12 @@ class Evaluation:
         table = pd.DataFrame(list(rows))
         table["patient"] = [(patients or {}).get(case, case) for case in table["case"]]
         table = table[["case", "patient", "label", *names]]
-        return cls(table, summarise_table(table, names), tolerance_mm, tuple(notes))
+        return cls(
+            table,
+            summarise_table(table, {metric.name: metric.bounds for metric in METRICS}),
+            tolerance_mm,
+            tuple(notes),
+        )
 
     def save(self, path: Path) -> tuple[Path, Path]:
         """Write the table and the summary, each whole or not at all.
@@ -165,7 +170,7 @@ def evaluate(
     """
     if not 0 <= tolerance_mm < math.inf:
         raise InputError(f"the tolerance is {tolerance_mm:g} mm", remedy="Give a number of mm, 0 or above.")
-    left = left if left is not None else Inventory()
+    left = left or Inventory()
     predicted, wanted = find_masks(predictions, left), find_masks(references, left)
     if missing := sorted(set(wanted) - set(predicted)):
         raise InputError(
@@ -313,7 +318,8 @@ def _numbers(row: Mapping[Any, Any], digits: int) -> str:
     def shown(name: str) -> str:
         return "-" if math.isnan(row[name]) else f"{row[name]:.{digits}f}"
 
-    interval = f"{shown('low_95')} to {shown('high_95')}" if not math.isnan(row["low_95"]) else "-"
+    told = f"{shown('low_95')} to {shown('high_95')}"
+    interval = no_interval(row["patients"]) if math.isnan(row["low_95"]) else told
     return f"{shown('mean'):>9}  {interval:>19}  {shown('median'):>9}  {row['n_missing'] or ''}"
 
 

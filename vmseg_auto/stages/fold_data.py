@@ -14,7 +14,8 @@ from vmseg_auto.io.batches import Batch, BatchLoader, BatchSource
 from vmseg_auto.io.open_files import allow_open_files
 from vmseg_auto.io.prepared import PreparedFolder
 from vmseg_auto.ops.augment import NoAugmentation
-from vmseg_auto.ops.gap import GapMonitor
+from vmseg_auto.ops.gap import PASSES, GapMonitor
+from vmseg_auto.ops.patches import count_windows
 from vmseg_auto.ops.ranks import Ranks
 from vmseg_auto.ops.sampling import PatchSampler, forced_foreground
 
@@ -70,7 +71,8 @@ class FoldSetup:
 
     def training_loader(self, workers: int, samples: range) -> BatchLoader:
         """Makes them, in processes, or in threads where they only read."""
-        return BatchLoader(self.training_source(samples), workers, threads=self.device_augment is not None)
+        source = self.training_source(samples)
+        return BatchLoader(source, workers, threads=source.augment == NoAugmentation())
 
     def validation_batches(self, ranks: Ranks) -> list[Batch]:
         """The same un-augmented patches after every epoch, so that the curve compares like with like; a rank's part."""
@@ -87,6 +89,19 @@ class FoldSetup:
         )
         opened = source.open() if count else []
         return [source.batch(opened, number) for number in ranks.part(range(count))]
+
+    @property
+    def validation_work(self) -> float:
+        """The work of predicting the validation cases whole once the fold is trained, in optimiser steps, at most.
+
+        Each window is looked at in every mirroring; a forward pass is a third of a training sample's work.
+        """
+        recipe, plan = self.parts.recipe, self.plan
+        looks = 1 << len(recipe.mirrored(plan.left_right))
+        folder = PreparedFolder(self.prepared)
+        shapes = (folder.load(case).image.shape[1:] for case in self.cases.val)
+        windows = sum(count_windows(shape, plan.patch, recipe.window_step) for shape in shapes)
+        return windows * looks / (PASSES * plan.batch_size)
 
     def gap_monitor(self) -> GapMonitor:
         """Looks at whole cases of either side."""

@@ -16,7 +16,7 @@ from vmseg_auto.core.console import Silent
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.runs import Run
-from vmseg_auto.core.transfer import Initialisation, PartTaken, Taken
+from vmseg_auto.core.transfer import Initialisation, PartTaken, Seen, Taken
 from vmseg_auto.io.atomic import read_json, write_sealed
 from vmseg_auto.io.pseudonym_key import read_key
 from vmseg_auto.io.tables import read_csv, write_csv
@@ -131,18 +131,20 @@ def test_what_a_training_began_with_is_told_with_its_overlap(made: Cohort) -> No
     run, cases = only_run(made), made.fingerprint.cases
     held_out = made.splits.folds[1].val[0]
     other = next(case for case in cases if case not in made.splits.folds[1].val)
-    seen = (cases[held_out].content, cases[other].content, "elsewhere")
+    seen = Seen((cases[held_out].image_content, cases[other].image_content, "elsewhere"), True, 3)
     taken = Taken({"encoder": PartTaken(3, 4)}, ("heads",))
-    for fold, known in ((1, seen), (2, ())):
-        write_sealed(run.fold(fold).init, Initialisation("/home/anna/model", "0", "abc123", known, taken).to_json())
+    for fold, known in ((1, seen), (2, Seen(whole=False))):
+        about = Initialisation("/home/anna/model", "default/paper", "heads", "0", "abc123", known, (), taken)
+        write_sealed(run.fold(fold).init, about.to_json())
     try:
         words = report(workspace=made.space.root).read_text()
     finally:
         for fold in (1, 2):
             run.fold(fold).init.unlink()
-    assert "trained on 3 cases, of which 2 are of this cohort and 1 are held out by this fold" in words
+    assert "began with weights of default/paper (dataset heads, fold 0, hash abc123), trained on 3 scans of 3" in words
+    assert "3 patients: 2 are of this cohort, 1 held out by this fold; taken" in words
     assert "taken: encoder 3 of 4 tensors" in words
-    assert "not recorded what cases they were trained on" in words
+    assert "trained on scans that are not recorded: of those recorded, 0 are of this cohort" in words
     assert "anna" not in words
 
 
@@ -152,7 +154,9 @@ def test_few_patients_get_no_interval_and_the_reason(tmp_path: Path) -> None:
     assert finish_run(run, few.space, few.fingerprint, few.splits, few.dataset, Silent())
     words = unescape(report(workspace=few.space.root).read_text())
     assert "No interval is told: it takes 5 patients, and here are 4." in words
-    assert "Limits of agreement are told from five patients on." in words
+    told = "no agreement of volumes is told: it takes 5 patients with a volume, and here are 4"
+    assert f"Lesion: {told}." in words
+    assert "95 % interval none: 4 patients" in words
     assert "95 % interval 0" not in words
 
 

@@ -15,7 +15,7 @@ from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.metrics import METRICS
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.selection import Selection
-from vmseg_auto.ops.statistics import FEWEST_PATIENTS, SEED
+from vmseg_auto.ops.statistics import FEWEST_PATIENTS
 from vmseg_auto.pipeline.report.scores import failures
 from vmseg_auto.pipeline.report.words import by, plain, spread
 from vmseg_auto.pipeline.run_tables import CaseScore
@@ -162,7 +162,7 @@ def _model(study: Study) -> tuple[Item, ...]:
 def _evaluation(study: Study) -> tuple[Item, ...]:
     done = bool(study.scores)
     metrics = ", ".join(metric.title for metric in METRICS[:6])
-    interval = f"bootstrap over patients, seed {SEED}, from {FEWEST_PATIENTS} patients on"
+    interval = f"95 % intervals by Student's t over patients (jackknife), from {FEWEST_PATIENTS} patients on"
     tests = f"{counted(study.tests, 'held-out test scan')} in imagesTs" if study.tests else ""
     inside = "cross-validation: every patient was held out once" if done else ""
     return (

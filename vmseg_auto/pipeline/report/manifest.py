@@ -11,7 +11,6 @@ from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
-from vmseg_auto.ops.statistics import SEED
 from vmseg_auto.pipeline.places import read_record
 from vmseg_auto.stages.report import Fact, Table
 
@@ -33,7 +32,7 @@ def manifest(fingerprint: Fingerprint, plan: Plan, splits: Splits, runs: Sequenc
     rows = tuple((f"{run.name}, fold {fold.name}", digest(record)) for run, fold, record in folds)
     inputs = sorted((names.cases[case], summary.content) for case, summary in fingerprint.cases.items())
     return Manifest(
-        seeds=(Fact("Training", training), Fact("Split", str(SPLIT_SEED)), Fact("Bootstrap", str(SEED))),
+        seeds=(Fact("Training", training), Fact("Split", str(SPLIT_SEED))),
         hashes=(
             Fact("Dataset", fingerprint.dataset_hash, "all scans, masks, channels and labels"),
             Fact("Plan", plan.content_hash, "edited by hand" if plan.edited else "as planned"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vmseg_auto.core.console import Console, counted
+from vmseg_auto.core.geometry import spacing_in_words
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.ops.crops import Volume, around_lesions, coarser, cut, grey_levels, turned
 from vmseg_auto.ops.nifti import nifti_gz
@@ -88,6 +89,7 @@ class Patient:
         light: the traffic light; None where none is known.
         confidence: sentences.
         unlike: what sets the scan apart from those that the model knows.
+        by_hand: the voxel size, where it was given by hand.
         table: the lesions of which there are pictures, after each label as a whole.
         jumps: row of the table -> index in the slider; -1 where it has no slice.
         rest: the smaller lesions; None where there are none.
@@ -101,6 +103,7 @@ class Patient:
     light: Light | None
     confidence: tuple[str, ...]
     unlike: tuple[str, ...]
+    by_hand: str
     table: Table
     jumps: tuple[int, ...]
     rest: Table | None
@@ -160,6 +163,7 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
         light=light_of(one.rows),
         confidence=(_CORRECTED,) if one.sidecar.judgement.corrected else confidence(one.rows),
         unlike=one.sidecar.judgement.unlike,
+        by_hand=spacing_in_words(geometry.spacing_mm) if geometry.spacing_given else "",
         table=lesion_table("Volumes", shown, several),
         jumps=tuple(places.get(_key(row), -1) for row in shown),
         rest=smaller if rest else None,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,11 @@ from numpy.typing import NDArray
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.io.atomic import read_json
 from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.mask_files import DICOM_SEG
+from vmseg_auto.io.naming import image_files, stem
 from vmseg_auto.io.scans import find_scans
 from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS
 from vmseg_auto.pipeline.records import SIZE_COLUMNS, Origin, Sidecar
@@ -56,7 +57,7 @@ class Predicted:
             problem = "this is not the scan that the mask was made from, or it has changed since"
             remedy = "Name the folder of the right scans with --images, or predict again."
             raise InputError(problem, case=case, file=self.scan.file, remedy=remedy)
-        image, _, geometry = read_case(self.scan)
+        image, _, geometry = read_case(self.scan, spacing_mm=self.sidecar.judgement.spacing_given_mm)
         mask, grid = self.sidecar.read(self.mask)
         if differences := grid.differences(geometry):
             problem = f"the mask does not lie on the scan's grid: {'; '.join(differences)}"
@@ -64,12 +65,13 @@ class Predicted:
         return image[0], mask, geometry
 
 
-def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted]:
+def read_predictions(folder: Path, images: Path | None, left: Inventory) -> list[Predicted]:
     """What `vmseg_predict` has written in a folder, a value for each case of volumes.csv.
 
     Args:
         folder: holds masks, sidecars and volumes.csv.
         images: where the scans lie; where they lay when they were predicted, unless given.
+        left: what of the folder, and of `images`, is not used is noted here.
 
     Raises:
         InputError: the folder holds no predictions, or files of them are missing or damaged.
@@ -83,34 +85,72 @@ def read_predictions(folder: Path, images: Path | None = None) -> list[Predicted
         rows.setdefault(row["case"], []).append(row)
     if not rows:
         raise InputError("the table tells of no scan", file=table, remedy=_AGAIN)
+    for path in image_files(folder, left=left, masks=True):
+        if stem(path) not in rows:
+            left.add("mask", path.name, "of which volumes.csv does not tell")
+    scans = _Scans(folder, images, left)
     found: list[Predicted] = []
     errors: list[VmsegError] = []
-    look = cache(_scans)  # mostly one folder for all
     for case, own in rows.items():
         try:
-            sidecar = _sidecar(folder, case)
-            there = sidecar.standing(folder)
-            if there.state in ("damaged", "missing"):
-                raise InputError(f"the mask is {there.state}", case=case, file=there.mask, remedy=_AGAIN)
-            mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM_SEG), None)
-            if mask is None:
-                raise _only_dicom(there.mask, case)
-            if there.state == "edited":
-                sidecar = sidecar.corrected(there.mask)
-                own = _rows(sidecar)
-            else:
-                _check_rows(own, sidecar, table)
-            place = str(images) if images is not None else str(folder / sidecar.origin.inputs)
-            scans = look(place, sidecar.origin)
-            if case not in scans:
-                problem, remedy = "the scan is no longer there", "Name the folder that holds it with --images."
-                raise InputError(problem, case=case, file=place, remedy=remedy)
-            found.append(Predicted(sidecar, tuple(own), mask, scans[case]))
+            found.append(_predicted(case, own, table, scans))
         except VmsegError as error:
             errors.append(error)
+    scans.note_others(rows)
     if errors:
         raise errors[0] if len(errors) == 1 else DatasetError(f"{folder}: predictions can't be shown", errors)
     return found
+
+
+class _Scans:
+    """Where predicted scans are looked for: mostly one folder for all.
+
+    Args:
+        folder: of the masks.
+        images: where the scans lie, if it is not where they lay when they were predicted.
+        left: what of `images` is not used is noted here.
+    """
+
+    def __init__(self, folder: Path, images: Path | None, left: Inventory) -> None:
+        self._folder, self._images, self._left = folder, images, left
+        self._known: dict[tuple[Path, Origin], dict[str, Case]] = {}
+
+    def find(self, sidecar: Sidecar) -> Case:
+        """Raises InputError where the scan is no longer there."""
+        origin = sidecar.origin
+        place = self._images if self._images is not None else self._folder / origin.inputs
+        if (place, origin) not in self._known:
+            left = self._left if self._images is not None else None
+            found = find_scans(place, origin.channels, choice=origin.choice, left=left)
+            self._known[place, origin] = {scan.id: scan for scan in found}
+        scan = self._known[place, origin].get(sidecar.case)
+        if scan is None:
+            problem, remedy = "the scan is no longer there", "Name the folder that holds it with --images."
+            raise InputError(problem, case=sidecar.case, file=place, remedy=remedy)
+        return scan
+
+    def note_others(self, predicted: Collection[str]) -> None:
+        """Note the scans of `images` that no prediction was made from."""
+        there = {case for scans in self._known.values() for case in scans} if self._images is not None else set()
+        for case in sorted(there - set(predicted)):
+            self._left.add("scan", case, "without a prediction in this folder")
+
+
+def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predicted:
+    """Raises InputError where mask, record or scan is missing, damaged or another."""
+    sidecar = _sidecar(table.parent, case)
+    there = sidecar.standing(table.parent)
+    if there.state in ("damaged", "missing"):
+        raise InputError(f"the mask is {there.state}", case=case, file=there.mask, remedy=_AGAIN)
+    mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM_SEG), None)
+    if mask is None:
+        raise _only_dicom(there.mask, case)
+    if there.state == "edited":
+        sidecar = sidecar.corrected(there.mask)
+        rows = _rows(sidecar)
+    else:
+        _check_rows(rows, sidecar, table)
+    return Predicted(sidecar, tuple(rows), mask, scans.find(sidecar))
 
 
 def _sidecar(folder: Path, case: str) -> Sidecar:
@@ -140,10 +180,6 @@ def _check_rows(rows: Sequence[Row], sidecar: Sidecar, table: Path) -> None:
     if sorted(told) != sorted(known):
         problem = f"its rows are not the lesions that {sidecar.case}.json beside it tells of"
         raise InputError(problem, case=sidecar.case, file=table, remedy=_AGAIN)
-
-
-def _scans(place: str, origin: Origin) -> dict[str, Case]:
-    return {scan.id: scan for scan in find_scans(Path(place), origin.channels, choice=origin.choice)}
 
 
 def _only_dicom(mask: Path, case: str) -> InputError:

@@ -16,11 +16,11 @@ from vmseg_auto.core.runs import Run
 from vmseg_auto.core.scores import MeanScore
 from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.ops.charts import Axis, Band, Chart, Dot, Line, axis_of
-from vmseg_auto.ops.statistics import ALL_LABELS, FEWEST_PATIENTS, without_interval
-from vmseg_auto.pipeline.report.volumes import volume_agreement, volume_intervals
-from vmseg_auto.pipeline.report.words import between, plain, require_named, shown, volume
+from vmseg_auto.ops.statistics import ALL_LABELS, without_interval
+from vmseg_auto.pipeline.report.volumes import volume_agreements, volume_intervals
+from vmseg_auto.pipeline.report.words import between_or_why, plain, require_named, shown, volume
 from vmseg_auto.pipeline.run_tables import CaseScore, read_cross_validation, read_trust
-from vmseg_auto.stages.report import Fact, Table
+from vmseg_auto.stages.report import NONE, Fact, Table
 
 _LISTED = ("dice", "nsd", "hd95_mm", "reference_ml", "prediction_ml", "volume_error_ml", "lesion_recall")
 
@@ -44,7 +44,7 @@ class Scores:
         definitions: of each metric.
         interval: what the intervals are, or why there are none, in sentences.
         charts: Dice by volume and by fold.
-        agreement: of volumes, as a chart and in words; None with too few cases.
+        agreements: of the volumes of each label, as a chart (None with too few patients) and in words.
         intervals: of volumes, and how many hold the outlined one; None where they are not known.
         trust: expected and true Dice; None where it is not known.
         cases: a row a case and label, the lowest Dice first.
@@ -56,7 +56,7 @@ class Scores:
     definitions: tuple[Fact, ...]
     interval: str
     charts: tuple[Chart, ...]
-    agreement: tuple[Chart, str] | None
+    agreements: tuple[tuple[Chart | None, str], ...]
     intervals: tuple[Chart, str] | None
     trust: tuple[Chart, str] | None
     cases: Table
@@ -75,7 +75,7 @@ def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) 
         definitions=tuple(Fact(metric.title, metric.definition) for metric in METRICS),
         interval=" ".join([f"Interval: {told.interval}.", *without_interval(told.patients)]),
         charts=(_by_volume(rows, names), _by_fold(dice, splits, names)),
-        agreement=volume_agreement(rows, names) if told.patients >= FEWEST_PATIENTS else None,
+        agreements=volume_agreements(rows, names),
         intervals=volume_intervals(run, names),
         trust=_trust(run, names),
         cases=_cases(rows, names, patients),
@@ -88,9 +88,9 @@ def _headline(summary: Mapping[str, Mapping[str, MeanScore]]) -> tuple[Fact, ...
     facts = []
     for name, title, unit, note in _HEADLINE:
         one = values[name]
-        known = one.low_95 is not None and one.high_95 is not None
-        told = f"95 % interval {between(one.low_95, one.high_95)}; " if known else ""
-        facts.append(Fact(title, f"{shown(one.mean)}{unit}", f"{told}{note}"))
+        interval = between_or_why(one.low_95, one.high_95, one.patients)
+        over = f"{counted(one.n, 'scan')} of {counted(one.patients, 'patient')}"
+        facts.append(Fact(title, f"{shown(one.mean)}{unit}", f"{note}; {over}; 95 % interval {interval}"))
     return tuple(facts)
 
 
@@ -98,13 +98,13 @@ def _summary(label: str, values: Mapping[str, MeanScore]) -> Table:
     rows = []
     for metric in METRICS:
         one = values[metric.name]
-        interval = between(one.low_95, one.high_95, metric.digits)
-        means = shown(one.mean, metric.digits), interval, shown(one.median, metric.digits)
-        cells = *means, str(one.n), str(one.n_missing)
+        digits = metric.digits
+        interval = between_or_why(one.low_95, one.high_95, one.patients, digits) if one.n else NONE
+        scans = f"{one.n} of {one.n + one.n_missing}" if one.n_missing else str(one.n)
+        cells = shown(one.mean, digits), interval, shown(one.median, digits), scans, str(one.patients)
         rows.append((metric.title, *cells))
-    return Table(
-        plain(label), ("Metric", "Mean over scans", "95 % interval", "Median", "Scans", "Without a value"), tuple(rows)
-    )
+    columns = ("Metric", "Mean over scans", "95 % interval", "Median", "Scans", "Patients")
+    return Table(plain(label), columns, tuple(rows))
 
 
 def _by_volume(rows: Sequence[CaseScore], names: Names) -> Chart:

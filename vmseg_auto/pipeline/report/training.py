@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from math import nan
 
 from vmseg_auto.core.console import counted
-from vmseg_auto.core.dataset import Splits
+from vmseg_auto.core.dataset import Dataset, Splits
 from vmseg_auto.core.fingerprint import Fingerprint
 from vmseg_auto.core.gap import GapLook, gap_alarm, gap_looks
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldFolder, FoldName, Run
+from vmseg_auto.core.transfer import Initialisation
 from vmseg_auto.ops.charts import Axis, Band, Chart, Line, axis_of
-from vmseg_auto.pipeline.initial_weights import read_initialisation
 from vmseg_auto.pipeline.places import read_record
 from vmseg_auto.pipeline.report.words import shown
 from vmseg_auto.pipeline.run_tables import read_history
+from vmseg_auto.pipeline.seen import OTHER_SCANS, read_initialisation, seen_tests
 from vmseg_auto.stages.report import Fact, Table
 
 History = Sequence[Mapping[str, float]]
@@ -73,7 +74,7 @@ def training(run: Run) -> Training | None:
     )
 
 
-def starts(run: Run, fingerprint: Fingerprint, splits: Splits) -> tuple[str, ...]:
+def starts(run: Run, fingerprint: Fingerprint, splits: Splits, dataset: Dataset) -> tuple[str, ...]:
     """In sentences, what the weights of each fold's training started from, and which of our cases those had seen.
 
     Raises:
@@ -83,22 +84,23 @@ def starts(run: Run, fingerprint: Fingerprint, splits: Splits) -> tuple[str, ...
     if not found:
         return (f"The trainings of {run.name} began with random weights.",) if run.finished_folds() else ()
     held_out: dict[FoldName, tuple[str, ...]] = {number: fold.val for number, fold in enumerate(splits.folds)}
-    return tuple(
-        f"Fold {name} of {run.name} began with another model's weights (hash {start.weights}), "
-        f"{_overlap(start.seen, fingerprint, held_out.get(name, ()))}; {start.taken.text()}."
+    told = [
+        f"Fold {name} of {run.name} began with weights of {start.name} (dataset {start.dataset}, fold {start.fold}, "
+        f"hash {start.weights}), trained on {start.seen.text()}: "
+        f"{_overlap(start, fingerprint, held_out.get(name, ()), dataset)}; {start.taken.text()}."
         for name, start in found.items()
-    )
+    ]
+    return (*told, OTHER_SCANS)
 
 
-def _overlap(seen: Sequence[str], fingerprint: Fingerprint, held_out: Sequence[str]) -> str:
-    """In words, which of our cases weights had been trained on; `seen`: hashes of the cases that they were."""
-    if not seen:
-        return "of which it is not recorded what cases they were trained on: whether ours are among them is not known"
-    known = {case for case, summary in fingerprint.cases.items() if summary.content in seen}
-    return (
-        f"trained on {counted(len(seen), 'case')}, of which {len(known)} are of this cohort and "
-        f"{len(known & set(held_out))} are held out by this fold"
-    )
+def _overlap(start: Initialisation, fingerprint: Fingerprint, held_out: Sequence[str], dataset: Dataset) -> str:
+    """In words, which of our cases weights had been trained on."""
+    known = {case for case, summary in fingerprint.cases.items() if start.seen.holds(summary.image_content)}
+    tests = seen_tests(start.seen, fingerprint, dataset, start.tests)
+    told = f"{len(known)} are of this cohort, {len(known & set(held_out))} held out by this fold"
+    if fingerprint.tests:
+        told += f"; of {len(fingerprint.tests)} test cases {len(tests.cases)} are known, or another scan of the patient"
+    return told if start.seen.whole else f"of those recorded, {told}; whether others of ours are is not known"
 
 
 def _facts(run: Run, recipe: Recipe) -> tuple[Fact, ...]:

@@ -6,37 +6,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
-from vmseg_auto.ops.bland_altman import agreement
+from vmseg_auto.ops.bland_altman import FEWEST_FOR_LIMITS, FEWEST_FOR_NORMAL, Agreement, agreement
 from vmseg_auto.ops.charts import Band, Chart, Dot, Line, axis_of
-from vmseg_auto.pipeline.report.words import between, require_named, shown, volume
+from vmseg_auto.ops.statistics import FEWEST_PATIENTS
+from vmseg_auto.pipeline.report.words import between, plain, require_named, shown, volume
 from vmseg_auto.pipeline.run_tables import CaseScore, Row, read_held_out_volumes
 from vmseg_auto.pipeline.volumes import is_covered
 
 
-def volume_agreement(rows: Sequence[CaseScore], names: Names) -> tuple[Chart, str] | None:
-    """A Bland-Altman plot, and what it says; None with too few cases."""
+def volume_agreements(rows: Sequence[CaseScore], names: Names) -> tuple[tuple[Chart | None, str], ...]:
+    """Of each label a Bland-Altman plot and what it says, or why there is none."""
+    labels = dict.fromkeys(row.label for row in rows)
+    return tuple(_agreement(label, [row for row in rows if row.label == label], names) for label in labels)
+
+
+def _agreement(label: str, rows: Sequence[CaseScore], names: Names) -> tuple[Chart | None, str]:
     pairs = [(row, row.values["reference_ml"], row.values["prediction_ml"]) for row in rows]
-    found = agreement([first for _, first, _ in pairs], [second for _, _, second in pairs])
+    found = agreement([a for _, a, _ in pairs], [b for _, _, b in pairs], [row.patient for row in rows])
+    name = plain(label).capitalize()
     if found is None:
-        return None
+        patients = len({row.patient for row, a, b in pairs if a + b > 0})
+        told = f"it takes {FEWEST_PATIENTS} patients with a volume, and here are {patients}"
+        return None, f"{name}: no agreement of volumes is told: {told}."
     dots = tuple(
-        Dot((a + b) / 2, b - a, "first", f"{names.cases[row.case]}: outlined {volume(a)} mL, predicted {volume(b)} mL")
+        Dot((a + b) / 2, b / a if found.ratio else b - a, "first", f"{names.cases[row.case]}: {_both(a, b)}")
         for row, a, b in pairs
-        if a + b > 0
+        if (min(a, b) > 0 if found.ratio else a + b > 0)
     )
+    words = f"{name}: {_in_words(found)} {_left_out(found, pairs)}".rstrip()
     x = axis_of("mean of outlined and predicted volume (mL)", [dot.x for dot in dots], log=True)
-    y = axis_of("difference (mL)", [found.low, found.high, *(dot.y for dot in dots)])
+    title = "predicted / outlined volume" if found.ratio else "difference (mL)"
+    y = axis_of(title, [found.low, found.high, *(dot.y for dot in dots)], log=found.ratio)
     level = [(value, ((x.low, value), (x.high, value))) for value in (found.bias, found.low, found.high)]
-    words = (
-        f"On average the model's volume differs from the outlined one by {shown(found.bias, 1, sign=True)} mL "
-        f"(95 % interval of this bias {between(found.bias - found.bias_error, found.bias + found.bias_error, 1)}). "
-        f"The limits of agreement, between which 95 % of differences are to be expected, are "
-        f"{shown(found.low, 1)} and {shown(found.high, 1)} mL (each \N{PLUS-MINUS SIGN}{shown(found.limit_error, 1)})."
-    )
+    what = "over" if found.ratio else "minus"
     chart = Chart(
-        "Bland-Altman plot: predicted minus outlined volume",
+        f"Bland-Altman plot of {plain(label)}: predicted {what} outlined volume",
         words,
         x,
         y,
@@ -46,6 +53,49 @@ def volume_agreement(rows: Sequence[CaseScore], names: Names) -> tuple[Chart, st
         legend={"first": "bias", "limit": "limits of agreement"},
     )
     return chart, words
+
+
+def _in_words(found: Agreement) -> str:
+    digits, unit = (2, "times the outlined one") if found.ratio else (1, "mL")
+
+    def told(value: float, unit: str = "") -> str:
+        return f"{shown(value, digits, sign=not found.ratio)} {unit}".rstrip()
+
+    ends = between(*found.bias_ends, digits)
+    bias = (
+        f"errors grow with the volume and are told as ratios: on average the predicted one is {told(found.bias, unit)}"
+        if found.ratio
+        else f"on average the predicted volume differs from the outlined one by {told(found.bias, unit)}"
+    )
+    own = (
+        f" (without intervals of their own: these take {FEWEST_FOR_NORMAL} scans of {FEWEST_FOR_LIMITS} patients, and "
+        "errors that look normal)"
+    )
+    if found.low_ends and found.high_ends:
+        ends_of_both = f"{between(*found.low_ends, digits)}, and {between(*found.high_ends, digits)}"
+        own = f" (95 % intervals of the limits: {ends_of_both})"
+    over = f"{counted(found.pairs, 'scan')} of {counted(found.patients, 'patient')}"
+    return (
+        f"{bias} (95 % interval of this bias {ends}). The limits of agreement, between which 95 % of new scans are to "
+        f"be expected, are {told(found.low)} and {told(found.high, unit)}{own}. Told by {over}."
+    )
+
+
+def _left_out(found: Agreement, pairs: Sequence[tuple[CaseScore, float, float]]) -> str:
+    parts = []
+    if found.empty:
+        parts.append(f"{counted(found.empty, 'scan')} without a volume in either")
+    if found.ratio and found.one_empty:
+        largest = max(max(a, b) for _, a, b in pairs if min(a, b) == 0)
+        parts.append(
+            f"{counted(found.one_empty, 'scan')} in which the outline or the prediction is empty, so that there "
+            f"is no ratio (the largest volume: {volume(largest)} mL)"
+        )
+    return f"Left out: {'; '.join(parts)}." if parts else ""
+
+
+def _both(outlined: float, predicted: float) -> str:
+    return f"outlined {volume(outlined)} mL, predicted {volume(predicted)} mL"
 
 
 def volume_intervals(run: Run, names: Names) -> tuple[Chart, str] | None:
@@ -59,7 +109,7 @@ def volume_intervals(run: Run, names: Names) -> tuple[Chart, str] | None:
     inside = sum(is_covered(row) for row in rows)
     words = (
         f"{inside} of {len(rows)} outlined volumes lie in the interval that the other patients' scans told; nine in "
-        "ten are to be expected there."
+        "ten are to be expected there, over all scans."
     )
     x = axis_of("outlined volume (mL)", [one.outlined for one in drawn], log=True)
     y = axis_of("predicted volume (mL)", [v for one in drawn for v in (one.predicted, one.high)], log=True)

@@ -10,6 +10,7 @@ from statistics import median
 from vmseg_auto.core.console import listed
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.pseudonyms import Names
+from vmseg_auto.ops.statistics import no_interval
 from vmseg_auto.pipeline.run_tables import Row
 from vmseg_auto.stages.report import NONE
 
@@ -38,6 +39,11 @@ def between(low: float | None, high: float | None, digits: int = 2) -> str:
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return NONE
     return f"{shown(low, digits)} to {shown(high, digits)}"
+
+
+def between_or_why(low: float | None, high: float | None, patients: int, digits: int = 2) -> str:
+    """The interval of a mean over so many patients, or why there is none."""
+    return told if (told := between(low, high, digits)) != NONE else no_interval(patients)
 
 
 def spread(values: Sequence[float]) -> str:

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.core.console import Console, counted
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Dataset, Splits
 from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import Selection
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored
+from vmseg_auto.ops.selection import RULE
 from vmseg_auto.ops.statistics import without_interval
 from vmseg_auto.pipeline.places import read_plan, stale_folds
 from vmseg_auto.pipeline.report.cases import Album, Gallery, Suspects
@@ -24,7 +26,7 @@ from vmseg_auto.pipeline.report.cohort import cohort, planned
 from vmseg_auto.pipeline.report.manifest import manifest
 from vmseg_auto.pipeline.report.scores import Scores, scores
 from vmseg_auto.pipeline.report.training import Training, starts, training
-from vmseg_auto.pipeline.report.words import between, shown
+from vmseg_auto.pipeline.report.words import between_or_why, shown
 from vmseg_auto.pipeline.run_tables import CaseScore, read_cross_validation
 from vmseg_auto.pipeline.standing import read_standing
 from vmseg_auto.stages.report import Fact, Table
@@ -73,22 +75,26 @@ class RunReport:
         scored = self.scores.headline if self.scores else ()
         if self.training is None or self.training.gap is None:
             return scored
-        note = "how much higher Dice was on training cases, at the end, mean over folds"
+        over = counted(len(self.training.gaps), "fold")
+        note = f"how much higher Dice was on training cases, at the end; mean over {over}; no interval: few cases each"
         return (*scored, Fact("Gap", shown(self.training.gap, sign=True), note))
 
 
-def read_study(folder: Path, space: Workspace, console: Console) -> WorkspaceStudy:
-    """Read a workspace; `folder` is the dataset's, and the console is warned of cases that were not planned with.
+def read_study(folder: Path, space: Workspace, left: Inventory) -> WorkspaceStudy:
+    """Read a workspace; `folder` is the dataset's, and what of it is not used is noted in `left`.
 
     Raises:
         InputError: nothing is planned yet, the dataset has changed since, or a file is missing or damaged.
         DatasetError: the dataset can't be read.
     """
-    standing = read_standing(folder, space, console)
+    standing = read_standing(folder, space, left)
     selection = None
     runs = space.runs()
     if space.selection.is_file():
         selection = read_stored(Selection, space.selection)
+        for run in runs:
+            if run.name not in selection.runs:
+                left.add("run", run.name, "not chosen by vmseg_select, and not in the report", meant=True)
         runs = [run for run in runs if run.name in selection.runs]
     planner = runs[0].folder.parent.name if runs else (space.plans() or ["default"])[0]
     rows = {run.name: tuple(found[0]) for run in runs if (found := read_cross_validation(run))}
@@ -137,7 +143,7 @@ def _run(run: Run, study: WorkspaceStudy, names: Names, identity: bool) -> RunRe
         galleries=album.galleries(drawn) if drawn else (),
         suspects=album.suspects() if scored else None,
         stale=tuple(str(fold) for fold in stale),
-        starts=starts(run, study.fingerprint, study.splits),
+        starts=starts(run, study.fingerprint, study.splits, study.dataset),
     )
 
 
@@ -150,7 +156,7 @@ def _comparison(selection: Selection | None) -> Table | None:
             candidate.name,
             f"{candidate.threshold:g}",
             shown(candidate.dice.mean, 3),
-            between(candidate.dice.low_95, candidate.dice.high_95, 3),
+            between_or_why(candidate.dice.low_95, candidate.dice.high_95, candidate.dice.patients, 3),
             "chosen" if candidate.runs == selection.runs else "",
         )
         for candidate in selection.candidates
@@ -159,6 +165,7 @@ def _comparison(selection: Selection | None) -> Table | None:
         [
             f"Runs and ensembles that were compared by Dice, mean over {counted(selection.patients, 'patient')}:",
             f"{'; '.join(selection.reasons)}.",
+            RULE,
             *without_interval(selection.patients),
         ]
     )

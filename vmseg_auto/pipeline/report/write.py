@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vmseg_auto.core.console import Console, Silent, listed
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.left_out import Inventory, telling_left_out
 from vmseg_auto.core.pseudonyms import Names, true_names
 from vmseg_auto.core.workspace import OutputFolder
 from vmseg_auto.io.pseudonym_key import keep_key
@@ -16,6 +17,7 @@ from vmseg_auto.pipeline.report.workspace import gather_workspace, read_study
 from vmseg_auto.stages.report import write_page
 
 
+@telling_left_out
 def report(
     predictions: PathLike | None = None,
     *,
@@ -24,6 +26,7 @@ def report(
     images: PathLike | None = None,
     output: PathLike | None = None,
     identity: bool = False,
+    left: Inventory | None = None,
     console: Console | None = None,
 ) -> Path:
     """Write one HTML file that needs no network, of a workspace or, where they are given, of predictions.
@@ -37,6 +40,7 @@ def report(
         images: where the predicted scans lie; where they lay then, unless given.
         output: the HTML file; report.html in the folder reported on, unless given.
         identity: whether names and whole slices may stand in it.
+        left: what of folders and dataset is not used is noted here; a strict one ends the work before it begins.
         console: where words go.
 
     Returns:
@@ -46,11 +50,12 @@ def report(
         InputError: nothing is planned or predicted there, or a file is missing or damaged.
         VmsegError: the report can't be written.
     """
-    console = console or Silent()
+    console, left = console or Silent(), left or Inventory()
     if predictions is not None:
         folder = OutputFolder(Path(predictions))
         path = _page(output, folder.report)
-        found = read_predictions(folder.folder, None if images is None else Path(images))
+        found = read_predictions(folder.folder, None if images is None else Path(images), left)
+        left.require_nothing()
         if corrected := [one.sidecar.case for one in found if one.sidecar.judgement.corrected]:
             console.say(f"Corrected by hand after it was predicted, and measured as it is now: {listed(corrected)}.")
         names = _names({one.sidecar.case: one.scan.patient for one in found}, path, identity)
@@ -61,7 +66,8 @@ def report(
             raise InputError("--images goes with predictions", remedy="Name their folder with -i too.")
         home, space = places(dataset, workspace)
         path = _page(output, space.report)
-        study = read_study(home, space, console)
+        study = read_study(home, space, left)
+        left.require_nothing()
         names = _names(study.patients, path, identity)
         content = gather_workspace(study, names, identity)
         size = write_page(path, "workspace", identity=identity, **content)
