@@ -13,6 +13,7 @@ from slicer import write_seg_nrrd
 from workspaces import cohort, trained_run
 
 from vmseg_auto.core.errors import InputError, SomeCasesFailedError
+from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.io.atomic import leftovers
 from vmseg_auto.io.images import read_image, read_mask, write_image, write_mask
 from vmseg_auto.io.segmentations import read_labels
@@ -141,7 +142,7 @@ def test_a_mask_corrected_under_another_ending_counts_in_every_command(name: str
     assert path.read_bytes() == written
     write_mask(tmp_path / "references" / "anna.nii.gz", drawn(5), grid)
     assert list(evaluate(out, tmp_path / "references").table["dice"]) == [1.0]
-    (shown,) = read_predictions(out)
+    (shown,) = read_predictions(out, None, Inventory())
     assert (shown.mask.name, int(shown.read()[1].sum()), shown.rows[0]["voxels"]) == (name, 5, 5)
 
 
@@ -169,7 +170,7 @@ def test_a_corrected_mask_on_another_grid_is_refused_by_name(model: Path, tmp_pa
     with pytest.raises(InputError, match=r"anna.*does not lie on the scan's grid: size.*--overwrite-edited"):
         predict(tmp_path / "in", out, model=model, device="cpu")
     with pytest.raises(InputError, match=r"anna.*does not lie on the scan's grid"):
-        read_predictions(out)
+        read_predictions(out, None, Inventory())
 
 
 def test_another_models_prediction_does_not_touch_a_corrected_mask(model: Path, tmp_path: Path) -> None:
