@@ -35,6 +35,7 @@ from vmseg_auto.ops.thresholds import classify, from_bytes
 from vmseg_auto.ops.uncertainty import undecided
 from vmseg_auto.ops.volumetry import measure
 from vmseg_auto.pipeline.committee import choose_runs
+from vmseg_auto.pipeline.expected import INTERVAL_COLUMNS
 from vmseg_auto.pipeline.places import places
 from vmseg_auto.pipeline.standing import read_standing
 from vmseg_auto.stages.analyse import analyse
@@ -101,7 +102,7 @@ def gather(held: HeldOut) -> Facts:
             errors.append(chance_of_order(undecided(soft), mask != reference))
             shares.append(found_among(undecided(soft), mask != reference))
     return Facts(
-        volumes=read_csv(held.run.volumes),
+        volumes=[row for row in read_csv(held.run.volumes) if row[INTERVAL_COLUMNS[0]]],
         lights=list(lights(held.run)),
         pieces=pieces,
         order=float(np.mean(errors)),

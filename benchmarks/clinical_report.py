@@ -44,7 +44,7 @@ class Facts:
     """All that the report tells.
 
     Args:
-        volumes: rows of the run's cross_validation/volumes.csv.
+        volumes: rows of the run's cross_validation/volumes.csv with an interval.
         lights: of the held-out cases.
         pieces: of all held-out masks.
         order: how often a wrong voxel is more in doubt than a right one, mean over cases.

@@ -2,7 +2,8 @@
 
     python -m benchmarks.coverage [--cohorts 1000] [--only "Learning curve"] [--out docs/coverage.md]
 
-Writes docs/coverage.md, or with --only shows that part. The levels are those of benchmarks/coverage_levels.py.
+Writes docs/coverage.md, or with --only shows that part. The levels are those of
+benchmarks/coverage_levels.py and benchmarks/coverage_trust.py.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.coverage_levels import LEVELS, Level
+from benchmarks.coverage_levels import LEVELS as OTHER_LEVELS
+from benchmarks.coverage_levels import Level
+from benchmarks.coverage_trust import TRUST_LEVELS
 from benchmarks.report import table
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.io.atomic import write_text
 
+LEVELS = (*OTHER_LEVELS, *TRUST_LEVELS)
 PATIENTS = (2, 5, 10, 20, 53)
 NEAR = 3.0
 """Points within which a level is held."""

@@ -16,9 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from vmseg_auto.core.response import Change, Volume
 from vmseg_auto.ops.bland_altman import agreement, reading_error
-from vmseg_auto.ops.calibration import volume_error
 from vmseg_auto.ops.learning_curve import FEWEST_TESTED, fit_curves, why_no_interval
 from vmseg_auto.ops.selection import gains_enough
 from vmseg_auto.ops.statistics import mean_interval
@@ -162,37 +160,6 @@ def hold_reading(rng: Generator, variant: str, patients: int) -> Held:
     return {"a reader's volume": float(np.mean(np.abs(told - true) <= error / 100 * true))}
 
 
-def hold_volume(rng: Generator, variant: str, patients: int) -> Held:
-    names = owners(rng, variant, patients)
-    true, told = volumes(rng, names, errors_of(variant))
-    error = volume_error(told, true, names)
-    if error is None:
-        return {"true volume": None}
-    true, told = volumes(rng, [str(number) for number in range(NEW)], errors_of(variant))
-    ends = [error.interval(float(volume)) for volume in told]
-    return {"true volume": float(np.mean([low <= one <= high for (low, high), one in zip(ends, true, strict=True)]))}
-
-
-def hold_change(rng: Generator, variant: str, patients: int) -> Held:
-    """New patients at two times, told by a model whose errors in one patient resemble each other."""
-    names = owners(rng, variant, patients)
-    true, told = volumes(rng, names, errors_of(variant))
-    error = volume_error(told, true, names)
-    if error is None:
-        return {"true change": None}
-    twice = [str(number) for number in range(NEW // 2)] * 2
-    before = np.exp(math.log(6) + 1.1 * rng.normal(size=NEW // 2))
-    true = np.concatenate([before, before * np.exp(0.5 * rng.normal(size=NEW // 2))])
-    found = [Volume(ml, *error.interval(ml)) for ml in measured(rng, true, twice, errors_of(variant)).tolist()]
-    held = []
-    for number in range(NEW // 2):
-        change = Change.between(found[number], found[number + NEW // 2])
-        percent = 100 * (true[number + NEW // 2] / true[number] - 1)
-        low, high = change.low_percent, change.high_percent
-        held.append((low is None or low <= percent) and (high is None or percent <= high))
-    return {"true change": float(np.mean(held))}
-
-
 CURVE = (0.85, 1.2, 0.6)
 """a, b and c of the true curve."""
 DESIGNS = {
@@ -259,20 +226,6 @@ LEVELS: tuple[Level, ...] = (
         "Two readers, who err alike and independently. From ten cases of five patients on.",
         _OF_VOLUMES,
         hold_reading,
-    ),
-    Level(
-        "Volumes: interval of a measured volume",
-        90,
-        "Of a new scan by a model whose held-out scans are known.",
-        _OF_VOLUMES,
-        hold_volume,
-    ),
-    Level(
-        "Follow-up: interval of a change",
-        90,
-        "New patients at two times. Told to be cautious, as the errors of one patient resemble each other.",
-        _OF_VOLUMES,
-        hold_change,
     ),
     Level(
         "Learning curve",

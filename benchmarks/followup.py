@@ -26,10 +26,10 @@ from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.response import Change, Volume
 from vmseg_auto.core.runs import Run
-from vmseg_auto.core.trust import VolumeError
+from vmseg_auto.core.trust import Trust, VolumeTrust
 from vmseg_auto.io.cases import read_case
 from vmseg_auto.io.tables import read_csv, write_csv
-from vmseg_auto.ops.calibration import volume_errors_without
+from vmseg_auto.ops.calibration import volume_trust_without
 from vmseg_auto.ops.rigid import placed
 from vmseg_auto.pipeline.places import places
 from vmseg_auto.pipeline.standing import read_standing
@@ -48,13 +48,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A case: the fold that holds it out, and how far such folds' volumes are off in other patients."""
+    """A case: the fold that holds it out, what its looks say, and how far volumes are off in other patients."""
 
     fold: int
-    error: VolumeError | None
+    trust: Trust
+    told: VolumeTrust
 
     def volume(self, ml: float) -> Volume:
-        return Volume(ml, *self.error.interval(ml)) if self.error else Volume(ml)
+        return Volume(ml, *(self.told.interval(ml, self.trust) or ()))
 
 
 def by_true_masks(dataset: Dataset) -> Iterator[Row]:
@@ -127,9 +128,12 @@ def _told(case: Case, percent: int, change: Change) -> Row:
 def _held_out(run: Run, folds: Mapping[str, int]) -> dict[str, HeldOut]:
     """Each held-out case, from the table of the cross-validation."""
     rows = read_csv(run.cross_validation / "metrics.csv")
+    said = {row["case"]: Trust(float(row["uncertainty"]), float(row["scatter"]), True) for row in read_csv(run.trust)}
+    trust = [said[row["case"]] for row in rows]
     measured, true = (np.array([float(row[name]) for row in rows]) for name in ("prediction_ml", "reference_ml"))
-    errors = volume_errors_without(measured, true, [row["patient"] for row in rows])
-    return {row["case"]: HeldOut(folds[row["case"]], error) for row, error in zip(rows, errors, strict=True)}
+    told = volume_trust_without(measured, true, trust, [row["patient"] for row in rows])
+    found = zip(rows, trust, told, strict=True)
+    return {row["case"]: HeldOut(folds[row["case"]], looks, others) for row, looks, others in found}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from benchmarks.gpu_day.findings import read_results
+from benchmarks.gpu_day.table import page_table
 from benchmarks.results import Results, Spread, load_all, ratios, spread
 from benchmarks.workloads import NNUNET, OURS, WORKLOADS, Target, Workload
 from vmseg_auto.io.atomic import replacing, write_text
@@ -34,6 +36,15 @@ rounds in brackets where there are several. Peak memory is the highest sum over 
 (about 20 a second).
 
 {memory}
+"""
+
+GPU = """
+## On a GPU
+"""
+NO_GPU = """\
+No figure of a GPU has been measured yet. `python -m benchmarks.gpu_day` measures what there is to know in nine minutes
+([how](../CONTRIBUTING.md)). Its results.json, put into the folder of results (`--work`) as gpu_day.json, becomes the
+table of this section.
 """
 
 REPRODUCTION = """
@@ -64,7 +75,12 @@ def write_report(work: Path, out: Path) -> None:
     if lacking := [w.name for w in WORKLOADS if w.name not in found]:
         parts.append(f"\nNot measured yet: {', '.join(lacking)}.\n")
     parts += [text for name, text in _SECTIONS.items() if name in found for text in (text, _facts_table(found[name]))]
-    write_text(out, "".join([*parts, REPRODUCTION]))
+    write_text(out, "".join([*parts, gpu_section(work / "gpu_day.json"), REPRODUCTION]))
+
+
+def gpu_section(path: Path) -> str:
+    """What a GPU has shown: the table of a results.json of benchmarks.gpu_day, if there is one."""
+    return GPU + (page_table(read_results(path)) if path.is_file() else NO_GPU)
 
 
 _SECTIONS = {

@@ -60,6 +60,12 @@ def test_predicting_loads_no_tables_and_no_plots() -> None:
     assert set(loaded_after("import vmseg_auto.pipeline.predict")) == {"torch", "SimpleITK", "scipy"}
 
 
+@pytest.mark.parametrize("module", ["stages.train", "stages.predict", "ops.sweep"])
+def test_training_and_predicting_arrays_need_no_reader_of_images(module: str) -> None:
+    """A machine that is given prepared cases has no SimpleITK."""
+    assert set(loaded_after(f"import vmseg_auto.{module}")) <= {"torch", "scipy"}
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_loads_nothing_heavy(command: str) -> None:
     assert loaded_after(HELP.format(module=f"vmseg_auto.cli.{command}")) == []

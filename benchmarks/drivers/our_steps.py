@@ -56,10 +56,9 @@ def train(workspace: Path, steps: int, watch: Stopwatch, settings: Sequence[str]
     from vmseg_auto.core.dataset import fold_cases
     from vmseg_auto.core.workspace import Workspace
     from vmseg_auto.ops.devices import choose_device
-    from vmseg_auto.pipeline.job import default_workers
     from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits
     from vmseg_auto.plugins import load_trainer
-    from vmseg_auto.stages.fold_data import FoldSetup
+    from vmseg_auto.stages.fold_data import FoldSetup, default_workers
     from vmseg_auto.stages.train import Hooks, train_fold
 
     space, device = Workspace(workspace), choose_device("cpu")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import coverage
-from benchmarks.coverage import Task, report, simulate
-from benchmarks.coverage_levels import DESIGNS, LEVELS, ONE, SEVERAL, dice, owners, true_dice
+from benchmarks.coverage import LEVELS, Task, report, simulate
+from benchmarks.coverage_levels import DESIGNS, ONE, SEVERAL, dice, owners, true_dice
 from vmseg_auto.core.learning_curve import Interval
 from vmseg_auto.ops import learning_curve
 
@@ -29,6 +29,12 @@ TITLES = {level.title: number for number, level in enumerate(LEVELS)}
         ("Volumes: limits of agreement", f"relative errors, {SEVERAL}", 5),
         ("Volumes: limits of agreement", f"growing errors, {ONE}", 10),
         ("Volumes: measurement error of a reader", f"relative errors, {ONE}", 20),
+        ("Volumes: interval of a measured volume", f"relative errors, {ONE}", 5),
+        ("Volumes: interval of a measured volume", f"additive errors, {SEVERAL}", 10),
+        ("Follow-up: interval of a change", f"relative errors, {ONE}", 10),
+        ("Dice to expect of a scan", SEVERAL, 20),
+        ("Nothing found: probability of a lesion", f"six in ten, {SEVERAL}", 10),
+        ("Volumes: ICC and Lin's CCC", f"relative errors, {SEVERAL}", 10),
         ("Learning curve", "two folds, sizes 10, 20, 40", 10),
         ("Learning curve", "one fold, sizes 5, 10, 20, 40", 20),
     ],
@@ -74,11 +80,11 @@ def test_curves_without_the_luck_of_training_fail_this_check(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: level.title)
-def test_two_patients_are_told_nothing_but_a_choice(level: object) -> None:
+def test_two_patients_are_told_nothing_but_a_choice_and_what_was_missed(level: object) -> None:
     number = LEVELS.index(level)  # type: ignore[arg-type]
     for variant in LEVELS[number].variants:
         for quantity, share in simulate(Task(number, variant, 2, 20)).items():
-            assert share is None or quantity == "counts as a gain"
+            assert share is None or quantity in ("counts as a gain", "probability of a lesion")
 
 
 def test_the_same_seed_gives_the_same_figures() -> None:

@@ -14,8 +14,9 @@ from dataclasses import replace
 from statistics import median
 
 from benchmarks.compare import main, take_turn
-from benchmarks.report import write_report
-from benchmarks.results import Results, Spread, load, our_versions, ratios, save, spread, this_machine
+from benchmarks.gpu_day.findings import DayResults, Finding, at_most, write_results
+from benchmarks.report import gpu_section, write_report
+from benchmarks.results import Machine, Results, Spread, load, our_versions, ratios, save, spread, this_machine
 from benchmarks.tools import Job
 from benchmarks.workloads import NNUNET, OURS
 
@@ -80,3 +81,11 @@ def test_ratios_are_paired_round_by_round() -> None:
     assert ratios([1.0], []) == []
     assert spread([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0, 3)
     assert spread([]) is None
+
+
+def test_what_a_gpu_has_shown_is_a_section(tmp_path: Path) -> None:
+    path = tmp_path / "gpu_day.json"
+    assert "No figure of a GPU has been measured yet" in gpu_section(path)
+    found = {"steps": Finding("done", 20.0, 33.0, (at_most("loss", 0.1, 0.2),))}
+    write_results(path, DayResults(Machine("CPU", 2, 8.0, 2, False, "Linux"), "a card", {}, False, found))
+    assert "| `steps` | loss | 0.1 | at most 0.2 | yes |" in gpu_section(path)

@@ -34,7 +34,9 @@ def follow_up(alignment: Alignment = ALIGNED, lesions: tuple[LesionChange, ...] 
 def test_in_words() -> None:
     assert follow_up().text().splitlines() == [
         "anna: anna_1 -> anna_2",
-        "  vm: 12.50 mL (11.88 to 13.12) -> 8.20 mL (7.79 to 8.61)",
+        "  vm: 12.50 mL (11.90 to 13.16) -> 8.20 mL (7.81 to 8.63)",
+        "    seen in four cases of five at this error: decreases from 10 % (1.27 mL) on, "
+        "increases from 11 % (1.41 mL) on; smaller ones less often",
         "    -34 % (90 % interval -39 to -30 %): intermediate response",
         "    lesion 1, the same: 9.00 -> 6.00 mL, -33 %",
         "    lesion 2, split (lesion 2+3 of the second scan): 3.00 -> 2.00 mL, -33 %",

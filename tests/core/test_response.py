@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,6 +99,50 @@ def test_the_interval_is_what_its_source_gives() -> None:
     assert change.low_percent == pytest.approx(100 * (0.5 * math.exp(-down) - 1))
     assert change.high_percent == pytest.approx(100 * (0.5 * math.exp(up) - 1))
     assert change.possible == ("major", "intermediate")
+
+
+def test_an_error_is_a_share_of_the_true_volume() -> None:
+    """What is measured 40 % too small or too large is 10 mL where the truth is 16.7 or 7.1 mL."""
+    measured = Volume.within(10, 40)
+    assert (measured.low_ml, measured.high_ml) == pytest.approx((7.142857, 16.666667))
+    assert measured.high_ml is not None
+    assert measured.low_ml is not None
+    assert (measured.high_ml * 0.6, measured.low_ml * 1.4) == pytest.approx((10, 10))
+
+
+@pytest.mark.parametrize(("error", "decrease", "increase"), [(10, -19.3, 24.0), (25, -42.3, 73.4), (40, -60.3, 152.1)])
+def test_the_smallest_change_that_can_be_seen_is_that_seen_in_four_of_five(
+    error: float, decrease: float, increase: float
+) -> None:
+    """Measured with errors of which nine in ten reach so far: four in five changes of that size lie beyond them."""
+    rng = np.random.default_rng(0)
+    found = Change.between(Volume.within(10, error), Volume.within(10, error)).detectable
+    assert found is not None
+    assert (found.decrease_percent, found.increase_percent) == pytest.approx((decrease, increase), abs=0.1)
+    down, up = math.log(1 + error / 100), -math.log(1 - error / 100)
+
+    def measured(ml: float) -> Volume:
+        z = rng.standard_normal() / 1.644854
+        return Volume.within(ml * math.exp(z * down if z > 0 else z * up), error)
+
+    for percent in (found.decrease_percent, found.increase_percent):
+        assert percent is not None
+        pairs = [Change.between(measured(10), measured(10 * (1 + percent / 100))) for _ in range(1000)]
+        assert np.mean([one.beyond_error for one in pairs]) == pytest.approx(0.8, abs=0.06)
+
+
+def test_of_a_volume_that_may_be_nothing_no_decrease_can_be_seen() -> None:
+    found = Change.between(Volume(2, 0, 4), Volume(1, 0.5, 2)).detectable
+    assert found is not None
+    assert found.decrease_percent is None
+    assert found.increase_percent is not None
+    assert Change.between(Volume(2), Volume(1)).detectable is None
+    assert Change.between(Volume(0, 0, 1), Volume(1, 0.5, 2)).detectable is None
+
+
+def test_a_volume_of_nothing_after_is_judged_by_the_error_before() -> None:
+    here = Change.between(Volume.within(10, 25), Volume(0)).detectable
+    assert here == Change.between(Volume.within(10, 25), Volume.within(10, 25)).detectable
 
 
 def test_without_an_error_the_class_is_that_of_the_change() -> None:

@@ -55,3 +55,16 @@ def test_a_model_from_before_thresholds_has_the_plain_one() -> None:
     assert ModelInfo.from_json(data).threshold == 0.4
     del data["threshold"]
     assert ModelInfo.from_json(data).threshold == 0.5
+
+
+def test_an_earlier_versions_calibration_is_left_out_and_a_newer_ones_refused() -> None:
+    info = ModelInfo("t", "d", ("T2",), {"background": 0, "lesion": 1}, PLAN)
+    data = info.to_json() | {"calibration": {"best": 0.9, "cases": 53, "schema": 1}}
+    assert ModelInfo.from_json(data) == info
+    with pytest.raises(InputError, match=r"calibration has schema 3.*newer version"):
+        ModelInfo.from_json(data | {"calibration": {"best": 0.9, "schema": 3}})
+
+
+def test_an_earlier_versions_choice_says_how_it_is_made_anew() -> None:
+    with pytest.raises(InputError, match=r"schema 1.*Run `vmseg_select`"):
+        Selection.from_json({**SELECTION.to_json(), "schema": 1})

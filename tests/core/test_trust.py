@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.trust import Calibration, Expectation, HeldOut, HeldOutCase, Trust, VolumeError
+from vmseg_auto.core.trust import Calibration, Expectation, HeldOut, HeldOutCase, Spread, Trust, VolumeError
 
 CALIBRATION = Calibration(
     best=0.9, by_uncertainty=-0.8, by_scatter=-0.4, below=0.2, above=0.3,
-    look_first=0.5, mirrored=True, cases=50, patients=12,
+    spread=Spread(1.0, 0.0, 0.0), look_first=0.5, mirrored=True, cases=50, patients=12,
 )  # fmt: skip
 
 
@@ -68,19 +68,38 @@ def test_there_is_no_light_for_what_was_measured_differently() -> None:
     assert CALIBRATION.light(Trust(0.0, 0.0, mirrored=False)) is None
 
 
+def test_doubtful_cases_have_wider_intervals() -> None:
+    grown = replace(CALIBRATION, spread=Spread(0.5, 1.0, 2.0))
+    found = grown.expect(Trust(0.25, 0.25, mirrored=True))  # a spread of 1.25
+    assert found is not None
+    assert (found.dice, found.low, found.high) == pytest.approx((0.6, 0.35, 0.975))
+
+
+SURE = Trust(0.0, 0.0, mirrored=True)
+
+
 def test_volumes_lie_within_shares_of_large_and_millilitres_of_small_ones() -> None:
-    error = VolumeError(below=math.log(2), above=math.log(1.5), cases=50, patients=12)
-    assert error.interval(99.0) == pytest.approx((49.0, 149.0))
-    assert error.interval(0.0) == pytest.approx((0.0, 0.5))
-    assert error.interval(1.0) == pytest.approx((0.0, 2.0))
+    error = VolumeError(math.log(1.5) / 2 - math.log(2) / 2, math.log(3) / 2, Spread(1.0, 0.0, 0.0), True)
+    assert error.interval(99.0, SURE) == pytest.approx((49.0, 149.0))
+    assert error.interval(0.0, SURE) == pytest.approx((0.0, 0.5))
+    assert error.interval(1.0, SURE) == pytest.approx((0.0, 2.0))
+    assert error.interval(1.0, replace(SURE, mirrored=False)) is None
 
 
-@given(st.floats(0, 5), st.floats(0, 5), st.floats(0, 1e4), st.floats(0, 1e4))
+def test_volumes_reach_farther_where_the_looks_were_uncertain() -> None:
+    error = VolumeError(0.0, math.log(2), Spread(1.0, 2.0, 0.0), True)
+    assert error.interval(99.0, replace(SURE, uncertainty=0.5)) == pytest.approx((24.0, 399.0))
+
+
+@given(st.floats(-3, 3), st.floats(0, 5), st.floats(0, 1e4), st.floats(0, 1e4))
 def test_an_interval_holds_the_measured_volume_and_grows_with_it(
-    below: float, above: float, one: float, other: float
+    bias: float, reach: float, one: float, other: float
 ) -> None:
-    error = VolumeError(below, above, cases=50, patients=12)
-    (low, high), (low_2, high_2) = (error.interval(volume) for volume in sorted((one, other)))
+    error = VolumeError(bias, reach, Spread(1.0, 0.0, 0.0), True)
+    found = [error.interval(volume, SURE) for volume in sorted((one, other))]
+    assert found[0] is not None
+    assert found[1] is not None
+    (low, high), (low_2, high_2) = found
     assert 0 <= low <= min(one, other) * (1 + 1e-9) + 1e-9
     assert min(one, other) * (1 - 1e-9) - 1e-9 <= high <= high_2
     assert low <= low_2

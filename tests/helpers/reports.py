@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.series import Choice
-from vmseg_auto.core.trust import Calibration, Trust, VolumeError
+from vmseg_auto.core.trust import Calibration, NothingFound, Spread, Trust, VolumeError, VolumeTrust
 from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.images import write_image
 from vmseg_auto.io.scans import find_scans
@@ -20,9 +20,14 @@ from vmseg_auto.stages.predict import Prediction
 
 GRID = Geometry((10, 40, 48), (3.0, 1.0, 1.0))
 LABELS = {"background": 0, "venous_malformation": 1}
+_EVEN = Spread(1.0, 0.0, 0.0)
 CALIBRATION = Calibration(
-    0.9, -0.5, -0.2, 0.1, 0.1, 0.3, mirrored=True, cases=53, patients=53,
-    volumes={"venous_malformation": VolumeError(0.2, 0.3, 53, 53)},
+    0.9, -0.5, -0.2, 0.1, 0.1, _EVEN, 0.3, mirrored=True, cases=53, patients=12,
+    volumes={
+        "venous_malformation": VolumeTrust(
+            VolumeError(0.0, 0.3, _EVEN, True), 51, 12, NothingFound(2, 2, 1, 0.5, 0.09, 0.91, 3.5)
+        )
+    },
 )  # fmt: skip
 Boxes = Sequence[tuple[slice, slice, slice]]
 TWO = (np.s_[2:7, 10:20, 8:20], np.s_[6:8, 28:32, 36:40])

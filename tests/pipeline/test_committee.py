@@ -17,7 +17,7 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.selection import Candidate, Estimate
-from vmseg_auto.core.trust import Calibration, VolumeError
+from vmseg_auto.core.trust import Calibration, NothingFound, Spread, VolumeTrust
 from vmseg_auto.io.checkpoints import Checkpoint
 from vmseg_auto.ops.components import keep_largest
 from vmseg_auto.ops.network import build_network
@@ -28,6 +28,8 @@ GRID = Geometry((10, 18, 17), (2.0, 1.0, 1.0))
 SCAN = np.random.default_rng(0).normal(100, 20, GRID.shape).astype(np.float32)[None]
 LABELS = {"background": 0, "lesion": 3, "vein": 7}
 NOTHING = Estimate(0.0, None, None, 12)
+
+EVEN = Spread(1.0, 0.0, 0.0)
 
 
 def predictor(seed: int, plan: Plan | None = None, **changes: object) -> Predictor:
@@ -78,7 +80,7 @@ def test_an_ensemble_averages_probabilities_on_the_scans_grid(threshold: float) 
 
 
 def test_an_ensemble_is_trusted_as_far_as_its_first_member() -> None:
-    calibration = Calibration(0.9, -0.1, -0.1, 0.1, 0.1, look_first=0.5, mirrored=False, cases=9, patients=9)
+    calibration = Calibration(0.9, -0.1, -0.1, 0.1, 0.1, EVEN, look_first=0.5, mirrored=False, cases=9, patients=9)
     first, second = predictor(1, calibration=calibration), predictor(2)
     said = [member.predict(SCAN, GRID).trust for member in (first, second)]
     assert said[0] != said[1]
@@ -88,9 +90,9 @@ def test_an_ensemble_is_trusted_as_far_as_its_first_member() -> None:
 
 
 def test_an_ensembles_volumes_are_off_as_measured_of_it_not_of_its_first_member() -> None:
-    alone, together = (VolumeError(wide, wide, cases=30, patients=9) for wide in (0.9, 0.3))
+    alone, together = (VolumeTrust(None, 30, patients, NothingFound(0, 0, 0)) for patients in (3, 4))
     calibration = Calibration(
-        0.9, -0.1, -0.1, 0.1, 0.1, look_first=0.5, mirrored=False, cases=9, patients=9, volumes={"lesion": alone}
+        0.9, -0.1, -0.1, 0.1, 0.1, EVEN, look_first=0.5, mirrored=False, cases=9, patients=9, volumes={"lesion": alone}
     )
     first, second = predictor(1, calibration=calibration), predictor(2)
     told = replace(rule(), volumes={"lesion": together})

@@ -13,11 +13,11 @@ import pytest
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.trust import Calibration, Trust, VolumeError
+from vmseg_auto.core.trust import Calibration, NothingFound, Spread, Trust, VolumeError, VolumeTrust
 from vmseg_auto.io.images import read_image, write_mask
 from vmseg_auto.pipeline import deliver
 from vmseg_auto.pipeline.deliver import Delivery, chosen_formats
-from vmseg_auto.pipeline.expected import CORRECTED
+from vmseg_auto.pipeline.expected import CORRECTED, TOLD_COLUMNS
 from vmseg_auto.pipeline.records import Origin
 from vmseg_auto.stages.predict import Prediction
 
@@ -25,9 +25,12 @@ GRID = Geometry((4, 20, 20), (5.0, 1.0, 1.0), (10.0, -3.0, 7.0), (1.0, 0.0, 0.0,
 LABELS = {"background": 0, "lesion": 2}
 ORIGIN = Origin("../scans", ("T2",))
 TRUST = Trust(0.1, 0.1, mirrored=True, fold_agreement=0.9)
+EVEN = Spread(1.0, 0.0, 0.0)
 CALIBRATION = Calibration(
-    0.9, -0.5, -0.2, 0.1, 0.1, look_first=0.6, mirrored=True, cases=50, patients=12,
-    volumes={"lesion": VolumeError(0.5, 0.5, cases=50, patients=12)},
+    0.9, -0.5, -0.2, 0.1, 0.1, EVEN, look_first=0.6, mirrored=True, cases=50, patients=12,
+    volumes={
+        "lesion": VolumeTrust(VolumeError(0.0, 0.5, EVEN, True), 48, 11, NothingFound(2, 2, 1, 0.5, 0.1, 0.9, 7.0))
+    },
 )  # fmt: skip
 
 
@@ -82,8 +85,11 @@ def test_rows_measure_lesions_and_tell_what_held_out_cases_told(case: Case, tmp_
     assert float(large["margin_width_mm"]) == pytest.approx(1, rel=0.4)
     assert (whole["volume_low_ml"], whole["traffic_light"], whole["unlike"]) == ("0", "green", "")
     assert float(whole["volume_high_ml"]) == pytest.approx(1.165 * np.exp(0.5) - 1, rel=1e-5)
+    assert (whole["told_by_scans"], whole["told_by_patients"], whole["no_interval"]) == ("48", "11", "")
+    assert (whole["expected_dice_scans"], whole["expected_dice_patients"]) == ("50", "12")
+    assert whole["lesion_probability"] == ""
     for row in (large, small):
-        assert not any(row[column] for column in ("volume_low_ml", "volume_high_ml", "traffic_light", "expected_dice"))
+        assert not any(row[column] for column in (*TOLD_COLUMNS, "traffic_light", "expected_dice"))
 
 
 def test_of_an_unlike_scan_no_volume_is_promised_and_the_light_is_not_green(case: Case, tmp_path: Path) -> None:
@@ -93,6 +99,7 @@ def test_of_an_unlike_scan_no_volume_is_promised_and_the_light_is_not_green(case
     whole = rows(tmp_path)[0]
     assert (whole["volume_low_ml"], whole["expected_dice"], whole["traffic_light"]) == ("", "", "amber")
     assert whole["unlike"] == "spacing along z 12 mm; field of view along z 9 mm"
+    assert whole["no_interval"] == "the scan is unlike those that the model knows"
 
 
 @pytest.mark.parametrize("calibration", [None, replace(CALIBRATION, mirrored=False), replace(CALIBRATION, volumes={})])
@@ -102,17 +109,21 @@ def test_what_is_not_known_stays_empty(calibration: Calibration | None, case: Ca
     whole = rows(tmp_path)[0]
     assert (whole["volume_low_ml"], whole["volume_high_ml"]) == ("", "")
     assert whole["volume_ml"]
+    assert whole["no_interval"]
     assert (whole["traffic_light"] != "") == (calibration is not None and calibration.mirrored)
 
 
-def test_an_empty_mask_has_a_volume_of_nothing_and_an_upper_limit(case: Case, tmp_path: Path) -> None:
+def test_an_empty_mask_tells_how_likely_there_is_a_lesion_all_the_same(case: Case, tmp_path: Path) -> None:
     delivery = Delivery(tmp_path, LABELS, ORIGIN)
     nothing = replace(prediction(), mask=np.zeros(GRID.shape, np.uint8), trust=Trust(1.0, 1.0, mirrored=True))
     delivery.write_table([delivery.write(case, "x", image(), nothing, [])], CALIBRATION)
     (whole,) = rows(tmp_path)
     assert (whole["volume_ml"], whole["components"], whole["longest_diameter_mm"]) == ("0", "0", "")
-    assert (whole["volume_low_ml"], whole["traffic_light"]) == ("0", "red")
-    assert float(whole["volume_high_ml"]) == pytest.approx(np.exp(0.5) - 1, rel=1e-5)
+    assert (whole["volume_low_ml"], whole["traffic_light"]) == ("", "red")
+    told = (whole[f"lesion_probability{end}"] for end in ("", "_low", "_high"))
+    assert (*told, whole["largest_missed_ml"]) == ("0.5", "0.1", "0.9", "7")
+    assert (whole["told_by_scans"], whole["told_by_patients"]) == ("2", "2")
+    assert whole["no_interval"].endswith("of about nine patients, and here are 2")
 
 
 def test_the_record_holds_what_was_measured_and_an_older_one_vouches_for_nothing(case: Case, tmp_path: Path) -> None:

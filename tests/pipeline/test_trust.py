@@ -12,6 +12,8 @@ from small_cohort import GRID, ball
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.trust import Trust
 from vmseg_auto.io.images import write_mask
+from vmseg_auto.ops.reliability import Reliability
+from vmseg_auto.pipeline.run_tables import read_trust_figures
 from vmseg_auto.pipeline.trust import judge
 from vmseg_auto.stages.evaluate import evaluate_pairs
 
@@ -44,7 +46,8 @@ def run(tmp_path: Path) -> Run:
         for path, array in zip(files[case], (prediction, mask), strict=True):
             write_mask(path, array, GRID)
         trust[case] = Trust(0.8 if case in DOUBTFUL else float(rng.uniform(0.1, 0.3)), 0.0, mirrored=True)
-    judge(trust, evaluate_pairs(files, LABELS)).save(run, files, LABELS)
+    scores = evaluate_pairs(files, LABELS)
+    judge(trust, scores, dict.fromkeys(files, Reliability(0.1, 0.05))).save(run, files, LABELS)
     return run
 
 
@@ -63,3 +66,18 @@ def test_doubtful_failures_are_the_least_certain_and_no_label_errors(run: Run) -
     assert {row["case"] for row in rows(run.trust)[:3]} == DOUBTFUL
     assert run.trust_picture.stat().st_size > 5000
     assert not DOUBTFUL & {row["case"] for row in rows(run.label_check)[:2]}
+
+
+def test_the_figures_are_those_of_the_table(run: Run) -> None:
+    told = read_trust_figures(run)
+    figures = {one.name.split()[0]: one for one in told.figures}
+    table = rows(run.trust)
+    certainty, dice = (np.array([float(row[name]) for row in table]) for name in ("expected_dice", "dice"))
+    assert figures["Brier"].value == pytest.approx(0.1)
+    assert figures["Brier"].scans == figures["AUROC"].patients == CASES
+    poor = dice < 0.5
+    pairs = [(a < b) + (a == b) / 2 for a in certainty[poor] for b in certainty[~poor]]
+    assert figures["AUROC"].value == pytest.approx(np.mean(pairs), abs=0.1)  # ties of what is clipped at 0 or 1
+    assert told.kept_dice[-1] == pytest.approx(dice.mean(), rel=1e-4)
+    assert told.kept_dice[CASES // 2] > told.kept_dice[-1]
+    assert all(one.why or one.low_95 is not None for one in told.figures)

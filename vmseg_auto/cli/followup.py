@@ -32,8 +32,8 @@ def parser() -> Parser:
         "--error",
         type=number,
         metavar="PERCENT",
-        help="nine volumes in ten are measured with at most this error, as for masks drawn by hand (default: the "
-        "model's own, from its held-out cases)",
+        help="nine volumes in ten are measured with at most this error, in %% of the true volume, as for masks drawn "
+        "by hand (default: the model's own, from its held-out cases)",
     )
     made.add_argument(
         "--order-as-given",

@@ -8,7 +8,7 @@ import json
 import math
 import types
 import typing
-from typing import Any, Self, TypeVar, Union
+from typing import Any, ClassVar, Self, TypeVar, Union
 
 from vmseg_auto.core.errors import InputError
 
@@ -18,7 +18,9 @@ NEWER = "A newer version of vmseg_auto wrote it: install that version or a later
 
 
 class Stored:
-    """A frozen dataclass that goes to JSON and comes back."""
+    """A frozen dataclass that goes to JSON and comes back; OLDER tells what to do with an earlier version's."""
+
+    OLDER: ClassVar[str] = "Use the version that wrote it, or plan and train in a new workspace (-w)."
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = encode(self)
@@ -152,9 +154,7 @@ def _check_schema(kind: type, data: dict[str, Any], where: str) -> None:
     if schema is not None and data.get("schema", schema) != schema:
         raise InputError(
             f"{where} has schema {data['schema']}, and this version of vmseg_auto reads {schema}",
-            remedy=NEWER
-            if is_newer(data["schema"], schema)
-            else "Use the version that wrote it, or plan and train in a new workspace (-w).",
+            remedy=NEWER if is_newer(data["schema"], schema) else getattr(kind, "OLDER", Stored.OLDER),
         )
 
 

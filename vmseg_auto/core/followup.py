@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.movement import Movement
-from vmseg_auto.core.response import UNCHANGED, Change, Response, Volume
+from vmseg_auto.core.response import UNCHANGED, Change, Detectable, Response, Volume
 
 Fate = Literal["same", "split", "merged", "regrouped", "new", "gone", "out of view"]
 SPECK_ML = 0.05
@@ -32,6 +32,7 @@ _RESPONSES: dict[Response, str] = {
 COLUMNS = (
     "case", "label", "component", "fate", "component_after", "before_ml", "before_low_ml", "before_high_ml", "after_ml",
     "after_low_ml", "after_high_ml", "change_percent", "change_low_percent", "change_high_percent", "beyond_error",
+    "detectable_decrease_percent", "detectable_decrease_ml", "detectable_increase_percent", "detectable_increase_ml",
     "response", "grid_percent", "sound",
 )  # fmt: skip
 """Of followup.csv."""
@@ -170,6 +171,7 @@ class FollowUp:
                 "change_low_percent": change.low_percent,
                 "change_high_percent": change.high_percent,
                 "beyond_error": None if change.beyond_error is None else "yes" if change.beyond_error else "no",
+                **_detectable_columns(change),
                 "response": change.response,
                 "grid_percent": change.grid_percent,
                 "sound": "yes" if self.sound else "no",
@@ -191,12 +193,26 @@ class FollowUp:
         """For the screen."""
         lines = [f"{self.case}: {self.before} -> {self.after}"]
         for label, change in self.changes.items():
-            told = verdict(change) if self.sound else f"{_size(change)}: no response is called"
-            lines += [f"  {label}: {_in_ml(change.before)} -> {_in_ml(change.after)}", f"    {told}"]
-            lines += [f"    {told}" for told in self._lesions_told(label)]
+            lines += [f"  {label}: {_in_ml(change.before)} -> {_in_ml(change.after)}", f"    {detectable(change)}"]
+            lines += [f"    {self._verdict(label)}", *(f"    {told}" for told in self._lesions_told(label))]
         apart = [doubt for doubt in self.doubts if doubt not in self.alignment.problems]
         closing = [self.alignment.text(), *self.notes, *(f"Not sound: {doubt}." for doubt in apart)]
         return "\n".join([*lines, *(f"  {told}" for told in closing)])
+
+    def headlines(self) -> list[str]:
+        """Of each label the volumes, which changes could be seen, and what this one means: for the picture."""
+        return [
+            line
+            for label, change in self.changes.items()
+            for line in (
+                f"{label}: {_in_ml(change.before)} -> {_in_ml(change.after)}; {self._verdict(label)}",
+                f"({detectable(change)})",
+            )
+        ]
+
+    def _verdict(self, label: str) -> str:
+        change = self.changes[label]
+        return verdict(change) if self.sound else f"{_size(change)}: no response is called"
 
     def _lesions_told(self, label: str) -> Iterator[str]:
         mine = [lesion for lesion in self.lesions if lesion.label == label]
@@ -213,7 +229,7 @@ class FollowUps(Stored):
     """followup.json."""
 
     pairs: tuple[FollowUp, ...]
-    schema: int = 2
+    schema: int = 3
 
 
 def verdict(change: Change) -> str:
@@ -228,6 +244,21 @@ def verdict(change: Change) -> str:
     best, worst = change.possible or (change.response, change.response)
     doubt = "" if best == worst else f"; by the interval {best} to {worst}"
     return f"{told}: {_RESPONSES[change.response]}{doubt}"
+
+
+def detectable(change: Change) -> str:
+    """Which changes of this volume could be seen at all, in words; or why that is not told."""
+    found = change.detectable
+    if found is None:
+        why = "nothing was found before" if change.before.ml == 0 else "the measurement error is not known"
+        return f"which changes could be seen is not told: {why}"
+    ends = [
+        f"no {name}, however large"
+        if percent is None
+        else f"{name} from {abs(percent):.0f} % ({abs(percent) * change.before.ml / 100:.2f} mL) on"
+        for name, percent in (("decreases", found.decrease_percent), ("increases", found.increase_percent))
+    ]
+    return f"seen in four cases of five at this error: {', '.join(ends)}; smaller ones less often"
 
 
 def _size(change: Change) -> str:
@@ -260,6 +291,16 @@ def _in_ml(volume: Volume) -> str:
     if volume.low_ml is None or volume.high_ml is None:
         return f"{volume.ml:.2f} mL"
     return f"{volume.ml:.2f} mL ({volume.low_ml:.2f} to {volume.high_ml:.2f})"
+
+
+def _detectable_columns(change: Change) -> dict[str, float | None]:
+    found = change.detectable or Detectable(None, None)
+    ends = {"decrease": found.decrease_percent, "increase": found.increase_percent}
+    return {
+        f"detectable_{name}_{unit}": None if percent is None else percent * factor
+        for name, percent in ends.items()
+        for unit, factor in (("percent", 1.0), ("ml", change.before.ml / 100))
+    }
 
 
 def _joined(numbers: tuple[int, ...]) -> str:

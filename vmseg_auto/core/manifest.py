@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.errors import InputError
@@ -54,7 +54,9 @@ class Manifest(Stored):
     rule: Candidate | None
     members: dict[str, Member]
     format: Literal["vmseg_auto model"] = "vmseg_auto model"
-    schema: int = 1
+    schema: int = 2
+
+    OLDER: ClassVar[str] = "Use the version that packed it, or have the model exported again where it was trained."
 
     def check(self, where: str) -> None:
         told = set(self.models)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.effort import Economy
@@ -43,6 +44,14 @@ class ModelInfo(Stored):
     scans: ScanRange | None = None
     calibration: Calibration | None = None
     schema: int = 1
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "") -> Self:
+        """As `Stored.from_json`; an earlier version's calibration is left out: `vmseg_train` sums it up again."""
+        calibration = data.get("calibration") if isinstance(data, dict) else None
+        if isinstance(calibration, dict) and calibration.get("schema") in range(Calibration.schema):
+            data = {**data, "calibration": None}
+        return super().from_json(data, where)
 
     def check(self, where: str) -> None:
         self.plan.check(f"{where}: plan")

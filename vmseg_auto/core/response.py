@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 Response = Literal["worse", "unchanged", "minor", "intermediate", "major"]
 UNCHANGED, MINOR, INTERMEDIATE = 10.0, 25.0, 50.0
@@ -22,20 +22,65 @@ class Volume:
 
     @classmethod
     def within(cls, ml: float, percent: float) -> Volume:
-        """A volume whose measurement is off by at most so many per cent in nine cases of ten."""
-        return cls(ml, ml * max(0.0, 1 - percent / 100), ml * (1 + percent / 100))
+        """A volume whose measurement is off by at most so many per cent of the true volume in nine cases of ten.
+
+        What is measured 40 % too small is true / 0.6, so 10 mL are truly 7.1 to 16.7 mL.
+
+        Args:
+            ml: as measured.
+            percent: below 100; an error as large as the volume itself leaves no upper end.
+        """
+        return cls(ml, ml / (1 + percent / 100), ml / (1 - percent / 100))
 
     def loosened(self, factor: float) -> Volume:
         """With an interval that holds a further error too: a volume that may be too small or too large by this factor,
         independently of what the interval holds already. An interval that is not known stays so.
         """
-        if self.low_ml is None or self.high_ml is None or self.ml == 0:
+        if self.log_errors is None:
             return self
-        down, up = (math.hypot(error, math.log(factor)) for error in self._log_errors())
+        down, up = (math.hypot(error, math.log(factor)) for error in self.log_errors)
         return Volume(self.ml, self.ml * math.exp(-down), self.ml * math.exp(min(up, 700.0)))
 
-    def _log_errors(self) -> tuple[float, float]:
-        return _log_ratio(self.ml, self.low_ml or 0.0), _log_ratio(self.high_ml or 0.0, self.ml)
+    @property
+    def log_errors(self) -> tuple[float, float] | None:
+        """How far the true volume lies under and over the measured one, as logarithms; None where that says nothing."""
+        if self.low_ml is None or self.high_ml is None or self.ml == 0:
+            return None
+        return _log_ratio(self.ml, self.low_ml), _log_ratio(self.high_ml, self.ml)
+
+
+@dataclass(frozen=True)
+class Detectable:
+    """The smallest true changes that measurements with these errors would show in four cases of five.
+
+    Args:
+        decrease_percent, increase_percent: of the volume before; None where no change, however large, is.
+    """
+
+    decrease_percent: float | None
+    increase_percent: float | None
+
+    POWER: ClassVar[float] = 1 + 0.841621 / 1.644854
+    """By how much a change must exceed the 90 % interval's half width to lie beyond it in four cases of five: the
+    normal quantiles of 80 % and of 95 %, as each end of the interval leaves out 5 %."""
+
+    @classmethod
+    def between(cls, before: Volume, after: Volume) -> Detectable | None:
+        """By the errors of both volumes; those of the volume before stand for an unknown one after.
+
+        Returns:
+            None where the error of the volume before is not known, or it is 0.
+        """
+        first = before.log_errors
+        if first is None:
+            return None
+        second = after.log_errors or first
+        down, up = math.hypot(first[0], second[1]), math.hypot(first[1], second[0])
+        most = 700.0 / cls.POWER
+        return cls(
+            _finite(100 * math.expm1(-cls.POWER * down)) if down < most else None,
+            _finite(100 * math.expm1(cls.POWER * up)) if up < most else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -50,6 +95,7 @@ class Change:
         beyond_error: whether the interval leaves out "no change"; None where it is not known.
         response: "unchanged" also where the change is not beyond the measurement error; None where none is called.
         grid_percent: by how much another thickness of slices alone may move the volume; None where it is the same.
+        detectable: which changes could be seen at all; None where the error is not known.
     """
 
     before: Volume
@@ -60,6 +106,7 @@ class Change:
     beyond_error: bool | None
     response: Response | None
     grid_percent: float | None = None
+    detectable: Detectable | None = None
 
     @classmethod
     def between(cls, before: Volume, after: Volume, grids: float = 1.0) -> Change:
@@ -83,7 +130,9 @@ class Change:
         called: Response | None = "unchanged" if beyond is False else response
         if grids > 1 and response != "unchanged" and _explained(before.ml, after.ml, grids):
             called = None
-        return cls(before, after, percent, low, high, beyond, called, 100 * (grids - 1) if grids > 1 else None)
+        thickness = 100 * (grids - 1) if grids > 1 else None
+        seen = Detectable.between(before, after)
+        return cls(before, after, percent, low, high, beyond, called, thickness, seen)
 
     @property
     def uncalled(self) -> Change:

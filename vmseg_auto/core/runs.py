@@ -150,6 +150,11 @@ class Run:
         return self.cross_validation / "trust.csv"
 
     @property
+    def trust_figures(self) -> Path:
+        """What that certainty is worth, in figures."""
+        return self.cross_validation / "trust.json"
+
+    @property
     def trust_picture(self) -> Path:
         return self.cross_validation / "trust.png"
 

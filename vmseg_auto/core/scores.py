@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.figures import Figure
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class ScoreSummary(Stored):
         tolerance_mm: of the NSD.
         interval: what the intervals are, in words.
         metrics: name -> what it is.
+        agreement: label -> how far predicted and reference volumes agree (ICC, CCC).
         empty_masks: how scores of empty masks are counted, in words.
         versions: package -> version.
         notes: what was left out, in words.
@@ -57,6 +59,7 @@ class ScoreSummary(Stored):
     tolerance_mm: float
     interval: str
     metrics: dict[str, MetricNote]
+    agreement: dict[str, tuple[Figure, ...]]
     empty_masks: str
     versions: dict[str, str | None]
     notes: tuple[str, ...]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from vmseg_auto.core.codec import Stored
 from vmseg_auto.core.errors import InputError
 from vmseg_auto.core.postprocessing import PostProcessing
-from vmseg_auto.core.trust import VolumeError
+from vmseg_auto.core.trust import VolumeTrust
 
 PLAIN_THRESHOLD = 0.5
 """The strongest class wins."""
@@ -53,7 +54,7 @@ class Candidate:
         plain: cross-validated Dice at 0.5 and without post-processing.
         dice: the same with `threshold` and `postprocessing`; flattered, as they were chosen on it.
         reasons: for the threshold, in words.
-        volumes: label name -> how far its volume is off then.
+        volumes: label name -> how far its volumes can be trusted then.
     """
 
     runs: tuple[str, ...]
@@ -62,7 +63,7 @@ class Candidate:
     plain: Estimate
     dice: Estimate
     reasons: tuple[str, ...]
-    volumes: dict[str, VolumeError] = field(default_factory=dict)
+    volumes: dict[str, VolumeTrust] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -111,6 +112,8 @@ class Selection(Stored):
     left_out: dict[str, str]
     made_from: dict[str, str]
     schema: int = 2
+
+    OLDER: ClassVar[str] = "Run `vmseg_select`, which compares the runs anew and trains nothing."
 
     @property
     def chosen(self) -> Candidate:

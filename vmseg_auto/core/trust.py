@@ -34,7 +34,7 @@ class Expectation:
 
     Args:
         dice: on average.
-        low, high: bounds that hold four cases in five.
+        low, high: bounds that hold four cases in five that were as certain.
     """
 
     dice: float
@@ -43,30 +43,123 @@ class Expectation:
 
 
 @dataclass(frozen=True)
-class VolumeError:
-    """How far the volume measured in a scan lies from the true one; both are compared as log(mL + FLOOR_ML).
-
-    So errors count as shares of large volumes and as mL of small ones, and a volume may be 0.
+class Spread:
+    """How far errors reach where the looks said so much, as a multiple of how far they reach on average.
 
     Args:
-        below, above: how far under and over the measured volume nine true ones in ten lie at most, on this scale; at
-            least 0.
-        cases, patients: how many held-out cases it was measured on.
+        least: where uncertainty and scatter are 0.
+        by_uncertainty, by_scatter: how it grows up to 1; never below 0.
     """
 
-    below: float
-    above: float
-    cases: int
-    patients: int
+    least: float
+    by_uncertainty: float
+    by_scatter: float
+
+    def at(self, trust: Trust) -> float:
+        return self.least + self.by_uncertainty * trust.uncertainty + self.by_scatter * trust.scatter
+
+
+@dataclass(frozen=True)
+class VolumeError:
+    """How far a volume measured in a scan lies from the true one; both are compared as log(mL + FLOOR_ML).
+
+    So errors count as shares of large volumes and as mL of small ones.
+
+    Args:
+        bias: how far true volumes lie above measured ones on average, on this scale.
+        reach: how far from there nine true ones in ten lie at most, at an average spread.
+        spread: how much farther they lie where the looks were uncertain.
+        mirrored: whether the uncertainty came from comparing mirrorings.
+    """
+
+    bias: float
+    reach: float
+    spread: Spread
+    mirrored: bool
 
     FLOOR_ML: ClassVar[float] = 1.0
 
-    def interval(self, volume_ml: float) -> tuple[float, float]:
-        """What nine true volumes in ten lie between, in mL, where this one was measured."""
-        low, high = (
-            (volume_ml + self.FLOOR_ML) * math.exp(error) - self.FLOOR_ML for error in (-self.below, self.above)
-        )
+    def interval(self, volume_ml: float, trust: Trust) -> tuple[float, float] | None:
+        """What nine true volumes in ten lie between, in mL, where this one was measured; it always holds that one.
+
+        Returns:
+            None where the uncertainty was not measured in the same way.
+        """
+        if trust.mirrored != self.mirrored:
+            return None
+        reach = self.reach * self.spread.at(trust)
+        errors = min(0.0, self.bias - reach), max(0.0, self.bias + reach)
+        low, high = ((volume_ml + self.FLOOR_ML) * math.exp(error) - self.FLOOR_ML for error in errors)
         return max(0.0, low), high
+
+
+@dataclass(frozen=True)
+class NothingFound:
+    """What the held-out scans in which nothing of a label was found tell of another such scan.
+
+    Args:
+        scans, patients: how many they were.
+        missed: in how many of these scans a reader had outlined something.
+        probability: that such a scan has a lesion, mean over patients; None without any scan.
+        low_95, high_95: interval of the probability.
+        largest_ml: the largest lesion that was missed; 0 where none was.
+        most_ml: what nine such scans in ten hold at most; None where the patients are too few to tell.
+    """
+
+    scans: int
+    patients: int
+    missed: int
+    probability: float | None = None
+    low_95: float | None = None
+    high_95: float | None = None
+    largest_ml: float = 0.0
+    most_ml: float | None = None
+
+    def text(self) -> str:
+        """In words."""
+        if self.probability is None or self.low_95 is None or self.high_95 is None:
+            return "every held-out scan had a finding, so what a scan without one may hold is not known"
+        said = (
+            f"nothing was found in {self.scans} held-out scans of {self.patients} patients, and {self.missed} of them "
+            f"had a lesion: {self.probability:.0%} of such scans, counted by patients (95 % interval {self.low_95:.0%} "
+            f"to {self.high_95:.0%})"
+        )
+        return f"{said}, the largest of {self.largest_ml:.2f} mL" if self.missed else said
+
+
+@dataclass(frozen=True)
+class VolumeTrust:
+    """How far a label's volumes can be trusted.
+
+    Args:
+        found: the error of a measured volume above 0; None where too few patients tell.
+        cases, patients: how many held-out ones with a finding it was measured on.
+        nothing: what is known of a volume of 0.
+    """
+
+    found: VolumeError | None
+    cases: int
+    patients: int
+    nothing: NothingFound
+
+    FEWEST_PATIENTS: ClassVar[int] = 5
+    """From which an error is told: fewer don't know how far the next one may lie."""
+
+    def why_no_interval(self, found: bool) -> str:
+        """In words, why no interval is told of a volume above 0 (`found`), or of one of 0."""
+        if not found:
+            few = "it takes held-out scans without a finding of about nine patients, and here are"
+            return f"{few} {self.nothing.patients}"
+        if self.patients < self.FEWEST_PATIENTS:
+            few = f"it takes held-out scans with a finding of {self.FEWEST_PATIENTS} patients, and here are"
+            return f"{few} {self.patients}"
+        return "uncertainties were not all measured in the same way (mirroring)"
+
+    def interval(self, volume_ml: float, trust: Trust) -> tuple[float, float] | None:
+        """What nine true volumes in ten lie between, in mL; None where that is not known."""
+        if volume_ml > 0:
+            return self.found.interval(volume_ml, trust) if self.found else None
+        return None if self.nothing.most_ml is None else (0.0, self.nothing.most_ml)
 
 
 Light = Literal["green", "amber", "red"]
@@ -79,11 +172,12 @@ class Calibration:
     Args:
         best: the Dice expected where both are 0.
         by_uncertainty, by_scatter: how it changes up to 1; never above 0.
-        below, above: how far under and over the expected Dice four cases in five lie at most.
+        below, above: how far under and over the expected Dice four cases in five lie at most, at an average spread.
+        spread: how much farther they lie where the looks were uncertain.
         look_first: the least certain quarter of the held-out cases have a `line` as low as this.
         mirrored: whether the uncertainty came from comparing mirrorings.
         cases, patients: how many it was measured on.
-        volumes: label name -> how far its volume is off; none of those labels for which too few cases tell.
+        volumes: label name -> how far its volumes can be trusted.
     """
 
     best: float
@@ -91,12 +185,13 @@ class Calibration:
     by_scatter: float
     below: float
     above: float
+    spread: Spread
     look_first: float
     mirrored: bool
     cases: int
     patients: int
-    volumes: dict[str, VolumeError] = field(default_factory=dict)
-    schema: int = 1
+    volumes: dict[str, VolumeTrust] = field(default_factory=dict)
+    schema: int = 2
 
     USABLE_DICE: ClassVar[float] = 0.5
     """Below it, more of mask and lesion lies apart than together."""
@@ -109,8 +204,8 @@ class Calibration:
         """The Dice to expect; None where the uncertainty was not measured in the same way."""
         if trust.mirrored != self.mirrored:
             return None
-        dice = min(1.0, max(0.0, self.line(trust)))
-        return Expectation(dice, max(0.0, dice - self.below), min(1.0, dice + self.above))
+        dice, spread = min(1.0, max(0.0, self.line(trust))), self.spread.at(trust)
+        return Expectation(dice, max(0.0, dice - self.below * spread), min(1.0, dice + self.above * spread))
 
     def light(self, trust: Trust, alike: bool = True) -> Light | None:
         """How confident one may be in a prediction, as a traffic light.

@@ -178,7 +178,7 @@ class Compared:
     MOST: ClassVar[int] = 3
 
 
-def draw_followup(compared: Compared, geometry: Geometry, path: Path, name: str) -> None:
+def draw_followup(compared: Compared, geometry: Geometry, path: Path, name: str, words: Sequence[str] = ()) -> None:
     """Draw both times side by side into a PNG: a row a lesion, in two slices where there are two.
 
     The first time's outline stands in both pictures.
@@ -187,13 +187,15 @@ def draw_followup(compared: Compared, geometry: Geometry, path: Path, name: str)
         geometry: the grid.
         path: ends with .png.
         name: of the pair, as it stands in the picture.
+        words: lines that stand under it.
 
     Raises:
         VmsegError: the file can't be written.
     """
     lesions = [(title, place) for title, place in compared.lesions if place.any()]
     rows = max(1, len(lesions))
-    figure = Figure(figsize=(12.8, 3.4 * rows + 0.5), dpi=110, layout="constrained", facecolor="black")
+    height = 3.4 * rows + 0.5 + 0.2 * len(words)
+    figure = Figure(figsize=(12.8, height), dpi=110, layout="constrained", facecolor="black")
     panels = figure.subplots(rows, 4, squeeze=False)
     for panel in panels.ravel():
         panel.set_axis_off()
@@ -203,7 +205,7 @@ def draw_followup(compared: Compared, geometry: Geometry, path: Path, name: str)
     if not lesions:
         figure.text(0.5, 0.5, "Nothing was found at either time.", color="white", ha="center", va="center")
     _legend(figure, {"first scan": SKY_BLUE, "second scan": VERMILLION}, None)
-    _head(figure, name)
+    _head(figure, "\n".join([name, *words]))
     save_figure(figure, path)
 
 

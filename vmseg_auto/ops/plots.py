@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from vmseg_auto.core.gap import GapLook, best_look, gap_looks
 from vmseg_auto.core.geometry import Spacing
 from vmseg_auto.core.learning_curve import LearningCurve
-from vmseg_auto.core.trust import Calibration
 from vmseg_auto.io.atomic import replacing
 from vmseg_auto.ops.pictures import BLUE, GREEN, ORANGE, SKY_BLUE, VERMILLION, draw_slice, grey_window
 
@@ -131,12 +130,12 @@ def draw_outlines(cases: Sequence[OutlineCase], path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_trust(expected: NDArray[np.float64], dice: NDArray[np.float64], calibration: Calibration, path: Path) -> None:
+def draw_trust(told: NDArray[np.float64], path: Path) -> None:
     """Draw held-out cases, their Dice over the one that was to be expected, and the interval around it, into a PNG.
 
     Args:
-        expected, dice: one a case. The fifth with the lowest Dice is marked, and the least certain three tenths.
-        calibration: whose interval is drawn.
+        told: expected Dice, lower and upper end of its interval, and Dice [4, N]. The fifth with the lowest Dice is
+            marked, and the least certain three tenths.
         path: ends with .png.
 
     Raises:
@@ -144,10 +143,9 @@ def draw_trust(expected: NDArray[np.float64], dice: NDArray[np.float64], calibra
     """
     figure = Figure(figsize=(6.4, 4.4), dpi=110, layout="constrained")
     panel = figure.subplots()
-    grid = np.linspace(0, 1, 101)
-    low, high = np.maximum(grid - calibration.below, 0), np.minimum(grid + calibration.above, 1)
-    panel.fill_between(grid, low, high, color=SKY_BLUE, alpha=0.2, linewidth=0, label="interval of four in five")
-    panel.plot(grid, grid, color=BLUE, linewidth=1.4, label="as expected")
+    expected, low, high, dice = told
+    panel.vlines(expected, low, high, color=SKY_BLUE, linewidth=3, alpha=0.4, label="interval of four in five")
+    panel.plot((0, 1), (0, 1), color=BLUE, linewidth=1.4, label="as expected")
     worst = np.zeros(len(dice), dtype=bool)
     worst[np.argsort(dice, kind="stable")[: len(dice) // 5]] = True
     for chosen, colour, label in ((~worst, _INK, "held-out case"), (worst, VERMILLION, "lowest fifth by Dice")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from vmseg_auto.core.dataset import Case, Dataset, Splits
 from vmseg_auto.core.errors import DatasetError
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import THRESHOLDS
+from vmseg_auto.core.trust import Trust
 from vmseg_auto.io.cases import over_cases
 from vmseg_auto.io.probabilities import read_probabilities
 from vmseg_auto.ops.selection import Runs, Setting, Values
@@ -46,11 +47,14 @@ class Candidates:
     reference_ml: Values
     measured_ml: dict[Runs, Values]
 
-    def volumes(self, names: Runs, setting: Setting, labels: Sequence[str]) -> HeldOutVolumes:
-        """The volumes that a candidate measures under a setting."""
+    def volumes(
+        self, names: Runs, setting: Setting, labels: Sequence[str], trust: Mapping[str, Trust]
+    ) -> HeldOutVolumes:
+        """The volumes that a candidate measures under a setting, of which its looks said `trust` (case -> trust)."""
         at = self.measured_ml[names][:, THRESHOLDS.index(setting.threshold)]
         measured = np.where(setting.keep_largest, at[..., 1], at[..., 0])
-        return HeldOutVolumes(tuple(labels), self.cases, self.reference_ml, measured)
+        said = tuple(trust[case] for case, _ in self.cases)
+        return HeldOutVolumes(tuple(labels), self.cases, self.reference_ml, measured, said)
 
 
 def score_candidates(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs: int, console: Console) -> Candidates:

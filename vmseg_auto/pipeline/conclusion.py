@@ -12,7 +12,7 @@ from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.trust import Calibration
 from vmseg_auto.pipeline.deliver import Delivery
-from vmseg_auto.pipeline.expected import most_doubtful, traffic_lights, where_to_look
+from vmseg_auto.pipeline.expected import UNCALIBRATED, most_doubtful, traffic_lights, where_to_look
 from vmseg_auto.pipeline.records import Sidecar
 from vmseg_auto.pipeline.sources import write_sources
 from vmseg_auto.pipeline.viewers import opening_words, write_label_file
@@ -78,8 +78,12 @@ class Conclusion:
         judged = [sidecar.judgement for sidecar in self.sidecars]
         if before := kept - sum(one.corrected for one in judged):
             console.say(f"{before} of them had been made before, from the same scans by the same model, and were kept.")
+        if self.calibration is None:
+            console.say(UNCALIBRATED)
+            return
         if lights := traffic_lights(judged, self.calibration):
             console.say(lights)
+        self._say_of_volumes(self.calibration, console)
         if doubtful := where_to_look(judged, self.calibration):
             console.warn(doubtful)
         if known := [sidecar.case for sidecar in self.sidecars if sidecar.in_training]:
@@ -87,6 +91,14 @@ class Conclusion:
                 f"the model was trained on these very scans: {listed(known)}. Their masks and scores are better than "
                 "those of new patients will be."
             )
+
+    def _say_of_volumes(self, calibration: Calibration, console: Console) -> None:
+        """Of which labels no interval is told, and where nothing was found; and what held-out scans tell of that."""
+        for label, told in calibration.volumes.items():
+            if told.found is None:
+                console.say(f"No interval of the volumes of {label}: {told.why_no_interval(found=True)}.")
+            if empty := [sidecar.case for sidecar in self.sidecars if label in sidecar.empty]:
+                console.say(f"No {label} was found in {listed(empty)}. In cross-validation {told.nothing.text()}.")
 
     def say_how_to_look(self, cases: Sequence[Case], console: Console) -> None:
         """Say how the most doubtful mask is opened with its scan. No log keeps that: a path may name a patient."""

@@ -106,7 +106,8 @@ def finish_run(
     scores = evaluate_pairs(files, dataset.labels, patients=dataset.patients)
     scores.save(run.cross_validation)
     economy = choose_economy([held.trials for held in folds])
-    judged = judge({case: trust for held in folds for case, trust in held.trust.items()}, scores)
+    trust = {case: said for held in folds for case, said in held.trust.items()}
+    judged = judge(trust, scores, {case: one for held in folds for case, one in held.reliability().items()})
     judged.save(run, files, dataset.labels)
     info = read_stored(ModelInfo, run.model)
     write_sealed(run.model, replace(info, economy=economy, calibration=judged.calibration).to_json())

@@ -26,7 +26,7 @@ from vmseg_auto.io.segmentations import write_segmentation
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.pictures import label_colours
 from vmseg_auto.ops.uncertainty import undecided
-from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS, Judgement
+from vmseg_auto.pipeline.expected import CASE_COLUMNS, TOLD_COLUMNS, Judgement
 from vmseg_auto.pipeline.records import VOLUME_COLUMNS, Origin, Sidecar, image_sha256, volume_rows
 from vmseg_auto.stages.predict import Prediction
 
@@ -323,7 +323,7 @@ class Delivery:
         """Write volumes.csv; the calibration is that of one model's masks, of all unless its hash is given."""
         known = {one.case: calibration if model in (None, one.model_hash) else None for one in sidecars}
         rows = (row for sidecar in sidecars for row in sidecar.rows(known[sidecar.case]))
-        write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *INTERVAL_COLUMNS, *CASE_COLUMNS), rows)
+        write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *TOLD_COLUMNS, *CASE_COLUMNS), rows)
 
 
 def made_by(model: str, cases: Sequence[Case]) -> Algorithm:

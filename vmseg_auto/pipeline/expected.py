@@ -7,12 +7,26 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from vmseg_auto.core.geometry import Spacing, spacing_in_words
-from vmseg_auto.core.trust import Calibration, Expectation, Light, Trust
+from vmseg_auto.core.trust import Calibration, Expectation, Light, Trust, VolumeTrust
 
 EXPECTED_COLUMNS = ("expected_dice", "expected_dice_low", "expected_dice_high")
-CASE_COLUMNS = ("uncertainty", "scatter", *EXPECTED_COLUMNS, "fold_agreement", "traffic_light", "unlike", "remark")
+CASE_COLUMNS = (
+    "uncertainty", "scatter", *EXPECTED_COLUMNS, "expected_dice_scans", "expected_dice_patients", "fold_agreement",
+    "traffic_light", "unlike", "remark",
+)  # fmt: skip
 CORRECTED = "corrected by hand after it was predicted"
 INTERVAL_COLUMNS = ("volume_low_ml", "volume_high_ml")
+TOLD_COLUMNS = (
+    *INTERVAL_COLUMNS, "lesion_probability", "lesion_probability_low", "lesion_probability_high", "largest_missed_ml",
+    "told_by_scans", "told_by_patients", "no_interval",
+)  # fmt: skip
+"""What held-out scans tell of a volume: its interval, or of a volume of 0 how likely there is a lesion."""
+NO_CALIBRATION = "the model has no calibration"
+UNCALIBRATED = (
+    f"No interval of a volume, expected Dice or confidence is told: {NO_CALIBRATION}. It takes a cross-validation of "
+    f"at least {VolumeTrust.FEWEST_PATIENTS} patients; once all folds are trained, `vmseg_train 0`, with the options "
+    "that they were trained with, sums it up and trains nothing."
+)
 
 
 @dataclass(frozen=True)
@@ -58,13 +72,48 @@ class Judgement:
             "unlike": "; ".join(self.unlike),
             "remark": self.remark,
         }
-        return about | expected_columns(self.expected(calibration)) | rest
+        expected = self.expected(calibration)
+        if expected and calibration:
+            rest |= {"expected_dice_scans": calibration.cases, "expected_dice_patients": calibration.patients}
+        return about | expected_columns(expected) | rest
 
-    def interval_columns(self, label: str, volume_ml: float, calibration: Calibration | None) -> dict[str, float]:
-        """INTERVAL_COLUMNS of all of a label in the scan; none where the interval is not known."""
-        if calibration is None or self.expected(calibration) is None or label not in calibration.volumes:
-            return {}
-        return dict(zip(INTERVAL_COLUMNS, calibration.volumes[label].interval(volume_ml), strict=True))
+    def told_columns(self, label: str, volume_ml: float, calibration: Calibration | None) -> dict[str, Any]:
+        """TOLD_COLUMNS of all of a label in the scan."""
+        if why := self._why_nothing_is_told(label, calibration):
+            return {"no_interval": why}
+        assert calibration is not None
+        return volume_columns(calibration.volumes[label], volume_ml, self.trust)
+
+    def _why_nothing_is_told(self, label: str, calibration: Calibration | None) -> str:
+        if self.corrected:
+            return CORRECTED
+        if calibration is None or label not in calibration.volumes:
+            return NO_CALIBRATION
+        if self.unlike:
+            return "the scan is unlike those that the model knows"
+        if self.trust.mirrored != calibration.mirrored:
+            return "the uncertainty was not measured as in the calibration (mirroring)"
+        return ""
+
+
+def volume_columns(told: VolumeTrust, volume_ml: float, trust: Trust) -> dict[str, Any]:
+    """TOLD_COLUMNS of a label's volume in a scan of which the looks said `trust`."""
+    found = volume_ml > 0
+    interval = told.interval(volume_ml, trust)
+    columns: dict[str, Any] = dict(zip(INTERVAL_COLUMNS, interval, strict=True)) if interval else {}
+    if interval is None:
+        columns["no_interval"] = told.why_no_interval(found)
+    if found:
+        return columns | {"told_by_scans": told.cases, "told_by_patients": told.patients}
+    columns |= {"told_by_scans": told.nothing.scans, "told_by_patients": told.nothing.patients}
+    if told.nothing.probability is not None:
+        columns |= {
+            "lesion_probability": told.nothing.probability,
+            "lesion_probability_low": told.nothing.low_95,
+            "lesion_probability_high": told.nothing.high_95,
+            "largest_missed_ml": told.nothing.largest_ml,
+        }
+    return columns
 
 
 def expected_columns(expected: Expectation | None) -> dict[str, float]:
@@ -101,5 +150,6 @@ def where_to_look(judged: Sequence[Judgement], calibration: Calibration | None) 
         expected = one.expected(calibration)
         dice = f" (expected Dice {expected.dice:.2f}, {expected.low:.2f} to {expected.high:.2f})" if expected else ""
         lines.append(f"\n  {one.case}{dice}")
-    about = f"the model is less certain of them than of three in four of its {calibration.cases} held-out cases"
+    held_out = f"{calibration.cases} held-out cases of {calibration.patients} patients"
+    about = f"the model is less certain of them than of three in four of its {held_out}"
     return f"look at these first: {about}{''.join(lines)}" if lines else ""

@@ -64,7 +64,8 @@ def followup(
         output: the folder written to; what is predicted comes to lie in its folders `before` and `after`.
         masks: a mask or a folder of masks for each time; both scans are predicted unless given. Intervals are taken
             from a volumes.csv beside the masks, as far as it still fits them.
-        error_percent: nine volumes in ten are measured with at most this error; takes the place of the intervals.
+        error_percent: nine volumes in ten are measured with at most this error, in per cent of the true volume; takes
+            the place of the intervals.
         order_as_given: the scans are in the right order, although their headers' dates tell of the other.
         same_patient: the scans are of one patient, although their headers tell of two.
         model, dataset, workspace, series, echo, device: as for `predict`.
@@ -79,8 +80,9 @@ def followup(
     """
     console = console or Silent()
     target, scans = Path(output), (Path(before), Path(after))
-    if error_percent is not None and error_percent < 0:
-        raise InputError(f"the measurement error is {error_percent:g} %", remedy="Give a number of %, 0 or above.")
+    if error_percent is not None and not 0 <= error_percent < 100:
+        remedy = "Give a number of %, from 0 to below 100: with an error as large as the volume no change can be told."
+        raise InputError(f"the measurement error is {error_percent:g} %", remedy=remedy)
     choice = Choice(tuple(series), echo)
     left = left or Inventory()
     first, second = (_scans(source, choice, masks is not None, left) for source in scans)

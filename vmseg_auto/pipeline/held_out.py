@@ -21,9 +21,10 @@ from vmseg_auto.core.runs import FoldFolder, Run
 from vmseg_auto.core.trust import HeldOut, HeldOutCase, Trust
 from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.images import write_mask
-from vmseg_auto.io.probabilities import write_probabilities
+from vmseg_auto.io.probabilities import read_probabilities, write_probabilities
 from vmseg_auto.io.variants import read_variants, write_variants
 from vmseg_auto.ops.overlap import mean_dice
+from vmseg_auto.ops.reliability import Reliability, reliability
 from vmseg_auto.ops.thresholds import to_bytes
 from vmseg_auto.stages.evaluate import Evaluation, evaluate_pairs, read_pair
 
@@ -117,6 +118,20 @@ class HeldOutCases:
         self.trials = replace(self.trials, dice={**self.trials.dice, case.id: dice})
         write_sealed(self.folder.efforts, self.trials.to_json())
         self._note(case.id, replace(self.known[case.id], scored=self.content[case.id].content))
+
+    def reliability(self) -> dict[str, Reliability]:
+        """Case id -> how right its probabilities are.
+
+        Raises:
+            InputError: a file of a case is missing or damaged.
+        """
+        values = sorted(value for value in self.dataset.labels.values() if value)
+        found = {}
+        for case, (predicted, mask) in self.files.items():
+            _, reference, geometry = read_pair(case, predicted, mask, self.dataset.labels)
+            soft = read_probabilities(self.folder.probabilities(case), case, len(values), geometry.shape)
+            found[case] = reliability(soft, reference, values)
+        return found
 
     def forget_sum(self) -> None:
         """Until it is made anew: nothing vouches for an interrupted run's scores."""

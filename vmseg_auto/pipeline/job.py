@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from vmseg_auto.ops.ranks import ALONE, Ranks
 from vmseg_auto.pipeline.places import PathLike, places, read_plan
 from vmseg_auto.pipeline.standing import read_standing
 from vmseg_auto.plugins import load_trainer
-from vmseg_auto.stages.fold_data import FoldSetup
+from vmseg_auto.stages.fold_data import FoldSetup, default_workers
 
 
 @dataclass(frozen=True)
@@ -127,11 +126,6 @@ def settle(left: Inventory, console: Console) -> None:
     left.require_nothing()
     if left.unwanted:
         console.warn(left.text())
-
-
-def default_workers(device: torch.device) -> int:
-    """Processes that make patches: one keeps a CPU busy with training, a GPU wants more."""
-    return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 2) - 1))
 
 
 def _prepared(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Path:

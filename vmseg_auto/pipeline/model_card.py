@@ -159,7 +159,8 @@ def _scores(facts: Facts) -> Iterator[str]:
             _score_rows(member.scores),
         )
         if calibration := member.info.calibration:
-            yield f"The Dice that vmseg_predict expects of a scan was calibrated on {calibration.cases} of them."
+            known = f"{calibration.cases} of them, of {calibration.patients} patients"
+            yield f"The Dice that vmseg_predict expects of a scan was calibrated on {known}."
 
 
 def _score_rows(scores: ScoreSummary) -> Iterator[tuple[str, ...]]:

@@ -112,6 +112,11 @@ class Readers:
                 told = " | ".join(_interval(row, digits) for row in apart)
                 cells = [_number(mean, digits) for mean in means]
                 lines.append(f"  {metric.title:<28}{cells[0]:>17}{cells[1]:>17}{cells[2]:>10}  {told}")
+            lines += [
+                f"  {name}: {one.text()}"
+                for name, compared in self.comparisons.items()
+                for one in compared.agreement().get(label, ())
+            ]
         lines += without_interval(patients)
         return "\n".join([*lines, *self._errors_in_words()])
 

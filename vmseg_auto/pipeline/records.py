@@ -108,6 +108,11 @@ class Sidecar(Stored):
         """Content hash of the scan that the mask was made from."""
         return self.made_from.rpartition("-")[2]
 
+    @property
+    def empty(self) -> list[str]:
+        """Labels of which nothing was found."""
+        return [row["label"] for row in self.volumes if row["component"] == "all" and row["voxels"] == 0]
+
     def standing(self, folder: Path) -> Standing:
         """What stands in a folder of its mask; raises as `io.mask_files.standing`."""
         return standing(folder, self.case, self.masks, self.outdated)
@@ -116,8 +121,8 @@ class Sidecar(Stored):
         """Of volumes.csv; what is said of the whole case stands in the rows of its totals."""
         for row in self.volumes:
             if row["component"] == "all":
-                interval = self.judgement.interval_columns(row["label"], row["volume_ml"], calibration)
-                row = row | interval | self.judgement.columns(calibration)
+                told = self.judgement.told_columns(row["label"], row["volume_ml"], calibration)
+                row = row | told | self.judgement.columns(calibration)
             yield row
 
     def read(self, path: Path) -> tuple[NDArray[np.uint8], Geometry]:

@@ -12,6 +12,7 @@ from vmseg_auto.core.metrics import METRICS
 from vmseg_auto.core.runs import FoldFolder, Run
 from vmseg_auto.core.scores import ScoreSummary
 from vmseg_auto.core.trust import Light
+from vmseg_auto.core.trust_figures import TrustFigures
 from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.tables import Column, Number, Text, Whole, read_table
 
@@ -115,6 +116,15 @@ def read_trust(run: Run) -> list[dict[str, Any]]:
     return read_table(run.trust, columns, key=("case",), remedy=_SUM_UP)
 
 
+def read_trust_figures(run: Run) -> TrustFigures:
+    """What trust.json tells.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    return read_stored(TrustFigures, run.trust_figures, remedy=_SUM_UP)
+
+
 def read_label_check(run: Run) -> list[dict[str, Any]]:
     """The rows of label_check.csv; the slice is None where prediction and mask agree.
 
@@ -136,7 +146,7 @@ def read_held_out_volumes(run: Run) -> list[dict[str, Any]]:
     """
     columns: dict[str, Column] = {
         "case": Text(), "patient": Text(), "label": Text(), "reference_ml": _ML, "volume_ml": _ML,
-        "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML,
+        "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML, "told_by_patients": _NO_ML,
     }  # fmt: skip
     return read_table(run.volumes, columns, key=("case", "label"), remedy=_SELECT)
 
@@ -153,11 +163,16 @@ def read_volumes(table: Path, only: Sequence[str] = (), remedy: str = _PREDICT) 
         InputError: the table is missing or damaged.
     """
     sizes = ("longest_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm")
-    shares = ("expected_dice", "expected_dice_low", "expected_dice_high", "fold_agreement")
+    shares = (
+        "expected_dice", "expected_dice_low", "expected_dice_high", "fold_agreement", "lesion_probability",
+        "lesion_probability_low", "lesion_probability_high",
+    )  # fmt: skip
+    counts = ("told_by_scans", "told_by_patients", "expected_dice_scans", "expected_dice_patients")
     columns: dict[str, Column] = {
         "case": Text(), "label": Text(), "component": Text(), "volume_ml": _ML, "voxels": Whole(),
         **dict.fromkeys(sizes, _NO_ML), "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML,
-        **dict.fromkeys(shares, _NO_SHARE), "traffic_light": _LIGHT,
+        **dict.fromkeys(shares, _NO_SHARE), "traffic_light": _LIGHT, **dict.fromkeys(counts, Whole(optional=True)),
+        "largest_missed_ml": _NO_ML, "no_interval": Text(optional=True),
     }  # fmt: skip
     key = ("case", "label", "component")
     wanted = {name: column for name, column in columns.items() if not only or name in (*key, *only)}

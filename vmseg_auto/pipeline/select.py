@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from vmseg_auto.core.console import Console, Silent
@@ -13,7 +13,7 @@ from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.postprocessing import PostProcessing
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.selection import Candidate, Selection, Worth
-from vmseg_auto.core.trust import VolumeError
+from vmseg_auto.core.trust import Trust, VolumeTrust
 from vmseg_auto.core.workspace import Workspace
 from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.ops.selection import (
@@ -31,6 +31,7 @@ from vmseg_auto.ops.selection import (
 from vmseg_auto.pipeline.candidates import Candidates, score_candidates
 from vmseg_auto.pipeline.comparison import choice_reasons, comparison_text, label_reasons, threshold_reason
 from vmseg_auto.pipeline.cross_validation import lacking
+from vmseg_auto.pipeline.held_out import held_out_cases
 from vmseg_auto.pipeline.places import (
     PathLike,
     places,
@@ -93,9 +94,13 @@ def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: C
     held = score_candidates(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
     labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
     settings = {names: settle(scores, held.folds) for names, scores in held.scores.items()}
-    volumes = {names: held.volumes(names, setting, labels) for names, setting in settings.items()}
+    trust = {run.name: _trust(run, standing) for run in runs}
+    volumes = {
+        names: held.volumes(names, setting, labels, trust[_best(names, held, settings)])
+        for names, setting in settings.items()
+    }
     candidates = {
-        names: _candidate(names, held, setting, labels, volumes[names].errors) for names, setting in settings.items()
+        names: _candidate(names, held, setting, labels, volumes[names].trusted) for names, setting in settings.items()
     }
     for run in runs:
         _keep_setting(run, candidates[(run.name,)])
@@ -124,8 +129,19 @@ def _rank(run: Run, space: Workspace) -> tuple[bool, bool, str]:
     return planner != "default", read_plan(space, planner).trainer != trainer, run.name
 
 
+def _trust(run: Run, standing: Standing) -> dict[str, Trust]:
+    """Of each case that a run's folds have held out, what the looks said."""
+    folds = held_out_cases(run, standing.fingerprint, standing.splits, standing.dataset)
+    return {case: trust for held in folds for case, trust in held.trust.items()}
+
+
+def _best(names: Runs, held: Candidates, settings: Mapping[Runs, Setting]) -> str:
+    """The run of an ensemble whose looks are listened to when it predicts (pipeline/committee.py)."""
+    return max(names, key=lambda name: float(dice_of(held.scores[(name,)], settings[(name,)]).mean()))
+
+
 def _candidate(
-    names: Runs, held: Candidates, setting: Setting, labels: Sequence[str], volumes: dict[str, VolumeError]
+    names: Runs, held: Candidates, setting: Setting, labels: Sequence[str], volumes: dict[str, VolumeTrust]
 ) -> Candidate:
     scores = held.scores[names]
     largest = tuple(label for label, keep in zip(labels, setting.keep_largest, strict=True) if keep)

@@ -11,15 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.runs import Run
-from vmseg_auto.core.trust import Calibration, Expectation, Trust
+from vmseg_auto.core.trust import Calibration, Expectation, Trust, VolumeTrust
+from vmseg_auto.core.trust_figures import TrustFigures
+from vmseg_auto.io.atomic import write_sealed
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.calibration import calibrate, calibrate_without
 from vmseg_auto.ops.label_check import contradiction
 from vmseg_auto.ops.plots import draw_trust
+from vmseg_auto.ops.reliability import Reliability
 from vmseg_auto.pipeline.expected import EXPECTED_COLUMNS, expected_columns
+from vmseg_auto.pipeline.trust_figures import trust_figures
 from vmseg_auto.stages.evaluate import Evaluation, read_pair
 
-TRUST_COLUMNS = ("rank", "case", "patient", "uncertainty", "scatter", *EXPECTED_COLUMNS, "traffic_light", "dice")
+TRUST_COLUMNS = (
+    "rank", "case", "patient", "uncertainty", "scatter", *EXPECTED_COLUMNS, "traffic_light", "dice",
+    "brier", "calibration_error",
+)  # fmt: skip
 LABEL_CHECK_COLUMNS = (
     "rank", "case", "patient", "dice", "expected_dice", "slice", "outlined_ml", "predicted_ml", "what",
 )  # fmt: skip
@@ -32,6 +39,7 @@ class HeldOutTrust:
     Args:
         cases, patients, trust: who, and what the looks said.
         dice: the mean over labels that it has.
+        reliability: of the voxels' probabilities.
         without: what the other patients' cases alone tell; None where they are too few.
         calibration: from all cases; None where they are too few.
     """
@@ -40,6 +48,7 @@ class HeldOutTrust:
     patients: Sequence[str]
     trust: Sequence[Trust]
     dice: NDArray[np.float64]
+    reliability: Sequence[Reliability]
     without: Sequence[Calibration | None]
     calibration: Calibration | None
 
@@ -49,33 +58,45 @@ class HeldOutTrust:
         return [one.expect(case) if one else None for one, case in zip(self.without, self.trust, strict=True)]
 
     @property
+    def figures(self) -> TrustFigures:
+        """What the certainty is worth, in figures."""
+        voxels = np.array([(one.brier, one.calibration_error) for one in self.reliability])
+        certain = "the Dice to expect, told by the other patients' cases" if None not in self.without else "uncertainty"
+        return trust_figures(self._certainty(), self.dice, voxels, self.patients, certain)
+
+    @property
     def reasons(self) -> list[str]:
         """In words, what it comes to."""
         told = [(e, float(d)) for e, d in zip(self.expected, self.dice, strict=True) if e]
+        figures = [one.text() for one in self.figures.figures]
         if not told:
-            return ["too few patients to tell what Dice is to be expected of a new scan"]
+            few = (
+                f"it takes {VolumeTrust.FEWEST_PATIENTS} other patients, and here are {len(set(self.patients))} in all"
+            )
+            return [f"no Dice to expect is told: {few}", *figures]
         inside = sum(expected.low <= dice <= expected.high for expected, dice in told)
         error = np.mean([abs(expected.dice - dice) for expected, dice in told])
         worst = set(np.argsort(self.dice, kind="stable")[: len(self.cases) // 5].tolist())
         least = self._least_certain()[: 3 * len(self.cases) // 10]
         return [
             f"told by the other patients' cases, the Dice of {len(told)} held-out cases is {error:.3f} off on average; "
-            f"{inside} lie in their interval",
+            f"{inside} lie in their interval of four in five",
             f"{len(worst & set(least))} of the {len(worst)} cases with the lowest Dice are among the "
             f"{len(least)} least certain ones",
+            *figures,
         ]
 
     def save(self, run: Run, files: Mapping[str, tuple[Path, Path]], labels: Mapping[str, int]) -> None:
-        """Write trust.csv, its picture where anything can be told, and label_check.csv.
+        """Write trust.csv and trust.json, their picture where anything can be told, and label_check.csv.
 
         Args:
             files: case -> its predicted and its reference mask.
             labels: label name -> value.
         """
         write_csv(run.trust, TRUST_COLUMNS, [self._row(i, n) for n, i in enumerate(self._least_certain(), 1)])
-        if self.calibration and (told := [(e.dice, d) for e, d in zip(self.expected, self.dice, strict=True) if e]):
-            expected, dice = np.array(told).T
-            draw_trust(expected, dice, self.calibration, run.trust_picture)
+        write_sealed(run.trust_figures, self.figures.to_json())
+        if told := [(e.dice, e.low, e.high, d) for e, d in zip(self.expected, self.dice, strict=True) if e]:
+            draw_trust(np.array(told).T, run.trust_picture)
         suspects = np.argsort([-self._shortfall(i) for i in range(len(self.cases))], kind="stable")
         rows = [
             self._row(i, n) | _differences(self.cases[i], *files[self.cases[i]], labels)
@@ -84,12 +105,15 @@ class HeldOutTrust:
         write_csv(run.label_check, LABEL_CHECK_COLUMNS, rows)
 
     def _least_certain(self) -> list[int]:
-        """Indices of the cases, ordered by what is to be expected, or by the uncertainty alone."""
-        lines = [
-            one.line(case) if one else -case.uncertainty for one, case in zip(self.without, self.trust, strict=True)
-        ]
-        order: list[int] = np.argsort(lines, kind="stable").tolist()
+        """Indices of the cases, the least certain first."""
+        order: list[int] = np.argsort(self._certainty(), kind="stable").tolist()
         return order
+
+    def _certainty(self) -> NDArray[np.float64]:
+        """Of each case what is to be expected, told without its patient; by the uncertainty alone where it is not."""
+        lines = [one.line(case) for one, case in zip(self.without, self.trust, strict=True) if one]
+        known = len(lines) == len(self.trust)
+        return np.array(lines if known else [-case.uncertainty for case in self.trust])
 
     def _shortfall(self, index: int) -> float:
         """How far the Dice lies under the expected one: a doubtful prediction contradicts no mask."""
@@ -106,21 +130,30 @@ class HeldOutTrust:
             **expected_columns(self.expected[index]),
             "traffic_light": told.light(self.trust[index]) if (told := self.without[index]) else None,
             "dice": float(self.dice[index]),
+            "brier": self.reliability[index].brier,
+            "calibration_error": self.reliability[index].calibration_error,
         }
 
 
-def judge(trust: Mapping[str, Trust], scores: Evaluation) -> HeldOutTrust:
+def judge(trust: Mapping[str, Trust], scores: Evaluation, reliability: Mapping[str, Reliability]) -> HeldOutTrust:
     """Set what the looks said of held-out cases beside their scores.
 
     Args:
         trust: of every scored case.
         scores: of them all.
+        reliability: of every scored case.
     """
     table = scores.table.groupby(["case", "patient"])["dice"].mean().reset_index()
     cases, patients = [str(case) for case in table["case"]], [str(patient) for patient in table["patient"]]
     said, dice = [trust[case] for case in cases], table["dice"].to_numpy(float)
     return HeldOutTrust(
-        cases, patients, said, dice, calibrate_without(said, dice, patients), calibrate(said, dice, patients)
+        cases,
+        patients,
+        said,
+        dice,
+        [reliability[case] for case in cases],
+        calibrate_without(said, dice, patients),
+        calibrate(said, dice, patients),
     )
 
 

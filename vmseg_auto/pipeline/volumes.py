@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.core.runs import Run
-from vmseg_auto.core.trust import VolumeError
+from vmseg_auto.core.trust import Trust, VolumeTrust
 from vmseg_auto.io.tables import write_csv
-from vmseg_auto.ops.calibration import volume_error, volume_errors_without
+from vmseg_auto.ops.calibration import volume_trust, volume_trust_without
 from vmseg_auto.ops.plots import draw_volumes
-from vmseg_auto.pipeline.expected import INTERVAL_COLUMNS
+from vmseg_auto.pipeline.expected import INTERVAL_COLUMNS, TOLD_COLUMNS, volume_columns
 
-HELD_OUT_COLUMNS = ("case", "patient", "label", "reference_ml", "volume_ml", *INTERVAL_COLUMNS)
+HELD_OUT_COLUMNS = ("case", "patient", "label", "reference_ml", "volume_ml", *TOLD_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,22 @@ class HeldOutVolumes:
         labels: names.
         cases: id and patient of each case.
         reference_ml, measured_ml: [cases, labels].
+        trust: of each case, what the looks said.
     """
 
     labels: tuple[str, ...]
     cases: tuple[tuple[str, str], ...]
     reference_ml: NDArray[np.float64]
     measured_ml: NDArray[np.float64]
+    trust: tuple[Trust, ...]
 
     @property
-    def errors(self) -> dict[str, VolumeError]:
-        """Label -> how far volumes are off, told by all cases; none of those labels for which they are too few."""
-        patients = [patient for _, patient in self.cases]
+    def trusted(self) -> dict[str, VolumeTrust]:
+        """Label -> how far its volumes can be trusted, told by all cases."""
         found = zip(self.labels, self.measured_ml.T, self.reference_ml.T, strict=True)
-        told = {label: volume_error(measured, reference, patients) for label, measured, reference in found}
-        return {label: error for label, error in told.items() if error}
+        return {
+            label: volume_trust(measured, reference, self.trust, self._patients) for label, measured, reference in found
+        }
 
     @cached_property
     def rows(self) -> Sequence[dict[str, Any]]:
@@ -51,18 +53,23 @@ class HeldOutVolumes:
     @property
     def reasons(self) -> list[str]:
         """In words, what it comes to."""
-        said = []
-        for label in self.labels:
-            told = [row for row in self.rows if row["label"] == label and INTERVAL_COLUMNS[0] in row]
-            if told:
-                inside = sum(is_covered(row) for row in told)
-                said.append(
-                    f"{label}: {inside} of {len(told)} true volumes lie in the interval of nine in ten that the other "
-                    "patients' cases told"
-                )
-            else:
-                said.append(f"{label}: too few cases to tell how far volumes are off")
-        return said
+        return [words for label, told in self.trusted.items() for words in self._reasons(label, told)]
+
+    @property
+    def _patients(self) -> list[str]:
+        return [patient for _, patient in self.cases]
+
+    def _reasons(self, label: str, trust: VolumeTrust) -> Iterator[str]:
+        told = [row for row in self.rows if row["label"] == label and INTERVAL_COLUMNS[0] in row]
+        if told:
+            patients = len({row["patient"] for row in told})
+            yield (
+                f"{label}: {sum(is_covered(row) for row in told)} of {len(told)} true volumes, of {patients} patients, "
+                "lie in the interval that the other patients' cases told; nine in ten are to be expected there"
+            )
+        if trust.found is None:
+            yield f"{label}: no interval of a volume is told: {trust.why_no_interval(found=True)}"
+        yield f"{label}: {trust.nothing.text()}"
 
     def save(self, run: Run) -> None:
         """Write volumes.csv, and its picture where any interval is known."""
@@ -73,16 +80,16 @@ class HeldOutVolumes:
 
     def _rows(self, index: int) -> Iterator[dict[str, Any]]:
         measured, reference = self.measured_ml[:, index], self.reference_ml[:, index]
-        told = volume_errors_without(measured, reference, [patient for _, patient in self.cases])
-        for (case, patient), volume, wanted, error in zip(self.cases, measured, reference, told, strict=True):
-            interval = error.interval(float(volume)) if error else ()
+        others = volume_trust_without(measured, reference, self.trust, self._patients)
+        cases = zip(self.cases, self.trust, measured, reference, others, strict=True)
+        for (case, patient), trust, volume, wanted, told in cases:
             yield {
                 "case": case,
                 "patient": patient,
                 "label": self.labels[index],
                 "reference_ml": float(wanted),
                 "volume_ml": float(volume),
-                **dict(zip(INTERVAL_COLUMNS, interval, strict=False)),
+                **volume_columns(told, float(volume), trust),
             }
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.core.figures import Figure
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.labels import label_values
 from vmseg_auto.core.left_out import Inventory
@@ -28,6 +29,7 @@ from vmseg_auto.io.cases import over_cases
 from vmseg_auto.io.images import MASK_ENDINGS, SEGMENTS, ending_of, read_grid, read_mask
 from vmseg_auto.io.segmentations import numbered, read_labels, read_segmentation
 from vmseg_auto.io.tables import write_csv
+from vmseg_auto.ops.concordance import volume_concordance
 from vmseg_auto.ops.metrics import Row, score_case
 from vmseg_auto.ops.statistics import INTERVAL, no_interval, summarise_table, without_interval
 
@@ -112,10 +114,20 @@ class Evaluation:
             tolerance_mm=self.tolerance_mm,
             interval=INTERVAL,
             metrics={m.name: MetricNote(m.definition, m.computed_by) for m in METRICS},
+            agreement=self.agreement(),
             empty_masks=EMPTY_MASKS,
             versions={package: _version(package) for package in _PACKAGES},
             notes=self.notes,
         )
+
+    def agreement(self) -> dict[str, tuple[Figure, ...]]:
+        """Label -> how far predicted and reference volumes agree."""
+        return {
+            str(label): volume_concordance(
+                rows["reference_ml"].to_numpy(float), rows["prediction_ml"].to_numpy(float), list(rows["patient"])
+            )
+            for label, rows in self.table.groupby("label", sort=False)
+        }
 
     def text(self) -> str:
         """A table for the screen: for each label the mean, its interval and the median of what counts most."""
@@ -128,6 +140,7 @@ class Evaluation:
                 title = f"{metric.title} at {self.tolerance_mm:g} mm" if metric.name == "nsd" else metric.title
                 if metric.on_screen:
                     lines.append(f"  {title:<34}{_numbers(row, metric.digits)}".rstrip())
+            lines += [f"  {one.text()}" for one in self.agreement().get(str(label), ())]
         lines.append(f"All {len(METRICS)} metrics are in the files; docs/metrics.md tells what each means.")
         return "\n".join([*lines, *self._without_distance(), *without_interval(patients), *self.notes])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,3 +110,8 @@ class FoldSetup:
         folder = PreparedFolder(self.prepared)
         train, val = ([folder.load(case) for case in side] for side in (self.cases.train, self.cases.val))
         return GapMonitor(self.parts.recipe, self.plan, train, val)
+
+
+def default_workers(device: torch.device) -> int:
+    """Processes that make patches: one keeps a CPU busy with training, a GPU wants more."""
+    return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 2) - 1))

@@ -80,9 +80,11 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
         return FollowUp(case, before.name, after.name, changes, alignment, (), tuple(notes), doubted)
     matches = {name: match_lesions(first, second, movement) for name, (first, second) in sides.items()}
     lesions = tuple(_lesion(name, match, *sides[name]) for name, found in matches.items() for match in found)
-    draw_followup(_compared(before, after, sides, matches, movement), before.geometry, picture, case)
     notes += _beyond_view(sides, before.geometry, after.geometry, movement)
-    return FollowUp(case, before.name, after.name, changes, alignment, lesions, tuple(notes), doubted)
+    told = FollowUp(case, before.name, after.name, changes, alignment, lesions, tuple(notes), doubted)
+    drawn = _compared(before, after, sides, matches, movement)
+    draw_followup(drawn, before.geometry, picture, case, told.headlines())
+    return told
 
 
 def align(before: Visit, after: Visit) -> Alignment:

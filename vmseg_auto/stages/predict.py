@@ -21,7 +21,6 @@ from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.runs import FoldName
 from vmseg_auto.core.trust import Trust
 from vmseg_auto.io.checkpoints import Checkpoint, weights_hash
-from vmseg_auto.io.images import from_sitk
 from vmseg_auto.io.models import read_model
 from vmseg_auto.ops.components import apply_postprocessing
 from vmseg_auto.ops.devices import choose_device, cudnn_fault, lay_out, reduced_precision, round_convolutions
@@ -174,6 +173,8 @@ class Predictor:
             VmsegError: a fold's network gave NaN or infinite values; it is named.
         """
         if not isinstance(image, np.ndarray):
+            from vmseg_auto.io.images import from_sitk  # who has an array needs no SimpleITK
+
             image, geometry = from_sitk(image)
         if not isinstance(geometry, Geometry):
             raise InputError("an array needs its geometry", remedy="Pass Geometry(shape, spacing_mm).")

@@ -96,6 +96,23 @@ def test_figures_are_those_of_the_table(predictions: Path) -> None:
             assert f"(Dice): {float(row['expected_dice']):.2f};" in section
 
 
+def test_where_nothing_was_found_the_chance_of_a_missed_lesion_is_told(predictions: Path) -> None:
+    page = unescape(report(predictions).read_text())
+    assert (
+        "No venous malformation was found. Of 2 held-out scans of 2 patients in which nothing was found either, 50% "
+        "had a lesion (counted by patients; 95 % interval 9% to 91%), the largest of 3.50 mL. How much such a scan "
+        "holds at most is not told: it takes held-out scans without a finding of about nine patients, and here are 2."
+    ) in page
+
+
+def test_every_figure_says_whom_it_was_told_by_or_why_there_is_none(predictions: Path) -> None:
+    assert "mL, by 51 held-out scans of 12 patients) in 2 separate parts" in unescape(report(predictions).read_text())
+    rows = read_csv(predictions / "volumes.csv")
+    why = {"volume_low_ml": "", "volume_high_ml": "", "no_interval": "the model has no calibration"}
+    write_csv(predictions / "volumes.csv", tuple(rows[0]), (row | why for row in rows))
+    assert "mL (no interval: the model has no calibration) in 2" in unescape(report(predictions).read_text())
+
+
 def test_intervals_are_explained_where_there_are_some(predictions: Path) -> None:
     assert "interval that holds nine true volumes in ten" in report(predictions).read_text()
     rows = read_csv(predictions / "volumes.csv")

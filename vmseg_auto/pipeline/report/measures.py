@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from vmseg_auto.pipeline.report.words import plain, shown, volume
+from vmseg_auto.core.console import counted
+from vmseg_auto.pipeline.report.words import between, plain, shown, volume
 from vmseg_auto.pipeline.run_tables import Row
 from vmseg_auto.stages.report import NONE, Table
 
@@ -50,13 +51,41 @@ def summary(rows: Sequence[Row]) -> str:
     for row in _totals(rows):
         number = _lesions(rows, row["label"])
         if not number:
-            parts.append(f"No {plain(row['label'])} was found.")
+            parts.append(f"No {plain(row['label'])} was found. {_may_be_missed(row)}")
             continue
         interval = _interval(row)
-        told = f" (nine true volumes in ten lie within {interval} mL)" if interval else ""
+        told = f"nine such volumes in ten are truly {interval} mL, by {_told_by(row)}" if interval else _reason(row)
         lesions = "one part" if number == 1 else f"{number} separate parts"
-        parts.append(f"{plain(row['label']).capitalize()}: {volume(row['volume_ml'])} mL{told} in {lesions}.")
+        parts.append(f"{plain(row['label']).capitalize()}: {volume(row['volume_ml'])} mL ({told}) in {lesions}.")
     return " ".join(parts)
+
+
+def _may_be_missed(row: Row) -> str:
+    """What a scan in which nothing of a label was found may hold all the same."""
+    if not isfinite(row["lesion_probability"]):
+        return f"What may have been missed is not known: {row['no_interval']}."
+    share, low, high = (f"{row[f'lesion_probability{end}']:.0%}" for end in ("", "_low", "_high"))
+    largest = row["largest_missed_ml"]
+    size = f", the largest of {volume(largest)} mL" if largest else ""
+    most = f"Nine such scans in ten hold at most {volume(row['volume_high_ml'])} mL."
+    most = most if _interval(row) else f"How much such a scan holds at most is not told: {row['no_interval']}."
+    return (
+        f"Of {_told_by(row)} in which nothing was found either, {share} had a lesion (counted by patients; 95 % "
+        f"interval {low} to {high}){size}. {most}"
+    )
+
+
+def _told_by(row: Row) -> str:
+    return held_out(row["told_by_scans"], row["told_by_patients"])
+
+
+def held_out(scans: int, patients: int) -> str:
+    """Whom something was told by."""
+    return f"{counted(scans, 'held-out scan')} of {counted(patients, 'patient')}"
+
+
+def _reason(row: Row) -> str:
+    return f"no interval: {row['no_interval']}"
 
 
 def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -66,12 +95,15 @@ def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
     if row and isfinite(row["expected_dice"]):
         dice, low, high = (row[f"expected_dice{end}"] for end in ("", "_low", "_high"))
         found.append(
-            f"Expected overlap with an expert's outline (Dice): {shown(dice)}; "
-            f"four such scans in five lie between {shown(low)} and {shown(high)}."
+            f"Expected overlap with an expert's outline (Dice): {shown(dice)}; four such scans in five lie between "
+            f"{shown(low)} and {shown(high)}, by {held_out(row['expected_dice_scans'], row['expected_dice_patients'])}."
         )
     if row and isfinite(row["fold_agreement"]):
         agreement = shown(row["fold_agreement"])
-        found.append(f"The model's networks agree with each other to a Dice of {agreement}.")
+        found.append(
+            f"On this scan the model's networks agree with each other to a Dice of {agreement}; that is no comparison "
+            "with an outline."
+        )
     return tuple(found) or ("How far this outline can be trusted is not known.",)
 
 
@@ -108,7 +140,7 @@ def total_rows(name: str, rows: Sequence[Row]) -> list[tuple[str, ...]]:
             _interval(row),
             str(_lesions(rows, row["label"])),
             _mm(row, "longest_diameter_mm"),
-            shown(row["expected_dice"]),
+            _expected(row),
             f"{light.sign} {light.word}" if light else shown(None),
         )
         for row in _totals(rows)
@@ -126,6 +158,12 @@ def _lesions(rows: Sequence[Row], label: str) -> int:
 def _interval(row: Row) -> str:
     low, high = row["volume_low_ml"], row["volume_high_ml"]
     return f"{volume(low)} to {volume(high)}" if isfinite(low) and isfinite(high) else ""
+
+
+def _expected(row: Row) -> str:
+    """The Dice to expect, with its interval."""
+    interval = between(row["expected_dice_low"], row["expected_dice_high"])
+    return f"{shown(row['expected_dice'])} ({interval})" if isfinite(row["expected_dice"]) else shown(None)
 
 
 def _mm(row: Row, column: str) -> str:

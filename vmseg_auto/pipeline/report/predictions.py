@@ -18,7 +18,7 @@ from vmseg_auto.io.cases import content_hash, read_case
 from vmseg_auto.io.mask_files import DICOM_SEG
 from vmseg_auto.io.naming import image_files, stem
 from vmseg_auto.io.scans import find_scans
-from vmseg_auto.pipeline.expected import CASE_COLUMNS, INTERVAL_COLUMNS
+from vmseg_auto.pipeline.expected import CASE_COLUMNS, TOLD_COLUMNS
 from vmseg_auto.pipeline.records import SIZE_COLUMNS, Origin, Sidecar
 from vmseg_auto.pipeline.run_tables import Row, read_volumes
 
@@ -168,7 +168,7 @@ def _sidecar(folder: Path, case: str) -> Sidecar:
 
 def _rows(sidecar: Sidecar) -> list[Row]:
     """Of a corrected mask, as `read_volumes` would give them."""
-    nothing = dict.fromkeys((*SIZE_COLUMNS, *INTERVAL_COLUMNS, *CASE_COLUMNS), float("nan")) | {"traffic_light": None}
+    nothing = dict.fromkeys((*SIZE_COLUMNS, *TOLD_COLUMNS, *CASE_COLUMNS), float("nan")) | {"traffic_light": None}
     known = ({name: value for name, value in row.items() if value is not None} for row in sidecar.rows(None))
     return [nothing | row | {"component": str(row["component"])} for row in known]
 

@@ -10,16 +10,15 @@ from statistics import fmean, median
 from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Splits
 from vmseg_auto.core.metrics import METRICS
-from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.scores import MeanScore
-from vmseg_auto.io.atomic import read_stored
-from vmseg_auto.ops.charts import Axis, Band, Chart, Dot, Line, axis_of
+from vmseg_auto.ops.charts import Axis, Chart, Dot, Line, axis_of
 from vmseg_auto.ops.statistics import ALL_LABELS, without_interval
+from vmseg_auto.pipeline.report.figures import figure_table
 from vmseg_auto.pipeline.report.volumes import volume_agreements, volume_intervals
 from vmseg_auto.pipeline.report.words import between_or_why, plain, require_named, shown, volume
-from vmseg_auto.pipeline.run_tables import CaseScore, read_cross_validation, read_trust
+from vmseg_auto.pipeline.run_tables import CaseScore, read_cross_validation, read_trust, read_trust_figures
 from vmseg_auto.stages.report import NONE, Fact, Table
 
 _LISTED = ("dice", "nsd", "hd95_mm", "reference_ml", "prediction_ml", "volume_error_ml", "lesion_recall")
@@ -46,7 +45,9 @@ class Scores:
         charts: Dice by volume and by fold.
         agreements: of the volumes of each label, as a chart (None with too few patients) and in words.
         intervals: of volumes, and how many hold the outlined one; None where they are not known.
+        concordance: of volumes, a table for each label.
         trust: expected and true Dice; None where it is not known.
+        certainty: what the certainty is worth, in a table and a chart; None where it was not summed up.
         cases: a row a case and label, the lowest Dice first.
         dice: case -> mean over labels.
     """
@@ -58,7 +59,9 @@ class Scores:
     charts: tuple[Chart, ...]
     agreements: tuple[tuple[Chart | None, str], ...]
     intervals: tuple[Chart, str] | None
+    concordance: tuple[Table, ...]
     trust: tuple[Chart, str] | None
+    certainty: tuple[Table, Chart] | None
     cases: Table
     dice: Mapping[str, float]
 
@@ -77,7 +80,12 @@ def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) 
         charts=(_by_volume(rows, names), _by_fold(dice, splits, names)),
         agreements=volume_agreements(rows, names),
         intervals=volume_intervals(run, names),
+        concordance=tuple(
+            figure_table(f"{plain(label)}: predicted and outlined volumes", figures)
+            for label, figures in told.agreement.items()
+        ),
         trust=_trust(run, names),
+        certainty=_certainty(run),
         cases=_cases(rows, names, patients),
         dice=dice,
     )
@@ -161,33 +169,51 @@ def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
 def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:
     rows = read_trust(run) if run.trust.is_file() else []
     require_named(rows, names, run.trust)
-    calibration = read_stored(ModelInfo, run.model).calibration
-    if calibration is None:
-        return None
     told = [(row["case"], [row[name] for name in _TRUST]) for row in rows if isfinite(row["expected_dice"])]
     if not told:
         return None
     inside = sum(low <= dice <= high for _, (_, low, high, dice) in told)
-    grid = [n / 20 for n in range(21)]
-    band = tuple((x, max(0.0, x - calibration.below), min(1.0, x + calibration.above)) for x in grid)
     words = (
-        f"{inside} of {len(told)} scans lie in the interval that was told without their patient; four in five are "
-        "to be expected there."
+        f"{inside} of {len(told)} scans, of {len({row['patient'] for row in rows})} patients, lie in the interval that "
+        "was told without their patient; four in five are to be expected there."
     )
     chart = Chart(
         "Dice that was to be expected, and Dice that came",
         words,
         Axis("expected Dice, told by the other patients", 0.0, 1.0),
         Axis("Dice", 0.0, 1.0),
-        bands=(Band(band, "agreement"),),
-        lines=(Line(((0.0, 0.0), (1.0, 1.0)), "first"),),
+        lines=(
+            *(Line(((x, low), (x, high)), "bar") for _, (x, low, high, _) in told),
+            Line(((0.0, 0.0), (1.0, 1.0)), "first"),
+        ),
         dots=tuple(
             Dot(x, dice, "first", f"{names.cases[case]}: expected {shown(x)}, found {shown(dice)}")
             for case, (x, _, _, dice) in told
         ),
-        legend={"first": "as expected", "agreement": "interval of four in five"},
+        legend={"first": "as expected", "bar": "interval of four in five"},
     )
     return chart, words
+
+
+def _certainty(run: Run) -> tuple[Table, Chart] | None:
+    if not run.trust_figures.is_file():
+        return None
+    told = read_trust_figures(run)
+    points = tuple((n / len(told.kept_dice), dice) for n, dice in enumerate(told.kept_dice, 1))
+    last = points[-1][1]
+    words = (
+        f"Mean Dice of the most certain scans of {len(points)}: {shown(last)} of all, "
+        f"{shown(points[(len(points) - 1) // 2][1])} of the more certain half."
+    )
+    chart = Chart(
+        "Mean Dice of the scans that are kept, the most certain first (risk-coverage curve)",
+        words,
+        Axis("share of the scans that is kept", 0.0, 1.0),
+        Axis("mean Dice", 0.0, 1.0),
+        lines=(Line(points, "first"), Line(((0.0, last), (1.0, last)), "second")),
+        legend={"first": f"ordered by certainty ({told.certainty})", "second": "in no order"},
+    )
+    return figure_table("What the certainty is worth, all out of fold", told.figures), chart
 
 
 _TRUST = ("expected_dice", "expected_dice_low", "expected_dice_high", "dice")

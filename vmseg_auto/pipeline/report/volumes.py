@@ -108,8 +108,8 @@ def volume_intervals(run: Run, names: Names) -> tuple[Chart, str] | None:
         return None
     inside = sum(is_covered(row) for row in rows)
     words = (
-        f"{inside} of {len(rows)} outlined volumes lie in the interval that the other patients' scans told; nine in "
-        "ten are to be expected there, over all scans."
+        f"{inside} of {len(rows)} outlined volumes, of {len({row['patient'] for row in rows})} patients, lie in the "
+        "interval that the other patients' scans told; nine in ten are to be expected there, over all scans."
     )
     x = axis_of("outlined volume (mL)", [one.outlined for one in drawn], log=True)
     y = axis_of("predicted volume (mL)", [v for one in drawn for v in (one.predicted, one.high)], log=True)

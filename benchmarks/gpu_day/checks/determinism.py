@@ -1,0 +1,68 @@
+"""Deterministic training: the same bits twice, and after an interruption; and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from signal import SIGTERM
+
+import torch
+
+from benchmarks.gpu_day.day import Day
+from benchmarks.gpu_day.findings import Figure, at_most
+from benchmarks.gpu_day.learning import parts_of, setup_of
+from vmseg_auto.io.checkpoints import TrainingState
+from vmseg_auto.io.stopping import Stopped
+from vmseg_auto.stages.fold_data import FoldSetup
+from vmseg_auto.stages.train import Hooks, seconds_per_step, train_fold
+
+STEPS, TOY_STEPS = 20, 4
+COST = 2.0
+"""A deterministic step may take so many times as long."""
+WORKERS = 2
+
+
+def find(day: Day) -> Iterator[Figure]:
+    once = training(day, None)
+    yield at_most("weights that differ, a second time", differing(once, training(day, None)), 0)
+    half = interrupted(day)
+    yield at_most("weights that differ, after an interruption", differing(once, training(day, half)), 0)
+    free, bound = (seconds_per_step(setup(day, deterministic), WORKERS) for deterministic in (False, True))
+    yield day.target("time of a deterministic step, of a free one's", bound / free, COST)
+
+
+def setup(day: Day, deterministic: bool) -> FoldSetup:
+    cohort = day.cohort("vmsemi53")
+    settings = (
+        "epochs=1",
+        f"steps={day.size(STEPS, TOY_STEPS)}",
+        "gap_cases=0",
+        "validation_share=0",
+        "device_augmentation=on",
+    )
+    parts = parts_of(cohort, day.device, *settings, f"deterministic={str(deterministic).lower()}")
+    return setup_of(cohort, parts, day.device)
+
+
+def training(day: Day, state: TrainingState | None) -> TrainingState:
+    """A short training to its end."""
+    return train_fold(setup(day, True), Hooks.silent(lambda: 0), state, WORKERS)
+
+
+def interrupted(day: Day) -> TrainingState:
+    """Where the same training stands when it is told to stop half-way."""
+    taken, kept, half = [0], list[TrainingState](), day.size(STEPS, TOY_STEPS) // 2
+
+    def count(epoch: int, step: int) -> None:
+        taken[0] = step
+
+    hooks = Hooks(count, lambda record: None, kept.append, lambda *_: None, lambda: SIGTERM * (taken[0] >= half))
+    try:
+        train_fold(setup(day, True), hooks, None, WORKERS)
+    except Stopped:
+        return kept[-1]
+    raise AssertionError("the training did not stop")
+
+
+def differing(one: TrainingState, other: TrainingState) -> float:
+    """How many of the weights' tensors are not the same bits."""
+    return sum(not torch.equal(one.weights[name], other.weights[name]) for name in one.weights)

@@ -1,0 +1,102 @@
+"""Memory that trainings take beside their plans' budgets, and what prediction does where there is too little."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+from collections.abc import Iterator
+
+import torch
+
+from benchmarks.gpu_day.day import Day
+from benchmarks.gpu_day.findings import Figure, at_least, at_most, left_out, noted
+from benchmarks.gpu_day.learning import alike, batches_of, learner_of, parts_of, ready, trained
+from vmseg_auto.core.plan import Plan
+from vmseg_auto.ops.devices import forget_freed_memory
+from vmseg_auto.ops.ensemble import Ensemble
+from vmseg_auto.ops.sweep import predict_logits
+from vmseg_planners.default import DefaultPlanner
+from vmseg_planners.residual import ResidualPlanner
+
+PLANNERS = (DefaultPlanner(), ResidualPlanner())
+BUDGETS_GB = (8.0, 24.0)
+BEYOND = 1.15
+"""A training reserves so many times its plan's budget at most, as nnU-Net's plans do."""
+SAME_CLASS = 0.995
+GB = 1e9
+
+
+def find(day: Day) -> Iterator[Figure]:
+    cohort = day.cohort("head")
+    for planner in PLANNERS:
+        for budget in day.size(BUDGETS_GB, (0.01,)):
+            yield from training(day, planner.name, planner(cohort.fingerprint, budget))
+    if day.cuda:
+        yield from ways_out(day)
+    else:
+        yield left_out("ways out of too little memory", "only CUDA's can be bounded")
+
+
+def training(day: Day, planner: str, plan: Plan) -> Iterator[Figure]:
+    """Peak memory over three steps."""
+    cohort = day.cohort("head")
+    if day.cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(day.device)
+    learner = learner_of(parts_of(cohort, day.device, plan=plan), day.device)
+    for _, batch in zip(range(3), batches_of(cohort, day.device, plan), strict=False):
+        learner.step(*batch)
+    day.wait()
+    name = f"{planner}, {plan.memory_gb:g} GB"
+    if not day.cuda:
+        yield left_out(f"peak ({name})", "only CUDA tells")
+        return
+    yield noted(f"allocated ({name})", torch.cuda.max_memory_allocated(day.device) / GB, "GB")
+    reserved = torch.cuda.max_memory_reserved(day.device) / GB
+    yield at_most(f"reserved ({name})", reserved, BEYOND * plan.memory_gb, "GB")
+    yield noted(f"by nvidia-smi ({name})", process_gb(), "GB")
+
+
+def process_gb() -> float:
+    """What nvidia-smi says this process holds, its context included; of the whole card where it names no process."""
+    query = ["nvidia-smi", "--format=csv,noheader,nounits"]
+    told = subprocess.run([*query, "--query-compute-apps=pid,used_memory"], capture_output=True, text=True).stdout
+    rows = [line.split(",") for line in told.splitlines() if line.count(",") == 1]
+    own = [row[1].strip() for row in rows if row[0].strip() == str(os.getpid())]
+    if not own or not own[0].isdecimal():
+        told = subprocess.run([*query, "--query-gpu=memory.used"], capture_output=True, text=True).stdout
+        own = told.split()[:1]
+    return float(own[0]) * 2**20 / GB if own and own[0].isdecimal() else math.nan
+
+
+def ways_out(day: Day) -> Iterator[Figure]:
+    """A head with ever less of the card's memory to predict it in, beside the same with all of it."""
+    cohort = day.cohort("head")
+    network = ready(trained(cohort, day.device, 40), day.device, "bf16")
+    image = day.image(cohort.held_out(1)[0])
+    total = torch.cuda.get_device_properties(day.device).total_memory
+    forget_freed_memory(day.device)
+    base = torch.cuda.memory_reserved(day.device)
+
+    def predicted() -> tuple[torch.Tensor, list[str]]:
+        said: list[str] = []
+        ensemble = Ensemble([network], cohort.classes, (), day.device, torch.bfloat16, tell=said.append)
+        (logits,) = predict_logits(ensemble, image, cohort.plan.patch)
+        return logits.cpu(), said
+
+    torch.cuda.reset_peak_memory_stats(day.device)
+    wanted, _ = predicted()
+    peak = torch.cuda.max_memory_reserved(day.device)
+    for share in (0.7, 0.3, 0.02):
+        forget_freed_memory(day.device)
+        torch.cuda.set_per_process_memory_fraction((base + share * (peak - base)) / total, day.device)
+        try:
+            logits, said = predicted()
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0, day.device)
+        name = f"with {share:.0%} of the memory that a head takes"
+        yield at_least(f"voxels of the same class {name}", alike(logits, wanted)[1], SAME_CLASS)
+        yield at_least(f"messages {name}", len(said), 1)
+        on_card = next(network.parameters()).device.type == day.device.type
+        yield at_least(f"networks back on the card {name}", float(on_card), 1)

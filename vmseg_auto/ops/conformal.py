@@ -1,0 +1,131 @@
+"""Intervals that hold scans of new patients as often as they say, told by the errors of held-out patients.
+
+**Rank.** Of n errors in no order of size, a further one lies under the one of rank ceil((n + 1) x level) with at least
+that probability, whatever their distribution (split conformal prediction; Lei et al., JASA 2018, 113:1094). Errors are
+divided by how far they reach at such an uncertainty, so that the interval is wide where the looks were uncertain
+(normalised conformal prediction; Papadopoulos, Gammerman and Vovk, AIA 2008, p. 64).
+
+**Patients.** Scans of one patient resemble each other, so each patient weighs the same (Lee, Barber and Willett, 2023,
+arXiv:2306.06342), and n counts patients, or as many more as their scans differ: scans / (1 + (scans a patient - 1) x
+intraclass correlation), the effective sample size of a sample of groups (Kish, Survey Sampling, 1965).
+
+**Few patients.** Where n is too small for the rank, errors are taken to be normal, and their root mean square times
+Student's t counts, with n - 2 degrees of freedom, as the middle of the errors and their spread are told by them too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from scipy.stats import t as student
+
+Values = NDArray[np.float64]
+PRIOR_PATIENTS = 5
+"""As much as a fit to so many patients counts that errors reach equally far everywhere."""
+
+
+def without_each(patients: Sequence[str]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """For each patient, which scans are the others' and which are the patient's own."""
+    owner = np.array(patients)
+    for patient in np.unique(owner):
+        yield owner != patient, owner == patient
+
+
+def patient_weights(patients: Sequence[str]) -> Values:
+    """The share of each scan where each patient weighs the same."""
+    scans = Counter(patients)
+    return 1 / np.array([len(scans) * scans[patient] for patient in patients], dtype=np.float64)
+
+
+def independent_patients(values: Values, patients: Sequence[str]) -> float:
+    """As how many independent patients these scans count; at least as those that there are, at most as the scans."""
+    _, owner, counts = np.unique(np.array(patients), return_inverse=True, return_counts=True)
+    groups, scans = len(counts), len(values)
+    if groups in (1, scans):
+        return float(groups)
+    means = np.bincount(owner, values) / counts
+    between = float((counts * (means - values.mean()) ** 2).sum()) / (groups - 1)
+    within = float(((values - means[owner]) ** 2).sum()) / (scans - groups)
+    if between + within == 0:
+        return float(groups)
+    size = (scans - (counts**2).sum() / scans) / (groups - 1)
+    correlation = max(0.0, (between - within) / (between + (size - 1) * within))
+    alike = 1 + (float((counts**2).sum()) / scans - 1) * correlation
+    return max(float(groups), float(scans / alike))
+
+
+def relative_spread(told: Values, errors: Values, patients: Sequence[str]) -> Values:
+    """How far errors reach by what was told of their scans, where the mean over patients is 1.
+
+    Args:
+        told: ones, then figures that may only widen [scans, figures + 1].
+        errors: how far each scan's was off, 0 or above.
+        patients: of each scan.
+
+    Returns:
+        Coefficients of `told`, none below 0, by least squares; shrunk towards 1 where patients are few.
+    """
+    weights = patient_weights(patients)
+    root = np.sqrt(weights)
+    fit = nnls(told * root[:, None], errors * root)[0]
+    average = float(weights @ told @ fit)
+    flat = np.eye(told.shape[1])[0]
+    number = len(set(patients))
+    trusted = number / (number + PRIOR_PATIENTS) if average > 0 else 0.0
+    coefficients: Values = (1 - trusted) * flat + trusted * fit / (average or 1.0)
+    return coefficients
+
+
+def cross_fitted(
+    told: Values, patients: Sequence[str], residuals: Callable[[NDArray[np.bool_], NDArray[np.bool_]], Values]
+) -> Values:
+    """Errors of each scan as multiples of how far they reach at its uncertainty, told without its patient.
+
+    Args:
+        told: as for `relative_spread`.
+        patients: of each scan.
+        residuals: (scans to fit to, scans wanted) -> how far the latter lie from the fit.
+    """
+    owner, scores = np.array(patients), np.empty(len(told))
+    for others, own in without_each(patients):
+        spread = relative_spread(told[others], np.abs(residuals(others, others)), owner[others].tolist())
+        scores[own] = residuals(others, own) / (told[own] @ spread)
+    return scores
+
+
+def reach(scores: Values, patients: Sequence[str], level: float) -> float:
+    """What the size of a new patient's score stays within with this probability."""
+    return _bound(np.abs(scores), scores, patients, level, (1 + level) / 2)
+
+
+def upper(scores: Values, patients: Sequence[str], level: float) -> float:
+    """What a new patient's score stays under with this probability."""
+    return _bound(scores, scores, patients, level, level)
+
+
+def highest(values: Values, patients: Sequence[str], level: float) -> float | None:
+    """As `upper`, of any distribution; None where the patients are too few for the rank."""
+    return _ranked(values, patients, level, independent_patients(values, patients))
+
+
+def _bound(ranked: Values, scores: Values, patients: Sequence[str], level: float, one_sided: float) -> float:
+    number = independent_patients(np.abs(scores), patients)
+    if (bound := _ranked(ranked, patients, level, number)) is not None:
+        return bound
+    size = math.sqrt(float(patient_weights(patients) @ scores**2))
+    return float(student.ppf(one_sided, number - 2)) * size
+
+
+def _ranked(values: Values, patients: Sequence[str], level: float, number: float) -> float | None:
+    """The value whose rank is ceil((number + 1) x level) where each patient weighs the same."""
+    wanted = level * (number + 1) / number
+    if wanted > 1 + 1e-9:
+        return None
+    order = np.argsort(values, kind="stable")
+    place = int(np.searchsorted(np.cumsum(patient_weights(patients)[order]), wanted - 1e-9))
+    return float(values[order[min(place, len(values) - 1)]])
