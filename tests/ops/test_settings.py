@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.selection import THRESHOLDS
 from vmseg_auto.ops.components import keep_largest
-from vmseg_auto.ops.metrics import lesion_scores, overlap
+from vmseg_auto.ops.lesion_matching import Lesions, overlapping_lesions
+from vmseg_auto.ops.overlap import overlap
 from vmseg_auto.ops.settings import DICE, RECALL, VOXELS, score_settings
 from vmseg_auto.ops.thresholds import classify, from_bytes
 
@@ -65,4 +66,5 @@ def test_scores_are_those_of_the_metrics(labels: int, seed: int) -> None:
             for mask, column in ((classes, 0), (keep_largest(classes, [index]), 1)):
                 prediction, target = mask == index, wanted == values[index]
                 assert found[DICE, column] == overlap(prediction, target, mask.size)["dice"]
-                assert found[RECALL, column] == lesion_scores(prediction, target)["lesion_recall"]
+                lesions = overlapping_lesions(Lesions.of(prediction, target), voxel_ml=1.0)
+                assert found[RECALL, column] == lesions["lesion_recall"]

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.errors import DatasetError, InputError
 from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.core.metrics import METRICS
 from vmseg_auto.io.images import write_mask
-from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.stages.evaluate import Evaluation, evaluate, evaluate_pairs, infer_labels
 
 GRID = Geometry((2, 6, 8), (5.0, 1.0, 1.0))
@@ -77,12 +77,16 @@ def test_saved_and_shown(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert data["summary"]["lesion"]["hd95_mm"]["n_missing"] == 1
     assert data["tolerance_mm"] == 2
     assert set(data["metrics"]) == {metric.name for metric in METRICS}
-    assert "surface-distance" in data["metrics"]["nsd"]["computed_by"]
+    assert "marching_cubes" in data["metrics"]["nsd"]["computed_by"]
     assert data["versions"]["numpy"] == np.__version__
     text = evaluation.text()
     assert "lesion: 3 cases of 3 patients" in text
     assert "NSD at 2 mm" in text
     assert next(line for line in text.splitlines() if "HD95" in line).endswith(" 1")
+    assert "1 of 3 masks without a distance" in text
+    shown = [metric.title for metric in METRICS if metric.on_screen]
+    assert all(title in text for title in shown)
+    assert len(shown) < len(METRICS) / 2 + 1
 
 
 def test_json_has_no_nan(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 _PACKAGES = (
     "vmseg_auto", "torch", "SimpleITK", "numpy", "scipy", "scikit-image", "batchgenerators", "pandas",
-    "matplotlib", "surface-distance", "filelock",
+    "matplotlib", "filelock",
 )  # fmt: skip
 
 

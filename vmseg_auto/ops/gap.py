@@ -16,7 +16,7 @@ from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.ops.classes import strongest
 from vmseg_auto.ops.devices import autocast
 from vmseg_auto.ops.ensemble import Ensemble
-from vmseg_auto.ops.metrics import mean_dice
+from vmseg_auto.ops.overlap import mean_dice
 from vmseg_auto.ops.patches import air_level, count_windows
 from vmseg_auto.ops.ranks import ALONE, Ranks
 from vmseg_auto.ops.sweep import predict_logits

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.selection import THRESHOLDS
 from vmseg_auto.ops.components import keep_largest, label_components, mask_box
-from vmseg_auto.ops.metrics import Mask, overlap
+from vmseg_auto.ops.overlap import Mask, overlap
 from vmseg_auto.ops.thresholds import STEPS, classify, from_bytes
 
 DICE, RECALL, VOXELS = 0, 1, 2

@@ -23,7 +23,7 @@ from vmseg_auto.io.atomic import read_stored, write_sealed
 from vmseg_auto.io.images import write_mask
 from vmseg_auto.io.probabilities import read_probabilities, write_probabilities
 from vmseg_auto.io.variants import read_variants, write_variants
-from vmseg_auto.ops.metrics import mean_dice
+from vmseg_auto.ops.overlap import mean_dice
 from vmseg_auto.ops.reliability import Reliability, reliability
 from vmseg_auto.ops.thresholds import to_bytes
 from vmseg_auto.stages.evaluate import Evaluation, evaluate_pairs, read_pair

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from vmseg_auto.core.console import counted
 from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.metrics import METRICS
 from vmseg_auto.core.model import ModelInfo
 from vmseg_auto.core.recipe import Recipe
 from vmseg_auto.core.runs import FoldName
 from vmseg_auto.core.scores import ScoreSummary
 from vmseg_auto.core.selection import Candidate, Estimate, Worth
-from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.ops.statistics import no_interval, without_interval
 
 INTENDED = """## Intended use

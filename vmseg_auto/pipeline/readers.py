@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.metrics import METRICS, Metric
 from vmseg_auto.io.atomic import write_json
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.bland_altman import FEWEST_FOR_ERROR, reading_error
-from vmseg_auto.ops.metrics import METRICS, Metric
 from vmseg_auto.ops.statistics import FEWEST_PATIENTS, no_interval, summarise_table, without_interval
 from vmseg_auto.stages.evaluate import Evaluation, evaluate_pairs, find_masks, infer_labels, plain
 
@@ -106,7 +106,7 @@ class Readers:
                 f"  {'mean over cases':<28}{FIRST:>17}{SECOND:>17}{'readers':>10}  model minus readers (95 % interval)"
             )
             for metric in shown:
-                digits = 2 if "(m" in metric.title or "%" in metric.title else 3
+                digits = metric.digits
                 means = [_cell(one.summary, label, metric.name)["mean"] for one in self.comparisons.values()]
                 apart = [_cell(self.differences, label, metric.name, name) for name in (FIRST, SECOND)]
                 told = " | ".join(_interval(row, digits) for row in apart)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from vmseg_auto.core.errors import InputError
+from vmseg_auto.core.metrics import METRICS
 from vmseg_auto.core.runs import FoldFolder, Run
 from vmseg_auto.core.scores import ScoreSummary
 from vmseg_auto.core.trust import Light
 from vmseg_auto.core.trust_figures import TrustFigures
 from vmseg_auto.io.atomic import read_stored
 from vmseg_auto.io.tables import Column, Number, Text, Whole, read_table
-from vmseg_auto.ops.metrics import METRICS
 
 _SUM_UP = "Delete the folder cross_validation: `vmseg_train` with all folds sums it up again."
 _PREDICT = "Run `vmseg_predict` again with the same options: it writes the table anew and predicts nothing twice."

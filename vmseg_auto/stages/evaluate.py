@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Case
 from vmseg_auto.core.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.core.figures import Figure
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.labels import label_values
 from vmseg_auto.core.left_out import Inventory
+from vmseg_auto.core.metrics import EMPTY_MASKS, METRICS, PENALTY_MM, TOLERANCE_MM
 from vmseg_auto.core.scores import MeanScore, MetricNote, ScoreSummary
 from vmseg_auto.io import mask_files
 from vmseg_auto.io.atomic import write_sealed
@@ -28,10 +30,10 @@ from vmseg_auto.io.images import MASK_ENDINGS, SEGMENTS, ending_of, read_grid, r
 from vmseg_auto.io.segmentations import numbered, read_labels, read_segmentation
 from vmseg_auto.io.tables import write_csv
 from vmseg_auto.ops.concordance import volume_concordance
-from vmseg_auto.ops.metrics import EMPTY_MASKS, METRICS, Row, score_case
+from vmseg_auto.ops.metrics import Row, score_case
 from vmseg_auto.ops.statistics import INTERVAL, no_interval, summarise_table, without_interval
 
-_PACKAGES = ("vmseg_auto", "numpy", "scipy", "surface-distance", "SimpleITK")
+_PACKAGES = ("vmseg_auto", "numpy", "scipy", "scikit-image", "SimpleITK")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Evaluation:
     """Scores of a set of cases.
 
     Args:
-        table: a row a case and label: case, patient, label, then the columns of ops.metrics.METRICS.
+        table: a row a case and label: case, patient, label, then the columns of core.metrics.METRICS.
         summary: a row a label and metric, as ops.statistics.summarise_table makes it: label, metric, mean, median,
             low_95, high_95, n, n_missing, patients.
         tolerance_mm: of the NSD.
@@ -55,7 +57,7 @@ class Evaluation:
     def from_rows(
         cls,
         rows: Iterable[Row],
-        tolerance_mm: float = 1.0,
+        tolerance_mm: float = TOLERANCE_MM,
         patients: Mapping[str, str] | None = None,
         notes: Iterable[str] = (),
     ) -> Evaluation:
@@ -128,24 +130,35 @@ class Evaluation:
         }
 
     def text(self) -> str:
-        """A table for the screen: for each label the mean, its interval and the median of every metric."""
+        """A table for the screen: for each label the mean, its interval and the median of what counts most."""
         cases, patients = self.table["case"].nunique(), self.table["patient"].nunique()
         lines = []
         for label, rows in self.summary.groupby("label", sort=False):
             heading = f"{label}: {cases} cases of {patients} patients; means and medians are over cases"
-            lines += [heading, f"  {'':<28}{'mean':>9}  {'95 % interval':>19}  {'median':>9}  missing"]
+            lines += [heading, f"  {'':<34}{'mean':>9}  {'95 % interval':>19}  {'median':>9}  missing"]
             for metric, row in zip(METRICS, rows.to_dict("records"), strict=True):
                 title = f"{metric.title} at {self.tolerance_mm:g} mm" if metric.name == "nsd" else metric.title
-                lines.append(f"  {title:<28}{_numbers(row, 2 if '(m' in title or '%' in title else 3)}".rstrip())
+                if metric.on_screen:
+                    lines.append(f"  {title:<34}{_numbers(row, metric.digits)}".rstrip())
             lines += [f"  {one.text()}" for one in self.agreement().get(str(label), ())]
-        return "\n".join([*lines, *without_interval(patients), *self.notes])
+        lines.append(f"All {len(METRICS)} metrics are in the files; docs/metrics.md tells what each means.")
+        return "\n".join([*lines, *self._without_distance(), *without_interval(patients), *self.notes])
+
+    def _without_distance(self) -> list[str]:
+        """The sentence on masks without a distance; none where all have one."""
+        if not (lacking := int(self.table["hd95_mm"].isna().sum())):
+            return []
+        return [
+            f"{lacking} of {counted(len(self.table), 'mask')} without a distance, as the prediction or the reference "
+            f"alone is empty. They are left out of the mean HD95; in the one beside it each counts {PENALTY_MM:g} mm."
+        ]
 
 
 def evaluate(
     predictions: Path,
     references: Path,
     labels: Mapping[str, int] | None = None,
-    tolerance_mm: float = 1.0,
+    tolerance_mm: float = TOLERANCE_MM,
     patients: Mapping[str, str] | None = None,
     jobs: int = 1,
     progress: Callable[[], object] = lambda: None,
@@ -190,7 +203,7 @@ def evaluate(
 def evaluate_pairs(
     pairs: Mapping[str, tuple[Path, Path]],
     labels: Mapping[str, int] | None = None,
-    tolerance_mm: float = 1.0,
+    tolerance_mm: float = TOLERANCE_MM,
     patients: Mapping[str, str] | None = None,
     jobs: int = 1,
     progress: Callable[[], object] = lambda: None,

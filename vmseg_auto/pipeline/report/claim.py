@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Splits
 from vmseg_auto.core.fingerprint import Fingerprint
+from vmseg_auto.core.metrics import METRICS
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.core.selection import Selection
-from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.ops.statistics import FEWEST_PATIENTS
 from vmseg_auto.pipeline.report.scores import failures
 from vmseg_auto.pipeline.report.words import by, plain, spread

@@ -9,11 +9,11 @@ from statistics import fmean, median
 
 from vmseg_auto.core.console import counted
 from vmseg_auto.core.dataset import Splits
+from vmseg_auto.core.metrics import METRICS
 from vmseg_auto.core.pseudonyms import Names
 from vmseg_auto.core.runs import Run
 from vmseg_auto.core.scores import MeanScore
 from vmseg_auto.ops.charts import Axis, Chart, Dot, Line, axis_of
-from vmseg_auto.ops.metrics import METRICS
 from vmseg_auto.ops.statistics import ALL_LABELS, without_interval
 from vmseg_auto.pipeline.report.figures import figure_table
 from vmseg_auto.pipeline.report.volumes import volume_agreements, volume_intervals
@@ -106,9 +106,10 @@ def _summary(label: str, values: Mapping[str, MeanScore]) -> Table:
     rows = []
     for metric in METRICS:
         one = values[metric.name]
-        digits = 2 if "(m" in metric.title or "%" in metric.title else 3
+        digits = metric.digits
         interval = between_or_why(one.low_95, one.high_95, one.patients, digits) if one.n else NONE
-        cells = shown(one.mean, digits), interval, shown(one.median, digits), str(one.n), str(one.patients)
+        scans = f"{one.n} of {one.n + one.n_missing}" if one.n_missing else str(one.n)
+        cells = shown(one.mean, digits), interval, shown(one.median, digits), scans, str(one.patients)
         rows.append((metric.title, *cells))
     columns = ("Metric", "Mean over scans", "95 % interval", "Median", "Scans", "Patients")
     return Table(plain(label), columns, tuple(rows))
