@@ -54,8 +54,8 @@ def test_dice_is_compared_on_what_both_have_finished(tmp_path: Path) -> None:
     ):
         save(tmp_path, result)
     text = section(tmp_path)
-    assert "| folds 0; seeds 0 | 3 | 0.300 | 0.333 | +0.033 |" in text
-    assert "| folds 0; seeds 0, 1 | 3 | 0.200 | 0.250 | +0.050 |" in text
+    assert "| folds 0; seeds 0 | 3 | 0.300 (none) | 0.333 (none) | +0.033 |" in text
+    assert "| folds 0; seeds 0, 1 | 3 | 0.200 (none) | 0.250 (none) | +0.050 |" in text
     assert text.rstrip().splitlines()[-1].startswith(this_machine().cpu)
 
 
