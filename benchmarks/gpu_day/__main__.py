@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--budget", type=float, metavar="S", help="seconds in all (default: 540; a rehearsal has more)")
     parser.add_argument("--dry-run", action="store_true", help="rehearse all of it at toy size")
     arguments = parser.parse_args(argv)
+    began = time.monotonic()
     device = arguments.device or ("cpu" if arguments.dry_run else "cuda")
     budget = arguments.budget or 540.0 * (PATIENCE if arguments.dry_run else 1.0)
     carried = arguments.carried.resolve() if arguments.carried else None
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arrive(carried, out)
     place = Place(device, out, arguments.dry_run, environment(carried))
     results = begun(out / "results.json", device, carried, arguments.dry_run)
-    for check, finding in run_all(chosen(arguments.only), place, budget):
+    for check, finding in run_all(chosen(arguments.only), place, began + budget):
         results = replace(results, findings={**results.findings, check.name: finding})
         write_results(out / "results.json", results)
         print(f"{check.name}: {finding.state}, {finding.seconds:.1f} s", flush=True)

@@ -76,9 +76,8 @@ def chosen(names: Sequence[str] | None) -> list[Check]:
     return [check for check in CHECKS if names is None or check.name in names]
 
 
-def run_all(checks: Sequence[Check], place: Place, budget_s: float) -> Iterator[tuple[Check, Finding]]:
-    """Run one check after another, whatever becomes of each; none goes beyond the budget."""
-    ends = time.monotonic() + budget_s
+def run_all(checks: Sequence[Check], place: Place, ends: float) -> Iterator[tuple[Check, Finding]]:
+    """Run one check after another, whatever becomes of each; none goes on when time.monotonic() is `ends`."""
     for check in checks:
         limit = (check.seconds + START_S) * (PATIENCE if place.toy else 1.0)
         yield check, run_one(check, place, min(limit, ends - time.monotonic()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,7 +94,10 @@ def place(tmp_path: Path) -> Place:
 
 def test_a_check_that_fails_stops_no_other(tmp_path: Path) -> None:
     """Without its cohorts, the second has nothing to work on."""
-    found = {check.name: finding for check, finding in run_all([CHECKS[2], CHECKS[0]], place(tmp_path), 300)}
+    found = {
+        check.name: finding
+        for check, finding in run_all([CHECKS[2], CHECKS[0]], place(tmp_path), time.monotonic() + 300)
+    }
     assert found["logits"].state == "failed"
     assert "vmseg_plan_and_preprocess" in found["logits"].error
     assert not found["logits"].holds
@@ -108,7 +112,7 @@ def test_a_check_is_ended_at_its_limit(tmp_path: Path) -> None:
 
 
 def test_no_check_begins_beyond_the_budget(tmp_path: Path) -> None:
-    ((_, finding),) = run_all([Check("ceilings", 10, "")], place(tmp_path), 1)
+    ((_, finding),) = run_all([Check("ceilings", 10, "")], place(tmp_path), time.monotonic() + 1)
     assert finding.state == "out of time"
     assert "budget" in finding.error
 

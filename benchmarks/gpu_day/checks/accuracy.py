@@ -46,7 +46,7 @@ def beside(day: Day, cohort: Cohort, seconds: float) -> Iterator[Figure]:
         yield noted(f"steps ({cohort.name})", steps)
         yield noted(f"Dice, ours ({cohort.name})", judged(day, cohort, ours(day, cohort, steps)))
         return
-    trainer = trainer_of(cohort, day.folder / "nnunet" / cohort.name, day.device, compiled=day.cuda, epochs=EPOCHS)
+    trainer = trainer_of(cohort, day.folder / "nnunet" / cohort.name, day.device, compiled=False, epochs=EPOCHS)
     with augmented_batches(trainer) as batches:
         their_pace = paced(day, trainer, batches)
         steps = steps_within(seconds, pace + their_pace, day)
@@ -88,7 +88,7 @@ def ours(day: Day, cohort: Cohort, steps: int) -> torch.nn.Module:
 def paced(day: Day, trainer: Any, batches: Any) -> float:
     """Seconds of one of nnU-Net's steps. These are steps of its training too, at its first learning rate."""
     count = day.size(PACE_STEPS, 2)
-    trainer.train_step(next(batches))  # compiles
+    trainer.train_step(next(batches))
     return day.seconds(lambda: [trainer.train_step(next(batches)) for _ in range(count)]) / count
 
 

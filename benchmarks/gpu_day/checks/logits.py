@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
-from benchmarks.gpu_day.cohorts import Cohort
+from benchmarks.gpu_day.cohorts import TOY_GB, Cohort
 from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, at_least, at_most
 from benchmarks.gpu_day.learning import PRECISIONS, alike, logits_of, ready, trained
+from vmseg_planners.default import DefaultPlanner
 
+PLAN_GB, WINDOW_STEP = 0.5, 1.0
+"""A small network and windows side by side, as the CPU computes them too."""
 LOGIT_ERROR = {"float32": 1e-3, "bf16": 0.05, "fp16": 0.01}
 """Largest norm of the difference, as a share of the norm."""
 SAME_CLASS = {"float32": 0.9999, "bf16": 0.995, "fp16": 0.999}
@@ -18,22 +22,22 @@ SAME_CLASS = {"float32": 0.9999, "bf16": 0.995, "fp16": 0.999}
 
 
 def find(day: Day) -> Iterator[Figure]:
-    scans = day.cohort("vmsemi53")
-    yield from beside(day, scans, day.size(5, 2), day.size(150, 5), 0.5)
-    # Side by side, as the CPU computes every window too.
-    yield from beside(day, day.cohort("head"), 1, day.size(40, 5), 1.0)
+    for name, count in (("vmsemi53", 5), ("head", 1)):
+        cohort = day.cohort(name)
+        plan = DefaultPlanner()(cohort.fingerprint, day.size(PLAN_GB, TOY_GB))
+        yield from beside(day, replace(cohort, plan=plan), day.size(count, 1))
 
 
-def beside(day: Day, cohort: Cohort, count: int, steps: int, window_step: float) -> Iterator[Figure]:
+def beside(day: Day, cohort: Cohort, count: int) -> Iterator[Figure]:
     """The worst of so many held-out scans, in each precision."""
-    network = trained(cohort, day.device, steps)
+    network = trained(cohort, day.device, day.size(100, 5))
     images = [day.image(case) for case in cohort.held_out(count)]
     cpu = torch.device("cpu")
     on_cpu = ready(network, cpu, "float32")
-    wanted = [logits_of([on_cpu], image, cohort, cpu, "float32", step=window_step) for image in images]
+    wanted = [logits_of([on_cpu], image, cohort, cpu, "float32", step=WINDOW_STEP) for image in images]
     for precision in PRECISIONS:
         asked = ready(network, day.device, precision)
-        got = [logits_of([asked], image, cohort, day.device, precision, step=window_step) for image in images]
+        got = [logits_of([asked], image, cohort, day.device, precision, step=WINDOW_STEP) for image in images]
         errors, shares = zip(*map(alike, got, wanted), strict=True)
         name = f"{cohort.name}, {precision}"
         yield at_most(f"logits ({name})", max(errors), LOGIT_ERROR[precision])

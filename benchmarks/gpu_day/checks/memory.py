@@ -6,11 +6,14 @@ import math
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 
+from benchmarks.gpu_day.cohorts import TOY_GB, Cohort
 from benchmarks.gpu_day.day import Day
-from benchmarks.gpu_day.findings import Figure, at_least, at_most, left_out, noted
+from benchmarks.gpu_day.findings import Figure, at_least, at_most, left_out, noted, went_wrong
 from benchmarks.gpu_day.learning import alike, batches_of, learner_of, parts_of, ready, trained
 from vmseg_auto.core.plan import Plan
 from vmseg_auto.ops.devices import forget_freed_memory
@@ -23,6 +26,10 @@ PLANNERS = (DefaultPlanner(), ResidualPlanner())
 BUDGETS_GB = (8.0, 24.0)
 BEYOND = 1.15
 """A training reserves so many times its plan's budget at most, as nnU-Net's plans do."""
+SMALL_GB = 1.0
+"""Of the plan whose network predicts in too little memory, as in the end the CPU does it."""
+SHARES = (0.4, 0.02)
+"""Of the memory that a prediction takes: first too little for its sums, then for a window."""
 SAME_CLASS = 0.995
 GB = 1e9
 
@@ -30,7 +37,7 @@ GB = 1e9
 def find(day: Day) -> Iterator[Figure]:
     cohort = day.cohort("head")
     for planner in PLANNERS:
-        for budget in day.size(BUDGETS_GB, (0.01,)):
+        for budget in day.size(BUDGETS_GB, (TOY_GB,)):
             yield from training(day, planner.name, planner(cohort.fingerprint, budget))
     if day.cuda:
         yield from ways_out(day)
@@ -73,30 +80,45 @@ def process_gb() -> float:
 def ways_out(day: Day) -> Iterator[Figure]:
     """A head with ever less of the card's memory to predict it in, beside the same with all of it."""
     cohort = day.cohort("head")
+    cohort = replace(cohort, plan=DefaultPlanner()(cohort.fingerprint, SMALL_GB))
     network = ready(trained(cohort, day.device, 40), day.device, "bf16")
     image = day.image(cohort.held_out(1)[0])
-    total = torch.cuda.get_device_properties(day.device).total_memory
     forget_freed_memory(day.device)
     base = torch.cuda.memory_reserved(day.device)
-
-    def predicted() -> tuple[torch.Tensor, list[str]]:
-        said: list[str] = []
-        ensemble = Ensemble([network], cohort.classes, (), day.device, torch.bfloat16, tell=said.append)
-        (logits,) = predict_logits(ensemble, image, cohort.plan.patch)
-        return logits.cpu(), said
-
     torch.cuda.reset_peak_memory_stats(day.device)
-    wanted, _ = predicted()
-    peak = torch.cuda.max_memory_reserved(day.device)
-    for share in (0.7, 0.3, 0.02):
-        forget_freed_memory(day.device)
-        torch.cuda.set_per_process_memory_fraction((base + share * (peak - base)) / total, day.device)
-        try:
-            logits, said = predicted()
-        finally:
-            torch.cuda.set_per_process_memory_fraction(1.0, day.device)
+    wanted, _ = predicted(day, cohort, network, image)
+    taken = torch.cuda.max_memory_reserved(day.device) - base
+    for share in SHARES:
         name = f"with {share:.0%} of the memory that a head takes"
+        forget_freed_memory(day.device)
+        try:
+            with at_most_bytes(day.device, base + share * taken):
+                logits, said = predicted(day, cohort, network, image)
+        except RuntimeError as error:
+            yield went_wrong(f"a head {name}", error)
+            continue
         yield at_least(f"voxels of the same class {name}", alike(logits, wanted)[1], SAME_CLASS)
         yield at_least(f"messages {name}", len(said), 1)
         on_card = next(network.parameters()).device.type == day.device.type
         yield at_least(f"networks back on the card {name}", float(on_card), 1)
+
+
+def predicted(
+    day: Day, cohort: Cohort, network: torch.nn.Module, image: torch.Tensor
+) -> tuple[torch.Tensor, list[str]]:
+    """Logits, and what the ensemble told of the memory."""
+    said: list[str] = []
+    ensemble = Ensemble([network], cohort.classes, (), day.device, torch.bfloat16, tell=said.append)
+    (logits,) = predict_logits(ensemble, image, cohort.plan.patch, step=1.0)
+    return logits.cpu(), said
+
+
+@contextmanager
+def at_most_bytes(device: torch.device, limit: float) -> Iterator[None]:
+    """Within, this process gets no more of the card."""
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(limit / total, device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)

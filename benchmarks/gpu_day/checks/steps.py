@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.gpu_day.cohorts import Cohort
+from benchmarks.gpu_day.cohorts import TOY_GB, Cohort
 from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, at_most, left_out
 from benchmarks.gpu_day.learning import PRECISIONS, Batch, batches_of, learner_of, parts_of
@@ -24,7 +24,7 @@ PLAN_GB = 0.25
 """Small, as the CPU computes each plan's step once."""
 LOSS_ERROR = {"float32": 1e-4, "bf16": 2e-2, "fp16": 5e-3}
 """Largest difference of the loss, as a share of it."""
-GRADIENT_ERROR = {"float32": 2e-3, "bf16": 0.25, "fp16": 0.05}
+GRADIENT_ERROR = {"float32": 5e-3, "bf16": 0.2, "fp16": 0.1}
 """Largest norm of the difference of all gradients, as a share of their norm. Sixteen bits keep 8 (bf16) and 11 (fp16)
 bits of a number, and errors add up over some forty layers."""
 MORE_STEPS = 3
@@ -41,7 +41,7 @@ class Step(NamedTuple):
 def find(day: Day) -> Iterator[Figure]:
     cohort = day.cohort("vmsemi53")
     for kind, planner in PLANNERS.items():
-        plan = planner(cohort.fingerprint, day.size(PLAN_GB, 0.01))
+        plan = planner(cohort.fingerprint, day.size(PLAN_GB, TOY_GB))
         cpu = torch.device("cpu")
         batch = next(batches_of(cohort, cpu, plan))
         wanted = step(cohort, plan, cpu, batch, "float32")
