@@ -10,6 +10,7 @@ with exit code 1 if a check failed, ran out of time or found what was not wanted
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -60,4 +61,5 @@ def begun(path: Path, device: str, carried: Path | None, toy: bool) -> DayResult
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the check under way ends too
     sys.exit(main())

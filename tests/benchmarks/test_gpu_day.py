@@ -38,7 +38,7 @@ from benchmarks.tools import SetupError
 from vmseg_auto.io.prepared import PreparedFolder
 
 ROOT = Path(__file__).parents[2]
-NOT_THERE = ("SimpleITK", "pydicom", "highdicom", "nnunetv2", "batchgenerators")
+NOT_THERE = ("SimpleITK", "surface_distance", "pydicom", "highdicom", "nnunetv2", "batchgenerators")
 """What such a machine has not, unless it is carried."""
 BLOCKER = """
 import sys
