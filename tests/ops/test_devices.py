@@ -96,12 +96,16 @@ def test_every_device_s_words_for_too_little_memory_are_known(error: RuntimeErro
     assert memory_ran_out(error) == is_memory
 
 
-@pytest.mark.parametrize(("free", "is_memory"), [(2**29, True), (2**33, False)])
-def test_no_engine_of_cudnn_is_for_want_of_memory_where_the_card_is_full(
-    free: int, is_memory: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("free", "part", "is_memory"), [(2**29, 1.0, True), (2**33, 1.0, False), (2**33, 0.05, True), (2**33, 0.5, False)]
+)
+def test_no_engine_of_cudnn_is_for_want_of_memory_where_the_card_or_the_part_given_is_full(
+    free: int, part: float, is_memory: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 2**35))
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: part)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 2**30)
     error = RuntimeError("GET was unable to find an engine to execute this computation")
     assert memory_ran_out(error) == is_memory
 

@@ -85,8 +85,12 @@ def memory_ran_out(error: RuntimeError) -> bool:
 
 
 def _card_is_full() -> bool:
-    """Whether the GPU has less left than cuDNN's engines want for themselves."""
-    return torch.cuda.is_available() and torch.cuda.mem_get_info()[0] < _ENGINES_WANT
+    """Whether the GPU, or this process's part of it, has less left than cuDNN's engines want for themselves."""
+    if not torch.cuda.is_available():
+        return False
+    free, total = torch.cuda.mem_get_info()
+    part = torch.cuda.get_per_process_memory_fraction() * total - torch.cuda.memory_reserved()
+    return min(free, part) < _ENGINES_WANT
 
 
 def forget_freed_memory(device: torch.device) -> None:
