@@ -103,7 +103,7 @@ def test_masks_lie_on_the_scans_grids(dataset: Path, masks: Path) -> None:
         mask, own = read_mask(masks / scan.name.replace("_0000", ""))
         assert geometry.differences(own) == []
         assert set(np.unique(mask)) <= {0, 1}
-        probability, _ = read_image(masks / "probabilities" / scan.name.replace("_0000", "_venous_malformation"))
+        probability, _ = read_image(masks / "probabilities" / "venous_malformation" / scan.name.replace("_0000", ""))
         model = json.loads((dataset / "vmseg/runs/default/default/model.json").read_text())
         likely = probability > model["threshold"]
         if model["postprocessing"]["keep_largest"]:
