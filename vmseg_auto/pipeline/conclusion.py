@@ -78,6 +78,11 @@ class Conclusion:
         judged = [sidecar.judgement for sidecar in self.sidecars]
         if before := kept - sum(one.corrected for one in judged):
             console.say(f"{before} of them had been made before, from the same scans by the same model, and were kept.")
+        if known := [sidecar.case for sidecar in self.sidecars if sidecar.in_training]:
+            console.warn(
+                f"the model was trained on these very scans: {listed(known)}. Their masks and scores are better than "
+                "those of new patients will be."
+            )
         if self.calibration is None:
             console.say(UNCALIBRATED)
             return
@@ -86,11 +91,6 @@ class Conclusion:
         self._say_of_volumes(self.calibration, console)
         if doubtful := where_to_look(judged, self.calibration):
             console.warn(doubtful)
-        if known := [sidecar.case for sidecar in self.sidecars if sidecar.in_training]:
-            console.warn(
-                f"the model was trained on these very scans: {listed(known)}. Their masks and scores are better than "
-                "those of new patients will be."
-            )
 
     def _say_of_volumes(self, calibration: Calibration, console: Console) -> None:
         """Of which labels no interval is told, and where nothing was found; and what held-out scans tell of that."""
