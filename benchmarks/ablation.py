@@ -14,7 +14,7 @@ import argparse
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -147,16 +147,26 @@ def add_protocol(made: argparse.ArgumentParser) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
-    try:
+
+    def work() -> Sequence[Cell]:
         failed = [] if arguments.report else run(arguments, chosen(arguments.rows))
         write_report(arguments.work, arguments.out, [row.name for row in ROWS])
+        return failed
+
+    return finished("benchmarks.ablation", arguments.out, work)
+
+
+def finished(name: str, out: Path, work: Callable[[], Sequence[Cell]]) -> int:
+    """Exit code of a command that does this work, which gives the trainings that failed, and writes the page `out`."""
+    try:
+        failed = work()
     except (SetupError, VmsegError) as error:
-        print(f"benchmarks.ablation: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("benchmarks.ablation: stopped; the same command goes on from here.", file=sys.stderr)
+        print(f"{name}: stopped; the same command goes on from here.", file=sys.stderr)
         return 130
-    print(f"{arguments.out} is written.")
+    print(f"{out} is written.")
     return 1 if failed else 0
 
 

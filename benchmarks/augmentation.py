@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import ablation
-from benchmarks.ablation import Row, add_protocol, interrupt
+from benchmarks.ablation import Row, add_protocol, finished, interrupt
 from benchmarks.ablation_report import (
     case_scores,
     cohort_text,
@@ -38,9 +38,8 @@ from benchmarks.ablation_results import Cell, FoldResult, Protocol, load_all, wo
 from benchmarks.compare import ROOT, add_places, take_turn
 from benchmarks.report import table
 from benchmarks.results import Results, load, our_versions, ratios, save, spread, this_machine
-from benchmarks.tools import Job, SetupError
+from benchmarks.tools import Job
 from vmseg_auto.cli.common import positive_int
-from vmseg_auto.core.errors import VmsegError
 from vmseg_auto.core.workspace import Workspace
 
 BEGIN = "<!-- Written by `python -m benchmarks.augmentation` down to the next mark; don't edit it. -->"
@@ -74,17 +73,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
-    try:
+
+    def work() -> Sequence[Cell]:
         failed = [] if arguments.report else run(arguments)
         put_between(arguments.out, BEGIN, section(arguments.work), END)
-    except (SetupError, VmsegError) as error:
-        print(f"benchmarks.augmentation: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("benchmarks.augmentation: stopped; the same command goes on from here.", file=sys.stderr)
-        return 130
-    print(f"{arguments.out} is written.")
-    return 1 if failed else 0
+        return failed
+
+    return finished("benchmarks.augmentation", arguments.out, work)
 
 
 def run(arguments: argparse.Namespace) -> list[Cell]:
