@@ -11,7 +11,7 @@ from raw_dataset import GRID, tiny_mask
 
 from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.left_out import Inventory
-from vmseg_auto.io.images import write_mask
+from vmseg_auto.io.images import write_image, write_mask
 from vmseg_auto.io.mask_files import SCHEMA, MaskFile, case_of, find_masks, is_corrected, standing
 from vmseg_auto.io.segmentations import write_segmentation
 
@@ -86,6 +86,17 @@ def test_a_damaged_file_gives_way_to_a_sound_one_and_is_never_taken_for_a_correc
     assert standing(tmp_path, "anna", written).state == "damaged"
     (tmp_path / "anna.nii.gz").unlink()
     assert standing(tmp_path, "anna", written).state == "missing"
+
+
+@pytest.mark.parametrize("value", [0.5, 300.0, -1.0])
+def test_a_correction_with_a_voxel_of_no_label_is_still_one(tmp_path: Path, value: float) -> None:
+    """Smoothed or resampled, say: nobody may take it for damaged, and make it anew."""
+    written = [put(tmp_path, "anna.nii.gz")]
+    changed = EDITED.astype(np.float32)
+    changed[0, 0, 0] = value
+    write_image(tmp_path / "anna.nii.gz", changed, GRID)
+    there = standing(tmp_path, "anna", written)
+    assert (there.mask.name, there.state) == ("anna.nii.gz", "edited")
 
 
 def test_files_of_earlier_predictions_count_no_more_but_a_correction_of_one_does(tmp_path: Path) -> None:

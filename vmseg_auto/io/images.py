@@ -94,6 +94,28 @@ def read_mask(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8], G
     return _as_labels(voxels, case, path), geometry
 
 
+def is_whole(path: Path) -> bool:
+    """Whether all voxels of an image file can be decoded, whatever they and its header say."""
+    with quiet():
+        try:
+            reader, geometry = _header(path, None, layers=True)
+        except InputError:
+            return _decodes(path)
+        try:
+            _voxels(reader, geometry, None, path)
+        except InputError:
+            return False
+    return True
+
+
+def _decodes(path: Path) -> bool:
+    try:
+        sitk.ReadImage(str(path))
+    except RuntimeError:
+        return False
+    return True
+
+
 def read_layers(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8], Geometry, dict[str, str]]:
     """Read a mask of one or more layers, as 3D Slicer writes them, and the texts of its header.
 

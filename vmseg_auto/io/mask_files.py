@@ -19,7 +19,7 @@ from vmseg_auto.core.errors import InputError, VmsegError
 from vmseg_auto.core.left_out import Inventory
 from vmseg_auto.core.names import case_name
 from vmseg_auto.io.atomic import read_json
-from vmseg_auto.io.images import SEGMENTS, ending_of, read_mask
+from vmseg_auto.io.images import SEGMENTS, ending_of, is_whole, read_mask
 from vmseg_auto.io.naming import image_files, stem
 from vmseg_auto.io.segmentations import read_segmentation
 
@@ -77,21 +77,22 @@ def standing(folder: Path, case: str, written: Sequence[MaskFile], outdated: Seq
         InputError: several files were changed, or a file that was never written is no mask that can be read.
     """
     names = [one.file for one in written]
+    ours = {*names, *(one.file for one in outdated)}
     sound, edited, damaged = [], [], []
     for path in files_of(folder, case):
         if (own := MaskFile.of(path)) in written:
             sound.append(path)
         elif own in outdated:
             continue
+        elif path.name in ours:
+            (edited if _is_whole(path) else damaged).append(path)
         elif problem := _problem(path):
-            if path.name not in (*names, *(one.file for one in outdated)):
-                raise InputError(
-                    f"it lies beside the mask of this case, and is none ({problem})",
-                    case=case,
-                    file=path,
-                    remedy="Save it again if it is a corrected mask, else move it away.",
-                )
-            damaged.append(path)
+            raise InputError(
+                f"it lies beside the mask of this case, and is none ({problem})",
+                case=case,
+                file=path,
+                remedy="Save it again if it is a corrected mask, else move it away.",
+            )
         else:
             edited.append(path)
     if len(edited) > 1:
@@ -191,6 +192,11 @@ def _masks_in(folder: Path) -> Iterator[Path]:
 
 def _is_dicom(path: Path) -> bool:
     return path.name.lower().endswith(DICOM_SEG)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file can be read to its end. What was changed and can be is a correction, even one that is no mask."""
+    return _problem(path) is None if _is_dicom(path) else is_whole(path)
 
 
 def _problem(path: Path) -> str | None:
