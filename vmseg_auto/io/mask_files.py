@@ -78,7 +78,7 @@ def standing(folder: Path, case: str, written: Sequence[MaskFile], outdated: Seq
     """
     names = [one.file for one in written]
     ours = {*names, *(one.file for one in outdated)}
-    sound, edited, damaged = [], [], []
+    sound, edited, damaged = list[Path](), list[Path](), list[Path]()
     for path in files_of(folder, case):
         if (own := MaskFile.of(path)) in written:
             sound.append(path)
