@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.movement import Movement
-from vmseg_auto.ops.matching import REACH_MM, Lesions, Match, match_lesions
+from vmseg_auto.ops.components import Components
+from vmseg_auto.ops.matching import REACH_MM, Match, match_lesions
 
 FIRST = Geometry((20, 40, 40), (2.0, 1.0, 1.0))
 FINE = Geometry((40, 80, 80), (1.0, 0.5, 0.5), (-0.25, -0.25, -0.5))
@@ -19,14 +20,14 @@ Ball = tuple[float, float, float, float]
 """Centre (x, y, z) and radius, in mm."""
 
 
-def side(geometry: Geometry, *balls: Ball, moved: Movement = STILL) -> Lesions:
+def side(geometry: Geometry, *balls: Ball, moved: Movement = STILL) -> Components:
     indices = np.indices(geometry.shape)[::-1]
     place = [n * mm + at for n, mm, at in zip(indices, geometry.spacing_mm[::-1], geometry.origin_mm, strict=True)]
     mask: NDArray[np.bool_] = np.zeros(geometry.shape, dtype=bool)
     for *center, radius in balls:
         apart = [p - c - s for p, c, s in zip(place, center, moved.shift_mm, strict=True)]
         mask |= sum(d**2 for d in apart) <= radius**2
-    return Lesions.of(mask, geometry)
+    return Components.of(mask, geometry)
 
 
 A, B, C = (10.0, 10.0, 14.0, 5.0), (28.0, 12.0, 14.0, 4.0), (20.0, 28.0, 20.0, 3.0)
@@ -99,5 +100,5 @@ def test_touching_at_a_corner_is_not_the_same() -> None:
     second[13:19, 19:34, 19:34] = True
     first[4:6, 30:32, 30:32] = True
     second[4:6, 30:32, 30:32] = True
-    found = match_lesions(Lesions.of(first, FIRST), Lesions.of(second, FIRST), STILL)
+    found = match_lesions(Components.of(first, FIRST), Components.of(second, FIRST), STILL)
     assert Match("same", (2,), (2,)) in found

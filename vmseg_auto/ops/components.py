@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vmseg_auto.core.geometry import Box
+from vmseg_auto.core.geometry import Box, Geometry
 from vmseg_auto.core.postprocessing import PostProcessing
 
 _NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
@@ -76,3 +77,40 @@ def apply_postprocessing(
     if postprocessing is None or not postprocessing.keep_largest:
         return mask
     return keep_largest(mask, [labels[name] for name in postprocessing.keep_largest])
+
+
+@dataclass(frozen=True)
+class Components:
+    """The connected components of a mask, numbered by size: the lesions of one scan.
+
+    Args:
+        numbered: (Z, Y, X), 0 outside; 1 is the largest lesion.
+        voxels: of each lesion.
+        places: voxels [N, 3] (Z, Y, X) of all lesions, and the number of each [N].
+        geometry: the grid.
+    """
+
+    numbered: NDArray[np.int32]
+    voxels: NDArray[np.int64]
+    places: tuple[NDArray[np.int64], NDArray[np.int32]]
+    geometry: Geometry
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_], geometry: Geometry) -> Components:
+        """Number the components of a mask (Z, Y, X); of equal ones the first in memory comes first."""
+        found, _ = label_components(mask)
+        sizes = np.bincount(found.ravel())[1:]
+        order = np.argsort(-sizes, kind="stable")
+        number = np.zeros(len(sizes) + 1, dtype=np.int32)
+        number[order + 1] = np.arange(1, len(sizes) + 1)
+        numbered = number[found]
+        places = np.argwhere(numbered)
+        return cls(numbered, sizes[order], (places, numbered[tuple(places.T)]), geometry)
+
+    @property
+    def count(self) -> int:
+        return len(self.voxels)
+
+    def volume_ml(self, numbers: tuple[int, ...]) -> float:
+        """Of several lesions together."""
+        return float(sum(int(self.voxels[number - 1]) for number in numbers)) * self.geometry.voxel_ml

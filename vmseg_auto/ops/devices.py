@@ -6,13 +6,12 @@ import contextlib
 import ctypes
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 
 from vmseg_auto.core.console import counted
 from vmseg_auto.core.errors import InputError
-from vmseg_auto.io.batches import Batch
 from vmseg_auto.ops.ranks import local_rank
 
 _NO_MEMORY = (
@@ -175,29 +174,6 @@ def lay_out(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
             if weight.dim() == 5:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
     return network
-
-
-def sent(batches: Iterable[Batch], device: torch.device) -> Iterator[tuple[torch.Tensor, torch.Tensor, Batch]]:
-    """Images and labels of each batch, on the device, and the batch itself.
-
-    To CUDA they go from pinned memory on a stream of their own: a batch is copied while the device still works on
-    the one before, and the CPU waits for neither.
-    """
-    side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
-    for batch in batches:
-        image, label = torch.from_numpy(batch.image), torch.from_numpy(batch.label)
-        if side is None:
-            yield image.to(device), label.to(device), batch
-            continue
-        with torch.cuda.stream(side):
-            image = image.pin_memory().to(device, non_blocking=True)
-            label = label.pin_memory().to(device, non_blocking=True)
-        main = torch.cuda.current_stream(device)
-        main.wait_stream(side)
-        # Their memory belongs to the side stream, which must not reuse it while the main one reads.
-        image.record_stream(main)
-        label.record_stream(main)
-        yield image, label, batch
 
 
 @contextlib.contextmanager

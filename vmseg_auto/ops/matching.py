@@ -12,9 +12,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from vmseg_auto.core.followup import Fate
-from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.movement import Movement
-from vmseg_auto.ops.components import label_components
+from vmseg_auto.ops.components import Components
 from vmseg_auto.ops.rigid import in_view, mapped, placed
 
 SHARE = 0.1
@@ -27,51 +26,14 @@ IN_VIEW = 0.5
 
 @dataclass(frozen=True)
 class Match:
-    """Lesions that are one and the same, by their numbers in each scan (1 is the largest)."""
+    """Components that are one and the same, by their numbers in each scan (1 is the largest)."""
 
     fate: Fate
     before: tuple[int, ...]
     after: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Lesions:
-    """The lesions of one scan.
-
-    Args:
-        numbered: (Z, Y, X), 0 outside; 1 is the largest lesion.
-        voxels: of each lesion.
-        places: voxels [N, 3] (Z, Y, X) of all lesions, and the number of each [N].
-        geometry: the grid.
-    """
-
-    numbered: NDArray[np.int32]
-    voxels: NDArray[np.int64]
-    places: tuple[NDArray[np.int64], NDArray[np.int32]]
-    geometry: Geometry
-
-    @classmethod
-    def of(cls, mask: NDArray[np.bool_], geometry: Geometry) -> Lesions:
-        """Number the components of a mask (Z, Y, X) by their size; of equal ones the first in memory comes first."""
-        found, _ = label_components(mask)
-        sizes = np.bincount(found.ravel())[1:]
-        order = np.argsort(-sizes, kind="stable")
-        number = np.zeros(len(sizes) + 1, dtype=np.int32)
-        number[order + 1] = np.arange(1, len(sizes) + 1)
-        numbered = number[found]
-        places = np.argwhere(numbered)
-        return cls(numbered, sizes[order], (places, numbered[tuple(places.T)]), geometry)
-
-    @property
-    def count(self) -> int:
-        return len(self.voxels)
-
-    def volume_ml(self, numbers: tuple[int, ...]) -> float:
-        """Of several lesions together."""
-        return float(sum(int(self.voxels[number - 1]) for number in numbers)) * self.geometry.voxel_ml
-
-
-def match_lesions(before: Lesions, after: Lesions, movement: Movement) -> list[Match]:
+def match_lesions(before: Components, after: Components, movement: Movement) -> list[Match]:
     """Find the lesions of the first scan in the second.
 
     Two lesions are the same where at least SHARE of the smaller one lies in the other; what is left alone then belongs
@@ -92,7 +54,7 @@ def match_lesions(before: Lesions, after: Lesions, movement: Movement) -> list[M
     return [Match(_fate(first, second, seen_before, seen_after), first, second) for first, second in _groups(pairs)]
 
 
-def _shares(source: Lesions, target: Lesions, movement: Movement) -> NDArray[np.float64]:
+def _shares(source: Components, target: Components, movement: Movement) -> NDArray[np.float64]:
     """Of each lesion [of source, of target] what lies in the other, as a share of the smaller one."""
     places, owner = source.places
     indices = np.rint(mapped(places, source.geometry, target.geometry, movement)).astype(int)
@@ -106,7 +68,7 @@ def _shares(source: Lesions, target: Lesions, movement: Movement) -> NDArray[np.
     return shares
 
 
-def _link_alone(pairs: NDArray[np.bool_], before: Lesions, after: Lesions, movement: Movement) -> None:
+def _link_alone(pairs: NDArray[np.bool_], before: Components, after: Components, movement: Movement) -> None:
     """Link lesions without a partner to the nearest of the other scan, where one is near."""
     if not (before.count and after.count):
         return
@@ -126,7 +88,7 @@ def _link_alone(pairs: NDArray[np.bool_], before: Lesions, after: Lesions, movem
                 pairs[(partner, here) if flip else (here, partner)] = True
 
 
-def _in_view(source: Lesions, target: Lesions, movement: Movement) -> NDArray[np.bool_]:
+def _in_view(source: Components, target: Components, movement: Movement) -> NDArray[np.bool_]:
     """Which lesions the other scan has seen."""
     places, owner = source.places
     seen = in_view(mapped(places, source.geometry, target.geometry, movement), target.geometry)
@@ -136,7 +98,7 @@ def _in_view(source: Lesions, target: Lesions, movement: Movement) -> NDArray[np
 
 
 def _groups(pairs: NDArray[np.bool_]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Lesions that hang together, as numbers before and after."""
+    """Components that hang together, as numbers before and after."""
     rows, columns = pairs.shape
     at = np.nonzero(pairs)
     graph = coo_array((np.ones(len(at[0])), (at[0], at[1] + rows)), shape=(rows + columns, rows + columns))

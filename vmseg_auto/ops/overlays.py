@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.core.console import shown
 from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.ops.matching import Lesions
+from vmseg_auto.ops.components import Components
 from vmseg_auto.ops.pictures import (
     MARGIN_MM,
     SKY_BLUE,
@@ -36,7 +36,7 @@ from vmseg_auto.ops.pictures import (
 from vmseg_auto.ops.plots import save_figure
 
 ROWS, ACROSS = 3, 3
-"""Lesions shown, and slices of each."""
+"""Components shown, and slices of each."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def lesions_of(
     mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int], most: int = ROWS
 ) -> tuple[list[Shown], int]:
     """The largest lesions of a mask (Z, Y, X), `most` at most, and how many more there are."""
-    found = {name: Lesions.of(mask == value, geometry) for name, value in labels.items() if value}
+    found = {name: Components.of(mask == value, geometry) for name, value in labels.items() if value}
     ranked = [(one.volume_ml((n,)), name, n) for name, one in found.items() for n in range(1, one.count + 1)]
     ranked.sort(key=lambda lesion: -lesion[0])
     shown = [Shown(name, n, found[name].numbered == n, volume) for volume, name, n in ranked[:most]]

@@ -16,12 +16,13 @@ from vmseg_auto.core.geometry import Geometry
 from vmseg_auto.core.movement import Movement
 from vmseg_auto.core.response import Change, Volume
 from vmseg_auto.io.registration import find_movement
+from vmseg_auto.ops.components import Components
 from vmseg_auto.ops.duplicates import same_scan
-from vmseg_auto.ops.matching import Lesions, Match, match_lesions
+from vmseg_auto.ops.matching import Match, match_lesions
 from vmseg_auto.ops.overlays import Compared, draw_followup
 from vmseg_auto.ops.rigid import in_view, likeness, mapped, placed, resample
 
-LesionsByLabel = dict[str, tuple[Lesions, Lesions]]
+LesionsByLabel = dict[str, tuple[Components, Components]]
 """Label -> its lesions before and after."""
 
 
@@ -57,7 +58,7 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
         VmsegError: the picture can't be written.
     """
     sides = {
-        name: (Lesions.of(before.mask == value, before.geometry), Lesions.of(after.mask == value, after.geometry))
+        name: (Components.of(before.mask == value, before.geometry), Components.of(after.mask == value, after.geometry))
         for name, value in labels.items()
         if value
     }
@@ -114,7 +115,7 @@ def _laid_over(before: Visit, after: Visit) -> tuple[Movement | None, NDArray[np
     return movement, moved, likeness(before.image, moved, before.geometry.spacing_mm)
 
 
-def _by_slices(slices: OtherSlices, first: Lesions, second: Lesions) -> float:
+def _by_slices(slices: OtherSlices, first: Components, second: Components) -> float:
     """The factor by which a label's volume may move because the slices differ; 1 where it is nowhere.
 
     Where a lesion begins and ends within its first and last slice, nobody sees: over its whole area the volume may be
@@ -129,7 +130,7 @@ def _by_slices(slices: OtherSlices, first: Lesions, second: Lesions) -> float:
     return 1 + math.hypot(*shares)
 
 
-def _lesion(label: str, match: Match, first: Lesions, second: Lesions) -> LesionChange:
+def _lesion(label: str, match: Match, first: Components, second: Components) -> LesionChange:
     before, after = first.volume_ml(match.before), second.volume_ml(match.after)
     seen = match.before and match.fate != "out of view"
     return LesionChange(

@@ -17,7 +17,6 @@ from vmseg_auto.core.steps import StepLog
 from vmseg_auto.io.batches import Batch
 from vmseg_auto.io.checkpoints import TrainingState
 from vmseg_auto.ops.classes import strongest
-from vmseg_auto.ops.devices import sent
 from vmseg_auto.ops.learner import Learner, LearnerState, Step
 from vmseg_auto.ops.ranks import Share
 from vmseg_auto.stages.fold_data import FoldSetup
@@ -223,3 +222,26 @@ def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         ours, theirs = guess == k, label == k
         rows.append(torch.stack([(ours & theirs).sum(), ours.sum() + theirs.sum()]))
     return torch.stack(rows).float()
+
+
+def sent(batches: Iterable[Batch], device: torch.device) -> Iterator[tuple[torch.Tensor, torch.Tensor, Batch]]:
+    """Images and labels of each batch, on the device, and the batch itself.
+
+    To CUDA they go from pinned memory on a stream of their own: a batch is copied while the device still works on
+    the one before, and the CPU waits for neither.
+    """
+    side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+    for batch in batches:
+        image, label = torch.from_numpy(batch.image), torch.from_numpy(batch.label)
+        if side is None:
+            yield image.to(device), label.to(device), batch
+            continue
+        with torch.cuda.stream(side):
+            image = image.pin_memory().to(device, non_blocking=True)
+            label = label.pin_memory().to(device, non_blocking=True)
+        main = torch.cuda.current_stream(device)
+        main.wait_stream(side)
+        # Their memory belongs to the side stream, which must not reuse it while the main one reads.
+        image.record_stream(main)
+        label.record_stream(main)
+        yield image, label, batch
