@@ -24,10 +24,10 @@ from benchmarks.ablation_results import Cell, FoldResult, Origin, Protocol, load
 from benchmarks.compare import ROOT, add_places
 from benchmarks.tools import Job, SetupError, side_by_side
 from vmseg_auto.cli.common import positive_int
-from vmseg_auto.core.dataset import fold_cases
-from vmseg_auto.core.errors import InputError, VmsegError
-from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.workspace import Workspace
+from vmseg_auto.data.dataset import fold_cases
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.utils.errors import InputError, VmsegError
 
 COHORT = "vmsemi53"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -50,7 +50,7 @@ class Row:
 
     def recipe(self, protocol: Protocol, seed: int) -> Recipe:
         """Raises SetupError where there is no such trainer, field or value."""
-        from vmseg_auto.plugins import load_trainer
+        from vmseg_auto.registry import load_trainer
 
         try:
             return load_trainer(self.trainer).recipe.with_settings(self.all_settings(protocol, seed))
@@ -245,7 +245,7 @@ def prepare(bench: Bench, wanted: Iterable[Cell]) -> None:
         SetupError: their splits differ, so that rows would not be trained on the same cases.
         VmsegError: the cohort can't be prepared, or there is no such fold.
     """
-    from vmseg_auto.pipeline.plan import plan_and_preprocess
+    from vmseg_auto.workflows.plan import plan_and_preprocess
 
     found, prepared = None, set()
     for cell in wanted:

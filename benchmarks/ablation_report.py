@@ -13,8 +13,8 @@ import numpy as np
 from benchmarks.ablation_results import FoldResult, Origin, Protocol, Scores, load_all
 from benchmarks.report import table
 from benchmarks.tools import SetupError
-from vmseg_auto.io.atomic import write_text
-from vmseg_auto.ops.statistics import INTERVAL, Summary, summarise
+from vmseg_auto.utils.atomic import write_text
+from vmseg_auto.utils.statistics import INTERVAL, Summary, summarise
 
 BASELINE = "default"
 BEGIN = "<!-- Written by `python -m benchmarks.ablation` down to the next mark; don't edit it. -->"

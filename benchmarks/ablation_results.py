@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.results import Machine, our_versions, this_machine
-from vmseg_auto.core.codec import Stored
-from vmseg_auto.core.gap import gap_looks
-from vmseg_auto.core.runs import FoldFolder
-from vmseg_auto.io.atomic import read_stored, write_json
+from vmseg_auto.data.runs import FoldFolder
+from vmseg_auto.training.overfitting import gap_looks
+from vmseg_auto.utils.atomic import read_stored, write_json
+from vmseg_auto.utils.json_codec import Stored
 
 
 @dataclass(frozen=True, order=True)
@@ -67,7 +67,7 @@ class Origin:
     @classmethod
     def here(cls, device: str, amp: bool, jobs: int) -> Origin:
         """This machine and these versions, on that device ("cpu", "auto" ...), a thread for each training."""
-        from vmseg_auto.ops.devices import choose_device, describe, reduced_precision
+        from vmseg_auto.utils.devices import choose_device, describe, reduced_precision
 
         where = choose_device(device)
         words = describe(where, reduced_precision(where) if amp else None).split(", ")

@@ -23,9 +23,9 @@ from benchmarks.report import write_report
 from benchmarks.results import Results, our_versions, save, this_machine
 from benchmarks.tools import Bench, SetupError, run_once
 from benchmarks.workloads import OURS, imported, raw_link
-from vmseg_auto.core.errors import VmsegError
-from vmseg_auto.io.atomic import read_json
-from vmseg_auto.io.images import read_mask
+from vmseg_auto.data.images.images import read_mask
+from vmseg_auto.utils.atomic import read_json
+from vmseg_auto.utils.errors import VmsegError
 
 NAME = "agreement"
 PRECISIONS = ("float32", "auto")

@@ -40,7 +40,7 @@ from benchmarks.report import table
 from benchmarks.results import Results, load, our_versions, ratios, save, spread, this_machine
 from benchmarks.tools import Job
 from vmseg_auto.cli.common import positive_int
-from vmseg_auto.core.workspace import Workspace
+from vmseg_auto.data.workspace import Workspace
 
 BEGIN = "<!-- Written by `python -m benchmarks.augmentation` down to the next mark; don't edit it. -->"
 END = "<!-- End of what `python -m benchmarks.augmentation` writes. -->"
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> list[Cell]:
     """Take what is missing of times and trainings; gives the trainings that failed."""
-    from vmseg_auto.pipeline.plan import plan_and_preprocess
+    from vmseg_auto.workflows.plan import plan_and_preprocess
 
     protocol = Protocol(arguments.memory, arguments.epochs, arguments.steps)
     work, cohort = arguments.work.absolute(), arguments.data.absolute() / ablation.COHORT
@@ -101,11 +101,11 @@ def time_samples(space: Workspace, count: int) -> Results:
     """So many samples by each, on one thread, one after the other with the same patch and seed; first calls apart."""
     import torch
 
-    from vmseg_auto.io.prepared import PreparedFolder
-    from vmseg_auto.ops.augment import PatchAugmentation, read_shape
-    from vmseg_auto.ops.augment_batch import BatchAugmentation
-    from vmseg_auto.ops.sampling import PatchSampler
-    from vmseg_auto.pipeline.places import read_fingerprint, read_plan
+    from vmseg_auto.data.preprocessed import PreparedFolder
+    from vmseg_auto.training.augmentation.cpu import PatchAugmentation, read_shape
+    from vmseg_auto.training.augmentation.device import BatchAugmentation
+    from vmseg_auto.training.sampling import PatchSampler
+    from vmseg_auto.workflows.places import read_fingerprint, read_plan
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

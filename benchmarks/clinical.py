@@ -17,28 +17,28 @@ from numpy.typing import NDArray
 
 from benchmarks.clinical_report import Facts, Lit, Piece, write_clinical_report
 from benchmarks.compare import ROOT
-from vmseg_auto.core.console import Silent
-from vmseg_auto.core.dataset import Case, Dataset
-from vmseg_auto.core.errors import VmsegError
-from vmseg_auto.core.fingerprint import ScanRange
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.left_out import Inventory
-from vmseg_auto.core.runs import Run
-from vmseg_auto.core.trust import Light
-from vmseg_auto.io.cases import read_case
-from vmseg_auto.io.probabilities import read_probabilities
-from vmseg_auto.io.tables import read_csv
-from vmseg_auto.ops.components import label_components
-from vmseg_auto.ops.normalize import intensity_profiles
-from vmseg_auto.ops.prepare import box_slices, nonzero_box
-from vmseg_auto.ops.thresholds import classify, from_bytes
-from vmseg_auto.ops.uncertainty import undecided
-from vmseg_auto.ops.volumetry import measure
-from vmseg_auto.pipeline.committee import choose_runs
-from vmseg_auto.pipeline.expected import INTERVAL_COLUMNS
-from vmseg_auto.pipeline.places import places
-from vmseg_auto.pipeline.standing import read_standing
-from vmseg_auto.stages.analyse import analyse
+from vmseg_auto.data.cases import read_case
+from vmseg_auto.data.dataset import Case, Dataset
+from vmseg_auto.data.probabilities import read_probabilities
+from vmseg_auto.data.runs import Run
+from vmseg_auto.evaluation.confidence import Light
+from vmseg_auto.evaluation.expected_quality import INTERVAL_COLUMNS
+from vmseg_auto.evaluation.volumetry import measure
+from vmseg_auto.inference.thresholds import classify, from_bytes
+from vmseg_auto.inference.uncertainty_maps import undecided
+from vmseg_auto.planning.fingerprint import ScanRange
+from vmseg_auto.preprocessing.extract_fingerprint import analyse
+from vmseg_auto.preprocessing.normalise import intensity_profiles
+from vmseg_auto.preprocessing.transform import box_slices, nonzero_box
+from vmseg_auto.utils.components import label_components
+from vmseg_auto.utils.console import Silent
+from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.utils.tables import read_csv
+from vmseg_auto.workflows.ensemble import choose_runs
+from vmseg_auto.workflows.places import places
+from vmseg_auto.workflows.staleness import read_standing
 
 Image = NDArray[np.float32]
 SHARES = (0.01, 0.05)

@@ -12,12 +12,12 @@ from typing import get_args
 import numpy as np
 
 from benchmarks.report import table
-from vmseg_auto.core.trust import Calibration, Light
-from vmseg_auto.io.atomic import write_text
-from vmseg_auto.ops.plots import draw_volumes
-from vmseg_auto.ops.statistics import summarise
-from vmseg_auto.pipeline.expected import INTERVAL_COLUMNS
-from vmseg_auto.pipeline.volumes import is_covered
+from vmseg_auto.evaluation.confidence import Calibration, Light
+from vmseg_auto.evaluation.expected_quality import INTERVAL_COLUMNS
+from vmseg_auto.figures.plots import draw_volumes
+from vmseg_auto.selection.held_out_volumes import is_covered
+from vmseg_auto.utils.atomic import write_text
+from vmseg_auto.utils.statistics import summarise
 
 PICTURE = "volumes.png"
 SIZES_ML = (0.0, 0.1, 1.0, 5.0, math.inf)

@@ -20,8 +20,8 @@ from benchmarks.report import write_report
 from benchmarks.results import Results, load, our_versions, save, this_machine
 from benchmarks.tools import Bench, Job, SetupError, nnunet_versions, run_once
 from benchmarks.workloads import NNUNET, OURS, Workload, chosen
-from vmseg_auto.core.errors import VmsegError
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.utils.atomic import read_json
+from vmseg_auto.utils.errors import VmsegError
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 3
@@ -101,7 +101,7 @@ def warm(bench: Bench) -> None:
     """Let both tools compile and read their modules once, so that the first round doesn't pay for it."""
     for name in ("predict", "train", "plan_and_preprocess", "evaluate_folder"):
         run_once(bench.theirs(name, "-h", home=bench.folder("help")))
-    run_once(Job((sys.executable, "-c", "import vmseg_auto.pipeline.train, vmseg_auto.pipeline.predict")))
+    run_once(Job((sys.executable, "-c", "import vmseg_auto.workflows.train, vmseg_auto.workflows.predict")))
 
 
 def read_rounds(words: Sequence[str]) -> tuple[int | None, dict[str, int]]:

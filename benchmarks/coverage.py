@@ -23,8 +23,8 @@ from benchmarks.coverage_levels import LEVELS as OTHER_LEVELS
 from benchmarks.coverage_levels import Level
 from benchmarks.coverage_trust import TRUST_LEVELS
 from benchmarks.report import table
-from vmseg_auto.core.errors import VmsegError
-from vmseg_auto.io.atomic import write_text
+from vmseg_auto.utils.atomic import write_text
+from vmseg_auto.utils.errors import VmsegError
 
 LEVELS = (*OTHER_LEVELS, *TRUST_LEVELS)
 PATIENTS = (2, 5, 10, 20, 53)

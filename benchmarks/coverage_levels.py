@@ -16,10 +16,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from vmseg_auto.ops.bland_altman import agreement, reading_error
-from vmseg_auto.ops.learning_curve import FEWEST_TESTED, fit_curves, why_no_interval
-from vmseg_auto.ops.selection import gains_enough
-from vmseg_auto.ops.statistics import mean_interval
+from vmseg_auto.evaluation.bland_altman import agreement, reading_error
+from vmseg_auto.evaluation.learning_curve import FEWEST_TESTED, fit_curves, why_no_interval
+from vmseg_auto.selection.choose import gains_enough
+from vmseg_auto.utils.statistics import mean_interval
 
 Array = NDArray[np.float64]
 Held = Mapping[str, float | None]

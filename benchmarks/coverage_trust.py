@@ -13,12 +13,12 @@ import numpy as np
 from numpy.random import Generator
 
 from benchmarks.coverage_levels import ERRORS, NEW, ONE, SEVERAL, Array, Held, Level, errors_of, normal, owners
-from vmseg_auto.core.response import Change, Volume
-from vmseg_auto.core.trust import Trust
-from vmseg_auto.ops.calibration import calibrate, volume_trust
-from vmseg_auto.ops.concordance import FLOOR_ML, concordance, intraclass_correlation, volume_concordance
-from vmseg_auto.ops.discrimination import area_under_risk, auroc, spearman
-from vmseg_auto.pipeline.trust_figures import trust_figures
+from vmseg_auto.evaluation.calibration import calibrate, volume_trust
+from vmseg_auto.evaluation.concordance import FLOOR_ML, concordance, intraclass_correlation, volume_concordance
+from vmseg_auto.evaluation.confidence import Trust
+from vmseg_auto.evaluation.confidence_figures import trust_figures
+from vmseg_auto.evaluation.discrimination import area_under_risk, auroc, spearman
+from vmseg_auto.followup.response import Change, Volume
 
 THIRDS = ("certain third", "middle third", "doubtful third")
 CHANCES = {"one such patient in ten has a lesion": 0.1, "six in ten": 0.6, "nine in ten": 0.9}

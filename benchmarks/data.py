@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.atomic import read_json, write_json
-from vmseg_auto.io.images import read_image, write_image, write_mask
-from vmseg_auto.ops.phantom_lesions import Focus, draw_lesions
+from vmseg_auto.data.images.images import read_image, write_image, write_mask
+from vmseg_auto.demo.phantom.lesions import Focus, draw_lesions
+from vmseg_auto.utils.atomic import read_json, write_json
+from vmseg_auto.utils.geometry import Geometry
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.uint8]

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import vmseg_auto
 from benchmarks.compare import ROOT, add_places
-from vmseg_auto.core.errors import VmsegError
-from vmseg_auto.ops.statistics import summarise
+from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.statistics import summarise
 
 COHORT = "hippocampus53"
 SITES = ("north", "south")

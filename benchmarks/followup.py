@@ -21,20 +21,20 @@ from numpy.typing import NDArray
 from benchmarks.compare import ROOT
 from benchmarks.followup_pairs import Image, Pair, make_pair
 from benchmarks.followup_report import write_report
-from vmseg_auto.core.dataset import Case, Dataset
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.left_out import Inventory
-from vmseg_auto.core.response import Change, Volume
-from vmseg_auto.core.runs import Run
-from vmseg_auto.core.trust import Trust, VolumeTrust
-from vmseg_auto.io.cases import read_case
-from vmseg_auto.io.tables import read_csv, write_csv
-from vmseg_auto.ops.calibration import volume_trust_without
-from vmseg_auto.ops.rigid import placed
-from vmseg_auto.pipeline.places import places
-from vmseg_auto.pipeline.standing import read_standing
-from vmseg_auto.stages.followup import Visit, align
-from vmseg_auto.stages.predict import Predictor
+from vmseg_auto.data.cases import read_case
+from vmseg_auto.data.dataset import Case, Dataset
+from vmseg_auto.data.runs import Run
+from vmseg_auto.evaluation.calibration import volume_trust_without
+from vmseg_auto.evaluation.confidence import Trust, VolumeTrust
+from vmseg_auto.followup.compare import Visit, align
+from vmseg_auto.followup.response import Change, Volume
+from vmseg_auto.followup.rigid import placed
+from vmseg_auto.inference.predictor import Predictor
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.utils.tables import read_csv, write_csv
+from vmseg_auto.workflows.places import places
+from vmseg_auto.workflows.staleness import read_standing
 
 CHANGES = (-60, -30, -15, 0, 20)
 READER_ERROR = 5.0

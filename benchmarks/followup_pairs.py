@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.movement import Movement
-from vmseg_auto.ops.rigid import in_view, mapped, voxel_map
+from vmseg_auto.followup.rigid import in_view, mapped, voxel_map
+from vmseg_auto.followup.transform import Movement
+from vmseg_auto.utils.geometry import Geometry
 
 SHIFT_MM, TURN_DEGREES = 10.0, 8.0
 """How far the patient lies otherwise at most."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.report import table
-from vmseg_auto.core.response import response_to
-from vmseg_auto.io.atomic import write_text
+from vmseg_auto.followup.response import response_to
+from vmseg_auto.utils.atomic import write_text
 
 Rows = Sequence[Mapping[str, str]]
 

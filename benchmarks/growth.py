@@ -24,7 +24,7 @@ from benchmarks.report import write_report
 from benchmarks.results import Results, our_versions, save, this_machine
 from benchmarks.tools import Bench, Job, SetupError
 from benchmarks.workloads import OURS, imported
-from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.utils.errors import VmsegError
 
 NAME = "growth"
 CASES = (1, 10, 50)

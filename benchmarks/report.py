@@ -14,8 +14,8 @@ from benchmarks.gpu_day.findings import read_results
 from benchmarks.gpu_day.table import page_table
 from benchmarks.results import Results, Spread, load_all, ratios, spread
 from benchmarks.workloads import NNUNET, OURS, WORKLOADS, Target, Workload
-from vmseg_auto.io.atomic import replacing, write_text
-from vmseg_auto.ops.pictures import BLUE, VERMILLION
+from vmseg_auto.figures.slices import BLUE, VERMILLION
+from vmseg_auto.utils.atomic import replacing, write_text
 
 FIGURES = {
     "wall_s": ("wall time", "s"),

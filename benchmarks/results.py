@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.core.codec import Stored
-from vmseg_auto.io.atomic import read_stored, write_json
+from vmseg_auto.utils.atomic import read_stored, write_json
+from vmseg_auto.utils.json_codec import Stored
 
 PACKAGES = ("torch", "numpy", "scipy", "SimpleITK", "batchgenerators")
 
@@ -116,7 +116,7 @@ def this_machine() -> Machine:
     """Describe the machine that this runs on."""
     import torch
 
-    from vmseg_auto.ops.devices import reduced_precision
+    from vmseg_auto.utils.devices import reduced_precision
 
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return Machine(

@@ -11,7 +11,7 @@ from benchmarks.report import table
 from benchmarks.results import Results, Spread, load, spread
 from benchmarks.tools import SetupError
 from benchmarks.workloads import OURS
-from vmseg_auto.io.atomic import write_text
+from vmseg_auto.utils.atomic import write_text
 
 AGREEMENT, THROUGHPUT = "agreement", "throughput"
 COUNTS = (10_000, 1_000_000)

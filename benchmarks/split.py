@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vmseg_auto.core.dataset import split_by_patient
-from vmseg_auto.io.cases import read_dataset
-from vmseg_auto.io.images import read_mask
-from vmseg_auto.io.workers import Workers
-from vmseg_auto.ops.phantom import make_phantom
+from vmseg_auto.data.cases import read_dataset
+from vmseg_auto.data.dataset import split_by_patient
+from vmseg_auto.data.images.images import read_mask
+from vmseg_auto.demo.phantom.phantom import make_phantom
+from vmseg_auto.utils.workers import Workers
 
 COHORTS = ("hippocampus53", "vmsemi53", "lgg53")
 SHUFFLES = 300

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.geometry import Spacing
-from vmseg_auto.ops.metrics import surface_scores
-from vmseg_auto.ops.surfaces import Mask, surface_of
+from vmseg_auto.evaluation.metrics import surface_scores
+from vmseg_auto.evaluation.surfaces import Mask, surface_of
+from vmseg_auto.utils.geometry import Spacing
 
 GRIDS: tuple[tuple[Spacing, float], ...] = (
     ((1.0, 1.0, 1.0), 10.0), ((3.0, 0.7, 0.7), 9.0), ((5.0, 0.5, 0.5), 15.0), ((7.0, 0.4, 0.4), 18.0),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from benchmarks import data
 from benchmarks.tools import Bench, Job, SetupError, run_once
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.io.atomic import read_json, read_stored
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.utils.atomic import read_json, read_stored
 
 OURS, NNUNET = "vmseg_auto", "nnU-Net"
 Jobs = Mapping[str, Job]

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from vmseg_planners.default import DefaultPlanner
 
 if TYPE_CHECKING:
-    from vmseg_auto.core.fingerprint import Fingerprint
-    from vmseg_auto.core.plan import Plan
+    from vmseg_auto.planning.fingerprint import Fingerprint
+    from vmseg_auto.planning.plan import Plan
 
 
 class ThinPlanner:

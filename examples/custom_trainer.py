@@ -12,15 +12,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.ops.losses import DeepSupervision
+from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.training.losses import DeepSupervision
 from vmseg_trainers.default import DefaultTrainer
 
 if TYPE_CHECKING:
     import torch
 
     from vmseg_auto.contracts import Parts
-    from vmseg_auto.core.plan import Plan
+    from vmseg_auto.planning.plan import Plan
 
 
 class FocalTrainer:

@@ -21,8 +21,8 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from vmseg_auto.io.images import write_mask
-from vmseg_auto.ops.phantom import PhantomScan, make_phantom
+from vmseg_auto.data.images.images import write_mask
+from vmseg_auto.demo.phantom.phantom import PhantomScan, make_phantom
 
 PATIENTS = (
     "Ahornfeld_Anna", "Birkental_Ben", "Cedersee_Clara", "Distelmoor_David", "Erlenberg_Eva", "Fichtenau_Felix",

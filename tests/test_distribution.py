@@ -15,10 +15,10 @@ import pytest
 from nnunet_model import golden, nnunet_model
 from raw_dataset import GRID, raw_dataset
 
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.images import write_image
-from vmseg_auto.pipeline.export import export_model
-from vmseg_auto.pipeline.model import import_nnunet
+from vmseg_auto.data.images.images import write_image
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.workflows.export import export_model
+from vmseg_auto.workflows.model import import_nnunet
 
 ROOT = Path(__file__).parents[1]
 BUILD = "from setuptools.build_meta import build_{kind}; print(build_{kind}({target!r}))"
@@ -97,7 +97,7 @@ def test_what_is_installed_works_in_another_folder(elsewhere: Path, tmp_path: Pa
     plan = ("-m", "vmseg_auto.cli.plan_and_preprocess", "-d", str(dataset), "--memory", "0.02")
     assert "3 cases prepared" in run(elsewhere, tmp_path, *plan)
     for kind, name in (("planners", "residual"), ("trainers", "small_cohort"), ("loggers", "tensorboard")):
-        listed = f"from vmseg_auto.plugins import names; print(names('vmseg_auto.{kind}'))"
+        listed = f"from vmseg_auto.registry import names; print(names('vmseg_auto.{kind}'))"
         assert name in run(elsewhere, tmp_path, "-c", listed)
 
 

@@ -46,21 +46,23 @@ def test_light_names_of_the_api_load_nothing_heavy() -> None:
 
 
 def test_plugins_are_listed_without_loading_torch() -> None:
-    assert "torch" not in loaded_after("from vmseg_auto.plugins import load_planner; load_planner('default')")
+    assert "torch" not in loaded_after("from vmseg_auto.registry import load_planner; load_planner('default')")
 
 
 def test_planning_and_preparing_never_load_torch(tmp_path: Path) -> None:
     """It takes longer to load than fifty cases to prepare."""
     folder = str(small_cohort(tmp_path / "patients", 3))
-    script = f"from vmseg_auto.pipeline.plan import plan_and_preprocess; plan_and_preprocess({folder!r}, memory_gb=0.1)"
+    script = (
+        f"from vmseg_auto.workflows.plan import plan_and_preprocess; plan_and_preprocess({folder!r}, memory_gb=0.1)"
+    )
     assert "torch" not in loaded_after(script)
 
 
 def test_predicting_loads_no_tables_and_no_plots() -> None:
-    assert set(loaded_after("import vmseg_auto.pipeline.predict")) == {"torch", "SimpleITK", "scipy"}
+    assert set(loaded_after("import vmseg_auto.workflows.predict")) == {"torch", "SimpleITK", "scipy"}
 
 
-@pytest.mark.parametrize("module", ["stages.train", "stages.predict", "ops.sweep"])
+@pytest.mark.parametrize("module", ["training.loop", "inference.predictor", "inference.sliding_window"])
 def test_training_and_predicting_arrays_need_no_reader_of_images(module: str) -> None:
     """A machine that is given prepared cases has no SimpleITK."""
     assert set(loaded_after(f"import vmseg_auto.{module}")) <= {"torch", "scipy"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vmseg_auto.core.metrics import METRICS, PENALTY_MM, Metric
+from vmseg_auto.evaluation.metric_columns import METRICS, PENALTY_MM, Metric
 
 PAGE = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
 TABLES = [block.splitlines() for block in re.findall(r"(?:^\|.*\n)+", PAGE, flags=re.MULTILINE)]

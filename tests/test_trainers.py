@@ -6,12 +6,12 @@ import pytest
 import torch
 from tiny import PLAN
 
-from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.ops.augment import NNUNET, STRONG, NoAugmentation, PatchAugmentation
-from vmseg_auto.ops.copy_paste import CopyPaste
-from vmseg_auto.ops.losses import DeepSupervision, DiceCrossEntropy
-from vmseg_auto.ops.sampling import PatchSampler
-from vmseg_auto.plugins import load_trainer, names
+from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.registry import load_trainer, names
+from vmseg_auto.training.augmentation.copy_paste import CopyPaste
+from vmseg_auto.training.augmentation.cpu import NNUNET, STRONG, NoAugmentation, PatchAugmentation
+from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy
+from vmseg_auto.training.sampling import PatchSampler
 from vmseg_trainers.default import DefaultTrainer, make_loss
 from vmseg_trainers.paper import PaperTrainer
 

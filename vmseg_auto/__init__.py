@@ -22,54 +22,54 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vmseg_auto.core.errors import VmsegError as VmsegError
-    from vmseg_auto.core.fingerprint import Fingerprint as Fingerprint
-    from vmseg_auto.core.geometry import Geometry as Geometry
-    from vmseg_auto.core.left_out import Inventory as Inventory
-    from vmseg_auto.core.left_out import LeftOutWarning as LeftOutWarning
-    from vmseg_auto.core.plan import Plan as Plan
-    from vmseg_auto.core.recipe import Recipe as Recipe
-    from vmseg_auto.pipeline.doctor import doctor as doctor
-    from vmseg_auto.pipeline.evaluate import evaluate as evaluate
-    from vmseg_auto.pipeline.export import export_model as export_model
-    from vmseg_auto.pipeline.export import model_info as model_info
-    from vmseg_auto.pipeline.followup import followup as followup
-    from vmseg_auto.pipeline.learning_curve import learning_curve as learning_curve
-    from vmseg_auto.pipeline.make_dataset import make_dataset as make_dataset
-    from vmseg_auto.pipeline.model import import_nnunet as import_nnunet
-    from vmseg_auto.pipeline.plan import plan_and_preprocess as plan_and_preprocess
-    from vmseg_auto.pipeline.predict import predict as predict
-    from vmseg_auto.pipeline.remove_patient import remove_patient as remove_patient
-    from vmseg_auto.pipeline.report.write import report as report
-    from vmseg_auto.pipeline.select import select as select
-    from vmseg_auto.pipeline.train import train as train
-    from vmseg_auto.stages.predict import Prediction as Prediction
-    from vmseg_auto.stages.predict import Predictor as Predictor
+    from vmseg_auto.inference.predictor import Prediction as Prediction
+    from vmseg_auto.inference.predictor import Predictor as Predictor
+    from vmseg_auto.planning.fingerprint import Fingerprint as Fingerprint
+    from vmseg_auto.planning.plan import Plan as Plan
+    from vmseg_auto.planning.training_config import Recipe as Recipe
+    from vmseg_auto.report.write import report as report
+    from vmseg_auto.utils.errors import VmsegError as VmsegError
+    from vmseg_auto.utils.geometry import Geometry as Geometry
+    from vmseg_auto.utils.left_out import Inventory as Inventory
+    from vmseg_auto.utils.left_out import LeftOutWarning as LeftOutWarning
+    from vmseg_auto.workflows.doctor import doctor as doctor
+    from vmseg_auto.workflows.evaluate import evaluate as evaluate
+    from vmseg_auto.workflows.export import export_model as export_model
+    from vmseg_auto.workflows.export import model_info as model_info
+    from vmseg_auto.workflows.followup import followup as followup
+    from vmseg_auto.workflows.learning_curve import learning_curve as learning_curve
+    from vmseg_auto.workflows.make_dataset import make_dataset as make_dataset
+    from vmseg_auto.workflows.model import import_nnunet as import_nnunet
+    from vmseg_auto.workflows.plan import plan_and_preprocess as plan_and_preprocess
+    from vmseg_auto.workflows.predict import predict as predict
+    from vmseg_auto.workflows.remove_patient import remove_patient as remove_patient
+    from vmseg_auto.workflows.select import select as select
+    from vmseg_auto.workflows.train import train as train
 
 _HOMES = {
-    "Fingerprint": "vmseg_auto.core.fingerprint",
-    "Geometry": "vmseg_auto.core.geometry",
-    "Inventory": "vmseg_auto.core.left_out",
-    "LeftOutWarning": "vmseg_auto.core.left_out",
-    "Plan": "vmseg_auto.core.plan",
-    "Prediction": "vmseg_auto.stages.predict",
-    "Predictor": "vmseg_auto.stages.predict",
-    "Recipe": "vmseg_auto.core.recipe",
-    "VmsegError": "vmseg_auto.core.errors",
-    "doctor": "vmseg_auto.pipeline.doctor",
-    "evaluate": "vmseg_auto.pipeline.evaluate",
-    "export_model": "vmseg_auto.pipeline.export",
-    "followup": "vmseg_auto.pipeline.followup",
-    "import_nnunet": "vmseg_auto.pipeline.model",
-    "learning_curve": "vmseg_auto.pipeline.learning_curve",
-    "make_dataset": "vmseg_auto.pipeline.make_dataset",
-    "model_info": "vmseg_auto.pipeline.export",
-    "plan_and_preprocess": "vmseg_auto.pipeline.plan",
-    "predict": "vmseg_auto.pipeline.predict",
-    "remove_patient": "vmseg_auto.pipeline.remove_patient",
-    "report": "vmseg_auto.pipeline.report.write",
-    "select": "vmseg_auto.pipeline.select",
-    "train": "vmseg_auto.pipeline.train",
+    "Fingerprint": "vmseg_auto.planning.fingerprint",
+    "Geometry": "vmseg_auto.utils.geometry",
+    "Inventory": "vmseg_auto.utils.left_out",
+    "LeftOutWarning": "vmseg_auto.utils.left_out",
+    "Plan": "vmseg_auto.planning.plan",
+    "Prediction": "vmseg_auto.inference.predictor",
+    "Predictor": "vmseg_auto.inference.predictor",
+    "Recipe": "vmseg_auto.planning.training_config",
+    "VmsegError": "vmseg_auto.utils.errors",
+    "doctor": "vmseg_auto.workflows.doctor",
+    "evaluate": "vmseg_auto.workflows.evaluate",
+    "export_model": "vmseg_auto.workflows.export",
+    "followup": "vmseg_auto.workflows.followup",
+    "import_nnunet": "vmseg_auto.workflows.model",
+    "learning_curve": "vmseg_auto.workflows.learning_curve",
+    "make_dataset": "vmseg_auto.workflows.make_dataset",
+    "model_info": "vmseg_auto.workflows.export",
+    "plan_and_preprocess": "vmseg_auto.workflows.plan",
+    "predict": "vmseg_auto.workflows.predict",
+    "remove_patient": "vmseg_auto.workflows.remove_patient",
+    "report": "vmseg_auto.report.write",
+    "select": "vmseg_auto.workflows.select",
+    "train": "vmseg_auto.workflows.train",
 }
 
 __all__ = [*_HOMES]

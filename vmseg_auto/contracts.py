@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.core.prepared import PreparedCase
-from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.planning.fingerprint import Fingerprint
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.planning.training_config import Recipe
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ import sys
 
 from vmseg_auto.cli.common import Screen
 from vmseg_auto.cli.train import parser, work
-from vmseg_auto.core.console import Progress, SilentProgress
+from vmseg_auto.utils.console import Progress, SilentProgress
 
 
 class UntilFirstStep(Screen):

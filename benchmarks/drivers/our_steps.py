@@ -53,13 +53,13 @@ def main() -> None:
 
 def train(workspace: Path, steps: int, watch: Stopwatch, settings: Sequence[str] = ()) -> None:
     """Take that many steps on fold 0 with the default trainer and these settings, on the CPU."""
-    from vmseg_auto.core.dataset import fold_cases
-    from vmseg_auto.core.workspace import Workspace
-    from vmseg_auto.ops.devices import choose_device
-    from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits
-    from vmseg_auto.plugins import load_trainer
-    from vmseg_auto.stages.fold_data import FoldSetup, default_workers
-    from vmseg_auto.stages.train import Hooks, train_fold
+    from vmseg_auto.data.dataset import fold_cases
+    from vmseg_auto.data.workspace import Workspace
+    from vmseg_auto.registry import load_trainer
+    from vmseg_auto.training.fold_data import FoldSetup, default_workers
+    from vmseg_auto.training.loop import Hooks, train_fold
+    from vmseg_auto.utils.devices import choose_device
+    from vmseg_auto.workflows.places import read_fingerprint, read_plan, read_splits
 
     space, device = Workspace(workspace), choose_device("cpu")
     plan, fingerprint = read_plan(space, None), read_fingerprint(space)

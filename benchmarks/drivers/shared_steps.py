@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 
-from vmseg_auto.core.dataset import fold_cases
-from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.ops.devices import choose_device
-from vmseg_auto.ops.ranks import joined
-from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits
-from vmseg_auto.plugins import load_trainer
-from vmseg_auto.stages.fold_data import FoldSetup
-from vmseg_auto.stages.train import Hooks, train_fold
+from vmseg_auto.data.dataset import fold_cases
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.registry import load_trainer
+from vmseg_auto.training.fold_data import FoldSetup
+from vmseg_auto.training.loop import Hooks, train_fold
+from vmseg_auto.utils.devices import choose_device
+from vmseg_auto.utils.distributed import joined
+from vmseg_auto.workflows.places import read_fingerprint, read_plan, read_splits
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from benchmarks.gpu_day.findings import DayResults, read_results, write_results
 from benchmarks.gpu_day.schedule import CHECKS, PATIENCE, Place, chosen, run_all
 from benchmarks.gpu_day.table import short_table
 from benchmarks.results import our_versions, this_machine
-from vmseg_auto.ops.devices import choose_device, describe
+from vmseg_auto.utils.devices import choose_device, describe
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ from benchmarks.gpu_day.arrival import COHORTS, COMMIT, SITE
 from benchmarks.gpu_day.cohorts import pack
 from benchmarks.results import our_versions
 from benchmarks.tools import NNUNET_VERSION, Job, SetupError, run_once
-from vmseg_auto.io.atomic import new_folder
+from vmseg_auto.utils.atomic import new_folder
 
 PACKAGES = (
     f"nnunetv2=={NNUNET_VERSION}", "dynamic_network_architectures==0.4.4", "batchgeneratorsv2==0.3.6",

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.codec import Stored
-from vmseg_auto.core.dataset import Fold, Splits
-from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Fingerprint
-from vmseg_auto.core.geometry import Box, Geometry
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.core.prepared import PreparedCase
-from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_json, read_stored, write_json
-from vmseg_auto.io.prepared import PreparedFolder
-from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits
+from vmseg_auto.data.dataset import Fold, Splits
+from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.planning.fingerprint import CaseSummary, ChannelStats, Fingerprint
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.utils.atomic import read_json, read_stored, write_json
+from vmseg_auto.utils.geometry import Box, Geometry
+from vmseg_auto.utils.json_codec import Stored
+from vmseg_auto.workflows.places import read_fingerprint, read_plan, read_splits
 from vmseg_planners.default import DefaultPlanner
 
 NAMES = ("vmsemi53", "lgg53", "head")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.results import Machine
-from vmseg_auto.core.codec import Stored
-from vmseg_auto.io.atomic import read_stored, write_json
+from vmseg_auto.utils.atomic import read_stored, write_json
+from vmseg_auto.utils.json_codec import Stored
 
 State = Literal["done", "failed", "out of time"]
 

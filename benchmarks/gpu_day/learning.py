@@ -11,17 +11,17 @@ import torch
 
 from benchmarks.gpu_day.cohorts import Cohort
 from vmseg_auto.contracts import Parts
-from vmseg_auto.core.effort import EXHAUSTIVE, Effort
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.io.batches import BatchSource
-from vmseg_auto.ops.augment import NoAugmentation
-from vmseg_auto.ops.devices import lay_out, round_convolutions
-from vmseg_auto.ops.ensemble import Ensemble
-from vmseg_auto.ops.learner import Learner
-from vmseg_auto.ops.patches import air_level
-from vmseg_auto.ops.sampling import forced_foreground
-from vmseg_auto.ops.sweep import predict_logits
-from vmseg_auto.stages.fold_data import FoldSetup
+from vmseg_auto.inference.ensemble import Ensemble
+from vmseg_auto.inference.sliding_window import predict_logits
+from vmseg_auto.inference.windows import air_level
+from vmseg_auto.planning.inference_budget import EXHAUSTIVE, Effort
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.training.augmentation.cpu import NoAugmentation
+from vmseg_auto.training.fold_data import FoldSetup
+from vmseg_auto.training.loader import BatchSource
+from vmseg_auto.training.sampling import forced_foreground
+from vmseg_auto.training.step import Learner
+from vmseg_auto.utils.devices import lay_out, round_convolutions
 from vmseg_trainers.default import DefaultTrainer, make_sampler
 
 PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from benchmarks.gpu_day.cohorts import Cohort
-from vmseg_auto.core.prepared import PreparedCase
-from vmseg_auto.io.atomic import write_json
-from vmseg_auto.ops.nnunet_weights import from_nnunet, nnunet_name
+from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.networks.nnunet_weights import from_nnunet, nnunet_name
+from vmseg_auto.utils.atomic import write_json
 
 NOT_NEEDED = frozenset(("SimpleITK", "blosc2", "cc3d", "nibabel", "seaborn", "tifffile"))
 DATASET, CONFIGURATION = "Dataset001_Carried", "3d_fullres"

@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, Figures
 from benchmarks.gpu_day.schedule import CHECKS, START_S
-from vmseg_auto.io.atomic import write_json
-from vmseg_auto.ops.devices import choose_device
+from vmseg_auto.utils.atomic import write_json
+from vmseg_auto.utils.devices import choose_device
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.gpu_day.findings import Figures, Finding, State
 from benchmarks.measure import CommandFailedError, measure
-from vmseg_auto.io.atomic import read_stored
+from vmseg_auto.utils.atomic import read_stored
 
 START_S = 8.0
 """What a process takes to load torch and to find its device, beside the time of its check."""

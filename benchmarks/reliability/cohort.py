@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import write_json
-from vmseg_auto.io.images import write_image, write_mask
-from vmseg_auto.pipeline.plan import plan_and_preprocess
-from vmseg_auto.pipeline.train import train
+from vmseg_auto.data.images.images import write_image, write_mask
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.utils.atomic import write_json
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.workflows.plan import plan_and_preprocess
+from vmseg_auto.workflows.train import train
 
 GRID = Geometry((10, 24, 24), (2.0, 1.0, 1.0))
 MEMORY_GB = 0.01

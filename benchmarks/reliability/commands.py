@@ -67,7 +67,7 @@ def _check_report(page: Path) -> None:
 
 
 def _check_zip(path: Path) -> None:
-    from vmseg_auto.pipeline.export import model_info
+    from vmseg_auto.workflows.export import model_info
 
     model_info(path)  # reads every byte, and compares it with the manifest
 

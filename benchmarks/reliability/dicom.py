@@ -28,11 +28,11 @@ from benchmarks.reliability.dicom_mutations import MUST, NEVER, Sound, Wanted, p
 from benchmarks.reliability.fuzz import READ, REFUSED, Outcome, fuzz
 from benchmarks.reliability.guards import limit_memory
 from benchmarks.reliability.page import put
-from vmseg_auto.core.errors import InputError, VmsegError
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.left_out import Inventory
-from vmseg_auto.io.dicom import read_series
-from vmseg_auto.io.series import find_series
+from vmseg_auto.data.dicom.read import read_series
+from vmseg_auto.data.dicom.series_files import find_series
+from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.left_out import Inventory
 
 Volume = tuple[NDArray[np.float32], Geometry]
 _NEAR = 0.2

@@ -16,7 +16,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from benchmarks.reliability.mutations import mutate_bytes
-from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.utils.geometry import Geometry
 
 MAY, MUST, NEVER = "may", "must", "never"
 

@@ -176,7 +176,7 @@ def attempt(subject: Subject, number: int, seed: int, cohort: Path, root: Path, 
 
 
 def _read(subject: Subject, root: Path, path: Path) -> str:
-    from vmseg_auto.core.errors import VmsegError
+    from vmseg_auto.utils.errors import VmsegError
 
     try:
         subject.read(root)

@@ -28,14 +28,14 @@ from typing import Any
 from benchmarks.measure import processes_of
 from benchmarks.reliability.cohort import MEMORY_GB, SETTINGS, write_cohort
 from benchmarks.reliability.page import put
-from vmseg_auto.core.errors import VmsegError
+from vmseg_auto.utils.errors import VmsegError
 
 STAGES = ("plan", "train", "validate", "predict")
 ORPHANS_END_S = 600.0
 """By when the workers of a killed command have ended by themselves."""
 _CHILD = """
 import importlib, sys
-importlib.import_module("vmseg_auto.pipeline." + sys.argv[1])
+importlib.import_module("vmseg_auto.workflows." + sys.argv[1])
 main = importlib.import_module("vmseg_auto.cli." + sys.argv[2]).main
 print("ready", flush=True)
 sys.exit(main(sys.argv[3:]))
@@ -230,7 +230,7 @@ def _content(path: Path, unreadable: bool) -> bytes:
 
 
 def _checkpoint(path: Path) -> bytes:
-    from vmseg_auto.io.checkpoints import load_checkpoint, weights_hash
+    from vmseg_auto.models.checkpoints import load_checkpoint, weights_hash
 
     checkpoint = load_checkpoint(path)
     history = [{name: str(value) for name, value in row.items() if name != "seconds"} for row in checkpoint.history]

@@ -205,7 +205,7 @@ def mutate_checkpoint(data: bytes, rng: Random) -> bytes:
         return mutate_archive(data, rng)
     import torch
 
-    from vmseg_auto.io.checkpoints import content_hash
+    from vmseg_auto.models.checkpoints import content_hash
 
     content = torch.load(io.BytesIO(data), weights_only=True)
     what = rng.randrange(4)

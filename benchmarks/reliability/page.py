@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.results import our_versions
-from vmseg_auto.io.atomic import write_text
+from vmseg_auto.utils.atomic import write_text
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 

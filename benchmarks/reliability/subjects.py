@@ -46,9 +46,9 @@ class Subject:
 
 def prepare(cohort: Path) -> None:
     """Add to a trained cohort what it lacks: images of the other formats, its model as a zip, and predictions."""
-    from vmseg_auto.io.images import read_image, write_image
-    from vmseg_auto.pipeline.export import export_model
-    from vmseg_auto.pipeline.predict import predict
+    from vmseg_auto.data.images.images import read_image, write_image
+    from vmseg_auto.workflows.export import export_model
+    from vmseg_auto.workflows.predict import predict
 
     image, geometry = read_image(cohort / "imagesTs" / "s_0000.nii.gz")
     for ending in (".nii", ".mha", ".nrrd"):
@@ -78,7 +78,7 @@ def _commands() -> list[Subject]:
 
 
 def _images() -> list[Subject]:
-    from vmseg_auto.io.images import read_image, read_mask
+    from vmseg_auto.data.images.images import read_image, read_mask
 
     def scan(name: str, file: str, mutate: Mutation) -> Subject:
         return Subject(name, file, mutate, lambda root: read_image(root / file))
@@ -95,13 +95,13 @@ def _images() -> list[Subject]:
 
 
 def _descriptions() -> list[Subject]:
-    from vmseg_auto.core.console import Silent
-    from vmseg_auto.core.model import ModelInfo
-    from vmseg_auto.core.workspace import Workspace
-    from vmseg_auto.io.atomic import read_json
-    from vmseg_auto.io.cases import read_dataset
-    from vmseg_auto.io.tables import read_csv
-    from vmseg_auto.pipeline.places import (
+    from vmseg_auto.data.cases import read_dataset
+    from vmseg_auto.data.workspace import Workspace
+    from vmseg_auto.models.model import ModelInfo
+    from vmseg_auto.utils.atomic import read_json
+    from vmseg_auto.utils.console import Silent
+    from vmseg_auto.utils.tables import read_csv
+    from vmseg_auto.workflows.places import (
         read_fingerprint,
         read_plan,
         read_record,
@@ -121,7 +121,7 @@ def _descriptions() -> list[Subject]:
         return record_now(read_fingerprint(there), splits, plan, record.recipe, 0)
 
     def selection(root: Path) -> object:
-        from vmseg_auto.pipeline.committee import choose_runs
+        from vmseg_auto.workflows.ensemble import choose_runs
 
         return choose_runs(space(root), Silent())
 
@@ -145,13 +145,13 @@ def _descriptions() -> list[Subject]:
 
 
 def _arrays() -> list[Subject]:
-    from vmseg_auto.core.runs import FoldFolder
-    from vmseg_auto.core.workspace import Workspace
-    from vmseg_auto.io.images import read_mask
-    from vmseg_auto.io.prepared import PreparedFolder
-    from vmseg_auto.io.probabilities import read_probabilities
-    from vmseg_auto.io.variants import read_variants
-    from vmseg_auto.pipeline.places import read_plan
+    from vmseg_auto.data.images.images import read_mask
+    from vmseg_auto.data.mask_deltas import read_variants
+    from vmseg_auto.data.preprocessed import PreparedFolder
+    from vmseg_auto.data.probabilities import read_probabilities
+    from vmseg_auto.data.runs import FoldFolder
+    from vmseg_auto.data.workspace import Workspace
+    from vmseg_auto.workflows.places import read_plan
 
     def case(root: Path) -> object:
         space = Workspace(root / "vmseg")
@@ -180,16 +180,16 @@ def _arrays() -> list[Subject]:
 
 def _models() -> list[Subject]:
     def checkpoint(root: Path) -> object:
-        from vmseg_auto.core.workspace import Workspace
-        from vmseg_auto.stages.predict import Predictor
+        from vmseg_auto.data.workspace import Workspace
+        from vmseg_auto.inference.predictor import Predictor
 
         run = Workspace(root / "vmseg").runs()[0]
         return Predictor.load(run.folder, folds=[0], device="cpu")
 
     def packed(root: Path) -> None:
-        from vmseg_auto.core.console import Silent
-        from vmseg_auto.pipeline.committee import Committee, models_of
-        from vmseg_auto.stages.predict import Predictor
+        from vmseg_auto.inference.predictor import Predictor
+        from vmseg_auto.utils.console import Silent
+        from vmseg_auto.workflows.ensemble import Committee, models_of
 
         with models_of(root / "model.zip", None, None, Silent()) as (runs, rule):
             Committee([Predictor.load(run.folder, device="cpu") for run in runs], rule)
@@ -202,14 +202,14 @@ def _models() -> list[Subject]:
 
 def _reports() -> list[Subject]:
     """What the report reads: the tables and JSON of a workspace, and predictions with their scans."""
-    from vmseg_auto.core.console import Silent
-    from vmseg_auto.core.left_out import Inventory
-    from vmseg_auto.core.pseudonyms import true_names
-    from vmseg_auto.core.workspace import Workspace
-    from vmseg_auto.pipeline.report.patients import gather_predictions
-    from vmseg_auto.pipeline.report.predictions import read_predictions
-    from vmseg_auto.pipeline.report.workspace import gather_workspace, read_study
-    from vmseg_auto.stages.report import render_page
+    from vmseg_auto.data.pseudonyms import true_names
+    from vmseg_auto.data.workspace import Workspace
+    from vmseg_auto.report.patients import gather_predictions
+    from vmseg_auto.report.predictions import read_predictions
+    from vmseg_auto.report.render import render_page
+    from vmseg_auto.report.workspace import gather_workspace, read_study
+    from vmseg_auto.utils.console import Silent
+    from vmseg_auto.utils.left_out import Inventory
 
     def workspace(root: Path) -> None:
         study = read_study(root, Workspace(root / "vmseg"), Inventory())
@@ -242,7 +242,7 @@ def _reports() -> list[Subject]:
 
 def _cards() -> list[Subject]:
     """What the model card is made of: a model's folder, and its zip."""
-    from vmseg_auto.pipeline.export import model_info
+    from vmseg_auto.workflows.export import model_info
 
     def folder(root: Path) -> None:
         check_page(model_info(root / MODEL))

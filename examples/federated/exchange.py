@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import vmseg_auto
-from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.runs import Run
-from vmseg_auto.io.atomic import write_json
-from vmseg_auto.io.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from vmseg_auto.data.runs import Run
+from vmseg_auto.models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.utils.atomic import write_json
 
 if TYPE_CHECKING:
     import torch

@@ -21,7 +21,7 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 import vmseg_auto
-from vmseg_auto.core.workspace import Workspace
+from vmseg_auto.data.workspace import Workspace
 
 
 class OneProcess(Grid):

@@ -10,8 +10,8 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
 import vmseg_auto
-from vmseg_auto.io.atomic import read_stored
-from vmseg_auto.ops.network import build_network
+from vmseg_auto.networks.unet import build_network
+from vmseg_auto.utils.atomic import read_stored
 
 app = ServerApp()
 

@@ -16,16 +16,16 @@ from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 import vmseg_auto
-from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_stored
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.utils.atomic import read_stored
 from vmseg_trainers.default import DefaultTrainer
 
 if TYPE_CHECKING:
     import torch
 
     from vmseg_auto.contracts import Parts
-    from vmseg_auto.core.plan import Plan
-    from vmseg_auto.core.recipe import Recipe
+    from vmseg_auto.planning.plan import Plan
+    from vmseg_auto.planning.training_config import Recipe
 
 
 class FederatedTrainer:

@@ -9,12 +9,12 @@ from math import inf, prod
 
 import numpy as np
 
-from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Fingerprint
-from vmseg_auto.core.geometry import Spacing
-from vmseg_auto.core.plan import Int3, NetworkSpec, Normalization, Plan
-from vmseg_auto.ops.memory import conv_outputs
-from vmseg_auto.ops.resample import new_shape
+from vmseg_auto.planning.fingerprint import CaseSummary, ChannelStats, Fingerprint
+from vmseg_auto.planning.memory import conv_outputs
+from vmseg_auto.planning.plan import Int3, NetworkSpec, Normalization, Plan
+from vmseg_auto.preprocessing.resample import new_shape
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.geometry import Spacing
 
 from . import reasons
 from .topology import Budget, Size, Topology, axes_order, fit_batch, fit_patch, target_spacing

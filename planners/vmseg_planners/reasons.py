@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vmseg_auto.core.geometry import Shape, Spacing
-from vmseg_auto.core.plan import NetworkSpec, Normalization
+from vmseg_auto.planning.plan import NetworkSpec, Normalization
+from vmseg_auto.utils.geometry import Shape, Spacing
 
 from .topology import MIN_EDGE, Size, Topology
 

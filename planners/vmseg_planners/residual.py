@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.plan import Plan
+from vmseg_auto.planning.fingerprint import Fingerprint
+from vmseg_auto.planning.plan import Plan
 
 from .planning import Architecture, plan_cohort
 from .topology import Budget

@@ -11,9 +11,9 @@ from math import ceil, prod
 
 import numpy as np
 
-from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.geometry import Shape, Spacing
-from vmseg_auto.core.plan import Int3
+from vmseg_auto.planning.plan import Int3
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.geometry import Shape, Spacing
 
 ANISOTROPY = 3
 """An axis is coarse when its voxels are more than this many times as long as the others'."""

@@ -18,8 +18,8 @@ from benchmarks.ablation import COHORT, ROWS, Bench, Row, cells, chosen, main, p
 from benchmarks.ablation_report import BASELINE, BEGIN, END
 from benchmarks.ablation_results import Cell, FoldResult, Protocol, Scores, load, path_of, save
 from benchmarks.tools import SetupError, side_by_side
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.images import write_image, write_mask
+from vmseg_auto.data.images.images import write_image, write_mask
+from vmseg_auto.utils.geometry import Geometry
 
 PROTOCOL = Protocol(0.01, 1, 1)
 

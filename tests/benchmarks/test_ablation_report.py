@@ -17,8 +17,8 @@ from benchmarks.ablation_report import BASELINE, BEGIN, END, case_scores, paired
 from benchmarks.ablation_results import Cell, FoldResult, Origin, Protocol, Scores, read_scores, save
 from benchmarks.results import Machine
 from benchmarks.tools import SetupError
-from vmseg_auto.core.runs import FoldFolder
-from vmseg_auto.io.tables import write_csv
+from vmseg_auto.data.runs import FoldFolder
+from vmseg_auto.utils.tables import write_csv
 
 SHORT, LONG = Protocol(0.25, 20, 50), Protocol(0.25, 200, 50)
 HERE = Origin(Machine("Test CPU", 2, 8.0, 1, True, "Linux"), "CPU", "bfloat16", 2, {"vmseg_auto": "abc"})

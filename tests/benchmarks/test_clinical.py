@@ -11,8 +11,8 @@ from raw_dataset import GRID, raw_dataset
 
 from benchmarks.clinical import CHANGES, chance_of_order, found_among, pieces_of, warnings
 from benchmarks.clinical_report import Facts, Lit, Piece, write_clinical_report
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.cases import read_dataset
+from vmseg_auto.data.cases import read_dataset
+from vmseg_auto.utils.geometry import Geometry
 
 DOUBT = np.array([0.9, 0.8, 0.8, 0.1], dtype=np.float32)
 

@@ -10,8 +10,8 @@ import pytest
 from benchmarks import coverage
 from benchmarks.coverage import LEVELS, Task, report, simulate
 from benchmarks.coverage_levels import DESIGNS, ONE, SEVERAL, dice, owners, true_dice
-from vmseg_auto.core.learning_curve import Interval
-from vmseg_auto.ops import learning_curve
+from vmseg_auto.evaluation import learning_curve
+from vmseg_auto.evaluation.learning_curve_record import Interval
 
 COHORTS = 200
 SLACK = 7.0

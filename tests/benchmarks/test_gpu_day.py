@@ -35,7 +35,7 @@ from benchmarks.gpu_day.schedule import CHECKS, START_S, Check, Place, run_all, 
 from benchmarks.gpu_day.table import page_table, short_table
 from benchmarks.results import Machine
 from benchmarks.tools import SetupError
-from vmseg_auto.io.prepared import PreparedFolder
+from vmseg_auto.data.preprocessed import PreparedFolder
 
 ROOT = Path(__file__).parents[2]
 NOT_THERE = ("SimpleITK", "surface_distance", "pydicom", "highdicom", "nnunetv2", "batchgenerators")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.split import of_dataset, row, shuffled, unevenness
-from vmseg_auto.core.dataset import split_by_patient
+from vmseg_auto.data.dataset import split_by_patient
 
 
 @pytest.mark.parametrize(("name", "volume", "cases"), [("hippocampus53", 0.03, 0.06), ("vmsemi53", 0.15, 0.16)])

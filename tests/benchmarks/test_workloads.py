@@ -12,7 +12,7 @@ from benchmarks.compare import parser, read_rounds
 from benchmarks.report import FIGURES
 from benchmarks.tools import NNUNET_VERSION, Bench, SetupError, nnunet_environment
 from benchmarks.workloads import HELP, NNUNET, OURS, WORKLOADS, chosen, help_of
-from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.utils.geometry import Geometry
 
 GRID = Geometry((12, 60, 60), (4.0, 2.0, 2.0))
 

@@ -27,7 +27,7 @@ from vmseg_auto.cli.common import (
     run,
     workspace_logs,
 )
-from vmseg_auto.core.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 
 Work = Callable[[argparse.Namespace, Screen], None]
 

@@ -8,8 +8,8 @@ import pytest
 from raw_dataset import GRID, tiny_image, tiny_mask
 
 from vmseg_auto.cli import make_dataset, plan_and_preprocess
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.images import write_image, write_mask
+from vmseg_auto.data.images.images import write_image, write_mask
+from vmseg_auto.utils.geometry import Geometry
 
 NAMES = ("anna", "ben", "carl", "dora", "ela", "fritz")
 

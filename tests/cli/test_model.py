@@ -10,10 +10,10 @@ from nnunet_model import checkpoint, edit, golden, nnunet_model, save
 from trap import Trap
 
 from vmseg_auto.cli import model, predict
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.images import read_mask, write_image
-from vmseg_auto.pipeline.export import export_model
-from vmseg_auto.pipeline.model import import_nnunet
+from vmseg_auto.data.images.images import read_mask, write_image
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.workflows.export import export_model
+from vmseg_auto.workflows.model import import_nnunet
 
 
 def test_import_and_predict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

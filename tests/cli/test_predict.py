@@ -13,16 +13,16 @@ from dicom import grid_of, numbers
 from workspaces import cohort, trained_run
 
 from vmseg_auto.cli import predict
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.images import write_image
-from vmseg_auto.io.nifti import write_nifti
-from vmseg_auto.io.tables import read_csv
+from vmseg_auto.data.images.images import write_image
+from vmseg_auto.data.images.nifti import write_nifti
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.tables import read_csv
 
 SHAPE = (8, 16, 16)
 LITTLE_MEMORY = """
 import resource, sys
 import torch, SimpleITK
-import vmseg_auto.pipeline.predict
+import vmseg_auto.workflows.predict
 from vmseg_auto.cli import predict
 there = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (there + 1_200_000_000,) * 2)

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.demo import make_cohort
-from vmseg_auto.io.images import read_image, read_mask, write_image
+from vmseg_auto.data.images.images import read_image, read_mask, write_image
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.demo.run import make_cohort
 
 MEMORY = "0.01"
 SETTINGS = ["epochs=2", "steps=2", "validation_share=0.5", "mirror_axes=[2]", "window_step=1"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vmseg_auto.demo import make_cohort
-from vmseg_auto.io.atomic import read_json
+from vmseg_auto.demo.run import make_cohort
+from vmseg_auto.utils.atomic import read_json
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -13,15 +13,15 @@ import pytest
 import torch
 from raw_dataset import GRID, raw_dataset
 
-from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.runs import Run
-from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_json, read_stored
-from vmseg_auto.io.checkpoints import load_checkpoint
-from vmseg_auto.io.images import read_mask
-from vmseg_auto.pipeline.export import export_model
-from vmseg_auto.pipeline.predict import predict
+from vmseg_auto.data.images.images import read_mask
+from vmseg_auto.data.runs import Run
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.planning.fingerprint import Fingerprint
+from vmseg_auto.utils.atomic import read_json, read_stored
+from vmseg_auto.workflows.export import export_model
+from vmseg_auto.workflows.predict import predict
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "federated"
 SETTINGS = "epochs=1 steps=1 validation_share=0 mirror_axes=[] window_step=1 amp=false"

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from raw_dataset import raw_dataset
 
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.images import read_mask
-from vmseg_auto.pipeline.plan import plan_and_preprocess
-from vmseg_auto.pipeline.predict import predict
-from vmseg_auto.pipeline.train import train
+from vmseg_auto.data.images.images import read_mask
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.workflows.plan import plan_and_preprocess
+from vmseg_auto.workflows.predict import predict
+from vmseg_auto.workflows.train import train
 
 GRID = Geometry((10, 26, 26), (3.0, 0.8, 0.8))
 """Just large enough for a network of three stages."""

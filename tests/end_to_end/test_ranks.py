@@ -17,11 +17,11 @@ from small_cohort import small_cohort
 
 from benchmarks.drivers.shared_steps import steps
 from benchmarks.scaling import gradient_difference
-from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.checkpoints import load_checkpoint
-from vmseg_auto.io.locks import holder
-from vmseg_auto.pipeline.plan import plan_and_preprocess
-from vmseg_auto.pipeline.train import train
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.utils.locks import holder
+from vmseg_auto.workflows.plan import plan_and_preprocess
+from vmseg_auto.workflows.train import train
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="torchrun is for Linux and macOS")
 STEPS = 20
@@ -113,7 +113,7 @@ def test_no_thread_of_the_group_is_left_when_it_ends(tmp_path: Path) -> None:
     script = tmp_path / "group.py"
     script.write_text(
         "import os, torch\n"
-        "from vmseg_auto.ops.ranks import joined\n"
+        "from vmseg_auto.utils.distributed import joined\n"
         "def threads():\n"
         "    return [open(f'/proc/self/task/{n}/comm').read().strip() for n in os.listdir('/proc/self/task')]\n"
         "with joined() as ranks:\n"

@@ -18,8 +18,8 @@ import pytest
 from launch import lines
 from small_cohort import small_cohort
 
-from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.checkpoints import load_checkpoint
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.models.checkpoints import load_checkpoint
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "slurm"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")

@@ -13,10 +13,10 @@ from launch import lines, start, wait_until
 from small_cohort import small_cohort
 from training import timeless
 
-from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.checkpoints import load_checkpoint
-from vmseg_auto.pipeline.plan import plan_and_preprocess
-from vmseg_auto.pipeline.train import train
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.workflows.plan import plan_and_preprocess
+from vmseg_auto.workflows.train import train
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signals")
 SETTINGS = ("epochs=2", "steps=40", "validation_share=0.05", "mirror_axes=[]")

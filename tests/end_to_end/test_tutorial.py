@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from vmseg_auto.core.dataset import Splits
-from vmseg_auto.io.atomic import read_stored
-from vmseg_auto.io.dataset_key import read_dataset_key
-from vmseg_auto.io.images import read_mask
-from vmseg_auto.io.tables import read_csv
+from vmseg_auto.data.dataset import Splits
+from vmseg_auto.data.dataset_key import read_dataset_key
+from vmseg_auto.data.images.images import read_mask
+from vmseg_auto.utils.atomic import read_stored
+from vmseg_auto.utils.tables import read_csv
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorial.md"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vmseg_auto.core.fingerprint import CaseSummary, ChannelStats, Fingerprint
-from vmseg_auto.core.geometry import Shape, Spacing
+from vmseg_auto.planning.fingerprint import CaseSummary, ChannelStats, Fingerprint
+from vmseg_auto.utils.geometry import Shape, Spacing
 
 STATS = ChannelStats(mean=50.0, median=48.0, std=20.0, min=-10.0, max=200.0, percentile_00_5=1.0, percentile_99_5=120.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vmseg_auto.core.console import Silent
+from vmseg_auto.utils.console import Silent
 
 
 @dataclass

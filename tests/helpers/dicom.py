@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import UID, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.series import PixelFormat, Slice
+from vmseg_auto.data.dicom.series import PixelFormat, Slice
+from vmseg_auto.utils.geometry import Geometry
 
 OBLIQUE = (0.8, 0.6, 0.0, 0.0, 0.0, -1.0)
 """Directions of rows and columns."""

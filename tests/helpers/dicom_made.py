@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
-from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.utils.geometry import Geometry
 
 PATIENT = {
     "PatientName": "Doe^Jo", "PatientID": "17", "PatientBirthDate": "19700101", "PatientSex": "O",

@@ -7,10 +7,10 @@ from typing import Any
 
 from raw_dataset import GRID, tiny_image, tiny_mask
 
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.dataset_key import KeyRow, read_dataset_key
-from vmseg_auto.io.images import write_image, write_mask
-from vmseg_auto.pipeline.make_dataset import make_dataset
+from vmseg_auto.data.dataset_key import KeyRow, read_dataset_key
+from vmseg_auto.data.images.images import write_image, write_mask
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.workflows.make_dataset import make_dataset
 
 
 def export(folder: Path, *names: str, first: int = 0, grid: Geometry = GRID) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmseg_auto.io.owners import this_process
+from vmseg_auto.utils.owners import this_process
 
 
 def left_by_a_killed_command(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Small model folders as nnU-Net v2 leaves them, to be used whole or spoiled. tests/data/nnunet/make.py made them."""
+"""Small model folders as nnU-Net v2 leaves them, to be used whole or spoiled. tests/golden/nnunet/make.py made them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vmseg_auto.core.plan import NetworkSpec
+from vmseg_auto.planning.plan import NetworkSpec
 
 KINDS = ("plain", "residual")
 _SIZES: dict[str, Any] = {
@@ -25,7 +25,7 @@ SPECS = {
     "residual": NetworkSpec(builder="residual_unet", blocks=(1, 3, 4), **_SIZES),
 }
 """What the files of each kind describe."""
-DATA = Path(__file__).parents[1] / "data" / "nnunet"
+DATA = Path(__file__).parents[1] / "golden" / "nnunet"
 
 
 def golden(kind: str) -> dict[str, Any]:

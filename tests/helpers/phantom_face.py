@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.ops import phantom_atlas as atlas
-from vmseg_auto.ops.phantom_canvas import Canvas, sides
-from vmseg_auto.ops.phantom_head import head_outline, paint_head
+from vmseg_auto.demo.phantom import atlas as atlas
+from vmseg_auto.demo.phantom.canvas import Canvas, sides
+from vmseg_auto.demo.phantom.head import head_outline, paint_head
+from vmseg_auto.utils.geometry import Geometry
 
 GRID = Geometry((24, 64, 72), (4.0, 2.0, 2.0), (-72.0, -110.0, -70.0))
 CHEEK, RADIUS_MM = (40.0, -55.0, -30.0), 9.0

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.geometry import Geometry, Shape
-from vmseg_auto.io.images import write_image, write_mask
+from vmseg_auto.data.images.images import write_image, write_mask
+from vmseg_auto.utils.geometry import Geometry, Shape
 
 GRID = Geometry((6, 9, 10), (3.0, 0.8, 0.7), (1.0, -2.0, 3.0))
 LABELS = {"background": 0, "lesion": 1}

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.series import Choice
-from vmseg_auto.core.trust import Calibration, NothingFound, Spread, Trust, VolumeError, VolumeTrust
-from vmseg_auto.io.cases import content_hash, read_case
-from vmseg_auto.io.images import write_image
-from vmseg_auto.io.scans import find_scans
-from vmseg_auto.pipeline.deliver import Delivery, MaskFormat, made_by
-from vmseg_auto.pipeline.records import Origin
-from vmseg_auto.stages.predict import Prediction
+from vmseg_auto.data.cases import content_hash, read_case
+from vmseg_auto.data.dicom.series import Choice
+from vmseg_auto.data.images.images import write_image
+from vmseg_auto.data.scans import find_scans
+from vmseg_auto.evaluation.confidence import Calibration, NothingFound, Spread, Trust, VolumeError, VolumeTrust
+from vmseg_auto.inference.predictor import Prediction
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.workflows.prediction_record import Origin
+from vmseg_auto.workflows.prediction_writer import Delivery, MaskFormat, made_by
 
 GRID = Geometry((10, 40, 48), (3.0, 1.0, 1.0))
 LABELS = {"background": 0, "venous_malformation": 1}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.geometry import Geometry
+from vmseg_auto.utils.geometry import Geometry
 
 
 def write_seg_nrrd(

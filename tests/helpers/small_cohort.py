@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from raw_dataset import describe
 
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.images import write_image, write_mask
+from vmseg_auto.data.images.images import write_image, write_mask
+from vmseg_auto.utils.geometry import Geometry
 
 GRID = Geometry((12, 32, 32), (2.0, 1.0, 1.0))
 

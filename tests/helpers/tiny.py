@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.core.geometry import Geometry, Shape
-from vmseg_auto.core.plan import NetworkSpec, Normalization, Plan
-from vmseg_auto.core.prepared import PreparedCase
-from vmseg_auto.io.prepared import PreparedFolder
+from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.planning.plan import NetworkSpec, Normalization, Plan
+from vmseg_auto.utils.geometry import Geometry, Shape
 
 Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]
 

@@ -11,12 +11,12 @@ import torch
 from tiny import PLAN
 
 from vmseg_auto.contracts import Parts
-from vmseg_auto.core.dataset import Fold
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.io.checkpoints import TrainingState
-from vmseg_auto.stages.fold_data import FoldSetup
-from vmseg_auto.stages.train import EpochRecord, Hooks, train_fold
+from vmseg_auto.data.dataset import Fold
+from vmseg_auto.models.checkpoints import TrainingState
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.training.fold_data import FoldSetup
+from vmseg_auto.training.loop import EpochRecord, Hooks, train_fold
 from vmseg_trainers.default import DefaultTrainer
 
 CPU = torch.device("cpu")

@@ -11,25 +11,25 @@ import torch
 from numpy.typing import NDArray
 from raw_dataset import LABELS, describe
 
-from vmseg_auto.core.dataset import Case, Dataset, Splits
-from vmseg_auto.core.effort import EXHAUSTIVE
-from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.core.runs import Run
-from vmseg_auto.core.trust import Trust
-from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import write_json
-from vmseg_auto.io.cases import read_dataset
-from vmseg_auto.io.checkpoints import Checkpoint, save_checkpoint
-from vmseg_auto.io.images import read_mask, write_image, write_mask
-from vmseg_auto.ops.network import build_network
-from vmseg_auto.ops.thresholds import classify
-from vmseg_auto.pipeline.held_out import held_out_cases
-from vmseg_auto.pipeline.places import read_fingerprint, read_plan, read_splits, record_now
-from vmseg_auto.pipeline.plan import plan_and_preprocess
-from vmseg_auto.stages.predict import Prediction
+from vmseg_auto.data.cases import read_dataset
+from vmseg_auto.data.dataset import Case, Dataset, Splits
+from vmseg_auto.data.images.images import read_mask, write_image, write_mask
+from vmseg_auto.data.runs import Run
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.evaluation.confidence import Trust
+from vmseg_auto.inference.predictor import Prediction
+from vmseg_auto.inference.thresholds import classify
+from vmseg_auto.models.checkpoints import Checkpoint, save_checkpoint
+from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.networks.unet import build_network
+from vmseg_auto.planning.fingerprint import Fingerprint
+from vmseg_auto.planning.inference_budget import EXHAUSTIVE
+from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.utils.atomic import write_json
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.workflows.held_out import held_out_cases
+from vmseg_auto.workflows.places import read_fingerprint, read_plan, read_splits, record_now
+from vmseg_auto.workflows.plan import plan_and_preprocess
 
 GRID = Geometry((8, 16, 16), (2.0, 1.0, 1.0))
 RECIPE = Recipe(epochs=1, steps=1, mirror_axes=(), window_step=1.0)

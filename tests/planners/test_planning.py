@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmseg_auto.contracts import Planner
-from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.geometry import Shape
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.ops.memory import conv_outputs
+from vmseg_auto.planning.fingerprint import Fingerprint
+from vmseg_auto.planning.memory import conv_outputs
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.geometry import Shape
 from vmseg_planners.default import PLAIN, DefaultPlanner
 from vmseg_planners.planning import Architecture
 from vmseg_planners.residual import RESIDUAL, ResidualPlanner

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmseg_auto.core.geometry import Spacing
+from vmseg_auto.utils.geometry import Spacing
 from vmseg_planners.default import PLAIN
 from vmseg_planners.residual import RESIDUAL
 from vmseg_planners.topology import Budget, axes_order, pool, start_patch, target_spacing

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vmseg_auto.core.dataset import Case
-from vmseg_auto.core.geometry import Geometry
-from vmseg_auto.io.cases import content_hash
-from vmseg_auto.io.images import FILE_ENDINGS, read_mask, write_mask
+from vmseg_auto.data.cases import content_hash
+from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.images.images import FILE_ENDINGS, read_mask, write_mask
+from vmseg_auto.utils.geometry import Geometry
 
 MM = st.floats(0.25, 8, width=32)
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from skimage.transform import resize
 from tiny import PLAN
 
-from vmseg_auto.core.geometry import Geometry, Shape, Spacing
-from vmseg_auto.ops.prepare import prepare_image, prepare_mask, restore_labels, restore_logits
-from vmseg_auto.ops.resample import new_shape, resample_image, resample_logits, resample_mask
+from vmseg_auto.preprocessing.resample import new_shape, resample_image, resample_logits, resample_mask
+from vmseg_auto.preprocessing.transform import prepare_image, prepare_mask, restore_labels, restore_logits
+from vmseg_auto.utils.geometry import Geometry, Shape, Spacing
 
 MM = st.floats(0.3, 6)
 SPACINGS = st.tuples(MM, MM, MM)

@@ -12,7 +12,7 @@ import pytest
 from dicom import compressed, numbers, save
 
 from benchmarks.reliability.cohort import SETTINGS
-from vmseg_auto.io.images import read_grid
+from vmseg_auto.data.images.images import read_grid
 
 INSTALLED = ("SimpleITK", "filelock", "matplotlib", "nibabel", "numpy", "pandas", "pydicom", "scipy", "torch", "tqdm")
 OWN = """

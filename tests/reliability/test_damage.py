@@ -16,21 +16,21 @@ from vmseg_auto.cli import evaluate as evaluate_command
 from vmseg_auto.cli import plan_and_preprocess as plan_command
 from vmseg_auto.cli import predict as predict_command
 from vmseg_auto.cli import train as train_command
-from vmseg_auto.core.console import Progress, Silent
-from vmseg_auto.core.errors import SomeCasesFailedError, VmsegError
-from vmseg_auto.core.fingerprint import Fingerprint
-from vmseg_auto.core.fold_record import FoldRecord
-from vmseg_auto.core.model import ModelInfo
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.core.selection import Selection
-from vmseg_auto.core.trust import HeldOut
-from vmseg_auto.core.workspace import Workspace
-from vmseg_auto.io.atomic import read_json, read_stored
-from vmseg_auto.io.checkpoints import load_checkpoint
-from vmseg_auto.io.prepared import PreparedFolder
-from vmseg_auto.io.probabilities import read_probabilities
-from vmseg_auto.pipeline.places import read_plan
-from vmseg_auto.pipeline.predict import predict
+from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.probabilities import read_probabilities
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.evaluation.confidence import HeldOut
+from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.fold_record import FoldRecord
+from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.models.selection_record import Selection
+from vmseg_auto.planning.fingerprint import Fingerprint
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.utils.atomic import read_json, read_stored
+from vmseg_auto.utils.console import Progress, Silent
+from vmseg_auto.utils.errors import SomeCasesFailedError, VmsegError
+from vmseg_auto.workflows.places import read_plan
+from vmseg_auto.workflows.predict import predict
 
 RUN = "runs/default/default"
 SEALED: dict[str, Callable[[Path], object]] = {

@@ -17,8 +17,8 @@ from pydicom.uid import UID, ImplicitVRLittleEndian, RLELossless
 from benchmarks.reliability.dicom import as_told, attempt, judged, try_all
 from benchmarks.reliability.dicom_mutations import MAY, MUST, NEVER, Sound, Wanted, spoil
 from benchmarks.reliability.fuzz import READ, REFUSED
-from vmseg_auto.io.dicom import read_series
-from vmseg_auto.io.series import find_series
+from vmseg_auto.data.dicom.read import read_series
+from vmseg_auto.data.dicom.series_files import find_series
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
 

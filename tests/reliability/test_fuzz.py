@@ -17,7 +17,7 @@ from benchmarks.reliability.guards import Watch
 from benchmarks.reliability.kills import digests
 from benchmarks.reliability.mutations import mutate_bytes
 from benchmarks.reliability.subjects import Subject, subjects
-from vmseg_auto.core.errors import InputError
+from vmseg_auto.utils.errors import InputError
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
 

@@ -12,7 +12,7 @@ import pytest
 from dicom import compressed, numbers, save
 
 from benchmarks.reliability.cohort import SETTINGS
-from vmseg_auto.pipeline.export import export_model
+from vmseg_auto.workflows.export import export_model
 
 FULL = """
 set -e

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.reliability.cohort import IN_THREADS, SETTINGS, trained_cohort
 from benchmarks.reliability.kills import digests
-from vmseg_auto.pipeline.predict import predict
-from vmseg_auto.pipeline.train import train
+from vmseg_auto.workflows.predict import predict
+from vmseg_auto.workflows.train import train
 
 FOLDS = range(4)
 SETTINGS_IN_THREADS = (*SETTINGS, IN_THREADS)

@@ -17,14 +17,14 @@ from benchmarks.reliability.commands import command_words
 from vmseg_auto.cli import plan_and_preprocess as plan_command
 from vmseg_auto.cli import predict as predict_command
 from vmseg_auto.cli import train as train_command
-from vmseg_auto.core.errors import InputError
-from vmseg_auto.core.manifest import Manifest
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.io.atomic import read_json
-from vmseg_auto.io.checkpoints import content_hash
-from vmseg_auto.io.model_zip import write_model_zip
-from vmseg_auto.pipeline.predict import predict
-from vmseg_auto.stages.predict import Predictor
+from vmseg_auto.inference.predictor import Predictor
+from vmseg_auto.models.checkpoints import content_hash
+from vmseg_auto.models.manifest import Manifest
+from vmseg_auto.models.zip import write_model_zip
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.utils.atomic import read_json
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.workflows.predict import predict
 
 RUN = "vmseg/runs/default/default"
 FINAL = f"{RUN}/fold_0/checkpoint_final.pt"

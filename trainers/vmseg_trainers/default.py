@@ -8,14 +8,14 @@ from collections.abc import Callable
 import torch
 
 from vmseg_auto.contracts import Parts, Sampler
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.core.recipe import Recipe
-from vmseg_auto.ops.augment import NNUNET, STRONG, NoAugmentation, PatchAugmentation, read_shape
-from vmseg_auto.ops.augment_batch import BatchAugmentation
-from vmseg_auto.ops.copy_paste import CopyPaste
-from vmseg_auto.ops.losses import DeepSupervision, DiceCrossEntropy
-from vmseg_auto.ops.network import build_network
-from vmseg_auto.ops.sampling import PatchSampler
+from vmseg_auto.networks.unet import build_network
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.training.augmentation.copy_paste import CopyPaste
+from vmseg_auto.training.augmentation.cpu import NNUNET, STRONG, NoAugmentation, PatchAugmentation, read_shape
+from vmseg_auto.training.augmentation.device import BatchAugmentation
+from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy
+from vmseg_auto.training.sampling import PatchSampler
 
 
 class DefaultTrainer:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 
 from vmseg_auto.contracts import Parts
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.core.recipe import Recipe
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.planning.training_config import Recipe
 from vmseg_trainers.default import DefaultTrainer
 
 

@@ -9,9 +9,9 @@ from types import TracebackType
 from tqdm import tqdm
 from tqdm.utils import disp_trim
 
-from vmseg_auto.core.console import shown
-from vmseg_auto.core.progress import progress_line
-from vmseg_auto.io.streams import Steady
+from vmseg_auto.utils.console import shown
+from vmseg_auto.utils.progress import progress_line
+from vmseg_auto.utils.streams import Steady
 
 if not hasattr(tqdm, "_lock"):
     tqdm.set_lock(RLock())  # for threads: that for processes, tqdm's own, may start a process

@@ -10,17 +10,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.core.console import Progress, quoted
-from vmseg_auto.core.errors import InputError, VmsegError
-from vmseg_auto.core.left_out import Inventory
-from vmseg_auto.core.names import is_text
-from vmseg_auto.core.veil import Veil
-from vmseg_auto.core.workspace import Workspace, workspace_root
-from vmseg_auto.io.logs import LOGGER, CommandLog
-from vmseg_auto.io.scratch import name_spare
-from vmseg_auto.io.stopping import Stopped, stoppable
-from vmseg_auto.io.streams import open_streams, tell
-from vmseg_auto.io.veil import veil_over
+from vmseg_auto.data.veil import veil_over
+from vmseg_auto.data.workspace import Workspace, workspace_root
+from vmseg_auto.utils.console import Progress, quoted
+from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.utils.logs import LOGGER, CommandLog
+from vmseg_auto.utils.names import is_text
+from vmseg_auto.utils.scratch import name_spare
+from vmseg_auto.utils.signals import Stopped, stoppable
+from vmseg_auto.utils.streams import open_streams, tell
+from vmseg_auto.utils.veil import Veil
 
 AFTER_TRAINING = ("vmseg_report", "vmseg_predict -i SCANS -o MASKS")
 """What may come next."""

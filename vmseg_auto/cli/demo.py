@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, positive_int, run
-from vmseg_auto.core.workspace import OutputFolder
+from vmseg_auto.data.workspace import OutputFolder
 
 
 def parser() -> Parser:
@@ -24,7 +24,7 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.demo import run_demo
+    from vmseg_auto.demo.run import run_demo
 
     run_demo(
         arguments.out,

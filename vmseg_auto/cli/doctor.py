@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, places_of, run, workspace_logs
-from vmseg_auto.core.errors import AttentionNeededError
+from vmseg_auto.utils.errors import AttentionNeededError
 
 
 def parser() -> Parser:
@@ -25,7 +25,7 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.pipeline.doctor import doctor
+    from vmseg_auto.workflows.doctor import doctor
 
     found = doctor(
         **places_of(arguments),

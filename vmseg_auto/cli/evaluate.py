@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, number, run, workspace_of
-from vmseg_auto.core.workspace import OutputFolder, Workspace
+from vmseg_auto.data.workspace import OutputFolder, Workspace
 
 
 def parser() -> Parser:
@@ -42,7 +42,7 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.pipeline.evaluate import evaluate
+    from vmseg_auto.workflows.evaluate import evaluate
 
     evaluate(
         arguments.predictions,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, number, places_of, run
-from vmseg_auto.core.workspace import OutputFolder
+from vmseg_auto.data.workspace import OutputFolder
 
 
 def parser() -> Parser:
@@ -49,7 +49,7 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.pipeline.followup import followup
+    from vmseg_auto.workflows.followup import followup
 
     followup(
         arguments.before,

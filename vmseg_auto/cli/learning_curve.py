@@ -53,7 +53,7 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.pipeline.learning_curve import learning_curve
+    from vmseg_auto.workflows.learning_curve import learning_curve
 
     learning_curve(
         arguments.patients,

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, run, workspace_of
-from vmseg_auto.core.errors import InputError
-from vmseg_auto.io.streams import tell
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.streams import tell
 
 
 def parser() -> Parser:
@@ -68,7 +68,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         return
     if arguments.images is None or arguments.masks is None:
         raise InputError("scans or masks are not given", remedy="Name them with -i and -m.")
-    from vmseg_auto.pipeline.make_dataset import make_dataset
+    from vmseg_auto.workflows.make_dataset import make_dataset
 
     make_dataset(
         arguments.images,
@@ -97,7 +97,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
 def _remove(arguments: argparse.Namespace, screen: Screen) -> None:
     if arguments.add or arguments.images is not None or arguments.masks is not None:
         raise InputError("--remove goes with neither --add nor -i nor -m", remedy="Give one command for each.")
-    from vmseg_auto.pipeline.remove_patient import remove_patient
+    from vmseg_auto.workflows.remove_patient import remove_patient
 
     remove_patient(
         arguments.output,

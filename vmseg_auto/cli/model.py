@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vmseg_auto.cli.common import Parser, Screen, add_options, fold_name, places_of, run, workspace_logs
-from vmseg_auto.core.workspace import OutputFolder
+from vmseg_auto.data.workspace import OutputFolder
 
 
 def parser() -> Parser:
@@ -73,13 +73,13 @@ def _add_info(commands: Any) -> None:
 
 
 def _import(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.pipeline.model import import_nnunet
+    from vmseg_auto.workflows.model import import_nnunet
 
     import_nnunet(arguments.folder, arguments.output, folds=arguments.folds, left=screen.left, console=screen)
 
 
 def _export(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.pipeline.export import export_model
+    from vmseg_auto.workflows.export import export_model
 
     export_model(
         arguments.output,
@@ -95,7 +95,7 @@ def _export(arguments: argparse.Namespace, screen: Screen) -> None:
 
 
 def _info(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.pipeline.export import model_info
+    from vmseg_auto.workflows.export import model_info
 
     model_info(arguments.model, left=screen.left, console=screen)
 

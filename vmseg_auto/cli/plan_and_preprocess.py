@@ -43,7 +43,7 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.pipeline.plan import plan_and_preprocess
+    from vmseg_auto.workflows.plan import plan_and_preprocess
 
     planned = plan_and_preprocess(
         **places_of(arguments),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, number, places_of, run, workspace_logs
-from vmseg_auto.core.workspace import OutputFolder
+from vmseg_auto.data.workspace import OutputFolder
 
 
 def parser() -> Parser:
@@ -77,7 +77,7 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.pipeline.predict import predict
+    from vmseg_auto.workflows.predict import predict
 
     predict(
         arguments.input,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, places_of, run, workspace_logs
-from vmseg_auto.core.workspace import OutputFolder
+from vmseg_auto.data.workspace import OutputFolder
 
 
 def parser() -> Parser:
@@ -36,7 +36,7 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.pipeline.report.write import report
+    from vmseg_auto.report.write import report
 
     report(
         arguments.input,

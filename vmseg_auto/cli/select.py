@@ -21,7 +21,7 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.pipeline.select import select
+    from vmseg_auto.workflows.select import select
 
     select(**places_of(arguments), jobs=arguments.jobs, left=screen.left, console=screen)
     go_on(screen, arguments, *AFTER_TRAINING)

@@ -20,7 +20,7 @@ from vmseg_auto.cli.common import (
     workspace_logs,
     workspace_of,
 )
-from vmseg_auto.core.workspace import Workspace
+from vmseg_auto.data.workspace import Workspace
 
 
 def parser() -> Parser:
@@ -69,7 +69,7 @@ def add_training_options(made: Parser) -> None:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.pipeline.train import train
+    from vmseg_auto.workflows.train import train
 
     trained = train(
         arguments.folds,

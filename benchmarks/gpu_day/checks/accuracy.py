@@ -17,9 +17,9 @@ from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, at_least, left_out, noted
 from benchmarks.gpu_day.learning import dice, logits_of, parts_of, ready, setup_of
 from benchmarks.gpu_day.nnunet import augmented_batches, trainer_of, weights_of
-from vmseg_auto.ops.network import build_network
-from vmseg_auto.stages.fold_data import default_workers
-from vmseg_auto.stages.train import Hooks, seconds_per_step, train_fold
+from vmseg_auto.networks.unet import build_network
+from vmseg_auto.training.fold_data import default_workers
+from vmseg_auto.training.loop import Hooks, seconds_per_step, train_fold
 
 COHORTS = ("vmsemi53", "lgg53")
 STEPS, EPOCHS = 1500, 6

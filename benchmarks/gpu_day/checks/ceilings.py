@@ -9,7 +9,7 @@ import torch
 from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, at_least, at_most, noted
 from benchmarks.gpu_day.floors import stated_peaks
-from vmseg_auto.ops.devices import cudnn_fault
+from vmseg_auto.utils.devices import cudnn_fault
 
 REACHED = 0.6
 """Share of the stated peak that a healthy card reaches at least."""

@@ -10,10 +10,10 @@ import torch
 from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, at_most
 from benchmarks.gpu_day.learning import parts_of, setup_of
-from vmseg_auto.io.checkpoints import TrainingState
-from vmseg_auto.io.stopping import Stopped
-from vmseg_auto.stages.fold_data import FoldSetup
-from vmseg_auto.stages.train import Hooks, seconds_per_step, train_fold
+from vmseg_auto.models.checkpoints import TrainingState
+from vmseg_auto.training.fold_data import FoldSetup
+from vmseg_auto.training.loop import Hooks, seconds_per_step, train_fold
+from vmseg_auto.utils.signals import Stopped
 
 STEPS, TOY_STEPS = 20, 4
 COST = 2.0

@@ -12,8 +12,8 @@ from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, at_least, left_out, noted
 from benchmarks.gpu_day.learning import PRECISIONS, alike, logits_of, ready, trained
 from benchmarks.gpu_day.nnunet import predictor_of
-from vmseg_auto.core.effort import EXHAUSTIVE, Effort
-from vmseg_auto.ops.devices import reduced_precision
+from vmseg_auto.planning.inference_budget import EXHAUSTIVE, Effort
+from vmseg_auto.utils.devices import reduced_precision
 from vmseg_trainers.default import DefaultTrainer
 
 FOLDS = 5

@@ -15,10 +15,10 @@ from benchmarks.gpu_day.cohorts import TOY_GB, Cohort
 from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, at_least, at_most, left_out, noted, went_wrong
 from benchmarks.gpu_day.learning import alike, batches_of, learner_of, parts_of, ready, trained
-from vmseg_auto.core.plan import Plan
-from vmseg_auto.ops.devices import forget_freed_memory
-from vmseg_auto.ops.ensemble import Ensemble
-from vmseg_auto.ops.sweep import predict_logits
+from vmseg_auto.inference.ensemble import Ensemble
+from vmseg_auto.inference.sliding_window import predict_logits
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.utils.devices import forget_freed_memory
 from vmseg_planners.default import DefaultPlanner
 from vmseg_planners.residual import ResidualPlanner
 

@@ -14,9 +14,9 @@ from benchmarks.gpu_day.findings import Figure, left_out, noted, went_wrong
 from benchmarks.gpu_day.floors import count_work, stated_peaks
 from benchmarks.gpu_day.learning import Batch, batches_of, learner_of, parts_of, setup_of
 from benchmarks.gpu_day.nnunet import batch_of, trainer_of
-from vmseg_auto.ops.learner import Learner
-from vmseg_auto.stages.fold_data import default_workers
-from vmseg_auto.stages.train import seconds_per_step
+from vmseg_auto.training.fold_data import default_workers
+from vmseg_auto.training.loop import seconds_per_step
+from vmseg_auto.training.step import Learner
 
 WANTED_MS = {"H200": 40.0, "H100": 45.0, "A100": 95.0, "4090": 120.0}
 """The first name found in the device's counts."""

@@ -1,0 +1,214 @@
+"""Folders of masks to tables of scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vmseg_auto.data.images.images import write_mask
+from vmseg_auto.evaluation.evaluate import Evaluation, evaluate, evaluate_pairs, infer_labels
+from vmseg_auto.evaluation.metric_columns import METRICS
+from vmseg_auto.utils.errors import DatasetError, InputError
+from vmseg_auto.utils.geometry import Geometry
+
+GRID = Geometry((2, 6, 8), (5.0, 1.0, 1.0))
+LABELS = {"background": 0, "lesion": 1}
+
+
+def block(start: int, stop: int, value: int = 1) -> NDArray[np.uint8]:
+    mask = np.zeros(GRID.shape, dtype=np.uint8)
+    mask[:, 2:4, start:stop] = value
+    return mask
+
+
+def summed(evaluation: Evaluation, label: str, metric: str, field: str) -> float:
+    rows = evaluation.summary
+    return float(rows.loc[(rows["label"] == label) & (rows["metric"] == metric), field].item())
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Three cases with Dice 1, 0.5 and 0; one prediction has another file format."""
+    predictions, references = tmp_path / "predictions", tmp_path / "references"
+    for case, start in (("a", 0), ("b", 2), ("c", 4)):
+        write_mask(references / f"{case}.nii.gz", block(0, 4), GRID)
+        write_mask(predictions / f"{case}{'.nrrd' if case == 'b' else '.nii.gz'}", block(start, start + 4), GRID)
+    (predictions / "volumes.csv").write_text("not a mask")
+    return predictions, references
+
+
+def test_scores_by_hand(folders: tuple[Path, Path]) -> None:
+    done: list[int] = []
+    evaluation = evaluate(
+        *folders, LABELS, patients={"a": "anna", "b": "anna"}, jobs=2, progress=lambda: done.append(1)
+    )
+    assert len(done) == 3
+    table = evaluation.table
+    assert list(table.columns) == ["case", "patient", "label", *(metric.name for metric in METRICS)]
+    assert list(table["case"]) == ["a", "b", "c"]
+    assert list(table["patient"]) == ["anna", "anna", "c"]
+    assert list(table["dice"]) == pytest.approx([1, 0.5, 0])
+    assert summed(evaluation, "lesion", "dice", "mean") == pytest.approx(0.5)
+    assert summed(evaluation, "lesion", "dice", "median") == pytest.approx(0.5)
+    assert math.isnan(summed(evaluation, "lesion", "dice", "low_95"))  # of two patients
+    assert "No interval is told: it takes 5 patients, and here are 2." in evaluation.text()
+    assert evaluation.notes == ()
+
+
+def test_saved_and_shown(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    write_mask(folders[0] / "c.nii.gz", block(0, 0), GRID)
+    evaluation = evaluate(*folders, LABELS, tolerance_mm=2.0)
+    assert evaluation.save(tmp_path / "out") == (tmp_path / "out" / "metrics.csv", tmp_path / "out" / "metrics.json")
+    table, about = evaluation.save(tmp_path / "scores.csv")
+    assert (table.name, about.name) == ("scores.csv", "scores.json")
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["dice"]) for row in rows] == pytest.approx([1, 0.5, 0])
+    assert rows[2]["hd95_mm"] == ""  # missing
+    data = json.loads(about.read_text())
+    assert data["summary"]["lesion"]["dice"]["mean"] == pytest.approx(0.5)
+    assert data["summary"]["lesion"]["hd95_mm"]["n_missing"] == 1
+    assert data["tolerance_mm"] == 2
+    assert set(data["metrics"]) == {metric.name for metric in METRICS}
+    assert "marching_cubes" in data["metrics"]["nsd"]["computed_by"]
+    assert data["versions"]["numpy"] == np.__version__
+    text = evaluation.text()
+    assert "lesion: 3 cases of 3 patients" in text
+    assert "NSD at 2 mm" in text
+    assert next(line for line in text.splitlines() if "HD95" in line).endswith(" 1")
+    assert "1 of 3 masks without a distance" in text
+    shown = [metric.title for metric in METRICS if metric.on_screen]
+    assert all(title in text for title in shown)
+    assert len(shown) < len(METRICS) / 2 + 1
+
+
+def test_json_has_no_nan(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """One patient has no interval: null, as JSON knows no NaN."""
+    one = dict.fromkeys("abc", "anna")
+    _, about = evaluate(*folders, LABELS, patients=one).save(tmp_path / "out")
+    data = json.loads(about.read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert data["summary"]["lesion"]["dice"]["low_95"] is None
+
+
+def test_same_masks_give_the_same_evaluation(folders: tuple[Path, Path]) -> None:
+    first, again = evaluate(*folders, LABELS), evaluate(*folders, LABELS, jobs=3)
+    assert first.table.equals(again.table)
+    assert first.summary.equals(again.summary)
+
+
+def test_missing_predictions_are_refused_all_at_once(folders: tuple[Path, Path]) -> None:
+    (folders[0] / "a.nii.gz").unlink()
+    (folders[0] / "b.nrrd").unlink()
+    with pytest.raises(InputError, match="2 of 3 references have no prediction: a, b"):
+        evaluate(*folders, LABELS)
+
+
+def test_predictions_without_reference_are_noted(folders: tuple[Path, Path]) -> None:
+    (folders[1] / "b.nii.gz").unlink()
+    evaluation = evaluate(*folders, LABELS)
+    assert list(evaluation.table["case"]) == ["a", "c"]
+    assert evaluation.notes == ("Left out, as they have no reference: b.",)
+    assert "no reference: b" in evaluation.text()
+
+
+def test_other_grids_are_refused_all_at_once(folders: tuple[Path, Path]) -> None:
+    write_mask(folders[0] / "a.nii.gz", block(0, 4), replace(GRID, origin_mm=(0.0, 9.0, 0.0)))
+    write_mask(folders[0] / "c.nii.gz", block(0, 4)[:, :, :7], replace(GRID, shape=(2, 6, 7)))
+    with pytest.raises(DatasetError) as caught:
+        evaluate(*folders, LABELS)
+    assert caught.value.exit_code == 2
+    assert [error.case for error in caught.value.errors] == ["a", "c"]
+    assert "origin" in str(caught.value)
+    assert "size 7 x 6 x 2 against 8 x 6 x 2" in str(caught.value)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_value_that_is_no_label(folders: tuple[Path, Path], side: int) -> None:
+    write_mask(folders[side] / "a.nii.gz", block(0, 4, value=3), GRID)
+    with pytest.raises(InputError, match="the mask holds 3, which is no label") as caught:
+        evaluate(*folders, LABELS)
+    assert caught.value.case == "a"
+    assert caught.value.file == folders[side] / "a.nii.gz"
+
+
+def test_a_damaged_mask(folders: tuple[Path, Path]) -> None:
+    (folders[1] / "b.nii.gz").write_bytes((folders[1] / "b.nii.gz").read_bytes()[:-20])
+    with pytest.raises(InputError) as caught:
+        evaluate(*folders, LABELS)
+    assert caught.value.case == "b"
+    with pytest.raises(InputError):
+        evaluate(*folders)
+
+
+def test_masks_of_0_and_255(folders: tuple[Path, Path]) -> None:
+    write_mask(folders[1] / "a.nii.gz", block(0, 4, value=255), GRID)
+    assert list(evaluate(*folders, LABELS).table["dice"]) == pytest.approx([1, 0.5, 0])
+
+
+def test_a_label_that_no_reference_holds_has_no_score(folders: tuple[Path, Path]) -> None:
+    labels = {"background": 0, "lesion": 1, "vein": 2}
+    found = evaluate(*folders, labels)
+    assert set(found.table["label"]) == {"lesion"}
+    assert "vein: no reference mask holds it, so it has no score." in found.notes
+    alone = evaluate(*folders, {"background": 0, "lesion": 1})
+    assert summed(found, "lesion", "dice", "mean") == summed(alone, "lesion", "dice", "mean")
+
+
+def test_two_files_of_one_case(folders: tuple[Path, Path]) -> None:
+    write_mask(folders[0] / "a.mha", block(0, 4), GRID)
+    with pytest.raises(InputError, match="the same case"):
+        evaluate(*folders, LABELS)
+
+
+def test_folders_that_hold_nothing(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        evaluate(tmp_path / "nowhere", folders[1], LABELS)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no mask"):
+        evaluate(folders[0], tmp_path / "empty", LABELS)
+
+
+@pytest.mark.parametrize("tolerance", [-1.0, float("nan"), float("inf")])
+def test_senseless_tolerance(folders: tuple[Path, Path], tolerance: float) -> None:
+    with pytest.raises(InputError, match="tolerance"):
+        evaluate(*folders, LABELS, tolerance_mm=tolerance)
+
+
+def test_labels_are_inferred_from_the_references(folders: tuple[Path, Path]) -> None:
+    assert infer_labels(folders[1].glob("*.gz")) == {"lesion": 1}
+    assert list(evaluate(*folders).table["label"].unique()) == ["lesion"]
+    both = block(0, 2) + block(6, 8, value=2)
+    for folder in folders:
+        write_mask(folder / "a.nii.gz", both, GRID)
+    assert infer_labels(folders[1].glob("*.gz")) == {"label_1": 1, "label_2": 2}
+    evaluation = evaluate(*folders)
+    assert len(evaluation.table) == 6
+    assert list(evaluation.summary["label"].unique()) == ["label_1", "label_2", "all labels"]
+
+
+def test_pairs_of_files_and_rows(folders: tuple[Path, Path]) -> None:
+    predictions, references = folders
+    evaluation = evaluate_pairs({"b": (predictions / "b.nrrd", references / "b.nii.gz")}, LABELS, notes=["Fold 0."])
+    assert list(evaluation.table["dice"]) == pytest.approx([0.5])
+    rows = [{str(name): value for name, value in row.items()} for row in evaluation.table.to_dict("records")]
+    again = Evaluation.from_rows(rows, notes=["Fold 0."])
+    assert again.table.equals(evaluation.table)
+    assert again.notes == evaluation.notes == ("Fold 0.",)
+
+
+def test_real_masks(shared_data: Path) -> None:
+    """nnU-Net's own masks of the hippocampus: its mean Dice is known."""
+    evaluation = evaluate(
+        shared_data / "nnunet" / "hippocampus53" / "expected",
+        shared_data / "hippocampus53" / "labelsTs",
+        {"background": 0, "anterior": 1, "posterior": 2},
+        jobs=2,
+    )
+    assert summed(evaluation, "all labels", "dice", "mean") == pytest.approx(0.8245, abs=5e-5)

@@ -1,0 +1,226 @@
+"""The report of predictions."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import re
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from reports import GRID, LABELS, TWO, deliver, scan
+
+from vmseg_auto.data.cases import read_dataset
+from vmseg_auto.data.images.images import read_image, read_mask, write_mask
+from vmseg_auto.data.pseudonym_key import read_key
+from vmseg_auto.report.write import report
+from vmseg_auto.utils.atomic import read_json, write_json
+from vmseg_auto.utils.errors import DatasetError, InputError
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.tables import read_csv, write_csv
+
+NAMES = ("doe_jane", "roe_richard")
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    scans = tmp_path / "scans"
+    masks = {name: scan(scans, name) for name in NAMES}
+    masks["empty"] = scan(scans, "empty", ())
+    return deliver(scans, tmp_path / "masks", masks)
+
+
+def embedded(page: str, kind: str) -> list[bytes]:
+    found = re.findall(rf'<script type="text/plain" class="{kind}">(.*?)</script>', page)
+    return [base64.b64decode(text) for text in found]
+
+
+def voxels(data: bytes, folder: Path) -> tuple[NDArray[np.float32], Geometry]:
+    path = folder / "part.nii.gz"
+    path.write_bytes(data)
+    return read_image(path)
+
+
+def test_names_are_pseudonyms_and_the_key_lies_beside(predictions: Path) -> None:
+    path = report(predictions)
+    page = path.read_text()
+    assert path == predictions / "report.html"
+    key = read_key(predictions / "report_key.csv")
+    assert set(key) == {*NAMES, "empty"}
+    assert not any(name in page for name in NAMES)
+    assert all(f"<h2>{pseudonym}</h2>" in page for pseudonym in key.values())
+    assert str(predictions.parent) not in page
+    report(predictions)
+    assert read_key(predictions / "report_key.csv") == key
+
+
+def test_names_and_whole_slices_only_when_asked_for(predictions: Path, tmp_path: Path) -> None:
+    path = report(predictions, output=tmp_path / "named.html", identity=True)
+    page = path.read_text()
+    assert all(f"<h2>{name}</h2>" in page for name in NAMES)
+    assert not (tmp_path / "named_key.csv").exists()
+    image, _ = voxels(embedded(page, "scan")[0], tmp_path)
+    assert image.shape == GRID.shape
+
+
+def test_nothing_is_shown_but_the_surroundings_of_lesions(predictions: Path, tmp_path: Path) -> None:
+    page = report(predictions).read_text()
+    scans = embedded(page, "scan")
+    assert len(scans) == 2  # of the scan without a lesion no voxel is shown
+    assert "No venous malformation was found." in page
+    for data, marks in zip(scans, embedded(page, "mask"), strict=True):
+        image, geometry = voxels(data, tmp_path)
+        mask, _ = voxels(marks, tmp_path)
+        assert np.count_nonzero(mask) == 5 * 10 * 12 + 2 * 4 * 4
+        assert geometry.spacing_mm == GRID.spacing_mm
+        seen = np.argwhere(image > 0) * geometry.spacing_mm
+        lesion = np.argwhere(mask > 0) * geometry.spacing_mm
+        nearest = np.sqrt(((seen[::37, None] - lesion[None]) ** 2).sum(axis=2)).min(axis=1)
+        assert nearest.max() <= 10
+        where = np.array(geometry.origin_mm) + (np.argwhere(mask > 0)[:, ::-1] * geometry.spacing_mm[::-1])
+        assert where.min(axis=0).tolist() == [8, 10, 6]
+
+
+def test_figures_are_those_of_the_table(predictions: Path) -> None:
+    page = unescape(report(predictions).read_text())
+    key = read_key(predictions / "report_key.csv")
+    for row in read_csv(predictions / "volumes.csv"):
+        section = page.split(f"<h2>{key[row['case']]}</h2>")[1].split("<section")[0]
+        assert f'<td class="number">{float(row["volume_ml"]):.2f}</td>' in section
+        if row["component"] == "all" and row["expected_dice"]:
+            assert f"(Dice): {float(row['expected_dice']):.2f};" in section
+
+
+def test_where_nothing_was_found_the_chance_of_a_missed_lesion_is_told(predictions: Path) -> None:
+    page = unescape(report(predictions).read_text())
+    assert (
+        "No venous malformation was found. Of 2 held-out scans of 2 patients in which nothing was found either, 50% "
+        "had a lesion (counted by patients; 95 % interval 9% to 91%), the largest of 3.50 mL. How much such a scan "
+        "holds at most is not told: it takes held-out scans without a finding of about nine patients, and here are 2."
+    ) in page
+
+
+def test_every_figure_says_whom_it_was_told_by_or_why_there_is_none(predictions: Path) -> None:
+    assert "mL, by 51 held-out scans of 12 patients) in 2 separate parts" in unescape(report(predictions).read_text())
+    rows = read_csv(predictions / "volumes.csv")
+    why = {"volume_low_ml": "", "volume_high_ml": "", "no_interval": "the model has no calibration"}
+    write_csv(predictions / "volumes.csv", tuple(rows[0]), (row | why for row in rows))
+    assert "mL (no interval: the model has no calibration) in 2" in unescape(report(predictions).read_text())
+
+
+def test_intervals_are_explained_where_there_are_some(predictions: Path) -> None:
+    assert "interval that holds nine true volumes in ten" in report(predictions).read_text()
+    rows = read_csv(predictions / "volumes.csv")
+    unknown = {"volume_low_ml": "", "volume_high_ml": ""}  # as of a model without a cross-validation
+    write_csv(predictions / "volumes.csv", tuple(rows[0]), (row | unknown for row in rows))
+    assert "nine true volumes" not in report(predictions).read_text()
+
+
+def test_several_labels_are_told_apart(tmp_path: Path) -> None:
+    mask = scan(tmp_path / "scans", "anna")
+    mask[TWO[1]] = 2
+    labels = LABELS | {"phlebolith": 2}
+    page = report(deliver(tmp_path / "scans", tmp_path / "masks", {"anna": mask}, labels)).read_text()
+    assert "venous malformation 1" in page
+    assert "phlebolith 1" in page
+    assert "outline label-2" in page
+
+
+def test_a_changed_scan_is_not_shown_under_the_old_mask(predictions: Path, tmp_path: Path) -> None:
+    scan(tmp_path / "scans", NAMES[0], TWO[:1])
+    with pytest.raises(InputError, match=r"doe_jane.*not the scan that the mask was made from.*--images"):
+        report(predictions)
+    assert not (predictions / "report.html").exists()
+
+
+def test_scans_that_have_moved_are_found_with_images(predictions: Path, tmp_path: Path) -> None:
+    before = report(predictions).read_text()
+    (tmp_path / "scans").rename(tmp_path / "archive")
+    with pytest.raises((InputError, DatasetError), match=r"no such file or folder"):
+        report(predictions)
+    assert report(predictions, images=tmp_path / "archive").read_text() == before
+
+
+def test_masks_and_scans_that_moved_together_are_found(predictions: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("scans", "masks"):
+        (tmp_path / name).rename(tmp_path / "elsewhere" / name)
+    assert report(tmp_path / "elsewhere" / "masks").is_file()
+
+
+@pytest.mark.parametrize("lost", ["volumes.csv", "doe_jane.json", "doe_jane.nii.gz"])
+def test_what_is_lost_is_named(predictions: Path, lost: str) -> None:
+    (predictions / lost).unlink()
+    with pytest.raises(InputError, match=r"(volumes\.csv|doe_jane).*vmseg_predict"):
+        report(predictions)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: [], "tells of no scan"),
+        (lambda rows: rows[1:], "its rows are not the lesions"),
+        (lambda rows: [{**rows[0], "label": "x"}, *rows[1:]], "its rows are not the lesions"),
+        (lambda rows: [{**rows[0], "volume_ml": "1,5"}, *rows[1:]], "column volume_ml: '1,5' is not a number"),
+        (lambda rows: [{**rows[0], "traffic_light": "blue"}, *rows[1:]], "not one of green, amber, red"),
+    ],
+)
+def test_a_damaged_table_is_named(predictions: Path, change: Callable[[list[Any]], list[Any]], said: str) -> None:
+    path = predictions / "volumes.csv"
+    rows = read_csv(path)
+    write_csv(path, tuple(rows[0]), change(rows))
+    with pytest.raises(InputError, match=rf"volumes\.csv.*{said}"):
+        report(predictions)
+    assert not (predictions / "report.html").exists()
+
+
+@pytest.mark.parametrize("row", [{}, {"label": 7, "component": "all"}, {"label": None, "component": []}])
+def test_a_sidecar_with_odd_rows_is_named(predictions: Path, row: dict[str, Any]) -> None:
+    path = predictions / "doe_jane.json"
+    about = read_json(path)
+    write_json(path, {**about, "volumes": [row, *about["volumes"][1:]]})
+    with pytest.raises(InputError, match=r"volumes\.csv.*doe_jane\.json beside it"):
+        report(predictions)
+
+
+def test_a_large_scan_is_drawn_coarser_so_that_the_page_stays_small(tmp_path: Path) -> None:
+    grid = Geometry((40, 360, 360), (1.0, 0.4, 0.4))
+    mask = scan(tmp_path / "scans", "anna", (np.s_[2:38, 100:250, 100:250],), grid)
+    path = report(deliver(tmp_path / "scans", tmp_path / "masks", {"anna": mask}))
+    page = path.read_text()
+    (data,), (marks,) = embedded(page, "scan"), embedded(page, "mask")
+    assert len(data) + len(marks) <= 900_000
+    part, geometry = voxels(data, tmp_path)
+    assert geometry.spacing_mm[1] > 0.4
+    assert "coarser than the scan's" in page
+    assert part.shape[0] == 40
+    assert len(gzip.decompress(data)) > 300_000
+
+
+def test_53_patients_fit_into_10_mb(shared_data: Path, tmp_path: Path) -> None:
+    """Real scans with the masks that experts drew, as if they had been predicted."""
+    cohort = read_dataset(shared_data / "vmsemi53")
+    masks = {case.id: read_mask(case.label)[0] for case in cohort.cases if case.label}
+    path = report(deliver(shared_data / "vmsemi53" / "imagesTr", tmp_path / "masks", masks))
+    assert len(masks) == 53
+    assert path.stat().st_size < 10e6
+
+
+def test_a_corrected_mask_is_measured_and_a_damaged_one_refused(predictions: Path) -> None:
+    path = predictions / f"{NAMES[0]}.nii.gz"
+    mask, geometry = read_mask(path)
+    mask[0:2, 0:8, 0:8] = 1
+    write_mask(path, mask, geometry)
+    key_page = unescape(report(predictions).read_text())
+    section = key_page.split(f"<h2>{read_key(predictions / 'report_key.csv')[NAMES[0]]}</h2>")[1].split("<section")[0]
+    assert "corrected by hand after it was predicted" in section
+    assert f"{np.count_nonzero(mask) * geometry.voxel_ml:.2f} mL" in section
+    assert "nine true volumes" not in section
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"doe_jane.*the mask is damaged"):
+        report(predictions)

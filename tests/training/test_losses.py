@@ -1,0 +1,193 @@
+"""Cross-entropy and soft Dice against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy, downsample, soften
+
+LOG3 = math.log(3.0)
+
+
+def logits_of(probabilities: list[float]) -> torch.Tensor:
+    """[1, 2, 1, 1, n] whose softmax gives class 1 these probabilities."""
+    p = torch.tensor(probabilities).reshape(1, 1, 1, 1, -1)
+    return torch.cat([(1 - p).log(), p.log()], dim=1)
+
+
+def target_of(labels: list[int]) -> torch.Tensor:
+    return torch.tensor(labels).reshape(1, 1, 1, -1)
+
+
+def perfect(target: torch.Tensor, classes: int) -> torch.Tensor:
+    return 50 * nn.functional.one_hot(target, classes).movedim(-1, 1).float()
+
+
+def test_two_voxels_by_hand() -> None:
+    loss = DiceCrossEntropy()(logits_of([0.75, 0.25]), target_of([1, 0]))
+    cross_entropy = -math.log(0.75)
+    dice = 2 * 0.75 / (1 + 1)
+    assert float(loss) == pytest.approx(cross_entropy - dice, abs=1e-4)
+
+
+def test_three_classes_by_hand() -> None:
+    """Equal logits: a third for each class; the background has no Dice."""
+    loss = DiceCrossEntropy()(torch.zeros(1, 3, 1, 1, 4), target_of([0, 0, 1, 2]))
+    dice = 2 * (1 / 3) / (4 / 3 + 1)  # for class 1 and class 2 alike
+    assert float(loss) == pytest.approx(LOG3 - dice, abs=1e-4)
+
+
+def test_a_perfect_prediction_reaches_minus_one() -> None:
+    target = torch.randint(0, 3, (2, 4, 5, 6), generator=torch.Generator().manual_seed(0))
+    for batch_dice in (False, True):
+        assert float(DiceCrossEntropy(batch_dice)(perfect(target, 3), target)) == pytest.approx(-1.0, abs=1e-5)
+
+
+def test_batch_dice_sums_before_it_divides() -> None:
+    logits = torch.cat([logits_of([0.5, 0.5]), logits_of([0.9, 0.1])])
+    target = torch.cat([target_of([1, 1]), target_of([0, 0])])
+    cross_entropy = -(2 * math.log(0.5) + math.log(0.1) + math.log(0.9)) / 4
+    alone = (2 * 1.0 / (1 + 2) + 0.0) / 2
+    together = 2 * 1.0 / (1 + 2 + 1)
+    assert float(DiceCrossEntropy(False)(logits, target)) == pytest.approx(cross_entropy - alone, abs=1e-4)
+    assert float(DiceCrossEntropy(True)(logits, target)) == pytest.approx(cross_entropy - together, abs=1e-4)
+
+
+@pytest.mark.parametrize("batch_dice", [False, True])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 100.0])
+def test_empty_masks_give_finite_gradients(batch_dice: bool, scale: float) -> None:
+    logits = (scale * torch.randn(2, 3, 4, 4, 4, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    loss = DiceCrossEntropy(batch_dice)(logits, torch.zeros(2, 4, 4, 4, dtype=torch.int64))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_an_empty_mask_rightly_predicted_empty_is_perfect() -> None:
+    target = torch.zeros(1, 2, 2, 2, dtype=torch.int64)
+    assert float(DiceCrossEntropy()(perfect(target, 2), target)) == pytest.approx(-1.0, abs=1e-4)
+
+
+def test_sixteen_bits_are_summed_in_float32() -> None:
+    """bf16 sums stall at 256: here each class sums to thousands."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 2, 32, 32, 32, generator=generator).bfloat16()
+    target = torch.randint(0, 2, (1, 32, 32, 32), generator=generator)
+    loss = DiceCrossEntropy()(logits, target)
+    assert loss.dtype == torch.float32
+    assert float(loss) == pytest.approx(float(DiceCrossEntropy()(logits.double(), target)), abs=1e-5)
+    assert DeepSupervision(DiceCrossEntropy())([logits, logits], target).dtype == torch.float32
+
+
+class First(nn.Module):
+    """A loss that is the first logit, so that weights can be read off."""
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        assert logits.shape[2:] == target.shape[1:]
+        return logits.flatten()[0]
+
+
+@pytest.mark.parametrize(
+    ("levels", "weights"),
+    [(1, [1.0]), (2, [1.0, 0.0]), (3, [2 / 3, 1 / 3, 0.0]), (4, [4 / 7, 2 / 7, 1 / 7, 0.0])],
+)
+def test_weights_of_deep_supervision(levels: int, weights: list[float]) -> None:
+    target = torch.zeros(1, 8, 8, 8, dtype=torch.int64)
+    for level, weight in enumerate(weights):
+        outputs = [torch.full((1, 2, *(3 * (8 >> i,))), float(i == level)) for i in range(levels)]
+        assert float(DeepSupervision(First())(outputs, target)) == pytest.approx(weight)
+
+
+def test_deep_supervision_compares_with_the_nearest_coarser_labels() -> None:
+    fine = torch.zeros(1, 2, 4, 4, dtype=torch.int64)
+    fine[:, :, :2, :2] = 2
+    coarse = downsample(fine, torch.Size((2, 2, 2)))
+    assert coarse.dtype == torch.int64
+    assert coarse[0].tolist() == [[[2, 0], [0, 0]]] * 2
+    assert downsample(fine, fine.shape[1:]) is fine
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**31))
+def test_a_coarser_grid_takes_the_voxel_nearest_to_its_centre(size: int, factor: int, seed: int) -> None:
+    fine = torch.randint(0, 5, (1, size * factor, 1, 1), generator=torch.Generator().manual_seed(seed))
+    coarse = downsample(fine, torch.Size((size, 1, 1)))
+    centres = [i * factor + factor // 2 for i in range(size)]
+    assert coarse.flatten().tolist() == fine.flatten()[centres].tolist()
+
+
+@given(st.integers(0, 2**31), st.floats(0.1, 3.0))
+def test_better_logits_cost_less(seed: int, step: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.randint(0, 3, (2, 3, 3, 3), generator=generator)
+    logits = torch.randn(2, 3, 3, 3, 3, generator=generator)
+    better = logits + step * nn.functional.one_hot(target, 3).movedim(-1, 1)
+    for loss in (DiceCrossEntropy(False), DiceCrossEntropy(True)):
+        assert loss(better, target) < loss(logits, target)
+
+
+def test_tversky_by_hand() -> None:
+    """One voxel found with certainty, one missed, one found that isn't there."""
+    logits, target = logits_of([0.999999, 1e-6, 0.999999]), target_of([1, 1, 0])
+    plain, missing = DiceCrossEntropy(), DiceCrossEntropy(false_positive_weight=0.2)
+    cross_entropy = float(plain(logits, target)) + 0.5  # Dice: 2 / (2 + 2)
+    assert float(missing(logits, target)) == pytest.approx(cross_entropy - 1 / (1 + 0.2 + 0.8), abs=1e-4)
+    logits, target = logits_of([0.999999, 0.999999, 0.999999]), target_of([1, 0, 0])
+    cross_entropy = float(plain(logits, target)) + 2 / (3 + 1)
+    assert float(missing(logits, target)) == pytest.approx(cross_entropy - 1 / (1 + 0.2 * 2), abs=1e-4)
+
+
+def test_focal_loss_by_hand() -> None:
+    loss = DiceCrossEntropy(focus=2.0)(logits_of([0.75, 0.25]), target_of([1, 0]))
+    assert float(loss) == pytest.approx(-(0.25**2) * math.log(0.75) - 0.75, abs=1e-4)
+
+
+def test_truth_is_unsure_at_the_margin_alone() -> None:
+    target = torch.zeros(1, 5, 9, 9, dtype=torch.int64)
+    target[:, :, 3:, :] = 1
+    truth = soften(target, 2, 0.3)
+    assert torch.allclose(truth.sum(1), torch.ones(1, 5, 9, 9))
+    assert torch.equal(truth[0, 1, :, 4:], torch.ones(5, 5, 9)), "within the lesion"
+    assert torch.equal(truth[0, 1, :, :2], torch.zeros(5, 2, 9)), "away from it"
+    assert truth[0, 1, 2, 2, 4] == pytest.approx(0.3 / 3), "a third of its neighbours are lesion"
+    assert truth[0, 1, 2, 3, 4] == pytest.approx(0.7 + 0.3 * 2 / 3)
+
+
+def test_soft_truth_changes_nothing_where_there_is_no_margin() -> None:
+    logits = torch.randn(2, 3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    target = torch.ones(2, 4, 4, 4, dtype=torch.int64)
+    plain, soft = DiceCrossEntropy(), DiceCrossEntropy(softness=0.5)
+    assert float(soft(logits, target)) == pytest.approx(float(plain(logits, target)), abs=1e-5)
+
+
+def test_the_finest_level_alone() -> None:
+    target = torch.zeros(1, 4, 4, 4, dtype=torch.int64)
+    levels = [torch.zeros(1, 2, 4, 4, 4), torch.full((1, 2, 2, 2, 2), 7.0), torch.full((1, 2, 1, 1, 1), 9.0)]
+    loss = DiceCrossEntropy()
+    assert float(DeepSupervision(loss, finest_only=True)(levels, target)) == pytest.approx(
+        float(loss(levels[0], target))
+    )
+
+
+@given(seed=st.integers(0, 2**31), classes=st.integers(2, 4))
+def test_where_only_one_order_of_sums_is_allowed_the_loss_is_the_same(seed: int, classes: int) -> None:
+    """CUDA has no deterministic negative log-likelihood, so it is computed in another way there."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(2, classes, 3, 4, 5, generator=generator, requires_grad=True)
+    target = torch.randint(0, classes, (2, 3, 4, 5), generator=generator)
+    usual = DiceCrossEntropy()(logits, target)
+    (slope,) = torch.autograd.grad(usual, logits)
+    torch.use_deterministic_algorithms(True)
+    try:
+        other = DiceCrossEntropy()(logits, target)
+        (other_slope,) = torch.autograd.grad(other, logits)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.allclose(usual, other, atol=1e-6)
+    assert torch.allclose(slope, other_slope, atol=1e-6)

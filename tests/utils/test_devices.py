@@ -1,0 +1,250 @@
+"""Devices and precisions that are there, and those that are not."""
+
+from __future__ import annotations
+
+import copy
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import NETWORK
+
+from vmseg_auto.networks.unet import build_network
+from vmseg_auto.training.loader import Batch
+from vmseg_auto.utils.devices import (
+    autocast,
+    choose_device,
+    computing_alike,
+    cudnn_fault,
+    describe,
+    lay_out,
+    memory_ran_out,
+    reduced_precision,
+    round_convolutions,
+    sent,
+    whole_float32,
+)
+from vmseg_auto.utils.errors import InputError
+
+CPU = torch.device("cpu")
+PRESENT = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+
+
+def test_the_cpu_is_always_there() -> None:
+    assert choose_device("cpu") == CPU
+
+
+def test_auto_takes_the_best_there_is() -> None:
+    best = next(name for name in ("cuda", "mps", "cpu") if PRESENT[name])
+    assert choose_device("auto").type == best
+
+
+@pytest.mark.parametrize("name", [*(name for name, here in PRESENT.items() if not here), "tpu", ""])
+def test_what_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=rf"the device '{name}' is not available here\. Use --device auto or cpu"):
+        choose_device(name)
+
+
+def test_sixteen_bits_only_where_the_hardware_has_them() -> None:
+    dtype = reduced_precision(CPU)
+    assert dtype in (None, torch.bfloat16)
+    if hasattr(torch.cpu, "get_capabilities"):
+        abilities = torch.cpu.get_capabilities()
+        native = bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
+        assert (dtype is torch.bfloat16) == native
+
+
+def test_autocast_in_a_type_and_in_none() -> None:
+    a = torch.ones(4, 4)
+    with autocast(CPU, None):
+        assert (a @ a).dtype == torch.float32
+    with autocast(CPU, torch.bfloat16):
+        assert (a @ a).dtype == torch.bfloat16
+    assert (a @ a).dtype == torch.float32
+
+
+def test_descriptions_are_for_people() -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert describe(CPU, None) == "CPU, 1 thread, float32"
+    torch.set_num_threads(2)
+    assert describe(CPU, None) == "CPU, 2 threads, float32"
+    torch.set_num_threads(threads)
+    assert describe(CPU, torch.bfloat16).endswith(", bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8.91 GB, other allocations: 1.20 GB)"), True),
+        (RuntimeError("Invalid buffer size: 19.07 GB"), True),
+        (torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later", 2), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
+        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
+    ],
+)
+def test_every_device_s_words_for_too_little_memory_are_known(error: RuntimeError, is_memory: bool) -> None:
+    assert memory_ran_out(error) == is_memory
+
+
+@pytest.mark.parametrize(
+    ("free", "part", "is_memory"), [(2**29, 1.0, True), (2**33, 1.0, False), (2**33, 0.05, True), (2**33, 0.5, False)]
+)
+def test_no_engine_of_cudnn_is_for_want_of_memory_where_the_card_or_the_part_given_is_full(
+    free: int, part: float, is_memory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 2**35))
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: part)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 2**30)
+    error = RuntimeError("GET was unable to find an engine to execute this computation")
+    assert memory_ran_out(error) == is_memory
+
+
+@pytest.mark.parametrize(
+    ("version", "spoils"), [(None, False), (90701, False), (90800, True), (91002, True), (91400, True), (91501, False)]
+)
+def test_a_cudnn_that_spoils_sixteen_bits_is_named(
+    version: int | None, spoils: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: version)
+    fault = cudnn_fault()
+    assert (fault is not None) == spoils
+    if version == 91002:
+        assert fault is not None
+        assert "cuDNN 9.10, which refuses or spoils" in fault
+        assert "PyTorch 2.11 or newer" in fault
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "tf32"),
+    [("cuda", None, False), ("cuda", torch.bfloat16, True), ("cuda", torch.float16, True), ("cpu", None, True)],
+)
+def test_float32_is_all_of_it_on_cuda_and_only_inside(device: str, dtype: torch.dtype | None, tf32: bool) -> None:
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = True
+    try:
+        with whole_float32(torch.device(device), dtype):
+            assert (cudnn.allow_tf32, matmul.allow_tf32) == (tf32, tf32)
+        assert (cudnn.allow_tf32, matmul.allow_tf32) == (True, True)
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+def test_cublas_may_compute_alike_from_its_first_product_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product in 16 bits may come before the first deterministic training of a process."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    assert choose_device("cuda") == torch.device("cuda", 0)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+@pytest.mark.parametrize(
+    "name", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not PRESENT["cuda"], reason="needs CUDA"))]
+)
+def test_batches_arrive_whole_and_in_order(name: str) -> None:
+    device = torch.device(name)
+    rng = np.random.default_rng(0)
+    batches = [
+        Batch(
+            rng.random((2, 1, 8, 9, 10), dtype=np.float32),
+            rng.integers(0, 9, (2, 8, 9, 10), np.uint8),
+            (i, i + 1),
+            ("a",),
+        )
+        for i in range(20)
+    ]
+    arrived = list(sent(iter(batches), device))
+    assert len(arrived) == 20
+    for batch, (image, label, sent_batch) in zip(batches, arrived, strict=True):
+        assert image.device.type == label.device.type == name
+        assert np.array_equal(image.cpu().numpy(), batch.image)
+        assert np.array_equal(label.cpu().numpy(), batch.label)
+        assert label.dtype == torch.uint8
+        assert sent_batch is batch
+
+
+def test_rounding_once_gives_what_rounding_each_time_gives() -> None:
+    torch.manual_seed(0)
+    network = build_network(NETWORK, 1, 2).eval()
+    image = torch.randn(1, 1, 8, 16, 16)
+    with torch.inference_mode(), autocast(CPU, torch.bfloat16):
+        before = network(image)
+        assert torch.equal(round_convolutions(network, torch.bfloat16)(image), before)
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.InstanceNorm3d)]
+    assert all(norm.weight.dtype == torch.float32 for norm in norms)
+
+
+def test_without_a_type_nothing_is_rounded() -> None:
+    network = round_convolutions(build_network(NETWORK, 1, 2), None)
+    assert {weight.dtype for weight in network.state_dict().values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("builder", ["plain_unet", "residual_unet"])
+def test_another_layout_is_the_same_network(builder: str) -> None:
+    torch.manual_seed(0)
+    plain = build_network(replace(NETWORK, builder=builder), 1, 2)
+    before = copy.deepcopy(plain.state_dict())
+    laid_out = lay_out(copy.deepcopy(plain), CPU)
+    assert all(torch.equal(before[name], weight) for name, weight in laid_out.state_dict().items())
+    image = torch.randn(2, 1, 8, 16, 16)
+    gradients = []
+    for network in (plain, laid_out):
+        torch.stack([level.square().sum() for level in network(image)]).sum().backward()
+        gradients.append(torch.cat([w.grad.flatten() for w in network.parameters() if w.grad is not None]))
+    for expected, level in zip(plain(image), laid_out(image), strict=True):
+        torch.testing.assert_close(level, expected, rtol=1e-4, atol=1e-4)
+    assert float((gradients[0] - gradients[1]).norm() / gradients[0].norm()) < 1e-4
+
+
+def test_channels_come_last_where_a_cpu_has_avx_512_and_nowhere_else() -> None:
+    wide = bool(torch.cpu.get_capabilities().get("avx512_f")) if hasattr(torch.cpu, "get_capabilities") else False
+    for device, expected in ((CPU, wide), (torch.device("cuda"), False)):
+        network = lay_out(torch.nn.Sequential(torch.nn.Conv3d(2, 3, 3), torch.nn.Conv2d(2, 3, 3)), device)
+        last = network[0].weight.is_contiguous(memory_format=torch.channels_last_3d)  # type: ignore[operator,union-attr]
+        assert last == expected
+        assert network[1].weight.is_contiguous()  # type: ignore[operator,union-attr]
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_computing_alike_holds_on_cuda_and_only_inside(name: str) -> None:
+    """What is set is torch's own, so that it can be seen without a GPU."""
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    with computing_alike(True, torch.device(name)):
+        inside = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    assert inside == ((True, True, False) if name == "cuda" else before)
+    assert (torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark) == before
+    with computing_alike(False, torch.device(name)):
+        assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_is_kept_for_the_next_layer() -> None:
+    """In a process of its own, as it can't be undone: blocks of 64 MB cost their page faults once, not each time."""
+    program = """
+import resource, torch
+from vmseg_auto.utils.devices import choose_device
+choose_device("cpu")
+for _ in range(5):
+    torch.ones(2**24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    torch.ones(2**24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    pages = 2**26 // 4096
+    assert int(done.stdout) < 6 * pages  # 20 where every block is fetched anew

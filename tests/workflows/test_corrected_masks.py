@@ -1,0 +1,225 @@
+"""vmseg_predict in a folder that holds masks already: corrected, damaged, gone, or of an earlier command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from consoles import Heard
+from dicom import grid_of, numbers
+from numpy.typing import NDArray
+from slicer import write_seg_nrrd
+from workspaces import cohort, trained_run
+
+from vmseg_auto.data.images.images import read_image, read_mask, write_image, write_mask
+from vmseg_auto.data.images.segmentations import read_labels
+from vmseg_auto.evaluation.evaluate import evaluate
+from vmseg_auto.evaluation.expected_quality import CORRECTED
+from vmseg_auto.report.predictions import read_predictions
+from vmseg_auto.utils.atomic import leftovers
+from vmseg_auto.utils.errors import InputError, SomeCasesFailedError
+from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.utils.tables import read_csv
+from vmseg_auto.workflows.ensemble import Committee
+from vmseg_auto.workflows.predict import predict
+
+SHAPE = (8, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained_run(cohort(tmp_path_factory.mktemp("cohort")), "default").folder
+
+
+def a_scan(folder: Path, name: str, seed: int) -> None:
+    write_image(folder / f"{name}.nii.gz", numbers(SHAPE, seed).astype(np.float32), grid_of(SHAPE))
+
+
+def totals(folder: Path) -> dict[str, dict[str, str]]:
+    return {row["case"]: dict(row) for row in read_csv(folder / "volumes.csv") if row["component"] == "all"}
+
+
+def test_a_corrected_mask_is_kept_until_it_is_to_be_made_anew(model: Path, tmp_path: Path) -> None:
+    a_scan(tmp_path / "in", "anna", 0)
+    (path,) = predict(tmp_path / "in", tmp_path / "out", model=model, device="cpu")
+    written = path.read_bytes()
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[1:3, 1:4, 1:5] = 1
+    write_mask(path, mask, read_mask(path)[1])
+    for options in ({}, {"previews": True}, {"mirror": False}):
+        predict(tmp_path / "in", tmp_path / "out", model=model, device="cpu", **options)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(read_mask(path)[0], mask)
+        row = totals(tmp_path / "out")["anna"]
+        assert (row["voxels"], row["remark"], row["uncertainty"]) == ("24", CORRECTED, "")
+    predict(tmp_path / "in", tmp_path / "out", model=model, device="cpu", overwrite_edited=True)
+    assert path.read_bytes() == written
+    assert totals(tmp_path / "out")["anna"]["remark"] == ""
+    path.write_bytes(written[:60])
+    predict(tmp_path / "in", tmp_path / "out", model=model, device="cpu")
+    assert path.read_bytes() == written
+
+
+def test_the_table_keeps_the_masks_that_are_there(model: Path, tmp_path: Path) -> None:
+    for name, seed in (("monday", 0), ("tuesday", 1)):
+        a_scan(tmp_path / name, name, seed)
+        predict(tmp_path / name, tmp_path / "out", model=model, device="cpu")
+    assert list(totals(tmp_path / "out")) == ["monday", "tuesday"]
+    (tmp_path / "out" / "monday.nii.gz").unlink()
+    predict(tmp_path / "tuesday", tmp_path / "out", model=model, device="cpu")
+    assert list(totals(tmp_path / "out")) == ["tuesday"]
+
+
+@pytest.mark.parametrize("unexpected", [MemoryError(), OSError(5, "Input/output error")])
+def test_what_one_scan_lacks_does_not_stop_the_others(
+    unexpected: Exception, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, name in enumerate(("anna", "bert", "carl")):
+        a_scan(tmp_path / "in", name, seed)
+    real, calls = Committee.predict, []
+
+    def second_fails(*arguments: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise unexpected
+        return real(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Committee, "predict", second_fails)
+    with pytest.raises(SomeCasesFailedError, match=r"case bert.*(memory is not enough|Input/output error)"):
+        predict(tmp_path / "in", tmp_path / "out", model=model, device="cpu")
+    assert list(totals(tmp_path / "out")) == ["anna", "carl"]
+
+
+def warnings_of(console: Heard) -> str:
+    return "\n".join(console.warned)
+
+
+def drawn(voxels: int) -> NDArray[np.uint8]:
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[2, 2, 1 : 1 + voxels] = 1
+    return mask
+
+
+def test_one_of_two_formats_is_corrected(model: Path, tmp_path: Path) -> None:
+    a_scan(tmp_path / "in", "anna", 0)
+    out, both = tmp_path / "out", {"mask_formats": "nifti,seg.nrrd", "device": "cpu"}
+    assert predict(tmp_path / "in", out, model=model, **both) == [out / "anna.nii.gz"]  # type: ignore[arg-type]
+    labels = {"lesion": 1}
+    whole, grid = read_labels(out / "anna.seg.nrrd", labels)
+    np.testing.assert_array_equal(whole, read_mask(out / "anna.nii.gz")[0])
+    layers = np.stack([drawn(0), 3 * drawn(7)])
+    write_seg_nrrd(out / "anna.seg.nrrd", layers, grid, {"other": (0, 1), "Lesion": (1, 3)})
+    before = {path.name: path.read_bytes() for path in out.glob("anna.*")}
+    console = Heard()
+    assert predict(tmp_path / "in", out, model=model, console=console, **both) == [out / "anna.seg.nrrd"]  # type: ignore[arg-type]
+    assert {path.name: path.read_bytes() for path in out.glob("anna.*")} == before
+    assert (totals(out)["anna"]["voxels"], totals(out)["anna"]["remark"]) == ("7", CORRECTED)
+    assert "corrected by hand after they were predicted, and kept: anna.seg.nrrd" in warnings_of(console)
+    assert "beside a corrected mask, and still as it was predicted: anna.nii.gz" in warnings_of(console)
+    write_mask(out / "anna.nii.gz", drawn(3), grid)
+    with pytest.raises(InputError, match=r"anna.*anna\.nii\.gz, anna\.seg\.nrrd were changed, and only one"):
+        predict(tmp_path / "in", out, model=model, **both)  # type: ignore[arg-type]
+    predict(tmp_path / "in", out, model=model, overwrite_edited=True, **both)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(read_mask(out / "anna.nii.gz")[0], whole)
+    np.testing.assert_array_equal(read_labels(out / "anna.seg.nrrd", labels)[0], whole)
+    assert totals(out)["anna"]["remark"] == ""
+
+
+@pytest.mark.parametrize("name", ["anna.nii", "anna.nrrd", "anna.seg.nrrd"])
+def test_a_mask_corrected_under_another_ending_counts_in_every_command(name: str, model: Path, tmp_path: Path) -> None:
+    a_scan(tmp_path / "in", "anna", 0)
+    out = tmp_path / "out"
+    (path,) = predict(tmp_path / "in", out, model=model, device="cpu")
+    written, grid = path.read_bytes(), read_mask(path)[1]
+    if name.endswith(".seg.nrrd"):
+        write_seg_nrrd(out / name, drawn(5)[None], grid, {"lesion": (0, 1)})
+    else:
+        write_mask(out / name, drawn(5), grid)
+    console = Heard()
+    assert predict(tmp_path / "in", out, model=model, device="cpu", console=console) == [out / name]
+    assert f"kept: {name}" in warnings_of(console)
+    assert "still as it was predicted: anna.nii.gz" in warnings_of(console)
+    assert path.read_bytes() == written
+    write_mask(tmp_path / "references" / "anna.nii.gz", drawn(5), grid)
+    assert list(evaluate(out, tmp_path / "references").table["dice"]) == [1.0]
+    (shown,) = read_predictions(out, None, Inventory())
+    assert (shown.mask.name, int(shown.read()[1].sum()), shown.rows[0]["voxels"]) == (name, 5, 5)
+
+
+def test_a_mask_that_no_record_tells_of_is_not_overwritten(model: Path, tmp_path: Path) -> None:
+    for seed, name in enumerate(("anna", "bert")):
+        a_scan(tmp_path / "in", name, seed)
+    out = tmp_path / "out"
+    write_mask(out / "anna.nii.gz", drawn(5), grid_of(SHAPE))
+    before = (out / "anna.nii.gz").read_bytes()
+    with pytest.raises(SomeCasesFailedError, match=r"case anna.*anna\.nii\.gz lies where its mask is to go.*corrected"):
+        predict(tmp_path / "in", out, model=model, device="cpu")
+    assert (out / "anna.nii.gz").read_bytes() == before
+    assert list(totals(out)) == ["bert"]
+    assert [row["case"] for row in read_csv(out / "sources.csv")] == ["bert"]
+    predict(tmp_path / "in", out, model=model, device="cpu", overwrite_edited=True)
+    assert list(totals(out)) == ["anna", "bert"]
+    assert (out / "anna.nii.gz").read_bytes() != before
+
+
+def test_a_corrected_mask_on_another_grid_is_refused_by_name(model: Path, tmp_path: Path) -> None:
+    a_scan(tmp_path / "in", "anna", 0)
+    out = tmp_path / "out"
+    predict(tmp_path / "in", out, model=model, device="cpu")
+    write_mask(out / "anna.nii.gz", drawn(5)[:-1], grid_of((SHAPE[0] - 1, *SHAPE[1:])))
+    with pytest.raises(InputError, match=r"anna.*does not lie on the scan's grid: size.*--overwrite-edited"):
+        predict(tmp_path / "in", out, model=model, device="cpu")
+    with pytest.raises(InputError, match=r"anna.*does not lie on the scan's grid"):
+        read_predictions(out, None, Inventory())
+
+
+def test_another_models_prediction_does_not_touch_a_corrected_mask(model: Path, tmp_path: Path) -> None:
+    a_scan(tmp_path / "in", "anna", 0)
+    out = tmp_path / "out"
+    (path,) = predict(tmp_path / "in", out, model=model, device="cpu")
+    write_mask(path, drawn(5), read_mask(path)[1])
+    before = path.read_bytes()
+    for formats in ("nifti", "seg.nrrd"):
+        predict(tmp_path / "in", out, model=model, device="cpu", mirror=False, mask_formats=formats)
+        assert path.read_bytes() == before
+        assert totals(out)["anna"]["remark"] == CORRECTED
+    assert not (out / "anna.seg.nrrd").exists()
+
+
+def test_another_scan_of_the_same_name_takes_no_masks_place(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    a_scan(tmp_path / "monday", "anna", 0)
+    a_scan(tmp_path / "tuesday", "anna", 1)
+    (path,) = predict(tmp_path / "monday", out, model=model, device="cpu")
+    before, sources = path.read_bytes(), (out / "sources.csv").read_bytes()
+    for options in ({}, {"overwrite_edited": True}):
+        with pytest.raises(InputError, match=r"anna.*mask of another scan of the same name, from .*monday"):
+            predict(tmp_path / "tuesday", out, model=model, device="cpu", **options)  # type: ignore[arg-type]
+    assert (path.read_bytes(), (out / "sources.csv").read_bytes()) == (before, sources)
+    # the same scan in another file, exported once more to another place
+    image, grid = read_image(tmp_path / "monday" / "anna.nii.gz")
+    write_image(tmp_path / "again" / "anna.nii", image, grid)
+    predict(tmp_path / "again", out, model=model, device="cpu")
+    assert [row["source"] for row in read_csv(out / "sources.csv")] == ["anna.nii"]
+    # the scan at the same place has changed
+    a_scan(tmp_path / "again", "anna", 2)
+    (tmp_path / "again" / "anna.nii").unlink()
+    (made,) = predict(tmp_path / "again", out, model=model, device="cpu")
+    write_mask(made, drawn(5), read_mask(made)[1])
+    a_scan(tmp_path / "again", "anna", 3)
+    with pytest.raises(InputError, match=r"anna.*corrected by hand, and its scan has changed since"):
+        predict(tmp_path / "again", out, model=model, device="cpu")
+
+
+def test_one_scan_whose_mask_can_not_be_written_does_not_stop_the_others(model: Path, tmp_path: Path) -> None:
+    for seed, name in enumerate(("anna", "bert", "carl", "dora")):
+        a_scan(tmp_path / "in", name, seed)
+    out = tmp_path / "out"
+    (out / "bert.nii.gz").mkdir(parents=True)
+    (out / "carl.json" / "in_it").mkdir(parents=True)
+    (tmp_path / "in" / "dora.nii.gz").write_bytes((tmp_path / "in" / "dora.nii.gz").read_bytes()[:-40])
+    with pytest.raises(SomeCasesFailedError) as caught:
+        predict(tmp_path / "in", out, model=model, device="cpu")
+    assert sorted(str(error.case) for error in caught.value.errors) == ["bert", "carl", "dora"]
+    assert list(totals(out)) == ["anna"]
+    assert not leftovers(out)

@@ -1,0 +1,134 @@
+"""An imported model segments as nnU-Net does, and an import is whole or absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nnunet_model import KINDS, checkpoint, edit, golden, nnunet_model, save
+
+from vmseg_auto.data.cases import read_case
+from vmseg_auto.data.images.images import read_mask
+from vmseg_auto.data.runs import Run
+from vmseg_auto.data.scans import find_scans
+from vmseg_auto.inference.predictor import Predictor
+from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.utils.atomic import read_stored
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.workflows.model import import_nnunet
+
+
+def predictor(model: Path) -> Predictor:
+    return Predictor.load(model, device="cpu", precision="float32")  # as nnU-Net computes on a CPU
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masks_are_those_of_nnunet(tmp_path: Path, kind: str) -> None:
+    """Anisotropic resampling and every normalisation; the plain model also turns axes and mirrors two of them.
+
+    nnU-Net sums logits in 16 bits; with 32 instead its masks are the same as ours in every voxel.
+    """
+    arrays = golden(kind)
+    model = import_nnunet(nnunet_model(tmp_path / "theirs", kind), tmp_path / "ours")
+    geometry = Geometry(arrays["mask"].shape, tuple(map(float, arrays["spacing_mm"])))
+    mask = predictor(model).predict(arrays["image"].astype(np.float32), geometry).mask
+    assert (mask != arrays["mask"]).sum() <= 3
+    for label in range(3):
+        assert dice(mask == label, arrays["mask"] == label) > 0.98
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "case"),
+    [("hippocampus53", "hippocampus53/imagesTs", "hippocampus_389"), ("vmsemi53", "vmsemi53/imagesTr", "vm_010")],
+)
+def test_real_scans_are_segmented_as_by_nnunet(
+    tmp_path: Path, shared_data: Path, name: str, images: str, case: str
+) -> None:
+    theirs = shared_data / "nnunet" / name
+    loaded = predictor(import_nnunet(theirs / "model", tmp_path / "ours"))
+    (scan,) = [s for s in find_scans(shared_data / images, loaded.info.channels) if s.id == case]
+    image, _, geometry = read_case(scan)
+    mask = loaded.predict(image, geometry).mask
+    expected, _ = read_mask(theirs / "expected" / f"{case}.nii.gz")
+    assert (mask == expected).mean() >= 0.999
+    for label in range(1, len(loaded.info.labels)):
+        assert dice(mask == label, expected == label) >= 0.998
+
+
+def test_every_fold_arrives(tmp_path: Path) -> None:
+    folder = nnunet_model(tmp_path / "theirs", folds=(0, 3, "all"))
+    model = import_nnunet(folder, tmp_path / "ours")
+    assert sorted(str(p.relative_to(model)) for p in model.rglob("*") if p.is_file()) == [
+        "fold_0/checkpoint_final.pt", "fold_3/checkpoint_final.pt", "fold_all/checkpoint_final.pt", "model.json",
+    ]  # fmt: skip
+    info = read_stored(ModelInfo, model / "model.json")
+    folds = [load_checkpoint(fold.final) for fold in Run(model).finished_folds()]
+    assert [fold.fold for fold in folds] == [0, 3, "all"]
+    assert all(fold.plan == info.plan for fold in folds)
+    assert Predictor.load(model, device="cpu").folds == (0, 3)
+
+
+def test_folds_that_are_asked_for(tmp_path: Path) -> None:
+    folder = nnunet_model(tmp_path / "theirs", folds=(0, 1, 2))
+    (folder / "fold_3").mkdir()
+    model = import_nnunet(folder, tmp_path / "ours", folds=[2, 0])
+    assert [fold.name for fold in Run(model).finished_folds()] == [0, 2]
+
+
+def test_what_was_read_is_left_as_it_was(tmp_path: Path) -> None:
+    folder = nnunet_model(tmp_path / "theirs")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    safe = set(torch.serialization.get_safe_globals())
+    import_nnunet(folder, tmp_path / "ours")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert set(torch.serialization.get_safe_globals()) == safe
+
+
+def test_a_failure_in_the_last_fold_leaves_nothing(tmp_path: Path) -> None:
+    folder = nnunet_model(tmp_path / "theirs", folds=(0, 1))
+    file = folder / "fold_1" / "checkpoint_final.pth"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"fold_1.checkpoint_final\.pth: the checkpoint is damaged"):
+        import_nnunet(folder, tmp_path / "ours")
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
+    folder = nnunet_model(tmp_path / "theirs")
+    with pytest.raises(InputError, match="it exists already"):
+        import_nnunet(folder, tmp_path)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"trainer_name": "nnUNetTrainerNoMirroring"},
+            "its trainer is nnUNetTrainerNoMirroring, but that of fold 0",
+        ),
+        ({"inference_allowed_mirroring_axes": (1,)}, r"its mirror_axes is \(1,\), but that of fold 0 is \(0, 2\)"),
+        ({"init_args": {"configuration": "3d_lowres"}}, "its configuration is 3d_lowres, but that of fold 0"),
+    ],
+)
+def test_folds_of_different_trainings_are_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    folder = nnunet_model(tmp_path / "theirs", folds=(0,))
+    save(folder, checkpoint("plain", **change), fold=1)
+    with pytest.raises(InputError, match=words):
+        import_nnunet(folder, tmp_path / "ours")
+
+
+def test_the_configuration_is_the_checkpoints(tmp_path: Path) -> None:
+    folder = nnunet_model(tmp_path / "theirs")
+    edit(folder / "plans.json", ("configurations", "3d_lowres"), {"inherits_from": "3d_fullres", "spacing": [6, 2, 2]})
+    save(folder, checkpoint("plain", init_args={"configuration": "3d_lowres"}))
+    model = import_nnunet(folder, tmp_path / "ours")
+    assert read_stored(ModelInfo, model / "model.json").plan.spacing_mm == (6, 2, 2)

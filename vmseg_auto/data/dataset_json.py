@@ -1,0 +1,186 @@
+"""dataset.json: what a dataset's owner says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vmseg_auto.data.images.images import FILE_ENDINGS
+from vmseg_auto.utils.atomic import read_json
+from vmseg_auto.utils.console import listed
+from vmseg_auto.utils.errors import DatasetError, InputError
+from vmseg_auto.utils.labels import odd_names
+from vmseg_auto.utils.names import case_name, close_to
+
+_SAY = Callable[[str], None]
+_USED = ("name", "channel_names", "modality", "labels", "file_ending", "patients", "numTraining")
+_COMPARED = ("numTest", "training", "test")
+"""Fields that are held against the files that there are."""
+_OF_NNUNET = (
+    "description", "reference", "licence", "license", "release", "tensorImageSize",
+    "overwrite_image_reader_writer", "regions_class_order", "converted_by", "dataset_name", "citation", "author",
+)  # fmt: skip
+"""Fields that its datasets have, and nothing here depends on."""
+_LABELS = 'such as {"background": 0, "lesion": 1}'
+
+
+@dataclass(frozen=True)
+class Description:
+    """A dataset in its owner's words.
+
+    Args:
+        name: None where none is given.
+        channels: channel names in order.
+        labels: label name -> value; background 0, the others 1, 2, ...
+        file_ending: None where none is given.
+        patients: case id -> patient, where they are given.
+        numbers: numTraining and numTest, where they are given.
+        listed: files that training and test list, where they are given.
+        unused: keys that nothing is read from, and that nnU-Net does not know either.
+    """
+
+    name: str | None
+    channels: tuple[str, ...]
+    labels: dict[str, int]
+    file_ending: str | None
+    patients: dict[str, str]
+    numbers: dict[str, int] = field(default_factory=dict)
+    listed: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+
+def read_description(path: Path) -> Description:
+    """Read dataset.json.
+
+    Raises:
+        InputError: no valid JSON, or a key stands twice.
+        DatasetError: missing or impossible fields, or a field that is a used one but for a letter; all are listed.
+    """
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise InputError("it must hold an object", file=path, remedy="Write { ... } with channel_names and labels.")
+    problems: list[str] = []
+    description = Description(
+        name=_text(data, "name", problems.append),
+        channels=_channels(data, problems.append),
+        labels=_labels(data, problems.append),
+        file_ending=_text(data, "file_ending", problems.append),
+        patients=_patients(data, problems.append),
+        numbers=_numbers(data, problems.append),
+        listed=tuple(file for key in ("training", "test") for file in _files(data.get(key))),
+        unused=tuple(key for key in data if key not in (*_USED, *_COMPARED, *_OF_NNUNET)),
+    )
+    for key in description.unused:
+        if meant := close_to(key, _USED):
+            problems.append(f"it has a field {key!r}: is {meant!r} meant? Write it so, or take it out")
+    if description.file_ending is not None and description.file_ending not in FILE_ENDINGS:
+        problems.append(f"file_ending is {description.file_ending!r}; it can be {', '.join(FILE_ENDINGS)}")
+    if problems:
+        errors = [InputError(problem, file=path) for problem in problems]
+        raise DatasetError("the dataset's description can't be used", errors, remedy="Mend dataset.json.")
+    return description
+
+
+def _text(data: dict[str, Any], field: str, say: _SAY) -> str | None:
+    value = data.get(field)
+    if value is None or isinstance(value, str):
+        return value
+    say(f"{field} is {value!r}, not a text")
+    return None
+
+
+def _channels(data: dict[str, Any], say: _SAY) -> tuple[str, ...]:
+    """`channel_names`, or `modality` as older files call it: {"0": "T2", "1": ...}."""
+    field = "channel_names" if "channel_names" in data or "modality" not in data else "modality"
+    names = data.get(field)
+    if names is None:
+        say('channel_names is missing; it names each channel, such as {"0": "T2"}')
+    elif not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        say(f'{field} is {names!r}; it must name each channel, such as {{"0": "T2"}}')
+    elif sorted(names) != sorted(str(number) for number in range(len(names))):
+        say(f"{field} must number the channels 0 to {len(names) - 1}, but has {', '.join(sorted(names))}")
+    else:
+        return tuple(names[str(number)] for number in range(len(names)))
+    return ()
+
+
+def _labels(data: dict[str, Any], say: _SAY) -> dict[str, int]:
+    """Name -> value; the older value -> name is turned round."""
+    labels = data.get("labels")
+    if labels is None:
+        say(f"labels is missing; it gives each label a value, {_LABELS}")
+        return {}
+    if not isinstance(labels, dict):
+        say(f"labels is {labels!r}; it must give each label a value, {_LABELS}")
+        return {}
+    if labels and all(key.isdigit() and isinstance(name, str) for key, name in labels.items()):
+        labels = {name: int(key) for key, name in labels.items()}
+    before = len(found := _odd_labels(labels))
+    for problem in found:
+        say(problem)
+    if before:
+        return {}
+    values = sorted(labels.values())
+    if labels.get("background") != 0:
+        say('labels has no background; add "background": 0')
+    elif len(values) < 2:
+        say(f"labels names nothing but the background; add what is to be segmented, {_LABELS}")
+    elif values != list(range(len(values))):
+        say(f"label values must be 0, 1, 2 and so on without gaps, not {', '.join(map(str, values))}")
+    elif values[-1] > 255:
+        say(f"label values can be 255 at most, not {values[-1]}")
+    elif odd := odd_names(labels):
+        say(odd)
+    return labels
+
+
+def _odd_labels(labels: dict[str, Any]) -> list[str]:
+    problems = []
+    for name, value in labels.items():
+        if isinstance(value, list):
+            problems.append(f"label {name} has a list of values: regions are not supported; give it one value")
+        elif name == "ignore":
+            problems.append("there is an ignore label, which is not supported; label those voxels, or leave it out")
+        elif isinstance(value, bool) or not isinstance(value, int):
+            problems.append(f"label {name} is {value!r}, not a whole number")
+    return problems
+
+
+def _patients(data: dict[str, Any], say: _SAY) -> dict[str, str]:
+    """Case id -> patient; names of cases as core.names writes them."""
+    patients = data.get("patients")
+    if patients is None:
+        return {}
+    if not isinstance(patients, dict) or not all(
+        isinstance(name, (str, int)) and not isinstance(name, bool) for name in patients.values()
+    ):
+        say('patients must name the patient of each case, such as {"case_1": "anna"}')
+        return {}
+    if empty := [case for case, name in patients.items() if not str(name).strip()]:
+        say(f"patients gives an empty name to {listed(empty)}: name the patient, or leave the case out")
+    named: dict[str, str] = {}
+    for case, patient in patients.items():
+        if named.setdefault(case_name([case]), str(patient)) != str(patient):
+            say(f"patients names the case {case} twice, in two Unicode forms, and gives it two patients")
+    return named
+
+
+def _numbers(data: dict[str, Any], say: _SAY) -> dict[str, int]:
+    """numTraining and numTest."""
+    found = {}
+    for key in ("numTraining", "numTest"):
+        number = data.get(key)
+        if isinstance(number, int) and not isinstance(number, bool):
+            found[key] = number
+        elif number is not None:
+            say(f"{key} is {number!r}, not a whole number")
+    return found
+
+
+def _files(entries: Any) -> list[str]:
+    """The images that older files list: [{"image": FILE, "label": FILE}], or [FILE]. What is not so lists none."""
+    entries = entries if isinstance(entries, list) else []
+    files = [entry.get("image") if isinstance(entry, dict) else entry for entry in entries]
+    return [file for file in files if isinstance(file, str)]

@@ -1,0 +1,1 @@
+"""Image files: one reader class a format."""

@@ -1,0 +1,116 @@
+"""A dataset that vmseg_make_dataset has made: its files by its key, and its dataset.json."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmseg_auto.data.dataset_json import Description, read_description
+from vmseg_auto.data.dataset_key import KeyRow
+from vmseg_auto.utils.atomic import read_json, write_json
+from vmseg_auto.utils.console import listed
+from vmseg_auto.utils.errors import InputError
+
+ENDING = ".nii.gz"
+_MEND = "Undo the change, or restore the file from a copy."
+
+
+def key_beside(dataset: Path) -> Path:
+    """Where a dataset's key lies unless it is named."""
+    return dataset.with_name(f"{dataset.resolve().name}_key.csv")
+
+
+@dataclass(frozen=True)
+class MadeDataset:
+    """What stands in the dataset's folder.
+
+    Args:
+        folder: the dataset.
+        description: what dataset.json says.
+    """
+
+    folder: Path
+    description: Description
+
+    @classmethod
+    def read(cls, folder: Path) -> MadeDataset:
+        """Raises InputError where dataset.json is missing, broken, or not as vmseg_make_dataset writes it."""
+        path = folder / "dataset.json"
+        if not path.is_file():
+            raise InputError("the dataset has no dataset.json", file=path, remedy=_MEND)
+        made = cls(folder, read_description(path))
+        description = made.description
+        if description.file_ending != ENDING or len(description.channels) != 1 or len(description.labels) != 2:
+            problem = f"this is no dataset of vmseg_make_dataset: one channel, one label and {ENDING} files"
+            raise InputError(problem, file=path, remedy=_MEND)
+        return made
+
+    @property
+    def label(self) -> str:
+        return next(name for name, value in self.description.labels.items() if value == 1)
+
+    @property
+    def channel(self) -> str:
+        return self.description.channels[0]
+
+    @property
+    def names(self) -> set[str]:
+        """Names of cases and patients that the dataset has, whether the key knows them or not."""
+        patients = self.description.patients
+        masks = {path.name.removesuffix(ENDING) for path in self.folder.glob(f"labelsT[rs]/*{ENDING}")}
+        return {*patients, *patients.values(), *masks}
+
+    def files(self, row: KeyRow) -> tuple[Path, Path]:
+        """Image and mask of a case."""
+        part = "Ts" if row.set == "test" else "Tr"
+        image = self.folder / f"images{part}" / f"{row.case}_0000{ENDING}"
+        return image, self.folder / f"labels{part}" / f"{row.case}{ENDING}"
+
+    def holds(self, row: KeyRow) -> bool:
+        """Whether a case stands in the dataset as a whole."""
+        return row.case in self.description.patients and all(path.is_file() for path in self.files(row))
+
+    def all_files(self, cases: Collection[str]) -> list[Path]:
+        """What stands of these cases on either side, images before masks."""
+        images = [path for path in sorted(self.folder.glob(f"imagesT[rs]/*{ENDING}")) if path.name[:-12] in cases]
+        masks = [path for path in sorted(self.folder.glob(f"labelsT[rs]/*{ENDING}")) if path.name[:-7] in cases]
+        return [*images, *masks]
+
+    def require_agreement(self, rows: Sequence[KeyRow], label: str | None, channel: str | None) -> None:
+        """Raises InputError where dataset.json or files contradict the key, or another label or channel is wished."""
+        path = self.folder / "dataset.json"
+        for given, stands, what in ((label, self.label, "label"), (channel, self.channel, "channel")):
+            if given not in (None, stands):
+                remedy = f"Leave --{what} out."
+                raise InputError(f'the {what} of this dataset is called "{stands}"', file=path, remedy=remedy)
+        patients = self.description.patients
+        if other := [row.case for row in rows if patients.get(row.case, row.patient) != row.patient]:
+            problem = f"it gives {listed(other)} to another patient than the key does"
+            raise InputError(problem, file=path, remedy=_MEND)
+        for row in rows:
+            if row.removed and (row.case in patients or self.all_files([row.case])):
+                remedy = f"Give `vmseg_make_dataset -o {self.folder} --remove {row.patient}` again."
+                raise InputError(f"{row.patient} was removed, but {row.case} is still there", file=path, remedy=remedy)
+            if moved := set(self.all_files([row.case])) - set(self.files(row)):
+                problem = f"{row.case} stands in another folder than the key says ({row.set})"
+                raise InputError(problem, file=sorted(moved)[0], remedy="Move it back.")
+
+    def describe(self, cases: Mapping[str, KeyRow | None]) -> None:
+        """Take cases into dataset.json, or out of it (None); all else in it stays as it is.
+
+        Raises:
+            VmsegError: it can't be written.
+        """
+        path = self.folder / "dataset.json"
+        data: dict[str, Any] = read_json(path)
+        patients = dict(self.description.patients)
+        training = {file.name.removesuffix(ENDING) for file in self.folder.glob(f"labelsTr/*{ENDING}")}
+        for case, row in cases.items():
+            patients.pop(case, None)
+            training.discard(case)
+            if row is not None:
+                patients[case] = row.patient
+                training |= {case} if row.set == "train" else set()
+        write_json(path, {**data, "numTraining": len(training), "patients": patients})

@@ -1,0 +1,160 @@
+"""How scans are named: CASE_0000.nii.gz, or the series CASE_0000, is channel 0 of CASE; CASE.nii.gz is its mask.
+
+A segmentation of 3D Slicer is CASE.seg.nrrd: .seg.nrrd is an ending of its own, and never that of a scan. What a case
+is called is decided by core.names alone; here its rule is put to files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from vmseg_auto.data.dicom.series import Scan, Series, path_of
+from vmseg_auto.data.images.images import FILE_ENDINGS, MASK_ENDINGS, ending_of
+from vmseg_auto.utils import names
+from vmseg_auto.utils.console import counted, shown
+from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.folders import is_file, listed_folder, walk, why_no_file
+from vmseg_auto.utils.left_out import HIDDEN, Inventory, is_hidden
+
+_OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "efforts", "logs")
+_OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label")
+"""What commands write beside masks."""
+
+
+def image_files(
+    folder: Path, ending: str | None = None, left: Inventory | None = None, *, masks: bool = False
+) -> list[Path]:
+    """The image files in a folder, sorted by name; hidden files are passed over.
+
+    Args:
+        folder: may be missing, and then holds none.
+        ending: the only ending wanted; any of FILE_ENDINGS unless given. Capitals (.NII.GZ) make no difference.
+        left: what of the folder is not used is noted here.
+        masks: whether masks are looked for: then segmentations of 3D Slicer count too, and what commands write beside
+            masks is not noted.
+
+    Raises:
+        InputError: the folder can't be read.
+    """
+    wanted = (ending,) if ending else MASK_ENDINGS if masks else FILE_ENDINGS
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in listed_folder(folder):
+        if ending_of(path.name) in wanted and not is_hidden(path.name) and is_file(path):
+            found.append(path)
+        elif left is not None and not (masks and _is_ours(path)):
+            _note(path, ending, left)
+    return found
+
+
+def raw_stem(path: Path) -> str:
+    """A file's name without its image ending."""
+    return path.name[: len(path.name) - len(ending_of(path.name) or "")]
+
+
+def stem(scan: Scan) -> str:
+    """What an image file or a series is called (core.names); a channel's number stands at the end."""
+    return scan.name if isinstance(scan, Series) else names.case_name([raw_stem(scan)])
+
+
+def case_and_channel(scan: Scan, channels: int) -> tuple[str, int | None]:
+    """The case that a scan belongs to, and its channel; None where the name tells none of several.
+
+    A `_0000`-like suffix is a channel only if its number is below the number of channels: with one channel,
+    scan_2019.nii.gz is the case scan_2019.
+    """
+    name = stem(scan)
+    base, channel = names.split_channel(name)
+    if channel and int(channel[1:]) < channels:
+        return base, int(channel[1:])
+    return name, 0 if channels == 1 else None
+
+
+def group_scans(
+    scans: Iterable[Scan], channels: Sequence[str], errors: list[VmsegError]
+) -> dict[str, tuple[Scan, ...]]:
+    """Case id -> a scan for each channel, sorted by id; cases that are not whole go to `errors` instead."""
+    found: dict[str, dict[int, Scan]] = {}
+    bad: set[str] = set()
+    ids: dict[str, str] = {}
+    for scan in scans:
+        case, channel = case_and_channel(scan, len(channels))
+        known_as = ids.setdefault(names.key(case), case)
+        if channel is None:
+            problem = f"its name does not tell which of the {len(channels)} channels ({', '.join(channels)}) it is"
+            remedy = f"Name it {case}_0000{_ending(scan)} for {channels[0]}, and so on."
+            errors.append(InputError(problem, case=case, file=path_of(scan), remedy=remedy))
+            bad.add(case)
+        elif known_as != case:
+            problem = f"its name is that of the case {known_as} but for capitals, and many disks take the two for one"
+            errors.append(InputError(problem, case=case, file=path_of(scan), remedy="Rename one of them."))
+            bad |= {case, known_as}
+        elif channel in (known := found.setdefault(case, {})):
+            problem = f"{path_of(known[channel]).name} is the same case and channel"
+            errors.append(InputError(problem, case=case, file=path_of(scan), remedy="Rename or remove one of them."))
+            bad.add(case)
+        else:
+            known[channel] = scan
+    for case in sorted(set(found) - bad):
+        for channel in sorted(set(range(len(channels))) - set(found[case])):
+            there = next(iter(found[case].values()))
+            expected = path_of(there).with_name(f"{case}_{channel:04d}{_ending(there)}")
+            problem = f"channel {channel} ({channels[channel]}) is missing"
+            errors.append(InputError(problem, case=case, file=expected, remedy="Add it, or remove the case."))
+            bad.add(case)
+    return {case: tuple(found[case][channel] for channel in range(len(channels))) for case in sorted(set(found) - bad)}
+
+
+def masks_by_case(paths: Iterable[Path], errors: list[VmsegError]) -> dict[str, Path]:
+    """Case id -> its mask; a second mask of one case goes to `errors`."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if (known := found.setdefault(case := stem(path), path)) != path:
+            problem = f"the same case as {shown(known.name, lines=False)}"
+            errors.append(InputError(problem, case=case, file=path, remedy="Keep one of them."))
+    return found
+
+
+def endings_in_words(ending: str | None = None) -> str:
+    """The endings that are looked for, for a message."""
+    return ending or ", ".join(FILE_ENDINGS)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether commands write files and folders of this name beside masks; a DICOM SEG has a record of its name."""
+    if path.is_dir():
+        return path.name in _OUR_FOLDERS
+    if path.suffix.lower() == ".dcm":
+        return path.with_suffix(".json").is_file()
+    return path.name.lower().endswith(_OUR_ENDINGS)
+
+
+def _note(path: Path, ending: str | None, left: Inventory) -> None:
+    """Note what is not used, and why."""
+    if os.path.isdir(path):
+        note_folder(path, "not looked into", left)
+    else:
+        why = f"of another format than {endings_in_words(ending)}" if is_file(path) else why_no_file(path)
+        left.add_file(path, path.parent, why)
+
+
+def note_folder(path: Path, why: str, left: Inventory) -> None:
+    """Note a folder that is not used, with the number of its files; nothing where it holds none."""
+    if is_hidden(path.name):
+        left.add("folder", path, HIDDEN, meant=True, folder=path.parent)
+        return
+    try:
+        files = sum(1 for _ in walk(path))
+    except InputError as error:
+        left.add("folder", path, error.problem, folder=path.parent)
+    else:
+        if files:
+            left.add("folder", f"{path.name} ({counted(files, 'file')})", why, folder=path.parent)
+
+
+def _ending(scan: Scan) -> str:
+    """Of a file; a series has none."""
+    return "" if isinstance(scan, Series) else ending_of(scan.name) or ""

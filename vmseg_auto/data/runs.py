@@ -1,0 +1,239 @@
+"""The folders of a trained model and of its folds, and the files in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+
+from vmseg_auto.utils.errors import InputError
+
+FoldName = int | str
+"""0 to 4, or "all"."""
+
+
+def chosen_folds(folds: Iterable[FoldName]) -> list[FoldName]:
+    """Folds as a caller names them, each once, in their order.
+
+    Raises:
+        InputError: no fold is named, or something that is none.
+    """
+    remedy = 'Give a list of folds, such as [0, 1] or ["all"].'
+    if isinstance(folds, (str, bytes)) or not isinstance(folds, Iterable):
+        raise InputError(f"folds is {folds!r}, and a list is wanted", remedy=remedy)
+    chosen = list(dict.fromkeys(_fold_name(fold, remedy) for fold in folds))
+    if not chosen:
+        raise InputError("no fold is named", remedy=remedy)
+    return chosen
+
+
+def _fold_name(fold: object, remedy: str) -> FoldName:
+    if isinstance(fold, str) and fold == "all":
+        return fold
+    number = int(fold) if isinstance(fold, str) and fold.isdecimal() else fold
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < 0:
+        raise InputError(f"{fold!r} is no fold", remedy=remedy)
+    return int(number)
+
+
+@dataclass(frozen=True)
+class FoldFolder:
+    """One fold of a run."""
+
+    folder: Path
+
+    @property
+    def name(self) -> FoldName:
+        text = self.folder.name.removeprefix("fold_")
+        return text if text == "all" else int(text)
+
+    @property
+    def lock(self) -> Path:
+        """Held by the command that trains or validates the fold. It lies beside the folder, which --fresh removes."""
+        return self.folder.with_name(f"{self.folder.name}.lock")
+
+    @property
+    def record(self) -> Path:
+        """What the fold is trained on (recipe, plan, cases) and whether it is finished."""
+        return self.folder / "fold.json"
+
+    @property
+    def init(self) -> Path:
+        """The other model's weights that the training started from, if it did."""
+        return self.folder / "init.json"
+
+    @property
+    def fresh(self) -> Path:
+        """There while the command that has begun the fold anew has not ended."""
+        return self.folder / "fresh.json"
+
+    @property
+    def aside(self) -> Path:
+        """The finished fold that --fresh replaces, until the new one is finished."""
+        return self.folder.with_name(f"{self.folder.name}.before")
+
+    @property
+    def latest(self) -> Path:
+        """State of an unfinished training."""
+        return self.folder / "checkpoint_latest.pt"
+
+    @property
+    def previous(self) -> Path:
+        """The state before that, for the day when the latest one is damaged."""
+        return self.folder / "checkpoint_previous.pt"
+
+    @property
+    def final(self) -> Path:
+        """Weights of a finished training."""
+        return self.folder / "checkpoint_final.pt"
+
+    @property
+    def history(self) -> Path:
+        return self.folder / "history.csv"
+
+    @property
+    def curve(self) -> Path:
+        return self.folder / "curve.png"
+
+    @property
+    def validation(self) -> Path:
+        """Masks of the fold's validation cases, and their scores."""
+        return self.folder / "validation"
+
+    def mask(self, case: str, ending: str) -> Path:
+        """The predicted mask of one of them, in a file of the dataset's ending."""
+        return self.validation / f"{case}{ending}"
+
+    def probabilities(self, case: str) -> Path:
+        """Its foreground probabilities (data/probabilities.py)."""
+        return self.validation / "probabilities" / f"{case}.npz"
+
+    def variants(self, case: str) -> Path:
+        """Its masks by the other efforts (data/mask_deltas.py)."""
+        return self.validation / "efforts" / f"{case}.npz"
+
+    @property
+    def efforts(self) -> Path:
+        """Dice of each validation case by each effort that was tried."""
+        return self.validation / "efforts.json"
+
+    @property
+    def held_out(self) -> Path:
+        """How certain the fold is of each validation case, and which files its scores were computed from."""
+        return self.validation / "held_out.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One planner's plan trained by one trainer: a model."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.json"
+
+    @property
+    def cross_validation(self) -> Path:
+        """Scores of all folds' validation cases together (metrics.csv, metrics.json)."""
+        return self.folder / "cross_validation"
+
+    @property
+    def trust(self) -> Path:
+        """Every held-out case, the least certain first, with the Dice that was to be expected."""
+        return self.cross_validation / "trust.csv"
+
+    @property
+    def trust_figures(self) -> Path:
+        """What that certainty is worth, in figures."""
+        return self.cross_validation / "trust.json"
+
+    @property
+    def trust_picture(self) -> Path:
+        return self.cross_validation / "trust.png"
+
+    @property
+    def label_check(self) -> Path:
+        """Every held-out case, the one first whose mask its prediction contradicts most."""
+        return self.cross_validation / "label_check.csv"
+
+    @property
+    def volumes(self) -> Path:
+        """Volumes of every held-out case: as outlined, as measured, and the interval that other patients told."""
+        return self.cross_validation / "volumes.csv"
+
+    @property
+    def volumes_picture(self) -> Path:
+        return self.cross_validation / "volumes.png"
+
+    def require_model(self) -> None:
+        """Raises InputError where this is no model's folder, and says what it may be instead."""
+        if not self.model.is_file():
+            problem = "this is no model folder: it has no model.json"
+            raise InputError(problem, file=self.folder, remedy=self._other_than_model())
+
+    def _other_than_model(self) -> str:
+        """What to do with a folder that was taken for a model's."""
+        inside = [path.parent for kind in ("", "vmseg/") for path in self.folder.glob(f"{kind}runs/*/*/model.json")]
+        if inside:
+            return f"Give a model within it, such as {sorted(inside)[0]}."
+        if (self.folder.parent / self.model.name).is_file():
+            return f"Give {self.folder.parent}, and choose folds with --folds."
+        if (self.folder / "plans.json").is_file():
+            return f"It looks like one of nnU-Net: `vmseg_model import {self.folder} -o MODEL` makes a model of it."
+        if (self.folder / "manifest.json").is_file():
+            return "It looks like a model's zip that was unpacked: give the zip itself."
+        return "Give WORKSPACE/runs/PLANNER/TRAINER, which vmseg_train writes, or a model's zip."
+
+    def fold(self, fold: FoldName) -> FoldFolder:
+        return FoldFolder(self.folder / f"fold_{fold}")
+
+    def folds(self) -> list[FoldFolder]:
+        """The folds that stand on disk, `all` last."""
+        found = [FoldFolder(p) for p in sorted(self.folder.glob("fold_*")) if _is_fold(p)]
+        return sorted(found, key=lambda f: math.inf if f.name == "all" else int(f.name))
+
+    def finished_folds(self) -> list[FoldFolder]:
+        return [fold for fold in self.folds() if fold.final.is_file()]
+
+    def unfinished_folds(self, count: int) -> list[int]:
+        """Of that many numbered folds, those that are not finished."""
+        return [number for number in range(count) if not self.fold(number).final.is_file()]
+
+    def usable_folds(self, wanted: Iterable[FoldName] | None) -> list[FoldFolder]:
+        """The finished folds to predict with: those wanted, else all numbered ones, else `all`.
+
+        Raises:
+            InputError: this is no model's folder, no fold is finished, one that is wanted is not, or none is named.
+        """
+        self.require_model()
+        finished = {str(fold.name): fold for fold in self.finished_folds()}
+        if wanted is not None:
+            wanted = chosen_folds(wanted)
+            missing = [str(name) for name in wanted if str(name) not in finished]
+            if missing:
+                raise InputError(
+                    f"not finished: fold {', '.join(missing)}; finished: {', '.join(finished) or 'none'}",
+                    file=self.folder,
+                    remedy=f"Train with `vmseg_train {' '.join(missing)}` first, or choose other folds.",
+                )
+            return [finished[str(name)] for name in wanted]
+        if not finished:
+            raise InputError("no fold of this model is finished", file=self.folder, remedy="Run `vmseg_train 0` first.")
+        return [fold for name, fold in finished.items() if name != "all"] or [finished["all"]]
+
+
+def _is_fold(path: Path) -> bool:
+    return path.is_dir() and names_fold(path)
+
+
+def names_fold(path: Path) -> bool:
+    """Whether a path is named as a fold's folder is."""
+    text = path.name.removeprefix("fold_")
+    return path.name.startswith("fold_") and (text == "all" or text.isdecimal())

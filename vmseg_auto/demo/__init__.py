@@ -1,0 +1,1 @@
+"""The phantom cohort, and the whole pipeline run on it."""

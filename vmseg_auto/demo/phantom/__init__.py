@@ -1,0 +1,1 @@
+"""Phantom heads with venous malformations that grow from a seed."""

@@ -1,0 +1,1 @@
+"""Metrics, volumes and how well both can be relied on."""

@@ -1,0 +1,176 @@
+"""From what held-out cases came to, to what is to be expected of new ones: their Dice, and their true volume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from vmseg_auto.evaluation.confidence import Calibration, NothingFound, Spread, Trust, VolumeError, VolumeTrust
+from vmseg_auto.evaluation.conformal import (
+    cross_fitted,
+    highest,
+    independent_patients,
+    patient_weights,
+    reach,
+    relative_spread,
+    upper,
+    without_each,
+)
+from vmseg_auto.utils.proportions import wilson
+
+COVERAGE = 0.8
+"""Share of cases whose Dice the interval holds."""
+VOLUME_COVERAGE = 0.9
+"""Share of cases whose true volume the interval holds."""
+LEAST_CERTAIN = 0.25
+"""Share of the held-out cases that are as uncertain as a case that is to be looked at first."""
+
+Values = NDArray[np.float64]
+Cases = NDArray[np.intp]
+T = TypeVar("T")
+
+
+def calibrate(trust: Sequence[Trust], dice: Values, patients: Sequence[str]) -> Calibration | None:
+    """Fit the Dice of held-out cases to their uncertainty and scatter, each of which may only lower it.
+
+    The fit is linear, as some fifty cases carry no more. The interval comes from fits without the patient whose case is
+    compared with them (cross-conformal prediction; Vovk, Ann Math Artif Intell 2015, 74:9), and is wider where the
+    looks were uncertain (evaluation/conformal.py). Each side leaves out one case in ten.
+
+    Args:
+        trust: of each case, all measured in the same way.
+        dice: the mean over labels.
+        patients: of each case.
+
+    Returns:
+        None with fewer than VolumeTrust.FEWEST_PATIENTS patients, or where some cases were mirrored and others not.
+    """
+    if not _may_tell(trust, patients):
+        return None
+    told = _told(trust)
+
+    def lines(known: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Values:
+        return told[wanted] @ _fit(told[known], dice[known])
+
+    def residuals(known: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Values:
+        off: Values = dice[wanted] - np.clip(lines(known, wanted), 0, 1)
+        return off
+
+    every = np.ones(len(dice), dtype=bool)
+    scores = cross_fitted(told, patients, residuals)
+    left_out = np.concatenate([lines(others, own) for others, own in without_each(patients)])
+    best, by_uncertainty, by_scatter = _fit(told, dice).tolist()
+    one_sided = (1 + COVERAGE) / 2
+    return Calibration(
+        best=best,
+        by_uncertainty=by_uncertainty,
+        by_scatter=by_scatter,
+        below=max(0.0, upper(-scores, patients, one_sided)),
+        above=max(0.0, upper(scores, patients, one_sided)),
+        spread=Spread(*relative_spread(told, np.abs(residuals(every, every)), patients).tolist()),
+        look_first=float(np.quantile(left_out, LEAST_CERTAIN)),
+        mirrored=trust[0].mirrored,
+        cases=len(dice),
+        patients=len(set(patients)),
+    )
+
+
+def calibrate_without(trust: Sequence[Trust], dice: Values, patients: Sequence[str]) -> list[Calibration | None]:
+    """For each case what the other patients' cases alone tell; see `calibrate`."""
+    return _without(
+        patients, lambda others: calibrate([trust[i] for i in others], dice[others], [patients[i] for i in others])
+    )
+
+
+def volume_trust(
+    measured_ml: Values, reference_ml: Values, trust: Sequence[Trust], patients: Sequence[str]
+) -> VolumeTrust:
+    """How far true volumes lie from measured ones, and what a scan in which nothing is found may hold.
+
+    Scans without a finding stand apart: a missed lesion says nothing of how well found ones are measured. The interval
+    of found ones comes from residuals that are told without the scan's patient (evaluation/conformal.py).
+
+    Args:
+        measured_ml, reference_ml: of each case.
+        trust: of each case.
+        patients: of each case.
+    """
+    found = np.flatnonzero(measured_ml > 0).tolist()
+    owners = [patients[i] for i in found]
+    error = _volume_error(measured_ml[found], reference_ml[found], [trust[i] for i in found], owners)
+    empty = np.flatnonzero(measured_ml == 0).tolist()
+    nothing = _nothing_found(reference_ml[empty], [patients[i] for i in empty])
+    return VolumeTrust(error, len(found), len(set(owners)), nothing)
+
+
+def volume_trust_without(
+    measured_ml: Values, reference_ml: Values, trust: Sequence[Trust], patients: Sequence[str]
+) -> list[VolumeTrust]:
+    """For each case what the other patients' cases alone tell; see `volume_trust`."""
+    return _without(
+        patients,
+        lambda others: volume_trust(
+            measured_ml[others], reference_ml[others], [trust[i] for i in others], [patients[i] for i in others]
+        ),
+    )
+
+
+def _volume_error(
+    measured_ml: Values, reference_ml: Values, trust: Sequence[Trust], patients: Sequence[str]
+) -> VolumeError | None:
+    if not _may_tell(trust, patients):
+        return None
+    told, owner = _told(trust), np.array(patients)
+    off = np.log(reference_ml + VolumeError.FLOOR_ML) - np.log(measured_ml + VolumeError.FLOOR_ML)
+
+    def bias(known: NDArray[np.bool_]) -> float:
+        return float(patient_weights(owner[known].tolist()) @ off[known])
+
+    scores = cross_fitted(told, patients, lambda known, wanted: off[wanted] - bias(known))
+    middle = bias(np.ones(len(off), dtype=bool))
+    spread = Spread(*relative_spread(told, np.abs(off - middle), patients).tolist())
+    return VolumeError(middle, reach(scores, patients, VOLUME_COVERAGE), spread, trust[0].mirrored)
+
+
+def _nothing_found(reference_ml: Values, patients: Sequence[str]) -> NothingFound:
+    """Of scans in which nothing was found; the probability's interval is Wilson's, by patients."""
+    if not len(reference_ml):
+        return NothingFound(0, 0, 0)
+    there = (reference_ml > 0).astype(float)
+    probability = float(patient_weights(patients) @ there)
+    low, high = wilson(probability, independent_patients(there, patients))
+    return NothingFound(
+        scans=len(reference_ml),
+        patients=len(set(patients)),
+        missed=int(there.sum()),
+        probability=probability,
+        low_95=low,
+        high_95=high,
+        largest_ml=float(reference_ml.max()),
+        most_ml=highest(reference_ml, patients, VOLUME_COVERAGE),
+    )
+
+
+def _may_tell(trust: Sequence[Trust], patients: Sequence[str]) -> bool:
+    return len(set(patients)) >= VolumeTrust.FEWEST_PATIENTS and len({case.mirrored for case in trust}) == 1
+
+
+def _told(trust: Sequence[Trust]) -> Values:
+    return np.array([(1.0, case.uncertainty, case.scatter) for case in trust])
+
+
+def _fit(told: Values, dice: Values) -> Values:
+    """Coefficients of 1, uncertainty and scatter by least squares; what would raise the Dice is taken for chance."""
+    coefficients: Values = nnls(told * (1, -1, -1), dice)[0] * (1, -1, -1)
+    return coefficients
+
+
+def _without(patients: Sequence[str], tell: Callable[[Cases], T]) -> list[T]:
+    """For each case what `tell` makes of the other patients' cases."""
+    owner = np.array(patients)
+    told = {str(owner[own][0]): tell(np.flatnonzero(others)) for others, own in without_each(patients)}
+    return [told[patient] for patient in patients]

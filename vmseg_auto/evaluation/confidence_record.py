@@ -1,0 +1,24 @@
+"""What the certainty of held-out predictions is worth: trust.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmseg_auto.utils.figure import Figure
+from vmseg_auto.utils.json_codec import Stored
+
+
+@dataclass(frozen=True)
+class TrustFigures(Stored):
+    """In sum, all out of fold.
+
+    Args:
+        figures: with their intervals.
+        kept_dice: mean Dice of the 1, 2, ... most certain scans (one minus the risk, of the risk-coverage curve).
+        certainty: what the scans are ordered by, in words.
+    """
+
+    figures: tuple[Figure, ...]
+    kept_dice: tuple[float, ...]
+    certainty: str
+    schema: int = 1

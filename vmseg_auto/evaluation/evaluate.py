@@ -1,0 +1,348 @@
+"""Label maps to scores: predicted masks against reference masks, case by case and summed up."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from vmseg_auto.data import mask_files
+from vmseg_auto.data.cases import over_cases
+from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.images.images import MASK_ENDINGS, SEGMENTS, ending_of, read_grid, read_mask
+from vmseg_auto.data.images.segmentations import numbered, read_labels, read_segmentation
+from vmseg_auto.evaluation.concordance import volume_concordance
+from vmseg_auto.evaluation.metric_columns import EMPTY_MASKS, METRICS, PENALTY_MM, TOLERANCE_MM
+from vmseg_auto.evaluation.metrics import Row, score_case
+from vmseg_auto.evaluation.scores import MeanScore, MetricNote, ScoreSummary
+from vmseg_auto.utils.atomic import write_sealed
+from vmseg_auto.utils.console import counted
+from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.utils.figure import Figure
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.labels import label_values
+from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.utils.statistics import INTERVAL, no_interval, summarise_table, without_interval
+from vmseg_auto.utils.tables import write_csv
+
+_PACKAGES = ("vmseg_auto", "numpy", "scipy", "scikit-image", "SimpleITK")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a set of cases.
+
+    Args:
+        table: a row a case and label: case, patient, label, then the columns of core.metrics.METRICS.
+        summary: a row a label and metric, as ops.statistics.summarise_table makes it: label, metric, mean, median,
+            low_95, high_95, n, n_missing, patients.
+        tolerance_mm: of the NSD.
+        notes: what was left out, in words.
+    """
+
+    table: pd.DataFrame
+    summary: pd.DataFrame
+    tolerance_mm: float
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Iterable[Row],
+        tolerance_mm: float = TOLERANCE_MM,
+        patients: Mapping[str, str] | None = None,
+        notes: Iterable[str] = (),
+    ) -> Evaluation:
+        """Sum up rows of `score_case`, each with its "case" added.
+
+        Args:
+            rows: at least one.
+            tolerance_mm: that they were scored with.
+            patients: case -> patient; a case that is not named is its own patient.
+            notes: for the evaluation.
+        """
+        names = [metric.name for metric in METRICS]
+        table = pd.DataFrame(list(rows))
+        table["patient"] = [(patients or {}).get(case, case) for case in table["case"]]
+        table = table[["case", "patient", "label", *names]]
+        return cls(
+            table,
+            summarise_table(table, {metric.name: metric.bounds for metric in METRICS}),
+            tolerance_mm,
+            tuple(notes),
+        )
+
+    def save(self, path: Path) -> tuple[Path, Path]:
+        """Write the table and the summary, each whole or not at all.
+
+        Args:
+            path: a .csv file, beside which the .json of the same name comes to lie; else a folder, which gets
+                metrics.csv and metrics.json.
+
+        Returns:
+            The paths of the table (CSV) and of summary, definitions and versions (JSON).
+
+        Raises:
+            VmsegError: the folder can't be written to.
+        """
+        table = path if path.suffix.lower() == ".csv" else path / "metrics.csv"
+        about = table.with_suffix(".json")
+        rows = ({str(column): value for column, value in row.items()} for row in self.table.to_dict("records"))
+        write_csv(table, list(self.table.columns), rows)
+        write_sealed(about, self.about().to_json())
+        return table, about
+
+    def about(self) -> ScoreSummary:
+        """Summary, definitions, implementations and versions."""
+        summary: dict[str, dict[str, MeanScore]] = {}
+        for row in self.summary.to_dict("records"):
+            label, metric = str(row.pop("label")), str(row.pop("metric"))
+            values = {str(key): plain(value) for key, value in row.items()}
+            summary.setdefault(label, {})[metric] = MeanScore(**values)
+        return ScoreSummary(
+            summary=summary,
+            cases=int(self.table["case"].nunique()),
+            patients=int(self.table["patient"].nunique()),
+            tolerance_mm=self.tolerance_mm,
+            interval=INTERVAL,
+            metrics={m.name: MetricNote(m.definition, m.computed_by) for m in METRICS},
+            agreement=self.agreement(),
+            empty_masks=EMPTY_MASKS,
+            versions={package: _version(package) for package in _PACKAGES},
+            notes=self.notes,
+        )
+
+    def agreement(self) -> dict[str, tuple[Figure, ...]]:
+        """Label -> how far predicted and reference volumes agree."""
+        return {
+            str(label): volume_concordance(
+                rows["reference_ml"].to_numpy(float), rows["prediction_ml"].to_numpy(float), list(rows["patient"])
+            )
+            for label, rows in self.table.groupby("label", sort=False)
+        }
+
+    def text(self) -> str:
+        """A table for the screen: for each label the mean, its interval and the median of what counts most."""
+        cases, patients = self.table["case"].nunique(), self.table["patient"].nunique()
+        lines = []
+        for label, rows in self.summary.groupby("label", sort=False):
+            heading = f"{label}: {cases} cases of {patients} patients; means and medians are over cases"
+            lines += [heading, f"  {'':<34}{'mean':>9}  {'95 % interval':>19}  {'median':>9}  missing"]
+            for metric, row in zip(METRICS, rows.to_dict("records"), strict=True):
+                title = f"{metric.title} at {self.tolerance_mm:g} mm" if metric.name == "nsd" else metric.title
+                if metric.on_screen:
+                    lines.append(f"  {title:<34}{_numbers(row, metric.digits)}".rstrip())
+            lines += [f"  {one.text()}" for one in self.agreement().get(str(label), ())]
+        lines.append(f"All {len(METRICS)} metrics are in the files; docs/metrics.md tells what each means.")
+        return "\n".join([*lines, *self._without_distance(), *without_interval(patients), *self.notes])
+
+    def _without_distance(self) -> list[str]:
+        """The sentence on masks without a distance; none where all have one."""
+        if not (lacking := int(self.table["hd95_mm"].isna().sum())):
+            return []
+        return [
+            f"{lacking} of {counted(len(self.table), 'mask')} without a distance, as the prediction or the reference "
+            f"alone is empty. They are left out of the mean HD95; in the one beside it each counts {PENALTY_MM:g} mm."
+        ]
+
+
+def evaluate(
+    predictions: Path,
+    references: Path,
+    labels: Mapping[str, int] | None = None,
+    tolerance_mm: float = TOLERANCE_MM,
+    patients: Mapping[str, str] | None = None,
+    jobs: int = 1,
+    progress: Callable[[], object] = lambda: None,
+    left: Inventory | None = None,
+) -> Evaluation:
+    """Score every reference mask's prediction, the file of the same name (endings may differ).
+
+    Args:
+        predictions: folder of predicted masks.
+        references: folder of reference masks; predictions without one are left out, and noted.
+        labels: label name -> value; the references' values unless given.
+        tolerance_mm: of the NSD.
+        patients: case -> patient; a case that is not named is its own patient.
+        jobs: threads.
+        progress: called after each case.
+        left: what of the folders is not used is noted here; under --strict it ends with that.
+
+    Raises:
+        InputError: a folder without masks, two files of one case, or references without a prediction (all are named:
+            leaving them out would raise the mean).
+        DatasetError: masks that can't be read, lie on different grids or hold values that are no label; all listed.
+    """
+    if not 0 <= tolerance_mm < math.inf:
+        raise InputError(f"the tolerance is {tolerance_mm:g} mm", remedy="Give a number of mm, 0 or above.")
+    left = left or Inventory()
+    predicted, wanted = find_masks(predictions, left), find_masks(references, left)
+    if missing := sorted(set(wanted) - set(predicted)):
+        raise InputError(
+            f"{len(missing)} of {len(wanted)} references have no prediction: {', '.join(missing)}",
+            file=predictions,
+            remedy="Predict these cases too, or take their references out of the folder.",
+        )
+    extra = sorted(set(predicted) - set(wanted))
+    notes = [f"Left out, as they have no reference: {', '.join(extra)}."] if extra else []
+    for case in extra:
+        left.add("prediction", predicted[case].name, "without a reference")
+    left.require_nothing()
+    pairs = {case: (predicted[case], wanted[case]) for case in sorted(wanted)}
+    return evaluate_pairs(pairs, labels, tolerance_mm, patients, jobs, progress, notes)
+
+
+def evaluate_pairs(
+    pairs: Mapping[str, tuple[Path, Path]],
+    labels: Mapping[str, int] | None = None,
+    tolerance_mm: float = TOLERANCE_MM,
+    patients: Mapping[str, str] | None = None,
+    jobs: int = 1,
+    progress: Callable[[], object] = lambda: None,
+    notes: Iterable[str] = (),
+) -> Evaluation:
+    """Score pairs of files.
+
+    Args:
+        pairs: case -> predicted and reference mask; at least one.
+        notes: for the evaluation; the other arguments are those of `evaluate`.
+
+    Raises:
+        InputError, DatasetError: as `evaluate`.
+    """
+    known = dict(labels) if labels is not None else infer_labels(reference for _, reference in pairs.values())
+    cases = [Case(case, case, (prediction,), reference) for case, (prediction, reference) in pairs.items()]
+
+    def work(case: Case) -> list[Row]:
+        rows = score_case(*read_pair(case.id, *pairs[case.id], known), known, tolerance_mm)
+        return [{"case": case.id, **row} for row in rows]
+
+    scored, errors = over_cases(work, cases, jobs, progress)
+    if errors:
+        raise errors[0] if len(errors) == 1 else DatasetError(f"{len(errors)} cases can't be scored", errors)
+    rows = [row for found in scored.values() for row in found]
+    unscored = _never_drawn(rows)
+    notes = [*notes, *(f"{label}: no reference mask holds it, so it has no score." for label in unscored)]
+    return Evaluation.from_rows((row for row in rows if row["label"] not in unscored), tolerance_mm, patients, notes)
+
+
+def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:
+    """The masks in a folder: case -> file; where a case has several files, the one that counts (data/mask_files.py).
+
+    Args:
+        left: what of the folder is not used is noted here.
+
+    Raises:
+        InputError: there is no such folder, no mask in it, or two files of one case and nothing tells which counts.
+    """
+    if not folder.is_dir():
+        raise InputError("there is no such folder", file=folder, remedy="Name the folder that holds the masks.")
+    errors: list[VmsegError] = []
+    found = mask_files.find_masks(folder, errors, left)
+    if errors:
+        raise errors[0]
+    if not found:
+        raise InputError("the folder holds no mask", file=folder, remedy=f"Masks end with {', '.join(MASK_ENDINGS)}.")
+    return found
+
+
+def infer_labels(masks: Iterable[Path]) -> dict[str, int]:
+    """Labels from the names of segments in .seg.nrrd files, else from the values in masks, which are then named as for
+    a dataset without dataset.json.
+
+    Masks that can't be read are passed over: scoring them names what is wrong with them.
+    """
+    values: set[int] = set()
+    named: list[tuple[str, int]] = []
+    for path in masks:
+        with contextlib.suppress(InputError):
+            if ending_of(path.name) == SEGMENTS:
+                named += [(one.name, one.value) for one in read_segmentation(path).segments]
+            else:
+                values.update(int(value) for value in np.unique(read_mask(path)[0]))
+    if named:
+        return numbered(named)
+    found = sorted(values - {0})
+    if found in ([], [1], [255]):
+        return {"lesion": 1}
+    return {f"label_{value}": value for value in found}
+
+
+def read_pair(
+    case: str, prediction: Path, reference: Path, labels: Mapping[str, int]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Geometry]:
+    """Read a predicted mask and its reference, and make sure that they can be compared.
+
+    With one label of value 1, a mask of 0 and 255 is read as 0 and 1.
+
+    Returns:
+        Prediction and reference (Z, Y, X), and their grid.
+
+    Raises:
+        InputError: a file is no mask, holds a value that is no label, or they do not lie on the same grid.
+    """
+    target = _common_grid(prediction, reference, case)
+    mask, own_grid = read_labels(prediction, labels, target, case)
+    wanted, grid = read_labels(reference, labels, target, case)
+    if differences := own_grid.differences(grid):
+        raise InputError(
+            f"it does not lie on the grid of its reference {reference}: {'; '.join(differences)}",
+            case=case,
+            file=prediction,
+            remedy="Compare masks on the same grid; resample one of them with nearest-neighbour interpolation.",
+        )
+    return _checked(mask, labels, case, prediction), _checked(wanted, labels, case, reference), grid
+
+
+def _common_grid(prediction: Path, reference: Path, case: str) -> Geometry | None:
+    """Where one is a .seg.nrrd, which may hold a part of the scan, the grid of the other, or of the larger of two."""
+    if SEGMENTS not in (ending_of(prediction.name), ending_of(reference.name)):
+        return None
+    known = [path for path in (prediction, reference) if ending_of(path.name) != SEGMENTS] or [prediction, reference]
+    return max((read_grid(path, case, layers=True) for path in known), key=lambda grid: math.prod(grid.shape))
+
+
+def _checked(mask: NDArray[np.uint8], labels: Mapping[str, int], case: str, path: Path) -> NDArray[np.uint8]:
+    try:
+        return label_values(mask, labels)
+    except InputError as error:
+        error.case, error.file = case, path
+        raise
+
+
+def _never_drawn(rows: Iterable[Row]) -> list[str]:
+    """The labels that no reference holds, where others are held: their overlap would be 1 wherever nothing is found."""
+    drawn: dict[str, float] = {}
+    for row in rows:
+        label = str(row["label"])
+        drawn[label] = drawn.get(label, 0.0) + float(row["reference_ml"])
+    return [label for label, volume in drawn.items() if not volume] if any(drawn.values()) else []
+
+
+def _numbers(row: Mapping[Any, Any], digits: int) -> str:
+    def shown(name: str) -> str:
+        return "-" if math.isnan(row[name]) else f"{row[name]:.{digits}f}"
+
+    told = f"{shown('low_95')} to {shown('high_95')}"
+    interval = no_interval(row["patients"]) if math.isnan(row["low_95"]) else told
+    return f"{shown('mean'):>9}  {interval:>19}  {shown('median'):>9}  {row['n_missing'] or ''}"
+
+
+def plain(value: Any) -> Any:
+    """A value for JSON, which has no NaN."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

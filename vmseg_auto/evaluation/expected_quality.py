@@ -1,0 +1,155 @@
+"""What is to be expected of predictions of new scans, for tables and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from vmseg_auto.evaluation.confidence import Calibration, Expectation, Light, Trust, VolumeTrust
+from vmseg_auto.utils.geometry import Spacing, spacing_in_words
+
+EXPECTED_COLUMNS = ("expected_dice", "expected_dice_low", "expected_dice_high")
+CASE_COLUMNS = (
+    "uncertainty", "scatter", *EXPECTED_COLUMNS, "expected_dice_scans", "expected_dice_patients", "fold_agreement",
+    "traffic_light", "unlike", "remark",
+)  # fmt: skip
+CORRECTED = "corrected by hand after it was predicted"
+INTERVAL_COLUMNS = ("volume_low_ml", "volume_high_ml")
+TOLD_COLUMNS = (
+    *INTERVAL_COLUMNS, "lesion_probability", "lesion_probability_low", "lesion_probability_high", "largest_missed_ml",
+    "told_by_scans", "told_by_patients", "no_interval",
+)  # fmt: skip
+"""What held-out scans tell of a volume: its interval, or of a volume of 0 how likely there is a lesion."""
+NO_CALIBRATION = "the model has no calibration"
+UNCALIBRATED = (
+    f"No interval of a volume, expected Dice or confidence is told: {NO_CALIBRATION}. It takes a cross-validation of "
+    f"at least {VolumeTrust.FEWEST_PATIENTS} patients; once all folds are trained, `vmseg_train 0`, with the options "
+    "that they were trained with, sums it up and trains nothing."
+)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A predicted case.
+
+    Args:
+        case: its id.
+        trust: what the looks said.
+        unlike: what sets the scan apart from those that the model knows: of such a scan nothing is to be expected.
+        corrected: whether somebody has changed the mask since: what was said of the prediction no longer holds.
+        spacing_given_mm: the voxel size (Z, Y, X) that a person has given, where the scan's file tells none.
+    """
+
+    case: str
+    trust: Trust
+    unlike: tuple[str, ...] = ()
+    corrected: bool = False
+    spacing_given_mm: Spacing | None = None
+
+    @property
+    def remark(self) -> str:
+        """What a reader of the figures has to know."""
+        given = self.spacing_given_mm and f"voxel size given by hand: {spacing_in_words(self.spacing_given_mm)}"
+        return "; ".join(filter(None, (CORRECTED * self.corrected, given)))
+
+    def expected(self, calibration: Calibration | None) -> Expectation | None:
+        """The Dice to expect; None where that is not known."""
+        return calibration.expect(self.trust) if calibration and not self.unlike and not self.corrected else None
+
+    def light(self, calibration: Calibration | None) -> Light | None:
+        """How confident one may be; None where that is not known."""
+        return calibration.light(self.trust, alike=not self.unlike) if calibration and not self.corrected else None
+
+    def columns(self, calibration: Calibration | None) -> dict[str, Any]:
+        """CASE_COLUMNS."""
+        if self.corrected:
+            return {"unlike": "; ".join(self.unlike), "remark": self.remark}
+        about: dict[str, Any] = {"uncertainty": self.trust.uncertainty, "scatter": self.trust.scatter}
+        rest = {
+            "fold_agreement": self.trust.fold_agreement,
+            "traffic_light": self.light(calibration),
+            "unlike": "; ".join(self.unlike),
+            "remark": self.remark,
+        }
+        expected = self.expected(calibration)
+        if expected and calibration:
+            rest |= {"expected_dice_scans": calibration.cases, "expected_dice_patients": calibration.patients}
+        return about | expected_columns(expected) | rest
+
+    def told_columns(self, label: str, volume_ml: float, calibration: Calibration | None) -> dict[str, Any]:
+        """TOLD_COLUMNS of all of a label in the scan."""
+        if why := self._why_nothing_is_told(label, calibration):
+            return {"no_interval": why}
+        assert calibration is not None
+        return volume_columns(calibration.volumes[label], volume_ml, self.trust)
+
+    def _why_nothing_is_told(self, label: str, calibration: Calibration | None) -> str:
+        if self.corrected:
+            return CORRECTED
+        if calibration is None or label not in calibration.volumes:
+            return NO_CALIBRATION
+        if self.unlike:
+            return "the scan is unlike those that the model knows"
+        if self.trust.mirrored != calibration.mirrored:
+            return "the uncertainty was not measured as in the calibration (mirroring)"
+        return ""
+
+
+def volume_columns(told: VolumeTrust, volume_ml: float, trust: Trust) -> dict[str, Any]:
+    """TOLD_COLUMNS of a label's volume in a scan of which the looks said `trust`."""
+    found = volume_ml > 0
+    interval = told.interval(volume_ml, trust)
+    columns: dict[str, Any] = dict(zip(INTERVAL_COLUMNS, interval, strict=True)) if interval else {}
+    if interval is None:
+        columns["no_interval"] = told.why_no_interval(found)
+    if found:
+        return columns | {"told_by_scans": told.cases, "told_by_patients": told.patients}
+    columns |= {"told_by_scans": told.nothing.scans, "told_by_patients": told.nothing.patients}
+    if told.nothing.probability is not None:
+        columns |= {
+            "lesion_probability": told.nothing.probability,
+            "lesion_probability_low": told.nothing.low_95,
+            "lesion_probability_high": told.nothing.high_95,
+            "largest_missed_ml": told.nothing.largest_ml,
+        }
+    return columns
+
+
+def expected_columns(expected: Expectation | None) -> dict[str, float]:
+    """EXPECTED_COLUMNS of a table's row; none where nothing can be expected."""
+    if expected is None:
+        return {}
+    return dict(zip(EXPECTED_COLUMNS, (expected.dice, expected.low, expected.high), strict=True))
+
+
+def traffic_lights(judged: Sequence[Judgement], calibration: Calibration | None) -> str:
+    """In words, how many cases have each light; empty where none has one."""
+    lights = [one.light(calibration) for one in judged]
+    counts = ", ".join(f"{lights.count(light)} {light}" for light in get_args(Light))
+    return f"Confidence: {counts}." if any(lights) else ""
+
+
+def most_doubtful(judged: Sequence[Judgement], calibration: Calibration | None) -> str:
+    """The case to look at first; one that was corrected by hand only where there is no other."""
+
+    def doubt(one: Judgement) -> tuple[bool, float]:
+        sure = calibration.line(one.trust) if calibration else -one.trust.uncertainty
+        return one.corrected, sure
+
+    return min(judged, key=doubt).case
+
+
+def where_to_look(judged: Sequence[Judgement], calibration: Calibration | None) -> str:
+    """In words, the cases to look at first; empty where there are none."""
+    if calibration is None:
+        return ""
+    doubtful = [one for one in judged if not one.corrected and calibration.line(one.trust) <= calibration.look_first]
+    lines = []
+    for one in sorted(doubtful, key=lambda one: calibration.line(one.trust)):
+        expected = one.expected(calibration)
+        dice = f" (expected Dice {expected.dice:.2f}, {expected.low:.2f} to {expected.high:.2f})" if expected else ""
+        lines.append(f"\n  {one.case}{dice}")
+    held_out = f"{calibration.cases} held-out cases of {calibration.patients} patients"
+    about = f"the model is less certain of them than of three in four of its {held_out}"
+    return f"look at these first: {about}{''.join(lines)}" if lines else ""

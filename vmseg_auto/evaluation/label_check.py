@@ -1,0 +1,45 @@
+"""Where a prediction contradicts a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.utils.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """The voxels in which a prediction and a mask differ.
+
+    Args:
+        slice: the one along Z that holds most of them, counted from 1 in the order of the file; None without any.
+        outlined_ml: volume that the mask outlines and the prediction gives another label, or none.
+        predicted_ml: volume that the prediction gives a label, and the mask another or none.
+    """
+
+    slice: int | None
+    outlined_ml: float
+    predicted_ml: float
+
+    @property
+    def words(self) -> str:
+        """What to look for."""
+        if self.slice is None:
+            return "none"
+        if self.predicted_ml > self.outlined_ml:
+            return "the model sees more than is outlined"
+        return "the model does not see what is outlined"
+
+
+def contradiction(prediction: NDArray[np.uint8], mask: NDArray[np.uint8], geometry: Geometry) -> Contradiction:
+    """Compare a prediction with a mask, both of label values (Z, Y, X) on the same grid."""
+    differs = prediction != mask
+    in_slice = np.count_nonzero(differs, axis=(1, 2))
+    return Contradiction(
+        slice=int(np.argmax(in_slice)) + 1 if in_slice.any() else None,
+        outlined_ml=int(np.count_nonzero(differs & (mask != 0))) * geometry.voxel_ml,
+        predicted_ml=int(np.count_nonzero(differs & (prediction != 0))) * geometry.voxel_ml,
+    )

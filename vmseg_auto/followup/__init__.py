@@ -1,0 +1,1 @@
+"""Two visits of one patient: registration, matching of lesions, response."""

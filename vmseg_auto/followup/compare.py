@@ -1,0 +1,182 @@
+"""Two scans of one patient with their masks -> what has become of the lesions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.figures.overlays import Compared, draw_followup
+from vmseg_auto.followup.comparability import OtherSlices, doubts, other_slices
+from vmseg_auto.followup.matching import Match, match_lesions
+from vmseg_auto.followup.records import Alignment, FollowUp, LesionChange
+from vmseg_auto.followup.registration import find_movement
+from vmseg_auto.followup.response import Change, Volume
+from vmseg_auto.followup.rigid import in_view, likeness, mapped, placed, resample
+from vmseg_auto.followup.transform import Movement
+from vmseg_auto.preprocessing.duplicates import same_scan
+from vmseg_auto.utils.components import Components
+from vmseg_auto.utils.geometry import Geometry
+
+LesionsByLabel = dict[str, tuple[Components, Components]]
+"""Label -> its lesions before and after."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One of the two times.
+
+    Args:
+        name: of the scan.
+        image: its first channel (Z, Y, X).
+        mask: label values (Z, Y, X).
+        geometry: of both.
+        volumes: label -> its volume with the interval, where that is known.
+    """
+
+    name: str
+    image: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    geometry: Geometry
+    volumes: Mapping[str, Volume]
+
+
+def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], picture: Path) -> FollowUp:
+    """Compare volumes, align the scans, match the lesions and draw both times side by side.
+
+    Args:
+        case: what the pair is called.
+        before, after: the two times.
+        labels: name -> value; background (0) is left out.
+        picture: a PNG; it is written only where the scans could be aligned.
+
+    Raises:
+        VmsegError: the picture can't be written.
+    """
+    sides = {
+        name: (Components.of(before.mask == value, before.geometry), Components.of(after.mask == value, after.geometry))
+        for name, value in labels.items()
+        if value
+    }
+    slices = other_slices(before.geometry, after.geometry)
+    factors = {name: _by_slices(slices, *pair) for name, pair in sides.items()} if slices else {}
+    changes = {
+        name: Change.between(before.volumes[name], after.volumes[name], factors.get(name, 1.0)) for name in sides
+    }
+    alignment = align(before, after)
+    doubted = doubts(
+        alignment,
+        same_scan(before.image, before.geometry, after.image, after.geometry),
+        bool(before.mask.any()) and np.array_equal(before.mask, after.mask),
+    )
+    if doubted:
+        changes = {name: change.uncalled for name, change in changes.items()}
+    notes = [slices.text({name: factor for name, factor in factors.items() if factor > 1})] if slices else []
+    movement = alignment.movement
+    if alignment.problems or movement is None:
+        return FollowUp(case, before.name, after.name, changes, alignment, (), tuple(notes), doubted)
+    matches = {name: match_lesions(first, second, movement) for name, (first, second) in sides.items()}
+    lesions = tuple(_lesion(name, match, *sides[name]) for name, found in matches.items() for match in found)
+    notes += _beyond_view(sides, before.geometry, after.geometry, movement)
+    told = FollowUp(case, before.name, after.name, changes, alignment, lesions, tuple(notes), doubted)
+    drawn = _compared(before, after, sides, matches, movement)
+    draw_followup(drawn, before.geometry, picture, case, told.headlines())
+    return told
+
+
+def align(before: Visit, after: Visit) -> Alignment:
+    """Bring the second scan onto the first, and judge whether that can be relied on.
+
+    The second scan is also tried with its left and right exchanged, in which no patient lies.
+    """
+    mirror = np.flip(after.image, after.geometry.patient_axes.index(0))
+    _, _, mirrored = _laid_over(before, replace(after, image=np.ascontiguousarray(mirror)))
+    movement, moved, alike = _laid_over(before, after)
+    if movement is None:
+        return Alignment.judged(None, 0.0, 0.0, 0.0, mirrored)
+    back = resample(np.ones(before.mask.shape, np.float32), before.geometry, after.geometry, movement.inverse, 0.0)
+    overlap = max(float(np.isfinite(moved).mean()), float((back > 0.5).mean()))
+    middle = (np.array(before.geometry.shape)[None] - 1) / 2
+    start, end = (placed(middle, before.geometry, how)[0] for how in (Movement(), movement))
+    shift = float(np.linalg.norm(end - start))
+    return Alignment.judged(movement, shift, overlap, alike, mirrored)
+
+
+def _laid_over(before: Visit, after: Visit) -> tuple[Movement | None, NDArray[np.float32], float]:
+    """How the patient moved, the second scan on the first one's grid (NaN outside), and how alike both then are."""
+    movement = find_movement(before.image, before.geometry, after.image, after.geometry)
+    if movement is None:
+        return None, np.full_like(before.image, np.nan), 0.0
+    moved = resample(after.image, after.geometry, before.geometry, movement, float("nan"))
+    return movement, moved, likeness(before.image, moved, before.geometry.spacing_mm)
+
+
+def _by_slices(slices: OtherSlices, first: Components, second: Components) -> float:
+    """The factor by which a label's volume may move because the slices differ; 1 where it is nowhere.
+
+    Where a lesion begins and ends within its first and last slice, nobody sees: over its whole area the volume may be
+    off by half a slice in each scan.
+    """
+    shares = []
+    for side in (first, second):
+        columns = np.count_nonzero((side.numbered > 0).any(axis=side.geometry.patient_axes.index(slices.axis)))
+        if not columns:
+            return 1.0
+        shares.append(columns / (2 * len(side.places[0])))
+    return 1 + math.hypot(*shares)
+
+
+def _lesion(label: str, match: Match, first: Components, second: Components) -> LesionChange:
+    before, after = first.volume_ml(match.before), second.volume_ml(match.after)
+    seen = match.before and match.fate != "out of view"
+    return LesionChange(
+        label, match.fate, match.before, match.after, before, after, 100 * (after / before - 1) if seen else None
+    )
+
+
+def _beyond_view(sides: LesionsByLabel, before: Geometry, after: Geometry, movement: Movement) -> list[str]:
+    """In words, how much of the lesions the other scan has not seen."""
+    found = []
+    for name, pair in sides.items():
+        for side, other, how, which in (
+            (pair[0], after, movement, "first"),
+            (pair[1], before, movement.inverse, "second"),
+        ):
+            places, _ = side.places
+            outside = 1 - float(in_view(mapped(places, side.geometry, other, how), other).mean()) if len(places) else 0
+            if outside >= 0.01:
+                found.append(
+                    f"{outside:.0%} of the {which} scan's {name} lies outside the other scan: the volumes are not of "
+                    "the same tissue."
+                )
+    return found
+
+
+def _compared(
+    before: Visit, after: Visit, sides: LesionsByLabel, matches: Mapping[str, list[Match]], movement: Movement
+) -> Compared:
+    """Both times on the first scan's grid."""
+
+    def there(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        share = resample(mask.astype(np.float32), after.geometry, before.geometry, movement, 0.0)
+        return share > 0.5
+
+    shown = []
+    for name, found in matches.items():
+        first, second = sides[name]
+        for match in found:
+            volumes = first.volume_ml(match.before), second.volume_ml(match.after)
+            shown.append((max(volumes), name, match, volumes))
+    shown.sort(key=lambda one: -one[0])
+    outlines = (before.mask > 0, there(after.mask > 0))
+    moved = resample(after.image, after.geometry, before.geometry, movement, float("nan"))
+    rows = []
+    for _, name, match, volumes in shown[: Compared.MOST]:
+        first, second = sides[name]
+        place = np.isin(first.numbered, match.before) | there(np.isin(second.numbered, match.after))
+        rows.append((f"{name}, {match.fate}: {volumes[0]:.2f} -> {volumes[1]:.2f} mL", place))
+    return Compared(before.image, moved, outlines, tuple(rows))

@@ -1,0 +1,311 @@
+"""The same patient at two times: what has become of the lesions, as stored and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from vmseg_auto.followup.response import UNCHANGED, Change, Detectable, Response, Volume
+from vmseg_auto.followup.transform import Movement
+from vmseg_auto.utils.json_codec import Stored
+
+Fate = Literal["same", "split", "merged", "regrouped", "new", "gone", "out of view"]
+SPECK_ML = 0.05
+"""Lesions that were never larger are counted, but not told one by one."""
+_FATES: dict[Fate, str] = {
+    "same": "the same",
+    "split": "split",
+    "merged": "merged",
+    "regrouped": "split and merged",
+    "new": "new",
+    "gone": "gone",
+    "out of view": "outside the other scan",
+}
+_RESPONSES: dict[Response, str] = {
+    "worse": "worse",
+    "unchanged": "unchanged",
+    "minor": "minor response",
+    "intermediate": "intermediate response",
+    "major": "major response",
+}
+COLUMNS = (
+    "case", "label", "component", "fate", "component_after", "before_ml", "before_low_ml", "before_high_ml", "after_ml",
+    "after_low_ml", "after_high_ml", "change_percent", "change_low_percent", "change_high_percent", "beyond_error",
+    "detectable_decrease_percent", "detectable_decrease_ml", "detectable_increase_percent", "detectable_increase_ml",
+    "response", "grid_percent", "sound",
+)  # fmt: skip
+"""Of followup.csv."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How the second scan was brought onto the first.
+
+    Args:
+        movement: of the patient, from the first scan's world to the second's; None where none was found.
+        degrees: turned.
+        shift_mm: moved, in the middle of the first scan.
+        overlap: share of one scan's field of view that the other has seen, the larger of both.
+        likeness: 0 to 1, of the scans once together (followup/rigid.py).
+        problems: in words, why it can't be relied on; empty where it can.
+        mirrored: the likeness that is reached when the second scan's left and right are exchanged.
+    """
+
+    movement: Movement | None
+    degrees: float
+    shift_mm: float
+    overlap: float
+    likeness: float
+    problems: tuple[str, ...] = ()
+    mirrored: float = 0.0
+
+    LEAST_OVERLAP: ClassVar[float] = 0.25
+    LEAST_LIKENESS: ClassVar[float] = 0.4
+    MOST_DEGREES: ClassVar[float] = 45.0
+    BETTER: ClassVar[float] = 0.02
+    FAR_BETTER: ClassVar[float] = 0.1
+
+    @classmethod
+    def judged(
+        cls, movement: Movement | None, shift_mm: float, overlap: float, likeness: float, mirrored: float = 0.0
+    ) -> Alignment:
+        """With what speaks against it."""
+        problems = []
+        if mirrored >= cls.LEAST_LIKENESS and cls._far_better(mirrored, likeness):
+            problems.append(
+                f"the second scan fits far better mirrored (likeness {mirrored:.2f} against {likeness:.2f}): its left "
+                "and right may have been exchanged, as by a conversion that lost a flip"
+            )
+        if movement is None:
+            problems.append("no movement was found that lays one over the other")
+            return cls(None, 0.0, 0.0, 0.0, 0.0, tuple(problems), mirrored)
+        if overlap < cls.LEAST_OVERLAP:
+            problems.append(f"they share only {overlap:.0%} of their field of view")
+        if movement.degrees > cls.MOST_DEGREES:
+            problems.append(f"one would have to be turned by {movement.degrees:.0f} degrees")
+        if likeness < cls.LEAST_LIKENESS:
+            problems.append(
+                f"laid over each other they are not alike (likeness {likeness:.2f}, at least {cls.LEAST_LIKENESS:g} is "
+                "needed): another patient, another sequence or a damaged scan"
+            )
+        return cls(movement, movement.degrees, shift_mm, overlap, likeness, tuple(problems), mirrored)
+
+    @classmethod
+    def _far_better(cls, mirrored: float, likeness: float) -> bool:
+        """Outlines are alike on both sides: of scans that fit well, what is left unlike tells."""
+        halved = 2 * (1 - mirrored) < 1 - likeness
+        return mirrored > likeness + (cls.BETTER if halved else cls.FAR_BETTER)
+
+    def text(self) -> str:
+        """In words."""
+        if self.problems:
+            return f"The scans could not be aligned, so lesions are not matched: {'; '.join(self.problems)}."
+        return f"The scans are aligned: the patient lay {self.shift_mm:.1f} mm and {self.degrees:.1f} degrees apart."
+
+
+@dataclass(frozen=True)
+class LesionChange:
+    """Lesions of one scan and what they are in the other.
+
+    Args:
+        label: of the lesions.
+        fate: what has become of them.
+        before, after: their numbers in each scan's mask, 1 being a label's largest.
+        before_ml, after_ml: their volume, together.
+        percent: change; None for what is new or was not seen.
+    """
+
+    label: str
+    fate: Fate
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    before_ml: float
+    after_ml: float
+    percent: float | None
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """A patient at two times.
+
+    Args:
+        case: what the pair is called.
+        before, after: names of the scans.
+        changes: label -> change of its volume.
+        alignment: of the scans.
+        lesions: one by one; none where the scans are not aligned.
+        notes: what limits the comparison, in words.
+        doubts: in words, why nothing can be said of the change; no response is called then.
+    """
+
+    case: str
+    before: str
+    after: str
+    changes: dict[str, Change]
+    alignment: Alignment
+    lesions: tuple[LesionChange, ...] = ()
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing speaks against comparing the scans."""
+        return not self.doubts
+
+    def warning(self) -> str:
+        """What speaks against comparing the scans, in words."""
+        return f"{self.case}: the two times can't be compared soundly, so no response is called: {_list(self.doubts)}"
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Of followup.csv: each label's total, then its lesions."""
+        for label, change in self.changes.items():
+            yield {
+                "case": self.case,
+                "label": label,
+                "component": "all",
+                "component_after": "all",
+                **_volume_columns("before", change.before),
+                **_volume_columns("after", change.after),
+                "change_percent": change.percent,
+                "change_low_percent": change.low_percent,
+                "change_high_percent": change.high_percent,
+                "beyond_error": None if change.beyond_error is None else "yes" if change.beyond_error else "no",
+                **_detectable_columns(change),
+                "response": change.response,
+                "grid_percent": change.grid_percent,
+                "sound": "yes" if self.sound else "no",
+            }
+            for lesion in self.lesions:
+                if lesion.label == label:
+                    yield {
+                        "case": self.case,
+                        "label": label,
+                        "component": _joined(lesion.before),
+                        "fate": lesion.fate,
+                        "component_after": _joined(lesion.after),
+                        "before_ml": lesion.before_ml,
+                        "after_ml": lesion.after_ml,
+                        "change_percent": lesion.percent,
+                    }
+
+    def text(self) -> str:
+        """For the screen."""
+        lines = [f"{self.case}: {self.before} -> {self.after}"]
+        for label, change in self.changes.items():
+            lines += [f"  {label}: {_in_ml(change.before)} -> {_in_ml(change.after)}", f"    {detectable(change)}"]
+            lines += [f"    {self._verdict(label)}", *(f"    {told}" for told in self._lesions_told(label))]
+        apart = [doubt for doubt in self.doubts if doubt not in self.alignment.problems]
+        closing = [self.alignment.text(), *self.notes, *(f"Not sound: {doubt}." for doubt in apart)]
+        return "\n".join([*lines, *(f"  {told}" for told in closing)])
+
+    def headlines(self) -> list[str]:
+        """Of each label the volumes, which changes could be seen, and what this one means: for the picture."""
+        return [
+            line
+            for label, change in self.changes.items()
+            for line in (
+                f"{label}: {_in_ml(change.before)} -> {_in_ml(change.after)}; {self._verdict(label)}",
+                f"({detectable(change)})",
+            )
+        ]
+
+    def _verdict(self, label: str) -> str:
+        change = self.changes[label]
+        return verdict(change) if self.sound else f"{_size(change)}: no response is called"
+
+    def _lesions_told(self, label: str) -> Iterator[str]:
+        mine = [lesion for lesion in self.lesions if lesion.label == label]
+        specks = [lesion for lesion in mine if max(lesion.before_ml, lesion.after_ml) <= SPECK_ML]
+        for lesion in mine:
+            if lesion not in specks:
+                yield _lesion_told(lesion)
+        if specks:
+            yield f"and {len(specks)} of {SPECK_ML:g} mL or less (followup.csv)"
+
+
+@dataclass(frozen=True)
+class FollowUps(Stored):
+    """followup.json."""
+
+    pairs: tuple[FollowUp, ...]
+    schema: int = 3
+
+
+def verdict(change: Change) -> str:
+    """A change and what it means, in words."""
+    told = _size(change)
+    if change.response is None:
+        return f"{told}: the slices' other thickness alone explains it, so no response is called"
+    if change.beyond_error is None:
+        return f"{told}: {_RESPONSES[change.response]} (the measurement error is not known; --error gives it)"
+    if not change.beyond_error and (change.percent is None or abs(change.percent) > UNCHANGED):
+        return f"{told}: not beyond the measurement error, so unchanged"
+    best, worst = change.possible or (change.response, change.response)
+    doubt = "" if best == worst else f"; by the interval {best} to {worst}"
+    return f"{told}: {_RESPONSES[change.response]}{doubt}"
+
+
+def detectable(change: Change) -> str:
+    """Which changes of this volume could be seen at all, in words; or why that is not told."""
+    found = change.detectable
+    if found is None:
+        why = "nothing was found before" if change.before.ml == 0 else "the measurement error is not known"
+        return f"which changes could be seen is not told: {why}"
+    ends = [
+        f"no {name}, however large"
+        if percent is None
+        else f"{name} from {abs(percent):.0f} % ({abs(percent) * change.before.ml / 100:.2f} mL) on"
+        for name, percent in (("decreases", found.decrease_percent), ("increases", found.increase_percent))
+    ]
+    return f"seen in four cases of five at this error: {', '.join(ends)}; smaller ones less often"
+
+
+def _size(change: Change) -> str:
+    """A change with its interval, where that is known."""
+    size = "there was nothing before" if change.percent is None else f"{change.percent:+.0f} %"
+    if change.beyond_error is None:
+        return size
+    low = "-100" if change.low_percent is None else f"{change.low_percent:+.0f}"
+    high = "open" if change.high_percent is None else f"{change.high_percent:+.0f} %"
+    return f"{size} (90 % interval {low} to {high})"
+
+
+def _list(words: tuple[str, ...]) -> str:
+    return "; ".join(words) + "."
+
+
+def _lesion_told(lesion: LesionChange) -> str:
+    fate = _FATES[lesion.fate]
+    if not lesion.after:
+        return f"lesion {_joined(lesion.before)} ({lesion.before_ml:.2f} mL): {fate}"
+    if not lesion.before:
+        return f"lesion {_joined(lesion.after)} of the second scan ({lesion.after_ml:.2f} mL): {fate}"
+    into = f" (lesion {_joined(lesion.after)} of the second scan)" if lesion.before != lesion.after else ""
+    change = "" if lesion.percent is None else f", {lesion.percent:+.0f} %"
+    volumes = f"{lesion.before_ml:.2f} -> {lesion.after_ml:.2f} mL{change}"
+    return f"lesion {_joined(lesion.before)}, {fate}{into}: {volumes}"
+
+
+def _in_ml(volume: Volume) -> str:
+    if volume.low_ml is None or volume.high_ml is None:
+        return f"{volume.ml:.2f} mL"
+    return f"{volume.ml:.2f} mL ({volume.low_ml:.2f} to {volume.high_ml:.2f})"
+
+
+def _detectable_columns(change: Change) -> dict[str, float | None]:
+    found = change.detectable or Detectable(None, None)
+    ends = {"decrease": found.decrease_percent, "increase": found.increase_percent}
+    return {
+        f"detectable_{name}_{unit}": None if percent is None else percent * factor
+        for name, percent in ends.items()
+        for unit, factor in (("percent", 1.0), ("ml", change.before.ml / 100))
+    }
+
+
+def _joined(numbers: tuple[int, ...]) -> str:
+    return "+".join(map(str, numbers))
+
+
+def _volume_columns(when: str, volume: Volume) -> dict[str, float | None]:
+    return {f"{when}_ml": volume.ml, f"{when}_low_ml": volume.low_ml, f"{when}_high_ml": volume.high_ml}

@@ -1,0 +1,1 @@
+"""Sliding windows, ensembles, test-time augmentation, uncertainty."""

@@ -1,0 +1,167 @@
+"""Networks that answer together, in as much memory as there is."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from vmseg_auto.utils.devices import (
+    autocast,
+    choose_device,
+    forget_freed_memory,
+    lay_out,
+    memory_ran_out,
+    round_convolutions,
+    whole_float32,
+)
+from vmseg_auto.utils.geometry import Shape
+
+
+def _to_nobody(text: str) -> None:
+    return None
+
+
+View = tuple[tuple[int, ...], nn.Module]
+"""Mirrored axes of (Z, Y, X), and a network."""
+
+
+@dataclass
+class Ensemble:
+    """Networks, each of which is asked about every mirroring of what it is shown.
+
+    It computes as many windows at a time as it is shown, and learns from running out of memory to take fewer. Where a
+    single one is too many, its networks go over to the CPU if they may (`free_to_leave`), and come back afterwards.
+
+    Args:
+        networks: in eval mode, on `device`; each maps [B, C, Z, Y, X] to [B, K, Z, Y, X].
+        classes: K.
+        mirror_axes: axes of (Z, Y, X) that are mirrored, in every combination; none for no mirroring.
+        device: where the networks are.
+        dtype: 16-bit type for the networks; logits are float32 all the same.
+        names: what the networks are called in errors; numbered from 0 unless given.
+        tell: hears in words of what is done for want of memory.
+        stays: whether the networks must not leave the device, as others work with them.
+    """
+
+    networks: Sequence[nn.Module]
+    classes: int
+    mirror_axes: tuple[int, ...] = ()
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype | None = None
+    names: Sequence[str] = ()
+    tell: Callable[[str], None] = _to_nobody
+    stays: bool = False
+    leaves: bool = field(default=False, init=False)
+    """Whether the networks may go over to the CPU just now."""
+    at_once: int | None = field(default=None, init=False)
+    """Windows that memory was found to hold; None before it ran out."""
+
+    def views(self, place: Shape, looks: int | None = None) -> list[View]:
+        """All networks in as few mirrorings as give so many looks, in the order in which a window asks them.
+
+        Overlapping windows begin with different mirrorings and networks, so that a voxel in their midst is soon seen
+        in every way. The opposite of a mirroring comes next, and all networks are asked before that.
+
+        Args:
+            place: the window's number along each axis; only odd or even matters.
+            looks: None for all networks in all mirrorings.
+        """
+        axes, count = self.mirror_axes, int(2 ** len(self.mirror_axes))
+        first = sum((place[axis] % 2) << bit for bit, axis in enumerate(axes))
+        codes = [code for low in range((count + 1) // 2) for code in sorted({low, count - 1 - low})]
+        flips = [tuple(axis for bit, axis in enumerate(axes) if (first ^ code) >> bit & 1) for code in codes]
+        start = self.first_network(place)
+        networks = [*self.networks[start:], *self.networks[:start]]
+        mirrorings = None if looks is None else math.ceil(looks / len(networks))
+        return list(itertools.product(flips[:mirrorings], networks))
+
+    def first_network(self, place: Shape) -> int:
+        """Number of the network that a window asks first; the others follow in turn."""
+        return sum((number % 2) << axis for axis, number in enumerate(place)) % len(self.networks)
+
+    def look(self, windows: torch.Tensor, view: View) -> torch.Tensor:
+        """One view's logits: [B, C, Z, Y, X] -> float32 [B, K, Z, Y, X], on the windows' device.
+
+        Raises:
+            RuntimeError: memory does not hold one window, and the networks must stay where they are.
+        """
+        while True:
+            tried = min(len(windows), self.at_once or len(windows))
+            logits = self._attempt(windows, view, tried)
+            if logits is not None:
+                return logits
+            # Not where the error is caught: until it is forgotten, it holds on to the memory that was taken.
+            self._make_room(tried)
+
+    @contextlib.contextmanager
+    def free_to_leave(self) -> Iterator[None]:
+        """Within, the networks go over to the CPU where the device holds no window; afterwards they are back on it."""
+        device, dtype = self.device, self.dtype
+        forget_freed_memory(device)
+        self.leaves = not self.stays
+        try:
+            yield
+        finally:
+            if self.device is not device:
+                self._come_back(device, dtype)
+            self.leaves = False
+
+    def name(self, network: int) -> str:
+        return self.names[network] if self.names else f"network {network}"
+
+    def _attempt(self, windows: torch.Tensor, view: View, size: int) -> torch.Tensor | None:
+        """The logits, `size` windows at a time; None where memory does not hold them and there is a way out."""
+        try:
+            parts = windows.tensor_split(tuple(range(size, len(windows), size)))
+            return torch.cat([self._pass(part.to(self.device), view).to(windows.device) for part in parts])
+        except RuntimeError as error:
+            if not memory_ran_out(error) or (size == 1 and not self.leaves):
+                raise
+            return None
+
+    def _make_room(self, tried: int) -> None:
+        """Take half as many windows at a time; after a single one, the CPU."""
+        forget_freed_memory(self.device)
+        if tried > 1:
+            self.at_once = tried // 2
+            self.tell(
+                f"The GPU's memory does not hold {tried} windows at a time; prediction goes on with {self.at_once}."
+            )
+            return
+        self._go_over_to_cpu()
+        self.tell(
+            "The GPU's memory does not hold a single window of this model: the CPU predicts this scan, which takes "
+            "longer. The next one is tried on the GPU again. Close other programs that use the GPU."
+        )
+
+    def _go_over_to_cpu(self) -> None:
+        """Compute on the CPU, in float32; weights that were rounded to 16 bits stay so."""
+        self.device, self.dtype, self.leaves = choose_device("cpu"), None, False
+        for network in self.networks:
+            lay_out(network.to(self.device, torch.float32), self.device)
+
+    def _come_back(self, device: torch.device, dtype: torch.dtype | None) -> None:
+        """Compute on `device` again, if it has room for the networks."""
+        try:
+            for network in self.networks:
+                lay_out(round_convolutions(network.to(device), dtype), device)
+        except RuntimeError as error:
+            if not memory_ran_out(error):
+                raise
+            self._go_over_to_cpu()
+        else:
+            self.device, self.dtype = device, dtype
+
+    def _pass(self, windows: torch.Tensor, view: View) -> torch.Tensor:
+        flip, network = view
+        axes = tuple(axis + 2 for axis in flip)
+        with whole_float32(self.device, self.dtype), autocast(self.device, self.dtype):
+            logits: torch.Tensor = network(windows.flip(axes) if axes else windows)
+        logits = logits.to(torch.float32, memory_format=torch.contiguous_format)  # the network's layout is its own
+        return logits.flip(axes) if axes else logits

@@ -1,0 +1,322 @@
+"""A trained model and scans -> label maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vmseg_auto.data.runs import FoldName
+from vmseg_auto.evaluation.confidence import Trust
+from vmseg_auto.inference.ensemble import Ensemble
+from vmseg_auto.inference.sliding_window import Watch, efforts_at_once, predict_logits
+from vmseg_auto.inference.thresholds import favour_background
+from vmseg_auto.inference.uncertainty import Witness
+from vmseg_auto.inference.windows import air_level
+from vmseg_auto.models.checkpoints import Checkpoint, weights_hash
+from vmseg_auto.models.load import read_model
+from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.networks.unet import build_network
+from vmseg_auto.planning.inference_budget import EXHAUSTIVE, Effort
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.preprocessing.normalise import intensity_profiles
+from vmseg_auto.preprocessing.transform import box_slices, nonzero_box, prepare_image, restore_labels, restore_logits
+from vmseg_auto.utils.components import apply_postprocessing
+from vmseg_auto.utils.devices import choose_device, cudnn_fault, lay_out, reduced_precision, round_convolutions
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.geometry import Box, Geometry
+from vmseg_auto.utils.json_codec import digest
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+Precision = Literal["auto", "float32"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A scan's segmentation on its own grid.
+
+    Args:
+        mask: uint8 [Z, Y, X] of label values.
+        geometry: its grid.
+        trust: how uncertain the looks are, and how far they agree.
+        probabilities: float32 [K, Z, Y, X], classes in the order of their values; None unless asked for.
+    """
+
+    mask: NDArray[np.uint8]
+    geometry: Geometry
+    trust: Trust
+    probabilities: NDArray[np.float32] | None = None
+
+
+class Predictor:
+    """The ensemble of a model's folds, ready on one device.
+
+    Args:
+        checkpoints: the folds; all of one plan.
+        info: the model's own account.
+        device: "auto", "cuda", "mps" or "cpu".
+        mirror: whether logits are averaged over mirrored scans.
+        step: distance of windows as a share of the patch; the recipe's unless given.
+        exhaustive: ask every fold about every mirroring of every window, whatever the model's cross-validation says
+            of how little is enough.
+        precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
+        tell: hears in words of what is done where the device's memory runs out.
+
+    Raises:
+        InputError: no checkpoint, or folds of different plans.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Sequence[Checkpoint],
+        info: ModelInfo,
+        *,
+        device: str = "auto",
+        mirror: bool = True,
+        step: float | None = None,
+        exhaustive: bool = False,
+        precision: Precision = "auto",
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        if step is not None and not 0 < step <= 1:
+            raise InputError(f"the step is {step}", remedy="It must be above 0 and at most 1; 0.5 is usual.")
+        if len({c.plan.content_hash for c in checkpoints}) != 1:
+            folds = ", ".join(str(c.fold) for c in checkpoints)
+            raise InputError(
+                f"the folds ({folds}) were trained with different plans",
+                remedy="Train the older ones again with --fresh, or choose folds of one plan with --folds.",
+            )
+        self.info, self.plan = info, checkpoints[0].plan
+        self.folds = tuple(c.fold for c in checkpoints)
+        self.step = step if step is not None else checkpoints[0].recipe.window_step
+        self.economy = None if exhaustive else info.economy
+        self.device = choose_device(device)
+        dtype = reduced_precision(self.device) if precision == "auto" else None
+        if self.device.type == "cuda" and (fault := cudnn_fault()):
+            tell(f"{fault}.")
+        self.ensemble = Ensemble(
+            networks=[self._network(c, dtype) for c in checkpoints],
+            classes=len(info.labels),
+            mirror_axes=checkpoints[0].recipe.mirrored(self.plan.left_right) if mirror else (),
+            device=self.device,
+            dtype=dtype,
+            names=[f"fold {c.fold} ({c.plan.planner}/{c.trainer})" for c in checkpoints],
+            tell=tell,
+        )
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path,
+        *,
+        folds: Sequence[FoldName] | None = None,
+        device: str = "auto",
+        mirror: bool = True,
+        step: float | None = None,
+        exhaustive: bool = False,
+        precision: Precision = "auto",
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> Predictor:
+        """Load a model folder (WORKSPACE/runs/PLANNER/TRAINER), or the zip of a single model.
+
+        Args:
+            folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
+            device, mirror, step, exhaustive, precision, tell: as for the class.
+
+        Raises:
+            InputError: it is no model, a zip that is damaged or of several models, a fold asked
+                for is not finished, or a file of it is a link leading elsewhere.
+        """
+        info, checkpoints = read_model(Path(model), folds)
+        try:
+            return cls(
+                checkpoints,
+                info,
+                device=device,
+                mirror=mirror,
+                step=step,
+                exhaustive=exhaustive,
+                precision=precision,
+                tell=tell,
+            )
+        except InputError as error:
+            error.file = error.file or model
+            raise
+
+    def predict(
+        self,
+        image: NDArray[np.float32] | sitk.Image,
+        geometry: Geometry | None = None,
+        *,
+        probabilities: bool = False,
+        watch: Watch = None,
+    ) -> Prediction:
+        """Segment one scan.
+
+        Args:
+            image: [C, Z, Y, X] or, with one channel, [Z, Y, X]; or a SimpleITK image of one channel.
+            geometry: the array's grid; a SimpleITK image brings its own.
+            probabilities: also give the softmax of the mean logits.
+            watch: called with (windows done, windows in all).
+
+        Raises:
+            InputError: no array of numbers or SimpleITK image; wrong number of axes or channels, a
+                shape that disagrees with the geometry, an impossible voxel size, NaN or infinite voxels.
+            VmsegError: a fold's network gave NaN or infinite values; it is named.
+        """
+        if not isinstance(image, np.ndarray):
+            from vmseg_auto.data.images.images import from_sitk  # who has an array needs no SimpleITK
+
+            image, geometry = from_sitk(image)
+        if not isinstance(geometry, Geometry):
+            raise InputError("an array needs its geometry", remedy="Pass Geometry(shape, spacing_mm).")
+        prepared, crop_box, effort = self._prepare(image, geometry)
+        (logits,), trust = self._logits(prepared, (effort,), watch)
+        mask = self._mask(logits, geometry, crop_box)
+        soft = _probabilities(logits, geometry, crop_box, self.plan) if probabilities else None
+        return Prediction(mask, geometry, trust, soft)
+
+    def probabilities(
+        self, image: NDArray[np.float32], geometry: Geometry, watch: Watch = None
+    ) -> tuple[NDArray[np.float32], Trust]:
+        """What `predict` gives beside the mask: the softmax of the mean logits [K, Z, Y, X], and its trust."""
+        prepared, crop_box, effort = self._prepare(image, geometry)
+        (logits,), trust = self._logits(prepared, (effort,), watch)
+        return _probabilities(logits, geometry, crop_box, self.plan), trust
+
+    def compare(
+        self, prepared: NDArray[np.float32], geometry: Geometry, crop_box: Box, efforts: Sequence[Effort]
+    ) -> tuple[Prediction, list[NDArray[np.uint8]]]:
+        """A prepared case by several efforts, for little more than the time of the greatest.
+
+        Of a very large scan only some are computed side by side, so that memory stays bounded.
+
+        Returns:
+            The prediction by the first effort, with probabilities, and the masks by the others.
+        """
+        size = efforts_at_once(self.ensemble.classes, prepared.shape[1:])
+        masks: list[NDArray[np.uint8]] = []
+        for start in range(0, len(efforts), size):
+            found, heard = self._logits(prepared, efforts[start : start + size])
+            if not masks:
+                trust, soft = heard, _probabilities(found[0], geometry, crop_box, self.plan)
+            masks += [self._mask(logits, geometry, crop_box) for logits in found]
+            del found  # before the next ones are computed
+        return Prediction(masks[0], geometry, trust, soft), masks[1:]
+
+    def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
+        """In words, what sets a scan [C, Z, Y, X] apart from those that the model was trained on.
+
+        Raises:
+            InputError: the scan is empty.
+        """
+        if self.info.scans is None:
+            return []
+        return self.info.scans.unlike(
+            geometry, intensity_profiles(image[(slice(None), *box_slices(nonzero_box(image)))])
+        )
+
+    def _logits(
+        self, prepared: NDArray[np.float32], efforts: Sequence[Effort], watch: Watch = None
+    ) -> tuple[list[NDArray[np.float32]], Trust]:
+        image = torch.tensor(np.asarray(prepared))
+        witness = Witness(len(self.ensemble.networks), mirrored=bool(self.ensemble.mirror_axes))
+        found = predict_logits(
+            self.ensemble,
+            image,
+            self.plan.patch,
+            step=self.step,
+            efforts=efforts,
+            air_below=air_level(image),
+            progress=watch,
+            witness=witness,
+        )
+        return [logits.cpu().numpy() for logits in found], witness.trust()
+
+    def _mask(self, logits: NDArray[np.float32], geometry: Geometry, crop_box: Box) -> NDArray[np.uint8]:
+        favoured = favour_background(logits, self.info.threshold)
+        mask = restore_labels(favoured, geometry, crop_box, self.plan, sorted(self.info.labels.values()))
+        return apply_postprocessing(mask, self.info.postprocessing, self.info.labels)
+
+    def digest(self) -> str:
+        """Hash of all that decides a mask but the scan: weights, plan, labels, threshold, post-processing, options, and
+        which scans are alike.
+        """
+        about = [
+            self.plan.content_hash,
+            self.info.labels,
+            self.info.threshold,
+            self.info.postprocessing,
+            [str(fold) for fold in self.folds],
+            self.step,
+            list(self.ensemble.mirror_axes),
+            self.economy,
+            self.info.scans,
+            str(self.ensemble.dtype),
+            [weights_hash(network.state_dict()) for network in self.ensemble.networks],
+        ]
+        return digest(about)
+
+    def _network(self, checkpoint: Checkpoint, dtype: torch.dtype | None) -> torch.nn.Module:
+        network = build_network(self.plan.network, len(self.info.channels), len(self.info.labels))
+        try:
+            network.load_state_dict(checkpoint.weights)
+        except RuntimeError as error:
+            raise InputError(
+                f"the weights of fold {checkpoint.fold} do not fit the plan", remedy="Train it again with --fresh."
+            ) from error
+        return lay_out(round_convolutions(network, dtype).to(self.device), self.device).eval()
+
+    def _prepare(self, image: NDArray[np.float32], geometry: Geometry) -> tuple[NDArray[np.float32], Box, Effort]:
+        """The scan for the network, its box, and what each window gets: everything, unless cross-validation on such
+        scans found less enough.
+        """
+        if image.ndim not in (3, 4) or image.dtype.kind not in "buif":
+            raise InputError(
+                f"the array has {image.ndim} axes and holds {image.dtype}",
+                remedy="Pass numbers as [Z, Y, X], or [C, Z, Y, X] with a channel axis.",
+            )
+        array = np.asarray(image if image.ndim == 4 else image[None], dtype=np.float32)
+        self._check(array, geometry)
+        prepared, box = prepare_image(array, geometry, self.plan)
+        if self.economy is None or self.unlike(array, geometry):
+            return prepared, box, EXHAUSTIVE
+        return prepared, box, self.economy.effort
+
+    def _check(self, image: NDArray[np.float32], geometry: Geometry) -> None:
+        channels = self.info.channels
+        if image.shape[0] != len(channels):
+            raise InputError(
+                f"the scan has {image.shape[0]} channels, and the model wants {len(channels)}: {', '.join(channels)}",
+                remedy="Give the channels that the model was trained on, in this order.",
+            )
+        if len(geometry.spacing_mm) != 3 or not all(0 < size < math.inf for size in geometry.spacing_mm):
+            raise InputError(
+                f"the voxels are {geometry.spacing_mm} mm large",
+                remedy="Pass a Geometry with three sizes above 0 as spacing_mm, in the order Z, Y, X.",
+            )
+        if image.shape[1:] != geometry.shape:
+            raise InputError(
+                f"the array is {image.shape[1:]} voxels (Z, Y, X), its geometry {geometry.shape}",
+                remedy="Pass the geometry of this very array, with its axes in the order Z, Y, X.",
+            )
+        if not np.isfinite(image).all():
+            raise InputError("the scan holds NaN or infinite voxels", remedy="Export it again from the source.")
+
+
+def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
+    """Softmax over classes on the full grid; outside the crop the background is certain."""
+    restored = restore_logits(logits, geometry, crop_box, plan)
+    soft: Any = torch.softmax(torch.from_numpy(restored), dim=0).numpy()
+    full = np.zeros((len(logits), *geometry.shape), dtype=np.float32)
+    full[0] = 1
+    full[(slice(None), *(slice(a, b) for a, b in crop_box))] = soft
+    return full

@@ -1,0 +1,61 @@
+"""How probabilities become classes, and how they are kept in eight bits.
+
+A threshold t compares the strongest foreground class with the background alone: a voxel is foreground where
+p / (p + p_background) > t. At 0.5 this is nnU-Net's rule, the strongest class wins; with one label it is p > t. For
+logits it means that ln(t / (1 - t)) is added to the background's.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
+
+STEPS = 255
+"""Of a probability in eight bits. 0.3, 0.5 and 0.7 lie half-way between two steps, so rounding moves no voxel across
+them; 0.4 and 0.6 are moved by half a step, 0.002."""
+
+
+def classify(probabilities: NDArray[np.float32], threshold: float = PLAIN_THRESHOLD) -> NDArray[np.uint8]:
+    """Class indices [Z, Y, X] of probabilities [K, Z, Y, X], background first; the first class on a tie."""
+    strongest = probabilities[1].copy()
+    classes = np.ones(strongest.shape, dtype=np.uint8)
+    for index in range(2, len(probabilities)):
+        classes[probabilities[index] > strongest] = index
+        np.maximum(strongest, probabilities[index], out=strongest)
+    classes[strongest <= threshold / (1 - threshold) * probabilities[0]] = 0
+    return classes
+
+
+def favour_background(logits: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+    """Logits [K, Z, Y, X] whose strongest class is the one that `classify` gives at this threshold."""
+    if threshold == PLAIN_THRESHOLD:
+        return logits
+    favoured = logits.copy()
+    favoured[0] += math.log(threshold / (1 - threshold))
+    return favoured
+
+
+def to_bytes(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Foreground probabilities in eight bits.
+
+    Args:
+        probabilities: [K, Z, Y, X], background first.
+
+    Returns:
+        uint8 [K - 1, Z, Y, X] in steps of 1/255; what lies half-way is rounded down, so that 0.5 stays no majority.
+    """
+    steps = np.ceil(probabilities[1:] * np.float32(STEPS) - np.float32(0.5))
+    kept: NDArray[np.uint8] = steps.clip(0, STEPS).astype(np.uint8)
+    return kept
+
+
+def from_bytes(foreground: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Probabilities [K, Z, Y, X], background first, of `to_bytes`'s [K - 1, Z, Y, X]."""
+    probabilities = np.empty((len(foreground) + 1, *foreground.shape[1:]), dtype=np.float32)
+    np.divide(foreground, np.float32(STEPS), out=probabilities[1:])
+    probabilities[0] = np.maximum(1 - probabilities[1:].sum(axis=0), 0)  # rounding up may bring the sum above 1
+    return probabilities

@@ -1,0 +1,150 @@
+"""How far looks at the windows of a scan agree: one network's in opposite mirrorings, and all networks' in one.
+
+Every window answers for its core alone, where its logits count most; the cores of all windows share a scan out. So no
+look needs a volume of its own: sums over cores do, and what a window's first look said until the others have come.
+
+The uncertainty is one minus the soft Dice of a network's probabilities p in one mirroring and its mask m in the
+opposite one, 2 sum(p m) / (sum p + sum m): the Dice that the mask has on average where the truth is drawn from p. It
+grows with disagreement and with doubt alike, and is 1 where nothing is found. A prediction that lies scattered in many
+components is often wrong though each look is sure of it; so that is told too.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vmseg_auto.evaluation.confidence import Trust
+from vmseg_auto.inference.argmax import strongest
+from vmseg_auto.inference.windows import Tile
+from vmseg_auto.utils.components import component_volumes
+from vmseg_auto.utils.geometry import Shape
+
+
+@dataclass
+class _Window:
+    """What the looks at one window have said of its core so far.
+
+    Args:
+        waiting: probabilities in the mirroring whose opposite has not come yet, float16 [K - 1, n].
+        votes: network -> class of each voxel, uint8 [n]; empty once all networks have been heard.
+    """
+
+    waiting: torch.Tensor | None = None
+    votes: dict[int, torch.Tensor] = field(default_factory=dict)
+
+
+class Witness:
+    """Listens to the looks of one sweep.
+
+    Args:
+        networks: how many are asked about a window.
+        mirrored: whether windows that count are seen in more than one mirroring.
+    """
+
+    def __init__(self, networks: int, mirrored: bool) -> None:
+        self.networks, self.mirrored = networks, mirrored
+        self._windows: dict[Shape, _Window] = {}
+        self._pairs: dict[int, list[torch.Tensor]] = {}
+        self._shared: list[torch.Tensor] = []
+        self._scatter = 1.0
+
+    def hear(self, tile: Tile, logits: torch.Tensor, mirroring: int, network: int, first: bool) -> None:
+        """Take a look into account: of the network that a window asks first all mirrorings, of others the first.
+
+        Args:
+            tile: the window.
+            logits: float32 [K, Z, Y, X] of all of it.
+            mirroring: number of the mirroring among those in which the window is shown; 1 is the opposite of 0, 3 of
+                2, and so on.
+            network: number of the network.
+            first: whether it is the network that the window asks first.
+        """
+        if mirroring and not first:
+            return
+        core = tuple(slice(c.start - b.start, c.stop - b.start) for b, c in zip(tile.box, tile.core, strict=True))
+        probabilities = logits[(slice(None), *core)].flatten(1).softmax(dim=0)[1:]
+        window = self._windows.setdefault(tile.place, _Window())
+        if first and mirroring % 2 == 0:
+            window.waiting = probabilities.half()
+        elif first and window.waiting is not None:
+            self._pairs.setdefault(mirroring // 2, []).append(_sums(window.waiting.float(), probabilities))
+            window.waiting = None
+        if mirroring == 0 and self.networks > 1:
+            window.votes[network] = _classes(probabilities)
+            if len(window.votes) == self.networks:
+                self._shared.append(_overlaps(window.votes, len(probabilities)))
+                window.votes.clear()
+
+    def see(self, logits: torch.Tensor) -> None:
+        """Take what all looks come to, [K, Z, Y, X], into account."""
+        classes = strongest(logits).cpu().numpy()
+        self._scatter = float(np.mean([_scatter(classes == label) for label in range(1, len(logits))]))
+
+    def forget(self) -> None:
+        """What was heard: the sweep begins anew."""
+        self._windows.clear()
+        self._pairs.clear()
+        self._shared.clear()
+
+    def trust(self) -> Trust:
+        """What was heard and seen in all."""
+        waiting = [window.waiting.float() for window in self._windows.values() if window.waiting is not None]
+        lone = [_sums(p, p) for p in waiting]
+        pairs = [[*heard, *lone] for heard in self._pairs.values()] or [lone]
+        if not pairs[0]:
+            return Trust(1.0, self._scatter, self.mirrored)
+        sums = torch.stack([torch.stack(heard).cpu().double().sum(0) for heard in pairs]).numpy()
+        shared, soft, masks = sums[..., 0:2], sums[..., 2:4], sums[..., 4:6]
+        dice = np.where(masks > 0, 2 * shared / np.maximum(soft + masks, 1), 0.0)
+        uncertainty = float(np.clip(1 - dice.mean(), 0, 1))
+        return Trust(uncertainty, self._scatter, self.mirrored, self._fold_agreement())
+
+    def _fold_agreement(self) -> float | None:
+        """Mean Dice over pairs of networks, then over the labels that any of them finds."""
+        if not self._shared:
+            return None
+        agreements = []
+        for shared in torch.stack(self._shared).cpu().double().sum(0).numpy():
+            sizes = np.diagonal(shared)
+            if sizes.any():
+                pairs = itertools.combinations(range(self.networks), 2)
+                dice = [2 * shared[a, b] / (sizes[a] + sizes[b]) if sizes[a] + sizes[b] else 1.0 for a, b in pairs]
+                agreements.append(np.mean(dice))
+        return float(np.mean(agreements)) if agreements else None
+
+
+def _scatter(mask: NDArray[np.bool_]) -> float:
+    """Share of a mask (Z, Y, X) outside its largest component; 1 where it is empty."""
+    sizes = component_volumes(mask)
+    return 1 - sizes[0] / sum(sizes) if sizes else 1.0
+
+
+def _sums(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """For each label the sums over voxels that two soft Dice need, with P and Q the masks of p and q.
+
+    Args:
+        p, q: probabilities in opposite mirrorings, [K - 1, n].
+
+    Returns:
+        [K - 1, 6]: p Q, q P, p, q, Q, P.
+    """
+    labels = torch.arange(1, len(p) + 1, device=p.device)[:, None]
+    mask_p, mask_q = (_classes(p) == labels).float(), (_classes(q) == labels).float()
+    return torch.stack([(p * mask_q).sum(1), (q * mask_p).sum(1), *(x.sum(1) for x in (p, q, mask_q, mask_p))], dim=1)
+
+
+def _classes(probabilities: torch.Tensor) -> torch.Tensor:
+    """The class of each voxel, from the probabilities [K - 1, n] of all classes but the background."""
+    return strongest(torch.cat([1 - probabilities.sum(0, keepdim=True), probabilities]))
+
+
+def _overlaps(votes: dict[int, torch.Tensor], labels: int) -> torch.Tensor:
+    """Voxels that each two networks share, for each label: float32 [labels, F, F]."""
+    stacked = torch.stack([votes[network] for network in sorted(votes)])
+    masks = torch.stack([(stacked == label).float() for label in range(1, labels + 1)])
+    return masks @ masks.mT

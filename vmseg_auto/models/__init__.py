@@ -1,0 +1,1 @@
+"""A trained model as files: folders, checkpoints, zips, nnU-Net's models."""

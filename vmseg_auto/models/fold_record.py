@@ -1,0 +1,99 @@
+"""What a fold was trained on: fold.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.utils.console import listed
+from vmseg_auto.utils.json_codec import Stored
+from vmseg_auto.utils.labels import labels_in_words
+
+
+@dataclass(frozen=True)
+class FoldRecord(Stored):
+    """The settings and data that a fold's weights depend on.
+
+    Args:
+        recipe: the training's settings.
+        plan_hash: content hash of the plan.
+        train, val: case id -> hash of the case's files, on each side. The weights know nothing of the validation side,
+            unless the recipe stops on the gap: then they are those that did best on it.
+        labels: label name -> value, background included; the weights know nothing of the names.
+        channels: channel names in order, of which the weights know nothing either.
+        images: case id -> hash of the case's image files alone, on both sides.
+        init: hash of the weights that the training started from; empty where they were drawn at random.
+        patients: how many patients the training cases are of; 0 where that was not counted.
+    """
+
+    recipe: Recipe
+    plan_hash: str
+    train: dict[str, str]
+    val: dict[str, str]
+    labels: dict[str, int] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    images: dict[str, str] = field(default_factory=dict)
+    init: str = ""
+    patients: int = 0
+    schema: int = 3
+
+    def data_differences(self, other: FoldRecord) -> list[str]:
+        """In words, how `other` differs in the network and cases that weights depend on: what makes a fold stale."""
+        found = [*self._network_changes(other), *_changes("training", self.train, other.train).values()]
+        if self.recipe.stop_on_gap:
+            found += _changes("validation", self.val, other.val).values()
+        return found
+
+    def conflicts(self, other: FoldRecord) -> list[str]:
+        """In words, those of the data's differences for which the weights can't speak for what `other` holds out.
+
+        Another plan, label or channel makes another model, and cases that are no longer trained on, or copies of them,
+        may be held out now. Training cases that were added or corrected leave what the weights say of held-out cases
+        as it is.
+        """
+        removed = _changes("training", self.train, other.train).get("removed")
+        return [*self._network_changes(other), *([removed] if removed else [])]
+
+    def differences(self, other: FoldRecord) -> list[str]:
+        """In words, everything in which `other` would give other weights, settings included."""
+        starts = [record.init or "random" for record in (self, other)]
+        start = [] if starts[0] == starts[1] else [f"first weights: {starts[0]} against {starts[1]}"]
+        return self.recipe.differences(other.recipe) + start + self.data_differences(other)
+
+    def old_names(self, other: FoldRecord) -> list[str]:
+        """In words, the labels and channels that `other` only calls by other names."""
+        if self._network_changes(other):
+            return []
+        ours, theirs = (sorted(record.labels, key=lambda name: record.labels[name]) for record in (self, other))
+        pairs = [*zip(ours, theirs, strict=True), *zip(self.channels, other.channels, strict=True)]
+        return [f"{old}, now {new}" for old, new in pairs if old != new]
+
+    def _network_changes(self, other: FoldRecord) -> list[str]:
+        found = ["the plan has changed"] if self.plan_hash != other.plan_hash else []
+        if sorted(self.labels.values()) != sorted(other.labels.values()):
+            found.append(f"labels: {labels_in_words(self.labels)} against {labels_in_words(other.labels)}")
+        if len(self.channels) != len(other.channels):
+            found.append(f"channels: {', '.join(self.channels)} against {', '.join(other.channels)}")
+        return found
+
+
+@dataclass(frozen=True)
+class FreshStart(Stored):
+    """A fold that was begun anew: fresh.json, there until the command that began it has ended.
+
+    Args:
+        command: which one. Given again, as a queue of jobs does, it goes on with the fold rather than begin once more.
+    """
+
+    command: str
+    schema: int = 1
+
+
+def _changes(side: str, ours: dict[str, str], theirs: dict[str, str]) -> dict[str, str]:
+    """Which cases of one side were added, removed and changed, in words."""
+    cases = {
+        "added": sorted(set(theirs) - set(ours)),
+        "removed": sorted(set(ours) - set(theirs)),
+        "changed": sorted(case for case in set(ours) & set(theirs) if ours[case] != theirs[case]),
+    }
+    return {what: f"{side} cases {what}: {listed(names)}" for what, names in cases.items() if names}

@@ -1,0 +1,96 @@
+"""A trained model on disk: what it says of itself, and the weights of its folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmseg_auto.data.runs import FoldFolder, FoldName, Run
+from vmseg_auto.models.checkpoints import Checkpoint, load_checkpoint
+from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.models.zip import unpacked
+from vmseg_auto.utils.atomic import read_stored, refuse_links
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.labels import labels_in_words
+
+
+def read_model(model: Path, folds: Sequence[FoldName] | None) -> tuple[ModelInfo, list[Checkpoint]]:
+    """Read a model folder, or the zip of a single model.
+
+    Args:
+        model: folder or zip.
+        folds: which finished folds; all the numbered ones, or else `all`, unless given.
+
+    Raises:
+        InputError: it is no model, a zip that is damaged or of several models, a fold asked for is not finished, or a
+            file of it is a link leading elsewhere.
+    """
+    if not model.is_file():
+        return _read_folder(Run(model), folds)
+    with unpacked(model) as (manifest, folder):
+        if len(manifest.models) > 1:
+            raise InputError(
+                f"it holds {len(manifest.models)} models, which predict together",
+                file=model,
+                remedy="Use `vmseg_predict -m`, or vmseg_auto.predict(model=...).",
+            )
+        return _read_folder(Run(folder / manifest.models[0]), folds)
+
+
+def read_info(run: Run) -> ModelInfo:
+    """What a model says of itself.
+
+    Raises:
+        InputError: it is no model, or its model.json is broken.
+    """
+    run.require_model()
+    return read_stored(ModelInfo, run.model)
+
+
+def load_fold(folder: FoldFolder, info: ModelInfo) -> Checkpoint:
+    """The checkpoint of a finished fold.
+
+    Args:
+        info: of the model.
+
+    Raises:
+        InputError: as `load_checkpoint`, or it is that of another fold, plan or labels than the model's.
+    """
+    checkpoint = load_checkpoint(folder.final)
+    require_own(checkpoint, info, folder.name, folder.final)
+    return checkpoint
+
+
+def require_own(checkpoint: Checkpoint, info: ModelInfo, fold: FoldName, file: Path, names_count: bool = True) -> None:
+    """Refuse a checkpoint that is not of this fold of this model.
+
+    Args:
+        file: for the message.
+        names_count: whether labels and channels must have the model's names, rather than only be as many.
+
+    Raises:
+        InputError: with what is different.
+    """
+    found = [f"it is fold {checkpoint.fold}'s"] if str(checkpoint.fold) != str(fold) else []
+    if checkpoint.plan.content_hash != info.plan.content_hash:
+        found.append("it was trained by another plan")
+    if len(checkpoint.labels) != len(info.labels) or (names_count and checkpoint.labels != info.labels):
+        ours, theirs = labels_in_words(info.labels), labels_in_words(checkpoint.labels)
+        found.append(f"its labels are {theirs}, the model's {ours}")
+    if len(checkpoint.channels) != len(info.channels) or (names_count and checkpoint.channels != info.channels):
+        found.append(f"its channels are {', '.join(checkpoint.channels)}, the model's {', '.join(info.channels)}")
+    if found:
+        raise InputError(
+            f"this checkpoint is not of fold {fold} of this model ({'; '.join(found)})",
+            file=file,
+            remedy=f"`vmseg_train {fold}` renews names that changed in dataset.json, and says where the fold must be "
+            "trained anew; to predict meanwhile, name other folds with --folds.",
+        )
+
+
+def _read_folder(run: Run, folds: Sequence[FoldName] | None) -> tuple[ModelInfo, list[Checkpoint]]:
+    refuse_links(run.folder, run.model)
+    info = read_info(run)
+    finished = run.usable_folds(folds)
+    refuse_links(run.folder, *(fold.final for fold in finished))
+    return info, [load_fold(fold, info) for fold in finished]

@@ -1,0 +1,64 @@
+"""What a trained model says of itself: model.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from vmseg_auto.evaluation.confidence import Calibration
+from vmseg_auto.models.selection_record import PLAIN_THRESHOLD, check_threshold
+from vmseg_auto.planning.fingerprint import ScanRange
+from vmseg_auto.planning.inference_budget import Economy
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.json_codec import Stored
+from vmseg_auto.utils.labels import check_labels
+from vmseg_auto.utils.postprocessing import PostProcessing
+
+
+@dataclass(frozen=True)
+class ModelInfo(Stored):
+    """A run's labels, channels, plan and what was decided once all its folds were trained.
+
+    Args:
+        trainer: name of the trainer.
+        dataset: name of the dataset.
+        channels: channel names in order.
+        labels: label name -> value, background included.
+        plan: the plan all folds share.
+        postprocessing: decided on the cross-validated predictions; None until the last fold ends.
+        threshold: of the foreground (inference/thresholds.py), decided likewise; 0.5 lets the strongest class win.
+        economy: how much of the ensemble is enough, decided likewise.
+        scans: what the scans of the cohort are like; None where that is not known.
+        calibration: the Dice to expect of a prediction by its uncertainty; None until the last fold ends.
+    """
+
+    trainer: str
+    dataset: str
+    channels: tuple[str, ...]
+    labels: dict[str, int]
+    plan: Plan
+    postprocessing: PostProcessing | None = None
+    threshold: float = PLAIN_THRESHOLD
+    economy: Economy | None = None
+    scans: ScanRange | None = None
+    calibration: Calibration | None = None
+    schema: int = 1
+
+    @classmethod
+    def from_json(cls, data: Any, where: str = "") -> Self:
+        """As `Stored.from_json`; an earlier version's calibration is left out: `vmseg_train` sums it up again."""
+        calibration = data.get("calibration") if isinstance(data, dict) else None
+        if isinstance(calibration, dict) and calibration.get("schema") in range(Calibration.schema):
+            data = {**data, "calibration": None}
+        return super().from_json(data, where)
+
+    def check(self, where: str) -> None:
+        self.plan.check(f"{where}: plan")
+        check_labels(self.labels, f"{where}: labels")
+        if len(self.channels) != len(self.plan.normalization):
+            problem = f"{where} has {len(self.channels)} channels, but {len(self.plan.normalization)} normalizations"
+            raise InputError(problem, remedy="Restore the file from where the model was trained.")
+        check_threshold(self.threshold, f"{where}: threshold")
+        if self.postprocessing is not None:
+            self.postprocessing.require_labels(self.labels, f"{where}: postprocessing")

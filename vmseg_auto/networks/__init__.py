@@ -1,0 +1,1 @@
+"""Networks, their weights' names elsewhere, and what is taken over from another network."""

@@ -1,1 +1,0 @@
-"""The composed verbs: what the commands, the demo and the Python API call."""

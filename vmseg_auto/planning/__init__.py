@@ -1,0 +1,1 @@
+"""What is decided before training: fingerprint, plan, training config, inference budget, memory."""

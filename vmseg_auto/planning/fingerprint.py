@@ -1,0 +1,219 @@
+"""What the planner knows of a cohort."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.geometry import Geometry, Shape, Spacing
+from vmseg_auto.utils.histogram import Histogram
+from vmseg_auto.utils.json_codec import Stored, digest
+from vmseg_auto.utils.labels import check_labels
+
+Profile = tuple[float, ...]
+"""How a scan's intensities are distributed, whatever their scale: where PROFILE_PERCENTILES lie between dark and bright
+(preprocessing/normalise.py), from 0 to 1."""
+PROFILE_PERCENTILES = (10, 25, 50, 75, 90)
+
+
+@dataclass(frozen=True)
+class CaseSummary:
+    """One case's grid and content.
+
+    Args:
+        shape: voxels (Z, Y, X) of the file.
+        cropped_shape: voxels (Z, Y, X) after cropping to the non-zero region.
+        spacing_mm: (Z, Y, X) in mm.
+        class_voxels: foreground label value -> number of voxels.
+        content: hash of the case's image and label files.
+        image_content: hash of its image files alone; "" in workspaces from before it was kept.
+        left_right: the axis that runs closest to the patient's from right to left; None in workspaces from before.
+        profiles: of each channel; none in workspaces from before they were kept.
+    """
+
+    shape: Shape
+    cropped_shape: Shape
+    spacing_mm: Spacing
+    class_voxels: dict[int, int]
+    content: str
+    image_content: str = ""
+    left_right: int | None = None
+    profiles: tuple[Profile, ...] = ()
+
+    @property
+    def volume_ml(self) -> float:
+        """All foreground, in mL."""
+        z, y, x = self.spacing_mm
+        return sum(self.class_voxels.values()) * z * y * x / 1000
+
+    @property
+    def relative_size(self) -> float:
+        """Share of the voxels that cropping leaves."""
+        return math.prod(self.cropped_shape) / math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class FileHashes:
+    """Hashes of a case's files, and of its image files alone."""
+
+    content: str
+    image_content: str
+
+
+@dataclass(frozen=True)
+class ScanRange:
+    """The smallest and largest of a cohort's scans, along the files' axes (Z, Y, X), in mm.
+
+    Args:
+        spacing_mm: lowest and highest spacing.
+        extent_mm: lowest and highest field of view.
+        profiles: lowest and highest intensity profile of each channel; none where they are not known.
+    """
+
+    spacing_mm: tuple[Spacing, Spacing]
+    extent_mm: tuple[Spacing, Spacing]
+    profiles: tuple[tuple[Profile, Profile], ...] = ()
+
+    MARGIN: ClassVar[float] = 0.25
+    """How far beyond, as a share, a scan's grid still counts as alike."""
+    PROFILE_MARGIN: ClassVar[float] = 0.1
+    """How far beyond a scan's intensity profile does, of the way from dark to bright."""
+
+    def unlike(self, scan: Geometry, profiles: Sequence[Profile]) -> list[str]:
+        """In words, what sets a scan apart from the cohort; empty where nothing does."""
+        return [*self._unlike_grid(scan), *self._unlike_intensities(profiles)]
+
+    def _unlike_grid(self, scan: Geometry) -> Iterator[str]:
+        extent = tuple(n * mm for n, mm in zip(scan.shape, scan.spacing_mm, strict=True))
+        for name, values, (low, high) in (
+            ("spacing", scan.spacing_mm, self.spacing_mm),
+            ("field of view", extent, self.extent_mm),
+        ):
+            for axis, value, least, most in zip("zyx", values, low, high, strict=True):
+                if not least / (1 + self.MARGIN) <= value <= most * (1 + self.MARGIN):
+                    yield f"{name} along {axis} {value:.4g} mm, in the cohort {least:.4g} to {most:.4g} mm"
+
+    def _unlike_intensities(self, profiles: Sequence[Profile]) -> Iterator[str]:
+        """The percentile that lies furthest outside, of each channel."""
+        for number, (profile, (low, high)) in enumerate(zip(profiles, self.profiles, strict=False), 1):
+            rows = list(zip(PROFILE_PERCENTILES, profile, low, high, strict=True))
+            percent, value, least, most = max(rows, key=lambda row: max(row[2] - row[1], row[1] - row[3]))
+            if not least - self.PROFILE_MARGIN <= value <= most + self.PROFILE_MARGIN:
+                yield (
+                    f"intensities of channel {number}: {percent} % of the voxels lie below {100 * value:.0f} % of the "
+                    f"way from dark to bright, in the cohort below {100 * least:.0f} to {100 * most:.0f} %"
+                )
+
+
+@dataclass(frozen=True)
+class ChannelStats:
+    """Intensities of one channel over foreground voxels, a fixed number of samples a case.
+
+    The histogram is of the same samples; None in workspaces from before it was kept.
+    """
+
+    mean: float
+    median: float
+    std: float
+    min: float
+    max: float
+    percentile_00_5: float
+    percentile_99_5: float
+    histogram: Histogram | None = None
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Two scans that are the same image.
+
+    Args:
+        cases: case ids; held-out ones as "imagesTs/ID".
+        kind: every voxel is equal, or they differ in intensity scale, noise or an edge alone.
+    """
+
+    cases: tuple[str, str]
+    kind: Literal["identical", "nearly identical"]
+
+
+@dataclass(frozen=True)
+class Fingerprint(Stored):
+    """Everything that planning depends on, a pure function of the dataset.
+
+    Args:
+        dataset: the dataset's name.
+        channels: channel names in order.
+        labels: label name -> value, background 0 included.
+        cases: case id -> summary.
+        channel_stats: one for each channel.
+        median_relative_size: median over cases of (voxels after cropping / voxels before).
+        dataset_hash: hash of all the cases' contents, channels and labels.
+        duplicates: pairs of the same image, those of one patient too.
+        tests: held-out case id -> hashes of its files as they were checked; nothing is planned by them.
+        parts: hashes of the cohorts that it was merged from; empty where it was not.
+    """
+
+    dataset: str
+    channels: tuple[str, ...]
+    labels: dict[str, int]
+    cases: dict[str, CaseSummary]
+    channel_stats: tuple[ChannelStats, ...]
+    median_relative_size: float
+    dataset_hash: str
+    duplicates: tuple[Duplicate, ...] = ()
+    tests: dict[str, FileHashes] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    schema: int = 2
+
+    @property
+    def scans(self) -> ScanRange:
+        spacings = [case.spacing_mm for case in self.cases.values()]
+        extents = [
+            tuple(n * mm for n, mm in zip(case.shape, case.spacing_mm, strict=True)) for case in self.cases.values()
+        ]
+        channels = zip(*(case.profiles for case in self.cases.values()), strict=False)
+        profiles = tuple((_lowest(channel), _highest(channel)) for channel in channels)
+        return ScanRange((_least(spacings), _most(spacings)), (_least(extents), _most(extents)), profiles)
+
+    @property
+    def mergeable(self) -> bool:
+        """Whether it holds what merging takes, as all do but those from before there was merging."""
+        return all(stats.histogram is not None for stats in self.channel_stats)
+
+    def shared(self) -> Fingerprint:
+        """The same cohort in numbers alone, to be given away: no names of cases or of the dataset, in no order of
+        theirs, no hashes of files, and nothing of which scans are the same.
+        """
+        return replace(self, dataset="", cases=numbered(list(self.cases.values())), duplicates=(), tests={})
+
+    def check(self, where: str) -> None:
+        check_labels(self.labels, f"{where}: labels")
+        if not self.cases or len(self.channel_stats) != len(self.channels):
+            remedy = "Delete the file and run `vmseg_plan_and_preprocess` again."
+            raise InputError(f"{where} has no case, or not the numbers of each channel", remedy=remedy)
+
+
+def numbered(cases: Sequence[CaseSummary]) -> dict[str, CaseSummary]:
+    """Cases by number, without hashes of their files, ordered by what is left."""
+    bare = sorted((replace(case, content="", image_content="") for case in cases), key=digest)
+    return {f"scan_{number:04d}": case for number, case in enumerate(bare, 1)}
+
+
+def _least(rows: Sequence[tuple[float, ...]]) -> Spacing:
+    z, y, x = _lowest(rows)
+    return z, y, x
+
+
+def _most(rows: Sequence[tuple[float, ...]]) -> Spacing:
+    z, y, x = _highest(rows)
+    return z, y, x
+
+
+def _lowest(rows: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    return tuple(min(values) for values in zip(*rows, strict=True))
+
+
+def _highest(rows: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    return tuple(max(values) for values in zip(*rows, strict=True))

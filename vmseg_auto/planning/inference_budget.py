@@ -1,0 +1,119 @@
+"""How much of an ensemble each window of a scan gets, and how little is enough."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vmseg_auto.utils.console import counted
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.json_codec import Stored
+
+TOLERANCE = 0.002
+"""Most that both savings together may change the mean cross-validated Dice."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a window gets. The default is everything: all networks and all mirrorings in every window.
+
+    Args:
+        looks: how often a window is looked at, at least: all networks in as few mirrorings as give so many looks,
+            overlapping windows in different ones. None for all.
+        gate: a foreground probability. Every window is seen by one network in one mirroring first; where the core
+            of a window stays below the gate, that is all it gets.
+    """
+
+    looks: int | None = None
+    gate: float = 0.0
+
+    def text(self) -> str:
+        """In words."""
+        looks = counted(self.looks, "look") if self.looks else "all folds and mirrorings"
+        text = f"{looks} at each part of a scan"
+        if self.looks == 1 or not self.gate:
+            return text
+        return f"{text}, but one look where nothing is likelier than {self.gate:g} to be foreground"
+
+    def __post_init__(self) -> None:
+        if not (1 <= (self.looks or 1) <= 10_000 and self.looks != 0 and 0 <= self.gate <= 1):
+            raise InputError(f"looks is {self.looks} and gate {self.gate}", remedy="Restore the file.")
+
+
+EXHAUSTIVE = Effort()
+FEWER_LOOKS = (Effort(looks=1), Effort(looks=2), Effort(looks=4))
+"""From the cheapest on."""
+GATES = (Effort(gate=0.5), Effort(gate=0.3), Effort(gate=0.1), Effort(gate=0.03), Effort(gate=0.01))
+"""From the cheapest on."""
+CANDIDATES = (EXHAUSTIVE, *FEWER_LOOKS, *GATES)
+
+
+@dataclass(frozen=True)
+class Economy:
+    """The effort that a model's cross-validation found to be enough.
+
+    Args:
+        effort: what a window gets.
+        dice_change: of the mean Dice by fewer looks and by the gate, added.
+        worst_change: the lowest of the same for a single case.
+        cases: how many it was measured on.
+        reasons: in words.
+    """
+
+    effort: Effort
+    dice_change: float
+    worst_change: float
+    cases: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Trials(Stored):
+    """Mean Dice over the labels, case by case, for each effort that was tried.
+
+    Args:
+        efforts: CANDIDATES, or fewer where others could change nothing.
+        dice: case id -> one value for each effort.
+    """
+
+    efforts: tuple[Effort, ...]
+    dice: dict[str, tuple[float, ...]]
+    schema: int = 1
+
+    def __post_init__(self) -> None:
+        if odd := next((case for case, dice in self.dice.items() if len(dice) != len(self.efforts)), None):
+            problem = f"case {odd} has {len(self.dice[odd])} values of Dice for {len(self.efforts)} efforts"
+            raise InputError(problem, remedy="Delete the file: the cases are then predicted again.")
+
+
+def choose_economy(trials: Sequence[Trials]) -> Economy | None:
+    """The fewest looks, and with them the highest gate, that together change the mean Dice by TOLERANCE at most.
+
+    The changes count whatever their sign, so that one cannot hide the other.
+
+    Args:
+        trials: one for each fold.
+
+    Returns:
+        None where not all of CANDIDATES were tried.
+    """
+    if not trials or any(set(CANDIDATES) - set(fold.efforts) for fold in trials):
+        return None
+    dice = {
+        effort: [values[fold.efforts.index(effort)] for fold in trials for values in fold.dice.values()]
+        for effort in CANDIDATES
+    }
+    changes = {effort: np.subtract(values, dice[EXHAUSTIVE]) for effort, values in dice.items()}
+    pairs = itertools.product((*FEWER_LOOKS, EXHAUSTIVE), (*GATES, EXHAUSTIVE))
+    fewer, gate = next(pair for pair in pairs if sum(abs(changes[saving].mean()) for saving in pair) <= TOLERANCE)
+    both = changes[fewer] + changes[gate]
+    count = len(both)
+    reasons = (
+        f"{fewer.text()}; mean Dice of {count} held-out cases changes by {changes[fewer].mean():+.4f}",
+        f"{gate.text()}; mean Dice changes by {changes[gate].mean():+.4f}",
+    )
+    effort = Effort(fewer.looks, gate.gate)
+    return Economy(effort, float(both.mean()), float(both.min()), count, reasons)

@@ -1,0 +1,225 @@
+"""What a planner decides, and what every later step obeys."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal
+
+from vmseg_auto.utils.errors import DatasetError, InputError
+from vmseg_auto.utils.geometry import Shape, Spacing
+from vmseg_auto.utils.json_codec import Stored, digest, encode
+
+PLUGIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""Of a planner or trainer: it names a folder, and in a file never code to import."""
+MOST_WEIGHTS = 400_000_000
+"""2 GB and a half of them would be read before a mistake is noticed; nnU-Net's largest network has a quarter."""
+MOST_VALUES = 2**31
+"""Of the widest stage for one patch: 8 GB."""
+Int3 = tuple[int, int, int]
+Scheme = Literal["zscore", "zscore_in_mask", "ct", "none"]
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network in numbers.
+
+    Args:
+        builder: name of the network family: "plain_unet", "residual_unet", or an installed `vmseg_auto.networks`
+            entry point.
+        features: channels of each stage, the finest first.
+        strides: (Z, Y, X) stride on entering each stage; the first is (1, 1, 1).
+        kernels: (Z, Y, X) kernel of each stage.
+        blocks: convolutions (plain) or residual blocks of each encoder stage.
+        decoder_blocks: the same of each decoder stage, one fewer than stages.
+        deep_supervision: whether each decoder level but the coarsest gets a loss.
+    """
+
+    builder: str
+    features: tuple[int, ...]
+    strides: tuple[Int3, ...]
+    kernels: tuple[Int3, ...]
+    blocks: tuple[int, ...]
+    decoder_blocks: tuple[int, ...]
+    deep_supervision: bool = True
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How one channel's intensities are normalised.
+
+    Args:
+        scheme: "zscore" a scan; "zscore_in_mask" within its non-zero region; "ct": clipped to lower and upper,
+            then (x - mean) / std with the cohort's numbers; "none".
+    """
+
+    scheme: Scheme
+    mean: float = 0.0
+    std: float = 1.0
+    lower: float = 0.0
+    upper: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan(Stored):
+    """Everything decided before training.
+
+    Args:
+        planner, trainer: the planner that made it, and the trainer used unless another is named.
+        axes: order in which the scan's (Z, Y, X) axes are taken; the coarsest comes first. All the numbers
+            below are in this order.
+        spacing_mm: target spacing.
+        median_shape: the cohort's median shape at that spacing, in voxels.
+        patch: patch size in voxels.
+        batch_size: patches a step.
+        normalization: one for each channel.
+        network: the network's numbers.
+        left_right: which of the axes runs between the patient's left and right. Scans are turned round so that every
+            axis runs the same way in all of them. None where that differs within the cohort, and in an imported
+            model: scans are taken as they are stored.
+        memory_gb: the memory budget that it was planned for; 0 in an imported model.
+        fingerprint_hash: the cohort that it was planned from; empty in an imported model.
+        reasons: why, in words.
+        planned_hash: hash of the plan as planned, so that a later edit is noticed.
+    """
+
+    planner: str
+    trainer: str
+    axes: Int3
+    spacing_mm: Spacing
+    median_shape: Shape
+    patch: Shape
+    batch_size: int
+    normalization: tuple[Normalization, ...]
+    network: NetworkSpec
+    memory_gb: float
+    fingerprint_hash: str
+    left_right: int | None = None
+    reasons: tuple[str, ...] = ()
+    planned_hash: str = ""
+    schema: int = 1
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of all that changes a result: not of reasons, names of the default trainer or hashes."""
+        told = encode(replace(self, reasons=(), planned_hash="", trainer="", fingerprint_hash="", memory_gb=0.0))
+        if self.left_right is None:
+            del told["left_right"]  # plans from before it was known keep their hash
+        return digest(told)
+
+    @property
+    def voxels_hash(self) -> str:
+        """Hash of what decides a prepared case's voxels."""
+        turned = [] if self.left_right is None else ["turned"]
+        return digest([self.axes, self.spacing_mm, self.normalization, *turned])
+
+    @property
+    def edited(self) -> bool:
+        """Whether the file was changed by hand since it was planned."""
+        return self.planned_hash != self.content_hash
+
+    def sealed(self) -> Plan:
+        """This plan with its own hash, as it is stored."""
+        return replace(self, planned_hash=self.content_hash)
+
+    def check(self, where: str = "plan.json") -> None:
+        """Refuse a plan that can't work.
+
+        Raises:
+            DatasetError: every impossible value, listed.
+        """
+        errors = [InputError(text) for text in _impossible(self)]
+        if errors:
+            raise DatasetError(
+                f"{where}: this plan can't work", errors, remedy="Mend these values, or delete the file to plan anew."
+            )
+
+
+def _impossible(plan: Plan) -> list[str]:
+    totals = _total_strides(plan.network)
+    found = [
+        f"{kind} is {name[:80]!r}, not the plain name of one that is installed (letters, digits, _, . and -)"
+        for kind, name in (("planner", plan.planner), ("trainer", plan.trainer))
+        if not PLUGIN_NAME.fullmatch(name)
+    ]
+    if sorted(plan.axes) != [0, 1, 2]:
+        found.append(f"axes {plan.axes} is no order of 0, 1, 2")
+    if plan.left_right not in (None, 0, 1, 2):
+        found.append(f"left_right {plan.left_right} is no axis: 0, 1, 2 or none")
+    if min(plan.spacing_mm) < 0.001 or max(plan.spacing_mm) > 1000:
+        found.append(f"spacing {plan.spacing_mm} mm must be above 0: 0.001 to 1000 are possible")
+    if not 1 <= plan.batch_size <= 4096:
+        found.append(f"batch_size {plan.batch_size} must be 1 to 4096")
+    found += _impossible_network(plan.network)
+    found += [
+        f"patch {plan.patch} is no multiple of the strides' product {total} on axis {axis}"
+        for axis, total in enumerate(totals)
+        if plan.patch[axis] < 1 or plan.patch[axis] % total
+    ]
+    if plan.patch == totals:
+        found.append(f"patch {plan.patch} leaves the coarsest stage a single voxel, which can't be normalised")
+    if max(plan.patch) > 2048:
+        found.append(f"patch {plan.patch} is larger than 2048 voxels on an axis")
+    if not found:
+        found += _beyond_memory(plan)
+    if any(n.std <= 0 for n in plan.normalization):
+        found.append("normalization.std must be above 0")
+    if any(n.scheme == "ct" and n.lower >= n.upper for n in plan.normalization):
+        found.append("normalization.lower must be below normalization.upper")
+    return found
+
+
+def _beyond_memory(plan: Plan) -> list[str]:
+    """What no machine could hold, told before any memory is taken."""
+    found, net = [], plan.network
+    values = 0
+    size = plan.patch
+    for stride, features in zip(net.strides, net.features, strict=True):
+        size = (size[0] // stride[0], size[1] // stride[1], size[2] // stride[2])
+        values = max(values, prod(size) * features)
+    if values > MOST_VALUES:
+        found.append(f"a patch {plan.patch} has {values:.1e} values in a stage, more than {MOST_VALUES:.1e}")
+    if (weights := least_weights(net)) > MOST_WEIGHTS:
+        found.append(f"the network has more than {weights:.1e} weights; {MOST_WEIGHTS:.1e} are possible")
+    return found
+
+
+def least_weights(net: NetworkSpec) -> int:
+    """Weights of the convolutions that every U-Net of these numbers has: an encoder's and a decoder's."""
+    total = 0
+    for before, width, kernel, blocks in zip((1, *net.features), net.features, net.kernels, net.blocks, strict=False):
+        total += prod(kernel) * width * (before + (blocks - 1) * width)
+    for width, kernel, blocks in zip(net.features, net.kernels, reversed(net.decoder_blocks), strict=False):
+        total += prod(kernel) * width * width * (blocks + 1)
+    return total
+
+
+def _impossible_network(net: NetworkSpec) -> list[str]:
+    stages = len(net.features)
+    found = []
+    if stages < 2 or stages > 10:
+        found.append(f"the network has {stages} stages; 2 to 10 are possible")
+    for name, values, wanted in (
+        ("strides", net.strides, stages), ("kernels", net.kernels, stages), ("blocks", net.blocks, stages),
+        ("decoder_blocks", net.decoder_blocks, stages - 1),
+    ):  # fmt: skip
+        if len(values) != wanted:
+            found.append(f"network.{name} has {len(values)} entries, but {stages} features want {wanted}")
+    if any(f < 1 or f > 4096 for f in net.features) or any(b < 1 or b > 64 for b in (*net.blocks, *net.decoder_blocks)):
+        found.append("network.features must be 1 to 4096 and blocks 1 to 64")
+    if any(k < 1 or k > 15 or k % 2 == 0 for kernel in net.kernels for k in kernel):
+        found.append("network.kernels must be odd numbers, 1 to 15")
+    if any(s not in (1, 2, 4) for stride in net.strides for s in stride):
+        found.append("network.strides must be 1, 2 or 4")
+    if net.strides and net.strides[0] != (1, 1, 1):
+        found.append(f"network.strides must begin with (1, 1, 1), not {net.strides[0]}")
+    return found
+
+
+def _total_strides(net: NetworkSpec) -> Int3:
+    totals = [1, 1, 1]
+    for stride in net.strides:
+        for axis in range(3):
+            totals[axis] *= max(1, stride[axis])
+    return totals[0], totals[1], totals[2]

@@ -1,0 +1,163 @@
+"""Every knob of a training. A knob is a field here, never a subclass of a trainer."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.json_codec import Stored, parse_setting
+
+
+@dataclass(frozen=True)
+class Recipe(Stored):
+    """Training settings; the defaults are nnU-Net v2's.
+
+    Args:
+        epochs: number of epochs.
+        steps: optimiser steps an epoch.
+        validation_share: validation patches' batches an epoch, as a share of `steps`.
+        optimizer: "sgd" (Nesterov) or "adamw".
+        lr: learning rate at the start.
+        schedule: "poly" (by epoch) or "onecycle" (warm-up and cosine, by epoch).
+        momentum: of SGD.
+        weight_decay: L2 penalty.
+        poly_power: exponent of the polynomial decay of the learning rate.
+        gradient_clip: largest norm of the gradient.
+        foreground_share: share of a batch centred on a foreground voxel (at least one sample).
+        by_lesion: whether it is a voxel of a random lesion, so that small ones come as often as large ones, rather than
+            any foreground voxel.
+        copy_paste: share of patches that get a lesion of another training case.
+        deep_supervision: whether the coarser decoder levels learn too.
+        batch_dice: whether soft Dice sums over the batch before it divides, rather than a sample at a time.
+        false_positive_weight: of false positives in Dice's denominator, false negatives get the rest up to 1; less
+            than one half would rather find too much (Tversky).
+        focal_gamma: exponent of the focal loss in place of cross-entropy; 0 is cross-entropy.
+        margin_softness: how unsure the truth is at a lesion's margin: share of a voxel's neighbours in it.
+        averaging: decay, step by step, of a running mean of the weights, which is what predicts and is kept; 0 is none.
+        augment: whether training patches are augmented.
+        strong_augmentation: whether more often and further than nnU-Net does, with bias fields.
+        device_augmentation: whether whole batches are augmented on the training's device, in place of samples in
+            worker processes: "auto" (on CUDA only), "on" or "off". The distribution is the same, the draws are not.
+        mirror_axes: patch axes (0 is the plan's first) that are mirrored in training and prediction.
+        left_right_only: whether of these only the axis between the patient's left and right is mirrored, across which
+            a head is symmetric, where the plan knows it.
+        window_step: distance of prediction windows as a share of the patch.
+        checkpoint_every: epochs between two saved states.
+        gap_cases: training and validation cases, so many of each, that are predicted whole every few epochs; 0 for
+            none.
+        gap_share: most of the training's work that these predictions may take.
+        stop_on_gap: whether training ends, with its best weights, when the gap between training and validation Dice
+            widens while validation stands still.
+        amp: whether mixed precision is used where the hardware has it.
+        deterministic: whether CUDA computes the same bits in every run, which takes longer; a CPU does so anyway.
+        seed: of everything random.
+    """
+
+    epochs: int = 1000
+    steps: int = 250
+    validation_share: float = 0.2
+    optimizer: typing.Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.01
+    schedule: typing.Literal["poly", "onecycle"] = "poly"
+    momentum: float = 0.99
+    weight_decay: float = 3e-5
+    poly_power: float = 0.9
+    gradient_clip: float = 12.0
+    foreground_share: float = 1 / 3
+    by_lesion: bool = False
+    copy_paste: float = 0.0
+    deep_supervision: bool = True
+    batch_dice: bool = False
+    false_positive_weight: float = 0.5
+    focal_gamma: float = 0.0
+    margin_softness: float = 0.0
+    averaging: float = 0.0
+    augment: bool = True
+    strong_augmentation: bool = False
+    device_augmentation: typing.Literal["auto", "on", "off"] = "auto"
+    mirror_axes: tuple[int, ...] = (0, 1, 2)
+    left_right_only: bool = False
+    window_step: float = 0.5
+    checkpoint_every: int = 1
+    gap_cases: int = 4
+    gap_share: float = 0.05
+    stop_on_gap: bool = False
+    amp: bool = True
+    deterministic: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, high in _BOUNDS:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(f"the setting {name} is {value}", remedy=f"It must lie between {low:g} and {high:g}.")
+        axes = set(self.mirror_axes)
+        if not axes <= {0, 1, 2} or len(axes) < len(self.mirror_axes):
+            raise InputError(
+                f"the setting mirror_axes is {self.mirror_axes}", remedy="It may name axes 0, 1 and 2, each once."
+            )
+
+    def mirrored(self, left_right: int | None) -> tuple[int, ...]:
+        """The patch axes that are mirrored under a plan with this axis between left and right."""
+        if self.left_right_only and left_right is not None:
+            return tuple(axis for axis in self.mirror_axes if axis == left_right)
+        return self.mirror_axes
+
+    @property
+    def epoch_work(self) -> float:
+        """An epoch's work in optimiser steps, at most: its steps, its validation patches, and its part of the looks."""
+        return self.steps * (1 + 0.3 * self.validation_share + (self.gap_share if self.gap_cases else 0))
+
+    def with_settings(self, settings: Sequence[str]) -> Recipe:
+        """This recipe with `field=value` settings applied, such as ["epochs=100", "lr=0.02"].
+
+        Raises:
+            InputError: an unknown field or a value that it can't take.
+        """
+        hints = typing.get_type_hints(Recipe)
+        changes: dict[str, Any] = {}
+        for setting in settings:
+            name, sign, value = setting.partition("=")
+            if not sign or name not in hints:
+                known = ", ".join(f.name for f in fields(Recipe))
+                problem = f"the setting {setting!r} has no '='" if not sign else f"there is no setting {name!r}"
+                near = difflib.get_close_matches(name.strip(), hints, n=1) if sign else []
+                meant = f"Did you mean {near[0]}={value.strip()}? " if near else ""
+                raise InputError(problem, remedy=f"{meant}Write --set field=value with one of: {known}.")
+            changes[name] = parse_setting(hints[name], value, f"the setting {name}")
+        return replace(self, **changes)
+
+    def differences(self, other: Recipe) -> list[str]:
+        """In words, the fields in which `other` differs."""
+        return [
+            f"{f.name}: {getattr(self, f.name)} against {getattr(other, f.name)}"
+            for f in fields(self)
+            if getattr(self, f.name) != getattr(other, f.name)
+        ]
+
+
+_BOUNDS: tuple[tuple[str, float, float], ...] = (
+    ("epochs", 1, 1_000_000),
+    ("steps", 1, 1_000_000),
+    ("validation_share", 0, 10),
+    ("lr", 1e-12, 100),
+    ("momentum", 0, 0.99999),
+    ("weight_decay", 0, 10),
+    ("poly_power", 0, 10),
+    ("gradient_clip", 1e-6, 1e9),
+    ("foreground_share", 0, 1),
+    ("copy_paste", 0, 1),
+    ("false_positive_weight", 0, 1),
+    ("focal_gamma", 0, 10),
+    ("margin_softness", 0, 1),
+    ("averaging", 0, 0.99999),
+    ("window_step", 0.05, 1),
+    ("checkpoint_every", 1, 1_000_000),
+    ("gap_cases", 0, 1000),
+    ("gap_share", 0, 1),
+    ("seed", 0, 2**31 - 1),
+)

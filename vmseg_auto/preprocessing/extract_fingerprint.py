@@ -1,0 +1,189 @@
+"""Dataset -> Fingerprint: every case is read once, checked and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.data.cases import content_hashes, over_cases, read_case
+from vmseg_auto.data.dataset import Case, Dataset
+from vmseg_auto.data.decode_cache import Spill
+from vmseg_auto.planning.fingerprint import CaseSummary, ChannelStats, Duplicate, FileHashes, Fingerprint
+from vmseg_auto.preprocessing.content import content_notes, require_contrast, unlike_voxel_sizes
+from vmseg_auto.preprocessing.duplicates import Signature, same_images, signature
+from vmseg_auto.preprocessing.normalise import intensity_profiles
+from vmseg_auto.preprocessing.transform import box_slices, nonzero_box
+from vmseg_auto.utils.errors import DatasetError, InputError
+from vmseg_auto.utils.geometry import Geometry, Spacing
+from vmseg_auto.utils.histogram import Histogram
+from vmseg_auto.utils.json_codec import digest
+
+SAMPLES_PER_CASE = 10_000
+SAMPLE_SEED = 1234
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What is kept of every case; the hashes are of its image files alone, and of all of them."""
+
+    signature: Signature
+    spacing_mm: Spacing
+    notes: tuple[str, ...]
+    image_content: str
+    content: str
+
+
+@dataclass(frozen=True)
+class _Findings(_Checked):
+    """What is kept of a training case besides: summary, foreground samples [C, n] (n is 0 without foreground)."""
+
+    summary: CaseSummary
+    samples: NDArray[np.float32]
+
+
+def analyse(
+    dataset: Dataset, jobs: int = 1, progress: Callable[[], object] = lambda: None, spill: Spill | None = None
+) -> tuple[Fingerprint, list[str]]:
+    """Check every case, the held-out ones too, and fingerprint the training cases.
+
+    The result does not depend on the number of jobs. Intensities are sampled as nnU-Net does: over each case's
+    foreground, a fixed number with replacement.
+
+    Args:
+        dataset: as `read_dataset` gave it.
+        jobs: threads, each of which holds one case in memory.
+        progress: called after each training case.
+        spill: keeps the decoded training cases.
+
+    Returns:
+        The fingerprint, and what is odd but legal, in words.
+
+    Raises:
+        DatasetError: cases that can't be used; all are listed.
+        InputError: no mask holds any foreground.
+    """
+    found, errors = over_cases(lambda case: _examine(case, dataset.labels, spill), dataset.cases, jobs, progress)
+    tested, more = over_cases(lambda case: _check(case, dataset.labels), dataset.test_cases, jobs, lambda: None)
+    errors += more
+    if errors:
+        bad = len({error.case for error in errors})
+        total = len(dataset.cases) + len(dataset.test_cases)
+        raise DatasetError(f"{bad} of {total} cases can't be used", errors, remedy="Mend or remove them:")
+    notes = [note for case in (*found.values(), *tested.values()) for note in case.notes]
+    notes += _never_drawn(dataset.labels, found.values())
+    checked = found | {f"imagesTs/{case_id}": case for case_id, case in tested.items()}
+    notes += unlike_voxel_sizes({case_id: case.spacing_mm for case_id, case in checked.items()})
+    summaries = {case_id: case.summary for case_id, case in found.items()}
+    samples = [case.samples for case in found.values() if case.samples.shape[1]]
+    if not samples:
+        raise InputError(
+            "no mask holds any foreground", remedy="Training needs masks with something in them; check labelsTr."
+        )
+    fingerprint = Fingerprint(
+        dataset=dataset.name,
+        channels=dataset.channels,
+        labels=dataset.labels,
+        cases=summaries,
+        channel_stats=tuple(_stats(channel) for channel in np.concatenate(samples, axis=1)),
+        median_relative_size=median(summary.relative_size for summary in summaries.values()),
+        dataset_hash=digest(
+            [dataset.channels, dataset.labels, sorted((name, case.content) for name, case in summaries.items())]
+        ),
+        duplicates=_duplicates(checked),
+        tests={case_id: FileHashes(case.content, case.image_content) for case_id, case in tested.items()},
+    )
+    return fingerprint, notes
+
+
+def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Findings:
+    notes: list[str] = []
+    image, mask, geometry = _read(case, labels, notes)
+    image_content, content = content_hashes(case)
+    if mask is None:
+        raise InputError("the mask is missing", case=case.id, remedy="Training cases need masks.")
+    if spill is not None:
+        spill.put(case, content, (image, mask, geometry))
+    box = nonzero_box(image)
+    cropped = image[(slice(None), *box_slices(box))]
+    z, y, x = cropped.shape[1:]
+    summary = CaseSummary(
+        shape=geometry.shape,
+        cropped_shape=(z, y, x),
+        spacing_mm=geometry.spacing_mm,
+        class_voxels={value: int(np.count_nonzero(mask == value)) for value in labels.values() if value != 0},
+        content=content,
+        image_content=image_content,
+        left_right=geometry.patient_axes.index(0),
+        profiles=intensity_profiles(cropped),
+    )
+    return _Findings(
+        signature=signature(image),
+        spacing_mm=geometry.spacing_mm,
+        notes=tuple(notes),
+        image_content=image_content,
+        content=content,
+        summary=summary,
+        samples=_foreground_samples(cropped, mask[box_slices(box)] > 0),
+    )
+
+
+def _read(
+    case: Case, labels: Mapping[str, int], notes: list[str]
+) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None, Geometry]:
+    """As `read_case`, and what is in the voxels is looked at."""
+    image, mask, geometry = read_case(case, labels, notes)
+    try:
+        require_contrast(image)
+    except InputError as error:
+        error.case, error.file = case.id, case.file
+        raise
+    notes += content_notes(image, mask, case.id)
+    return image, mask, geometry
+
+
+def _never_drawn(labels: Mapping[str, int], cases: Iterable[_Findings]) -> list[str]:
+    drawn = {value for case in cases for value, voxels in case.summary.class_voxels.items() if voxels}
+    return [
+        f"no mask holds the label {name} ({value}): it can't be learnt, and gets no score; "
+        "take it out of dataset.json, or add cases with it"
+        for name, value in labels.items()
+        if value and value not in drawn
+    ]
+
+
+def _check(case: Case, labels: Mapping[str, int]) -> _Checked:
+    notes: list[str] = []
+    image, _, geometry = _read(case, labels, notes)
+    return _Checked(signature(image), geometry.spacing_mm, tuple(notes), *content_hashes(case))
+
+
+def _duplicates(checked: Mapping[str, _Checked]) -> tuple[Duplicate, ...]:
+    names = list(checked)
+    pairs = same_images([case.signature for case in checked.values()])
+    return tuple(Duplicate((names[a], names[b]), "identical" if same else "nearly identical") for a, b, same in pairs)
+
+
+def _foreground_samples(image: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArray[np.float32]:
+    random = np.random.RandomState(SAMPLE_SEED)
+    values = image[:, foreground]
+    if not values.shape[1]:
+        return np.empty((len(image), 0), dtype=np.float32)
+    return np.stack([random.choice(channel, SAMPLES_PER_CASE, replace=True) for channel in values])
+
+
+def _stats(values: NDArray[np.float32]) -> ChannelStats:
+    low, middle, high = np.percentile(values, (0.5, 50.0, 99.5))
+    return ChannelStats(
+        mean=float(values.mean(dtype=np.float64)),
+        median=float(middle),
+        std=float(values.std(dtype=np.float64)),
+        min=float(values.min()),
+        max=float(values.max()),
+        percentile_00_5=float(low),
+        percentile_99_5=float(high),
+        histogram=Histogram.of(values),
+    )

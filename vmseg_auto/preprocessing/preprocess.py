@@ -1,0 +1,106 @@
+"""Plan + Case -> PreparedCase, kept on disk; only what changed is done again."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.data.cases import content_hash, over_cases, read_case
+from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.decode_cache import Spill
+from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.preprocessing.transform import prepare_image, prepare_mask
+from vmseg_auto.utils.errors import InputError, VmsegError
+
+FOREGROUND_POSITIONS = 10_000
+"""Most positions kept of each class."""
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """What became of the cases, by id; `failed` holds an error for each thing that went wrong."""
+
+    made: tuple[str, ...]
+    kept: tuple[str, ...]
+    failed: tuple[VmsegError, ...]
+
+
+def preprocess(
+    cases: Sequence[Case],
+    plan: Plan,
+    folder: PreparedFolder,
+    jobs: int,
+    labels: Mapping[str, int],
+    progress: Callable[[], object] = lambda: None,
+    spill: Spill | None = None,
+) -> Preprocessed:
+    """Prepare every case that the folder does not hold with the same content.
+
+    May be killed at any time: a case counts only once it is wholly on the disk.
+
+    Args:
+        cases: training cases; one without a mask is prepared without.
+        plan: whose numbers are used; the folder is that of its `voxels_hash`.
+        folder: where prepared cases lie.
+        jobs: threads, each of which holds one case in memory.
+        labels: label name -> value, 0 to K - 1, so that a value is its class index.
+        progress: called after each case.
+        spill: cases decoded already.
+
+    Raises:
+        ValueError: the label values are not 0 to K - 1.
+    """
+    if sorted(labels.values()) != list(range(len(labels))):
+        raise ValueError(f"label values must be 0 to {len(labels) - 1}, not {sorted(labels.values())}")
+
+    def work(case: Case) -> bool:
+        content = (spill.content(case) if spill else None) or content_hash(case)
+        if folder.holds(case.id, content):
+            return False
+        folder.save(_prepare(case, content, plan, labels, spill))
+        return True
+
+    done, failed = over_cases(work, cases, jobs, progress)
+    return Preprocessed(
+        made=tuple(case_id for case_id, new in done.items() if new),
+        kept=tuple(case_id for case_id, new in done.items() if not new),
+        failed=tuple(failed),
+    )
+
+
+def _prepare(case: Case, content: str, plan: Plan, labels: Mapping[str, int], spill: Spill | None) -> PreparedCase:
+    image, mask, geometry = (spill.take(case) if spill else None) or read_case(case, labels)
+    try:
+        prepared, crop_box = prepare_image(image, geometry, plan)
+    except InputError as error:
+        error.case, error.file = case.id, case.file
+        raise
+    label = None if mask is None else prepare_mask(mask, geometry, crop_box, plan)
+    return PreparedCase(
+        id=case.id,
+        image=prepared,
+        label=label,
+        geometry=geometry,
+        crop_box=crop_box,
+        foreground={} if label is None else _foreground(label, len(labels), case.id),
+        content=content,
+    )
+
+
+def _foreground(label: NDArray[np.uint8], classes: int, case_id: str) -> dict[int, NDArray[np.int32]]:
+    """Voxel positions of each class that is there, drawn by a seed that is the case's own."""
+    random = np.random.default_rng(zlib.crc32(case_id.encode()))
+    positions = {}
+    for index in range(1, classes):
+        found = np.flatnonzero(label == index)
+        if len(found) > FOREGROUND_POSITIONS:
+            found = random.choice(found, FOREGROUND_POSITIONS, replace=False)
+        if len(found):
+            positions[index] = np.stack(np.unravel_index(found, label.shape), axis=1).astype(np.int32)
+    return positions

@@ -1,0 +1,188 @@
+"""A scan's way to the network's grid and its logits' way back, shared by training and prediction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes
+
+from vmseg_auto.planning.plan import Int3, Plan
+from vmseg_auto.preprocessing.content import require_contrast
+from vmseg_auto.preprocessing.normalise import normalize
+from vmseg_auto.preprocessing.resample import new_shape, resample_image, resample_logits, resample_mask
+from vmseg_auto.utils.components import mask_box
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.geometry import Box, Geometry, Shape
+
+T = TypeVar("T", bound=np.generic)
+N = TypeVar("N", int, float)
+_MOST_VOXELS = 2**29
+"""Of a resampled scan, as of one in a file."""
+
+
+def nonzero_box(image: NDArray[np.float32]) -> Box:
+    """The smallest box that holds every voxel that is not 0 in some channel.
+
+    Args:
+        image: [C, Z, Y, X].
+
+    Raises:
+        InputError: every voxel is 0.
+    """
+    box = mask_box((image != 0).any(axis=0))
+    if box is None:
+        raise InputError("the image is empty: every voxel is 0", remedy="Replace the scan, or remove the case.")
+    return box
+
+
+def box_slices(box: Box) -> tuple[slice, slice, slice]:
+    """What cuts a box out of an array [Z, Y, X]."""
+    return slice(*box[0]), slice(*box[1]), slice(*box[2])
+
+
+def prepare_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan) -> tuple[NDArray[np.float32], Box]:
+    """Crop to the non-zero region, normalise, turn to the plan's axes and directions and resample to its spacing.
+
+    Args:
+        image: [C, Z, Y, X] as in the file.
+        geometry: the file's grid.
+        plan: whose numbers are used.
+
+    Returns:
+        The image [C, Z, Y, X] in the plan's axes and spacing, and the box that was kept, in the file's axes.
+
+    Raises:
+        InputError: the image is empty, its contrast is lost in float32, or the number of channels is not the plan's.
+    """
+    if len(image) != len(plan.normalization):
+        raise InputError(
+            f"the scan has {len(image)} channels, but the plan wants {len(plan.normalization)}",
+            remedy="Give one file for each channel.",
+        )
+    box = nonzero_box(image)
+    require_contrast(image)
+    _refuse_too_large(box, geometry, plan)
+    cropped = image[(slice(None), *box_slices(box))]
+    inside = None
+    if any(scheme.scheme == "zscore_in_mask" for scheme in plan.normalization):
+        # Beyond the box there is nothing to enclose a hole with: filling the crop is filling the whole.
+        inside = binary_fill_holes((cropped != 0).any(axis=0))
+    normalized = _to_plan(normalize(cropped, plan.normalization, inside), geometry, plan)
+    return resample_image(normalized, _ordered(geometry.spacing_mm, plan.axes), plan.spacing_mm), box
+
+
+def _refuse_too_large(box: Box, geometry: Geometry, plan: Plan) -> None:
+    """Before memory is taken for a scan whose voxel size is wrong."""
+    spacing = _ordered(geometry.spacing_mm, plan.axes)
+    shape = new_shape(_ordered(_size(box), plan.axes), spacing, plan.spacing_mm)
+    if math.prod(shape) <= _MOST_VOXELS:
+        return
+    size, made = (" x ".join(f"{n:g}" for n in numbers[::-1]) for numbers in (geometry.spacing_mm, shape))
+    raise InputError(
+        f"its voxels are {size} mm, so that the network would be given {made} of them (up to {_MOST_VOXELS:,} can be)",
+        remedy="Mend the voxel size in its header, or crop the scan.",
+    )
+
+
+def prepare_mask(mask: NDArray[np.uint8], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
+    """The mask on the grid that `prepare_image` gave.
+
+    Args:
+        mask: [Z, Y, X] as in the file.
+        geometry: the file's grid.
+        crop_box: what `prepare_image` kept.
+        plan: whose numbers are used.
+    """
+    cropped = _to_plan(mask[box_slices(crop_box)], geometry, plan)
+    return resample_mask(cropped, _ordered(geometry.spacing_mm, plan.axes), plan.spacing_mm)
+
+
+def restore_logits(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
+    """Bring logits back to the scan's own grid.
+
+    Args:
+        logits: [K, Z, Y, X] in the plan's axes and spacing.
+        geometry: the file's grid.
+        crop_box: what `prepare_image` kept.
+        plan: whose numbers were used.
+
+    Returns:
+        Logits [K, Z, Y, X] of the crop box, in the file's axes.
+    """
+    return np.ascontiguousarray(_from_plan(_restore(logits, geometry, crop_box, plan), geometry, plan))
+
+
+def restore_labels(
+    logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan, label_values: Sequence[int]
+) -> NDArray[np.uint8]:
+    """The mask that logits mean, on the scan's own grid: the greatest logit wins, the first on a tie.
+
+    Args:
+        logits, geometry, crop_box, plan: as in `restore_logits`.
+        label_values: the file value of each class index, background first.
+
+    Returns:
+        [Z, Y, X] as in the file; background beyond the crop box.
+    """
+    if len(label_values) != len(logits):
+        raise ValueError(f"{len(label_values)} label values for {len(logits)} classes")
+    classes = _strongest(logits, geometry, crop_box, plan)
+    values = np.asarray(label_values, dtype=np.uint8)
+    mask = np.full(geometry.shape, values[0], dtype=np.uint8)
+    mask[box_slices(crop_box)] = values[_from_plan(classes, geometry, plan)]
+    return mask
+
+
+def _strongest(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
+    """Class indices in the plan's axes. One class at a time: all of them at full size may not fit in memory."""
+    if len(logits) == 2:
+        # Resampling is linear, so the difference can be resampled in place of both.
+        difference: NDArray[np.float32] = _restore(logits[1:] - logits[:1], geometry, crop_box, plan)[0]
+        return (difference > 0).astype(np.uint8)
+    best = _restore(logits[:1], geometry, crop_box, plan)[0].copy()
+    classes = np.zeros(best.shape, dtype=np.uint8)
+    for index in range(1, len(logits)):
+        current = _restore(logits[index : index + 1], geometry, crop_box, plan)[0]
+        classes[current > best] = index
+        np.maximum(best, current, out=best)
+    return classes
+
+
+def _restore(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
+    shape = _ordered(_size(crop_box), plan.axes)
+    return resample_logits(logits, plan.spacing_mm, _ordered(geometry.spacing_mm, plan.axes), shape)
+
+
+def _to_plan(array: NDArray[T], geometry: Geometry, plan: Plan) -> NDArray[T]:
+    """The last three axes in the plan's order and directions."""
+    lead = array.ndim - 3
+    turned = np.flip(array, _turned(lead, geometry, plan))
+    return np.ascontiguousarray(turned.transpose(*range(lead), *(lead + axis for axis in plan.axes)))
+
+
+def _from_plan(array: NDArray[T], geometry: Geometry, plan: Plan) -> NDArray[T]:
+    """The last three axes as in the file."""
+    lead = array.ndim - 3
+    back = array.transpose(*range(lead), *(lead + axis for axis in _inverse(plan.axes)))
+    return np.flip(back, _turned(lead, geometry, plan))
+
+
+def _turned(lead: int, geometry: Geometry, plan: Plan) -> tuple[int, ...]:
+    """The axes, after `lead` others, along which a scan runs the other way in the plan."""
+    return () if plan.left_right is None else tuple(lead + axis for axis in geometry.reversed_axes)
+
+
+def _ordered(values: tuple[N, N, N], axes: Int3) -> tuple[N, N, N]:
+    return values[axes[0]], values[axes[1]], values[axes[2]]
+
+
+def _inverse(axes: Int3) -> Int3:
+    return axes.index(0), axes.index(1), axes.index(2)
+
+
+def _size(box: Box) -> Shape:
+    return box[0][1] - box[0][0], box[1][1] - box[1][0], box[2][1] - box[2][0]

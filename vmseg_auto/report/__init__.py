@@ -1,0 +1,1 @@
+"""Report pages: values, templates, style, script and viewer."""

@@ -1,0 +1,175 @@
+"""What volumes.csv says of a scan, in tables and plain words. Every figure shown is one of the file's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from vmseg_auto.report.render import NONE, Table
+from vmseg_auto.report.words import between, plain, shown, volume
+from vmseg_auto.utils.console import counted
+from vmseg_auto.workflows.run_tables import Row
+
+_COLUMNS = (
+    "Lesion",
+    "Volume (mL)",
+    "9 in 10 (mL)",
+    "Longest (mm)",
+    "Right-left \N{MULTIPLICATION SIGN} front-back \N{MULTIPLICATION SIGN} head-foot (mm)",
+)
+TOTALS = ("Scan", "Label", "Volume (mL)", "9 in 10 (mL)", "Lesions", "Longest (mm)", "Expected Dice", "Confidence")
+
+
+@dataclass(frozen=True)
+class Light:
+    """A traffic light, told by word and shape as well as by colour."""
+
+    colour: str
+    sign: str
+    word: str
+    advice: str
+
+
+_LIGHTS = {
+    "green": Light("green", "\N{BLACK CIRCLE}", "high", "Outlines like this one were usually close to the expert's."),
+    "amber": Light(
+        "amber", "\N{BLACK UP-POINTING TRIANGLE}", "middling", "Look at the outline before you use the volume."
+    ),
+    "red": Light("red", "\N{BLACK SQUARE}", "low", "Do not rely on this outline without correcting it."),
+}
+
+
+def light_of(rows: Sequence[Row]) -> Light | None:
+    """The traffic light of a scan; None where none is known."""
+    return next((_LIGHTS[word] for row in rows if (word := row["traffic_light"])), None)
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """What was found, in a sentence for each label."""
+    parts = []
+    for row in _totals(rows):
+        number = _lesions(rows, row["label"])
+        if not number:
+            parts.append(f"No {plain(row['label'])} was found. {_may_be_missed(row)}")
+            continue
+        interval = _interval(row)
+        told = f"nine such volumes in ten are truly {interval} mL, by {_told_by(row)}" if interval else _reason(row)
+        lesions = "one part" if number == 1 else f"{number} separate parts"
+        parts.append(f"{plain(row['label']).capitalize()}: {volume(row['volume_ml'])} mL ({told}) in {lesions}.")
+    return " ".join(parts)
+
+
+def _may_be_missed(row: Row) -> str:
+    """What a scan in which nothing of a label was found may hold all the same."""
+    if not isfinite(row["lesion_probability"]):
+        return f"What may have been missed is not known: {row['no_interval']}."
+    share, low, high = (f"{row[f'lesion_probability{end}']:.0%}" for end in ("", "_low", "_high"))
+    largest = row["largest_missed_ml"]
+    size = f", the largest of {volume(largest)} mL" if largest else ""
+    most = f"Nine such scans in ten hold at most {volume(row['volume_high_ml'])} mL."
+    most = most if _interval(row) else f"How much such a scan holds at most is not told: {row['no_interval']}."
+    return (
+        f"Of {_told_by(row)} in which nothing was found either, {share} had a lesion (counted by patients; 95 % "
+        f"interval {low} to {high}){size}. {most}"
+    )
+
+
+def _told_by(row: Row) -> str:
+    return held_out(row["told_by_scans"], row["told_by_patients"])
+
+
+def held_out(scans: int, patients: int) -> str:
+    """Whom something was told by."""
+    return f"{counted(scans, 'held-out scan')} of {counted(patients, 'patient')}"
+
+
+def _reason(row: Row) -> str:
+    return f"no interval: {row['no_interval']}"
+
+
+def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
+    """How far the scan's outlines can be trusted, in sentences."""
+    row = next(iter(_totals(rows)), {})
+    found = []
+    if row and isfinite(row["expected_dice"]):
+        dice, low, high = (row[f"expected_dice{end}"] for end in ("", "_low", "_high"))
+        found.append(
+            f"Expected overlap with an expert's outline (Dice): {shown(dice)}; four such scans in five lie between "
+            f"{shown(low)} and {shown(high)}, by {held_out(row['expected_dice_scans'], row['expected_dice_patients'])}."
+        )
+    if row and isfinite(row["fold_agreement"]):
+        agreement = shown(row["fold_agreement"])
+        found.append(
+            f"On this scan the model's networks agree with each other to a Dice of {agreement}; that is no comparison "
+            "with an outline."
+        )
+    return tuple(found) or ("How far this outline can be trusted is not known.",)
+
+
+def lesion_table(caption: str, rows: Sequence[Row], several: bool) -> Table:
+    """A row of the page for each of the file; `several` says whether there are several labels to tell apart."""
+    made = tuple(
+        (
+            lesion_name(row["label"], row["component"], several),
+            volume(row["volume_ml"]),
+            _interval(row),
+            _mm(row, "longest_diameter_mm"),
+            _extents(row),
+        )
+        for row in rows
+    )
+    return Table(caption, _COLUMNS, made).without_empty_columns()
+
+
+def lesion_name(label: str, component: str, several: bool) -> str:
+    """What a row of volumes.csv is called."""
+    if several:
+        return f"{plain(label)}, all" if component == "all" else f"{plain(label)} {component}"
+    return "All lesions" if component == "all" else f"Lesion {component}"
+
+
+def total_rows(name: str, rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """TOTALS of one scan, a row a label."""
+    light = light_of(rows)
+    return [
+        (
+            name,
+            plain(row["label"]),
+            volume(row["volume_ml"]),
+            _interval(row),
+            str(_lesions(rows, row["label"])),
+            _mm(row, "longest_diameter_mm"),
+            _expected(row),
+            f"{light.sign} {light.word}" if light else shown(None),
+        )
+        for row in _totals(rows)
+    ]
+
+
+def _totals(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["component"] == "all"]
+
+
+def _lesions(rows: Sequence[Row], label: str) -> int:
+    return sum(row["label"] == label and row["component"] != "all" for row in rows)
+
+
+def _interval(row: Row) -> str:
+    low, high = row["volume_low_ml"], row["volume_high_ml"]
+    return f"{volume(low)} to {volume(high)}" if isfinite(low) and isfinite(high) else ""
+
+
+def _expected(row: Row) -> str:
+    """The Dice to expect, with its interval."""
+    interval = between(row["expected_dice_low"], row["expected_dice_high"])
+    return f"{shown(row['expected_dice'])} ({interval})" if isfinite(row["expected_dice"]) else shown(None)
+
+
+def _mm(row: Row, column: str) -> str:
+    return shown(row[column], 0)
+
+
+def _extents(row: Row) -> str:
+    sides = [_mm(row, f"extent_{axis}_mm") for axis in ("rl", "ap", "si")]
+    return NONE if NONE in sides else " \N{MULTIPLICATION SIGN} ".join(sides)

@@ -1,0 +1,188 @@
+"""Predictions as they lie in a folder, with the scans that they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.data.cases import content_hash, read_case
+from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.mask_files import DICOM_SEG
+from vmseg_auto.data.naming import image_files, stem
+from vmseg_auto.data.scans import find_scans
+from vmseg_auto.evaluation.expected_quality import CASE_COLUMNS, TOLD_COLUMNS
+from vmseg_auto.utils.atomic import read_json
+from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.workflows.prediction_record import SIZE_COLUMNS, Origin, Sidecar
+from vmseg_auto.workflows.run_tables import Row, read_volumes
+
+_AGAIN = "Name a folder that `vmseg_predict` has written, or predict again."
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One predicted scan.
+
+    Args:
+        sidecar: what its mask was made from.
+        rows: its rows of volumes.csv.
+        mask: file of the mask.
+        scan: files of the scan.
+    """
+
+    sidecar: Sidecar
+    rows: tuple[Row, ...]
+    mask: Path
+    scan: Case
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Label name -> value, without the background."""
+        return {name: value for name, value in self.sidecar.labels.items() if value}
+
+    def read(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], Geometry]:
+        """The first channel [Z, Y, X], the mask [Z, Y, X] and their grid.
+
+        Raises:
+            InputError: the scan is not the one that the mask was made from, or a file is damaged.
+        """
+        case = self.scan.id
+        if content_hash(self.scan) != self.sidecar.scan_hash:
+            problem = "this is not the scan that the mask was made from, or it has changed since"
+            remedy = "Name the folder of the right scans with --images, or predict again."
+            raise InputError(problem, case=case, file=self.scan.file, remedy=remedy)
+        image, _, geometry = read_case(self.scan, spacing_mm=self.sidecar.judgement.spacing_given_mm)
+        mask, grid = self.sidecar.read(self.mask)
+        if differences := grid.differences(geometry):
+            problem = f"the mask does not lie on the scan's grid: {'; '.join(differences)}"
+            raise InputError(problem, case=case, file=self.mask, remedy=_AGAIN)
+        return image[0], mask, geometry
+
+
+def read_predictions(folder: Path, images: Path | None, left: Inventory) -> list[Predicted]:
+    """What `vmseg_predict` has written in a folder, a value for each case of volumes.csv.
+
+    Args:
+        folder: holds masks, sidecars and volumes.csv.
+        images: where the scans lie; where they lay when they were predicted, unless given.
+        left: what of the folder, and of `images`, is not used is noted here.
+
+    Raises:
+        InputError: the folder holds no predictions, or files of them are missing or damaged.
+        DatasetError: several are; all are listed.
+    """
+    table = folder / "volumes.csv"
+    if not table.is_file():
+        raise InputError("the folder holds no volumes.csv", file=folder, remedy=_AGAIN)
+    rows: dict[str, list[Row]] = {}
+    for row in read_volumes(table):
+        rows.setdefault(row["case"], []).append(row)
+    if not rows:
+        raise InputError("the table tells of no scan", file=table, remedy=_AGAIN)
+    for path in image_files(folder, left=left, masks=True):
+        if stem(path) not in rows:
+            left.add("mask", path.name, "of which volumes.csv does not tell")
+    scans = _Scans(folder, images, left)
+    found: list[Predicted] = []
+    errors: list[VmsegError] = []
+    for case, own in rows.items():
+        try:
+            found.append(_predicted(case, own, table, scans))
+        except VmsegError as error:
+            errors.append(error)
+    scans.note_others(rows)
+    if errors:
+        raise errors[0] if len(errors) == 1 else DatasetError(f"{folder}: predictions can't be shown", errors)
+    return found
+
+
+class _Scans:
+    """Where predicted scans are looked for: mostly one folder for all.
+
+    Args:
+        folder: of the masks.
+        images: where the scans lie, if it is not where they lay when they were predicted.
+        left: what of `images` is not used is noted here.
+    """
+
+    def __init__(self, folder: Path, images: Path | None, left: Inventory) -> None:
+        self._folder, self._images, self._left = folder, images, left
+        self._known: dict[tuple[Path, Origin], dict[str, Case]] = {}
+
+    def find(self, sidecar: Sidecar) -> Case:
+        """Raises InputError where the scan is no longer there."""
+        origin = sidecar.origin
+        place = self._images if self._images is not None else self._folder / origin.inputs
+        if (place, origin) not in self._known:
+            left = self._left if self._images is not None else None
+            found = find_scans(place, origin.channels, choice=origin.choice, left=left)
+            self._known[place, origin] = {scan.id: scan for scan in found}
+        scan = self._known[place, origin].get(sidecar.case)
+        if scan is None:
+            problem, remedy = "the scan is no longer there", "Name the folder that holds it with --images."
+            raise InputError(problem, case=sidecar.case, file=place, remedy=remedy)
+        return scan
+
+    def note_others(self, predicted: Collection[str]) -> None:
+        """Note the scans of `images` that no prediction was made from."""
+        there = {case for scans in self._known.values() for case in scans} if self._images is not None else set()
+        for case in sorted(there - set(predicted)):
+            self._left.add("scan", case, "without a prediction in this folder")
+
+
+def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predicted:
+    """Raises InputError where mask, record or scan is missing, damaged or another."""
+    sidecar = _sidecar(table.parent, case)
+    there = sidecar.standing(table.parent)
+    if there.state in ("damaged", "missing"):
+        raise InputError(f"the mask is {there.state}", case=case, file=there.mask, remedy=_AGAIN)
+    mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM_SEG), None)
+    if mask is None:
+        raise _only_dicom(there.mask, case)
+    if there.state == "edited":
+        sidecar = sidecar.corrected(there.mask)
+        rows = _rows(sidecar)
+    else:
+        _check_rows(rows, sidecar, table)
+    return Predicted(sidecar, tuple(rows), mask, scans.find(sidecar))
+
+
+def _sidecar(folder: Path, case: str) -> Sidecar:
+    path = folder / f"{case}.json"
+    data = read_json(path, remedy=_AGAIN)
+    try:
+        sidecar = Sidecar.from_json(data, path.name)
+    except InputError as error:
+        problem = f"this version of vmseg_predict did not write it ({error.problem})"
+        raise InputError(problem, case=case, file=path, remedy=_AGAIN) from None
+    if sidecar.case != case:
+        raise InputError(f"it speaks of {sidecar.case}", case=case, file=path, remedy=_AGAIN)
+    return sidecar
+
+
+def _rows(sidecar: Sidecar) -> list[Row]:
+    """Of a corrected mask, as `read_volumes` would give them."""
+    nothing = dict.fromkeys((*SIZE_COLUMNS, *TOLD_COLUMNS, *CASE_COLUMNS), float("nan")) | {"traffic_light": None}
+    known = ({name: value for name, value in row.items() if value is not None} for row in sidecar.rows(None))
+    return [nothing | row | {"component": str(row["component"])} for row in known]
+
+
+def _check_rows(rows: Sequence[Row], sidecar: Sidecar, table: Path) -> None:
+    """Raises InputError where the table speaks of other lesions than the sidecar."""
+    told = [(row["label"], row["component"]) for row in rows]
+    known = [(str(row.get("label")), str(row.get("component"))) for row in sidecar.volumes]
+    if sorted(told) != sorted(known):
+        problem = f"its rows are not the lesions that {sidecar.case}.json beside it tells of"
+        raise InputError(problem, case=sidecar.case, file=table, remedy=_AGAIN)
+
+
+def _only_dicom(mask: Path, case: str) -> InputError:
+    problem = "the mask is a DICOM SEG, from which no report is made"
+    remedy = "Predict once more with `--format dicom-seg,nifti`, which writes both."
+    return InputError(problem, case=case, file=mask, remedy=remedy)

@@ -1,0 +1,153 @@
+"""How the folds of a run were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+
+from vmseg_auto.data.dataset import Dataset, Splits
+from vmseg_auto.data.runs import FoldFolder, FoldName, Run
+from vmseg_auto.figures.charts import Axis, Band, Chart, Line, axis_of
+from vmseg_auto.networks.transfer_record import Initialisation
+from vmseg_auto.planning.fingerprint import Fingerprint
+from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.report.render import Fact, Table
+from vmseg_auto.report.words import shown
+from vmseg_auto.training.overfitting import GapLook, gap_alarm, gap_looks
+from vmseg_auto.utils.console import counted
+from vmseg_auto.workflows.places import read_record
+from vmseg_auto.workflows.run_tables import read_history
+from vmseg_auto.workflows.seen_scans import OTHER_SCANS, read_initialisation, seen_tests
+
+History = Sequence[Mapping[str, float]]
+_LEGEND = {"first": "training", "second": "validation"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """The trainings of a run.
+
+    Args:
+        facts: what all folds share.
+        folds: a row a fold.
+        loss: of all folds.
+        gaps: Dice of whole training and validation cases, a chart a fold.
+        alarms: in words, where the gap widened while validation stood still.
+        gap: mean over folds, at the end; None where none was looked at.
+    """
+
+    facts: tuple[Fact, ...]
+    folds: Table
+    loss: Chart
+    gaps: tuple[Chart, ...]
+    alarms: tuple[str, ...]
+    gap: float | None
+
+
+def training(run: Run) -> Training | None:
+    """What histories and records of a run's folds tell; None where no training has begun."""
+    folds = [fold for fold in run.folds() if fold.history.is_file()]
+    records = {fold.name: record for fold in folds if (record := read_record(fold))}
+    if not records:
+        return None
+    folds = [fold for fold in folds if fold.name in records]
+    histories = {fold.name: read_history(fold) for fold in folds}
+    looks = {name: gap_looks(history) for name, history in histories.items()}
+    recipe = next(iter(records.values())).recipe
+    last = [found[-1].gap for found in looks.values() if found]
+    alarms = [
+        f"Fold {name}: validation last improved in epoch {alarm.since}; in epoch {alarm.look.epoch} the gap had "
+        f"widened to {shown(alarm.look.gap)}."
+        for name, found in looks.items()
+        if (alarm := gap_alarm(found, records[name].recipe.epochs))
+    ]
+    rows = tuple(_row(fold, histories[fold.name], looks[fold.name]) for fold in folds)
+    columns = ("Fold", "Epochs", "Loss, training", "Loss, validation", "Dice, training", "Dice, validation", "Gap")
+    return Training(
+        facts=_facts(run, recipe),
+        folds=Table("Each fold at the end of its training; Dice of a few whole cases on each side", columns, rows),
+        loss=_loss(histories),
+        gaps=tuple(_gap(name, found) for name, found in looks.items() if found),
+        alarms=tuple(alarms),
+        gap=sum(last) / len(last) if last else None,
+    )
+
+
+def starts(run: Run, fingerprint: Fingerprint, splits: Splits, dataset: Dataset) -> tuple[str, ...]:
+    """In sentences, what the weights of each fold's training started from, and which of our cases those had seen.
+
+    Raises:
+        InputError: an init.json is damaged.
+    """
+    found = {fold.name: start for fold in run.folds() if (start := read_initialisation(fold))}
+    if not found:
+        return (f"The trainings of {run.name} began with random weights.",) if run.finished_folds() else ()
+    held_out: dict[FoldName, tuple[str, ...]] = {number: fold.val for number, fold in enumerate(splits.folds)}
+    told = [
+        f"Fold {name} of {run.name} began with weights of {start.name} (dataset {start.dataset}, fold {start.fold}, "
+        f"hash {start.weights}), trained on {start.seen.text()}: "
+        f"{_overlap(start, fingerprint, held_out.get(name, ()), dataset)}; {start.taken.text()}."
+        for name, start in found.items()
+    ]
+    return (*told, OTHER_SCANS)
+
+
+def _overlap(start: Initialisation, fingerprint: Fingerprint, held_out: Sequence[str], dataset: Dataset) -> str:
+    """In words, which of our cases weights had been trained on."""
+    known = {case for case, summary in fingerprint.cases.items() if start.seen.holds(summary.image_content)}
+    tests = seen_tests(start.seen, fingerprint, dataset, start.tests)
+    told = f"{len(known)} are of this cohort, {len(known & set(held_out))} held out by this fold"
+    if fingerprint.tests:
+        told += f"; of {len(fingerprint.tests)} test cases {len(tests.cases)} are known, or another scan of the patient"
+    return told if start.seen.whole else f"of those recorded, {told}; whether others of ours are is not known"
+
+
+def _facts(run: Run, recipe: Recipe) -> tuple[Fact, ...]:
+    return (
+        Fact("Trainer", run.folder.name),
+        Fact("Length", f"{counted(recipe.epochs, 'epoch')} of {counted(recipe.steps, 'step')}"),
+        Fact("Optimiser", f"{recipe.optimizer}, learning rate {recipe.lr:g}", f"{recipe.schedule} schedule"),
+        Fact("Augmentation", "strong" if recipe.strong_augmentation else "as in nnU-Net" if recipe.augment else "none"),
+        Fact("Lesion copy-paste", f"{recipe.copy_paste:.0%} of the patches" if recipe.copy_paste else "none"),
+        Fact("Seed", str(recipe.seed)),
+    )
+
+
+def _row(fold: FoldFolder, history: History, looks: Sequence[GapLook]) -> tuple[str, ...]:
+    end = history[-1] if history else {}
+    losses = [shown(end.get(name, nan), 3) for name in ("train_loss", "val_loss")]
+    look = looks[-1] if looks else GapLook(0, nan, nan)
+    dice = [shown(look.train), shown(look.val), shown(look.gap, sign=True)]
+    state = "" if fold.final.is_file() else " (unfinished)"
+    return (f"Fold {fold.name}", f"{len(history)}{state}", *losses, *dice)
+
+
+def _loss(histories: Mapping[int | str, History]) -> Chart:
+    lines, values = [], []
+    for history in histories.values():
+        for column, kind in (("train_loss", "first"), ("val_loss", "second")):
+            points = tuple((row["epoch"], row.get(column, nan)) for row in history)
+            lines.append(Line(points, f"{kind} thin"))
+            values += [y for _, y in points]
+    epochs = [row["epoch"] for history in histories.values() for row in history]
+    longest = max(epochs, default=0)
+    words = f"Loss of {counted(len(histories), 'fold')} in training and validation over {longest:.0f} epochs."
+    title = "Loss in every fold; lower is better"
+    return Chart(title, words, axis_of("epoch", epochs), axis_of("loss", values), lines=tuple(lines), legend=_LEGEND)
+
+
+def _gap(name: int | str, looks: Sequence[GapLook]) -> Chart:
+    last = looks[-1]
+    return Chart(
+        f"Fold {name}: gap {shown(last.gap, sign=True)} at the end",
+        f"Dice of whole cases over epochs; at the end training {shown(last.train)}, validation {shown(last.val)}.",
+        axis_of("epoch", [look.epoch for look in looks]),
+        Axis("Dice of whole cases", 0.0, 1.0),
+        bands=(Band(tuple((look.epoch, look.train, look.val) for look in looks), "gap"),),
+        lines=(
+            Line(tuple((look.epoch, look.train) for look in looks), "first"),
+            Line(tuple((look.epoch, look.val) for look in looks), "second"),
+        ),
+        legend=_LEGEND,
+    )

@@ -1,0 +1,1 @@
+"""The choice of runs, thresholds and post-processing from validation cases."""

@@ -1,0 +1,132 @@
+"""The scores of runs, and of ensembles of runs, on the cases that their folds have held out, under every setting."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.data.cases import over_cases
+from vmseg_auto.data.dataset import Case, Dataset, Splits
+from vmseg_auto.data.probabilities import read_probabilities
+from vmseg_auto.data.runs import Run
+from vmseg_auto.evaluation.confidence import Trust
+from vmseg_auto.evaluation.evaluate import read_pair
+from vmseg_auto.models.selection_record import THRESHOLDS
+from vmseg_auto.selection.choose import Runs, Setting, Values
+from vmseg_auto.selection.held_out_volumes import HeldOutVolumes
+from vmseg_auto.selection.settings import VOXELS, score_settings
+from vmseg_auto.utils.console import Console
+from vmseg_auto.utils.errors import DatasetError
+
+MOST_FOR_PAIRS = 4
+"""Runs, beyond which only the ensemble of all is tried: pairs would be many, and the best of many is luck."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What cross-validation says of each candidate.
+
+    Args:
+        patients: in the order of the arrays.
+        folds: the fold that holds each patient out.
+        scores: runs' names -> [patients, THRESHOLDS, labels, 3, 2] (ops.settings); single runs first.
+        cases: id and patient of each case.
+        reference_ml: volumes of the labels as they were outlined [cases, labels].
+        measured_ml: runs' names -> as they were predicted [cases, THRESHOLDS, labels, 2], with all components and with
+            the largest alone.
+    """
+
+    patients: tuple[str, ...]
+    folds: NDArray[np.int64]
+    scores: dict[Runs, Values]
+    cases: tuple[tuple[str, str], ...]
+    reference_ml: Values
+    measured_ml: dict[Runs, Values]
+
+    def volumes(
+        self, names: Runs, setting: Setting, labels: Sequence[str], trust: Mapping[str, Trust]
+    ) -> HeldOutVolumes:
+        """The volumes that a candidate measures under a setting, of which its looks said `trust` (case -> trust)."""
+        at = self.measured_ml[names][:, THRESHOLDS.index(setting.threshold)]
+        measured = np.where(setting.keep_largest, at[..., 1], at[..., 0])
+        said = tuple(trust[case] for case, _ in self.cases)
+        return HeldOutVolumes(tuple(labels), self.cases, self.reference_ml, measured, said)
+
+
+def score_candidates(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs: int, console: Console) -> Candidates:
+    """Score single runs, all pairs of up to MOST_FOR_PAIRS runs, and the ensemble of all.
+
+    Args:
+        runs: wholly cross-validated.
+        jobs: threads, and so the number of cases in memory at once.
+
+    Raises:
+        DatasetError, InputError: files of some cases are missing or damaged.
+    """
+    ensembles = _ensembles(len(runs))
+    fold_of = {case: number for number, fold in reversed([*enumerate(splits.folds)]) for case in fold.val}
+    cases = [case for case in dataset.cases if case.id in fold_of and case.label is not None]
+
+    def work(case: Case) -> _Scored:
+        return _score_case(case, fold_of[case.id], runs, ensembles, dataset)
+
+    with console.progress("Comparing held-out cases", len(cases)) as progress:
+        found, errors = over_cases(work, cases, jobs, progress.advance)
+    if errors:
+        raise errors[0] if len(errors) == 1 else DatasetError(f"{len(errors)} held-out cases can't be scored", errors)
+    rows: dict[str, list[NDArray[np.float64]]] = {}
+    folds: dict[str, int] = {}
+    for case in cases:
+        rows.setdefault(case.patient, []).append(found[case.id].scores)
+        folds[case.patient] = min(fold_of[case.id], folds.get(case.patient, fold_of[case.id]))
+    table = np.stack([np.mean(scores, axis=0) for scores in rows.values()], axis=1)
+    names = [tuple(runs[member].name for member in members) for members in ensembles]
+    measured = np.stack([found[case.id].measured_ml for case in cases], axis=1)
+    return Candidates(
+        patients=tuple(rows),
+        folds=np.array([folds[patient] for patient in rows]),
+        scores=dict(zip(names, table, strict=True)),
+        cases=tuple((case.id, case.patient) for case in cases),
+        reference_ml=np.stack([found[case.id].reference_ml for case in cases]),
+        measured_ml=dict(zip(names, measured, strict=True)),
+    )
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A case: its scores [candidates, THRESHOLDS, labels, 3, 2], and the labels' volumes as they were outlined."""
+
+    scores: Values
+    reference_ml: Values
+    voxel_ml: float
+
+    @property
+    def measured_ml(self) -> Values:
+        """[candidates, THRESHOLDS, labels, 2]"""
+        volumes: Values = self.scores[:, :, :, VOXELS] * self.voxel_ml
+        return volumes
+
+
+def _ensembles(runs: int) -> list[tuple[int, ...]]:
+    sizes = sorted({1, *([2] if 2 <= runs <= MOST_FOR_PAIRS else []), runs})
+    return [members for size in sizes for members in itertools.combinations(range(runs), size)]
+
+
+def _score_case(
+    case: Case, fold: int, runs: Sequence[Run], ensembles: Sequence[tuple[int, ...]], dataset: Dataset
+) -> _Scored:
+    assert case.label is not None
+    mask = runs[0].fold(fold).mask(case.id, dataset.file_ending)
+    _, reference, geometry = read_pair(case.id, mask, case.label, dataset.labels)
+    values = sorted(dataset.labels.values())
+    held_out = [
+        read_probabilities(run.fold(fold).probabilities(case.id), case.id, len(values) - 1, geometry.shape)
+        for run in runs
+    ]
+    outlined = np.array([np.count_nonzero(reference == value) for value in values[1:]])
+    scores = score_settings(held_out, reference, values, ensembles)
+    return _Scored(scores, outlined * geometry.voxel_ml, geometry.voxel_ml)

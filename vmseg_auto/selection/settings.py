@@ -1,0 +1,67 @@
+"""What each threshold, and keeping only the largest component, would make of a held-out case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.evaluation.overlap import Mask, overlap
+from vmseg_auto.inference.thresholds import STEPS, classify, from_bytes
+from vmseg_auto.models.selection_record import THRESHOLDS
+from vmseg_auto.utils.components import keep_largest, label_components, mask_box
+
+DICE, RECALL, VOXELS = 0, 1, 2
+"""Of the scores' last but one axis; the last tells all components (0) from the largest alone (1)."""
+
+
+def score_settings(
+    held_out: Sequence[NDArray[np.uint8]],
+    reference: NDArray[np.uint8],
+    values: Sequence[int],
+    ensembles: Sequence[tuple[int, ...]],
+) -> NDArray[np.float64]:
+    """Score a case under every setting.
+
+    Args:
+        held_out: for each run the foreground probabilities [K - 1, Z, Y, X] in steps of 1/255.
+        reference: label values [Z, Y, X].
+        values: label values of the K classes, background first.
+        ensembles: which runs' probabilities are averaged, one entry a candidate.
+
+    Returns:
+        [candidates, THRESHOLDS, K - 1, 3, 2]: for each label Dice and lesion recall (ops.metrics) and the number of
+        voxels predicted, each with all components and with the largest alone.
+    """
+    likely = (run.sum(axis=0, dtype=np.uint16) > min(THRESHOLDS) * STEPS for run in held_out)
+    box = mask_box(reduce(np.logical_or, likely, reference != values[0])) or ((0, 1), (0, 1), (0, 1))
+    inside = tuple(slice(start, stop) for start, stop in box)
+    runs = [from_bytes(run[(slice(None), *inside)]) for run in held_out]
+    targets = [_Target(reference[inside] == value) for value in values[1:]]
+    scores = np.empty((len(ensembles), len(THRESHOLDS), len(targets), 3, 2))
+    for candidate, members in enumerate(ensembles):
+        mean = sum((runs[member] for member in members[1:]), runs[members[0]]) / np.float32(len(members))
+        for number, threshold in enumerate(THRESHOLDS):
+            classes = classify(mean, threshold)
+            for index, target in enumerate(targets):
+                largest = keep_largest(classes, [index + 1]) == index + 1
+                scores[candidate, number, index, :, 0] = target.score(classes == index + 1)
+                scores[candidate, number, index, :, 1] = target.score(largest)
+    return scores
+
+
+class _Target:
+    """One label of a reference [Z, Y, X]; its components are found once."""
+
+    def __init__(self, mask: Mask) -> None:
+        self.mask = mask
+        self.numbered, self.count = label_components(mask)
+
+    def score(self, prediction: Mask) -> tuple[float, float, float]:
+        """Dice, lesion recall and voxels predicted."""
+        dice, voxels = overlap(prediction, self.mask, prediction.size)["dice"], float(np.count_nonzero(prediction))
+        if self.count == 0:
+            return dice, float(not voxels), voxels
+        return dice, np.count_nonzero(np.unique(self.numbered[prediction])) / self.count, voxels

@@ -1,0 +1,1 @@
+"""Samples, losses, the optimiser step and the training loop."""

@@ -1,0 +1,1 @@
+"""Random changes of samples, on the CPU and on the device."""

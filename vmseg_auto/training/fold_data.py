@@ -1,0 +1,117 @@
+"""A fold to be trained, and what its batches are made from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vmseg_auto.contracts import DeviceAugment, Parts
+from vmseg_auto.data.dataset import Fold
+from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.inference.windows import count_windows
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.training.augmentation.cpu import NoAugmentation
+from vmseg_auto.training.loader import Batch, BatchLoader, BatchSource
+from vmseg_auto.training.overfitting_monitor import PASSES, GapMonitor
+from vmseg_auto.training.sampling import PatchSampler, forced_foreground
+from vmseg_auto.utils.distributed import Ranks
+from vmseg_auto.utils.open_files import allow_open_files
+
+ALL_STREAM = 1000
+"""Number of the fold `all` in random streams."""
+
+
+@dataclass(frozen=True)
+class FoldSetup:
+    """A fold to be trained.
+
+    Args:
+        parts: network, loss and the rest, as a trainer made them.
+        plan: patch and batch size.
+        prepared: folder of the prepared cases.
+        cases: the fold's training and validation cases.
+        fold: its number or "all"; with the recipe's seed it decides all random numbers.
+        device: where to compute.
+    """
+
+    parts: Parts
+    plan: Plan
+    prepared: Path
+    cases: Fold
+    fold: int | str
+    device: torch.device
+
+    @property
+    def stream(self) -> tuple[int, int]:
+        """The numbers that set the fold's random draws apart."""
+        return self.parts.recipe.seed, ALL_STREAM if self.fold == "all" else int(self.fold)
+
+    @property
+    def device_augment(self) -> DeviceAugment | None:
+        """What augments whole batches on the device; None where workers augment samples."""
+        stand_in, choice = self.parts.device_augment, self.parts.recipe.device_augmentation
+        wanted = choice == "on" or (choice == "auto" and self.device.type == "cuda")
+        # A trainer that replaced only `augment` must not lose it.
+        return stand_in if wanted and stand_in is not None and stand_in.stands_for == self.parts.augment else None
+
+    def training_source(self, samples: range | None = None) -> BatchSource:
+        """What training batches (or these samples of them) are made of; raw patches where the device augments."""
+        share, size = self.parts.recipe.foreground_share, self.plan.batch_size
+        return BatchSource(
+            folder=self.prepared,
+            cases=self.cases.train,
+            sampler=self.parts.sampler,
+            augment=NoAugmentation() if self.device_augment else self.parts.augment,
+            foreground=tuple(forced_foreground(i, size, share) for i in range(size)),
+            stream=self.stream,
+            samples=samples,
+        )
+
+    def training_loader(self, workers: int, samples: range) -> BatchLoader:
+        """Makes them, in processes, or in threads where they only read."""
+        source = self.training_source(samples)
+        return BatchLoader(source, workers, threads=source.augment == NoAugmentation())
+
+    def validation_batches(self, ranks: Ranks) -> list[Batch]:
+        """The same un-augmented patches after every epoch, so that the curve compares like with like; a rank's part."""
+        recipe, size = self.parts.recipe, self.plan.batch_size
+        count = round(recipe.validation_share * recipe.steps) if self.cases.val else 0
+        share = max(recipe.foreground_share, 1 / 3)
+        source = BatchSource(
+            folder=self.prepared,
+            cases=self.cases.val,
+            sampler=PatchSampler(self.plan.patch, self.plan.patch),
+            augment=NoAugmentation(),
+            foreground=tuple(forced_foreground(i, size, share) for i in range(size)),
+            stream=(*self.stream, 1),
+        )
+        opened = source.open() if count else []
+        return [source.batch(opened, number) for number in ranks.part(range(count))]
+
+    @property
+    def validation_work(self) -> float:
+        """The work of predicting the validation cases whole once the fold is trained, in optimiser steps, at most.
+
+        Each window is looked at in every mirroring; a forward pass is a third of a training sample's work.
+        """
+        recipe, plan = self.parts.recipe, self.plan
+        looks = 1 << len(recipe.mirrored(plan.left_right))
+        folder = PreparedFolder(self.prepared)
+        shapes = (folder.load(case).image.shape[1:] for case in self.cases.val)
+        windows = sum(count_windows(shape, plan.patch, recipe.window_step) for shape in shapes)
+        return windows * looks / (PASSES * plan.batch_size)
+
+    def gap_monitor(self) -> GapMonitor:
+        """Looks at whole cases of either side."""
+        allow_open_files(2 * (len(self.cases.train) + len(self.cases.val)))  # image and label
+        folder = PreparedFolder(self.prepared)
+        train, val = ([folder.load(case) for case in side] for side in (self.cases.train, self.cases.val))
+        return GapMonitor(self.parts.recipe, self.plan, train, val)
+
+
+def default_workers(device: torch.device) -> int:
+    """Processes that make patches: one keeps a CPU busy with training, a GPU wants more."""
+    return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 2) - 1))

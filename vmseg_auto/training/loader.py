@@ -1,0 +1,197 @@
+"""Training batches made by worker processes or threads. Nothing here or in what it runs imports torch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.open_files import allow_open_files
+from vmseg_auto.utils.workers import GUARD, Workers, may_have_workers
+
+Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]
+
+
+class Batch(NamedTuple):
+    """A training step's samples.
+
+    Args:
+        image: [B, C, Z, Y, X].
+        label: [B, Z, Y, X].
+        seeds: of each sample's augmentation.
+        cases: ids of the cases that the sampler took, each once; donors of pasted lesions are among them.
+    """
+
+    image: NDArray[np.float32]
+    label: NDArray[np.uint8]
+    seeds: tuple[int, ...]
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BatchSource:
+    """Everything that decides a batch; each sample is a pure function of (stream, index).
+
+    Args:
+        folder: where the prepared cases lie.
+        cases: ids of the cases to draw from.
+        sampler: (cases, foreground, rng) -> patch.
+        augment: (patch, seed) -> patch.
+        foreground: for each sample of a batch, whether it is centred on foreground.
+        stream: numbers that set this source apart, such as (seed, fold).
+        samples: which of a batch's samples are made here; all unless given.
+    """
+
+    folder: Path
+    cases: tuple[str, ...]
+    sampler: Callable[[Sequence[PreparedCase], bool, np.random.Generator], Patch]
+    augment: Callable[[Patch, int], Patch]
+    foreground: tuple[bool, ...]
+    stream: tuple[int, ...]
+    samples: range | None = None
+
+    def open(self) -> list[PreparedCase]:
+        """The cases, memory-mapped.
+
+        Raises:
+            VmsegError: the system allows too few open files.
+            InputError: a case is not prepared, or damaged.
+        """
+        allow_open_files(2 * len(self.cases))  # image and label
+        folder = PreparedFolder(self.folder)
+        return [folder.load(case) for case in self.cases]
+
+    def batch(self, cases: Sequence[PreparedCase], number: int) -> Batch:
+        """The batch of that number, counted from the start of the training."""
+        noted = _Noted(cases)
+        indices = range(len(self.foreground)) if self.samples is None else self.samples
+        samples = [self._sample(noted, number, index) for index in indices]
+        patches, seeds = zip(*samples, strict=True)
+        images, labels = zip(*patches, strict=True)
+        return Batch(np.stack(images), np.stack(labels), seeds, tuple(noted.taken))
+
+    def _sample(self, cases: Sequence[PreparedCase], number: int, index: int) -> tuple[Patch, int]:
+        rng = np.random.default_rng([*self.stream, number, index])
+        patch = self.sampler(cases, self.foreground[index], rng)
+        seed = int(rng.integers(2**31))
+        return self.augment(patch, seed), seed
+
+
+class _Noted(Sequence[PreparedCase]):
+    """Cases as a sampler sees them, and the ids of those that it took by their number.
+
+    So any sampler tells what its patches came from, and none has to be asked.
+    """
+
+    def __init__(self, cases: Sequence[PreparedCase]) -> None:
+        self._cases = cases
+        self.taken: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __iter__(self) -> Iterator[PreparedCase]:
+        return iter(self._cases)  # who looks at all of them takes none
+
+    @overload
+    def __getitem__(self, index: int) -> PreparedCase: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[PreparedCase]: ...
+
+    def __getitem__(self, index: int | slice) -> PreparedCase | Sequence[PreparedCase]:
+        found = self._cases[index]
+        self.taken.update(dict.fromkeys(case.id for case in (found if isinstance(found, Sequence) else [found])))
+        return found
+
+
+class BatchLoader:
+    """Makes batches ahead of time in workers, in order, whatever their number.
+
+    Use it as a context manager: the workers end with it, and by themselves if this process dies.
+
+    Args:
+        source: what to make.
+        workers: number of processes.
+        threads: workers are threads of this process. They suit a source that only reads: a process takes longer to
+            hand over a large patch than to read it, and much of that time is this process's own.
+    """
+
+    def __init__(self, source: BatchSource, workers: int, threads: bool = False) -> None:
+        self._ahead = 2 * workers + 1
+        self._pool: Executor
+        self._make: Callable[[int], Batch]
+        if threads or not may_have_workers():
+            self._pool, self._make = ThreadPoolExecutor(workers), partial(source.batch, source.open())
+        else:
+            self._pool, self._make = Workers(workers, _start, (source,)), _make
+
+    def __enter__(self) -> BatchLoader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
+        """Batches number `start` to `stop` - 1.
+
+        Raises:
+            VmsegError: a worker was ended from outside; errors inside a worker come through as they are.
+        """
+        pending: deque[Future[Batch]] = deque()
+        coming, begun = iter(range(start, stop)), False
+        try:
+            for number in coming:
+                pending.append(self._pool.submit(self._make, number))
+                if len(pending) >= self._ahead:
+                    batch, begun = pending.popleft().result(), True
+                    yield batch
+            while pending:
+                batch, begun = pending.popleft().result(), True
+                yield batch
+        except BrokenProcessPool as error:
+            raise _lost(begun) from error
+        finally:
+            for future in pending:  # of a training that goes back, or has ended
+                future.cancel()
+
+
+def _lost(begun: bool) -> VmsegError:
+    """What is told where a worker is gone, after its first batch or before."""
+    again = "Close other programs or use --jobs 1, then run the same command again: it goes on."
+    if begun:
+        problem = "a process that prepares training patches was ended from outside, most likely for want of memory"
+        return VmsegError(problem, remedy=again)
+    return VmsegError(
+        "no process that prepares training patches could be started: it ran a script of your own anew whose calls do "
+        f"not stand below {GUARD}, or was ended from outside for want of memory",
+        remedy=f"Put the script's calls below {GUARD}. Without such a script: {again[0].lower()}{again[1:]}",
+    )
+
+
+_worker: dict[str, Any] = {}
+
+
+def _start(source: BatchSource) -> None:
+    _worker["source"] = source
+
+
+def _make(number: int) -> Batch:
+    source: BatchSource = _worker["source"]
+    if "cases" not in _worker:  # not in _start: what an initializer raises is lost to the parent
+        _worker["cases"] = source.open()
+    return source.batch(_worker["cases"], number)

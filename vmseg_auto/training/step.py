@@ -1,0 +1,210 @@
+"""A network that learns: one optimiser step, on any device, alone or together with other processes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from vmseg_auto.utils.devices import autocast, lay_out, reduced_precision, whole_float32
+from vmseg_auto.utils.distributed import Share
+from vmseg_auto.utils.errors import InputError
+
+Loss = Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor]
+Tensors = dict[str, torch.Tensor]
+
+
+class Step(NamedTuple):
+    """What a step came to, on the device: float32 and bool scalars.
+
+    Args:
+        loss: of the batch.
+        good: whether loss and gradient were finite; otherwise the weights are as before.
+    """
+
+    loss: torch.Tensor
+    good: torch.Tensor
+
+
+@dataclass(frozen=True)
+class LearnerState:
+    """Copies on the CPU of what it takes to go on.
+
+    Args:
+        weights: to predict with.
+        live: to learn on from, where they are others.
+        optimizer: its state.
+        scaler: the state of the gradients' scale; empty but in float16.
+    """
+
+    weights: Tensors
+    live: Tensors
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+
+
+class Learner:
+    """Network, loss, optimizer and precision on one device, and the running mean of the weights.
+
+    Args:
+        network: gives a list of logits while training.
+        loss: of these logits [B, K, ...] and the labels [B, Z, Y, X].
+        optimizer: over the network's parameters.
+        device: where the network is.
+        amp: mixed precision where the hardware has it.
+        gradient_clip: largest norm of the gradient.
+        averaging: decay of the running mean of the weights; 0 for none.
+        share: this process's part of each batch; all of it unless given.
+
+    Raises:
+        InputError: batches are shared, and layers of the network mix their samples or draw random numbers.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Loss,
+        optimizer: torch.optim.Optimizer,
+        device: torch.device,
+        *,
+        amp: bool,
+        gradient_clip: float,
+        averaging: float = 0.0,
+        share: Share | None = None,
+    ) -> None:
+        self.network, self.loss, self.optimizer, self.device = lay_out(network, device), loss, optimizer, device
+        self.gradient_clip = gradient_clip
+        self.dtype = reduced_precision(device) if amp else None
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self.mean = _RunningMean(network, averaging) if averaging else None
+        self.share = share or Share()
+        if self.share.ranks.world > 1 and not _samples_stand_alone(network):
+            raise InputError(
+                "layers of this network mix the samples of a batch or draw random numbers (batch normalisation, "
+                "dropout), so that what it learns would depend on the number of processes",
+                remedy="Train it without torchrun.",
+            )
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is judged, kept and predicted with: the running mean where there is one."""
+        return self.mean.network if self.mean else self.network
+
+    def step(self, image: torch.Tensor, label: torch.Tensor) -> Step:
+        """Learn from a batch [B, C, Z, Y, X] and its labels [B, Z, Y, X], unless loss or gradient are not finite.
+
+        Where batches are shared, from this process's samples (`Share.seen`), while the others do from theirs.
+        CUDA is not waited for. The running mean takes the weights in after every step, also where they stay the same.
+        """
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        with whole_float32(self.device, self.dtype):
+            loss = self._differentiate(image, label)
+        self.share.ranks.add_gradients(self.network.parameters())
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
+        good = norm.isfinite() & loss.detach().isfinite()
+        self._move(good)
+        self.scaler.update()  # lowers the scale where unscale_ found a gradient that is not finite
+        if self.mean:
+            self.mean.add(self.network)
+        return Step(loss.detach(), good)
+
+    def _differentiate(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """The whole batch's loss, and its gradients by way of the samples here.
+
+        The loss sees the whole batch, wherever its samples are computed, so that it may couple them.
+        """
+        outputs = self.forward(self.network, image)
+        joined = [self.share.join(level.detach()).requires_grad_() for level in outputs]
+        loss = self.loss(joined, self.share.join(label))
+        slopes = torch.autograd.grad(self.scaler.scale(loss), joined, allow_unused=True)
+        used = [number for number, slope in enumerate(slopes) if slope is not None]
+        torch.autograd.backward([outputs[n] for n in used], [self.share.cut(slopes[n]) for n in used])
+        return loss
+
+    def _move(self, good: torch.Tensor) -> None:
+        """Let the optimizer step if the step is good."""
+        optimizer: Any = self.optimizer
+        # A fused optimizer looks at the flag on the device, as GradScaler has it do. Its first step also makes its
+        # state, which it must not leave unset.
+        if getattr(optimizer, "_step_supports_amp_scaling", False) and optimizer.state:
+            optimizer.grad_scale, optimizer.found_inf = None, (~good).float()
+            try:
+                optimizer.step()
+            finally:
+                del optimizer.grad_scale, optimizer.found_inf
+        elif bool(good):
+            optimizer.step()
+
+    @torch.inference_mode()
+    def is_finite(self) -> bool:
+        """Whether all weights are. It waits for the device."""
+        return bool(torch.stack([weight.isfinite().all() for weight in self.network.parameters()]).all())
+
+    def forward(self, network: nn.Module, image: torch.Tensor) -> Any:
+        """What the network says of a batch, in this device's precision."""
+        with whole_float32(self.device, self.dtype), autocast(self.device, self.dtype):
+            return network(image)
+
+    def state(self) -> LearnerState:
+        """Where it stands."""
+        return LearnerState(
+            weights=_copied(self.evaluated.state_dict()),
+            live=_copied(self.network.state_dict()) if self.mean else {},
+            optimizer=_copied(self.optimizer.state_dict()),
+            scaler=self.scaler.state_dict(),
+        )
+
+    def restore(self, state: LearnerState, steps: int) -> None:
+        """Stand where `state` was taken, after so many steps."""
+        self.evaluated.load_state_dict(state.weights)
+        if self.mean:
+            self.network.load_state_dict(state.live)
+            self.mean.steps = steps
+        optimizer = _copied(state.optimizer)
+        for group, own in zip(optimizer["param_groups"], self.optimizer.param_groups, strict=False):
+            # How it computes is this device's business, not that of the one where the state was taken.
+            group.update({way: own[way] for way in ("fused", "foreach", "capturable") if way in own})
+        self.optimizer.load_state_dict(optimizer)
+        if state.scaler:
+            self.scaler.load_state_dict(state.scaler)
+
+
+class _RunningMean:
+    """A network whose weights follow those of another (exponential moving average).
+
+    Its memory grows with the steps, up to the decay, so that the first weights are soon forgotten.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network, self.decay, self.steps = copy.deepcopy(network), decay, 0
+        self.network.requires_grad_(False)
+
+    def add(self, network: nn.Module) -> None:
+        self.steps += 1
+        decay = min(self.decay, self.steps / (10 + self.steps))
+        blend = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        blend(list(self.network.parameters()), [p.detach() for p in network.parameters()], self.steps)
+        for mean, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
+            mean.copy_(buffer)
+
+
+def _samples_stand_alone(network: nn.Module) -> bool:
+    """Whether no layer mixes the samples of a batch, or draws random numbers, which would differ between processes."""
+    mixing = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+    return not any(isinstance(module, mixing) for module in network.modules())
+
+
+def _copied(value: Any) -> Any:
+    """State dicts hold the live tensors, which the next step would change: the same on the CPU, for good."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""What each other project could use as it is: errors, JSON, geometry, files, tables, locks, processes; no domain."""

@@ -1,0 +1,116 @@
+"""Connected components of masks: voxels that share a face, an edge or a corner belong together (26 neighbours)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from vmseg_auto.utils.geometry import Box, Geometry
+from vmseg_auto.utils.postprocessing import PostProcessing
+
+_NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
+
+
+def mask_box(mask: NDArray[np.bool_]) -> Box | None:
+    """The smallest box around the True voxels of a mask (Z, Y, X); None where there are none."""
+    (found,) = ndimage.find_objects(mask.view(np.uint8), max_label=1)
+    if found is None:
+        return None
+    z, y, x = found
+    return (z.start, z.stop), (y.start, y.stop), (x.start, x.stop)
+
+
+def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
+    """Number the components of a mask.
+
+    Args:
+        mask: (Z, Y, X).
+
+    Returns:
+        int32 (Z, Y, X) with 0 outside and 1 to n within, and n. Numbers follow the order of the voxels in memory.
+    """
+    numbered = np.zeros(mask.shape, dtype=np.int32)
+    box = mask_box(mask)
+    if box is None:
+        return numbered, 0
+    inside = tuple(slice(start, stop) for start, stop in box)
+    count = ndimage.label(mask[inside], structure=_NEIGHBOURS, output=numbered[inside])
+    return numbered, int(count)
+
+
+def component_volumes(mask: NDArray[np.bool_]) -> list[int]:
+    """Voxels of each component of a mask (Z, Y, X), the largest first; times Geometry.voxel_ml they are mL."""
+    numbered, _ = label_components(mask)
+    return sorted((int(n) for n in np.bincount(numbered.ravel())[1:]), reverse=True)
+
+
+def keep_largest(mask: NDArray[np.uint8], values: Iterable[int]) -> NDArray[np.uint8]:
+    """Set all but the largest component of each of these labels to background.
+
+    Of equally large components the first in memory is kept.
+
+    Args:
+        mask: label values (Z, Y, X); it is left as it is.
+        values: label values to clean; others are not touched.
+    """
+    cleaned = mask.copy()
+    for value in values:
+        numbered, count = label_components(mask == value)
+        if count > 1:
+            largest = 1 + int(np.argmax(np.bincount(numbered.ravel())[1:]))
+            cleaned[(numbered != 0) & (numbered != largest)] = 0
+    return cleaned
+
+
+def apply_postprocessing(
+    mask: NDArray[np.uint8], postprocessing: PostProcessing | None, labels: Mapping[str, int]
+) -> NDArray[np.uint8]:
+    """Clean a predicted mask (Z, Y, X) as was decided; None leaves it as it is.
+
+    Args:
+        labels: label name -> value.
+    """
+    if postprocessing is None or not postprocessing.keep_largest:
+        return mask
+    return keep_largest(mask, [labels[name] for name in postprocessing.keep_largest])
+
+
+@dataclass(frozen=True)
+class Components:
+    """The connected components of a mask, numbered by size: the lesions of one scan.
+
+    Args:
+        numbered: (Z, Y, X), 0 outside; 1 is the largest lesion.
+        voxels: of each lesion.
+        places: voxels [N, 3] (Z, Y, X) of all lesions, and the number of each [N].
+        geometry: the grid.
+    """
+
+    numbered: NDArray[np.int32]
+    voxels: NDArray[np.int64]
+    places: tuple[NDArray[np.int64], NDArray[np.int32]]
+    geometry: Geometry
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_], geometry: Geometry) -> Components:
+        """Number the components of a mask (Z, Y, X); of equal ones the first in memory comes first."""
+        found, _ = label_components(mask)
+        sizes = np.bincount(found.ravel())[1:]
+        order = np.argsort(-sizes, kind="stable")
+        number = np.zeros(len(sizes) + 1, dtype=np.int32)
+        number[order + 1] = np.arange(1, len(sizes) + 1)
+        numbered = number[found]
+        places = np.argwhere(numbered)
+        return cls(numbered, sizes[order], (places, numbered[tuple(places.T)]), geometry)
+
+    @property
+    def count(self) -> int:
+        return len(self.voxels)
+
+    def volume_ml(self, numbers: tuple[int, ...]) -> float:
+        """Of several lesions together."""
+        return float(sum(int(self.voxels[number - 1]) for number in numbers)) * self.geometry.voxel_ml

@@ -1,0 +1,217 @@
+"""Where tensors are computed, and in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+from collections.abc import Iterator, Mapping
+
+import torch
+
+from vmseg_auto.utils.console import counted
+from vmseg_auto.utils.distributed import local_rank
+from vmseg_auto.utils.errors import InputError
+
+_NO_MEMORY = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+    "MPS backend out of memory",
+    "Invalid buffer size",
+)
+"""What CUDA's runtime, its libraries and MPS say where memory is short."""
+_NO_ENGINE = "unable to find an engine to execute this computation"
+"""Of cuDNN, for a convolution that it can't compute, or has no memory to compute."""
+_ENGINES_WANT = 2**30
+"""Bytes."""
+_SPOILING_CUDNN = range(90_800, 91_500)
+"""9.8 to 9.14: PyTorch 2.9 and 2.10 from PyPI have them, and some builds of 2.8."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+"""Of glibc's malloc.h."""
+
+
+def choose_device(name: str) -> torch.device:
+    """The device asked for; "auto" takes CUDA, then MPS, then the CPU, which is made ready.
+
+    Raises:
+        InputError: the device is not there, or there are more processes on this machine than GPUs.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, here in present.items() if here)
+    if not present.get(name, False):
+        raise InputError(
+            f"the device {name!r} is not available here",
+            remedy="Use --device auto or cpu; for a GPU, install the PyTorch build that fits its driver.",
+        )
+    if name == "cpu":
+        keep_freed_memory()
+    if name == "cuda":
+        if local_rank() >= torch.cuda.device_count():
+            raise InputError(
+                f"process {local_rank()} of this machine finds no GPU of its own among {torch.cuda.device_count()}",
+                remedy="Start as many as there are GPUs (torchrun --nproc-per-node), or use --device cpu.",
+            )
+        # For `computing_alike`, as cuBLAS's manual asks; cuBLAS reads it at its first product, whoever wants that one.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device(name)
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed, where there is glibc.
+
+    Otherwise it gives large blocks back to the system, and each layer of a network waits for fresh pages again: a
+    tenth of the time of a prediction on two cores, and of a training step.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mallopt = ctypes.CDLL(None).mallopt
+    for option, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, 2**30), (_TRIM_THRESHOLD, 2**31 - 1)):
+        mallopt(option, value)
+
+
+def memory_ran_out(error: RuntimeError) -> bool:
+    """Whether an error of torch is one of too little memory; only its own allocator has a kind of error for it."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return any(words in text for words in _NO_MEMORY) or (_NO_ENGINE in text and _card_is_full())
+
+
+def _card_is_full() -> bool:
+    """Whether the GPU, or this process's part of it, has less left than cuDNN's engines want for themselves."""
+    if not torch.cuda.is_available():
+        return False
+    free, total = torch.cuda.mem_get_info()
+    part = torch.cuda.get_per_process_memory_fraction() * total - torch.cuda.memory_reserved()
+    return min(free, part) < _ENGINES_WANT
+
+
+def forget_freed_memory(device: torch.device) -> None:
+    """Give back to the device what is free but kept for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def cudnn_fault() -> str | None:
+    """In words, why 16-bit results on a GPU can't be relied on with this PyTorch; None where they can."""
+    version = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    if version is None or version not in _SPOILING_CUDNN:
+        return None
+    name = f"{version // 10_000}.{version // 100 % 100}"
+    return (
+        f"PyTorch {torch.__version__} comes with cuDNN {name}, which refuses or spoils 3-D convolutions in 16 bits; "
+        "install PyTorch 2.11 or newer"
+    )
+
+
+def reduced_precision(device: torch.device) -> torch.dtype | None:
+    """The 16-bit type that this hardware computes natively, or None where float32 is faster."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device.type == "cpu":
+        # Without native bf16 instructions oneDNN emulates them, many times slower than float32.
+        abilities = _abilities()
+        if abilities.get("avx512_bf16") or abilities.get("amx_bf16"):
+            return torch.bfloat16
+    return None
+
+
+def _abilities() -> Mapping[str, object]:
+    """Which instructions the CPU has; nothing where this version of torch doesn't say."""
+    return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[object]:
+    """Mixed precision in `dtype`; does nothing for None."""
+    return torch.autocast(device.type, dtype) if dtype is not None else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def whole_float32(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
+    """Where no 16-bit type is wanted, CUDA computes in float32 itself, and not in the 19 bits of TF32.
+
+    Forward and backward pass must both lie within. Nothing outside is changed.
+    """
+    if device.type != "cuda" or dtype is not None:
+        yield
+        return
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+def round_convolutions(network: torch.nn.Module, dtype: torch.dtype | None) -> torch.nn.Module:
+    """Round the convolutions' weights to `dtype` for good, in place; None leaves them.
+
+    For inference: without gradients autocast rounds them anew in every forward pass, for the same result.
+    """
+    for module in network.modules():
+        if dtype is not None and isinstance(module, (torch.nn.Conv3d, torch.nn.ConvTranspose3d)):
+            module.to(dtype)
+    return network
+
+
+def lay_out(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    """Lay the weights of 3-D convolutions out as `device` computes them fastest, in place; values and shapes stay.
+
+    On a CPU with AVX-512 channels come last: oneDNN then spares copying what goes into a layer and comes out of it,
+    a tenth of the time of a prediction and of a training step. Layers take the layout over from one another.
+    """
+    if device.type == "cpu" and _abilities().get("avx512_f"):
+        for weight in network.parameters():
+            if weight.dim() == 5:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
+    return network
+
+
+@contextlib.contextmanager
+def computing_alike(wanted: bool, device: torch.device) -> Iterator[None]:
+    """On CUDA, if wanted, the same bits in every run; a CPU gives them anyway. Nothing outside is changed.
+
+    What torch can't compute so raises a RuntimeError; networks and losses here take another way where
+    `torch.are_deterministic_algorithms_enabled()`.
+    """
+    if not wanted or device.type != "cuda":
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        cudnn.deterministic, cudnn.benchmark = before[1:]
+
+
+def describe(device: torch.device, dtype: torch.dtype | None) -> str:
+    """In words, such as "NVIDIA H200, bfloat16" or "CPU, 2 threads, float32"."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    threads = f", {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
+    return f"{name}{threads}, {str(dtype or torch.float32).removeprefix('torch.')}"
+
+
+def present_devices() -> list[str]:
+    """In words, every device that can be asked for, with its memory, and the precision that suits it."""
+    found = []
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        device = torch.device("cuda", index)
+        memory = torch.cuda.get_device_properties(device).total_memory / 2**30
+        found.append(f"{describe(device, reduced_precision(device))}, {memory:.3g} GiB")
+    if torch.backends.mps.is_available():
+        found.append(describe(torch.device("mps"), None))
+    cpu = torch.device("cpu")
+    return [*found, describe(cpu, reduced_precision(cpu))]

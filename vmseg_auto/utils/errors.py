@@ -1,0 +1,72 @@
+"""The errors a user can meet. Each names the case, the file, what is wrong and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmseg_auto.utils.console import shown
+
+
+class VmsegError(Exception):
+    """Something went wrong that a user can act on.
+
+    Args:
+        problem: what is wrong, in one sentence without a full stop.
+        case: the id of the case concerned.
+        file: the file or folder concerned.
+        remedy: what to do about it.
+    """
+
+    exit_code = 1
+    errors: tuple[VmsegError, ...] = ()
+    """What it tells of, where that is several."""
+    told = False
+    """Whether another process of the same command tells the user."""
+
+    def __init__(
+        self, problem: str, *, case: str | None = None, file: str | Path | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(problem)
+        self.problem, self.case, self.file, self.remedy = problem, case, file, remedy
+
+    def __str__(self) -> str:
+        case = [f"case {shown(self.case, lines=False)}"] * (self.case is not None)
+        where = ", ".join(case + [shown(self.file, lines=False)] * (self.file is not None))
+        text = f"{where}: {self.problem}" if where else self.problem
+        whole = f"{text}. {self.remedy}" if self.remedy else text
+        return "\n".join([whole, *(f"  - {error}" for error in self.errors)])
+
+
+class InputError(VmsegError):
+    """Bad input or use: files, settings or an order of commands that can't work."""
+
+    exit_code = 2
+
+
+class DamagedError(InputError):
+    """A file does not hold what was written to it."""
+
+
+class DatasetError(InputError):
+    """Several bad cases, reported at once. `errors` holds one VmsegError for each."""
+
+    def __init__(self, problem: str, errors: Sequence[VmsegError], *, remedy: str | None = None) -> None:
+        super().__init__(problem, remedy=remedy)
+        self.errors = tuple(errors)
+        self.args = (problem, self.errors)  # what unpickling calls, on the way out of a worker process
+
+
+class SomeCasesFailedError(VmsegError):
+    """The work is done, but some cases failed; `errors` holds one VmsegError for each."""
+
+    exit_code = 3
+
+    def __init__(self, problem: str, errors: Sequence[VmsegError]) -> None:
+        super().__init__(problem)
+        self.errors = tuple(errors)
+        self.args = (problem, self.errors)
+
+
+class AttentionNeededError(SomeCasesFailedError):
+    """The check is done, and some things want attention; `errors` holds one VmsegError for each."""

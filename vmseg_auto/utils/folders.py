@@ -1,0 +1,106 @@
+"""What lies in folders: files, and what is none. Nothing is opened here but folders."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from errno import ELOOP, ENOENT, ENOTDIR
+from pathlib import Path
+
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.left_out import DANGLING, HIDDEN, LINK, Inventory, is_hidden
+
+_KINDS = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a pipe, which is not read",
+    stat.S_ISSOCK: "a socket, which is not read",
+    stat.S_ISCHR: "a device, which is not read",
+    stat.S_ISBLK: "a device, which is not read",
+}
+_MAC = ("._", ".ds_store")
+"""How names begin that a Mac leaves behind; other hidden files are looked at for DICOM, as one may be a slice."""
+
+
+def listed_folder(folder: Path) -> list[Path]:
+    """All that lies in a folder, sorted by name.
+
+    Raises:
+        InputError: it can't be read.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise _unlisted(error) from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a plain file, or a link to one; False also where that can't be found out."""
+    return os.path.isfile(path)
+
+
+def why_no_file(path: Path) -> str:
+    """In words, what a path is that is no file: opening a pipe or device might never end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if path.is_symlink() and error.errno in (ENOENT, ENOTDIR, ELOOP):
+            return "a link that leads in a circle" if error.errno == ELOOP else DANGLING
+        return cant_be_read(error)
+    return next((words for fits, words in _KINDS.items() if fits(mode)), "no file")
+
+
+def cant_be_read(error: OSError) -> str:
+    return f"unreadable ({error.strerror})"
+
+
+def walk(folder: Path, left: Inventory | None = None) -> Iterator[Path]:
+    """Every file in a folder and its folders, in a stable order; hidden folders and links to folders are passed over.
+
+    Args:
+        left: what is passed over is noted here, folders that can't be read too.
+
+    Raises:
+        InputError: the folder itself can't be read.
+    """
+    left = left if left is not None else Inventory()
+
+    def unread(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise _unlisted(error) from error
+        left.add("folder", Path(error.filename), cant_be_read(error), folder=folder)
+
+    for place, subfolders, names in os.walk(folder, onerror=unread):
+        for name in subfolders:
+            path = Path(place, name)
+            if is_hidden(name):
+                left.add("folder", path, HIDDEN, meant=True, folder=folder)
+            elif path.is_symlink():
+                left.add("folder", path, LINK, folder=folder)
+        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
+        for name in sorted(names):
+            path = Path(place, name)
+            if is_left_behind(name):
+                left.add("file", path, HIDDEN, meant=True, folder=folder)
+            elif is_file(path):
+                yield path
+            else:
+                left.add("file", path, why_no_file(path), folder=folder)
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """The files in a folder, sorted.
+
+    Raises:
+        InputError: it can't be read.
+    """
+    return (path for path in listed_folder(folder) if not is_left_behind(path.name) and is_file(path))
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a file of this name can be no slice, as a system has left it there."""
+    return name.lower().startswith(_MAC) or (is_hidden(name) and not name.startswith("."))
+
+
+def _unlisted(error: OSError) -> InputError:
+    return InputError(f"the folder can't be read ({error.strerror})", file=error.filename, remedy="Check its rights.")

@@ -1,0 +1,72 @@
+"""Labels (name -> value): what they must be, which values a mask may hold, and how their names become parts of files'
+names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.names import case_name, key
+
+_LONGEST = 100
+
+
+def file_part(label: str) -> str:
+    """A label's name as that of a file or folder: it leads nowhere else, is not too long, and can be one in Windows."""
+    able = re.sub(r'[/\\:*?"<>|]', "_", label)
+    return case_name([re.sub(r"[. ]+$", "_", able)])
+
+
+def labels_in_words(labels: Mapping[str, int]) -> str:
+    """Such as "lesion 1, vein 2"; without the background."""
+    return ", ".join(f"{name} {value}" for name, value in labels.items() if value)
+
+
+def odd_names(labels: Collection[str]) -> str | None:
+    """What is wrong with labels' names, where a screen or a file's name could not show them; None where nothing is."""
+    for name in labels:
+        if not 0 < len(name) <= _LONGEST or not name.isprintable():
+            return f"label {name[:40]!r} needs a name of 1 to {_LONGEST} plain letters"
+    if len({key(file_part(name)) for name in labels}) < len(labels):
+        return "two labels' names differ only in capitals, or in what the name of a file can't hold"
+    return None
+
+
+def check_labels(labels: Mapping[str, int], where: str) -> None:
+    """Refuse what can't be a model's labels.
+
+    Raises:
+        InputError: values other than 0, 1, 2, ... up to 255 at most, or odd names.
+    """
+    remedy = "Mend the labels, or restore the file."
+    if sorted(labels.values()) != list(range(len(labels))) or not 2 <= len(labels) <= 256:
+        raise InputError(f"{where} must have the values 0, 1, 2 and so on, up to 255 at most", remedy=remedy)
+    if odd := odd_names(labels):
+        raise InputError(f"{where}: {odd}", remedy=remedy)
+
+
+def label_values(mask: NDArray[np.uint8], labels: Mapping[str, int]) -> NDArray[np.uint8]:
+    """Return a mask of no other values than the labels'; with one label beside the background, 255 is read as 1.
+
+    Args:
+        mask: [Z, Y, X] as it was read.
+        labels: name -> value; the background's 0 need not be named.
+
+    Raises:
+        InputError: it holds a value that no label has.
+    """
+    values, known = {int(value) for value in np.unique(mask)}, {0, *labels.values()}
+    if known == {0, 1} and 255 in values <= {0, 255}:
+        return np.minimum(mask, 1)
+    if odd := sorted(values - known):
+        names = ", ".join(f"{name} {value}" for name, value in labels.items())
+        raise InputError(
+            f"the mask holds {', '.join(map(str, odd))}, which is no label ({names})",
+            remedy="Name the value under labels in dataset.json, or mend the mask.",
+        )
+    return mask

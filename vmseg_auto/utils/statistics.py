@@ -1,0 +1,154 @@
+"""Means and medians of scores, with Student's interval over patients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from vmseg_auto.utils.console import counted
+
+LEVEL = 0.95
+"""Of such intervals, so many hold what they speak of."""
+FEWEST_PATIENTS = 5
+"""From which an interval is told: of fewer, scores that differ much from the seen ones can't be ruled out."""
+INTERVAL = (
+    "95 % confidence interval of the mean by Student's t over patients: leaving out each in turn (jackknife) tells the "
+    "standard error, as scans of one patient resemble each other. It ends where the score does. There is none from "
+    f"fewer than {FEWEST_PATIENTS} patients, or where all have the same score"
+)
+"""What an interval is, in words."""
+ALL_LABELS = "all labels"
+"""Name of the mean over labels, where there are several."""
+
+Values = NDArray[np.float64]
+Bounds = tuple[float, float]
+UNBOUNDED: Bounds = (-math.inf, math.inf)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What one score comes to over cases. All values are NaN where no case has the score.
+
+    Args:
+        mean, median: over the cases that have it.
+        low_95, high_95: interval of the mean; NaN where there is none (see `no_interval`).
+        n, n_missing: cases that have it and that lack it.
+        patients: of the cases that have it.
+    """
+
+    mean: float
+    median: float
+    low_95: float
+    high_95: float
+    n: int
+    n_missing: int
+    patients: int
+
+
+def summarise(values: Values, patients: Sequence[str], bounds: Bounds = UNBOUNDED) -> Summary:
+    """Sum one score up.
+
+    Args:
+        values: one a case; NaN where it is missing.
+        patients: of each case.
+        bounds: ends of what the score can be.
+
+    >>> extra_sleep = np.array([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])
+    >>> found = summarise(extra_sleep, list("abcdefghij"))
+    >>> round(found.mean, 2), round(found.low_95, 2), round(found.high_95, 2)
+    (2.33, 0.9, 3.76)
+    """
+    there = np.isfinite(values)
+    count = int(there.sum())
+    nan = float("nan")
+    if count == 0:
+        return Summary(nan, nan, nan, nan, 0, len(values), 0)
+    known, owners = values[there], np.array(patients)[there]
+    low, high = mean_interval(known, owners.tolist(), bounds)
+    middle = float(known.mean()), float(np.median(known))
+    return Summary(*middle, low, high, count, len(values) - count, len(np.unique(owners)))
+
+
+def mean_interval(values: Values, patients: Sequence[str], bounds: Bounds = UNBOUNDED) -> Bounds:
+    """The interval of a mean over cases; NaN where none can be told.
+
+    With one case a patient it is Student's (Biometrika 1908;6:1). Where patients have unlike numbers of cases, the
+    degrees of freedom are those of the number of equal patients that would be worth as much (Kish, Survey Sampling,
+    1965).
+
+    Args:
+        values: one a case, all finite.
+        patients: of each case.
+        bounds: ends of what the score can be.
+    """
+    names, owner = np.unique(np.array(patients), return_inverse=True)
+    if len(names) < FEWEST_PATIENTS:
+        return math.nan, math.nan
+    totals, counts = np.bincount(owner, weights=values).astype(np.float64), np.bincount(owner)
+    error = jackknife_error(totals, counts)
+    if error <= 1e-12 * max(1.0, float(np.abs(values).max())):
+        return math.nan, math.nan
+    half = quantile(effective_patients(counts) - 1) * error
+    mean = float(values.mean())
+    return max(bounds[0], mean - half), min(bounds[1], mean + half)
+
+
+def jackknife_error(totals: Values, counts: NDArray[np.int64]) -> float:
+    """Standard error of a mean over cases, by leaving out each patient in turn.
+
+    Args:
+        totals, counts: of each patient's cases, at least two patients.
+    """
+    without = (totals.sum() - totals) / (counts.sum() - counts)
+    return math.sqrt((len(totals) - 1) * float(without.var()))
+
+
+def effective_patients(counts: NDArray[np.int64]) -> float:
+    """How many patients with equally many cases would be worth as much; 2 at least."""
+    return max(2.0, float(counts.sum() ** 2 / (counts**2).sum()))
+
+
+def quantile(freedom: float) -> float:
+    """How many standard errors an interval reaches to either side, by Student's t."""
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def no_interval(patients: int) -> str:
+    """What stands in an interval's place where a mean over so many patients has none."""
+    return "none: all alike" if patients >= FEWEST_PATIENTS else f"none: {counted(patients, 'patient')}"
+
+
+def without_interval(patients: int) -> list[str]:
+    """The sentence that says why no interval is told of so many patients; none where one is."""
+    if patients >= FEWEST_PATIENTS:
+        return []
+    return [f"No interval is told: it takes {FEWEST_PATIENTS} patients, and here are {patients}."]
+
+
+def summarise_table(table: pd.DataFrame, metrics: Mapping[str, Bounds]) -> pd.DataFrame:
+    """Sum up each metric of each label.
+
+    Args:
+        table: a row a case and label, with columns case, patient, label and the metrics.
+        metrics: columns to sum up -> ends of what each can be.
+
+    Returns:
+        A row a label and metric: label, metric, then the fields of Summary. With several labels ALL_LABELS stands
+        last: of each case, the mean over the labels that have the score.
+    """
+    names = list(metrics)
+    groups = [(str(label), rows) for label, rows in table.groupby("label", sort=False)]
+    if len(groups) > 1:
+        groups.append((ALL_LABELS, table.groupby(["case", "patient"], sort=False)[names].mean().reset_index()))
+    return pd.DataFrame(
+        {"label": label, "metric": name}
+        | asdict(summarise(rows[name].to_numpy(float), list(rows["patient"]), metrics[name]))
+        for label, rows in groups
+        for name in names
+    )

@@ -1,0 +1,1 @@
+"""The verbs of the commands: each puts the other packages together."""

@@ -1,0 +1,167 @@
+"""What the held-out cases tell of trust: the Dice to expect, and masks that may be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.data.runs import Run
+from vmseg_auto.evaluation.calibration import calibrate, calibrate_without
+from vmseg_auto.evaluation.confidence import Calibration, Expectation, Trust, VolumeTrust
+from vmseg_auto.evaluation.confidence_figures import trust_figures
+from vmseg_auto.evaluation.confidence_record import TrustFigures
+from vmseg_auto.evaluation.evaluate import Evaluation, read_pair
+from vmseg_auto.evaluation.expected_quality import EXPECTED_COLUMNS, expected_columns
+from vmseg_auto.evaluation.label_check import contradiction
+from vmseg_auto.evaluation.reliability import Reliability
+from vmseg_auto.figures.plots import draw_trust
+from vmseg_auto.utils.atomic import write_sealed
+from vmseg_auto.utils.tables import write_csv
+
+TRUST_COLUMNS = (
+    "rank", "case", "patient", "uncertainty", "scatter", *EXPECTED_COLUMNS, "traffic_light", "dice",
+    "brier", "calibration_error",
+)  # fmt: skip
+LABEL_CHECK_COLUMNS = (
+    "rank", "case", "patient", "dice", "expected_dice", "slice", "outlined_ml", "predicted_ml", "what",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HeldOutTrust:
+    """Every held-out case with what was to be expected of it.
+
+    Args:
+        cases, patients, trust: who, and what the looks said.
+        dice: the mean over labels that it has.
+        reliability: of the voxels' probabilities.
+        without: what the other patients' cases alone tell; None where they are too few.
+        calibration: from all cases; None where they are too few.
+    """
+
+    cases: Sequence[str]
+    patients: Sequence[str]
+    trust: Sequence[Trust]
+    dice: NDArray[np.float64]
+    reliability: Sequence[Reliability]
+    without: Sequence[Calibration | None]
+    calibration: Calibration | None
+
+    @property
+    def expected(self) -> list[Expectation | None]:
+        """Of each case, told without its patient."""
+        return [one.expect(case) if one else None for one, case in zip(self.without, self.trust, strict=True)]
+
+    @property
+    def figures(self) -> TrustFigures:
+        """What the certainty is worth, in figures."""
+        voxels = np.array([(one.brier, one.calibration_error) for one in self.reliability])
+        certain = "the Dice to expect, told by the other patients' cases" if None not in self.without else "uncertainty"
+        return trust_figures(self._certainty(), self.dice, voxels, self.patients, certain)
+
+    @property
+    def reasons(self) -> list[str]:
+        """In words, what it comes to."""
+        told = [(e, float(d)) for e, d in zip(self.expected, self.dice, strict=True) if e]
+        figures = [one.text() for one in self.figures.figures]
+        if not told:
+            few = (
+                f"it takes {VolumeTrust.FEWEST_PATIENTS} other patients, and here are {len(set(self.patients))} in all"
+            )
+            return [f"no Dice to expect is told: {few}", *figures]
+        inside = sum(expected.low <= dice <= expected.high for expected, dice in told)
+        error = np.mean([abs(expected.dice - dice) for expected, dice in told])
+        worst = set(np.argsort(self.dice, kind="stable")[: len(self.cases) // 5].tolist())
+        least = self._least_certain()[: 3 * len(self.cases) // 10]
+        return [
+            f"told by the other patients' cases, the Dice of {len(told)} held-out cases is {error:.3f} off on average; "
+            f"{inside} lie in their interval of four in five",
+            f"{len(worst & set(least))} of the {len(worst)} cases with the lowest Dice are among the "
+            f"{len(least)} least certain ones",
+            *figures,
+        ]
+
+    def save(self, run: Run, files: Mapping[str, tuple[Path, Path]], labels: Mapping[str, int]) -> None:
+        """Write trust.csv and trust.json, their picture where anything can be told, and label_check.csv.
+
+        Args:
+            files: case -> its predicted and its reference mask.
+            labels: label name -> value.
+        """
+        write_csv(run.trust, TRUST_COLUMNS, [self._row(i, n) for n, i in enumerate(self._least_certain(), 1)])
+        write_sealed(run.trust_figures, self.figures.to_json())
+        if told := [(e.dice, e.low, e.high, d) for e, d in zip(self.expected, self.dice, strict=True) if e]:
+            draw_trust(np.array(told).T, run.trust_picture)
+        suspects = np.argsort([-self._shortfall(i) for i in range(len(self.cases))], kind="stable")
+        rows = [
+            self._row(i, n) | _differences(self.cases[i], *files[self.cases[i]], labels)
+            for n, i in enumerate(suspects.tolist(), 1)
+        ]
+        write_csv(run.label_check, LABEL_CHECK_COLUMNS, rows)
+
+    def _least_certain(self) -> list[int]:
+        """Indices of the cases, the least certain first."""
+        order: list[int] = np.argsort(self._certainty(), kind="stable").tolist()
+        return order
+
+    def _certainty(self) -> NDArray[np.float64]:
+        """Of each case what is to be expected, told without its patient; by the uncertainty alone where it is not."""
+        lines = [one.line(case) for one, case in zip(self.without, self.trust, strict=True) if one]
+        known = len(lines) == len(self.trust)
+        return np.array(lines if known else [-case.uncertainty for case in self.trust])
+
+    def _shortfall(self, index: int) -> float:
+        """How far the Dice lies under the expected one: a doubtful prediction contradicts no mask."""
+        expected = self.expected[index]
+        return (expected.dice if expected else 1.0) - float(self.dice[index])
+
+    def _row(self, index: int, rank: int) -> dict[str, Any]:
+        return {
+            "rank": rank,
+            "case": self.cases[index],
+            "patient": self.patients[index],
+            "uncertainty": self.trust[index].uncertainty,
+            "scatter": self.trust[index].scatter,
+            **expected_columns(self.expected[index]),
+            "traffic_light": told.light(self.trust[index]) if (told := self.without[index]) else None,
+            "dice": float(self.dice[index]),
+            "brier": self.reliability[index].brier,
+            "calibration_error": self.reliability[index].calibration_error,
+        }
+
+
+def judge(trust: Mapping[str, Trust], scores: Evaluation, reliability: Mapping[str, Reliability]) -> HeldOutTrust:
+    """Set what the looks said of held-out cases beside their scores.
+
+    Args:
+        trust: of every scored case.
+        scores: of them all.
+        reliability: of every scored case.
+    """
+    table = scores.table.groupby(["case", "patient"])["dice"].mean().reset_index()
+    cases, patients = [str(case) for case in table["case"]], [str(patient) for patient in table["patient"]]
+    said, dice = [trust[case] for case in cases], table["dice"].to_numpy(float)
+    return HeldOutTrust(
+        cases,
+        patients,
+        said,
+        dice,
+        [reliability[case] for case in cases],
+        calibrate_without(said, dice, patients),
+        calibrate(said, dice, patients),
+    )
+
+
+def _differences(case: str, predicted: Path, reference: Path, labels: Mapping[str, int]) -> dict[str, Any]:
+    found = contradiction(*read_pair(case, predicted, reference, labels))
+    return {
+        "slice": found.slice,
+        "outlined_ml": found.outlined_ml,
+        "predicted_ml": found.predicted_ml,
+        "what": found.words,
+    }

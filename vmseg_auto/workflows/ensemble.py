@@ -1,0 +1,172 @@
+"""The models that predict together: one, or those whose ensemble a workspace has selected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.data.runs import FoldFolder, Run
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.inference.predictor import Prediction, Predictor
+from vmseg_auto.inference.sliding_window import Watch
+from vmseg_auto.inference.thresholds import classify
+from vmseg_auto.models.selection_record import Candidate, Selection
+from vmseg_auto.models.zip import unpacked
+from vmseg_auto.utils.atomic import read_stored
+from vmseg_auto.utils.components import apply_postprocessing
+from vmseg_auto.utils.console import Console
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.json_codec import digest
+from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.workflows.places import PathLike, places, read_fingerprint, read_splits, trained_on, warn_of_stale
+
+
+class Committee:
+    """One model, or several whose probabilities are averaged on the scan's own grid: their plans may differ.
+
+    Uncertainty, fold agreement and the Dice to expect are those of the first member alone: runs are calibrated one by
+    one. As several are chosen only where they are better than the best of them, that Dice is on the low side. How far
+    volumes are off is known of all together.
+
+    Args:
+        members: of the same channels and labels, the best first.
+        rule: threshold and post-processing of the average; a single member follows its own model.json.
+
+    Raises:
+        InputError: members that do not tell the same classes apart in the same channels, or a rule for other labels.
+    """
+
+    def __init__(self, members: Sequence[Predictor], rule: Candidate | None = None) -> None:
+        self.members, self.rule = members, rule
+        self.channels, self.labels = members[0].info.channels, members[0].info.labels
+        self.calibration = members[0].info.calibration
+        if rule and len(members) > 1 and self.calibration:
+            self.calibration = replace(self.calibration, volumes=rule.volumes)
+        if any((member.info.channels, member.info.labels) != (self.channels, self.labels) for member in members):
+            raise InputError(
+                "the runs chosen have different channels or labels",
+                remedy="Run `vmseg_select` again, or choose one model with -m.",
+            )
+        if rule is not None:
+            rule.postprocessing.require_labels(self.labels, "selection.json: postprocessing")
+
+    def predict(
+        self,
+        image: NDArray[np.float32],
+        geometry: Geometry,
+        *,
+        probabilities: bool = False,
+        watch: Watch = None,
+    ) -> Prediction:
+        """Segment one scan; as `stages.predict.Predictor.predict` for an array."""
+        if self.rule is None or len(self.members) == 1:
+            return self.members[0].predict(image, geometry, probabilities=probabilities, watch=watch)
+        total, trust = self.members[0].probabilities(image, geometry, watch)
+        for member in self.members[1:]:
+            total += member.probabilities(image, geometry, watch)[0]
+        total /= len(self.members)
+        values = np.array(sorted(self.labels.values()), dtype=np.uint8)
+        mask = apply_postprocessing(values[classify(total, self.rule.threshold)], self.rule.postprocessing, self.labels)
+        return Prediction(mask, geometry, trust, total if probabilities else None)
+
+    def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
+        """In words, what sets a scan [C, Z, Y, X] apart from those that the models were trained on.
+
+        Raises:
+            InputError: the scan is empty.
+        """
+        return list(dict.fromkeys(words for member in self.members for words in member.unlike(image, geometry)))
+
+    def digest(self) -> str:
+        """Hash of all that decides a mask but the scan."""
+        own = [member.digest() for member in self.members]
+        if self.rule is None or len(own) == 1:
+            return own[0]
+        return digest([own, self.rule.threshold, self.rule.postprocessing])
+
+
+@contextmanager
+def models_of(
+    model: PathLike | None, dataset: PathLike | None, workspace: PathLike | None, console: Console
+) -> Iterator[tuple[list[Run], Candidate | None]]:
+    """What predicts, the best model first: a model's folder, its zip, or else as `choose_runs`; and how they do so
+    together.
+
+    The folders of a zip are there only while this is open.
+
+    Raises:
+        InputError: as `choose_runs`, or a zip that is damaged or refused.
+    """
+    if model is None:
+        yield choose_runs(places(dataset, workspace)[1], console)
+    elif Path(model).is_dir():
+        yield [Run(Path(model))], None
+    else:
+        with unpacked(Path(model)) as (manifest, folder):
+            yield [Run(folder / name) for name in manifest.models], manifest.rule
+
+
+def note_other_folds(run: Run, taken: Sequence[FoldFolder], chosen: bool, left: Inventory) -> None:
+    """Note the folds that are not among those taken; `chosen`: the user has named these."""
+    names = {fold.name for fold in taken}
+    for fold in run.folds():
+        if fold.name in names:
+            continue
+        if chosen:
+            left.add("fold", fold.folder, "not chosen", meant=True, folder=run.folder)
+        elif fold.final.is_file():
+            left.add("fold", fold.folder, "in whose place the numbered ones are taken", meant=True, folder=run.folder)
+        else:
+            left.add("fold", fold.folder, "not trained to its end", folder=run.folder)
+
+
+def choose_runs(space: Workspace, console: Console) -> tuple[list[Run], Candidate | None]:
+    """What predicts in a workspace: selection.json's choice, the best run first, else the only run there is.
+
+    Warns of what has changed since.
+
+    Raises:
+        InputError: nothing is planned or trained; there are several runs and no selection; a run of the selection is
+            gone.
+    """
+    space.require_planned()
+    runs, rule = space.runs(), None
+    if space.selection.is_file():
+        rule, runs = _selected(space, runs, console)
+    elif not runs:
+        raise InputError(
+            "no model is trained in this workspace yet", file=space.root, remedy="Run `vmseg_train 0` first."
+        )
+    elif len(runs) > 1:
+        listed = "\n".join(f"  {run.folder}" for run in runs)
+        raise InputError(
+            "this workspace holds several models",
+            remedy=f"Compare them with `vmseg_select`, once all folds are trained, or choose one with -m:\n{listed}",
+        )
+    warn_of_stale(runs, space, read_fingerprint(space), read_splits(space), console)
+    return runs, rule
+
+
+def _selected(space: Workspace, runs: Sequence[Run], console: Console) -> tuple[Candidate, list[Run]]:
+    selection = read_stored(Selection, space.selection)
+    known = {run.name: run for run in runs}
+    chosen = selection.chosen
+    if gone := [name for name in chosen.runs if name not in known]:
+        raise InputError(
+            f"it chooses {', '.join(gone)}, which is no longer here",
+            file=space.selection,
+            remedy="Run `vmseg_select` again, or choose a model with -m.",
+        )
+    for name in chosen.runs:
+        if trained_on(space, name) != selection.made_from.get(name):
+            console.warn(
+                f"{name} was trained or scored anew since it was selected; when all its folds are, run `vmseg_select`"
+            )
+    dice = {candidate.runs: candidate.dice.mean for candidate in selection.candidates}
+    return chosen, [known[name] for name in sorted(chosen.runs, key=lambda name: -dice.get((name,), 0.0))]

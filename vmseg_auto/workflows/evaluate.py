@@ -1,0 +1,111 @@
+"""Score a folder of masks against references."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from vmseg_auto.data.dataset_json import read_description
+from vmseg_auto.evaluation.evaluate import Evaluation, find_masks
+from vmseg_auto.evaluation.evaluate import evaluate as score_masks
+from vmseg_auto.evaluation.reader_agreement import compare_readers
+from vmseg_auto.utils.atomic import read_stored
+from vmseg_auto.utils.console import Console, Silent
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.left_out import Inventory, telling_left_out
+from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.places import PathLike, accepted_patients, places
+from vmseg_auto.workflows.prediction_record import Sidecar
+from vmseg_auto.workflows.seen_scans import OTHER_SCANS
+
+
+@telling_left_out
+def evaluate(
+    predictions: PathLike,
+    references: PathLike,
+    output: PathLike | None = None,
+    *,
+    second_reader: PathLike | None = None,
+    tolerance_mm: float = 1.0,
+    workspace: PathLike | None = None,
+    jobs: int | None = None,
+    left: Inventory | None = None,
+    console: Console | None = None,
+) -> Evaluation:
+    """Score every reference's prediction, and write the scores as CSV and JSON.
+
+    Label names and patients are those of the dataset.json beside the references' folder, where there is one, and
+    patients those of the workspace, where `--visits join` has said so.
+
+    Args:
+        predictions, references: folders of masks; files of one case have the same name.
+        output: the CSV; PREDICTIONS/metrics.csv unless given. The JSON lies beside it.
+        second_reader: folder of another reader's masks of the same cases. Then the readers' own agreement is written
+            beside the model's (evaluation/reader_agreement.py).
+        tolerance_mm: of the surface Dice (NSD).
+        workspace: its folder; `vmseg` beside the references' folder unless given.
+        jobs: threads.
+        left: what of the folders is not used is noted here; a strict one ends the work before it begins.
+        console: where words and progress go.
+
+    Raises:
+        InputError: no masks, missing predictions, masks on different grids, or another command that writes to the
+            output's folder.
+    """
+    console = console or Silent()
+    predicted, wanted = Path(predictions), Path(references)
+    stated = wanted.parent / "dataset.json"
+    given = read_description(stated) if stated.is_file() else None
+    labels = given.labels if given else None
+    patients = accepted_patients(places(wanted.parent, workspace)[1]) | (given.patients if given else {})
+    target = Path(output) if output is not None else predicted
+    threads = jobs or os.cpu_count() or 1
+    readers = None
+    place = target if target.is_dir() else target.parent
+    left = left or Inventory()
+    for key in given.unused if given else ():
+        left.add("key", key, "unknown in dataset.json")
+    with output_turn(place, "vmseg_evaluate", console):
+        if second_reader is not None:
+            _note_unpaired(find_masks(wanted), find_masks(Path(second_reader), left), left)
+        with console.progress("Scoring", len(find_masks(wanted))) as progress:
+            scores = score_masks(predicted, wanted, labels, tolerance_mm, patients, threads, progress.advance, left)
+        scores = replace(scores, notes=(*scores.notes, *_known_to_the_model(predicted, find_masks(wanted))))
+        table, about = scores.save(target)
+        if second_reader is not None:
+            readers = compare_readers(predicted, wanted, Path(second_reader), labels, tolerance_mm, patients, threads)
+            both, _ = readers.save(table)
+    console.say(scores.text())
+    console.say(f"All cases: {table}; summary and definitions: {about}.")
+    if readers is not None:
+        console.say(readers.text())
+        console.say(f"Model and readers, all cases: {both}; summary: {both.with_suffix('.json')}.")
+    return scores
+
+
+def _known_to_the_model(predictions: Path, cases: Iterable[str]) -> Iterator[str]:
+    """In words, which of these scans the model that predicted them was trained on, as CASE.json beside a mask tells."""
+    told: dict[bool | None, list[str]] = {}
+    for case in sorted(cases):
+        with contextlib.suppress(InputError):  # masks from elsewhere have no such file
+            told.setdefault(read_stored(Sidecar, predictions / f"{case}.json").in_training, []).append(case)
+    if True in told:
+        yield (
+            f"The model was trained on these very scans, so that their scores are too good: {', '.join(told[True])}. "
+            "Score the others by themselves: take these references out of the folder."
+        )
+    if None in told:
+        yield f"Whether the model was trained on these scans is not known: {', '.join(told[None])}."
+    if False in told:
+        yield f"Scans that the model was not trained on, by the hash of their files: {len(told[False])}. {OTHER_SCANS}"
+
+
+def _note_unpaired(references: Mapping[str, Path], second: Mapping[str, Path], left: Inventory) -> None:
+    """Note what only one of two readers has outlined: their comparison leaves it out."""
+    for case in sorted(set(references) - set(second)):
+        left.add("reference", references[case].name, "which the second reader has not outlined")
+    for case in sorted(set(second) - set(references)):
+        left.add("mask", second[case].name, "of the second reader without a reference")

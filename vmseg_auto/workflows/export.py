@@ -1,0 +1,182 @@
+"""Give a trained model away in one file, and look into such a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vmseg_auto.data.runs import FoldFolder, FoldName, Run, chosen_folds
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.models.load import load_fold, read_info
+from vmseg_auto.models.manifest import CARD, FINGERPRINT, MANIFEST, Manifest
+from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.models.model_card import Facts, Member, model_card
+from vmseg_auto.models.selection_record import Candidate, Selection
+from vmseg_auto.models.zip import unpacked, write_model_zip
+from vmseg_auto.planning.fingerprint import Fingerprint
+from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.utils.atomic import new_folder, read_stored
+from vmseg_auto.utils.console import Console, Silent, counted, quoted, shown
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.left_out import Inventory, telling_left_out
+from vmseg_auto.utils.machine import versions
+from vmseg_auto.workflows.ensemble import models_of, note_other_folds
+from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.onnx import write_onnx
+from vmseg_auto.workflows.places import PathLike
+from vmseg_auto.workflows.run_tables import read_summary
+from vmseg_auto.workflows.seen_scans import read_initialisation, seen_tests
+
+
+@telling_left_out
+def export_model(
+    output: PathLike,
+    *,
+    model: PathLike | None = None,
+    dataset: PathLike | None = None,
+    workspace: PathLike | None = None,
+    folds: Sequence[FoldName] | None = None,
+    name: str | None = None,
+    licence: str = "",
+    onnx: bool = False,
+    left: Inventory | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Pack weights, plan, calibration and the cohort in numbers into a zip for `predict`, with a model card.
+
+    No image, mask, name of a case, patient, dataset or folder goes into it.
+
+    Args:
+        output: the zip to make.
+        model: a model folder; unless given, what the workspace would predict with, several models too.
+        dataset, workspace: folders, as on the command line.
+        folds: which finished folds; all the numbered ones, or else `all`, unless given.
+        name: of the model; the zip's unless given.
+        licence: under which it is given away.
+        onnx: also write each fold's network as ONNX, into a folder beside the zip.
+        left: folds that are not packed are noted here; a strict one ends the work before it begins.
+        console: where words and progress go.
+
+    Raises:
+        InputError: no model, a fold that is not finished, a damaged checkpoint, the output exists, or the extra `onnx`
+            is not installed.
+        VmsegError: the output can't be written, or a network does not give the same as ONNX.
+    """
+    console, left, target = console or Silent(), left or Inventory(), Path(output)
+    folds = chosen_folds(folds) if folds is not None else None
+    if model is not None and Path(model).is_file():
+        raise InputError("this model is packed already", file=model, remedy="Copy the file.")
+    with models_of(model, dataset, workspace, console) as (runs, rule):
+        finished = [run.usable_folds(folds) for run in runs]
+        for run, taken in zip(runs, finished, strict=True):
+            note_other_folds(run, taken, folds is not None, left)
+        left.require_nothing()
+        facts = _facts(runs, finished, rule, name or target.stem, licence)
+        contents: dict[str, str | Path] = {CARD: model_card(facts)}
+        if facts.cohort is not None:
+            contents[FINGERPRINT] = _text(facts.cohort.to_json())
+        folders = tuple(f"model_{number}" for number in range(len(runs)))
+        for folder, member, own in zip(folders, facts.members, finished, strict=True):
+            contents[f"{folder}/model.json"] = _text(member.info.to_json())
+            contents |= {f"{folder}/{fold.folder.name}/{fold.final.name}": fold.final for fold in own}
+        about = Manifest(facts.name, licence, facts.version, folders, facts.rule, {})
+        with output_turn(target.parent, "vmseg_model export", console), ExitStack() as made:
+            if onnx:
+                beside = made.enter_context(new_folder(target.with_name(f"{target.stem}_onnx")))
+                write_onnx(dict(zip(folders, finished, strict=True)), beside, console)
+            write_model_zip(target, about, contents)
+    console.say(
+        f"{target}: {counted(len(folders), 'model')}, {target.stat().st_size / 1e6:.1f} MB, without any image or name "
+        f"of a case. Read its {CARD} before you give it away (`vmseg_model info {quoted(target)}`).\n"
+        f"Segment with `vmseg_predict -m {quoted(target)} -i SCANS -o MASKS`."
+    )
+    if not licence:
+        console.warn("no licence is given (--licence), so nobody else can know what they may do with the model")
+    return target
+
+
+@telling_left_out
+def model_info(model: PathLike, left: Inventory | None = None, console: Console | None = None) -> str:
+    """Say what a model is: the card of its zip, once every byte of it is checked, or the one that a folder would get.
+
+    Folds of a folder that would not be packed are noted in `left`; a strict one ends it with them.
+
+    Raises:
+        InputError: it is missing, damaged, or refused.
+    """
+    console, path = console or Silent(), Path(model)
+    if path.is_dir():
+        run, left = Run(path), left or Inventory()
+        folds = run.usable_folds(None)
+        note_other_folds(run, folds, False, left)
+        left.require_nothing()
+        card = model_card(_facts([run], [folds], None, path.name, ""))
+        console.say(card)
+        return card
+    with unpacked(path) as (manifest, folder):
+        card = shown((folder / CARD).read_text(encoding="utf-8", errors="replace"))
+        identity = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    files = f"{len(manifest.members) + 1} files, {path.stat().st_size / 1e6:.1f} MB"
+    console.say(f"{card}\n{path}: {files}, each as its manifest says; SHA-256 of the manifest: {identity}")
+    return card
+
+
+def _facts(
+    runs: Sequence[Run], finished: Sequence[Sequence[FoldFolder]], rule: Candidate | None, name: str, licence: str
+) -> Facts:
+    space = Workspace(runs[0].folder.resolve().parents[2])
+    known = space.fingerprint.is_file() and runs[0].folder.resolve() in [run.folder.resolve() for run in space.runs()]
+    cohort = read_stored(Fingerprint, space.fingerprint) if known else None
+    members = tuple(_member(run, folds, name, cohort) for run, folds in zip(runs, finished, strict=True))
+    selection = read_stored(Selection, space.selection) if rule else None
+    return Facts(
+        name=name,
+        licence=licence,
+        version=versions()["vmseg_auto"],
+        members=members,
+        cohort=cohort.shared() if cohort else None,
+        rule=rule if len(runs) > 1 else None,
+        worth=selection.worth if selection else None,
+    )
+
+
+def _member(run: Run, folds: Sequence[FoldFolder], name: str, cohort: Fingerprint | None) -> Member:
+    """A model's account of itself. Every fold is read wholly: no damaged weights are given away."""
+    info = read_info(run)
+    recipes, epochs = zip(*(_training(fold, info) for fold in folds), strict=True)
+    scores = run.cross_validation / "metrics.json"
+    return Member(
+        info=replace(info, dataset=name),
+        folds=tuple(fold.name for fold in folds),
+        recipe=recipes[0],
+        epochs=epochs,
+        first_weights=tuple(dict.fromkeys(_first_weights(fold, cohort) for fold in folds)),
+        scores=read_summary(scores) if scores.is_file() else None,
+    )
+
+
+def _first_weights(fold: FoldFolder, cohort: Fingerprint | None) -> str:
+    """In words, without the name of a dataset or case."""
+    start = read_initialisation(fold)
+    if start is None:
+        return "random"
+    told = f"of {start.name} (hash {start.weights}), trained on {start.seen.text()}"
+    if cohort is None or not cohort.tests:
+        return told
+    tests = seen_tests(start.seen, cohort, ids=start.tests)
+    among = f"{len(tests.cases)} of the {len(cohort.tests)} test scans are among them"
+    return f"{told}; {among}" if start.seen.whole else f"{told}; {among} as far as is known"
+
+
+def _training(fold: FoldFolder, info: ModelInfo) -> tuple[Recipe, int]:
+    checkpoint = load_fold(fold, info)
+    return checkpoint.recipe, checkpoint.epoch
+
+
+def _text(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"

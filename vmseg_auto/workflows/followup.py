@@ -1,0 +1,298 @@
+"""The same patients at two times: predict both unless masks are given, and say what has become of the lesions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vmseg_auto.data.cases import read_case
+from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.dicom.series import Choice
+from vmseg_auto.data.mask_files import is_corrected
+from vmseg_auto.data.naming import stem
+from vmseg_auto.data.scans import FURTHER_CHANNEL, find_scans
+from vmseg_auto.evaluation.evaluate import find_masks, infer_labels
+from vmseg_auto.followup.comparability import Word, check_headers
+from vmseg_auto.followup.compare import Visit, compare
+from vmseg_auto.followup.records import COLUMNS, FollowUp, FollowUps
+from vmseg_auto.followup.response import Volume
+from vmseg_auto.utils.atomic import write_json
+from vmseg_auto.utils.console import Console, Silent
+from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.utils.left_out import Inventory, telling_left_out
+from vmseg_auto.utils.tables import write_csv
+from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.places import PathLike
+from vmseg_auto.workflows.predict import predict
+from vmseg_auto.workflows.run_tables import read_volumes
+
+_FIRST_CHANNEL = ("first",)
+"""Scans are aligned by their first channel."""
+_NO_INTERVALS = "Restore it, or move it away: the intervals of volumes are then not known."
+
+
+@telling_left_out
+def followup(
+    before: PathLike,
+    after: PathLike,
+    output: PathLike,
+    *,
+    masks: tuple[PathLike, PathLike] | None = None,
+    error_percent: float | None = None,
+    order_as_given: bool = False,
+    same_patient: bool = False,
+    model: PathLike | None = None,
+    dataset: PathLike | None = None,
+    workspace: PathLike | None = None,
+    series: Sequence[str] = (),
+    echo: int | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    left: Inventory | None = None,
+    console: Console | None = None,
+) -> FollowUps:
+    """Compare scans of the same patients at two times; write followup.csv, followup.json and a picture of each pair.
+
+    Args:
+        before, after: a scan each (an image file, or a DICOM series in a folder or zip), or a folder of scans each:
+            then those of the same name belong together.
+        output: the folder written to; what is predicted comes to lie in its folders `before` and `after`.
+        masks: a mask or a folder of masks for each time; both scans are predicted unless given. Intervals are taken
+            from a volumes.csv beside the masks, as far as it still fits them.
+        error_percent: nine volumes in ten are measured with at most this error, in per cent of the true volume; takes
+            the place of the intervals.
+        order_as_given: the scans are in the right order, although their headers' dates tell of the other.
+        same_patient: the scans are of one patient, although their headers tell of two.
+        model, dataset, workspace, series, echo, device: as for `predict`.
+        jobs: threads that read and write for it.
+        left: what is not used of scans and masks is noted here; a strict one ends the work before it begins.
+        console: where words and progress go.
+
+    Raises:
+        InputError: no scan, mask or model, no pair, headers that tell of two patients or of the other order, or
+            another command at work in the output folder.
+        SomeCasesFailedError: some pairs failed; all others are written.
+    """
+    console = console or Silent()
+    target, scans = Path(output), (Path(before), Path(after))
+    if error_percent is not None and not 0 <= error_percent < 100:
+        remedy = "Give a number of %, from 0 to below 100: with an error as large as the volume no change can be told."
+        raise InputError(f"the measurement error is {error_percent:g} %", remedy=remedy)
+    choice = Choice(tuple(series), echo)
+    left = left or Inventory()
+    first, second = (_scans(source, choice, masks is not None, left) for source in scans)
+    *wanted, refused = _comparable(*_partners(first, second, left), Word(order_as_given, same_patient))
+    left.require_nothing()
+    with output_turn(target, "vmseg_followup", console):
+        if masks is None:
+            places = (target / "before", target / "after")
+            found = [
+                predict(
+                    source, folder, model=model, dataset=dataset, workspace=workspace, series=series, echo=echo,
+                    only=None if len(cases) == len(every) else cases, device=device, jobs=jobs, left=left,
+                    console=console,
+                )
+                for source, folder, every, cases in zip(scans, places, (first, second), wanted, strict=True)
+            ]  # fmt: skip
+        else:
+            found = [_masks(Path(mask), left) for mask in masks]
+        told = {error.case for error in refused}
+        first, second = (_with_masks(*side, told, left) for side in zip(scans, wanted, found, strict=True))
+        pairs = _pairs(*_partners(first, second, left))
+        left.require_nothing()
+        done, failed = _compare_all(pairs, error_percent, target, console)
+        errors = [*refused, *failed]
+        if done:
+            all_done = FollowUps(tuple(done))
+            write_csv(target / "followup.csv", COLUMNS, (row for one in done for row in one.rows()))
+            write_json(target / "followup.json", all_done.to_json())
+            pictures = any(not one.alignment.problems for one in done)
+            beside = ", and a picture of each pair that could be aligned" if pictures else ""
+            console.say(f"In {target}: followup.csv (table), followup.json (all figures){beside}.")
+    if errors and len(pairs) + len(refused) == 1:
+        raise errors[0]
+    if errors:
+        raise SomeCasesFailedError(f"{len(errors)} of {len(pairs) + len(refused)} pairs could not be compared", errors)
+    return all_done
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Scans and masks of one patient at two times."""
+
+    name: str
+    before: Case
+    after: Case
+
+
+def _compare_all(
+    pairs: Sequence[_Pair], error_percent: float | None, target: Path, console: Console
+) -> tuple[list[FollowUp], list[VmsegError]]:
+    done: list[FollowUp] = []
+    errors: list[VmsegError] = []
+    labels = _labels(pairs)
+    with console.progress("Comparing", len(pairs)) as progress:
+        for pair in pairs:
+            try:
+                first, second = (_visit(case, labels, error_percent, console) for case in (pair.before, pair.after))
+                done.append(compare(pair.name, first, second, labels, target / f"{pair.name}_followup.png"))
+                console.say(done[-1].text())
+                if not done[-1].sound:
+                    console.warn(done[-1].warning())
+            except VmsegError as error:
+                errors.append(error)
+            progress.advance()
+    return done, errors
+
+
+def _scans(source: Path, choice: Choice, masked: bool, left: Inventory) -> dict[str, Case]:
+    """The scans of one time, as their first channel; which further ones are wanted, only a model knows."""
+    own = Inventory()
+    found = find_scans(source, _FIRST_CHANNEL, choice, left=own)
+    for one in own.found:
+        if one.why != FURTHER_CHANNEL:
+            left.add_all([one])
+        elif masked:
+            left.add_all([replace(one, meant=True)])
+    return {case.id: case for case in found}
+
+
+def _partners(
+    before: Mapping[str, Case], after: Mapping[str, Case], left: Inventory
+) -> tuple[dict[str, Case], dict[str, Case]]:
+    """What belongs together, in the same order: single scans whatever their names, otherwise those of the same name.
+
+    Raises:
+        InputError: there is nothing of the kind.
+    """
+    if len(before) == len(after) == 1:
+        return dict(before), dict(after)
+    common = sorted(set(before) & set(after))
+    if not common:
+        raise InputError(
+            "no scan before has the name of one after",
+            remedy="Give both scans of a patient the same name in two folders, or compare two files.",
+        )
+    for name in sorted(set(before) ^ set(after)):
+        left.add("scan", name, "there at one time only")
+    return {name: before[name] for name in common}, {name: after[name] for name in common}
+
+
+def _comparable(
+    before: Mapping[str, Case], after: Mapping[str, Case], word: Word
+) -> tuple[dict[str, Case], dict[str, Case], list[VmsegError]]:
+    """The pairs whose headers do not speak against comparing them, and what speaks against the others.
+
+    Raises:
+        InputError: of a single pair.
+        DatasetError: every pair is refused.
+    """
+    refused: list[VmsegError] = []
+    kept = []
+    for first, second in zip(before.values(), after.values(), strict=True):
+        try:
+            check_headers(_name(first, second), first.images[0], second.images[0], word)
+            kept.append((first, second))
+        except InputError as error:
+            refused.append(error)
+    if not kept:
+        raise refused[0] if len(refused) == 1 else DatasetError("no pair can be compared", refused)
+    return {one.id: one for one, _ in kept}, {one.id: one for _, one in kept}, refused
+
+
+def _name(before: Case, after: Case) -> str:
+    return before.id if before.id == after.id else f"{before.id}-{after.id}"
+
+
+def _masks(source: Path, left: Inventory) -> list[Path]:
+    if source.is_file():
+        return [source]
+    masks = find_masks(source, left)
+    table = source / "volumes.csv"
+    rows = read_volumes(table, ("voxels",), _NO_INTERVALS) if table.is_file() else []
+    for case in dict.fromkeys(row["case"] for row in rows):
+        if case not in masks:
+            left.add("case", case, "whose rows of volumes.csv have no mask beside them", folder=source)
+    return list(masks.values())
+
+
+def _with_masks(
+    source: Path, scans: Mapping[str, Case], paths: Sequence[Path], refused: Collection[str | None], left: Inventory
+) -> dict[str, Case]:
+    """Those scans of `source` that have a mask. A single scan and a single mask belong together whatever their names.
+
+    Args:
+        refused: pairs that are told of as errors; their masks are not left out.
+
+    Raises:
+        InputError: none has.
+    """
+    masks = {stem(path): path for path in paths}
+    if len(scans) == len(masks) == 1:
+        (case,), (mask,) = scans.values(), masks.values()
+        return {case.id: replace(case, label=mask)}
+    found = {name: replace(case, label=masks[name]) for name, case in scans.items() if name in masks}
+    if not found:
+        raise InputError("no scan has a mask of the same name", file=source, remedy="Name masks as their scans.")
+    for name in sorted(set(scans) - set(found)):
+        left.add("scan", name, "without a mask", folder=source)
+    for name in sorted(set(masks) - set(scans) - set(refused)):
+        left.add("mask", masks[name], "without a scan at this time that has a partner", folder=masks[name].parent)
+    return found
+
+
+def _pairs(before: Mapping[str, Case], after: Mapping[str, Case]) -> list[_Pair]:
+    both = zip(before.values(), after.values(), strict=True)
+    return [_Pair(_name(a, b), a, b) for a, b in both]
+
+
+def _labels(pairs: Sequence[_Pair]) -> dict[str, int]:
+    """Names as in the tables beside the masks, in the order of the values; otherwise by the values in the masks."""
+    paths = [case.label for pair in pairs for case in (pair.before, pair.after) if case.label]
+    for path in paths:
+        if rows := _table(path):
+            return {row["label"]: value for value, row in enumerate(rows, 1)}
+    return infer_labels(paths)
+
+
+def _table(mask: Path) -> list[dict[str, Any]]:
+    """The totals of a mask's case in the volumes.csv beside it; none where there is no such table."""
+    path = mask.with_name("volumes.csv")
+    if not path.is_file():
+        return []
+    rows = read_volumes(path, ("voxels", "volume_low_ml", "volume_high_ml"), _NO_INTERVALS)
+    return [row for row in rows if row["case"] == stem(mask) and row["component"] == "all"]
+
+
+def _visit(case: Case, labels: Mapping[str, int], error_percent: float | None, console: Console) -> Visit:
+    image, mask, geometry = read_case(case, labels)
+    assert mask is not None
+    assert case.label is not None
+    rows = {row["label"]: row for row in _table(case.label)}
+    if is_corrected(case.label):
+        console.warn(f"{case.id}: the mask was corrected by hand; no interval of its volume is used")
+        rows = {}
+    volumes = {}
+    for name, value in labels.items():
+        voxels = int(np.count_nonzero(mask == value))
+        volumes[name] = _volume(voxels * geometry.voxel_ml, voxels, rows.get(name), error_percent)
+        if name in rows and rows[name]["voxels"] != voxels:
+            console.warn(
+                f"{case.id}: the mask holds {voxels} voxels of {name}, but volumes.csv beside it tells of "
+                f"{rows[name]['voxels']}: it was changed since, and the interval of its volume is not used"
+            )
+    return Visit(case.id, image[0], mask, geometry, volumes)
+
+
+def _volume(ml: float, voxels: int, row: Mapping[str, Any] | None, error_percent: float | None) -> Volume:
+    if error_percent is not None:
+        return Volume.within(ml, error_percent)
+    if row is None or row["voxels"] != voxels:
+        return Volume(ml)
+    low, high = row["volume_low_ml"], row["volume_high_ml"]
+    return Volume(ml, low, high) if isfinite(low) and isfinite(high) else Volume(ml)

@@ -1,0 +1,169 @@
+"""The validation cases of a trained fold: which must be predicted or scored, and what is kept of each.
+
+A fold's weights know nothing of these cases. So a changed image is predicted again with the same weights, and a
+corrected mask changes scores alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.data.dataset import Case, Dataset, Splits
+from vmseg_auto.data.images.images import write_mask
+from vmseg_auto.data.mask_deltas import read_variants, write_variants
+from vmseg_auto.data.probabilities import read_probabilities, write_probabilities
+from vmseg_auto.data.runs import FoldFolder, Run
+from vmseg_auto.evaluation.confidence import HeldOut, HeldOutCase, Trust
+from vmseg_auto.evaluation.evaluate import Evaluation, evaluate_pairs, read_pair
+from vmseg_auto.evaluation.overlap import mean_dice
+from vmseg_auto.evaluation.reliability import Reliability, reliability
+from vmseg_auto.inference.thresholds import to_bytes
+from vmseg_auto.planning.fingerprint import CaseSummary, Fingerprint
+from vmseg_auto.planning.inference_budget import Effort, Trials
+from vmseg_auto.utils.atomic import read_stored, write_sealed
+
+if TYPE_CHECKING:
+    from vmseg_auto.inference.predictor import Prediction
+
+
+class HeldOutCases:
+    """What stands in a fold's validation/, beside what should.
+
+    Args:
+        folder: of a trained fold.
+        names: its validation cases.
+        dataset: as it is now.
+        fingerprint: the workspace's, of the same files.
+    """
+
+    def __init__(self, folder: FoldFolder, names: Sequence[str], dataset: Dataset, fingerprint: Fingerprint) -> None:
+        self.folder, self.dataset = folder, dataset
+        self.cases = {case.id: case for case in dataset.cases if case.id in set(names)}
+        self.content: Mapping[str, CaseSummary] = fingerprint.cases
+        trials, known = _read_known(folder)
+        self.trials = replace(trials, dice={name: dice for name, dice in trials.dice.items() if name in self.cases})
+        self.known = {name: case for name, case in known.items() if name in self.cases}
+        self.gone = set(known) - set(self.cases)
+
+    @property
+    def trust(self) -> dict[str, Trust]:
+        """Case id -> what the looks said of it."""
+        return {name: case.trust for name, case in self.known.items()}
+
+    @property
+    def files(self) -> dict[str, tuple[Path, Path]]:
+        """Case id -> its predicted and its reference mask."""
+        return {name: (self._mask(name), case.label) for name, case in self.cases.items() if case.label is not None}
+
+    def unpredicted(self) -> list[Case]:
+        """Cases whose image was not predicted yet, or has changed since, and those of which a file is lost."""
+        return [
+            case
+            for name, case in self.cases.items()
+            if name not in self.known
+            or self.known[name].image != self.content[name].image_content
+            or not all(path.is_file() for path in self._predicted(name))
+        ]
+
+    def unscored(self) -> list[Case]:
+        """Cases whose scores are missing, or were computed from other files: a mask that was corrected since."""
+        return [
+            case
+            for name, case in self.cases.items()
+            if name not in self.known
+            or name not in self.trials.dice
+            or self.known[name].scored != self.content[name].content
+        ]
+
+    def is_current(self) -> bool:
+        """Whether every case is predicted and scored as it is now, and nothing else stands in the scores."""
+        scored = all((self.folder.validation / f"metrics.{kind}").is_file() for kind in ("csv", "json"))
+        return scored and not (self.gone or self.unpredicted() or self.unscored())
+
+    def try_efforts(self, efforts: Sequence[Effort]) -> None:
+        """Forget what was tried with other efforts."""
+        if self.trials.efforts != tuple(efforts):
+            self.trials, self.known = Trials(tuple(efforts), {}), {}
+
+    def store(self, case: Case, prediction: Prediction, others: Sequence[NDArray[np.uint8]]) -> HeldOutCase:
+        """Write a case's mask and probabilities by all effort, and its masks by the other efforts.
+
+        Returns:
+            What is to be kept of it; until then nothing vouches for these files.
+        """
+        assert prediction.probabilities is not None
+        mask, variants, probabilities = self._predicted(case.id)
+        write_mask(mask, prediction.mask, prediction.geometry)
+        write_variants(variants, [prediction.mask, *others])
+        write_probabilities(probabilities, to_bytes(prediction.probabilities))
+        return HeldOutCase(self.content[case.id].image_content, prediction.trust)
+
+    def keep(self, case: Case, stored: HeldOutCase) -> None:
+        """Take down what was stored of a case, by this process or another, and score it."""
+        self._note(case.id, stored)
+        self.score(case)
+
+    def score(self, case: Case) -> None:
+        """Compare what is stored of a case with its mask as it is now."""
+        predicted, reference = self.files[case.id]
+        first, wanted, _ = read_pair(case.id, predicted, reference, self.dataset.labels)
+        masks = read_variants(self.folder.variants(case.id), first)
+        dice = tuple(mean_dice(mask, wanted, self.dataset.labels) for mask in masks)
+        self.trials = replace(self.trials, dice={**self.trials.dice, case.id: dice})
+        write_sealed(self.folder.efforts, self.trials.to_json())
+        self._note(case.id, replace(self.known[case.id], scored=self.content[case.id].content))
+
+    def reliability(self) -> dict[str, Reliability]:
+        """Case id -> how right its probabilities are.
+
+        Raises:
+            InputError: a file of a case is missing or damaged.
+        """
+        values = sorted(value for value in self.dataset.labels.values() if value)
+        found = {}
+        for case, (predicted, mask) in self.files.items():
+            _, reference, geometry = read_pair(case, predicted, mask, self.dataset.labels)
+            soft = read_probabilities(self.folder.probabilities(case), case, len(values), geometry.shape)
+            found[case] = reliability(soft, reference, values)
+        return found
+
+    def forget_sum(self) -> None:
+        """Until it is made anew: nothing vouches for an interrupted run's scores."""
+        (self.folder.validation / "metrics.json").unlink(missing_ok=True)
+
+    def sum_up(self) -> Evaluation:
+        """Score all cases into metrics.csv and metrics.json."""
+        scores = evaluate_pairs(self.files, self.dataset.labels, patients=self.dataset.patients)
+        write_sealed(self.folder.held_out, HeldOut(self.known).to_json())
+        scores.save(self.folder.validation)
+        return scores
+
+    def _note(self, name: str, case: HeldOutCase) -> None:
+        self.known[name] = case
+        write_sealed(self.folder.held_out, HeldOut(self.known).to_json())
+
+    def _mask(self, name: str) -> Path:
+        return self.folder.mask(name, self.dataset.file_ending)
+
+    def _predicted(self, name: str) -> tuple[Path, Path, Path]:
+        """A case's mask, the masks by other efforts, and its probabilities."""
+        return self._mask(name), self.folder.variants(name), self.folder.probabilities(name)
+
+
+def held_out_cases(run: Run, fingerprint: Fingerprint, splits: Splits, dataset: Dataset) -> list[HeldOutCases]:
+    """Those of each fold of a split."""
+    return [HeldOutCases(run.fold(n), fold.val, dataset, fingerprint) for n, fold in enumerate(splits.folds)]
+
+
+def _read_known(folder: FoldFolder) -> tuple[Trials, dict[str, HeldOutCase]]:
+    """Nothing where one of the two files is lost: without the efforts, masks by others than the first mean nothing."""
+    if not (folder.efforts.is_file() and folder.held_out.is_file()):
+        return Trials((), {}), {}
+    trials = read_stored(Trials, folder.efforts)
+    return trials, read_stored(HeldOut, folder.held_out).cases

@@ -1,0 +1,179 @@
+"""Start a training from another model's weights, of a fold that has not seen the validation cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vmseg_auto.data.runs import FoldFolder, FoldName, Run
+from vmseg_auto.models.checkpoints import load_checkpoint, weights_hash
+from vmseg_auto.models.fold_record import FoldRecord
+from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.networks.transfer import Weights, transfer
+from vmseg_auto.networks.transfer_record import Initialisation, Seen
+from vmseg_auto.utils.atomic import read_stored, write_sealed
+from vmseg_auto.utils.console import Console, listed
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.workflows.places import read_record
+from vmseg_auto.workflows.seen_scans import OTHER_SCANS, SeenTests, seen_by
+
+_OTHER_MODEL = "Name the folder of another trained model with --init (WORKSPACE/runs/PLANNER/TRAINER)."
+
+
+@dataclass(frozen=True)
+class Start:
+    """A finished fold of another model, to start from.
+
+    Args:
+        folder: of that fold.
+        record: what it was trained on; None where that is not recorded, as in imported models.
+        seen: the scans that its weights know, those of their own start included.
+        name, dataset: of the model, as in `Initialisation`.
+    """
+
+    folder: FoldFolder
+    record: FoldRecord | None
+    seen: Seen
+    name: str = ""
+    dataset: str = ""
+
+    @property
+    def hash(self) -> str:
+        return weights_hash(self.weights())
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return load_checkpoint(self.folder.final).weights
+
+    def has_seen(self, record: FoldRecord, same_name: bool) -> list[str]:
+        """The validation cases of `record` that these weights were trained on.
+
+        Args:
+            same_name: whether both datasets have the same name, so that equal ids are the same case with another mask.
+        """
+        ids = self.ids(same_name)
+        return sorted(case for case in record.val if self.seen.holds(record.images[case]) or case in ids)
+
+    def shares_cases(self, record: FoldRecord, same_name: bool) -> bool:
+        images = self.record.images if self.record else {}
+        same = {*record.images} & {*images} if same_name else set()
+        return bool(same or {*record.images.values()} & {*self.seen.images, *images.values()})
+
+    def ids(self, same_name: bool) -> frozenset[str]:
+        """The cases that the fold was trained on, where both datasets have the same name and so equal ids count."""
+        return frozenset(self.record.train) if self.record and same_name else frozenset()
+
+
+def find_starts(
+    model: Path, run: Run, dataset: str, records: Mapping[FoldName, FoldRecord], console: Console
+) -> dict[FoldName, Start]:
+    """For each fold to train, the fold of `model` to start from: see `choose_start`.
+
+    Args:
+        model: folder of a trained model.
+        run: the run that is to be trained.
+        dataset: name of its dataset.
+        records: the folds to train.
+        console: is warned where it is not recorded what the weights have seen.
+
+    Raises:
+        InputError: no such model, the run itself, no finished fold, or none without a validation case.
+    """
+    other = Run(model)
+    if model.resolve() == run.folder.resolve():
+        raise InputError("a training can't start from the model that it makes", file=model, remedy=_OTHER_MODEL)
+    info = read_stored(ModelInfo, other.model, _OTHER_MODEL)
+    name = f"{info.plan.planner}/{info.trainer}"
+    starts = [
+        Start(folder, read_record(folder), seen_by(folder), name, info.dataset) for folder in other.finished_folds()
+    ]
+    if not starts:
+        raise InputError("no fold of this model is finished", file=model, remedy="Train one first.")
+    chosen = {
+        fold: choose_start(starts, fold, record, info.dataset == dataset, model) for fold, record in records.items()
+    }
+    if not all(start.seen.whole for start in chosen.values()):
+        console.warn(
+            f"it is not recorded which cases {model} was trained on. If patients of this cohort were among them, the "
+            "scores on validation and test cases will be too good."
+        )
+    return chosen
+
+
+def choose_start(starts: list[Start], fold: FoldName, record: FoldRecord, same_name: bool, model: Path) -> Start:
+    """The first that has seen none of the validation cases.
+
+    Of a model of the same cohort the fold of the same name comes first; of one from elsewhere, `all`, then 0, 1, ...
+
+    Args:
+        starts: the model's finished folds in order.
+        fold, record: what is to be trained.
+        same_name: whether both datasets have the same name.
+        model: for messages.
+
+    Raises:
+        InputError: all have seen validation cases; the cases are named.
+    """
+    related = any(start.shares_cases(record, same_name) for start in starts)
+    first = fold if related else "all"
+    ordered = sorted(starts, key=lambda start: start.folder.name != first)
+    for start in ordered:
+        if not start.has_seen(record, same_name):
+            return start
+    seen = ordered[0].has_seen(record, same_name)
+    untrained = all(start.folder.name != fold for start in starts)
+    raise InputError(
+        f"fold {fold} can't start from this model: its fold {ordered[0].folder.name} was trained on validation cases "
+        f"of fold {fold} ({listed(seen)}), so that their scores would be too good",
+        file=model,
+        remedy=f"Train fold {fold} of that model first, on the same split."
+        if untrained
+        else "Start from a model of other patients, or train that model anew on the same split.",
+    )
+
+
+def check_fits(start: Start, network: Weights) -> None:
+    """Refuse weights of which nothing can be taken.
+
+    Raises:
+        InputError: with the reason.
+    """
+    _, taken = transfer(network, start.weights())
+    if not taken.tensors:
+        raise InputError(
+            f"none of its weights fit the network of this plan ({', '.join(taken.left)})",
+            file=start.folder.final,
+            remedy="Start from a model with the same features and kernels, or train without --init.",
+        )
+
+
+def begin_from(start: Start, network: torch.nn.Module, folder: FoldFolder, tests: SeenTests, console: Console) -> None:
+    """Put the weights into `network`, as far as they fit; what was taken is said and stored in the fold's init.json.
+
+    Args:
+        tests: the test cases that the weights know.
+
+    Raises:
+        InputError: the weights can't be read.
+        VmsegError: the folder can't be written to.
+    """
+    weights, model = start.weights(), start.folder.folder.parent
+    merged, taken = transfer(network.state_dict(), weights)
+    network.load_state_dict(merged)
+    about = Initialisation(
+        model=str(model),
+        name=start.name,
+        dataset=start.dataset,
+        fold=str(start.folder.name),
+        weights=weights_hash(weights),
+        seen=start.seen,
+        tests=tests.cases,
+        taken=taken,
+    )
+    write_sealed(folder.init, about.to_json())
+    console.say(
+        f"Fold {folder.name} starts from fold {start.folder.name} of {model}; {taken.text()}. It was trained on "
+        f"{start.seen.text()}. {OTHER_SCANS}"
+    )

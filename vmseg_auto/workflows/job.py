@@ -1,0 +1,148 @@
+"""What all trainings of one command share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vmseg_auto.contracts import Logger, Parts, Trainer
+from vmseg_auto.data.dataset import Dataset, Fold, Splits
+from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.runs import FoldName, Run
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.models.fold_record import FoldRecord
+from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.planning.fingerprint import Fingerprint
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.registry import load_trainer
+from vmseg_auto.training.fold_data import FoldSetup, default_workers
+from vmseg_auto.utils.console import Console
+from vmseg_auto.utils.devices import choose_device, cudnn_fault, describe, reduced_precision
+from vmseg_auto.utils.distributed import ALONE, Ranks
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.workflows.places import PathLike, places, read_plan
+from vmseg_auto.workflows.staleness import read_standing
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that the folds of one command share."""
+
+    space: Workspace
+    dataset: Dataset
+    fingerprint: Fingerprint
+    splits: Splits
+    plan: Plan
+    trainer: Trainer
+    recipe: Recipe
+    run: Run
+    prepared: Path
+    device: torch.device
+    workers: int
+    console: Console
+    ranks: Ranks
+    loggers: tuple[Logger, ...] = ()
+
+    @property
+    def info(self) -> ModelInfo:
+        print_ = self.fingerprint
+        return ModelInfo(
+            self.trainer.name, print_.dataset, print_.channels, print_.labels, self.plan, scans=print_.scans
+        )
+
+    def parts(self, recipe: Recipe, fold: FoldName) -> Parts:
+        """What the trainer makes for a fold; the same recipe and fold give the same first weights."""
+        torch.manual_seed(recipe.seed * 1009 + (1000 if fold == "all" else int(fold)))
+        channels, labels = self.fingerprint.channels, self.fingerprint.labels
+        return self.trainer(self.plan, recipe, self.device, len(channels), len(labels))
+
+    def setup(self, record: FoldRecord, fold: FoldName) -> FoldSetup:
+        """The fold, to be trained on what `record` says."""
+        cases = Fold(tuple(record.train), tuple(record.val))
+        return FoldSetup(self.parts(record.recipe, fold), self.plan, self.prepared, cases, fold, self.device)
+
+
+def open_job(
+    dataset: PathLike | None,
+    workspace: PathLike | None,
+    planner: str | None,
+    trainer: str | None,
+    settings: Sequence[str],
+    hours: float | None,
+    device: str,
+    jobs: int | None,
+    left: Inventory,
+    console: Console,
+    ranks: Ranks = ALONE,
+) -> Job:
+    """Read what is planned; the arguments are those of `train`, and `ranks` the processes that train together.
+
+    Raises:
+        InputError: nothing is planned, the dataset has changed since, a case is not prepared or out of date, an
+            unknown trainer, setting or device, or an impossible time.
+    """
+    folder, space = places(dataset, workspace)
+    plan = read_plan(space, planner)
+    chosen = load_trainer(trainer or plan.trainer)
+    recipe = chosen.recipe.with_settings(settings)
+    if hours is not None and not 0 < hours <= 10_000:
+        raise InputError(f"the time is {hours:g} hours", remedy="Give --hours above 0, such as 2 or 0.5.")
+    where = choose_device(device)
+    standing = ranks.first(lambda: read_standing(folder, space, left))
+    job = Job(
+        space=space,
+        dataset=standing.dataset,
+        fingerprint=standing.fingerprint,
+        splits=standing.splits,
+        plan=plan,
+        trainer=chosen,
+        recipe=recipe,
+        run=space.run(plan.planner, chosen.name),
+        prepared=ranks.first(lambda: _prepared(space, plan, standing.fingerprint)),
+        device=where,
+        workers=jobs or default_workers(where),
+        console=console,
+        ranks=ranks,
+    )
+    precision = reduced_precision(where) if recipe.amp else None
+    together = f", with {ranks.world} processes" if ranks.world > 1 else ""
+    console.say(f"Training {job.run.name} on {describe(where, precision)}{together}.")
+    if where.type == "cuda" and (fault := cudnn_fault()):
+        console.warn(f"{fault}.")
+    return job
+
+
+def settle(left: Inventory, console: Console) -> None:
+    """Say what is left out before a training begins, as its end may be days away.
+
+    Raises:
+        DatasetError: something is, and that is not wanted.
+    """
+    left.require_nothing()
+    if left.unwanted:
+        console.warn(left.text())
+
+
+def _prepared(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Path:
+    """The folder of prepared cases, all read once: damage shows before the night, and the first epoch finds them read.
+
+    Raises:
+        InputError: a case is missing, out of date or damaged.
+    """
+    folder = PreparedFolder(space.prepared(plan.voxels_hash))
+    lacking = [case for case, summary in fingerprint.cases.items() if not folder.holds(case, summary.content)]
+    if lacking:
+        option = "" if plan.planner == "default" else f" --planner {plan.planner}"
+        raise InputError(
+            f"{len(lacking)} of {len(fingerprint.cases)} cases are not prepared for this plan, {lacking[0]} for one",
+            file=folder.folder,
+            remedy=f"Run `vmseg_plan_and_preprocess{option}` again; it prepares what is missing.",
+        )
+    for case in fingerprint.cases:
+        folder.verify(case)
+    return folder.folder

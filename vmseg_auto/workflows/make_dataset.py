@@ -1,0 +1,344 @@
+"""Make a dataset of scans as they come from the archive and masks as readers draw them, and let it grow."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmseg_auto.data.cases import over_cases, read_case
+from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.dataset_key import KeyRow, read_dataset_key, write_dataset_key
+from vmseg_auto.data.dicom.series import Choice
+from vmseg_auto.data.dicom.which_series import show_series
+from vmseg_auto.data.images.images import write_image, write_mask
+from vmseg_auto.data.made_dataset import ENDING, MadeDataset, key_beside
+from vmseg_auto.utils.atomic import new_folder, scratch_folder, sync_folder, write_json
+from vmseg_auto.utils.console import Console, Silent, columns, counted, listed, quoted, shown
+from vmseg_auto.utils.disk import require_space
+from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.utils.left_out import Inventory, telling_left_out
+from vmseg_auto.workflows.add_patients import Member, Patients, Wishes, agreed, enrol, file_hash
+from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.pairs import Found, drawn_mask, find_named_scans, find_pairs
+from vmseg_auto.workflows.patients import Visits
+from vmseg_auto.workflows.places import PathLike
+
+_SHOWN = 8
+_BYTES_A_VOXEL = 2.5
+"""What compression leaves of an image's four bytes, and its mask."""
+
+
+@telling_left_out
+def make_dataset(
+    images: PathLike,
+    masks: PathLike,
+    output: PathLike,
+    *,
+    add: bool = False,
+    key: PathLike | None = None,
+    confirm: Callable[[str], bool] = lambda table: True,
+    segments: Sequence[str] | None = None,
+    label: str | None = None,
+    channel: str | None = None,
+    series: Sequence[str] = (),
+    echo: int | None = None,
+    patients: Patients | None = None,
+    visits: Visits | None = None,
+    test_share: float = 0.0,
+    seed: int = 0,
+    jobs: int | None = None,
+    left: Inventory | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Write a dataset for `plan_and_preprocess` under pseudonyms, and beside it the key to them; or add to one.
+
+    Masks are put on the grids of their scans by moving whole voxels; none is resampled. A scan or mask that can't be
+    used is left out and named; all others are written.
+
+    Args:
+        images: a folder, with the folders and zips in it, of DICOM series or image files.
+        masks: a mask or a folder of masks.
+        output: the dataset's folder; it must not exist, or be empty, unless `add`.
+        add: take names and sides from the key, and write what the dataset lacks: new patients, and further scans of
+            those who are in it. Nobody else changes pseudonym or side.
+        key: the key's path; OUTPUT_key.csv unless given. It must lie outside of the dataset.
+        confirm: is shown the pairs as a table before anything is written, and says whether to go on.
+        segments: names of the segments (or label values) that are lesions; all unless given.
+        label: what the one label of the dataset is called; "lesion" unless given.
+        channel: what the one channel is called; "T2" unless given.
+        series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
+        echo: of DICOM series with several echoes, from 1 (the shortest echo time).
+        patients: "scans", the default: each scan is a patient of its own; "folders": scans in the same folder right
+            below `images` are one patient's.
+        visits: whether scans whose names suggest visits of one patient are that patient's ("join") or not ("apart").
+        test_share: share of the patients that is held out in imagesTs and labelsTs. With `add` so many of the new
+            patients are held out that the share of all is reached.
+        seed: decides which.
+        jobs: threads.
+        left: what of scans and masks is not used is noted here; a strict one ends the work before it begins.
+        console: where words and progress go.
+
+    Returns:
+        The key's path.
+
+    Raises:
+        InputError: the output exists (or, with `add`, does not), nothing was found, or `confirm` said no; the key is
+            there, and names or sides would not be as it says; key or dataset.json is broken.
+        DatasetError: no pair can be used, or, where `left` is strict, not all; nothing is written.
+        SomeCasesFailedError: all is written but some masks or scans that can't be used.
+        VmsegError: the disk is full or can't be written to.
+    """
+    console, left, target = console or Silent(), left or Inventory(), Path(output)
+    path = Path(key) if key is not None else key_beside(target)
+    there = _existing(target, path, add)
+    if label in ("", "background", "ignore"):
+        remedy = "Say with --label what is drawn, such as lesion."
+        raise InputError(f'the label of what is drawn can\'t be called "{label}"', remedy=remedy)
+    rows = read_dataset_key(path, left) if add or path.is_file() else []
+    if there:
+        there.require_agreement(rows, label, channel)
+    named = (there.label, there.channel) if there else (label or "lesion", channel or "T2")
+    chosen = tuple(segments) if segments is not None else None
+    wishes = Wishes(chosen, *named, patients or "scans", visits, test_share, seed)
+    wishes = agreed(wishes, rows, patients) if add else wishes
+    workers = max(1, jobs or min(4, os.cpu_count() or 1))
+    found = _find(Path(images), Path(masks), Choice(tuple(series), echo), wishes, workers, left, console)
+    errors = list(found.failed)
+    members = enrol(found.pairs, wishes, rows if add else (), there.names if there else (), errors, console)
+    _refuse(errors, left)
+    if not add:
+        _require_same(members, rows, path)
+    _require_all(members, rows, there, path)
+    if there:
+        _tell_of_changed_masks(members, console)
+        members = [member for member in members if not there.holds(member.row)]
+    if not members:
+        console.say(f"Nothing is new: all scans with masks are in {target} already.")
+    elif not confirm(table(members, found, wishes, errors)):
+        remedy = "Mend names or files, or add --yes."
+        raise InputError("the pairs were not confirmed; nothing is written", remedy=remedy)
+    else:
+        needed = sum(math.prod(member.pair.grid.shape) for member in members) * _BYTES_A_VOXEL
+        require_space(target, needed, f"writing {len(members)} cases")
+        writing = _Writing(wishes, rows, path, left.strict, workers, console)
+        with output_turn(target if there else target.parent, "vmseg_make_dataset", console):
+            written, failed = writing.into(there, members) if there else writing.new(target, members)
+        errors += failed
+        _conclude(written, target, path, console)
+    if errors:
+        raise SomeCasesFailedError(f"{len(errors)} masks or scans can't be used and were left out", errors)
+    return path
+
+
+def _find(
+    images: Path, masks: Path, choice: Choice, wishes: Wishes, jobs: int, left: Inventory, console: Console
+) -> Found:
+    notes: list[str] = []
+    scans = find_named_scans(images, masks, choice, notes, left)
+    for note in notes:
+        console.say(note)
+    show_series((scan.case.images[0] for scan in scans), wishes.channel, console)
+    found = find_pairs(scans, masks, wishes.segments, jobs, console)
+    _refuse(found.failed, left)
+    found.note_left_out(left)
+    left.require_nothing()
+    return found
+
+
+def _refuse(errors: Sequence[VmsegError], left: Inventory) -> None:
+    if left.strict and errors:
+        raise DatasetError(f"{len(errors)} masks or scans can't be used; nothing is written", errors)
+
+
+def _conclude(written: Sequence[Member], target: Path, key: Path, console: Console) -> None:
+    held_out = sum(member.test for member in written)
+    console.say(
+        f"{len(written) - held_out} training and {held_out} test cases in {target}.\n"
+        f"{key} says who is who. Keep it apart from the dataset, and do not pass it on with it.\n"
+        f"Go on with `vmseg_plan_and_preprocess -d {quoted(target)}`."
+    )
+
+
+def table(members: Sequence[Member], found: Found, wishes: Wishes, errors: Sequence[VmsegError] = ()) -> str:
+    """The pairs, a row each, and what is left out."""
+    head = ("case", "patient", "set", "image", "mask", "drawn", "mL", "fit")
+    rows = [
+        (
+            member.row.case,
+            member.row.patient + (" (known)" if member.known else ""),
+            member.row.set,
+            shown(member.pair.scan.title, lines=False),
+            shown(member.pair.mask.name, lines=False),
+            member.pair.drawn,
+            f"{member.pair.volume_ml:.2f}",
+            member.pair.fit,
+        )
+        for member in sorted(members, key=lambda member: member.pair.scan.title)
+    ]
+    lines = [columns([head, *rows])]
+    lines.append(f'Channel "{wishes.channel}", label "{wishes.label}"')
+    if found.without_mask:
+        lines.append(_left_out("image", "without a mask", found.without_mask))
+    if found.unusable:
+        lines.append(_left_out("image", "that can't be used", [str(error) for error in found.unusable]))
+    if errors:
+        lines.append(_left_out("file", "that can't be used", [str(error) for error in errors]))
+    return "\n".join(lines)
+
+
+def _left_out(what: str, why: str, names: Sequence[str]) -> str:
+    shown = "".join(f"\n  - {name}" for name in names[:_SHOWN])
+    more = f"\n  - and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"Left out: {counted(len(names), what)} {why}:{shown}{more}"
+
+
+def _existing(target: Path, key: Path, add: bool) -> MadeDataset | None:
+    """The dataset that stands at `target`; None where it is to be made.
+
+    Raises:
+        InputError: it is there and nothing is to be added, or there is something else; the key would lie in it.
+    """
+    if key.resolve().is_relative_to(target.resolve()):
+        remedy = "Name with --key a file outside of it."
+        raise InputError("the key would lie in the dataset, and be passed on with it", file=key, remedy=remedy)
+    if (key.exists() or key.is_symlink()) and not key.is_file():
+        raise InputError("it exists already", file=key, remedy="Choose another name, or move it away first.")
+    if not (target.exists() or target.is_symlink()) or _is_empty_folder(target):
+        return None
+    if not add:
+        remedy = "To put new patients into it, add --add; to make another dataset, choose another name."
+        raise InputError("it exists already", file=target, remedy=remedy)
+    return MadeDataset.read(target)
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+
+
+def _require_same(members: Sequence[Member], rows: Sequence[KeyRow], key: Path) -> None:
+    """Raises InputError where a dataset that is made again would give other names or sides than its key says."""
+    old = {row.image_hash: row for row in rows}
+    new = {member.row.image_hash: member.row for member in members}
+    changes = [
+        f"{_in_words(old.get(image))} would be {_in_words(new.get(image))}"
+        for image in {**old, **new}
+        if old and _in_words(old.get(image)) != _in_words(new.get(image))
+    ]
+    if changes:
+        raise InputError(
+            f"this would change whose pseudonyms are whose, or which patients are tested on: {listed(changes)}",
+            file=key,
+            remedy="Add --add to keep both as they are. To begin anew under new pseudonyms, move this key away.",
+        )
+
+
+def _in_words(row: KeyRow | None) -> str:
+    return f"{row.case} ({row.patient}, {row.set})" if row else "none"
+
+
+def _require_all(members: Sequence[Member], rows: Sequence[KeyRow], there: MadeDataset | None, key: Path) -> None:
+    """Raises InputError where a case of the key stands neither in the dataset nor among the scans."""
+    found = {member.row.case for member in members}
+    lost = [row.case for row in rows if not row.removed and row.case not in found and not (there and there.holds(row))]
+    if lost:
+        remedy = "Restore the dataset, give the scans that they were made of, or end their removal with --remove."
+        raise InputError(f"{listed(lost)} of this key are not in the dataset as a whole", file=key, remedy=remedy)
+
+
+def _tell_of_changed_masks(members: Sequence[Member], console: Console) -> None:
+    changed = [one.row.case for one in members if one.row.mask_hash != file_hash(one.pair.mask)]
+    if changed:
+        console.warn(
+            f"the masks of {listed(changed)} have changed since they were taken. The dataset keeps its own: correct "
+            "those in its labelsTr and labelsTs."
+        )
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """How members are written, and beside what rows of the key."""
+
+    wishes: Wishes
+    rows: Sequence[KeyRow]
+    key: Path
+    strict: bool
+    jobs: int
+    console: Console
+
+    def new(self, target: Path, members: Sequence[Member]) -> tuple[list[Member], list[VmsegError]]:
+        """Write dataset and key, whole or not at all; gives who is written, and what is wrong with others."""
+        if _is_empty_folder(target):
+            target.rmdir()
+        again = self.key.is_file()
+        try:
+            with new_folder(target) as folder:
+                written, failed = self._cases(members, folder)
+                write_json(folder / "dataset.json", _description(written, self.wishes))
+                # Before the folder gets its name: a dataset without its key could never be traced back.
+                self._write_key(written)
+        except BaseException:
+            if not again:
+                self.key.unlink(missing_ok=True)
+            raise
+        return written, failed
+
+    def into(self, there: MadeDataset, members: Sequence[Member]) -> tuple[list[Member], list[VmsegError]]:
+        """Write into a dataset that is there; gives who is written, and what is wrong with others.
+
+        The key comes first, then dataset.json, then masks before images: wherever a killed command has stopped, no
+        case stands there unnoticed without patient or mask, and --add goes on.
+        """
+        with scratch_folder(there.folder) as scratch:
+            written, failed = self._cases(members, scratch)
+            self._write_key(written)
+            there.describe({member.row.case: member.row for member in written})
+            for path in (path for member in written for path in reversed(there.files(member.row))):
+                path.parent.mkdir(exist_ok=True)
+                os.replace(scratch / path.relative_to(there.folder), path)
+                sync_folder(path.parent)
+        return written, failed
+
+    def _write_key(self, written: Sequence[Member]) -> None:
+        rows = {row.case: row for row in (*self.rows, *(member.row for member in written))}
+        write_dataset_key(self.key, rows.values())
+
+    def _cases(self, members: Sequence[Member], folder: Path) -> tuple[list[Member], list[VmsegError]]:
+        """Write images and masks.
+
+        Raises:
+            DatasetError: none can be used, or not all with `strict`.
+        """
+        by_scan = {member.pair.scan.case.id: member for member in members}
+
+        def write_case(scan: Case) -> list[str]:
+            member, notes = by_scan[scan.id], list[str]()
+            part = "Ts" if member.test else "Tr"
+            image, _, geometry = read_case(scan, notes=notes)
+            mask = drawn_mask(member.pair, self.wishes.segments)
+            write_image(folder / f"images{part}" / f"{member.row.case}_0000{ENDING}", image[0], geometry)
+            write_mask(folder / f"labels{part}" / f"{member.row.case}{ENDING}", mask, geometry)
+            return notes
+
+        with self.console.progress("Writing cases", len(members)) as progress:
+            cases = [member.pair.scan.case for member in members]
+            noted, failed = over_cases(write_case, cases, self.jobs, progress.advance)
+        for note in (note for notes in noted.values() for note in notes):
+            self.console.warn(note)
+        if failed and (self.strict or not noted):
+            problem = f"{len(members) - len(noted)} of {len(members)} cases can't be used; nothing is written"
+            raise DatasetError(problem, failed)
+        return [by_scan[case] for case in noted], failed
+
+
+def _description(members: Sequence[Member], wishes: Wishes) -> dict[str, Any]:
+    return {
+        "channel_names": {"0": wishes.channel},
+        "labels": {"background": 0, wishes.label: 1},
+        "numTraining": sum(not member.test for member in members),
+        "file_ending": ENDING,
+        "patients": {member.row.case: member.row.patient for member in members},
+    }

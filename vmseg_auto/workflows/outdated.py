@@ -1,0 +1,67 @@
+"""What a changed cohort leaves to be done for the folds that are trained."""
+
+from __future__ import annotations
+
+from vmseg_auto.data.runs import FoldFolder, Run
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.utils.console import Console, listed
+from vmseg_auto.workflows.held_out import HeldOutCases
+from vmseg_auto.workflows.places import read_record, record_now, stale_folds, stale_in_words, train_command
+from vmseg_auto.workflows.staleness import Standing
+
+
+def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
+    """Warn of this planner's folds that are stale, and name those whose weights hold, but whose validation cases have
+    changed since.
+
+    Returns:
+        The commands that do what is due, training included. Where there is no run yet, the one that trains all folds
+        by the plan's own trainer.
+    """
+    space, due = now.space, []
+    own = [run for run in space.runs() if run.folder.parent.name == plan.planner]
+    for run in own or [space.run(plan.planner, plan.trainer)]:
+        stale = stale_folds(run, now.fingerprint, now.splits, plan)
+        if stale:
+            due.append(f"{train_command(space, run, stale, plan)} --fresh")
+            console.warn(
+                f"folds of {run.name} are stale; `{due[-1]}`, with the --set or --hours that they had, trains them "
+                f"again:\n{stale_in_words(stale)}"
+            )
+        kept = {folder.name: _due_without_training(folder, run, now, plan) for folder in run.finished_folds()}
+        for fold, words in kept.items():
+            if words and fold not in stale:
+                command = train_command(space, run, [fold], plan)
+                console.say(
+                    f"Fold {fold} keeps its weights, with {words}; `{command}` does it without training ({run.name})."
+                )
+        left = [fold for fold, words in kept.items() if words] + run.unfinished_folds(len(now.splits.folds))
+        if folds := sorted({fold for fold in left if fold not in stale}, key=str):
+            due.append(train_command(space, run, folds, plan))
+    return due
+
+
+def _due_without_training(folder: FoldFolder, run: Run, now: Standing, plan: Plan) -> str:
+    """What is to be done again of a finished fold though its weights hold, in words; empty where nothing is."""
+    record = read_record(folder)
+    if record and folder.name != "all" and int(folder.name) >= len(now.splits.folds):
+        return ""
+    due = []
+    if record:
+        as_it_is = record_now(now.fingerprint, now.splits, plan, record.recipe, folder.name)
+        if old := record.old_names(as_it_is):
+            due.append(f"old names ({'; '.join(old)}) to be renewed")
+    if folder.name != "all":
+        held = HeldOutCases(folder, now.splits.folds[int(folder.name)].val, now.dataset, now.fingerprint)
+        if not held.is_current():
+            due += _of_held_out_cases(held)
+    return " and ".join(due)
+
+
+def _of_held_out_cases(held: HeldOutCases) -> list[str]:
+    images = [case.id for case in held.unpredicted()]
+    masks = [case.id for case in held.unscored() if case.id not in images]
+    due = [f"{listed(images)} to be predicted"] if images else []
+    if masks or not images:
+        due.append(f"{listed(masks)} to be scored again" if masks else "its scores to be summed up again")
+    return due

@@ -1,0 +1,291 @@
+"""Scans and the masks drawn on them, found and matched before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.data.cases import over_cases
+from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.dicom.series import Choice, Scan, Series
+from vmseg_auto.data.dicom.series_files import find_series
+from vmseg_auto.data.dicom.stack import MIN_SLICES
+from vmseg_auto.data.grids import Placement, place
+from vmseg_auto.data.images.images import FILE_ENDINGS, MASK_ENDINGS, SEGMENTS, ending_of, read_grid
+from vmseg_auto.data.images.segmentations import Segment, Segmentation, read_segmentation
+from vmseg_auto.data.naming import raw_stem
+from vmseg_auto.data.pairing import Item, Match, Names, agreement, pair
+from vmseg_auto.data.scans import scan_grid
+from vmseg_auto.utils.console import Console
+from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.utils.folders import is_file, walk
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.left_out import Inventory, is_hidden
+
+
+@dataclass(frozen=True)
+class NamedScan:
+    """A scan with the names that the user knows it by.
+
+    Args:
+        case: of one channel; its id is its file or series, as seen from the folder given.
+        title: as it is shown.
+        names: for the pairing: folders, and the file or series.
+    """
+
+    case: Case
+    title: str
+    names: Names
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A scan and the mask that was drawn on it.
+
+    Args:
+        scan: its title is made of folder and file names.
+        grid: of the scan.
+        mask: the file.
+        where: the mask's place on the scan's grid.
+        by_name: whether names agree, not the grids alone.
+        drawn: what the mask holds, in words.
+        voxels: labelled, on the scan's grid.
+    """
+
+    scan: NamedScan
+    grid: Geometry
+    mask: Path
+    where: Placement
+    by_name: bool
+    drawn: str = ""
+    voxels: int = 0
+
+    @property
+    def volume_ml(self) -> float:
+        return self.voxels * self.grid.voxel_ml
+
+    @property
+    def fit(self) -> str:
+        """How the two belong together, in words."""
+        return self.where.words() + ("" if self.by_name else ", no common name")
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that was found.
+
+    Args:
+        pairs: sorted by the titles of the scans.
+        without_mask: titles of scans that no mask belongs to.
+        unusable: scans that can't be used, and why.
+        failed: masks that can't be used, and why.
+    """
+
+    pairs: tuple[Pair, ...]
+    without_mask: tuple[str, ...]
+    unusable: tuple[VmsegError, ...]
+    failed: tuple[VmsegError, ...] = ()
+
+    def note_left_out(self, left: Inventory) -> None:
+        for title in self.without_mask:
+            left.add("scan", title, "without a mask")
+        for error in self.unusable:
+            left.add("scan", error.case, f"that can't be used ({error.problem})")
+
+
+def find_named_scans(source: Path, masks: Path, choice: Choice, notes: list[str], left: Inventory) -> list[NamedScan]:
+    """The scans in a folder and the folders in it, image files and DICOM series; image files below `masks` are none.
+
+    Args:
+        choice: which DICOM series are wanted; with names given, nothing but them.
+        notes: what was found is appended here, in words.
+        left: what is not used of both folders is noted here.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not source.exists():
+        raise InputError("there is no such file or folder", file=source, remedy="Check the name.")
+    scans = []
+    drawn = masks.resolve()
+    for path in [] if choice.series else _files(source):
+        if not path.resolve().is_relative_to(drawn) and ending_of(path.name) == SEGMENTS:
+            left.add("file", path.relative_to(source), "a segmentation, which is no scan")
+        elif not path.resolve().is_relative_to(drawn):
+            names = _names(path, source)
+            file = "/".join(_below(path, source)) or path.name
+            case = f"./{file}"  # no series is called so
+            scans.append(NamedScan(Case(case, case, (path,), None), "/".join(names), names))
+    _note_other_masks(masks, source, left)
+    for series in find_series(source, choice, notes, left):
+        names = tuple(dict.fromkeys((*_names(series.path, source), series.name)))
+        scans.append(NamedScan(Case(series.name, series.name, (series,), None), series.name, names))
+    if not scans:
+        remedy = f"Scans are DICOM series, or files that end with {', '.join(FILE_ENDINGS)}, apart from the masks."
+        raise InputError("there is no scan", file=source, remedy=remedy)
+    return scans
+
+
+def find_pairs(
+    scans: Sequence[NamedScan], source: Path, segments: Sequence[str] | None, jobs: int, console: Console
+) -> Found:
+    """Match every mask with a scan, and look into the masks.
+
+    Args:
+        scans: among which to look.
+        source: a mask or a folder of masks.
+        segments: names of the segments, or label values, that count; all unless given.
+        jobs: threads.
+        console: where progress goes.
+
+    Raises:
+        InputError: there is no mask.
+        DatasetError: no mask can be used: none can be read, has a scan, and fits on it; all are listed.
+    """
+    masks = _files(source)
+    if not masks:
+        problem = "there is no mask" if source.exists() else "there is no such file or folder"
+        raise InputError(problem, file=source, remedy=f"Masks end with {', '.join(MASK_ENDINGS)}.")
+    with console.progress("Reading headers", len(scans)) as progress:
+        cases = [scan.case for scan in scans]
+        grids, unusable = over_cases(lambda case: scan_grid(case.images[0], case.id), cases, jobs, progress.advance)
+    usable = [scan for scan in scans if scan.case.id in grids]
+    errors: list[VmsegError] = []
+    drawn = _drawn(masks, source, errors)
+    matches = pair([item for _, item in drawn], [Item(scan.title, scan.names, grids[scan.case.id]) for scan in usable])
+    pairs: dict[str, Pair] = {}
+    for (path, item), match in zip(drawn, matches, strict=True):
+        if match.image is None or match.where is None:
+            errors.append(_unmatched(path, item, match, scans, unusable))
+        elif rival := _broken_rival(item, usable[match.image], match, scans, unusable):
+            problem = f"its image may be one that can't be used: {rival}"
+            remedy = "Mend or remove that one, or name the mask as the image that it was drawn on."
+            errors.append(InputError(problem, file=path, remedy=remedy))
+        else:
+            scan = usable[match.image]
+            pairs[scan.case.id] = Pair(scan, grids[scan.case.id], path, match.where, match.by_name)
+    with console.progress("Looking into masks", len(pairs)) as progress:
+        cases = [one.scan.case for one in pairs.values()]
+        looked, failed = over_cases(lambda case: _looked_into(pairs[case.id], segments), cases, jobs, progress.advance)
+    errors += failed
+    if not looked:
+        raise DatasetError(f"{len(errors)} of {len(masks)} masks can't be used; nothing is written", errors)
+    left = tuple(scan.title for scan in usable if scan.case.id not in pairs)
+    sorted_pairs = tuple(sorted(looked.values(), key=lambda one: one.scan.title))
+    return Found(sorted_pairs, left, tuple(unusable), tuple(errors))
+
+
+def drawn_mask(one: Pair, segments: Sequence[str] | None) -> NDArray[np.uint8]:
+    """The segments that count as one label, on the scan's grid: 1 where any of them is, uint8 [Z, Y, X].
+
+    Raises:
+        InputError: the mask can't be read, has none of the segments, or reaches out of the scan.
+    """
+    read = read_segmentation(one.mask)
+    return _placed(read.union(_chosen(read, segments, one.mask))[0], one)
+
+
+def _looked_into(one: Pair, segments: Sequence[str] | None) -> Pair:
+    read = read_segmentation(one.mask)
+    chosen = _chosen(read, segments, one.mask)
+    union, overlap = read.union(chosen)
+    placed = _placed(union, one)
+    words = ", ".join(segment.name for segment in chosen) or "nothing"
+    if overlap:
+        words += f" (merged where they overlap, {overlap} voxels)"
+    return replace(one, drawn=words, voxels=int(np.count_nonzero(placed)))
+
+
+def _placed(mask: NDArray[np.uint8], one: Pair) -> NDArray[np.uint8]:
+    try:
+        return place(mask, one.where)
+    except InputError as error:
+        raise InputError(error.problem, file=one.mask, remedy=error.remedy) from None
+
+
+def _chosen(read: Segmentation, segments: Sequence[str] | None, path: Path) -> list[Segment]:
+    """Those of the segments that count."""
+    if segments is None:
+        return list(read.segments)
+    wanted = {name.casefold() for name in segments}
+    chosen = [segment for segment in read.segments if segment.name.casefold() in wanted]
+    if read.segments and not chosen:
+        there = ", ".join(segment.name for segment in read.segments)
+        raise InputError(
+            f"it has none of the segments {', '.join(segments)}, but {there}",
+            file=path,
+            remedy="Name with --segments those that are lesions, or leave the file out.",
+        )
+    return chosen
+
+
+def _drawn(masks: Sequence[Path], source: Path, errors: list[VmsegError]) -> list[tuple[Path, Item]]:
+    """The masks with their names and grids; those that can't be read go to `errors` instead."""
+    drawn = []
+    for path in masks:
+        try:
+            names = _names(path, source)
+            drawn.append((path, Item("/".join(names), names, read_grid(path, layers=True))))
+        except InputError as error:
+            errors.append(error)
+    return drawn
+
+
+def _unmatched(
+    path: Path, mask: Item, match: Match, scans: Sequence[NamedScan], unusable: Sequence[VmsegError]
+) -> InputError:
+    """Why a mask has no scan: a scan of its name that can't be used says more than that none fits."""
+    names = {scan.case.id: scan.names for scan in scans}
+    own = [error for error in unusable if error.case and agreement(mask.names, names[error.case])]
+    problem = f"its image can't be used: {own[0]}" if own else match.problem or "no image belongs to it"
+    return InputError(problem, file=path, remedy="Give mask and image the same name, and draw it on that image.")
+
+
+def _broken_rival(
+    mask: Item, scan: NamedScan, match: Match, scans: Sequence[NamedScan], unusable: Sequence[VmsegError]
+) -> VmsegError | None:
+    """A scan that can't be used and has as much claim to a mask as the one found: a broken T2 beside a sound T1."""
+    names = {one.case.id: one.names for one in scans if not _is_scout(one.case.images[0])}
+    for error in unusable:
+        own = names.get(error.case or "", ())
+        claim, found = agreement(mask.names, own), agreement(mask.names, scan.names)
+        if own and (0 < found <= claim if match.by_name else agreement(scan.names, own) > 0):
+            return error
+    return None
+
+
+def _is_scout(scan: Scan) -> bool:
+    """Whether a series has slices, but too few for a mask to be drawn on."""
+    return isinstance(scan, Series) and 0 < len(scan.slices) < MIN_SLICES
+
+
+def _files(source: Path) -> list[Path]:
+    """An image file, or all in a folder and the folders in it, sorted; hidden ones are passed over."""
+    if not source.is_dir():
+        return [source] if ending_of(source.name) and is_file(source) else []
+    return sorted(path for path in walk(source) if ending_of(path.name) and not is_hidden(path.name))
+
+
+def _note_other_masks(masks: Path, scans: Path, left: Inventory) -> None:
+    """Note what lies among the masks and is none; what lies among the scans is looked at as those are."""
+    within = scans.resolve()
+    if not masks.is_dir() or masks.resolve().is_relative_to(within):
+        return
+    for path in walk(masks, left):
+        if not path.resolve().is_relative_to(within) and (is_hidden(path.name) or not ending_of(path.name)):
+            left.add_file(path, masks, f"no mask ({', '.join(MASK_ENDINGS)})")
+
+
+def _names(path: Path, source: Path) -> Names:
+    """The folders between, and the file's own name, all without endings."""
+    below = _below(path, source) or ((path.name,) if path.is_file() else ())
+    return tuple(raw_stem(Path(part)).removesuffix(".seg").removesuffix(".zip") for part in below)
+
+
+def _below(path: Path, source: Path) -> tuple[str, ...]:
+    """Folders and name of a path below a folder; none for the folder itself, and for what lies elsewhere."""
+    return path.relative_to(source).parts if path.is_relative_to(source) else ()

@@ -1,0 +1,200 @@
+"""What is known of a predicted mask: the record beside it (CASE.json), and its rows of volumes.csv."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.data.dicom.series import Choice
+from vmseg_auto.data.images.segmentations import read_labels
+from vmseg_auto.data.mask_files import DICOM_SEG, SCHEMA, MaskFile, Standing, standing
+from vmseg_auto.evaluation.confidence import Calibration
+from vmseg_auto.evaluation.expected_quality import Judgement
+from vmseg_auto.evaluation.volumetry import Size, margin_width_mm, measure
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.json_codec import Stored
+
+SIZE_COLUMNS = (
+    "volume_ml", "voxels", "longest_diameter_mm", "axial_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm",
+    "goyal_size",
+)  # fmt: skip
+VOLUME_COLUMNS = ("case", "label", "component", *SIZE_COLUMNS, "components", "margin_width_mm")
+_REMEDY = "Correct it, or make it anew with `vmseg_predict --overwrite-edited`."
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a predicted scan is found again.
+
+    Args:
+        inputs: the scan, or the folder of scans, that was to be predicted; as seen from the output folder.
+        channels: names of the scan's channels.
+        choice: which DICOM series were wanted.
+    """
+
+    inputs: str
+    channels: tuple[str, ...]
+    choice: Choice = field(default_factory=Choice)
+
+    @classmethod
+    def of(cls, inputs: Path, output: Path, channels: tuple[str, ...], choice: Choice) -> Origin:
+        """That of all scans of one command; the way to them stays right where both folders are moved together."""
+        place = inputs.resolve()
+        with contextlib.suppress(ValueError):  # on another drive, in Windows
+            place = Path(os.path.relpath(place, output.resolve()))
+        return cls(place.as_posix(), channels, choice)
+
+
+@dataclass(frozen=True)
+class Sidecar(Stored):
+    """CASE.json beside each mask: what it was made from, what it holds, and how far it can be trusted.
+
+    Args:
+        case: its id.
+        made_from: hash of model and options, and of the scan's files; "" while the mask is being made.
+        image_sha256: of the scan's voxels, whatever file they came from.
+        masks: the files of the mask as they were written; the first is the one that counts.
+        volumes: rows of volumes.csv.
+        judgement: how far it can be trusted.
+        origin: where the scan is found again.
+        labels: name -> value.
+        grid: of the scan.
+        outdated: files of earlier predictions in other formats, as they stood when this one was written.
+        in_training: whether the model was trained on this very scan; None where that is not known.
+    """
+
+    case: str
+    made_from: str
+    image_sha256: str
+    masks: tuple[MaskFile, ...]
+    volumes: tuple[dict[str, Any], ...]
+    judgement: Judgement
+    origin: Origin
+    labels: dict[str, int]
+    grid: Geometry
+    outdated: tuple[MaskFile, ...] = ()
+    in_training: bool | None = None
+    schema: int = SCHEMA
+
+    def check(self, where: str) -> None:
+        if not self.masks:
+            raise InputError(f"{where} tells of no mask", remedy="Predict the scan again.")
+
+    @property
+    def mask(self) -> str:
+        """Name of the file that counts."""
+        return self.masks[0].file
+
+    def files_beside(self, folder: Path) -> list[str]:
+        """Names of its other files that lie in a folder."""
+        return [one.file for one in self.masks[1:] if (folder / one.file).is_file()]
+
+    @property
+    def model_hash(self) -> str:
+        """Hash of the model and the options that the mask was made with."""
+        return self.made_from.rpartition("-")[0]
+
+    @property
+    def scan_hash(self) -> str:
+        """Content hash of the scan that the mask was made from."""
+        return self.made_from.rpartition("-")[2]
+
+    @property
+    def empty(self) -> list[str]:
+        """Labels of which nothing was found."""
+        return [row["label"] for row in self.volumes if row["component"] == "all" and row["voxels"] == 0]
+
+    def standing(self, folder: Path) -> Standing:
+        """What stands in a folder of its mask; raises as `io.mask_files.standing`."""
+        return standing(folder, self.case, self.masks, self.outdated)
+
+    def rows(self, calibration: Calibration | None) -> Iterator[dict[str, Any]]:
+        """Of volumes.csv; what is said of the whole case stands in the rows of its totals."""
+        for row in self.volumes:
+            if row["component"] == "all":
+                told = self.judgement.told_columns(row["label"], row["volume_ml"], calibration)
+                row = row | told | self.judgement.columns(calibration)
+            yield row
+
+    def read(self, path: Path) -> tuple[NDArray[np.uint8], Geometry]:
+        """The voxels of a file of this mask, [Z, Y, X], on the scan's grid.
+
+        Raises:
+            InputError: it can't be read, does not lie on that grid, or holds what is no label.
+        """
+        if path.suffix.lower() == DICOM_SEG:
+            problem = "the DICOM SEG was changed after it was predicted, and can't be measured"
+            raise InputError(problem, case=self.case, file=path, remedy=_REMEDY)
+        mask, own = read_labels(path, self.labels, self.grid, self.case)
+        if differences := own.differences(self.grid):
+            problem = f"the mask does not lie on the scan's grid: {'; '.join(differences)}"
+            raise InputError(problem, case=self.case, file=path, remedy=_REMEDY)
+        if unknown := sorted(set(np.unique(mask).tolist()) - {0, *self.labels.values()}):
+            problem = f"the mask was changed after it was predicted, and holds {unknown[0]}, which is no label"
+            raise InputError(problem, case=self.case, file=path, remedy=_REMEDY)
+        return mask, own
+
+    def corrected(self, path: Path) -> Sidecar:
+        """The record of a corrected mask, measured without its scan: margin widths are not known.
+
+        Args:
+            path: the file that counts; it stands first in `masks`.
+
+        Raises:
+            InputError: as `read`.
+        """
+        mask, geometry = self.read(path)
+        rows = tuple(volume_rows(self.case, None, mask, geometry, self.labels))
+        others = tuple(one for one in self.masks if one.file != path.name)
+        judgement = replace(self.judgement, corrected=True)
+        return replace(self, masks=(MaskFile.of(path), *others), volumes=rows, judgement=judgement)
+
+
+def image_sha256(image: NDArray[np.float32]) -> str:
+    """A hash of a scan's voxels [C, Z, Y, X]: equal for the same scan in files of other bytes or formats."""
+    sha = hashlib.sha256(repr(image.shape).encode())
+    sha.update(np.ascontiguousarray(image, np.dtype("<f4")).data)
+    return sha.hexdigest()
+
+
+def volume_rows(
+    case: str, image: NDArray[np.float32] | None, mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
+) -> Iterator[dict[str, Any]]:
+    """Rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first.
+
+    Args:
+        case: its id.
+        image: the scan's first channel [Z, Y, X], in which margins are measured; they are not without.
+        mask: label values [Z, Y, X].
+        geometry: of both.
+        labels: name -> value.
+    """
+    for label, value in labels.items():
+        if value == 0:
+            continue
+        inside = mask == value
+        whole, pieces = measure(inside, geometry)
+        yield {**_names(case, label, "all"), **_size_columns(whole), "components": len(pieces)}
+        for number, piece in enumerate(pieces, 1):
+            row = {**_names(case, label, number), **_size_columns(piece.size)}
+            if image is not None:
+                row["margin_width_mm"] = margin_width_mm(image, piece.lesion, inside, geometry.spacing_mm)
+            yield row
+
+
+def _names(case: str, label: str, component: str | int) -> dict[str, Any]:
+    return {"case": case, "label": label, "component": component}
+
+
+def _size_columns(size: Size) -> dict[str, Any]:
+    """SIZE_COLUMNS."""
+    return {column: getattr(size, column) for column in SIZE_COLUMNS}

@@ -1,0 +1,354 @@
+"""What is written of a predicted scan: mask, maps, preview, a record that vouches for them; and a table of all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto import __version__
+from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.dicom.series import Series
+from vmseg_auto.data.images.images import SEGMENTS, ending_of, write_image, write_mask
+from vmseg_auto.data.images.segmentations import write_segmentation
+from vmseg_auto.data.mask_files import DICOM_SEG, MaskFile, Standing, files_of
+from vmseg_auto.evaluation.confidence import Calibration
+from vmseg_auto.evaluation.expected_quality import CASE_COLUMNS, TOLD_COLUMNS, Judgement
+from vmseg_auto.figures.slices import label_colours
+from vmseg_auto.inference.predictor import Prediction
+from vmseg_auto.inference.uncertainty_maps import undecided
+from vmseg_auto.networks.transfer_record import Seen
+from vmseg_auto.utils.atomic import put_in_place, read_stored, scratch_folder, write_sealed
+from vmseg_auto.utils.console import listed
+from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.labels import file_part
+from vmseg_auto.utils.tables import write_csv
+from vmseg_auto.workflows.prediction_record import VOLUME_COLUMNS, Origin, Sidecar, image_sha256, volume_rows
+
+if TYPE_CHECKING:
+    from vmseg_auto.data.dicom.segmentation import Algorithm
+
+NIFTI = ".nii.gz"
+"""What the mask of a DICOM series ends with."""
+MaskFormat = Literal["nifti", "seg.nrrd", "dicom-seg"]
+_EDITED = "Move it away, or give --overwrite-edited to replace it."
+
+
+def chosen_formats(given: str | Sequence[str]) -> tuple[MaskFormat, ...]:
+    """The formats that are asked for, each once: as "nifti,seg.nrrd", or as several words.
+
+    Raises:
+        InputError: there is none, or an unknown one.
+    """
+    words = [word.strip() for word in (given.split(",") if isinstance(given, str) else given)]
+    known = get_args(MaskFormat)
+    if odd := [word for word in words if word not in known]:
+        problem = f"there is no format of masks named {odd[0][:40]!r}"
+        raise InputError(problem, remedy=f"Give one or several of {', '.join(known)}, with commas between.")
+    if not words:
+        raise InputError("no format of masks is given", remedy=f"Give one or several of {', '.join(known)}.")
+    return tuple(cast(MaskFormat, word) for word in dict.fromkeys(words))
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Where the results of one command go, and which of them were asked for.
+
+    Args:
+        folder: of the masks.
+        labels: name -> value.
+        origin: of the scans.
+        save_probabilities: whether each label's probability is written too.
+        save_uncertainty: whether a map of how undecided the prediction is, is written too.
+        previews: whether a picture of slices through the lesions is written too.
+        formats: of the masks; the first one's file is the mask that counts.
+        algorithm: what is recorded in DICOM SEG; needed for these alone.
+        overwrite_edited: whether masks that somebody has changed are made anew.
+        seen: the scans that the model was trained on.
+    """
+
+    folder: Path
+    labels: Mapping[str, int]
+    origin: Origin
+    save_probabilities: bool = False
+    save_uncertainty: bool = False
+    previews: bool = False
+    formats: tuple[MaskFormat, ...] = ("nifti",)
+    algorithm: Algorithm | None = None
+    overwrite_edited: bool = False
+    seen: Seen = field(default_factory=partial(Seen, whole=False))
+
+    @property
+    def maps(self) -> int:
+        """How many maps of a number a voxel are written of each scan; they are made of its probabilities."""
+        return (len(self.labels) - 1) * self.save_probabilities + self.save_uncertainty
+
+    @property
+    def writes_images(self) -> bool:
+        """Whether any mask is written that image viewers open."""
+        return set(self.formats) != {"dicom-seg"}
+
+    def masks(self, case: Case) -> list[Path]:
+        """A file for each format, named as the case; as an image in its scan's format, in NIfTI for a DICOM series."""
+        endings = {"nifti": _ending(case), "seg.nrrd": SEGMENTS, "dicom-seg": DICOM_SEG}
+        return [self.folder / f"{case.id}{endings[each]}" for each in self.formats]
+
+    def probability(self, case: Case, label: str) -> Path:
+        """In a folder for each label, so that no two cases and labels meet in one name."""
+        return self.folder / "probabilities" / file_part(label) / f"{case.id}{_ending(case)}"
+
+    def uncertainty(self, case: Case) -> Path:
+        return self.folder / "uncertainty" / f"{case.id}_uncertainty{_ending(case)}"
+
+    def preview(self, case: Case) -> Path:
+        return self.folder / "previews" / f"{case.id}_overlay.png"
+
+    def sidecar(self, case: Case) -> Path:
+        return self.folder / f"{case.id}.json"
+
+    def beside(self, case: Case) -> list[Path]:
+        """All that is written of a case beside its mask and its record."""
+        labels = [name for name, value in self.labels.items() if value]
+        soft = [self.probability(case, label) for label in labels] if self.save_probabilities else []
+        undecided_map = [self.uncertainty(case)] if self.save_uncertainty else []
+        pictures = [self.preview(case)] if self.previews else []
+        return [*soft, *undecided_map, *pictures]
+
+    def require_apart(self, cases: Sequence[Case]) -> None:
+        """Raises InputError where a scan lies in the folder itself: a mask could take its place, or pass for one."""
+        here = self.folder.resolve()
+        for case in cases:
+            files = [path for scan in case.images for path in (scan.files if isinstance(scan, Series) else (scan,))]
+            if any(path.resolve().parent == here for path in files):
+                raise InputError(
+                    "the scans lie in the folder that the masks are to be written to",
+                    case=case.id,
+                    file=self.folder,
+                    remedy="Give -o a folder of its own, so that no mask takes the place of a scan.",
+                )
+
+    def record(self, case: Case) -> Sidecar | None:
+        """The record of what lies here of a case; None where there is none, or another program's file of its name."""
+        try:
+            found = read_stored(Sidecar, self.sidecar(case))
+        except InputError:
+            return None
+        return found if found.case == case.id else None
+
+    def require_known(self, case: Case) -> None:
+        """Raises InputError where a mask lies here that no record tells of: somebody may have corrected it."""
+        if self.overwrite_edited or self.record(case) is not None:
+            return
+        if there := files_of(self.folder, case.id):
+            names = listed([path.name for path in there])
+            raise InputError(
+                f"{names} lies where its mask is to go, and no record of this program tells what it is: it may have "
+                "been corrected by hand",
+                case=case.id,
+                file=there[0],
+                remedy=_EDITED,
+            )
+
+    def standing(self, record: Sidecar) -> Standing:
+        """What stands here of a mask.
+
+        Raises:
+            InputError: several of its files were changed, and they are not to be overwritten.
+        """
+        try:
+            return record.standing(self.folder)
+        except InputError:
+            if not self.overwrite_edited:
+                raise
+            return Standing(self.folder / record.mask, "edited")
+
+    def kept(self, case: Case, made_from: str) -> Sidecar | None:
+        """The record of what is already there and was made from the same model, scan and options."""
+        record = self.record(case)
+        if record is None or record.made_from != made_from or not all(path.is_file() for path in self.beside(case)):
+            return None
+        there = self.standing(record)
+        if there.state != "as written" or not set(self.masks(case)) <= set(there.sound):
+            return None
+        by_name = {one.file: one for one in record.masks}
+        first = [by_name[path.name] for path in self.masks(case)]
+        return replace(record, masks=(*first, *(one for one in record.masks if one not in first)))
+
+    def require_same_scan(self, case: Case, record: Sidecar, image: NDArray[np.float32]) -> None:
+        """Make sure that a mask of another scan, which only has the same name, is not overwritten.
+
+        The same voxels are the same scan, in whatever file. Others at the same place are the scan as it is now, and
+        replace it; but a mask that was corrected on the scan as it was is not taken for one of this.
+
+        Raises:
+            InputError: the mask is that of another scan.
+        """
+        if record.image_sha256 == image_sha256(image):
+            return
+        there = self.standing(record)
+        if there.state == "missing":
+            return
+        before, now = (self.folder / record.origin.inputs).resolve(), case.file.resolve()
+        if not (now.is_relative_to(before) or before.is_relative_to(now)):
+            raise InputError(
+                f"{there.mask.name} in the output folder is the mask of another scan of the same name, from {before}",
+                case=case.id,
+                file=case.file,
+                remedy="Give -o another folder, or move that mask away.",
+            )
+        if there.state == "edited" and not self.overwrite_edited:
+            problem = "the mask was corrected by hand, and its scan has changed since"
+            raise InputError(problem, case=case.id, file=there.mask, remedy=_EDITED)
+
+    def of_earlier_commands(self, cases: Collection[str]) -> tuple[list[Sidecar], list[str], list[VmsegError]]:
+        """Other cases that lie here: their records, the cases whose mask is gone, and what can't be measured."""
+        found: list[Sidecar] = []
+        gone: list[str] = []
+        errors: list[VmsegError] = []
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                record = read_stored(Sidecar, path)
+            except InputError:  # another program's file
+                continue
+            if record.case in cases or record.case != path.stem:
+                continue
+            try:
+                there = record.standing(self.folder)
+                match there.state:
+                    case "as written":
+                        found.append(record)
+                    case "edited":
+                        found.append(record.corrected(there.mask))
+                    case "damaged":
+                        problem, remedy = "the mask is damaged", "Predict its scan again, or delete the mask."
+                        raise InputError(problem, case=record.case, file=there.mask, remedy=remedy)
+                    case "missing":
+                        gone.append(record.case)
+            except InputError as error:
+                errors.append(error)
+        return found, gone, errors
+
+    def write(
+        self, case: Case, made_from: str, image: NDArray[np.float32], prediction: Prediction, unlike: Sequence[str]
+    ) -> Sidecar:
+        """Write all of a case.
+
+        The record is written before its masks get their names, and tells of the former ones too: wherever this is cut
+        short, each file that lies there is known as what it is.
+
+        Args:
+            case: whose it is.
+            made_from: hash of model, scan and options.
+            image: the scan [C, Z, Y, X].
+            prediction: of it.
+            unlike: what sets the scan apart from those that the model knows.
+
+        Raises:
+            VmsegError: a file can't be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        also: list[MaskFile] = []
+        if earlier := self.record(case):
+            also = self._other_formats(case, earlier) if earlier.made_from == made_from else []
+            write_sealed(self.sidecar(case), replace(earlier, made_from="").to_json())  # maps change before the mask
+        if self.maps:
+            self._write_maps(case, prediction)
+        if self.previews:
+            from vmseg_auto.figures.overlays import draw_overlay  # loads matplotlib
+
+            draw_overlay(image[0], prediction.mask, prediction.geometry, self.labels, self.preview(case), case.id)
+        by_hand = prediction.geometry.spacing_mm if prediction.geometry.spacing_given else None
+        with scratch_folder(self.folder) as scratch:
+            made = [scratch / path.name for path in self.masks(case)]
+            for path, each in zip(made, self.formats, strict=True):
+                self._write_mask(path, each, case, prediction)
+            record = Sidecar(
+                case.id,
+                made_from,
+                image_sha256(image),
+                (*(MaskFile.of(path) for path in made), *also),
+                tuple(volume_rows(case.id, image[0], prediction.mask, prediction.geometry, self.labels)),
+                Judgement(case.id, prediction.trust, tuple(unlike), spacing_given_mm=by_hand),
+                self.origin,
+                dict(self.labels),
+                replace(prediction.geometry, forms=None, doubts=()),
+                tuple(one for path in files_of(self.folder, case.id) if (one := MaskFile.of(path)) not in also),
+            )
+            record = replace(record, in_training=self.seen.holds(record.scan_hash))
+            write_sealed(self.sidecar(case), record.to_json())
+            for path in made:
+                put_in_place(path, self.folder / path.name)
+        names = {one.file for one in record.masks}
+        record = replace(record, outdated=tuple(one for one in record.outdated if one.file not in names))
+        write_sealed(self.sidecar(case), record.to_json())
+        return record
+
+    def _other_formats(self, case: Case, earlier: Sidecar) -> list[MaskFile]:
+        """Files of the same mask in formats that are not asked for now, as they were written."""
+        sound = {path.name for path in self.standing(earlier).sound} - {path.name for path in self.masks(case)}
+        return [one for one in earlier.masks if one.file in sound]
+
+    def _write_maps(self, case: Case, prediction: Prediction) -> None:
+        assert prediction.probabilities is not None
+        if self.save_probabilities:
+            for index, label in enumerate(sorted(self.labels, key=lambda name: self.labels[name])):
+                if index:
+                    write_image(self.probability(case, label), prediction.probabilities[index], prediction.geometry)
+        if self.save_uncertainty:
+            write_image(self.uncertainty(case), undecided(prediction.probabilities), prediction.geometry)
+
+    def _write_mask(self, path: Path, written_as: MaskFormat, case: Case, prediction: Prediction) -> None:
+        mask, geometry = prediction.mask, prediction.geometry
+        match written_as:
+            case "nifti":
+                write_mask(path, mask, geometry)
+            case "seg.nrrd":
+                write_segmentation(path, mask, geometry, self.labels, label_colours(self.labels))
+            case "dicom-seg":
+                from vmseg_auto.data.dicom.segmentation import write_dicom_seg  # only where it is asked for
+
+                series = case.images[0]
+                assert isinstance(series, Series), "made_by takes no other scans"
+                assert self.algorithm is not None
+                write_dicom_seg(path, mask, geometry, self.labels, series, self.algorithm)
+
+    def write_table(
+        self, sidecars: Sequence[Sidecar], calibration: Calibration | None, model: str | None = None
+    ) -> None:
+        """Write volumes.csv; the calibration is that of one model's masks, of all unless its hash is given."""
+        known = {one.case: calibration if model in (None, one.model_hash) else None for one in sidecars}
+        rows = (row for sidecar in sidecars for row in sidecar.rows(known[sidecar.case]))
+        write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *TOLD_COLUMNS, *CASE_COLUMNS), rows)
+
+
+def made_by(model: str, cases: Sequence[Case]) -> Algorithm:
+    """What is recorded in the DICOM SEG of these cases.
+
+    Args:
+        model: digest of the model and its options.
+
+    Raises:
+        InputError: a scan is no DICOM series.
+    """
+    from vmseg_auto.data.dicom.segmentation import Algorithm
+
+    if others := [case for case in cases if not isinstance(case.images[0], Series)]:
+        raise InputError(
+            f"a DICOM SEG refers to a DICOM series, but {len(others)} of {len(cases)} scans are image files",
+            case=others[0].id,
+            file=others[0].file,
+            remedy="Give the DICOM series they were made from, or write NIfTI (--format nifti).",
+        )
+    return Algorithm("vmseg_auto", __version__, model)
+
+
+def _ending(case: Case) -> str:
+    scan = case.images[0]
+    ending = NIFTI if isinstance(scan, Series) else ending_of(scan.name)
+    assert ending is not None, "find_scans takes no other files"
+    return ending

@@ -1,0 +1,136 @@
+"""What the user sees of a training while it runs."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Sequence
+
+from vmseg_auto.data.runs import FoldFolder
+from vmseg_auto.figures.plots import draw_curve
+from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.training.loop import EpochRecord
+from vmseg_auto.training.overfitting import best_look, gap_alarm, gap_looks
+from vmseg_auto.utils.console import Console, Progress
+from vmseg_auto.utils.tables import write_csv
+
+CURVE_SECONDS = 20
+"""Seconds between two drawings of the curve, so that drawing never holds training up."""
+JUDGED_STEPS = 12
+"""Steps after which the duration is told."""
+
+
+class Watcher:
+    """Hears of a fold's steps and epochs: writes history and curve, tells how long it will take, and warns.
+
+    Args:
+        history: the epochs done before.
+        validation_work: that of predicting the fold's validation cases afterwards, in optimiser steps.
+    """
+
+    def __init__(
+        self,
+        folder: FoldFolder,
+        recipe: Recipe,
+        console: Console,
+        progress: Progress,
+        history: Sequence[dict[str, float]] = (),
+        validation_work: float = 0.0,
+    ) -> None:
+        self.folder, self.recipe, self.console, self.progress = folder, recipe, console, progress
+        self.history, self.validation_work = list(history), validation_work
+        self.drawn = self.last = time.monotonic()
+        self.step_seconds: list[float] = []
+        self.warned = gap_alarm(gap_looks(self.history), recipe.epochs) is not None
+        self.told_of_skipped = any(row.get("skipped_steps", 0) for row in self.history)
+
+    def stepped(self, epoch: int, step: int) -> None:
+        self.progress.advance()
+        if len(self.step_seconds) == JUDGED_STEPS:
+            return
+        now = time.monotonic()
+        self.step_seconds.append(now - self.last)
+        self.last = now
+        if len(self.step_seconds) == JUDGED_STEPS:
+            left = (self.recipe.epochs - epoch) * self.recipe.epoch_work
+            # The median: the first steps wait for workers that are still starting.
+            one = statistics.median(self.step_seconds)
+            validation = one * self.validation_work
+            after = f"; {duration(validation)} of it for predicting its validation cases" if validation else ""
+            self.console.say(
+                f"Fold {self.folder.name} will take about {duration(one * left + validation)} here "
+                f"({self.recipe.epochs - epoch} epochs of {self.recipe.steps} steps{after})."
+            )
+
+    def epoch_ended(self, record: EpochRecord) -> None:
+        self.history.append(record.to_row())
+        write_csv(self.folder.history, list(record.to_row()), self.history)
+        self.progress.note(*self._notes(record))
+        self._warn_of_gap()
+        self._warn_of_skipped(record)
+        if time.monotonic() - self.drawn > CURVE_SECONDS:
+            self.draw()
+
+    def gone_back(self, epoch: int, trouble: str) -> None:
+        """Hear that the training goes on from the end of an earlier epoch, with a lower learning rate."""
+        lost = len(self.history) + 1 - epoch
+        self.history = self.history[:epoch]
+        self.progress.advance(-lost * self.recipe.steps)
+        start = f"the state after epoch {epoch}" if epoch else "its start"
+        self.console.warn(
+            f"Fold {self.folder.name} goes back to {start}, and on with a tenth of the learning rate: {trouble}."
+        )
+
+    def _warn_of_skipped(self, record: EpochRecord) -> None:
+        """Once in a training; history.csv counts on."""
+        if not record.skipped_steps or self.told_of_skipped:
+            return
+        self.told_of_skipped = True
+        named = f" They learnt from {', '.join(record.suspects)}." if record.suspects else ""
+        self.console.warn(
+            f"Fold {self.folder.name}, epoch {record.epoch}: {record.skipped_steps} of {self.recipe.steps} steps gave "
+            f"a NaN or infinite loss or gradient and were skipped.{named} A few do no harm; history.csv counts them "
+            "(skipped_steps)."
+        )
+
+    def _notes(self, record: EpochRecord) -> list[str]:
+        """The last look at whole cases, or before the first the Dice of validation patches; then epoch and loss."""
+        where = [f"epoch {record.epoch}/{self.recipe.epochs}", f"loss {record.train_loss:.3f}"]
+        if looks := gap_looks(self.history):
+            last = looks[-1]
+            return [f"validation Dice {last.val:.3f}", f"train Dice {last.train:.3f}", *where, f"gap {last.gap:.3f}"]
+        dice = self.history[-1]["val_dice"]
+        return where if math.isnan(dice) else [f"Dice of patches {dice:.3f}", *where]
+
+    def _warn_of_gap(self) -> None:
+        """Once in a training."""
+        looks = gap_looks(self.history)
+        alarm = None if self.warned else gap_alarm(looks, self.recipe.epochs)
+        if alarm is None:
+            return
+        self.warned = True
+        best = best_look(looks)
+        what_now = (
+            f"It ends here, in epoch {alarm.look.epoch} of {self.recipe.epochs}, with the weights of epoch "
+            f"{best.epoch}, the best on validation cases ({best.val:.2f})."
+            if self.recipe.stop_on_gap
+            else "More patients or more augmentation (--set strong_augmentation=true) may help; more epochs do not. "
+            "With --set stop_on_gap=true --fresh a training ends at this point, with its best weights."
+        )
+        self.console.warn(
+            f"Fold {self.folder.name} learns its training cases by heart: Dice {alarm.look.train:.2f} on them and "
+            f"{alarm.look.val:.2f} on validation cases, which have not improved since epoch {alarm.since}. {what_now}"
+        )
+
+    def draw(self) -> None:
+        draw_curve(self.history, self.folder.curve)
+        self.drawn = time.monotonic()
+
+
+def duration(seconds: float) -> str:
+    """A time that a person reads: "40 s", "12 min", "3 h 20 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,180 @@
+"""Choose the run, or the ensemble of runs, that a workspace predicts with, and say what the choice is worth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from vmseg_auto.data.runs import Run
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.evaluation.confidence import Trust, VolumeTrust
+from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.models.selection_record import Candidate, Selection, Worth
+from vmseg_auto.selection.candidates import Candidates, score_candidates
+from vmseg_auto.selection.choose import (
+    CHANGE,
+    Choice,
+    Runs,
+    Setting,
+    choose,
+    dice_of,
+    estimate,
+    nested_dice,
+    plain,
+    settle,
+)
+from vmseg_auto.selection.comparison import choice_reasons, comparison_text, label_reasons, threshold_reason
+from vmseg_auto.utils.atomic import read_stored, write_sealed
+from vmseg_auto.utils.console import Console, Silent
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.left_out import Inventory, telling_left_out
+from vmseg_auto.utils.postprocessing import PostProcessing
+from vmseg_auto.workflows.held_out import held_out_cases
+from vmseg_auto.workflows.locking import shared_turn
+from vmseg_auto.workflows.places import (
+    PathLike,
+    places,
+    read_plan,
+    trained_on,
+    warn_of_stale,
+)
+from vmseg_auto.workflows.staleness import Standing, read_standing
+from vmseg_auto.workflows.validate import lacking
+
+
+@telling_left_out
+def select(
+    *,
+    dataset: PathLike | None = None,
+    workspace: PathLike | None = None,
+    jobs: int | None = None,
+    left: Inventory | None = None,
+    console: Console | None = None,
+) -> Selection:
+    """Compare all wholly cross-validated runs of a workspace, and write the choice into its selection.json.
+
+    Each run's own threshold and post-processing, and how far volumes are off with them, go into its model.json.
+
+    Args:
+        dataset, workspace: folders, as on the command line.
+        jobs: threads.
+        left: what of the dataset, and which runs, are not used is noted here; a strict one ends the work before it
+            begins.
+        console: where words and progress go.
+
+    Raises:
+        InputError: nothing is planned, the dataset has changed since, no run is wholly cross-validated, a file of one
+            is missing or damaged, or another command writes to the workspace.
+    """
+    console = console or Silent()
+    folder, space = places(dataset, workspace)
+    space.require_planned()
+    left = left or Inventory()
+    with shared_turn(space, "vmseg_select", console):
+        return choose_run(read_standing(folder, space, left), jobs, left, console)
+
+
+def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: Console) -> Selection:
+    """What `select` does, for who has the `shared_turn` already."""
+    space, fingerprint, splits, data = standing.space, standing.fingerprint, standing.splits, standing.dataset
+    left_out = {run.name: why for run in space.runs() if (why := lacking(run, space, fingerprint, splits, data))}
+    runs = sorted((run for run in space.runs() if run.name not in left_out), key=lambda run: _rank(run, space))
+    if not runs:
+        listed = "".join(f"\n  {name}: {why}" for name, why in left_out.items())
+        raise InputError(
+            "no run of this workspace is cross-validated yet" + (f":{listed}\n" if listed else ""),
+            file=space.root,
+            remedy="Train all folds first, with `vmseg_train " + " ".join(map(str, range(len(splits.folds)))) + "`.",
+        )
+    for name, why in left_out.items():
+        left.add("run", f"{name} ({why})", "not cross-validated as a whole")
+    left.require_nothing()
+    warn_of_stale(runs, space, fingerprint, splits, console)
+    held = score_candidates(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
+    labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
+    settings = {names: settle(scores, held.folds) for names, scores in held.scores.items()}
+    trust = {run.name: _trust(run, standing) for run in runs}
+    volumes = {
+        names: held.volumes(names, setting, labels, trust[_best(names, held, settings)])
+        for names, setting in settings.items()
+    }
+    candidates = {
+        names: _candidate(names, held, setting, labels, volumes[names].trusted) for names, setting in settings.items()
+    }
+    for run in runs:
+        _keep_setting(run, candidates[(run.name,)])
+        volumes[(run.name,)].save(run)
+    choice = choose(held.scores, held.folds)
+    selection = Selection(
+        runs=choice.runs,
+        reasons=tuple(choice_reasons(choice, len(runs))),
+        candidates=tuple(candidates.values()),
+        worth=_worth(held, runs[0].name, choice),
+        patients=len(held.patients),
+        left_out=left_out,
+        made_from={name: trained_on(space, name) for name in (run.name for run in runs)},
+    )
+    write_sealed(space.selection, selection.to_json())
+    console.say(comparison_text(selection))
+    for reason in volumes[choice.runs].reasons:
+        console.say(f"Volumes: {reason}")
+    console.say(f"The choice: {space.selection}")
+    return selection
+
+
+def _rank(run: Run, space: Workspace) -> tuple[bool, bool, str]:
+    """What a user gets without choosing comes first: the default planner's plan, trained as the plan says."""
+    planner, trainer = run.folder.parent.name, run.folder.name
+    return planner != "default", read_plan(space, planner).trainer != trainer, run.name
+
+
+def _trust(run: Run, standing: Standing) -> dict[str, Trust]:
+    """Of each case that a run's folds have held out, what the looks said."""
+    folds = held_out_cases(run, standing.fingerprint, standing.splits, standing.dataset)
+    return {case: trust for held in folds for case, trust in held.trust.items()}
+
+
+def _best(names: Runs, held: Candidates, settings: Mapping[Runs, Setting]) -> str:
+    """The run of an ensemble whose looks are listened to when it predicts (workflows/ensemble.py)."""
+    return max(names, key=lambda name: float(dice_of(held.scores[(name,)], settings[(name,)]).mean()))
+
+
+def _candidate(
+    names: Runs, held: Candidates, setting: Setting, labels: Sequence[str], volumes: dict[str, VolumeTrust]
+) -> Candidate:
+    scores = held.scores[names]
+    largest = tuple(label for label, keep in zip(labels, setting.keep_largest, strict=True) if keep)
+    return Candidate(
+        runs=names,
+        threshold=setting.threshold,
+        postprocessing=PostProcessing(largest, tuple(label_reasons(scores, setting, labels))),
+        plain=estimate(dice_of(scores, plain(scores)), held.patients),
+        dice=estimate(dice_of(scores, setting), held.patients),
+        reasons=(threshold_reason(scores, held.folds, setting),),
+        volumes=volumes,
+    )
+
+
+def _keep_setting(run: Run, candidate: Candidate) -> None:
+    info = read_stored(ModelInfo, run.model)
+    calibration = info.calibration and replace(info.calibration, volumes=candidate.volumes)
+    settled = replace(
+        info, threshold=candidate.threshold, postprocessing=candidate.postprocessing, calibration=calibration
+    )
+    if settled != info:
+        write_sealed(run.model, settled.to_json())
+
+
+def _worth(held: Candidates, reference: str, choice: Choice) -> Worth:
+    scores = held.scores[(reference,)]
+    before = dice_of(scores, plain(scores))
+    after = dice_of(held.scores[choice.runs], choice.setting)
+    nested = nested_dice(held.scores, held.folds)
+    return Worth(
+        reference=reference,
+        reference_dice=estimate(before, held.patients),
+        chosen_gain=estimate(after - before, held.patients, CHANGE),
+        nested_dice=None if nested is None else estimate(nested, held.patients),
+        nested_gain=None if nested is None else estimate(nested - before, held.patients, CHANGE),
+    )

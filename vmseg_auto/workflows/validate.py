@@ -1,0 +1,192 @@
+"""What a trained fold is worth on the cases that it has not seen, and what all folds say together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from vmseg_auto.data.dataset import Case, Dataset, Splits
+from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.runs import Run
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.evaluation.confidence import HeldOutCase
+from vmseg_auto.evaluation.evaluate import Evaluation, evaluate_pairs
+from vmseg_auto.inference.predictor import Predictor
+from vmseg_auto.models.load import load_fold
+from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
+from vmseg_auto.planning.fingerprint import Fingerprint
+from vmseg_auto.planning.inference_budget import CANDIDATES, EXHAUSTIVE, choose_economy
+from vmseg_auto.utils.atomic import read_stored, write_sealed
+from vmseg_auto.utils.console import Console, counted, listed
+from vmseg_auto.utils.distributed import ALONE, Ranks
+from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.logs import LOGGER
+from vmseg_auto.workflows.confidence import judge
+from vmseg_auto.workflows.held_out import HeldOutCases, held_out_cases
+from vmseg_auto.workflows.places import read_plan, read_record, record_now, train_command
+
+T = TypeVar("T")
+
+
+def validate_fold(
+    run: Run, held: HeldOutCases, prepared: Path, device: str, console: Console, ranks: Ranks = ALONE
+) -> list[VmsegError]:
+    """Predict a finished fold's validation cases whole, on their own grids, and score them into validation/.
+
+    Their masks are those of threshold 0.5 without post-processing; their probabilities are kept for the choice of both
+    (workflows/select.py). What an interrupted run has done is kept: only cases whose image is new or has changed are
+    predicted, and only those whose mask has changed are scored again. Ranks share the cases; the first takes down what
+    they find.
+
+    Returns:
+        What went wrong with single cases; the others are done, but not summed up.
+
+    Raises:
+        VmsegError: what concerns no single case went wrong.
+    """
+    if ranks.first(lambda: not held.cases or held.is_current()):
+        return []
+    ranks.first(held.forget_sum)
+    failed: list[VmsegError] = []
+    if cases := ranks.first(held.unpredicted):
+        failed = _predict_held_out(run, held, cases, prepared, device, console, ranks)
+    return ranks.first(lambda: _score(held, failed, console))
+
+
+def _score(held: HeldOutCases, failed: Sequence[VmsegError], console: Console) -> list[VmsegError]:
+    """Score what is left to score, and sum up unless a case has failed; gives the errors of all that have."""
+    lost = {error.case for error in failed}
+    again = [case for case in held.unscored() if case.id not in lost]
+    if again:
+        console.say(f"Fold {held.folder.name}: scoring again: {listed([case.id for case in again])}.")
+    tried = [_attempt(held.score, case) for case in again]
+    if errors := [*failed, *(error for error in tried if isinstance(error, VmsegError))]:
+        console.warn(f"fold {held.folder.name}: {len(errors)} of {counted(len(held.cases), 'validation case')} failed")
+        return errors
+    dice = _mean_dice(held.sum_up())
+    console.say(f"Fold {held.folder.name}: Dice {dice:.3f}, mean over {counted(len(held.cases), 'validation case')}.")
+    return []
+
+
+def _attempt(work: Callable[[Case], T], case: Case) -> T | VmsegError:
+    """What `work` makes of a case, or what went wrong: one bad case costs that case alone."""
+    try:
+        return work(case)
+    except VmsegError as error:
+        error.case = error.case or case.id
+        return error
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, ValueError) as error:
+        LOGGER.error("case %s", case.id, exc_info=error)
+        return VmsegError(f"unexpected {type(error).__name__}: {error}", case=case.id, file=case.file)
+
+
+def finish_run(
+    run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits, dataset: Dataset, console: Console
+) -> bool:
+    """Once every fold is validated: sum the cross-validation up, and decide on how much of the ensemble is enough and
+    on how far predictions can be trusted.
+
+    The scores are those of the masks as predicted: threshold and post-processing are chosen on them, and would
+    flatter them.
+
+    Returns:
+        Whether every fold is.
+    """
+    if why := lacking(run, space, fingerprint, splits, dataset):
+        if any(fold.name != "all" for fold in run.finished_folds()):
+            console.say(f"The cross-validation is summed up once all folds are done: {why}.")
+        return False
+    folds = held_out_cases(run, fingerprint, splits, dataset)
+    files = {case: pair for held in folds for case, pair in held.files.items()}
+    scores = evaluate_pairs(files, dataset.labels, patients=dataset.patients)
+    scores.save(run.cross_validation)
+    economy = choose_economy([held.trials for held in folds])
+    trust = {case: said for held in folds for case, said in held.trust.items()}
+    judged = judge(trust, scores, {case: one for held in folds for case, one in held.reliability().items()})
+    judged.save(run, files, dataset.labels)
+    info = read_stored(ModelInfo, run.model)
+    write_sealed(run.model, replace(info, economy=economy, calibration=judged.calibration).to_json())
+    console.say(f"\nCross-validation of {run.name}\n{scores.text()}")
+    if economy:
+        console.say("\n".join(["Faster prediction:", *(f"  - {reason}" for reason in economy.reasons)]))
+    console.say("\n".join(["Trust:", *(f"  - {reason}" for reason in judged.reasons)]))
+    console.say(f"All cases: {run.cross_validation / 'metrics.csv'}, {run.trust.name} and {run.label_check.name}")
+    return True
+
+
+def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits, dataset: Dataset) -> str | None:
+    """In words, why the cross-validation of a run is not whole, or not of the cases as they are; None where it is.
+
+    Folds may be stale: what they say of cases that they have never seen is what the weights that predict are worth.
+    """
+    info = read_stored(ModelInfo, run.model)
+    planner = run.folder.parent.name
+    if not space.plan(planner).is_file():
+        return f"the plan of {planner} is no longer in the workspace"
+    plan = read_plan(space, planner)
+    if untrained := run.unfinished_folds(len(splits.folds)):
+        which = f"fold {untrained[0]} is" if len(untrained) == 1 else f"folds {listed([*map(str, untrained)])} are"
+        return f"{which} not trained; `{train_command(space, run, untrained, plan)}` does it"
+    for held in held_out_cases(run, fingerprint, splits, dataset):
+        number, record, current = held.folder.name, read_record(held.folder), held.is_current()
+        again = train_command(space, run, [number], plan)
+        if record is None:
+            return f"it is not recorded what fold {number} was trained on; `{again} --fresh` mends it"
+        now = record_now(fingerprint, splits, plan, record.recipe, number)
+        if old := record.old_names(now):
+            return f"fold {number} has old names ({'; '.join(old)}); `{again}` renews them without training"
+        if stale := record.conflicts(now) if current else record.data_differences(now):
+            return f"fold {number} is stale ({'; '.join(stale)}); `{again} --fresh` mends it"
+        if not current:
+            return f"fold {number} is not wholly validated; `{again}` does it"
+    if (info.labels, info.channels) != (fingerprint.labels, fingerprint.channels):
+        command = train_command(space, run, range(len(splits.folds)), plan)
+        return f"it was trained for other labels or channels; `{command}` says what is due"
+    return None
+
+
+def _predict_held_out(
+    run: Run,
+    held: HeldOutCases,
+    cases: Sequence[Case],
+    prepared: Path,
+    device: str,
+    console: Console,
+    ranks: Ranks,
+) -> list[VmsegError]:
+    """Predict these cases and take down what is found; gives the errors of those that failed."""
+    info = read_stored(ModelInfo, run.model)
+    info = replace(info, postprocessing=None, threshold=PLAIN_THRESHOLD)
+    checkpoints = [load_fold(held.folder, info)]
+    predictor = Predictor(checkpoints, info, device=device, exhaustive=True, tell=console.warn)
+    efforts = CANDIDATES if predictor.ensemble.mirror_axes else (EXHAUSTIVE,)
+    held.try_efforts(efforts)
+    source = PreparedFolder(prepared)
+
+    def predicted(case: Case) -> HeldOutCase:
+        scan = source.load(case.id)
+        return held.store(case, *predictor.compare(scan.image, scan.geometry, scan.crop_box, efforts))
+
+    def kept(stored: HeldOutCase, case: Case) -> None:
+        held.keep(case, stored)
+
+    failed: list[VmsegError] = []
+    with console.progress(f"Validating fold {held.folder.name}", len(cases)) as progress:
+        for case, stored in ranks.each(partial(_attempt, predicted), cases):
+            if isinstance(stored, HeldOutCase):
+                error = ranks.first(partial(_attempt, partial(kept, stored), case))
+            else:
+                error = stored
+            failed += [error] if error is not None else []
+            progress.advance()
+    return failed
+
+
+def _mean_dice(scores: Evaluation) -> float:
+    values = [float(value) for value in scores.table["dice"]]
+    return sum(values) / len(values) if values else math.nan
