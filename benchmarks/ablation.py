@@ -20,13 +20,13 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks.ablation_report import BASELINE, write_report
-from benchmarks.ablation_results import Cell, FoldResult, Origin, Protocol, load, read_scores, save, workspace_of
+from benchmarks.ablation_results import Cell, FoldResult, InputSource, Protocol, load, read_scores, save, workspace_of
 from benchmarks.compare import ROOT, add_places
 from benchmarks.tools import Job, SetupError, side_by_side
 from vmseg_auto.cli.common import positive_int
 from vmseg_auto.data.dataset import fold_cases
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.errors import InputError, VmsegError
 
 COHORT = "vmsemi53"
@@ -39,7 +39,7 @@ class Row:
 
     Args:
         name: also of its folders.
-        settings: `field=value` for fields of the Recipe, on top of the trainer's.
+        settings: `field=value` for fields of the TrainingConfig, on top of the trainer's.
         trainer, planner: names of installed ones.
     """
 
@@ -48,31 +48,31 @@ class Row:
     trainer: str = "default"
     planner: str = "default"
 
-    def recipe(self, protocol: Protocol, seed: int) -> Recipe:
+    def config(self, protocol: Protocol, seed: int) -> TrainingConfig:
         """Raises SetupError where there is no such trainer, field or value."""
         from vmseg_auto.registry import load_trainer
 
         try:
-            return load_trainer(self.trainer).recipe.with_settings(self.all_settings(protocol, seed))
+            return load_trainer(self.trainer).config.with_settings(self.all_settings(protocol, seed))
         except InputError as error:
             raise SetupError(f"the row {self.name} can't be trained: {error}") from error
 
     def all_settings(self, protocol: Protocol, seed: int) -> tuple[str, ...]:
         """Its own, and those that the protocol sets in every row."""
-        return (*self.settings, f"epochs={protocol.epochs}", f"steps={protocol.steps}", f"seed={seed}")
+        return (*self.settings, f"epochs={protocol.epochs}", f"iterations_per_epoch={protocol.steps}", f"seed={seed}")
 
 
 ROWS = (
     Row("paper", trainer="paper"),
     Row(BASELINE),
-    Row("averaging", ("averaging=0.999",)),
+    Row("ema_decay", ("ema_decay=0.999",)),
     Row("batch_dice", ("batch_dice=true",)),
     Row("by_lesion", ("by_lesion=true",)),
     Row("left_right_only", ("left_right_only=true",)),
     Row("copy_paste", ("copy_paste=0.5",)),
     Row("strong_augmentation", ("strong_augmentation=true",)),
-    Row("soft_margin", ("margin_softness=0.2",)),
-    Row("tversky", ("false_positive_weight=0.7",)),
+    Row("soft_margin", ("boundary_label_smoothing=0.2",)),
+    Row("tversky", ("tversky_alpha=0.7",)),
     Row("focal", ("focal_gamma=2",)),
     Row("adamw_onecycle", ("optimizer=adamw", "schedule=onecycle", "lr=0.003", "weight_decay=0.01")),
     Row("small_cohort", trainer="small_cohort"),
@@ -221,8 +221,8 @@ def unfinished(bench: Bench, wanted: Iterable[Cell]) -> list[Cell]:
     missing = []
     for cell in wanted:
         row, before = bench.rows[cell.row], load(bench.work, bench.protocol, cell)
-        recipe = row.recipe(bench.protocol, cell.seed)
-        if before is not None and (changes := _changes(before, row, recipe)):
+        config = row.config(bench.protocol, cell.seed)
+        if before is not None and (changes := _changes(before, row, config)):
             raise SetupError(
                 f"{cell.text()} was begun with other settings ({'; '.join(changes)}): "
                 f"rename the row, or delete its folders in {bench.work / 'ablation'}"
@@ -232,10 +232,10 @@ def unfinished(bench: Bench, wanted: Iterable[Cell]) -> list[Cell]:
     return missing
 
 
-def _changes(before: FoldResult, row: Row, recipe: Recipe) -> list[str]:
+def _changes(before: FoldResult, row: Row, config: TrainingConfig) -> list[str]:
     plugins = [("trainer", before.trainer, row.trainer), ("planner", before.planner, row.planner)]
     changes = [f"{kind}: {old} against {new}" for kind, old, new in plugins if old != new]
-    return changes + Recipe.from_json(before.recipe, before.cell.text()).differences(recipe)
+    return changes + TrainingConfig.from_json(before.config, before.cell.text()).differences(config)
 
 
 def prepare(bench: Bench, wanted: Iterable[Cell]) -> None:
@@ -243,20 +243,20 @@ def prepare(bench: Bench, wanted: Iterable[Cell]) -> None:
 
     Raises:
         SetupError: their splits differ, so that rows would not be trained on the same cases.
-        VmsegError: the cohort can't be prepared, or there is no such fold.
+        VmsegError: the cohort can't be preprocessed, or there is no such fold.
     """
     from vmseg_auto.workflows.plan import plan_and_preprocess
 
-    found, prepared = None, set()
+    found, preprocessed = None, set()
     for cell in wanted:
         space = bench.space(cell)
-        if space not in prepared:
+        if space not in preprocessed:
             planner, memory = bench.rows[cell.row].planner, bench.protocol.memory_gb
             splits = plan_and_preprocess(bench.cohort, space.root, planner=planner, memory_gb=memory).splits
             if splits is None or (found is not None and splits.folds != found.folds):
                 raise SetupError(f"{space.splits} is another split than that of the other rows: delete {space.root}")
             found = splits
-            prepared.add(space)
+            preprocessed.add(space)
         if found is not None:
             fold_cases(found, cell.fold, ())
 
@@ -264,10 +264,10 @@ def prepare(bench: Bench, wanted: Iterable[Cell]) -> None:
 def begin(bench: Bench, cell: Cell) -> subprocess.Popen[bytes]:
     """Write down where a training begins or goes on, and start it."""
     row = bench.rows[cell.row]
-    recipe = row.recipe(bench.protocol, cell.seed)
-    new = FoldResult(bench.protocol, cell, row.trainer, row.planner, row.settings, recipe.to_json(), ())
+    config = row.config(bench.protocol, cell.seed)
+    new = FoldResult(bench.protocol, cell, row.trainer, row.planner, row.settings, config.to_json(), ())
     before = load(bench.work, bench.protocol, cell) or new
-    save(bench.work, before.begun_at(Origin.here(bench.device, recipe.amp, bench.jobs)))
+    save(bench.work, before.begun_at(InputSource.here(bench.device, config.amp, bench.jobs)))
     job, log = bench.job(cell), bench.log(cell)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.ablation_results import FoldResult, Origin, Protocol, Scores, load_all
+from benchmarks.ablation_results import FoldResult, InputSource, Protocol, Scores, load_all
 from benchmarks.report import table
 from benchmarks.tools import SetupError
 from vmseg_auto.utils.atomic import write_text
@@ -24,12 +24,12 @@ INTRODUCTION = f"""\
 ## Ablation: what each ingredient does
 vmsemi53 by `python -m benchmarks.ablation`. Its lesions are synthetic: no figure here is a clinical Dice.
 
-Within a table all rows are trained for the same steps, on the same split, and scored on the same held-out cases. Dice
+Within a table all rows are trained for the same steps, on the same split, and scored on the same validation cases. Dice
 is the mean over these cases, seeds averaged before. The difference is paired: row minus `{BASELINE}`, case by case.
 Interval: {INTERVAL}.
 One more is given over cases, as if each were a patient. Cases of one person resemble each other, so the interval over
 patients is the one to go by; with many rows, some miss zero by chance alone.
-Training Dice and gap (training minus held-out Dice) are the gap monitor's at the end of training, on a few whole cases
+Training Dice and gap (training minus validation Dice) are the gap monitor's at the end of training, on a few whole cases
 of each side; mean over folds and seeds. Seconds are those of all epochs of a fold. "Made" refers to the list below.
 """
 
@@ -100,7 +100,7 @@ def section(found: Sequence[FoldResult], order: Sequence[str]) -> str:
     done = [result for result in found if result.scores is not None]
     if not done:
         return INTRODUCTION + "\nNothing is trained yet.\n"
-    made: list[Origin] = []
+    made: list[InputSource] = []
     for origin in (origin for result in done for origin in result.made):
         if origin not in made:
             made.append(origin)
@@ -116,7 +116,7 @@ def section(found: Sequence[FoldResult], order: Sequence[str]) -> str:
 
 
 def case_scores(results: Iterable[FoldResult]) -> dict[str, float]:
-    """Held-out case -> its Dice, mean over the seeds; sorted by case."""
+    """Validation case -> its Dice, mean over the seeds; sorted by case."""
     values: defaultdict[str, list[float]] = defaultdict(list)
     for result in results:
         for case, dice in _scores(result).dice.items():
@@ -139,7 +139,9 @@ def paired(ours: Sequence[FoldResult], base: Sequence[FoldResult]) -> tuple[Summ
     return summarise(differences, [patients[case] for case in mine]), summarise(differences, list(mine))
 
 
-def _comparison(wanted: Table, protocol: Protocol, rows: Mapping[str, list[FoldResult]], made: Sequence[Origin]) -> str:
+def _comparison(
+    wanted: Table, protocol: Protocol, rows: Mapping[str, list[FoldResult]], made: Sequence[InputSource]
+) -> str:
     """One table in Markdown; empty where it has nothing to compare yet."""
     cells = {(seed, fold) for seed in wanted.seeds for fold in wanted.folds}
     chosen = {
@@ -174,7 +176,7 @@ def _comparison(wanted: Table, protocol: Protocol, rows: Mapping[str, list[FoldR
     return f"{heading}{about}\n\n{table(head, lines)}{rest}"
 
 
-def _alone(protocol: Protocol, rows: Mapping[str, list[FoldResult]], made: Sequence[Origin]) -> str:
+def _alone(protocol: Protocol, rows: Mapping[str, list[FoldResult]], made: Sequence[InputSource]) -> str:
     """Rows of a protocol that fills no table: there is nothing to compare them with."""
     lines = []
     for name, results in rows.items():
@@ -188,7 +190,7 @@ def _alone(protocol: Protocol, rows: Mapping[str, list[FoldResult]], made: Seque
 MONITORED = ("training Dice", "gap", "s a fold", "made")
 
 
-def _monitored(results: Sequence[FoldResult], made: Sequence[Origin]) -> tuple[str, ...]:
+def _monitored(results: Sequence[FoldResult], made: Sequence[InputSource]) -> tuple[str, ...]:
     """Cells under MONITORED."""
     scores = [_scores(result) for result in results]
     where = sorted({made.index(origin) + 1 for result in results for origin in result.made})
@@ -253,7 +255,7 @@ def steps_text(protocol: Protocol) -> str:
 
 def cohort_text(results: Iterable[FoldResult]) -> str:
     patients = _patients(results)
-    return f"{len(patients)} held-out cases of {len(set(patients.values()))} patients"
+    return f"{len(patients)} validation cases of {len(set(patients.values()))} patients"
 
 
 def _listed(numbers: Iterable[int]) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.results import Machine, our_versions, this_machine
 from vmseg_auto.data.runs import FoldFolder
-from vmseg_auto.training.overfitting import gap_looks
+from vmseg_auto.training.overfitting import overfitting_checks
 from vmseg_auto.utils.atomic import read_stored, write_json
 from vmseg_auto.utils.json_codec import Stored
 
@@ -47,7 +47,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Origin:
+class InputSource:
     """Where a training ran.
 
     Args:
@@ -65,7 +65,7 @@ class Origin:
     versions: dict[str, str]
 
     @classmethod
-    def here(cls, device: str, amp: bool, jobs: int) -> Origin:
+    def here(cls, device: str, amp: bool, jobs: int) -> InputSource:
         """This machine and these versions, on that device ("cpu", "auto" ...), a thread for each training."""
         from vmseg_auto.utils.devices import choose_device, describe, reduced_precision
 
@@ -84,10 +84,10 @@ class Scores:
     """What a finished fold gave.
 
     Args:
-        dice: held-out case -> Dice, mean over the labels.
-        patients: held-out case -> patient.
+        dice: validation case -> Dice, mean over the labels.
+        patients: validation case -> patient.
         train_dice, gap: the gap monitor's last; None where nothing was monitored.
-        seconds: of all epochs together; predicting the held-out cases comes on top.
+        seconds: of all epochs together; predicting the validation cases comes on top.
     """
 
     dice: dict[str, float]
@@ -104,7 +104,7 @@ class FoldResult(Stored):
     Args:
         protocol, cell: which.
         trainer, planner, settings: of its row.
-        recipe: of the training, as JSON.
+        config: of the training, as JSON.
         made: where; more than one, if it went on elsewhere.
         scores: None until it is finished.
     """
@@ -114,12 +114,12 @@ class FoldResult(Stored):
     trainer: str
     planner: str
     settings: tuple[str, ...]
-    recipe: dict[str, Any]
-    made: tuple[Origin, ...]
+    config: dict[str, Any]
+    made: tuple[InputSource, ...]
     scores: Scores | None = None
     schema: int = 1
 
-    def begun_at(self, origin: Origin) -> FoldResult:
+    def begun_at(self, origin: InputSource) -> FoldResult:
         """The same, begun or going on at `origin`."""
         return self if self.made[-1:] == (origin,) else replace(self, made=(*self.made, origin))
 
@@ -155,7 +155,9 @@ def read_scores(fold: FoldFolder) -> Scores:
     table = pd.read_csv(fold.validation / "metrics.csv", dtype={"case": str, "patient": str})
     cases = table.groupby(["case", "patient"], as_index=False)[["dice"]].mean().to_dict("records")
     history = pd.read_csv(fold.history)
-    looks = gap_looks([{str(name): value for name, value in row.items()} for row in history.to_dict("records")])
+    looks = overfitting_checks(
+        [{str(name): value for name, value in row.items()} for row in history.to_dict("records")]
+    )
     return Scores(
         dice={row["case"]: float(row["dice"]) for row in cases},
         patients={row["case"]: row["patient"] for row in cases},

@@ -46,8 +46,8 @@ BEGIN = "<!-- Written by `python -m benchmarks.augmentation` down to the next ma
 END = "<!-- End of what `python -m benchmarks.augmentation` writes. -->"
 TORCH, PROCESS = "torch", "batchgenerators"
 CHOICE = {PROCESS: "device_augmentation=off", TORCH: "device_augmentation=on"}
-SHORT = ("mirror_axes=[]", "window_step=0.7", "gap_cases=0", "validation_share=0")
-"""Nothing is mirrored, so that held-out cases are predicted in an eighth of the time; nothing is watched."""
+SHORT = ("mirror_axes=[]", "tile_step_size=0.7", "monitor_cases=0", "validation_share=0")
+"""Nothing is mirrored, so that validation cases are predicted in an eighth of the time; nothing is watched."""
 ROWS = tuple(Row(name, (setting, *SHORT)) for name, setting in CHOICE.items())
 SAMPLES, STEPS, WARM_UP = "augmentation_samples", "augmentation_steps", 5
 
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     add_places(made)
     add_protocol(made)
     made.set_defaults(work=ROOT / "build" / "augmentation", out=ROOT / "docs" / "results.md")
-    made.set_defaults(seeds=[0, 1], memory=0.1, steps=15, jobs=1)
+    made.set_defaults(seeds=[0, 1], memory=0.1, iterations_per_epoch=15, jobs=1)
     made.add_argument(
         "--samples", type=positive_int, default=300, metavar="N", help="timed in pairs (default: %(default)s)"
     )
@@ -101,16 +101,16 @@ def time_samples(space: Workspace, count: int) -> Results:
     """So many samples by each, on one thread, one after the other with the same patch and seed; first calls apart."""
     import torch
 
-    from vmseg_auto.data.preprocessed import PreparedFolder
+    from vmseg_auto.data.preprocessed import PreprocessedFolder
     from vmseg_auto.training.augmentation.cpu import PatchAugmentation, read_shape
     from vmseg_auto.training.augmentation.device import BatchAugmentation
     from vmseg_auto.training.sampling import PatchSampler
-    from vmseg_auto.workflows.places import read_fingerprint, read_plan
+    from vmseg_auto.workflows.paths import read_fingerprint, read_plan
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     plan, cases = read_plan(space, None), sorted(read_fingerprint(space).cases)
-    folder = PreparedFolder(space.prepared(plan.voxels_hash))
+    folder = PreprocessedFolder(space.preprocessed(plan.voxels_hash))
     opened = [folder.load(case) for case in cases]
     sampler = PatchSampler(plan.patch, read_shape(plan.patch))
     by_process = PatchAugmentation(plan.patch, (0, 1, 2))

@@ -1,4 +1,4 @@
-"""What volumes, traffic lights and warnings are worth on held-out cases: docs/clinical.md and its picture.
+"""What volumes, traffic lights and warnings are worth on validation cases: docs/clinical.md and its picture.
 
 python -m benchmarks.clinical -w WORKSPACE    (of vmsemi53, with all folds trained)
 """
@@ -37,7 +37,7 @@ from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv
 from vmseg_auto.workflows.ensemble import choose_runs
-from vmseg_auto.workflows.places import places
+from vmseg_auto.workflows.paths import places
 from vmseg_auto.workflows.staleness import read_standing
 
 Image = NDArray[np.float32]
@@ -112,8 +112,8 @@ def gather(held: HeldOut) -> Facts:
 
 
 def lights(run: Run) -> Iterator[Lit]:
-    """Of every held-out case, the light that the other patients' cases led to, and its Dice."""
-    for row in read_csv(run.trust):
+    """Of every validation case, the light that the other patients' cases led to, and its Dice."""
+    for row in read_csv(run.confidence):
         if row["traffic_light"] in get_args(Light):
             yield Lit(row["traffic_light"], float(row["dice"]))
 

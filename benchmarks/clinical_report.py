@@ -15,7 +15,7 @@ from benchmarks.report import table
 from vmseg_auto.evaluation.confidence import Calibration, Light
 from vmseg_auto.evaluation.expected_quality import INTERVAL_COLUMNS
 from vmseg_auto.figures.plots import draw_volumes
-from vmseg_auto.selection.held_out_volumes import is_covered
+from vmseg_auto.selection.validation_volumes import is_covered
 from vmseg_auto.utils.atomic import write_text
 from vmseg_auto.utils.statistics import summarise
 
@@ -25,7 +25,7 @@ SIZES_ML = (0.0, 0.1, 1.0, 5.0, math.inf)
 
 @dataclass(frozen=True)
 class Lit:
-    """A held-out case: its light, and its Dice."""
+    """A validation case: its light, and its Dice."""
 
     light: str
     dice: float
@@ -45,8 +45,8 @@ class Facts:
 
     Args:
         volumes: rows of the run's cross_validation/volumes.csv with an interval.
-        lights: of the held-out cases.
-        pieces: of all held-out masks.
+        lights: of the validation cases.
+        pieces: of all validation masks.
         order: how often a wrong voxel is more in doubt than a right one, mean over cases.
         shares: share of a scan's voxels, the most undecided ones -> share of the wrong ones among them.
         warnings: what is done to a scan -> in how many cases it is told to be unlike the cohort, and of how many.
@@ -88,7 +88,7 @@ REPRODUCTION = """
 ## How to reproduce
 ```bash
 vmseg_plan_and_preprocess -d $DATA/vmsemi53 -w vm --memory 0.25      # $DATA: the test data
-vmseg_train 0 1 2 3 4 -w vm --set epochs=20 steps=50
+vmseg_train 0 1 2 3 4 -w vm --set epochs=20 iterations_per_epoch=50
 python -m benchmarks.clinical -w vm
 ```
 Trainings of the same settings on another machine or of another version give other networks, and so other figures.
@@ -124,7 +124,7 @@ def _volumes(rows: Sequence[Mapping[str, str]]) -> str:
 each case's interval is told by the other patients' cases alone, and each volume was measured by a network that had seen
 no scan of the patient.
 
-![Volumes of {len(rows)} held-out cases with their intervals; synthetic lesions](images/{PICTURE})
+![Volumes of {len(rows)} validation cases with their intervals; synthetic lesions](images/{PICTURE})
 
 *Synthetic lesions in real scans; networks that are not done learning.*
 
@@ -159,7 +159,7 @@ def _lights(lights: Sequence[Lit]) -> str:
         rows.append((light, str(len(dice)), f"{dice.mean():.2f}" if len(dice) else "-", str(usable)))
     return f"""
 ## Traffic light
-Green: nine held-out cases in ten that were as certain had a Dice of at least {Calibration.USABLE_DICE:g}, and a quarter
+Green: nine validation cases in ten that were as certain had a Dice of at least {Calibration.USABLE_DICE:g}, and a quarter
 of all were less certain. Red: a Dice below {Calibration.USABLE_DICE:g} is expected. Amber: all others, and scans unlike
 the cohort that would be green. Here each case's light is told by the other patients' cases:
 

@@ -126,10 +126,10 @@ def run_workload(workload: Workload, bench: Bench, rounds: int, add: bool) -> No
     """Take turns for `rounds` rounds, saving after each.
 
     Raises:
-        SetupError: it can't be prepared here, or rounds of another machine or version would be added to.
+        SetupError: it can't be preprocessed here, or rounds of another machine or version would be added to.
         CommandFailedError: a tool ended with an error.
     """
-    print(f"{workload.name}: preparing", flush=True)
+    print(f"{workload.name}: preprocessing", flush=True)
     jobs = workload.prepare(bench)
     results = begin(workload, bench, add)
     done = min((len(results.rounds.get(tool, ())) for tool in jobs), default=0)

@@ -3,7 +3,7 @@
     python -m benchmarks.coverage [--cohorts 1000] [--only "Learning curve"] [--out docs/coverage.md]
 
 Writes docs/coverage.md, or with --only shows that part. The levels are those of
-benchmarks/coverage_levels.py and benchmarks/coverage_trust.py.
+benchmarks/coverage_levels.py and benchmarks/coverage_confidence.py.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.coverage_confidence import TRUST_LEVELS
 from benchmarks.coverage_levels import LEVELS as OTHER_LEVELS
 from benchmarks.coverage_levels import Level
-from benchmarks.coverage_trust import TRUST_LEVELS
 from benchmarks.report import table
 from vmseg_auto.utils.atomic import write_text
 from vmseg_auto.utils.errors import VmsegError

@@ -178,9 +178,9 @@ def hold_curve(rng: Generator, variant: str, patients: int) -> Held:
     a, b, c = CURVE
     truth = a - b * np.array(sizes, dtype=float) ** -c
     seen = truth
-    held_out = [len(part) for part in np.array_split(np.arange(patients), folds)]
+    validation = [len(part) for part in np.array_split(np.arange(patients), folds)]
     scores = []
-    for count in (count for count in held_out if count):
+    for count in (count for count in validation if count):
         luck = 0.02 * (math.sqrt(0.5) * rng.normal() + math.sqrt(0.5) * rng.normal(size=len(sizes)))
         people = 0.15 * rng.normal(size=(count, 1)) + 0.05 * rng.normal(size=(count, len(sizes)))
         scores.append(truth + luck + people)

@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--memory", type=float, default=1.0, metavar="GB", help="of the plan")
     arguments = parser.parse_args(argv)
     work = arguments.work.absolute() / "federated"
-    shared = f"steps={arguments.steps} validation_share=0 gap_cases=0"
+    shared = f"iterations_per_epoch={arguments.steps} validation_share=0 monitor_cases=0"
     try:
         split(arguments.data.absolute() / COHORT, work)
         models = {

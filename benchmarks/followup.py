@@ -2,7 +2,7 @@
 
     python -m benchmarks.followup -w WORKSPACE
 
-Held-out cases of a trained workspace get a second scan for each of CHANGES (followup_pairs.py: synthetic). All of them
+Validation cases of a trained workspace get a second scan for each of CHANGES (followup_pairs.py: synthetic). All of them
 are compared by the true masks; the first case of each patient also by the masks of the one fold that knew no scan of
 the patient, with intervals from the other patients' cases.
 """
@@ -24,8 +24,8 @@ from benchmarks.followup_report import write_report
 from vmseg_auto.data.cases import read_case
 from vmseg_auto.data.dataset import Case, Dataset
 from vmseg_auto.data.runs import Run
-from vmseg_auto.evaluation.calibration import volume_trust_without
-from vmseg_auto.evaluation.confidence import Trust, VolumeTrust
+from vmseg_auto.evaluation.calibration import volume_confidence_without
+from vmseg_auto.evaluation.confidence import Confidence, VolumeConfidence
 from vmseg_auto.followup.compare import Visit, align
 from vmseg_auto.followup.response import Change, Volume
 from vmseg_auto.followup.rigid import placed
@@ -33,7 +33,7 @@ from vmseg_auto.inference.predictor import Predictor
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv, write_csv
-from vmseg_auto.workflows.places import places
+from vmseg_auto.workflows.paths import places
 from vmseg_auto.workflows.staleness import read_standing
 
 CHANGES = (-60, -30, -15, 0, 20)
@@ -51,11 +51,11 @@ class HeldOut:
     """A case: the fold that holds it out, what its looks say, and how far volumes are off in other patients."""
 
     fold: int
-    trust: Trust
-    told: VolumeTrust
+    confidence: Confidence
+    told: VolumeConfidence
 
     def volume(self, ml: float) -> Volume:
-        return Volume(ml, *(self.told.interval(ml, self.trust) or ()))
+        return Volume(ml, *(self.told.interval(ml, self.confidence) or ()))
 
 
 def by_true_masks(dataset: Dataset) -> Iterator[Row]:
@@ -66,10 +66,10 @@ def by_true_masks(dataset: Dataset) -> Iterator[Row]:
 
 def by_model(dataset: Dataset, run: Run, folds: Mapping[str, int]) -> Iterator[Row]:
     """One case of each patient with each change, by the masks of the fold that held it out, without mirroring."""
-    held_out = _held_out(run, folds)
+    validation = _validation(run, folds)
     for case in {case.patient: case for case in reversed(dataset.cases)}.values():
-        held = held_out[case.id]
-        predictor = Predictor.load(run.folder, folds=[held.fold], device="cpu", mirror=False)
+        held = validation[case.id]
+        predictor = Predictor.load(run.folder, folds=[held.fold], device="cpu", tta=False)
         image, _, geometry = read_case(case)
         before = held.volume(_measured_ml(predictor, image[0], geometry))
         for percent, pair in _pairs(case, dataset):
@@ -89,7 +89,7 @@ def _pairs(case: Case, dataset: Dataset) -> Iterator[tuple[int, Pair]]:
         if pair := make_pair(image[0], mask, geometry, percent, rng):
             yield percent, pair
         else:
-            print(f"{case.id} {percent:+d} %: no movement keeps the lesions in view", flush=True)
+            print(f"{case.id} {percent:+d} %: no transform keeps the lesions in view", flush=True)
 
 
 def _seen(case: Case, percent: int, pair: Pair) -> Row:
@@ -99,8 +99,8 @@ def _seen(case: Case, percent: int, pair: Pair) -> Row:
     after = Visit(case.id, pair.image, pair.mask, pair.geometry, {"lesion": _read_volume(pair.mask, pair.geometry)})
     alignment = align(before, after)
     off = float("nan")
-    if alignment.movement is not None:
-        here, there = (placed(np.argwhere(mask), geometry, how) for how in (alignment.movement, pair.movement))
+    if alignment.transform is not None:
+        here, there = (placed(np.argwhere(mask), geometry, how) for how in (alignment.transform, pair.transform))
         off = float(np.linalg.norm(here - there, axis=1).max())
     change = Change.between(before.volumes["lesion"], after.volumes["lesion"])
     return _told(case, percent, change) | {"aligned": not alignment.problems, "off_mm": off}
@@ -125,14 +125,17 @@ def _told(case: Case, percent: int, change: Change) -> Row:
     return row
 
 
-def _held_out(run: Run, folds: Mapping[str, int]) -> dict[str, HeldOut]:
-    """Each held-out case, from the table of the cross-validation."""
+def _validation(run: Run, folds: Mapping[str, int]) -> dict[str, HeldOut]:
+    """Each validation case, from the table of the cross-validation."""
     rows = read_csv(run.cross_validation / "metrics.csv")
-    said = {row["case"]: Trust(float(row["uncertainty"]), float(row["scatter"]), True) for row in read_csv(run.trust)}
-    trust = [said[row["case"]] for row in rows]
+    said = {
+        row["case"]: Confidence(float(row["uncertainty"]), float(row["scatter"]), True)
+        for row in read_csv(run.confidence)
+    }
+    confidence = [said[row["case"]] for row in rows]
     measured, true = (np.array([float(row[name]) for row in rows]) for name in ("prediction_ml", "reference_ml"))
-    told = volume_trust_without(measured, true, trust, [row["patient"] for row in rows])
-    found = zip(rows, trust, told, strict=True)
+    told = volume_confidence_without(measured, true, confidence, [row["patient"] for row in rows])
+    found = zip(rows, confidence, told, strict=True)
     return {row["case"]: HeldOut(folds[row["case"]], looks, others) for row, looks, others in found}
 
 

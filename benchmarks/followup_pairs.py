@@ -15,7 +15,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from vmseg_auto.followup.rigid import in_view, mapped, voxel_map
-from vmseg_auto.followup.transform import Movement
+from vmseg_auto.followup.transform import RigidTransform
 from vmseg_auto.utils.geometry import Geometry
 
 SHIFT_MM, TURN_DEGREES = 10.0, 8.0
@@ -35,7 +35,7 @@ class Pair:
     image: Image
     mask: Mask
     geometry: Geometry
-    movement: Movement
+    transform: RigidTransform
 
 
 def make_pair(image: Image, mask: Mask, geometry: Geometry, percent: float, rng: np.random.Generator) -> Pair | None:
@@ -48,23 +48,23 @@ def make_pair(image: Image, mask: Mask, geometry: Geometry, percent: float, rng:
         rng: all the randomness.
 
     Returns:
-        None where no movement keeps the lesions in view.
+        None where no transform keeps the lesions in view.
     """
     wanted = round(np.count_nonzero(mask) * (1 + percent / 100))
     changed = resized(mask > 0, geometry, wanted)
     edited = _refilled(image, mask > 0, changed, geometry, rng)
-    movement = _draw_movement(mask.astype(bool) | changed, geometry, rng)
-    if movement is None:
+    transform = _draw_movement(mask.astype(bool) | changed, geometry, rng)
+    if transform is None:
         return None
-    turned = np.array(movement.rotation).reshape(3, 3)
-    back = Movement(tuple(turned.T.ravel().tolist()), tuple((-turned.T @ movement.shift_mm).tolist()))
+    turned = np.array(transform.rotation).reshape(3, 3)
+    back = RigidTransform(tuple(turned.T.ravel().tolist()), tuple((-turned.T @ transform.shift_mm).tolist()))
     matrix, offset = voxel_map(geometry, geometry, back)
     moved = ndimage.affine_transform(edited, matrix, offset, order=3, mode="nearest").astype(np.float32)
     depth = ndimage.affine_transform(_depth(changed, geometry), matrix, offset, order=1, mode="nearest")
     low, high = np.percentile(image, (1, 99))
     noisy = np.maximum(moved, moved.min()) + rng.normal(0, NOISE * (high - low), moved.shape)
     scaled = (rng.uniform(0.7, 1.4) * noisy).astype(np.float32)
-    return Pair(scaled, _deepest(depth, wanted).astype(np.uint8), geometry, movement)
+    return Pair(scaled, _deepest(depth, wanted).astype(np.uint8), geometry, transform)
 
 
 def resized(mask: NDArray[np.bool_], geometry: Geometry, voxels: int) -> NDArray[np.bool_]:
@@ -103,7 +103,7 @@ def _refilled(
     return edited
 
 
-def _draw_movement(lesions: NDArray[np.bool_], geometry: Geometry, rng: np.random.Generator) -> Movement | None:
+def _draw_movement(lesions: NDArray[np.bool_], geometry: Geometry, rng: np.random.Generator) -> RigidTransform | None:
     """One that keeps all lesions in view, the patient turned about the middle of the scan."""
     voxels = np.argwhere(lesions)
     steps = np.array(geometry.direction).reshape(3, 3) * geometry.spacing_mm[::-1]
@@ -112,9 +112,9 @@ def _draw_movement(lesions: NDArray[np.bool_], geometry: Geometry, rng: np.rando
         axis, away = (_direction(rng) for _ in range(2))
         rotation = Rotation.from_rotvec(axis * math.radians(rng.uniform(0, TURN_DEGREES))).as_matrix()
         shift = middle - rotation @ middle + away * rng.uniform(0, SHIFT_MM)
-        movement = Movement(tuple(rotation.ravel().tolist()), tuple(shift.tolist()))
-        if in_view(mapped(voxels, geometry, geometry, movement), geometry).all():
-            return movement
+        transform = RigidTransform(tuple(rotation.ravel().tolist()), tuple(shift.tolist()))
+        if in_view(mapped(voxels, geometry, geometry, transform), geometry).all():
+            return transform
     return None
 
 

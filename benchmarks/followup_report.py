@@ -26,13 +26,13 @@ more. vmseg_auto is not a medical device.
 ## With the true masks
 A measurement error of 5 % is given for each volume (`--error 5`), as for a careful reader. Every pair was told as what
 it is where the class is right; `off` is how far a lesion's voxel lies at most from where it should, once aligned. A
-pair is missing where no movement would keep all of its lesions in view.
+pair is missing where no transform would keep all of its lesions in view.
 
 """
 MODEL = """
 ## With the masks of a model
 The first case of each patient, measured in both scans by the one fold that knew no scan of the patient; the measurement
-error is that of the other patients' held-out cases. Predicted without mirroring, for time. The networks are not done
+error is that of the other patients' validation cases. Predicted without mirroring, for time. The networks are not done
 learning (Dice 0.39): a volume of theirs may be off by so much that few changes lie beyond their error, or none. Then
 the tool says so, and calls nothing a change.
 
@@ -41,7 +41,7 @@ REPRODUCE = """
 ## How to reproduce
 ```bash
 vmseg_plan_and_preprocess -d $DATA/vmsemi53 -w vm --memory 0.25      # $DATA: the test data
-vmseg_train 0 1 2 3 4 -w vm --set epochs=20 steps=50
+vmseg_train 0 1 2 3 4 -w vm --set epochs=20 iterations_per_epoch=50
 python -m benchmarks.followup -w vm
 ```
 """

@@ -82,7 +82,7 @@ def jobs(bench: Bench, cohort: Path, model: Path, cases: int) -> dict[str, Job]:
     """Preparation with the default plan; prediction with one fold, unmirrored, no gate."""
     space, scans, masks = cohort.parent / "workspace", cohort.parent / "scans", cohort.parent / "masks"
     data.some_of(cohort / "imagesTr", scans, cases)
-    options = ("--no-mirror", "--exhaustive", "--device", "cpu")
+    options = ("--no-tta", "--exhaustive", "--device", "cpu")
     return {
         "prepare": bench.ours("plan_and_preprocess", "-d", cohort, "-w", space, fresh=(space,)),
         "predict": bench.ours("predict", "-i", scans, "-o", masks, "-m", model, *options, fresh=(masks,)),

@@ -26,7 +26,7 @@ from benchmarks.tools import Bench, Job, SetupError, run_once
 from benchmarks.workloads import OURS, imported
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.utils.errors import VmsegError
-from vmseg_auto.workflows.places import read_plan
+from vmseg_auto.workflows.paths import read_plan
 
 STEPS = 20
 RANKS = {AGREEMENT: (1, 2, 3), THROUGHPUT: (1, 2, 4)}

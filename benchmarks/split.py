@@ -45,9 +45,9 @@ def of_phantoms(count: int, jobs: int) -> Cohort:
     return {f"{n:03d}": f"{n:03d}" for n in volumes}, {f"{n:03d}": ml for n, ml in volumes.items()}
 
 
-def unevenness(held_out: Iterable[Iterable[str]], amounts: Mapping[str, float]) -> float:
+def unevenness(validation: Iterable[Iterable[str]], amounts: Mapping[str, float]) -> float:
     """The largest relative distance of a fold's amount from the mean of all folds."""
-    sums = np.array([sum(amounts[case] for case in side) for side in held_out])
+    sums = np.array([sum(amounts[case] for case in side) for side in validation])
     return float(np.abs(sums / sums.mean() - 1).max())
 
 
@@ -60,12 +60,17 @@ def shuffled(patients: Mapping[str, str], seed: int, folds: int) -> list[list[st
 def row(name: str, patients: Mapping[str, str], volumes: Mapping[str, float]) -> str:
     """A line of the table."""
     ones = dict.fromkeys(patients, 1.0)
-    held_out: Sequence[Sequence[str]] = [fold.val for fold in split_by_patient(patients, volumes).folds]
-    others = [shuffled(patients, seed, len(held_out)) for seed in range(SHUFFLES)]
-    cells = [name, str(len(patients)), str(len(set(patients.values()))), " ".join(str(len(side)) for side in held_out)]
+    validation: Sequence[Sequence[str]] = [fold.val for fold in split_by_patient(patients, volumes).folds]
+    others = [shuffled(patients, seed, len(validation)) for seed in range(SHUFFLES)]
+    cells = [
+        name,
+        str(len(patients)),
+        str(len(set(patients.values()))),
+        " ".join(str(len(side)) for side in validation),
+    ]
     for amounts in (volumes, ones):
         usual = float(np.median([unevenness(other, amounts) for other in others]))
-        cells += [f"{unevenness(held_out, amounts):.1%}", f"{usual:.0%}"]
+        cells += [f"{unevenness(validation, amounts):.1%}", f"{usual:.0%}"]
     return f"| {' | '.join(cells)} |"
 
 

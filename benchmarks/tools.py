@@ -133,7 +133,7 @@ def nnunet_versions(environment: Path) -> dict[str, str]:
 
 
 def run_once(job: Job) -> None:
-    """Run a job that isn't timed, as part of a preparation, and end what it leaves behind.
+    """Run a job that isn't timed, as part of a preprocessing, and end what it leaves behind.
 
     Raises:
         SetupError: it ends with an error.

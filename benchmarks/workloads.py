@@ -106,7 +106,7 @@ def _predict(bench: Bench, home: Path, scans: Path, ours: Path, theirs: Path, fo
     return {OURS: mine, NNUNET: other}
 
 
-# ------------------------------------------------------------------------------------------------------ preparation
+# ------------------------------------------------------------------------------------------------------ preprocessing
 
 
 def prepare_shared(name: str, bench: Bench) -> Jobs:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.training.losses import DeepSupervision
 from vmseg_trainers.default import DefaultTrainer
 
@@ -27,10 +27,10 @@ class FocalTrainer:
     """Focal loss (Lin et al., ICCV 2017) in place of Dice + cross-entropy."""
 
     name = "focal"
-    recipe = replace(Recipe(), lr=0.005)
+    config = replace(TrainingConfig(), lr=0.005)
 
-    def __call__(self, plan: Plan, recipe: Recipe, device: torch.device, channels: int, classes: int) -> Parts:
-        parts = DefaultTrainer()(plan, recipe, device, channels, classes)
+    def __call__(self, plan: Plan, config: TrainingConfig, device: torch.device, channels: int, classes: int) -> Parts:
+        parts = DefaultTrainer()(plan, config, device, channels, classes)
         return replace(parts, loss=DeepSupervision(focal_loss()))
 
 

@@ -22,16 +22,16 @@ def main(dataset: Path, results: Path) -> None:
     planned = vmseg_auto.plan_and_preprocess(**place, memory_gb=0.01)
     print("spacing (mm):", planned.plan.spacing_mm, "patch:", planned.plan.patch)
 
-    brief = ["epochs=1", "steps=2", "window_step=1", "mirror_axes=[]"]
+    brief = ["epochs=1", "iterations_per_epoch=2", "tile_step_size=1", "mirror_axes=[]"]
     run = vmseg_auto.train([0, 1], **place, settings=brief, device="cpu")
 
-    predictor = vmseg_auto.Predictor.load(run.folder, device="cpu", mirror=False)
+    predictor = vmseg_auto.Predictor.load(run.folder, device="cpu", tta=False)
     scan = next((dataset / "imagesTs").iterdir())
     prediction = predictor.predict(sitk.ReadImage(str(scan)))
     print("lesion:", prediction.mask.astype(bool).sum() * prediction.geometry.voxel_ml, "mL")
 
     masks = results / "masks"
-    vmseg_auto.predict(dataset / "imagesTs", masks, **place, mirror=False, device="cpu")
+    vmseg_auto.predict(dataset / "imagesTs", masks, **place, tta=False, device="cpu")
     scores = vmseg_auto.evaluate(masks, dataset / "labelsTs")
     print(scores.table[["case", "label", "dice"]])
 

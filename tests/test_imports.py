@@ -41,7 +41,7 @@ def test_the_package_loads_nothing_heavy() -> None:
 
 
 def test_light_names_of_the_api_load_nothing_heavy() -> None:
-    names = "Fingerprint, Geometry, Plan, Recipe, VmsegError, __version__"
+    names = "Fingerprint, Geometry, Plan, TrainingConfig, VmsegError, __version__"
     assert loaded_after(f"from vmseg_auto import {names}") == []
 
 
@@ -49,7 +49,7 @@ def test_plugins_are_listed_without_loading_torch() -> None:
     assert "torch" not in loaded_after("from vmseg_auto.registry import load_planner; load_planner('default')")
 
 
-def test_planning_and_preparing_never_load_torch(tmp_path: Path) -> None:
+def test_planning_and_preprocessing_never_load_torch(tmp_path: Path) -> None:
     """It takes longer to load than fifty cases to prepare."""
     folder = str(small_cohort(tmp_path / "patients", 3))
     script = (
@@ -64,7 +64,7 @@ def test_predicting_loads_no_tables_and_no_plots() -> None:
 
 @pytest.mark.parametrize("module", ["training.loop", "inference.predictor", "inference.sliding_window"])
 def test_training_and_predicting_arrays_need_no_reader_of_images(module: str) -> None:
-    """A machine that is given prepared cases has no SimpleITK."""
+    """A machine that is given preprocessed cases has no SimpleITK."""
     assert set(loaded_after(f"import vmseg_auto.{module}")) <= {"torch", "scipy"}
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_planner, load_trainer, names
 from vmseg_auto.utils.errors import InputError
 
 OWN = """
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 
 class Mine:
     name = "mine"
-    recipe = Recipe(epochs=7)
+    config = TrainingConfig(epochs=7)
     def __call__(self, *arguments): ...
 
 ready = Mine()
@@ -45,7 +45,7 @@ def test_installed_trainers(name: str) -> None:
     """Needs the package to be installed (pip install -e), as its entry points are."""
     trainer = load_trainer(name)
     assert trainer.name == name
-    assert isinstance(trainer.recipe, Recipe)
+    assert isinstance(trainer.config, TrainingConfig)
 
 
 @pytest.mark.parametrize("name", ["default", "residual"])
@@ -71,7 +71,7 @@ def test_a_class_or_a_ready_object_of_the_users_own(own: str) -> None:
     for what in ("Mine", "ready"):
         trainer = load_trainer(f"{own}:{what}")
         assert trainer.name == "mine"
-        assert trainer.recipe.epochs == 7
+        assert trainer.config.epochs == 7
     assert load_planner(f"{own}:Mine").name == "mine"
 
 
@@ -81,7 +81,7 @@ def test_an_installed_class_by_its_path() -> None:
 
 
 def test_what_is_no_trainer_is_refused(own: str) -> None:
-    with pytest.raises(InputError, match=r"is no trainer: it lacks __call__, recipe"):
+    with pytest.raises(InputError, match=r"is no trainer: it lacks __call__, config"):
         load_trainer(f"{own}:NoTrainer")
 
 

@@ -1,4 +1,4 @@
-"""The trainers of the package are recipes for the same parts."""
+"""The trainers of the package are configs for the same parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import PLAN
 
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_trainer, names
 from vmseg_auto.training.augmentation.copy_paste import CopyPaste
 from vmseg_auto.training.augmentation.cpu import NNUNET, STRONG, NoAugmentation, PatchAugmentation
@@ -22,8 +22,8 @@ CPU = torch.device("cpu")
 def test_every_trainer_builds_its_parts(name: str) -> None:
     trainer = load_trainer(name)
     assert trainer.name == name
-    parts = trainer(PLAN, trainer.recipe, CPU, 1, 2)
-    assert parts.recipe == trainer.recipe
+    parts = trainer(PLAN, trainer.config, CPU, 1, 2)
+    assert parts.config == trainer.config
     outputs = parts.network.train()(torch.zeros(1, 1, *PLAN.patch))
     assert torch.isfinite(parts.loss(outputs, torch.zeros(1, *PLAN.patch, dtype=torch.int64)))
 
@@ -36,15 +36,15 @@ def test_every_trainer_builds_its_parts(name: str) -> None:
         (["strong_augmentation=true"], {"augment"}),
         (["augment=false"], {"augment", "read_shape"}),
         (["batch_dice=true"], {"batch_dice"}),
-        (["false_positive_weight=0.3"], {"false_positive_weight"}),
+        (["tversky_alpha=0.3"], {"tversky_alpha"}),
         (["focal_gamma=2"], {"focus"}),
-        (["margin_softness=0.2"], {"softness"}),
+        (["boundary_label_smoothing=0.2"], {"softness"}),
         (["deep_supervision=false"], {"finest_only"}),
     ],
 )
 def test_a_setting_changes_its_part_and_no_other(settings: list[str], changed: set[str]) -> None:
-    def features(recipe: Recipe) -> dict[str, object]:
-        parts = DefaultTrainer()(PLAN, recipe, CPU, 1, 2)
+    def features(config: TrainingConfig) -> dict[str, object]:
+        parts = DefaultTrainer()(PLAN, config, CPU, 1, 2)
         sampler = parts.sampler.sampler if isinstance(parts.sampler, CopyPaste) else parts.sampler
         assert isinstance(sampler, PatchSampler)
         assert isinstance(parts.loss, DeepSupervision)
@@ -55,15 +55,17 @@ def test_a_setting_changes_its_part_and_no_other(settings: list[str], changed: s
             "copy_paste": parts.sampler.share if isinstance(parts.sampler, CopyPaste) else 0.0,
             "augment": parts.augment,
             "finest_only": parts.loss.finest_only,
-            **{n: getattr(parts.loss.loss, n) for n in ("batch_dice", "false_positive_weight", "focus", "softness")},
+            **{n: getattr(parts.loss.loss, n) for n in ("batch_dice", "tversky_alpha", "focus", "softness")},
         }
 
-    plain, other = features(Recipe()), features(Recipe().with_settings(settings))
+    plain, other = features(TrainingConfig()), features(TrainingConfig().with_settings(settings))
     assert {name for name, value in plain.items() if other[name] != value} == changed
 
 
 def test_strong_augmentation_is_stronger_everywhere() -> None:
-    assert DefaultTrainer()(PLAN, Recipe(), CPU, 1, 2).augment == PatchAugmentation(PLAN.patch, (0, 1, 2), NNUNET)
+    assert DefaultTrainer()(PLAN, TrainingConfig(), CPU, 1, 2).augment == PatchAugmentation(
+        PLAN.patch, (0, 1, 2), NNUNET
+    )
     assert STRONG.rotation > NNUNET.rotation
     for name in ("zoom", "noise_std", "blur_sigma", "bias", "brightness", "contrast", "resolution", "gamma"):
         strong, plain = getattr(STRONG, name), getattr(NNUNET, name)
@@ -74,10 +76,10 @@ def test_strong_augmentation_is_stronger_everywhere() -> None:
 
 
 def test_the_paper_trains_without_augmentation_mirroring_or_deep_supervision() -> None:
-    parts = PaperTrainer()(PLAN, PaperTrainer.recipe, CPU, 1, 2)
+    parts = PaperTrainer()(PLAN, PaperTrainer.config, CPU, 1, 2)
     assert parts.augment == NoAugmentation()
     assert parts.device_augment is None
-    assert parts.recipe.mirror_axes == ()
+    assert parts.config.mirror_axes == ()
     levels = [torch.zeros(1, 2, *PLAN.patch), torch.full((1, 2, 4, 8, 8), torch.nan)]
     assert torch.isfinite(parts.loss(levels, torch.zeros(1, *PLAN.patch, dtype=torch.int64)))
-    assert make_loss(Recipe())(levels[:1], torch.zeros(1, *PLAN.patch, dtype=torch.int64)).isfinite()
+    assert make_loss(TrainingConfig())(levels[:1], torch.zeros(1, *PLAN.patch, dtype=torch.int64)).isfinite()

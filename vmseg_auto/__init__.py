@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vmseg_auto.inference.predictor import Predictor as Predictor
     from vmseg_auto.planning.fingerprint import Fingerprint as Fingerprint
     from vmseg_auto.planning.plan import Plan as Plan
-    from vmseg_auto.planning.training_config import Recipe as Recipe
+    from vmseg_auto.planning.training_config import TrainingConfig as TrainingConfig
     from vmseg_auto.report.write import report as report
     from vmseg_auto.utils.errors import VmsegError as VmsegError
     from vmseg_auto.utils.geometry import Geometry as Geometry
@@ -54,7 +54,7 @@ _HOMES = {
     "Plan": "vmseg_auto.planning.plan",
     "Prediction": "vmseg_auto.inference.predictor",
     "Predictor": "vmseg_auto.inference.predictor",
-    "Recipe": "vmseg_auto.planning.training_config",
+    "TrainingConfig": "vmseg_auto.planning.training_config",
     "VmsegError": "vmseg_auto.utils.errors",
     "doctor": "vmseg_auto.workflows.doctor",
     "evaluate": "vmseg_auto.workflows.evaluate",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ class Planner(Protocol):
 class Sampler(Protocol):
     """Draws one patch from the fold's training cases; picklable, and imports no torch."""
 
-    def __call__(self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator) -> Patch: ...
+    def __call__(self, cases: Sequence[PreprocessedCase], foreground: bool, rng: np.random.Generator) -> Patch: ...
 
 
 class Augment(Protocol):
@@ -70,17 +70,17 @@ class Parts:
     """Everything that the training loop strings together.
 
     Args:
-        recipe: the settings.
+        config: the settings.
         network: maps [B, C, Z, Y, X] to a list of logits [B, K, ...], the finest first, while training;
             to the finest alone in eval mode.
         loss: (logits, target [B, Z, Y, X] int64) -> scalar float32.
         optimizer: over the network's parameters.
         schedule: progress in [0, 1) -> learning rate.
         sampler, augment: what makes a training sample.
-        device_augment: may stand in for `augment`, as `recipe.device_augmentation` says.
+        device_augment: may stand in for `augment`, as `config.device_augmentation` says.
     """
 
-    recipe: Recipe
+    config: TrainingConfig
     network: torch.nn.Module
     loss: Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor]
     optimizer: torch.optim.Optimizer
@@ -91,12 +91,14 @@ class Parts:
 
 
 class Trainer(Protocol):
-    """A bag of parts, not a loop. `name` names its folder; `recipe` holds its default settings."""
+    """A bag of parts, not a loop. `name` names its folder; `config` holds its default settings."""
 
     name: str
-    recipe: Recipe
+    config: TrainingConfig
 
-    def __call__(self, plan: Plan, recipe: Recipe, device: torch.device, channels: int, classes: int) -> Parts: ...
+    def __call__(
+        self, plan: Plan, config: TrainingConfig, device: torch.device, channels: int, classes: int
+    ) -> Parts: ...
 
 
 class Tracking(Protocol):

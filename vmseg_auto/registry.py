@@ -28,7 +28,7 @@ def load_trainer(name: str) -> Trainer:
     Raises:
         InputError: it is not there, or is no trainer.
     """
-    return cast(Trainer, _load("trainer", "vmseg_auto.trainers", name, needs=("recipe",)))
+    return cast(Trainer, _load("trainer", "vmseg_auto.trainers", name, needs=("config",)))
 
 
 def load_logger(name: str) -> Logger:

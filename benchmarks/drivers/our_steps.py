@@ -1,4 +1,4 @@
-"""Time training steps of ours, through the training loop with the default trainer. The workspace must be prepared.
+"""Time training steps of ours, through the training loop with the default trainer. The workspace must be preprocessed.
 
 Nothing heavy is imported at the top: spawned workers import this module too, and must stay as light as they are under
 vmseg_train.
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--warm-up", type=int, required=True, help="at least 1")
     parser.add_argument("--figures", type=Path, required=True)
-    parser.add_argument("--set", nargs="*", default=[], help="settings of the recipe")
+    parser.add_argument("--set", nargs="*", default=[], help="settings of the config")
     arguments = parser.parse_args()
     watch = Stopwatch()
     train(arguments.workspace, arguments.warm_up + arguments.steps, watch, arguments.set)
@@ -59,18 +59,24 @@ def train(workspace: Path, steps: int, watch: Stopwatch, settings: Sequence[str]
     from vmseg_auto.training.fold_data import FoldSetup, default_workers
     from vmseg_auto.training.loop import Hooks, train_fold
     from vmseg_auto.utils.devices import choose_device
-    from vmseg_auto.workflows.places import read_fingerprint, read_plan, read_splits
+    from vmseg_auto.workflows.paths import read_fingerprint, read_plan, read_splits
 
     space, device = Workspace(workspace), choose_device("cpu")
     plan, fingerprint = read_plan(space, None), read_fingerprint(space)
     trainer = load_trainer("default")
-    recipe = replace(trainer.recipe.with_settings(settings), epochs=1, steps=steps, validation_share=0.0, gap_cases=0)
-    parts = trainer(plan, recipe, device, len(fingerprint.channels), len(fingerprint.labels))
+    config = replace(
+        trainer.config.with_settings(settings),
+        epochs=1,
+        iterations_per_epoch=steps,
+        validation_share=0.0,
+        monitor_cases=0,
+    )
+    parts = trainer(plan, config, device, len(fingerprint.channels), len(fingerprint.labels))
     parts.network.register_forward_pre_hook(watch.forward_begins)
     hooks = Hooks(watch.step_ended, lambda record: None, lambda state: None, lambda epoch, trouble: None)
     cases = fold_cases(read_splits(space), 0, sorted(fingerprint.cases))
-    prepared = space.prepared(plan.voxels_hash)
-    setup = FoldSetup(parts, plan, prepared, cases, 0, device)
+    preprocessed = space.preprocessed(plan.voxels_hash)
+    setup = FoldSetup(parts, plan, preprocessed, cases, 0, device)
     train_fold(setup, hooks, workers=default_workers(device))
 
 

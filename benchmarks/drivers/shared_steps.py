@@ -21,14 +21,14 @@ from vmseg_auto.training.fold_data import FoldSetup
 from vmseg_auto.training.loop import Hooks, train_fold
 from vmseg_auto.utils.devices import choose_device
 from vmseg_auto.utils.distributed import joined
-from vmseg_auto.workflows.places import read_fingerprint, read_plan, read_splits
+from vmseg_auto.workflows.paths import read_fingerprint, read_plan, read_splits
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--set", nargs="*", default=[], help="settings of the recipe")
+    parser.add_argument("--set", nargs="*", default=[], help="settings of the config")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--onednn", action="store_true", help="let the CPU's convolutions be oneDNN's, as usual")
     parser.add_argument("--figures", type=Path, required=True, help="where to write losses, gradients and weights")
@@ -53,13 +53,15 @@ def steps(
     plan, fingerprint = read_plan(space, None), read_fingerprint(space)
     cases = fold_cases(read_splits(space), 0, sorted(fingerprint.cases))
     trainer = load_trainer("default")
-    recipe = replace(trainer.recipe.with_settings(settings), amp=False, epochs=count, steps=1, gap_cases=0)
+    config = replace(
+        trainer.config.with_settings(settings), amp=False, epochs=count, iterations_per_epoch=1, monitor_cases=0
+    )
     gradients: dict[str, torch.Tensor] = {}
     losses: list[float] = []
     with joined() as ranks, convolutions(onednn):
         device = choose_device(device_name)
         torch.manual_seed(ranks.rank)  # the first one's weights are taken
-        parts = trainer(plan, recipe, device, len(fingerprint.channels), len(fingerprint.labels))
+        parts = trainer(plan, config, device, len(fingerprint.channels), len(fingerprint.labels))
         named = list(parts.network.named_parameters())
 
         def keep(*about: Any) -> None:
@@ -68,10 +70,10 @@ def steps(
 
         parts.optimizer.register_step_pre_hook(keep)
         hooks = Hooks(lambda *step: None, lambda row: losses.append(row.train_loss), lambda *_: None, lambda *_: None)
-        prepared = space.prepared(plan.voxels_hash)
-        end = train_fold(FoldSetup(parts, plan, prepared, cases, 0, device), hooks, workers=1, ranks=ranks)
-        sums = ranks.everyones([float(tensor.double().sum()) for tensor in end.weights.values()])
-    if not ranks.leads:
+        preprocessed = space.preprocessed(plan.voxels_hash)
+        end = train_fold(FoldSetup(parts, plan, preprocessed, cases, 0, device), hooks, workers=1, ranks=ranks)
+        sums = ranks.all_gather([float(tensor.double().sum()) for tensor in end.weights.values()])
+    if not ranks.is_main:
         return {}
     alike = all(one == sums[0] for one in sums)
     return {"losses": losses, "gradients": gradients, "weights": end.weights, "alike": alike}

@@ -1,4 +1,4 @@
-"""Makes the folder that is carried to a GPU machine without a network: nnU-Net's packages, and prepared cohorts.
+"""Makes the folder that is carried to a GPU machine without a network: nnU-Net's packages, and preprocessed cohorts.
 
     python -m benchmarks.gpu_day.carry FOLDER [--data FOLDER]
 
@@ -62,9 +62,9 @@ def fill(folder: Path, source: Path, scratch: Path) -> None:
         raise SetupError(f"no test data in {source}: give --data or set VMSEG_TEST_DATA")
     fetch(PACKAGES, folder / SITE, scratch)
     for name in ("vmsemi53", "lgg53"):
-        pack(prepared(source / name, scratch / name), folder / COHORTS / name)
+        pack(preprocessed(source / name, scratch / name), folder / COHORTS / name)
     heads = data.write_cohort(scratch / "heads", data.full_size_cohort(source, HEADS), HEADS)
-    pack(prepared(heads, scratch / "head"), folder / COHORTS / "head", cases=["full_000"])
+    pack(preprocessed(heads, scratch / "head"), folder / COHORTS / "head", cases=["full_000"])
     (folder / COMMIT).write_text(our_versions()["vmseg_auto"] + "\n")
     if (size := folder_bytes(folder)) > MOST_BYTES:
         raise SetupError(f"the folder is {size / 2**20:.1f} MiB, more than {MOST_BYTES >> 20}")
@@ -102,7 +102,7 @@ def unpack_sources(path: Path, site: Path, scratch: Path) -> None:
     shutil.copytree(root / name, site / name)
 
 
-def prepared(cohort: Path, workspace: Path) -> Path:
+def preprocessed(cohort: Path, workspace: Path) -> Path:
     """A workspace of a cohort, by the installed command and its default plan."""
     arguments = ("-d", str(cohort), "-w", str(workspace))
     run_once(Job((sys.executable, "-m", "vmseg_auto.cli.plan_and_preprocess", *arguments)))

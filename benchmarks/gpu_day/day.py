@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.gpu_day.cohorts import TOY_GB, TOY_SHAPE, Cohort, open_cohort
 from benchmarks.gpu_day.findings import Figure, at_most, noted
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 
 T = TypeVar("T")
 
@@ -54,12 +54,12 @@ class Day:
         """One of "vmsemi53", "lgg53" and "head", under its plan, or under one of toy size."""
         return open_cohort(self.folder / "cohorts" / name, TOY_GB if self.toy else None)
 
-    def image(self, case: PreparedCase) -> torch.Tensor:
+    def image(self, case: PreprocessedCase) -> torch.Tensor:
         """A case's image [C, Z, Y, X], or a corner of it."""
         z, y, x = self.size(case.image.shape[1:], TOY_SHAPE)
         return torch.tensor(case.image[:, :z, :y, :x])
 
-    def label(self, case: PreparedCase) -> NDArray[np.uint8]:
+    def label(self, case: PreprocessedCase) -> NDArray[np.uint8]:
         """A case's label [Z, Y, X], or the same corner of it.
 
         Raises:

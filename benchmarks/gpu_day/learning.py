@@ -11,10 +11,10 @@ import torch
 
 from benchmarks.gpu_day.cohorts import Cohort
 from vmseg_auto.contracts import Parts
-from vmseg_auto.inference.ensemble import Ensemble
+from vmseg_auto.inference.ensemble import FoldEnsemble
 from vmseg_auto.inference.sliding_window import predict_logits
 from vmseg_auto.inference.windows import air_level
-from vmseg_auto.planning.inference_budget import EXHAUSTIVE, Effort
+from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.training.augmentation.cpu import NoAugmentation
 from vmseg_auto.training.fold_data import FoldSetup
@@ -32,14 +32,14 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 def parts_of(cohort: Cohort, device: torch.device, *settings: str, plan: Plan | None = None) -> Parts:
     """The default trainer's parts, always with the same weights."""
     torch.manual_seed(0)
-    recipe = DefaultTrainer.recipe.with_settings(settings)
-    return DefaultTrainer()(plan or cohort.plan, recipe, device, cohort.channels, cohort.classes)
+    config = DefaultTrainer.config.with_settings(settings)
+    return DefaultTrainer()(plan or cohort.plan, config, device, cohort.channels, cohort.classes)
 
 
 def learner_of(parts: Parts, device: torch.device, precision: str | None = None) -> Learner:
     """A learner in one of PRECISIONS, or in what the product takes on this device."""
     amp = precision != "float32"
-    clip = parts.recipe.gradient_clip
+    clip = parts.config.gradient_clip
     learner = Learner(parts.network, parts.loss, parts.optimizer, device, amp=amp, gradient_clip=clip)
     if precision is not None:
         learner.dtype = PRECISIONS[precision]
@@ -49,15 +49,17 @@ def learner_of(parts: Parts, device: torch.device, precision: str | None = None)
 
 def setup_of(cohort: Cohort, parts: Parts, device: torch.device, plan: Plan | None = None) -> FoldSetup:
     """Fold 0, to be trained by the product's own loop."""
-    return FoldSetup(parts, plan or cohort.plan, cohort.prepared, cohort.cases, 0, device)
+    return FoldSetup(parts, plan or cohort.plan, cohort.preprocessed, cohort.cases, 0, device)
 
 
 def batches_of(cohort: Cohort, device: torch.device, plan: Plan | None = None) -> Iterator[Batch]:
     """Batches without augmentation, made here and now, for ever."""
-    plan, recipe = plan or cohort.plan, DefaultTrainer.recipe.with_settings(["augment=false"])
-    foreground = tuple(forced_foreground(i, plan.batch_size, recipe.foreground_share) for i in range(plan.batch_size))
-    sampler = make_sampler(plan, recipe)
-    source = BatchSource(cohort.prepared, cohort.cases.train, sampler, NoAugmentation(), foreground, (0,))
+    plan, config = plan or cohort.plan, DefaultTrainer.config.with_settings(["augment=false"])
+    foreground = tuple(
+        forced_foreground(i, plan.batch_size, config.foreground_oversampling) for i in range(plan.batch_size)
+    )
+    sampler = make_sampler(plan, config)
+    source = BatchSource(cohort.preprocessed, cohort.cases.train, sampler, NoAugmentation(), foreground, (0,))
     cases = source.open()
     for number in itertools.count():
         batch = source.batch(cases, number)
@@ -80,13 +82,13 @@ def ready(network: torch.nn.Module, device: torch.device, precision: str) -> tor
 
 def logits_of(
     networks: Sequence[torch.nn.Module], image: torch.Tensor, cohort: Cohort, device: torch.device, precision: str,
-    *, step: float = 0.5, mirror: bool = False, effort: Effort = EXHAUSTIVE,
+    *, step: float = 0.5, tta: bool = False, budget: InferenceBudget = EXHAUSTIVE,
 ) -> torch.Tensor:  # fmt: skip
     """float32 [K, Z, Y, X] on the CPU, of networks made ready in that precision on that device."""
-    axes = DefaultTrainer.recipe.mirrored(cohort.plan.left_right) if mirror else ()
-    ensemble = Ensemble(networks, cohort.classes, axes, device, PRECISIONS[precision])
+    axes = DefaultTrainer.config.mirrored(cohort.plan.left_right) if tta else ()
+    ensemble = FoldEnsemble(networks, cohort.classes, axes, device, PRECISIONS[precision])
     air = air_level(image)
-    (logits,) = predict_logits(ensemble, image, cohort.plan.patch, step=step, efforts=(effort,), air_below=air)
+    (logits,) = predict_logits(ensemble, image, cohort.plan.patch, step=step, budgets=(budget,), air_below=air)
     return logits.cpu()
 
 

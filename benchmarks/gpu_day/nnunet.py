@@ -1,4 +1,4 @@
-"""nnU-Net 2.8.1's own trainer and predictor on our prepared cases and under our plan.
+"""nnU-Net 2.8.1's own trainer and predictor on our preprocessed cases and under our plan.
 
 What it imports for other work than this and is not installed (readers of images, other stores of arrays, plots) is
 stood in for by empty modules.
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.gpu_day.cohorts import Cohort
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.networks.nnunet_weights import from_nnunet, nnunet_name
 from vmseg_auto.utils.atomic import write_json
 
@@ -206,12 +206,12 @@ def _write_cases(cohort: Cohort, folder: Path) -> None:
     if splits.is_file():
         return
     cases.mkdir(parents=True, exist_ok=True)
-    for case in {case.id: case for case in (*cohort.training(), *cohort.held_out())}.values():
+    for case in {case.id: case for case in (*cohort.training(), *cohort.validation())}.values():
         _write_case(case, cases)
     write_json(splits, [asdict(cohort.cases)])
 
 
-def _write_case(case: PreparedCase, folder: Path) -> None:
+def _write_case(case: PreprocessedCase, folder: Path) -> None:
     assert case.label is not None
     places = {
         index: np.concatenate([np.zeros((len(found), 1), found.dtype), found], axis=1)

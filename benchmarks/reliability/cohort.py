@@ -17,7 +17,7 @@ from vmseg_auto.workflows.train import train
 
 GRID = Geometry((10, 24, 24), (2.0, 1.0, 1.0))
 MEMORY_GB = 0.01
-SETTINGS = ("epochs=3", "steps=2", "validation_share=0.5", "mirror_axes=[2]", "window_step=1")
+SETTINGS = ("epochs=3", "iterations_per_epoch=2", "validation_share=0.5", "mirror_axes=[2]", "tile_step_size=1")
 """A training of a moment that goes through all that a long one does."""
 IN_THREADS = "device_augmentation=on"
 """Patches are made by threads: no worker process has to start."""

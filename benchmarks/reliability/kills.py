@@ -155,7 +155,7 @@ class _Bench:
         self.wanted[stage] = digests(self.cohort)
 
     def _forget_validation(self) -> None:
-        """As if training had been interrupted between the last epoch and the first held-out case of each fold."""
+        """As if training had been interrupted between the last epoch and the first validation case of each fold."""
         for folder in self.cohort.glob("vmseg/runs/*/*/*/validation"):
             shutil.rmtree(folder)
         for folder in self.cohort.glob("vmseg/runs/*/*/cross_validation"):
@@ -234,7 +234,7 @@ def _checkpoint(path: Path) -> bytes:
 
     checkpoint = load_checkpoint(path)
     history = [{name: str(value) for name, value in row.items() if name != "seconds"} for row in checkpoint.history]
-    about: list[Any] = [checkpoint.plan.to_json(), checkpoint.recipe.to_json(), checkpoint.epoch, history]
+    about: list[Any] = [checkpoint.plan.to_json(), checkpoint.config.to_json(), checkpoint.epoch, history]
     return json.dumps([about, weights_hash(checkpoint.weights), weights_hash(checkpoint.live)]).encode()
 
 

@@ -101,7 +101,7 @@ def _descriptions() -> list[Subject]:
     from vmseg_auto.utils.atomic import read_json
     from vmseg_auto.utils.console import Silent
     from vmseg_auto.utils.tables import read_csv
-    from vmseg_auto.workflows.places import (
+    from vmseg_auto.workflows.paths import (
         read_fingerprint,
         read_plan,
         read_record,
@@ -118,7 +118,7 @@ def _descriptions() -> list[Subject]:
         splits, plan = read_splits(there), read_plan(there, None)
         record = read_record(there.runs()[0].fold(0))
         assert record is not None
-        return record_now(read_fingerprint(there), splits, plan, record.recipe, 0)
+        return record_now(read_fingerprint(there), splits, plan, record.config, 0)
 
     def selection(root: Path) -> object:
         from vmseg_auto.workflows.ensemble import choose_runs
@@ -146,16 +146,16 @@ def _descriptions() -> list[Subject]:
 
 def _arrays() -> list[Subject]:
     from vmseg_auto.data.images.images import read_mask
-    from vmseg_auto.data.mask_deltas import read_variants
-    from vmseg_auto.data.preprocessed import PreparedFolder
+    from vmseg_auto.data.mask_deltas import read_mask_deltas
+    from vmseg_auto.data.preprocessed import PreprocessedFolder
     from vmseg_auto.data.probabilities import read_probabilities
     from vmseg_auto.data.runs import FoldFolder
     from vmseg_auto.data.workspace import Workspace
-    from vmseg_auto.workflows.places import read_plan
+    from vmseg_auto.workflows.paths import read_plan
 
     def case(root: Path) -> object:
         space = Workspace(root / "vmseg")
-        return PreparedFolder(space.prepared(read_plan(space, None).voxels_hash)).load("a")
+        return PreprocessedFolder(space.preprocessed(read_plan(space, None).voxels_hash)).load("a")
 
     def probabilities(root: Path) -> object:
         (file,) = (root / FOLD / "validation/probabilities").iterdir()
@@ -164,17 +164,17 @@ def _arrays() -> list[Subject]:
         return read_probabilities(file, "a", 1, (z, y, x))
 
     def variants(root: Path) -> object:
-        (file,) = (root / FOLD / "validation/efforts").iterdir()
-        return read_variants(file, read_mask(root / "labelsTr" / "a.nii.gz")[0])
+        (file,) = (root / FOLD / "validation/budgets").iterdir()
+        return read_mask_deltas(file, read_mask(root / "labelsTr" / "a.nii.gz")[0])
 
     folder = FoldFolder(Path(FOLD))
     return [
-        Subject("prepared image", "vmseg/prepared/*/a.npy", mutate_bytes, case),
-        Subject("prepared mask", "vmseg/prepared/*/labels/a.npy", mutate_bytes, case),
-        Subject("prepared foreground", "vmseg/prepared/*/foreground/a.npz", mutate_archive, case),
-        Subject("prepared record", "vmseg/prepared/*/a.json", mutate_json, case),
+        Subject("preprocessed image", "vmseg/preprocessed/*/a.npy", mutate_bytes, case),
+        Subject("preprocessed mask", "vmseg/preprocessed/*/labels/a.npy", mutate_bytes, case),
+        Subject("preprocessed foreground", "vmseg/preprocessed/*/foreground/a.npz", mutate_archive, case),
+        Subject("preprocessed record", "vmseg/preprocessed/*/a.json", mutate_json, case),
         Subject("probabilities", f"{folder.validation}/probabilities/*.npz", mutate_archive, probabilities),
-        Subject("masks of other efforts", f"{folder.validation}/efforts/*.npz", mutate_archive, variants),
+        Subject("masks of other budgets", f"{folder.validation}/budgets/*.npz", mutate_archive, variants),
     ]
 
 
@@ -189,10 +189,10 @@ def _models() -> list[Subject]:
     def packed(root: Path) -> None:
         from vmseg_auto.inference.predictor import Predictor
         from vmseg_auto.utils.console import Silent
-        from vmseg_auto.workflows.ensemble import Committee, models_of
+        from vmseg_auto.workflows.ensemble import ModelEnsemble, models_of
 
         with models_of(root / "model.zip", None, None, Silent()) as (runs, rule):
-            Committee([Predictor.load(run.folder, device="cpu") for run in runs], rule)
+            ModelEnsemble([Predictor.load(run.folder, device="cpu") for run in runs], rule)
 
     return [
         Subject("checkpoint", f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, checkpoint, "runs/default/default"),
@@ -218,11 +218,11 @@ def _reports() -> list[Subject]:
 
     def predictions(root: Path) -> None:
         found = read_predictions(root / "masks", None, Inventory())
-        names = true_names({one.sidecar.case: one.scan.patient for one in found})
+        names = true_names({one.record.case: one.scan.patient for one in found})
         check_page(str(gather_predictions(found, names, False, Silent())["patients"]))
 
     tables = (
-        f"{MODEL}/cross_validation/metrics.csv", f"{MODEL}/cross_validation/trust.csv",
+        f"{MODEL}/cross_validation/metrics.csv", f"{MODEL}/cross_validation/confidence.csv",
         f"{MODEL}/cross_validation/label_check.csv", f"{MODEL}/cross_validation/volumes.csv", f"{FOLD}/history.csv",
     )  # fmt: skip
     values = (

@@ -24,7 +24,7 @@ def write_model(
     settings: str = "",
 ) -> None:
     """Make a model folder of one fold, `all`, for vmseg_predict, vmseg_train --init and vmseg_model export."""
-    run, recipe = Run(folder), vmseg_auto.Recipe().with_settings(shlex.split(settings))
+    run, config = Run(folder), vmseg_auto.TrainingConfig().with_settings(shlex.split(settings))
     info = ModelInfo("federated", "", cohort.channels, cohort.labels, plan, scans=cohort.scans)
     write_json(run.model, info.to_json())
     checkpoint = Checkpoint(
@@ -32,7 +32,7 @@ def write_model(
         weights=weights,
         history=(),
         plan=plan,
-        recipe=recipe,
+        config=config,
         labels=cohort.labels,
         channels=cohort.channels,
         trainer="federated",

@@ -1,7 +1,7 @@
 """Coordinator and sites in one process, to try a federation out before it is set up between hospitals.
 
 cd examples/federated
-python one_process.py NORTH SOUTH -o MODEL --rounds 3 --settings "epochs=1 steps=50"
+python one_process.py NORTH SOUTH -o MODEL --rounds 3 --settings "epochs=1 iterations_per_epoch=50"
 
 NORTH and SOUTH are dataset folders, and stay as they are: what each site would do in its own workspace goes into the
 folder MODEL_sites.
@@ -89,7 +89,9 @@ def main() -> None:
     parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="MODEL", help="the model folder to make")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--settings", default="epochs=1", help='of a round at a site, such as "epochs=1 steps=50"')
+    parser.add_argument(
+        "--settings", default="epochs=1", help='of a round at a site, such as "epochs=1 iterations_per_epoch=50"'
+    )
     parser.add_argument("--memory", type=float, default=8.0, metavar="GB", help="of the plan")
     arguments = parser.parse_args()
     sites = arguments.output.with_name(f"{arguments.output.name}_sites")

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
     from vmseg_auto.contracts import Parts
     from vmseg_auto.planning.plan import Plan
-    from vmseg_auto.planning.training_config import Recipe
+    from vmseg_auto.planning.training_config import TrainingConfig
 
 
 class FederatedTrainer:
     """The default trainer under a name of its own, so that rounds never touch what the site has trained for itself."""
 
     name = "federated"
-    recipe = replace(DefaultTrainer.recipe, checkpoint_every=1000, gap_cases=0)
+    config = replace(DefaultTrainer.config, checkpoint_every=1000, monitor_cases=0)
 
-    def __call__(self, plan: Plan, recipe: Recipe, device: torch.device, channels: int, classes: int) -> Parts:
-        return DefaultTrainer()(plan, recipe, device, channels, classes)
+    def __call__(self, plan: Plan, config: TrainingConfig, device: torch.device, channels: int, classes: int) -> Parts:
+        return DefaultTrainer()(plan, config, device, channels, classes)
 
 
 app = ClientApp()

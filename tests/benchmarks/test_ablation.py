@@ -39,16 +39,16 @@ def small_cohort(folder: Path) -> None:
 
 def finished(row: Row, seed: int = 0, fold: int = 0) -> FoldResult:
     scores = Scores({"a": 0.5}, {"a": "p"}, None, None, 1.0)
-    recipe = row.recipe(PROTOCOL, seed).to_json()
-    return FoldResult(PROTOCOL, Cell(row.name, seed, fold), row.trainer, row.planner, row.settings, recipe, (), scores)
+    config = row.config(PROTOCOL, seed).to_json()
+    return FoldResult(PROTOCOL, Cell(row.name, seed, fold), row.trainer, row.planner, row.settings, config, (), scores)
 
 
 def test_every_row_can_be_trained_and_one_is_the_baseline() -> None:
     assert Row(BASELINE) in ROWS
     assert len({row.name for row in ROWS}) == len(ROWS)
     for row in ROWS:
-        recipe = row.recipe(Protocol(0.25, 7, 9), seed=3)
-        assert (recipe.epochs, recipe.steps, recipe.seed) == (7, 9, 3)
+        config = row.config(Protocol(0.25, 7, 9), seed=3)
+        assert (config.epochs, config.iterations_per_epoch, config.seed) == (7, 9, 3)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_every_row_can_be_trained_and_one_is_the_baseline() -> None:
 )
 def test_a_row_that_cannot_be_trained_is_refused_by_name(row: Row, says: str) -> None:
     with pytest.raises(SetupError, match=says):
-        row.recipe(PROTOCOL, 0)
+        row.config(PROTOCOL, 0)
 
 
 def test_rows_are_chosen_by_name() -> None:

@@ -14,21 +14,21 @@ if sys.platform != "linux":
     pytest.skip("the machine is described through Linux's /proc", allow_module_level=True)
 
 from benchmarks.ablation_report import BASELINE, BEGIN, END, case_scores, paired, section, write_report
-from benchmarks.ablation_results import Cell, FoldResult, Origin, Protocol, Scores, read_scores, save
+from benchmarks.ablation_results import Cell, FoldResult, InputSource, Protocol, Scores, read_scores, save
 from benchmarks.results import Machine
 from benchmarks.tools import SetupError
 from vmseg_auto.data.runs import FoldFolder
 from vmseg_auto.utils.tables import write_csv
 
 SHORT, LONG = Protocol(0.25, 20, 50), Protocol(0.25, 200, 50)
-HERE = Origin(Machine("Test CPU", 2, 8.0, 1, True, "Linux"), "CPU", "bfloat16", 2, {"vmseg_auto": "abc"})
+HERE = InputSource(Machine("Test CPU", 2, 8.0, 1, True, "Linux"), "CPU", "bfloat16", 2, {"vmseg_auto": "abc"})
 THERE = replace(HERE, device="Test GPU", jobs=1)
 PATIENTS = {case: owner for case, owner in zip("abcdefghij", "ppqqrrsstt", strict=True)}
 ORDER = [BASELINE, "better"]
 
 
 def result(row: str, fold: int, dice: Mapping[str, float], seed: int = 0, **changes: object) -> FoldResult:
-    """A finished fold with those held-out cases."""
+    """A finished fold with those validation cases."""
     scores = Scores(dict(dice), {case: PATIENTS[case] for case in dice}, 0.9, 0.5, 100.0 + fold)
     made = FoldResult(SHORT, Cell(row, seed, fold), "default", "default", (), {}, (HERE,), scores)
     return replace(made, **changes)  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ def test_the_screening_shows_rows_differences_and_where() -> None:
     ]
     text = section(found, ORDER)
     assert "### Screening: 1000 steps a fold (20 epochs of 50), plan for 0.25 GB" in text
-    assert "Folds 0, 1, seeds 0: 4 held-out cases of 2 patients." in text
+    assert "Folds 0, 1, seeds 0: 4 validation cases of 2 patients." in text
     assert row_of(text, BASELINE) == [
         "`default`", "`default`", "0.500 (none)", "-", "-", "-", "0.900", "+0.500", "100", "1",
     ]  # fmt: skip
@@ -103,13 +103,13 @@ def test_the_final_pair_stands_in_tables_of_its_own() -> None:
     found = []
     for seed in (0, 1):
         for fold in range(5):
-            held_out = {cases[fold]: 0.5} if fold in cases else {}
-            found.append(result(BASELINE, fold, held_out, seed))
-            found.append(result("small_cohort", fold, {case: 0.7 for case in held_out}, seed))
+            validation = {cases[fold]: 0.5} if fold in cases else {}
+            found.append(result(BASELINE, fold, validation, seed))
+            found.append(result("small_cohort", fold, {case: 0.7 for case in validation}, seed))
     text = section(found, ORDER)
     whole, unseen = text.split("### Final")[1:]
-    assert "Folds 0, 1, 2, 3, 4, seeds 0, 1: 4 held-out cases of 2 patients. What `small_cohort`" in whole
-    assert "Folds 2, 3, 4, seeds 0, 1: 2 held-out cases of 1 patients." in unseen
+    assert "Folds 0, 1, 2, 3, 4, seeds 0, 1: 4 validation cases of 2 patients. What `small_cohort`" in whole
+    assert "Folds 2, 3, 4, seeds 0, 1: 2 validation cases of 1 patients." in unseen
     assert row_of(whole, "small_cohort")[3:6] == ["+0.200", "(none)", "(none)"]
     assert row_of(unseen, "small_cohort")[3:6] == ["+0.200", "(none)", "(none)"]
 
@@ -127,7 +127,7 @@ def test_long_runs_of_one_fold_are_compared() -> None:
     rows = {"paper": 0.4, BASELINE: 0.5, "better": 0.6}
     text = section([result(row, 0, {"a": dice}, protocol=LONG) for row, dice in rows.items()], ORDER)
     part = text.split("### One fold alone: 10000 steps a fold")[1]
-    assert "Folds 0, seeds 0: 1 held-out cases of 1 patients. Its cases are of few patients" in part
+    assert "Folds 0, seeds 0: 1 validation cases of 1 patients. Its cases are of few patients" in part
     assert [row_of(part, row)[3] for row in rows] == ["-0.100", "-", "+0.100"]
     assert "### By itself" not in text
 
@@ -153,8 +153,8 @@ def test_figures_of_a_fold_are_read_from_its_tables(tmp_path: Path) -> None:
     columns = ["case", "patient", "label", "dice"]
     rows = [("007", "01", "x", 0.2), ("007", "01", "y", 0.4), ("008", "02", "x", 0.5), ("008", "02", "y", 0.5)]
     write_csv(tmp_path / "validation" / "metrics.csv", columns, [dict(zip(columns, row, strict=True)) for row in rows])
-    history = [{"epoch": n, "seconds": 2.0, "gap_train_dice": train, "gap_val_dice": held_out}
-               for n, train, held_out in ((1, 0.5, 0.4), (2, 0.9, 0.6), (3, None, None))]  # fmt: skip
+    history = [{"epoch": n, "seconds": 2.0, "gap_train_dice": train, "gap_val_dice": validation}
+               for n, train, validation in ((1, 0.5, 0.4), (2, 0.9, 0.6), (3, None, None))]  # fmt: skip
     write_csv(tmp_path / "history.csv", list(history[0]), history)
     scores = read_scores(FoldFolder(tmp_path))
     assert scores.dice == pytest.approx({"007": 0.3, "008": 0.5})

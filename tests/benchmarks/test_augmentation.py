@@ -10,7 +10,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the machine is described through Linux's /proc", allow_module_level=True)
 
-from benchmarks.ablation_results import Cell, FoldResult, Origin, Protocol, Scores, save
+from benchmarks.ablation_results import Cell, FoldResult, InputSource, Protocol, Scores, save
 from benchmarks.augmentation import BEGIN, END, PROCESS, ROWS, SAMPLES, TORCH, main, parser, patient_gains, section
 from benchmarks.results import Results, our_versions, this_machine
 from benchmarks.results import save as save_results
@@ -21,15 +21,15 @@ PATIENTS = {"a1": "a", "a2": "a", "b1": "b"}
 
 def trained(name: str, seed: int, dice: tuple[float, float, float], fold: int = 0) -> FoldResult:
     row = next(row for row in ROWS if row.name == name)
-    recipe = row.recipe(PROTOCOL, seed).to_json()
+    config = row.config(PROTOCOL, seed).to_json()
     scores = Scores(dict(zip(PATIENTS, dice, strict=True)), PATIENTS, None, None, 9.0)
-    made = (Origin(this_machine(), "CPU", "bfloat16", 1, our_versions()),)
+    made = (InputSource(this_machine(), "CPU", "bfloat16", 1, our_versions()),)
     cell = Cell(name, seed, fold)
-    return FoldResult(PROTOCOL, cell, row.trainer, row.planner, row.settings, recipe, made, scores)
+    return FoldResult(PROTOCOL, cell, row.trainer, row.planner, row.settings, config, made, scores)
 
 
 def test_both_rows_differ_in_the_backend_alone() -> None:
-    process, torch = (row.recipe(PROTOCOL, 0) for row in ROWS)
+    process, torch = (row.config(PROTOCOL, 0) for row in ROWS)
     assert process.differences(torch) == ["device_augmentation: off against on"]
 
 

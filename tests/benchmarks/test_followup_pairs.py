@@ -8,7 +8,7 @@ import pytest
 from benchmarks.followup_pairs import SHIFT_MM, TURN_DEGREES, make_pair, resized
 from vmseg_auto.demo.phantom.phantom import make_phantom
 from vmseg_auto.followup.rigid import placed, resample
-from vmseg_auto.followup.transform import Movement
+from vmseg_auto.followup.transform import RigidTransform
 
 SCAN = make_phantom(0, 0)
 MIDDLE = (np.array(SCAN.geometry.shape)[None] - 1) / 2
@@ -20,7 +20,7 @@ def test_the_change_is_exact_and_the_movement_small(percent: int) -> None:
     assert pair is not None
     assert pair.mask.sum() == round(SCAN.mask.sum() * (1 + percent / 100))
     assert pair.movement.degrees <= TURN_DEGREES + 1e-6
-    ends = [placed(MIDDLE, SCAN.geometry, how) for how in (Movement(), pair.movement)]
+    ends = [placed(MIDDLE, SCAN.geometry, how) for how in (RigidTransform(), pair.movement)]
     assert np.linalg.norm(ends[1] - ends[0]) <= SHIFT_MM + 1e-6
     back = resample(pair.image, pair.geometry, SCAN.geometry, pair.movement, np.nan)
     seen = np.isfinite(back)

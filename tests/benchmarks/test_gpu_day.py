@@ -35,7 +35,7 @@ from benchmarks.gpu_day.schedule import CHECKS, START_S, Check, Place, run_all, 
 from benchmarks.gpu_day.table import page_table, short_table
 from benchmarks.results import Machine
 from benchmarks.tools import SetupError
-from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.preprocessed import PreprocessedFolder
 
 ROOT = Path(__file__).parents[2]
 NOT_THERE = ("SimpleITK", "surface_distance", "pydicom", "highdicom", "nnunetv2", "batchgenerators")
@@ -148,7 +148,7 @@ def test_a_cohort_survives_being_carried(tmp_path: Path) -> None:
         assert np.abs(one.image - other.image).max() <= 0.51 * np.ptp(one.image) / (LEVELS - 1)
         np.testing.assert_array_equal(one.label, other.label)
         assert other.foreground[1].shape == one.foreground[1].shape
-        PreparedFolder(after.prepared).verify(other.id)
+        PreprocessedFolder(after.preprocessed).verify(other.id)
 
 
 def test_a_cohort_may_be_of_one_case(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from vmseg_auto.data.dataset import split_by_patient
 def test_folds_of_real_cohorts_are_even(shared_data: Path, name: str, volume: float, cases: float) -> None:
     """vmsemi53 has 12 patients of very different size."""
     patients, volumes = of_dataset(shared_data / name)
-    held_out = [fold.val for fold in split_by_patient(patients, volumes).folds]
-    assert unevenness(held_out, volumes) < volume
-    assert unevenness(held_out, dict.fromkeys(patients, 1.0)) < cases
+    validation = [fold.val for fold in split_by_patient(patients, volumes).folds]
+    assert unevenness(validation, volumes) < volume
+    assert unevenness(validation, dict.fromkeys(patients, 1.0)) < cases
 
 
 def test_unevenness_is_the_largest_relative_distance_from_the_mean() -> None:

@@ -1,4 +1,4 @@
-"""Jobs of a preparation end, and are told apart where they fail."""
+"""Jobs of a preprocessing end, and are told apart where they fail."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_one_channel_may_omit_its_number(tmp_path: Path) -> None:
     assert [case.id for case in read_dataset(folder).cases] == ["a", "b", "c_2019"]
 
 
-def test_patients_and_held_out_cases_without_masks(tmp_path: Path) -> None:
+def test_patients_and_validation_cases_without_masks(tmp_path: Path) -> None:
     folder = raw_dataset(tmp_path, test_cases=2)
     describe(folder, patients={"a": "anna", "b": "anna", "t": "theo"})
     (folder / "labelsTs" / "u.nii.gz").unlink()

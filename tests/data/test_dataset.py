@@ -52,9 +52,9 @@ def cohort(sizes: Sequence[int], seed: int) -> tuple[dict[str, str], dict[str, f
     return patients, dict(zip(patients, rng.lognormal(2, 1, len(patients)).tolist(), strict=True))
 
 
-def spread(held_out: Iterable[Iterable[str]], volumes: dict[str, float]) -> float:
+def spread(validation: Iterable[Iterable[str]], volumes: dict[str, float]) -> float:
     """Standard deviation of the folds' volumes, relative to their mean."""
-    totals = [sum(volumes[case] for case in side) for side in held_out]
+    totals = [sum(volumes[case] for case in side) for side in validation]
     return float(np.std(totals) / np.mean(totals))
 
 
@@ -65,7 +65,7 @@ def sides(splits: Splits, patients: dict[str, str]) -> list[dict[str, set[str]]]
 
 @settings(max_examples=20)
 @given(COHORTS)
-def test_every_case_is_held_out_once_and_no_patient_stands_on_both_sides(patients: dict[str, str]) -> None:
+def test_every_case_is_validation_once_and_no_patient_stands_on_both_sides(patients: dict[str, str]) -> None:
     splits = split_by_patient(patients, volumes_of(patients))
     assert len(splits.folds) == min(5, len(set(patients.values())))
     assert sorted(case for fold in splits.folds for case in fold.val) == sorted(patients)
@@ -89,9 +89,9 @@ def test_folds_are_alike_in_volume_and_cases() -> None:
     balanced, shuffled = [], []
     for seed in range(5):
         patients, volumes = cohort([1] * 53, seed)
-        held_out = [fold.val for fold in split_by_patient(patients, volumes).folds]
-        assert {len(side) for side in held_out} <= {10, 11}
-        balanced.append(spread(held_out, volumes))
+        validation = [fold.val for fold in split_by_patient(patients, volumes).folds]
+        assert {len(side) for side in validation} <= {10, 11}
+        balanced.append(spread(validation, volumes))
         shuffled.append(spread(np.array_split(list(volumes), 5), volumes))
     assert np.mean(balanced) < 0.5 * np.mean(shuffled)
 
@@ -125,8 +125,8 @@ def test_a_split_never_changes() -> None:
     for number in range(9):
         for scan in range(1 + number % 2):
             patients[f"case_{number}{scan}"], volumes[f"case_{number}{scan}"] = f"p{number}", float(number**2 + scan)
-    held_out = [fold.val for fold in split_by_patient(patients, volumes).folds]
-    assert held_out == [
+    validation = [fold.val for fold in split_by_patient(patients, volumes).folds]
+    assert validation == [
         ("case_30", "case_31"),
         ("case_00", "case_70", "case_71"),
         ("case_20", "case_80"),
@@ -257,15 +257,15 @@ def test_an_unknown_fold_is_refused(fold: int | str) -> None:
 
 def test_patients_of_a_dataset() -> None:
     cases = (Case("a", "P", (), None), Case("b", "P", (), None))
-    held_out = (Case("t", "Q", (), None),)
-    dataset = Dataset("d", ("T2",), {"background": 0}, cases, held_out, ".nii.gz")
+    validation = (Case("t", "Q", (), None),)
+    dataset = Dataset("d", ("T2",), {"background": 0}, cases, validation, ".nii.gz")
     assert dataset.patients == {"a": "P", "b": "P"}
 
 
 def test_patients_are_taken_over_where_the_owner_names_none() -> None:
     cases = (Case("a", "P", (), None), Case("b", "b", (), None))
-    held_out = (Case("t", "t", (), None),)
-    dataset = Dataset("d", ("T2",), {"background": 0}, cases, held_out, ".nii.gz", stated=frozenset("a"))
+    validation = (Case("t", "t", (), None),)
+    dataset = Dataset("d", ("T2",), {"background": 0}, cases, validation, ".nii.gz", stated=frozenset("a"))
     changed = dataset.with_patients({"a": "Q", "b": "Q", "t": "T", "gone": "G"})
     assert changed.patients == {"a": "P", "b": "Q"}
     assert [case.patient for case in changed.test_cases] == ["T"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vmseg_auto.data.dataset import Case
-from vmseg_auto.data.decode_cache import Spill
+from vmseg_auto.data.decode_cache import DecodeCache
 from vmseg_auto.utils.geometry import Geometry
 
 CASE = Case("anna", "anna", (Path("anna.nii"),), Path("anna_mask.nii"))
@@ -19,25 +19,25 @@ MASK = (IMAGE[0] > 12).astype(np.uint8)
 
 
 def test_a_case_comes_back_once(tmp_path: Path) -> None:
-    with Spill(tmp_path / "w" / "decoded") as spill:
-        spill.put(CASE, "abc", (IMAGE, MASK, GRID))
-        spill.put(UNLABELLED, "def", (IMAGE, None, GRID))
-        assert (spill.content(CASE), spill.content(UNLABELLED)) == ("abc", "def")
-        assert spill.size == 2 * IMAGE.nbytes + MASK.nbytes
-        taken = spill.take(CASE)
+    with DecodeCache(tmp_path / "w" / "decoded") as decode_cache:
+        decode_cache.put(CASE, "abc", (IMAGE, MASK, GRID))
+        decode_cache.put(UNLABELLED, "def", (IMAGE, None, GRID))
+        assert (decode_cache.content(CASE), decode_cache.content(UNLABELLED)) == ("abc", "def")
+        assert decode_cache.size == 2 * IMAGE.nbytes + MASK.nbytes
+        taken = decode_cache.take(CASE)
         assert taken is not None
         image, mask, grid = taken
         assert np.array_equal(image, IMAGE)
         assert mask is not None
         assert np.array_equal(mask, MASK)
         assert grid == GRID
-        assert spill.take(CASE) is None
-        assert spill.content(CASE) is None
-        other = spill.take(UNLABELLED)
+        assert decode_cache.take(CASE) is None
+        assert decode_cache.content(CASE) is None
+        other = decode_cache.take(UNLABELLED)
         assert other is not None
         assert other[1] is None
         assert list((tmp_path / "w" / "decoded").iterdir()) == []
-        assert spill.size == 0
+        assert decode_cache.size == 0
     assert list((tmp_path / "w").iterdir()) == []
 
 
@@ -45,8 +45,8 @@ def test_nothing_stays_whatever_happens(tmp_path: Path) -> None:
     (tmp_path / "plan.json").touch()
 
     def stop_midway() -> None:
-        with Spill(tmp_path / "decoded") as spill:
-            spill.put(CASE, "abc", (IMAGE, MASK, GRID))
+        with DecodeCache(tmp_path / "decoded") as decode_cache:
+            decode_cache.put(CASE, "abc", (IMAGE, MASK, GRID))
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
@@ -58,22 +58,22 @@ def test_what_a_killed_command_left_is_not_trusted(tmp_path: Path) -> None:
     folder = tmp_path / "decoded"
     folder.mkdir()
     np.save(folder / "anna.image.npy", IMAGE)
-    with Spill(folder) as spill:
-        assert spill.content(CASE) is None
-        assert spill.take(CASE) is None
+    with DecodeCache(folder) as decode_cache:
+        assert decode_cache.content(CASE) is None
+        assert decode_cache.take(CASE) is None
         assert not folder.exists()
 
 
 def test_a_damaged_file_is_as_good_as_none(tmp_path: Path) -> None:
-    with Spill(tmp_path / "decoded") as spill:
-        spill.put(CASE, "abc", (IMAGE, MASK, GRID))
+    with DecodeCache(tmp_path / "decoded") as decode_cache:
+        decode_cache.put(CASE, "abc", (IMAGE, MASK, GRID))
         (tmp_path / "decoded" / "anna.mask.npy").write_bytes(b"cut")
-        assert spill.take(CASE) is None
+        assert decode_cache.take(CASE) is None
 
 
 def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:
     (tmp_path / "decoded").write_text("a file stands in the way")
-    spill = Spill(tmp_path / "decoded")
-    spill.put(CASE, "abc", (IMAGE, MASK, GRID))
-    assert spill.content(CASE) is None
-    assert spill.take(CASE) is None
+    decode_cache = DecodeCache(tmp_path / "decoded")
+    decode_cache.put(CASE, "abc", (IMAGE, MASK, GRID))
+    assert decode_cache.content(CASE) is None
+    assert decode_cache.take(CASE) is None

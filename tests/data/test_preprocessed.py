@@ -1,4 +1,4 @@
-"""A prepared case is held whole or not at all."""
+"""A preprocessed case is held whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from tiny import prepare, tiny_case
 
-from vmseg_auto.data.preprocessed import PreparedFolder
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed import PreprocessedFolder
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.utils.errors import InputError
 
 
-def assert_same(found: PreparedCase, case: PreparedCase) -> None:
+def assert_same(found: PreprocessedCase, case: PreprocessedCase) -> None:
     np.testing.assert_array_equal(found.image, case.image)
     np.testing.assert_array_equal(np.asarray(found.label), np.asarray(case.label))
     assert found.foreground.keys() == case.foreground.keys()
@@ -27,7 +27,7 @@ def assert_same(found: PreparedCase, case: PreparedCase) -> None:
 
 
 def test_a_case_comes_back_memory_mapped(tmp_path: Path) -> None:
-    folder, case = PreparedFolder(tmp_path / "prepared"), tiny_case("case.1", 3)
+    folder, case = PreprocessedFolder(tmp_path / "preprocessed"), tiny_case("case.1", 3)
     folder.save(case)
     found = folder.load("case.1")
     assert_same(found, case)
@@ -38,7 +38,7 @@ def test_a_case_comes_back_memory_mapped(tmp_path: Path) -> None:
 
 
 def test_a_case_without_mask_comes_back(tmp_path: Path) -> None:
-    folder, case = PreparedFolder(tmp_path), replace(tiny_case("a", 0), label=None, foreground={})
+    folder, case = PreprocessedFolder(tmp_path), replace(tiny_case("a", 0), label=None, foreground={})
     folder.save(case)
     found = folder.load("a")
     assert found.label is None
@@ -47,7 +47,7 @@ def test_a_case_without_mask_comes_back(tmp_path: Path) -> None:
 
 
 def test_names_that_sound_like_parts_are_no_trouble(tmp_path: Path) -> None:
-    folder = PreparedFolder(tmp_path)
+    folder = PreprocessedFolder(tmp_path)
     cases = [tiny_case(name, seed) for seed, name in enumerate(("a", "a_label", "a_foreground", "labels"))]
     for case in cases:
         folder.save(case)
@@ -56,7 +56,7 @@ def test_names_that_sound_like_parts_are_no_trouble(tmp_path: Path) -> None:
 
 
 def test_a_case_is_held_for_its_content_only(tmp_path: Path) -> None:
-    folder, case = PreparedFolder(tmp_path), tiny_case("a", 0)
+    folder, case = PreprocessedFolder(tmp_path), tiny_case("a", 0)
     assert folder.content("a") is None
     assert not folder.holds("a", case.content)
     folder.save(case)
@@ -69,7 +69,7 @@ def test_a_case_is_held_for_its_content_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["a.json", "a.npy", "labels/a.npy", "foreground/a.npz"])
 def test_a_case_without_one_of_its_files_is_not_held(tmp_path: Path, part: str) -> None:
-    folder = PreparedFolder(tmp_path)
+    folder = PreprocessedFolder(tmp_path)
     folder.save(tiny_case("a", 0))
     (tmp_path / part).unlink()
     assert folder.content("a") is None
@@ -78,7 +78,7 @@ def test_a_case_without_one_of_its_files_is_not_held(tmp_path: Path, part: str) 
 
 
 def test_a_save_that_is_cut_off_leaves_no_record(tmp_path: Path) -> None:
-    folder, case = PreparedFolder(tmp_path), tiny_case("a", 0)
+    folder, case = PreprocessedFolder(tmp_path), tiny_case("a", 0)
     folder.save(case)
     broken = replace(case, label=np.array([object()]))
     with pytest.raises(ValueError, match="allow_pickle"):
@@ -89,7 +89,7 @@ def test_a_save_that_is_cut_off_leaves_no_record(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["a.json", "a.npy", "labels/a.npy", "foreground/a.npz"])
 @pytest.mark.parametrize("share", [0, 0.5])
 def test_a_damaged_file_is_named(tmp_path: Path, part: str, share: float) -> None:
-    folder = PreparedFolder(tmp_path)
+    folder = PreprocessedFolder(tmp_path)
     folder.save(tiny_case("a", 0))
     data = (tmp_path / part).read_bytes()
     (tmp_path / part).write_bytes(data[: int(share * len(data))])
@@ -100,7 +100,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, part: str, share: float) -> Non
 
 
 def test_arrays_that_do_not_belong_are_refused(tmp_path: Path) -> None:
-    folder = PreparedFolder(tmp_path)
+    folder = PreprocessedFolder(tmp_path)
     folder.save(tiny_case("a", 0))
     np.save(tmp_path / "a.npy", np.zeros((1, 2, 3, 4)))
     with pytest.raises(InputError, match=r"holds float64 \(1, 2, 3, 4\), but a.json says float32 \(1, 12, 20, 24\)"):
@@ -109,7 +109,7 @@ def test_arrays_that_do_not_belong_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("field", ["shape", "channels"])
 def test_a_record_that_says_something_else_is_named(tmp_path: Path, field: str) -> None:
-    folder = PreparedFolder(tmp_path)
+    folder = PreprocessedFolder(tmp_path)
     folder.save(tiny_case("a", 0))
     record = json.loads((tmp_path / "a.json").read_text())
     del record["sha256"]
@@ -121,7 +121,7 @@ def test_a_record_that_says_something_else_is_named(tmp_path: Path, field: str) 
 
 @pytest.mark.parametrize("name", ["a.npy", "labels/a.npy", "foreground/a.npz"])
 def test_a_flipped_bit_is_found(tmp_path: Path, name: str) -> None:
-    folder = PreparedFolder(prepare(tmp_path, [tiny_case("a", 1)]))
+    folder = PreprocessedFolder(prepare(tmp_path, [tiny_case("a", 1)]))
     folder.verify("a")
     path = tmp_path / name
     content = bytearray(path.read_bytes())
@@ -135,7 +135,7 @@ def test_a_flipped_bit_is_found(tmp_path: Path, name: str) -> None:
 
 
 def test_cases_from_before_checksums_are_taken_as_they_are(tmp_path: Path) -> None:
-    folder = PreparedFolder(prepare(tmp_path, [tiny_case("a", 1)]))
+    folder = PreprocessedFolder(prepare(tmp_path, [tiny_case("a", 1)]))
     record = json.loads((tmp_path / "a.json").read_text())
     assert set(record.pop("checksums")) == {"image", "label"}
     del record["sha256"]

@@ -18,7 +18,7 @@ def test_the_tree_is_the_documented_one() -> None:
         "w/dataset.json", "w/fingerprint.json", "w/splits.json", "w/selection.json", "w/logs",
     ]  # fmt: skip
     assert space.plan("default").as_posix() == "w/plans/default/plan.json"
-    assert space.prepared("abc").as_posix() == "w/prepared/abc"
+    assert space.preprocessed("abc").as_posix() == "w/preprocessed/abc"
     assert space.decoded.as_posix() == "w/decoded"
     assert space.tracking("mlflow").as_posix() == "w/tracking/mlflow"
     run = space.run("default", "quick")

@@ -19,8 +19,8 @@ from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.demo.run import make_cohort
 
 MEMORY = "0.01"
-SETTINGS = ["epochs=2", "steps=2", "validation_share=0.5", "mirror_axes=[2]", "window_step=1"]
-PREDICT = ["--no-mirror", "--save-probabilities", "--previews"]
+SETTINGS = ["epochs=2", "iterations_per_epoch=2", "validation_share=0.5", "mirror_axes=[2]", "tile_step_size=1"]
+PREDICT = ["--no-tta", "--save-probabilities", "--previews"]
 SHORT = ["--set", *SETTINGS, "--device", "cpu"]
 
 
@@ -90,7 +90,7 @@ def test_workspace_holds_what_the_docs_say(dataset: Path) -> None:
     assert json.loads(space.selection.read_text())["runs"] == ["default/default"]
     model = json.loads(run.model.read_text())
     assert model["postprocessing"]["reasons"]
-    assert model["economy"]["cases"] == 5
+    assert model["inference_budget"]["cases"] == 5
     assert model["scans"]["spacing_mm"][0][0] > 5
     assert not space.decoded.exists()
     leftovers = [path for path in space.root.rglob(".*") if path.is_file()]
@@ -216,7 +216,7 @@ def test_planning_again_keeps_everything(dataset: Path) -> None:
     assert "Fingerprint kept" in shown
     assert "Split kept" in shown
     assert "Plan kept" in shown
-    assert "0 cases prepared, 5 kept" in shown
+    assert "0 cases preprocessed, 5 kept" in shown
 
 
 def test_training_again_keeps_a_finished_fold_and_refuses_other_settings(dataset: Path) -> None:
@@ -232,7 +232,7 @@ def test_time_that_does_not_suffice_is_refused_and_nothing_is_lost(dataset: Path
     assert Workspace(dataset / "vmseg").run("default", "default").fold(0).final.is_file()
 
 
-def test_epochs_that_fit_are_those_of_the_recipe_at_most(dataset: Path, tmp_path: Path) -> None:
+def test_epochs_that_fit_are_those_of_the_config_at_most(dataset: Path, tmp_path: Path) -> None:
     copy = tmp_path / "workspace"
     shutil.copytree(dataset / "vmseg", copy)
     shown = succeed("vmseg_train", "0", "1", *SHORT, "--fresh", "--hours", "1", "-w", copy, cwd=tmp_path)
@@ -267,7 +267,7 @@ def test_a_case_added_later_joins_the_split_and_marks_folds_stale(dataset: Path,
     shutil.copy(copy / "labelsTs" / "phantom_005.nii.gz", copy / "labelsTr")
     done = command("vmseg_plan_and_preprocess", cwd=copy)
     assert done.returncode == 0
-    assert "1 case prepared, 5 kept" in done.stdout
+    assert "1 case preprocessed, 5 kept" in done.stdout
     new = json.loads((copy / "vmseg" / "splits.json").read_text())["folds"]
     (holder,) = [number for number, fold in enumerate(new) if "phantom_005" in fold["val"]]
     assert f"Fold {holder} keeps its weights, with phantom_005 to be predicted" in done.stdout
@@ -312,7 +312,7 @@ def test_one_bad_scan_does_not_stop_the_others(dataset: Path, tmp_path: Path) ->
     scans.mkdir()
     shutil.copy(dataset / "imagesTs" / "phantom_005_0000.nii.gz", scans)
     (scans / "broken.nii.gz").write_bytes(b"no image at all")
-    message = refuse(3, "vmseg_predict", "-i", scans, "-o", tmp_path / "out", "--no-mirror", "-d", dataset)
+    message = refuse(3, "vmseg_predict", "-i", scans, "-o", tmp_path / "out", "--no-tta", "-d", dataset)
     assert "broken" in message
     assert (tmp_path / "out" / "phantom_005.nii.gz").is_file()
     assert not list((tmp_path / "out").glob("broken*"))

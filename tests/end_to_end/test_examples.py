@@ -73,7 +73,7 @@ def test_a_practice_export_takes_no_folder_that_is_there(tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
-BRIEFLY = ("--set", "epochs=1", "steps=2", "mirror_axes=[]", "window_step=1", "--device", "cpu")
+BRIEFLY = ("--set", "epochs=1", "iterations_per_epoch=2", "mirror_axes=[]", "tile_step_size=1", "--device", "cpu")
 
 
 def test_custom_planner_and_trainer(dataset: Path) -> None:

@@ -24,7 +24,7 @@ from vmseg_auto.workflows.export import export_model
 from vmseg_auto.workflows.predict import predict
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "federated"
-SETTINGS = "epochs=1 steps=1 validation_share=0 mirror_axes=[] window_step=1 amp=false"
+SETTINGS = "epochs=1 iterations_per_epoch=1 validation_share=0 mirror_axes=[] tile_step_size=1 amp=false"
 pytest.importorskip("flwr", reason="the extra federated is not installed")
 
 
@@ -73,7 +73,7 @@ def test_the_sites_datasets_stay_as_they_are(federation: Path) -> None:
 
 def test_it_is_a_model_as_any_other(federation: Path, tmp_path: Path) -> None:
     packed = export_model(tmp_path / "together.zip", model=federation / "model")
-    (mask,) = predict(federation / "south" / "imagesTs", tmp_path / "masks", model=packed, device="cpu", mirror=False)
+    (mask,) = predict(federation / "south" / "imagesTs", tmp_path / "masks", model=packed, device="cpu", tta=False)
     assert set(np.unique(read_mask(mask)[0])) <= {0, 1}
 
 

@@ -26,9 +26,9 @@ def test_a_residual_plan_is_trained_beside_a_plain_one_and_predicts(tmp_path: Pa
     assert planned.plan.network.builder == "residual_unet"
     space = Workspace(tmp_path / "vmseg")
     assert space.plans() == ["default", "residual"]
-    assert len(list((space.root / "prepared").iterdir())) == 1
+    assert len(list((space.root / "preprocessed").iterdir())) == 1
 
-    settings = ["epochs=1", "steps=1", "validation_share=0", "mirror_axes=[]", "window_step=1"]
+    settings = ["epochs=1", "iterations_per_epoch=1", "validation_share=0", "mirror_axes=[]", "tile_step_size=1"]
     run = train([0], dataset=tmp_path, planner="residual", settings=settings, device="cpu", jobs=1)
     assert run.name == "residual/default"
     (path,) = predict(tmp_path / "imagesTs", tmp_path / "masks", model=run.folder, device="cpu", jobs=1)

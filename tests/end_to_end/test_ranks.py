@@ -25,8 +25,15 @@ from vmseg_auto.workflows.train import train
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="torchrun is for Linux and macOS")
 STEPS = 20
-LONG = ("epochs=12", "steps=5", "validation_share=0.2", "amp=false", "device_augmentation=on", "mirror_axes=[]")
-SHORT = ("epochs=2", "steps=2", *LONG[2:])
+LONG = (
+    "epochs=12",
+    "iterations_per_epoch=5",
+    "validation_share=0.2",
+    "amp=false",
+    "device_augmentation=on",
+    "mirror_axes=[]",
+)
+SHORT = ("epochs=2", "iterations_per_epoch=2", *LONG[2:])
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +87,7 @@ def test_a_training_goes_on_when_a_rank_is_killed(cohort: Path, tmp_path: Path) 
     for a, b in zip(ours.history, theirs.history, strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], abs=5e-3)
         assert a["val_loss"] == pytest.approx(b["val_loss"], abs=5e-3)
-    for path in ("metrics.csv", "held_out.json", "efforts.json"):
+    for path in ("metrics.csv", "cases.json", "budgets.json"):
         assert (fold.validation / path).is_file()
     assert lines(fold.validation / "metrics.csv") == lines(undisturbed.validation / "metrics.csv")
 

@@ -23,7 +23,7 @@ from vmseg_auto.models.checkpoints import load_checkpoint
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "slurm"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
-SETTINGS = ("epochs=6", "steps=30", "validation_share=0.1", "mirror_axes=[]", "window_step=1")
+SETTINGS = ("epochs=6", "iterations_per_epoch=30", "validation_share=0.1", "mirror_axes=[]", "tile_step_size=1")
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)

@@ -19,7 +19,7 @@ from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.train import train
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signals")
-SETTINGS = ("epochs=2", "steps=40", "validation_share=0.05", "mirror_axes=[]")
+SETTINGS = ("epochs=2", "iterations_per_epoch=40", "validation_share=0.05", "mirror_axes=[]")
 
 
 @pytest.fixture(scope="module")

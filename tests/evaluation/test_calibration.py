@@ -13,20 +13,20 @@ from vmseg_auto.evaluation.calibration import (
     VOLUME_COVERAGE,
     calibrate,
     calibrate_without,
-    volume_trust,
-    volume_trust_without,
+    volume_confidence,
+    volume_confidence_without,
 )
-from vmseg_auto.evaluation.confidence import Spread, Trust, VolumeTrust
+from vmseg_auto.evaluation.confidence import Confidence, Spread, VolumeConfidence
 
 Values = NDArray[np.float64]
 
 
-def trusts(uncertainty: Values, scatter: Values | float = 0.0) -> list[Trust]:
+def trusts(uncertainty: Values, scatter: Values | float = 0.0) -> list[Confidence]:
     pairs = zip(uncertainty, np.broadcast_to(scatter, uncertainty.shape), strict=True)
-    return [Trust(float(doubt), float(spread), mirrored=True) for doubt, spread in pairs]
+    return [Confidence(float(doubt), float(spread), mirrored=True) for doubt, spread in pairs]
 
 
-def cohort(cases: int, seed: int, noise: float = 0.1) -> tuple[list[Trust], Values, list[str]]:
+def cohort(cases: int, seed: int, noise: float = 0.1) -> tuple[list[Confidence], Values, list[str]]:
     """Dice falls from 0.9 by uncertainty and scatter; two cases a patient."""
     rng = np.random.default_rng(seed)
     uncertainty, scatter = rng.uniform(0, 0.6, cases), rng.uniform(0, 0.8, cases)
@@ -64,11 +64,11 @@ def test_the_interval_holds_new_cases_as_often_as_it_says() -> None:
 
 
 def test_a_case_is_judged_without_its_patients_cases() -> None:
-    trust, dice, patients = cohort(20, seed=3)
-    before = calibrate_without(trust, dice, patients)
+    confidence, dice, patients = cohort(20, seed=3)
+    before = calibrate_without(confidence, dice, patients)
     changed = dice.copy()
     changed[:2] = 0
-    after = calibrate_without(trust, changed, patients)
+    after = calibrate_without(confidence, changed, patients)
     assert before[:2] == after[:2]
     assert all(one != other for one, other in zip(before[2:], after[2:], strict=True))
 
@@ -79,12 +79,12 @@ def test_uncertain_cases_get_wider_intervals_where_their_errors_are_larger() -> 
     for seed in range(30):
         rng = np.random.default_rng(seed)
 
-        def drawn(cases: int, rng: np.random.Generator = rng) -> tuple[list[Trust], Values]:
+        def drawn(cases: int, rng: np.random.Generator = rng) -> tuple[list[Confidence], Values]:
             doubt = rng.uniform(0, 0.6, cases)
             return trusts(doubt), np.clip(0.8 - 0.5 * doubt + 0.3 * doubt * rng.standard_normal(cases), 0, 1)
 
-        trust, dice = drawn(50)
-        fitted = calibrate(trust, dice, [f"p{n}" for n in range(50)])
+        confidence, dice = drawn(50)
+        fitted = calibrate(confidence, dice, [f"p{n}" for n in range(50)])
         assert fitted is not None
         for case, true in zip(*drawn(100), strict=True):
             expected = fitted.expect(case)
@@ -96,8 +96,8 @@ def test_uncertain_cases_get_wider_intervals_where_their_errors_are_larger() -> 
 
 @pytest.mark.parametrize(("cases", "patients", "mirrored"), [(4, 4, 0), (20, 4, 0), (20, 1, 0), (12, 12, 1)])
 def test_too_few_or_different_measures_tell_nothing(cases: int, patients: int, mirrored: int) -> None:
-    trust = [Trust(n / cases, 0.5, mirrored=n >= mirrored) for n in range(cases)]
-    assert calibrate(trust, np.linspace(0, 1, cases), [f"p{n % patients}" for n in range(cases)]) is None
+    confidence = [Confidence(n / cases, 0.5, mirrored=n >= mirrored) for n in range(cases)]
+    assert calibrate(confidence, np.linspace(0, 1, cases), [f"p{n % patients}" for n in range(cases)]) is None
 
 
 @given(
@@ -111,15 +111,15 @@ def test_what_is_expected_is_a_dice_and_falls(
     doubts, spread, dice = (np.array(column) for column in zip(*rows, strict=True))
     fitted = calibrate(trusts(doubts, spread), dice, [f"p{n}" for n in range(len(rows))])
     assert fitted is not None
-    expected = fitted.expect(Trust(uncertainty, scatter, mirrored=True))
-    worse = fitted.expect(Trust(1.0, 1.0, mirrored=True))
+    expected = fitted.expect(Confidence(uncertainty, scatter, mirrored=True))
+    worse = fitted.expect(Confidence(1.0, 1.0, mirrored=True))
     assert expected is not None
     assert worse is not None
     assert 0 <= expected.low <= expected.dice <= expected.high <= 1
     assert worse.dice <= expected.dice
 
 
-def volumes(cases: int, seed: int, per_patient: int = 2) -> tuple[Values, Values, list[Trust], list[str]]:
+def volumes(cases: int, seed: int, per_patient: int = 2) -> tuple[Values, Values, list[Confidence], list[str]]:
     """Measured too large by a fifth on average, farther off where uncertain; some are missed and some are none."""
     rng = np.random.default_rng(seed)
     doubt = rng.uniform(0, 1, cases)
@@ -128,14 +128,14 @@ def volumes(cases: int, seed: int, per_patient: int = 2) -> tuple[Values, Values
     return measured * (rng.random(cases) > 0.05), true, trusts(doubt), [f"p{n // per_patient}" for n in range(cases)]
 
 
-def told_by(measured: Values, true: Values, doubt: Values | None = None) -> VolumeTrust:
+def told_by(measured: Values, true: Values, doubt: Values | None = None) -> VolumeConfidence:
     """One scan a patient."""
-    trust = trusts(np.full(len(measured), 0.5) if doubt is None else doubt)
-    return volume_trust(measured, true, trust, [f"p{n}" for n in range(len(measured))])
+    confidence = trusts(np.full(len(measured), 0.5) if doubt is None else doubt)
+    return volume_confidence(measured, true, confidence, [f"p{n}" for n in range(len(measured))])
 
 
-def interval(told: VolumeTrust, ml: float, doubt: float = 0.5) -> tuple[float, float]:
-    found = told.interval(ml, Trust(doubt, 0.0, mirrored=True))
+def interval(told: VolumeConfidence, ml: float, doubt: float = 0.5) -> tuple[float, float]:
+    found = told.interval(ml, Confidence(doubt, 0.0, mirrored=True))
     assert found is not None
     return found
 
@@ -143,9 +143,9 @@ def interval(told: VolumeTrust, ml: float, doubt: float = 0.5) -> tuple[float, f
 def test_intervals_told_by_other_patients_hold_nine_true_volumes_in_ten() -> None:
     covered = []
     for seed in range(20):
-        measured, true, trust, patients = volumes(60, seed)
-        others = volume_trust_without(measured, true, trust, patients)
-        for volume, wanted, case, told in zip(measured, true, trust, others, strict=True):
+        measured, true, confidence, patients = volumes(60, seed)
+        others = volume_confidence_without(measured, true, confidence, patients)
+        for volume, wanted, case, told in zip(measured, true, confidence, others, strict=True):
             if volume > 0:
                 found = told.interval(float(volume), case)
                 assert found is not None
@@ -184,17 +184,17 @@ def test_a_model_that_always_measures_too_much_still_leaves_the_measured_volume_
 
 
 def test_a_patients_own_volumes_tell_nothing_of_it() -> None:
-    measured, true, trust, patients = volumes(60, 1)
-    before = volume_trust_without(measured, true, trust, patients)
+    measured, true, confidence, patients = volumes(60, 1)
+    before = volume_confidence_without(measured, true, confidence, patients)
     measured[:2] = 0.0, 1e4
-    after = volume_trust_without(measured, true, trust, patients)
+    after = volume_confidence_without(measured, true, confidence, patients)
     assert before[:2] == after[:2]
     assert before[2:] != after[2:]
 
 
 def test_fewer_than_five_patients_tell_no_interval_however_many_their_scans() -> None:
-    measured, true, trust, _ = volumes(40, 0)
-    told = volume_trust(measured, true, trust, [f"p{n % 4}" for n in range(40)])
+    measured, true, confidence, _ = volumes(40, 0)
+    told = volume_confidence(measured, true, confidence, [f"p{n % 4}" for n in range(40)])
     assert told.found is None
     assert "5 patients, and here are 4" in told.why_no_interval(found=True)
 
@@ -210,7 +210,7 @@ def test_two_missed_lesions_do_not_widen_the_intervals_of_found_ones() -> None:
     assert (told.nothing.scans, told.nothing.missed, told.nothing.largest_ml) == (2, 2, 273.0)
     assert told.nothing.probability == 1.0
     assert told.nothing.low_95 == pytest.approx(0.342, abs=0.001)  # Wilson, 2 of 2
-    assert told.interval(0.0, Trust(1.0, 1.0, True)) is None
+    assert told.interval(0.0, Confidence(1.0, 1.0, True)) is None
     assert "here are 2" in told.why_no_interval(found=False)
 
 
@@ -218,7 +218,7 @@ def test_scans_without_a_finding_are_counted_by_patients() -> None:
     """Ten scans of one patient, all missed, weigh as much as the one scan of each of nine others."""
     measured, true = np.zeros(19), np.array([5.0] * 10 + [0.0] * 9)
     patients = ["many"] * 10 + [f"p{n}" for n in range(9)]
-    nothing = volume_trust(measured, true, trusts(np.ones(19)), patients).nothing
+    nothing = volume_confidence(measured, true, trusts(np.ones(19)), patients).nothing
     assert (nothing.scans, nothing.patients, nothing.missed) == (19, 10, 10)
     assert nothing.probability == pytest.approx(0.1)
     assert nothing.most_ml == 5.0

@@ -1,4 +1,4 @@
-"""Expected Dice by uncertainty, and what is stored of held-out cases."""
+"""Expected Dice by uncertainty, and what is stored of validation cases."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmseg_auto.evaluation.confidence import Calibration, Expectation, HeldOut, HeldOutCase, Spread, Trust, VolumeError
+from vmseg_auto.evaluation.confidence import (
+    Calibration,
+    Confidence,
+    Expectation,
+    HeldOut,
+    HeldOutCase,
+    Spread,
+    VolumeError,
+)
 from vmseg_auto.utils.errors import InputError
 
 CALIBRATION = Calibration(
@@ -26,17 +34,21 @@ CALIBRATION = Calibration(
 def test_expectation_follows_the_line_within_what_dice_can_be(
     uncertainty: float, scatter: float, expected: tuple[float, float, float]
 ) -> None:
-    found = CALIBRATION.expect(Trust(uncertainty, scatter, mirrored=True))
+    found = CALIBRATION.expect(Confidence(uncertainty, scatter, mirrored=True))
     assert isinstance(found, Expectation)
     assert (found.dice, found.low, found.high) == pytest.approx(expected)
 
 
 def test_cases_beyond_any_dice_still_have_an_order() -> None:
-    assert CALIBRATION.line(Trust(1.0, 1.0, mirrored=True)) < CALIBRATION.line(Trust(1.0, 0.9, mirrored=True)) < 0
+    assert (
+        CALIBRATION.line(Confidence(1.0, 1.0, mirrored=True))
+        < CALIBRATION.line(Confidence(1.0, 0.9, mirrored=True))
+        < 0
+    )
 
 
 def test_nothing_is_expected_of_what_was_measured_differently() -> None:
-    assert CALIBRATION.expect(Trust(0.5, 0.0, mirrored=False)) is None
+    assert CALIBRATION.expect(Confidence(0.5, 0.0, mirrored=False)) is None
 
 
 @pytest.mark.parametrize(
@@ -55,27 +67,27 @@ def test_nothing_is_expected_of_what_was_measured_differently() -> None:
 def test_the_light_tells_whether_a_usable_mask_is_expected_and_sure(
     uncertainty: float, scatter: float, alike: bool, light: str
 ) -> None:
-    assert CALIBRATION.light(Trust(uncertainty, scatter, mirrored=True), alike) == light
+    assert CALIBRATION.light(Confidence(uncertainty, scatter, mirrored=True), alike) == light
 
 
 def test_what_is_to_be_looked_at_first_is_not_green_however_good_the_model() -> None:
     good = replace(CALIBRATION, look_first=0.85)
-    assert good.light(Trust(0.05, 0.0, mirrored=True)) == "green"
-    assert good.light(Trust(0.07, 0.0, mirrored=True)) == "amber"
+    assert good.light(Confidence(0.05, 0.0, mirrored=True)) == "green"
+    assert good.light(Confidence(0.07, 0.0, mirrored=True)) == "amber"
 
 
 def test_there_is_no_light_for_what_was_measured_differently() -> None:
-    assert CALIBRATION.light(Trust(0.0, 0.0, mirrored=False)) is None
+    assert CALIBRATION.light(Confidence(0.0, 0.0, mirrored=False)) is None
 
 
 def test_doubtful_cases_have_wider_intervals() -> None:
     grown = replace(CALIBRATION, spread=Spread(0.5, 1.0, 2.0))
-    found = grown.expect(Trust(0.25, 0.25, mirrored=True))  # a spread of 1.25
+    found = grown.expect(Confidence(0.25, 0.25, mirrored=True))  # a spread of 1.25
     assert found is not None
     assert (found.dice, found.low, found.high) == pytest.approx((0.6, 0.35, 0.975))
 
 
-SURE = Trust(0.0, 0.0, mirrored=True)
+SURE = Confidence(0.0, 0.0, mirrored=True)
 
 
 def test_volumes_lie_within_shares_of_large_and_millilitres_of_small_ones() -> None:
@@ -106,11 +118,14 @@ def test_an_interval_holds_the_measured_volume_and_grows_with_it(
 
 
 def test_stored_and_read_back() -> None:
-    first, second = HeldOutCase("1", Trust(0.25, 0.1, True, 0.5), scored="2"), HeldOutCase("3", Trust(1.0, 1.0, False))
+    first, second = (
+        HeldOutCase("1", Confidence(0.25, 0.1, True, 0.5), scored="2"),
+        HeldOutCase("3", Confidence(1.0, 1.0, False)),
+    )
     held = HeldOut({"a": first, "b": second})
     assert HeldOut.from_json(json.loads(json.dumps(held.to_json()))) == held
 
 
 def test_a_broken_file_is_refused() -> None:
     with pytest.raises(InputError, match="uncertainty"):
-        HeldOut.from_json({"cases": {"a": {"image": "1", "trust": {"mirrored": True}}}})
+        HeldOut.from_json({"cases": {"a": {"image": "1", "confidence": {"mirrored": True}}}})

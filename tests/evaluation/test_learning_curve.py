@@ -118,8 +118,8 @@ def test_folds_of_unlike_levels_widen_the_interval() -> None:
     ("sizes", "patients", "folds", "words"),
     [
         (SIZES, 12, 1, "a second fold, or a fourth size, tells it"),
-        (MANY, 9, 1, "it takes 10 held-out patients, and here are 9"),
-        (SIZES, 4, 2, "it takes 10 held-out patients, and here are 8"),
+        (MANY, 9, 1, "it takes 10 validation patients, and here are 9"),
+        (SIZES, 4, 2, "it takes 10 validation patients, and here are 8"),
     ],
 )
 def test_what_does_not_tell_the_luck_of_training_has_no_interval(

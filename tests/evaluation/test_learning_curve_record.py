@@ -124,12 +124,12 @@ def test_a_curve_without_interval_says_why() -> None:
     bare = replace(
         CURVE,
         plateau=Interval(0.9, None, None),
-        without_interval="it takes 10 held-out patients, and here are 6",
+        without_interval="it takes 10 validation patients, and here are 6",
         wanted=Wanted(0.8, 75, None, None),
     )
     text = bare.text()
     assert "  however many              0.900 (no interval)" in text
     assert "22 more than the 53 of this cohort. No interval is told." in text
-    assert "The curve has no interval: it takes 10 held-out patients, and here are 6." in text
+    assert "The curve has no interval: it takes 10 validation patients, and here are 6." in text
     assert "not how well these trainings happened to go" in text
     assert "never reached. No interval is told." in replace(bare, wanted=Wanted(0.95, None, None, None)).text()

@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from vmseg_auto.evaluation.learning_curve import fit_curves
 from vmseg_auto.evaluation.learning_curve_record import LearningCurve
-from vmseg_auto.figures.plots import draw_curve, draw_learning_curve, draw_outlines, draw_trust, draw_volumes
+from vmseg_auto.figures.plots import draw_confidence, draw_curve, draw_learning_curve, draw_outlines, draw_volumes
 from vmseg_auto.utils.errors import VmsegError
 
 
@@ -101,10 +101,10 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [3, 53])
-def test_trust(count: int, tmp_path: Path) -> None:
+def test_confidence(count: int, tmp_path: Path) -> None:
     expected = np.linspace(0.1, 0.7, count)
-    draw_trust(np.array([expected, expected - 0.1, expected + 0.2, expected**2]), tmp_path / "trust.png")
-    assert imread(tmp_path / "trust.png").shape[:2] == (484, 704)
+    draw_confidence(np.array([expected, expected - 0.1, expected + 0.2, expected**2]), tmp_path / "confidence.png")
+    assert imread(tmp_path / "confidence.png").shape[:2] == (484, 704)
 
 
 def test_volumes_outside_their_interval_are_marked(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from dicom import slices
 from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.followup.comparability import Word, check_headers, doubts, other_slices
 from vmseg_auto.followup.records import Alignment
-from vmseg_auto.followup.transform import Movement
+from vmseg_auto.followup.transform import RigidTransform
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 
@@ -58,11 +58,11 @@ def test_what_a_header_tells_of_a_patient_is_never_shown() -> None:
 
 
 def test_doubts() -> None:
-    sound = Alignment.judged(Movement(), 1.0, 0.9, 0.8)
+    sound = Alignment.judged(RigidTransform(), 1.0, 0.9, 0.8)
     assert doubts(sound, False, False) == ()
     assert "same image" in doubts(sound, True, True)[0]
     assert "same mask" in doubts(sound, False, True)[0]
-    assert "alike" in doubts(Alignment.judged(Movement(), 1.0, 0.9, 0.1), False, False)[0]
+    assert "alike" in doubts(Alignment.judged(RigidTransform(), 1.0, 0.9, 0.1), False, False)[0]
 
 
 def test_slices_of_another_thickness() -> None:

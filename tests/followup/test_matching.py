@@ -1,4 +1,4 @@
-"""Which lesion is which: on other grids, after movements, and where one scan saw less."""
+"""Which lesion is which: on other grids, after transforms, and where one scan saw less."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import pytest
 from numpy.typing import NDArray
 
 from vmseg_auto.followup.matching import REACH_MM, Match, match_lesions
-from vmseg_auto.followup.transform import Movement
+from vmseg_auto.followup.transform import RigidTransform
 from vmseg_auto.utils.components import Components
 from vmseg_auto.utils.geometry import Geometry
 
 FIRST = Geometry((20, 40, 40), (2.0, 1.0, 1.0))
 FINE = Geometry((40, 80, 80), (1.0, 0.5, 0.5), (-0.25, -0.25, -0.5))
 """The same field of view."""
-STILL = Movement()
-MOVED = Movement(shift_mm=(3.0, -2.0, 4.0))
+STILL = RigidTransform()
+MOVED = RigidTransform(shift_mm=(3.0, -2.0, 4.0))
 Ball = tuple[float, float, float, float]
 """Centre (x, y, z) and radius, in mm."""
 
 
-def side(geometry: Geometry, *balls: Ball, moved: Movement = STILL) -> Components:
+def side(geometry: Geometry, *balls: Ball, moved: RigidTransform = STILL) -> Components:
     indices = np.indices(geometry.shape)[::-1]
     place = [n * mm + at for n, mm, at in zip(indices, geometry.spacing_mm[::-1], geometry.origin_mm, strict=True)]
     mask: NDArray[np.bool_] = np.zeros(geometry.shape, dtype=bool)
@@ -34,10 +34,10 @@ A, B, C = (10.0, 10.0, 14.0, 5.0), (28.0, 12.0, 14.0, 4.0), (20.0, 28.0, 20.0, 3
 
 
 @pytest.mark.parametrize("grid", [FIRST, FINE])
-@pytest.mark.parametrize("movement", [STILL, MOVED])
-def test_lesions_are_found_again(grid: Geometry, movement: Movement) -> None:
+@pytest.mark.parametrize("transform", [STILL, MOVED])
+def test_lesions_are_found_again(grid: Geometry, transform: RigidTransform) -> None:
     smaller = [(*at, 0.7 * radius) for *at, radius in (A, B, C)]
-    found = match_lesions(side(FIRST, A, B, C), side(grid, *smaller, moved=movement), movement)
+    found = match_lesions(side(FIRST, A, B, C), side(grid, *smaller, moved=transform), transform)
     assert found == [Match("same", (1,), (1,)), Match("same", (2,), (2,)), Match("same", (3,), (3,))]
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from vmseg_auto.followup.records import COLUMNS, Alignment, FollowUp, FollowUps, LesionChange, verdict
 from vmseg_auto.followup.response import Change, Volume
-from vmseg_auto.followup.transform import Movement
+from vmseg_auto.followup.transform import RigidTransform
 from vmseg_auto.utils.errors import InputError
 
-ALIGNED = Alignment.judged(Movement(), 3.0, overlap=0.9, likeness=0.8)
+ALIGNED = Alignment.judged(RigidTransform(), 3.0, overlap=0.9, local_ncc=0.8)
 LESIONS = (
     LesionChange("vm", "same", (1,), (1,), 9.0, 6.0, -33.3),
     LesionChange("vm", "split", (2,), (2, 3), 3.0, 2.0, -33.3),
@@ -49,9 +49,9 @@ def test_in_words() -> None:
 
 
 def test_scans_that_can_not_be_aligned_say_why() -> None:
-    alignment = Alignment.judged(Movement((-1.0, 0, 0, 0, -1, 0, 0, 0, 1)), 3.0, overlap=0.1, likeness=0.2)
+    alignment = Alignment.judged(RigidTransform((-1.0, 0, 0, 0, -1, 0, 0, 0, 1)), 3.0, overlap=0.1, local_ncc=0.2)
     told = follow_up(alignment, ()).text()
-    for words in ("could not be aligned", "lesions are not matched", "10%", "180 degrees", "likeness 0.20"):
+    for words in ("could not be aligned", "lesions are not matched", "10%", "180 degrees", "local_ncc 0.20"):
         assert words in told
     assert "intermediate response" in told
     assert ALIGNED.problems == ()
@@ -87,7 +87,7 @@ def test_the_table_has_totals_and_lesions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("likeness", "mirrored", "exchanged"),
+    ("local_ncc", "mirrored", "exchanged"),
     [
         (0.8, 0.5, False),
         (0.8, 0.85, False),
@@ -97,8 +97,8 @@ def test_the_table_has_totals_and_lesions() -> None:
         (0.1, 0.3, False),
     ],
 )
-def test_left_and_right_exchanged(likeness: float, mirrored: float, exchanged: bool) -> None:
-    alignment = Alignment.judged(Movement(), 3.0, 0.9, likeness, mirrored)
+def test_left_and_right_exchanged(local_ncc: float, mirrored: float, exchanged: bool) -> None:
+    alignment = Alignment.judged(RigidTransform(), 3.0, 0.9, local_ncc, mirrored)
     assert any("far better mirrored" in problem for problem in alignment.problems) == exchanged
 
 

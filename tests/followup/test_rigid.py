@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from vmseg_auto.followup.rigid import in_view, likeness, mapped, placed, resample
-from vmseg_auto.followup.transform import Movement
+from vmseg_auto.followup.rigid import in_view, local_ncc, mapped, placed, resample
+from vmseg_auto.followup.transform import RigidTransform
 from vmseg_auto.utils.geometry import Geometry
 
 TILTED = tuple(Rotation.from_euler("xyz", [5, -10, 20], degrees=True).as_matrix().ravel().tolist())
@@ -20,9 +20,9 @@ ANGLES = st.tuples(*[st.floats(-60, 60)] * 3)
 SHIFTS = st.tuples(*[st.floats(-40, 40)] * 3)
 
 
-def movement_of(angles: tuple[float, ...], shift: tuple[float, ...]) -> Movement:
+def movement_of(angles: tuple[float, ...], shift: tuple[float, ...]) -> RigidTransform:
     rotation = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
-    return Movement(tuple(rotation.ravel().tolist()), shift)
+    return RigidTransform(tuple(rotation.ravel().tolist()), shift)
 
 
 def blobs(seed: int, geometry: Geometry = FIRST) -> np.ndarray:
@@ -32,15 +32,15 @@ def blobs(seed: int, geometry: Geometry = FIRST) -> np.ndarray:
 
 @given(angles=ANGLES, shift=SHIFTS)
 def test_there_and_back_again(angles: tuple[float, ...], shift: tuple[float, ...]) -> None:
-    movement = movement_of(angles, shift)
+    transform = movement_of(angles, shift)
     voxels = np.array([[0, 0, 0], [9, 19, 21], [4, 7, 1]])
-    there = mapped(voxels, FIRST, SECOND, movement)
-    assert mapped(there, SECOND, FIRST, movement.inverse) == pytest.approx(voxels, abs=1e-6)
-    assert placed(voxels, FIRST, movement) == pytest.approx(placed(there, SECOND, Movement()), abs=1e-6)
+    there = mapped(voxels, FIRST, SECOND, transform)
+    assert mapped(there, SECOND, FIRST, transform.inverse) == pytest.approx(voxels, abs=1e-6)
+    assert placed(voxels, FIRST, transform) == pytest.approx(placed(there, SECOND, RigidTransform()), abs=1e-6)
 
 
 def test_places_are_those_of_the_header() -> None:
-    (place,) = placed(np.array([[2, 3, 4]]), SECOND, Movement(shift_mm=(1.0, 0.0, 0.0)))
+    (place,) = placed(np.array([[2, 3, 4]]), SECOND, RigidTransform(shift_mm=(1.0, 0.0, 0.0)))
     assert place == pytest.approx([3 + 4 * 1.0 + 1, 2 + 3 * 1.3, -4 + 2 * 1.5])
 
 
@@ -48,7 +48,7 @@ def test_places_are_those_of_the_header() -> None:
 def test_the_angle_turned(degrees: float) -> None:
     axis = np.array([1.0, 2.0, -1.0]) / np.sqrt(6)
     rotation = Rotation.from_rotvec(np.deg2rad(degrees) * axis).as_matrix()
-    assert Movement(tuple(rotation.ravel().tolist())).degrees == pytest.approx(degrees, abs=1e-4)
+    assert RigidTransform(tuple(rotation.ravel().tolist())).degrees == pytest.approx(degrees, abs=1e-4)
 
 
 def test_a_grid_ends_half_a_voxel_beyond_its_last_centre() -> None:
@@ -57,23 +57,23 @@ def test_a_grid_ends_half_a_voxel_beyond_its_last_centre() -> None:
 
 
 def test_a_scan_moved_and_brought_back_is_the_same() -> None:
-    movement = movement_of((4, -3, 5), (2.0, -1.0, 1.0))
+    transform = movement_of((4, -3, 5), (2.0, -1.0, 1.0))
     image = blobs(0)
-    there = resample(image, FIRST, SECOND, movement.inverse, 0.0)
-    back = resample(there, SECOND, FIRST, movement, np.nan)
+    there = resample(image, FIRST, SECOND, transform.inverse, 0.0)
+    back = resample(there, SECOND, FIRST, transform, np.nan)
     inner = (slice(3, -3), slice(6, -6), slice(6, -6))
     seen = np.isfinite(back[inner])
     assert seen.mean() > 0.2
     assert np.corrcoef(back[inner][seen], image[inner][seen])[0, 1] > 0.95
 
 
-def test_likeness_tells_the_same_tissue_from_another() -> None:
+def test_local_ncc_tells_the_same_tissue_from_another() -> None:
     image = blobs(1)
-    assert likeness(image, image, FIRST.spacing_mm) == pytest.approx(1, abs=1e-3)
-    assert likeness(image, (5 - 3 * image).astype(np.float32), FIRST.spacing_mm) == pytest.approx(1, abs=1e-3)
-    assert likeness(image, blobs(2), FIRST.spacing_mm) < 0.3
+    assert local_ncc(image, image, FIRST.spacing_mm) == pytest.approx(1, abs=1e-3)
+    assert local_ncc(image, (5 - 3 * image).astype(np.float32), FIRST.spacing_mm) == pytest.approx(1, abs=1e-3)
+    assert local_ncc(image, blobs(2), FIRST.spacing_mm) < 0.3
     half = image.copy()
     half[:, 10:] = np.nan
-    assert likeness(image, half, FIRST.spacing_mm) == pytest.approx(1, abs=1e-3)
-    assert likeness(image, np.full_like(image, np.nan), FIRST.spacing_mm) == 0
-    assert likeness(image, np.zeros_like(image), FIRST.spacing_mm) == 0
+    assert local_ncc(image, half, FIRST.spacing_mm) == pytest.approx(1, abs=1e-3)
+    assert local_ncc(image, np.full_like(image, np.nan), FIRST.spacing_mm) == 0
+    assert local_ncc(image, np.zeros_like(image), FIRST.spacing_mm) == 0

@@ -12,11 +12,18 @@ from vmseg_auto.data.cases import content_hash, read_case
 from vmseg_auto.data.dicom.series import Choice
 from vmseg_auto.data.images.images import write_image
 from vmseg_auto.data.scans import find_scans
-from vmseg_auto.evaluation.confidence import Calibration, NothingFound, Spread, Trust, VolumeError, VolumeTrust
+from vmseg_auto.evaluation.confidence import (
+    Calibration,
+    Confidence,
+    NothingFound,
+    Spread,
+    VolumeConfidence,
+    VolumeError,
+)
 from vmseg_auto.inference.predictor import Prediction
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.workflows.prediction_record import Origin
-from vmseg_auto.workflows.prediction_writer import Delivery, MaskFormat, made_by
+from vmseg_auto.workflows.prediction_record import InputSource
+from vmseg_auto.workflows.prediction_writer import MaskFormat, PredictionWriter, made_by
 
 GRID = Geometry((10, 40, 48), (3.0, 1.0, 1.0))
 LABELS = {"background": 0, "venous_malformation": 1}
@@ -24,7 +31,7 @@ _EVEN = Spread(1.0, 0.0, 0.0)
 CALIBRATION = Calibration(
     0.9, -0.5, -0.2, 0.1, 0.1, _EVEN, 0.3, mirrored=True, cases=53, patients=12,
     volumes={
-        "venous_malformation": VolumeTrust(
+        "venous_malformation": VolumeConfidence(
             VolumeError(0.0, 0.3, _EVEN, True), 51, 12, NothingFound(2, 2, 1, 0.5, 0.09, 0.91, 3.5)
         )
     },
@@ -54,12 +61,12 @@ def deliver(
     """Write what vmseg_predict would, had it found these masks in the scans."""
     cases = find_scans(scans, ("T2",))
     algorithm = made_by("0123456789abcdef", cases) if "dicom-seg" in formats else None
-    origin = Origin.of(scans, output, ("T2",), Choice())
-    delivery = Delivery(output, labels, origin, formats=formats, algorithm=algorithm)
-    sidecars = []
+    origin = InputSource.of(scans, output, ("T2",), Choice())
+    delivery = PredictionWriter(output, labels, origin, formats=formats, algorithm=algorithm)
+    records = []
     for case in cases:
         image, _, geometry = read_case(case)
-        prediction = Prediction(masks[case.id], geometry, Trust(0.2, 0.1, mirrored=True, fold_agreement=0.8), None)
-        sidecars.append(delivery.write(case, f"0123456789abcdef-{content_hash(case)}", image, prediction, ()))
-    delivery.write_table(sidecars, CALIBRATION)
+        prediction = Prediction(masks[case.id], geometry, Confidence(0.2, 0.1, mirrored=True, fold_agreement=0.8), None)
+        records.append(delivery.write(case, f"0123456789abcdef-{content_hash(case)}", image, prediction, ()))
+    delivery.write_table(records, CALIBRATION)
     return output

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.preprocessed import PreparedFolder
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed import PreprocessedFolder
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.planning.plan import NetworkSpec, Normalization, Plan
 from vmseg_auto.utils.geometry import Geometry, Shape
 
@@ -54,14 +54,14 @@ def tiny_plan(**changes: Any) -> Plan:
     return replace(PLAN, network=replace(NETWORK, **network), **changes).sealed()
 
 
-def tiny_case(case_id: str, seed: int, shape: Shape = (12, 20, 24)) -> PreparedCase:
+def tiny_case(case_id: str, seed: int, shape: Shape = (12, 20, 24)) -> PreprocessedCase:
     """Noise with one bright cuboid, which is class 1."""
     rng = np.random.default_rng(seed)
     label = np.zeros(shape, dtype=np.uint8)
     corner = [int(rng.integers(1, n // 2)) for n in shape]
     label[tuple(slice(c, c + n // 3) for c, n in zip(corner, shape, strict=True))] = 1
     image = rng.normal(size=(1, *shape)).astype(np.float32) * 0.3 + 2 * label[None].astype(np.float32)
-    return PreparedCase(
+    return PreprocessedCase(
         id=case_id,
         image=image,
         label=label,
@@ -72,16 +72,16 @@ def tiny_case(case_id: str, seed: int, shape: Shape = (12, 20, 24)) -> PreparedC
     )
 
 
-def flat_case(case_id: str, value: float, shape: Shape = (4, 5, 6)) -> PreparedCase:
+def flat_case(case_id: str, value: float, shape: Shape = (4, 5, 6)) -> PreprocessedCase:
     """Every voxel has the same value, so that a patch tells its case."""
     case = tiny_case(case_id, 0, shape)
     return replace(case, image=np.full((1, *shape), value, dtype=np.float32))
 
 
-def prepare(folder: Path, cases: Sequence[PreparedCase]) -> Path:
+def prepare(folder: Path, cases: Sequence[PreprocessedCase]) -> Path:
     """Store the cases as the preprocessing does."""
     for case in cases:
-        PreparedFolder(folder).save(case)
+        PreprocessedFolder(folder).save(case)
     return folder
 
 
@@ -89,7 +89,7 @@ def prepare(folder: Path, cases: Sequence[PreparedCase]) -> Path:
 class WholeCase:
     """Takes a random case whole, with noise from `rng` in its first voxel and `foreground` in its label's."""
 
-    def __call__(self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator) -> Patch:
+    def __call__(self, cases: Sequence[PreprocessedCase], foreground: bool, rng: np.random.Generator) -> Patch:
         case = cases[int(rng.integers(len(cases)))]
         image, label = np.array(case.image), np.array(case.label)
         image[0, 0, 0, 0] = rng.random()
@@ -101,7 +101,7 @@ class WholeCase:
 class LooksAtAll:
     """Looks over all cases before it takes one whole."""
 
-    def __call__(self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator) -> Patch:
+    def __call__(self, cases: Sequence[PreprocessedCase], foreground: bool, rng: np.random.Generator) -> Patch:
         largest = max(case.image.size for case in cases)
         assert largest > 0
         return WholeCase()(cases, foreground, rng)
@@ -121,7 +121,7 @@ class SeedIntoImage:
 class TellsTorch:
     """Gives 1 everywhere where torch is loaded, else 0."""
 
-    def __call__(self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator) -> Patch:
+    def __call__(self, cases: Sequence[PreprocessedCase], foreground: bool, rng: np.random.Generator) -> Patch:
         case = cases[0]
         return np.full(case.image.shape, "torch" in sys.modules, dtype=np.float32), np.array(case.label)
 
@@ -130,7 +130,7 @@ class TellsTorch:
 class Fails:
     """A sampler with a mistake in it."""
 
-    def __call__(self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator) -> Patch:
+    def __call__(self, cases: Sequence[PreprocessedCase], foreground: bool, rng: np.random.Generator) -> Patch:
         raise ValueError("the sampler's own mistake")
 
 
@@ -138,6 +138,6 @@ class Fails:
 class IsKilled:
     """A sampler whose process is ended from outside, as by a system that is out of memory."""
 
-    def __call__(self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator) -> Patch:
+    def __call__(self, cases: Sequence[PreprocessedCase], foreground: bool, rng: np.random.Generator) -> Patch:
         os.kill(os.getpid(), signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
         raise AssertionError("still alive")

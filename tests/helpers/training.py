@@ -14,7 +14,7 @@ from vmseg_auto.contracts import Parts
 from vmseg_auto.data.dataset import Fold
 from vmseg_auto.models.checkpoints import TrainingState
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.training.fold_data import FoldSetup
 from vmseg_auto.training.loop import EpochRecord, Hooks, train_fold
 from vmseg_trainers.default import DefaultTrainer
@@ -23,9 +23,9 @@ CPU = torch.device("cpu")
 CASES = Fold(train=("a", "b"), val=("c",))
 
 
-def make_parts(recipe: Recipe, plan: Plan = PLAN) -> Parts:
-    torch.manual_seed(recipe.seed)
-    return DefaultTrainer()(plan, recipe, CPU, channels=1, classes=2)
+def make_parts(config: TrainingConfig, plan: Plan = PLAN) -> Parts:
+    torch.manual_seed(config.seed)
+    return DefaultTrainer()(plan, config, CPU, channels=1, classes=2)
 
 
 @dataclass
@@ -56,8 +56,8 @@ class Diary:
 
 
 def trained(
-    prepared: Path,
-    recipe: Recipe,
+    preprocessed: Path,
+    config: TrainingConfig,
     cases: Fold = CASES,
     state: TrainingState | None = None,
     workers: int = 1,
@@ -67,8 +67,8 @@ def trained(
 ) -> tuple[TrainingState, Diary]:
     """A training from the start, or from a state on, and what its hooks heard."""
     diary = Diary()
-    parts = change(make_parts(recipe, plan))
-    return train_fold(FoldSetup(parts, plan, prepared, cases, fold, CPU), diary.hooks, state, workers), diary
+    parts = change(make_parts(config, plan))
+    return train_fold(FoldSetup(parts, plan, preprocessed, cases, fold, CPU), diary.hooks, state, workers), diary
 
 
 def timeless(row: dict[str, float]) -> dict[str, float | None]:

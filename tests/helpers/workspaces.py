@@ -1,4 +1,4 @@
-"""Workspaces whose runs are finished by the real writers, with held-out predictions of one's own."""
+"""Workspaces whose runs are finished by the real writers, with validation predictions of one's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vmseg_auto.data.dataset import Case, Dataset, Splits
 from vmseg_auto.data.images.images import read_mask, write_image, write_mask
 from vmseg_auto.data.runs import Run
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.evaluation.confidence import Trust
+from vmseg_auto.evaluation.confidence import Confidence
 from vmseg_auto.inference.predictor import Prediction
 from vmseg_auto.inference.thresholds import classify
 from vmseg_auto.models.checkpoints import Checkpoint, save_checkpoint
@@ -24,15 +24,15 @@ from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.workflows.held_out import held_out_cases
-from vmseg_auto.workflows.places import read_fingerprint, read_plan, read_splits, record_now
+from vmseg_auto.workflows.paths import read_fingerprint, read_plan, read_splits, record_now
 from vmseg_auto.workflows.plan import plan_and_preprocess
+from vmseg_auto.workflows.validation_cases import validation_cases
 
 GRID = Geometry((8, 16, 16), (2.0, 1.0, 1.0))
-RECIPE = Recipe(epochs=1, steps=1, mirror_axes=(), window_step=1.0)
+CONFIG = TrainingConfig(epochs=1, iterations_per_epoch=1, mirror_axes=(), tile_step_size=1.0)
 HeldOut = Callable[[Case, NDArray[np.bool_]], NDArray[np.float32]]
 """A case and its reference (Z, Y, X) -> probabilities of the foreground."""
 
@@ -40,17 +40,17 @@ HeldOut = Callable[[Case, NDArray[np.bool_]], NDArray[np.float32]]
 def sure_of(low: int, high: int) -> HeldOut:
     """Certain of the lesion's voxels from `low` to `high` along x, and 0.29 sure of the others."""
 
-    def held_out(case: Case, reference: NDArray[np.bool_]) -> NDArray[np.float32]:
+    def validation(case: Case, reference: NDArray[np.bool_]) -> NDArray[np.float32]:
         certain = np.zeros(reference.shape, dtype=bool)
         certain[..., low:high] = True
         return np.where(reference, np.where(certain, 1.0, 0.29), 0.0).astype(np.float32)
 
-    return held_out
+    return validation
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """A planned and prepared dataset of one channel and one label."""
+    """A planned and preprocessed dataset of one channel and one label."""
 
     space: Workspace
     dataset: Dataset
@@ -79,27 +79,29 @@ def trained_run(made: Cohort, trainer: str) -> Run:
     scans = made.fingerprint.scans
     write_json(run.model, ModelInfo(trainer, "x", ("T2",), LABELS, plan, scans=scans).to_json())
     for fold in range(len(made.splits.folds)):
-        write_json(run.fold(fold).record, record_now(made.fingerprint, made.splits, plan, RECIPE, fold).to_json())
+        write_json(run.fold(fold).record, record_now(made.fingerprint, made.splits, plan, CONFIG, fold).to_json())
         torch.manual_seed(sum(map(ord, trainer)) + fold)
         weights = build_network(plan.network, 1, 2).state_dict()
         checkpoint = Checkpoint(
-            1, weights, (), plan=plan, recipe=RECIPE, labels=LABELS, channels=("T2",), trainer=trainer, fold=fold
+            1, weights, (), plan=plan, config=CONFIG, labels=LABELS, channels=("T2",), trainer=trainer, fold=fold
         )
         save_checkpoint(run.fold(fold).final, checkpoint)
     return run
 
 
-def finished_run(made: Cohort, trainer: str, held_out: HeldOut) -> Run:
-    """The same, validated as if its folds had predicted what `held_out` says."""
+def finished_run(made: Cohort, trainer: str, validation: HeldOut) -> Run:
+    """The same, validated as if its folds had predicted what `validation` says."""
     run = trained_run(made, trainer)
-    for held in held_out_cases(run, made.fingerprint, made.splits, made.dataset):
-        held.try_efforts((EXHAUSTIVE,))
+    for held in validation_cases(run, made.fingerprint, made.splits, made.dataset):
+        held.try_budgets((EXHAUSTIVE,))
         for case in held.cases.values():
             assert case.label is not None
             reference, geometry = read_mask(case.label)
-            foreground = held_out(case, reference == 1)
+            foreground = validation(case, reference == 1)
             probabilities = np.stack([1 - foreground, foreground])
-            trust = Trust(1 - float(foreground.max()), 0.0, mirrored=False)
-            held.keep(case, held.store(case, Prediction(classify(probabilities), geometry, trust, probabilities), []))
+            confidence = Confidence(1 - float(foreground.max()), 0.0, mirrored=False)
+            held.keep(
+                case, held.store(case, Prediction(classify(probabilities), geometry, confidence, probabilities), [])
+            )
         held.sum_up()
     return run

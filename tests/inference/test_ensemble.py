@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from vmseg_auto.inference.ensemble import Ensemble
+from vmseg_auto.inference.ensemble import FoldEnsemble
 from vmseg_auto.inference.sliding_window import predict_logits
 from vmseg_auto.utils.devices import lay_out, round_convolutions
 
@@ -41,7 +41,7 @@ class Hungry(nn.Module):
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_views_are_all_networks_with_all_mirrorings(mirror_axes: tuple[int, ...], count: int) -> None:
     networks = [nn.Identity() for _ in range(count)]
-    ensemble = Ensemble(networks, 1, mirror_axes)
+    ensemble = FoldEnsemble(networks, 1, mirror_axes)
     for place in ((0, 0, 0), (1, 0, 0), (2, 3, 1), (1, 1, 1)):
         views = ensemble.views(place)
         known = {(flip, networks.index(network)) for flip, network in views}
@@ -53,14 +53,14 @@ def test_views_are_all_networks_with_all_mirrorings(mirror_axes: tuple[int, ...]
 
 
 def test_eight_windows_around_a_voxel_begin_with_the_eight_mirrorings() -> None:
-    ensemble = Ensemble([nn.Identity() for _ in range(5)], 1, (0, 1, 2))
+    ensemble = FoldEnsemble([nn.Identity() for _ in range(5)], 1, (0, 1, 2))
     first = [ensemble.views((z, y, x))[0] for z in (0, 1) for y in (2, 3) for x in (4, 5)]
     assert len({flip for flip, _ in first}) == 8
     assert len({network for _, network in first}) == 5
 
 
 def test_the_second_mirroring_is_the_opposite_of_the_first() -> None:
-    views = Ensemble([nn.Identity()], 1, (0, 1, 2)).views((0, 1, 0))
+    views = FoldEnsemble([nn.Identity()], 1, (0, 1, 2)).views((0, 1, 0))
     assert views[0][0] == (1,)
     assert views[1][0] == (0, 2)
 
@@ -69,12 +69,12 @@ def test_the_second_mirroring_is_the_opposite_of_the_first() -> None:
 def test_windows_are_halved_until_memory_holds_them(error: RuntimeError) -> None:
     network, said = Hungry(most=3), list[str]()
     network.error = error
-    ensemble = Ensemble([network], 1, (0,), tell=said.append)
+    ensemble = FoldEnsemble([network], 1, (0,), tell=said.append)
     windows = torch.randn(8, 1, 2, 3, 4)
     for view in ensemble.views((0, 0, 0)):
-        assert torch.equal(ensemble.look(windows, view), windows)
+        assert torch.equal(ensemble.logits(windows, view), windows)
     assert network.asked == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2], "it is learnt once"
-    assert torch.equal(ensemble.look(windows[:5], view), windows[:5])
+    assert torch.equal(ensemble.logits(windows[:5], view), windows[:5])
     assert network.asked[-3:] == [2, 2, 1]
     assert said == [
         "The GPU's memory does not hold 8 windows at a time; prediction goes on with 4.",
@@ -84,7 +84,7 @@ def test_windows_are_halved_until_memory_holds_them(error: RuntimeError) -> None
 
 def test_where_no_window_fits_the_cpu_computes_that_scan_and_the_next_is_tried_on_the_gpu_again() -> None:
     networks, said = [Hungry(9, begins=torch.float64) for _ in range(2)], list[str]()
-    ensemble = Ensemble(networks, 1, (1,), dtype=torch.bfloat16, tell=said.append)
+    ensemble = FoldEnsemble(networks, 1, (1,), dtype=torch.bfloat16, tell=said.append)
     home, image = ensemble.device, torch.randn(1, 5, 9, 9)
     for number in (1, 2):
         (logits,) = predict_logits(ensemble, image, (4, 6, 6))
@@ -102,7 +102,7 @@ def test_where_no_window_fits_the_cpu_computes_that_scan_and_the_next_is_tried_o
 def test_networks_come_back_as_they_were() -> None:
     network = round_convolutions(nn.Conv3d(2, 3, 3), torch.bfloat16)
     before, laid_out = copy.deepcopy(network), lay_out(nn.Conv3d(2, 3, 3), torch.device("cpu"))
-    ensemble = Ensemble([network], 3, dtype=torch.bfloat16)
+    ensemble = FoldEnsemble([network], 3, dtype=torch.bfloat16)
     with ensemble.free_to_leave():
         ensemble._go_over_to_cpu()
         assert network.weight.dtype is torch.float32
@@ -125,7 +125,7 @@ class Leaves(nn.Module):
 
 
 def test_networks_that_find_no_room_any_more_go_on_where_they_are() -> None:
-    ensemble = Ensemble([Leaves()], 1, dtype=torch.bfloat16)
+    ensemble = FoldEnsemble([Leaves()], 1, dtype=torch.bfloat16)
     with ensemble.free_to_leave():
         ensemble._go_over_to_cpu()
     assert ensemble.dtype is None
@@ -136,7 +136,7 @@ def test_networks_that_find_no_room_any_more_go_on_where_they_are() -> None:
 def test_where_nothing_helps_the_error_comes_through(stays: bool) -> None:
     """Networks in training stay where they are; on the CPU there is nowhere else to go."""
     network = Hungry(0, begins=torch.float64)
-    ensemble = Ensemble([network], 1, stays=stays)
+    ensemble = FoldEnsemble([network], 1, stays=stays)
     with pytest.raises(torch.OutOfMemoryError):
         predict_logits(ensemble, torch.randn(1, 4, 6, 6), (4, 6, 6))
     assert network.weight.dtype == (torch.float64 if stays else torch.float32)

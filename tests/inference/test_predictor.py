@@ -17,8 +17,8 @@ from vmseg_auto.inference.predictor import Predictor
 from vmseg_auto.models.checkpoints import Checkpoint
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.networks.unet import build_network
-from vmseg_auto.planning.inference_budget import EXHAUSTIVE, Effort
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
 
@@ -34,7 +34,7 @@ def fold(number: int) -> Checkpoint:
         weights,
         (),
         plan=PLAN,
-        recipe=Recipe(mirror_axes=(1,)),
+        config=TrainingConfig(mirror_axes=(1,)),
         labels=LABELS,
         channels=("T2",),
         trainer="default",
@@ -73,19 +73,19 @@ def test_where_memory_runs_out_it_is_told_and_the_mask_is_the_same() -> None:
     predictor.ensemble.networks[0].register_forward_pre_hook(no_room_at_first)
     found = predictor.predict(case.image, case.geometry)
     assert np.array_equal(found.mask, expected.mask)
-    assert found.trust == expected.trust
+    assert found.confidence == expected.confidence
     assert len(said) == 1
 
 
-def test_of_a_large_scan_efforts_are_computed_in_turn_with_the_same_results(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_scan_budgets_are_computed_in_turn_with_the_same_results(monkeypatch: pytest.MonkeyPatch) -> None:
     case = tiny_case("a", 1)
     predictor = Predictor([fold(0), fold(1)], INFO, device="cpu", precision="float32")
-    prepared, box, _ = predictor._prepare(case.image, case.geometry)
-    efforts = (EXHAUSTIVE, Effort(looks=2), Effort(gate=0.5), Effort(gate=0.1))
-    prediction, others = predictor.compare(prepared, case.geometry, box, efforts)
+    preprocessed, box, _ = predictor._prepare(case.image, case.geometry)
+    budgets = (EXHAUSTIVE, InferenceBudget(looks=2), InferenceBudget(gate=0.5), InferenceBudget(gate=0.1))
+    prediction, others = predictor.compare(preprocessed, case.geometry, box, budgets)
     monkeypatch.setattr(sweep, "SUMMED_BYTES", 1)
-    one_by_one, turned = predictor.compare(prepared, case.geometry, box, efforts)
-    assert (one_by_one.trust, len(turned)) == (prediction.trust, 3)
+    one_by_one, turned = predictor.compare(preprocessed, case.geometry, box, budgets)
+    assert (one_by_one.confidence, len(turned)) == (prediction.confidence, 3)
     assert np.array_equal(one_by_one.mask, prediction.mask)
     assert np.array_equal(one_by_one.probabilities, prediction.probabilities)
     assert all(map(np.array_equal, turned, others))

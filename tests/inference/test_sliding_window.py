@@ -1,4 +1,4 @@
-"""Ensembles say of an image what their networks say, whole or with less effort."""
+"""Ensembles say of an image what their networks say, whole or with less budget."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from vmseg_auto.inference.ensemble import Ensemble
-from vmseg_auto.inference.sliding_window import SUMMED_BYTES, efforts_at_once, predict_logits
-from vmseg_auto.inference.uncertainty import Witness
+from vmseg_auto.inference.ensemble import FoldEnsemble
+from vmseg_auto.inference.sliding_window import SUMMED_BYTES, budgets_at_once, predict_logits
+from vmseg_auto.inference.uncertainty import UncertaintyEstimator
 from vmseg_auto.inference.windows import AIR_LOGIT, WeightedSum, air_level, gaussian_weight
-from vmseg_auto.planning.inference_budget import EXHAUSTIVE, Effort
+from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.geometry import Shape
 
@@ -64,7 +64,7 @@ def logits_of(
     classes: int | None = None,
     **options: Any,
 ) -> torch.Tensor:
-    ensemble = Ensemble(networks, classes or len(image), mirror_axes, dtype=dtype)
+    ensemble = FoldEnsemble(networks, classes or len(image), mirror_axes, dtype=dtype)
     (logits,) = predict_logits(ensemble, image, patch, **options)
     return logits
 
@@ -90,7 +90,7 @@ def test_a_network_that_gives_its_image_gives_the_image(
     assert torch.equal(image, before)
 
 
-def test_a_network_that_no_mirror_disturbs_gives_the_same_with_and_without() -> None:
+def test_a_network_that_no_tta_disturbs_gives_the_same_with_and_without() -> None:
     torch.manual_seed(0)
     pointwise = nn.Sequential(nn.Conv3d(2, 4, 1), nn.LeakyReLU(), nn.Conv3d(4, 3, 1)).eval()
     image = noise((9, 11, 13))
@@ -183,15 +183,15 @@ def blob_in_quiet() -> tuple[torch.Tensor, nn.Module]:
     return image, Says(lambda x: torch.cat([0 * x, 20 * x - 10], dim=1))
 
 
-def test_several_efforts_give_what_each_gives_alone() -> None:
+def test_several_budgets_give_what_each_gives_alone() -> None:
     torch.manual_seed(0)
     networks = [nn.Sequential(nn.Conv3d(2, 3, 3, padding=1)).eval() for _ in range(2)]
     image = noise((9, 11, 13))
-    ensemble = Ensemble(networks, 3, (0, 2))
-    efforts = [EXHAUSTIVE, Effort(1), Effort(2), Effort(gate=0.6), Effort(2, 0.55)]
-    together = predict_logits(ensemble, image, (4, 8, 6), efforts=efforts)
-    for effort, logits in zip(efforts, together, strict=True):
-        (alone,) = predict_logits(ensemble, image, (4, 8, 6), efforts=[effort])
+    ensemble = FoldEnsemble(networks, 3, (0, 2))
+    budgets = [EXHAUSTIVE, InferenceBudget(1), InferenceBudget(2), InferenceBudget(gate=0.6), InferenceBudget(2, 0.55)]
+    together = predict_logits(ensemble, image, (4, 8, 6), budgets=budgets)
+    for budget, logits in zip(budgets, together, strict=True):
+        (alone,) = predict_logits(ensemble, image, (4, 8, 6), budgets=[budget])
         assert torch.allclose(logits, alone, atol=1e-5)
     assert not torch.allclose(together[0], together[1], atol=1e-3)
 
@@ -199,10 +199,10 @@ def test_several_efforts_give_what_each_gives_alone() -> None:
 def test_a_gate_spares_windows_without_a_lesion() -> None:
     image, finder = blob_in_quiet()
     counter = Counts(finder)
-    ensemble = Ensemble([counter], 2, (0, 1, 2))
+    ensemble = FoldEnsemble([counter], 2, (0, 1, 2))
     (whole,) = predict_logits(ensemble, image, (4, 8, 8))
     every = counter.take_count()
-    (gated,) = predict_logits(ensemble, image, (4, 8, 8), efforts=[Effort(gate=0.5)])
+    (gated,) = predict_logits(ensemble, image, (4, 8, 8), budgets=[InferenceBudget(gate=0.5)])
     assert counter.take_count() < every / 4
     assert torch.equal(whole.argmax(0), gated.argmax(0))
 
@@ -210,14 +210,14 @@ def test_a_gate_spares_windows_without_a_lesion() -> None:
 def test_a_gate_of_one_leaves_every_window_at_first_sight() -> None:
     image, finder = blob_in_quiet()
     counter = Counts(finder)
-    predict_logits(Ensemble([counter] * 3, 2, (0,)), image, (4, 8, 8), efforts=[Effort(gate=1.0)])
+    predict_logits(FoldEnsemble([counter] * 3, 2, (0,)), image, (4, 8, 8), budgets=[InferenceBudget(gate=1.0)])
     assert counter.take_count() == 3 * 7 * 7
 
 
 def test_threads_change_no_bit() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv3d(2, 8, 3, padding=1), nn.InstanceNorm3d(8), nn.Conv3d(8, 3, 3, padding=1)).eval()
-    ensemble = Ensemble([network], 3, (0, 1, 2))
+    ensemble = FoldEnsemble([network], 3, (0, 1, 2))
     image, threads = noise((9, 30, 30)), torch.get_num_threads()
     results = []
     try:
@@ -233,7 +233,7 @@ def test_threads_change_no_bit() -> None:
 def test_windows_of_air_are_passed_over_and_are_background() -> None:
     image, finder = blob_in_quiet()
     counter = Counts(finder)
-    (logits,) = predict_logits(Ensemble([counter], 2), image, (4, 8, 8), air_below=0.5)
+    (logits,) = predict_logits(FoldEnsemble([counter], 2), image, (4, 8, 8), air_below=0.5)
     assert 0 < counter.take_count() < 3 * 7 * 7
     assert float(logits[0, -1, -1, -1]) == pytest.approx(AIR_LOGIT)
     assert torch.equal(logits.argmax(0), (image[0] > 0.5).long())
@@ -253,8 +253,8 @@ def test_an_even_image_is_not_air() -> None:
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("effort", [EXHAUSTIVE, Effort(1), Effort(gate=0.5)])
-def test_a_network_whose_logits_are_not_finite_is_named(wrong: float, effort: Effort) -> None:
+@pytest.mark.parametrize("budget", [EXHAUSTIVE, InferenceBudget(1), InferenceBudget(gate=0.5)])
+def test_a_network_whose_logits_are_not_finite_is_named(wrong: float, budget: InferenceBudget) -> None:
     """A single voxel is enough: such logits would make an empty mask, or none that means anything."""
 
     def spoils_a_voxel(x: torch.Tensor) -> torch.Tensor:
@@ -264,14 +264,14 @@ def test_a_network_whose_logits_are_not_finite_is_named(wrong: float, effort: Ef
 
     image, finder = blob_in_quiet()
     networks = [finder, Says(spoils_a_voxel), finder]
-    ensemble = Ensemble(networks, 2, (0,), names=["fold 0", "fold 1", "fold 4"])
+    ensemble = FoldEnsemble(networks, 2, (0,), names=["fold 0", "fold 1", "fold 4"])
     with pytest.raises(VmsegError, match=r"NaN or infinite values, and no mask can be made of them: fold 1\. Train"):
-        predict_logits(ensemble, image, (4, 8, 8), efforts=[effort])
+        predict_logits(ensemble, image, (4, 8, 8), budgets=[budget])
 
 
 def test_sixteen_bits_that_overflow_are_met_with_more() -> None:
     image = noise((4, 8, 8))
-    ensemble = Ensemble([Says(lambda x: x / 0)], 2)
+    ensemble = FoldEnsemble([Says(lambda x: x / 0)], 2)
     ensemble.dtype = torch.float16
     with pytest.raises(VmsegError, match=r"network 0\. Try --precision float32\."):
         predict_logits(ensemble, image, (4, 8, 8))
@@ -288,25 +288,25 @@ def test_a_scan_that_does_not_fit_beside_the_networks_begins_anew_with_its_sums_
         if len(heard) == total // 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    undisturbed, witness = Witness(2, True), Witness(2, True)
-    (expected,) = predict_logits(Ensemble(networks, 2, (0,)), image, (4, 8, 6), witness=undisturbed)
-    ensemble = Ensemble(networks, 2, (0,), tell=said.append)
+    undisturbed, estimator = UncertaintyEstimator(2, True), UncertaintyEstimator(2, True)
+    (expected,) = predict_logits(FoldEnsemble(networks, 2, (0,)), image, (4, 8, 6), estimator=undisturbed)
+    ensemble = FoldEnsemble(networks, 2, (0,), tell=said.append)
     home = ensemble.device
     for _ in range(2):
         heard.clear()
-        (logits,) = predict_logits(ensemble, image, (4, 8, 6), progress=no_room_once, witness=witness)
+        (logits,) = predict_logits(ensemble, image, (4, 8, 6), progress=no_room_once, estimator=estimator)
         assert torch.equal(logits, expected)
         assert ensemble.device is home, "the networks stay where they are"
-    assert witness.trust() == undisturbed.trust()
+    assert estimator.confidence() == undisturbed.confidence()
     assert len(said) == 2
     assert all("summed up in main memory" in text for text in said)
 
 
-def test_as_many_efforts_are_summed_side_by_side_as_memory_is_given_for() -> None:
-    assert efforts_at_once(2, (40, 512, 512)) >= 9, "a usual head"
-    giant = efforts_at_once(2, (256, 512, 512))
+def test_as_many_budgets_are_summed_side_by_side_as_memory_is_given_for() -> None:
+    assert budgets_at_once(2, (40, 512, 512)) >= 9, "a usual head"
+    giant = budgets_at_once(2, (256, 512, 512))
     assert giant * 4 * 3 * 256 * 512 * 512 <= SUMMED_BYTES < (giant + 1) * 4 * 3 * 256 * 512 * 512
-    assert efforts_at_once(5, (1024, 1024, 1024)) == 1
+    assert budgets_at_once(5, (1024, 1024, 1024)) == 1
 
 
 def test_a_sum_is_finished_in_its_own_memory() -> None:

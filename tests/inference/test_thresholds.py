@@ -34,7 +34,7 @@ def test_by_hand() -> None:
 
 
 @given(st.integers(2, 4), st.integers(0, 1000))
-def test_at_one_half_the_strongest_class_wins(classes: int, seed: int) -> None:
+def test_at_one_half_the_argmax_class_wins(classes: int, seed: int) -> None:
     probabilities = softmax(drawn(classes, seed))
     assert np.array_equal(classify(probabilities), probabilities.argmax(axis=0))
 

@@ -29,7 +29,7 @@ from vmseg_auto.models.checkpoints import (
 )
 from vmseg_auto.models.step_record import StepLog
 from vmseg_auto.networks.unet import build_network
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.errors import DamagedError, InputError
 
 REFUSED = "damaged or from elsewhere|no checkpoint of vmseg_auto|does not exist|has schema"
@@ -44,7 +44,7 @@ def checkpoint() -> Checkpoint:
     optimizer.step()
     return Checkpoint(
         plan=PLAN,
-        recipe=Recipe(epochs=3),
+        config=TrainingConfig(epochs=3),
         labels={"background": 0, "lesion": 1},
         channels=("T2",),
         trainer="default",
@@ -295,12 +295,12 @@ from dataclasses import replace
 import torch
 from tiny import PLAN
 from vmseg_auto.utils.errors import VmsegError
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.models.checkpoints import Checkpoint, save_checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 path = Path(sys.argv[1])
-about = {"plan": PLAN, "recipe": Recipe(), "labels": {}, "channels": (), "trainer": "default", "fold": 0}
+about = {"plan": PLAN, "config": TrainingConfig(), "labels": {}, "channels": (), "trainer": "default", "fold": 0}
 small = Checkpoint(1, {"w": torch.zeros(10)}, (), **about)
 save_checkpoint(path, small)
 before = path.read_bytes()

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from vmseg_auto.models.fold_record import FoldRecord
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.errors import InputError
 
-RECORD = FoldRecord(Recipe(epochs=5), "abc", train={"a": "1", "b": "2"}, val={"c": "3"})
+RECORD = FoldRecord(TrainingConfig(epochs=5), "abc", train={"a": "1", "b": "2"}, val={"c": "3"})
 
 
 def test_json_round_trip() -> None:
@@ -23,7 +23,7 @@ def test_the_same_record_has_no_differences() -> None:
 
 
 def test_settings_are_no_difference_of_the_data() -> None:
-    other = replace(RECORD, recipe=Recipe(epochs=6))
+    other = replace(RECORD, config=TrainingConfig(epochs=6))
     assert RECORD.data_differences(other) == []
     assert RECORD.differences(other) == ["epochs: 5 against 6"]
 
@@ -38,13 +38,13 @@ def test_every_change_of_the_data_is_said() -> None:
     ]
 
 
-def test_cases_held_out_make_no_fold_stale() -> None:
+def test_cases_validation_make_no_fold_stale() -> None:
     """Weights know nothing of them."""
     assert RECORD.differences(replace(RECORD, val={"c": "changed", "d": "4"})) == []
 
 
-def test_weights_that_did_best_on_cases_held_out_depend_on_them() -> None:
-    stopping = replace(RECORD, recipe=replace(RECORD.recipe, stop_on_gap=True))
+def test_weights_that_did_best_on_cases_validation_depend_on_them() -> None:
+    stopping = replace(RECORD, config=replace(RECORD.config, early_stopping=True))
     assert stopping.data_differences(replace(stopping, val={"c": "changed", "d": "4"})) == [
         "validation cases added: d",
         "validation cases changed: c",

@@ -139,7 +139,7 @@ def test_a_fold_keeps_its_weights_mirroring_and_epochs() -> None:
     assert (info.trainer, info.dataset, info.channels, info.postprocessing) == (
         "nnUNetTrainer", "Dataset001", ("T2", "T1"), None,
     )  # fmt: skip
-    assert (fold.recipe.mirror_axes, fold.recipe.epochs, fold.recipe.batch_dice) == ((0, 2), 10, True)
+    assert (fold.config.mirror_axes, fold.config.epochs, fold.config.batch_dice) == ((0, 2), 10, True)
     assert (fold.plan, fold.labels, fold.fold, fold.epoch) == (plan, DESCRIPTION.labels, 0, 10)
     assert fold.optimizer == {}
 

@@ -183,7 +183,7 @@ def test_a_residual_encoder_grows_deeper_stage_by_stage() -> None:
     assert "8 GB allow 680 million" in text
 
 
-def test_planners_share_prepared_cases() -> None:
+def test_planners_share_preprocessed_cases() -> None:
     fingerprint = cohort([(5.0, 0.7, 0.7)] * 53, [(24, 320, 320)] * 53)
     plain, residual = (planner(fingerprint, 8) for planner, _ in PLANNERS.values())
     assert plain.voxels_hash == residual.voxels_hash

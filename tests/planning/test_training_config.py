@@ -7,27 +7,27 @@ from dataclasses import fields, replace
 
 import pytest
 
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.errors import InputError
 
 
 def test_the_defaults_are_nnunets() -> None:
-    recipe = Recipe()
-    assert (recipe.epochs, recipe.steps, recipe.lr, recipe.momentum) == (1000, 250, 0.01, 0.99)
-    assert (recipe.weight_decay, recipe.poly_power, recipe.gradient_clip) == (3e-5, 0.9, 12.0)
+    config = TrainingConfig()
+    assert (config.epochs, config.iterations_per_epoch, config.lr, config.momentum) == (1000, 250, 0.01, 0.99)
+    assert (config.weight_decay, config.poly_power, config.gradient_clip) == (3e-5, 0.9, 12.0)
 
 
 def test_settings_replace_fields() -> None:
-    recipe = Recipe().with_settings(
+    config = TrainingConfig().with_settings(
         ["epochs=100", "lr=2e-3", "optimizer=adamw", "mirror_axes=[1, 2]", "augment=false", "epochs=7"]
     )
-    assert recipe == replace(Recipe(), epochs=7, lr=0.002, optimizer="adamw", mirror_axes=(1, 2), augment=False)
-    assert Recipe().with_settings([]) == Recipe()
+    assert config == replace(TrainingConfig(), epochs=7, lr=0.002, optimizer="adamw", mirror_axes=(1, 2), augment=False)
+    assert TrainingConfig().with_settings([]) == TrainingConfig()
 
 
 def test_mirroring_across_the_mid_plane_alone() -> None:
-    one = Recipe(left_right_only=True)
-    assert Recipe().mirrored(2) == one.mirrored(None) == (0, 1, 2)
+    one = TrainingConfig(left_right_only=True)
+    assert TrainingConfig().mirrored(2) == one.mirrored(None) == (0, 1, 2)
     assert one.mirrored(2) == (2,)
     assert replace(one, mirror_axes=(0, 1)).mirrored(2) == ()
 
@@ -42,61 +42,64 @@ def test_mirroring_across_the_mid_plane_alone() -> None:
 )
 def test_an_unknown_setting_lists_the_known_ones(setting: str, words: str) -> None:
     with pytest.raises(InputError) as caught:
-        Recipe().with_settings([setting])
+        TrainingConfig().with_settings([setting])
     assert words in str(caught.value)
-    for field in fields(Recipe):
+    for field in fields(TrainingConfig):
         assert field.name in str(caught.value)
 
 
 def test_a_setting_with_a_slip_of_the_pen_is_guessed() -> None:
     with pytest.raises(InputError, match=r"no setting 'epoch'\. Did you mean epochs=5\?"):
-        Recipe().with_settings(["epoch=5"])
+        TrainingConfig().with_settings(["epoch=5"])
     with pytest.raises(InputError, match=r"no setting 'epochs '\. Did you mean epochs=5\?"):
-        Recipe().with_settings(["epochs = 5"])
+        TrainingConfig().with_settings(["epochs = 5"])
     with pytest.raises(InputError, match=r"no setting 'quokka'\. Write"):
-        Recipe().with_settings(["quokka=5"])
+        TrainingConfig().with_settings(["quokka=5"])
 
 
 @pytest.mark.parametrize(
     "setting",
     [
-        "epochs=0", "epochs=1.5", "epochs=many", "epochs=", "steps=-1", "lr=0", "lr=NaN", "lr=Infinity",
-        "momentum=1", "foreground_share=1.1", "validation_share=-0.1", "checkpoint_every=0", "seed=-1",
+        "epochs=0", "epochs=1.5", "epochs=many", "epochs=", "iterations_per_epoch=-1", "lr=0", "lr=NaN", "lr=Infinity",
+        "momentum=1", "foreground_oversampling=1.1", "validation_share=-0.1", "checkpoint_every=0", "seed=-1",
         "optimizer=adam", "schedule=cosine", "augment=1", "amp=maybe", "mirror_axes=[3]", "mirror_axes=[0, 0]",
-        "gap_cases=-1", "gap_share=1.5", "stop_on_gap=1",
+        "monitor_cases=-1", "monitor_share=1.5", "early_stopping=1",
         "device_augmentation=cuda", "mirror_axes=0", "gradient_clip=0",
     ],
 )  # fmt: skip
 def test_an_impossible_value_names_its_setting(setting: str) -> None:
     with pytest.raises(InputError, match=f"the setting {setting.partition('=')[0]}"):
-        Recipe().with_settings([setting])
+        TrainingConfig().with_settings([setting])
 
 
 def test_bounds_hold_in_python_too() -> None:
     with pytest.raises(InputError, match="the setting lr is nan"):
-        Recipe(lr=float("nan"))
+        TrainingConfig(lr=float("nan"))
 
 
 def test_differences_in_words() -> None:
-    assert Recipe().differences(Recipe()) == []
-    assert Recipe().differences(Recipe(epochs=5, seed=3)) == ["epochs: 1000 against 5", "seed: 0 against 3"]
+    assert TrainingConfig().differences(TrainingConfig()) == []
+    assert TrainingConfig().differences(TrainingConfig(epochs=5, seed=3)) == [
+        "epochs: 1000 against 5",
+        "seed: 0 against 3",
+    ]
 
 
 def test_json_round_trip() -> None:
-    recipe = Recipe(epochs=3, mirror_axes=(2,), optimizer="adamw", foreground_share=0.5)
-    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    config = TrainingConfig(epochs=3, mirror_axes=(2,), optimizer="adamw", foreground_oversampling=0.5)
+    assert TrainingConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
 def test_a_broken_file_is_refused() -> None:
     with pytest.raises(InputError, match=r"fold\.json: lr must be a number"):
-        Recipe.from_json({"lr": "fast"}, "fold.json")
+        TrainingConfig.from_json({"lr": "fast"}, "fold.json")
     with pytest.raises(InputError, match=r"fold\.json has an unknown field: learning_rate"):
-        Recipe.from_json({"learning_rate": 0.1}, "fold.json")
+        TrainingConfig.from_json({"learning_rate": 0.1}, "fold.json")
     with pytest.raises(InputError, match="the setting epochs is 0"):
-        Recipe.from_json({"epochs": 0}, "fold.json")
+        TrainingConfig.from_json({"epochs": 0}, "fold.json")
 
 
 def test_an_epochs_work_counts_validation_and_looks() -> None:
-    recipe = Recipe(steps=100, validation_share=0.5, gap_share=0.1)
-    assert recipe.epoch_work == pytest.approx(100 + 15 + 10)
-    assert replace(recipe, gap_cases=0).epoch_work == pytest.approx(100 + 15)
+    config = TrainingConfig(iterations_per_epoch=100, validation_share=0.5, monitor_share=0.1)
+    assert config.epoch_work == pytest.approx(100 + 15 + 10)
+    assert replace(config, monitor_cases=0).epoch_work == pytest.approx(100 + 15)

@@ -1,4 +1,4 @@
-"""Cases are prepared once, whole, and the same whoever prepares them."""
+"""Cases are preprocessed once, whole, and the same whoever prepares them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tiny import PLAN
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.images.images import write_image, write_mask
-from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.preprocessing.preprocess import preprocess
 from vmseg_auto.utils.geometry import Geometry
 
@@ -26,11 +26,11 @@ def cases(tmp_path: Path) -> tuple[Case, ...]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> PreparedFolder:
-    return PreparedFolder(tmp_path / "prepared")
+def folder(tmp_path: Path) -> PreprocessedFolder:
+    return PreprocessedFolder(tmp_path / "preprocessed")
 
 
-def test_cases_are_prepared(cases: tuple[Case, ...], folder: PreparedFolder) -> None:
+def test_cases_are_preprocessed(cases: tuple[Case, ...], folder: PreprocessedFolder) -> None:
     steps: list[int] = []
     done = preprocess(cases, NATIVE, folder, 2, LABELS, lambda: steps.append(1))
     assert (done.made, done.kept, done.failed) == (("a", "b", "c"), (), ())
@@ -46,7 +46,7 @@ def test_cases_are_prepared(cases: tuple[Case, ...], folder: PreparedFolder) -> 
     assert found.foreground[1].dtype == np.int32
 
 
-def test_only_what_changed_is_done_again(cases: tuple[Case, ...], folder: PreparedFolder) -> None:
+def test_only_what_changed_is_done_again(cases: tuple[Case, ...], folder: PreprocessedFolder) -> None:
     preprocess(cases, NATIVE, folder, 2, LABELS)
     write_image(cases[1].images[0], tiny_image(99), GRID)
     (folder.folder / "c.json").unlink()
@@ -54,7 +54,7 @@ def test_only_what_changed_is_done_again(cases: tuple[Case, ...], folder: Prepar
     assert (done.made, done.kept) == (("b", "c"), ("a",))
 
 
-def test_a_case_that_fails_does_not_stop_the_others(cases: tuple[Case, ...], folder: PreparedFolder) -> None:
+def test_a_case_that_fails_does_not_stop_the_others(cases: tuple[Case, ...], folder: PreprocessedFolder) -> None:
     cases[0].images[0].write_bytes(b"no image")
     write_image(cases[1].images[0], 0 * tiny_image(), GRID)
     done = preprocess(cases, NATIVE, folder, 2, LABELS)
@@ -64,7 +64,7 @@ def test_a_case_that_fails_does_not_stop_the_others(cases: tuple[Case, ...], fol
 
 
 def test_jobs_change_nothing(cases: tuple[Case, ...], tmp_path: Path) -> None:
-    folders = [PreparedFolder(tmp_path / str(jobs)) for jobs in (1, 3)]
+    folders = [PreprocessedFolder(tmp_path / str(jobs)) for jobs in (1, 3)]
     for jobs, folder in zip((1, 3), folders, strict=True):
         preprocess(cases, replace(NATIVE, spacing_mm=(0.5, 2.0, 1.0)), folder, jobs, LABELS)
     for path in sorted(folders[0].folder.rglob("*.npy")):
@@ -72,7 +72,7 @@ def test_jobs_change_nothing(cases: tuple[Case, ...], tmp_path: Path) -> None:
         assert path.read_bytes() == other.read_bytes()
 
 
-def test_positions_are_drawn_by_the_cases_name(tmp_path: Path, folder: PreparedFolder) -> None:
+def test_positions_are_drawn_by_the_cases_name(tmp_path: Path, folder: PreprocessedFolder) -> None:
     grid = Geometry((30, 30, 30), (1.0, 1.0, 1.0))
     mask = np.ones(grid.shape, dtype=np.uint8)
     mask[0, 0, :5] = 2
@@ -90,18 +90,18 @@ def test_positions_are_drawn_by_the_cases_name(tmp_path: Path, folder: PreparedF
     assert a[2].tolist() == [[0, 0, x] for x in range(5)]
     assert not np.array_equal(a[1], b[1])
     assert empty == {}
-    again = PreparedFolder(tmp_path / "again")
+    again = PreprocessedFolder(tmp_path / "again")
     preprocess(twins[:1], replace(PLAN, spacing_mm=(1.0, 1.0, 1.0)), again, 1, labels)
     np.testing.assert_array_equal(again.load("a").foreground[1], a[1])
 
 
-def test_labels_with_gaps_are_refused(cases: tuple[Case, ...], folder: PreparedFolder) -> None:
+def test_labels_with_gaps_are_refused(cases: tuple[Case, ...], folder: PreprocessedFolder) -> None:
     with pytest.raises(ValueError, match="must be 0 to 1"):
         preprocess(cases, NATIVE, folder, 1, {"background": 0, "lesion": 2})
 
 
 @pytest.mark.parametrize(("name", "count"), [("hippocampus53", 3), ("vmsemi53", 2), ("neck_cord", 2)])
-def test_real_scans_are_prepared(shared_data: Path, folder: PreparedFolder, name: str, count: int) -> None:
+def test_real_scans_are_preprocessed(shared_data: Path, folder: PreprocessedFolder, name: str, count: int) -> None:
     dataset = read_dataset(shared_data / name)
     plan = replace(PLAN, spacing_mm=(2.5, 1.2, 1.2))
     done = preprocess(dataset.cases[:count], plan, folder, 2, dataset.labels)

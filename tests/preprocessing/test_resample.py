@@ -94,7 +94,7 @@ def test_logits_are_resampled_as_nnunet_does(shape: Shape, spacing: Spacing, tar
 
 
 @pytest.mark.parametrize(("shape", "spacing", "target"), GRIDS)
-def test_masks_are_the_strongest_label_after_linear_resampling(shape: Shape, spacing: Spacing, target: Spacing) -> None:
+def test_masks_are_the_argmax_label_after_linear_resampling(shape: Shape, spacing: Spacing, target: Spacing) -> None:
     mask = (3 * np.random.default_rng(1).random(shape) ** 2).astype(np.uint8)
     wanted = new_shape(shape, spacing, target)
     axis = coarse_axis(spacing, target)

@@ -14,7 +14,13 @@ from tiny import PLAN
 
 from vmseg_auto.data.cases import read_case, read_dataset
 from vmseg_auto.planning.plan import Normalization, Plan
-from vmseg_auto.preprocessing.transform import nonzero_box, prepare_image, prepare_mask, restore_labels, restore_logits
+from vmseg_auto.preprocessing.transform import (
+    nonzero_box,
+    preprocess_image,
+    preprocess_mask,
+    restore_labels,
+    restore_logits,
+)
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 
@@ -39,19 +45,19 @@ def test_the_box_holds_what_is_not_zero_in_any_channel() -> None:
 def test_an_image_is_cropped_and_turned() -> None:
     image = np.stack([tiny_image(0), tiny_image(1)])
     plan = turned(replace(RAW, normalization=RAW.normalization * 2), (2, 0, 1))
-    prepared, box = prepare_image(image, GRID, plan)
+    preprocessed, box = preprocess_image(image, GRID, plan)
     assert box == ((1, 5), (1, 8), (1, 9))
-    np.testing.assert_array_equal(prepared, image[:, 1:5, 1:8, 1:9].transpose(0, 3, 1, 2))
-    mask = prepare_mask(tiny_mask(), GRID, box, plan)
+    np.testing.assert_array_equal(preprocessed, image[:, 1:5, 1:8, 1:9].transpose(0, 3, 1, 2))
+    mask = preprocess_mask(tiny_mask(), GRID, box, plan)
     np.testing.assert_array_equal(mask, tiny_mask()[1:5, 1:8, 1:9].transpose(2, 0, 1))
     assert mask.flags.c_contiguous
 
 
 def test_statistics_are_those_of_the_crop() -> None:
     plan = replace(RAW, normalization=(Normalization("zscore"),))
-    prepared, _ = prepare_image(tiny_image()[None], GRID, plan)
-    assert abs(float(prepared.mean())) < 1e-5
-    assert float(prepared.std()) == pytest.approx(1, abs=1e-5)
+    preprocessed, _ = preprocess_image(tiny_image()[None], GRID, plan)
+    assert abs(float(preprocessed.mean())) < 1e-5
+    assert float(preprocessed.std()) == pytest.approx(1, abs=1e-5)
 
 
 def test_holes_count_as_inside_but_notches_do_not() -> None:
@@ -60,25 +66,25 @@ def test_holes_count_as_inside_but_notches_do_not() -> None:
     image[0, 0, 0, :] = 0
     grid = Geometry((5, 5, 5), (1, 1, 1))
     plan = replace(PLAN, normalization=(Normalization("zscore_in_mask"),), spacing_mm=(1.0, 1.0, 1.0))
-    prepared, _ = prepare_image(image, grid, plan)
-    np.testing.assert_array_equal(prepared[0, 0, 0], 0)
-    assert prepared[0, 2, 2, 2] < -5
-    assert 0 < prepared[0, 4, 4, 4] < 1
+    preprocessed, _ = preprocess_image(image, grid, plan)
+    np.testing.assert_array_equal(preprocessed[0, 0, 0], 0)
+    assert preprocessed[0, 2, 2, 2] < -5
+    assert 0 < preprocessed[0, 4, 4, 4] < 1
 
 
 def test_image_and_mask_land_on_the_same_grid() -> None:
     plan = replace(turned(RAW, (1, 2, 0)), spacing_mm=(1.1, 0.4, 2.0))
-    prepared, box = prepare_image(tiny_image()[None], GRID, plan)
-    mask = prepare_mask(tiny_mask(), GRID, box, plan)
-    assert mask.shape == prepared.shape[1:] == (5, 14, 6)
+    preprocessed, box = preprocess_image(tiny_image()[None], GRID, plan)
+    mask = preprocess_mask(tiny_mask(), GRID, box, plan)
+    assert mask.shape == preprocessed.shape[1:] == (5, 14, 6)
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (1, 0, 2), (2, 0, 1), (1, 2, 0)])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_labels_are_those_of_the_restored_logits(axes: tuple[int, int, int], classes: int) -> None:
     plan = replace(turned(RAW, axes), spacing_mm=(1.0, 1.3, 0.9))
-    prepared, box = prepare_image(tiny_image()[None], GRID, plan)
-    logits = np.random.default_rng(0).normal(size=(classes, *prepared.shape[1:])).astype(np.float32)
+    preprocessed, box = preprocess_image(tiny_image()[None], GRID, plan)
+    logits = np.random.default_rng(0).normal(size=(classes, *preprocessed.shape[1:])).astype(np.float32)
     restored = restore_logits(logits, GRID, box, plan)
     assert restored.shape == (classes, 4, 7, 8)
     values = (0, 7, 9)[:classes]
@@ -99,12 +105,12 @@ def test_how_a_scan_is_stored_changes_nothing(axes: tuple[int, int, int], flippe
     signs = [-1.0 if axis in flipped else 1.0 for axis in (2, 1, 0)]
     other = replace(GRID, direction=(signs[0], 0.0, 0.0, 0.0, signs[1], 0.0, 0.0, 0.0, signs[2]))
     stored = np.flip(tiny_image()[None], tuple(1 + axis for axis in back))
-    prepared, box = prepare_image(tiny_image()[None], GRID, plan)
-    again, other_box = prepare_image(stored, other, plan)
-    np.testing.assert_array_equal(again, prepared)
-    labels = prepare_mask(np.flip(tiny_mask(), back), other, other_box, plan)
-    np.testing.assert_array_equal(labels, prepare_mask(tiny_mask(), GRID, box, plan))
-    logits = np.random.default_rng(0).normal(size=(2, *prepared.shape[1:])).astype(np.float32)
+    preprocessed, box = preprocess_image(tiny_image()[None], GRID, plan)
+    again, other_box = preprocess_image(stored, other, plan)
+    np.testing.assert_array_equal(again, preprocessed)
+    labels = preprocess_mask(np.flip(tiny_mask(), back), other, other_box, plan)
+    np.testing.assert_array_equal(labels, preprocess_mask(tiny_mask(), GRID, box, plan))
+    logits = np.random.default_rng(0).normal(size=(2, *preprocessed.shape[1:])).astype(np.float32)
     mask = restore_labels(logits, GRID, box, plan, (0, 1))
     np.testing.assert_array_equal(restore_labels(logits, other, other_box, plan, (0, 1)), np.flip(mask, back))
     soft = restore_logits(logits, GRID, box, plan)
@@ -114,12 +120,12 @@ def test_how_a_scan_is_stored_changes_nothing(axes: tuple[int, int, int], flippe
 
 def test_scans_are_taken_as_stored_where_the_plan_knows_no_left_and_right() -> None:
     other = replace(GRID, direction=(-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
-    prepared, _ = prepare_image(tiny_image()[None], other, RAW)
-    np.testing.assert_array_equal(prepared, prepare_image(tiny_image()[None], GRID, RAW)[0])
+    preprocessed, _ = preprocess_image(tiny_image()[None], other, RAW)
+    np.testing.assert_array_equal(preprocessed, preprocess_image(tiny_image()[None], GRID, RAW)[0])
 
 
 def test_ties_between_classes_go_to_the_first() -> None:
-    _, box = prepare_image(tiny_image()[None], GRID, RAW)
+    _, box = preprocess_image(tiny_image()[None], GRID, RAW)
     for classes in (2, 3):
         equal = np.ones((classes, 4, 7, 8), dtype=np.float32)
         assert not restore_labels(equal, GRID, box, RAW, range(classes)).any()
@@ -127,7 +133,7 @@ def test_ties_between_classes_go_to_the_first() -> None:
 
 def test_misuse_is_refused() -> None:
     with pytest.raises(InputError, match="the scan has 2 channels, but the plan wants 1"):
-        prepare_image(np.ones((2, *GRID.shape), dtype=np.float32), GRID, RAW)
+        preprocess_image(np.ones((2, *GRID.shape), dtype=np.float32), GRID, RAW)
     with pytest.raises(ValueError, match="3 label values for 2 classes"):
         restore_labels(np.ones((2, 4, 7, 8), dtype=np.float32), GRID, ((1, 5), (1, 8), (1, 9)), RAW, (0, 1, 2))
 
@@ -141,10 +147,10 @@ def test_real_masks_survive_the_way_there_and_back(shared_data: Path, name: str,
         assert mask is not None
         z, y, x = geometry.spacing_mm
         plan = replace(PLAN, axes=(0, 2, 1), spacing_mm=(z, 0.9 * x, 0.9 * y))
-        prepared, box = prepare_image(image, geometry, plan)
-        label = prepare_mask(mask, geometry, box, plan)
-        assert label.shape == prepared.shape[1:]
-        assert abs(float(prepared.mean())) < 0.1
+        preprocessed, box = preprocess_image(image, geometry, plan)
+        label = preprocess_mask(mask, geometry, box, plan)
+        assert label.shape == preprocessed.shape[1:]
+        assert abs(float(preprocessed.mean())) < 0.1
         logits = np.stack([label == value for value in values]).astype(np.float32)
         back = restore_labels(logits, geometry, box, plan, values)
         for value in values:

@@ -14,7 +14,7 @@ from skimage.transform import resize
 from tiny import PLAN
 
 from vmseg_auto.preprocessing.resample import new_shape, resample_image, resample_logits, resample_mask
-from vmseg_auto.preprocessing.transform import prepare_image, prepare_mask, restore_labels, restore_logits
+from vmseg_auto.preprocessing.transform import preprocess_image, preprocess_mask, restore_labels, restore_logits
 from vmseg_auto.utils.geometry import Geometry, Shape, Spacing
 
 MM = st.floats(0.3, 6)
@@ -73,7 +73,7 @@ def test_separable_is_three_dimensional(shape: Shape, spacing: Spacing, target: 
 def test_a_mask_comes_back_from_its_own_spacing(
     mask: NDArray[np.uint8], spacing: Spacing, axes: tuple[int, int, int], data: st.DataObject
 ) -> None:
-    """One-hot logits of the prepared mask, restored, are the mask within the crop and background beyond."""
+    """One-hot logits of the preprocessed mask, restored, are the mask within the crop and background beyond."""
     z, y, x = mask.shape
     geometry = Geometry((z, y, x), spacing)
     image = np.zeros((1, *mask.shape), dtype=np.float32)
@@ -81,10 +81,10 @@ def test_a_mask_comes_back_from_its_own_spacing(
     inside = tuple(slice(low, high + 1) for low, high in corners)
     image[0][inside] = 1
     plan = replace(PLAN, axes=axes, spacing_mm=(spacing[axes[0]], spacing[axes[1]], spacing[axes[2]]))
-    prepared, box = prepare_image(image, geometry, plan)
+    preprocessed, box = preprocess_image(image, geometry, plan)
     assert box == tuple((low, high + 1) for low, high in corners)
-    label = prepare_mask(mask, geometry, box, plan)
-    assert label.shape == prepared.shape[1:]
+    label = preprocess_mask(mask, geometry, box, plan)
+    assert label.shape == preprocessed.shape[1:]
     logits = np.stack([label == index for index in range(4)]).astype(np.float32)
     wanted = np.zeros_like(mask)
     wanted[inside] = mask[inside]

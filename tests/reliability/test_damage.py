@@ -16,7 +16,7 @@ from vmseg_auto.cli import evaluate as evaluate_command
 from vmseg_auto.cli import plan_and_preprocess as plan_command
 from vmseg_auto.cli import predict as predict_command
 from vmseg_auto.cli import train as train_command
-from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.probabilities import read_probabilities
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.evaluation.confidence import HeldOut
@@ -29,7 +29,7 @@ from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.atomic import read_json, read_stored
 from vmseg_auto.utils.console import Progress, Silent
 from vmseg_auto.utils.errors import SomeCasesFailedError, VmsegError
-from vmseg_auto.workflows.places import read_plan
+from vmseg_auto.workflows.paths import read_plan
 from vmseg_auto.workflows.predict import predict
 
 RUN = "runs/default/default"
@@ -38,7 +38,7 @@ SEALED: dict[str, Callable[[Path], object]] = {
     f"{RUN}/model.json": lambda path: read_stored(ModelInfo, path),
     "selection.json": lambda path: read_stored(Selection, path),
     f"{RUN}/fold_0/fold.json": lambda path: read_stored(FoldRecord, path),
-    f"{RUN}/fold_0/validation/held_out.json": lambda path: read_stored(HeldOut, path),
+    f"{RUN}/fold_0/validation/cases.json": lambda path: read_stored(HeldOut, path),
 }
 
 
@@ -96,8 +96,8 @@ def test_any_flipped_byte_of_a_plan_is_named_or_taken_for_an_edit(space: Workspa
             assert told(read_plan(space, None)), place
 
 
-def test_a_flipped_byte_of_a_prepared_case_is_named_before_training(space: Workspace) -> None:
-    folder = PreparedFolder(space.prepared(read_plan(space, None).voxels_hash))
+def test_a_flipped_byte_of_a_preprocessed_case_is_named_before_training(space: Workspace) -> None:
+    folder = PreprocessedFolder(space.preprocessed(read_plan(space, None).voxels_hash))
     record = folder.folder / "a.json"
     for path in (folder.folder / "a.npy", folder.folder / "labels" / "a.npy", record):
         for place in flipped(path, scattered(path, 40)):
@@ -109,7 +109,7 @@ def test_a_flipped_byte_of_a_prepared_case_is_named_before_training(space: Works
 @pytest.mark.parametrize("part", ["checkpoint", "probabilities", "foreground"])
 def test_a_flipped_byte_in_an_archive_is_named_or_changes_nothing(space: Workspace, part: str) -> None:
     run = space.runs()[0]
-    prepared = PreparedFolder(space.prepared(read_plan(space, None).voxels_hash))
+    preprocessed = PreprocessedFolder(space.preprocessed(read_plan(space, None).voxels_hash))
     shape = read_json(space.fingerprint)["cases"]["a"]["shape"]
     reads: dict[str, tuple[Path, Callable[[Path], dict[str, torch.Tensor]]]] = {
         "checkpoint": (run.fold(0).final, lambda path: load_checkpoint(path).weights),
@@ -118,8 +118,8 @@ def test_a_flipped_byte_in_an_archive_is_named_or_changes_nothing(space: Workspa
             lambda path: {"": torch.tensor(read_probabilities(path, "a", 1, tuple(shape)))},
         ),
         "foreground": (
-            prepared.folder / "foreground" / "a.npz",
-            lambda _: {str(k): torch.tensor(v) for k, v in prepared.load("a").foreground.items()},
+            preprocessed.folder / "foreground" / "a.npz",
+            lambda _: {str(k): torch.tensor(v) for k, v in preprocessed.load("a").foreground.items()},
         ),
     }
     path, read = reads[part]

@@ -99,14 +99,14 @@ def test_figures_are_those_of_the_table(predictions: Path) -> None:
 def test_where_nothing_was_found_the_chance_of_a_missed_lesion_is_told(predictions: Path) -> None:
     page = unescape(report(predictions).read_text())
     assert (
-        "No venous malformation was found. Of 2 held-out scans of 2 patients in which nothing was found either, 50% "
+        "No venous malformation was found. Of 2 validation scans of 2 patients in which nothing was found either, 50% "
         "had a lesion (counted by patients; 95 % interval 9% to 91%), the largest of 3.50 mL. How much such a scan "
-        "holds at most is not told: it takes held-out scans without a finding of about nine patients, and here are 2."
+        "holds at most is not told: it takes validation scans without a finding of about nine patients, and here are 2."
     ) in page
 
 
 def test_every_figure_says_whom_it_was_told_by_or_why_there_is_none(predictions: Path) -> None:
-    assert "mL, by 51 held-out scans of 12 patients) in 2 separate parts" in unescape(report(predictions).read_text())
+    assert "mL, by 51 validation scans of 12 patients) in 2 separate parts" in unescape(report(predictions).read_text())
     rows = read_csv(predictions / "volumes.csv")
     why = {"volume_low_ml": "", "volume_high_ml": "", "no_interval": "the model has no calibration"}
     write_csv(predictions / "volumes.csv", tuple(rows[0]), (row | why for row in rows))
@@ -180,7 +180,7 @@ def test_a_damaged_table_is_named(predictions: Path, change: Callable[[list[Any]
 
 
 @pytest.mark.parametrize("row", [{}, {"label": 7, "component": "all"}, {"label": None, "component": []}])
-def test_a_sidecar_with_odd_rows_is_named(predictions: Path, row: dict[str, Any]) -> None:
+def test_a_record_with_odd_rows_is_named(predictions: Path, row: dict[str, Any]) -> None:
     path = predictions / "doe_jane.json"
     about = read_json(path)
     write_json(path, {**about, "volumes": [row, *about["volumes"][1:]]})

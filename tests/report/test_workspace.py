@@ -129,9 +129,9 @@ def test_means_say_over_what_and_false_positives_stand_beside_the_precision(made
 
 def test_what_a_training_began_with_is_told_with_its_overlap(made: Cohort) -> None:
     run, cases = only_run(made), made.fingerprint.cases
-    held_out = made.splits.folds[1].val[0]
+    validation = made.splits.folds[1].val[0]
     other = next(case for case in cases if case not in made.splits.folds[1].val)
-    seen = Seen((cases[held_out].image_content, cases[other].image_content, "elsewhere"), True, 3)
+    seen = Seen((cases[validation].image_content, cases[other].image_content, "elsewhere"), True, 3)
     taken = Taken({"encoder": PartTaken(3, 4)}, ("heads",))
     for fold, known in ((1, seen), (2, Seen(whole=False))):
         about = Initialisation("/home/anna/model", "default/paper", "heads", "0", "abc123", known, (), taken)
@@ -164,7 +164,7 @@ def test_few_patients_get_no_interval_and_the_reason(tmp_path: Path) -> None:
     ("file", "before", "after", "named"),
     [
         ("cross_validation/metrics.csv", "lesion,", "lesion,x", "line 2, column dice"),
-        ("cross_validation/trust.csv", "traffic_light,dice", "traffic_light,dyce", "lacks the column dice"),
+        ("cross_validation/confidence.csv", "traffic_light,dice", "traffic_light,dyce", "lacks the column dice"),
         ("cross_validation/label_check.csv", "the model", "the,model", "more cells than the header"),
         ("cross_validation/volumes.csv", "reference_ml", "reference_l", "lacks the column reference_ml"),
         ("fold_0/history.csv", "\n2,", "\n1,", "lines 2 and 3 are both of 1"),

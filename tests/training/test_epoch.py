@@ -13,18 +13,20 @@ from tiny import PLAN, prepare, tiny_case
 from training import CASES, CPU, Diary, assert_same, make_parts, trained
 
 from vmseg_auto.contracts import Parts
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.training.fold_data import FoldSetup
 from vmseg_auto.training.loop import train_fold
 from vmseg_auto.utils.errors import VmsegError
 
-RECIPE = Recipe(epochs=3, steps=4, validation_share=0.5, amp=False, device_augmentation="on", gap_cases=0)
+CONFIG = TrainingConfig(
+    epochs=3, iterations_per_epoch=4, validation_share=0.5, amp=False, device_augmentation="on", monitor_cases=0
+)
 """Samples are read in threads, which start at once."""
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return prepare(tmp_path_factory.mktemp("prepared"), [tiny_case(name, i) for i, name in enumerate("abc")])
+def preprocessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("preprocessed"), [tiny_case(name, i) for i, name in enumerate("abc")])
 
 
 @dataclass
@@ -64,8 +66,8 @@ def with_rates(*those: float) -> Callable[[Parts], Parts]:
     return lambda parts: replace(parts, schedule=rates(*those))
 
 
-def test_a_single_step_that_goes_wrong_is_skipped_and_counted(prepared: Path) -> None:
-    end, diary = trained(prepared, RECIPE, change=lambda parts: replace(parts, loss=WrongAt(parts.loss, steps=[6])))
+def test_a_single_step_that_goes_wrong_is_skipped_and_counted(preprocessed: Path) -> None:
+    end, diary = trained(preprocessed, CONFIG, change=lambda parts: replace(parts, loss=WrongAt(parts.loss, steps=[6])))
     assert [record.skipped_steps for record in diary.records] == [0, 1, 0]
     assert [row["skipped_steps"] for row in end.history] == [0, 1, 0]
     assert all(math.isfinite(record.train_loss) for record in diary.records)
@@ -76,15 +78,15 @@ def test_a_single_step_that_goes_wrong_is_skipped_and_counted(prepared: Path) ->
     assert end.lr_factor == 1
 
 
-@pytest.mark.parametrize("averaging", [0.0, 0.9])
-def test_many_lead_back_to_the_last_state_with_a_tenth_of_the_rate(prepared: Path, averaging: float) -> None:
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_many_lead_back_to_the_last_state_with_a_tenth_of_the_rate(preprocessed: Path, ema_decay: float) -> None:
     """Bit for bit as if the lower rates had been there from the start."""
-    recipe = replace(RECIPE, averaging=averaging)
+    config = replace(CONFIG, ema_decay=ema_decay)
 
     def diverges(parts: Parts) -> Parts:
         return replace(parts, schedule=rates(0.01, 0.05, 0.05), loss=WrongAbove(parts, limit=0.02))
 
-    end, diary = trained(prepared, recipe, change=diverges)
+    end, diary = trained(preprocessed, config, change=diverges)
     assert [event[:2] for event in diary.events if event[0] != "step"] == [
         ("epoch", 1), ("save", 1), ("back", 1), ("epoch", 2), ("save", 2), ("epoch", 3), ("save", 3),
     ]  # fmt: skip
@@ -92,78 +94,78 @@ def test_many_lead_back_to_the_last_state_with_a_tenth_of_the_rate(prepared: Pat
     assert str(words).startswith("4 of 4 steps of epoch 2 gave a NaN or infinite loss or gradient; they learnt from ")
     assert [record.lr for record in diary.records] == pytest.approx([0.01, 0.005, 0.005])
     assert [state.lr_factor for state in diary.states] == [1.0, 0.1, 0.1]
-    calm, _ = trained(prepared, recipe, change=with_rates(0.01, 0.05 * 0.1, 0.05 * 0.1))
+    calm, _ = trained(preprocessed, config, change=with_rates(0.01, 0.05 * 0.1, 0.05 * 0.1))
     assert_same(end, calm)
     for state in diary.states[:2]:
-        again, _ = trained(prepared, recipe, state=state, change=diverges)
+        again, _ = trained(preprocessed, config, state=state, change=diverges)
         assert_same(again, end)
         assert again.lr_factor == end.lr_factor
 
 
-def test_before_the_first_state_it_goes_back_to_the_start(prepared: Path) -> None:
+def test_before_the_first_state_it_goes_back_to_the_start(preprocessed: Path) -> None:
     def diverges(parts: Parts) -> Parts:
         return replace(parts, schedule=rates(0.05, 0.01, 0.01), loss=WrongAbove(parts, limit=0.02))
 
-    end, diary = trained(prepared, RECIPE, change=diverges)
+    end, diary = trained(preprocessed, CONFIG, change=diverges)
     assert [event[1] for event in diary.events if event[0] == "back"] == [0]
-    calm, _ = trained(prepared, RECIPE, change=with_rates(0.05 * 0.1, 0.01 * 0.1, 0.01 * 0.1))
+    calm, _ = trained(preprocessed, CONFIG, change=with_rates(0.05 * 0.1, 0.01 * 0.1, 0.01 * 0.1))
     assert_same(end, calm)
 
 
-def test_states_in_between_are_not_needed(prepared: Path) -> None:
+def test_states_in_between_are_not_needed(preprocessed: Path) -> None:
     """Two epochs are lost where every second one is saved."""
-    recipe = replace(RECIPE, epochs=4, checkpoint_every=2)
+    config = replace(CONFIG, epochs=4, checkpoint_every=2)
 
     def diverges(parts: Parts) -> Parts:
         return replace(parts, schedule=rates(0.01, 0.01, 0.01, 0.05), loss=WrongAbove(parts, limit=0.02))
 
-    end, diary = trained(prepared, recipe, change=diverges)
+    end, diary = trained(preprocessed, config, change=diverges)
     kept = [event[:2] for event in diary.events if event[0] in ("back", "save")]
     assert kept == [("save", 2), ("back", 2), ("save", 4)]
     assert [row["epoch"] for row in end.history] == [1, 2, 3, 4]
 
 
-def test_the_second_time_it_ends(prepared: Path) -> None:
+def test_the_second_time_it_ends(preprocessed: Path) -> None:
     diary = Diary()
-    parts = make_parts(RECIPE)
+    parts = make_parts(CONFIG)
     wrong = replace(parts, schedule=rates(0.01, 0.01, 0.3), loss=WrongAbove(parts, limit=0.02))
     with pytest.raises(VmsegError, match=r"fails also with 0\.1 times the learning rate: 4 of 4 steps of epoch 3"):
-        train_fold(FoldSetup(wrong, PLAN, prepared, CASES, 0, CPU), diary.hooks)
+        train_fold(FoldSetup(wrong, PLAN, preprocessed, CASES, 0, CPU), diary.hooks)
     assert [state.epoch for state in diary.states] == [1, 2]
 
 
-def test_weights_that_become_infinite_are_never_kept(prepared: Path) -> None:
+def test_weights_that_become_infinite_are_never_kept(preprocessed: Path) -> None:
     """Loss and gradient of the last step were finite, and where it led was not."""
-    diary, recipe = Diary(), replace(RECIPE, steps=1)
-    parts = make_parts(recipe)
+    diary, config = Diary(), replace(CONFIG, iterations_per_epoch=1)
+    parts = make_parts(config)
     steep = replace(parts, schedule=rates(0.01, 3e38, 0.01), loss=lambda logits, label: 1e6 * parts.loss(logits, label))
     with pytest.raises(VmsegError, match=r"fails also with 0\.1 times the learning rate"):
-        train_fold(FoldSetup(steep, PLAN, prepared, CASES, 0, CPU), diary.hooks)
+        train_fold(FoldSetup(steep, PLAN, preprocessed, CASES, 0, CPU), diary.hooks)
     ((_, epoch, words),) = [event for event in diary.events if event[0] == "back"]
     assert epoch == 1
     assert str(words).startswith("weights became NaN or infinite in epoch 2; the last step learnt from ")
     assert all(tensor.isfinite().all() for state in diary.states for tensor in state.weights.values())
 
 
-def test_a_network_too_large_for_memory_ends_with_a_smaller_plan(prepared: Path) -> None:
+def test_a_network_too_large_for_memory_ends_with_a_smaller_plan(preprocessed: Path) -> None:
     def no_room(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    parts = make_parts(RECIPE)
+    parts = make_parts(CONFIG)
     parts.network.register_forward_pre_hook(no_room)
     with pytest.raises(VmsegError, match="--planner default --memory 4`, then this command with --fresh"):
-        train_fold(FoldSetup(parts, PLAN, prepared, CASES, 0, CPU), Diary().hooks)
+        train_fold(FoldSetup(parts, PLAN, preprocessed, CASES, 0, CPU), Diary().hooks)
 
 
-def test_a_loss_that_grows_beyond_reason_ends_the_training_in_words(prepared: Path) -> None:
+def test_a_loss_that_grows_beyond_reason_ends_the_training_in_words(preprocessed: Path) -> None:
     """Every loss was finite, and nothing was learnt any more."""
     diary = Diary()
-    parts = make_parts(RECIPE)
+    parts = make_parts(CONFIG)
 
     def grows(logits: Sequence[torch.Tensor], label: torch.Tensor) -> torch.Tensor:
         return parts.loss(logits, label) * (1e6 if parts.optimizer.param_groups[0]["lr"] < 0.005 else 1)
 
     grown = replace(parts, schedule=rates(0.01, 0.001, 0.001), loss=grows)
     with pytest.raises(VmsegError, match=r"fails also with 0\.1 times the learning rate: the loss grew to .*e\+0\d"):
-        train_fold(FoldSetup(grown, PLAN, prepared, CASES, 0, CPU), diary.hooks)
+        train_fold(FoldSetup(grown, PLAN, preprocessed, CASES, 0, CPU), diary.hooks)
     assert [state.epoch for state in diary.states] == [1]

@@ -23,8 +23,8 @@ PATCH = (8, 16, 16)
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> BatchSource:
     """Three cases on disk, of which two are drawn from; voxel [0, 0, 0, 2] tells the case."""
-    folder = tmp_path_factory.mktemp("prepared")
-    prepare(folder, [flat_case("a", 1), flat_case("b", 2), flat_case("held_out", 3)])
+    folder = tmp_path_factory.mktemp("preprocessed")
+    prepare(folder, [flat_case("a", 1), flat_case("b", 2), flat_case("validation", 3)])
     return BatchSource(
         folder=folder,
         cases=("a", "b"),
@@ -147,7 +147,7 @@ def test_a_samplers_own_exception_comes_through(source: BatchSource) -> None:
         list(loader.batches(0, 2))
 
 
-def test_a_case_that_is_not_prepared_is_named(source: BatchSource) -> None:
+def test_a_case_that_is_not_preprocessed_is_named(source: BatchSource) -> None:
     loader = BatchLoader(replace(source, cases=("a", "gone")), 1)
     with loader, pytest.raises(InputError, match=r"case gone.*vmseg_plan_and_preprocess"):
         list(loader.batches(0, 2))

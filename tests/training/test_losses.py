@@ -135,7 +135,7 @@ def test_better_logits_cost_less(seed: int, step: float) -> None:
 def test_tversky_by_hand() -> None:
     """One voxel found with certainty, one missed, one found that isn't there."""
     logits, target = logits_of([0.999999, 1e-6, 0.999999]), target_of([1, 1, 0])
-    plain, missing = DiceCrossEntropy(), DiceCrossEntropy(false_positive_weight=0.2)
+    plain, missing = DiceCrossEntropy(), DiceCrossEntropy(tversky_alpha=0.2)
     cross_entropy = float(plain(logits, target)) + 0.5  # Dice: 2 / (2 + 2)
     assert float(missing(logits, target)) == pytest.approx(cross_entropy - 1 / (1 + 0.2 + 0.8), abs=1e-4)
     logits, target = logits_of([0.999999, 0.999999, 0.999999]), target_of([1, 0, 0])

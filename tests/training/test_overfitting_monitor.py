@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from tiny import PLAN, tiny_case, tiny_plan
 from torch import nn
 
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.inference.windows import count_windows
 from vmseg_auto.networks.unet import build_network
-from vmseg_auto.planning.training_config import Recipe
-from vmseg_auto.training.overfitting_monitor import MOST_LOOKS, PASSES, STEP, GapMonitor
+from vmseg_auto.planning.training_config import TrainingConfig
+from vmseg_auto.training.overfitting_monitor import MOST_LOOKS, PASSES, STEP, OverfittingMonitor
 
 CPU = torch.device("cpu")
-LONG = Recipe(epochs=1000, steps=250)
+LONG = TrainingConfig(epochs=1000, iterations_per_epoch=250)
 
 
-def sized(case_id: str, voxels: int) -> PreparedCase:
+def sized(case_id: str, voxels: int) -> PreprocessedCase:
     """A case with so many voxels of lesion."""
     case = tiny_case(case_id, 0)
     label = np.zeros((12, 20, 24), dtype=np.uint8)
@@ -41,7 +41,7 @@ class Threshold(nn.Module):
         return [logits] if self.training else logits
 
 
-def perfect(case_id: str) -> PreparedCase:
+def perfect(case_id: str) -> PreprocessedCase:
     case = tiny_case(case_id, 1)
     assert case.label is not None
     return replace(case, image=2 * case.label[None].astype(np.float32))
@@ -49,10 +49,10 @@ def perfect(case_id: str) -> PreparedCase:
 
 def test_the_handful_spreads_over_lesion_sizes_and_leaves_out_empty_masks() -> None:
     cases = [sized(f"c{i}", voxels) for i, voxels in enumerate([50, 0, 10, 40, 30, 0, 60, 20])]
-    monitor = GapMonitor(replace(LONG, gap_cases=3), PLAN, cases, cases[2:5])
+    monitor = OverfittingMonitor(replace(LONG, monitor_cases=3), PLAN, cases, cases[2:5])
     assert [np.count_nonzero(case.label) for case in monitor.train] == [20, 40, 60]
     assert [np.count_nonzero(case.label) for case in monitor.val] == [10, 30, 40]
-    again = GapMonitor(replace(LONG, gap_cases=3), PLAN, cases[::-1], cases[4:1:-1])
+    again = OverfittingMonitor(replace(LONG, monitor_cases=3), PLAN, cases[::-1], cases[4:1:-1])
     assert [case.id for case in again.train] == [case.id for case in monitor.train]
 
 
@@ -64,9 +64,9 @@ def test_the_handful_spreads_over_lesion_sizes_and_leaves_out_empty_masks() -> N
     share=st.floats(0, 1),
 )
 def test_looks_cost_no_more_than_their_share(epochs: int, steps: int, batch: int, cases: int, share: float) -> None:
-    recipe = Recipe(epochs=epochs, steps=steps, gap_cases=cases, gap_share=share)
+    config = TrainingConfig(epochs=epochs, iterations_per_epoch=steps, monitor_cases=cases, monitor_share=share)
     side = [sized(f"c{i}", i + 1) for i in range(5)]
-    monitor = GapMonitor(recipe, tiny_plan(batch_size=batch), side, side)
+    monitor = OverfittingMonitor(config, tiny_plan(batch_size=batch), side, side)
     one = sum(count_windows(case.image.shape[1:], PLAN.patch, STEP) for case in (*monitor.train, *monitor.val))
     due = [epoch for epoch in range(1, epochs + 1) if epoch in monitor.due]
     assert due[-1] == epochs, "the last epoch is always looked at"
@@ -78,14 +78,14 @@ def test_looks_cost_no_more_than_their_share(epochs: int, steps: int, batch: int
 
 def test_a_long_training_is_looked_at_every_few_epochs() -> None:
     side = [sized(f"c{i}", i + 1) for i in range(5)]
-    monitor = GapMonitor(LONG, PLAN, side, side)
+    monitor = OverfittingMonitor(LONG, PLAN, side, side)
     assert (len(monitor.train), len(monitor.val), monitor.due) == (4, 4, range(10, 1001, 10))
 
 
 @pytest.mark.parametrize("val", [[], [sized("empty", 0)]])
-def test_no_lesions_on_one_side_no_looks(val: list[PreparedCase]) -> None:
-    assert not GapMonitor(LONG, PLAN, [sized("a", 5)], val).due
-    assert not GapMonitor(replace(LONG, gap_cases=0), PLAN, [sized("a", 5)], [sized("b", 5)]).due
+def test_no_lesions_on_one_side_no_looks(val: list[PreprocessedCase]) -> None:
+    assert not OverfittingMonitor(LONG, PLAN, [sized("a", 5)], val).due
+    assert not OverfittingMonitor(replace(LONG, monitor_cases=0), PLAN, [sized("a", 5)], [sized("b", 5)]).due
 
 
 def test_dice_is_that_of_whole_cases_on_either_side() -> None:
@@ -95,22 +95,22 @@ def test_dice_is_that_of_whole_cases_on_either_side() -> None:
     half = label.shape[2] // 2
     label[:, :, half:] = 0
     label[0, 0, 0] = 1
-    monitor = GapMonitor(replace(LONG, gap_cases=1), PLAN, [perfect("a")], [replace(spoilt, label=label)])
-    train, val = monitor.look(10, Threshold(), CPU, None)
+    monitor = OverfittingMonitor(replace(LONG, monitor_cases=1), PLAN, [perfect("a")], [replace(spoilt, label=label)])
+    train, val = monitor.check(10, Threshold(), CPU, None)
     both, truth = np.count_nonzero((spoilt.label == 1) & (label == 1)), np.count_nonzero(label)
     assert train == 1
     assert val == pytest.approx(2 * both / (np.count_nonzero(spoilt.label) + truth))
-    assert all(math.isnan(dice) for dice in monitor.look(9, Threshold(), CPU, None))
+    assert all(math.isnan(dice) for dice in monitor.check(9, Threshold(), CPU, None))
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_look_leaves_randomness_weights_and_mode_as_they_were(training: bool) -> None:
     network = nn.Sequential(nn.Dropout(0.5), build_network(PLAN.network, 1, 2)).train(training)
-    monitor = GapMonitor(LONG, PLAN, [tiny_case("a", 1)], [tiny_case("b", 2)])
+    monitor = OverfittingMonitor(LONG, PLAN, [tiny_case("a", 1)], [tiny_case("b", 2)])
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     states = random.getstate(), str(np.random.get_state()), torch.get_rng_state()
-    first = monitor.look(10, network, CPU, None)
-    assert monitor.look(20, network, CPU, None) == first
+    first = monitor.check(10, network, CPU, None)
+    assert monitor.check(20, network, CPU, None) == first
     assert random.getstate() == states[0]
     assert str(np.random.get_state()) == states[1]
     assert torch.equal(torch.get_rng_state(), states[2])
@@ -124,6 +124,6 @@ def test_a_look_at_what_is_not_a_number_counts_as_none() -> None:
     network = build_network(PLAN.network, 1, 2)
     with torch.no_grad():
         next(iter(network.parameters())).fill_(math.nan)
-    monitor = GapMonitor(LONG, PLAN, [tiny_case("a", 1)], [tiny_case("b", 2)])
-    assert all(math.isnan(dice) for dice in monitor.look(10, network.train(), CPU, None))
+    monitor = OverfittingMonitor(LONG, PLAN, [tiny_case("a", 1)], [tiny_case("b", 2)])
+    assert all(math.isnan(dice) for dice in monitor.check(10, network.train(), CPU, None))
     assert network.training

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny import tiny_case
 
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.training.sampling import PatchSampler, forced_foreground, read_box
 from vmseg_auto.utils.geometry import Shape
 
@@ -20,7 +20,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 SHAPES = st.tuples(*[st.integers(1, 14)] * 3)
 
 
-def mapped_case(shape: Shape, voxels: dict[int, list[tuple[int, int, int]]]) -> PreparedCase:
+def mapped_case(shape: Shape, voxels: dict[int, list[tuple[int, int, int]]]) -> PreprocessedCase:
     """The three channels hold each voxel's own position, from 1 on; what is outside reads as 0."""
     image = np.indices(shape).astype(np.float32) + 1
     label = np.zeros(shape, dtype=np.uint8)

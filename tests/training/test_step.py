@@ -27,12 +27,12 @@ SPEC = NetworkSpec(
 CPU = torch.device("cpu")
 
 
-def learner(averaging: float = 0.0, network: nn.Module | None = None) -> Learner:
+def learner(ema_decay: float = 0.0, network: nn.Module | None = None) -> Learner:
     torch.manual_seed(0)
     network = network or plain_unet(SPEC, 1, 3)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
     loss = DeepSupervision(DiceCrossEntropy(batch_dice=True))
-    return Learner(network, loss, optimizer, CPU, amp=False, gradient_clip=12.0, averaging=averaging)
+    return Learner(network, loss, optimizer, CPU, amp=False, gradient_clip=12.0, ema_decay=ema_decay)
 
 
 def batch(seed: int, size: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -42,7 +42,7 @@ def batch(seed: int, size: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_the_running_mean_by_hand() -> None:
-    one = learner(averaging=0.5)
+    one = learner(ema_decay=0.5)
     start = {name: tensor.clone() for name, tensor in one.network.state_dict().items()}
     one.step(*batch(0))
     first = {name: tensor.clone() for name, tensor in one.network.state_dict().items()}
@@ -56,7 +56,7 @@ def test_the_running_mean_by_hand() -> None:
 
 
 def test_a_restored_learner_goes_on_as_if_nothing_had_been() -> None:
-    whole, before, after = (learner(averaging=0.9) for _ in range(3))
+    whole, before, after = (learner(ema_decay=0.9) for _ in range(3))
     for seed in range(3):
         whole.step(*batch(seed))
         before.step(*batch(seed))
@@ -96,8 +96,8 @@ OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
 """CUDA takes the fused ones."""
 
 
-def with_optimizer(kind: str, averaging: float = 0.0) -> Learner:
-    one = learner(averaging)
+def with_optimizer(kind: str, ema_decay: float = 0.0) -> Learner:
+    one = learner(ema_decay)
     one.optimizer = OPTIMIZERS[kind](one.network.parameters())
     return one
 
@@ -140,7 +140,7 @@ def test_a_finite_loss_with_an_infinite_gradient_is_no_good_step(kind: str) -> N
 
 
 def test_the_running_mean_stays_finite() -> None:
-    one = learner(averaging=0.9)
+    one = learner(ema_decay=0.9)
     for image, label in (batch(0), spoilt(1), batch(2)):
         one.step(image, label)
     assert one.is_finite()

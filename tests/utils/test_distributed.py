@@ -12,13 +12,13 @@ from torch import nn
 
 from vmseg_auto.training.step import Learner
 from vmseg_auto.utils.console import Silent
-from vmseg_auto.utils.distributed import ALONE, Ranks, Share, joined
+from vmseg_auto.utils.distributed import ALONE, LocalBatch, Ranks, joined
 from vmseg_auto.utils.errors import InputError
 
 
 @given(st.integers(1, 9), st.integers(1, 9))
 def test_each_sample_is_one_ranks(world: int, size: int) -> None:
-    shares = [Share(Ranks(rank, world), size) for rank in range(world)]
+    shares = [LocalBatch(Ranks(rank, world), size) for rank in range(world)]
     assert [sample for share in shares for sample in share.own] == list(range(size))
     counts = [len(share.own) for share in shares]
     assert max(counts) - min(counts) <= 1
@@ -38,14 +38,14 @@ def test_each_item_is_one_ranks(world: int, items: list[int]) -> None:
 def test_one_process_is_a_world_of_one() -> None:
     with joined() as ranks:
         assert ranks == ALONE
-    assert ranks.first(lambda: "done") == "done"
-    assert ranks.whole(ranks.part([3, 1, 2])) == [3, 1, 2]
+    assert ranks.on_main(lambda: "done") == "done"
+    assert ranks.gather_in_order(ranks.part([3, 1, 2])) == [3, 1, 2]
     assert list(ranks.each(lambda item: item + 1, [1, 2])) == [(1, 2), (2, 3)]
-    assert ranks.everyones("x") == ["x"]
-    assert ranks.most(7) == 7
+    assert ranks.all_gather("x") == ["x"]
+    assert ranks.all_max(7) == 7
     image = torch.rand(3, 2)
-    assert Share(ranks).join(image) is image
-    assert Share(ranks).cut(image) is image
+    assert LocalBatch(ranks).join(image) is image
+    assert LocalBatch(ranks).cut(image) is image
     console = Silent()
     assert ranks.console(console) is console
     assert Ranks(1, 2).console(console) is not console
@@ -70,9 +70,9 @@ def test_networks_that_would_learn_otherwise_are_refused(layer: nn.Module) -> No
     network = nn.Sequential(nn.Conv3d(1, 2, 1), layer)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
 
-    def learner(share: Share) -> Learner:
+    def learner(share: LocalBatch) -> Learner:
         return Learner(network, nn.Identity(), optimizer, torch.device("cpu"), amp=False, gradient_clip=1, share=share)
 
-    learner(Share())
+    learner(LocalBatch())
     with pytest.raises(InputError, match="depend on the number of processes"):
-        learner(Share(Ranks(0, 2), 2))
+        learner(LocalBatch(Ranks(0, 2), 2))

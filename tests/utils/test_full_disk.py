@@ -15,13 +15,13 @@ from tiny import PLAN
 
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.images.segmentations import write_segmentation
-from vmseg_auto.data.mask_deltas import write_variants
+from vmseg_auto.data.mask_deltas import write_mask_deltas
 from vmseg_auto.data.probabilities import write_probabilities
 from vmseg_auto.figures.plots import save_figure
 from vmseg_auto.models.checkpoints import Checkpoint, save_checkpoint
 from vmseg_auto.models.manifest import Manifest
 from vmseg_auto.models.zip import write_model_zip
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import leftovers, new_folder, put_in_place, scratch_folder, write_json, write_sealed
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.tables import write_csv
@@ -30,7 +30,15 @@ from vmseg_auto.workflows.viewers import LABEL_FILE, write_label_file
 NOISE = np.random.default_rng(0).integers(0, 200, GRID.shape, dtype=np.uint8)
 MANY = {f"label {number}": number for number in range(200)}
 CHECKPOINT = Checkpoint(
-    1, {"w": torch.zeros(5000)}, (), plan=PLAN, recipe=Recipe(), labels={}, channels=(), trainer="default", fold=0
+    1,
+    {"w": torch.zeros(5000)},
+    (),
+    plan=PLAN,
+    config=TrainingConfig(),
+    labels={},
+    channels=(),
+    trainer="default",
+    fold=0,
 )
 
 
@@ -57,7 +65,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "a.nrrd": lambda path: write_image(path, NOISE.astype(np.float32), GRID),
     "a.seg.nrrd": lambda path: write_segmentation(path, NOISE, GRID, MANY, dict.fromkeys(MANY, "#D55E00")),
     "probabilities.npz": lambda path: write_probabilities(path, NOISE[None]),
-    "variants.npz": lambda path: write_variants(path, [tiny_mask(), NOISE]),
+    "variants.npz": lambda path: write_mask_deltas(path, [tiny_mask(), NOISE]),
     "checkpoint.pt": lambda path: save_checkpoint(path, CHECKPOINT),
     "table.csv": lambda path: write_csv(path, ["a"], [{"a": "x" * 600}]),
     "plan.json": lambda path: write_json(path, ["x" * 600]),

@@ -11,11 +11,11 @@ from small_cohort import GRID, ball
 
 from vmseg_auto.data.images.images import write_mask
 from vmseg_auto.data.runs import Run
-from vmseg_auto.evaluation.confidence import Trust
+from vmseg_auto.evaluation.confidence import Confidence
 from vmseg_auto.evaluation.evaluate import evaluate_pairs
 from vmseg_auto.evaluation.reliability import Reliability
 from vmseg_auto.workflows.confidence import judge
-from vmseg_auto.workflows.run_tables import read_trust_figures
+from vmseg_auto.workflows.run_tables import read_confidence_figures
 
 LABELS = {"background": 0, "lesion": 1}
 CASES = 16
@@ -30,7 +30,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Predictions off by a voxel; two masks are wrong, and three predictions miss their lesions and are uncertain."""
-    run, files, trust = Run(tmp_path), {}, {}
+    run, files, confidence = Run(tmp_path), {}, {}
     rng = np.random.default_rng(0)
     for number in range(CASES):
         case = f"case_{number:02d}"
@@ -45,9 +45,9 @@ def run(tmp_path: Path) -> Run:
         files[case] = (tmp_path / "predicted" / f"{case}.nii.gz", tmp_path / "masks" / f"{case}.nii.gz")
         for path, array in zip(files[case], (prediction, mask), strict=True):
             write_mask(path, array, GRID)
-        trust[case] = Trust(0.8 if case in DOUBTFUL else float(rng.uniform(0.1, 0.3)), 0.0, mirrored=True)
+        confidence[case] = Confidence(0.8 if case in DOUBTFUL else float(rng.uniform(0.1, 0.3)), 0.0, mirrored=True)
     scores = evaluate_pairs(files, LABELS)
-    judge(trust, scores, dict.fromkeys(files, Reliability(0.1, 0.05))).save(run, files, LABELS)
+    judge(confidence, scores, dict.fromkeys(files, Reliability(0.1, 0.05))).save(run, files, LABELS)
     return run
 
 
@@ -63,15 +63,15 @@ def test_planted_errors_are_on_top_with_the_slice_to_look_at(run: Run) -> None:
 
 
 def test_doubtful_failures_are_the_least_certain_and_no_label_errors(run: Run) -> None:
-    assert {row["case"] for row in rows(run.trust)[:3]} == DOUBTFUL
-    assert run.trust_picture.stat().st_size > 5000
+    assert {row["case"] for row in rows(run.confidence)[:3]} == DOUBTFUL
+    assert run.confidence_picture.stat().st_size > 5000
     assert not DOUBTFUL & {row["case"] for row in rows(run.label_check)[:2]}
 
 
 def test_the_figures_are_those_of_the_table(run: Run) -> None:
-    told = read_trust_figures(run)
+    told = read_confidence_figures(run)
     figures = {one.name.split()[0]: one for one in told.figures}
-    table = rows(run.trust)
+    table = rows(run.confidence)
     certainty, dice = (np.array([float(row[name]) for row in table]) for name in ("expected_dice", "dice"))
     assert figures["Brier"].value == pytest.approx(0.1)
     assert figures["Brier"].scans == figures["AUROC"].patients == CASES

@@ -21,7 +21,7 @@ from vmseg_auto.utils.atomic import leftovers
 from vmseg_auto.utils.errors import InputError, SomeCasesFailedError
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv
-from vmseg_auto.workflows.ensemble import Committee
+from vmseg_auto.workflows.ensemble import ModelEnsemble
 from vmseg_auto.workflows.predict import predict
 
 SHAPE = (8, 16, 16)
@@ -47,7 +47,7 @@ def test_a_corrected_mask_is_kept_until_it_is_to_be_made_anew(model: Path, tmp_p
     mask = np.zeros(SHAPE, np.uint8)
     mask[1:3, 1:4, 1:5] = 1
     write_mask(path, mask, read_mask(path)[1])
-    for options in ({}, {"previews": True}, {"mirror": False}):
+    for options in ({}, {"previews": True}, {"tta": False}):
         predict(tmp_path / "in", tmp_path / "out", model=model, device="cpu", **options)  # type: ignore[arg-type]
         np.testing.assert_array_equal(read_mask(path)[0], mask)
         row = totals(tmp_path / "out")["anna"]
@@ -76,7 +76,7 @@ def test_what_one_scan_lacks_does_not_stop_the_others(
 ) -> None:
     for seed, name in enumerate(("anna", "bert", "carl")):
         a_scan(tmp_path / "in", name, seed)
-    real, calls = Committee.predict, []
+    real, calls = ModelEnsemble.predict, []
 
     def second_fails(*arguments: object, **options: object) -> object:
         calls.append(1)
@@ -84,7 +84,7 @@ def test_what_one_scan_lacks_does_not_stop_the_others(
             raise unexpected
         return real(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Committee, "predict", second_fails)
+    monkeypatch.setattr(ModelEnsemble, "predict", second_fails)
     with pytest.raises(SomeCasesFailedError, match=r"case bert.*(memory is not enough|Input/output error)"):
         predict(tmp_path / "in", tmp_path / "out", model=model, device="cpu")
     assert list(totals(tmp_path / "out")) == ["anna", "carl"]
@@ -180,7 +180,7 @@ def test_another_models_prediction_does_not_touch_a_corrected_mask(model: Path, 
     write_mask(path, drawn(5), read_mask(path)[1])
     before = path.read_bytes()
     for formats in ("nifti", "seg.nrrd"):
-        predict(tmp_path / "in", out, model=model, device="cpu", mirror=False, mask_formats=formats)
+        predict(tmp_path / "in", out, model=model, device="cpu", tta=False, mask_formats=formats)
         assert path.read_bytes() == before
         assert totals(out)["anna"]["remark"] == CORRECTED
     assert not (out / "anna.seg.nrrd").exists()

@@ -12,20 +12,20 @@ import torch
 from small_disk import fill, small_disk
 from workspaces import Cohort, cohort, finished_run
 
-from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.models.checkpoints import load_checkpoint
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.console import Progress, Silent, SilentProgress
 from vmseg_auto.utils.errors import VmsegError
-from vmseg_auto.workflows.disk import prepared_bytes
-from vmseg_auto.workflows.places import read_plan
+from vmseg_auto.workflows.disk import preprocessed_bytes
+from vmseg_auto.workflows.paths import read_plan
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.predict import predict
 from vmseg_auto.workflows.train import train
 from vmseg_auto.workflows.training_disk import checkpoint_copies, network_bytes
 
-SETTINGS = ("epochs=4", "steps=2", "validation_share=0", "window_step=1", "mirror_axes=[]")
+SETTINGS = ("epochs=4", "iterations_per_epoch=2", "validation_share=0", "tile_step_size=1", "mirror_axes=[]")
 
 
 @pytest.fixture(scope="module")
@@ -33,23 +33,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return cohort(tmp_path_factory.mktemp("cohort"))
 
 
-def test_prepared_cases_take_what_was_estimated(made: Cohort) -> None:
+def test_preprocessed_cases_take_what_was_estimated(made: Cohort) -> None:
     plan = read_plan(made.space, None)
-    folder = PreparedFolder(made.space.prepared(plan.voxels_hash))
+    folder = PreprocessedFolder(made.space.preprocessed(plan.voxels_hash))
     for name, summary in made.fingerprint.cases.items():
         case = folder.load(name)
         assert case.label is not None
-        assert prepared_bytes(summary, plan, 1) == pytest.approx(case.image.nbytes + case.label.nbytes, rel=0.05)
+        assert preprocessed_bytes(summary, plan, 1) == pytest.approx(case.image.nbytes + case.label.nbytes, rel=0.05)
     (summary, *_) = made.fingerprint.cases.values()
     finer = replace(plan, spacing_mm=tuple(mm / 2 for mm in plan.spacing_mm))
-    assert prepared_bytes(summary, finer, 2) == pytest.approx(8 * prepared_bytes(summary, plan, 1) * 9 / 5)
+    assert preprocessed_bytes(summary, finer, 2) == pytest.approx(8 * preprocessed_bytes(summary, plan, 1) * 9 / 5)
 
 
-def test_a_disk_too_small_is_noticed_before_cases_are_prepared(made: Cohort, tmp_path: Path) -> None:
+def test_a_disk_too_small_is_noticed_before_cases_are_preprocessed(made: Cohort, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", kilobytes=60) as disk:
-        with pytest.raises(VmsegError, match=r"preparing 5 cases will take about .+ kB, and .+ kB are free"):
+        with pytest.raises(VmsegError, match=r"preprocessing 5 cases will take about .+ kB, and .+ kB are free"):
             plan_and_preprocess(made.space.root.parent, disk / "w", memory_gb=0.01, jobs=1)
-        assert not (disk / "w" / "prepared").exists()
+        assert not (disk / "w" / "preprocessed").exists()
         assert not (disk / "w" / "decoded").exists()
 
 
@@ -99,11 +99,13 @@ def test_a_disk_that_fills_up_in_a_training_loses_nothing(made: Cohort, tmp_path
         fold = space.run("default", "default").fold(0)
         assert load_checkpoint(fold.latest).epoch == 2
         weights = network_bytes(read_plan(space, None), 1, 2)
-        assert weights < fold.latest.stat().st_size < checkpoint_copies(Recipe()) * weights
+        assert weights < fold.latest.stat().st_size < checkpoint_copies(TrainingConfig()) * weights
         assert not fold.final.exists()
         assert [path for path in space.root.rglob(".*") if path.is_file()] == []
         (disk / "filler").unlink()
         train([0], workspace=space.root, settings=options, device="cpu")
         again = load_checkpoint(fold.final).weights
-    assert checkpoint_copies(Recipe(averaging=0.9, stop_on_gap=True)) == checkpoint_copies(Recipe()) + 2
+    assert (
+        checkpoint_copies(TrainingConfig(ema_decay=0.9, early_stopping=True)) == checkpoint_copies(TrainingConfig()) + 2
+    )
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in again.items())

@@ -22,7 +22,7 @@ from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.locks import locked
 from vmseg_auto.workflows.doctor import Diagnosis, doctor
-from vmseg_auto.workflows.places import read_plan
+from vmseg_auto.workflows.paths import read_plan
 from vmseg_auto.workflows.select import select
 
 
@@ -94,8 +94,8 @@ def test_without_a_workspace_the_machine_is_looked_at(tmp_path: Path, monkeypatc
 Spoil = Callable[[Cohort], object]
 
 
-def first_prepared(made: Cohort) -> Path:
-    return made.space.prepared(read_plan(made.space, None).voxels_hash) / "a.npy"
+def first_preprocessed(made: Cohort) -> Path:
+    return made.space.preprocessed(read_plan(made.space, None).voxels_hash) / "a.npy"
 
 
 def infinite_weights(made: Cohort) -> None:
@@ -119,12 +119,15 @@ def corrected_mask(made: Cohort) -> None:
         (lambda made: made.space.run("default", "default").fold(0).record.unlink(), "fold_0: it is not recorded"),
         (lambda made: flip(made.space.run("default", "default").fold(0).final), "checkpoint_final.pt"),
         (infinite_weights, "holds NaN or infinite numbers"),
-        (lambda made: first_prepared(made).unlink(), "not prepared for the plan of default, or not as they are now: a"),
-        (lambda made: first_prepared(made).write_bytes(b"cut"), "a.npy: the file can't be read"),
+        (
+            lambda made: first_preprocessed(made).unlink(),
+            "not preprocessed for the plan of default, or not as they are now: a",
+        ),
+        (lambda made: first_preprocessed(made).write_bytes(b"cut"), "a.npy: the file can't be read"),
         (lambda made: (made.space.root.parent / "imagesTr" / "c_0000.nii.gz").unlink(), "c.nii.gz"),
         (lambda made: shutil.rmtree(made.space.root.parent / "imagesTr"), "imagesTr: there is no such folder"),
     ],
-    ids=["split", "schema", "record", "checkpoint", "weights", "unprepared", "cut", "scan", "dataset"],
+    ids=["split", "schema", "record", "checkpoint", "weights", "unpreprocessed", "cut", "scan", "dataset"],
 )
 def test_what_a_quick_look_finds(made: Cohort, spoil: Spoil, words: str) -> None:
     spoil(made)
@@ -134,12 +137,12 @@ def test_what_a_quick_look_finds(made: Cohort, spoil: Spoil, words: str) -> None
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda made: flip(first_prepared(made)), "a.npy: the file is damaged: its checksum differs"),
+        (lambda made: flip(first_preprocessed(made)), "a.npy: the file is damaged: its checksum differs"),
         (corrected_mask, "the dataset has changed since it was planned for (files changed: b)"),
         (lambda made: flip(next(made.space.root.rglob("probabilities/*.npz"))), ".npz: the file can't be read"),
         (lambda made: next(made.space.root.rglob("validation/*.nii.gz")).write_bytes(b"x"), "the file is no image"),
     ],
-    ids=["prepared", "mask", "probabilities", "prediction"],
+    ids=["preprocessed", "mask", "probabilities", "prediction"],
 )
 def test_what_a_thorough_look_finds(made: Cohort, spoil: Spoil, words: str) -> None:
     spoil(made)
@@ -153,8 +156,8 @@ def test_what_is_worth_knowing(made: Cohort) -> None:
     fold.final.unlink()
     (made.space.root / "plans" / left_by_a_killed_command("plan.json")).touch()
     made.space.decoded.mkdir()
-    made.space.prepared("0123").mkdir()
-    (made.space.prepared("0123") / "a.npy").write_bytes(bytes(2000))
+    made.space.preprocessed("0123").mkdir()
+    (made.space.preprocessed("0123") / "a.npy").write_bytes(bytes(2000))
     with locked(made.space.run("default", "default").fold(4).lock, "vmseg_train 4", Silent()):
         found = look(made)
     assert found.findings == ()

@@ -60,7 +60,7 @@ def whole_run(made: Cohort) -> Run:
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
-    """What was written; of sidecars all but whether the model knows the scan, which a zip does not tell."""
+    """What was written; of records all but whether the model knows the scan, which a zip does not tell."""
     found = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
     for name in [name for name in found if name.endswith(".json")]:
         told = json.loads(found[name])
@@ -69,7 +69,7 @@ def outputs(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_model_segments_elsewhere_as_at_home(made: Cohort, scans: Path, tmp_path: Path) -> None:
-    """Every byte is the same: masks, sidecars and table."""
+    """Every byte is the same: masks, records and table."""
     run = whole_run(made)
     packed = export_model(tmp_path / "elsewhere" / "ours.zip", workspace=made.space.root)
     predict(scans, tmp_path / "at_home", model=run.folder, device="cpu", save_probabilities=True)

@@ -241,7 +241,7 @@ def test_one_scan_given_twice_is_named_and_no_response_called(small: Folders) ->
 
 def test_a_mirrored_scan_is_named(phantoms: tuple[Folders, FollowUps, Heard], tmp_path: Path) -> None:
     _, found, _ = phantoms
-    assert all(one.sound and one.alignment.mirrored < one.alignment.likeness for one in found.pairs)
+    assert all(one.sound and one.alignment.mirrored < one.alignment.local_ncc for one in found.pairs)
     folders, heard = Folders(tmp_path), Heard()
     scan = make_phantom(0, 1)
     second = later(scan, -30)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from consoles import Heard
 from raw_dataset import describe
-from workspaces import RECIPE, cohort, trained_run
+from workspaces import CONFIG, cohort, trained_run
 
 from vmseg_auto.data.runs import FoldFolder
 from vmseg_auto.models.checkpoints import load_checkpoint
@@ -20,7 +20,7 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.fresh_start import begin_folds, begun_fresh, confirm_fresh, drop_replaced, end_fresh, goes_on
 from vmseg_auto.workflows.job import Job, open_job
-from vmseg_auto.workflows.places import record_now
+from vmseg_auto.workflows.paths import record_now
 from vmseg_auto.workflows.plan import plan_and_preprocess
 
 COMMAND = "vmseg_train 0 --fresh"
@@ -40,7 +40,7 @@ def dataset(finished: Path, tmp_path: Path) -> Path:
 
 def opened(dataset: Path, console: Heard) -> tuple[Job, FoldFolder, FoldRecord]:
     job = open_job(dataset, None, None, None, (), None, "cpu", 1, Inventory(), console)
-    return job, job.run.fold(0), record_now(job.fingerprint, job.splits, job.plan, RECIPE, 0)
+    return job, job.run.fold(0), record_now(job.fingerprint, job.splits, job.plan, CONFIG, 0)
 
 
 def test_a_finished_fold_is_kept_until_the_new_one_is(dataset: Path) -> None:

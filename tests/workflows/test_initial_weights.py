@@ -19,25 +19,25 @@ from vmseg_auto.models.checkpoints import load_checkpoint, save_checkpoint
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.networks.transfer_record import Initialisation, Seen
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import read_stored, write_json
 from vmseg_auto.utils.console import Progress, SilentProgress
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.workflows.initial_weights import Start, choose_start
 from vmseg_auto.workflows.model import import_nnunet
-from vmseg_auto.workflows.places import read_fingerprint
+from vmseg_auto.workflows.paths import read_fingerprint
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.train import train
 
 GRID = Geometry((6, 18, 18), (3.0, 0.8, 0.7))
 SHORT = (
     "epochs=2",
-    "steps=1",
+    "iterations_per_epoch=1",
     "validation_share=0",
     "device_augmentation=on",
     "mirror_axes=[]",
-    "window_step=1",
+    "tile_step_size=1",
     "amp=false",
 )
 STILL = (*SHORT, "lr=1e-12", "weight_decay=0")
@@ -198,7 +198,7 @@ def test_what_can_not_be_started_from(space: Workspace, imported: Path, tmp_path
 def record_of(train: dict[str, str], val: dict[str, str]) -> FoldRecord:
     """Of cases whose images' hashes are given; those of the masks differ everywhere."""
     images = {**train, **val}
-    return FoldRecord(Recipe(), "plan", dict.fromkeys(train, "x"), dict.fromkeys(val, "y"), images=images)
+    return FoldRecord(TrainingConfig(), "plan", dict.fromkeys(train, "x"), dict.fromkeys(val, "y"), images=images)
 
 
 OURS = record_of({"a": "1", "b": "2"}, {"c": "3"})

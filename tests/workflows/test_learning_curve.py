@@ -22,7 +22,14 @@ from vmseg_auto.utils.tables import read_csv
 from vmseg_auto.workflows.learning_curve import learning_curve
 from vmseg_auto.workflows.plan import plan_and_preprocess
 
-SETTINGS = ("epochs=1", "steps=1", "validation_share=0", "device_augmentation=on", "mirror_axes=[]", "window_step=1")
+SETTINGS = (
+    "epochs=1",
+    "iterations_per_epoch=1",
+    "validation_share=0",
+    "device_augmentation=on",
+    "mirror_axes=[]",
+    "tile_step_size=1",
+)
 SIZES = (1, 2, 4)
 FOLDS = (0, 1, 2)
 """They hold out five patients, from whom on intervals are told."""
@@ -47,7 +54,7 @@ def records(place: CurveFolder) -> dict[int, FoldRecord]:
     return {n: read_stored(FoldRecord, place.size(n).fold(0).record) for n in SIZES}
 
 
-def test_groups_grow_and_the_same_patients_are_held_out(
+def test_groups_grow_and_the_same_patients_are_validation(
     dataset: Path, drawn: tuple[LearningCurve, CurveFolder]
 ) -> None:
     found = records(drawn[1])
@@ -102,7 +109,7 @@ def test_finished_trainings_are_kept_and_a_size_may_be_added(
     assert command.main([*again, "--target", "0.7"]) == 0
     out = capsys.readouterr().out
     assert "12 trainings, on 1, 2, 3, 4 of the cohort's 7 patients. 5 patients are held out, those of folds" in out
-    assert "The curve will have no interval: it takes 10 held-out patients, and here are 5." in out
+    assert "The curve will have no interval: it takes 10 validation patients, and here are 5." in out
     assert out.count("already trained") == 9
     assert "Dice of 0.7 takes" in out  # so many patients, or not to be told
     assert {n: place.size(n).fold(0).final.stat().st_mtime_ns for n in SIZES} == before

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from leftovers import left_by_a_killed_command
 from raw_dataset import describe
-from workspaces import GRID, RECIPE, Cohort, cohort, finished_run, trained_run
+from workspaces import CONFIG, GRID, Cohort, cohort, finished_run, trained_run
 
 from vmseg_auto.data.images.images import read_mask, write_mask
 from vmseg_auto.data.runs import Run
@@ -27,8 +27,8 @@ from vmseg_auto.workflows.predict import predict
 from vmseg_auto.workflows.select import select
 from vmseg_auto.workflows.train import train
 
-SETTINGS = ("epochs=1", "steps=1", "mirror_axes=[]", "window_step=1")
-"""Those of RECIPE, for `train`."""
+SETTINGS = ("epochs=1", "iterations_per_epoch=1", "mirror_axes=[]", "tile_step_size=1")
+"""Those of CONFIG, for `train`."""
 LEFT = left_by_a_killed_command("model.json")
 
 
@@ -49,7 +49,7 @@ def made(planned: tuple[Path, Cohort], tmp_path: Path) -> Cohort:
 @pytest.fixture
 def run(made: Cohort) -> Run:
     """Trained and not validated; `train` has only that to do."""
-    assert SETTINGS[:2] == (f"epochs={RECIPE.epochs}", f"steps={RECIPE.steps}")
+    assert SETTINGS[:2] == (f"epochs={CONFIG.epochs}", f"iterations_per_epoch={CONFIG.iterations_per_epoch}")
     return trained_run(made, "default")
 
 
@@ -141,7 +141,7 @@ def test_a_check_and_a_mistake_leave_no_workspace(tmp_path: Path) -> None:
 
 
 def test_the_next_command_removes_what_killed_ones_left_in_its_place(made: Cohort, run: Run) -> None:
-    places = [made.space.root, made.space.prepared("x"), run.folder, run.fold(0).folder, run.fold(1).validation]
+    places = [made.space.root, made.space.preprocessed("x"), run.folder, run.fold(0).folder, run.fold(1).validation]
     for place in places:
         place.mkdir(parents=True, exist_ok=True)
         (place / LEFT).write_text("half")

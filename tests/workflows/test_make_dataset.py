@@ -173,7 +173,7 @@ def test_without_any_mask_that_can_be_used_nothing_is_written(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
-def test_a_share_of_the_patients_is_held_out_by_seed(tmp_path: Path) -> None:
+def test_a_share_of_the_patients_is_validation_by_seed(tmp_path: Path) -> None:
     names = [f"{name}/{year}" for name in ("a", "b", "c", "d", "e") for year in ("2019", "2021")]
     cohort(tmp_path, names)
     tests = []

@@ -17,7 +17,7 @@ from vmseg_auto.utils.errors import DatasetError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.evaluate import evaluate
-from vmseg_auto.workflows.places import read_splits
+from vmseg_auto.workflows.paths import read_splits
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.staleness import read_standing
 

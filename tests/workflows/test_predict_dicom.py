@@ -287,7 +287,7 @@ def test_real_series_is_segmented(shared_data: Path, tmp_path: Path) -> None:
 
     trained = import_nnunet(shared_data / "nnunet" / "vmsemi53" / "model", tmp_path / "model")
     source = shared_data / "dicom" / "t2_series"
-    (mask,) = predict(source, tmp_path / "out", model=trained, device="cpu", mirror=False, step=1.0)
+    (mask,) = predict(source, tmp_path / "out", model=trained, device="cpu", tta=False, step=1.0)
     found, grid = read_mask(mask)
     image, geometry = read_image_of(source)
     assert mask.name == "t2_series.nii.gz"

@@ -56,7 +56,7 @@ def test_masks_of_the_other_format_are_pointed_out(
     assert command(run, scans, out) == 0
     assert command(run, scans, out, "--format", "dicom-seg") == 0
     assert words not in capsys.readouterr().err
-    assert command(run, scans, out, "--format", "dicom-seg", "--step", "0.4") == 0
+    assert command(run, scans, out, "--format", "dicom-seg", "--step-size", "0.4") == 0
     assert f"{words}: neck.nii.gz." in capsys.readouterr().err
     assert command(run, scans, out) == 0
     assert f"{words}: neck.dcm." in capsys.readouterr().err
@@ -128,7 +128,7 @@ def test_a_real_series(tmp_path: Path, shared_data: Path) -> None:
     theirs, ours = shared_data / "nnunet/vmsemi53/model", tmp_path / "model"
     assert model_command.main(["import", str(theirs), "-o", str(ours)]) == 0
     (whole,) = find_series(shared_data / "dicom/t2_series")
-    scans, brief = tmp_path / "t2_series", ("--no-mirror", "--step", "1")
+    scans, brief = tmp_path / "t2_series", ("--no-tta", "--step-size", "1")
     scans.mkdir()
     for file in whole.files[5:13]:
         shutil.copy(file, scans)

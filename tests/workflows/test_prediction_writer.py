@@ -12,24 +12,31 @@ import pytest
 
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.images.images import read_image, write_mask
-from vmseg_auto.evaluation.confidence import Calibration, NothingFound, Spread, Trust, VolumeError, VolumeTrust
+from vmseg_auto.evaluation.confidence import (
+    Calibration,
+    Confidence,
+    NothingFound,
+    Spread,
+    VolumeConfidence,
+    VolumeError,
+)
 from vmseg_auto.evaluation.expected_quality import CORRECTED, TOLD_COLUMNS
 from vmseg_auto.inference.predictor import Prediction
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.workflows import prediction_writer as deliver
-from vmseg_auto.workflows.prediction_record import Origin
-from vmseg_auto.workflows.prediction_writer import Delivery, chosen_formats
+from vmseg_auto.workflows.prediction_record import InputSource
+from vmseg_auto.workflows.prediction_writer import PredictionWriter, chosen_formats
 
 GRID = Geometry((4, 20, 20), (5.0, 1.0, 1.0), (10.0, -3.0, 7.0), (1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0))
 LABELS = {"background": 0, "lesion": 2}
-ORIGIN = Origin("../scans", ("T2",))
-TRUST = Trust(0.1, 0.1, mirrored=True, fold_agreement=0.9)
+ORIGIN = InputSource("../scans", ("T2",))
+TRUST = Confidence(0.1, 0.1, mirrored=True, fold_agreement=0.9)
 EVEN = Spread(1.0, 0.0, 0.0)
 CALIBRATION = Calibration(
     0.9, -0.5, -0.2, 0.1, 0.1, EVEN, look_first=0.6, mirrored=True, cases=50, patients=12,
     volumes={
-        "lesion": VolumeTrust(VolumeError(0.0, 0.5, EVEN, True), 48, 11, NothingFound(2, 2, 1, 0.5, 0.1, 0.9, 7.0))
+        "lesion": VolumeConfidence(VolumeError(0.0, 0.5, EVEN, True), 48, 11, NothingFound(2, 2, 1, 0.5, 0.1, 0.9, 7.0))
     },
 )  # fmt: skip
 
@@ -60,21 +67,21 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_the_map_lies_on_the_scans_grid_in_its_format(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path / "out", LABELS, ORIGIN, save_uncertainty=True)
-    delivery.write(case, "model-scan", image(), prediction(), [])
-    assert delivery.kept(case, "model-scan") is not None
+    writer = PredictionWriter(tmp_path / "out", LABELS, ORIGIN, save_uncertainty=True)
+    writer.write(case, "model-scan", image(), prediction(), [])
+    assert writer.kept(case, "model-scan") is not None
     found, geometry = read_image(tmp_path / "out" / "uncertainty" / "anna_uncertainty.mha")
     assert geometry.differences(GRID) == []
     assert found[1, 5, 5] == pytest.approx(0.881, abs=0.001)
     assert np.count_nonzero(found) == 2 * (16 - 4)
     assert not (tmp_path / "out" / "probabilities").exists()
     (tmp_path / "out" / "uncertainty" / "anna_uncertainty.mha").unlink()
-    assert delivery.kept(case, "model-scan") is None
+    assert writer.kept(case, "model-scan") is None
 
 
-def test_rows_measure_lesions_and_tell_what_held_out_cases_told(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS, ORIGIN)
-    delivery.write_table([delivery.write(case, "x", image(), prediction(), [])], CALIBRATION)
+def test_rows_measure_lesions_and_tell_what_validation_cases_told(case: Case, tmp_path: Path) -> None:
+    writer = PredictionWriter(tmp_path, LABELS, ORIGIN)
+    writer.write_table([writer.write(case, "x", image(), prediction(), [])], CALIBRATION)
     whole, large, small = rows(tmp_path)
     assert [row["component"] for row in (whole, large, small)] == ["all", "1", "2"]
     assert [float(row["volume_ml"]) for row in (whole, large, small)] == pytest.approx([0.165, 0.16, 0.005])
@@ -93,9 +100,9 @@ def test_rows_measure_lesions_and_tell_what_held_out_cases_told(case: Case, tmp_
 
 
 def test_of_an_unlike_scan_no_volume_is_promised_and_the_light_is_not_green(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS, ORIGIN)
-    written = delivery.write(case, "x", image(), prediction(), ["spacing along z 12 mm", "field of view along z 9 mm"])
-    delivery.write_table([written], CALIBRATION)
+    writer = PredictionWriter(tmp_path, LABELS, ORIGIN)
+    written = writer.write(case, "x", image(), prediction(), ["spacing along z 12 mm", "field of view along z 9 mm"])
+    writer.write_table([written], CALIBRATION)
     whole = rows(tmp_path)[0]
     assert (whole["volume_low_ml"], whole["expected_dice"], whole["traffic_light"]) == ("", "", "amber")
     assert whole["unlike"] == "spacing along z 12 mm; field of view along z 9 mm"
@@ -104,8 +111,8 @@ def test_of_an_unlike_scan_no_volume_is_promised_and_the_light_is_not_green(case
 
 @pytest.mark.parametrize("calibration", [None, replace(CALIBRATION, mirrored=False), replace(CALIBRATION, volumes={})])
 def test_what_is_not_known_stays_empty(calibration: Calibration | None, case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS, ORIGIN)
-    delivery.write_table([delivery.write(case, "x", image(), prediction(), [])], calibration)
+    writer = PredictionWriter(tmp_path, LABELS, ORIGIN)
+    writer.write_table([writer.write(case, "x", image(), prediction(), [])], calibration)
     whole = rows(tmp_path)[0]
     assert (whole["volume_low_ml"], whole["volume_high_ml"]) == ("", "")
     assert whole["volume_ml"]
@@ -114,9 +121,9 @@ def test_what_is_not_known_stays_empty(calibration: Calibration | None, case: Ca
 
 
 def test_an_empty_mask_tells_how_likely_there_is_a_lesion_all_the_same(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS, ORIGIN)
-    nothing = replace(prediction(), mask=np.zeros(GRID.shape, np.uint8), trust=Trust(1.0, 1.0, mirrored=True))
-    delivery.write_table([delivery.write(case, "x", image(), nothing, [])], CALIBRATION)
+    writer = PredictionWriter(tmp_path, LABELS, ORIGIN)
+    nothing = replace(prediction(), mask=np.zeros(GRID.shape, np.uint8), confidence=Confidence(1.0, 1.0, mirrored=True))
+    writer.write_table([writer.write(case, "x", image(), nothing, [])], CALIBRATION)
     (whole,) = rows(tmp_path)
     assert (whole["volume_ml"], whole["components"], whole["longest_diameter_mm"]) == ("0", "0", "")
     assert (whole["volume_low_ml"], whole["traffic_light"]) == ("", "red")
@@ -127,73 +134,73 @@ def test_an_empty_mask_tells_how_likely_there_is_a_lesion_all_the_same(case: Cas
 
 
 def test_the_record_holds_what_was_measured_and_an_older_one_vouches_for_nothing(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS, ORIGIN)
-    delivery.write(case, "x", image(), prediction(), [])
+    writer = PredictionWriter(tmp_path, LABELS, ORIGIN)
+    writer.write(case, "x", image(), prediction(), [])
     path = tmp_path / "anna.json"
     stored = json.loads(path.read_text())
     assert [row["component"] for row in stored["volumes"]] == ["all", 1, 2]
     assert stored["volumes"][1]["extent_ap_mm"] == 10
-    kept = delivery.kept(case, "x")
+    kept = writer.kept(case, "x")
     assert kept is not None
     assert next(kept.rows(CALIBRATION))["traffic_light"] == "green"
     path.write_text(json.dumps(stored | {"schema": 1}))
-    assert delivery.kept(case, "x") is None
+    assert writer.kept(case, "x") is None
     with pytest.raises(InputError, match=r"anna\.mha lies where its mask is to go.*may have been corrected"):
-        delivery.require_known(case)
-    replace(delivery, overwrite_edited=True).require_known(case)
+        writer.require_known(case)
+    replace(writer, overwrite_edited=True).require_known(case)
 
 
 def test_what_has_become_of_a_mask(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS, ORIGIN)
-    sidecar = delivery.write(case, "x", image(), prediction(), [])
-    path = delivery.masks(case)[0]
+    writer = PredictionWriter(tmp_path, LABELS, ORIGIN)
+    record = writer.write(case, "x", image(), prediction(), [])
+    path = writer.masks(case)[0]
     whole = path.read_bytes()
-    assert sidecar.standing(tmp_path).state == "as written"
+    assert record.standing(tmp_path).state == "as written"
     write_mask(path, np.zeros(GRID.shape, np.uint8), GRID)
-    assert sidecar.standing(tmp_path).state == "edited"
-    assert delivery.kept(case, "x") is None
+    assert record.standing(tmp_path).state == "edited"
+    assert writer.kept(case, "x") is None
     path.write_bytes(whole[: len(whole) // 2])
-    assert sidecar.standing(tmp_path).state == "damaged"
-    assert delivery.kept(case, "x") is None
+    assert record.standing(tmp_path).state == "damaged"
+    assert writer.kept(case, "x") is None
     path.unlink()
-    assert sidecar.standing(tmp_path).state == "missing"
+    assert record.standing(tmp_path).state == "missing"
 
 
 def test_an_edited_mask_is_measured_and_what_was_said_of_the_prediction_withdrawn(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS, ORIGIN)
-    delivery.write(case, "x", image(), prediction(), [])
+    writer = PredictionWriter(tmp_path, LABELS, ORIGIN)
+    writer.write(case, "x", image(), prediction(), [])
     mask = np.zeros(GRID.shape, np.uint8)
     mask[1, 2:6, 2:7] = 2
-    write_mask(delivery.masks(case)[0], mask, GRID)
-    sidecar = delivery.record(case)
-    assert sidecar is not None
-    delivery.write_table([sidecar.corrected(delivery.masks(case)[0])], CALIBRATION)
+    write_mask(writer.masks(case)[0], mask, GRID)
+    record = writer.record(case)
+    assert record is not None
+    writer.write_table([record.corrected(writer.masks(case)[0])], CALIBRATION)
     whole, lesion = rows(tmp_path)
     assert (whole["voxels"], float(whole["volume_ml"])) == ("20", pytest.approx(20 * GRID.voxel_ml))
     empty = ("volume_low_ml", "expected_dice", "traffic_light", "uncertainty", "fold_agreement")
     assert {whole[name] for name in empty} == {""}
     assert (whole["remark"], lesion["margin_width_mm"]) == (CORRECTED, "")
     mask[0] = 7
-    write_mask(delivery.masks(case)[0], mask, GRID)
+    write_mask(writer.masks(case)[0], mask, GRID)
     with pytest.raises(InputError, match=r"anna.*holds 7, which is no label.*--overwrite-edited"):
-        sidecar.corrected(delivery.masks(case)[0])
+        record.corrected(writer.masks(case)[0])
 
 
 def test_masks_of_earlier_commands_are_found_and_gone_ones_told(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, LABELS, ORIGIN)
+    writer = PredictionWriter(tmp_path, LABELS, ORIGIN)
     other = replace(case, id="bert", images=(case.images[0].with_name("bert_0000.mha"),))
-    delivery.write(case, "x-1", image(), prediction(), [])
-    delivery.write(other, "x-2", image(), prediction(), [])
-    found, gone, errors = delivery.of_earlier_commands(["anna"])
+    writer.write(case, "x-1", image(), prediction(), [])
+    writer.write(other, "x-2", image(), prediction(), [])
+    found, gone, errors = writer.of_earlier_commands(["anna"])
     assert ([one.case for one in found], gone, errors) == (["bert"], [], [])
-    delivery.masks(other)[0].unlink()
-    assert delivery.of_earlier_commands(["anna"]) == ([], ["bert"], [])
+    writer.masks(other)[0].unlink()
+    assert writer.of_earlier_commands(["anna"]) == ([], ["bert"], [])
 
 
 def test_no_two_cases_and_labels_meet_in_one_file(case: Case, tmp_path: Path) -> None:
-    delivery = Delivery(tmp_path, {"background": 0, "x_y": 1, "y": 2, "a": 3}, ORIGIN, save_probabilities=True)
+    writer = PredictionWriter(tmp_path, {"background": 0, "x_y": 1, "y": 2, "a": 3}, ORIGIN, save_probabilities=True)
     cases = [replace(case, id=name) for name in ("a", "a_x", "a_x_y", "y")]
-    files = [path for one in cases for path in (*delivery.masks(one), delivery.sidecar(one), *delivery.beside(one))]
+    files = [path for one in cases for path in (*writer.masks(one), writer.record_file(one), *writer.beside(one))]
     assert len(set(files)) == len(files)
 
 
@@ -201,9 +208,9 @@ def test_no_two_cases_and_labels_meet_in_one_file(case: Case, tmp_path: Path) ->
 def test_wherever_writing_is_cut_short_no_file_passes_for_a_corrected_one(
     cut: str, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    delivery = Delivery(tmp_path, LABELS, ORIGIN, save_uncertainty=True, formats=("nifti", "seg.nrrd"))
-    delivery.write(case, "x-1", image(), prediction(), [])
-    before = [path.read_bytes() for path in delivery.masks(case)]
+    writer = PredictionWriter(tmp_path, LABELS, ORIGIN, save_uncertainty=True, formats=("nifti", "seg.nrrd"))
+    writer.write(case, "x-1", image(), prediction(), [])
+    before = [path.read_bytes() for path in writer.masks(case)]
     place, calls = {"maps": "write_image", "record": "write_sealed", "first mask": "put_in_place"}[cut], []
     real = getattr(deliver, place)
 
@@ -216,20 +223,22 @@ def test_wherever_writing_is_cut_short_no_file_passes_for_a_corrected_one(
     monkeypatch.setattr(deliver, place, ends)
     nothing = replace(prediction(), mask=np.zeros(GRID.shape, np.uint8))
     with pytest.raises(KeyboardInterrupt):
-        delivery.write(case, "y-1", image(), nothing, [])
+        writer.write(case, "y-1", image(), nothing, [])
     monkeypatch.undo()
-    record = delivery.record(case)
+    record = writer.record(case)
     assert record is not None
     assert record.standing(tmp_path).state != "edited"
-    assert (delivery.kept(case, "x-1"), delivery.kept(case, "y-1")) == (None, None)
+    assert (writer.kept(case, "x-1"), writer.kept(case, "y-1")) == (None, None)
     assert len(list(tmp_path.glob("anna*"))) == 3
-    delivery.write(case, "x-1", image(), prediction(), [])
-    assert [path.read_bytes() for path in delivery.masks(case)] == before
-    assert delivery.kept(case, "x-1") is not None
+    writer.write(case, "x-1", image(), prediction(), [])
+    assert [path.read_bytes() for path in writer.masks(case)] == before
+    assert writer.kept(case, "x-1") is not None
 
 
 def test_a_format_that_is_asked_for_later_joins_the_mask_of_the_same_model(case: Case, tmp_path: Path) -> None:
-    plain, both = (Delivery(tmp_path, LABELS, ORIGIN, formats=each) for each in (("nifti",), ("seg.nrrd", "nifti")))
+    plain, both = (
+        PredictionWriter(tmp_path, LABELS, ORIGIN, formats=each) for each in (("nifti",), ("seg.nrrd", "nifti"))
+    )
     segments = replace(plain, formats=("seg.nrrd",))
     plain.write(case, "x-1", image(), prediction(), [])
     assert segments.kept(case, "x-1") is None

@@ -11,7 +11,7 @@ import pytest
 from consoles import Heard
 
 from vmseg_auto.data.runs import FoldFolder
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.training.loop import EpochRecord
 from vmseg_auto.utils.console import SilentProgress
 from vmseg_auto.workflows.progress import Watcher
@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> FoldFolder:
 
 def test_the_bar_shows_the_last_look(folder: FoldFolder) -> None:
     notes = Notes()
-    watcher = Watcher(folder, Recipe(epochs=9), Heard(), notes)
+    watcher = Watcher(folder, TrainingConfig(epochs=9), Heard(), notes)
     for row in (record(1, NAN, NAN), record(2, 0.9, 0.65), record(3, NAN, NAN)):
         watcher.epoch_ended(row)
     assert notes.notes == [
@@ -64,12 +64,12 @@ def test_the_bar_shows_the_last_look(folder: FoldFolder) -> None:
 
 def test_without_validation_cases_no_dice_is_shown(folder: FoldFolder) -> None:
     notes = Notes()
-    Watcher(folder, Recipe(epochs=9), Heard(), notes).epoch_ended(replace(record(1, NAN, NAN), val_dice=NAN))
+    Watcher(folder, TrainingConfig(epochs=9), Heard(), notes).epoch_ended(replace(record(1, NAN, NAN), val_dice=NAN))
     assert notes.notes == ["epoch 1/9, loss 0.500"]
 
 
 def test_history_holds_dice_and_gap(folder: FoldFolder) -> None:
-    watcher = Watcher(folder, Recipe(epochs=9), Heard(), Notes())
+    watcher = Watcher(folder, TrainingConfig(epochs=9), Heard(), Notes())
     watcher.epoch_ended(record(1, NAN, NAN))
     watcher.epoch_ended(record(2, 0.9, 0.65))
     with folder.history.open(newline="") as file:
@@ -79,18 +79,18 @@ def test_history_holds_dice_and_gap(folder: FoldFolder) -> None:
 
 def test_a_warning_in_plain_words_comes_once(folder: FoldFolder) -> None:
     heard = Heard()
-    watcher = Watcher(folder, Recipe(epochs=40), heard, Notes())
+    watcher = Watcher(folder, TrainingConfig(epochs=40), heard, Notes())
     for row in overfitting(40):
         watcher.epoch_ended(row)
     (warning,) = heard.warned
     assert warning.startswith("Fold 3 learns its training cases by heart: Dice 0.")
     assert "0.60 on validation cases, which have not improved since epoch 6." in warning
-    assert "--set stop_on_gap=true --fresh" in warning
+    assert "--set early_stopping=true --fresh" in warning
 
 
 def test_the_warning_is_not_repeated_when_training_goes_on(folder: FoldFolder) -> None:
     rows, heard = overfitting(40), Heard()
-    watcher = Watcher(folder, Recipe(epochs=40), heard, Notes(), [row.to_row() for row in rows[:30]])
+    watcher = Watcher(folder, TrainingConfig(epochs=40), heard, Notes(), [row.to_row() for row in rows[:30]])
     for row in rows[30:]:
         watcher.epoch_ended(row)
     assert heard.warned == []
@@ -98,7 +98,7 @@ def test_the_warning_is_not_repeated_when_training_goes_on(folder: FoldFolder) -
 
 def test_a_training_that_stops_says_so(folder: FoldFolder) -> None:
     heard = Heard()
-    watcher = Watcher(folder, Recipe(epochs=40, stop_on_gap=True), heard, Notes())
+    watcher = Watcher(folder, TrainingConfig(epochs=40, early_stopping=True), heard, Notes())
     for row in overfitting(40):
         watcher.epoch_ended(row)
     (warning,) = heard.warned
@@ -109,7 +109,7 @@ def test_a_training_that_stops_says_so(folder: FoldFolder) -> None:
 
 def test_without_overfitting_no_word(folder: FoldFolder) -> None:
     heard = Heard()
-    watcher = Watcher(folder, Recipe(epochs=40), heard, Notes())
+    watcher = Watcher(folder, TrainingConfig(epochs=40), heard, Notes())
     for epoch in range(1, 41):
         watcher.epoch_ended(record(epoch, 0.5 + epoch / 100, 0.45 + epoch / 100))
     assert heard.warned == []
@@ -125,9 +125,9 @@ def test_the_forecast_holds_the_prediction_of_validation_cases(
     """Steps of 2 s: 9 x 100 of them, and validation cases that are as much work as 300."""
     clock = itertools.count(step=2.0)
     monkeypatch.setattr("vmseg_auto.workflows.progress.time.monotonic", lambda: next(clock))
-    recipe = Recipe(epochs=9, steps=100, validation_share=0, gap_cases=0)
+    config = TrainingConfig(epochs=9, iterations_per_epoch=100, validation_share=0, monitor_cases=0)
     heard = Heard()
-    watcher = Watcher(folder, recipe, heard, Notes(), validation_work=300)
+    watcher = Watcher(folder, config, heard, Notes(), validation_work=300)
     for step in range(1, 20):
         watcher.stepped(0, step)
     assert heard.said == [
@@ -136,8 +136,8 @@ def test_the_forecast_holds_the_prediction_of_validation_cases(
 
 
 def test_skipped_steps_are_told_once_and_counted_on(folder: FoldFolder) -> None:
-    heard, recipe = Heard(), Recipe(epochs=9)
-    watcher = Watcher(folder, recipe, heard, Notes())
+    heard, config = Heard(), TrainingConfig(epochs=9)
+    watcher = Watcher(folder, config, heard, Notes())
     for row in (skipped(1, 0), skipped(2, 3), skipped(3, 1)):
         watcher.epoch_ended(row)
     (warning,) = heard.warned
@@ -148,14 +148,14 @@ def test_skipped_steps_are_told_once_and_counted_on(folder: FoldFolder) -> None:
     with folder.history.open(newline="") as file:
         assert [row["skipped_steps"] for row in csv.DictReader(file)] == ["0", "3", "1"]
     again = Heard()
-    Watcher(folder, recipe, again, Notes(), watcher.history).epoch_ended(skipped(4, 2))
+    Watcher(folder, config, again, Notes(), watcher.history).epoch_ended(skipped(4, 2))
     assert again.warned == []
 
 
 @pytest.mark.parametrize(("epoch", "place"), [(1, "the state after epoch 1"), (0, "its start")])
 def test_the_way_back_is_told_and_taken(folder: FoldFolder, epoch: int, place: str) -> None:
     heard, notes = Heard(), Notes()
-    watcher = Watcher(folder, Recipe(epochs=9, steps=5), heard, notes)
+    watcher = Watcher(folder, TrainingConfig(epochs=9, iterations_per_epoch=5), heard, notes)
     watcher.epoch_ended(record(1, NAN, NAN))
     watcher.epoch_ended(record(2, NAN, NAN))
     watcher.gone_back(epoch, "5 of 5 steps of epoch 3 were wrong")

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from consoles import Heard
 from exports import export, files, key, run
-from workspaces import GRID, RECIPE
+from workspaces import CONFIG, GRID
 
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dataset_key import read_dataset_key
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.errors import InputError, VmsegError
-from vmseg_auto.workflows.places import read_fingerprint, read_plan, read_splits, record_now
+from vmseg_auto.workflows.paths import read_fingerprint, read_plan, read_splits, record_now
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.remove_patient import remove_patient
 
@@ -36,7 +36,7 @@ def trained(space: Workspace) -> None:
     fingerprint, splits, plan = read_fingerprint(space), read_splits(space), read_plan(space, "default")
     run = space.run("default", "default")
     for number, fold in enumerate(splits.folds):
-        write_sealed(run.fold(number).record, record_now(fingerprint, splits, plan, RECIPE, number).to_json())
+        write_sealed(run.fold(number).record, record_now(fingerprint, splits, plan, CONFIG, number).to_json())
         for case in fold.val:
             run.fold(number).validation.mkdir(exist_ok=True)
             run.fold(number).mask(case, ".nii.gz").touch()
@@ -78,11 +78,11 @@ def test_what_has_seen_the_patient_is_named_and_the_others_stay_in_their_folds(t
     splits, heard = read_splits(space), Heard()
     cases = {row.case for scan, row in key(made).items() if scan.startswith("M")}
     seen = remove_patient(made / "cohort", UMLAUT, console=heard)
-    held_out = [number for number, fold in enumerate(splits.folds) if cases & set(fold.val)]
+    validation = [number for number, fold in enumerate(splits.folds) if cases & set(fold.val)]
     run_folder = space.run("default", "default").folder
-    assert seen.validated == tuple(run_folder / f"fold_{number}" for number in held_out)
-    assert set(seen.trained) == {run_folder / f"fold_{number}" for number in set(range(5)) - set(held_out)}
-    assert {path.name for path in seen.own if "prepared" in path.parts} == {
+    assert seen.validated == tuple(run_folder / f"fold_{number}" for number in validation)
+    assert set(seen.trained) == {run_folder / f"fold_{number}" for number in set(range(5)) - set(validation)}
+    assert {path.name for path in seen.own if "preprocessed" in path.parts} == {
         f"{case}.{ending}" for case in cases for ending in ("npy", "npz", "json")
     }
     assert not any(path.exists() for path in seen.own)

@@ -17,14 +17,22 @@ from vmseg_auto.utils.atomic import read_json, read_stored
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.workflows.evaluate import evaluate
 from vmseg_auto.workflows.export import model_info
-from vmseg_auto.workflows.places import read_record
+from vmseg_auto.workflows.paths import read_record
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.predict import predict
 from vmseg_auto.workflows.seen_scans import seen_by
 from vmseg_auto.workflows.train import train
 
 GRID = Geometry((16, 20, 24), (1.0, 1.0, 1.0))
-SHORT = ("epochs=1", "steps=1", "validation_share=0", "augment=false", "gap_cases=0", "mirror_axes=[]", "window_step=1")
+SHORT = (
+    "epochs=1",
+    "iterations_per_epoch=1",
+    "validation_share=0",
+    "augment=false",
+    "monitor_cases=0",
+    "mirror_axes=[]",
+    "tile_step_size=1",
+)
 
 
 def trained(folder: Path, init: Path | None = None, console: Heard | None = None) -> Run:

@@ -36,14 +36,14 @@ Foreground = NDArray[np.float32]
 def voxels(found: int, at: float = 0.9, wrong: int = 0) -> HeldOut:
     """The first voxels of each bar of ten, and as many wrong ones on their own in another slice."""
 
-    def held_out(case: Case, reference: NDArray[np.bool_]) -> Foreground:
+    def validation(case: Case, reference: NDArray[np.bool_]) -> Foreground:
         foreground = np.zeros(reference.shape, dtype=np.float32)
         bar = tuple(axis[:found] for axis in np.nonzero(reference))
         foreground[bar] = at
         foreground[0, 0, :wrong] = at
         return foreground
 
-    return held_out
+    return validation
 
 
 @pytest.fixture(scope="module")
@@ -198,10 +198,10 @@ def test_patients_who_turn_out_to_stand_on_both_sides_are_refused(made: Cohort) 
     patients = {"a": "anna", "b": "anna", "c": "anna"}
     description.write_text(json.dumps({**json.loads(description.read_text()), "patients": patients}))
 
-    def held_out(case: Case, reference: NDArray[np.bool_]) -> Foreground:
+    def validation(case: Case, reference: NDArray[np.bool_]) -> Foreground:
         return voxels(4 if case.id in patients else 10)(case, reference)
 
-    finished_run(made, "default", held_out)
+    finished_run(made, "default", validation)
     with pytest.raises(DatasetError, match="has patients on both sides: anna"):
         select(dataset=description.parent, workspace=made.space.root)
 
@@ -222,7 +222,7 @@ def test_a_selected_run_that_is_gone_or_trained_anew_is_said(made: Cohort, capsy
     choose_runs(made.space, Screen(quiet=True))
     assert capsys.readouterr().err == ""
     record = read_json(run.fold(0).record)
-    write_json(run.fold(0).record, {**record, "recipe": {**record["recipe"], "epochs": 9}})
+    write_json(run.fold(0).record, {**record, "config": {**record["config"], "epochs": 9}})
     choose_runs(made.space, Screen(quiet=True))
     assert "default/default was trained or scored anew since it was selected" in capsys.readouterr().err
     shutil.rmtree(run.folder)

@@ -13,9 +13,9 @@ from vmseg_auto.data.runs import FoldFolder, Run
 from vmseg_auto.models.checkpoints import load_checkpoint, save_checkpoint
 from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.errors import SomeCasesFailedError
-from vmseg_auto.workflows.held_out import held_out_cases
 from vmseg_auto.workflows.predict import predict
 from vmseg_auto.workflows.validate import validate_fold
+from vmseg_auto.workflows.validation_cases import validation_cases
 
 
 def spoil(fold: FoldFolder) -> None:
@@ -36,8 +36,8 @@ def test_no_mask_is_made_of_what_is_not_a_number(tmp_path: Path) -> None:
     assert all("made of them: fold 2 (default/default). Train" in str(error) for error in caught.value.errors)
     assert not list(masks.glob("*.nii.gz"))
     assert len(predict(scans, masks, model=run.folder, folds=[0, 1], device="cpu")) == 5
-    held = held_out_cases(run, made.fingerprint, made.splits, made.dataset)[2]
-    prepared = made.space.prepared(load_checkpoint(run.fold(2).final).plan.voxels_hash)
+    held = validation_cases(run, made.fingerprint, made.splits, made.dataset)[2]
+    preprocessed = made.space.preprocessed(load_checkpoint(run.fold(2).final).plan.voxels_hash)
     (case,) = held.cases
-    (error,) = validate_fold(run, held, prepared, "cpu", Silent())
+    (error,) = validate_fold(run, held, preprocessed, "cpu", Silent())
     assert re.match(rf"^case {case}.*fold 2 \(default/default\)", str(error))

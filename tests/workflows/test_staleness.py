@@ -15,7 +15,7 @@ from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
-from vmseg_auto.workflows.places import read_fingerprint
+from vmseg_auto.workflows.paths import read_fingerprint
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.staleness import Changes, changes_since, file_hashes, read_standing
 
@@ -106,7 +106,7 @@ def test_a_file_that_vanishes_is_named(dataset: Path) -> None:
         file_hashes(data, 1)
 
 
-def test_held_out_cases_added_later_are_checked_and_compared(dataset: Path) -> None:
+def test_validation_cases_added_later_are_checked_and_compared(dataset: Path) -> None:
     """As a first planning does."""
     tests = dataset / "imagesTs"
     tests.mkdir(exist_ok=True)

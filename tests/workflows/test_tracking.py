@@ -55,7 +55,15 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def train(made: Cohort, trainer: str, *arguments: str) -> int:
-    settings = ("--set", "epochs=2", "steps=1", "validation_share=0", "mirror_axes=[]", "window_step=1", "gap_cases=0")
+    settings = (
+        "--set",
+        "epochs=2",
+        "iterations_per_epoch=1",
+        "validation_share=0",
+        "mirror_axes=[]",
+        "tile_step_size=1",
+        "monitor_cases=0",
+    )
     where = ("-w", str(made.space.root), "--trainer", trainer, "--device", "cpu")
     return command.main(["0", *where, *settings, *arguments])
 

@@ -25,7 +25,14 @@ from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.train import train
 
 GRID = Geometry((8, 16, 16), (1.0, 1.0, 1.0))
-SETTINGS = ("epochs=12", "steps=14", "validation_share=0", "gap_share=1", "stop_on_gap=true", "amp=false")
+SETTINGS = (
+    "epochs=12",
+    "iterations_per_epoch=14",
+    "validation_share=0",
+    "monitor_share=1",
+    "early_stopping=true",
+    "amp=false",
+)
 pytestmark = pytest.mark.usefixtures("one_thread")
 """What a training on noise comes to hangs on the last digits."""
 
@@ -141,7 +148,14 @@ def stop_between_the_renames(path: Path) -> None:
 @pytest.mark.parametrize("happens", [flip_a_byte, cut_in_half, stop_between_the_renames])
 def test_the_state_before_is_as_good(dataset: Path, tmp_path: Path, happens: Callable[[Path], object]) -> None:
     """Averaging on; the damaged file is named, and the weights end the same in every bit."""
-    settings = ("epochs=4", "steps=2", "validation_share=0", "amp=false", "averaging=0.9", "device_augmentation=on")
+    settings = (
+        "epochs=4",
+        "iterations_per_epoch=2",
+        "validation_share=0",
+        "amp=false",
+        "ema_decay=0.9",
+        "device_augmentation=on",
+    )
     copy = shutil.copytree(dataset, tmp_path / "copy")
 
     def run(console: Listener, fresh: bool = False) -> FoldFolder:

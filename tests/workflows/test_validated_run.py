@@ -15,18 +15,18 @@ from vmseg_auto.inference.thresholds import classify, from_bytes
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.utils.atomic import read_json, read_stored, write_json
 from vmseg_auto.utils.console import Silent
-from vmseg_auto.workflows.held_out import HeldOutCases
-from vmseg_auto.workflows.places import read_plan
+from vmseg_auto.workflows.paths import read_plan
 from vmseg_auto.workflows.select import select
 from vmseg_auto.workflows.validate import finish_run, validate_fold
+from vmseg_auto.workflows.validation_cases import ValidationCases
 
 
 def files(folder: FoldFolder) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.validation.rglob("*") if path.is_file()}
 
 
-def held_out(made: Cohort, folder: FoldFolder) -> HeldOutCases:
-    return HeldOutCases(folder, made.splits.folds[int(folder.name)].val, made.dataset, made.fingerprint)
+def validation(made: Cohort, folder: FoldFolder) -> ValidationCases:
+    return ValidationCases(folder, made.splits.folds[int(folder.name)].val, made.dataset, made.fingerprint)
 
 
 def test_a_validated_run_is_summed_up_and_selected(tmp_path: Path) -> None:
@@ -34,11 +34,11 @@ def test_a_validated_run_is_summed_up_and_selected(tmp_path: Path) -> None:
     made = cohort(tmp_path, 3)
     run = trained_run(made, "default")
     write_json(run.model, {**read_json(run.model), "threshold": 0.9})
-    prepared = made.space.prepared(read_plan(made.space, None).voxels_hash)
+    preprocessed = made.space.preprocessed(read_plan(made.space, None).voxels_hash)
     for number, fold in enumerate(made.splits.folds):
         assert not finish_run(run, made.space, made.fingerprint, made.splits, made.dataset, Silent())
         folder = run.fold(number)
-        validate_fold(run, held_out(made, folder), prepared, "cpu", Silent())
+        validate_fold(run, validation(made, folder), preprocessed, "cpu", Silent())
         for case in fold.val:
             mask, geometry = read_mask(folder.validation / f"{case}.nii.gz")
             held = read_probabilities(folder.probabilities(case), case, 1, geometry.shape)
@@ -53,20 +53,20 @@ def test_a_validated_run_is_summed_up_and_selected(tmp_path: Path) -> None:
 def test_only_missing_probabilities_are_made_again(tmp_path: Path) -> None:
     made = cohort(tmp_path, 6)
     run = trained_run(made, "default")
-    prepared = made.space.prepared(read_plan(made.space, None).voxels_hash)
+    preprocessed = made.space.preprocessed(read_plan(made.space, None).voxels_hash)
     folder = run.fold(0)
     both = made.splits.folds[0].val
-    validate_fold(run, held_out(made, folder), prepared, "cpu", Silent())
+    validate_fold(run, validation(made, folder), preprocessed, "cpu", Silent())
     before = files(folder)
-    validate_fold(run, held_out(made, folder), prepared, "cpu", Silent())
+    validate_fold(run, validation(made, folder), preprocessed, "cpu", Silent())
     assert files(folder) == before
     lost = folder.probabilities(both[0])
     content = lost.read_bytes()
     lost.unlink()
-    validate_fold(run, held_out(made, folder), prepared, "cpu", Silent())
+    validate_fold(run, validation(made, folder), preprocessed, "cpu", Silent())
     assert lost.read_bytes() == content
-    folder.efforts.unlink()
-    assert [case.id for case in held_out(made, folder).unpredicted()] == list(both)
+    folder.budgets.unlink()
+    assert [case.id for case in validation(made, folder).unpredicted()] == list(both)
     others = [str(folder.probabilities(case)) for case in both[1:]]
     assert others
     assert [files(folder)[path] for path in others] == [before[path] for path in others]

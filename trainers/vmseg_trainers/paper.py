@@ -8,7 +8,7 @@ import torch
 
 from vmseg_auto.contracts import Parts
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_trainers.default import DefaultTrainer
 
 
@@ -20,7 +20,7 @@ class PaperTrainer:
     """
 
     name = "paper"
-    recipe = replace(Recipe(), augment=False, deep_supervision=False, mirror_axes=())
+    config = replace(TrainingConfig(), augment=False, deep_supervision=False, mirror_axes=())
 
-    def __call__(self, plan: Plan, recipe: Recipe, device: torch.device, channels: int, classes: int) -> Parts:
-        return DefaultTrainer()(plan, recipe, device, channels, classes)
+    def __call__(self, plan: Plan, config: TrainingConfig, device: torch.device, channels: int, classes: int) -> Parts:
+        return DefaultTrainer()(plan, config, device, channels, classes)

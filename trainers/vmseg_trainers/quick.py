@@ -8,29 +8,29 @@ import torch
 
 from vmseg_auto.contracts import Parts
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_trainers.default import DefaultTrainer
 
 
 class QuickTrainer:
-    """The default trainer's parts under a short recipe: AdamW, one learning-rate cycle, patches from anywhere."""
+    """The default trainer's parts under a short config: AdamW, one learning-rate cycle, patches from anywhere."""
 
     name = "quick"
-    recipe = replace(
-        Recipe(),
+    config = replace(
+        TrainingConfig(),
         epochs=20,
-        steps=16,
+        iterations_per_epoch=16,
         validation_share=0.0625,
         optimizer="adamw",
         lr=0.01,
         schedule="onecycle",
         weight_decay=1e-2,
-        foreground_share=0.0,
+        foreground_oversampling=0.0,
         batch_dice=True,
         augment=False,
         mirror_axes=(),
-        window_step=0.7,
+        tile_step_size=0.7,
     )
 
-    def __call__(self, plan: Plan, recipe: Recipe, device: torch.device, channels: int, classes: int) -> Parts:
-        return DefaultTrainer()(plan, recipe, device, channels, classes)
+    def __call__(self, plan: Plan, config: TrainingConfig, device: torch.device, channels: int, classes: int) -> Parts:
+        return DefaultTrainer()(plan, config, device, channels, classes)

@@ -8,7 +8,7 @@ import torch
 
 from vmseg_auto.contracts import Parts
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_trainers.default import DefaultTrainer
 
 
@@ -19,7 +19,7 @@ class SmallCohortTrainer:
     """
 
     name = "small_cohort"
-    recipe = replace(Recipe(), averaging=0.999, batch_dice=True, by_lesion=True, left_right_only=True)
+    config = replace(TrainingConfig(), ema_decay=0.999, batch_dice=True, by_lesion=True, left_right_only=True)
 
-    def __call__(self, plan: Plan, recipe: Recipe, device: torch.device, channels: int, classes: int) -> Parts:
-        return DefaultTrainer()(plan, recipe, device, channels, classes)
+    def __call__(self, plan: Plan, config: TrainingConfig, device: torch.device, channels: int, classes: int) -> Parts:
+        return DefaultTrainer()(plan, config, device, channels, classes)

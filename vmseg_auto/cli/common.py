@@ -10,17 +10,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.data.veil import veil_over
+from vmseg_auto.data.redaction import redaction_of
 from vmseg_auto.data.workspace import Workspace, workspace_root
 from vmseg_auto.utils.console import Progress, quoted
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.logs import LOGGER, CommandLog
 from vmseg_auto.utils.names import is_text
+from vmseg_auto.utils.redaction import Redaction
 from vmseg_auto.utils.scratch import name_spare
 from vmseg_auto.utils.signals import Stopped, stoppable
 from vmseg_auto.utils.streams import open_streams, tell
-from vmseg_auto.utils.veil import Veil
 
 AFTER_TRAINING = ("vmseg_report", "vmseg_predict -i SCANS -o MASKS")
 """What may come next."""
@@ -196,8 +196,8 @@ def run(
     folder = logs(arguments)
     if folder is not None:
         name_spare(folder.parent)
-    veil = _veil(arguments, given) if folder is not None and given else None
-    with stoppable(), CommandLog(folder, parser.prog, options, veil) as log:
+    redaction = _redaction(arguments, given) if folder is not None and given else None
+    with stoppable(), CommandLog(folder, parser.prog, options, redaction) as log:
         screen = Screen(arguments.quiet, Inventory(getattr(arguments, "strict", False)))
         try:
             work(arguments, screen)
@@ -209,7 +209,7 @@ def run(
     return code
 
 
-def _veil(arguments: argparse.Namespace, given: Sequence[str]) -> Veil | None:
+def _redaction(arguments: argparse.Namespace, given: Sequence[str]) -> Redaction | None:
     """What the log shows in place of names; None with --with-identity."""
     if arguments.with_identity:
         return None
@@ -219,7 +219,7 @@ def _veil(arguments: argparse.Namespace, given: Sequence[str]) -> Veil | None:
         for name, value in values.items()
         if value is not None
     }
-    return veil_over(places, getattr(arguments, "series", ())) if places else None
+    return redaction_of(places, getattr(arguments, "series", ())) if places else None
 
 
 def _refuse_names_that_are_no_text(arguments: argparse.Namespace) -> None:

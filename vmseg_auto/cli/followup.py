@@ -33,7 +33,7 @@ def parser() -> Parser:
         type=number,
         metavar="PERCENT",
         help="nine volumes in ten are measured with at most this error, in %% of the true volume, as for masks drawn "
-        "by hand (default: the model's own, from its held-out cases)",
+        "by hand (default: the model's own, from its validation cases)",
     )
     made.add_argument(
         "--order-as-given",

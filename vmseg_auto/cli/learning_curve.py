@@ -25,7 +25,7 @@ from vmseg_auto.cli.train import add_training_options
 def parser() -> Parser:
     made = make_parser(
         "vmseg_learning_curve",
-        "Train on growing groups of patients, score each training on the same held-out ones, and tell how many "
+        "Train on growing groups of patients, score each training on the same validation ones, and tell how many "
         "patients a Dice would take. Finished trainings are kept.",
         ("dataset", "workspace", "device", "jobs", "strict"),
         epilog="Example: vmseg_learning_curve --patients 10 20 40 --target 0.8",

@@ -36,9 +36,9 @@ def parser() -> Parser:
     made.add_argument(
         "--folds", nargs="+", type=fold_name, metavar="FOLD", help="folds to ensemble (default: all that are finished)"
     )
-    made.add_argument("--no-mirror", action="store_true", help="up to 8 times faster, a little less accurate")
+    made.add_argument("--no-tta", action="store_true", help="up to 8 times faster, a little less accurate")
     made.add_argument(
-        "--step",
+        "--step-size",
         type=number,
         metavar="SHARE",
         help="distance of windows as a share of the patch (default: as trained, 0.5)",
@@ -85,8 +85,8 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         model=arguments.model,
         **places_of(arguments),
         folds=arguments.folds,
-        mirror=not arguments.no_mirror,
-        step=arguments.step,
+        tta=not arguments.no_tta,
+        step=arguments.step_size,
         mask_formats=arguments.format,
         save_probabilities=arguments.save_probabilities,
         save_uncertainty=arguments.save_uncertainty,

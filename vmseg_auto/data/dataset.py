@@ -46,7 +46,7 @@ class Dataset:
         channels: channel names in order, such as ("T2",).
         labels: label name -> value; "background" is 0.
         cases: the training cases (imagesTr, labelsTr), sorted by id.
-        test_cases: the held-out cases (imagesTs, labelsTs), sorted by id.
+        test_cases: the validation cases (imagesTs, labelsTs), sorted by id.
         file_ending: such as ".nii.gz".
         notes: what was inferred rather than read, in words for the user.
         stated: ids of the cases whose patient the dataset's owner has named.
@@ -139,9 +139,9 @@ def split_by_patient(patients: Mapping[str, str], volumes_ml: Mapping[str, float
         thirds[patients[case]][place * 3 // len(ordered)] += 1
     volumes = {name: math.fsum(volumes_ml[case] for case in ordered if patients[case] == name) for name in names}
 
-    def unevenness(held_out: Sequence[Sequence[str]]) -> float:
-        cases = [float(sum(sum(thirds[name]) for name in side)) for side in held_out]
-        return _deviation(cases) + _deviation([math.fsum(volumes[name] for name in side) for side in held_out])
+    def unevenness(validation: Sequence[Sequence[str]]) -> float:
+        cases = [float(sum(sum(thirds[name]) for name in side)) for side in validation]
+        return _deviation(cases) + _deviation([math.fsum(volumes[name] for name in side) for side in validation])
 
     deals = [_deal(thirds, volumes, min(FOLDS, len(names)), SPLIT_SEED + n) for n in range(SPLIT_SHUFFLES)]
     return Splits(
@@ -158,10 +158,10 @@ def extend_splits(splits: Splits, patients: Mapping[str, str]) -> Splits:
     if not splits.folds:
         return splits
     gone_from = [Fold(tuple(_known(f.train, patients)), tuple(_known(f.val, patients))) for f in splits.folds]
-    held_out = [{patients[c] for c in fold.val} for fold in gone_from]
+    validation = [{patients[c] for c in fold.val} for fold in gone_from]
     seen = {patients[c] for fold in gone_from for c in (*fold.train, *fold.val)}
     for patient in sorted(set(patients.values()) - seen):
-        min(held_out, key=lambda side: sum(owner in side for owner in patients.values())).add(patient)
+        min(validation, key=lambda side: sum(owner in side for owner in patients.values())).add(patient)
     placed = [{*fold.train, *fold.val} for fold in gone_from]
     everywhere = set.union(*placed)
     new = [case for case in patients if case not in everywhere]
@@ -170,7 +170,7 @@ def extend_splits(splits: Splits, patients: Mapping[str, str]) -> Splits:
             train=tuple(sorted([*fold.train, *(c for c in new if patients[c] not in side)])),
             val=tuple(sorted([*fold.val, *(c for c in new if patients[c] in side)])),
         )
-        for fold, side in zip(gone_from, held_out, strict=True)
+        for fold, side in zip(gone_from, validation, strict=True)
     )
     return Splits(folds, source=splits.source)
 
@@ -246,19 +246,19 @@ def _deal(thirds: Mapping[str, Sequence[int]], volumes: Mapping[str, float], fol
         volumes: patient -> mL.
     """
     names = list(thirds)
-    held_out: list[list[str]] = [[] for _ in range(folds)]
+    validation: list[list[str]] = [[] for _ in range(folds)]
     counts, totals = [[0, 0, 0] for _ in range(folds)], [0.0] * folds
     # RandomState, as numpy promises that its shuffles never change.
     for place, index in enumerate(np.random.RandomState(seed).permutation(len(names))):
         name = names[index]
-        empty = [fold for fold in range(folds) if not held_out[fold]]
+        empty = [fold for fold in range(folds) if not validation[fold]]
         alike = [sum(a * b for a, b in zip(cases, thirds[name], strict=True)) for cases in counts]
         ranks = [(alike[fold], sum(counts[fold]), totals[fold], fold) for fold in range(folds)]
         best = min(ranks[fold] for fold in (empty if len(empty) == len(names) - place else range(folds)))[-1]
-        held_out[best].append(name)
+        validation[best].append(name)
         counts[best] = [a + b for a, b in zip(counts[best], thirds[name], strict=True)]
         totals[best] += volumes[name]
-    return held_out
+    return validation
 
 
 def _deviation(amounts: Sequence[float]) -> float:
@@ -271,8 +271,8 @@ def _known(cases: Sequence[str], patients: Mapping[str, str]) -> list[str]:
     return [case for case in cases if case in patients]
 
 
-def _fold(patients: Mapping[str, str], held_out: set[str]) -> Fold:
+def _fold(patients: Mapping[str, str], validation: set[str]) -> Fold:
     return Fold(
-        train=tuple(sorted(c for c, p in patients.items() if p not in held_out)),
-        val=tuple(sorted(c for c, p in patients.items() if p in held_out)),
+        train=tuple(sorted(c for c, p in patients.items() if p not in validation)),
+        val=tuple(sorted(c for c, p in patients.items() if p in validation)),
     )

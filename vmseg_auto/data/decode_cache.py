@@ -20,7 +20,7 @@ _ROOM = 4
 """A case is kept where this many of its size are free: the disk is not to be filled for a little time."""
 
 
-class Spill:
+class DecodeCache:
     """What `read_case` gave, case by case, so that no file is decoded twice and memory holds few cases at a time.
 
     A context manager: its folder, made with the first case, ends with it, as does what a killed command left there.
@@ -35,7 +35,7 @@ class Spill:
         self._kept: dict[str, tuple[str, Geometry]] = {}
         self._sizes: dict[str, int] = {}
 
-    def __enter__(self) -> Spill:
+    def __enter__(self) -> DecodeCache:
         shutil.rmtree(self._folder, ignore_errors=True)
         return self
 

@@ -17,7 +17,7 @@ Mask = NDArray[np.uint8]
 _MOST_MASKS = 32
 
 
-def write_variants(path: Path, masks: Sequence[Mask]) -> None:
+def write_mask_deltas(path: Path, masks: Sequence[Mask]) -> None:
     """Keep where and how all masks but the first differ from the first.
 
     Args:
@@ -35,7 +35,7 @@ def write_variants(path: Path, masks: Sequence[Mask]) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def read_variants(path: Path, first: Mask) -> list[Mask]:
+def read_mask_deltas(path: Path, first: Mask) -> list[Mask]:
     """All the masks again, the first included.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Prepared cases on disk: arrays that can be memory-mapped, and a record that is written last."""
+"""Preprocessed cases on disk: arrays that can be memory-mapped, and a record that is written last."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.utils.arrays import UNREADABLE, map_array, read_arrays
 from vmseg_auto.utils.atomic import read_stored, replacing, write_sealed
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -41,8 +41,8 @@ class _Record(Stored):
     schema: int = 1
 
 
-class PreparedFolder:
-    """A folder of cases prepared with one plan.
+class PreprocessedFolder:
+    """A folder of cases preprocessed with one plan.
 
     CASE.npy holds the image, labels/CASE.npy the label, foreground/CASE.npz the foreground positions and
     CASE.json the rest. Labels and positions lie in folders of their own, so that no case's name can be mistaken
@@ -52,7 +52,7 @@ class PreparedFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, case: PreparedCase) -> None:
+    def save(self, case: PreprocessedCase) -> None:
         """Write a case. It counts as held only once everything is on the disk.
 
         Raises:
@@ -79,16 +79,16 @@ class PreparedFolder:
         )
         write_sealed(record, about.to_json())
 
-    def load(self, case_id: str) -> PreparedCase:
+    def load(self, case_id: str) -> PreprocessedCase:
         """Read a case; its image and label are memory-mapped, read-only.
 
         Raises:
-            InputError: the case is not prepared, or a file of it is missing or damaged.
+            InputError: the case is not preprocessed, or a file of it is missing or damaged.
         """
         path = self._record_path(case_id)
         if not path.is_file():
             raise InputError(
-                "it is not prepared",
+                "it is not preprocessed",
                 case=case_id,
                 file=self.folder,
                 remedy="Run `vmseg_plan_and_preprocess` first, with the same -d and -w.",
@@ -98,7 +98,7 @@ class PreparedFolder:
             raise InputError("its crop box lies outside of the scan", case=case_id, file=path, remedy=_REMEDY)
         image = _map_array(self._image_path(case_id), case_id, np.float32, (record.channels, *record.shape))
         label = _map_array(self._label_path(case_id), case_id, np.uint8, record.shape) if record.labelled else None
-        return PreparedCase(
+        return PreprocessedCase(
             id=case_id,
             image=image,
             label=label,
@@ -112,7 +112,7 @@ class PreparedFolder:
         """Read a case wholly and compare it with its checksums.
 
         Raises:
-            InputError: the case is not prepared, or a file of it is missing or damaged.
+            InputError: the case is not preprocessed, or a file of it is missing or damaged.
         """
         case = self.load(case_id)
         record = read_stored(_Record, self._record_path(case_id), _REMEDY)
@@ -123,11 +123,11 @@ class PreparedFolder:
                 raise InputError("the file is damaged: its checksum differs", case=case_id, file=path, remedy=_REMEDY)
 
     def holds(self, case_id: str, content: str) -> bool:
-        """Whether the case is here, prepared from source files of this content."""
+        """Whether the case is here, preprocessed from source files of this content."""
         return self.content(case_id) == content
 
     def content(self, case_id: str) -> str | None:
-        """Hash of the source files that the case was prepared from; None where it is not wholly here."""
+        """Hash of the source files that the case was preprocessed from; None where it is not wholly here."""
         try:
             record = read_stored(_Record, self._record_path(case_id))
         except InputError:

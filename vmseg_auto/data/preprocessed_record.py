@@ -11,7 +11,7 @@ from vmseg_auto.utils.geometry import Box, Geometry
 
 
 @dataclass(frozen=True)
-class PreparedCase:
+class PreprocessedCase:
     """A case cropped, normalised and resampled.
 
     Args:

@@ -1,4 +1,4 @@
-"""Foreground probabilities of held-out cases on disk: eight bits each, compressed."""
+"""Foreground probabilities of validation cases on disk: eight bits each, compressed."""
 
 from __future__ import annotations
 

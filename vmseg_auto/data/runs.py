@@ -56,7 +56,7 @@ class FoldFolder:
 
     @property
     def record(self) -> Path:
-        """What the fold is trained on (recipe, plan, cases) and whether it is finished."""
+        """What the fold is trained on (config, plan, cases) and whether it is finished."""
         return self.folder / "fold.json"
 
     @property
@@ -111,18 +111,18 @@ class FoldFolder:
         return self.validation / "probabilities" / f"{case}.npz"
 
     def variants(self, case: str) -> Path:
-        """Its masks by the other efforts (data/mask_deltas.py)."""
-        return self.validation / "efforts" / f"{case}.npz"
+        """Its masks by the other budgets (data/mask_deltas.py)."""
+        return self.validation / "budgets" / f"{case}.npz"
 
     @property
-    def efforts(self) -> Path:
-        """Dice of each validation case by each effort that was tried."""
-        return self.validation / "efforts.json"
+    def budgets(self) -> Path:
+        """Dice of each validation case by each budget that was tried."""
+        return self.validation / "budgets.json"
 
     @property
-    def held_out(self) -> Path:
+    def validation_record(self) -> Path:
         """How certain the fold is of each validation case, and which files its scores were computed from."""
-        return self.validation / "held_out.json"
+        return self.validation / "cases.json"
 
 
 @dataclass(frozen=True)
@@ -145,27 +145,27 @@ class Run:
         return self.folder / "cross_validation"
 
     @property
-    def trust(self) -> Path:
-        """Every held-out case, the least certain first, with the Dice that was to be expected."""
-        return self.cross_validation / "trust.csv"
+    def confidence(self) -> Path:
+        """Every validation case, the least certain first, with the Dice that was to be expected."""
+        return self.cross_validation / "confidence.csv"
 
     @property
-    def trust_figures(self) -> Path:
+    def confidence_figures(self) -> Path:
         """What that certainty is worth, in figures."""
-        return self.cross_validation / "trust.json"
+        return self.cross_validation / "confidence.json"
 
     @property
-    def trust_picture(self) -> Path:
-        return self.cross_validation / "trust.png"
+    def confidence_picture(self) -> Path:
+        return self.cross_validation / "confidence.png"
 
     @property
     def label_check(self) -> Path:
-        """Every held-out case, the one first whose mask its prediction contradicts most."""
+        """Every validation case, the one first whose mask its prediction contradicts most."""
         return self.cross_validation / "label_check.csv"
 
     @property
     def volumes(self) -> Path:
-        """Volumes of every held-out case: as outlined, as measured, and the interval that other patients told."""
+        """Volumes of every validation case: as outlined, as measured, and the interval that other patients told."""
         return self.cross_validation / "volumes.csv"
 
     @property

@@ -25,7 +25,7 @@ class CurveFolder:
 
     @property
     def table(self) -> Path:
-        """Dice of each held-out case for each number of patients trained on."""
+        """Dice of each validation case for each number of patients trained on."""
         return self.folder / "learning_curve.csv"
 
     @property
@@ -88,7 +88,7 @@ class Workspace:
 
     @property
     def decoded(self) -> Path:
-        """Cases between check and preparation; gone when the command ends."""
+        """Cases between check and preprocessing; gone when the command ends."""
         return self.root / "decoded"
 
     def plan(self, planner: str) -> Path:
@@ -102,9 +102,9 @@ class Workspace:
         """Where a logger of `vmseg_train --logger` may write."""
         return self.root / "tracking" / logger
 
-    def prepared(self, voxels_hash: str) -> Path:
-        """Folder of cases prepared with one set of voxel-deciding numbers."""
-        return self.root / "prepared" / voxels_hash
+    def preprocessed(self, voxels_hash: str) -> Path:
+        """Folder of cases preprocessed with one set of voxel-deciding numbers."""
+        return self.root / "preprocessed" / voxels_hash
 
     def run(self, planner: str, trainer: str) -> Run:
         return Run(self.root / "runs" / planner / trainer)

@@ -1,4 +1,4 @@
-"""From what held-out cases came to, to what is to be expected of new ones: their Dice, and their true volume."""
+"""From what validation cases came to, to what is to be expected of new ones: their Dice, and their true volume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from vmseg_auto.evaluation.confidence import Calibration, NothingFound, Spread, Trust, VolumeError, VolumeTrust
+from vmseg_auto.evaluation.confidence import (
+    Calibration,
+    Confidence,
+    NothingFound,
+    Spread,
+    VolumeConfidence,
+    VolumeError,
+)
 from vmseg_auto.evaluation.conformal import (
     cross_fitted,
     highest,
@@ -27,31 +34,31 @@ COVERAGE = 0.8
 VOLUME_COVERAGE = 0.9
 """Share of cases whose true volume the interval holds."""
 LEAST_CERTAIN = 0.25
-"""Share of the held-out cases that are as uncertain as a case that is to be looked at first."""
+"""Share of the validation cases that are as uncertain as a case that is to be looked at first."""
 
 Values = NDArray[np.float64]
 Cases = NDArray[np.intp]
 T = TypeVar("T")
 
 
-def calibrate(trust: Sequence[Trust], dice: Values, patients: Sequence[str]) -> Calibration | None:
-    """Fit the Dice of held-out cases to their uncertainty and scatter, each of which may only lower it.
+def calibrate(confidence: Sequence[Confidence], dice: Values, patients: Sequence[str]) -> Calibration | None:
+    """Fit the Dice of validation cases to their uncertainty and scatter, each of which may only lower it.
 
     The fit is linear, as some fifty cases carry no more. The interval comes from fits without the patient whose case is
     compared with them (cross-conformal prediction; Vovk, Ann Math Artif Intell 2015, 74:9), and is wider where the
-    looks were uncertain (evaluation/conformal.py). Each side leaves out one case in ten.
+    passes were uncertain (evaluation/conformal.py). Each side leaves out one case in ten.
 
     Args:
-        trust: of each case, all measured in the same way.
+        confidence: of each case, all measured in the same way.
         dice: the mean over labels.
         patients: of each case.
 
     Returns:
-        None with fewer than VolumeTrust.FEWEST_PATIENTS patients, or where some cases were mirrored and others not.
+        None with fewer than VolumeConfidence.FEWEST_PATIENTS patients, or where some cases were mirrored and others not.
     """
-    if not _may_tell(trust, patients):
+    if not _may_tell(confidence, patients):
         return None
-    told = _told(trust)
+    told = _told(confidence)
 
     def lines(known: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Values:
         return told[wanted] @ _fit(told[known], dice[known])
@@ -73,22 +80,24 @@ def calibrate(trust: Sequence[Trust], dice: Values, patients: Sequence[str]) -> 
         above=max(0.0, upper(scores, patients, one_sided)),
         spread=Spread(*relative_spread(told, np.abs(residuals(every, every)), patients).tolist()),
         look_first=float(np.quantile(left_out, LEAST_CERTAIN)),
-        mirrored=trust[0].mirrored,
+        mirrored=confidence[0].mirrored,
         cases=len(dice),
         patients=len(set(patients)),
     )
 
 
-def calibrate_without(trust: Sequence[Trust], dice: Values, patients: Sequence[str]) -> list[Calibration | None]:
+def calibrate_without(
+    confidence: Sequence[Confidence], dice: Values, patients: Sequence[str]
+) -> list[Calibration | None]:
     """For each case what the other patients' cases alone tell; see `calibrate`."""
     return _without(
-        patients, lambda others: calibrate([trust[i] for i in others], dice[others], [patients[i] for i in others])
+        patients, lambda others: calibrate([confidence[i] for i in others], dice[others], [patients[i] for i in others])
     )
 
 
-def volume_trust(
-    measured_ml: Values, reference_ml: Values, trust: Sequence[Trust], patients: Sequence[str]
-) -> VolumeTrust:
+def volume_confidence(
+    measured_ml: Values, reference_ml: Values, confidence: Sequence[Confidence], patients: Sequence[str]
+) -> VolumeConfidence:
     """How far true volumes lie from measured ones, and what a scan in which nothing is found may hold.
 
     Scans without a finding stand apart: a missed lesion says nothing of how well found ones are measured. The interval
@@ -96,35 +105,35 @@ def volume_trust(
 
     Args:
         measured_ml, reference_ml: of each case.
-        trust: of each case.
+        confidence: of each case.
         patients: of each case.
     """
     found = np.flatnonzero(measured_ml > 0).tolist()
     owners = [patients[i] for i in found]
-    error = _volume_error(measured_ml[found], reference_ml[found], [trust[i] for i in found], owners)
+    error = _volume_error(measured_ml[found], reference_ml[found], [confidence[i] for i in found], owners)
     empty = np.flatnonzero(measured_ml == 0).tolist()
     nothing = _nothing_found(reference_ml[empty], [patients[i] for i in empty])
-    return VolumeTrust(error, len(found), len(set(owners)), nothing)
+    return VolumeConfidence(error, len(found), len(set(owners)), nothing)
 
 
-def volume_trust_without(
-    measured_ml: Values, reference_ml: Values, trust: Sequence[Trust], patients: Sequence[str]
-) -> list[VolumeTrust]:
-    """For each case what the other patients' cases alone tell; see `volume_trust`."""
+def volume_confidence_without(
+    measured_ml: Values, reference_ml: Values, confidence: Sequence[Confidence], patients: Sequence[str]
+) -> list[VolumeConfidence]:
+    """For each case what the other patients' cases alone tell; see `volume_confidence`."""
     return _without(
         patients,
-        lambda others: volume_trust(
-            measured_ml[others], reference_ml[others], [trust[i] for i in others], [patients[i] for i in others]
+        lambda others: volume_confidence(
+            measured_ml[others], reference_ml[others], [confidence[i] for i in others], [patients[i] for i in others]
         ),
     )
 
 
 def _volume_error(
-    measured_ml: Values, reference_ml: Values, trust: Sequence[Trust], patients: Sequence[str]
+    measured_ml: Values, reference_ml: Values, confidence: Sequence[Confidence], patients: Sequence[str]
 ) -> VolumeError | None:
-    if not _may_tell(trust, patients):
+    if not _may_tell(confidence, patients):
         return None
-    told, owner = _told(trust), np.array(patients)
+    told, owner = _told(confidence), np.array(patients)
     off = np.log(reference_ml + VolumeError.FLOOR_ML) - np.log(measured_ml + VolumeError.FLOOR_ML)
 
     def bias(known: NDArray[np.bool_]) -> float:
@@ -133,7 +142,7 @@ def _volume_error(
     scores = cross_fitted(told, patients, lambda known, wanted: off[wanted] - bias(known))
     middle = bias(np.ones(len(off), dtype=bool))
     spread = Spread(*relative_spread(told, np.abs(off - middle), patients).tolist())
-    return VolumeError(middle, reach(scores, patients, VOLUME_COVERAGE), spread, trust[0].mirrored)
+    return VolumeError(middle, reach(scores, patients, VOLUME_COVERAGE), spread, confidence[0].mirrored)
 
 
 def _nothing_found(reference_ml: Values, patients: Sequence[str]) -> NothingFound:
@@ -155,12 +164,12 @@ def _nothing_found(reference_ml: Values, patients: Sequence[str]) -> NothingFoun
     )
 
 
-def _may_tell(trust: Sequence[Trust], patients: Sequence[str]) -> bool:
-    return len(set(patients)) >= VolumeTrust.FEWEST_PATIENTS and len({case.mirrored for case in trust}) == 1
+def _may_tell(confidence: Sequence[Confidence], patients: Sequence[str]) -> bool:
+    return len(set(patients)) >= VolumeConfidence.FEWEST_PATIENTS and len({case.mirrored for case in confidence}) == 1
 
 
-def _told(trust: Sequence[Trust]) -> Values:
-    return np.array([(1.0, case.uncertainty, case.scatter) for case in trust])
+def _told(confidence: Sequence[Confidence]) -> Values:
+    return np.array([(1.0, case.uncertainty, case.scatter) for case in confidence])
 
 
 def _fit(told: Values, dice: Values) -> Values:

@@ -1,4 +1,4 @@
-"""How far a prediction can be trusted: what its looks say of it, and what that came to on held-out cases."""
+"""How far a prediction can be trusted: what its passes say of it, and what that came to on validation cases."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from vmseg_auto.utils.json_codec import Stored
 
 
 @dataclass(frozen=True)
-class Trust:
-    """What looks at one case say of each other.
+class Confidence:
+    """What passes at one case say of each other.
 
     Args:
         uncertainty: 0 to 1; one minus the soft Dice of a network's probabilities in one mirroring and its mask in the
@@ -19,7 +19,7 @@ class Trust:
             as 1.
         scatter: 0 to 1; share of the prediction's volume outside its largest component, the mean over labels. A label
             of which nothing is found counts as 1.
-        mirrored: whether mirrorings were compared; without mirroring a look is compared with itself.
+        mirrored: whether mirrorings were compared; without mirroring a pass is compared with itself.
         fold_agreement: mean pairwise Dice of the networks' masks; None for a single network, or where all are empty.
     """
 
@@ -31,7 +31,7 @@ class Trust:
 
 @dataclass(frozen=True)
 class Expectation:
-    """The Dice that held-out cases of the same kind had.
+    """The Dice that validation cases of the same kind had.
 
     Args:
         dice: on average.
@@ -45,7 +45,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Spread:
-    """How far errors reach where the looks said so much, as a multiple of how far they reach on average.
+    """How far errors reach where the passes said so much, as a multiple of how far they reach on average.
 
     Args:
         least: where uncertainty and scatter are 0.
@@ -56,8 +56,8 @@ class Spread:
     by_uncertainty: float
     by_scatter: float
 
-    def at(self, trust: Trust) -> float:
-        return self.least + self.by_uncertainty * trust.uncertainty + self.by_scatter * trust.scatter
+    def at(self, confidence: Confidence) -> float:
+        return self.least + self.by_uncertainty * confidence.uncertainty + self.by_scatter * confidence.scatter
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class VolumeError:
     Args:
         bias: how far true volumes lie above measured ones on average, on this scale.
         reach: how far from there nine true ones in ten lie at most, at an average spread.
-        spread: how much farther they lie where the looks were uncertain.
+        spread: how much farther they lie where the passes were uncertain.
         mirrored: whether the uncertainty came from comparing mirrorings.
     """
 
@@ -80,15 +80,15 @@ class VolumeError:
 
     FLOOR_ML: ClassVar[float] = 1.0
 
-    def interval(self, volume_ml: float, trust: Trust) -> tuple[float, float] | None:
+    def interval(self, volume_ml: float, confidence: Confidence) -> tuple[float, float] | None:
         """What nine true volumes in ten lie between, in mL, where this one was measured; it always holds that one.
 
         Returns:
             None where the uncertainty was not measured in the same way.
         """
-        if trust.mirrored != self.mirrored:
+        if confidence.mirrored != self.mirrored:
             return None
-        reach = self.reach * self.spread.at(trust)
+        reach = self.reach * self.spread.at(confidence)
         errors = min(0.0, self.bias - reach), max(0.0, self.bias + reach)
         low, high = ((volume_ml + self.FLOOR_ML) * math.exp(error) - self.FLOOR_ML for error in errors)
         return max(0.0, low), high
@@ -96,7 +96,7 @@ class VolumeError:
 
 @dataclass(frozen=True)
 class NothingFound:
-    """What the held-out scans in which nothing of a label was found tell of another such scan.
+    """What the validation scans in which nothing of a label was found tell of another such scan.
 
     Args:
         scans, patients: how many they were.
@@ -119,9 +119,9 @@ class NothingFound:
     def text(self) -> str:
         """In words."""
         if self.probability is None or self.low_95 is None or self.high_95 is None:
-            return "every held-out scan had a finding, so what a scan without one may hold is not known"
+            return "every validation scan had a finding, so what a scan without one may hold is not known"
         said = (
-            f"nothing was found in {self.scans} held-out scans of {self.patients} patients, and {self.missed} of them "
+            f"nothing was found in {self.scans} validation scans of {self.patients} patients, and {self.missed} of them "
             f"had a lesion: {self.probability:.0%} of such scans, counted by patients (95 % interval {self.low_95:.0%} "
             f"to {self.high_95:.0%})"
         )
@@ -129,12 +129,12 @@ class NothingFound:
 
 
 @dataclass(frozen=True)
-class VolumeTrust:
+class VolumeConfidence:
     """How far a label's volumes can be trusted.
 
     Args:
         found: the error of a measured volume above 0; None where too few patients tell.
-        cases, patients: how many held-out ones with a finding it was measured on.
+        cases, patients: how many validation ones with a finding it was measured on.
         nothing: what is known of a volume of 0.
     """
 
@@ -149,17 +149,17 @@ class VolumeTrust:
     def why_no_interval(self, found: bool) -> str:
         """In words, why no interval is told of a volume above 0 (`found`), or of one of 0."""
         if not found:
-            few = "it takes held-out scans without a finding of about nine patients, and here are"
+            few = "it takes validation scans without a finding of about nine patients, and here are"
             return f"{few} {self.nothing.patients}"
         if self.patients < self.FEWEST_PATIENTS:
-            few = f"it takes held-out scans with a finding of {self.FEWEST_PATIENTS} patients, and here are"
+            few = f"it takes validation scans with a finding of {self.FEWEST_PATIENTS} patients, and here are"
             return f"{few} {self.patients}"
         return "uncertainties were not all measured in the same way (mirroring)"
 
-    def interval(self, volume_ml: float, trust: Trust) -> tuple[float, float] | None:
+    def interval(self, volume_ml: float, confidence: Confidence) -> tuple[float, float] | None:
         """What nine true volumes in ten lie between, in mL; None where that is not known."""
         if volume_ml > 0:
-            return self.found.interval(volume_ml, trust) if self.found else None
+            return self.found.interval(volume_ml, confidence) if self.found else None
         return None if self.nothing.most_ml is None else (0.0, self.nothing.most_ml)
 
 
@@ -168,14 +168,14 @@ Light = Literal["green", "amber", "red"]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What uncertainty and scatter came to on held-out cases, predicted by networks that knew no scan of the patient.
+    """What uncertainty and scatter came to on validation cases, predicted by networks that knew no scan of the patient.
 
     Args:
         best: the Dice expected where both are 0.
         by_uncertainty, by_scatter: how it changes up to 1; never above 0.
         below, above: how far under and over the expected Dice four cases in five lie at most, at an average spread.
-        spread: how much farther they lie where the looks were uncertain.
-        look_first: the least certain quarter of the held-out cases have a `line` as low as this.
+        spread: how much farther they lie where the passes were uncertain.
+        look_first: the least certain quarter of the validation cases have a `line` as low as this.
         mirrored: whether the uncertainty came from comparing mirrorings.
         cases, patients: how many it was measured on.
         volumes: label name -> how far its volumes can be trusted.
@@ -191,42 +191,42 @@ class Calibration:
     mirrored: bool
     cases: int
     patients: int
-    volumes: dict[str, VolumeTrust] = field(default_factory=dict)
+    volumes: dict[str, VolumeConfidence] = field(default_factory=dict)
     schema: int = 2
 
     USABLE_DICE: ClassVar[float] = 0.5
     """Below it, more of mask and lesion lies apart than together."""
 
-    def line(self, trust: Trust) -> float:
+    def line(self, confidence: Confidence) -> float:
         """The expected Dice, not yet held between 0 and 1: it orders cases by how certain they are."""
-        return self.best + self.by_uncertainty * trust.uncertainty + self.by_scatter * trust.scatter
+        return self.best + self.by_uncertainty * confidence.uncertainty + self.by_scatter * confidence.scatter
 
-    def expect(self, trust: Trust) -> Expectation | None:
+    def expect(self, confidence: Confidence) -> Expectation | None:
         """The Dice to expect; None where the uncertainty was not measured in the same way."""
-        if trust.mirrored != self.mirrored:
+        if confidence.mirrored != self.mirrored:
             return None
-        dice, spread = min(1.0, max(0.0, self.line(trust))), self.spread.at(trust)
+        dice, spread = min(1.0, max(0.0, self.line(confidence))), self.spread.at(confidence)
         return Expectation(dice, max(0.0, dice - self.below * spread), min(1.0, dice + self.above * spread))
 
-    def light(self, trust: Trust, alike: bool = True) -> Light | None:
+    def light(self, confidence: Confidence, alike: bool = True) -> Light | None:
         """How confident one may be in a prediction, as a traffic light.
 
-        Red: the expected Dice is below USABLE_DICE. Green: nine held-out cases in ten that were as certain had a Dice
+        Red: the expected Dice is below USABLE_DICE. Green: nine validation cases in ten that were as certain had a Dice
         above it, and the case is not among those to be looked at first. Amber: all others.
 
         Args:
-            trust: what the looks said.
+            confidence: what the passes said.
             alike: whether the scan is like those of the cohort; what is not is never green.
 
         Returns:
             None where the uncertainty was not measured in the same way.
         """
-        expected = self.expect(trust)
+        expected = self.expect(confidence)
         if expected is None:
             return None
         if expected.dice < self.USABLE_DICE:
             return "red"
-        sure = expected.low >= self.USABLE_DICE and self.line(trust) > self.look_first
+        sure = expected.low >= self.USABLE_DICE and self.line(confidence) > self.look_first
         return "green" if sure and alike else "amber"
 
 
@@ -236,18 +236,18 @@ class HeldOutCase:
 
     Args:
         image: hash of the image files that it was predicted from.
-        trust: what the looks said.
+        confidence: what the passes said.
         scored: hash of the image and mask files that its scores were computed from; None before that.
     """
 
     image: str
-    trust: Trust
+    confidence: Confidence
     scored: str | None = None
 
 
 @dataclass(frozen=True)
 class HeldOut(Stored):
-    """The validation cases of a fold that are predicted: held_out.json.
+    """The validation cases of a fold that are predicted: cases.json.
 
     Args:
         cases: case id -> what is known of it.

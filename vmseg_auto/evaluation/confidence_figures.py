@@ -1,4 +1,4 @@
-"""What the certainty of held-out predictions is worth, in figures: trust.json."""
+"""What the certainty of validation predictions is worth, in figures: confidence.json."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.evaluation.confidence import Calibration
-from vmseg_auto.evaluation.confidence_record import TrustFigures
+from vmseg_auto.evaluation.confidence_record import ConfidenceFigures
 from vmseg_auto.evaluation.discrimination import area_under_risk, auroc, kept_dice, spearman
 from vmseg_auto.utils.jackknife import CORRELATION, SHARE, Definition, tell
 
@@ -49,10 +49,10 @@ _ECE = Definition(
 )
 
 
-def trust_figures(
+def confidence_figures(
     certainty: Values, dice: Values, reliability: Values, patients: Sequence[str], certain: str
-) -> TrustFigures:
-    """Sum up what held-out cases tell, all out of fold.
+) -> ConfidenceFigures:
+    """Sum up what validation cases tell, all out of fold.
 
     Args:
         certainty: of each case, told without its patient.
@@ -71,7 +71,7 @@ def trust_figures(
         tell(_BRIER, _mean(voxels[:, 0]), owners),
         tell(_ECE, _mean(voxels[:, 1]), owners),
     )
-    return TrustFigures(figures, tuple(kept_dice(certainty, dice).tolist()), certain)
+    return ConfidenceFigures(figures, tuple(kept_dice(certainty, dice).tolist()), certain)
 
 
 def _mean(values: Values) -> Callable[[Known], float]:

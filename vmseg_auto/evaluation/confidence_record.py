@@ -1,4 +1,4 @@
-"""What the certainty of held-out predictions is worth: trust.json."""
+"""What the certainty of validation predictions is worth: confidence.json."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vmseg_auto.utils.json_codec import Stored
 
 
 @dataclass(frozen=True)
-class TrustFigures(Stored):
+class ConfidenceFigures(Stored):
     """In sum, all out of fold.
 
     Args:

@@ -1,8 +1,8 @@
-"""Intervals that hold scans of new patients as often as they say, told by the errors of held-out patients.
+"""Intervals that hold scans of new patients as often as they say, told by the errors of validation patients.
 
 **Rank.** Of n errors in no order of size, a further one lies under the one of rank ceil((n + 1) x level) with at least
 that probability, whatever their distribution (split conformal prediction; Lei et al., JASA 2018, 113:1094). Errors are
-divided by how far they reach at such an uncertainty, so that the interval is wide where the looks were uncertain
+divided by how far they reach at such an uncertainty, so that the interval is wide where the passes were uncertain
 (normalised conformal prediction; Papadopoulos, Gammerman and Vovk, AIA 2008, p. 64).
 
 **Patients.** Scans of one patient resemble each other, so each patient weighs the same (Lee, Barber and Willett, 2023,

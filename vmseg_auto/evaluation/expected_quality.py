@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from vmseg_auto.evaluation.confidence import Calibration, Expectation, Light, Trust, VolumeTrust
+from vmseg_auto.evaluation.confidence import Calibration, Confidence, Expectation, Light, VolumeConfidence
 from vmseg_auto.utils.geometry import Spacing, spacing_in_words
 
 EXPECTED_COLUMNS = ("expected_dice", "expected_dice_low", "expected_dice_high")
@@ -20,11 +20,11 @@ TOLD_COLUMNS = (
     *INTERVAL_COLUMNS, "lesion_probability", "lesion_probability_low", "lesion_probability_high", "largest_missed_ml",
     "told_by_scans", "told_by_patients", "no_interval",
 )  # fmt: skip
-"""What held-out scans tell of a volume: its interval, or of a volume of 0 how likely there is a lesion."""
+"""What validation scans tell of a volume: its interval, or of a volume of 0 how likely there is a lesion."""
 NO_CALIBRATION = "the model has no calibration"
 UNCALIBRATED = (
     f"No interval of a volume, expected Dice or confidence is told: {NO_CALIBRATION}. It takes a cross-validation of "
-    f"at least {VolumeTrust.FEWEST_PATIENTS} patients; once all folds are trained, `vmseg_train 0`, with the options "
+    f"at least {VolumeConfidence.FEWEST_PATIENTS} patients; once all folds are trained, `vmseg_train 0`, with the options "
     "that they were trained with, sums it up and trains nothing."
 )
 
@@ -35,14 +35,14 @@ class Judgement:
 
     Args:
         case: its id.
-        trust: what the looks said.
+        confidence: what the passes said.
         unlike: what sets the scan apart from those that the model knows: of such a scan nothing is to be expected.
         corrected: whether somebody has changed the mask since: what was said of the prediction no longer holds.
         spacing_given_mm: the voxel size (Z, Y, X) that a person has given, where the scan's file tells none.
     """
 
     case: str
-    trust: Trust
+    confidence: Confidence
     unlike: tuple[str, ...] = ()
     corrected: bool = False
     spacing_given_mm: Spacing | None = None
@@ -55,19 +55,19 @@ class Judgement:
 
     def expected(self, calibration: Calibration | None) -> Expectation | None:
         """The Dice to expect; None where that is not known."""
-        return calibration.expect(self.trust) if calibration and not self.unlike and not self.corrected else None
+        return calibration.expect(self.confidence) if calibration and not self.unlike and not self.corrected else None
 
     def light(self, calibration: Calibration | None) -> Light | None:
         """How confident one may be; None where that is not known."""
-        return calibration.light(self.trust, alike=not self.unlike) if calibration and not self.corrected else None
+        return calibration.light(self.confidence, alike=not self.unlike) if calibration and not self.corrected else None
 
     def columns(self, calibration: Calibration | None) -> dict[str, Any]:
         """CASE_COLUMNS."""
         if self.corrected:
             return {"unlike": "; ".join(self.unlike), "remark": self.remark}
-        about: dict[str, Any] = {"uncertainty": self.trust.uncertainty, "scatter": self.trust.scatter}
+        about: dict[str, Any] = {"uncertainty": self.confidence.uncertainty, "scatter": self.confidence.scatter}
         rest = {
-            "fold_agreement": self.trust.fold_agreement,
+            "fold_agreement": self.confidence.fold_agreement,
             "traffic_light": self.light(calibration),
             "unlike": "; ".join(self.unlike),
             "remark": self.remark,
@@ -82,7 +82,7 @@ class Judgement:
         if why := self._why_nothing_is_told(label, calibration):
             return {"no_interval": why}
         assert calibration is not None
-        return volume_columns(calibration.volumes[label], volume_ml, self.trust)
+        return volume_columns(calibration.volumes[label], volume_ml, self.confidence)
 
     def _why_nothing_is_told(self, label: str, calibration: Calibration | None) -> str:
         if self.corrected:
@@ -91,15 +91,15 @@ class Judgement:
             return NO_CALIBRATION
         if self.unlike:
             return "the scan is unlike those that the model knows"
-        if self.trust.mirrored != calibration.mirrored:
+        if self.confidence.mirrored != calibration.mirrored:
             return "the uncertainty was not measured as in the calibration (mirroring)"
         return ""
 
 
-def volume_columns(told: VolumeTrust, volume_ml: float, trust: Trust) -> dict[str, Any]:
-    """TOLD_COLUMNS of a label's volume in a scan of which the looks said `trust`."""
+def volume_columns(told: VolumeConfidence, volume_ml: float, confidence: Confidence) -> dict[str, Any]:
+    """TOLD_COLUMNS of a label's volume in a scan of which the passes said `confidence`."""
     found = volume_ml > 0
-    interval = told.interval(volume_ml, trust)
+    interval = told.interval(volume_ml, confidence)
     columns: dict[str, Any] = dict(zip(INTERVAL_COLUMNS, interval, strict=True)) if interval else {}
     if interval is None:
         columns["no_interval"] = told.why_no_interval(found)
@@ -134,7 +134,7 @@ def most_doubtful(judged: Sequence[Judgement], calibration: Calibration | None) 
     """The case to look at first; one that was corrected by hand only where there is no other."""
 
     def doubt(one: Judgement) -> tuple[bool, float]:
-        sure = calibration.line(one.trust) if calibration else -one.trust.uncertainty
+        sure = calibration.line(one.confidence) if calibration else -one.confidence.uncertainty
         return one.corrected, sure
 
     return min(judged, key=doubt).case
@@ -144,12 +144,14 @@ def where_to_look(judged: Sequence[Judgement], calibration: Calibration | None) 
     """In words, the cases to look at first; empty where there are none."""
     if calibration is None:
         return ""
-    doubtful = [one for one in judged if not one.corrected and calibration.line(one.trust) <= calibration.look_first]
+    doubtful = [
+        one for one in judged if not one.corrected and calibration.line(one.confidence) <= calibration.look_first
+    ]
     lines = []
-    for one in sorted(doubtful, key=lambda one: calibration.line(one.trust)):
+    for one in sorted(doubtful, key=lambda one: calibration.line(one.confidence)):
         expected = one.expected(calibration)
         dice = f" (expected Dice {expected.dice:.2f}, {expected.low:.2f} to {expected.high:.2f})" if expected else ""
         lines.append(f"\n  {one.case}{dice}")
-    held_out = f"{calibration.cases} held-out cases of {calibration.patients} patients"
-    about = f"the model is less certain of them than of three in four of its {held_out}"
+    validation = f"{calibration.cases} validation cases of {calibration.patients} patients"
+    about = f"the model is less certain of them than of three in four of its {validation}"
     return f"look at these first: {about}{''.join(lines)}" if lines else ""

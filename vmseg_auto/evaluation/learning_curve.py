@@ -18,7 +18,7 @@ from vmseg_auto.evaluation.learning_curve_record import FURTHEST, Interval, Poin
 from vmseg_auto.utils.statistics import FEWEST_PATIENTS, quantile
 
 FEWEST_TESTED = 10
-"""Held-out patients from which the curve gets an interval."""
+"""Validation patients from which the curve gets an interval."""
 
 Array = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def fit_curves(sizes: Sequence[int], folds: Sequence[Array]) -> Curves:
 
     Args:
         sizes: patients trained on, ascending, at least 3.
-        folds: for each fold the Dice [patients, sizes] of its held-out patients.
+        folds: for each fold the Dice [patients, sizes] of its validation patients.
     """
     scores = np.concatenate(list(folds))
     means, counts = scores.mean(axis=0), np.array(sizes, dtype=float)
@@ -104,7 +104,7 @@ def fit_curves(sizes: Sequence[int], folds: Sequence[Array]) -> Curves:
 def why_no_interval(patients: int, folds: int, sizes: int) -> str:
     """Why the curve has no interval; empty where it has."""
     if patients < FEWEST_TESTED:
-        return f"it takes {FEWEST_TESTED} held-out patients, and here are {patients}"
+        return f"it takes {FEWEST_TESTED} validation patients, and here are {patients}"
     if folds == 1 and sizes == 3:
         return (
             "one training a size does not tell how much of its Dice is luck; a second fold, or a fourth size, tells it"
@@ -114,7 +114,7 @@ def why_no_interval(patients: int, folds: int, sizes: int) -> str:
 
 @dataclass(frozen=True)
 class _Scatter:
-    """How far the mean Dice of all held-out patients may lie from that of all patients and all trainings.
+    """How far the mean Dice of all validation patients may lie from that of all patients and all trainings.
 
     Args:
         shift, shift_freedom: variance of what is common to all sizes (which patients were held out, and the luck that a

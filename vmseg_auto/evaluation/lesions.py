@@ -1,4 +1,4 @@
-"""Lesions, one connected piece of foreground each, and those of prepared cases. Imports no torch."""
+"""Lesions, one connected piece of foreground each, and those of preprocessed cases. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.utils.components import label_components
 from vmseg_auto.utils.geometry import Box
 
@@ -45,7 +45,7 @@ class Tissue:
 class CaseStudy:
     """A case's lesions and tissue, looked at when first asked for."""
 
-    def __init__(self, case: PreparedCase) -> None:
+    def __init__(self, case: PreprocessedCase) -> None:
         self.case = case
 
     @cached_property
@@ -83,7 +83,7 @@ class Studies:
 
     known: dict[str, CaseStudy] = field(default_factory=dict, compare=False, repr=False)
 
-    def of(self, case: PreparedCase) -> CaseStudy:
+    def of(self, case: PreprocessedCase) -> CaseStudy:
         study = self.known.get(case.id)
         if study is None or study.case is not case:
             study = self.known[case.id] = CaseStudy(case)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.evaluation.learning_curve_record import LearningCurve
 from vmseg_auto.figures.slices import BLUE, GREEN, ORANGE, SKY_BLUE, VERMILLION, draw_slice, grey_window
-from vmseg_auto.training.overfitting import GapLook, best_look, gap_looks
+from vmseg_auto.training.overfitting import OverfittingCheck, best_check, overfitting_checks
 from vmseg_auto.utils.atomic import replacing
 from vmseg_auto.utils.geometry import Spacing
 
@@ -47,8 +47,8 @@ def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
     patches = _column(history, "val_dice")
     _line(right, epochs, patches, GREEN, "validation patches")
     right.set_ylim(0, 1)
-    if looks := gap_looks(history):
-        title = _draw_gap(right, looks)
+    if checks := overfitting_checks(history):
+        title = _draw_gap(right, checks)
     else:
         title = "Dice of validation patches"
         if np.isfinite(patches).any():
@@ -58,15 +58,15 @@ def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
     save_figure(figure, path)
 
 
-def _draw_gap(panel: Axes, looks: Sequence[GapLook]) -> str:
-    """The looks at whole cases, and a title that tells the last and the best."""
-    epochs = np.array([look.epoch for look in looks], dtype=float)
-    train, val = np.array([look.train for look in looks]), np.array([look.val for look in looks])
+def _draw_gap(panel: Axes, checks: Sequence[OverfittingCheck]) -> str:
+    """The checks at whole cases, and a title that tells the last and the best."""
+    epochs = np.array([check.epoch for check in checks], dtype=float)
+    train, val = np.array([check.train for check in checks]), np.array([check.val for check in checks])
     panel.fill_between(epochs, train, val, color=_SHADE, alpha=0.6, linewidth=0)
     _line(panel, epochs, train, BLUE, "training cases")
     _line(panel, epochs, val, ORANGE, "validation cases")
-    best = best_look(looks)
-    return f"Dice; gap {looks[-1].gap:.2f} (shaded); best validation {best.val:.2f} in epoch {best.epoch}"
+    best = best_check(checks)
+    return f"Dice; gap {checks[-1].gap:.2f} (shaded); best validation {best.val:.2f} in epoch {best.epoch}"
 
 
 def draw_learning_curve(
@@ -130,8 +130,8 @@ def draw_outlines(cases: Sequence[OutlineCase], path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_trust(told: NDArray[np.float64], path: Path) -> None:
-    """Draw held-out cases, their Dice over the one that was to be expected, and the interval around it, into a PNG.
+def draw_confidence(told: NDArray[np.float64], path: Path) -> None:
+    """Draw validation cases, their Dice over the one that was to be expected, and the interval around it, into a PNG.
 
     Args:
         told: expected Dice, lower and upper end of its interval, and Dice [4, N]. The fifth with the lowest Dice is
@@ -148,21 +148,21 @@ def draw_trust(told: NDArray[np.float64], path: Path) -> None:
     panel.plot((0, 1), (0, 1), color=BLUE, linewidth=1.4, label="as expected")
     worst = np.zeros(len(dice), dtype=bool)
     worst[np.argsort(dice, kind="stable")[: len(dice) // 5]] = True
-    for chosen, colour, label in ((~worst, _INK, "held-out case"), (worst, VERMILLION, "lowest fifth by Dice")):
+    for chosen, colour, label in ((~worst, _INK, "validation case"), (worst, VERMILLION, "lowest fifth by Dice")):
         panel.scatter(expected[chosen], dice[chosen], s=22, color=colour, label=label, zorder=3)
     if least := 3 * len(dice) // 10:
         edge = float(np.sort(expected)[least - 1])
         panel.axvspan(0, edge, color=_FAINT, alpha=0.6, zorder=0, label="least certain three tenths")
     panel.set(xlim=(-0.02, 1), ylim=(-0.02, 1))
     panel.set_xlabel("expected Dice, told by other patients' cases", color=_INK)
-    panel.set_title(f"Dice of {len(dice)} held-out cases", loc="left", fontsize=10, color=_INK)
+    panel.set_title(f"Dice of {len(dice)} validation cases", loc="left", fontsize=10, color=_INK)
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False, fontsize=8, loc="upper left")
     save_figure(figure, path)
 
 
 def draw_volumes(volumes_ml: NDArray[np.float64], path: Path) -> None:
-    """Draw held-out cases, ordered by the volume measured, with interval and true volume, into a PNG.
+    """Draw validation cases, ordered by the volume measured, with interval and true volume, into a PNG.
 
     Args:
         volumes_ml: true, measured, lower and upper end of the interval [4, N]. True volumes outside their interval are
@@ -187,7 +187,7 @@ def draw_volumes(volumes_ml: NDArray[np.float64], path: Path) -> None:
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     panel.set_xticks([])
     panel.set_ylabel("volume (mL)", color=_INK)
-    panel.set_xlabel("held-out cases, by the volume measured", color=_INK)
+    panel.set_xlabel("validation cases, by the volume measured", color=_INK)
     title = f"{inside.sum()} of {len(at)} true volumes lie in the interval that other patients' cases told"
     panel.set_title(title, loc="left", fontsize=10, color=_INK)
     panel.spines[["top", "right"]].set_visible(False)

@@ -14,10 +14,10 @@ from vmseg_auto.figures.overlays import Compared, draw_followup
 from vmseg_auto.followup.comparability import OtherSlices, doubts, other_slices
 from vmseg_auto.followup.matching import Match, match_lesions
 from vmseg_auto.followup.records import Alignment, FollowUp, LesionChange
-from vmseg_auto.followup.registration import find_movement
+from vmseg_auto.followup.registration import find_transform
 from vmseg_auto.followup.response import Change, Volume
-from vmseg_auto.followup.rigid import in_view, likeness, mapped, placed, resample
-from vmseg_auto.followup.transform import Movement
+from vmseg_auto.followup.rigid import in_view, local_ncc, mapped, placed, resample
+from vmseg_auto.followup.transform import RigidTransform
 from vmseg_auto.preprocessing.duplicates import same_scan
 from vmseg_auto.utils.components import Components
 from vmseg_auto.utils.geometry import Geometry
@@ -76,14 +76,14 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
     if doubted:
         changes = {name: change.uncalled for name, change in changes.items()}
     notes = [slices.text({name: factor for name, factor in factors.items() if factor > 1})] if slices else []
-    movement = alignment.movement
-    if alignment.problems or movement is None:
+    transform = alignment.transform
+    if alignment.problems or transform is None:
         return FollowUp(case, before.name, after.name, changes, alignment, (), tuple(notes), doubted)
-    matches = {name: match_lesions(first, second, movement) for name, (first, second) in sides.items()}
+    matches = {name: match_lesions(first, second, transform) for name, (first, second) in sides.items()}
     lesions = tuple(_lesion(name, match, *sides[name]) for name, found in matches.items() for match in found)
-    notes += _beyond_view(sides, before.geometry, after.geometry, movement)
+    notes += _beyond_view(sides, before.geometry, after.geometry, transform)
     told = FollowUp(case, before.name, after.name, changes, alignment, lesions, tuple(notes), doubted)
-    drawn = _compared(before, after, sides, matches, movement)
+    drawn = _compared(before, after, sides, matches, transform)
     draw_followup(drawn, before.geometry, picture, case, told.headlines())
     return told
 
@@ -95,24 +95,24 @@ def align(before: Visit, after: Visit) -> Alignment:
     """
     mirror = np.flip(after.image, after.geometry.patient_axes.index(0))
     _, _, mirrored = _laid_over(before, replace(after, image=np.ascontiguousarray(mirror)))
-    movement, moved, alike = _laid_over(before, after)
-    if movement is None:
+    transform, moved, alike = _laid_over(before, after)
+    if transform is None:
         return Alignment.judged(None, 0.0, 0.0, 0.0, mirrored)
-    back = resample(np.ones(before.mask.shape, np.float32), before.geometry, after.geometry, movement.inverse, 0.0)
+    back = resample(np.ones(before.mask.shape, np.float32), before.geometry, after.geometry, transform.inverse, 0.0)
     overlap = max(float(np.isfinite(moved).mean()), float((back > 0.5).mean()))
     middle = (np.array(before.geometry.shape)[None] - 1) / 2
-    start, end = (placed(middle, before.geometry, how)[0] for how in (Movement(), movement))
+    start, end = (placed(middle, before.geometry, how)[0] for how in (RigidTransform(), transform))
     shift = float(np.linalg.norm(end - start))
-    return Alignment.judged(movement, shift, overlap, alike, mirrored)
+    return Alignment.judged(transform, shift, overlap, alike, mirrored)
 
 
-def _laid_over(before: Visit, after: Visit) -> tuple[Movement | None, NDArray[np.float32], float]:
+def _laid_over(before: Visit, after: Visit) -> tuple[RigidTransform | None, NDArray[np.float32], float]:
     """How the patient moved, the second scan on the first one's grid (NaN outside), and how alike both then are."""
-    movement = find_movement(before.image, before.geometry, after.image, after.geometry)
-    if movement is None:
+    transform = find_transform(before.image, before.geometry, after.image, after.geometry)
+    if transform is None:
         return None, np.full_like(before.image, np.nan), 0.0
-    moved = resample(after.image, after.geometry, before.geometry, movement, float("nan"))
-    return movement, moved, likeness(before.image, moved, before.geometry.spacing_mm)
+    moved = resample(after.image, after.geometry, before.geometry, transform, float("nan"))
+    return transform, moved, local_ncc(before.image, moved, before.geometry.spacing_mm)
 
 
 def _by_slices(slices: OtherSlices, first: Components, second: Components) -> float:
@@ -138,13 +138,13 @@ def _lesion(label: str, match: Match, first: Components, second: Components) -> 
     )
 
 
-def _beyond_view(sides: LesionsByLabel, before: Geometry, after: Geometry, movement: Movement) -> list[str]:
+def _beyond_view(sides: LesionsByLabel, before: Geometry, after: Geometry, transform: RigidTransform) -> list[str]:
     """In words, how much of the lesions the other scan has not seen."""
     found = []
     for name, pair in sides.items():
         for side, other, how, which in (
-            (pair[0], after, movement, "first"),
-            (pair[1], before, movement.inverse, "second"),
+            (pair[0], after, transform, "first"),
+            (pair[1], before, transform.inverse, "second"),
         ):
             places, _ = side.places
             outside = 1 - float(in_view(mapped(places, side.geometry, other, how), other).mean()) if len(places) else 0
@@ -157,12 +157,12 @@ def _beyond_view(sides: LesionsByLabel, before: Geometry, after: Geometry, movem
 
 
 def _compared(
-    before: Visit, after: Visit, sides: LesionsByLabel, matches: Mapping[str, list[Match]], movement: Movement
+    before: Visit, after: Visit, sides: LesionsByLabel, matches: Mapping[str, list[Match]], transform: RigidTransform
 ) -> Compared:
     """Both times on the first scan's grid."""
 
     def there(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        share = resample(mask.astype(np.float32), after.geometry, before.geometry, movement, 0.0)
+        share = resample(mask.astype(np.float32), after.geometry, before.geometry, transform, 0.0)
         return share > 0.5
 
     shown = []
@@ -173,7 +173,7 @@ def _compared(
             shown.append((max(volumes), name, match, volumes))
     shown.sort(key=lambda one: -one[0])
     outlines = (before.mask > 0, there(after.mask > 0))
-    moved = resample(after.image, after.geometry, before.geometry, movement, float("nan"))
+    moved = resample(after.image, after.geometry, before.geometry, transform, float("nan"))
     rows = []
     for _, name, match, volumes in shown[: Compared.MOST]:
         first, second = sides[name]

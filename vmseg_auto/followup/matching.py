@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from vmseg_auto.followup.records import Fate
 from vmseg_auto.followup.rigid import in_view, mapped, placed
-from vmseg_auto.followup.transform import Movement
+from vmseg_auto.followup.transform import RigidTransform
 from vmseg_auto.utils.components import Components
 
 SHARE = 0.1
@@ -33,7 +33,7 @@ class Match:
     after: tuple[int, ...]
 
 
-def match_lesions(before: Components, after: Components, movement: Movement) -> list[Match]:
+def match_lesions(before: Components, after: Components, transform: RigidTransform) -> list[Match]:
     """Find the lesions of the first scan in the second.
 
     Two lesions are the same where at least SHARE of the smaller one lies in the other; what is left alone then belongs
@@ -42,22 +42,22 @@ def match_lesions(before: Components, after: Components, movement: Movement) -> 
 
     Args:
         before, after: the lesions of each scan.
-        movement: from the first scan's world to the second's.
+        transform: from the first scan's world to the second's.
 
     Returns:
         In the order of the largest lesion before, then of those that are new.
     """
-    shared = np.maximum(_shares(before, after, movement), _shares(after, before, movement.inverse).T)
+    shared = np.maximum(_shares(before, after, transform), _shares(after, before, transform.inverse).T)
     pairs = shared >= SHARE
-    _link_alone(pairs, before, after, movement)
-    seen_before, seen_after = _in_view(before, after, movement), _in_view(after, before, movement.inverse)
+    _link_alone(pairs, before, after, transform)
+    seen_before, seen_after = _in_view(before, after, transform), _in_view(after, before, transform.inverse)
     return [Match(_fate(first, second, seen_before, seen_after), first, second) for first, second in _groups(pairs)]
 
 
-def _shares(source: Components, target: Components, movement: Movement) -> NDArray[np.float64]:
+def _shares(source: Components, target: Components, transform: RigidTransform) -> NDArray[np.float64]:
     """Of each lesion [of source, of target] what lies in the other, as a share of the smaller one."""
     places, owner = source.places
-    indices = np.rint(mapped(places, source.geometry, target.geometry, movement)).astype(int)
+    indices = np.rint(mapped(places, source.geometry, target.geometry, transform)).astype(int)
     seen = in_view(indices, target.geometry)
     hit = target.numbered[tuple(indices[seen].T)]
     counts = np.zeros((source.count + 1, target.count + 1))
@@ -68,13 +68,13 @@ def _shares(source: Components, target: Components, movement: Movement) -> NDArr
     return shares
 
 
-def _link_alone(pairs: NDArray[np.bool_], before: Components, after: Components, movement: Movement) -> None:
+def _link_alone(pairs: NDArray[np.bool_], before: Components, after: Components, transform: RigidTransform) -> None:
     """Link lesions without a partner to the nearest of the other scan, where one is near."""
     if not (before.count and after.count):
         return
     first, second = before.places, after.places
-    moved = placed(first[0], before.geometry, movement)
-    there = placed(second[0], after.geometry, Movement())
+    moved = placed(first[0], before.geometry, transform)
+    there = placed(second[0], after.geometry, RigidTransform())
     for lonely, (own, own_number), (other, other_number), flip in (
         (np.flatnonzero(~pairs.any(axis=1)) + 1, (moved, first[1]), (there, second[1]), False),
         (np.flatnonzero(~pairs.any(axis=0)) + 1, (there, second[1]), (moved, first[1]), True),
@@ -88,10 +88,10 @@ def _link_alone(pairs: NDArray[np.bool_], before: Components, after: Components,
                 pairs[(partner, here) if flip else (here, partner)] = True
 
 
-def _in_view(source: Components, target: Components, movement: Movement) -> NDArray[np.bool_]:
+def _in_view(source: Components, target: Components, transform: RigidTransform) -> NDArray[np.bool_]:
     """Which lesions the other scan has seen."""
     places, owner = source.places
-    seen = in_view(mapped(places, source.geometry, target.geometry, movement), target.geometry)
+    seen = in_view(mapped(places, source.geometry, target.geometry, transform), target.geometry)
     share = np.bincount(owner, weights=seen, minlength=source.count + 1)[1:] / np.maximum(source.voxels, 1)
     found: NDArray[np.bool_] = share >= IN_VIEW
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from vmseg_auto.followup.response import UNCHANGED, Change, Detectable, Response, Volume
-from vmseg_auto.followup.transform import Movement
+from vmseg_auto.followup.transform import RigidTransform
 from vmseg_auto.utils.json_codec import Stored
 
 Fate = Literal["same", "split", "merged", "regrouped", "new", "gone", "out of view"]
@@ -43,59 +43,59 @@ class Alignment:
     """How the second scan was brought onto the first.
 
     Args:
-        movement: of the patient, from the first scan's world to the second's; None where none was found.
+        transform: of the patient, from the first scan's world to the second's; None where none was found.
         degrees: turned.
         shift_mm: moved, in the middle of the first scan.
         overlap: share of one scan's field of view that the other has seen, the larger of both.
-        likeness: 0 to 1, of the scans once together (followup/rigid.py).
+        local_ncc: 0 to 1, of the scans once together (followup/rigid.py).
         problems: in words, why it can't be relied on; empty where it can.
-        mirrored: the likeness that is reached when the second scan's left and right are exchanged.
+        mirrored: the local_ncc that is reached when the second scan's left and right are exchanged.
     """
 
-    movement: Movement | None
+    transform: RigidTransform | None
     degrees: float
     shift_mm: float
     overlap: float
-    likeness: float
+    local_ncc: float
     problems: tuple[str, ...] = ()
     mirrored: float = 0.0
 
     LEAST_OVERLAP: ClassVar[float] = 0.25
-    LEAST_LIKENESS: ClassVar[float] = 0.4
+    LEAST_NCC: ClassVar[float] = 0.4
     MOST_DEGREES: ClassVar[float] = 45.0
     BETTER: ClassVar[float] = 0.02
     FAR_BETTER: ClassVar[float] = 0.1
 
     @classmethod
     def judged(
-        cls, movement: Movement | None, shift_mm: float, overlap: float, likeness: float, mirrored: float = 0.0
+        cls, transform: RigidTransform | None, shift_mm: float, overlap: float, local_ncc: float, mirrored: float = 0.0
     ) -> Alignment:
         """With what speaks against it."""
         problems = []
-        if mirrored >= cls.LEAST_LIKENESS and cls._far_better(mirrored, likeness):
+        if mirrored >= cls.LEAST_NCC and cls._far_better(mirrored, local_ncc):
             problems.append(
-                f"the second scan fits far better mirrored (likeness {mirrored:.2f} against {likeness:.2f}): its left "
+                f"the second scan fits far better mirrored (local_ncc {mirrored:.2f} against {local_ncc:.2f}): its left "
                 "and right may have been exchanged, as by a conversion that lost a flip"
             )
-        if movement is None:
-            problems.append("no movement was found that lays one over the other")
+        if transform is None:
+            problems.append("no transform was found that lays one over the other")
             return cls(None, 0.0, 0.0, 0.0, 0.0, tuple(problems), mirrored)
         if overlap < cls.LEAST_OVERLAP:
             problems.append(f"they share only {overlap:.0%} of their field of view")
-        if movement.degrees > cls.MOST_DEGREES:
-            problems.append(f"one would have to be turned by {movement.degrees:.0f} degrees")
-        if likeness < cls.LEAST_LIKENESS:
+        if transform.degrees > cls.MOST_DEGREES:
+            problems.append(f"one would have to be turned by {transform.degrees:.0f} degrees")
+        if local_ncc < cls.LEAST_NCC:
             problems.append(
-                f"laid over each other they are not alike (likeness {likeness:.2f}, at least {cls.LEAST_LIKENESS:g} is "
+                f"laid over each other they are not alike (local_ncc {local_ncc:.2f}, at least {cls.LEAST_NCC:g} is "
                 "needed): another patient, another sequence or a damaged scan"
             )
-        return cls(movement, movement.degrees, shift_mm, overlap, likeness, tuple(problems), mirrored)
+        return cls(transform, transform.degrees, shift_mm, overlap, local_ncc, tuple(problems), mirrored)
 
     @classmethod
-    def _far_better(cls, mirrored: float, likeness: float) -> bool:
+    def _far_better(cls, mirrored: float, local_ncc: float) -> bool:
         """Outlines are alike on both sides: of scans that fit well, what is left unlike tells."""
-        halved = 2 * (1 - mirrored) < 1 - likeness
-        return mirrored > likeness + (cls.BETTER if halved else cls.FAR_BETTER)
+        halved = 2 * (1 - mirrored) < 1 - local_ncc
+        return mirrored > local_ncc + (cls.BETTER if halved else cls.FAR_BETTER)
 
     def text(self) -> str:
         """In words."""

@@ -10,24 +10,24 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from vmseg_auto.data.images.images import quiet, to_sitk
-from vmseg_auto.followup.transform import Movement
+from vmseg_auto.followup.transform import RigidTransform
 from vmseg_auto.utils.geometry import Geometry
 
 _GRID_MM = 2.0
-"""Both scans are compared on voxels of this size: a rigid movement is found more finely than that."""
+"""Both scans are compared on voxels of this size: a rigid transform is found more finely than that."""
 _SAMPLES = 0.2
 _SEED = 12345
 _BINS = 32
 
 
-def find_movement(
+def find_transform(
     fixed: NDArray[np.float32], fixed_grid: Geometry, moving: NDArray[np.float32], moving_grid: Geometry
-) -> Movement | None:
-    """The rigid movement that brings two scans together.
+) -> RigidTransform | None:
+    """The rigid transform that brings two scans together.
 
     Mutual information (Mattes et al., IEEE TMI 2003, 22:120) on a seeded sample of voxels, from coarse to fine, begun
     from the scanner's own coordinates, from the grids' centres and from the centres of what is bright. The same scans
-    give the same movement.
+    give the same transform.
 
     Args:
         fixed, moving: the first and the second scan (Z, Y, X).
@@ -44,7 +44,7 @@ def find_movement(
             return None
 
 
-def _found(still: sitk.Image, other: sitk.Image) -> Movement:
+def _found(still: sitk.Image, other: sitk.Image) -> RigidTransform:
     """Raises RuntimeError where there is none."""
     begun = []
     for start in _starts(still, other):
@@ -57,7 +57,7 @@ def _found(still: sitk.Image, other: sitk.Image) -> Movement:
     rotation = np.array(found.GetMatrix()).reshape(3, 3)
     center = np.array(found.GetCenter())
     shift = center + found.GetTranslation() - rotation @ center
-    return Movement(tuple(rotation.ravel().tolist()), tuple(shift.tolist()))
+    return RigidTransform(tuple(rotation.ravel().tolist()), tuple(shift.tolist()))
 
 
 def _optimise(

@@ -1,4 +1,4 @@
-"""Rigid movements between two scans: where a voxel of one lies in the other."""
+"""Rigid transforms between two scans: where a voxel of one lies in the other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vmseg_auto.followup.transform import Movement
+from vmseg_auto.followup.transform import RigidTransform
 from vmseg_auto.utils.geometry import Geometry, Spacing
 
 _BOX_MM = 12.0
@@ -17,31 +17,31 @@ _BOX_MM = 12.0
 Floats = NDArray[np.float64]
 
 
-def voxel_map(source: Geometry, target: Geometry, movement: Movement) -> tuple[Floats, Floats]:
+def voxel_map(source: Geometry, target: Geometry, transform: RigidTransform) -> tuple[Floats, Floats]:
     """Matrix [3, 3] and offset [3] that take voxel indices (Z, Y, X) of `source` to those of `target`.
 
     Args:
-        movement: takes a place in the source's world to that of the same tissue in the target's.
+        transform: takes a place in the source's world to that of the same tissue in the target's.
     """
     from_index, from_origin = _world(source)
     to_index, to_origin = _world(target)
-    rotation, shift = np.array(movement.rotation).reshape(3, 3), np.array(movement.shift_mm)
+    rotation, shift = np.array(transform.rotation).reshape(3, 3), np.array(transform.shift_mm)
     back = np.linalg.inv(to_index)
     return back @ rotation @ from_index, back @ (rotation @ from_origin + shift - to_origin)
 
 
-def mapped(voxels: NDArray[Any], source: Geometry, target: Geometry, movement: Movement) -> Floats:
+def mapped(voxels: NDArray[Any], source: Geometry, target: Geometry, transform: RigidTransform) -> Floats:
     """Indices [N, 3] (Z, Y, X; not whole) in `target` of voxels [N, 3] of `source`."""
-    matrix, offset = voxel_map(source, target, movement)
+    matrix, offset = voxel_map(source, target, transform)
     found: Floats = voxels @ matrix.T + offset
     return found
 
 
-def placed(voxels: NDArray[Any], geometry: Geometry, movement: Movement) -> Floats:
+def placed(voxels: NDArray[Any], geometry: Geometry, transform: RigidTransform) -> Floats:
     """Where voxels [N, 3] (Z, Y, X) of a grid come to lie in the other scan's world [N, 3] (x, y, z; mm)."""
     index, origin = _world(geometry)
-    rotation = np.array(movement.rotation).reshape(3, 3)
-    found: Floats = (voxels @ index.T + origin) @ rotation.T + movement.shift_mm
+    rotation = np.array(transform.rotation).reshape(3, 3)
+    found: Floats = (voxels @ index.T + origin) @ rotation.T + transform.shift_mm
     return found
 
 
@@ -52,24 +52,24 @@ def in_view(indices: Floats, geometry: Geometry) -> NDArray[np.bool_]:
 
 
 def resample(
-    image: NDArray[np.float32], grid: Geometry, onto: Geometry, movement: Movement, outside: float
+    image: NDArray[np.float32], grid: Geometry, onto: Geometry, transform: RigidTransform, outside: float
 ) -> NDArray[np.float32]:
     """A scan on another scan's grid, by linear interpolation.
 
     Args:
         image: (Z, Y, X) on `grid`.
         onto: the grid wanted.
-        movement: takes a place in the world of `onto` to that of the same tissue in the world of `grid`.
+        transform: takes a place in the world of `onto` to that of the same tissue in the world of `grid`.
         outside: value of voxels that the scan does not hold.
     """
-    matrix, offset = voxel_map(onto, grid, movement)
+    matrix, offset = voxel_map(onto, grid, transform)
     moved: NDArray[np.float32] = ndimage.affine_transform(
         image, matrix, offset, onto.shape, order=1, mode="constant", cval=outside
     )
     return moved
 
 
-def likeness(fixed: NDArray[np.float32], moved: NDArray[np.float32], spacing_mm: Spacing) -> float:
+def local_ncc(fixed: NDArray[np.float32], moved: NDArray[np.float32], spacing_mm: Spacing) -> float:
     """How alike two scans on one grid are, 0 to 1: the mean squared correlation within small boxes.
 
     Boxes count by how much both scans vary in them, so that air counts for little. Correlation within boxes does not

@@ -9,8 +9,8 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Movement:
-    """A rigid movement: what lies at p in the first scan's world lies at rotation * p + shift in the second's.
+class RigidTransform:
+    """A rigid transform: what lies at p in the first scan's world lies at rotation * p + shift in the second's.
 
     Args:
         rotation: the nine numbers of the matrix, row by row.
@@ -27,7 +27,7 @@ class Movement:
         return math.degrees(math.acos(min(1.0, max(-1.0, (trace - 1) / 2))))
 
     @property
-    def inverse(self) -> Movement:
+    def inverse(self) -> RigidTransform:
         """From the second scan's world to the first's."""
         back = np.array(self.rotation).reshape(3, 3).T
-        return Movement(tuple(back.ravel().tolist()), tuple((-back @ self.shift_mm).tolist()))
+        return RigidTransform(tuple(back.ravel().tolist()), tuple((-back @ self.shift_mm).tolist()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 
-def strongest(values: torch.Tensor) -> torch.Tensor:
+def argmax(values: torch.Tensor) -> torch.Tensor:
     """The class with the greatest value at each voxel, the first on a tie: [K, ...] -> uint8 [...], up to 256 classes.
 
     A CPU takes a hundred times as long for torch's argmax over the first axis, and eight times the memory.

@@ -32,7 +32,7 @@ View = tuple[tuple[int, ...], nn.Module]
 
 
 @dataclass
-class Ensemble:
+class FoldEnsemble:
     """Networks, each of which is asked about every mirroring of what it is shown.
 
     It computes as many windows at a time as it is shown, and learns from running out of memory to take fewer. Where a
@@ -62,15 +62,15 @@ class Ensemble:
     at_once: int | None = field(default=None, init=False)
     """Windows that memory was found to hold; None before it ran out."""
 
-    def views(self, place: Shape, looks: int | None = None) -> list[View]:
-        """All networks in as few mirrorings as give so many looks, in the order in which a window asks them.
+    def views(self, place: Shape, passes: int | None = None) -> list[View]:
+        """All networks in as few mirrorings as give so many passes, in the order in which a window asks them.
 
         Overlapping windows begin with different mirrorings and networks, so that a voxel in their midst is soon seen
         in every way. The opposite of a mirroring comes next, and all networks are asked before that.
 
         Args:
             place: the window's number along each axis; only odd or even matters.
-            looks: None for all networks in all mirrorings.
+            passes: None for all networks in all mirrorings.
         """
         axes, count = self.mirror_axes, int(2 ** len(self.mirror_axes))
         first = sum((place[axis] % 2) << bit for bit, axis in enumerate(axes))
@@ -78,14 +78,14 @@ class Ensemble:
         flips = [tuple(axis for bit, axis in enumerate(axes) if (first ^ code) >> bit & 1) for code in codes]
         start = self.first_network(place)
         networks = [*self.networks[start:], *self.networks[:start]]
-        mirrorings = None if looks is None else math.ceil(looks / len(networks))
+        mirrorings = None if passes is None else math.ceil(passes / len(networks))
         return list(itertools.product(flips[:mirrorings], networks))
 
     def first_network(self, place: Shape) -> int:
         """Number of the network that a window asks first; the others follow in turn."""
         return sum((number % 2) << axis for axis, number in enumerate(place)) % len(self.networks)
 
-    def look(self, windows: torch.Tensor, view: View) -> torch.Tensor:
+    def logits(self, windows: torch.Tensor, view: View) -> torch.Tensor:
         """One view's logits: [B, C, Z, Y, X] -> float32 [B, K, Z, Y, X], on the windows' device.
 
         Raises:

@@ -13,20 +13,20 @@ import torch
 from numpy.typing import NDArray
 
 from vmseg_auto.data.runs import FoldName
-from vmseg_auto.evaluation.confidence import Trust
-from vmseg_auto.inference.ensemble import Ensemble
-from vmseg_auto.inference.sliding_window import Watch, efforts_at_once, predict_logits
+from vmseg_auto.evaluation.confidence import Confidence
+from vmseg_auto.inference.ensemble import FoldEnsemble
+from vmseg_auto.inference.sliding_window import Watch, budgets_at_once, predict_logits
 from vmseg_auto.inference.thresholds import favour_background
-from vmseg_auto.inference.uncertainty import Witness
+from vmseg_auto.inference.uncertainty import UncertaintyEstimator
 from vmseg_auto.inference.windows import air_level
 from vmseg_auto.models.checkpoints import Checkpoint, weights_hash
 from vmseg_auto.models.load import read_model
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.networks.unet import build_network
-from vmseg_auto.planning.inference_budget import EXHAUSTIVE, Effort
+from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.preprocessing.normalise import intensity_profiles
-from vmseg_auto.preprocessing.transform import box_slices, nonzero_box, prepare_image, restore_labels, restore_logits
+from vmseg_auto.preprocessing.transform import box_slices, nonzero_box, preprocess_image, restore_labels, restore_logits
 from vmseg_auto.utils.components import apply_postprocessing
 from vmseg_auto.utils.devices import choose_device, cudnn_fault, lay_out, reduced_precision, round_convolutions
 from vmseg_auto.utils.errors import InputError
@@ -46,13 +46,13 @@ class Prediction:
     Args:
         mask: uint8 [Z, Y, X] of label values.
         geometry: its grid.
-        trust: how uncertain the looks are, and how far they agree.
+        confidence: how uncertain the passes are, and how far they agree.
         probabilities: float32 [K, Z, Y, X], classes in the order of their values; None unless asked for.
     """
 
     mask: NDArray[np.uint8]
     geometry: Geometry
-    trust: Trust
+    confidence: Confidence
     probabilities: NDArray[np.float32] | None = None
 
 
@@ -63,8 +63,8 @@ class Predictor:
         checkpoints: the folds; all of one plan.
         info: the model's own account.
         device: "auto", "cuda", "mps" or "cpu".
-        mirror: whether logits are averaged over mirrored scans.
-        step: distance of windows as a share of the patch; the recipe's unless given.
+        tta: whether (test-time augmentation) logits are averaged over mirrored scans.
+        step: distance of windows as a share of the patch; the config's unless given.
         exhaustive: ask every fold about every mirroring of every window, whatever the model's cross-validation says
             of how little is enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
@@ -80,7 +80,7 @@ class Predictor:
         info: ModelInfo,
         *,
         device: str = "auto",
-        mirror: bool = True,
+        tta: bool = True,
         step: float | None = None,
         exhaustive: bool = False,
         precision: Precision = "auto",
@@ -96,16 +96,16 @@ class Predictor:
             )
         self.info, self.plan = info, checkpoints[0].plan
         self.folds = tuple(c.fold for c in checkpoints)
-        self.step = step if step is not None else checkpoints[0].recipe.window_step
-        self.economy = None if exhaustive else info.economy
+        self.step = step if step is not None else checkpoints[0].config.tile_step_size
+        self.inference_budget = None if exhaustive else info.inference_budget
         self.device = choose_device(device)
         dtype = reduced_precision(self.device) if precision == "auto" else None
         if self.device.type == "cuda" and (fault := cudnn_fault()):
             tell(f"{fault}.")
-        self.ensemble = Ensemble(
+        self.ensemble = FoldEnsemble(
             networks=[self._network(c, dtype) for c in checkpoints],
             classes=len(info.labels),
-            mirror_axes=checkpoints[0].recipe.mirrored(self.plan.left_right) if mirror else (),
+            mirror_axes=checkpoints[0].config.mirrored(self.plan.left_right) if tta else (),
             device=self.device,
             dtype=dtype,
             names=[f"fold {c.fold} ({c.plan.planner}/{c.trainer})" for c in checkpoints],
@@ -119,7 +119,7 @@ class Predictor:
         *,
         folds: Sequence[FoldName] | None = None,
         device: str = "auto",
-        mirror: bool = True,
+        tta: bool = True,
         step: float | None = None,
         exhaustive: bool = False,
         precision: Precision = "auto",
@@ -129,7 +129,7 @@ class Predictor:
 
         Args:
             folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
-            device, mirror, step, exhaustive, precision, tell: as for the class.
+            device, tta, step, exhaustive, precision, tell: as for the class.
 
         Raises:
             InputError: it is no model, a zip that is damaged or of several models, a fold asked
@@ -141,7 +141,7 @@ class Predictor:
                 checkpoints,
                 info,
                 device=device,
-                mirror=mirror,
+                tta=tta,
                 step=step,
                 exhaustive=exhaustive,
                 precision=precision,
@@ -178,39 +178,39 @@ class Predictor:
             image, geometry = from_sitk(image)
         if not isinstance(geometry, Geometry):
             raise InputError("an array needs its geometry", remedy="Pass Geometry(shape, spacing_mm).")
-        prepared, crop_box, effort = self._prepare(image, geometry)
-        (logits,), trust = self._logits(prepared, (effort,), watch)
+        preprocessed, crop_box, budget = self._prepare(image, geometry)
+        (logits,), confidence = self._logits(preprocessed, (budget,), watch)
         mask = self._mask(logits, geometry, crop_box)
         soft = _probabilities(logits, geometry, crop_box, self.plan) if probabilities else None
-        return Prediction(mask, geometry, trust, soft)
+        return Prediction(mask, geometry, confidence, soft)
 
     def probabilities(
         self, image: NDArray[np.float32], geometry: Geometry, watch: Watch = None
-    ) -> tuple[NDArray[np.float32], Trust]:
-        """What `predict` gives beside the mask: the softmax of the mean logits [K, Z, Y, X], and its trust."""
-        prepared, crop_box, effort = self._prepare(image, geometry)
-        (logits,), trust = self._logits(prepared, (effort,), watch)
-        return _probabilities(logits, geometry, crop_box, self.plan), trust
+    ) -> tuple[NDArray[np.float32], Confidence]:
+        """What `predict` gives beside the mask: the softmax of the mean logits [K, Z, Y, X], and its confidence."""
+        preprocessed, crop_box, budget = self._prepare(image, geometry)
+        (logits,), confidence = self._logits(preprocessed, (budget,), watch)
+        return _probabilities(logits, geometry, crop_box, self.plan), confidence
 
     def compare(
-        self, prepared: NDArray[np.float32], geometry: Geometry, crop_box: Box, efforts: Sequence[Effort]
+        self, preprocessed: NDArray[np.float32], geometry: Geometry, crop_box: Box, budgets: Sequence[InferenceBudget]
     ) -> tuple[Prediction, list[NDArray[np.uint8]]]:
-        """A prepared case by several efforts, for little more than the time of the greatest.
+        """A preprocessed case by several budgets, for little more than the time of the greatest.
 
         Of a very large scan only some are computed side by side, so that memory stays bounded.
 
         Returns:
-            The prediction by the first effort, with probabilities, and the masks by the others.
+            The prediction by the first budget, with probabilities, and the masks by the others.
         """
-        size = efforts_at_once(self.ensemble.classes, prepared.shape[1:])
+        size = budgets_at_once(self.ensemble.classes, preprocessed.shape[1:])
         masks: list[NDArray[np.uint8]] = []
-        for start in range(0, len(efforts), size):
-            found, heard = self._logits(prepared, efforts[start : start + size])
+        for start in range(0, len(budgets), size):
+            found, heard = self._logits(preprocessed, budgets[start : start + size])
             if not masks:
-                trust, soft = heard, _probabilities(found[0], geometry, crop_box, self.plan)
+                confidence, soft = heard, _probabilities(found[0], geometry, crop_box, self.plan)
             masks += [self._mask(logits, geometry, crop_box) for logits in found]
             del found  # before the next ones are computed
-        return Prediction(masks[0], geometry, trust, soft), masks[1:]
+        return Prediction(masks[0], geometry, confidence, soft), masks[1:]
 
     def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
         """In words, what sets a scan [C, Z, Y, X] apart from those that the model was trained on.
@@ -225,21 +225,21 @@ class Predictor:
         )
 
     def _logits(
-        self, prepared: NDArray[np.float32], efforts: Sequence[Effort], watch: Watch = None
-    ) -> tuple[list[NDArray[np.float32]], Trust]:
-        image = torch.tensor(np.asarray(prepared))
-        witness = Witness(len(self.ensemble.networks), mirrored=bool(self.ensemble.mirror_axes))
+        self, preprocessed: NDArray[np.float32], budgets: Sequence[InferenceBudget], watch: Watch = None
+    ) -> tuple[list[NDArray[np.float32]], Confidence]:
+        image = torch.tensor(np.asarray(preprocessed))
+        estimator = UncertaintyEstimator(len(self.ensemble.networks), mirrored=bool(self.ensemble.mirror_axes))
         found = predict_logits(
             self.ensemble,
             image,
             self.plan.patch,
             step=self.step,
-            efforts=efforts,
+            budgets=budgets,
             air_below=air_level(image),
             progress=watch,
-            witness=witness,
+            estimator=estimator,
         )
-        return [logits.cpu().numpy() for logits in found], witness.trust()
+        return [logits.cpu().numpy() for logits in found], estimator.confidence()
 
     def _mask(self, logits: NDArray[np.float32], geometry: Geometry, crop_box: Box) -> NDArray[np.uint8]:
         favoured = favour_background(logits, self.info.threshold)
@@ -258,7 +258,7 @@ class Predictor:
             [str(fold) for fold in self.folds],
             self.step,
             list(self.ensemble.mirror_axes),
-            self.economy,
+            self.inference_budget,
             self.info.scans,
             str(self.ensemble.dtype),
             [weights_hash(network.state_dict()) for network in self.ensemble.networks],
@@ -275,7 +275,9 @@ class Predictor:
             ) from error
         return lay_out(round_convolutions(network, dtype).to(self.device), self.device).eval()
 
-    def _prepare(self, image: NDArray[np.float32], geometry: Geometry) -> tuple[NDArray[np.float32], Box, Effort]:
+    def _prepare(
+        self, image: NDArray[np.float32], geometry: Geometry
+    ) -> tuple[NDArray[np.float32], Box, InferenceBudget]:
         """The scan for the network, its box, and what each window gets: everything, unless cross-validation on such
         scans found less enough.
         """
@@ -286,10 +288,10 @@ class Predictor:
             )
         array = np.asarray(image if image.ndim == 4 else image[None], dtype=np.float32)
         self._check(array, geometry)
-        prepared, box = prepare_image(array, geometry, self.plan)
-        if self.economy is None or self.unlike(array, geometry):
-            return prepared, box, EXHAUSTIVE
-        return prepared, box, self.economy.effort
+        preprocessed, box = preprocess_image(array, geometry, self.plan)
+        if self.inference_budget is None or self.unlike(array, geometry):
+            return preprocessed, box, EXHAUSTIVE
+        return preprocessed, box, self.inference_budget.budget
 
     def _check(self, image: NDArray[np.float32], geometry: Geometry) -> None:
         channels = self.info.channels

@@ -1,7 +1,7 @@
 """How probabilities become classes, and how they are kept in eight bits.
 
-A threshold t compares the strongest foreground class with the background alone: a voxel is foreground where
-p / (p + p_background) > t. At 0.5 this is nnU-Net's rule, the strongest class wins; with one label it is p > t. For
+A threshold t compares the argmax foreground class with the background alone: a voxel is foreground where
+p / (p + p_background) > t. At 0.5 this is nnU-Net's rule, the argmax class wins; with one label it is p > t. For
 logits it means that ln(t / (1 - t)) is added to the background's.
 """
 
@@ -21,17 +21,17 @@ them; 0.4 and 0.6 are moved by half a step, 0.002."""
 
 def classify(probabilities: NDArray[np.float32], threshold: float = PLAIN_THRESHOLD) -> NDArray[np.uint8]:
     """Class indices [Z, Y, X] of probabilities [K, Z, Y, X], background first; the first class on a tie."""
-    strongest = probabilities[1].copy()
-    classes = np.ones(strongest.shape, dtype=np.uint8)
+    argmax = probabilities[1].copy()
+    classes = np.ones(argmax.shape, dtype=np.uint8)
     for index in range(2, len(probabilities)):
-        classes[probabilities[index] > strongest] = index
-        np.maximum(strongest, probabilities[index], out=strongest)
-    classes[strongest <= threshold / (1 - threshold) * probabilities[0]] = 0
+        classes[probabilities[index] > argmax] = index
+        np.maximum(argmax, probabilities[index], out=argmax)
+    classes[argmax <= threshold / (1 - threshold) * probabilities[0]] = 0
     return classes
 
 
 def favour_background(logits: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
-    """Logits [K, Z, Y, X] whose strongest class is the one that `classify` gives at this threshold."""
+    """Logits [K, Z, Y, X] whose argmax class is the one that `classify` gives at this threshold."""
     if threshold == PLAIN_THRESHOLD:
         return logits
     favoured = logits.copy()

@@ -1,12 +1,12 @@
-"""How far looks at the windows of a scan agree: one network's in opposite mirrorings, and all networks' in one.
+"""How far passes at the windows of a scan agree: one network's in opposite mirrorings, and all networks' in one.
 
 Every window answers for its core alone, where its logits count most; the cores of all windows share a scan out. So no
-look needs a volume of its own: sums over cores do, and what a window's first look said until the others have come.
+pass needs a volume of its own: sums over cores do, and what a window's first pass said until the others have come.
 
 The uncertainty is one minus the soft Dice of a network's probabilities p in one mirroring and its mask m in the
 opposite one, 2 sum(p m) / (sum p + sum m): the Dice that the mask has on average where the truth is drawn from p. It
 grows with disagreement and with doubt alike, and is 1 where nothing is found. A prediction that lies scattered in many
-components is often wrong though each look is sure of it; so that is told too.
+components is often wrong though each pass is sure of it; so that is told too.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vmseg_auto.evaluation.confidence import Trust
-from vmseg_auto.inference.argmax import strongest
+from vmseg_auto.evaluation.confidence import Confidence
+from vmseg_auto.inference.argmax import argmax
 from vmseg_auto.inference.windows import Tile
 from vmseg_auto.utils.components import component_volumes
 from vmseg_auto.utils.geometry import Shape
@@ -27,7 +27,7 @@ from vmseg_auto.utils.geometry import Shape
 
 @dataclass
 class _Window:
-    """What the looks at one window have said of its core so far.
+    """What the passes at one window have said of its core so far.
 
     Args:
         waiting: probabilities in the mirroring whose opposite has not come yet, float16 [K - 1, n].
@@ -38,8 +38,8 @@ class _Window:
     votes: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
-class Witness:
-    """Listens to the looks of one sweep.
+class UncertaintyEstimator:
+    """Listens to the passes of one sweep.
 
     Args:
         networks: how many are asked about a window.
@@ -53,8 +53,8 @@ class Witness:
         self._shared: list[torch.Tensor] = []
         self._scatter = 1.0
 
-    def hear(self, tile: Tile, logits: torch.Tensor, mirroring: int, network: int, first: bool) -> None:
-        """Take a look into account: of the network that a window asks first all mirrorings, of others the first.
+    def update(self, tile: Tile, logits: torch.Tensor, mirroring: int, network: int, first: bool) -> None:
+        """Take a pass into account: of the network that a window asks first all mirrorings, of others the first.
 
         Args:
             tile: the window.
@@ -81,28 +81,28 @@ class Witness:
                 window.votes.clear()
 
     def see(self, logits: torch.Tensor) -> None:
-        """Take what all looks come to, [K, Z, Y, X], into account."""
-        classes = strongest(logits).cpu().numpy()
+        """Take what all passes come to, [K, Z, Y, X], into account."""
+        classes = argmax(logits).cpu().numpy()
         self._scatter = float(np.mean([_scatter(classes == label) for label in range(1, len(logits))]))
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """What was heard: the sweep begins anew."""
         self._windows.clear()
         self._pairs.clear()
         self._shared.clear()
 
-    def trust(self) -> Trust:
+    def confidence(self) -> Confidence:
         """What was heard and seen in all."""
         waiting = [window.waiting.float() for window in self._windows.values() if window.waiting is not None]
         lone = [_sums(p, p) for p in waiting]
         pairs = [[*heard, *lone] for heard in self._pairs.values()] or [lone]
         if not pairs[0]:
-            return Trust(1.0, self._scatter, self.mirrored)
+            return Confidence(1.0, self._scatter, self.mirrored)
         sums = torch.stack([torch.stack(heard).cpu().double().sum(0) for heard in pairs]).numpy()
         shared, soft, masks = sums[..., 0:2], sums[..., 2:4], sums[..., 4:6]
         dice = np.where(masks > 0, 2 * shared / np.maximum(soft + masks, 1), 0.0)
         uncertainty = float(np.clip(1 - dice.mean(), 0, 1))
-        return Trust(uncertainty, self._scatter, self.mirrored, self._fold_agreement())
+        return Confidence(uncertainty, self._scatter, self.mirrored, self._fold_agreement())
 
     def _fold_agreement(self) -> float | None:
         """Mean Dice over pairs of networks, then over the labels that any of them finds."""
@@ -140,7 +140,7 @@ def _sums(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
 
 def _classes(probabilities: torch.Tensor) -> torch.Tensor:
     """The class of each voxel, from the probabilities [K - 1, n] of all classes but the background."""
-    return strongest(torch.cat([1 - probabilities.sum(0, keepdim=True), probabilities]))
+    return argmax(torch.cat([1 - probabilities.sum(0, keepdim=True), probabilities]))
 
 
 def _overlaps(votes: dict[int, torch.Tensor], labels: int) -> torch.Tensor:

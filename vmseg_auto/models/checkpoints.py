@@ -15,7 +15,7 @@ import torch
 from vmseg_auto.models.safe_archive import finite_tensors, load_archive
 from vmseg_auto.models.step_record import StepLog
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import parse_json, replacing, sync_folder
 from vmseg_auto.utils.errors import DamagedError, InputError
 from vmseg_auto.utils.json_codec import NEWER, decode, encode, is_newer
@@ -62,7 +62,7 @@ class Checkpoint(TrainingState):
     """A fold's state, and whose it is.
 
     Args:
-        plan, recipe: what it was trained by.
+        plan, config: what it was trained by.
         labels: label name -> value, background included.
         channels: channel names in order.
         trainer: the trainer's name.
@@ -70,7 +70,7 @@ class Checkpoint(TrainingState):
     """
 
     plan: Plan
-    recipe: Recipe
+    config: TrainingConfig
     labels: dict[str, int]
     channels: tuple[str, ...]
     trainer: str
@@ -88,7 +88,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: Path | None = None
     """
     about = {
         "plan": checkpoint.plan.to_json(),
-        "recipe": checkpoint.recipe.to_json(),
+        "config": checkpoint.config.to_json(),
         "labels": checkpoint.labels,
         "channels": list(checkpoint.channels),
         "trainer": checkpoint.trainer,
@@ -187,7 +187,7 @@ def _checkpoint(content: dict[str, Any], path: Path) -> Checkpoint:
     about = parse_json(content["about"], path, REMEDY)
     return Checkpoint(
         plan=Plan.from_json(about["plan"], f"{path}: plan"),
-        recipe=Recipe.from_json(about["recipe"], f"{path}: recipe"),
+        config=TrainingConfig.from_json(about["config"], f"{path}: config"),
         labels=decode(dict[str, int], about["labels"], f"{path}: labels"),
         channels=decode(tuple[str, ...], about["channels"], f"{path}: channels"),
         trainer=decode(str, about["trainer"], f"{path}: trainer"),

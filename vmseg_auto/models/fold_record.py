@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.json_codec import Stored
 from vmseg_auto.utils.labels import labels_in_words
@@ -15,10 +15,10 @@ class FoldRecord(Stored):
     """The settings and data that a fold's weights depend on.
 
     Args:
-        recipe: the training's settings.
+        config: the training's settings.
         plan_hash: content hash of the plan.
         train, val: case id -> hash of the case's files, on each side. The weights know nothing of the validation side,
-            unless the recipe stops on the gap: then they are those that did best on it.
+            unless the config stops on the gap: then they are those that did best on it.
         labels: label name -> value, background included; the weights know nothing of the names.
         channels: channel names in order, of which the weights know nothing either.
         images: case id -> hash of the case's image files alone, on both sides.
@@ -26,7 +26,7 @@ class FoldRecord(Stored):
         patients: how many patients the training cases are of; 0 where that was not counted.
     """
 
-    recipe: Recipe
+    config: TrainingConfig
     plan_hash: str
     train: dict[str, str]
     val: dict[str, str]
@@ -40,7 +40,7 @@ class FoldRecord(Stored):
     def data_differences(self, other: FoldRecord) -> list[str]:
         """In words, how `other` differs in the network and cases that weights depend on: what makes a fold stale."""
         found = [*self._network_changes(other), *_changes("training", self.train, other.train).values()]
-        if self.recipe.stop_on_gap:
+        if self.config.early_stopping:
             found += _changes("validation", self.val, other.val).values()
         return found
 
@@ -48,7 +48,7 @@ class FoldRecord(Stored):
         """In words, those of the data's differences for which the weights can't speak for what `other` holds out.
 
         Another plan, label or channel makes another model, and cases that are no longer trained on, or copies of them,
-        may be held out now. Training cases that were added or corrected leave what the weights say of held-out cases
+        may be held out now. Training cases that were added or corrected leave what the weights say of validation cases
         as it is.
         """
         removed = _changes("training", self.train, other.train).get("removed")
@@ -58,7 +58,7 @@ class FoldRecord(Stored):
         """In words, everything in which `other` would give other weights, settings included."""
         starts = [record.init or "random" for record in (self, other)]
         start = [] if starts[0] == starts[1] else [f"first weights: {starts[0]} against {starts[1]}"]
-        return self.recipe.differences(other.recipe) + start + self.data_differences(other)
+        return self.config.differences(other.config) + start + self.data_differences(other)
 
     def old_names(self, other: FoldRecord) -> list[str]:
         """In words, the labels and channels that `other` only calls by other names."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 from vmseg_auto.evaluation.confidence import Calibration
 from vmseg_auto.models.selection_record import PLAIN_THRESHOLD, check_threshold
 from vmseg_auto.planning.fingerprint import ScanRange
-from vmseg_auto.planning.inference_budget import Economy
+from vmseg_auto.planning.inference_budget import ChosenBudget
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.json_codec import Stored
@@ -27,8 +27,8 @@ class ModelInfo(Stored):
         labels: label name -> value, background included.
         plan: the plan all folds share.
         postprocessing: decided on the cross-validated predictions; None until the last fold ends.
-        threshold: of the foreground (inference/thresholds.py), decided likewise; 0.5 lets the strongest class win.
-        economy: how much of the ensemble is enough, decided likewise.
+        threshold: of the foreground (inference/thresholds.py), decided likewise; 0.5 lets the argmax class win.
+        inference_budget: how much of the ensemble is enough, decided likewise.
         scans: what the scans of the cohort are like; None where that is not known.
         calibration: the Dice to expect of a prediction by its uncertainty; None until the last fold ends.
     """
@@ -40,7 +40,7 @@ class ModelInfo(Stored):
     plan: Plan
     postprocessing: PostProcessing | None = None
     threshold: float = PLAIN_THRESHOLD
-    economy: Economy | None = None
+    inference_budget: ChosenBudget | None = None
     scans: ScanRange | None = None
     calibration: Calibration | None = None
     schema: int = 1

@@ -15,7 +15,7 @@ from vmseg_auto.evaluation.scores import ScoreSummary
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.selection_record import Candidate, Estimate, Worth
 from vmseg_auto.planning.fingerprint import Fingerprint
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.statistics import no_interval, without_interval
 
@@ -38,7 +38,7 @@ class Member:
     Args:
         info: its own account.
         folds: that are given.
-        recipe: they were trained by.
+        config: they were trained by.
         epochs: done by each.
         first_weights: what they started from, in words.
         scores: metrics.json of its cross-validation; None where it has none.
@@ -46,7 +46,7 @@ class Member:
 
     info: ModelInfo
     folds: tuple[FoldName, ...]
-    recipe: Recipe
+    config: TrainingConfig
     epochs: tuple[int, ...]
     first_weights: tuple[str, ...]
     scores: ScoreSummary | None
@@ -113,7 +113,7 @@ def _cohort(cohort: Fingerprint, members: Sequence[Member]) -> str:
 
 def _training(members: Sequence[Member]) -> Iterator[str]:
     for number, member in enumerate(members, 1):
-        plan, recipe = member.info.plan, member.recipe
+        plan, config = member.info.plan, member.config
         epochs = " or ".join(map(str, sorted(set(member.epochs))))
         yield from ([f"### Model {number}"] if len(members) > 1 else [])
         yield _table(
@@ -123,7 +123,7 @@ def _training(members: Sequence[Member]) -> Iterator[str]:
                 ("Network", f"{plan.network.builder}, {len(plan.network.features)} stages"),
                 ("Spacing in mm, patch in voxels (plan's axes)", f"{_by(plan.spacing_mm)}, {_by(plan.patch)}"),
                 ("Folds", ", ".join(map(str, member.folds))),
-                ("Epochs, steps, batch", f"{epochs}, {recipe.steps} an epoch, {plan.batch_size} a step"),
+                ("Epochs, steps, batch", f"{epochs}, {config.iterations_per_epoch} an epoch, {plan.batch_size} a step"),
                 ("First weights", "; ".join(member.first_weights)),
             ],
         )

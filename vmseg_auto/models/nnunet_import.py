@@ -16,7 +16,7 @@ from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.nnunet import USE_NNUNET, Architecture, Configuration, Plans, TrainedFold
 from vmseg_auto.networks.nnunet_weights import from_nnunet
 from vmseg_auto.planning.plan import Int3, NetworkSpec, Normalization, Plan
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Shape
 from vmseg_auto.utils.json_codec import decode
@@ -112,7 +112,7 @@ def convert_fold(info: ModelInfo, fold: TrainedFold, batch_dice: bool = False) -
     epochs = max(1, fold.epochs)
     return Checkpoint(
         plan=info.plan,
-        recipe=Recipe(epochs=epochs, mirror_axes=tuple(sorted(set(fold.mirror_axes))), batch_dice=batch_dice),
+        config=TrainingConfig(epochs=epochs, mirror_axes=tuple(sorted(set(fold.mirror_axes))), batch_dice=batch_dice),
         labels=info.labels,
         channels=info.channels,
         trainer=info.trainer,

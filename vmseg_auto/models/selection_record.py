@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from vmseg_auto.evaluation.confidence import VolumeTrust
+from vmseg_auto.evaluation.confidence import VolumeConfidence
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.json_codec import Stored
 from vmseg_auto.utils.postprocessing import PostProcessing
 
 PLAIN_THRESHOLD = 0.5
-"""The strongest class wins."""
+"""The argmax class wins."""
 THRESHOLDS = (0.3, 0.4, PLAIN_THRESHOLD, 0.6, 0.7)
 """Those that are tried."""
 
@@ -49,7 +49,7 @@ class Candidate:
 
     Args:
         runs: names (PLANNER/TRAINER); the mean of their probabilities counts.
-        threshold: a voxel is foreground where the strongest foreground class exceeds it beside the background alone.
+        threshold: a voxel is foreground where the argmax foreground class exceeds it beside the background alone.
         postprocessing: what is done to the masks.
         plain: cross-validated Dice at 0.5 and without post-processing.
         dice: the same with `threshold` and `postprocessing`; flattered, as they were chosen on it.
@@ -63,7 +63,7 @@ class Candidate:
     plain: Estimate
     dice: Estimate
     reasons: tuple[str, ...]
-    volumes: dict[str, VolumeTrust] = field(default_factory=dict)
+    volumes: dict[str, VolumeConfidence] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

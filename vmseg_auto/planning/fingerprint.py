@@ -130,7 +130,7 @@ class Duplicate:
     """Two scans that are the same image.
 
     Args:
-        cases: case ids; held-out ones as "imagesTs/ID".
+        cases: case ids; validation ones as "imagesTs/ID".
         kind: every voxel is equal, or they differ in intensity scale, noise or an edge alone.
     """
 
@@ -151,7 +151,7 @@ class Fingerprint(Stored):
         median_relative_size: median over cases of (voxels after cropping / voxels before).
         dataset_hash: hash of all the cases' contents, channels and labels.
         duplicates: pairs of the same image, those of one patient too.
-        tests: held-out case id -> hashes of its files as they were checked; nothing is planned by them.
+        tests: validation case id -> hashes of its files as they were checked; nothing is planned by them.
         parts: hashes of the cohorts that it was merged from; empty where it was not.
     """
 

@@ -17,53 +17,59 @@ TOLERANCE = 0.002
 
 
 @dataclass(frozen=True)
-class Effort:
+class InferenceBudget:
     """What a window gets. The default is everything: all networks and all mirrorings in every window.
 
     Args:
-        looks: how often a window is looked at, at least: all networks in as few mirrorings as give so many looks,
+        passes: how often a window is looked at, at least: all networks in as few mirrorings as give so many passes,
             overlapping windows in different ones. None for all.
         gate: a foreground probability. Every window is seen by one network in one mirroring first; where the core
             of a window stays below the gate, that is all it gets.
     """
 
-    looks: int | None = None
+    passes: int | None = None
     gate: float = 0.0
 
     def text(self) -> str:
         """In words."""
-        looks = counted(self.looks, "look") if self.looks else "all folds and mirrorings"
-        text = f"{looks} at each part of a scan"
-        if self.looks == 1 or not self.gate:
+        passes = counted(self.passes, "pass") if self.passes else "all folds and mirrorings"
+        text = f"{passes} at each part of a scan"
+        if self.passes == 1 or not self.gate:
             return text
-        return f"{text}, but one look where nothing is likelier than {self.gate:g} to be foreground"
+        return f"{text}, but one pass where nothing is likelier than {self.gate:g} to be foreground"
 
     def __post_init__(self) -> None:
-        if not (1 <= (self.looks or 1) <= 10_000 and self.looks != 0 and 0 <= self.gate <= 1):
-            raise InputError(f"looks is {self.looks} and gate {self.gate}", remedy="Restore the file.")
+        if not (1 <= (self.passes or 1) <= 10_000 and self.passes != 0 and 0 <= self.gate <= 1):
+            raise InputError(f"passes is {self.passes} and gate {self.gate}", remedy="Restore the file.")
 
 
-EXHAUSTIVE = Effort()
-FEWER_LOOKS = (Effort(looks=1), Effort(looks=2), Effort(looks=4))
+EXHAUSTIVE = InferenceBudget()
+FEWER_PASSES = (InferenceBudget(passes=1), InferenceBudget(passes=2), InferenceBudget(passes=4))
 """From the cheapest on."""
-GATES = (Effort(gate=0.5), Effort(gate=0.3), Effort(gate=0.1), Effort(gate=0.03), Effort(gate=0.01))
+GATES = (
+    InferenceBudget(gate=0.5),
+    InferenceBudget(gate=0.3),
+    InferenceBudget(gate=0.1),
+    InferenceBudget(gate=0.03),
+    InferenceBudget(gate=0.01),
+)
 """From the cheapest on."""
-CANDIDATES = (EXHAUSTIVE, *FEWER_LOOKS, *GATES)
+CANDIDATES = (EXHAUSTIVE, *FEWER_PASSES, *GATES)
 
 
 @dataclass(frozen=True)
-class Economy:
-    """The effort that a model's cross-validation found to be enough.
+class ChosenBudget:
+    """The budget that a model's cross-validation found to be enough.
 
     Args:
-        effort: what a window gets.
-        dice_change: of the mean Dice by fewer looks and by the gate, added.
+        budget: what a window gets.
+        dice_change: of the mean Dice by fewer passes and by the gate, added.
         worst_change: the lowest of the same for a single case.
         cases: how many it was measured on.
         reasons: in words.
     """
 
-    effort: Effort
+    budget: InferenceBudget
     dice_change: float
     worst_change: float
     cases: int
@@ -72,25 +78,25 @@ class Economy:
 
 @dataclass(frozen=True)
 class Trials(Stored):
-    """Mean Dice over the labels, case by case, for each effort that was tried.
+    """Mean Dice over the labels, case by case, for each budget that was tried.
 
     Args:
-        efforts: CANDIDATES, or fewer where others could change nothing.
-        dice: case id -> one value for each effort.
+        budgets: CANDIDATES, or fewer where others could change nothing.
+        dice: case id -> one value for each budget.
     """
 
-    efforts: tuple[Effort, ...]
+    budgets: tuple[InferenceBudget, ...]
     dice: dict[str, tuple[float, ...]]
     schema: int = 1
 
     def __post_init__(self) -> None:
-        if odd := next((case for case, dice in self.dice.items() if len(dice) != len(self.efforts)), None):
-            problem = f"case {odd} has {len(self.dice[odd])} values of Dice for {len(self.efforts)} efforts"
+        if odd := next((case for case, dice in self.dice.items() if len(dice) != len(self.budgets)), None):
+            problem = f"case {odd} has {len(self.dice[odd])} values of Dice for {len(self.budgets)} budgets"
             raise InputError(problem, remedy="Delete the file: the cases are then predicted again.")
 
 
-def choose_economy(trials: Sequence[Trials]) -> Economy | None:
-    """The fewest looks, and with them the highest gate, that together change the mean Dice by TOLERANCE at most.
+def choose_budget(trials: Sequence[Trials]) -> ChosenBudget | None:
+    """The fewest passes, and with them the highest gate, that together change the mean Dice by TOLERANCE at most.
 
     The changes count whatever their sign, so that one cannot hide the other.
 
@@ -100,20 +106,20 @@ def choose_economy(trials: Sequence[Trials]) -> Economy | None:
     Returns:
         None where not all of CANDIDATES were tried.
     """
-    if not trials or any(set(CANDIDATES) - set(fold.efforts) for fold in trials):
+    if not trials or any(set(CANDIDATES) - set(fold.budgets) for fold in trials):
         return None
     dice = {
-        effort: [values[fold.efforts.index(effort)] for fold in trials for values in fold.dice.values()]
-        for effort in CANDIDATES
+        budget: [values[fold.budgets.index(budget)] for fold in trials for values in fold.dice.values()]
+        for budget in CANDIDATES
     }
-    changes = {effort: np.subtract(values, dice[EXHAUSTIVE]) for effort, values in dice.items()}
-    pairs = itertools.product((*FEWER_LOOKS, EXHAUSTIVE), (*GATES, EXHAUSTIVE))
+    changes = {budget: np.subtract(values, dice[EXHAUSTIVE]) for budget, values in dice.items()}
+    pairs = itertools.product((*FEWER_PASSES, EXHAUSTIVE), (*GATES, EXHAUSTIVE))
     fewer, gate = next(pair for pair in pairs if sum(abs(changes[saving].mean()) for saving in pair) <= TOLERANCE)
     both = changes[fewer] + changes[gate]
     count = len(both)
     reasons = (
-        f"{fewer.text()}; mean Dice of {count} held-out cases changes by {changes[fewer].mean():+.4f}",
+        f"{fewer.text()}; mean Dice of {count} validation cases changes by {changes[fewer].mean():+.4f}",
         f"{gate.text()}; mean Dice changes by {changes[gate].mean():+.4f}",
     )
-    effort = Effort(fewer.looks, gate.gate)
-    return Economy(effort, float(both.mean()), float(both.min()), count, reasons)
+    budget = InferenceBudget(fewer.passes, gate.gate)
+    return ChosenBudget(budget, float(both.mean()), float(both.min()), count, reasons)

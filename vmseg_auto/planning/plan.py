@@ -110,7 +110,7 @@ class Plan(Stored):
 
     @property
     def voxels_hash(self) -> str:
-        """Hash of what decides a prepared case's voxels."""
+        """Hash of what decides a preprocessed case's voxels."""
         turned = [] if self.left_right is None else ["turned"]
         return digest([self.axes, self.spacing_mm, self.normalization, *turned])
 

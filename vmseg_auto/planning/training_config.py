@@ -13,13 +13,13 @@ from vmseg_auto.utils.json_codec import Stored, parse_setting
 
 
 @dataclass(frozen=True)
-class Recipe(Stored):
+class TrainingConfig(Stored):
     """Training settings; the defaults are nnU-Net v2's.
 
     Args:
         epochs: number of epochs.
-        steps: optimiser steps an epoch.
-        validation_share: validation patches' batches an epoch, as a share of `steps`.
+        iterations_per_epoch: optimiser steps an epoch.
+        validation_share: validation patches' batches an epoch, as a share of `iterations_per_epoch`.
         optimizer: "sgd" (Nesterov) or "adamw".
         lr: learning rate at the start.
         schedule: "poly" (by epoch) or "onecycle" (warm-up and cosine, by epoch).
@@ -27,17 +27,17 @@ class Recipe(Stored):
         weight_decay: L2 penalty.
         poly_power: exponent of the polynomial decay of the learning rate.
         gradient_clip: largest norm of the gradient.
-        foreground_share: share of a batch centred on a foreground voxel (at least one sample).
+        foreground_oversampling: share of a batch centred on a foreground voxel (at least one sample).
         by_lesion: whether it is a voxel of a random lesion, so that small ones come as often as large ones, rather than
             any foreground voxel.
         copy_paste: share of patches that get a lesion of another training case.
         deep_supervision: whether the coarser decoder levels learn too.
         batch_dice: whether soft Dice sums over the batch before it divides, rather than a sample at a time.
-        false_positive_weight: of false positives in Dice's denominator, false negatives get the rest up to 1; less
+        tversky_alpha: of false positives in Dice's denominator, false negatives get the rest up to 1; less
             than one half would rather find too much (Tversky).
         focal_gamma: exponent of the focal loss in place of cross-entropy; 0 is cross-entropy.
-        margin_softness: how unsure the truth is at a lesion's margin: share of a voxel's neighbours in it.
-        averaging: decay, step by step, of a running mean of the weights, which is what predicts and is kept; 0 is none.
+        boundary_label_smoothing: how unsure the truth is at a lesion's margin: share of a voxel's neighbours in it.
+        ema_decay: decay, step by step, of a running mean of the weights, which is what predicts and is kept; 0 is none.
         augment: whether training patches are augmented.
         strong_augmentation: whether more often and further than nnU-Net does, with bias fields.
         device_augmentation: whether whole batches are augmented on the training's device, in place of samples in
@@ -45,12 +45,12 @@ class Recipe(Stored):
         mirror_axes: patch axes (0 is the plan's first) that are mirrored in training and prediction.
         left_right_only: whether of these only the axis between the patient's left and right is mirrored, across which
             a head is symmetric, where the plan knows it.
-        window_step: distance of prediction windows as a share of the patch.
+        tile_step_size: distance of prediction windows as a share of the patch.
         checkpoint_every: epochs between two saved states.
-        gap_cases: training and validation cases, so many of each, that are predicted whole every few epochs; 0 for
+        monitor_cases: training and validation cases, so many of each, that are predicted whole every few epochs; 0 for
             none.
-        gap_share: most of the training's work that these predictions may take.
-        stop_on_gap: whether training ends, with its best weights, when the gap between training and validation Dice
+        monitor_share: most of the training's work that these predictions may take.
+        early_stopping: whether training ends, with its best weights, when the gap between training and validation Dice
             widens while validation stands still.
         amp: whether mixed precision is used where the hardware has it.
         deterministic: whether CUDA computes the same bits in every run, which takes longer; a CPU does so anyway.
@@ -58,7 +58,7 @@ class Recipe(Stored):
     """
 
     epochs: int = 1000
-    steps: int = 250
+    iterations_per_epoch: int = 250
     validation_share: float = 0.2
     optimizer: typing.Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.01
@@ -67,25 +67,25 @@ class Recipe(Stored):
     weight_decay: float = 3e-5
     poly_power: float = 0.9
     gradient_clip: float = 12.0
-    foreground_share: float = 1 / 3
+    foreground_oversampling: float = 1 / 3
     by_lesion: bool = False
     copy_paste: float = 0.0
     deep_supervision: bool = True
     batch_dice: bool = False
-    false_positive_weight: float = 0.5
+    tversky_alpha: float = 0.5
     focal_gamma: float = 0.0
-    margin_softness: float = 0.0
-    averaging: float = 0.0
+    boundary_label_smoothing: float = 0.0
+    ema_decay: float = 0.0
     augment: bool = True
     strong_augmentation: bool = False
     device_augmentation: typing.Literal["auto", "on", "off"] = "auto"
     mirror_axes: tuple[int, ...] = (0, 1, 2)
     left_right_only: bool = False
-    window_step: float = 0.5
+    tile_step_size: float = 0.5
     checkpoint_every: int = 1
-    gap_cases: int = 4
-    gap_share: float = 0.05
-    stop_on_gap: bool = False
+    monitor_cases: int = 4
+    monitor_share: float = 0.05
+    early_stopping: bool = False
     amp: bool = True
     deterministic: bool = False
     seed: int = 0
@@ -109,21 +109,23 @@ class Recipe(Stored):
 
     @property
     def epoch_work(self) -> float:
-        """An epoch's work in optimiser steps, at most: its steps, its validation patches, and its part of the looks."""
-        return self.steps * (1 + 0.3 * self.validation_share + (self.gap_share if self.gap_cases else 0))
+        """An epoch's work in optimiser steps, at most: its steps, its validation patches, and its part of the overfitting monitor's checks."""
+        return self.iterations_per_epoch * (
+            1 + 0.3 * self.validation_share + (self.monitor_share if self.monitor_cases else 0)
+        )
 
-    def with_settings(self, settings: Sequence[str]) -> Recipe:
-        """This recipe with `field=value` settings applied, such as ["epochs=100", "lr=0.02"].
+    def with_settings(self, settings: Sequence[str]) -> TrainingConfig:
+        """This config with `field=value` settings applied, such as ["epochs=100", "lr=0.02"].
 
         Raises:
             InputError: an unknown field or a value that it can't take.
         """
-        hints = typing.get_type_hints(Recipe)
+        hints = typing.get_type_hints(TrainingConfig)
         changes: dict[str, Any] = {}
         for setting in settings:
             name, sign, value = setting.partition("=")
             if not sign or name not in hints:
-                known = ", ".join(f.name for f in fields(Recipe))
+                known = ", ".join(f.name for f in fields(TrainingConfig))
                 problem = f"the setting {setting!r} has no '='" if not sign else f"there is no setting {name!r}"
                 near = difflib.get_close_matches(name.strip(), hints, n=1) if sign else []
                 meant = f"Did you mean {near[0]}={value.strip()}? " if near else ""
@@ -131,7 +133,7 @@ class Recipe(Stored):
             changes[name] = parse_setting(hints[name], value, f"the setting {name}")
         return replace(self, **changes)
 
-    def differences(self, other: Recipe) -> list[str]:
+    def differences(self, other: TrainingConfig) -> list[str]:
         """In words, the fields in which `other` differs."""
         return [
             f"{f.name}: {getattr(self, f.name)} against {getattr(other, f.name)}"
@@ -142,22 +144,22 @@ class Recipe(Stored):
 
 _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("epochs", 1, 1_000_000),
-    ("steps", 1, 1_000_000),
+    ("iterations_per_epoch", 1, 1_000_000),
     ("validation_share", 0, 10),
     ("lr", 1e-12, 100),
     ("momentum", 0, 0.99999),
     ("weight_decay", 0, 10),
     ("poly_power", 0, 10),
     ("gradient_clip", 1e-6, 1e9),
-    ("foreground_share", 0, 1),
+    ("foreground_oversampling", 0, 1),
     ("copy_paste", 0, 1),
-    ("false_positive_weight", 0, 1),
+    ("tversky_alpha", 0, 1),
     ("focal_gamma", 0, 10),
-    ("margin_softness", 0, 1),
-    ("averaging", 0, 0.99999),
-    ("window_step", 0.05, 1),
+    ("boundary_label_smoothing", 0, 1),
+    ("ema_decay", 0, 0.99999),
+    ("tile_step_size", 0.05, 1),
     ("checkpoint_every", 1, 1_000_000),
-    ("gap_cases", 0, 1000),
-    ("gap_share", 0, 1),
+    ("monitor_cases", 0, 1000),
+    ("monitor_share", 0, 1),
     ("seed", 0, 2**31 - 1),
 )

@@ -65,8 +65,8 @@ def same_images(signatures: Sequence[Signature]) -> Iterator[tuple[int, int, boo
     whole = np.stack([one.blocks[0] for one in signatures])
     for place, one in enumerate(signatures):
         # An edge may be missing in either, so each one's trimmed blocks meet the other's whole ones.
-        likeness = (whole[place + 1 :] @ one.blocks.T).max(axis=1, initial=0)
-        for other, alike in enumerate(likeness, start=place + 1):
+        local_ncc = (whole[place + 1 :] @ one.blocks.T).max(axis=1, initial=0)
+        for other, alike in enumerate(local_ncc, start=place + 1):
             if one.voxels == signatures[other].voxels:
                 yield place, other, True
             elif alike >= LIMIT or (signatures[other].blocks @ one.blocks[0]).max() >= LIMIT:

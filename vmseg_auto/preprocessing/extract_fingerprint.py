@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.cases import content_hashes, over_cases, read_case
 from vmseg_auto.data.dataset import Case, Dataset
-from vmseg_auto.data.decode_cache import Spill
+from vmseg_auto.data.decode_cache import DecodeCache
 from vmseg_auto.planning.fingerprint import CaseSummary, ChannelStats, Duplicate, FileHashes, Fingerprint
 from vmseg_auto.preprocessing.content import content_notes, require_contrast, unlike_voxel_sizes
 from vmseg_auto.preprocessing.duplicates import Signature, same_images, signature
@@ -46,9 +46,12 @@ class _Findings(_Checked):
 
 
 def analyse(
-    dataset: Dataset, jobs: int = 1, progress: Callable[[], object] = lambda: None, spill: Spill | None = None
+    dataset: Dataset,
+    jobs: int = 1,
+    progress: Callable[[], object] = lambda: None,
+    decode_cache: DecodeCache | None = None,
 ) -> tuple[Fingerprint, list[str]]:
-    """Check every case, the held-out ones too, and fingerprint the training cases.
+    """Check every case, the validation ones too, and fingerprint the training cases.
 
     The result does not depend on the number of jobs. Intensities are sampled as nnU-Net does: over each case's
     foreground, a fixed number with replacement.
@@ -57,7 +60,7 @@ def analyse(
         dataset: as `read_dataset` gave it.
         jobs: threads, each of which holds one case in memory.
         progress: called after each training case.
-        spill: keeps the decoded training cases.
+        decode_cache: keeps the decoded training cases.
 
     Returns:
         The fingerprint, and what is odd but legal, in words.
@@ -66,7 +69,7 @@ def analyse(
         DatasetError: cases that can't be used; all are listed.
         InputError: no mask holds any foreground.
     """
-    found, errors = over_cases(lambda case: _examine(case, dataset.labels, spill), dataset.cases, jobs, progress)
+    found, errors = over_cases(lambda case: _examine(case, dataset.labels, decode_cache), dataset.cases, jobs, progress)
     tested, more = over_cases(lambda case: _check(case, dataset.labels), dataset.test_cases, jobs, lambda: None)
     errors += more
     if errors:
@@ -99,14 +102,14 @@ def analyse(
     return fingerprint, notes
 
 
-def _examine(case: Case, labels: Mapping[str, int], spill: Spill | None) -> _Findings:
+def _examine(case: Case, labels: Mapping[str, int], decode_cache: DecodeCache | None) -> _Findings:
     notes: list[str] = []
     image, mask, geometry = _read(case, labels, notes)
     image_content, content = content_hashes(case)
     if mask is None:
         raise InputError("the mask is missing", case=case.id, remedy="Training cases need masks.")
-    if spill is not None:
-        spill.put(case, content, (image, mask, geometry))
+    if decode_cache is not None:
+        decode_cache.put(case, content, (image, mask, geometry))
     box = nonzero_box(image)
     cropped = image[(slice(None), *box_slices(box))]
     z, y, x = cropped.shape[1:]

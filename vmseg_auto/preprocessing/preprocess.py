@@ -1,4 +1,4 @@
-"""Plan + Case -> PreparedCase, kept on disk; only what changed is done again."""
+"""Plan + Case -> PreprocessedCase, kept on disk; only what changed is done again."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.cases import content_hash, over_cases, read_case
 from vmseg_auto.data.dataset import Case
-from vmseg_auto.data.decode_cache import Spill
-from vmseg_auto.data.preprocessed import PreparedFolder
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.decode_cache import DecodeCache
+from vmseg_auto.data.preprocessed import PreprocessedFolder
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.preprocessing.transform import prepare_image, prepare_mask
+from vmseg_auto.preprocessing.transform import preprocess_image, preprocess_mask
 from vmseg_auto.utils.errors import InputError, VmsegError
 
 FOREGROUND_POSITIONS = 10_000
@@ -23,7 +23,7 @@ FOREGROUND_POSITIONS = 10_000
 
 
 @dataclass(frozen=True)
-class Preprocessed:
+class PreprocessingResult:
     """What became of the cases, by id; `failed` holds an error for each thing that went wrong."""
 
     made: tuple[str, ...]
@@ -34,24 +34,24 @@ class Preprocessed:
 def preprocess(
     cases: Sequence[Case],
     plan: Plan,
-    folder: PreparedFolder,
+    folder: PreprocessedFolder,
     jobs: int,
     labels: Mapping[str, int],
     progress: Callable[[], object] = lambda: None,
-    spill: Spill | None = None,
-) -> Preprocessed:
+    decode_cache: DecodeCache | None = None,
+) -> PreprocessingResult:
     """Prepare every case that the folder does not hold with the same content.
 
     May be killed at any time: a case counts only once it is wholly on the disk.
 
     Args:
-        cases: training cases; one without a mask is prepared without.
+        cases: training cases; one without a mask is preprocessed without.
         plan: whose numbers are used; the folder is that of its `voxels_hash`.
-        folder: where prepared cases lie.
+        folder: where preprocessed cases lie.
         jobs: threads, each of which holds one case in memory.
         labels: label name -> value, 0 to K - 1, so that a value is its class index.
         progress: called after each case.
-        spill: cases decoded already.
+        decode_cache: cases decoded already.
 
     Raises:
         ValueError: the label values are not 0 to K - 1.
@@ -60,31 +60,33 @@ def preprocess(
         raise ValueError(f"label values must be 0 to {len(labels) - 1}, not {sorted(labels.values())}")
 
     def work(case: Case) -> bool:
-        content = (spill.content(case) if spill else None) or content_hash(case)
+        content = (decode_cache.content(case) if decode_cache else None) or content_hash(case)
         if folder.holds(case.id, content):
             return False
-        folder.save(_prepare(case, content, plan, labels, spill))
+        folder.save(_prepare(case, content, plan, labels, decode_cache))
         return True
 
     done, failed = over_cases(work, cases, jobs, progress)
-    return Preprocessed(
+    return PreprocessingResult(
         made=tuple(case_id for case_id, new in done.items() if new),
         kept=tuple(case_id for case_id, new in done.items() if not new),
         failed=tuple(failed),
     )
 
 
-def _prepare(case: Case, content: str, plan: Plan, labels: Mapping[str, int], spill: Spill | None) -> PreparedCase:
-    image, mask, geometry = (spill.take(case) if spill else None) or read_case(case, labels)
+def _prepare(
+    case: Case, content: str, plan: Plan, labels: Mapping[str, int], decode_cache: DecodeCache | None
+) -> PreprocessedCase:
+    image, mask, geometry = (decode_cache.take(case) if decode_cache else None) or read_case(case, labels)
     try:
-        prepared, crop_box = prepare_image(image, geometry, plan)
+        preprocessed, crop_box = preprocess_image(image, geometry, plan)
     except InputError as error:
         error.case, error.file = case.id, case.file
         raise
-    label = None if mask is None else prepare_mask(mask, geometry, crop_box, plan)
-    return PreparedCase(
+    label = None if mask is None else preprocess_mask(mask, geometry, crop_box, plan)
+    return PreprocessedCase(
         id=case.id,
-        image=prepared,
+        image=preprocessed,
         label=label,
         geometry=geometry,
         crop_box=crop_box,

@@ -60,7 +60,7 @@ def resample_image(image: NDArray[np.float32], spacing: Spacing, target: Spacing
 
 
 def resample_mask(mask: NDArray[np.uint8], spacing: Spacing, target: Spacing) -> NDArray[np.uint8]:
-    """Resample labels: linearly one by one, then the strongest wins; on a tie the higher value, as in nnU-Net.
+    """Resample labels: linearly one by one, then the argmax wins; on a tie the higher value, as in nnU-Net.
 
     Args:
         mask: [Z, Y, X].

@@ -44,7 +44,7 @@ def box_slices(box: Box) -> tuple[slice, slice, slice]:
     return slice(*box[0]), slice(*box[1]), slice(*box[2])
 
 
-def prepare_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan) -> tuple[NDArray[np.float32], Box]:
+def preprocess_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan) -> tuple[NDArray[np.float32], Box]:
     """Crop to the non-zero region, normalise, turn to the plan's axes and directions and resample to its spacing.
 
     Args:
@@ -88,13 +88,13 @@ def _refuse_too_large(box: Box, geometry: Geometry, plan: Plan) -> None:
     )
 
 
-def prepare_mask(mask: NDArray[np.uint8], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
-    """The mask on the grid that `prepare_image` gave.
+def preprocess_mask(mask: NDArray[np.uint8], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
+    """The mask on the grid that `preprocess_image` gave.
 
     Args:
         mask: [Z, Y, X] as in the file.
         geometry: the file's grid.
-        crop_box: what `prepare_image` kept.
+        crop_box: what `preprocess_image` kept.
         plan: whose numbers are used.
     """
     cropped = _to_plan(mask[box_slices(crop_box)], geometry, plan)
@@ -107,7 +107,7 @@ def restore_logits(logits: NDArray[np.float32], geometry: Geometry, crop_box: Bo
     Args:
         logits: [K, Z, Y, X] in the plan's axes and spacing.
         geometry: the file's grid.
-        crop_box: what `prepare_image` kept.
+        crop_box: what `preprocess_image` kept.
         plan: whose numbers were used.
 
     Returns:
@@ -130,14 +130,14 @@ def restore_labels(
     """
     if len(label_values) != len(logits):
         raise ValueError(f"{len(label_values)} label values for {len(logits)} classes")
-    classes = _strongest(logits, geometry, crop_box, plan)
+    classes = _argmax(logits, geometry, crop_box, plan)
     values = np.asarray(label_values, dtype=np.uint8)
     mask = np.full(geometry.shape, values[0], dtype=np.uint8)
     mask[box_slices(crop_box)] = values[_from_plan(classes, geometry, plan)]
     return mask
 
 
-def _strongest(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
+def _argmax(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
     """Class indices in the plan's axes. One class at a time: all of them at full size may not fit in memory."""
     if len(logits) == 2:
         # Resampling is linear, so the difference can be resampled in place of both.

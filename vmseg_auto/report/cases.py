@@ -1,4 +1,4 @@
-"""Held-out cases in pictures: the best, the middling and the worst, and masks that may be wrong."""
+"""Validation cases in pictures: the best, the middling and the worst, and masks that may be wrong."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Suspects:
 
 @dataclass(frozen=True)
 class Album:
-    """Draws held-out cases of a run.
+    """Draws validation cases of a run.
 
     Args:
         run: cross-validated.
@@ -80,8 +80,8 @@ class Album:
     def drawable(self, dice: Mapping[str, float]) -> dict[str, float]:
         """Those of the cases whose scan and both masks are still there."""
         there = {case.id for case in self.dataset.cases}
-        held_out = {case for fold in self.splits.folds for case in fold.val}
-        known = {case: value for case, value in dice.items() if case in there & held_out}
+        validation = {case for fold in self.splits.folds for case in fold.val}
+        known = {case: value for case, value in dice.items() if case in there & validation}
         return {case: value for case, value in known.items() if all(path.is_file() for path in self._files(case))}
 
     def galleries(self, dice: Mapping[str, float]) -> tuple[Gallery, ...]:
@@ -159,7 +159,7 @@ class Album:
         raise InputError(problem, case=self.names.cases[case], file=self.run.label_check, remedy=remedy)
 
     def _files(self, case: str) -> tuple[Path, Path]:
-        """A case's reference and its held-out prediction."""
+        """A case's reference and its validation prediction."""
         fold = next(number for number, fold in enumerate(self.splits.folds) if case in fold.val)
         label = self._case(case).label
         assert label is not None, "training cases have masks"

@@ -94,14 +94,14 @@ def _data(study: Study) -> tuple[Item, ...]:
     missing = "none: a scan without a channel or mask is refused"
     pixels = spread([case.spacing_mm[1] for case in study.fingerprint.cases.values()])
     slices = spread([case.spacing_mm[0] for case in study.fingerprint.cases.values()])
-    prepared = f"resampled to {by(study.plan.spacing_mm)} mm; {_intensities(study.plan)}"
+    preprocessed = f"resampled to {by(study.plan.spacing_mm)} mm; {_intensities(study.plan)}"
     grid = f"pixels of {pixels} mm, slices every {slices} mm"
     return (
         Item("5", "Prospective or retrospective", "5a", "", "which of them"),
         Item("6", "Goal of the study", "4", "a model is made, and tested within its cohort", "feasibility, or more"),
         Item("7", "Sources of the data", "5a, 5b, 6a", f"channels: {channels}", "hospitals, scanners, years"),
         Item("8", "Who was included and excluded", "6b", "", "criteria, and how patients were found"),
-        Item("9", "Preparation of the images", "7, 12b", prepared),
+        Item("9", "Preparation of the images", "7, 12b", preprocessed),
         Item("10", "Parts of the data that were chosen", "11", "", "scans, slices or regions that were left out"),
         Item("11", "Removal of identities", "", "", "how, and by whom"),
         Item("12", "Missing data", "11", missing, "patients left out for want of a scan or mask"),
@@ -135,7 +135,7 @@ def _partitions(study: Study) -> tuple[Item, ...]:
     size = f"{counted(len(study.patients), 'scan')} of {counted(len(set(study.patients.values())), 'patient')}"
     curve = "a learning curve stands in the workspace" if study.learning_curve else ""
     held = [len(fold.val) for fold in study.splits.folds]
-    folds = f"{len(held)} folds with {spread(held)} held-out scans; {study.splits.source}"
+    folds = f"{len(held)} folds with {spread(held)} validation scans; {study.splits.source}"
     return (
         Item("19", "How cases were assigned", "12a", folds),
         Item("20", "On which level partitions are apart", "12a", "patients: all scans of one stand on the same side"),
@@ -155,7 +155,7 @@ def _model(study: Study) -> tuple[Item, ...]:
         Item("24", "First weights", "12c", " ".join(study.starts)),
         Item("25", "How it was trained", "12c", "see the settings and curves above"),
         Item("26", "How the final model was chosen", "12c", reasons),
-        Item("27", "Ensemble", "12c", ensemble),
+        Item("27", "FoldEnsemble", "12c", ensemble),
     )
 
 

@@ -54,7 +54,7 @@ def planned(plan: Plan, splits: Splits, fingerprint: Fingerprint) -> Planned:
     """The plan in numbers, with the planner's own reasons."""
     network = plan.network
     sizes = [len(fold.val) for fold in splits.folds]
-    held_out = [sum(fingerprint.cases[case].volume_ml for case in fold.val) for fold in splits.folds]
+    validation = [sum(fingerprint.cases[case].volume_ml for case in fold.val) for fold in splits.folds]
     facts = (
         Fact("Planner", plan.planner),
         Fact("Target spacing", f"{by(plan.spacing_mm)} mm", "to which every scan is resampled"),
@@ -66,7 +66,7 @@ def planned(plan: Plan, splits: Splits, fingerprint: Fingerprint) -> Planned:
         ),
         Fact("Memory budget", f"{plan.memory_gb:g} GB"),
         Fact("Folds", f"{len(splits.folds)}", splits.source),
-        Fact("Held out in a fold", f"{spread(sizes)} scans", f"{spread(held_out)} mL of lesions"),
+        Fact("Held out in a fold", f"{spread(sizes)} scans", f"{spread(validation)} mL of lesions"),
     )
     return Planned(facts, plan.reasons, plan.edited)
 

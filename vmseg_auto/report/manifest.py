@@ -12,7 +12,7 @@ from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.report.render import Fact, Table
 from vmseg_auto.utils.json_codec import digest
-from vmseg_auto.workflows.places import read_record
+from vmseg_auto.workflows.paths import read_record
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Manifest:
 def manifest(fingerprint: Fingerprint, plan: Plan, splits: Splits, runs: Sequence[Run], names: Names) -> Manifest:
     """Of a workspace's chosen runs."""
     folds = [(run, fold, record) for run in runs for fold in run.finished_folds() if (record := read_record(fold))]
-    training = ", ".join(sorted({str(record.recipe.seed) for _, _, record in folds})) or "none trained yet"
+    training = ", ".join(sorted({str(record.config.seed) for _, _, record in folds})) or "none trained yet"
     rows = tuple((f"{run.name}, fold {fold.name}", digest(record)) for run, fold, record in folds)
     inputs = sorted((names.cases[case], summary.content) for case, summary in fingerprint.cases.items())
     return Manifest(
@@ -38,6 +38,6 @@ def manifest(fingerprint: Fingerprint, plan: Plan, splits: Splits, runs: Sequenc
             Fact("Plan", plan.content_hash, "edited by hand" if plan.edited else "as planned"),
             Fact("Split", digest(splits.folds)),
         ),
-        folds=Table("Recipe, plan and cases of each fold", ("Fold", "Hash"), rows) if rows else None,
+        folds=Table("TrainingConfig, plan and cases of each fold", ("Fold", "Hash"), rows) if rows else None,
         inputs=Table("Hash of each scan with its mask", ("Scan", "SHA-256, first 16 digits"), tuple(inputs)),
     )

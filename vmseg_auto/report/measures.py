@@ -76,12 +76,12 @@ def _may_be_missed(row: Row) -> str:
 
 
 def _told_by(row: Row) -> str:
-    return held_out(row["told_by_scans"], row["told_by_patients"])
+    return validation_words(row["told_by_scans"], row["told_by_patients"])
 
 
-def held_out(scans: int, patients: int) -> str:
+def validation_words(scans: int, patients: int) -> str:
     """Whom something was told by."""
-    return f"{counted(scans, 'held-out scan')} of {counted(patients, 'patient')}"
+    return f"{counted(scans, 'validation scan')} of {counted(patients, 'patient')}"
 
 
 def _reason(row: Row) -> str:
@@ -96,7 +96,7 @@ def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
         dice, low, high = (row[f"expected_dice{end}"] for end in ("", "_low", "_high"))
         found.append(
             f"Expected overlap with an expert's outline (Dice): {shown(dice)}; four such scans in five lie between "
-            f"{shown(low)} and {shown(high)}, by {held_out(row['expected_dice_scans'], row['expected_dice_patients'])}."
+            f"{shown(low)} and {shown(high)}, by {validation_words(row['expected_dice_scans'], row['expected_dice_patients'])}."
         )
     if row and isfinite(row["fold_agreement"]):
         agreement = shown(row["fold_agreement"])

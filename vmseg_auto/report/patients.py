@@ -120,12 +120,12 @@ def gather_predictions(
         InputError: a scan or mask can't be read, or they don't belong together.
     """
     budget = min(MOST_BYTES, ALL_BYTES // len(predicted))
-    ordered = sorted(predicted, key=lambda one: names.cases[one.sidecar.case])
+    ordered = sorted(predicted, key=lambda one: names.cases[one.record.case])
     patients: list[Patient] = []
     totals: list[tuple[str, ...]] = []
     with console.progress("Drawing", len(ordered)) as progress:
         for place, one in enumerate(ordered, 1):
-            name = names.cases[one.sidecar.case]
+            name = names.cases[one.record.case]
             patients.append(_patient(one, name, f"scan-{place}", budget, identity))
             totals += total_rows(name, one.rows)
             progress.advance()
@@ -133,7 +133,7 @@ def gather_predictions(
         "title": "Predicted scans",
         "patients": patients,
         "totals": Table("What was found in each scan", TOTALS, tuple(totals)).without_empty_columns(),
-        "models": sorted({one.sidecar.model_hash for one in predicted}),
+        "models": sorted({one.record.model_hash for one in predicted}),
     }
 
 
@@ -161,8 +161,8 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
         anchor=anchor,
         summary=summary(one.rows),
         light=light_of(one.rows),
-        confidence=(_CORRECTED,) if one.sidecar.judgement.corrected else confidence(one.rows),
-        unlike=one.sidecar.judgement.unlike,
+        confidence=(_CORRECTED,) if one.record.judgement.corrected else confidence(one.rows),
+        unlike=one.record.judgement.unlike,
         by_hand=spacing_in_words(geometry.spacing_mm) if geometry.spacing_given else "",
         table=lesion_table("Volumes", shown, several),
         jumps=tuple(places.get(_key(row), -1) for row in shown),

@@ -19,7 +19,7 @@ from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
-from vmseg_auto.workflows.prediction_record import SIZE_COLUMNS, Origin, Sidecar
+from vmseg_auto.workflows.prediction_record import SIZE_COLUMNS, InputSource, PredictionRecord
 from vmseg_auto.workflows.run_tables import Row, read_volumes
 
 _AGAIN = "Name a folder that `vmseg_predict` has written, or predict again."
@@ -30,13 +30,13 @@ class Predicted:
     """One predicted scan.
 
     Args:
-        sidecar: what its mask was made from.
+        record: what its mask was made from.
         rows: its rows of volumes.csv.
         mask: file of the mask.
         scan: files of the scan.
     """
 
-    sidecar: Sidecar
+    record: PredictionRecord
     rows: tuple[Row, ...]
     mask: Path
     scan: Case
@@ -44,7 +44,7 @@ class Predicted:
     @property
     def labels(self) -> dict[str, int]:
         """Label name -> value, without the background."""
-        return {name: value for name, value in self.sidecar.labels.items() if value}
+        return {name: value for name, value in self.record.labels.items() if value}
 
     def read(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], Geometry]:
         """The first channel [Z, Y, X], the mask [Z, Y, X] and their grid.
@@ -53,12 +53,12 @@ class Predicted:
             InputError: the scan is not the one that the mask was made from, or a file is damaged.
         """
         case = self.scan.id
-        if content_hash(self.scan) != self.sidecar.scan_hash:
+        if content_hash(self.scan) != self.record.scan_hash:
             problem = "this is not the scan that the mask was made from, or it has changed since"
             remedy = "Name the folder of the right scans with --images, or predict again."
             raise InputError(problem, case=case, file=self.scan.file, remedy=remedy)
-        image, _, geometry = read_case(self.scan, spacing_mm=self.sidecar.judgement.spacing_given_mm)
-        mask, grid = self.sidecar.read(self.mask)
+        image, _, geometry = read_case(self.scan, spacing_mm=self.record.judgement.spacing_given_mm)
+        mask, grid = self.record.read(self.mask)
         if differences := grid.differences(geometry):
             problem = f"the mask does not lie on the scan's grid: {'; '.join(differences)}"
             raise InputError(problem, case=case, file=self.mask, remedy=_AGAIN)
@@ -69,7 +69,7 @@ def read_predictions(folder: Path, images: Path | None, left: Inventory) -> list
     """What `vmseg_predict` has written in a folder, a value for each case of volumes.csv.
 
     Args:
-        folder: holds masks, sidecars and volumes.csv.
+        folder: holds masks, records and volumes.csv.
         images: where the scans lie; where they lay when they were predicted, unless given.
         left: what of the folder, and of `images`, is not used is noted here.
 
@@ -113,20 +113,20 @@ class _Scans:
 
     def __init__(self, folder: Path, images: Path | None, left: Inventory) -> None:
         self._folder, self._images, self._left = folder, images, left
-        self._known: dict[tuple[Path, Origin], dict[str, Case]] = {}
+        self._known: dict[tuple[Path, InputSource], dict[str, Case]] = {}
 
-    def find(self, sidecar: Sidecar) -> Case:
+    def find(self, record: PredictionRecord) -> Case:
         """Raises InputError where the scan is no longer there."""
-        origin = sidecar.origin
-        place = self._images if self._images is not None else self._folder / origin.inputs
-        if (place, origin) not in self._known:
+        source = record.source
+        place = self._images if self._images is not None else self._folder / source.inputs
+        if (place, source) not in self._known:
             left = self._left if self._images is not None else None
-            found = find_scans(place, origin.channels, choice=origin.choice, left=left)
-            self._known[place, origin] = {scan.id: scan for scan in found}
-        scan = self._known[place, origin].get(sidecar.case)
+            found = find_scans(place, source.channels, choice=source.choice, left=left)
+            self._known[place, source] = {scan.id: scan for scan in found}
+        scan = self._known[place, source].get(record.case)
         if scan is None:
             problem, remedy = "the scan is no longer there", "Name the folder that holds it with --images."
-            raise InputError(problem, case=sidecar.case, file=place, remedy=remedy)
+            raise InputError(problem, case=record.case, file=place, remedy=remedy)
         return scan
 
     def note_others(self, predicted: Collection[str]) -> None:
@@ -138,48 +138,48 @@ class _Scans:
 
 def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predicted:
     """Raises InputError where mask, record or scan is missing, damaged or another."""
-    sidecar = _sidecar(table.parent, case)
-    there = sidecar.standing(table.parent)
+    record = _record(table.parent, case)
+    there = record.standing(table.parent)
     if there.state in ("damaged", "missing"):
         raise InputError(f"the mask is {there.state}", case=case, file=there.mask, remedy=_AGAIN)
     mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM_SEG), None)
     if mask is None:
         raise _only_dicom(there.mask, case)
     if there.state == "edited":
-        sidecar = sidecar.corrected(there.mask)
-        rows = _rows(sidecar)
+        record = record.corrected(there.mask)
+        rows = _rows(record)
     else:
-        _check_rows(rows, sidecar, table)
-    return Predicted(sidecar, tuple(rows), mask, scans.find(sidecar))
+        _check_rows(rows, record, table)
+    return Predicted(record, tuple(rows), mask, scans.find(record))
 
 
-def _sidecar(folder: Path, case: str) -> Sidecar:
+def _record(folder: Path, case: str) -> PredictionRecord:
     path = folder / f"{case}.json"
     data = read_json(path, remedy=_AGAIN)
     try:
-        sidecar = Sidecar.from_json(data, path.name)
+        record = PredictionRecord.from_json(data, path.name)
     except InputError as error:
         problem = f"this version of vmseg_predict did not write it ({error.problem})"
         raise InputError(problem, case=case, file=path, remedy=_AGAIN) from None
-    if sidecar.case != case:
-        raise InputError(f"it speaks of {sidecar.case}", case=case, file=path, remedy=_AGAIN)
-    return sidecar
+    if record.case != case:
+        raise InputError(f"it speaks of {record.case}", case=case, file=path, remedy=_AGAIN)
+    return record
 
 
-def _rows(sidecar: Sidecar) -> list[Row]:
+def _rows(record: PredictionRecord) -> list[Row]:
     """Of a corrected mask, as `read_volumes` would give them."""
     nothing = dict.fromkeys((*SIZE_COLUMNS, *TOLD_COLUMNS, *CASE_COLUMNS), float("nan")) | {"traffic_light": None}
-    known = ({name: value for name, value in row.items() if value is not None} for row in sidecar.rows(None))
+    known = ({name: value for name, value in row.items() if value is not None} for row in record.rows(None))
     return [nothing | row | {"component": str(row["component"])} for row in known]
 
 
-def _check_rows(rows: Sequence[Row], sidecar: Sidecar, table: Path) -> None:
-    """Raises InputError where the table speaks of other lesions than the sidecar."""
+def _check_rows(rows: Sequence[Row], record: PredictionRecord, table: Path) -> None:
+    """Raises InputError where the table speaks of other lesions than the record."""
     told = [(row["label"], row["component"]) for row in rows]
-    known = [(str(row.get("label")), str(row.get("component"))) for row in sidecar.volumes]
+    known = [(str(row.get("label")), str(row.get("component"))) for row in record.volumes]
     if sorted(told) != sorted(known):
-        problem = f"its rows are not the lesions that {sidecar.case}.json beside it tells of"
-        raise InputError(problem, case=sidecar.case, file=table, remedy=_AGAIN)
+        problem = f"its rows are not the lesions that {record.case}.json beside it tells of"
+        raise InputError(problem, case=record.case, file=table, remedy=_AGAIN)
 
 
 def _only_dicom(mask: Path, case: str) -> InputError:

@@ -19,7 +19,7 @@ from vmseg_auto.report.volumes import volume_agreements, volume_intervals
 from vmseg_auto.report.words import between_or_why, plain, require_named, shown, volume
 from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.statistics import ALL_LABELS, without_interval
-from vmseg_auto.workflows.run_tables import CaseScore, read_cross_validation, read_trust, read_trust_figures
+from vmseg_auto.workflows.run_tables import CaseScore, read_confidence, read_confidence_figures, read_cross_validation
 
 _LISTED = ("dice", "nsd", "hd95_mm", "reference_ml", "prediction_ml", "volume_error_ml", "lesion_recall")
 
@@ -46,7 +46,7 @@ class Scores:
         agreements: of the volumes of each label, as a chart (None with too few patients) and in words.
         intervals: of volumes, and how many hold the outlined one; None where they are not known.
         concordance: of volumes, a table for each label.
-        trust: expected and true Dice; None where it is not known.
+        confidence: expected and true Dice; None where it is not known.
         certainty: what the certainty is worth, in a table and a chart; None where it was not summed up.
         cases: a row a case and label, the lowest Dice first.
         dice: case -> mean over labels.
@@ -60,7 +60,7 @@ class Scores:
     agreements: tuple[tuple[Chart | None, str], ...]
     intervals: tuple[Chart, str] | None
     concordance: tuple[Table, ...]
-    trust: tuple[Chart, str] | None
+    confidence: tuple[Chart, str] | None
     certainty: tuple[Table, Chart] | None
     cases: Table
     dice: Mapping[str, float]
@@ -84,7 +84,7 @@ def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) 
             figure_table(f"{plain(label)}: predicted and outlined volumes", figures)
             for label, figures in told.agreement.items()
         ),
-        trust=_trust(run, names),
+        confidence=_confidence(run, names),
         certainty=_certainty(run),
         cases=_cases(rows, names, patients),
         dice=dice,
@@ -166,9 +166,9 @@ def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
     )
 
 
-def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:
-    rows = read_trust(run) if run.trust.is_file() else []
-    require_named(rows, names, run.trust)
+def _confidence(run: Run, names: Names) -> tuple[Chart, str] | None:
+    rows = read_confidence(run) if run.confidence.is_file() else []
+    require_named(rows, names, run.confidence)
     told = [(row["case"], [row[name] for name in _TRUST]) for row in rows if isfinite(row["expected_dice"])]
     if not told:
         return None
@@ -196,9 +196,9 @@ def _trust(run: Run, names: Names) -> tuple[Chart, str] | None:
 
 
 def _certainty(run: Run) -> tuple[Table, Chart] | None:
-    if not run.trust_figures.is_file():
+    if not run.confidence_figures.is_file():
         return None
-    told = read_trust_figures(run)
+    told = read_confidence_figures(run)
     points = tuple((n / len(told.kept_dice), dice) for n, dice in enumerate(told.kept_dice, 1))
     last = points[-1][1]
     words = (
@@ -228,7 +228,7 @@ def _cases(rows: Sequence[CaseScore], names: Names, patients: Mapping[str, str])
         cells = (shown(row.values[name], 3 if name == "dice" else 2) for name in _LISTED)
         made.append((names.cases[row.case], names.patients[patients[row.case]], *label, *cells))
     columns = ("Scan", "Patient", *(["Label"] if several else []), *(titles[name] for name in _LISTED))
-    return Table("Every held-out scan, the lowest Dice first", columns, tuple(made))
+    return Table("Every validation scan, the lowest Dice first", columns, tuple(made))
 
 
 def _dice_words(row: CaseScore) -> str:

@@ -11,12 +11,12 @@ from vmseg_auto.data.runs import FoldFolder, FoldName, Run
 from vmseg_auto.figures.charts import Axis, Band, Chart, Line, axis_of
 from vmseg_auto.networks.transfer_record import Initialisation
 from vmseg_auto.planning.fingerprint import Fingerprint
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.report.render import Fact, Table
 from vmseg_auto.report.words import shown
-from vmseg_auto.training.overfitting import GapLook, gap_alarm, gap_looks
+from vmseg_auto.training.overfitting import OverfittingCheck, overfitting_alarm, overfitting_checks
 from vmseg_auto.utils.console import counted
-from vmseg_auto.workflows.places import read_record
+from vmseg_auto.workflows.paths import read_record
 from vmseg_auto.workflows.run_tables import read_history
 from vmseg_auto.workflows.seen_scans import OTHER_SCANS, read_initialisation, seen_tests
 
@@ -53,22 +53,22 @@ def training(run: Run) -> Training | None:
         return None
     folds = [fold for fold in folds if fold.name in records]
     histories = {fold.name: read_history(fold) for fold in folds}
-    looks = {name: gap_looks(history) for name, history in histories.items()}
-    recipe = next(iter(records.values())).recipe
-    last = [found[-1].gap for found in looks.values() if found]
+    checks = {name: overfitting_checks(history) for name, history in histories.items()}
+    config = next(iter(records.values())).config
+    last = [found[-1].gap for found in checks.values() if found]
     alarms = [
-        f"Fold {name}: validation last improved in epoch {alarm.since}; in epoch {alarm.look.epoch} the gap had "
-        f"widened to {shown(alarm.look.gap)}."
-        for name, found in looks.items()
-        if (alarm := gap_alarm(found, records[name].recipe.epochs))
+        f"Fold {name}: validation last improved in epoch {alarm.since}; in epoch {alarm.check.epoch} the gap had "
+        f"widened to {shown(alarm.check.gap)}."
+        for name, found in checks.items()
+        if (alarm := overfitting_alarm(found, records[name].config.epochs))
     ]
-    rows = tuple(_row(fold, histories[fold.name], looks[fold.name]) for fold in folds)
+    rows = tuple(_row(fold, histories[fold.name], checks[fold.name]) for fold in folds)
     columns = ("Fold", "Epochs", "Loss, training", "Loss, validation", "Dice, training", "Dice, validation", "Gap")
     return Training(
-        facts=_facts(run, recipe),
+        facts=_facts(run, config),
         folds=Table("Each fold at the end of its training; Dice of a few whole cases on each side", columns, rows),
         loss=_loss(histories),
-        gaps=tuple(_gap(name, found) for name, found in looks.items() if found),
+        gaps=tuple(_gap(name, found) for name, found in checks.items() if found),
         alarms=tuple(alarms),
         gap=sum(last) / len(last) if last else None,
     )
@@ -83,42 +83,42 @@ def starts(run: Run, fingerprint: Fingerprint, splits: Splits, dataset: Dataset)
     found = {fold.name: start for fold in run.folds() if (start := read_initialisation(fold))}
     if not found:
         return (f"The trainings of {run.name} began with random weights.",) if run.finished_folds() else ()
-    held_out: dict[FoldName, tuple[str, ...]] = {number: fold.val for number, fold in enumerate(splits.folds)}
+    validation: dict[FoldName, tuple[str, ...]] = {number: fold.val for number, fold in enumerate(splits.folds)}
     told = [
         f"Fold {name} of {run.name} began with weights of {start.name} (dataset {start.dataset}, fold {start.fold}, "
         f"hash {start.weights}), trained on {start.seen.text()}: "
-        f"{_overlap(start, fingerprint, held_out.get(name, ()), dataset)}; {start.taken.text()}."
+        f"{_overlap(start, fingerprint, validation.get(name, ()), dataset)}; {start.taken.text()}."
         for name, start in found.items()
     ]
     return (*told, OTHER_SCANS)
 
 
-def _overlap(start: Initialisation, fingerprint: Fingerprint, held_out: Sequence[str], dataset: Dataset) -> str:
+def _overlap(start: Initialisation, fingerprint: Fingerprint, validation: Sequence[str], dataset: Dataset) -> str:
     """In words, which of our cases weights had been trained on."""
     known = {case for case, summary in fingerprint.cases.items() if start.seen.holds(summary.image_content)}
     tests = seen_tests(start.seen, fingerprint, dataset, start.tests)
-    told = f"{len(known)} are of this cohort, {len(known & set(held_out))} held out by this fold"
+    told = f"{len(known)} are of this cohort, {len(known & set(validation))} held out by this fold"
     if fingerprint.tests:
         told += f"; of {len(fingerprint.tests)} test cases {len(tests.cases)} are known, or another scan of the patient"
     return told if start.seen.whole else f"of those recorded, {told}; whether others of ours are is not known"
 
 
-def _facts(run: Run, recipe: Recipe) -> tuple[Fact, ...]:
+def _facts(run: Run, config: TrainingConfig) -> tuple[Fact, ...]:
     return (
         Fact("Trainer", run.folder.name),
-        Fact("Length", f"{counted(recipe.epochs, 'epoch')} of {counted(recipe.steps, 'step')}"),
-        Fact("Optimiser", f"{recipe.optimizer}, learning rate {recipe.lr:g}", f"{recipe.schedule} schedule"),
-        Fact("Augmentation", "strong" if recipe.strong_augmentation else "as in nnU-Net" if recipe.augment else "none"),
-        Fact("Lesion copy-paste", f"{recipe.copy_paste:.0%} of the patches" if recipe.copy_paste else "none"),
-        Fact("Seed", str(recipe.seed)),
+        Fact("Length", f"{counted(config.epochs, 'epoch')} of {counted(config.iterations_per_epoch, 'step')}"),
+        Fact("Optimiser", f"{config.optimizer}, learning rate {config.lr:g}", f"{config.schedule} schedule"),
+        Fact("Augmentation", "strong" if config.strong_augmentation else "as in nnU-Net" if config.augment else "none"),
+        Fact("Lesion copy-paste", f"{config.copy_paste:.0%} of the patches" if config.copy_paste else "none"),
+        Fact("Seed", str(config.seed)),
     )
 
 
-def _row(fold: FoldFolder, history: History, looks: Sequence[GapLook]) -> tuple[str, ...]:
+def _row(fold: FoldFolder, history: History, checks: Sequence[OverfittingCheck]) -> tuple[str, ...]:
     end = history[-1] if history else {}
     losses = [shown(end.get(name, nan), 3) for name in ("train_loss", "val_loss")]
-    look = looks[-1] if looks else GapLook(0, nan, nan)
-    dice = [shown(look.train), shown(look.val), shown(look.gap, sign=True)]
+    check = checks[-1] if checks else OverfittingCheck(0, nan, nan)
+    dice = [shown(check.train), shown(check.val), shown(check.gap, sign=True)]
     state = "" if fold.final.is_file() else " (unfinished)"
     return (f"Fold {fold.name}", f"{len(history)}{state}", *losses, *dice)
 
@@ -137,17 +137,17 @@ def _loss(histories: Mapping[int | str, History]) -> Chart:
     return Chart(title, words, axis_of("epoch", epochs), axis_of("loss", values), lines=tuple(lines), legend=_LEGEND)
 
 
-def _gap(name: int | str, looks: Sequence[GapLook]) -> Chart:
-    last = looks[-1]
+def _gap(name: int | str, checks: Sequence[OverfittingCheck]) -> Chart:
+    last = checks[-1]
     return Chart(
         f"Fold {name}: gap {shown(last.gap, sign=True)} at the end",
         f"Dice of whole cases over epochs; at the end training {shown(last.train)}, validation {shown(last.val)}.",
-        axis_of("epoch", [look.epoch for look in looks]),
+        axis_of("epoch", [check.epoch for check in checks]),
         Axis("Dice of whole cases", 0.0, 1.0),
-        bands=(Band(tuple((look.epoch, look.train, look.val) for look in looks), "gap"),),
+        bands=(Band(tuple((check.epoch, check.train, check.val) for check in checks), "gap"),),
         lines=(
-            Line(tuple((look.epoch, look.train) for look in looks), "first"),
-            Line(tuple((look.epoch, look.val) for look in looks), "second"),
+            Line(tuple((check.epoch, check.train) for check in checks), "first"),
+            Line(tuple((check.epoch, check.val) for check in checks), "second"),
         ),
         legend=_LEGEND,
     )

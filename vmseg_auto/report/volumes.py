@@ -1,4 +1,4 @@
-"""Volumes of held-out cases: how far they lie from the outlined ones, and what their intervals hold."""
+"""Volumes of validation cases: how far they lie from the outlined ones, and what their intervals hold."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from vmseg_auto.data.runs import Run
 from vmseg_auto.evaluation.bland_altman import FEWEST_FOR_LIMITS, FEWEST_FOR_NORMAL, Agreement, agreement
 from vmseg_auto.figures.charts import Band, Chart, Dot, Line, axis_of
 from vmseg_auto.report.words import between, plain, require_named, shown, volume
-from vmseg_auto.selection.held_out_volumes import is_covered
+from vmseg_auto.selection.validation_volumes import is_covered
 from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.statistics import FEWEST_PATIENTS
-from vmseg_auto.workflows.run_tables import CaseScore, Row, read_held_out_volumes
+from vmseg_auto.workflows.run_tables import CaseScore, Row, read_validation_volumes
 
 
 def volume_agreements(rows: Sequence[CaseScore], names: Names) -> tuple[tuple[Chart | None, str], ...]:
@@ -100,7 +100,7 @@ def _both(outlined: float, predicted: float) -> str:
 
 def volume_intervals(run: Run, names: Names) -> tuple[Chart, str] | None:
     """Measured volumes with their intervals over the outlined ones; None where no interval is known."""
-    told = read_held_out_volumes(run) if run.volumes.is_file() else []
+    told = read_validation_volumes(run) if run.volumes.is_file() else []
     require_named(told, names, run.volumes)
     rows = [row for row in told if isfinite(row["volume_low_ml"]) and isfinite(row["volume_high_ml"])]
     drawn = [one for row in rows if min((one := _Interval.of(row, names)).outlined, one.predicted) > 0]

@@ -27,7 +27,7 @@ from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.statistics import without_interval
-from vmseg_auto.workflows.places import read_plan, stale_folds
+from vmseg_auto.workflows.paths import read_plan, stale_folds
 from vmseg_auto.workflows.run_tables import CaseScore, read_cross_validation
 from vmseg_auto.workflows.staleness import read_standing
 

@@ -14,7 +14,7 @@ from vmseg_auto.report.workspace import gather_workspace, read_study
 from vmseg_auto.utils.console import Console, Silent, listed
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
-from vmseg_auto.workflows.places import PathLike, places
+from vmseg_auto.workflows.paths import PathLike, places
 
 
 @telling_left_out
@@ -56,9 +56,9 @@ def report(
         path = _page(output, folder.report)
         found = read_predictions(folder.folder, None if images is None else Path(images), left)
         left.require_nothing()
-        if corrected := [one.sidecar.case for one in found if one.sidecar.judgement.corrected]:
+        if corrected := [one.record.case for one in found if one.record.judgement.corrected]:
             console.say(f"Corrected by hand after it was predicted, and measured as it is now: {listed(corrected)}.")
-        names = _names({one.sidecar.case: one.scan.patient for one in found}, path, identity)
+        names = _names({one.record.case: one.scan.patient for one in found}, path, identity)
         content = gather_predictions(found, names, identity, console)
         size = write_page(path, "predictions", viewer=True, identity=identity, **content)
     else:

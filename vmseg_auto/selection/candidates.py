@@ -13,12 +13,12 @@ from vmseg_auto.data.cases import over_cases
 from vmseg_auto.data.dataset import Case, Dataset, Splits
 from vmseg_auto.data.probabilities import read_probabilities
 from vmseg_auto.data.runs import Run
-from vmseg_auto.evaluation.confidence import Trust
+from vmseg_auto.evaluation.confidence import Confidence
 from vmseg_auto.evaluation.evaluate import read_pair
 from vmseg_auto.models.selection_record import THRESHOLDS
 from vmseg_auto.selection.choose import Runs, Setting, Values
-from vmseg_auto.selection.held_out_volumes import HeldOutVolumes
 from vmseg_auto.selection.settings import VOXELS, score_settings
+from vmseg_auto.selection.validation_volumes import ValidationVolumes
 from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import DatasetError
 
@@ -48,13 +48,13 @@ class Candidates:
     measured_ml: dict[Runs, Values]
 
     def volumes(
-        self, names: Runs, setting: Setting, labels: Sequence[str], trust: Mapping[str, Trust]
-    ) -> HeldOutVolumes:
-        """The volumes that a candidate measures under a setting, of which its looks said `trust` (case -> trust)."""
+        self, names: Runs, setting: Setting, labels: Sequence[str], confidence: Mapping[str, Confidence]
+    ) -> ValidationVolumes:
+        """The volumes that a candidate measures under a setting, of which its looks said `confidence` (case -> confidence)."""
         at = self.measured_ml[names][:, THRESHOLDS.index(setting.threshold)]
         measured = np.where(setting.keep_largest, at[..., 1], at[..., 0])
-        said = tuple(trust[case] for case, _ in self.cases)
-        return HeldOutVolumes(tuple(labels), self.cases, self.reference_ml, measured, said)
+        said = tuple(confidence[case] for case, _ in self.cases)
+        return ValidationVolumes(tuple(labels), self.cases, self.reference_ml, measured, said)
 
 
 def score_candidates(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs: int, console: Console) -> Candidates:
@@ -74,10 +74,10 @@ def score_candidates(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs
     def work(case: Case) -> _Scored:
         return _score_case(case, fold_of[case.id], runs, ensembles, dataset)
 
-    with console.progress("Comparing held-out cases", len(cases)) as progress:
+    with console.progress("Comparing validation cases", len(cases)) as progress:
         found, errors = over_cases(work, cases, jobs, progress.advance)
     if errors:
-        raise errors[0] if len(errors) == 1 else DatasetError(f"{len(errors)} held-out cases can't be scored", errors)
+        raise errors[0] if len(errors) == 1 else DatasetError(f"{len(errors)} validation cases can't be scored", errors)
     rows: dict[str, list[NDArray[np.float64]]] = {}
     folds: dict[str, int] = {}
     for case in cases:
@@ -123,10 +123,10 @@ def _score_case(
     mask = runs[0].fold(fold).mask(case.id, dataset.file_ending)
     _, reference, geometry = read_pair(case.id, mask, case.label, dataset.labels)
     values = sorted(dataset.labels.values())
-    held_out = [
+    validation = [
         read_probabilities(run.fold(fold).probabilities(case.id), case.id, len(values) - 1, geometry.shape)
         for run in runs
     ]
     outlined = np.array([np.count_nonzero(reference == value) for value in values[1:]])
-    scores = score_settings(held_out, reference, values, ensembles)
+    scores = score_settings(validation, reference, values, ensembles)
     return _Scored(scores, outlined * geometry.voxel_ml, geometry.voxel_ml)

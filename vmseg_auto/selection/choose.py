@@ -84,7 +84,7 @@ class Choice:
 
 
 def plain(scores: Values) -> Setting:
-    """The strongest class wins, and all components are kept."""
+    """The argmax class wins, and all components are kept."""
     return Setting(PLAIN_THRESHOLD, (False,) * scores.shape[2])
 
 

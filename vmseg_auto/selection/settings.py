@@ -1,4 +1,4 @@
-"""What each threshold, and keeping only the largest component, would make of a held-out case."""
+"""What each threshold, and keeping only the largest component, would make of a validation case."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DICE, RECALL, VOXELS = 0, 1, 2
 
 
 def score_settings(
-    held_out: Sequence[NDArray[np.uint8]],
+    validation: Sequence[NDArray[np.uint8]],
     reference: NDArray[np.uint8],
     values: Sequence[int],
     ensembles: Sequence[tuple[int, ...]],
@@ -26,7 +26,7 @@ def score_settings(
     """Score a case under every setting.
 
     Args:
-        held_out: for each run the foreground probabilities [K - 1, Z, Y, X] in steps of 1/255.
+        validation: for each run the foreground probabilities [K - 1, Z, Y, X] in steps of 1/255.
         reference: label values [Z, Y, X].
         values: label values of the K classes, background first.
         ensembles: which runs' probabilities are averaged, one entry a candidate.
@@ -35,10 +35,10 @@ def score_settings(
         [candidates, THRESHOLDS, K - 1, 3, 2]: for each label Dice and lesion recall (ops.metrics) and the number of
         voxels predicted, each with all components and with the largest alone.
     """
-    likely = (run.sum(axis=0, dtype=np.uint16) > min(THRESHOLDS) * STEPS for run in held_out)
+    likely = (run.sum(axis=0, dtype=np.uint16) > min(THRESHOLDS) * STEPS for run in validation)
     box = mask_box(reduce(np.logical_or, likely, reference != values[0])) or ((0, 1), (0, 1), (0, 1))
     inside = tuple(slice(start, stop) for start, stop in box)
-    runs = [from_bytes(run[(slice(None), *inside)]) for run in held_out]
+    runs = [from_bytes(run[(slice(None), *inside)]) for run in validation]
     targets = [_Target(reference[inside] == value) for value in values[1:]]
     scores = np.empty((len(ensembles), len(THRESHOLDS), len(targets), 3, 2))
     for candidate, members in enumerate(ensembles):

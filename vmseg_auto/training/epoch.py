@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from vmseg_auto.contracts import DeviceAugment
-from vmseg_auto.inference.argmax import strongest
+from vmseg_auto.inference.argmax import argmax
 from vmseg_auto.models.checkpoints import TrainingState
 from vmseg_auto.models.step_record import StepLog
 from vmseg_auto.training.fold_data import FoldSetup
 from vmseg_auto.training.loader import Batch
-from vmseg_auto.training.overfitting import best_look, gap_alarm, gap_looks
+from vmseg_auto.training.overfitting import best_check, overfitting_alarm, overfitting_checks
 from vmseg_auto.training.step import Learner, LearnerState, Step
-from vmseg_auto.utils.distributed import Share
+from vmseg_auto.utils.distributed import LocalBatch
 from vmseg_auto.utils.errors import VmsegError
 
 LOWERED = 0.1
@@ -36,18 +36,18 @@ class Loop:
         share: this process's part of each batch.
     """
 
-    def __init__(self, setup: FoldSetup, state: TrainingState | None, share: Share) -> None:
+    def __init__(self, setup: FoldSetup, state: TrainingState | None, share: LocalBatch) -> None:
         self.setup, self.parts, self.device, self.ranks = setup, setup.parts, setup.device, share.ranks
-        parts, recipe = setup.parts, setup.parts.recipe
+        parts, config = setup.parts, setup.parts.config
         self.ranks.agree(parts.network.to(self.device))
         self.learner = Learner(
             parts.network,
             parts.loss,
             parts.optimizer,
             self.device,
-            amp=recipe.amp,
-            gradient_clip=recipe.gradient_clip,
-            averaging=recipe.averaging,
+            amp=config.amp,
+            gradient_clip=config.gradient_clip,
+            ema_decay=config.ema_decay,
             share=share,
         )
         self.epoch, self.lr_factor = 0, 1.0
@@ -62,17 +62,17 @@ class Loop:
     @property
     def lr(self) -> float:
         """The learning rate of the epoch that comes."""
-        return self.parts.schedule(self.epoch / self.parts.recipe.epochs) * self.lr_factor
+        return self.parts.schedule(self.epoch / self.parts.config.epochs) * self.lr_factor
 
     @property
     def steps(self) -> int:
         """Steps taken since the training's start."""
-        return self.epoch * self.parts.recipe.steps + len(self.under_way)
+        return self.epoch * self.parts.config.iterations_per_epoch + len(self.under_way)
 
     @property
     def ended(self) -> bool:
         """Whether the training has come to its end, after its last epoch or on the gap."""
-        return self.epoch >= self.parts.recipe.epochs or self._stopped_on_gap()
+        return self.epoch >= self.parts.config.epochs or self._stopped_early()
 
     def state(self) -> TrainingState:
         now = self.learner.state()
@@ -96,17 +96,17 @@ class Loop:
     def final(self) -> TrainingState:
         """What the training has come to: the last state; where it stopped on the gap, epoch and weights of the best."""
         last = self.state()
-        if not self._stopped_on_gap():
+        if not self._stopped_early():
             return last
-        return replace(last, epoch=best_look(gap_looks(self.history)).epoch, weights=self.best)
+        return replace(last, epoch=best_check(overfitting_checks(self.history)).epoch, weights=self.best)
 
     def end_epoch(self, row: dict[str, float]) -> None:
         """Take the epoch down, and keep the weights if its look is the best."""
         self.epoch += 1
         self.under_way = StepLog()
         self.history.append(row)
-        looks = gap_looks(self.history) if self.parts.recipe.stop_on_gap else []
-        if looks and best_look(looks).epoch == self.epoch:
+        checks = overfitting_checks(self.history) if self.parts.config.early_stopping else []
+        if checks and best_check(checks).epoch == self.epoch:
             self.best = self.learner.state().weights
 
     def trouble(self) -> str | None:
@@ -138,7 +138,7 @@ class Loop:
             raise VmsegError(
                 f"the training fails also with {self.lr_factor:g} times the learning rate: {trouble}",
                 remedy="Look at the scans and masks of the cases named. Where they are sound, train with a lower "
-                f"learning rate: --set lr={self.parts.recipe.lr * LOWERED**2:g} --fresh.",
+                f"learning rate: --set lr={self.parts.config.lr * LOWERED**2:g} --fresh.",
             )
         self._stand_at(replace(self.sound, lr_factor=LOWERED))
 
@@ -166,11 +166,11 @@ class Loop:
             steps.append(self.learner.step(image, label))
             cases.append(batch.cases)
             stepped(number + 1)
-            if signal := self.ranks.most(stop()):
+            if signal := self.ranks.all_max(stop()):
                 break
         if steps:
             losses, good = (torch.stack(values).tolist() for values in zip(*steps, strict=True))
-            everyones = zip(*self.ranks.everyones(cases), strict=True)
+            everyones = zip(*self.ranks.all_gather(cases), strict=True)
             learnt = tuple(tuple(dict.fromkeys(chain.from_iterable(ranks))) for ranks in everyones)
             self.under_way += StepLog(tuple(losses), tuple(good), learnt)
         return signal
@@ -187,7 +187,7 @@ class Loop:
         for image, label, _ in self._tensors(batches):
             logits = self.learner.forward(network, image)
             own.append((self.parts.loss([logits], label), _overlap(logits, label)))
-        seen = self.ranks.whole((float(loss), overlap.cpu()) for loss, overlap in own)
+        seen = self.ranks.gather_in_order((float(loss), overlap.cpu()) for loss, overlap in own)
         if not seen:
             return math.nan, math.nan
         losses, overlaps = zip(*seen, strict=True)
@@ -201,9 +201,9 @@ class Loop:
         self.lr_factor, self.under_way = state.lr_factor, state.under_way
         self.learner.restore(LearnerState(state.weights, state.live, state.optimizer, state.scaler), self.steps)
 
-    def _stopped_on_gap(self) -> bool:
-        recipe = self.parts.recipe
-        return recipe.stop_on_gap and gap_alarm(gap_looks(self.history), recipe.epochs) is not None
+    def _stopped_early(self) -> bool:
+        config = self.parts.config
+        return config.early_stopping and overfitting_alarm(overfitting_checks(self.history), config.epochs) is not None
 
     def _tensors(
         self, batches: Iterable[Batch], augment: DeviceAugment | None = None
@@ -216,7 +216,7 @@ class Loop:
 
 def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
     """For each foreground class, [intersection, prediction + truth] in voxels, float32 [K - 1, 2]."""
-    guess = strongest(logits.movedim(1, 0))
+    guess = argmax(logits.movedim(1, 0))
     rows = []
     for k in range(1, logits.shape[1]):
         ours, theirs = guess == k, label == k

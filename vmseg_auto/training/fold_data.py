@@ -10,12 +10,12 @@ import torch
 
 from vmseg_auto.contracts import DeviceAugment, Parts
 from vmseg_auto.data.dataset import Fold
-from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.inference.windows import count_windows
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.training.augmentation.cpu import NoAugmentation
 from vmseg_auto.training.loader import Batch, BatchLoader, BatchSource
-from vmseg_auto.training.overfitting_monitor import PASSES, GapMonitor
+from vmseg_auto.training.overfitting_monitor import PASSES, OverfittingMonitor
 from vmseg_auto.training.sampling import PatchSampler, forced_foreground
 from vmseg_auto.utils.distributed import Ranks
 from vmseg_auto.utils.open_files import allow_open_files
@@ -31,15 +31,15 @@ class FoldSetup:
     Args:
         parts: network, loss and the rest, as a trainer made them.
         plan: patch and batch size.
-        prepared: folder of the prepared cases.
+        preprocessed: folder of the preprocessed cases.
         cases: the fold's training and validation cases.
-        fold: its number or "all"; with the recipe's seed it decides all random numbers.
+        fold: its number or "all"; with the config's seed it decides all random numbers.
         device: where to compute.
     """
 
     parts: Parts
     plan: Plan
-    prepared: Path
+    preprocessed: Path
     cases: Fold
     fold: int | str
     device: torch.device
@@ -47,21 +47,21 @@ class FoldSetup:
     @property
     def stream(self) -> tuple[int, int]:
         """The numbers that set the fold's random draws apart."""
-        return self.parts.recipe.seed, ALL_STREAM if self.fold == "all" else int(self.fold)
+        return self.parts.config.seed, ALL_STREAM if self.fold == "all" else int(self.fold)
 
     @property
     def device_augment(self) -> DeviceAugment | None:
         """What augments whole batches on the device; None where workers augment samples."""
-        stand_in, choice = self.parts.device_augment, self.parts.recipe.device_augmentation
+        stand_in, choice = self.parts.device_augment, self.parts.config.device_augmentation
         wanted = choice == "on" or (choice == "auto" and self.device.type == "cuda")
         # A trainer that replaced only `augment` must not lose it.
         return stand_in if wanted and stand_in is not None and stand_in.stands_for == self.parts.augment else None
 
     def training_source(self, samples: range | None = None) -> BatchSource:
         """What training batches (or these samples of them) are made of; raw patches where the device augments."""
-        share, size = self.parts.recipe.foreground_share, self.plan.batch_size
+        share, size = self.parts.config.foreground_oversampling, self.plan.batch_size
         return BatchSource(
-            folder=self.prepared,
+            folder=self.preprocessed,
             cases=self.cases.train,
             sampler=self.parts.sampler,
             augment=NoAugmentation() if self.device_augment else self.parts.augment,
@@ -77,11 +77,11 @@ class FoldSetup:
 
     def validation_batches(self, ranks: Ranks) -> list[Batch]:
         """The same un-augmented patches after every epoch, so that the curve compares like with like; a rank's part."""
-        recipe, size = self.parts.recipe, self.plan.batch_size
-        count = round(recipe.validation_share * recipe.steps) if self.cases.val else 0
-        share = max(recipe.foreground_share, 1 / 3)
+        config, size = self.parts.config, self.plan.batch_size
+        count = round(config.validation_share * config.iterations_per_epoch) if self.cases.val else 0
+        share = max(config.foreground_oversampling, 1 / 3)
         source = BatchSource(
-            folder=self.prepared,
+            folder=self.preprocessed,
             cases=self.cases.val,
             sampler=PatchSampler(self.plan.patch, self.plan.patch),
             augment=NoAugmentation(),
@@ -97,19 +97,19 @@ class FoldSetup:
 
         Each window is looked at in every mirroring; a forward pass is a third of a training sample's work.
         """
-        recipe, plan = self.parts.recipe, self.plan
-        looks = 1 << len(recipe.mirrored(plan.left_right))
-        folder = PreparedFolder(self.prepared)
+        config, plan = self.parts.config, self.plan
+        mirrorings = 1 << len(config.mirrored(plan.left_right))
+        folder = PreprocessedFolder(self.preprocessed)
         shapes = (folder.load(case).image.shape[1:] for case in self.cases.val)
-        windows = sum(count_windows(shape, plan.patch, recipe.window_step) for shape in shapes)
-        return windows * looks / (PASSES * plan.batch_size)
+        windows = sum(count_windows(shape, plan.patch, config.tile_step_size) for shape in shapes)
+        return windows * mirrorings / (PASSES * plan.batch_size)
 
-    def gap_monitor(self) -> GapMonitor:
+    def overfitting_monitor(self) -> OverfittingMonitor:
         """Looks at whole cases of either side."""
         allow_open_files(2 * (len(self.cases.train) + len(self.cases.val)))  # image and label
-        folder = PreparedFolder(self.prepared)
+        folder = PreprocessedFolder(self.preprocessed)
         train, val = ([folder.load(case) for case in side] for side in (self.cases.train, self.cases.val))
-        return GapMonitor(self.parts.recipe, self.plan, train, val)
+        return OverfittingMonitor(self.parts.config, self.plan, train, val)
 
 
 def default_workers(device: torch.device) -> int:

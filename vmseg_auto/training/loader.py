@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.preprocessed import PreparedFolder
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed import PreprocessedFolder
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.open_files import allow_open_files
 from vmseg_auto.utils.workers import GUARD, Workers, may_have_workers
@@ -45,7 +45,7 @@ class BatchSource:
     """Everything that decides a batch; each sample is a pure function of (stream, index).
 
     Args:
-        folder: where the prepared cases lie.
+        folder: where the preprocessed cases lie.
         cases: ids of the cases to draw from.
         sampler: (cases, foreground, rng) -> patch.
         augment: (patch, seed) -> patch.
@@ -56,24 +56,24 @@ class BatchSource:
 
     folder: Path
     cases: tuple[str, ...]
-    sampler: Callable[[Sequence[PreparedCase], bool, np.random.Generator], Patch]
+    sampler: Callable[[Sequence[PreprocessedCase], bool, np.random.Generator], Patch]
     augment: Callable[[Patch, int], Patch]
     foreground: tuple[bool, ...]
     stream: tuple[int, ...]
     samples: range | None = None
 
-    def open(self) -> list[PreparedCase]:
+    def open(self) -> list[PreprocessedCase]:
         """The cases, memory-mapped.
 
         Raises:
             VmsegError: the system allows too few open files.
-            InputError: a case is not prepared, or damaged.
+            InputError: a case is not preprocessed, or damaged.
         """
         allow_open_files(2 * len(self.cases))  # image and label
-        folder = PreparedFolder(self.folder)
+        folder = PreprocessedFolder(self.folder)
         return [folder.load(case) for case in self.cases]
 
-    def batch(self, cases: Sequence[PreparedCase], number: int) -> Batch:
+    def batch(self, cases: Sequence[PreprocessedCase], number: int) -> Batch:
         """The batch of that number, counted from the start of the training."""
         noted = _Noted(cases)
         indices = range(len(self.foreground)) if self.samples is None else self.samples
@@ -82,36 +82,36 @@ class BatchSource:
         images, labels = zip(*patches, strict=True)
         return Batch(np.stack(images), np.stack(labels), seeds, tuple(noted.taken))
 
-    def _sample(self, cases: Sequence[PreparedCase], number: int, index: int) -> tuple[Patch, int]:
+    def _sample(self, cases: Sequence[PreprocessedCase], number: int, index: int) -> tuple[Patch, int]:
         rng = np.random.default_rng([*self.stream, number, index])
         patch = self.sampler(cases, self.foreground[index], rng)
         seed = int(rng.integers(2**31))
         return self.augment(patch, seed), seed
 
 
-class _Noted(Sequence[PreparedCase]):
+class _Noted(Sequence[PreprocessedCase]):
     """Cases as a sampler sees them, and the ids of those that it took by their number.
 
     So any sampler tells what its patches came from, and none has to be asked.
     """
 
-    def __init__(self, cases: Sequence[PreparedCase]) -> None:
+    def __init__(self, cases: Sequence[PreprocessedCase]) -> None:
         self._cases = cases
         self.taken: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._cases)
 
-    def __iter__(self) -> Iterator[PreparedCase]:
+    def __iter__(self) -> Iterator[PreprocessedCase]:
         return iter(self._cases)  # who looks at all of them takes none
 
     @overload
-    def __getitem__(self, index: int) -> PreparedCase: ...
+    def __getitem__(self, index: int) -> PreprocessedCase: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[PreparedCase]: ...
+    def __getitem__(self, index: slice) -> Sequence[PreprocessedCase]: ...
 
-    def __getitem__(self, index: int | slice) -> PreparedCase | Sequence[PreparedCase]:
+    def __getitem__(self, index: int | slice) -> PreprocessedCase | Sequence[PreprocessedCase]:
         found = self._cases[index]
         self.taken.update(dict.fromkeys(case.id for case in (found if isinstance(found, Sequence) else [found])))
         return found

@@ -15,7 +15,7 @@ from vmseg_auto.training.epoch import Loop
 from vmseg_auto.training.fold_data import FoldSetup
 from vmseg_auto.training.memory_advice import within_memory
 from vmseg_auto.utils.devices import computing_alike
-from vmseg_auto.utils.distributed import ALONE, Ranks, Share
+from vmseg_auto.utils.distributed import ALONE, LocalBatch, Ranks
 from vmseg_auto.utils.signals import Stopped
 
 
@@ -55,7 +55,7 @@ class Hooks:
     Args:
         step: called with (epoch, step) after each optimiser step.
         epoch: called with the epoch's record.
-        save: called with the state after every `recipe.checkpoint_every` epochs and after the last, and where it stops.
+        save: called with the state after every `config.checkpoint_every` epochs and after the last, and where it stops.
         back: called with the number of epochs that stand, and in words what went wrong, where the training goes back.
         stop: called after each step; gives the number of the signal that asks the training to stop, 0 for none.
     """
@@ -100,15 +100,15 @@ def train_fold(
         InputError: several ranks, and a network that mixes the samples of a batch or draws random numbers.
         Stopped: on every rank, after a step in which one of them was asked to; the state is saved.
     """
-    recipe, device, share = setup.parts.recipe, setup.device, Share(ranks, setup.plan.batch_size)
-    with within_memory(setup.plan, device), computing_alike(recipe.deterministic, device):
+    config, device, share = setup.parts.config, setup.device, LocalBatch(ranks, setup.plan.batch_size)
+    with within_memory(setup.plan, device), computing_alike(config.deterministic, device):
         loop = Loop(setup, state, share)
-        validation, monitor = setup.validation_batches(ranks), setup.gap_monitor()
+        validation, monitor = setup.validation_batches(ranks), setup.overfitting_monitor()
         with setup.training_loader(workers, share.seen) as loader:
-            stream = loader.batches(loop.steps, recipe.epochs * recipe.steps)
+            stream = loader.batches(loop.steps, config.epochs * config.iterations_per_epoch)
             while not loop.ended:
                 began, lr = time.monotonic(), loop.lr
-                coming = islice(stream, recipe.steps - len(loop.under_way))
+                coming = islice(stream, config.iterations_per_epoch - len(loop.under_way))
                 signal = loop.train(coming, partial(hooks.step, loop.epoch), hooks.stop)
                 trouble = loop.trouble()
                 if signal:
@@ -119,10 +119,10 @@ def train_fold(
                     loop.go_back(trouble)
                     hooks.back(loop.epoch, trouble)
                     stream.close()
-                    stream = loader.batches(loop.steps, recipe.epochs * recipe.steps)
+                    stream = loader.batches(loop.steps, config.epochs * config.iterations_per_epoch)
                     continue
                 validated = loop.validate(validation)
-                dice = monitor.look(loop.epoch + 1, loop.learner.evaluated, device, loop.learner.dtype, ranks)
+                dice = monitor.check(loop.epoch + 1, loop.learner.evaluated, device, loop.learner.dtype, ranks)
                 log = loop.under_way
                 record = EpochRecord(
                     loop.epoch + 1, log.mean_loss, *validated, lr, time.monotonic() - began, *dice, log.skipped,
@@ -130,7 +130,7 @@ def train_fold(
                 )  # fmt: skip
                 loop.end_epoch(record.to_row())
                 hooks.epoch(record)
-                if loop.epoch % recipe.checkpoint_every == 0 or loop.epoch == recipe.epochs:
+                if loop.epoch % config.checkpoint_every == 0 or loop.epoch == config.epochs:
                     hooks.save(loop.keep())
         return loop.final()
 
@@ -144,12 +144,12 @@ def seconds_per_step(setup: FoldSetup, workers: int, ranks: Ranks = ALONE) -> fl
         VmsegError: the device's memory is too small.
     """
     times: list[float] = []
-    share = Share(ranks, setup.plan.batch_size)
-    with within_memory(setup.plan, setup.device), computing_alike(setup.parts.recipe.deterministic, setup.device):
+    share = LocalBatch(ranks, setup.plan.batch_size)
+    with within_memory(setup.plan, setup.device), computing_alike(setup.parts.config.deterministic, setup.device):
         loop = Loop(setup, None, share)
         with setup.training_loader(workers, share.seen) as loader:
             for batch in loader.batches(0, 10):
                 began = time.monotonic()
                 loop.train([batch], lambda step: None)
                 times.append(time.monotonic() - began)
-    return max(ranks.everyones(float(np.median(times[3:]))))
+    return max(ranks.all_gather(float(np.median(times[3:]))))

@@ -13,7 +13,7 @@ class DiceCrossEntropy(nn.Module):
     Args:
         batch_dice: sum over the batch before dividing, rather than a sample at a time.
         smooth: added to Dice's numerator and denominator.
-        false_positive_weight: of false positives against false negatives, which get the rest up to 1: one half is
+        tversky_alpha: of false positives against false negatives, which get the rest up to 1: one half is
             Dice, less is a Tversky index that would rather find too much (Salehi et al., MLMI 2017).
         focus: exponent gamma of the focal loss, which takes cross-entropy's eyes off what is learnt already; 0 is
             cross-entropy (Lin et al., ICCV 2017).
@@ -25,13 +25,13 @@ class DiceCrossEntropy(nn.Module):
         self,
         batch_dice: bool = False,
         smooth: float = 1e-5,
-        false_positive_weight: float = 0.5,
+        tversky_alpha: float = 0.5,
         focus: float = 0.0,
         softness: float = 0.0,
     ) -> None:
         super().__init__()
         self.batch_dice, self.smooth = batch_dice, smooth
-        self.false_positive_weight, self.focus, self.softness = false_positive_weight, focus, softness
+        self.tversky_alpha, self.focus, self.softness = tversky_alpha, focus, softness
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Args: logits [B, K, Z, Y, X], target [B, Z, Y, X] int64. Gives a float32 scalar."""
@@ -52,7 +52,7 @@ class DiceCrossEntropy(nn.Module):
             counts.append(torch.stack([_sum(guess * wanted), _sum(guess), _sum(wanted)], dim=-1))
         sums = torch.stack(counts, dim=1)
         hits, guessed, there = (sums.sum(0) if self.batch_dice else sums).unbind(-1)
-        total = 2 * (self.false_positive_weight * guessed + (1 - self.false_positive_weight) * there)
+        total = 2 * (self.tversky_alpha * guessed + (1 - self.tversky_alpha) * there)
         overlap = (2 * hits + self.smooth) / (total + self.smooth).clamp_min(1e-8)
         return cross_entropy - overlap.mean()
 

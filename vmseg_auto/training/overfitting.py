@@ -20,7 +20,7 @@ EARLIEST = 1 / 3
 
 
 @dataclass(frozen=True)
-class GapLook:
+class OverfittingCheck:
     """Mean whole-case Dice of the handful on each side after an epoch (counted from 1)."""
 
     epoch: int
@@ -33,46 +33,48 @@ class GapLook:
 
 
 @dataclass(frozen=True)
-class GapAlarm:
+class OverfittingAlarm:
     """The gap has widened while validation stood still.
 
     Args:
-        look: at which this was found; its Dice are the medians that the rule goes by.
-        since: epoch of the look at which validation last improved.
+        check: at which this was found; its Dice are the medians that the rule goes by.
+        since: epoch of the check at which validation last improved.
     """
 
-    look: GapLook
+    check: OverfittingCheck
     since: int
 
 
-def gap_looks(history: Sequence[Mapping[str, float]]) -> list[GapLook]:
-    """The looks among a training's epochs (rows of history.csv)."""
-    looks = [
-        GapLook(int(row["epoch"]), row.get("gap_train_dice", float("nan")), row.get("gap_val_dice", float("nan")))
+def overfitting_checks(history: Sequence[Mapping[str, float]]) -> list[OverfittingCheck]:
+    """The checks among a training's epochs (rows of history.csv)."""
+    checks = [
+        OverfittingCheck(
+            int(row["epoch"]), row.get("gap_train_dice", float("nan")), row.get("gap_val_dice", float("nan"))
+        )
         for row in history
     ]
-    return [look for look in looks if isfinite(look.gap)]
+    return [check for check in checks if isfinite(check.gap)]
 
 
-def best_look(looks: Sequence[GapLook]) -> GapLook:
-    """The look with the highest validation Dice; the first of equals."""
-    return max(looks, key=lambda look: look.val)
+def best_check(checks: Sequence[OverfittingCheck]) -> OverfittingCheck:
+    """The check with the highest validation Dice; the first of equals."""
+    return max(checks, key=lambda check: check.val)
 
 
-def gap_alarm(looks: Sequence[GapLook], epochs: int) -> GapAlarm | None:
-    """The first alarm of a training; later looks never change it.
+def overfitting_alarm(checks: Sequence[OverfittingCheck], epochs: int) -> OverfittingAlarm | None:
+    """The first alarm of a training; later checks never change it.
 
     It is given after a third of the training, when validation has not improved for a tenth of it and the gap has
-    widened meanwhile. What counts are medians over the looks of the last tenth of the training, so that one good or
-    bad look changes nothing.
+    widened meanwhile. What counts are medians over the checks of the last tenth of the training, so that one good or
+    bad check changes nothing.
 
     Args:
-        looks: in the order of epochs.
+        checks: in the order of epochs.
         epochs: of the whole training.
     """
     record, at = None, 0
-    for index in range(FEWEST - 1, len(looks)):
-        now = _median(looks[: index + 1], PATIENCE * epochs)
+    for index in range(FEWEST - 1, len(checks)):
+        now = _median(checks[: index + 1], PATIENCE * epochs)
         if record is None or now.val > record.val + IMPROVED:
             record, at = now, index
         elif (
@@ -81,13 +83,13 @@ def gap_alarm(looks: Sequence[GapLook], epochs: int) -> GapAlarm | None:
             and index - at >= FEWEST
             and now.gap - record.gap >= WIDENED
         ):
-            return GapAlarm(now, record.epoch)
+            return OverfittingAlarm(now, record.epoch)
     return None
 
 
-def _median(looks: Sequence[GapLook], span: float) -> GapLook:
-    """The medians within the last `span` epochs, of FEWEST looks at least."""
-    last = looks[-1].epoch
-    count = max(FEWEST, sum(look.epoch > last - span for look in looks))
-    near = looks[-count:]
-    return GapLook(last, median(look.train for look in near), median(look.val for look in near))
+def _median(checks: Sequence[OverfittingCheck], span: float) -> OverfittingCheck:
+    """The medians within the last `span` epochs, of FEWEST checks at least."""
+    last = checks[-1].epoch
+    count = max(FEWEST, sum(check.epoch > last - span for check in checks))
+    near = checks[-count:]
+    return OverfittingCheck(last, median(check.train for check in near), median(check.val for check in near))

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.evaluation.overlap import mean_dice
-from vmseg_auto.inference.argmax import strongest
-from vmseg_auto.inference.ensemble import Ensemble
+from vmseg_auto.inference.argmax import argmax
+from vmseg_auto.inference.ensemble import FoldEnsemble
 from vmseg_auto.inference.sliding_window import predict_logits
 from vmseg_auto.inference.windows import air_level, count_windows
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.devices import autocast
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import VmsegError
@@ -26,51 +26,53 @@ STEP = 1.0
 PASSES = 3
 """Forward passes that one training sample is worth: the backward pass costs twice the forward one."""
 LOOKS_WANTED = 10
-"""In a training, before a look takes more cases."""
+"""In a training, before a check takes more cases."""
 MOST_LOOKS = 100
 
 
-class GapMonitor:
+class OverfittingMonitor:
     """Predicts a fixed handful of training and of validation cases whole, un-augmented, every few epochs.
 
-    Which cases, and after which epochs, follows from recipe, plan and cases alone, so that all looks together cost at
-    most `recipe.gap_share` of the training's work, counted in forward passes; a single look, after the last epoch, is
+    Which cases, and after which epochs, follows from config, plan and cases alone, so that all checks together cost at
+    most `config.monitor_share` of the training's work, counted in forward passes; a single check, after the last epoch, is
     always taken. No random state is advanced, and the network is left in the mode in which it came.
 
     Args:
-        recipe: gap_cases (on each side; 0 for no looks), gap_share, and the training's length.
+        config: monitor_cases (on each side; 0 for no checks), monitor_share, and the training's length.
         plan: patch and batch size.
-        train, val: the fold's cases, labelled; without a lesion on either side there are no looks.
+        train, val: the fold's cases, labelled; without a lesion on either side there are no checks.
     """
 
-    def __init__(self, recipe: Recipe, plan: Plan, train: Sequence[PreparedCase], val: Sequence[PreparedCase]) -> None:
+    def __init__(
+        self, config: TrainingConfig, plan: Plan, train: Sequence[PreprocessedCase], val: Sequence[PreprocessedCase]
+    ) -> None:
         self.patch = plan.patch
-        self.train: list[PreparedCase] = []
-        self.val: list[PreparedCase] = []
+        self.train: list[PreprocessedCase] = []
+        self.val: list[PreprocessedCase] = []
         self.due = range(0)
         self._classes: int | None = None
-        sides = [_by_lesion_size(cases) for cases in (train, val)] if recipe.gap_cases else []
+        sides = [_by_lesion_size(cases) for cases in (train, val)] if config.monitor_cases else []
         if not sides or not all(sides):
             return
-        passes = recipe.gap_share * PASSES * recipe.epochs * recipe.steps * plan.batch_size
+        passes = config.monitor_share * PASSES * config.epochs * config.iterations_per_epoch * plan.batch_size
 
-        def windows(case: PreparedCase) -> int:
-            """Forward passes of a look at a case, at most."""
+        def windows(case: PreprocessedCase) -> int:
+            """Forward passes of a check at a case, at most."""
             return count_windows(case.image.shape[1:], plan.patch, STEP)
 
-        wanted, looks = min(LOOKS_WANTED, recipe.epochs), 0
-        for count in range(recipe.gap_cases, 0, -1):
+        wanted, checks = min(LOOKS_WANTED, config.epochs), 0
+        for count in range(config.monitor_cases, 0, -1):
             self.train, self.val = (_spread(side, count) for side in sides)
-            looks = int(passes / sum(windows(case) for case in (*self.train, *self.val)))
-            if looks >= wanted:
+            checks = int(passes / sum(windows(case) for case in (*self.train, *self.val)))
+            if checks >= wanted:
                 break
-        every = math.ceil(recipe.epochs / min(max(looks, 1), MOST_LOOKS))
-        self.due = range((recipe.epochs - 1) % every + 1, recipe.epochs + 1, every)
+        every = math.ceil(config.epochs / min(max(checks, 1), MOST_LOOKS))
+        self.due = range((config.epochs - 1) % every + 1, config.epochs + 1, every)
 
-    def look(
+    def check(
         self, epoch: int, network: nn.Module, device: torch.device, dtype: torch.dtype | None, ranks: Ranks = ALONE
     ) -> tuple[float, float]:
-        """Mean Dice over the training cases and over the validation cases; NaN where no look is due, or in vain.
+        """Mean Dice over the training cases and over the validation cases; NaN where no check is due, or in vain.
 
         Args:
             epoch: the number of epochs done.
@@ -83,21 +85,21 @@ class GapMonitor:
             return math.nan, math.nan
         mode = network.training
         network.eval()
-        ensemble = Ensemble([network], self._known_classes(network, device, dtype), (), device, dtype, stays=True)
-        dice = ranks.whole(self._dice(case, ensemble) for case in ranks.part([*self.train, *self.val]))
+        ensemble = FoldEnsemble([network], self._known_classes(network, device, dtype), (), device, dtype, stays=True)
+        dice = ranks.gather_in_order(self._dice(case, ensemble) for case in ranks.part([*self.train, *self.val]))
         network.train(mode)
         if not np.isfinite(dice).all():
             return math.nan, math.nan
         return float(np.mean(dice[: len(self.train)])), float(np.mean(dice[len(self.train) :]))
 
-    def _dice(self, case: PreparedCase, ensemble: Ensemble) -> float:
-        """Mean over the classes that the case holds, on the prepared grid; NaN where there was nothing to be seen."""
+    def _dice(self, case: PreprocessedCase, ensemble: FoldEnsemble) -> float:
+        """Mean over the classes that the case holds, on the preprocessed grid; NaN where there was nothing to be seen."""
         image = torch.tensor(np.asarray(case.image))
         try:
             (logits,) = predict_logits(ensemble, image, self.patch, step=STEP, air_below=air_level(image))
         except VmsegError:  # logits that are not finite, as can happen in 16 bits
             return math.nan
-        mask = strongest(logits).cpu().numpy()
+        mask = argmax(logits).cpu().numpy()
         return mean_dice(mask, np.asarray(case.label), {str(value): value for value in case.foreground})
 
     @torch.inference_mode()
@@ -109,13 +111,13 @@ class GapMonitor:
         return self._classes
 
 
-def _by_lesion_size(cases: Sequence[PreparedCase]) -> list[PreparedCase]:
+def _by_lesion_size(cases: Sequence[PreprocessedCase]) -> list[PreprocessedCase]:
     """The cases that hold foreground, by its voxels."""
     sizes = {case.id: 0 if case.label is None else np.count_nonzero(case.label) for case in cases}
     return sorted((case for case in cases if sizes[case.id]), key=lambda case: (sizes[case.id], case.id))
 
 
-def _spread(cases: Sequence[PreparedCase], count: int) -> list[PreparedCase]:
+def _spread(cases: Sequence[PreprocessedCase], count: int) -> list[PreprocessedCase]:
     """The middle one of each of `count` equal parts; all where there are no more."""
     count = min(count, len(cases))
     return [cases[(2 * part + 1) * len(cases) // (2 * count)] for part in range(count)]

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.evaluation.lesions import Studies, random_voxel
 from vmseg_auto.utils.geometry import Shape
 
@@ -40,7 +40,7 @@ class PatchSampler:
     studies: Studies = field(default_factory=Studies, compare=False, repr=False)
 
     def __call__(
-        self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator
+        self, cases: Sequence[PreprocessedCase], foreground: bool, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Give an image [C, Z, Y, X] and label [Z, Y, X] of `read_shape`, zero outside the case.
 
@@ -52,8 +52,8 @@ class PatchSampler:
         return self.read(*self.place(cases, foreground, rng))
 
     def place(
-        self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator
-    ) -> tuple[PreparedCase, NDArray[np.int64]]:
+        self, cases: Sequence[PreprocessedCase], foreground: bool, rng: np.random.Generator
+    ) -> tuple[PreprocessedCase, NDArray[np.int64]]:
         """A case, and where in it a box begins (Z, Y, X); it may lie outside."""
         case = cases[int(rng.integers(len(cases)))]
         shape = np.array(case.image.shape[1:])
@@ -65,13 +65,13 @@ class PatchSampler:
             return case, np.maximum(lowest, self._centre(case, rng) - read // 2)
         return case, np.array([int(rng.integers(a, b + 1)) for a, b in zip(lowest, highest, strict=True)])
 
-    def read(self, case: PreparedCase, start: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def read(self, case: PreprocessedCase, start: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Image [C, Z, Y, X] and label [Z, Y, X] of a box that begins there."""
         assert case.label is not None
         read = np.array(self.read_shape)
         return read_box(case.image, start, read), read_box(case.label, start, read)
 
-    def _centre(self, case: PreparedCase, rng: np.random.Generator) -> NDArray[np.int64]:
+    def _centre(self, case: PreprocessedCase, rng: np.random.Generator) -> NDArray[np.int64]:
         if self.by_lesion:
             return random_voxel(self.studies.of(case).lesions, rng)
         voxels = case.foreground[sorted(case.foreground)[int(rng.integers(len(case.foreground)))]]

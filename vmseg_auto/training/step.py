@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vmseg_auto.utils.devices import autocast, lay_out, reduced_precision, whole_float32
-from vmseg_auto.utils.distributed import Share
+from vmseg_auto.utils.distributed import LocalBatch
 from vmseg_auto.utils.errors import InputError
 
 Loss = Callable[[list[torch.Tensor], torch.Tensor], torch.Tensor]
@@ -58,7 +58,7 @@ class Learner:
         device: where the network is.
         amp: mixed precision where the hardware has it.
         gradient_clip: largest norm of the gradient.
-        averaging: decay of the running mean of the weights; 0 for none.
+        ema_decay: decay of the running mean of the weights; 0 for none.
         share: this process's part of each batch; all of it unless given.
 
     Raises:
@@ -74,15 +74,15 @@ class Learner:
         *,
         amp: bool,
         gradient_clip: float,
-        averaging: float = 0.0,
-        share: Share | None = None,
+        ema_decay: float = 0.0,
+        share: LocalBatch | None = None,
     ) -> None:
         self.network, self.loss, self.optimizer, self.device = lay_out(network, device), loss, optimizer, device
         self.gradient_clip = gradient_clip
         self.dtype = reduced_precision(device) if amp else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
-        self.mean = _RunningMean(network, averaging) if averaging else None
-        self.share = share or Share()
+        self.mean = _RunningMean(network, ema_decay) if ema_decay else None
+        self.share = share or LocalBatch()
         if self.share.ranks.world > 1 and not _samples_stand_alone(network):
             raise InputError(
                 "layers of this network mix the samples of a batch or draw random numbers (batch normalisation, "
@@ -98,7 +98,7 @@ class Learner:
     def step(self, image: torch.Tensor, label: torch.Tensor) -> Step:
         """Learn from a batch [B, C, Z, Y, X] and its labels [B, Z, Y, X], unless loss or gradient are not finite.
 
-        Where batches are shared, from this process's samples (`Share.seen`), while the others do from theirs.
+        Where batches are shared, from this process's samples (`LocalBatch.seen`), while the others do from theirs.
         CUDA is not waited for. The running mean takes the weights in after every step, also where they stay the same.
         """
         self.network.train()

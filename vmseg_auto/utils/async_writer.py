@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 
-class Later:
+class AsyncWriter:
     """Does work in a thread of its own, in order, so that the caller goes on computing.
 
     A context manager: it ends when all is done. What a piece of work raises comes up at the next call, at the latest
@@ -29,7 +29,7 @@ class Later:
         if last is not None:
             last.result()
 
-    def __enter__(self) -> Later:
+    def __enter__(self) -> AsyncWriter:
         return self
 
     def __exit__(

@@ -43,15 +43,15 @@ class Ranks:
     world: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the first."""
         return self.rank == 0
 
     def console(self, console: Console) -> Console:
         """The console of the first; the others are silent."""
-        return console if self.leads else Silent()
+        return console if self.is_main else Silent()
 
-    def first(self, work: Callable[[], T]) -> T:
+    def on_main(self, work: Callable[[], T]) -> T:
         """What `work` gives: the first does it, and the others wait and are told.
 
         Raises:
@@ -59,12 +59,12 @@ class Ranks:
         """
         if self.world == 1:
             return work()
-        told: list[Any] = [_outcome(work) if self.leads else None]
+        told: list[Any] = [_outcome(work) if self.is_main else None]
         with _in_company():
             dist.broadcast_object_list(told)
         result, error = told[0]
         if error is not None:
-            error.told = not self.leads
+            error.told = not self.is_main
             raise error
         return result  # type: ignore[no-any-return]
 
@@ -76,11 +76,11 @@ class Ranks:
             def enter() -> None:
                 stack.enter_context(held)
 
-            self.first(enter)
+            self.on_main(enter)
             yield
-            self.everyones(None)
+            self.all_gather(None)
 
-    def everyones(self, value: T) -> list[T]:
+    def all_gather(self, value: T) -> list[T]:
         """What each rank gives, in their order."""
         if self.world == 1:
             return [value]
@@ -93,18 +93,18 @@ class Ranks:
         """Those of the items that are this rank's to work on."""
         return items[self.rank :: self.world]
 
-    def whole(self, part: Iterable[T]) -> list[T]:
+    def gather_in_order(self, part: Iterable[T]) -> list[T]:
         """What the ranks have made of their parts, in the order of the items."""
-        parts = self.everyones(list(part))
+        parts = self.all_gather(list(part))
         return [parts[number % self.world][number // self.world] for number in range(sum(map(len, parts)))]
 
     def each(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
         """Each item with what one of the ranks has made of it, in order; all ranks get them, round by round."""
         for start in range(0, len(items), self.world):
             some = items[start : start + self.world]
-            yield from zip(some, self.whole(map(work, self.part(some))), strict=True)
+            yield from zip(some, self.gather_in_order(map(work, self.part(some))), strict=True)
 
-    def most(self, number: int) -> int:
+    def all_max(self, number: int) -> int:
         """The largest of the ranks' numbers; no GPU is waited for."""
         if self.world == 1:
             return number
@@ -142,7 +142,7 @@ ALONE = Ranks()
 
 
 @dataclass(frozen=True)
-class Share:
+class LocalBatch:
     """A rank's samples of each batch, as many as the others' or one more or less.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.machine import machine, versions
-from vmseg_auto.utils.veil import Veil
+from vmseg_auto.utils.redaction import Redaction
 
 KEPT = 50
 """Log files in one folder; older ones are removed."""
@@ -34,13 +34,15 @@ class CommandLog(logging.Handler):
         folder: where log files lie; None for a command that is to leave no trace.
         command: its name.
         arguments: its options.
-        veil: puts stand-ins into all that is written, in place of what may be a patient's name.
+        redaction: puts stand-ins into all that is written, in place of what may be a patient's name.
     """
 
-    def __init__(self, folder: Path | None, command: str, arguments: dict[str, Any], veil: Veil | None = None) -> None:
+    def __init__(
+        self, folder: Path | None, command: str, arguments: dict[str, Any], redaction: Redaction | None = None
+    ) -> None:
         super().__init__()
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
-        self._folder, self._veil = folder, veil or Veil({})
+        self._folder, self._redaction = folder, redaction or Redaction({})
         self._name = f"{command}_{datetime.now():%Y-%m-%dT%H-%M-%S}_{os.getpid()}.log"
         self._head = {"command": command, "arguments": arguments}
         self._waiting: list[str] = []
@@ -73,7 +75,7 @@ class CommandLog(logging.Handler):
         if self._folder is None:
             return
         try:
-            self._waiting.append(shown(self._veil(self.format(record))))
+            self._waiting.append(shown(self._redaction(self.format(record))))
             if self._file is None and self._folder.parent.is_dir():
                 self._folder.mkdir(exist_ok=True)
                 self._file = (self._folder / self._name).open("w", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""How many files a process may hold open at once: the system's limit, which many prepared cases can meet."""
+"""How many files a process may hold open at once: the system's limit, which many preprocessed cases can meet."""
 
 from __future__ import annotations
 

@@ -106,8 +106,8 @@ def enrol(
     fresh = list(dict.fromkeys(persons[one.scan.case.id] for one in new if persons[one.scan.case.id] not in patients))
     digits = max(2, len(str(following + len(fresh) - 1)))
     patients |= {person: f"patient_{number:0{digits}d}" for number, person in enumerate(fresh, following)}
-    held_out = _held_out(fresh, sides, wishes)
-    sides |= {patients[person]: "test" if person in held_out else "train" for person in fresh}
+    validation = _validation(fresh, sides, wishes)
+    sides |= {patients[person]: "test" if person in validation else "train" for person in fresh}
     members = [
         Member(one, row, True) for one in unlike if (row := known.get(hashes[one.scan.case.id])) if not row.removed
     ]
@@ -197,7 +197,7 @@ def _ask_about_visits(suggested: Mapping[str, tuple[str, ...]], known: bool, con
     )
 
 
-def _held_out(new: Sequence[str], sides: Mapping[str, str], wishes: Wishes) -> set[str]:
+def _validation(new: Sequence[str], sides: Mapping[str, str], wishes: Wishes) -> set[str]:
     """Of the new patients those to test on: as many as the share of all lacks (`sides`: of the patients there are)."""
     if not wishes.test_share or not new:
         return set()

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dataset import Dataset, Splits, beside_folds, check_splits
 from vmseg_auto.data.images.images import read_mask
-from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.probabilities import read_probabilities
 from vmseg_auto.data.runs import FoldFolder
 from vmseg_auto.data.workspace import Workspace
@@ -30,17 +30,17 @@ from vmseg_auto.utils.disk import in_words
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.locks import holder
-from vmseg_auto.workflows.held_out import HeldOutCases, held_out_cases
 from vmseg_auto.workflows.outdated import report_outdated
-from vmseg_auto.workflows.places import Source, accepted_patients
+from vmseg_auto.workflows.paths import Source, accepted_patients
 from vmseg_auto.workflows.run_tables import (
+    read_confidence,
     read_cross_validation,
-    read_held_out_volumes,
     read_history,
     read_label_check,
-    read_trust,
+    read_validation_volumes,
 )
 from vmseg_auto.workflows.staleness import PLAN_AGAIN, Standing, changes_since, file_hashes, require_same_cohort
+from vmseg_auto.workflows.validation_cases import ValidationCases, validation_cases
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -57,8 +57,8 @@ _READERS: dict[str, Reader] = {
     "fold.json": FoldRecord.from_json,
     "fresh.json": FreshStart.from_json,
     "init.json": Initialisation.from_json,
-    "efforts.json": Trials.from_json,
-    "held_out.json": HeldOut.from_json,
+    "budgets.json": Trials.from_json,
+    "cases.json": HeldOut.from_json,
     "learning_curve.json": LearningCurve.from_json,
     "metrics.json": ScoreSummary.from_json,
 }
@@ -102,7 +102,7 @@ class Checkup:
         if not isinstance(fingerprint, Fingerprint):
             return
         for plan in plans:
-            self._prepared(plan, fingerprint)
+            self._preprocessed(plan, fingerprint)
         source = values.get(self.space.dataset)
         folder = self.dataset or (Path(source.folder) if isinstance(source, Source) else None)
         if folder is None or self.space.dataset not in values:
@@ -131,7 +131,7 @@ class Checkup:
     def _values(self) -> Iterator[tuple[Path, object]]:
         """Every JSON file that can be read, and what it holds."""
         for path in sorted(self.space.root.rglob("*.json")):
-            if self.space.root / "prepared" in path.parents or path.name.startswith("."):
+            if self.space.root / "preprocessed" in path.parents or path.name.startswith("."):
                 continue
             value = self._try(_read, path)
             if value is not None:
@@ -142,7 +142,7 @@ class Checkup:
         for run in self.space.runs():
             self._try(read_cross_validation, run)
             for path, read in (
-                (run.trust, read_trust), (run.label_check, read_label_check), (run.volumes, read_held_out_volumes),
+                (run.confidence, read_confidence), (run.label_check, read_label_check), (run.volumes, read_validation_volumes),
             ):  # fmt: skip
                 if path.is_file():
                     self._try(read, run)
@@ -165,15 +165,15 @@ class Checkup:
             if fold.aside.is_dir() and holder(fold.lock) is None:
                 self.notes.append(f"{fold.aside} is the fold from before --fresh; it goes when the new one is finished")
 
-    def _prepared(self, plan: Plan, fingerprint: Fingerprint) -> None:
-        folder = PreparedFolder(self.space.prepared(plan.voxels_hash))
+    def _preprocessed(self, plan: Plan, fingerprint: Fingerprint) -> None:
+        folder = PreprocessedFolder(self.space.preprocessed(plan.voxels_hash))
         due = [name for name, case in fingerprint.cases.items() if not folder.holds(name, case.content)]
         if due:
-            problem = f"not prepared for the plan of {plan.planner}, or not as they are now: {listed(due)}"
+            problem = f"not preprocessed for the plan of {plan.planner}, or not as they are now: {listed(due)}"
             self.findings.append(VmsegError(problem, file=folder.folder, remedy=PLAN_AGAIN))
         cases = sorted(set(fingerprint.cases) - set(due))
         look: Callable[[str], object] = folder.verify if self.thorough else folder.load
-        with self.console.progress("Reading prepared cases", len(cases)) as progress:
+        with self.console.progress("Reading preprocessed cases", len(cases)) as progress:
             for case in cases:
                 self._try(look, case)
                 progress.advance()
@@ -199,10 +199,10 @@ class Checkup:
         for plan in plans:
             self._try(report_outdated, standing, plan, _Heard(self))
         for run in self.space.runs() if self.thorough else ():
-            for held in held_out_cases(run, fingerprint, splits, data):
-                self._held_out(held, len(fingerprint.labels))
+            for held in validation_cases(run, fingerprint, splits, data):
+                self._validation(held, len(fingerprint.labels))
 
-    def _held_out(self, held: HeldOutCases, classes: int) -> None:
+    def _validation(self, held: ValidationCases, classes: int) -> None:
         """Read the predictions of a fold's validation cases."""
         due = {case.id for case in held.unpredicted()}
         for name in sorted(set(held.known) - due):
@@ -219,7 +219,7 @@ class Checkup:
                     f"{len(left)} unfinished files are left of killed commands; the next ones remove them"
                 )
         wanted = {plan.voxels_hash for plan in plans}
-        for folder in sorted(self.space.root.glob("prepared/*")):
+        for folder in sorted(self.space.root.glob("preprocessed/*")):
             if folder.is_dir() and folder.name not in wanted:
                 size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
                 self.notes.append(f"{folder} belongs to no plan any more; deleting it frees {in_words(size)}")

@@ -11,7 +11,7 @@ from vmseg_auto.planning.merging import merge_fingerprints
 from vmseg_auto.utils.atomic import read_stored, write_sealed
 from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import InputError
-from vmseg_auto.workflows.places import PathLike
+from vmseg_auto.workflows.paths import PathLike
 
 _AGAIN = (
     "Give the new fingerprint_shared.json to the other hospitals, and merge again at each (--merge-fingerprints); to "

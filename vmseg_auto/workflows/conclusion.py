@@ -13,8 +13,8 @@ from vmseg_auto.evaluation.confidence import Calibration
 from vmseg_auto.evaluation.expected_quality import UNCALIBRATED, most_doubtful, traffic_lights, where_to_look
 from vmseg_auto.utils.console import Console, counted, listed, quoted
 from vmseg_auto.utils.errors import VmsegError
-from vmseg_auto.workflows.prediction_record import Sidecar
-from vmseg_auto.workflows.prediction_writer import Delivery
+from vmseg_auto.workflows.prediction_record import PredictionRecord
+from vmseg_auto.workflows.prediction_writer import PredictionWriter
 from vmseg_auto.workflows.viewers import opening_words, write_label_file
 
 
@@ -23,24 +23,24 @@ class Conclusion:
     """The masks of one command among those that lie in the same folder.
 
     Args:
-        delivery: where they lie.
-        sidecars: records of the masks that the command has made or kept, sorted by case.
+        writer: where they lie.
+        records: records of the masks that the command has made or kept, sorted by case.
         calibration: of its model.
         model: hash of the model and its options.
     """
 
-    delivery: Delivery
-    sidecars: Sequence[Sidecar]
+    writer: PredictionWriter
+    records: Sequence[PredictionRecord]
     calibration: Calibration | None
     model: str
 
     @cached_property
-    def _earlier(self) -> tuple[list[Sidecar], list[str], list[VmsegError]]:
-        return self.delivery.of_earlier_commands({sidecar.case for sidecar in self.sidecars})
+    def _earlier(self) -> tuple[list[PredictionRecord], list[str], list[VmsegError]]:
+        return self.writer.of_earlier_commands({record.case for record in self.records})
 
     @cached_property
-    def _table(self) -> list[Sidecar]:
-        return sorted([*self.sidecars, *self._earlier[0]], key=lambda sidecar: sidecar.case)
+    def _table(self) -> list[PredictionRecord]:
+        return sorted([*self.records, *self._earlier[0]], key=lambda record: record.case)
 
     def write(self, cases: Sequence[Case], inputs: Path) -> None:
         """Write volumes.csv, sources.csv and the labels for ITK-SNAP; nothing where no mask was made or kept.
@@ -52,16 +52,16 @@ class Conclusion:
         Raises:
             VmsegError: a file can't be written.
         """
-        if not self.sidecars:
+        if not self.records:
             return
-        self.delivery.write_table(self._table, self.calibration, self.model)
-        own = {sidecar.case for sidecar in self.sidecars}
+        self.writer.write_table(self._table, self.calibration, self.model)
+        own = {record.case for record in self.records}
         others, _, unmeasured = self._earlier
         standing = {one.case for one in others} | {error.case for error in unmeasured if error.case}
         with_mask = [case for case in cases if case.id in own]
-        write_sources(self.delivery.folder, with_mask, inputs, self.delivery.origin.inputs, standing)
-        if self.delivery.writes_images:
-            write_label_file(self.delivery.folder, self.delivery.labels)
+        write_sources(self.writer.folder, with_mask, inputs, self.writer.source.inputs, standing)
+        if self.writer.writes_images:
+            write_label_file(self.writer.folder, self.writer.labels)
 
     def say(self, kept: int, console: Console) -> None:
         """Say what the folder holds, and which of the new masks to look at first.
@@ -70,15 +70,15 @@ class Conclusion:
             kept: how many of the masks had been there before.
             console: where it is said.
         """
-        if not self.sidecars:
+        if not self.records:
             return
         self._say_of_files(console)
         self._say_of_others(console)
-        console.say(f"{counted(len(self.sidecars), 'mask')} and volumes.csv in the folder {self.delivery.folder}")
-        judged = [sidecar.judgement for sidecar in self.sidecars]
+        console.say(f"{counted(len(self.records), 'mask')} and volumes.csv in the folder {self.writer.folder}")
+        judged = [record.judgement for record in self.records]
         if before := kept - sum(one.corrected for one in judged):
             console.say(f"{before} of them had been made before, from the same scans by the same model, and were kept.")
-        if known := [sidecar.case for sidecar in self.sidecars if sidecar.in_training]:
+        if known := [record.case for record in self.records if record.in_training]:
             console.warn(
                 f"the model was trained on these very scans: {listed(known)}. Their masks and scores are better than "
                 "those of new patients will be."
@@ -93,28 +93,28 @@ class Conclusion:
             console.warn(doubtful)
 
     def _say_of_volumes(self, calibration: Calibration, console: Console) -> None:
-        """Of which labels no interval is told, and where nothing was found; and what held-out scans tell of that."""
+        """Of which labels no interval is told, and where nothing was found; and what validation scans tell of that."""
         for label, told in calibration.volumes.items():
             if told.found is None:
                 console.say(f"No interval of the volumes of {label}: {told.why_no_interval(found=True)}.")
-            if empty := [sidecar.case for sidecar in self.sidecars if label in sidecar.empty]:
+            if empty := [record.case for record in self.records if label in record.empty]:
                 console.say(f"No {label} was found in {listed(empty)}. In cross-validation {told.nothing.text()}.")
 
     def say_how_to_look(self, cases: Sequence[Case], console: Console) -> None:
         """Say how the most doubtful mask is opened with its scan. No log keeps that: a path may name a patient."""
-        if not self.sidecars:
+        if not self.records:
             return
-        first = most_doubtful([sidecar.judgement for sidecar in self.sidecars], self.calibration)
-        sidecar = next(sidecar for sidecar in self.sidecars if sidecar.case == first)
+        first = most_doubtful([record.judgement for record in self.records], self.calibration)
+        record = next(record for record in self.records if record.case == first)
         scan = next(case for case in cases if case.id == first).images[0]
-        files = [self.delivery.folder / one.file for one in sidecar.masks]
-        console.show("\n".join(opening_words(first, scan, files[:1] if sidecar.judgement.corrected else files)))
-        if self.delivery.writes_images:
-            console.say(f"All on one page: `vmseg_report -i {quoted(self.delivery.folder)}`")
+        files = [self.writer.folder / one.file for one in record.masks]
+        console.show("\n".join(opening_words(first, scan, files[:1] if record.judgement.corrected else files)))
+        if self.writer.writes_images:
+            console.say(f"All on one page: `vmseg_report -i {quoted(self.writer.folder)}`")
 
     def _say_of_files(self, console: Console) -> None:
         """Name the masks that were corrected, and files that hold something else than the mask beside them."""
-        folder = self.delivery.folder
+        folder = self.writer.folder
         if edited := [one for one in self._table if one.judgement.corrected]:
             console.warn(
                 f"corrected by hand after they were predicted, and kept: {listed([one.mask for one in edited])}. "

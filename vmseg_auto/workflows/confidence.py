@@ -1,4 +1,4 @@
-"""What the held-out cases tell of trust: the Dice to expect, and masks that may be wrong."""
+"""What the validation cases tell of confidence: the Dice to expect, and masks that may be wrong."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.runs import Run
 from vmseg_auto.evaluation.calibration import calibrate, calibrate_without
-from vmseg_auto.evaluation.confidence import Calibration, Expectation, Trust, VolumeTrust
-from vmseg_auto.evaluation.confidence_figures import trust_figures
-from vmseg_auto.evaluation.confidence_record import TrustFigures
+from vmseg_auto.evaluation.confidence import Calibration, Confidence, Expectation, VolumeConfidence
+from vmseg_auto.evaluation.confidence_figures import confidence_figures
+from vmseg_auto.evaluation.confidence_record import ConfidenceFigures
 from vmseg_auto.evaluation.evaluate import Evaluation, read_pair
 from vmseg_auto.evaluation.expected_quality import EXPECTED_COLUMNS, expected_columns
 from vmseg_auto.evaluation.label_check import contradiction
 from vmseg_auto.evaluation.reliability import Reliability
-from vmseg_auto.figures.plots import draw_trust
+from vmseg_auto.figures.plots import draw_confidence
 from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.tables import write_csv
 
-TRUST_COLUMNS = (
+CONFIDENCE_COLUMNS = (
     "rank", "case", "patient", "uncertainty", "scatter", *EXPECTED_COLUMNS, "traffic_light", "dice",
     "brier", "calibration_error",
 )  # fmt: skip
@@ -33,11 +33,11 @@ LABEL_CHECK_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class HeldOutTrust:
-    """Every held-out case with what was to be expected of it.
+class ValidationConfidence:
+    """Every validation case with what was to be expected of it.
 
     Args:
-        cases, patients, trust: who, and what the looks said.
+        cases, patients, confidence: who, and what the looks said.
         dice: the mean over labels that it has.
         reliability: of the voxels' probabilities.
         without: what the other patients' cases alone tell; None where they are too few.
@@ -46,7 +46,7 @@ class HeldOutTrust:
 
     cases: Sequence[str]
     patients: Sequence[str]
-    trust: Sequence[Trust]
+    confidence: Sequence[Confidence]
     dice: NDArray[np.float64]
     reliability: Sequence[Reliability]
     without: Sequence[Calibration | None]
@@ -55,14 +55,14 @@ class HeldOutTrust:
     @property
     def expected(self) -> list[Expectation | None]:
         """Of each case, told without its patient."""
-        return [one.expect(case) if one else None for one, case in zip(self.without, self.trust, strict=True)]
+        return [one.expect(case) if one else None for one, case in zip(self.without, self.confidence, strict=True)]
 
     @property
-    def figures(self) -> TrustFigures:
+    def figures(self) -> ConfidenceFigures:
         """What the certainty is worth, in figures."""
         voxels = np.array([(one.brier, one.calibration_error) for one in self.reliability])
         certain = "the Dice to expect, told by the other patients' cases" if None not in self.without else "uncertainty"
-        return trust_figures(self._certainty(), self.dice, voxels, self.patients, certain)
+        return confidence_figures(self._certainty(), self.dice, voxels, self.patients, certain)
 
     @property
     def reasons(self) -> list[str]:
@@ -70,16 +70,14 @@ class HeldOutTrust:
         told = [(e, float(d)) for e, d in zip(self.expected, self.dice, strict=True) if e]
         figures = [one.text() for one in self.figures.figures]
         if not told:
-            few = (
-                f"it takes {VolumeTrust.FEWEST_PATIENTS} other patients, and here are {len(set(self.patients))} in all"
-            )
+            few = f"it takes {VolumeConfidence.FEWEST_PATIENTS} other patients, and here are {len(set(self.patients))} in all"
             return [f"no Dice to expect is told: {few}", *figures]
         inside = sum(expected.low <= dice <= expected.high for expected, dice in told)
         error = np.mean([abs(expected.dice - dice) for expected, dice in told])
         worst = set(np.argsort(self.dice, kind="stable")[: len(self.cases) // 5].tolist())
         least = self._least_certain()[: 3 * len(self.cases) // 10]
         return [
-            f"told by the other patients' cases, the Dice of {len(told)} held-out cases is {error:.3f} off on average; "
+            f"told by the other patients' cases, the Dice of {len(told)} validation cases is {error:.3f} off on average; "
             f"{inside} lie in their interval of four in five",
             f"{len(worst & set(least))} of the {len(worst)} cases with the lowest Dice are among the "
             f"{len(least)} least certain ones",
@@ -87,16 +85,16 @@ class HeldOutTrust:
         ]
 
     def save(self, run: Run, files: Mapping[str, tuple[Path, Path]], labels: Mapping[str, int]) -> None:
-        """Write trust.csv and trust.json, their picture where anything can be told, and label_check.csv.
+        """Write confidence.csv and confidence.json, their picture where anything can be told, and label_check.csv.
 
         Args:
             files: case -> its predicted and its reference mask.
             labels: label name -> value.
         """
-        write_csv(run.trust, TRUST_COLUMNS, [self._row(i, n) for n, i in enumerate(self._least_certain(), 1)])
-        write_sealed(run.trust_figures, self.figures.to_json())
+        write_csv(run.confidence, CONFIDENCE_COLUMNS, [self._row(i, n) for n, i in enumerate(self._least_certain(), 1)])
+        write_sealed(run.confidence_figures, self.figures.to_json())
         if told := [(e.dice, e.low, e.high, d) for e, d in zip(self.expected, self.dice, strict=True) if e]:
-            draw_trust(np.array(told).T, run.trust_picture)
+            draw_confidence(np.array(told).T, run.confidence_picture)
         suspects = np.argsort([-self._shortfall(i) for i in range(len(self.cases))], kind="stable")
         rows = [
             self._row(i, n) | _differences(self.cases[i], *files[self.cases[i]], labels)
@@ -111,9 +109,9 @@ class HeldOutTrust:
 
     def _certainty(self) -> NDArray[np.float64]:
         """Of each case what is to be expected, told without its patient; by the uncertainty alone where it is not."""
-        lines = [one.line(case) for one, case in zip(self.without, self.trust, strict=True) if one]
-        known = len(lines) == len(self.trust)
-        return np.array(lines if known else [-case.uncertainty for case in self.trust])
+        lines = [one.line(case) for one, case in zip(self.without, self.confidence, strict=True) if one]
+        known = len(lines) == len(self.confidence)
+        return np.array(lines if known else [-case.uncertainty for case in self.confidence])
 
     def _shortfall(self, index: int) -> float:
         """How far the Dice lies under the expected one: a doubtful prediction contradicts no mask."""
@@ -125,28 +123,30 @@ class HeldOutTrust:
             "rank": rank,
             "case": self.cases[index],
             "patient": self.patients[index],
-            "uncertainty": self.trust[index].uncertainty,
-            "scatter": self.trust[index].scatter,
+            "uncertainty": self.confidence[index].uncertainty,
+            "scatter": self.confidence[index].scatter,
             **expected_columns(self.expected[index]),
-            "traffic_light": told.light(self.trust[index]) if (told := self.without[index]) else None,
+            "traffic_light": told.light(self.confidence[index]) if (told := self.without[index]) else None,
             "dice": float(self.dice[index]),
             "brier": self.reliability[index].brier,
             "calibration_error": self.reliability[index].calibration_error,
         }
 
 
-def judge(trust: Mapping[str, Trust], scores: Evaluation, reliability: Mapping[str, Reliability]) -> HeldOutTrust:
-    """Set what the looks said of held-out cases beside their scores.
+def judge(
+    confidence: Mapping[str, Confidence], scores: Evaluation, reliability: Mapping[str, Reliability]
+) -> ValidationConfidence:
+    """Set what the looks said of validation cases beside their scores.
 
     Args:
-        trust: of every scored case.
+        confidence: of every scored case.
         scores: of them all.
         reliability: of every scored case.
     """
     table = scores.table.groupby(["case", "patient"])["dice"].mean().reset_index()
     cases, patients = [str(case) for case in table["case"]], [str(patient) for patient in table["patient"]]
-    said, dice = [trust[case] for case in cases], table["dice"].to_numpy(float)
-    return HeldOutTrust(
+    said, dice = [confidence[case] for case in cases], table["dice"].to_numpy(float)
+    return ValidationConfidence(
         cases,
         patients,
         said,

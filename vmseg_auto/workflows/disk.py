@@ -1,4 +1,4 @@
-"""How much disk preparing and predicting will take, found out before they begin."""
+"""How much disk preprocessing and predicting will take, found out before they begin."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vmseg_auto.data.dataset import Case
-from vmseg_auto.data.decode_cache import Spill
-from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.decode_cache import DecodeCache
+from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.scans import scan_grid
 from vmseg_auto.planning.fingerprint import CaseSummary, Fingerprint
 from vmseg_auto.planning.plan import Plan
@@ -19,11 +19,13 @@ PACKED = 1 / 20
 """What compression leaves of a byte of a mask or of eight-bit probabilities: most voxels are background."""
 
 
-def require_preparing_space(fingerprint: Fingerprint, plan: Plan, folder: PreparedFolder, spill: Spill) -> None:
-    """Raises VmsegError where the cases to be prepared won't fit; what is spilled goes as they come."""
+def require_preprocessing_space(
+    fingerprint: Fingerprint, plan: Plan, folder: PreprocessedFolder, decode_cache: DecodeCache
+) -> None:
+    """Raises VmsegError where the cases to be preprocessed won't fit; what is cached goes as they come."""
     cases = [case for name, case in fingerprint.cases.items() if not folder.holds(name, case.content)]
-    needed = sum(prepared_bytes(case, plan, len(fingerprint.channels)) for case in cases)
-    require_space(folder.folder, needed, f"preparing {len(cases)} cases", coming=spill.size)
+    needed = sum(preprocessed_bytes(case, plan, len(fingerprint.channels)) for case in cases)
+    require_space(folder.folder, needed, f"preprocessing {len(cases)} cases", coming=decode_cache.size)
 
 
 def require_prediction_space(cases: Sequence[Case], output: Path, masks: int, maps: int) -> None:
@@ -37,8 +39,8 @@ def require_prediction_space(cases: Sequence[Case], output: Path, masks: int, ma
     require_space(output, needed, f"predicting {len(cases)} scans")
 
 
-def prepared_bytes(case: CaseSummary, plan: Plan, channels: int) -> float:
-    """Of a prepared case: float32 a channel and a byte for the label, on the plan's grid."""
+def preprocessed_bytes(case: CaseSummary, plan: Plan, channels: int) -> float:
+    """Of a preprocessed case: float32 a channel and a byte for the label, on the plan's grid."""
     voxels = math.prod(case.cropped_shape)
     spacing = [case.spacing_mm[axis] for axis in plan.axes]
     scaled = voxels * math.prod(have / want for have, want in zip(spacing, plan.spacing_mm, strict=True))

@@ -14,7 +14,7 @@ from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.machine import machine, versions
 from vmseg_auto.workflows.checkup import Checkup
-from vmseg_auto.workflows.places import PathLike
+from vmseg_auto.workflows.paths import PathLike
 
 LOW_DISK = 10**9
 """Bytes; with less free, no work is worth beginning."""
@@ -49,7 +49,7 @@ def doctor(
 ) -> Diagnosis:
     """Look at what this program runs on, and at every file of a workspace; nothing is changed.
 
-    Checkpoints are read wholly, with their checksums. Of prepared cases, masks and the dataset only what is quick is
+    Checkpoints are read wholly, with their checksums. Of preprocessed cases, masks and the dataset only what is quick is
     looked at, unless `thorough`.
 
     Args:

@@ -24,10 +24,10 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.json_codec import digest
 from vmseg_auto.utils.left_out import Inventory
-from vmseg_auto.workflows.places import PathLike, places, read_fingerprint, read_splits, trained_on, warn_of_stale
+from vmseg_auto.workflows.paths import PathLike, places, read_fingerprint, read_splits, trained_on, warn_of_stale
 
 
-class Committee:
+class ModelEnsemble:
     """One model, or several whose probabilities are averaged on the scan's own grid: their plans may differ.
 
     Uncertainty, fold agreement and the Dice to expect are those of the first member alone: runs are calibrated one by
@@ -67,13 +67,13 @@ class Committee:
         """Segment one scan; as `stages.predict.Predictor.predict` for an array."""
         if self.rule is None or len(self.members) == 1:
             return self.members[0].predict(image, geometry, probabilities=probabilities, watch=watch)
-        total, trust = self.members[0].probabilities(image, geometry, watch)
+        total, confidence = self.members[0].probabilities(image, geometry, watch)
         for member in self.members[1:]:
             total += member.probabilities(image, geometry, watch)[0]
         total /= len(self.members)
         values = np.array(sorted(self.labels.values()), dtype=np.uint8)
         mask = apply_postprocessing(values[classify(total, self.rule.threshold)], self.rule.postprocessing, self.labels)
-        return Prediction(mask, geometry, trust, total if probabilities else None)
+        return Prediction(mask, geometry, confidence, total if probabilities else None)
 
     def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
         """In words, what sets a scan [C, Z, Y, X] apart from those that the models were trained on.

@@ -17,8 +17,8 @@ from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.locking import output_turn
-from vmseg_auto.workflows.places import PathLike, accepted_patients, places
-from vmseg_auto.workflows.prediction_record import Sidecar
+from vmseg_auto.workflows.paths import PathLike, accepted_patients, places
+from vmseg_auto.workflows.prediction_record import PredictionRecord
 from vmseg_auto.workflows.seen_scans import OTHER_SCANS
 
 
@@ -91,7 +91,7 @@ def _known_to_the_model(predictions: Path, cases: Iterable[str]) -> Iterator[str
     told: dict[bool | None, list[str]] = {}
     for case in sorted(cases):
         with contextlib.suppress(InputError):  # masks from elsewhere have no such file
-            told.setdefault(read_stored(Sidecar, predictions / f"{case}.json").in_training, []).append(case)
+            told.setdefault(read_stored(PredictionRecord, predictions / f"{case}.json").in_training, []).append(case)
     if True in told:
         yield (
             f"The model was trained on these very scans, so that their scores are too good: {', '.join(told[True])}. "

@@ -19,7 +19,7 @@ from vmseg_auto.models.model_card import Facts, Member, model_card
 from vmseg_auto.models.selection_record import Candidate, Selection
 from vmseg_auto.models.zip import unpacked, write_model_zip
 from vmseg_auto.planning.fingerprint import Fingerprint
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import new_folder, read_stored
 from vmseg_auto.utils.console import Console, Silent, counted, quoted, shown
 from vmseg_auto.utils.errors import InputError
@@ -28,7 +28,7 @@ from vmseg_auto.utils.machine import versions
 from vmseg_auto.workflows.ensemble import models_of, note_other_folds
 from vmseg_auto.workflows.locking import output_turn
 from vmseg_auto.workflows.onnx import write_onnx
-from vmseg_auto.workflows.places import PathLike
+from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.run_tables import read_summary
 from vmseg_auto.workflows.seen_scans import read_initialisation, seen_tests
 
@@ -148,12 +148,12 @@ def _facts(
 def _member(run: Run, folds: Sequence[FoldFolder], name: str, cohort: Fingerprint | None) -> Member:
     """A model's account of itself. Every fold is read wholly: no damaged weights are given away."""
     info = read_info(run)
-    recipes, epochs = zip(*(_training(fold, info) for fold in folds), strict=True)
+    configs, epochs = zip(*(_training(fold, info) for fold in folds), strict=True)
     scores = run.cross_validation / "metrics.json"
     return Member(
         info=replace(info, dataset=name),
         folds=tuple(fold.name for fold in folds),
-        recipe=recipes[0],
+        config=configs[0],
         epochs=epochs,
         first_weights=tuple(dict.fromkeys(_first_weights(fold, cohort) for fold in folds)),
         scores=read_summary(scores) if scores.is_file() else None,
@@ -173,9 +173,9 @@ def _first_weights(fold: FoldFolder, cohort: Fingerprint | None) -> str:
     return f"{told}; {among}" if start.seen.whole else f"{told}; {among} as far as is known"
 
 
-def _training(fold: FoldFolder, info: ModelInfo) -> tuple[Recipe, int]:
+def _training(fold: FoldFolder, info: ModelInfo) -> tuple[TrainingConfig, int]:
     checkpoint = load_fold(fold, info)
-    return checkpoint.recipe, checkpoint.epoch
+    return checkpoint.config, checkpoint.epoch
 
 
 def _text(data: Any) -> str:

@@ -27,7 +27,7 @@ from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedErr
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.tables import write_csv
 from vmseg_auto.workflows.locking import output_turn
-from vmseg_auto.workflows.places import PathLike
+from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.predict import predict
 from vmseg_auto.workflows.run_tables import read_volumes
 

@@ -16,7 +16,7 @@ from vmseg_auto.utils.console import Console, listed
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.workflows.job import Job
-from vmseg_auto.workflows.places import read_record
+from vmseg_auto.workflows.paths import read_record
 from vmseg_auto.workflows.seen_scans import read_initialisation
 
 
@@ -79,7 +79,7 @@ def begin_folds(job: Job, records: Mapping[FoldName, FoldRecord], fresh: str = "
             job.console.say(f"Fold {fold} was begun anew by this command; to begin once more, delete {folder.folder}.")
         _refuse_differences(records[fold], fold, folder)
         _renew_names(job, records[fold], folder)
-        LOGGER.info("fold %s: %s", fold, records[fold].recipe)
+        LOGGER.info("fold %s: %s", fold, records[fold].config)
     known = read_stored(ModelInfo, job.run.model) if job.run.model.is_file() else None
     if known is None or _identity(known) != _identity(job.info):
         write_sealed(job.run.model, job.info.to_json())

@@ -17,7 +17,7 @@ from vmseg_auto.networks.transfer_record import Initialisation, Seen
 from vmseg_auto.utils.atomic import read_stored, write_sealed
 from vmseg_auto.utils.console import Console, listed
 from vmseg_auto.utils.errors import InputError
-from vmseg_auto.workflows.places import read_record
+from vmseg_auto.workflows.paths import read_record
 from vmseg_auto.workflows.seen_scans import OTHER_SCANS, SeenTests, seen_by
 
 _OTHER_MODEL = "Name the folder of another trained model with --init (WORKSPACE/runs/PLANNER/TRAINER)."

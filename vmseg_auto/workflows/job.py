@@ -10,14 +10,14 @@ import torch
 
 from vmseg_auto.contracts import Logger, Parts, Trainer
 from vmseg_auto.data.dataset import Dataset, Fold, Splits
-from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.runs import FoldName, Run
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_trainer
 from vmseg_auto.training.fold_data import FoldSetup, default_workers
 from vmseg_auto.utils.console import Console
@@ -25,7 +25,7 @@ from vmseg_auto.utils.devices import choose_device, cudnn_fault, describe, reduc
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory
-from vmseg_auto.workflows.places import PathLike, places, read_plan
+from vmseg_auto.workflows.paths import PathLike, places, read_plan
 from vmseg_auto.workflows.staleness import read_standing
 
 
@@ -39,9 +39,9 @@ class Job:
     splits: Splits
     plan: Plan
     trainer: Trainer
-    recipe: Recipe
+    config: TrainingConfig
     run: Run
-    prepared: Path
+    preprocessed: Path
     device: torch.device
     workers: int
     console: Console
@@ -55,16 +55,16 @@ class Job:
             self.trainer.name, print_.dataset, print_.channels, print_.labels, self.plan, scans=print_.scans
         )
 
-    def parts(self, recipe: Recipe, fold: FoldName) -> Parts:
-        """What the trainer makes for a fold; the same recipe and fold give the same first weights."""
-        torch.manual_seed(recipe.seed * 1009 + (1000 if fold == "all" else int(fold)))
+    def parts(self, config: TrainingConfig, fold: FoldName) -> Parts:
+        """What the trainer makes for a fold; the same config and fold give the same first weights."""
+        torch.manual_seed(config.seed * 1009 + (1000 if fold == "all" else int(fold)))
         channels, labels = self.fingerprint.channels, self.fingerprint.labels
-        return self.trainer(self.plan, recipe, self.device, len(channels), len(labels))
+        return self.trainer(self.plan, config, self.device, len(channels), len(labels))
 
     def setup(self, record: FoldRecord, fold: FoldName) -> FoldSetup:
         """The fold, to be trained on what `record` says."""
         cases = Fold(tuple(record.train), tuple(record.val))
-        return FoldSetup(self.parts(record.recipe, fold), self.plan, self.prepared, cases, fold, self.device)
+        return FoldSetup(self.parts(record.config, fold), self.plan, self.preprocessed, cases, fold, self.device)
 
 
 def open_job(
@@ -83,17 +83,17 @@ def open_job(
     """Read what is planned; the arguments are those of `train`, and `ranks` the processes that train together.
 
     Raises:
-        InputError: nothing is planned, the dataset has changed since, a case is not prepared or out of date, an
+        InputError: nothing is planned, the dataset has changed since, a case is not preprocessed or out of date, an
             unknown trainer, setting or device, or an impossible time.
     """
     folder, space = places(dataset, workspace)
     plan = read_plan(space, planner)
     chosen = load_trainer(trainer or plan.trainer)
-    recipe = chosen.recipe.with_settings(settings)
+    config = chosen.config.with_settings(settings)
     if hours is not None and not 0 < hours <= 10_000:
         raise InputError(f"the time is {hours:g} hours", remedy="Give --hours above 0, such as 2 or 0.5.")
     where = choose_device(device)
-    standing = ranks.first(lambda: read_standing(folder, space, left))
+    standing = ranks.on_main(lambda: read_standing(folder, space, left))
     job = Job(
         space=space,
         dataset=standing.dataset,
@@ -101,15 +101,15 @@ def open_job(
         splits=standing.splits,
         plan=plan,
         trainer=chosen,
-        recipe=recipe,
+        config=config,
         run=space.run(plan.planner, chosen.name),
-        prepared=ranks.first(lambda: _prepared(space, plan, standing.fingerprint)),
+        preprocessed=ranks.on_main(lambda: _preprocessed(space, plan, standing.fingerprint)),
         device=where,
         workers=jobs or default_workers(where),
         console=console,
         ranks=ranks,
     )
-    precision = reduced_precision(where) if recipe.amp else None
+    precision = reduced_precision(where) if config.amp else None
     together = f", with {ranks.world} processes" if ranks.world > 1 else ""
     console.say(f"Training {job.run.name} on {describe(where, precision)}{together}.")
     if where.type == "cuda" and (fault := cudnn_fault()):
@@ -128,18 +128,18 @@ def settle(left: Inventory, console: Console) -> None:
         console.warn(left.text())
 
 
-def _prepared(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Path:
-    """The folder of prepared cases, all read once: damage shows before the night, and the first epoch finds them read.
+def _preprocessed(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Path:
+    """The folder of preprocessed cases, all read once: damage shows before the night, and the first epoch finds them read.
 
     Raises:
         InputError: a case is missing, out of date or damaged.
     """
-    folder = PreparedFolder(space.prepared(plan.voxels_hash))
+    folder = PreprocessedFolder(space.preprocessed(plan.voxels_hash))
     lacking = [case for case, summary in fingerprint.cases.items() if not folder.holds(case, summary.content)]
     if lacking:
         option = "" if plan.planner == "default" else f" --planner {plan.planner}"
         raise InputError(
-            f"{len(lacking)} of {len(fingerprint.cases)} cases are not prepared for this plan, {lacking[0]} for one",
+            f"{len(lacking)} of {len(fingerprint.cases)} cases are not preprocessed for this plan, {lacking[0]} for one",
             file=folder.folder,
             remedy=f"Run `vmseg_plan_and_preprocess{option}` again; it prepares what is missing.",
         )

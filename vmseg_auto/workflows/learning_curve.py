@@ -27,7 +27,7 @@ from vmseg_auto.utils.tables import write_csv
 from vmseg_auto.workflows.fresh_start import begin_folds, confirm_fresh, end_fresh
 from vmseg_auto.workflows.job import Job, open_job, settle
 from vmseg_auto.workflows.locking import shared_turn, take_folds
-from vmseg_auto.workflows.places import PathLike, places, record_now
+from vmseg_auto.workflows.paths import PathLike, places, record_now
 from vmseg_auto.workflows.run_tables import read_scores
 from vmseg_auto.workflows.train import epochs_in_time, train_one
 from vmseg_auto.workflows.training_disk import require_training_space
@@ -64,7 +64,7 @@ def learning_curve(
     left: Inventory | None = None,
     console: Console | None = None,
 ) -> LearningCurve:
-    """Train on groups of patients that grow, score each on the same held-out patients, and fit a saturating curve.
+    """Train on groups of patients that grow, score each on the same validation patients, and fit a saturating curve.
 
     The plan stays that of the whole cohort, and every training takes the same number of steps. Finished trainings are
     kept, an interrupted one goes on. Results are WORKSPACE/learning_curve/PLANNER/TRAINER/learning_curve.json, .csv
@@ -153,7 +153,7 @@ def _trainings(job: Job, place: CurveFolder, sizes: Sequence[int], fold: FoldNam
             f"{sizes[-1]} patients are asked for, but fold {fold} leaves {most} to train on",
             remedy=f"Give numbers up to {most}; the others are held out for the scores.",
         )
-    whole = record_now(job.fingerprint, job.splits, job.plan, job.recipe, fold)
+    whole = record_now(job.fingerprint, job.splits, job.plan, job.config, fold)
     return [
         _Training(size, fold, replace(whole, train={c: whole.train[c] for c in cases}), place.size(size).fold(fold))
         for size, cases in nested_subsets(owners, sizes).items()
@@ -161,7 +161,7 @@ def _trainings(job: Job, place: CurveFolder, sizes: Sequence[int], fold: FoldNam
 
 
 def _tested(job: Job, trainings: Sequence[_Training]) -> set[str]:
-    """The held-out patients.
+    """The validation patients.
 
     Raises:
         InputError: fewer than FEWEST_PATIENTS, from whom no interval can be had.
@@ -188,7 +188,7 @@ def _plan_in_words(job: Job, sizes: Sequence[int], trainings: Sequence[_Training
 
 def _with_epochs(training: _Training, epochs: int) -> _Training:
     record = training.record
-    return replace(training, record=replace(record, recipe=replace(record.recipe, epochs=epochs)))
+    return replace(training, record=replace(record, config=replace(record.config, epochs=epochs)))
 
 
 def _conclude(
@@ -222,7 +222,7 @@ def _conclude(
 
 
 def _scores(training: _Training) -> list[dict[str, Any]]:
-    """A row a held-out case, with the mean Dice over the labels."""
+    """A row a validation case, with the mean Dice over the labels."""
     dice: dict[tuple[str, str], list[float]] = {}
     table = training.folder.validation / "metrics.csv"
     for row in read_scores(table, remedy="Delete it: the same command makes it again."):
@@ -235,7 +235,7 @@ def _scores(training: _Training) -> list[dict[str, Any]]:
 
 
 def _matrix(rows: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> NDArray[np.float64]:
-    """Mean Dice over the cases of each held-out patient [patients, sizes]."""
+    """Mean Dice over the cases of each validation patient [patients, sizes]."""
     names = sorted({row["patient"] for row in rows})
     return np.array(
         [

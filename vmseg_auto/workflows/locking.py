@@ -1,6 +1,6 @@
 """Who may write what while other commands work in the same workspace.
 
-One lock stands for what all share: split, plans, prepared cases, model.json, cross-validation, selection. Planning and
+One lock stands for what all share: split, plans, preprocessed cases, model.json, cross-validation, selection. Planning and
 choosing hold it throughout; a training holds it while it takes the locks of its folds, and again when it sums up. Who
 holds it waits for no other lock, so that no two commands ever wait for each other.
 

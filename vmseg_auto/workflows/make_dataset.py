@@ -24,8 +24,8 @@ from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.add_patients import Member, Patients, Wishes, agreed, enrol, file_hash
 from vmseg_auto.workflows.locking import output_turn
 from vmseg_auto.workflows.pairs import Found, drawn_mask, find_named_scans, find_pairs
+from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.patients import Visits
-from vmseg_auto.workflows.places import PathLike
 
 _SHOWN = 8
 _BYTES_A_VOXEL = 2.5
@@ -155,9 +155,9 @@ def _refuse(errors: Sequence[VmsegError], left: Inventory) -> None:
 
 
 def _conclude(written: Sequence[Member], target: Path, key: Path, console: Console) -> None:
-    held_out = sum(member.test for member in written)
+    validation = sum(member.test for member in written)
     console.say(
-        f"{len(written) - held_out} training and {held_out} test cases in {target}.\n"
+        f"{len(written) - validation} training and {validation} test cases in {target}.\n"
         f"{key} says who is who. Keep it apart from the dataset, and do not pass it on with it.\n"
         f"Go on with `vmseg_plan_and_preprocess -d {quoted(target)}`."
     )

@@ -25,7 +25,7 @@ from vmseg_auto.utils.console import Console, Silent, quoted
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.locking import output_turn
-from vmseg_auto.workflows.places import PathLike
+from vmseg_auto.workflows.paths import PathLike
 
 
 @telling_left_out

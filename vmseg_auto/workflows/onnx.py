@@ -61,8 +61,8 @@ def _write(fold: FoldFolder, folder: Path, name: str) -> float:
         "output": "logits: float32 [B, K, Z, Y, X]; K in the order of the labels' values",
         "channels": list(checkpoint.channels),
         "labels": checkpoint.labels,
-        "mirror_axes": list(checkpoint.recipe.mirror_axes),
-        "window_step": checkpoint.recipe.window_step,
+        "mirror_axes": list(checkpoint.config.mirror_axes),
+        "tile_step_size": checkpoint.config.tile_step_size,
         "plan": plan.to_json(),
     }
     write_json(folder / f"{name}.json", about)

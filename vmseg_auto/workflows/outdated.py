@@ -5,9 +5,9 @@ from __future__ import annotations
 from vmseg_auto.data.runs import FoldFolder, Run
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.console import Console, listed
-from vmseg_auto.workflows.held_out import HeldOutCases
-from vmseg_auto.workflows.places import read_record, record_now, stale_folds, stale_in_words, train_command
+from vmseg_auto.workflows.paths import read_record, record_now, stale_folds, stale_in_words, train_command
 from vmseg_auto.workflows.staleness import Standing
+from vmseg_auto.workflows.validation_cases import ValidationCases
 
 
 def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
@@ -48,17 +48,17 @@ def _due_without_training(folder: FoldFolder, run: Run, now: Standing, plan: Pla
         return ""
     due = []
     if record:
-        as_it_is = record_now(now.fingerprint, now.splits, plan, record.recipe, folder.name)
+        as_it_is = record_now(now.fingerprint, now.splits, plan, record.config, folder.name)
         if old := record.old_names(as_it_is):
             due.append(f"old names ({'; '.join(old)}) to be renewed")
     if folder.name != "all":
-        held = HeldOutCases(folder, now.splits.folds[int(folder.name)].val, now.dataset, now.fingerprint)
+        held = ValidationCases(folder, now.splits.folds[int(folder.name)].val, now.dataset, now.fingerprint)
         if not held.is_current():
-            due += _of_held_out_cases(held)
+            due += _of_validation_cases(held)
     return " and ".join(due)
 
 
-def _of_held_out_cases(held: HeldOutCases) -> list[str]:
+def _of_validation_cases(held: ValidationCases) -> list[str]:
     images = [case.id for case in held.unpredicted()]
     masks = [case.id for case in held.unscored() if case.id not in images]
     due = [f"{listed(images)} to be predicted"] if images else []

@@ -66,7 +66,7 @@ def warn_of_duplicates(fingerprint: Fingerprint, data: Dataset, console: Console
 
 def _matters(pair: Duplicate, patients: Mapping[str, str]) -> bool:
     first, second = pair.cases
-    if first not in patients or second not in patients:  # a held-out case that has gone since
+    if first not in patients or second not in patients:  # a validation case that has gone since
         return False
     apart = first.startswith("imagesTs/") != second.startswith("imagesTs/")
     return apart or patients[first] != patients[second]

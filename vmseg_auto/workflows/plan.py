@@ -9,8 +9,8 @@ from pathlib import Path
 
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dataset import Dataset, Splits, beside_folds, check_splits, extend_splits, split_by_patient
-from vmseg_auto.data.decode_cache import Spill
-from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.decode_cache import DecodeCache
+from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
@@ -22,17 +22,17 @@ from vmseg_auto.utils.console import Console, Silent, counted, listed
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.cohort import cohort_to_plan
-from vmseg_auto.workflows.disk import require_preparing_space
+from vmseg_auto.workflows.disk import require_preprocessing_space
 from vmseg_auto.workflows.locking import refuse_while_training, shared_turn
 from vmseg_auto.workflows.outdated import report_outdated
-from vmseg_auto.workflows.patients import Visits, settle_visits, warn_of_duplicates
-from vmseg_auto.workflows.places import (
+from vmseg_auto.workflows.paths import (
     PathLike,
     Source,
     accepted_patients,
     places,
     read_fingerprint,
 )
+from vmseg_auto.workflows.patients import Visits, settle_visits, warn_of_duplicates
 from vmseg_auto.workflows.staleness import Standing, changes_since, file_hashes, require_same_cohort
 from vmseg_auto.workflows.summary import plan_table
 
@@ -87,8 +87,8 @@ def plan_and_preprocess(
         InputError: bad cases (all are listed), an impossible edit of plan.json or splits.json, no such planner,
             fingerprints that can't be merged, a workspace of another dataset, or another command at work on what would
             change.
-        VmsegError: the disk is too full for the prepared cases.
-        SomeCasesFailedError: all is planned, but some cases could not be prepared.
+        VmsegError: the disk is too full for the preprocessed cases.
+        SomeCasesFailedError: all is planned, but some cases could not be preprocessed.
     """
     console = console or Silent()
     jobs = jobs or min(8, os.cpu_count() or 1)
@@ -111,14 +111,14 @@ def plan_and_preprocess(
         warn_of_duplicates(fingerprint, data, console)
         console.say(f"All {len(data.cases)} cases can be used. Nothing was written.")
         return Planned(space, fingerprint)
-    with shared_turn(space, "vmseg_plan_and_preprocess", console), Spill(space.decoded) as spill:
+    with shared_turn(space, "vmseg_plan_and_preprocess", console), DecodeCache(space.decoded) as decode_cache:
         data, accepted = settle_visits(data, accepted_patients(space), visits, console)
         before = read_fingerprint(space) if space.fingerprint.is_file() else None
         if before is not None:
             require_same_cohort(data, before, space)
         given = _given_splits(data, before, folder, space, left, console)
         left.require_nothing()
-        fingerprint = _fingerprint(data, before, space, jobs, console, spill)
+        fingerprint = _fingerprint(data, before, space, jobs, console, decode_cache)
         warn_of_duplicates(fingerprint, data, console)
         splits = given or _new_splits(data, fingerprint)
         write_json(space.splits, splits.to_json())
@@ -127,7 +127,7 @@ def plan_and_preprocess(
         plan = _plan(chosen.name, planner, cohort, space, memory_gb, console)
         console.say(plan_table(fingerprint, plan, splits, data.patients))
         due = report_outdated(Standing(space, data, fingerprint, splits), plan, console)
-        _prepare(data, fingerprint, plan, space, jobs, console, spill)
+        _prepare(data, fingerprint, plan, space, jobs, console, decode_cache)
     return Planned(space, fingerprint, plan, splits, due)
 
 
@@ -144,22 +144,22 @@ def _unusable(data: Dataset, bad: Sequence[VmsegError], jobs: int, console: Cons
     return ()
 
 
-def _analyse(data: Dataset, jobs: int, console: Console, spill: Spill | None = None) -> Fingerprint:
+def _analyse(data: Dataset, jobs: int, console: Console, decode_cache: DecodeCache | None = None) -> Fingerprint:
     with console.progress("Checking cases", len(data.cases)) as progress:
-        fingerprint, notes = analyse(data, jobs, progress.advance, spill)
+        fingerprint, notes = analyse(data, jobs, progress.advance, decode_cache)
     for note in notes:
         console.say(f"Note: {note}")
     return fingerprint
 
 
 def _fingerprint(
-    data: Dataset, before: Fingerprint | None, space: Workspace, jobs: int, console: Console, spill: Spill
+    data: Dataset, before: Fingerprint | None, space: Workspace, jobs: int, console: Console, decode_cache: DecodeCache
 ) -> Fingerprint:
     changes = changes_since(before, data, file_hashes(data, jobs)) if before else None
     if before is not None and not changes and before.mergeable:
         console.say(f"Fingerprint kept: the files of all {len(before.cases)} cases are unchanged.")
         return before
-    fingerprint = _analyse(data, jobs, console, spill)
+    fingerprint = _analyse(data, jobs, console, decode_cache)
     if changes is None or changes.altered or changes.new:
         refuse_while_training(space)
     write_sealed(space.fingerprint, fingerprint.to_json())
@@ -265,17 +265,23 @@ def _plan(
 
 
 def _prepare(
-    data: Dataset, fingerprint: Fingerprint, plan: Plan, space: Workspace, jobs: int, console: Console, spill: Spill
+    data: Dataset,
+    fingerprint: Fingerprint,
+    plan: Plan,
+    space: Workspace,
+    jobs: int,
+    console: Console,
+    decode_cache: DecodeCache,
 ) -> None:
-    folder = PreparedFolder(space.prepared(plan.voxels_hash))
-    require_preparing_space(fingerprint, plan, folder, spill)
-    with console.progress("Preparing cases", len(data.cases)) as progress:
-        done = preprocess(data.cases, plan, folder, jobs, data.labels, progress.advance, spill)
+    folder = PreprocessedFolder(space.preprocessed(plan.voxels_hash))
+    require_preprocessing_space(fingerprint, plan, folder, decode_cache)
+    with console.progress("Preprocessing cases", len(data.cases)) as progress:
+        done = preprocess(data.cases, plan, folder, jobs, data.labels, progress.advance, decode_cache)
     kept = f", {len(done.kept)} kept from before" if done.kept else ""
-    console.say(f"{counted(len(done.made), 'case')} prepared{kept}.")
+    console.say(f"{counted(len(done.made), 'case')} preprocessed{kept}.")
     _raise_failures(done.failed, len(data.cases))
 
 
 def _raise_failures(failed: Sequence[VmsegError], total: int) -> None:
     if failed:
-        raise SomeCasesFailedError(f"{len(failed)} of {total} cases could not be prepared", failed)
+        raise SomeCasesFailedError(f"{len(failed)} of {total} cases could not be preprocessed", failed)

@@ -32,11 +32,11 @@ from vmseg_auto.utils.json_codec import digest
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.conclusion import Conclusion
 from vmseg_auto.workflows.disk import require_prediction_space
-from vmseg_auto.workflows.ensemble import Committee, models_of, note_other_folds
+from vmseg_auto.workflows.ensemble import ModelEnsemble, models_of, note_other_folds
 from vmseg_auto.workflows.locking import output_turn
-from vmseg_auto.workflows.places import PathLike
-from vmseg_auto.workflows.prediction_record import Origin, Sidecar
-from vmseg_auto.workflows.prediction_writer import Delivery, chosen_formats, made_by
+from vmseg_auto.workflows.paths import PathLike
+from vmseg_auto.workflows.prediction_record import InputSource, PredictionRecord
+from vmseg_auto.workflows.prediction_writer import PredictionWriter, chosen_formats, made_by
 from vmseg_auto.workflows.seen_scans import seen_by_all
 
 
@@ -49,7 +49,7 @@ def predict(
     dataset: PathLike | None = None,
     workspace: PathLike | None = None,
     folds: Sequence[FoldName] | None = None,
-    mirror: bool = True,
+    tta: bool = True,
     step: float | None = None,
     mask_formats: str | Sequence[str] = "nifti",
     save_probabilities: bool = False,
@@ -80,8 +80,8 @@ def predict(
             selection.json chooses, else its only model.
         dataset, workspace: folders, as on the command line.
         folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
-        mirror: whether logits are averaged over mirrored scans.
-        step: distance of windows as a share of the patch; the recipe's unless given.
+        tta: whether (test-time augmentation) logits are averaged over mirrored scans.
+        step: distance of windows as a share of the patch; the config's unless given.
         exhaustive: every fold and mirroring in every window, also where cross-validation found less to be enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
         mask_formats: of each mask; one or several of "nifti" (for other image files their own format), "seg.nrrd" (a
@@ -124,22 +124,22 @@ def predict(
             Predictor.load,
             folds=folds,
             device=device,
-            mirror=mirror,
+            tta=tta,
             step=step,
             exhaustive=exhaustive,
             precision=precision,
             tell=console.warn,
         )
-        for run in runs if ranks.leads else ():
+        for run in runs if ranks.is_main else ():
             note_other_folds(run, run.usable_folds(folds), folds is not None, left)
-        committee = Committee([load(run.folder) for run in runs], rule)
+        ensemble = ModelEnsemble([load(run.folder) for run in runs], rule)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
-        found = ranks.first(lambda: find_scans(Path(inputs), committee.channels, choice, notes, left))
+        found = ranks.on_main(lambda: find_scans(Path(inputs), ensemble.channels, choice, notes, left))
         cases = [case for case in found if only is None or case.id in only]
-        _introduce([model or run.folder for run in runs], committee, notes, told)
-        show_series((scan for case in cases for scan in case.images[:1]), committee.channels[0], told)
-        model_digest = committee.digest()
+        _introduce([model or run.folder for run in runs], ensemble, notes, told)
+        show_series((scan for case in cases for scan in case.images[:1]), ensemble.channels[0], told)
+        model_digest = ensemble.digest()
         if spacing_mm is not None:
             if not all(0 < edge <= 1000 for edge in spacing_mm):
                 raise InputError(f"the voxel size is {spacing_mm}", remedy="Give mm above 0, in the order Z Y X.")
@@ -147,34 +147,34 @@ def predict(
         algorithm = made_by(model_digest, cases) if "dicom-seg" in formats else None
         if algorithm:
             told.say("A DICOM SEG names patient and study of its series, as it must; no other file tells of a header.")
-        origin = Origin.of(Path(inputs), Path(output), committee.channels, choice)
+        source = InputSource.of(Path(inputs), Path(output), ensemble.channels, choice)
         wanted = save_probabilities, save_uncertainty, previews
-        used = [run.fold(fold) for run, one in zip(runs, committee.members, strict=True) for fold in one.folds]
-        delivery = Delivery(Path(output), committee.labels, origin, *wanted, formats, algorithm, overwrite_edited)
-        delivery = replace(delivery, seen=seen_by_all(used))
-        ranks.first(lambda: delivery.require_apart(cases))
-        work = _Work(committee, delivery, model_digest, spacing_mm)
-        with ranks.turn(output_turn(delivery.folder, "vmseg_predict", told)):
-            ranks.first(lambda: read_sources(delivery.folder))  # a damaged one is told before the work
-            ranks.first(lambda: require_prediction_space(cases, delivery.folder, len(formats), delivery.maps))
+        used = [run.fold(fold) for run, one in zip(runs, ensemble.members, strict=True) for fold in one.folds]
+        writer = PredictionWriter(Path(output), ensemble.labels, source, *wanted, formats, algorithm, overwrite_edited)
+        writer = replace(writer, seen=seen_by_all(used))
+        ranks.on_main(lambda: writer.require_apart(cases))
+        work = _Work(ensemble, writer, model_digest, spacing_mm)
+        with ranks.turn(output_turn(writer.folder, "vmseg_predict", told)):
+            ranks.on_main(lambda: read_sources(writer.folder))  # a damaged one is told before the work
+            ranks.on_main(lambda: require_prediction_space(cases, writer.folder, len(formats), writer.maps))
             threads = max(1, jobs or min(4, os.cpu_count() or 1))
-            outcomes = ranks.whole(_segment(work, ranks.part(cases), threads, told, console.warn))
-            done = sorted((one for one in outcomes if isinstance(one, _Done)), key=lambda one: one.sidecar.case)
-            conclusion = Conclusion(delivery, [one.sidecar for one in done], committee.calibration, model_digest)
-            ranks.first(lambda: conclusion.write(cases, Path(inputs)))
-            ranks.first(lambda: conclusion.say(sum(one.kept for one in done), told))
+            outcomes = ranks.gather_in_order(_segment(work, ranks.part(cases), threads, told, console.warn))
+            done = sorted((one for one in outcomes if isinstance(one, _Done)), key=lambda one: one.record.case)
+            conclusion = Conclusion(writer, [one.record for one in done], ensemble.calibration, model_digest)
+            ranks.on_main(lambda: conclusion.write(cases, Path(inputs)))
+            ranks.on_main(lambda: conclusion.say(sum(one.kept for one in done), told))
             if next_steps:
-                ranks.first(lambda: conclusion.say_how_to_look(cases, told))
-            ranks.first(lambda: _require_all(outcomes))
-    return [delivery.folder / one.sidecar.mask for one in done]
+                ranks.on_main(lambda: conclusion.say_how_to_look(cases, told))
+            ranks.on_main(lambda: _require_all(outcomes))
+    return [writer.folder / one.record.mask for one in done]
 
 
 @dataclass(frozen=True)
 class _Work:
     """What is the same for all scans of one command."""
 
-    committee: Committee
-    delivery: Delivery
+    ensemble: ModelEnsemble
+    writer: PredictionWriter
     model_digest: str
     spacing_mm: Spacing | None
 
@@ -183,7 +183,7 @@ class _Work:
 class _Done:
     """A mask that stands in the folder, and whether it was there before."""
 
-    sidecar: Sidecar
+    record: PredictionRecord
     kept: bool = False
 
 
@@ -206,23 +206,23 @@ def _require_all(outcomes: Sequence[_Done | VmsegError]) -> None:
         raise SomeCasesFailedError(f"{len(errors)} of {len(outcomes)} scans could not be segmented", errors)
 
 
-def _introduce(models: Sequence[PathLike], committee: Committee, notes: Sequence[str], console: Console) -> None:
+def _introduce(models: Sequence[PathLike], ensemble: ModelEnsemble, notes: Sequence[str], console: Console) -> None:
     """Say what predicts, and how; and what was found of the scans."""
-    for model, member in zip(models, committee.members, strict=True):
+    for model, member in zip(models, ensemble.members, strict=True):
         folds = ", ".join(str(fold) for fold in member.folds)
         which = "fold" if len(member.folds) == 1 else "folds"
         threshold = "" if member.info.threshold == PLAIN_THRESHOLD else f", threshold {member.info.threshold:g}"
         where = describe(member.device, member.ensemble.dtype)
         console.say(f"Model {model}, {which} {folds}{threshold}, on {where}.")
-        if member.economy and member.economy.effort != EXHAUSTIVE:
+        if member.inference_budget and member.inference_budget.budget != EXHAUSTIVE:
             console.say(
-                f"Cross-validation found this to be enough: {member.economy.effort.text()} (mean Dice changed by "
-                f"{member.economy.dice_change:+.4f}). --exhaustive takes all everywhere."
+                f"Cross-validation found this to be enough: {member.inference_budget.budget.text()} (mean Dice changed by "
+                f"{member.inference_budget.dice_change:+.4f}). --exhaustive takes all everywhere."
             )
     for note in notes:
         console.say(note)
-    if committee.rule and len(models) > 1:
-        console.say(f"The mean of {len(models)} models' probabilities counts; threshold {committee.rule.threshold:g}.")
+    if ensemble.rule and len(models) > 1:
+        console.say(f"The mean of {len(models)} models' probabilities counts; threshold {ensemble.rule.threshold:g}.")
 
 
 def _run(
@@ -231,7 +231,7 @@ def _run(
     """One outcome a case. The next scans are read and the last masks written while one is computed."""
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
         reading: deque[tuple[Case, Future[_Loaded | _Done]]] = deque()
-        writing: deque[tuple[Case, Future[Sidecar]]] = deque()
+        writing: deque[tuple[Case, Future[PredictionRecord]]] = deque()
         coming = iter(cases)
         for case in cases:
             while len(reading) <= jobs and (following := next(coming, None)) is not None:
@@ -244,12 +244,12 @@ def _run(
                     continue
                 for odd in loaded.notes:
                     warn(odd)
-                unlike = work.committee.unlike(loaded.image, loaded.geometry)
+                unlike = work.ensemble.unlike(loaded.image, loaded.geometry)
                 if unlike:
                     warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
                 prediction = _predict(work, loaded, note)
                 made = case, loaded.made_from, loaded.image, prediction, unlike
-                writing.append((case, writers.submit(work.delivery.write, *made)))
+                writing.append((case, writers.submit(work.writer.write, *made)))
             except VmsegError as error:
                 yield _named(error, case)
             except (MemoryError, OSError) as error:
@@ -275,36 +275,36 @@ def _load(work: _Work, case: Case) -> _Loaded | _Done:
     Raises:
         InputError: the scan can't be used, or a mask lies where its own is to go that must not be overwritten.
     """
-    delivery = work.delivery
-    delivery.require_known(case)
-    record = delivery.record(case)
-    there = delivery.standing(record) if record else None
+    writer = work.writer
+    writer.require_known(case)
+    record = writer.record(case)
+    there = writer.standing(record) if record else None
     content = content_hash(case)
     made_from = f"{work.model_digest}-{content}"
-    edited = there.mask if there and there.state == "edited" and not delivery.overwrite_edited else None
+    edited = there.mask if there and there.state == "edited" and not writer.overwrite_edited else None
     if edited and record and record.scan_hash == content:
         return _Done(record.corrected(edited), kept=True)
-    if not edited and (sidecar := delivery.kept(case, made_from)):
-        return _Done(sidecar, kept=True)
+    if not edited and (record := writer.kept(case, made_from)):
+        return _Done(record, kept=True)
     notes: list[str] = []
     image, _, geometry = read_case(case, notes=notes, spacing_mm=work.spacing_mm)
     if record:
-        delivery.require_same_scan(case, record, image)
+        writer.require_same_scan(case, record, image)
     if edited and record:
         return _Done(record.corrected(edited), kept=True)
     return _Loaded(case, image, geometry, made_from, notes)
 
 
 def _predict(work: _Work, loaded: _Loaded, note: Callable[..., None]) -> Prediction:
-    return work.committee.predict(
+    return work.ensemble.predict(
         loaded.image,
         loaded.geometry,
-        probabilities=work.delivery.maps > 0,
+        probabilities=work.writer.maps > 0,
         watch=lambda done, total: note(f"window {done}/{total}", loaded.case.id),
     )
 
 
-def _outcome(case: Case, future: Future[Sidecar]) -> _Done | VmsegError:
+def _outcome(case: Case, future: Future[PredictionRecord]) -> _Done | VmsegError:
     try:
         return _Done(future.result())
     except VmsegError as error:

@@ -32,7 +32,7 @@ _REMEDY = "Correct it, or make it anew with `vmseg_predict --overwrite-edited`."
 
 
 @dataclass(frozen=True)
-class Origin:
+class InputSource:
     """Where a predicted scan is found again.
 
     Args:
@@ -46,7 +46,7 @@ class Origin:
     choice: Choice = field(default_factory=Choice)
 
     @classmethod
-    def of(cls, inputs: Path, output: Path, channels: tuple[str, ...], choice: Choice) -> Origin:
+    def of(cls, inputs: Path, output: Path, channels: tuple[str, ...], choice: Choice) -> InputSource:
         """That of all scans of one command; the way to them stays right where both folders are moved together."""
         place = inputs.resolve()
         with contextlib.suppress(ValueError):  # on another drive, in Windows
@@ -55,7 +55,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Sidecar(Stored):
+class PredictionRecord(Stored):
     """CASE.json beside each mask: what it was made from, what it holds, and how far it can be trusted.
 
     Args:
@@ -65,7 +65,7 @@ class Sidecar(Stored):
         masks: the files of the mask as they were written; the first is the one that counts.
         volumes: rows of volumes.csv.
         judgement: how far it can be trusted.
-        origin: where the scan is found again.
+        source: where the scan is found again.
         labels: name -> value.
         grid: of the scan.
         outdated: files of earlier predictions in other formats, as they stood when this one was written.
@@ -78,7 +78,7 @@ class Sidecar(Stored):
     masks: tuple[MaskFile, ...]
     volumes: tuple[dict[str, Any], ...]
     judgement: Judgement
-    origin: Origin
+    source: InputSource
     labels: dict[str, int]
     grid: Geometry
     outdated: tuple[MaskFile, ...] = ()
@@ -143,7 +143,7 @@ class Sidecar(Stored):
             raise InputError(problem, case=self.case, file=path, remedy=_REMEDY)
         return mask, own
 
-    def corrected(self, path: Path) -> Sidecar:
+    def corrected(self, path: Path) -> PredictionRecord:
         """The record of a corrected mask, measured without its scan: margin widths are not known.
 
         Args:

@@ -28,7 +28,13 @@ from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.labels import file_part
 from vmseg_auto.utils.tables import write_csv
-from vmseg_auto.workflows.prediction_record import VOLUME_COLUMNS, Origin, Sidecar, image_sha256, volume_rows
+from vmseg_auto.workflows.prediction_record import (
+    VOLUME_COLUMNS,
+    InputSource,
+    PredictionRecord,
+    image_sha256,
+    volume_rows,
+)
 
 if TYPE_CHECKING:
     from vmseg_auto.data.dicom.segmentation import Algorithm
@@ -56,13 +62,13 @@ def chosen_formats(given: str | Sequence[str]) -> tuple[MaskFormat, ...]:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class PredictionWriter:
     """Where the results of one command go, and which of them were asked for.
 
     Args:
         folder: of the masks.
         labels: name -> value.
-        origin: of the scans.
+        source: of the scans.
         save_probabilities: whether each label's probability is written too.
         save_uncertainty: whether a map of how undecided the prediction is, is written too.
         previews: whether a picture of slices through the lesions is written too.
@@ -74,7 +80,7 @@ class Delivery:
 
     folder: Path
     labels: Mapping[str, int]
-    origin: Origin
+    source: InputSource
     save_probabilities: bool = False
     save_uncertainty: bool = False
     previews: bool = False
@@ -108,7 +114,7 @@ class Delivery:
     def preview(self, case: Case) -> Path:
         return self.folder / "previews" / f"{case.id}_overlay.png"
 
-    def sidecar(self, case: Case) -> Path:
+    def record_file(self, case: Case) -> Path:
         return self.folder / f"{case.id}.json"
 
     def beside(self, case: Case) -> list[Path]:
@@ -132,10 +138,10 @@ class Delivery:
                     remedy="Give -o a folder of its own, so that no mask takes the place of a scan.",
                 )
 
-    def record(self, case: Case) -> Sidecar | None:
+    def record(self, case: Case) -> PredictionRecord | None:
         """The record of what lies here of a case; None where there is none, or another program's file of its name."""
         try:
-            found = read_stored(Sidecar, self.sidecar(case))
+            found = read_stored(PredictionRecord, self.record_file(case))
         except InputError:
             return None
         return found if found.case == case.id else None
@@ -154,7 +160,7 @@ class Delivery:
                 remedy=_EDITED,
             )
 
-    def standing(self, record: Sidecar) -> Standing:
+    def standing(self, record: PredictionRecord) -> Standing:
         """What stands here of a mask.
 
         Raises:
@@ -167,7 +173,7 @@ class Delivery:
                 raise
             return Standing(self.folder / record.mask, "edited")
 
-    def kept(self, case: Case, made_from: str) -> Sidecar | None:
+    def kept(self, case: Case, made_from: str) -> PredictionRecord | None:
         """The record of what is already there and was made from the same model, scan and options."""
         record = self.record(case)
         if record is None or record.made_from != made_from or not all(path.is_file() for path in self.beside(case)):
@@ -179,7 +185,7 @@ class Delivery:
         first = [by_name[path.name] for path in self.masks(case)]
         return replace(record, masks=(*first, *(one for one in record.masks if one not in first)))
 
-    def require_same_scan(self, case: Case, record: Sidecar, image: NDArray[np.float32]) -> None:
+    def require_same_scan(self, case: Case, record: PredictionRecord, image: NDArray[np.float32]) -> None:
         """Make sure that a mask of another scan, which only has the same name, is not overwritten.
 
         The same voxels are the same scan, in whatever file. Others at the same place are the scan as it is now, and
@@ -193,7 +199,7 @@ class Delivery:
         there = self.standing(record)
         if there.state == "missing":
             return
-        before, now = (self.folder / record.origin.inputs).resolve(), case.file.resolve()
+        before, now = (self.folder / record.source.inputs).resolve(), case.file.resolve()
         if not (now.is_relative_to(before) or before.is_relative_to(now)):
             raise InputError(
                 f"{there.mask.name} in the output folder is the mask of another scan of the same name, from {before}",
@@ -205,14 +211,14 @@ class Delivery:
             problem = "the mask was corrected by hand, and its scan has changed since"
             raise InputError(problem, case=case.id, file=there.mask, remedy=_EDITED)
 
-    def of_earlier_commands(self, cases: Collection[str]) -> tuple[list[Sidecar], list[str], list[VmsegError]]:
+    def of_earlier_commands(self, cases: Collection[str]) -> tuple[list[PredictionRecord], list[str], list[VmsegError]]:
         """Other cases that lie here: their records, the cases whose mask is gone, and what can't be measured."""
-        found: list[Sidecar] = []
+        found: list[PredictionRecord] = []
         gone: list[str] = []
         errors: list[VmsegError] = []
         for path in sorted(self.folder.glob("*.json")):
             try:
-                record = read_stored(Sidecar, path)
+                record = read_stored(PredictionRecord, path)
             except InputError:  # another program's file
                 continue
             if record.case in cases or record.case != path.stem:
@@ -235,7 +241,7 @@ class Delivery:
 
     def write(
         self, case: Case, made_from: str, image: NDArray[np.float32], prediction: Prediction, unlike: Sequence[str]
-    ) -> Sidecar:
+    ) -> PredictionRecord:
         """Write all of a case.
 
         The record is written before its masks get their names, and tells of the former ones too: wherever this is cut
@@ -255,7 +261,9 @@ class Delivery:
         also: list[MaskFile] = []
         if earlier := self.record(case):
             also = self._other_formats(case, earlier) if earlier.made_from == made_from else []
-            write_sealed(self.sidecar(case), replace(earlier, made_from="").to_json())  # maps change before the mask
+            write_sealed(
+                self.record_file(case), replace(earlier, made_from="").to_json()
+            )  # maps change before the mask
         if self.maps:
             self._write_maps(case, prediction)
         if self.previews:
@@ -267,28 +275,28 @@ class Delivery:
             made = [scratch / path.name for path in self.masks(case)]
             for path, each in zip(made, self.formats, strict=True):
                 self._write_mask(path, each, case, prediction)
-            record = Sidecar(
+            record = PredictionRecord(
                 case.id,
                 made_from,
                 image_sha256(image),
                 (*(MaskFile.of(path) for path in made), *also),
                 tuple(volume_rows(case.id, image[0], prediction.mask, prediction.geometry, self.labels)),
-                Judgement(case.id, prediction.trust, tuple(unlike), spacing_given_mm=by_hand),
-                self.origin,
+                Judgement(case.id, prediction.confidence, tuple(unlike), spacing_given_mm=by_hand),
+                self.source,
                 dict(self.labels),
                 replace(prediction.geometry, forms=None, doubts=()),
                 tuple(one for path in files_of(self.folder, case.id) if (one := MaskFile.of(path)) not in also),
             )
             record = replace(record, in_training=self.seen.holds(record.scan_hash))
-            write_sealed(self.sidecar(case), record.to_json())
+            write_sealed(self.record_file(case), record.to_json())
             for path in made:
                 put_in_place(path, self.folder / path.name)
         names = {one.file for one in record.masks}
         record = replace(record, outdated=tuple(one for one in record.outdated if one.file not in names))
-        write_sealed(self.sidecar(case), record.to_json())
+        write_sealed(self.record_file(case), record.to_json())
         return record
 
-    def _other_formats(self, case: Case, earlier: Sidecar) -> list[MaskFile]:
+    def _other_formats(self, case: Case, earlier: PredictionRecord) -> list[MaskFile]:
         """Files of the same mask in formats that are not asked for now, as they were written."""
         sound = {path.name for path in self.standing(earlier).sound} - {path.name for path in self.masks(case)}
         return [one for one in earlier.masks if one.file in sound]
@@ -318,11 +326,11 @@ class Delivery:
                 write_dicom_seg(path, mask, geometry, self.labels, series, self.algorithm)
 
     def write_table(
-        self, sidecars: Sequence[Sidecar], calibration: Calibration | None, model: str | None = None
+        self, records: Sequence[PredictionRecord], calibration: Calibration | None, model: str | None = None
     ) -> None:
         """Write volumes.csv; the calibration is that of one model's masks, of all unless its hash is given."""
-        known = {one.case: calibration if model in (None, one.model_hash) else None for one in sidecars}
-        rows = (row for sidecar in sidecars for row in sidecar.rows(known[sidecar.case]))
+        known = {one.case: calibration if model in (None, one.model_hash) else None for one in records}
+        rows = (row for record in records for row in record.rows(known[record.case]))
         write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *TOLD_COLUMNS, *CASE_COLUMNS), rows)
 
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from vmseg_auto.data.runs import FoldFolder
 from vmseg_auto.figures.plots import draw_curve
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.training.loop import EpochRecord
-from vmseg_auto.training.overfitting import best_look, gap_alarm, gap_looks
+from vmseg_auto.training.overfitting import best_check, overfitting_alarm, overfitting_checks
 from vmseg_auto.utils.console import Console, Progress
 from vmseg_auto.utils.tables import write_csv
 
@@ -32,17 +32,17 @@ class Watcher:
     def __init__(
         self,
         folder: FoldFolder,
-        recipe: Recipe,
+        config: TrainingConfig,
         console: Console,
         progress: Progress,
         history: Sequence[dict[str, float]] = (),
         validation_work: float = 0.0,
     ) -> None:
-        self.folder, self.recipe, self.console, self.progress = folder, recipe, console, progress
+        self.folder, self.config, self.console, self.progress = folder, config, console, progress
         self.history, self.validation_work = list(history), validation_work
         self.drawn = self.last = time.monotonic()
         self.step_seconds: list[float] = []
-        self.warned = gap_alarm(gap_looks(self.history), recipe.epochs) is not None
+        self.warned = overfitting_alarm(overfitting_checks(self.history), config.epochs) is not None
         self.told_of_skipped = any(row.get("skipped_steps", 0) for row in self.history)
 
     def stepped(self, epoch: int, step: int) -> None:
@@ -53,14 +53,14 @@ class Watcher:
         self.step_seconds.append(now - self.last)
         self.last = now
         if len(self.step_seconds) == JUDGED_STEPS:
-            left = (self.recipe.epochs - epoch) * self.recipe.epoch_work
+            left = (self.config.epochs - epoch) * self.config.epoch_work
             # The median: the first steps wait for workers that are still starting.
             one = statistics.median(self.step_seconds)
             validation = one * self.validation_work
             after = f"; {duration(validation)} of it for predicting its validation cases" if validation else ""
             self.console.say(
                 f"Fold {self.folder.name} will take about {duration(one * left + validation)} here "
-                f"({self.recipe.epochs - epoch} epochs of {self.recipe.steps} steps{after})."
+                f"({self.config.epochs - epoch} epochs of {self.config.iterations_per_epoch} steps{after})."
             )
 
     def epoch_ended(self, record: EpochRecord) -> None:
@@ -76,7 +76,7 @@ class Watcher:
         """Hear that the training goes on from the end of an earlier epoch, with a lower learning rate."""
         lost = len(self.history) + 1 - epoch
         self.history = self.history[:epoch]
-        self.progress.advance(-lost * self.recipe.steps)
+        self.progress.advance(-lost * self.config.iterations_per_epoch)
         start = f"the state after epoch {epoch}" if epoch else "its start"
         self.console.warn(
             f"Fold {self.folder.name} goes back to {start}, and on with a tenth of the learning rate: {trouble}."
@@ -89,38 +89,38 @@ class Watcher:
         self.told_of_skipped = True
         named = f" They learnt from {', '.join(record.suspects)}." if record.suspects else ""
         self.console.warn(
-            f"Fold {self.folder.name}, epoch {record.epoch}: {record.skipped_steps} of {self.recipe.steps} steps gave "
+            f"Fold {self.folder.name}, epoch {record.epoch}: {record.skipped_steps} of {self.config.iterations_per_epoch} steps gave "
             f"a NaN or infinite loss or gradient and were skipped.{named} A few do no harm; history.csv counts them "
             "(skipped_steps)."
         )
 
     def _notes(self, record: EpochRecord) -> list[str]:
-        """The last look at whole cases, or before the first the Dice of validation patches; then epoch and loss."""
-        where = [f"epoch {record.epoch}/{self.recipe.epochs}", f"loss {record.train_loss:.3f}"]
-        if looks := gap_looks(self.history):
-            last = looks[-1]
+        """The last check at whole cases, or before the first the Dice of validation patches; then epoch and loss."""
+        where = [f"epoch {record.epoch}/{self.config.epochs}", f"loss {record.train_loss:.3f}"]
+        if checks := overfitting_checks(self.history):
+            last = checks[-1]
             return [f"validation Dice {last.val:.3f}", f"train Dice {last.train:.3f}", *where, f"gap {last.gap:.3f}"]
         dice = self.history[-1]["val_dice"]
         return where if math.isnan(dice) else [f"Dice of patches {dice:.3f}", *where]
 
     def _warn_of_gap(self) -> None:
         """Once in a training."""
-        looks = gap_looks(self.history)
-        alarm = None if self.warned else gap_alarm(looks, self.recipe.epochs)
+        checks = overfitting_checks(self.history)
+        alarm = None if self.warned else overfitting_alarm(checks, self.config.epochs)
         if alarm is None:
             return
         self.warned = True
-        best = best_look(looks)
+        best = best_check(checks)
         what_now = (
-            f"It ends here, in epoch {alarm.look.epoch} of {self.recipe.epochs}, with the weights of epoch "
+            f"It ends here, in epoch {alarm.check.epoch} of {self.config.epochs}, with the weights of epoch "
             f"{best.epoch}, the best on validation cases ({best.val:.2f})."
-            if self.recipe.stop_on_gap
+            if self.config.early_stopping
             else "More patients or more augmentation (--set strong_augmentation=true) may help; more epochs do not. "
-            "With --set stop_on_gap=true --fresh a training ends at this point, with its best weights."
+            "With --set early_stopping=true --fresh a training ends at this point, with its best weights."
         )
         self.console.warn(
-            f"Fold {self.folder.name} learns its training cases by heart: Dice {alarm.look.train:.2f} on them and "
-            f"{alarm.look.val:.2f} on validation cases, which have not improved since epoch {alarm.since}. {what_now}"
+            f"Fold {self.folder.name} learns its training cases by heart: Dice {alarm.check.train:.2f} on them and "
+            f"{alarm.check.val:.2f} on validation cases, which have not improved since epoch {alarm.since}. {what_now}"
         )
 
     def draw(self) -> None:

@@ -16,7 +16,7 @@ from vmseg_auto.utils.console import Console, Silent, listed, quoted, shown
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.locking import output_turn, refuse_while_training, shared_turn
-from vmseg_auto.workflows.places import PathLike, read_splits
+from vmseg_auto.workflows.paths import PathLike, read_splits
 from vmseg_auto.workflows.traces import Traces, traces
 
 _COMMAND = "vmseg_make_dataset --remove"

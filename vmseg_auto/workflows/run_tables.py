@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from vmseg_auto.data.runs import FoldFolder, Run
 from vmseg_auto.evaluation.confidence import Light
-from vmseg_auto.evaluation.confidence_record import TrustFigures
+from vmseg_auto.evaluation.confidence_record import ConfidenceFigures
 from vmseg_auto.evaluation.metric_columns import METRICS
 from vmseg_auto.evaluation.scores import ScoreSummary
 from vmseg_auto.utils.atomic import read_stored
@@ -68,7 +68,7 @@ def read_summary(path: Path) -> ScoreSummary:
 
 
 def read_cross_validation(run: Run) -> tuple[list[CaseScore], ScoreSummary] | None:
-    """Scores of all held-out cases, and what they come to; None before there is a cross-validation.
+    """Scores of all validation cases, and what they come to; None before there is a cross-validation.
 
     Raises:
         InputError: a file is damaged, or they speak of different cases.
@@ -102,8 +102,8 @@ def read_history(fold: FoldFolder) -> list[dict[str, float]]:
     return rows
 
 
-def read_trust(run: Run) -> list[dict[str, Any]]:
-    """The rows of trust.csv: each held-out case with the Dice that was to be expected (NaN where none was).
+def read_confidence(run: Run) -> list[dict[str, Any]]:
+    """The rows of confidence.csv: each validation case with the Dice that was to be expected (NaN where none was).
 
     Raises:
         InputError: the table is missing or damaged.
@@ -113,16 +113,16 @@ def read_trust(run: Run) -> list[dict[str, Any]]:
         "expected_dice": _NO_SHARE, "expected_dice_low": _NO_SHARE, "expected_dice_high": _NO_SHARE,
         "traffic_light": _LIGHT, "dice": _SHARE,
     }  # fmt: skip
-    return read_table(run.trust, columns, key=("case",), remedy=_SUM_UP)
+    return read_table(run.confidence, columns, key=("case",), remedy=_SUM_UP)
 
 
-def read_trust_figures(run: Run) -> TrustFigures:
-    """What trust.json tells.
+def read_confidence_figures(run: Run) -> ConfidenceFigures:
+    """What confidence.json tells.
 
     Raises:
         InputError: the file is missing or damaged.
     """
-    return read_stored(TrustFigures, run.trust_figures, remedy=_SUM_UP)
+    return read_stored(ConfidenceFigures, run.confidence_figures, remedy=_SUM_UP)
 
 
 def read_label_check(run: Run) -> list[dict[str, Any]]:
@@ -138,7 +138,7 @@ def read_label_check(run: Run) -> list[dict[str, Any]]:
     return read_table(run.label_check, columns, key=("case",), remedy=_SUM_UP)
 
 
-def read_held_out_volumes(run: Run) -> list[dict[str, Any]]:
+def read_validation_volumes(run: Run) -> list[dict[str, Any]]:
     """The rows of a cross-validation's volumes.csv; the interval is NaN where none is known.
 
     Raises:

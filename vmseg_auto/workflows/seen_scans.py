@@ -15,7 +15,7 @@ from vmseg_auto.networks.transfer_record import Initialisation, Seen
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.console import listed
-from vmseg_auto.workflows.places import read_record
+from vmseg_auto.workflows.paths import read_record
 
 OTHER_SCANS = (
     "Scans are compared by the hash of their files: other scans of the same patients in another dataset can't be known."
@@ -71,7 +71,7 @@ def seen_by(folder: FoldFolder) -> Seen:
     earlier = [before.seen] if before else []
     if record is None or not record.images:
         return Seen.of([Seen(whole=False), *earlier])
-    cases = [*record.train, *(record.val if record.recipe.stop_on_gap else ())]
+    cases = [*record.train, *(record.val if record.config.early_stopping else ())]
     own = Seen(tuple(sorted({record.images[case] for case in cases})), True, record.patients or None)
     return Seen.of([own, *earlier])
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from vmseg_auto.data.runs import Run
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.evaluation.confidence import Trust, VolumeTrust
+from vmseg_auto.evaluation.confidence import Confidence, VolumeConfidence
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.selection_record import Candidate, Selection, Worth
 from vmseg_auto.selection.candidates import Candidates, score_candidates
@@ -30,9 +30,8 @@ from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.postprocessing import PostProcessing
-from vmseg_auto.workflows.held_out import held_out_cases
 from vmseg_auto.workflows.locking import shared_turn
-from vmseg_auto.workflows.places import (
+from vmseg_auto.workflows.paths import (
     PathLike,
     places,
     read_plan,
@@ -41,6 +40,7 @@ from vmseg_auto.workflows.places import (
 )
 from vmseg_auto.workflows.staleness import Standing, read_standing
 from vmseg_auto.workflows.validate import lacking
+from vmseg_auto.workflows.validation_cases import validation_cases
 
 
 @telling_left_out
@@ -94,9 +94,9 @@ def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: C
     held = score_candidates(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
     labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
     settings = {names: settle(scores, held.folds) for names, scores in held.scores.items()}
-    trust = {run.name: _trust(run, standing) for run in runs}
+    confidence = {run.name: _confidence(run, standing) for run in runs}
     volumes = {
-        names: held.volumes(names, setting, labels, trust[_best(names, held, settings)])
+        names: held.volumes(names, setting, labels, confidence[_best(names, held, settings)])
         for names, setting in settings.items()
     }
     candidates = {
@@ -129,10 +129,10 @@ def _rank(run: Run, space: Workspace) -> tuple[bool, bool, str]:
     return planner != "default", read_plan(space, planner).trainer != trainer, run.name
 
 
-def _trust(run: Run, standing: Standing) -> dict[str, Trust]:
+def _confidence(run: Run, standing: Standing) -> dict[str, Confidence]:
     """Of each case that a run's folds have held out, what the looks said."""
-    folds = held_out_cases(run, standing.fingerprint, standing.splits, standing.dataset)
-    return {case: trust for held in folds for case, trust in held.trust.items()}
+    folds = validation_cases(run, standing.fingerprint, standing.splits, standing.dataset)
+    return {case: confidence for held in folds for case, confidence in held.confidence.items()}
 
 
 def _best(names: Runs, held: Candidates, settings: Mapping[Runs, Setting]) -> str:
@@ -141,7 +141,7 @@ def _best(names: Runs, held: Candidates, settings: Mapping[Runs, Setting]) -> st
 
 
 def _candidate(
-    names: Runs, held: Candidates, setting: Setting, labels: Sequence[str], volumes: dict[str, VolumeTrust]
+    names: Runs, held: Candidates, setting: Setting, labels: Sequence[str], volumes: dict[str, VolumeConfidence]
 ) -> Candidate:
     scores = held.scores[names]
     largest = tuple(label for label, keep in zip(labels, setting.keep_largest, strict=True) if keep)

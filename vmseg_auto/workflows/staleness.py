@@ -1,7 +1,7 @@
 """A workspace beside its dataset: what was planned, and what has changed in the dataset since.
 
 Whatever goes on from a plan reads the dataset here, so that no command mixes the cases of today with the plan, the
-prepared cases or the masks of another day.
+preprocessed cases or the masks of another day.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.labels import labels_in_words
 from vmseg_auto.utils.left_out import Inventory
-from vmseg_auto.workflows.places import accepted_patients, read_fingerprint, read_splits
+from vmseg_auto.workflows.paths import accepted_patients, read_fingerprint, read_splits
 
 PLAN_AGAIN = "Run `vmseg_plan_and_preprocess` again; it does only what is due."
 
@@ -39,9 +39,9 @@ class Changes:
     """How a dataset differs from the one that was planned for; falsy where it does not.
 
     Args:
-        altered: in words, what makes plan, prepared cases or folds those of another dataset.
+        altered: in words, what makes plan, preprocessed cases or folds those of another dataset.
         new: training cases that were not planned with.
-        tests: held-out cases, as "imagesTs/ID", that are new or changed.
+        tests: validation cases, as "imagesTs/ID", that are new or changed.
     """
 
     altered: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def require_same_cohort(data: Dataset, fingerprint: Fingerprint, space: Workspac
 
 
 def file_hashes(data: Dataset, jobs: int | None = None) -> dict[str, str]:
-    """Hash of the files of every case, held-out ones as "imagesTs/ID".
+    """Hash of the files of every case, validation ones as "imagesTs/ID".
 
     Raises:
         DatasetError: files that can't be read; all are listed.

@@ -11,14 +11,14 @@ from typing import Any
 
 from vmseg_auto.contracts import Logger, Tracking
 from vmseg_auto.data.runs import FoldFolder
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.training.loop import EpochRecord
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.workflows.job import Job
 
 
 @contextmanager
-def tracking(job: Job, fold: FoldFolder, recipe: Recipe) -> Iterator[Callable[[EpochRecord], None]]:
+def tracking(job: Job, fold: FoldFolder, config: TrainingConfig) -> Iterator[Callable[[EpochRecord], None]]:
     """What passes a fold's epochs on to the job's loggers; one that fails later on is warned of once, and left out.
 
     Raises:
@@ -41,17 +41,17 @@ def tracking(job: Job, fold: FoldFolder, recipe: Recipe) -> Iterator[Callable[[E
 
     try:
         for logger in job.loggers:
-            open_[logger.name] = _begin(logger, job.space.tracking(logger.name), title, _settings(job, fold, recipe))
+            open_[logger.name] = _begin(logger, job.space.tracking(logger.name), title, _settings(job, fold, config))
         yield heard
     finally:
         for name, track in list(open_.items()):
             attempt(name, track.close)
 
 
-def _settings(job: Job, fold: FoldFolder, recipe: Recipe) -> dict[str, Any]:
+def _settings(job: Job, fold: FoldFolder, config: TrainingConfig) -> dict[str, Any]:
     plan = {"planner": job.plan.planner, "patch": str(job.plan.patch), "batch_size": job.plan.batch_size}
     settings = {
-        name: value if isinstance(value, (int, float)) else str(value) for name, value in recipe.to_json().items()
+        name: value if isinstance(value, (int, float)) else str(value) for name, value in config.to_json().items()
     }
     return {"trainer": job.trainer.name, "fold": str(fold.name), **plan, **settings}
 

@@ -13,10 +13,10 @@ from vmseg_auto.data.runs import FoldFolder, FoldName, Run, chosen_folds
 from vmseg_auto.models.checkpoints import Checkpoint, TrainingState, load_newest, save_checkpoint
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.models.load import require_own
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_logger
 from vmseg_auto.training.loop import EpochRecord, Hooks, seconds_per_step, train_fold
-from vmseg_auto.utils.async_writer import Later
+from vmseg_auto.utils.async_writer import AsyncWriter
 from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.console import Console, Silent, counted, listed
 from vmseg_auto.utils.distributed import joined
@@ -24,11 +24,10 @@ from vmseg_auto.utils.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.signals import noting_signals
 from vmseg_auto.workflows.fresh_start import begin_folds, begun_fresh, confirm_fresh, drop_replaced, end_fresh
-from vmseg_auto.workflows.held_out import HeldOutCases
 from vmseg_auto.workflows.initial_weights import Start, begin_from, check_fits, find_starts
 from vmseg_auto.workflows.job import Job, open_job, settle
 from vmseg_auto.workflows.locking import folds_at_work, shared_turn, take_folds
-from vmseg_auto.workflows.places import PathLike, places, read_record, record_now
+from vmseg_auto.workflows.paths import PathLike, places, read_record, record_now
 from vmseg_auto.workflows.progress import Watcher, duration
 from vmseg_auto.workflows.seen_scans import SeenTests, seen_tests
 from vmseg_auto.workflows.select import choose_run
@@ -36,6 +35,7 @@ from vmseg_auto.workflows.staleness import read_standing
 from vmseg_auto.workflows.tracking import tracking
 from vmseg_auto.workflows.training_disk import require_training_space
 from vmseg_auto.workflows.validate import finish_run, validate_fold
+from vmseg_auto.workflows.validation_cases import ValidationCases
 
 
 @telling_left_out
@@ -66,8 +66,8 @@ def train(
         dataset, workspace: folders, as on the command line.
         planner: whose plan; the only one there is unless given.
         trainer: a name or "module:Class"; the plan's own unless given.
-        settings: `field=value` for fields of the Recipe.
-        hours: for each fold at most; all get as many of the recipe's epochs as fit.
+        settings: `field=value` for fields of the TrainingConfig.
+        hours: for each fold at most; all get as many of the config's epochs as fit.
         init: folder of another model, to start from its weights as far as they fit.
         loggers: names or "module:Class" of trackers that hear of each epoch, beside history.csv.
         device: "auto", "cuda", "mps" or "cpu".
@@ -94,30 +94,30 @@ def train(
     left = left or Inventory()
     with joined() as ranks, ExitStack() as held:
         console = ranks.console(console or Silent())
-        ranks.first(space.require_planned)
+        ranks.on_main(space.require_planned)
         with ranks.turn(shared_turn(space, command, console)):
             job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, left, console, ranks)
-            job = replace(job, loggers=listeners if ranks.leads else ())
-            records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.recipe, fold) for fold in folds}
-            left.add_all(beside_folds(job.splits, job.fingerprint.cases, folds) if ranks.leads else ())
-            ranks.first(lambda: settle(left, console))
-            ranks.first(lambda: take_folds(held, [job.run.fold(fold) for fold in folds], command, console))
+            job = replace(job, loggers=listeners if ranks.is_main else ())
+            records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.config, fold) for fold in folds}
+            left.add_all(beside_folds(job.splits, job.fingerprint.cases, folds) if ranks.is_main else ())
+            ranks.on_main(lambda: settle(left, console))
+            ranks.on_main(lambda: take_folds(held, [job.run.fold(fold) for fold in folds], command, console))
         starts = _starts(job, Path(init), records) if init is not None else {}
         records = {fold: replace(r, init=starts[fold].hash if starts else "") for fold, r in records.items()}
         if hours is not None:
             first, record = next(iter(records.items()))
             epochs = epochs_in_time(job, [job.run.fold(fold) for fold in records], first, record, hours, anew)
-            records = {fold: replace(r, recipe=replace(r.recipe, epochs=epochs)) for fold, r in records.items()}
+            records = {fold: replace(r, config=replace(r.config, epochs=epochs)) for fold, r in records.items()}
         folders = {job.run.fold(fold): record for fold, record in records.items()}
-        ranks.first(lambda: require_training_space(job, list(folders.items())))
-        ranks.first(lambda: confirm_fresh(folders, anew, confirm))
+        ranks.on_main(lambda: require_training_space(job, list(folders.items())))
+        ranks.on_main(lambda: confirm_fresh(folders, anew, confirm))
         with ranks.turn(shared_turn(space, command, console)):
-            ranks.first(lambda: begin_folds(job, records, anew))
+            ranks.on_main(lambda: begin_folds(job, records, anew))
         failed = [error for fold, record in records.items() for error in train_one(job, fold, record, starts.get(fold))]
         with ranks.turn(shared_turn(space, command, console, patience_s=math.inf)):
             held.close()  # within the turn: whoever comes last finds no other fold at work, and nobody else does
-            ranks.first(lambda: _sum_up(job, folder, jobs, left))
-            ranks.first(lambda: end_fresh(folders))
+            ranks.on_main(lambda: _sum_up(job, folder, jobs, left))
+            ranks.on_main(lambda: end_fresh(folders))
     if failed:
         what = f"{counted(len(failed), 'validation case')} could not be predicted or scored"
         raise SomeCasesFailedError(what, failed)
@@ -128,7 +128,7 @@ def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None 
     """Train a fold of `job.run` on the cases of `record`, and score its validation cases; what is done is kept.
 
     Args:
-        fold: its name; with the recipe's seed it decides all random numbers.
+        fold: its name; with the config's seed it decides all random numbers.
         record: what it is to be trained on, as given to `begin_folds`.
         start: the weights to start from, in place of random ones.
 
@@ -140,16 +140,16 @@ def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None 
     """
     folder, ranks = job.run.fold(fold), job.ranks
     patients = {job.dataset.patients[case] for case in record.train}
-    ranks.first(lambda: write_sealed(folder.record, replace(record, patients=len(patients)).to_json()))
-    if ranks.first(folder.final.is_file):
+    ranks.on_main(lambda: write_sealed(folder.record, replace(record, patients=len(patients)).to_json()))
+    if ranks.on_main(folder.final.is_file):
         job.console.say(f"Fold {fold} is already trained; it is kept. To train it again, add --fresh.")
     else:
         _run_training(job, fold, folder, record, start)
-    ranks.first(lambda: drop_replaced(folder, job.console))
+    ranks.on_main(lambda: drop_replaced(folder, job.console))
     if fold == "all":
         return []
-    held = HeldOutCases(folder, tuple(record.val), job.dataset, job.fingerprint)
-    return validate_fold(job.run, held, job.prepared, job.device.type, job.console, ranks)
+    held = ValidationCases(folder, tuple(record.val), job.dataset, job.fingerprint)
+    return validate_fold(job.run, held, job.preprocessed, job.device.type, job.console, ranks)
 
 
 def _sum_up(job: Job, dataset: Path, jobs: int | None, left: Inventory) -> None:
@@ -166,45 +166,45 @@ def _sum_up(job: Job, dataset: Path, jobs: int | None, left: Inventory) -> None:
 
 
 def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldRecord, start: Start | None) -> None:
-    recipe, setup, ranks = record.recipe, job.setup(record, fold), job.ranks
-    state = ranks.first(lambda: _resume(job, folder, recipe))
+    config, setup, ranks = record.config, job.setup(record, fold), job.ranks
+    state = ranks.on_main(lambda: _resume(job, folder, config))
     if start is not None and state is None:
         tests = _known_tests(job, start)
-        ranks.first(lambda: begin_from(start, setup.parts.network, folder, tests, job.console))
-    done = state.epoch * recipe.steps + len(state.under_way) if state else 0
+        ranks.on_main(lambda: begin_from(start, setup.parts.network, folder, tests, job.console))
+    done = state.epoch * config.iterations_per_epoch + len(state.under_way) if state else 0
     with (
-        tracking(job, folder, recipe) as tracked,
+        tracking(job, folder, config) as tracked,
         noting_signals() as noted,
-        job.console.progress(f"Fold {fold}", recipe.epochs * recipe.steps, done) as progress,
-        Later() as later,
+        job.console.progress(f"Fold {fold}", config.epochs * config.iterations_per_epoch, done) as progress,
+        AsyncWriter() as later,
     ):
         history = state.history if state else ()
-        watcher = Watcher(folder, recipe, job.console, progress, history, setup.validation_work)
+        watcher = Watcher(folder, config, job.console, progress, history, setup.validation_work)
 
         def save(now: TrainingState) -> None:
-            later.do(lambda: _save(job, folder.latest, fold, recipe, now, keep=folder.previous))
+            later.do(lambda: _save(job, folder.latest, fold, config, now, keep=folder.previous))
 
         def epoch_ended(record: EpochRecord) -> None:
             watcher.epoch_ended(record)
             tracked(record)
 
         hooks = Hooks(watcher.stepped, epoch_ended, save, watcher.gone_back, noted)
-        hooks = hooks if ranks.leads else Hooks.silent(noted)
+        hooks = hooks if ranks.is_main else Hooks.silent(noted)
         end = train_fold(setup, hooks, state, job.workers, ranks)
 
     def finish() -> None:
         watcher.draw()
-        _save(job, folder.final, fold, recipe, replace(end, optimizer={}, live={}, best={}, scaler={}))
+        _save(job, folder.final, fold, config, replace(end, optimizer={}, live={}, best={}, scaler={}))
         for path in (folder.latest, folder.previous):
             path.unlink(missing_ok=True)
 
-    ranks.first(finish)
+    ranks.on_main(finish)
 
 
 def _starts(job: Job, model: Path, records: dict[FoldName, FoldRecord]) -> dict[FoldName, Start]:
     starts = find_starts(model, job.run, job.dataset.name, records, job.console)
     fold, start = next(iter(starts.items()))
-    check_fits(start, job.parts(job.recipe, fold).network.state_dict())
+    check_fits(start, job.parts(job.config, fold).network.state_dict())
     for warning in dict.fromkeys(_known_tests(job, start).warning() for start in starts.values()):
         if warning:
             job.console.warn(warning)
@@ -231,36 +231,36 @@ def epochs_in_time(
     """
     going_on = [folder for folder in folders if not fresh or begun_fresh(folder, fresh)]
     begun = [before for folder in going_on if (before := read_record(folder))]
-    return begun[0].recipe.epochs if begun else _fitting_epochs(job, record, fold, hours)
+    return begun[0].config.epochs if begun else _fitting_epochs(job, record, fold, hours)
 
 
 def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) -> int:
-    """As many of the recipe's epochs as fit, beside the prediction of the validation cases and a twentieth to spare.
+    """As many of the config's epochs as fit, beside the prediction of the validation cases and a twentieth to spare.
 
     Raises:
         InputError: not even one fits.
     """
-    recipe, setup = record.recipe, job.setup(record, fold)
+    config, setup = record.config, job.setup(record, fold)
     one = seconds_per_step(setup, job.workers, job.ranks)
-    epoch, validation = one * recipe.epoch_work, one * setup.validation_work
+    epoch, validation = one * config.epoch_work, one * setup.validation_work
     left = hours * 3600 * 0.95 - validation
-    epochs = min(int(left / epoch), recipe.epochs)
+    epochs = min(int(left / epoch), config.epochs)
     if epochs < 1:
         steps = int(left / one)
-        shorten = f", or shorten the epochs with --set steps={steps}" if steps >= 1 else ""
+        shorten = f", or shorten the epochs with --set iterations_per_epoch={steps}" if steps >= 1 else ""
         raise InputError(
             f"one epoch takes {duration(epoch)} here and predicting the validation cases {duration(validation)}, "
             f"longer than the {hours:g} hours given",
             remedy=f"Give more hours{shorten}.",
         )
     job.console.say(
-        f"{epochs} of {recipe.epochs} epochs of {recipe.steps} steps fit into {duration(hours * 3600)}, with "
+        f"{epochs} of {config.epochs} epochs of {config.iterations_per_epoch} steps fit into {duration(hours * 3600)}, with "
         f"{duration(validation)} for predicting the validation cases."
     )
     return epochs
 
 
-def _resume(job: Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | None:
+def _resume(job: Job, folder: FoldFolder, config: TrainingConfig) -> TrainingState | None:
     """The newest state that is whole. What is damaged is named and removed, as the next state would push the whole one
     out otherwise.
     """
@@ -274,18 +274,20 @@ def _resume(job: Job, folder: FoldFolder, recipe: Recipe) -> TrainingState | Non
         )
         Path(str(error.file)).unlink()
     steps = f" and {len(checkpoint.under_way)} steps" if checkpoint.under_way else ""
-    job.console.say(f"Fold {folder.name} goes on after epoch {checkpoint.epoch}{steps} of {recipe.epochs}.")
+    job.console.say(f"Fold {folder.name} goes on after epoch {checkpoint.epoch}{steps} of {config.epochs}.")
     return checkpoint
 
 
-def _save(job: Job, path: Path, fold: FoldName, recipe: Recipe, state: TrainingState, keep: Path | None = None) -> None:
+def _save(
+    job: Job, path: Path, fold: FoldName, config: TrainingConfig, state: TrainingState, keep: Path | None = None
+) -> None:
     info = job.info
     save_checkpoint(
         path,
         Checkpoint(
             **vars(state),
             plan=job.plan,
-            recipe=recipe,
+            config=config,
             labels=info.labels,
             channels=info.channels,
             trainer=info.trainer,

@@ -10,7 +10,7 @@ from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.fingerprint import CaseSummary
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.disk import require_space
 from vmseg_auto.workflows.disk import PACKED
 from vmseg_auto.workflows.job import Job
@@ -22,10 +22,10 @@ def require_training_space(job: Job, trainings: Sequence[tuple[FoldFolder, FoldR
     States of an unfinished training that stand there already are part of what it takes.
     """
     weights = network_bytes(job.plan, len(job.fingerprint.channels), len(job.fingerprint.labels))
-    recipe = max((record.recipe for _, record in trainings), key=checkpoint_copies, default=job.recipe)
+    config = max((record.config for _, record in trainings), key=checkpoint_copies, default=job.config)
     cases = [job.fingerprint.cases[name] for _, record in trainings for name in record.val]
     # While one is written, the one before it and the one before that still stand.
-    checkpoints = weights * (3 * checkpoint_copies(recipe) + len(trainings))
+    checkpoints = weights * (3 * checkpoint_copies(config) + len(trainings))
     validation = sum(validation_bytes(case, len(job.fingerprint.labels)) for case in cases)
     begun = [path for folder, _ in trainings for path in (folder.latest, folder.previous) if path.is_file()]
     standing = sum(path.stat().st_size for path in begun)
@@ -38,11 +38,11 @@ def network_bytes(plan: Plan, channels: int, classes: int) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
 
 
-def checkpoint_copies(recipe: Recipe) -> int:
+def checkpoint_copies(config: TrainingConfig) -> int:
     """How many times the weights' size the state of an unfinished training has: an optimizer keeps two at most."""
-    return 3 + bool(recipe.averaging) + recipe.stop_on_gap
+    return 3 + bool(config.ema_decay) + config.early_stopping
 
 
 def validation_bytes(case: CaseSummary, classes: int) -> float:
-    """Of what is kept of a held-out case: mask, masks by less effort, probabilities."""
+    """Of what is kept of a validation case: mask, masks by less budget, probabilities."""
     return math.prod(case.shape) * (classes + 1) * PACKED

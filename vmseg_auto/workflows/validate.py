@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vmseg_auto.data.dataset import Case, Dataset, Splits
-from vmseg_auto.data.preprocessed import PreparedFolder
+from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.runs import Run
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.evaluation.confidence import HeldOutCase
@@ -20,21 +20,21 @@ from vmseg_auto.models.load import load_fold
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
 from vmseg_auto.planning.fingerprint import Fingerprint
-from vmseg_auto.planning.inference_budget import CANDIDATES, EXHAUSTIVE, choose_economy
+from vmseg_auto.planning.inference_budget import CANDIDATES, EXHAUSTIVE, choose_budget
 from vmseg_auto.utils.atomic import read_stored, write_sealed
 from vmseg_auto.utils.console import Console, counted, listed
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.workflows.confidence import judge
-from vmseg_auto.workflows.held_out import HeldOutCases, held_out_cases
-from vmseg_auto.workflows.places import read_plan, read_record, record_now, train_command
+from vmseg_auto.workflows.paths import read_plan, read_record, record_now, train_command
+from vmseg_auto.workflows.validation_cases import ValidationCases, validation_cases
 
 T = TypeVar("T")
 
 
 def validate_fold(
-    run: Run, held: HeldOutCases, prepared: Path, device: str, console: Console, ranks: Ranks = ALONE
+    run: Run, held: ValidationCases, preprocessed: Path, device: str, console: Console, ranks: Ranks = ALONE
 ) -> list[VmsegError]:
     """Predict a finished fold's validation cases whole, on their own grids, and score them into validation/.
 
@@ -49,16 +49,16 @@ def validate_fold(
     Raises:
         VmsegError: what concerns no single case went wrong.
     """
-    if ranks.first(lambda: not held.cases or held.is_current()):
+    if ranks.on_main(lambda: not held.cases or held.is_current()):
         return []
-    ranks.first(held.forget_sum)
+    ranks.on_main(held.forget_sum)
     failed: list[VmsegError] = []
-    if cases := ranks.first(held.unpredicted):
-        failed = _predict_held_out(run, held, cases, prepared, device, console, ranks)
-    return ranks.first(lambda: _score(held, failed, console))
+    if cases := ranks.on_main(held.unpredicted):
+        failed = _predict_validation(run, held, cases, preprocessed, device, console, ranks)
+    return ranks.on_main(lambda: _score(held, failed, console))
 
 
-def _score(held: HeldOutCases, failed: Sequence[VmsegError], console: Console) -> list[VmsegError]:
+def _score(held: ValidationCases, failed: Sequence[VmsegError], console: Console) -> list[VmsegError]:
     """Score what is left to score, and sum up unless a case has failed; gives the errors of all that have."""
     lost = {error.case for error in failed}
     again = [case for case in held.unscored() if case.id not in lost]
@@ -101,21 +101,21 @@ def finish_run(
         if any(fold.name != "all" for fold in run.finished_folds()):
             console.say(f"The cross-validation is summed up once all folds are done: {why}.")
         return False
-    folds = held_out_cases(run, fingerprint, splits, dataset)
+    folds = validation_cases(run, fingerprint, splits, dataset)
     files = {case: pair for held in folds for case, pair in held.files.items()}
     scores = evaluate_pairs(files, dataset.labels, patients=dataset.patients)
     scores.save(run.cross_validation)
-    economy = choose_economy([held.trials for held in folds])
-    trust = {case: said for held in folds for case, said in held.trust.items()}
-    judged = judge(trust, scores, {case: one for held in folds for case, one in held.reliability().items()})
+    inference_budget = choose_budget([held.trials for held in folds])
+    confidence = {case: said for held in folds for case, said in held.confidence.items()}
+    judged = judge(confidence, scores, {case: one for held in folds for case, one in held.reliability().items()})
     judged.save(run, files, dataset.labels)
     info = read_stored(ModelInfo, run.model)
-    write_sealed(run.model, replace(info, economy=economy, calibration=judged.calibration).to_json())
+    write_sealed(run.model, replace(info, inference_budget=inference_budget, calibration=judged.calibration).to_json())
     console.say(f"\nCross-validation of {run.name}\n{scores.text()}")
-    if economy:
-        console.say("\n".join(["Faster prediction:", *(f"  - {reason}" for reason in economy.reasons)]))
-    console.say("\n".join(["Trust:", *(f"  - {reason}" for reason in judged.reasons)]))
-    console.say(f"All cases: {run.cross_validation / 'metrics.csv'}, {run.trust.name} and {run.label_check.name}")
+    if inference_budget:
+        console.say("\n".join(["Faster prediction:", *(f"  - {reason}" for reason in inference_budget.reasons)]))
+    console.say("\n".join(["Confidence:", *(f"  - {reason}" for reason in judged.reasons)]))
+    console.say(f"All cases: {run.cross_validation / 'metrics.csv'}, {run.confidence.name} and {run.label_check.name}")
     return True
 
 
@@ -132,12 +132,12 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
     if untrained := run.unfinished_folds(len(splits.folds)):
         which = f"fold {untrained[0]} is" if len(untrained) == 1 else f"folds {listed([*map(str, untrained)])} are"
         return f"{which} not trained; `{train_command(space, run, untrained, plan)}` does it"
-    for held in held_out_cases(run, fingerprint, splits, dataset):
+    for held in validation_cases(run, fingerprint, splits, dataset):
         number, record, current = held.folder.name, read_record(held.folder), held.is_current()
         again = train_command(space, run, [number], plan)
         if record is None:
             return f"it is not recorded what fold {number} was trained on; `{again} --fresh` mends it"
-        now = record_now(fingerprint, splits, plan, record.recipe, number)
+        now = record_now(fingerprint, splits, plan, record.config, number)
         if old := record.old_names(now):
             return f"fold {number} has old names ({'; '.join(old)}); `{again}` renews them without training"
         if stale := record.conflicts(now) if current else record.data_differences(now):
@@ -150,11 +150,11 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
     return None
 
 
-def _predict_held_out(
+def _predict_validation(
     run: Run,
-    held: HeldOutCases,
+    held: ValidationCases,
     cases: Sequence[Case],
-    prepared: Path,
+    preprocessed: Path,
     device: str,
     console: Console,
     ranks: Ranks,
@@ -164,13 +164,13 @@ def _predict_held_out(
     info = replace(info, postprocessing=None, threshold=PLAIN_THRESHOLD)
     checkpoints = [load_fold(held.folder, info)]
     predictor = Predictor(checkpoints, info, device=device, exhaustive=True, tell=console.warn)
-    efforts = CANDIDATES if predictor.ensemble.mirror_axes else (EXHAUSTIVE,)
-    held.try_efforts(efforts)
-    source = PreparedFolder(prepared)
+    budgets = CANDIDATES if predictor.ensemble.mirror_axes else (EXHAUSTIVE,)
+    held.try_budgets(budgets)
+    source = PreprocessedFolder(preprocessed)
 
     def predicted(case: Case) -> HeldOutCase:
         scan = source.load(case.id)
-        return held.store(case, *predictor.compare(scan.image, scan.geometry, scan.crop_box, efforts))
+        return held.store(case, *predictor.compare(scan.image, scan.geometry, scan.crop_box, budgets))
 
     def kept(stored: HeldOutCase, case: Case) -> None:
         held.keep(case, stored)
@@ -179,7 +179,7 @@ def _predict_held_out(
     with console.progress(f"Validating fold {held.folder.name}", len(cases)) as progress:
         for case, stored in ranks.each(partial(_attempt, predicted), cases):
             if isinstance(stored, HeldOutCase):
-                error = ranks.first(partial(_attempt, partial(kept, stored), case))
+                error = ranks.on_main(partial(_attempt, partial(kept, stored), case))
             else:
                 error = stored
             failed += [error] if error is not None else []

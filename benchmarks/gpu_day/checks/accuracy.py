@@ -1,4 +1,4 @@
-"""Dice on held-out cases after a short training: ours beside nnU-Net's with its own loaders and augmentation.
+"""Dice on validation cases after a short training: ours beside nnU-Net's with its own loaders and augmentation.
 
 Of real brain tumours (lgg53) and of synthetic lesions (vmsemi53), one fold each: no clinical figure.
 """
@@ -70,13 +70,13 @@ def steps_within(seconds: float, pace_s: float, day: Day) -> int:
 
 
 def our_pace(day: Day, cohort: Cohort) -> float:
-    parts = parts_of(cohort, day.device, "gap_cases=0", "validation_share=0")
+    parts = parts_of(cohort, day.device, "monitor_cases=0", "validation_share=0")
     return seconds_per_step(setup_of(cohort, parts, day.device), default_workers(day.device))
 
 
 def ours(day: Day, cohort: Cohort, steps: int) -> torch.nn.Module:
     """The network after a training of the product's own loop."""
-    settings = (f"epochs={EPOCHS}", f"steps={steps // EPOCHS}", "gap_cases=0", "validation_share=0")
+    settings = (f"epochs={EPOCHS}", f"iterations_per_epoch={steps // EPOCHS}", "monitor_cases=0", "validation_share=0")
     parts = parts_of(cohort, day.device, *settings)
     setup = setup_of(cohort, parts, day.device)
     state = train_fold(setup, Hooks.silent(lambda: 0), None, default_workers(day.device))
@@ -100,9 +100,9 @@ def learn(trainer: Any, batches: Any, steps: int) -> None:
 
 
 def judged(day: Day, cohort: Cohort, network: torch.nn.Module) -> float:
-    """Mean Dice of the held-out cases on the network's grid, in all mirrorings."""
+    """Mean Dice of the validation cases on the network's grid, in all mirrorings."""
     asked = ready(network, day.device, "float32")
     return float(np.mean([
-        dice(logits_of([asked], day.image(case), cohort, day.device, "float32", mirror=True), day.label(case))
-        for case in cohort.held_out(day.size(None, 1))
+        dice(logits_of([asked], day.image(case), cohort, day.device, "float32", tta=True), day.label(case))
+        for case in cohort.validation(day.size(None, 1))
     ]))  # fmt: skip

@@ -34,8 +34,8 @@ def setup(day: Day, deterministic: bool) -> FoldSetup:
     cohort = day.cohort("vmsemi53")
     settings = (
         "epochs=1",
-        f"steps={day.size(STEPS, TOY_STEPS)}",
-        "gap_cases=0",
+        f"iterations_per_epoch={day.size(STEPS, TOY_STEPS)}",
+        "monitor_cases=0",
         "validation_share=0",
         "device_augmentation=on",
     )

@@ -12,12 +12,12 @@ from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, at_least, left_out, noted
 from benchmarks.gpu_day.learning import PRECISIONS, alike, logits_of, ready, trained
 from benchmarks.gpu_day.nnunet import predictor_of
-from vmseg_auto.planning.inference_budget import EXHAUSTIVE, Effort
+from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
 from vmseg_auto.utils.devices import reduced_precision
 from vmseg_trainers.default import DefaultTrainer
 
 FOLDS = 5
-ECONOMY = Effort(looks=4, gate=0.03)
+ECONOMY = InferenceBudget(passes=4, gate=0.03)
 """One such as cross-validation finds; here it is given, as time does not ask how it was found."""
 SHARE = 0.5
 """Of nnU-Net's time, at most."""
@@ -26,25 +26,25 @@ SAME_CLASS = 0.99
 
 def find(day: Day) -> Iterator[Figure]:
     cohort = day.cohort("head")
-    image = day.image(cohort.held_out(1)[0])
+    image = day.image(cohort.validation(1)[0])
     networks = [
         _varied(network, fold) for fold, network in enumerate([trained(cohort, day.device, day.size(40, 3))] * FOLDS)
     ]
     dtype = reduced_precision(day.device)
     precision = next(name for name, kind in PRECISIONS.items() if kind is dtype)
     own = [ready(network, day.device, precision) for network in networks]
-    ask = partial(logits_of, own, image, cohort, day.device, precision, mirror=True)
-    ask(effort=Effort(looks=1))  # to warm up
+    ask = partial(logits_of, own, image, cohort, day.device, precision, tta=True)
+    ask(budget=InferenceBudget(passes=1))  # to warm up
     found: dict[str, torch.Tensor] = {}
-    whole = day.seconds(lambda: found.update(all=ask(effort=EXHAUSTIVE)))
-    sparing = day.seconds(lambda: found.update(some=ask(effort=ECONOMY)))
+    whole = day.seconds(lambda: found.update(all=ask(budget=EXHAUSTIVE)))
+    sparing = day.seconds(lambda: found.update(some=ask(budget=ECONOMY)))
     yield noted("all of it", whole, "s")
-    yield noted(f"sparingly ({ECONOMY.looks} looks, gate {ECONOMY.gate:g})", sparing, "s")
+    yield noted(f"sparingly ({ECONOMY.passes} passes, gate {ECONOMY.gate:g})", sparing, "s")
     yield noted("voxels of the same class, sparingly", alike(found["some"], found["all"])[1])
     if why := day.why_no_nnunet:
         yield left_out("beside nnU-Net", why)
         return
-    axes = DefaultTrainer.recipe.mirrored(cohort.plan.left_right)
+    axes = DefaultTrainer.config.mirrored(cohort.plan.left_right)
     predictor = predictor_of(cohort, networks, axes, day.device, day.folder / "nnunet" / "head")
     if day.cuda:
         predictor.predict_sliding_window_return_logits(image)  # to warm up

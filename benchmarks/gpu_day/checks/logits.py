@@ -29,9 +29,9 @@ def find(day: Day) -> Iterator[Figure]:
 
 
 def beside(day: Day, cohort: Cohort, count: int) -> Iterator[Figure]:
-    """The worst of so many held-out scans, in each precision."""
+    """The worst of so many validation scans, in each precision."""
     network = trained(cohort, day.device, day.size(100, 5))
-    images = [day.image(case) for case in cohort.held_out(count)]
+    images = [day.image(case) for case in cohort.validation(count)]
     cpu = torch.device("cpu")
     on_cpu = ready(network, cpu, "float32")
     wanted = [logits_of([on_cpu], image, cohort, cpu, "float32", step=WINDOW_STEP) for image in images]

@@ -15,7 +15,7 @@ from benchmarks.gpu_day.cohorts import TOY_GB, Cohort
 from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, at_least, at_most, left_out, noted, went_wrong
 from benchmarks.gpu_day.learning import alike, batches_of, learner_of, parts_of, ready, trained
-from vmseg_auto.inference.ensemble import Ensemble
+from vmseg_auto.inference.ensemble import FoldEnsemble
 from vmseg_auto.inference.sliding_window import predict_logits
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.devices import forget_freed_memory
@@ -82,7 +82,7 @@ def ways_out(day: Day) -> Iterator[Figure]:
     cohort = day.cohort("head")
     cohort = replace(cohort, plan=DefaultPlanner()(cohort.fingerprint, SMALL_GB))
     network = ready(trained(cohort, day.device, 40), day.device, "bf16")
-    image = day.image(cohort.held_out(1)[0])
+    image = day.image(cohort.validation(1)[0])
     forget_freed_memory(day.device)
     base = torch.cuda.memory_reserved(day.device)
     torch.cuda.reset_peak_memory_stats(day.device)
@@ -108,7 +108,7 @@ def predicted(
 ) -> tuple[torch.Tensor, list[str]]:
     """Logits, and what the ensemble told of the memory."""
     said: list[str] = []
-    ensemble = Ensemble([network], cohort.classes, (), day.device, torch.bfloat16, tell=said.append)
+    ensemble = FoldEnsemble([network], cohort.classes, (), day.device, torch.bfloat16, tell=said.append)
     (logits,) = predict_logits(ensemble, image, cohort.plan.patch, step=1.0)
     return logits.cpu(), said
 

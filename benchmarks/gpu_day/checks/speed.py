@@ -118,7 +118,7 @@ def beside_floor(day: Day, cohort: Cohort, batch: Batch, product: float) -> Iter
 
 def idle(day: Day, cohort: Cohort, product: float) -> Iterator[Figure]:
     """The loop with its own loader and augmentation, beside steps on a batch that lies on the card."""
-    parts = parts_of(cohort, day.device, "gap_cases=0", "validation_share=0")
+    parts = parts_of(cohort, day.device, "monitor_cases=0", "validation_share=0")
     setup = setup_of(cohort, parts, day.device)
     looped = 1e3 * seconds_per_step(setup, default_workers(day.device))
     augmenting = 0.0

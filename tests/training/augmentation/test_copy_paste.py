@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny import tiny_case
 
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.evaluation.lesions import CaseStudy, Studies, random_voxel
 from vmseg_auto.training.augmentation.copy_paste import CopyPaste
 from vmseg_auto.training.sampling import PatchSampler
@@ -22,7 +22,7 @@ SHAPE: Shape = (6, 32, 32)
 AIR, HOST, DONOR = -2.0, 0.5, 40.0
 
 
-def head(case_id: str, level: float, spread: float, lesion: float = 0.0, seed: int = 0) -> PreparedCase:
+def head(case_id: str, level: float, spread: float, lesion: float = 0.0, seed: int = 0) -> PreprocessedCase:
     """A body of tissue in air; with a lesion of `lesion` standard deviations above its tissue, labelled 1 and 2."""
     rng = np.random.default_rng(seed)
     image = np.full((1, *SHAPE), AIR * spread + level, dtype=np.float32)
@@ -42,13 +42,15 @@ def sampler(share: float = 1.0, patch: Shape = SHAPE, axes: tuple[int, ...] = (0
     return CopyPaste(PatchSampler(patch, patch), share, axes)
 
 
-def pasted(host: PreparedCase, donor: PreparedCase, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
+def pasted(
+    host: PreprocessedCase, donor: PreprocessedCase, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
     """What becomes of the host where the donor's lesion was pasted into it; None where the draw was another."""
     image, label = sampler()([host, donor], False, np.random.default_rng(seed))
     return (image, label) if label.any() and not np.array_equal(label, donor.label) and image.max() < 20 else None
 
 
-def samples(host: PreparedCase, donor: PreparedCase) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
+def samples(host: PreprocessedCase, donor: PreprocessedCase) -> list[tuple[NDArray[np.float32], NDArray[np.uint8]]]:
     found = [out for seed in range(60) if (out := pasted(host, donor, seed)) is not None]
     assert len(found) > 5
     return found

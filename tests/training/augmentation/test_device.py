@@ -28,13 +28,13 @@ from vmseg_auto.training.augmentation.cpu import (
 )
 from vmseg_auto.training.augmentation.device import (
     BatchAugmentation,
-    bend,
+    apply_bias_field,
     blur,
     change_intensities,
-    coarsen,
-    cut,
-    shade,
-    stretch,
+    contrast,
+    gamma,
+    simulate_low_resolution,
+    spatial_transform,
 )
 from vmseg_auto.utils.geometry import Shape
 
@@ -111,7 +111,9 @@ def test_geometry_is_batchgenerators(patch: Shape, angles: tuple[float, ...], zo
     image = smooth(read_shape(patch))
     label = (image > 0).astype(np.uint8)
     expected, expected_label = batchgenerators_cut(image, label.astype(np.float32), patch, angles, zoom)
-    found, found_label = cut(torch.from_numpy(image)[None], torch.from_numpy(label), patch, affine(angles, zoom))
+    found, found_label = spatial_transform(
+        torch.from_numpy(image)[None], torch.from_numpy(label), patch, affine(angles, zoom)
+    )
     assert np.abs(found.numpy()[0] - expected).max() < 1e-5
     assert np.mean(found_label.numpy() != expected_label) < 0.002
     assert found_label.dtype == torch.uint8
@@ -121,7 +123,9 @@ def test_a_zoom_below_one_enlarges() -> None:
     image = torch.zeros(1, 21, 21, 21)
     image[:, 8:13, 8:13, 8:13] = 1
     label = image[0].to(torch.uint8)
-    sizes = [int(cut(image, label, (15, 15, 15), affine((0, 0, 0), zoom))[1].sum()) for zoom in (0.7, 1.0, 1.4)]
+    sizes = [
+        int(spatial_transform(image, label, (15, 15, 15), affine((0, 0, 0), zoom))[1].sum()) for zoom in (0.7, 1.0, 1.4)
+    ]
     assert sizes == [7**3, 5**3, 3**3]
 
 
@@ -130,7 +134,7 @@ def test_the_bias_field_is_that_of_the_workers(shape: Shape) -> None:
     image = smooth(shape)
     coefficients = np.random.default_rng(3).uniform(-0.4, 0.4, 9)
     expected = (image - image.min()) * bias_field(coefficients, shape) + image.min()
-    found = shade(torch.from_numpy(image), coefficients.tolist()).numpy()
+    found = apply_bias_field(torch.from_numpy(image), coefficients.tolist()).numpy()
     assert np.abs(found - expected).max() < 1e-5
     assert np.abs(found - image).max() > 0.1
     assert found.min() == pytest.approx(image.min(), abs=1e-5), "air stays dark"
@@ -150,25 +154,25 @@ def test_low_resolution_is_batchgenerators(share: float, flat: bool) -> None:
     expected = augment_linear_downsampling_scipy(
         volume[None].copy(), (share, share), order_downsample=0, order_upsample=1, ignore_axes=(0,) if flat else None
     )[0]
-    assert np.abs(coarsen(torch.from_numpy(volume), share, flat).numpy() - expected).max() < 1e-5
+    assert np.abs(simulate_low_resolution(torch.from_numpy(volume), share, flat).numpy() - expected).max() < 1e-5
 
 
 def test_contrast_is_batchgenerators() -> None:
     volume = smooth(CUBE)
     expected = augment_contrast(volume[None].copy(), lambda: 1.2)[0]
-    assert np.abs(stretch(torch.from_numpy(volume), 1.2).numpy() - expected).max() < 1e-5
+    assert np.abs(contrast(torch.from_numpy(volume), 1.2).numpy() - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_gamma_is_batchgenerators_and_keeps_mean_and_deviation(sign: int) -> None:
     volume = smooth(CUBE)
     expected = augment_gamma(volume[None].copy(), (1.3, 1.3), sign < 0, per_channel=True, retain_stats=True)[0]
-    found = sign * bend(sign * torch.from_numpy(volume), 1.3).numpy()
+    found = sign * gamma(sign * torch.from_numpy(volume), 1.3).numpy()
     assert np.abs(found - expected).max() < 1e-5
     assert np.abs(found - volume).max() > 0.1
     assert found.mean() == pytest.approx(volume.mean(), abs=1e-5)
     assert found.std() == pytest.approx(volume.std(), abs=1e-5)
-    assert torch.isfinite(bend(torch.full(CUBE, 3.0), 0.7)).all(), "a patch of one value"
+    assert torch.isfinite(gamma(torch.full(CUBE, 3.0), 0.7)).all(), "a patch of one value"
 
 
 Feature = Callable[[Float, NDArray[np.uint8]], float]
@@ -291,7 +295,7 @@ def test_each_channel_is_changed_for_itself() -> None:
 def test_no_step_looks_at_a_value() -> None:
     """Tensors on the device "meta" have none: to read one, or to let it decide a shape, raises."""
     image = torch.empty((2, *read_shape(CUBE)), device="meta")
-    patch, label = cut(image, torch.empty(read_shape(CUBE), device="meta"), CUBE, EVERYTHING.matrix)
+    patch, label = spatial_transform(image, torch.empty(read_shape(CUBE), device="meta"), CUBE, EVERYTHING.matrix)
     change_intensities(patch, EVERYTHING, rotates_in_plane(CUBE), torch.Generator())
     assert (patch.shape, label.shape) == ((2, *CUBE), CUBE)
     with pytest.raises(RuntimeError):

@@ -99,7 +99,7 @@ def draw_lesions(rng: np.random.Generator) -> tuple[Focus, ...]:
     side = rng.choice((-1.0, 1.0))
     length = rng.uniform(*(SMALL_MM if rng.random() < SMALL_SHARE else LARGE_MM))
     middle = np.asarray(SITES[site].center) + np.asarray(SITES[site].spread) * np.clip(rng.standard_normal(3), -2, 2)
-    look = _Look(
+    look = _Pass(
         serpiginous=rng.random() < SERPIGINOUS_SHARE,
         infiltrating=rng.random() < INFILTRATING_SHARE,
         stones=int(rng.integers(*PHLEBOLITHS)) if rng.random() < PHLEBOLITH_SHARE else 0,
@@ -115,14 +115,14 @@ def draw_lesions(rng: np.random.Generator) -> tuple[Focus, ...]:
     return tuple(foci)
 
 
-class _Look(NamedTuple):
+class _Pass(NamedTuple):
     serpiginous: bool
     infiltrating: bool
     stones: int
     brightness: float
 
 
-def _draw_focus(rng: np.random.Generator, site: str, side: float, middle: Floats, length: float, look: _Look) -> Focus:
+def _draw_focus(rng: np.random.Generator, site: str, side: float, middle: Floats, length: float, look: _Pass) -> Focus:
     shape = np.asarray(SITES[site].shape) * rng.uniform(0.85, 1.15, 3)
     half = length / 2 * shape / shape.max()
     links, groups = (_channels if look.serpiginous else _lobule_cluster)(rng, half)

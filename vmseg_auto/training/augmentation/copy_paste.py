@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vmseg_auto.data.preprocessed_record import PreparedCase
+from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.evaluation.lesions import Lesion, Studies, Tissue
 from vmseg_auto.training.sampling import PatchSampler
 
@@ -43,7 +43,7 @@ class CopyPaste:
     studies: Studies = field(default_factory=Studies, compare=False, repr=False)
 
     def __call__(
-        self, cases: Sequence[PreparedCase], foreground: bool, rng: np.random.Generator
+        self, cases: Sequence[PreprocessedCase], foreground: bool, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Give an image [C, Z, Y, X] and label [Z, Y, X], as PatchSampler does.
 
@@ -81,7 +81,7 @@ class _Piece:
     weight: NDArray[np.float32]
 
     @classmethod
-    def cut(cls, case: PreparedCase, lesion: Lesion, tissue: Tissue, flips: tuple[int, ...]) -> _Piece:
+    def cut(cls, case: PreprocessedCase, lesion: Lesion, tissue: Tissue, flips: tuple[int, ...]) -> _Piece:
         assert case.label is not None
         shape = case.label.shape
         grown = [(0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)]
@@ -119,7 +119,7 @@ class _Piece:
         label[here][self.label > 0] = self.label[self.label > 0]
 
 
-def _inside(case: PreparedCase, start: NDArray[np.int64], shape: tuple[int, ...]) -> tuple[slice, ...]:
+def _inside(case: PreprocessedCase, start: NDArray[np.int64], shape: tuple[int, ...]) -> tuple[slice, ...]:
     """The part of a box that begins at `start` (Z, Y, X) and has this shape which lies in the case."""
     ends = zip(start.tolist(), shape, case.image.shape[1:], strict=True)
     return tuple(slice(max(0, -at), max(0, min(n, size - at))) for at, n, size in ends)

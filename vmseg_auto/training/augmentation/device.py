@@ -45,7 +45,7 @@ class BatchAugmentation:
         generator = torch.Generator(image.device)
         for index, seed in enumerate(seeds):
             drawn = draw(seed, image.shape[1], patch, axes, self.stands_for.chances)
-            images[index], labels[index] = cut(image[index], label[index], patch, drawn.matrix)
+            images[index], labels[index] = spatial_transform(image[index], label[index], patch, drawn.matrix)
             change_intensities(images[index], drawn, rotates_in_plane(patch), generator)
             if drawn.mirrored:
                 images[index] = images[index].flip([axis + 1 for axis in drawn.mirrored])
@@ -53,7 +53,7 @@ class BatchAugmentation:
         return images, labels
 
 
-def cut(
+def spatial_transform(
     image: torch.Tensor, label: torch.Tensor, patch: Shape, matrix: NDArray[np.float64] | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The patch at the centre of what was read: its very voxels, or turned and zoomed in one interpolation.
@@ -115,17 +115,17 @@ def change_intensities(image: torch.Tensor, drawn: Drawn, in_plane: bool, genera
     for channel, sigma in drawn.blur_sigma:
         image[channel] = blur(image[channel], sigma)
     for channel, coefficients in enumerate(drawn.bias):
-        image[channel] = shade(image[channel], coefficients)
+        image[channel] = apply_bias_field(image[channel], coefficients)
     for channel, factor in drawn.brightness:
         image[channel].mul_(factor)
     for channel, factor in drawn.contrast:
-        image[channel] = stretch(image[channel], factor)
+        image[channel] = contrast(image[channel], factor)
     for channel, share in drawn.resolution:
-        image[channel] = coarsen(image[channel], share, in_plane)
+        image[channel] = simulate_low_resolution(image[channel], share, in_plane)
     for channel, exponent in drawn.inverted_gamma:
-        image[channel] = -bend(-image[channel], exponent)
+        image[channel] = -gamma(-image[channel], exponent)
     for channel, exponent in drawn.gamma:
-        image[channel] = bend(image[channel], exponent)
+        image[channel] = gamma(image[channel], exponent)
 
 
 def blur(volume: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -148,7 +148,7 @@ def _blur_matrix(n: int, sigma: float, device: torch.device) -> torch.Tensor:
     return weights.sum(0) / total
 
 
-def shade(volume: torch.Tensor, coefficients: Sequence[float]) -> torch.Tensor:
+def apply_bias_field(volume: torch.Tensor, coefficients: Sequence[float]) -> torch.Tensor:
     """[Z, Y, X] under the bias field of `augment.bias_field`; the darkest voxel stays as it is."""
     z, y, x = torch.meshgrid(*[torch.linspace(-1, 1, n, device=volume.device) for n in volume.shape], indexing="ij")
     exponent = torch.zeros_like(volume)
@@ -158,20 +158,20 @@ def shade(volume: torch.Tensor, coefficients: Sequence[float]) -> torch.Tensor:
     return (volume - low) * exponent.exp() + low
 
 
-def stretch(volume: torch.Tensor, factor: float) -> torch.Tensor:
+def contrast(volume: torch.Tensor, factor: float) -> torch.Tensor:
     """Contrast about the mean, kept within the range that was there."""
     mean = volume.mean()
     return torch.clamp((volume - mean) * factor + mean, volume.amin(), volume.amax())
 
 
-def coarsen(volume: torch.Tensor, share: float, in_plane: bool) -> torch.Tensor:
+def simulate_low_resolution(volume: torch.Tensor, share: float, in_plane: bool) -> torch.Tensor:
     """[Z, Y, X] as if scanned with `share` of its voxels an axis: the nearest of them, interpolated linearly."""
     size = [n if in_plane and axis == 0 else round(n * share) for axis, n in enumerate(volume.shape)]
     small = functional.interpolate(volume[None, None], size=size, mode="nearest-exact")
     return functional.interpolate(small, size=volume.shape, mode="trilinear", align_corners=False)[0, 0]
 
 
-def bend(volume: torch.Tensor, exponent: float) -> torch.Tensor:
+def gamma(volume: torch.Tensor, exponent: float) -> torch.Tensor:
     """Gamma between the volume's least and largest value; mean and standard deviation stay as they were."""
     deviation, mean = torch.std_mean(volume, correction=0)
     low = volume.amin()

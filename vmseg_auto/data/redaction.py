@@ -12,15 +12,15 @@ from zipfile import BadZipFile, ZipFile
 from vmseg_auto.data.workspace import OutputFolder
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.names import case_name
+from vmseg_auto.utils.redaction import Redaction
 from vmseg_auto.utils.tables import read_csv
-from vmseg_auto.utils.veil import Veil
 
 _ENDINGS = 3
 """So many a file's name may lose before it names a case."""
 
 
-def veil_over(places: Mapping[str, Sequence[str]], names: Iterable[str] = ()) -> Veil:
-    """A veil over files and folders that were given, and over the names of all that is in them.
+def redaction_of(places: Mapping[str, Sequence[str]], names: Iterable[str] = ()) -> Redaction:
+    """A redaction over files and folders that were given, and over the names of all that is in them.
 
     Args:
         places: what stands in a path's place, such as "INPUT" -> the paths. Of OUTPUT only what lies directly in it is
@@ -37,7 +37,7 @@ def veil_over(places: Mapping[str, Sequence[str]], names: Iterable[str] = ()) ->
                     path.resolve().name,
                     *(name for parts in _below(path, told != "OUTPUT") for name in _names(parts)),
                 }
-    return Veil(texts, found)
+    return Redaction(texts, found)
 
 
 def _spellings(path: Path) -> set[str]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmseg_auto.utils.console import shown
-from vmseg_auto.utils.veil import Veil, is_telling
+from vmseg_auto.utils.redaction import Redaction, is_telling
 
 SYLLABLES = st.sampled_from(
     ["Mül", "ler", "Nowák", "San", "tos", "Ō", "ta", "李", "小龙", "O'", "Neill", "-", ", ", "_", "."]
@@ -22,18 +22,18 @@ NAMES = st.lists(SYLLABLES, min_size=2, max_size=5).map("".join).map(str.strip).
 )
 def test_names_that_are_nobody_s_stay(name: str) -> None:
     assert not is_telling(name)
-    assert Veil({}, [name])(f"case {name}: bad") == f"case {name}: bad"
+    assert Redaction({}, [name])(f"case {name}: bad") == f"case {name}: bad"
 
 
 @pytest.mark.parametrize("name", ["Anna", "mueller_t2", "LI", "00471123", "MRN004711", "Doe^Jo", "20190304", "José"])
 def test_names_and_numbers_of_persons_do_not(name: str) -> None:
     assert is_telling(name)
-    assert Veil({}, [name])(f"case {name}_T2, {name}: bad") == "case name_1_T2, name_1: bad"
+    assert Redaction({}, [name])(f"case {name}_T2, {name}: bad") == "case name_1_T2, name_1: bad"
 
 
 @given(names=st.lists(NAMES, min_size=1, max_size=6, unique=True), form=st.sampled_from(["NFC", "NFD"]))
 def test_no_name_is_left_in_any_message(names: list[str], form: str) -> None:
-    veil = Veil({"/pacs/export": "INPUT"}, [unicodedata.normalize(form, name) for name in names])
+    redaction = Redaction({"/pacs/export": "INPUT"}, [unicodedata.normalize(form, name) for name in names])
     for name in names:
         texts = [
             f"case {name}_T2, /pacs/export/{name}/T2/IM1: bad",
@@ -42,16 +42,18 @@ def test_no_name_is_left_in_any_message(names: list[str], form: str) -> None:
             shown(name),
         ]
         for text in texts:
-            told = veil(text)
+            told = redaction(text)
             assert unicodedata.normalize("NFC", name) not in told
             assert "/pacs" not in told
 
 
 def test_one_name_has_one_stand_in_and_another_name_another() -> None:
-    veil = Veil({}, ["Anna", "Ben", "Anna_Lena"])
-    assert veil("Anna, Ben, Anna_Lena, Anna") == ", ".join(veil(name) for name in ("Anna", "Ben", "Anna_Lena", "Anna"))
-    assert len({veil(name) for name in ("Anna", "Ben", "Anna_Lena")}) == 3
+    redaction = Redaction({}, ["Anna", "Ben", "Anna_Lena"])
+    assert redaction("Anna, Ben, Anna_Lena, Anna") == ", ".join(
+        redaction(name) for name in ("Anna", "Ben", "Anna_Lena", "Anna")
+    )
+    assert len({redaction(name) for name in ("Anna", "Ben", "Anna_Lena")}) == 3
 
 
 def test_a_longer_word_is_another_name() -> None:
-    assert Veil({}, ["Li"])("Lippe and Li") == "Lippe and name_1"
+    assert Redaction({}, ["Li"])("Lippe and Li") == "Lippe and name_1"

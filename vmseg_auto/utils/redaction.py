@@ -37,7 +37,7 @@ def is_telling(name: str) -> bool:
     )
 
 
-class Veil:
+class Redaction:
     """Puts stand-ins into texts, in place of what may tell who a patient is.
 
     Args:
@@ -45,8 +45,8 @@ class Veil:
         names: of files and folders in these places. Those that may be a patient's become name_1, name_2, ..., in the
             order of a hash, so that the numbers do not give the alphabet away.
 
-    >>> veil = Veil({"/pacs/export": "INPUT"}, ["Mueller_Anna", "T2"])
-    >>> veil("case Mueller_Anna_T2, /pacs/export/Mueller_Anna/T2/IM0007: damaged")
+    >>> redaction = Redaction({"/pacs/export": "INPUT"}, ["Mueller_Anna", "T2"])
+    >>> redaction("case Mueller_Anna_T2, /pacs/export/Mueller_Anna/T2/IM0007: damaged")
     'case name_1_T2, INPUT/name_1/T2/IM0007: damaged'
     """
 

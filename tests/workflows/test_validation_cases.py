@@ -19,15 +19,15 @@ from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.utils.atomic import read_json, read_stored
 from vmseg_auto.utils.console import Progress
-from vmseg_auto.workflows.places import read_splits
+from vmseg_auto.workflows.paths import read_splits
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.predict import predict
 from vmseg_auto.workflows.train import train
 
-SETTINGS = ["epochs=2", "steps=10", "mirror_axes=[2]"]
+SETTINGS = ["epochs=2", "iterations_per_epoch=10", "mirror_axes=[2]"]
 CASES = 22
 FOLDS = (0, 1, 2, 3, 4)
-CHOICE = "Comparing held-out cases"
+CHOICE = "Comparing validation cases"
 """What follows whenever all folds are validated."""
 
 
@@ -88,8 +88,8 @@ def state(folder: FoldFolder, case: str) -> dict[str, Any]:
     return {
         "weights": folder.final.stat().st_mtime_ns,
         "mask": (folder.validation / f"{case}.nii.gz").stat().st_mtime_ns,
-        "trust": read_json(folder.held_out)["cases"][case]["trust"],
-        "dice": read_json(folder.efforts)["dice"][case],
+        "confidence": read_json(folder.validation_record)["cases"][case]["confidence"],
+        "dice": read_json(folder.budgets)["dice"][case],
     }
 
 
@@ -100,7 +100,7 @@ def test_a_wrong_mask_is_found_and_its_correction_changes_scores_alone(cohort: P
     write_mask(path, ball(1)[:, ::-1, ::-1].copy(), GRID)
     said = plan_again(cohort)
     assert any(f"Fold {fold.name} keeps its weights, with b to be scored again" in text for text in said)
-    assert any(f"1 case prepared, {CASES - 1} kept" in text for text in said)
+    assert any(f"1 case preprocessed, {CASES - 1} kept" in text for text in said)
     others = [str(number) for number in FOLDS if number != fold.name]
     (stale,) = [text for text in said if "are stale" in text]
     assert f"folds of default/default are stale; `vmseg_train {' '.join(others)} --fresh`" in stale
@@ -138,10 +138,10 @@ def test_a_changed_scan_is_predicted_again_with_the_same_weights(cohort: Path) -
     assert train_again(cohort, fold).work == [f"Validating fold {fold.name}", CHOICE]
     after = state(fold, "c")
     assert after["weights"] == before["weights"]
-    assert after["trust"] != before["trust"]
+    assert after["confidence"] != before["confidence"]
 
 
-def test_a_case_that_joins_a_fold_as_held_out_is_only_predicted(cohort: Path) -> None:
+def test_a_case_that_joins_a_fold_as_validation_is_only_predicted(cohort: Path) -> None:
     mask = ball(9)
     write_image(cohort / "imagesTr" / "z_0000.nii.gz", (100 + 60 * mask).astype(np.float32), GRID)
     write_mask(cohort / "labelsTr" / "z.nii.gz", mask, GRID)
@@ -158,7 +158,7 @@ def test_new_scans_get_what_is_to_be_expected_of_them(cohort: Path) -> None:
     calibration = read_stored(ModelInfo, the_run(cohort).model).calibration
     assert calibration is not None
     assert (calibration.cases, calibration.patients) == (CASES, CASES)
-    expected = [float(row["expected_dice"]) for row in rows(the_run(cohort).trust)]
+    expected = [float(row["expected_dice"]) for row in rows(the_run(cohort).confidence)]
     assert len(expected) == CASES
     assert expected == sorted(expected)
     told = rows(the_run(cohort).volumes)
@@ -190,7 +190,7 @@ def test_new_scans_get_what_is_to_be_expected_of_them(cohort: Path) -> None:
 def test_nothing_is_expected_without_mirroring_or_of_unlike_scans(cohort: Path) -> None:
     image, geometry = read_image(cohort / "imagesTr" / "a_0000.nii.gz")
     write_image(cohort / "new" / "a.nii.gz", image, geometry)
-    for number, options in enumerate(({"mirror": False}, {})):
+    for number, options in enumerate(({"tta": False}, {})):
         predict(cohort / "new", cohort / f"masks_{number}", dataset=cohort, device="cpu", **options)
     plain, mirrored = (rows(cohort / f"masks_{number}" / "volumes.csv")[0] for number in (0, 1))
     assert plain["uncertainty"]

@@ -1,4 +1,4 @@
-"""Levels stated of what held-out scans tell of new ones: volumes and their changes, the Dice to expect, nothing found.
+"""Levels stated of what validation scans tell of new ones: volumes and their changes, the Dice to expect, nothing found.
 
 Entries of TRUST_LEVELS are as those of benchmarks/coverage_levels.py.
 """
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.random import Generator
 
 from benchmarks.coverage_levels import ERRORS, NEW, ONE, SEVERAL, Array, Held, Level, errors_of, normal, owners
-from vmseg_auto.evaluation.calibration import calibrate, volume_trust
+from vmseg_auto.evaluation.calibration import calibrate, volume_confidence
 from vmseg_auto.evaluation.concordance import FLOOR_ML, concordance, intraclass_correlation, volume_concordance
-from vmseg_auto.evaluation.confidence import Trust
-from vmseg_auto.evaluation.confidence_figures import trust_figures
+from vmseg_auto.evaluation.confidence import Confidence
+from vmseg_auto.evaluation.confidence_figures import confidence_figures
 from vmseg_auto.evaluation.discrimination import area_under_risk, auroc, spearman
 from vmseg_auto.followup.response import Change, Volume
 
@@ -30,8 +30,8 @@ def doubts(rng: Generator, patients: Sequence[str]) -> Array:
     return values
 
 
-def trusts(doubt: Array) -> list[Trust]:
-    return [Trust(float(one), 0.0, True) for one in doubt]
+def trusts(doubt: Array) -> list[Confidence]:
+    return [Confidence(float(one), 0.0, True) for one in doubt]
 
 
 def reach(doubt: Array) -> Array:
@@ -79,11 +79,13 @@ ANEW = [str(number) for number in range(NEW)]
 def hold_volume(rng: Generator, variant: str, patients: int) -> Held:
     names = owners(rng, variant, patients)
     true, told, doubt = volumes(rng, names, errors_of(variant))
-    found = volume_trust(told, true, trusts(doubt), names).found
+    found = volume_confidence(told, true, trusts(doubt), names).found
     if found is None:
         return nothing_told("true volume")
     true, told, doubt = volumes(rng, ANEW, errors_of(variant))
-    ends = [found.interval(float(ml), trust) or (0.0, 0.0) for ml, trust in zip(told, trusts(doubt), strict=True)]
+    ends = [
+        found.interval(float(ml), confidence) or (0.0, 0.0) for ml, confidence in zip(told, trusts(doubt), strict=True)
+    ]
     held = np.array([low <= ml <= high for (low, high), ml in zip(ends, true, strict=True)])
     return by_third("true volume", held, doubt)
 
@@ -92,7 +94,7 @@ def hold_change(rng: Generator, variant: str, patients: int) -> Held:
     """New patients at two times, told by a model whose errors in one patient resemble each other."""
     names = owners(rng, variant, patients)
     true, told, doubt = volumes(rng, names, errors_of(variant))
-    error = volume_trust(told, true, trusts(doubt), names).found
+    error = volume_confidence(told, true, trusts(doubt), names).found
     if error is None:
         return {"true change": None}
     half = NEW // 2
@@ -101,7 +103,8 @@ def hold_change(rng: Generator, variant: str, patients: int) -> Held:
     true = np.concatenate([before, before * np.exp(0.5 * rng.normal(size=half))])
     seen = measured(rng, true, ANEW[:half] * 2, errors_of(variant), doubt)
     found = [
-        Volume(ml, *(error.interval(ml, trust) or ())) for ml, trust in zip(seen.tolist(), trusts(doubt), strict=True)
+        Volume(ml, *(error.interval(ml, confidence) or ()))
+        for ml, confidence in zip(seen.tolist(), trusts(doubt), strict=True)
     ]
     held = []
     for number in range(half):
@@ -125,7 +128,7 @@ def hold_dice(rng: Generator, variant: str, patients: int) -> Held:
     if found is None:
         return nothing_told("Dice")
     values, doubt = dice(rng, ANEW)
-    expected = zip((found.expect(trust) for trust in trusts(doubt)), values, strict=True)
+    expected = zip((found.expect(confidence) for confidence in trusts(doubt)), values, strict=True)
     held = np.array([one is not None and one.low <= value <= one.high for one, value in expected])
     return by_third("Dice", held, doubt)
 
@@ -136,7 +139,7 @@ def hold_nothing(rng: Generator, variant: str, patients: int) -> Held:
     names = owners(rng, variant, patients)
     patient = dict(zip(dict.fromkeys(names), rng.beta(chance, 1 - chance, patients), strict=True))
     true = np.where(rng.random(len(names)) < [patient[name] for name in names], 5.0, 0.0)
-    found = volume_trust(np.zeros(len(names)), true, trusts(np.ones(len(names))), names).nothing
+    found = volume_confidence(np.zeros(len(names)), true, trusts(np.ones(len(names))), names).nothing
     assert found.low_95 is not None
     assert found.high_95 is not None
     return {"probability of a lesion": float(found.low_95 <= chance <= found.high_95)}
@@ -163,7 +166,7 @@ def concordances(errors: str) -> tuple[float, float]:
 def hold_figures(rng: Generator, variant: str, patients: int) -> Held:
     names = owners(rng, variant, patients)
     values, doubt = dice(rng, names)
-    told = trust_figures(-doubt, values, np.stack([reach(doubt), doubt], axis=1) / 10, names, "").figures[:4]
+    told = confidence_figures(-doubt, values, np.stack([reach(doubt), doubt], axis=1) / 10, names, "").figures[:4]
     figures = ("AUROC", "Spearman", "risk-coverage area", "Brier score")
     return {
         name: None if one.low_95 is None or one.high_95 is None else float(one.low_95 <= truth <= one.high_95)
@@ -184,7 +187,7 @@ TRUST_LEVELS: tuple[Level, ...] = (
     Level(
         "Volumes: interval of a measured volume",
         90,
-        "Of a new scan, by a model whose held-out scans are known; errors reach five times as far for the most "
+        "Of a new scan, by a model whose validation scans are known; errors reach five times as far for the most "
         "doubtful scan as for the most certain, and uncertainty tells it. From five patients on.",
         _OF_VOLUMES,
         hold_volume,

@@ -12,7 +12,7 @@ from vmseg_auto.data.workspace import Workspace, workspace_root
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.planning.training_config import Recipe
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.console import Console, listed
 from vmseg_auto.utils.errors import InputError
@@ -99,7 +99,9 @@ def read_splits(space: Workspace) -> Splits:
     return splits
 
 
-def record_now(fingerprint: Fingerprint, splits: Splits, plan: Plan, recipe: Recipe, fold: FoldName) -> FoldRecord:
+def record_now(
+    fingerprint: Fingerprint, splits: Splits, plan: Plan, config: TrainingConfig, fold: FoldName
+) -> FoldRecord:
     """What a training of this fold would depend on, as things stand.
 
     Raises:
@@ -113,7 +115,7 @@ def record_now(fingerprint: Fingerprint, splits: Splits, plan: Plan, recipe: Rec
         )
     content = {case: summary.content for case, summary in fingerprint.cases.items()}
     return FoldRecord(
-        recipe=recipe,
+        config=config,
         plan_hash=plan.content_hash,
         train={case: content[case] for case in cases.train},
         val={case: content[case] for case in cases.val},
@@ -159,7 +161,7 @@ def stale_folds(run: Run, fingerprint: Fingerprint, splits: Splits, plan: Plan) 
         if folder.name != "all" and int(folder.name) >= len(splits.folds):
             stale[folder.name] = ["the split has no such fold any more"]
             continue
-        changed = record.data_differences(record_now(fingerprint, splits, plan, record.recipe, folder.name))
+        changed = record.data_differences(record_now(fingerprint, splits, plan, record.config, folder.name))
         if changed:
             stale[folder.name] = changed
     return stale

@@ -16,23 +16,23 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.dataset import Case, Dataset, Splits
 from vmseg_auto.data.images.images import write_mask
-from vmseg_auto.data.mask_deltas import read_variants, write_variants
+from vmseg_auto.data.mask_deltas import read_mask_deltas, write_mask_deltas
 from vmseg_auto.data.probabilities import read_probabilities, write_probabilities
 from vmseg_auto.data.runs import FoldFolder, Run
-from vmseg_auto.evaluation.confidence import HeldOut, HeldOutCase, Trust
+from vmseg_auto.evaluation.confidence import Confidence, HeldOut, HeldOutCase
 from vmseg_auto.evaluation.evaluate import Evaluation, evaluate_pairs, read_pair
 from vmseg_auto.evaluation.overlap import mean_dice
 from vmseg_auto.evaluation.reliability import Reliability, reliability
 from vmseg_auto.inference.thresholds import to_bytes
 from vmseg_auto.planning.fingerprint import CaseSummary, Fingerprint
-from vmseg_auto.planning.inference_budget import Effort, Trials
+from vmseg_auto.planning.inference_budget import InferenceBudget, Trials
 from vmseg_auto.utils.atomic import read_stored, write_sealed
 
 if TYPE_CHECKING:
     from vmseg_auto.inference.predictor import Prediction
 
 
-class HeldOutCases:
+class ValidationCases:
     """What stands in a fold's validation/, beside what should.
 
     Args:
@@ -52,9 +52,9 @@ class HeldOutCases:
         self.gone = set(known) - set(self.cases)
 
     @property
-    def trust(self) -> dict[str, Trust]:
-        """Case id -> what the looks said of it."""
-        return {name: case.trust for name, case in self.known.items()}
+    def confidence(self) -> dict[str, Confidence]:
+        """Case id -> what the passes said of it."""
+        return {name: case.confidence for name, case in self.known.items()}
 
     @property
     def files(self) -> dict[str, tuple[Path, Path]]:
@@ -86,13 +86,13 @@ class HeldOutCases:
         scored = all((self.folder.validation / f"metrics.{kind}").is_file() for kind in ("csv", "json"))
         return scored and not (self.gone or self.unpredicted() or self.unscored())
 
-    def try_efforts(self, efforts: Sequence[Effort]) -> None:
-        """Forget what was tried with other efforts."""
-        if self.trials.efforts != tuple(efforts):
-            self.trials, self.known = Trials(tuple(efforts), {}), {}
+    def try_budgets(self, budgets: Sequence[InferenceBudget]) -> None:
+        """Forget what was tried with other budgets."""
+        if self.trials.budgets != tuple(budgets):
+            self.trials, self.known = Trials(tuple(budgets), {}), {}
 
     def store(self, case: Case, prediction: Prediction, others: Sequence[NDArray[np.uint8]]) -> HeldOutCase:
-        """Write a case's mask and probabilities by all effort, and its masks by the other efforts.
+        """Write a case's mask and probabilities by all budget, and its masks by the other budgets.
 
         Returns:
             What is to be kept of it; until then nothing vouches for these files.
@@ -100,9 +100,9 @@ class HeldOutCases:
         assert prediction.probabilities is not None
         mask, variants, probabilities = self._predicted(case.id)
         write_mask(mask, prediction.mask, prediction.geometry)
-        write_variants(variants, [prediction.mask, *others])
+        write_mask_deltas(variants, [prediction.mask, *others])
         write_probabilities(probabilities, to_bytes(prediction.probabilities))
-        return HeldOutCase(self.content[case.id].image_content, prediction.trust)
+        return HeldOutCase(self.content[case.id].image_content, prediction.confidence)
 
     def keep(self, case: Case, stored: HeldOutCase) -> None:
         """Take down what was stored of a case, by this process or another, and score it."""
@@ -113,10 +113,10 @@ class HeldOutCases:
         """Compare what is stored of a case with its mask as it is now."""
         predicted, reference = self.files[case.id]
         first, wanted, _ = read_pair(case.id, predicted, reference, self.dataset.labels)
-        masks = read_variants(self.folder.variants(case.id), first)
+        masks = read_mask_deltas(self.folder.variants(case.id), first)
         dice = tuple(mean_dice(mask, wanted, self.dataset.labels) for mask in masks)
         self.trials = replace(self.trials, dice={**self.trials.dice, case.id: dice})
-        write_sealed(self.folder.efforts, self.trials.to_json())
+        write_sealed(self.folder.budgets, self.trials.to_json())
         self._note(case.id, replace(self.known[case.id], scored=self.content[case.id].content))
 
     def reliability(self) -> dict[str, Reliability]:
@@ -140,30 +140,30 @@ class HeldOutCases:
     def sum_up(self) -> Evaluation:
         """Score all cases into metrics.csv and metrics.json."""
         scores = evaluate_pairs(self.files, self.dataset.labels, patients=self.dataset.patients)
-        write_sealed(self.folder.held_out, HeldOut(self.known).to_json())
+        write_sealed(self.folder.validation_record, HeldOut(self.known).to_json())
         scores.save(self.folder.validation)
         return scores
 
     def _note(self, name: str, case: HeldOutCase) -> None:
         self.known[name] = case
-        write_sealed(self.folder.held_out, HeldOut(self.known).to_json())
+        write_sealed(self.folder.validation_record, HeldOut(self.known).to_json())
 
     def _mask(self, name: str) -> Path:
         return self.folder.mask(name, self.dataset.file_ending)
 
     def _predicted(self, name: str) -> tuple[Path, Path, Path]:
-        """A case's mask, the masks by other efforts, and its probabilities."""
+        """A case's mask, the masks by other budgets, and its probabilities."""
         return self._mask(name), self.folder.variants(name), self.folder.probabilities(name)
 
 
-def held_out_cases(run: Run, fingerprint: Fingerprint, splits: Splits, dataset: Dataset) -> list[HeldOutCases]:
+def validation_cases(run: Run, fingerprint: Fingerprint, splits: Splits, dataset: Dataset) -> list[ValidationCases]:
     """Those of each fold of a split."""
-    return [HeldOutCases(run.fold(n), fold.val, dataset, fingerprint) for n, fold in enumerate(splits.folds)]
+    return [ValidationCases(run.fold(n), fold.val, dataset, fingerprint) for n, fold in enumerate(splits.folds)]
 
 
 def _read_known(folder: FoldFolder) -> tuple[Trials, dict[str, HeldOutCase]]:
-    """Nothing where one of the two files is lost: without the efforts, masks by others than the first mean nothing."""
-    if not (folder.efforts.is_file() and folder.held_out.is_file()):
+    """Nothing where one of the two files is lost: without the budgets, masks by others than the first mean nothing."""
+    if not (folder.budgets.is_file() and folder.validation_record.is_file()):
         return Trials((), {}), {}
-    trials = read_stored(Trials, folder.efforts)
-    return trials, read_stored(HeldOut, folder.held_out).cases
+    trials = read_stored(Trials, folder.budgets)
+    return trials, read_stored(HeldOut, folder.validation_record).cases

@@ -1,4 +1,4 @@
-"""What held-out cases tell of volumes, and how it comes into a table."""
+"""What validation cases tell of volumes, and how it comes into a table."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ import numpy as np
 import pytest
 
 from vmseg_auto.data.runs import Run
-from vmseg_auto.evaluation.confidence import Trust
+from vmseg_auto.evaluation.confidence import Confidence
 from vmseg_auto.selection.candidates import Candidates
 from vmseg_auto.selection.choose import Setting
-from vmseg_auto.selection.held_out_volumes import HELD_OUT_COLUMNS, HeldOutVolumes, is_covered
+from vmseg_auto.selection.validation_volumes import VALIDATION_COLUMNS, ValidationVolumes, is_covered
 
 CASES = 40
 
 
-def held_out() -> HeldOutVolumes:
+def validation() -> ValidationVolumes:
     """Lesions are measured well, but one of 5 mL as 100; of nodes there are as many as patients, all of patient p0."""
     rng = np.random.default_rng(0)
     true = rng.lognormal(2, 1, (CASES, 2))
     measured = true * rng.uniform(0.8, 1.25, true.shape)
     true[7, 0], measured[7, 0] = 5.0, 100.0
     cases = tuple((f"case_{n:02d}", f"p{n // 2}") for n in range(CASES))
-    trust = tuple(Trust(float(doubt), 0.0, True) for doubt in rng.uniform(0, 0.5, CASES))
-    return HeldOutVolumes(("lesion", "node"), cases, true, measured, trust)
+    confidence = tuple(Confidence(float(doubt), 0.0, True) for doubt in rng.uniform(0, 0.5, CASES))
+    return ValidationVolumes(("lesion", "node"), cases, true, measured, confidence)
 
 
 def test_every_label_has_its_own_errors() -> None:
-    told = held_out().trusted
+    told = validation().trusted
     assert list(told) == ["lesion", "node"]
     assert told["lesion"].found != told["node"].found
     assert (told["node"].cases, told["node"].patients) == (CASES, CASES // 2)
 
 
 def test_table_and_picture_show_every_case_with_what_others_told(tmp_path: Path) -> None:
-    volumes, run = held_out(), Run(tmp_path)
+    volumes, run = validation(), Run(tmp_path)
     volumes.save(run)
     with run.volumes.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == HELD_OUT_COLUMNS
+    assert tuple(rows[0]) == VALIDATION_COLUMNS
     assert [(row["case"], row["label"]) for row in rows] == [
         (case, label) for label in ("lesion", "node") for case, _ in volumes.cases
     ]
@@ -49,22 +49,22 @@ def test_table_and_picture_show_every_case_with_what_others_told(tmp_path: Path)
     assert not covered[7]
     assert float(rows[7]["volume_high_ml"]) > 100
     assert volumes.reasons[0].startswith(f"lesion: {sum(covered)} of {CASES} true volumes, of 20 patients, lie in the")
-    assert volumes.reasons[1].startswith("lesion: every held-out scan had a finding")
+    assert volumes.reasons[1].startswith("lesion: every validation scan had a finding")
     assert run.volumes_picture.stat().st_size > 5000
 
 
 def test_too_few_cases_leave_the_intervals_empty(tmp_path: Path) -> None:
-    all_of_them = held_out()
+    all_of_them = validation()
     few = replace(
         all_of_them,
         cases=all_of_them.cases[:8],
         reference_ml=all_of_them.reference_ml[:8],
         measured_ml=all_of_them.measured_ml[:8],
-        trust=all_of_them.trust[:8],
+        confidence=all_of_them.confidence[:8],
     )
     assert [one.found for one in few.trusted.values()] == [None, None]
     assert (
-        "lesion: no interval of a volume is told: it takes held-out scans with a finding of 5 patients, "
+        "lesion: no interval of a volume is told: it takes validation scans with a finding of 5 patients, "
         in (few.reasons[0])
     )
     few.save(Run(tmp_path))
@@ -75,7 +75,7 @@ def test_too_few_cases_leave_the_intervals_empty(tmp_path: Path) -> None:
 
 
 def test_missed_lesions_stand_apart(tmp_path: Path) -> None:
-    volumes = held_out()
+    volumes = validation()
     volumes.measured_ml[[3, 20], 0] = 0
     volumes.reference_ml[3, 0] = 300.0
     volumes.save(Run(tmp_path))
@@ -92,5 +92,5 @@ def test_volumes_are_those_under_the_chosen_setting(threshold: float, keep: bool
     measured = np.zeros((1, 5, 1, 2))
     measured[0, :, 0] = [[10, 9], [9, 8], [8, 6], [7, 5], [6, 4]]
     made = Candidates(("p",), np.zeros(1, int), {}, (("a", "p"),), np.ones((1, 1)), {("r",): measured})
-    found = made.volumes(("r",), Setting(threshold, (keep,)), ["lesion"], {"a": Trust(0.5, 0.5, True)})
+    found = made.volumes(("r",), Setting(threshold, (keep,)), ["lesion"], {"a": Confidence(0.5, 0.5, True)})
     assert found.measured_ml.tolist() == [[expected]]

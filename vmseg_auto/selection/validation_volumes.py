@@ -1,4 +1,4 @@
-"""The volumes of held-out cases: as they were outlined and as they were measured, and how far these lie apart."""
+"""The volumes of validation cases: as they were outlined and as they were measured, and how far these lie apart."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.data.runs import Run
-from vmseg_auto.evaluation.calibration import volume_trust, volume_trust_without
-from vmseg_auto.evaluation.confidence import Trust, VolumeTrust
+from vmseg_auto.evaluation.calibration import volume_confidence, volume_confidence_without
+from vmseg_auto.evaluation.confidence import Confidence, VolumeConfidence
 from vmseg_auto.evaluation.expected_quality import INTERVAL_COLUMNS, TOLD_COLUMNS, volume_columns
 from vmseg_auto.figures.plots import draw_volumes
 from vmseg_auto.utils.tables import write_csv
 
-HELD_OUT_COLUMNS = ("case", "patient", "label", "reference_ml", "volume_ml", *TOLD_COLUMNS)
+VALIDATION_COLUMNS = ("case", "patient", "label", "reference_ml", "volume_ml", *TOLD_COLUMNS)
 
 
 @dataclass(frozen=True)
-class HeldOutVolumes:
+class ValidationVolumes:
     """What one model, or several together, measured in cases of patients that their networks had not seen.
 
     Args:
         labels: names.
         cases: id and patient of each case.
         reference_ml, measured_ml: [cases, labels].
-        trust: of each case, what the looks said.
+        confidence: of each case, what the looks said.
     """
 
     labels: tuple[str, ...]
     cases: tuple[tuple[str, str], ...]
     reference_ml: NDArray[np.float64]
     measured_ml: NDArray[np.float64]
-    trust: tuple[Trust, ...]
+    confidence: tuple[Confidence, ...]
 
     @property
-    def trusted(self) -> dict[str, VolumeTrust]:
+    def trusted(self) -> dict[str, VolumeConfidence]:
         """Label -> how far its volumes can be trusted, told by all cases."""
         found = zip(self.labels, self.measured_ml.T, self.reference_ml.T, strict=True)
         return {
-            label: volume_trust(measured, reference, self.trust, self._patients) for label, measured, reference in found
+            label: volume_confidence(measured, reference, self.confidence, self._patients)
+            for label, measured, reference in found
         }
 
     @cached_property
     def rows(self) -> Sequence[dict[str, Any]]:
-        """HELD_OUT_COLUMNS; the intervals are told by the other patients' cases, where these are enough."""
+        """VALIDATION_COLUMNS; the intervals are told by the other patients' cases, where these are enough."""
         return [row for index in range(len(self.labels)) for row in self._rows(index)]
 
     @property
@@ -59,7 +60,7 @@ class HeldOutVolumes:
     def _patients(self) -> list[str]:
         return [patient for _, patient in self.cases]
 
-    def _reasons(self, label: str, trust: VolumeTrust) -> Iterator[str]:
+    def _reasons(self, label: str, confidence: VolumeConfidence) -> Iterator[str]:
         told = [row for row in self.rows if row["label"] == label and INTERVAL_COLUMNS[0] in row]
         if told:
             patients = len({row["patient"] for row in told})
@@ -67,29 +68,29 @@ class HeldOutVolumes:
                 f"{label}: {sum(is_covered(row) for row in told)} of {len(told)} true volumes, of {patients} patients, "
                 "lie in the interval that the other patients' cases told; nine in ten are to be expected there"
             )
-        if trust.found is None:
-            yield f"{label}: no interval of a volume is told: {trust.why_no_interval(found=True)}"
-        yield f"{label}: {trust.nothing.text()}"
+        if confidence.found is None:
+            yield f"{label}: no interval of a volume is told: {confidence.why_no_interval(found=True)}"
+        yield f"{label}: {confidence.nothing.text()}"
 
     def save(self, run: Run) -> None:
         """Write volumes.csv, and its picture where any interval is known."""
-        write_csv(run.volumes, HELD_OUT_COLUMNS, self.rows)
+        write_csv(run.volumes, VALIDATION_COLUMNS, self.rows)
         if told := [row for row in self.rows if INTERVAL_COLUMNS[0] in row]:
             columns = ("reference_ml", "volume_ml", *INTERVAL_COLUMNS)
             draw_volumes(np.array([[row[column] for row in told] for column in columns]), run.volumes_picture)
 
     def _rows(self, index: int) -> Iterator[dict[str, Any]]:
         measured, reference = self.measured_ml[:, index], self.reference_ml[:, index]
-        others = volume_trust_without(measured, reference, self.trust, self._patients)
-        cases = zip(self.cases, self.trust, measured, reference, others, strict=True)
-        for (case, patient), trust, volume, wanted, told in cases:
+        others = volume_confidence_without(measured, reference, self.confidence, self._patients)
+        cases = zip(self.cases, self.confidence, measured, reference, others, strict=True)
+        for (case, patient), confidence, volume, wanted, told in cases:
             yield {
                 "case": case,
                 "patient": patient,
                 "label": self.labels[index],
                 "reference_ml": float(wanted),
                 "volume_ml": float(volume),
-                **volume_columns(told, float(volume), trust),
+                **volume_columns(told, float(volume), confidence),
             }
 
 

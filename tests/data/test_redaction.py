@@ -12,8 +12,8 @@ from raw_dataset import GRID, tiny_image, tiny_mask
 
 from vmseg_auto.cli import evaluate as command
 from vmseg_auto.data.images.images import write_image, write_mask
+from vmseg_auto.data.redaction import redaction_of
 from vmseg_auto.data.scans import find_scans
-from vmseg_auto.data.veil import veil_over
 from vmseg_auto.utils.names import case_name
 from vmseg_auto.utils.tables import write_csv
 
@@ -28,13 +28,13 @@ def test_no_name_of_an_export_is_left(tmp_path: Path) -> None:
         (export / form / "T2").mkdir(parents=True)
     with zipfile.ZipFile(export / "disc.zip", "w") as packed:
         packed.writestr("Kowalski_Jan/T2/IM1.dcm", b"no DICOM")
-    veil = veil_over({"INPUT": [str(export)]}, ["Ahorn*"])
+    redaction = redaction_of({"INPUT": [str(export)]}, ["Ahorn*"])
     ids = [case.id for case in find_scans(export, ["T2"]) if not case.id.startswith("disc")]
     assert len(ids) == len(NAMES)
     texts = [f"case {case}, {export}/{case}.nii.gz: it is bad" for case in ids]
     texts += [f"{export / name / 'T2' / 'IM1.dcm'}: damaged; {case_name([name, 'T2'])} is unlike" for name in NAMES]
     texts += [f"arguments: { {'input': str(export), 'series': ['Ahorn*']} }", "case disc_Kowalski_Jan_T2: missing"]
-    told = "\n".join(map(veil, texts))
+    told = "\n".join(map(redaction, texts))
     words = {
         word for name in (*NAMES, "Kowalski", "Jan", "Station Süd", "Ahorn") for word in re.findall(r"[^\W_]{3,}", name)
     }
@@ -51,9 +51,9 @@ def test_masks_lead_to_the_names_of_their_scans(tmp_path: Path) -> None:
     write_csv(
         tmp_path / "masks" / "sources.csv", ("case", "inputs"), [{"case": "Anna_Ahorn_T2", "inputs": "../export"}]
     )
-    veil = veil_over({"INPUT": [str(tmp_path / "masks")]})
+    redaction = redaction_of({"INPUT": [str(tmp_path / "masks")]})
     place = tmp_path / "masks" / "../export/Anna_Ahorn/T2/IM1.dcm"
-    assert veil(f"{place}: damaged") == "INPUT/name_1/T2/IM1.dcm: damaged"
+    assert redaction(f"{place}: damaged") == "INPUT/name_1/T2/IM1.dcm: damaged"
 
 
 @pytest.mark.parametrize("identity", [False, True])
