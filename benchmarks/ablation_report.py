@@ -29,7 +29,7 @@ is the mean over these cases, seeds averaged before. The difference is paired: r
 Interval: {INTERVAL}.
 One more is given over cases, as if each were a patient. Cases of one person resemble each other, so the interval over
 patients is the one to go by; with many rows, some miss zero by chance alone.
-Training Dice and gap (training minus validation Dice) are the gap monitor's at the end of training, on a few whole cases
+Training Dice and gap (training minus validation Dice) are the monitor's at the end of training, on a few whole cases
 of each side; mean over folds and seeds. Seconds are those of all epochs of a fold. "Made" refers to the list below.
 """
 

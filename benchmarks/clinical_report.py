@@ -159,9 +159,9 @@ def _lights(lights: Sequence[Lit]) -> str:
         rows.append((light, str(len(dice)), f"{dice.mean():.2f}" if len(dice) else "-", str(usable)))
     return f"""
 ## Traffic light
-Green: nine validation cases in ten that were as certain had a Dice of at least {Calibration.USABLE_DICE:g}, and a quarter
-of all were less certain. Red: a Dice below {Calibration.USABLE_DICE:g} is expected. Amber: all others, and scans unlike
-the cohort that would be green. Here each case's light is told by the other patients' cases:
+Green: nine validation cases in ten that were as certain had a Dice of at least {Calibration.USABLE_DICE:g}, and a
+quarter of all were less certain. Red: a Dice below {Calibration.USABLE_DICE:g} is expected. Amber: all others, and
+scans unlike the cohort that would be green. Here each case's light is told by the other patients' cases:
 
 {table(("light", "cases", "mean Dice", f"Dice of at least {Calibration.USABLE_DICE:g}"), rows)}
 {"" if any(one.light == "green" for one in lights) else NO_GREEN}"""

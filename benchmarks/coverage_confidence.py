@@ -1,4 +1,4 @@
-"""Levels stated of what validation scans tell of new ones: volumes and their changes, the Dice to expect, nothing found.
+"""Levels stated of what validation scans tell of new ones: volumes, their changes, the Dice to expect, nothing found.
 
 Entries of TRUST_LEVELS are as those of benchmarks/coverage_levels.py.
 """

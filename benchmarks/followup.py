@@ -2,7 +2,7 @@
 
     python -m benchmarks.followup -w WORKSPACE
 
-Validation cases of a trained workspace get a second scan for each of CHANGES (followup_pairs.py: synthetic). All of them
+Validation cases of a trained workspace get a second scan for each of CHANGES (followup_pairs.py: synthetic). All them
 are compared by the true masks; the first case of each patient also by the masks of the one fold that knew no scan of
 the patient, with intervals from the other patients' cases.
 """

@@ -138,11 +138,11 @@ def test_overlapping_windows_are_weighted_by_the_gaussian() -> None:
 def test_small_images_stand_in_the_middle_of_zeros() -> None:
     seen: list[torch.Tensor] = []
 
-    def look(x: torch.Tensor) -> torch.Tensor:
+    def one(x: torch.Tensor) -> torch.Tensor:
         seen.append(x.clone())
         return x
 
-    logits_of([Says(look)], torch.ones(1, 2, 3, 4), (4, 4, 4))
+    logits_of([Says(one)], torch.ones(1, 2, 3, 4), (4, 4, 4))
     expected = torch.zeros(1, 1, 4, 4, 4)
     expected[0, 0, 1:3, 0:3] = 1
     assert len(seen) == 1

@@ -25,7 +25,7 @@ def line(*probabilities: float) -> torch.Tensor:
     return torch.stack([torch.zeros_like(p), torch.log(p / (1 - p))]).reshape(2, 1, 1, -1)
 
 
-def heard(*passes: tuple[torch.Tensor, int, int], networks: int = 1, tile: Tile = TILE) -> UncertaintyEstimator:
+def estimated(*passes: tuple[torch.Tensor, int, int], networks: int = 1, tile: Tile = TILE) -> UncertaintyEstimator:
     estimator = UncertaintyEstimator(networks, mirrored=True)
     for logits, mirroring, network in passes:
         estimator.update(tile, logits, mirroring, network, first=network == 0)
@@ -37,51 +37,52 @@ NOTHING = line(*[0.001] * 8)
 
 
 def test_the_same_certain_mask_twice_leaves_no_doubt() -> None:
-    assert heard((FOUR, 0, 0), (FOUR, 1, 0)).confidence().uncertainty == pytest.approx(0, abs=1e-3)
+    assert estimated((FOUR, 0, 0), (FOUR, 1, 0)).confidence().uncertainty == pytest.approx(0, abs=1e-3)
 
 
 def test_certain_masks_that_differ_give_their_dice() -> None:
-    assert heard((FOUR, 0, 0), (TWO, 1, 0)).confidence().uncertainty == pytest.approx(1 - 4 / 6, abs=1e-3)
+    assert estimated((FOUR, 0, 0), (TWO, 1, 0)).confidence().uncertainty == pytest.approx(1 - 4 / 6, abs=1e-3)
 
 
 def test_doubt_counts_where_mirrorings_agree() -> None:
     doubtful = line(0.6, 0.6, 0.6, 0.6, 0, 0, 0, 0)
-    assert heard((doubtful, 0, 0), (doubtful, 1, 0)).confidence().uncertainty == pytest.approx(1 - 4.8 / 6.4, abs=1e-3)
+    confidence = estimated((doubtful, 0, 0), (doubtful, 1, 0)).confidence()
+    assert confidence.uncertainty == pytest.approx(1 - 4.8 / 6.4, abs=1e-3)
 
 
 def test_an_empty_prediction_is_uncertain() -> None:
-    assert heard((NOTHING, 0, 0), (NOTHING, 1, 0)).confidence().uncertainty == 1
-    assert heard((NOTHING, 0, 0), (FOUR, 1, 0)).confidence().uncertainty > 0.99
-    assert heard((NOTHING, 0, 0)).confidence().uncertainty == 1
-    assert heard().confidence().uncertainty == 1
+    assert estimated((NOTHING, 0, 0), (NOTHING, 1, 0)).confidence().uncertainty == 1
+    assert estimated((NOTHING, 0, 0), (FOUR, 1, 0)).confidence().uncertainty > 0.99
+    assert estimated((NOTHING, 0, 0)).confidence().uncertainty == 1
+    assert estimated().confidence().uncertainty == 1
 
 
 def test_without_a_second_mirroring_a_look_is_compared_with_itself() -> None:
-    look = line(0.7, 0.7, 0, 0, 0, 0, 0, 0)
-    assert heard((look, 0, 0)).confidence().uncertainty == pytest.approx(1 - 2.8 / 3.4, abs=1e-3)
+    one = line(0.7, 0.7, 0, 0, 0, 0, 0, 0)
+    assert estimated((one, 0, 0)).confidence().uncertainty == pytest.approx(1 - 2.8 / 3.4, abs=1e-3)
 
 
 def test_opposite_mirrorings_are_compared_pair_by_pair() -> None:
     passes = [(FOUR, 0, 0), (FOUR, 1, 0), (TWO, 2, 0), (FOUR, 3, 0)]
-    assert heard(*passes).confidence().uncertainty == pytest.approx((0 + 1 - 4 / 6) / 2, abs=1e-3)
+    assert estimated(*passes).confidence().uncertainty == pytest.approx((0 + 1 - 4 / 6) / 2, abs=1e-3)
 
 
 def test_other_networks_do_not_count_as_doubt() -> None:
     passes = [(FOUR, 0, 0), (NOTHING, 0, 1), (FOUR, 1, 0), (NOTHING, 1, 1)]
-    assert heard(*passes, networks=2).confidence().uncertainty == pytest.approx(0, abs=1e-3)
+    assert estimated(*passes, networks=2).confidence().uncertainty == pytest.approx(0, abs=1e-3)
 
 
 def test_folds_agree_by_the_mean_dice_of_their_pairs() -> None:
-    confidence = heard((FOUR, 0, 0), (TWO, 0, 1), (TWO, 0, 2), networks=3).confidence()
+    confidence = estimated((FOUR, 0, 0), (TWO, 0, 1), (TWO, 0, 2), networks=3).confidence()
     assert confidence.fold_agreement == pytest.approx((4 / 6 + 4 / 6 + 1) / 3)
 
 
 def test_folds_that_find_nothing_agree_on_nothing() -> None:
-    assert heard((NOTHING, 0, 0), (NOTHING, 0, 1), networks=2).confidence().fold_agreement is None
+    assert estimated((NOTHING, 0, 0), (NOTHING, 0, 1), networks=2).confidence().fold_agreement is None
 
 
 def test_a_single_network_tells_no_fold_agreement() -> None:
-    assert heard((FOUR, 0, 0), (FOUR, 1, 0)).confidence().fold_agreement is None
+    assert estimated((FOUR, 0, 0), (FOUR, 1, 0)).confidence().fold_agreement is None
 
 
 def test_labels_count_alike() -> None:
@@ -89,7 +90,7 @@ def test_labels_count_alike() -> None:
     first[1, ..., :6], first[2, ..., 6:] = 20, 20
     second = first.clone()
     second[2, ..., 6:], second[0, ..., 6:] = -20, 20
-    assert heard((first, 0, 0), (second, 1, 0)).confidence().uncertainty == pytest.approx(0.5, abs=1e-3)
+    assert estimated((first, 0, 0), (second, 1, 0)).confidence().uncertainty == pytest.approx(0.5, abs=1e-3)
 
 
 def cubes(*sizes: int) -> torch.Tensor:
@@ -104,7 +105,7 @@ def cubes(*sizes: int) -> torch.Tensor:
 @pytest.mark.parametrize(("sizes", "scatter"), [((4,), 0.0), ((3, 1), 0.25), ((2, 2), 0.5), ((), 1.0)])
 def test_scatter_is_what_lies_outside_the_largest_component(sizes: tuple[int, ...], scatter: float) -> None:
     estimator = UncertaintyEstimator(1, mirrored=True)
-    estimator.see(cubes(*sizes))
+    estimator.finalize(cubes(*sizes))
     assert estimator.confidence().scatter == pytest.approx(scatter)
 
 
@@ -112,7 +113,7 @@ def test_scatter_counts_labels_alike() -> None:
     logits = torch.zeros(3, 1, 1, 9)
     logits[1, ..., 0:2], logits[2, ..., 4], logits[2, ..., 8] = 1, 1, 1
     estimator = UncertaintyEstimator(1, mirrored=True)
-    estimator.see(logits)
+    estimator.finalize(logits)
     assert estimator.confidence().scatter == pytest.approx((0 + 0.5) / 2)
 
 

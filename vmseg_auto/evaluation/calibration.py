@@ -54,7 +54,7 @@ def calibrate(confidence: Sequence[Confidence], dice: Values, patients: Sequence
         patients: of each case.
 
     Returns:
-        None with fewer than VolumeConfidence.FEWEST_PATIENTS patients, or where some cases were mirrored and others not.
+        None with fewer than VolumeConfidence.FEWEST_PATIENTS patients, or where only some cases were mirrored.
     """
     if not _may_tell(confidence, patients):
         return None

@@ -121,9 +121,9 @@ class NothingFound:
         if self.probability is None or self.low_95 is None or self.high_95 is None:
             return "every validation scan had a finding, so what a scan without one may hold is not known"
         said = (
-            f"nothing was found in {self.scans} validation scans of {self.patients} patients, and {self.missed} of them "
-            f"had a lesion: {self.probability:.0%} of such scans, counted by patients (95 % interval {self.low_95:.0%} "
-            f"to {self.high_95:.0%})"
+            f"nothing was found in {self.scans} validation scans of {self.patients} patients, and {self.missed} of "
+            f"them had a lesion: {self.probability:.0%} of such scans, counted by patients (95 % interval "
+            f"{self.low_95:.0%} to {self.high_95:.0%})"
         )
         return f"{said}, the largest of {self.largest_ml:.2f} mL" if self.missed else said
 

@@ -24,8 +24,8 @@ TOLD_COLUMNS = (
 NO_CALIBRATION = "the model has no calibration"
 UNCALIBRATED = (
     f"No interval of a volume, expected Dice or confidence is told: {NO_CALIBRATION}. It takes a cross-validation of "
-    f"at least {VolumeConfidence.FEWEST_PATIENTS} patients; once all folds are trained, `vmseg_train 0`, with the options "
-    "that they were trained with, sums it up and trains nothing."
+    f"at least {VolumeConfidence.FEWEST_PATIENTS} patients; once all folds are trained, `vmseg_train 0`, with the "
+    "options that they were trained with, sums it up and trains nothing."
 )
 
 

@@ -74,8 +74,8 @@ class Alignment:
         problems = []
         if mirrored >= cls.LEAST_NCC and cls._far_better(mirrored, local_ncc):
             problems.append(
-                f"the second scan fits far better mirrored (local_ncc {mirrored:.2f} against {local_ncc:.2f}): its left "
-                "and right may have been exchanged, as by a conversion that lost a flip"
+                f"the second scan fits far better mirrored (local NCC {mirrored:.2f} against {local_ncc:.2f}): its "
+                "left and right may have been exchanged, as by a conversion that lost a flip"
             )
         if transform is None:
             problems.append("no transform was found that lays one over the other")
@@ -86,7 +86,7 @@ class Alignment:
             problems.append(f"one would have to be turned by {transform.degrees:.0f} degrees")
         if local_ncc < cls.LEAST_NCC:
             problems.append(
-                f"laid over each other they are not alike (local_ncc {local_ncc:.2f}, at least {cls.LEAST_NCC:g} is "
+                f"laid over each other they are not alike (local NCC {local_ncc:.2f}, at least {cls.LEAST_NCC:g} is "
                 "needed): another patient, another sequence or a damaged scan"
             )
         return cls(transform, transform.degrees, shift_mm, overlap, local_ncc, tuple(problems), mirrored)

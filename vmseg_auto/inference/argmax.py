@@ -6,7 +6,9 @@ import torch
 
 
 def argmax(values: torch.Tensor) -> torch.Tensor:
-    """The class with the greatest value at each voxel, the first on a tie: [K, ...] -> uint8 [...], up to 256 classes.
+    """Return the class with the greatest value at each voxel: [K, ...] -> uint8 [...], up to 256 classes.
+
+    The first one counts on a tie.
 
     A CPU takes a hundred times as long for torch's argmax over the first axis, and eight times the memory.
     """

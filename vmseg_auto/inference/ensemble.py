@@ -1,4 +1,4 @@
-"""Networks that answer together, in as much memory as there is."""
+"""The ensemble of folds: networks that predict windows together, in every mirroring, in as much memory as there is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vmseg_auto.utils.devices import (
 from vmseg_auto.utils.geometry import Shape
 
 
-def _to_nobody(text: str) -> None:
+def _silent(text: str) -> None:
     return None
 
 
@@ -33,9 +33,9 @@ View = tuple[tuple[int, ...], nn.Module]
 
 @dataclass
 class FoldEnsemble:
-    """Networks, each of which is asked about every mirroring of what it is shown.
+    """Networks, each of which predicts a window in every mirroring (test-time augmentation).
 
-    It computes as many windows at a time as it is shown, and learns from running out of memory to take fewer. Where a
+    It computes as many windows at a time as it is given, and learns from running out of memory to take fewer. Where a
     single one is too many, its networks go over to the CPU if they may (`free_to_leave`), and come back afterwards.
 
     Args:
@@ -45,7 +45,7 @@ class FoldEnsemble:
         device: where the networks are.
         dtype: 16-bit type for the networks; logits are float32 all the same.
         names: what the networks are called in errors; numbered from 0 unless given.
-        tell: hears in words of what is done for want of memory.
+        tell: called with a sentence on what is done for want of memory.
         stays: whether the networks must not leave the device, as others work with them.
     """
 
@@ -55,7 +55,7 @@ class FoldEnsemble:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype | None = None
     names: Sequence[str] = ()
-    tell: Callable[[str], None] = _to_nobody
+    tell: Callable[[str], None] = _silent
     stays: bool = False
     leaves: bool = field(default=False, init=False)
     """Whether the networks may go over to the CPU just now."""
@@ -63,10 +63,10 @@ class FoldEnsemble:
     """Windows that memory was found to hold; None before it ran out."""
 
     def views(self, place: Shape, passes: int | None = None) -> list[View]:
-        """All networks in as few mirrorings as give so many passes, in the order in which a window asks them.
+        """Return all networks in as few mirrorings as give so many passes, in the order in which a window asks them.
 
-        Overlapping windows begin with different mirrorings and networks, so that a voxel in their midst is soon seen
-        in every way. The opposite of a mirroring comes next, and all networks are asked before that.
+        Overlapping windows begin with different mirrorings and networks, so that few passes a window are many
+        different ones at a voxel. The opposite of a mirroring comes next, and all networks are asked before that.
 
         Args:
             place: the window's number along each axis; only odd or even matters.
@@ -82,11 +82,11 @@ class FoldEnsemble:
         return list(itertools.product(flips[:mirrorings], networks))
 
     def first_network(self, place: Shape) -> int:
-        """Number of the network that a window asks first; the others follow in turn."""
+        """Return the number of the network that a window asks first; the others follow in turn."""
         return sum((number % 2) << axis for axis, number in enumerate(place)) % len(self.networks)
 
     def logits(self, windows: torch.Tensor, view: View) -> torch.Tensor:
-        """One view's logits: [B, C, Z, Y, X] -> float32 [B, K, Z, Y, X], on the windows' device.
+        """Return one view's logits: [B, C, Z, Y, X] -> float32 [B, K, Z, Y, X], on the windows' device.
 
         Raises:
             RuntimeError: memory does not hold one window, and the networks must stay where they are.
@@ -116,7 +116,7 @@ class FoldEnsemble:
         return self.names[network] if self.names else f"network {network}"
 
     def _attempt(self, windows: torch.Tensor, view: View, size: int) -> torch.Tensor | None:
-        """The logits, `size` windows at a time; None where memory does not hold them and there is a way out."""
+        """Return the logits, `size` windows at a time; None where memory does not hold them and there is a way out."""
         try:
             parts = windows.tensor_split(tuple(range(size, len(windows), size)))
             return torch.cat([self._pass(part.to(self.device), view).to(windows.device) for part in parts])

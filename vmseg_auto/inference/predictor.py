@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vmseg_auto.data.runs import FoldName
 from vmseg_auto.evaluation.confidence import Confidence
 from vmseg_auto.inference.ensemble import FoldEnsemble
-from vmseg_auto.inference.sliding_window import Watch, budgets_at_once, predict_logits
+from vmseg_auto.inference.sliding_window import OnProgress, budgets_at_once, predict_logits
 from vmseg_auto.inference.thresholds import favour_background
 from vmseg_auto.inference.uncertainty import UncertaintyEstimator
 from vmseg_auto.inference.windows import air_level
@@ -157,7 +157,7 @@ class Predictor:
         geometry: Geometry | None = None,
         *,
         probabilities: bool = False,
-        watch: Watch = None,
+        watch: OnProgress = None,
     ) -> Prediction:
         """Segment one scan.
 
@@ -185,7 +185,7 @@ class Predictor:
         return Prediction(mask, geometry, confidence, soft)
 
     def probabilities(
-        self, image: NDArray[np.float32], geometry: Geometry, watch: Watch = None
+        self, image: NDArray[np.float32], geometry: Geometry, watch: OnProgress = None
     ) -> tuple[NDArray[np.float32], Confidence]:
         """What `predict` gives beside the mask: the softmax of the mean logits [K, Z, Y, X], and its confidence."""
         preprocessed, crop_box, budget = self._prepare(image, geometry)
@@ -205,9 +205,9 @@ class Predictor:
         size = budgets_at_once(self.ensemble.classes, preprocessed.shape[1:])
         masks: list[NDArray[np.uint8]] = []
         for start in range(0, len(budgets), size):
-            found, heard = self._logits(preprocessed, budgets[start : start + size])
+            found, measured = self._logits(preprocessed, budgets[start : start + size])
             if not masks:
-                confidence, soft = heard, _probabilities(found[0], geometry, crop_box, self.plan)
+                confidence, soft = measured, _probabilities(found[0], geometry, crop_box, self.plan)
             masks += [self._mask(logits, geometry, crop_box) for logits in found]
             del found  # before the next ones are computed
         return Prediction(masks[0], geometry, confidence, soft), masks[1:]
@@ -225,7 +225,7 @@ class Predictor:
         )
 
     def _logits(
-        self, preprocessed: NDArray[np.float32], budgets: Sequence[InferenceBudget], watch: Watch = None
+        self, preprocessed: NDArray[np.float32], budgets: Sequence[InferenceBudget], watch: OnProgress = None
     ) -> tuple[list[NDArray[np.float32]], Confidence]:
         image = torch.tensor(np.asarray(preprocessed))
         estimator = UncertaintyEstimator(len(self.ensemble.networks), mirrored=bool(self.ensemble.mirror_axes))

@@ -1,4 +1,4 @@
-"""What an ensemble says of a whole image, window by window."""
+"""Sliding-window inference: the logits of a whole image from an ensemble's logits of overlapping windows."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ VOXELS_AT_ONCE = 2**21
 SUMMED_BYTES = 4 * 2**30
 """Of the sums of logits and weights of all budgets that are computed side by side."""
 
-Watch = Callable[[int, int], None] | None
-"""Called with (passes at windows done, passes in all)."""
+OnProgress = Callable[[int, int], None] | None
+"""Called with (passes done, passes in all)."""
 
 
 @torch.inference_mode()
@@ -37,27 +37,27 @@ def predict_logits(
     step: float = 0.5,
     budgets: Sequence[InferenceBudget] = (EXHAUSTIVE,),
     air_below: float = -math.inf,
-    progress: Watch = None,
+    progress: OnProgress = None,
     estimator: UncertaintyEstimator | None = None,
 ) -> list[torch.Tensor]:
-    """Logits of a whole image from overlapping windows with Gaussian weights, once for each budget.
+    """Return the logits of a whole image, from overlapping windows with Gaussian weights, once for each budget.
 
-    With the whole budget they are nnU-Net's: the mean over all networks, mirrorings and windows that cover a voxel. With
-    less, windows are looked at in fewer ways, and every one_pass counts the same.
-
-    Args:
-        ensemble: who is asked.
-        image: float32 [C, Z, Y, X].
-        patch: window (Z, Y, X).
-        step: distance of windows as a share of the patch.
-        budgets: several share the work, and show what each would save and change.
-        air_below: windows without any intensity as high as this are passed over: they are background.
-        progress: hears of every one_pass at a window; with a gate their number is not known before all are looked at.
-        estimator: hears what each one_pass says, and sees what they come to by the first budget. For it, a window that gets
-            one mirroring is looked at once more.
+    With the whole budget they are nnU-Net's: the mean over all networks, mirrorings and windows that cover a voxel.
+    With less, a window gets fewer passes (a pass is one network in one mirroring), each of the same weight.
 
     Where the ensemble's device does not hold a scan beside the networks, the scan begins anew with image and sums in
     main memory, and only windows go to the device; where it holds no window either, the CPU computes this scan.
+
+    Args:
+        ensemble: the networks and their mirrorings.
+        image: float32 [C, Z, Y, X].
+        patch: window (Z, Y, X).
+        step: distance of windows as a share of the patch.
+        budgets: several share the passes that they have in common.
+        air_below: windows without any intensity as high as this are skipped: they are background.
+        progress: called after each pass; with a foreground gate the number of all is not known at first.
+        estimator: updated with the logits of each pass, and with the sum of all by the first budget. For it, a window
+            that gets one mirroring gets one pass more, in the opposite one.
 
     Returns:
         For each budget float32 [K, Z, Y, X] of the image's shape, on the ensemble's device or on the CPU.
@@ -70,10 +70,10 @@ def predict_logits(
     def attempt(device: torch.device) -> list[torch.Tensor]:
         padded, inner = pad(image.to(device), patch)
         sums = _SlidingWindow(ensemble, padded, patch, step, air_below, progress, estimator).run(budgets)
-        found = [total.finish()[(slice(None), *inner)] for total in sums]
+        logits = [total.finish()[(slice(None), *inner)] for total in sums]
         if estimator is not None:
-            estimator.see(found[0])
-        return found
+            estimator.finalize(logits[0])
+        return logits
 
     try:
         return attempt(ensemble.device)
@@ -92,13 +92,19 @@ def predict_logits(
 
 
 def budgets_at_once(classes: int, shape: Shape) -> int:
-    """How many budgets' logits of an image [K, Z, Y, X] `SUMMED_BYTES` hold side by side; at least one."""
+    """Return how many budgets' logits of an image [K, Z, Y, X] `SUMMED_BYTES` hold side by side; at least one."""
     return max(1, SUMMED_BYTES // (4 * (classes + 1) * math.prod(shape)))
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """One view of windows of the same parity, and the sums that each of them goes into."""
+    """One network in one mirroring on windows of the same parity, and for each window the sums that its logits enter.
+
+    Args:
+        tiles: the windows.
+        number: of the pass, in the order of `FoldEnsemble.views`.
+        targets: of each window.
+    """
 
     tiles: Sequence[Tile]
     number: int
@@ -106,7 +112,7 @@ class _Pass:
 
 
 class _SlidingWindow:
-    """The windows of one image, and all that is seen in them."""
+    """The windows of one image, and all passes over them."""
 
     def __init__(
         self,
@@ -115,40 +121,35 @@ class _SlidingWindow:
         patch: Shape,
         step: float,
         air_below: float,
-        progress: Watch,
+        progress: OnProgress,
         estimator: UncertaintyEstimator | None,
     ) -> None:
         z, y, x = image.shape[1:]
         tiles = tiling((z, y, x), patch, step)
         highest = maxima(image.amax(dim=0), [tile.box for tile in tiles])
         self.tiles = [tile for tile, intensity in zip(tiles, highest, strict=True) if intensity >= air_below]
-        self.ensemble, self.image, self.patch, self.progress, self.estimator = (
-            ensemble,
-            image,
-            patch,
-            progress,
-            estimator,
-        )
+        self.ensemble, self.image, self.patch = ensemble, image, patch
+        self.progress, self.estimator = progress, estimator
         self.weight = gaussian_weight(patch).to(image.device)
-        self.said = torch.zeros(len(ensemble.networks), device=image.device)
+        self.totals = torch.zeros(len(ensemble.networks), device=image.device)
         """Sum of all logits of each network: not finite as soon as one of them is not, and read only once."""
 
     def run(self, budgets: Sequence[InferenceBudget]) -> list[WeightedSum]:
-        """For each budget the sum of all that it wants to see; what several want is computed once."""
+        """Return the sum of each budget's passes; a pass that several want is computed once."""
         z, y, x = self.image.shape[1:]
-        self.views = max(map(self._views, budgets))
+        self.most = max(map(self._count, budgets))
         sums = [WeightedSum.zeros(self.ensemble.classes, (z, y, x), self.image.device) for _ in budgets]
-        passes = [_Pass(group, 0, [sums] * len(group)) for group in self._groups()]
+        first = [_Pass(group, 0, [sums] * len(group)) for group in self._groups()]
         if not any(budget.gate for budget in budgets):
-            self._see(passes + self._further(sums, budgets, {}))
+            self._accumulate(first + self._further(sums, budgets, {}))
         else:
-            self._see(passes)
-            self._see(self._further(sums, budgets, self._peaks(sums[0])))
+            self._accumulate(first)
+            self._accumulate(self._further(sums, budgets, self._peaks(sums[0])))
         self._refuse_what_is_not_finite()
         return sums
 
     def _refuse_what_is_not_finite(self) -> None:
-        wrong = [number for number, finite in enumerate(self.said.isfinite().tolist()) if not finite]
+        wrong = [number for number, finite in enumerate(self.totals.isfinite().tolist()) if not finite]
         if wrong:
             named = ", ".join(map(self.ensemble.name, wrong))
             half = self.ensemble.dtype is torch.float16
@@ -158,57 +159,57 @@ class _SlidingWindow:
                 "with other folds (--folds).",
             )
 
-    def _views(self, budget: InferenceBudget) -> int:
-        """How many views of a window a budget wants, at most."""
+    def _count(self, budget: InferenceBudget) -> int:
+        """Return how many passes a budget gives a window at most."""
         return len(self.ensemble.views((0, 0, 0), budget.passes))
 
     def _further(
         self, sums: Sequence[WeightedSum], budgets: Sequence[InferenceBudget], peaks: Mapping[Shape, float]
     ) -> list[_Pass]:
-        """All views after the first that some budget wants. A window without a known peak counts as suspect."""
-        rows = [(total, budget, self._views(budget)) for total, budget in zip(sums, budgets, strict=True)]
+        """Return all passes after the first that some budget wants. A window without a known peak is above any gate."""
+        rows = [(total, budget, self._count(budget)) for total, budget in zip(sums, budgets, strict=True)]
         passes = []
         for group in self._groups():
-            for number in range(1, self.views):
+            for number in range(1, self.most):
                 wanted = [
                     (tile, [s for s, budget, n in rows if number < n and peaks.get(tile.place, 1.0) >= budget.gate])
                     for tile in group
                 ]
                 if asked := [(tile, targets) for tile, targets in wanted if targets]:
                     passes.append(_Pass([tile for tile, _ in asked], number, [targets for _, targets in asked]))
-            passes += self._witnessed(group, min(budget.gate for budget in budgets), peaks)
+            passes += self._opposite(group, min(budget.gate for budget in budgets), peaks)
         return passes
 
-    def _witnessed(self, group: Sequence[Tile], gate: float, peaks: Mapping[Shape, float]) -> list[_Pass]:
-        """A first network's one_pass in the opposite mirroring, which goes into no sum, where no budget asks for it."""
+    def _opposite(self, group: Sequence[Tile], gate: float, peaks: Mapping[Shape, float]) -> list[_Pass]:
+        """Return the estimator's own pass: the first network in the opposite mirroring, where no budget has one."""
         opposite = len(self.ensemble.networks)
-        if self.estimator is None or not self.estimator.mirrored or self.views > opposite:
+        if self.estimator is None or not self.estimator.mirrored or self.most > opposite:
             return []
-        suspects = [tile for tile in group if peaks.get(tile.place, 1.0) >= gate]
-        return [_Pass(suspects, opposite, [[]] * len(suspects))] if suspects else []
+        above = [tile for tile in group if peaks.get(tile.place, 1.0) >= gate]
+        return [_Pass(above, opposite, [[]] * len(above))] if above else []
 
-    def _see(self, passes: Sequence[_Pass]) -> None:
-        """Compute the passes and add them up, in their order."""
-        for done, (one_pass, logits) in enumerate(zip(passes, self._computed(passes), strict=True), 1):
-            for tile, one, targets in zip(one_pass.tiles, logits, one_pass.targets, strict=True):
+    def _accumulate(self, passes: Sequence[_Pass]) -> None:
+        """Compute passes and add their logits up, in their order."""
+        for done, (one, logits) in enumerate(zip(passes, self._computed(passes), strict=True), 1):
+            for tile, of_tile, targets in zip(one.tiles, logits, one.targets, strict=True):
                 for total in targets:
-                    total.add(tile.box, one, self.weight)
-                self._tell(tile, one_pass.number, one)
-            self.said[self._network(one_pass.tiles[0], one_pass.number)] += logits.sum()
+                    total.add(tile.box, of_tile, self.weight)
+                self._update_estimator(tile, one.number, of_tile)
+            self.totals[self._network(one.tiles[0], one.number)] += logits.sum()
             if self.progress:
                 self.progress(done, len(passes))
 
-    def _tell(self, tile: Tile, number: int, logits: torch.Tensor) -> None:
+    def _update_estimator(self, tile: Tile, number: int, logits: torch.Tensor) -> None:
         if self.estimator is not None:
             mirroring, turn = divmod(number, len(self.ensemble.networks))
             self.estimator.update(tile, logits, mirroring, self._network(tile, number), first=turn == 0)
 
     def _network(self, tile: Tile, number: int) -> int:
-        """Which network a window's view of that number asks."""
+        """Return the number of the network that computes a window's pass of that number."""
         return (self.ensemble.first_network(tile.place) + number) % len(self.ensemble.networks)
 
     def _computed(self, passes: Sequence[_Pass]) -> Iterator[torch.Tensor]:
-        """The logits of each one_pass. CPU threads take whole windows, which is faster than sharing every layer."""
+        """Yield the logits of each pass. CPU threads take whole windows, which is faster than sharing every layer."""
         threads = torch.get_num_threads()
         if self.ensemble.device.type != "cpu" or threads == 1:
             yield from map(self._logits, passes)
@@ -221,18 +222,18 @@ class _SlidingWindow:
             torch.set_num_threads(threads)
 
     @torch.inference_mode()
-    def _logits(self, one_pass: _Pass) -> torch.Tensor:
-        windows = torch.stack([self.image[(slice(None), *tile.box)] for tile in one_pass.tiles])
-        return self.ensemble.logits(windows, self.ensemble.views(one_pass.tiles[0].place)[one_pass.number])
+    def _logits(self, one: _Pass) -> torch.Tensor:
+        windows = torch.stack([self.image[(slice(None), *tile.box)] for tile in one.tiles])
+        return self.ensemble.logits(windows, self.ensemble.views(one.tiles[0].place)[one.number])
 
     def _peaks(self, first: WeightedSum) -> dict[Shape, float]:
-        """The highest foreground probability in the core of each window."""
+        """Return the highest foreground probability in the core of each window."""
         foreground = 1 - torch.softmax(first.mean(), dim=0)[0]
         found = maxima(foreground, [tile.core for tile in self.tiles])
         return {tile.place: peak for tile, peak in zip(self.tiles, found, strict=True)}
 
     def _groups(self) -> Iterator[list[Tile]]:
-        """Windows to compute together: of the same parity, so that they have the same views in the same order."""
+        """Yield windows to compute together: of the same parity, so that they have the same views in the same order."""
         size = 1 if self.ensemble.device.type == "cpu" else max(1, VOXELS_AT_ONCE // math.prod(self.patch))
         size = min(size, self.ensemble.at_once or size)
         for _, same in itertools.groupby(sorted(self.tiles, key=_parity), key=_parity):

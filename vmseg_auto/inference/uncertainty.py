@@ -1,12 +1,14 @@
-"""How far passes at the windows of a scan agree: one network's in opposite mirrorings, and all networks' in one.
+"""Uncertainty of a prediction: how far passes over the windows of a scan agree.
 
-Every window answers for its core alone, where its logits count most; the cores of all windows share a scan out. So no
-pass needs a volume of its own: sums over cores do, and what a window's first pass said until the others have come.
+Compared are one network's passes in opposite mirrorings, and all networks' passes in one mirroring. Every window
+answers for its core alone, where its logits count most; the cores of all windows share a scan out. So no pass needs a
+volume of its own: sums over cores do, and the probabilities of a window's first pass until those of the others are
+there.
 
 The uncertainty is one minus the soft Dice of a network's probabilities p in one mirroring and its mask m in the
 opposite one, 2 sum(p m) / (sum p + sum m): the Dice that the mask has on average where the truth is drawn from p. It
 grows with disagreement and with doubt alike, and is 1 where nothing is found. A prediction that lies scattered in many
-components is often wrong though each pass is sure of it; so that is told too.
+components is often wrong though each pass is sure of it; so that is measured too.
 """
 
 from __future__ import annotations
@@ -27,11 +29,11 @@ from vmseg_auto.utils.geometry import Shape
 
 @dataclass
 class _Window:
-    """What the passes at one window have said of its core so far.
+    """The core of one window after the passes so far.
 
     Args:
-        waiting: probabilities in the mirroring whose opposite has not come yet, float16 [K - 1, n].
-        votes: network -> class of each voxel, uint8 [n]; empty once all networks have been heard.
+        waiting: probabilities in the mirroring whose opposite is still to come, float16 [K - 1, n].
+        votes: network -> class of each voxel, uint8 [n]; empty once all networks have voted.
     """
 
     waiting: torch.Tensor | None = None
@@ -39,11 +41,11 @@ class _Window:
 
 
 class UncertaintyEstimator:
-    """Listens to the passes of one sweep.
+    """Estimates the uncertainty of a sliding-window prediction from its passes: update, finalize, then `confidence`.
 
     Args:
-        networks: how many are asked about a window.
-        mirrored: whether windows that count are seen in more than one mirroring.
+        networks: how many the ensemble has.
+        mirrored: whether windows that count get more than one mirroring.
     """
 
     def __init__(self, networks: int, mirrored: bool) -> None:
@@ -54,13 +56,12 @@ class UncertaintyEstimator:
         self._scatter = 1.0
 
     def update(self, tile: Tile, logits: torch.Tensor, mirroring: int, network: int, first: bool) -> None:
-        """Take a pass into account: of the network that a window asks first all mirrorings, of others the first.
+        """Add a pass: of the network that a window asks first all mirrorings count, of others the first one.
 
         Args:
             tile: the window.
             logits: float32 [K, Z, Y, X] of all of it.
-            mirroring: number of the mirroring among those in which the window is shown; 1 is the opposite of 0, 3 of
-                2, and so on.
+            mirroring: number of the mirroring among those of the window; 1 is the opposite of 0, 3 of 2, and so on.
             network: number of the network.
             first: whether it is the network that the window asks first.
         """
@@ -80,25 +81,25 @@ class UncertaintyEstimator:
                 self._shared.append(_overlaps(window.votes, len(probabilities)))
                 window.votes.clear()
 
-    def see(self, logits: torch.Tensor) -> None:
-        """Take what all passes come to, [K, Z, Y, X], into account."""
+    def finalize(self, logits: torch.Tensor) -> None:
+        """Add the logits [K, Z, Y, X] of all passes together."""
         classes = argmax(logits).cpu().numpy()
         self._scatter = float(np.mean([_scatter(classes == label) for label in range(1, len(logits))]))
 
     def reset(self) -> None:
-        """What was heard: the sweep begins anew."""
+        """Drop all passes: the prediction begins anew."""
         self._windows.clear()
         self._pairs.clear()
         self._shared.clear()
 
     def confidence(self) -> Confidence:
-        """What was heard and seen in all."""
+        """Return what all passes and their sum came to."""
         waiting = [window.waiting.float() for window in self._windows.values() if window.waiting is not None]
         lone = [_sums(p, p) for p in waiting]
-        pairs = [[*heard, *lone] for heard in self._pairs.values()] or [lone]
+        pairs = [[*compared, *lone] for compared in self._pairs.values()] or [lone]
         if not pairs[0]:
             return Confidence(1.0, self._scatter, self.mirrored)
-        sums = torch.stack([torch.stack(heard).cpu().double().sum(0) for heard in pairs]).numpy()
+        sums = torch.stack([torch.stack(compared).cpu().double().sum(0) for compared in pairs]).numpy()
         shared, soft, masks = sums[..., 0:2], sums[..., 2:4], sums[..., 4:6]
         dice = np.where(masks > 0, 2 * shared / np.maximum(soft + masks, 1), 0.0)
         uncertainty = float(np.clip(1 - dice.mean(), 0, 1))

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 
 def undecided(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The entropy of what all looks at a scan come to, as a share of the highest there is.
+    """Return the entropy of the mean probabilities of all passes, as a share of the highest there is.
 
-    It is 0 where all looks are sure of the same, and 1 where all classes are equally likely: because each look is in
-    doubt, or because looks that are sure contradict each other.
+    It is 0 where all passes are sure of the same class, and 1 where all classes are equally likely: because each pass
+    is in doubt, or because passes that are sure contradict each other.
 
     Args:
-        probabilities: [K, Z, Y, X], background first, the mean of all looks.
+        probabilities: [K, Z, Y, X], background first, the mean of all passes.
 
     Returns:
         [Z, Y, X], in steps of a thousandth, which pack well.

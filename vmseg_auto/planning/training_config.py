@@ -109,7 +109,7 @@ class TrainingConfig(Stored):
 
     @property
     def epoch_work(self) -> float:
-        """An epoch's work in optimiser steps, at most: its steps, its validation patches, and its part of the overfitting monitor's checks."""
+        """An epoch's work in optimiser steps, at most, with its validation patches and the monitor's checks."""
         return self.iterations_per_epoch * (
             1 + 0.3 * self.validation_share + (self.monitor_share if self.monitor_cases else 0)
         )

@@ -94,9 +94,10 @@ def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
     found = []
     if row and isfinite(row["expected_dice"]):
         dice, low, high = (row[f"expected_dice{end}"] for end in ("", "_low", "_high"))
+        told_by = validation_words(row["expected_dice_scans"], row["expected_dice_patients"])
         found.append(
             f"Expected overlap with an expert's outline (Dice): {shown(dice)}; four such scans in five lie between "
-            f"{shown(low)} and {shown(high)}, by {validation_words(row['expected_dice_scans'], row['expected_dice_patients'])}."
+            f"{shown(low)} and {shown(high)}, by {told_by}."
         )
     if row and isfinite(row["fold_agreement"]):
         agreement = shown(row["fold_agreement"])

@@ -50,7 +50,7 @@ class Candidates:
     def volumes(
         self, names: Runs, setting: Setting, labels: Sequence[str], confidence: Mapping[str, Confidence]
     ) -> ValidationVolumes:
-        """The volumes that a candidate measures under a setting, of which its looks said `confidence` (case -> confidence)."""
+        """The volumes that a candidate measures under a setting, with the `confidence` of each case."""
         at = self.measured_ml[names][:, THRESHOLDS.index(setting.threshold)]
         measured = np.where(setting.keep_largest, at[..., 1], at[..., 0])
         said = tuple(confidence[case] for case, _ in self.cases)

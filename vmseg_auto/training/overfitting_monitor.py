@@ -27,15 +27,15 @@ PASSES = 3
 """Forward passes that one training sample is worth: the backward pass costs twice the forward one."""
 LOOKS_WANTED = 10
 """In a training, before a check takes more cases."""
-MOST_LOOKS = 100
+MOST_CHECKS = 100
 
 
 class OverfittingMonitor:
     """Predicts a fixed handful of training and of validation cases whole, un-augmented, every few epochs.
 
     Which cases, and after which epochs, follows from config, plan and cases alone, so that all checks together cost at
-    most `config.monitor_share` of the training's work, counted in forward passes; a single check, after the last epoch, is
-    always taken. No random state is advanced, and the network is left in the mode in which it came.
+    most `config.monitor_share` of the training's work, counted in forward passes; a single check, after the last epoch,
+    is always made. No random state is advanced, and the network is left in the mode in which it came.
 
     Args:
         config: monitor_cases (on each side; 0 for no checks), monitor_share, and the training's length.
@@ -66,7 +66,7 @@ class OverfittingMonitor:
             checks = int(passes / sum(windows(case) for case in (*self.train, *self.val)))
             if checks >= wanted:
                 break
-        every = math.ceil(config.epochs / min(max(checks, 1), MOST_LOOKS))
+        every = math.ceil(config.epochs / min(max(checks, 1), MOST_CHECKS))
         self.due = range((config.epochs - 1) % every + 1, config.epochs + 1, every)
 
     def check(
@@ -93,7 +93,7 @@ class OverfittingMonitor:
         return float(np.mean(dice[: len(self.train)])), float(np.mean(dice[len(self.train) :]))
 
     def _dice(self, case: PreprocessedCase, ensemble: FoldEnsemble) -> float:
-        """Mean over the classes that the case holds, on the preprocessed grid; NaN where there was nothing to be seen."""
+        """Mean over the classes that the case holds, on the preprocessed grid; NaN where there was nothing to score."""
         image = torch.tensor(np.asarray(case.image))
         try:
             (logits,) = predict_logits(ensemble, image, self.patch, step=STEP, air_below=air_level(image))

@@ -142,7 +142,8 @@ class Checkup:
         for run in self.space.runs():
             self._try(read_cross_validation, run)
             for path, read in (
-                (run.confidence, read_confidence), (run.label_check, read_label_check), (run.volumes, read_validation_volumes),
+                (run.confidence, read_confidence), (run.label_check, read_label_check),
+                (run.volumes, read_validation_volumes),
             ):  # fmt: skip
                 if path.is_file():
                     self._try(read, run)

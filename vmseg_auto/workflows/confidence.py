@@ -70,15 +70,16 @@ class ValidationConfidence:
         told = [(e, float(d)) for e, d in zip(self.expected, self.dice, strict=True) if e]
         figures = [one.text() for one in self.figures.figures]
         if not told:
-            few = f"it takes {VolumeConfidence.FEWEST_PATIENTS} other patients, and here are {len(set(self.patients))} in all"
+            there = len(set(self.patients))
+            few = f"it takes {VolumeConfidence.FEWEST_PATIENTS} other patients, and here are {there} in all"
             return [f"no Dice to expect is told: {few}", *figures]
         inside = sum(expected.low <= dice <= expected.high for expected, dice in told)
         error = np.mean([abs(expected.dice - dice) for expected, dice in told])
         worst = set(np.argsort(self.dice, kind="stable")[: len(self.cases) // 5].tolist())
         least = self._least_certain()[: 3 * len(self.cases) // 10]
         return [
-            f"told by the other patients' cases, the Dice of {len(told)} validation cases is {error:.3f} off on average; "
-            f"{inside} lie in their interval of four in five",
+            f"told by the other patients' cases, the Dice of {len(told)} validation cases is {error:.3f} off on "
+            f"average; {inside} lie in their interval of four in five",
             f"{len(worst & set(least))} of the {len(worst)} cases with the lowest Dice are among the "
             f"{len(least)} least certain ones",
             *figures,

@@ -49,8 +49,8 @@ def doctor(
 ) -> Diagnosis:
     """Look at what this program runs on, and at every file of a workspace; nothing is changed.
 
-    Checkpoints are read wholly, with their checksums. Of preprocessed cases, masks and the dataset only what is quick is
-    looked at, unless `thorough`.
+    Checkpoints are read wholly, with their checksums. Of preprocessed cases, masks and the dataset only what is quick
+    is looked at, unless `thorough`.
 
     Args:
         workspace, dataset: folders, as on the command line. Without a workspace only the environment is looked at.

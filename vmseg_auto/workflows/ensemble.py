@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vmseg_auto.data.runs import FoldFolder, Run
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.inference.predictor import Prediction, Predictor
-from vmseg_auto.inference.sliding_window import Watch
+from vmseg_auto.inference.sliding_window import OnProgress
 from vmseg_auto.inference.thresholds import classify
 from vmseg_auto.models.selection_record import Candidate, Selection
 from vmseg_auto.models.zip import unpacked
@@ -62,7 +62,7 @@ class ModelEnsemble:
         geometry: Geometry,
         *,
         probabilities: bool = False,
-        watch: Watch = None,
+        watch: OnProgress = None,
     ) -> Prediction:
         """Segment one scan; as `stages.predict.Predictor.predict` for an array."""
         if self.rule is None or len(self.members) == 1:

@@ -129,7 +129,7 @@ def settle(left: Inventory, console: Console) -> None:
 
 
 def _preprocessed(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Path:
-    """The folder of preprocessed cases, all read once: damage shows before the night, and the first epoch finds them read.
+    """Return the folder of preprocessed cases, all read once: damage shows before a night of training.
 
     Raises:
         InputError: a case is missing, out of date or damaged.
@@ -139,9 +139,9 @@ def _preprocessed(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Pat
     if lacking:
         option = "" if plan.planner == "default" else f" --planner {plan.planner}"
         raise InputError(
-            f"{len(lacking)} of {len(fingerprint.cases)} cases are not preprocessed for this plan, {lacking[0]} for one",
+            f"{len(lacking)} of {len(fingerprint.cases)} cases are not preprocessed for this plan, as {lacking[0]}",
             file=folder.folder,
-            remedy=f"Run `vmseg_plan_and_preprocess{option}` again; it prepares what is missing.",
+            remedy=f"Run `vmseg_plan_and_preprocess{option}` again; it preprocesses what is missing.",
         )
     for case in fingerprint.cases:
         folder.verify(case)

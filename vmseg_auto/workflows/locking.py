@@ -1,8 +1,8 @@
 """Who may write what while other commands work in the same workspace.
 
-One lock stands for what all share: split, plans, preprocessed cases, model.json, cross-validation, selection. Planning and
-choosing hold it throughout; a training holds it while it takes the locks of its folds, and again when it sums up. Who
-holds it waits for no other lock, so that no two commands ever wait for each other.
+One lock stands for what all share: split, plans, preprocessed cases, model.json, cross-validation, selection. Planning
+and choosing hold it throughout; a training holds it while it takes the locks of its folds, and again when it sums up.
+Who holds it waits for no other lock, so that no two commands ever wait for each other.
 
 Whoever takes the lock of a place removes what commands that have ended left unfinished there; what a running one writes
 is its own (utils/owners.py). Readers need no lock: files are replaced whole.

@@ -214,10 +214,11 @@ def _introduce(models: Sequence[PathLike], ensemble: ModelEnsemble, notes: Seque
         threshold = "" if member.info.threshold == PLAIN_THRESHOLD else f", threshold {member.info.threshold:g}"
         where = describe(member.device, member.ensemble.dtype)
         console.say(f"Model {model}, {which} {folds}{threshold}, on {where}.")
-        if member.inference_budget and member.inference_budget.budget != EXHAUSTIVE:
+        chosen = member.inference_budget
+        if chosen and chosen.budget != EXHAUSTIVE:
             console.say(
-                f"Cross-validation found this to be enough: {member.inference_budget.budget.text()} (mean Dice changed by "
-                f"{member.inference_budget.dice_change:+.4f}). --exhaustive takes all everywhere."
+                f"Cross-validation found this to be enough: {chosen.budget.text()} (mean Dice changed by "
+                f"{chosen.dice_change:+.4f}). --exhaustive takes all everywhere."
             )
     for note in notes:
         console.say(note)

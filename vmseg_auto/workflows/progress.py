@@ -88,10 +88,10 @@ class Watcher:
             return
         self.told_of_skipped = True
         named = f" They learnt from {', '.join(record.suspects)}." if record.suspects else ""
+        skipped = f"{record.skipped_steps} of {self.config.iterations_per_epoch} steps"
         self.console.warn(
-            f"Fold {self.folder.name}, epoch {record.epoch}: {record.skipped_steps} of {self.config.iterations_per_epoch} steps gave "
-            f"a NaN or infinite loss or gradient and were skipped.{named} A few do no harm; history.csv counts them "
-            "(skipped_steps)."
+            f"Fold {self.folder.name}, epoch {record.epoch}: {skipped} gave a NaN or infinite loss or gradient and "
+            f"were skipped.{named} A few do no harm; history.csv counts them (skipped_steps)."
         )
 
     def _notes(self, record: EpochRecord) -> list[str]:

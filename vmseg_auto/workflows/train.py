@@ -254,8 +254,8 @@ def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) 
             remedy=f"Give more hours{shorten}.",
         )
     job.console.say(
-        f"{epochs} of {config.epochs} epochs of {config.iterations_per_epoch} steps fit into {duration(hours * 3600)}, with "
-        f"{duration(validation)} for predicting the validation cases."
+        f"{epochs} of {config.epochs} epochs of {config.iterations_per_epoch} steps fit into {duration(hours * 3600)}, "
+        f"with {duration(validation)} for predicting the validation cases."
     )
     return epochs
 
