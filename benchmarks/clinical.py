@@ -46,7 +46,7 @@ SHARES = (0.01, 0.05)
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class ValidationRecord:
     """A cohort, and what a run says of each case of which its network knew no scan of the patient."""
 
     run: Run
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def open_workspace(workspace: Path, dataset: Path | None) -> HeldOut:
+def open_workspace(workspace: Path, dataset: Path | None) -> ValidationRecord:
     """The run that the workspace predicts with; of several the best.
 
     Raises:
@@ -89,10 +89,10 @@ def open_workspace(workspace: Path, dataset: Path | None) -> HeldOut:
     (run, *_), _ = choose_runs(space, Silent())
     standing = read_standing(folder, space, Inventory())
     folds = enumerate(standing.splits.folds)
-    return HeldOut(run, standing.dataset, {case: number for number, fold in folds for case in fold.val})
+    return ValidationRecord(run, standing.dataset, {case: number for number, fold in folds for case in fold.val})
 
 
-def gather(held: HeldOut) -> Facts:
+def gather(held: ValidationRecord) -> Facts:
     """Everything that the report tells."""
     pieces, errors, shares = [], [], []
     for _, soft, reference, geometry in held.cases():

@@ -47,7 +47,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class ValidationRecord:
     """A case: the fold that holds it out, what its looks say, and how far volumes are off in other patients."""
 
     fold: int
@@ -125,7 +125,7 @@ def _told(case: Case, percent: int, change: Change) -> Row:
     return row
 
 
-def _validation(run: Run, folds: Mapping[str, int]) -> dict[str, HeldOut]:
+def _validation(run: Run, folds: Mapping[str, int]) -> dict[str, ValidationRecord]:
     """Each validation case, from the table of the cross-validation."""
     rows = read_csv(run.cross_validation / "metrics.csv")
     said = {
@@ -136,7 +136,7 @@ def _validation(run: Run, folds: Mapping[str, int]) -> dict[str, HeldOut]:
     measured, true = (np.array([float(row[name]) for row in rows]) for name in ("prediction_ml", "reference_ml"))
     told = volume_confidence_without(measured, true, confidence, [row["patient"] for row in rows])
     found = zip(rows, confidence, told, strict=True)
-    return {row["case"]: HeldOut(folds[row["case"]], looks, others) for row, looks, others in found}
+    return {row["case"]: ValidationRecord(folds[row["case"]], looks, others) for row, looks, others in found}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -14,9 +14,9 @@ from vmseg_auto.evaluation.confidence import (
     Calibration,
     Confidence,
     Expectation,
-    HeldOut,
-    HeldOutCase,
     Spread,
+    ValidationCase,
+    ValidationRecord,
     VolumeError,
 )
 from vmseg_auto.utils.errors import InputError
@@ -119,13 +119,13 @@ def test_an_interval_holds_the_measured_volume_and_grows_with_it(
 
 def test_stored_and_read_back() -> None:
     first, second = (
-        HeldOutCase("1", Confidence(0.25, 0.1, True, 0.5), scored="2"),
-        HeldOutCase("3", Confidence(1.0, 1.0, False)),
+        ValidationCase("1", Confidence(0.25, 0.1, True, 0.5), scored="2"),
+        ValidationCase("3", Confidence(1.0, 1.0, False)),
     )
-    held = HeldOut({"a": first, "b": second})
-    assert HeldOut.from_json(json.loads(json.dumps(held.to_json()))) == held
+    held = ValidationRecord({"a": first, "b": second})
+    assert ValidationRecord.from_json(json.loads(json.dumps(held.to_json()))) == held
 
 
 def test_a_broken_file_is_refused() -> None:
     with pytest.raises(InputError, match="uncertainty"):
-        HeldOut.from_json({"cases": {"a": {"image": "1", "confidence": {"mirrored": True}}}})
+        ValidationRecord.from_json({"cases": {"a": {"image": "1", "confidence": {"mirrored": True}}}})

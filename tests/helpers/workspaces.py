@@ -33,11 +33,11 @@ from vmseg_auto.workflows.validation_cases import validation_cases
 
 GRID = Geometry((8, 16, 16), (2.0, 1.0, 1.0))
 CONFIG = TrainingConfig(epochs=1, iterations_per_epoch=1, mirror_axes=(), tile_step_size=1.0)
-HeldOut = Callable[[Case, NDArray[np.bool_]], NDArray[np.float32]]
+ValidationRecord = Callable[[Case, NDArray[np.bool_]], NDArray[np.float32]]
 """A case and its reference (Z, Y, X) -> probabilities of the foreground."""
 
 
-def sure_of(low: int, high: int) -> HeldOut:
+def sure_of(low: int, high: int) -> ValidationRecord:
     """Certain of the lesion's voxels from `low` to `high` along x, and 0.29 sure of the others."""
 
     def validation(case: Case, reference: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -89,7 +89,7 @@ def trained_run(made: Cohort, trainer: str) -> Run:
     return run
 
 
-def finished_run(made: Cohort, trainer: str, validation: HeldOut) -> Run:
+def finished_run(made: Cohort, trainer: str, validation: ValidationRecord) -> Run:
     """The same, validated as if its folds had predicted what `validation` says."""
     run = trained_run(made, trainer)
     for held in validation_cases(run, made.fingerprint, made.splits, made.dataset):

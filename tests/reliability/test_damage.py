@@ -19,7 +19,7 @@ from vmseg_auto.cli import train as train_command
 from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.probabilities import read_probabilities
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.evaluation.confidence import HeldOut
+from vmseg_auto.evaluation.confidence import ValidationRecord
 from vmseg_auto.models.checkpoints import load_checkpoint
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.models.model import ModelInfo
@@ -38,7 +38,7 @@ SEALED: dict[str, Callable[[Path], object]] = {
     f"{RUN}/model.json": lambda path: read_stored(ModelInfo, path),
     "selection.json": lambda path: read_stored(Selection, path),
     f"{RUN}/fold_0/fold.json": lambda path: read_stored(FoldRecord, path),
-    f"{RUN}/fold_0/validation/cases.json": lambda path: read_stored(HeldOut, path),
+    f"{RUN}/fold_0/validation/cases.json": lambda path: read_stored(ValidationRecord, path),
 }
 
 

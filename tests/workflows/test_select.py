@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from workspaces import GRID, Cohort, HeldOut, cohort, finished_run, sure_of
+from workspaces import GRID, Cohort, ValidationRecord, cohort, finished_run, sure_of
 
 from vmseg_auto.cli.common import Screen
 from vmseg_auto.data.dataset import Case
@@ -33,7 +33,7 @@ from vmseg_auto.workflows.select import select
 Foreground = NDArray[np.float32]
 
 
-def voxels(found: int, at: float = 0.9, wrong: int = 0) -> HeldOut:
+def voxels(found: int, at: float = 0.9, wrong: int = 0) -> ValidationRecord:
     """The first voxels of each bar of ten, and as many wrong ones on their own in another slice."""
 
     def validation(case: Case, reference: NDArray[np.bool_]) -> Foreground:

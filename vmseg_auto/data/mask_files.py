@@ -24,7 +24,7 @@ from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.names import case_name
 
 DICOM_SEG = ".dcm"
-SCHEMA = 6
+SCHEMA = 7
 """Of the record."""
 MaskState = Literal["as written", "edited", "damaged", "missing"]
 _ONE = "Keep the file that is right, and move the others away."

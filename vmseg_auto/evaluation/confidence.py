@@ -215,7 +215,7 @@ class Calibration:
         above it, and the case is not among those to be looked at first. Amber: all others.
 
         Args:
-            confidence: what the passes said.
+            confidence: of its prediction.
             alike: whether the scan is like those of the cohort; what is not is never green.
 
         Returns:
@@ -231,12 +231,12 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class HeldOutCase:
+class ValidationCase:
     """One validation case of a fold.
 
     Args:
         image: hash of the image files that it was predicted from.
-        confidence: what the passes said.
+        confidence: of its prediction.
         scored: hash of the image and mask files that its scores were computed from; None before that.
     """
 
@@ -246,12 +246,12 @@ class HeldOutCase:
 
 
 @dataclass(frozen=True)
-class HeldOut(Stored):
+class ValidationRecord(Stored):
     """The validation cases of a fold that are predicted: cases.json.
 
     Args:
         cases: case id -> what is known of it.
     """
 
-    cases: dict[str, HeldOutCase]
-    schema: int = 1
+    cases: dict[str, ValidationCase]
+    schema: int = 2

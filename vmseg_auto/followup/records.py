@@ -229,7 +229,7 @@ class FollowUps(Stored):
     """followup.json."""
 
     pairs: tuple[FollowUp, ...]
-    schema: int = 3
+    schema: int = 4
 
 
 def verdict(change: Change) -> str:

@@ -43,7 +43,7 @@ class ModelInfo(Stored):
     inference_budget: ChosenBudget | None = None
     scans: ScanRange | None = None
     calibration: Calibration | None = None
-    schema: int = 1
+    schema: int = 2
 
     @classmethod
     def from_json(cls, data: Any, where: str = "") -> Self:

@@ -87,7 +87,7 @@ class Trials(Stored):
 
     budgets: tuple[InferenceBudget, ...]
     dice: dict[str, tuple[float, ...]]
-    schema: int = 1
+    schema: int = 2
 
     def __post_init__(self) -> None:
         if odd := next((case for case, dice in self.dice.items() if len(dice) != len(self.budgets)), None):

@@ -13,7 +13,7 @@ from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.probabilities import read_probabilities
 from vmseg_auto.data.runs import FoldFolder
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.evaluation.confidence import HeldOut
+from vmseg_auto.evaluation.confidence import ValidationRecord
 from vmseg_auto.evaluation.learning_curve_record import LearningCurve
 from vmseg_auto.evaluation.scores import ScoreSummary
 from vmseg_auto.models.checkpoints import load_checkpoint
@@ -58,7 +58,7 @@ _READERS: dict[str, Reader] = {
     "fresh.json": FreshStart.from_json,
     "init.json": Initialisation.from_json,
     "budgets.json": Trials.from_json,
-    "cases.json": HeldOut.from_json,
+    "cases.json": ValidationRecord.from_json,
     "learning_curve.json": LearningCurve.from_json,
     "metrics.json": ScoreSummary.from_json,
 }

@@ -13,7 +13,7 @@ from vmseg_auto.data.dataset import Case, Dataset, Splits
 from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.runs import Run
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.evaluation.confidence import HeldOutCase
+from vmseg_auto.evaluation.confidence import ValidationCase
 from vmseg_auto.evaluation.evaluate import Evaluation, evaluate_pairs
 from vmseg_auto.inference.predictor import Predictor
 from vmseg_auto.models.load import load_fold
@@ -168,17 +168,17 @@ def _predict_validation(
     held.try_budgets(budgets)
     source = PreprocessedFolder(preprocessed)
 
-    def predicted(case: Case) -> HeldOutCase:
+    def predicted(case: Case) -> ValidationCase:
         scan = source.load(case.id)
         return held.store(case, *predictor.compare(scan.image, scan.geometry, scan.crop_box, budgets))
 
-    def kept(stored: HeldOutCase, case: Case) -> None:
+    def kept(stored: ValidationCase, case: Case) -> None:
         held.keep(case, stored)
 
     failed: list[VmsegError] = []
     with console.progress(f"Validating fold {held.folder.name}", len(cases)) as progress:
         for case, stored in ranks.each(partial(_attempt, predicted), cases):
-            if isinstance(stored, HeldOutCase):
+            if isinstance(stored, ValidationCase):
                 error = ranks.on_main(partial(_attempt, partial(kept, stored), case))
             else:
                 error = stored

@@ -19,7 +19,7 @@ from vmseg_auto.data.images.images import write_mask
 from vmseg_auto.data.mask_deltas import read_mask_deltas, write_mask_deltas
 from vmseg_auto.data.probabilities import read_probabilities, write_probabilities
 from vmseg_auto.data.runs import FoldFolder, Run
-from vmseg_auto.evaluation.confidence import Confidence, HeldOut, HeldOutCase
+from vmseg_auto.evaluation.confidence import Confidence, ValidationCase, ValidationRecord
 from vmseg_auto.evaluation.evaluate import Evaluation, evaluate_pairs, read_pair
 from vmseg_auto.evaluation.overlap import mean_dice
 from vmseg_auto.evaluation.reliability import Reliability, reliability
@@ -91,7 +91,7 @@ class ValidationCases:
         if self.trials.budgets != tuple(budgets):
             self.trials, self.known = Trials(tuple(budgets), {}), {}
 
-    def store(self, case: Case, prediction: Prediction, others: Sequence[NDArray[np.uint8]]) -> HeldOutCase:
+    def store(self, case: Case, prediction: Prediction, others: Sequence[NDArray[np.uint8]]) -> ValidationCase:
         """Write a case's mask and probabilities by all budget, and its masks by the other budgets.
 
         Returns:
@@ -102,9 +102,9 @@ class ValidationCases:
         write_mask(mask, prediction.mask, prediction.geometry)
         write_mask_deltas(variants, [prediction.mask, *others])
         write_probabilities(probabilities, to_bytes(prediction.probabilities))
-        return HeldOutCase(self.content[case.id].image_content, prediction.confidence)
+        return ValidationCase(self.content[case.id].image_content, prediction.confidence)
 
-    def keep(self, case: Case, stored: HeldOutCase) -> None:
+    def keep(self, case: Case, stored: ValidationCase) -> None:
         """Take down what was stored of a case, by this process or another, and score it."""
         self._note(case.id, stored)
         self.score(case)
@@ -140,13 +140,13 @@ class ValidationCases:
     def sum_up(self) -> Evaluation:
         """Score all cases into metrics.csv and metrics.json."""
         scores = evaluate_pairs(self.files, self.dataset.labels, patients=self.dataset.patients)
-        write_sealed(self.folder.validation_record, HeldOut(self.known).to_json())
+        write_sealed(self.folder.validation_record, ValidationRecord(self.known).to_json())
         scores.save(self.folder.validation)
         return scores
 
-    def _note(self, name: str, case: HeldOutCase) -> None:
+    def _note(self, name: str, case: ValidationCase) -> None:
         self.known[name] = case
-        write_sealed(self.folder.validation_record, HeldOut(self.known).to_json())
+        write_sealed(self.folder.validation_record, ValidationRecord(self.known).to_json())
 
     def _mask(self, name: str) -> Path:
         return self.folder.mask(name, self.dataset.file_ending)
@@ -161,9 +161,9 @@ def validation_cases(run: Run, fingerprint: Fingerprint, splits: Splits, dataset
     return [ValidationCases(run.fold(n), fold.val, dataset, fingerprint) for n, fold in enumerate(splits.folds)]
 
 
-def _read_known(folder: FoldFolder) -> tuple[Trials, dict[str, HeldOutCase]]:
+def _read_known(folder: FoldFolder) -> tuple[Trials, dict[str, ValidationCase]]:
     """Nothing where one of the two files is lost: without the budgets, masks by others than the first mean nothing."""
     if not (folder.budgets.is_file() and folder.validation_record.is_file()):
         return Trials((), {}), {}
     trials = read_stored(Trials, folder.budgets)
-    return trials, read_stored(HeldOut, folder.validation_record).cases
+    return trials, read_stored(ValidationRecord, folder.validation_record).cases
