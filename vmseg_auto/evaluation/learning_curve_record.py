@@ -85,7 +85,7 @@ class LearningCurve(Stored):
 
     def text(self) -> str:
         """For the screen."""
-        lines = [f"Mean Dice of {self.tested} patients whom no training saw (95 % interval)"]
+        lines = [f"Mean Dice of {self.tested} patients of no training set (95 % interval)"]
         lines += [f"  trained on {point.patients:>4} patients  {point.dice.text()}" for point in self.measured]
         lines += ["Expected by the curve through them"]
         lines += [f"  trained on {point.patients:>4} patients  {point.dice.text()}" for point in self.forecasts]

@@ -99,7 +99,7 @@ def draw_learning_curve(
     if curve.wanted:
         panel.axhline(curve.wanted.dice, color=VERMILLION, linewidth=2, label=f"Dice asked for: {curve.wanted.dice:g}")
     panel.set_ylim(0, 1)
-    _finish(panel, f"Mean Dice of {curve.tested} patients whom no training saw", "patients trained on")
+    _finish(panel, f"Mean Dice of {curve.tested} patients of no training set", "patients trained on")
     panel.legend(frameon=False, loc="lower right")
     save_figure(figure, path)
 

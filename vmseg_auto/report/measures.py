@@ -80,7 +80,7 @@ def _told_by(row: Row) -> str:
 
 
 def validation_words(scans: int, patients: int) -> str:
-    """Whom something was told by."""
+    """Return by how many validation scans and patients something is known."""
     return f"{counted(scans, 'validation scan')} of {counted(patients, 'patient')}"
 
 

@@ -38,7 +38,7 @@ class Table:
     Args:
         caption: what it holds.
         columns: headings; the first one's cells name their rows.
-        rows: cells as texts; numbers are told by their looks.
+        rows: cells as texts; numbers are recognised by their form.
     """
 
     caption: str
@@ -109,9 +109,9 @@ def render_page(template: str, viewer: bool = False, **content: Any) -> str:
 
 def content_policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
     """The content security policy of a page that may use these alone, and pictures that it holds itself."""
-    allowed, looks = (" ".join(map(_source, texts)) for texts in (scripts, styles))
+    allowed, styling = (" ".join(map(_source, texts)) for texts in (scripts, styles))
     return (
-        f"default-src 'none'; script-src {allowed}; style-src {looks}; "
+        f"default-src 'none'; script-src {allowed}; style-src {styling}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
 

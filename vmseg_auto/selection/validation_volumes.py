@@ -28,7 +28,7 @@ class ValidationVolumes:
         labels: names.
         cases: id and patient of each case.
         reference_ml, measured_ml: [cases, labels].
-        confidence: of each case, what the looks said.
+        confidence: of each case.
     """
 
     labels: tuple[str, ...]

@@ -89,7 +89,7 @@ def train_fold(
         hooks: who hears of progress.
         state: where an interrupted training stood.
         workers: processes or threads that make patches; their number changes no result.
-        ranks: the processes that share batches and looks, each calling this; all come to the same.
+        ranks: the processes that share batches and the monitor's checks, each calling this; all come to the same.
 
     Returns:
         The last epoch's state; where the training stopped on the gap, the best look's epoch and weights.

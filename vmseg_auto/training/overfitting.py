@@ -12,7 +12,7 @@ WIDENED = 0.05
 IMPROVED = 0.005
 """By how much validation Dice must exceed its record to count as improved."""
 FEWEST = 3
-"""Looks whose median counts, and that must have passed without improvement, at least."""
+"""Checks whose median counts, and that must have passed without improvement, at least."""
 PATIENCE = 0.1
 """The same as a share of the training."""
 EARLIEST = 1 / 3

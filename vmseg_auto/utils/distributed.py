@@ -27,7 +27,7 @@ R = TypeVar("R")
 PATIENCE = timedelta(days=7)
 """How long ranks wait for one another: the first may wait for another command. torchrun notices one that has ended."""
 MOMENT_S = 0.05
-"""Between two looks for the others."""
+"""Between two polls of the other processes."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class LocalBatch:
     """A rank's samples of each batch, as many as the others' or one more or less.
 
     Args:
-        ranks: among whom batches are shared.
+        ranks: the processes that share batches.
         size: samples in a whole batch; of no account in a world of one.
     """
 

@@ -37,7 +37,7 @@ def locked(path: Path, command: str, console: Console, patience_s: float = MOMEN
     Args:
         path: the lock file.
         command: what the owner is called, for those who meet the lock.
-        console: is told whom a longer wait is for, and is warned where the file system has no locks.
+        console: tells which process a longer wait is for, and is warned where the file system has no locks.
         patience_s: how long to wait for another owner to end.
 
     Yields:

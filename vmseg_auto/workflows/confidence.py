@@ -37,7 +37,7 @@ class ValidationConfidence:
     """Every validation case with what was to be expected of it.
 
     Args:
-        cases, patients, confidence: who, and what the looks said.
+        cases, patients, confidence: of each validation case.
         dice: the mean over labels that it has.
         reliability: of the voxels' probabilities.
         without: what the other patients' cases alone tell; None where they are too few.
@@ -137,7 +137,7 @@ class ValidationConfidence:
 def judge(
     confidence: Mapping[str, Confidence], scores: Evaluation, reliability: Mapping[str, Reliability]
 ) -> ValidationConfidence:
-    """Set what the looks said of validation cases beside their scores.
+    """Compare the confidence of validation cases with their scores.
 
     Args:
         confidence: of every scored case.

@@ -164,7 +164,7 @@ def _tested(job: Job, trainings: Sequence[_Training]) -> set[str]:
     """The validation patients.
 
     Raises:
-        InputError: fewer than FEWEST_PATIENTS, from whom no interval can be had.
+        InputError: fewer than FEWEST_PATIENTS: no interval can be had from so few.
     """
     tested = {job.dataset.patients[case] for training in trainings for case in training.record.val}
     if len(tested) < FEWEST_PATIENTS:

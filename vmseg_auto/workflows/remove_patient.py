@@ -105,7 +105,7 @@ def _emptied(space: Workspace, cases: Sequence[str]) -> list[str]:
 
 
 def _pseudonym(wanted: str, rows: Sequence[KeyRow], made: MadeDataset, key: Path) -> str:
-    """Whom the user means.
+    """Return the patient that the user means.
 
     Raises:
         InputError: nobody, or one patient by the hospital's name and another by the pseudonym.

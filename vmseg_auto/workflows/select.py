@@ -130,13 +130,13 @@ def _rank(run: Run, space: Workspace) -> tuple[bool, bool, str]:
 
 
 def _confidence(run: Run, standing: Standing) -> dict[str, Confidence]:
-    """Of each case that a run's folds have held out, what the looks said."""
+    """Return the confidence of each validation case of a run's folds."""
     folds = validation_cases(run, standing.fingerprint, standing.splits, standing.dataset)
     return {case: confidence for held in folds for case, confidence in held.confidence.items()}
 
 
 def _best(names: Runs, held: Candidates, settings: Mapping[Runs, Setting]) -> str:
-    """The run of an ensemble whose looks are listened to when it predicts (workflows/ensemble.py)."""
+    """Return the run of an ensemble whose confidence counts when it predicts (workflows/ensemble.py)."""
     return max(names, key=lambda name: float(dice_of(held.scores[(name,)], settings[(name,)]).mean()))
 
 

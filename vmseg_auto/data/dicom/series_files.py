@@ -108,7 +108,7 @@ def _note_others(found: _Found, root: Path, left: Inventory) -> None:
 def _look_through(files: DicomFiles, paths: Iterable[Path]) -> _Found:
     found = _Found()
     strange: list[Path] = []
-    looks: set[tuple[Path, str]] = set()
+    kinds: set[tuple[Path, str]] = set()
     for path in _with_members(files, paths, found):
         if ending_of(path.name):
             if not isfile(path):
@@ -118,14 +118,14 @@ def _look_through(files: DicomFiles, paths: Iterable[Path]) -> _Found:
             if not is_dicom(next(files.blocks(path, 132), b"")):
                 strange.append(path)
                 continue
-            looks.add((path.parent, _look(path)))
+            kinds.add((path.parent, _kind(path)))
             content = read_content(path, files)
             found.series[content.series].append((path, content))
         except InputError as error:
             found.unreadable[path] = error.problem
     for key in [key for key, members in found.series.items() if not any(_is_image(one) for _, one in members)]:
         found.others |= {path: f"{_NO_SCAN_BUT}{content.kind}" for path, content in found.series.pop(key)}
-    alike = [path for path in strange if (path.parent, _look(path)) in looks or _look(path) in _ENDINGS]
+    alike = [path for path in strange if (path.parent, _kind(path)) in kinds or _kind(path) in _ENDINGS]
     found.unreadable |= dict.fromkeys(alike, "the file is no DICOM, or damaged")
     found.others |= {
         path: "a zip in a zip" if path.suffix.lower() == ".zip" else _NO_SCAN
@@ -147,7 +147,7 @@ def _with_members(files: DicomFiles, paths: Iterable[Path], found: _Found) -> It
             found.unreadable[path] = error.problem
 
 
-def _look(path: Path) -> str:
+def _kind(path: Path) -> str:
     """What the names of a series' files have in common: their ending, or to be UIDs."""
     return "UID" if _UID.fullmatch(path.name) else path.suffix.lower()
 

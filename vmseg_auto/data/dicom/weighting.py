@@ -65,10 +65,10 @@ def unlike(series: Sequence[Series], channel: str) -> list[tuple[Series, str, st
     Returns:
         Series, its weighting, and the one that it should have.
     """
-    looks = [(one, kind) for one in series if (kind := weighting(one))]
+    told = [(one, kind) for one in series if (kind := weighting(one))]
     named = _NAMED.match(channel.strip())
-    wanted = named[1].upper() if named else Counter(kind for _, kind in looks).most_common(1)[0][0] if looks else ""
-    return [(one, kind, wanted) for one, kind in looks if kind != wanted]
+    wanted = named[1].upper() if named else Counter(kind for _, kind in told).most_common(1)[0][0] if told else ""
+    return [(one, kind, wanted) for one, kind in told if kind != wanted]
 
 
 def times(series: Series) -> str:
