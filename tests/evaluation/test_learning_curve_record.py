@@ -106,7 +106,7 @@ def test_a_flat_curve_tells_no_number() -> None:
 
 def test_what_the_screen_shows() -> None:
     lines = CURVE.text().splitlines()
-    assert lines[0] == "Mean Dice of 11 patients whom no training saw (95 % interval)"
+    assert lines[0] == "Mean Dice of 11 patients of no training set (95 % interval)"
     assert lines[3] == "  trained on   40 patients  0.650 (0.600 to 0.700)"
     assert lines[6] == "  trained on  106 patients  0.720 (0.650 to 0.800)"
     assert lines[7] == "  however many              0.900 (0.800 to 1.000)"
