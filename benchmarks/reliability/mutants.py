@@ -1,4 +1,4 @@
-"""Small mistakes put into ops/ and core/: do the tests of the module notice? Mutants are cosmic-ray's.
+"""Small mistakes put into the packages that compute: do the tests of the module notice? Mutants are cosmic-ray's.
 
     python -m pip install -c constraints.txt -e ".[test,reliability]"
     python -m benchmarks.reliability.mutants [--mutants 300] [--seed 0] [--results mutants.jsonl]
@@ -26,7 +26,7 @@ from random import Random
 from benchmarks.reliability.page import put
 
 ROOT = Path(__file__).parents[2]
-LAYERS = ("core", "ops")
+PACKAGES = ("evaluation", "followup", "inference", "networks", "planning", "preprocessing", "selection", "utils")
 PARTS = ("vmseg_auto", "planners", "trainers", "tests", "benchmarks", "examples", "setup.cfg")
 PROCESSOR_S, CLOCK_S = 600, 6 * 3600
 """More than any module's tests take, of the processor and by the clock; what takes longer will not end."""
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def sample(count: int, seed: int, modules: Sequence[Path] | None = None) -> list[Mutant]:
     """As many mutants of the modules, drawn without replacement; those that change no code that runs are left out."""
-    files = modules or sorted(path for layer in LAYERS for path in (ROOT / "vmseg_auto" / layer).glob("*.py"))
+    files = modules or sorted(path for package in PACKAGES for path in (ROOT / "vmseg_auto" / package).glob("*.py"))
     every = [mutant for path in files for mutant in mutants_of(path)]
     Random(seed).shuffle(every)
     chosen: list[Mutant] = []
@@ -209,8 +209,8 @@ def report(verdicts: Sequence[Verdict], seed: int) -> Iterator[str]:
     yield "| in | mutants | noticed | share |"
     yield "|---|--:|--:|--:|"
     choices: tuple[tuple[str, Callable[[Verdict], bool]], ...] = (
-        *((f"{layer}/", lambda verdict, layer=layer: f"/{layer}/" in verdict.mutant.module) for layer in LAYERS),
-        ("both", lambda verdict: True),
+        *((f"{name}/", lambda verdict, name=name: f"/{name}/" in verdict.mutant.module) for name in PACKAGES),
+        ("all", lambda verdict: True),
     )
     for title, belongs in choices:
         rows = [verdict for verdict in verdicts if belongs(verdict)]

@@ -10,7 +10,7 @@ from benchmarks.reliability import lines, mutants
 from benchmarks.reliability.mutants import ROOT, Mutant, Verdict
 from benchmarks.reliability.page import put
 
-GEOMETRY = ROOT / "vmseg_auto" / "core" / "geometry.py"
+GEOMETRY = ROOT / "vmseg_auto" / "utils" / "geometry.py"
 
 
 def verdict(layer: str, killed: bool, line: int = 1) -> Verdict:
@@ -58,10 +58,11 @@ def test_a_mutant_is_noticed_by_the_tests_that_name_its_module(tmp_path: Path) -
 
 
 def test_mutants_that_nobody_noticed_are_listed() -> None:
-    told = list(mutants.report([verdict("core", True), verdict("core", False, 7), verdict("ops", True)], seed=3))
-    assert "| core/ | 2 | 1 | 50 % |" in told
-    assert "| both | 3 | 2 | 67 % |" in told
-    assert told[-1] == "- core/x.py:7 `a = 1` as `a = 2`"
+    verdicts = verdict("planning", True), verdict("planning", False, 7), verdict("utils", True)
+    told = list(mutants.report(verdicts, seed=3))
+    assert "| planning/ | 2 | 1 | 50 % |" in told
+    assert "| all | 3 | 2 | 67 % |" in told
+    assert told[-1] == "- planning/x.py:7 `a = 1` as `a = 2`"
     assert sum(line.startswith("- ") for line in told) == 1
 
 
