@@ -29,7 +29,7 @@ def test_where_nothing_changes_the_cheapest_are_chosen() -> None:
     assert inference_budget.budget == InferenceBudget(passes=1, gate=0.5)
     assert inference_budget.cases == 4
     assert inference_budget.dice_change == pytest.approx(0)
-    assert inference_budget.budget.text() == "1 look at each part of a scan"
+    assert inference_budget.budget.text() == "1 pass over each window"
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -38,9 +38,7 @@ def test_a_change_beyond_the_tolerance_is_refused_in_either_direction(sign: int)
     inference_budget = choose_budget([trials(changes)])
     assert inference_budget is not None
     assert inference_budget.budget == InferenceBudget(passes=2, gate=0.3)
-    assert inference_budget.budget.text().startswith(
-        "2 passes at each part of a scan, but one look where nothing is likelier"
-    )
+    assert inference_budget.budget.text().startswith("2 passes over each window, but 1 where no voxel is likelier")
     assert inference_budget.dice_change == pytest.approx(0.9 * TOLERANCE)
 
 
@@ -59,7 +57,7 @@ def test_where_everything_changes_all_is_kept() -> None:
     inference_budget = choose_budget([trials({budget: -0.01 for budget in CANDIDATES if budget != EXHAUSTIVE})])
     assert inference_budget is not None
     assert inference_budget.budget == EXHAUSTIVE
-    assert inference_budget.budget.text() == "all folds and mirrorings at each part of a scan"
+    assert inference_budget.budget.text() == "all folds and mirrorings over each window"
 
 
 def test_all_folds_count_by_their_cases() -> None:

@@ -1,4 +1,4 @@
-"""How much of an ensemble each window of a scan gets, and how little is enough."""
+"""The inference budget: how much of an ensemble each window of a scan gets, and how little is enough."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.json_codec import Stored
 
@@ -20,23 +19,27 @@ TOLERANCE = 0.002
 class InferenceBudget:
     """What a window gets. The default is everything: all networks and all mirrorings in every window.
 
+    >>> InferenceBudget(passes=4, gate=0.1).text()
+    '4 passes over each window, but 1 where no voxel is likelier than 0.1 to be foreground'
+
     Args:
-        passes: how often a window is looked at, at least: all networks in as few mirrorings as give so many passes,
-            overlapping windows in different ones. None for all.
-        gate: a foreground probability. Every window is seen by one network in one mirroring first; where the core
-            of a window stays below the gate, that is all it gets.
+        passes: how many a window gets, at least: all networks in as few mirrorings as give so many, overlapping
+            windows in different ones. None for all.
+        gate: the foreground gate, a probability. Every window first gets one network in one mirroring; where its core
+            stays below the gate, it gets no more.
     """
 
     passes: int | None = None
     gate: float = 0.0
 
     def text(self) -> str:
-        """In words."""
-        passes = counted(self.passes, "pass") if self.passes else "all folds and mirrorings"
-        text = f"{passes} at each part of a scan"
+        """Return it in words."""
+        count = (
+            "all folds and mirrorings" if not self.passes else "1 pass" if self.passes == 1 else f"{self.passes} passes"
+        )
         if self.passes == 1 or not self.gate:
-            return text
-        return f"{text}, but one pass where nothing is likelier than {self.gate:g} to be foreground"
+            return f"{count} over each window"
+        return f"{count} over each window, but 1 where no voxel is likelier than {self.gate:g} to be foreground"
 
     def __post_init__(self) -> None:
         if not (1 <= (self.passes or 1) <= 10_000 and self.passes != 0 and 0 <= self.gate <= 1):
@@ -63,7 +66,7 @@ class ChosenBudget:
 
     Args:
         budget: what a window gets.
-        dice_change: of the mean Dice by fewer passes and by the gate, added.
+        dice_change: change of the mean Dice by fewer passes and by the gate, added.
         worst_change: the lowest of the same for a single case.
         cases: how many it was measured on.
         reasons: in words.
@@ -96,7 +99,7 @@ class Trials(Stored):
 
 
 def choose_budget(trials: Sequence[Trials]) -> ChosenBudget | None:
-    """The fewest passes, and with them the highest gate, that together change the mean Dice by TOLERANCE at most.
+    """Return the fewest passes, and with them the highest gate, that change the mean Dice by TOLERANCE at most.
 
     The changes count whatever their sign, so that one cannot hide the other.
 
