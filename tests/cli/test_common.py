@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from vmseg_auto.cli import train
 from vmseg_auto.cli.common import (
     Parser,
     Screen,
@@ -295,3 +296,10 @@ def test_each_command_refuses_bad_use(command: str, arguments: list[str], words:
     assert done.stdout == ""
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--init", "-d", "--trainer"])
+def test_an_option_that_is_given_and_empty_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`-d $DATA` would work on the current folder, where DATA is not set."""
+    assert train.main(["0", option, " "]) == 2
+    assert "is empty. Leave it out, or say what is meant" in capsys.readouterr().err

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
+from workspaces import cohort, trained_run
 
 from benchmarks.reliability.cohort import IN_THREADS, MEMORY_GB, SETTINGS, write_cohort
-from vmseg_auto.cli import plan_and_preprocess, predict, select, train
+from vmseg_auto.cli import model, plan_and_preprocess, predict, select, train
+from vmseg_auto.cli.common import in_place
+from vmseg_auto.data.runs import Run
+from vmseg_auto.utils.errors import InputError
 
 TRAIN = ["--device", "cpu", "--jobs", "1", "--set", *SETTINGS, IN_THREADS]
 
@@ -26,7 +32,7 @@ def test_from_the_check_to_the_report(tmp_path: Path, capsys: pytest.CaptureFixt
     assert plan_and_preprocess.main(plan) == 0
     assert last_line() == f"Go on with `vmseg_train 0 1{places}`."
     assert train.main(["0", "-d", str(folder), *TRAIN]) == 0
-    assert "fold 1 is not trained; `vmseg_train 1` does it" in last_line()
+    assert f"fold 1 is not trained; `vmseg_train 1{places}` does it" in last_line()
     assert plan_and_preprocess.main(plan) == 0
     assert last_line() == f"Go on with `vmseg_train 1{places}`."
     after = f"Go on with `vmseg_report{places}` or `vmseg_predict -i SCANS -o MASKS{places}`."
@@ -63,3 +69,44 @@ def test_a_workspace_of_another_dataset_is_left_alone(tmp_path: Path, capsys: py
     shutil.rmtree(folder / "imagesTr")
     assert train.main(["0", *TRAIN, "-w", str(space)]) == 2
     assert "name it with -d" in capsys.readouterr().err
+
+
+def test_a_model_that_lacks_a_fold_names_the_command_that_trains_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = cohort(tmp_path / "my patients")
+    run = trained_run(made, "small_cohort")
+    run.fold(3).final.unlink()
+    zipped = str(tmp_path / "model.zip")
+    for given in (["-w", str(made.space.root)], ["-m", str(run.folder)]):
+        assert model.main(["export", *given, "-o", zipped, "--folds", "3"]) == 2
+        (command,) = re.findall("`(vmseg_train .*?)`", capsys.readouterr().err)
+        named = train.parser().parse_args(shlex.split(command)[1:])
+        assert (named.folds, named.planner, named.trainer) == ([3], "default", "small_cohort")
+        assert Path(named.workspace).samefile(made.space.root)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run.folder, tmp_path / "a" / "b" / "copy")
+    with pytest.raises(InputError, match=r"finished: .*\. Choose other folds\.$"):
+        Run(tmp_path / "a" / "b" / "copy").usable_folds([3])
+
+
+def test_a_trainer_of_ones_own_is_named_by_its_module(tmp_path: Path) -> None:
+    run = trained_run(cohort(tmp_path), "mine")
+    assert "--trainer MODULE:CLASS" in str(run.train_command([0]))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("Run `vmseg_train 1 --trainer paper` first.", 'Run `vmseg_train 1 --trainer paper -d "my data" -w w` first.'),
+        ("`vmseg_select` or `vmseg_report`", '`vmseg_select -d "my data" -w w` or `vmseg_report -d "my data" -w w`'),
+        ("`vmseg_train 0 -w other`", "`vmseg_train 0 -w other`"),
+        ("`vmseg_report -i masks`", "`vmseg_report -i masks`"),
+        ("`vmseg_predict --overwrite-edited`", "`vmseg_predict --overwrite-edited`"),
+        ("`vmseg_predict -m a.zip -i SCANS -o MASKS`", "`vmseg_predict -m a.zip -i SCANS -o MASKS`"),
+    ],
+)
+def test_a_hint_is_given_the_places_in_use(given: str, told: str) -> None:
+    arguments = train.parser().parse_args(["0", "-d", "my data", "-w", "w"])
+    assert in_place(given, arguments) == told
+    assert in_place(given, train.parser().parse_args(["0"])) == given

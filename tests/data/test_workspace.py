@@ -86,7 +86,7 @@ def test_what_is_no_model_is_told_what_it_is(tmp_path: Path) -> None:
     for folder, words in {
         tmp_path: f"such as {model.parent}",
         tmp_path / "vmseg": f"such as {model.parent}",
-        model.parent / "fold_0": f"Give {model.parent}, and choose folds with --folds",
+        model.parent / "fold_0": f"give its model, {model.parent}. `vmseg_predict --folds` chooses folds",
         tmp_path / "nnunet": "vmseg_model import",
         tmp_path / "unpacked": "give the zip itself",
         tmp_path / "other": "WORKSPACE/runs/PLANNER/TRAINER",

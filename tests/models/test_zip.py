@@ -173,7 +173,7 @@ def test_a_manifest_that_says_nothing_is_refused(packed: Path, manifest: str) ->
 
 
 def test_a_missing_file_and_a_text_have_words_of_their_own(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"there is no such model\. Check -m"), unpacked(tmp_path / "m.zip"):
+    with pytest.raises(InputError, match=r"there is no such model\. Check the name"), unpacked(tmp_path / "m.zip"):
         pass
     (tmp_path / "m.zip").write_text("no zip at all")
     assert "this is no zip of a model" in refusal(tmp_path / "m.zip")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmseg_auto.utils.console import shown
-from vmseg_auto.utils.redaction import Redaction, is_telling
+from vmseg_auto.utils.redaction import Redaction, identifying, is_telling
 
 SYLLABLES = st.sampled_from(
     ["Mül", "ler", "Nowák", "San", "tos", "Ō", "ta", "李", "小龙", "O'", "Neill", "-", ", ", "_", "."]
@@ -57,3 +57,24 @@ def test_one_name_has_one_stand_in_and_another_name_another() -> None:
 
 def test_a_longer_word_is_another_name() -> None:
     assert Redaction({}, ["Li"])("Lippe and Li") == "Lippe and name_1"
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["vm_001", "vm_002", "vm_010"], []),
+        (["case_001", "case_002", "phantom_003", "sub-04_ses-01"], []),
+        (["BraTS-GLI-00005-000", "BraTS-GLI-00008-001"], []),
+        (["a3fbc812d0", "b7ee01dd4c"], []),
+        (["anna"], []),
+        (["mueller_v1", "mueller_v2", "huber_v1", "huber_v2"], ["mueller_v1", "mueller_v2", "huber_v1", "huber_v2"]),
+        (["vm_Müller", "vm_002", "vm_003"], ["vm_Müller"]),
+        (["x_1", "MUELLER^ANNA"], ["MUELLER^ANNA"]),
+        (["Mueller, Anna"], ["Mueller, Anna"]),
+        (["t2_19830417", "t2_17041983"], ["t2_19830417", "t2_17041983"]),
+        (["a_1983-04-17", "b_17.4.1983", "c_1983-44-17", "d_1.2"], ["a_1983-04-17", "b_17.4.1983"]),
+        (["00471123"], ["00471123"]),
+    ],
+)
+def test_names_of_cases_that_may_be_patients(names: list[str], found: list[str]) -> None:
+    assert identifying(names) == found

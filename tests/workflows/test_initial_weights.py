@@ -24,6 +24,7 @@ from vmseg_auto.utils.atomic import read_stored, write_json
 from vmseg_auto.utils.console import Progress, SilentProgress
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.workflows.export import export_model
 from vmseg_auto.workflows.initial_weights import Start, choose_start
 from vmseg_auto.workflows.model import import_nnunet
 from vmseg_auto.workflows.paths import read_fingerprint
@@ -176,17 +177,42 @@ def test_within_a_cohort_the_fold_of_the_same_number_is_taken(space: Workspace) 
     assert not second.fold(2).folder.exists()
 
 
+def test_a_model_may_be_given_as_its_zip(space: Workspace, imported: Path, tmp_path: Path) -> None:
+    packed = export_model(tmp_path / "theirs.zip", model=imported, licence="any")
+    by_folder = Workspace(Path(shutil.copytree(space.root, tmp_path / "by_folder")))
+    console = Listener()
+    run = train([0], workspace=space.root, settings=SHORT, init=packed, device="cpu", console=console)
+    assert_same(
+        weights(run.fold(0)),
+        weights(train([0], workspace=by_folder.root, settings=SHORT, init=imported, device="cpu").fold(0)),
+    )
+    assert any(f"Fold 0 starts from fold 0 of {packed}; taken: " in text for text in console.said)
+    assert any(f"not recorded which cases {packed} was trained on" in text for text in console.warned)
+    assert read_stored(Initialisation, run.fold(0).init).model == str(packed)
+
+
 def test_what_can_not_be_started_from(space: Workspace, imported: Path, tmp_path: Path) -> None:
     begin = {"workspace": space.root, "settings": SHORT, "device": "cpu"}
-    with pytest.raises(InputError, match=r"model\.json: the file does not exist.*--init"):
-        train([0], **begin, init=tmp_path / "nowhere")
     own = space.run("default", "default").folder
+    shutil.copytree(imported, own)
     with pytest.raises(InputError, match="can't start from the model that it makes"):
         train([0], **begin, init=own)
+    shutil.rmtree(own)
     unfinished = Path(shutil.copytree(imported, tmp_path / "unfinished"))
     Run(unfinished).fold(0).final.unlink()
-    with pytest.raises(InputError, match="no fold of this model is finished"):
-        train([0], **begin, init=unfinished)
+    text = tmp_path / "text.zip"
+    text.write_text("no zip")
+    console = Listener()
+    for model, problem in (
+        (tmp_path / "nowhere", "there is no such model. Check the name"),
+        ("", "no model is named"),
+        (space.root.parent, "this is no model folder: it has no model.json"),
+        (text, "this is no zip of a model, or a damaged one"),
+        (unfinished, "no fold of this model is finished"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            train([0], **begin, init=model, console=console)
+    assert console.said == []
     plan = json.loads(space.plan("default").read_text())
     plan["network"] |= {"features": [2, 2, 2]}
     space.plan("default").write_text(json.dumps(plan))

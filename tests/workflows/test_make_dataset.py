@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from consoles import Heard
 from raw_dataset import GRID, tiny_image, tiny_mask
 from slicer import write_seg_nrrd
 
@@ -126,6 +127,35 @@ def test_segments_are_chosen_by_name_and_merged(tmp_path: Path) -> None:
     assert "Lesion, node (merged where they overlap, 12 voxels)" in shown[1]
     with pytest.raises(DatasetError, match=r"none of the segments tumour, but Lesion, node\. Name with --segments"):
         made(tmp_path, segments=["tumour"])
+
+
+def test_segments_are_merged_and_left_out_with_a_word_only(tmp_path: Path) -> None:
+    scans(tmp_path, ["anna", "ben"])
+    layers = np.stack([tiny_mask(), np.roll(tiny_mask(), 3, axis=1)])
+    write_seg_nrrd(tmp_path / "masks/anna.seg.nrrd", layers, shifted(0), {"Lesion": (0, 1), "node": (1, 1)})
+    write_mask(tmp_path / "masks/ben.nii.gz", tiny_mask(), shifted(1))
+    with pytest.raises(InputError, match=r"no mask has a segment lesoin; there are 1, Lesion, node\. Mend"):
+        made(tmp_path, segments=["lesoin", "node", "1"])
+    assert not (tmp_path / "out").exists()
+    console, left = Heard(), Inventory(strict=True)
+    made(tmp_path, segments=["lesion", "1"], left=left, console=console)
+    assert [(one.what, one.where, one.why) for one in left.found] == [("segment", "node", "not chosen by --segments")]
+    assert console.warned == []
+    make_dataset(tmp_path / "scans", tmp_path / "masks", tmp_path / "all", console=console)
+    (warned,) = console.warned
+    assert "1 mask with several segments (Lesion, node), which become one label, lesion." in warned
+
+
+def test_a_dataset_that_lies_among_its_scans_is_none_of_them(tmp_path: Path) -> None:
+    cohort(tmp_path, ["anna", "ben"])
+    data = tmp_path / "data"
+    make_dataset(tmp_path, tmp_path / "masks", data)
+    write_image(tmp_path / "scans/carl.nii.gz", tiny_image(2), shifted(2))
+    write_mask(tmp_path / "masks/carl.nii.gz", tiny_mask(), shifted(2))
+    left = Inventory(strict=True)
+    make_dataset(tmp_path, tmp_path / "masks", data, add=True, left=left)
+    assert len(read_dataset(data).cases) == 3
+    assert {one.why for one in left.found} == {"of the dataset itself"}
 
 
 def test_the_table_shows_every_pair_before_anything_is_written(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from consoles import Heard
 from dicom_made import write_series
 from numpy.typing import NDArray
 from raw_dataset import tiny_mask
@@ -20,7 +23,7 @@ from vmseg_auto.data.dicom.series_files import find_series
 from vmseg_auto.data.dicom.stack import stack
 from vmseg_auto.data.images.images import read_image, read_mask, write_mask
 from vmseg_auto.data.scans import read_scan
-from vmseg_auto.utils.errors import DatasetError
+from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.make_dataset import make_dataset
@@ -154,3 +157,65 @@ def test_a_broken_t2_never_gives_its_mask_to_the_t1_beside_it(tmp_path: Path) ->
     write_mask(tmp_path / "masks" / "anna_T1.nii.gz", tiny_mask(), GRID)
     make_dataset(export, tmp_path / "masks", tmp_path / "data", left=Inventory())
     assert len(read_dataset(tmp_path / "data").cases) == 1
+
+
+def exported(folder: Path, *scans: tuple[str, str]) -> None:
+    """A series for each path, of the patient of an ID, and a mask of the path's name."""
+    for number, (path, patient) in enumerate(scans):
+        write_series(folder / "export" / path, image(number), GRID, PatientID=patient, PatientBirthDate="19830217")
+        write_mask(folder / "masks" / f"{path.replace('/', '_')}.nii.gz", tiny_mask(), GRID)
+
+
+def patients_of(folder: Path, **wishes: Any) -> dict[str, str]:
+    """Scan -> pseudonym of its patient."""
+    key = make_dataset(folder / "export", folder / "masks", folder / "out", left=Inventory(), **wishes)
+    return {row["scan"]: row["patient"] for row in csv.DictReader(key.read_text().splitlines()[1:])}
+
+
+def test_visits_are_known_by_the_headers_too(tmp_path: Path) -> None:
+    """Patients that stood on both sides of a fold would make the scores too good."""
+    scans = (("anna/2019", "1"), ("anna/2021", "1"), ("ben/2019", "2"), ("carl", "3"))
+    exported(tmp_path, *scans)
+    with pytest.raises(InputError, match=r"one patient, by the patient ID in their headers:\n.*anna_2019, anna_2021"):
+        patients_of(tmp_path)
+    assert not (tmp_path / "out").exists()
+    found = patients_of(tmp_path, visits="join")
+    assert found["anna_2019"] == found["anna_2021"]
+    assert len(set(found.values())) == 3
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "out_key.csv").unlink()
+    assert len(set(patients_of(tmp_path, visits="apart").values())) == 4
+
+
+def test_a_further_visit_is_known_by_its_header(tmp_path: Path) -> None:
+    exported(tmp_path, ("anna", "1"), ("ben", "2"))
+    patients_of(tmp_path)
+    exported(tmp_path, ("anna", "1"), ("ben", "2"), ("x17", "1"))
+    with pytest.raises(InputError, match=r"visits of a patient who is in the dataset:\n.*anna, x17"):
+        patients_of(tmp_path, add=True)
+    found = patients_of(tmp_path, add=True, visits="join")
+    assert found["x17"] == found["anna"] != found["ben"]
+
+
+def test_folders_and_headers_that_contradict_each_other_are_told(tmp_path: Path) -> None:
+    exported(tmp_path, ("anna/1", "1"), ("anna/2", "9"), ("ben/1", "2"), ("carl/1", "2"))
+    with pytest.raises(InputError, match=r"by the patient ID in their headers:\n  - ben, carl\."):
+        patients_of(tmp_path, patients="folders")
+    console = Heard()
+    found = patients_of(tmp_path, patients="folders", visits="join", console=console)
+    assert found["ben_1"] == found["carl_1"] != found["anna_1"]
+    assert any("anna_1, anna_2 are taken for scans of one patient, but" in words for words in console.warned)
+    assert not any("ben_1" in words for words in console.warned)
+
+
+def test_one_id_for_all_tells_nothing(tmp_path: Path) -> None:
+    exported(tmp_path, ("anna", "ANON"), ("ben", "ANON"))
+    assert len(set(patients_of(tmp_path).values())) == 2
+
+
+def test_a_mask_that_fits_two_series_asks_for_the_series(tmp_path: Path) -> None:
+    for number, kind in enumerate(("T1", "T2")):
+        write_series(tmp_path / "export" / "anna" / kind, image(number), GRID)
+    write_mask(tmp_path / "masks" / "anna.nii.gz", tiny_mask(), GRID)
+    with pytest.raises(DatasetError, match=r'could belong to 2 images.*with --series .* such as --series "\*T2\*"'):
+        patients_of(tmp_path)

@@ -155,7 +155,7 @@ def test_what_is_not_wholly_and_freshly_validated_is_left_out_by_name(made: Coho
     assert chosen.runs == (good.name,)
     assert [candidate.runs for candidate in chosen.candidates] == [(good.name,)]
     why = chosen.left_out
-    assert "fold 3 is not trained; `vmseg_train 3 --trainer unfinished`" in why["default/unfinished"]
+    assert "fold 3 is not trained; `vmseg_train 3 --trainer MODULE:CLASS`" in why["default/unfinished"]
     assert "fold 1 is not wholly validated" in why["default/unvalidated"]
     assert "fold 2 is stale (training cases removed: gone)" in why["default/stale"]
     assert "other labels" in why["default/foreign"]

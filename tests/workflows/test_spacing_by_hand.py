@@ -18,6 +18,7 @@ from vmseg_auto.report.write import report
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.tables import read_csv
+from vmseg_auto.workflows.followup import followup
 from vmseg_auto.workflows.predict import predict
 
 SHAPE = (8, 16, 16)
@@ -68,3 +69,31 @@ def test_it_is_never_guessed(model: Path, tmp_path: Path) -> None:
     without_voxel_size(tmp_path / "in" / "anna.nii.gz")
     with pytest.raises(InputError, match="its header tells no voxel size"):
         predict(tmp_path / "in", tmp_path / "out", model=model, device="cpu")
+
+
+def test_a_follow_up_measures_by_it(model: Path, tmp_path: Path) -> None:
+    """By the record beside the masks, or as it is told; and says so."""
+    masks = {}
+    for seed, when in enumerate(("before", "after")):
+        write_image(tmp_path / when / "anna.nii.gz", numbers(SHAPE, seed).astype(np.float32), grid_of(SHAPE))
+        without_voxel_size(tmp_path / when / "anna.nii.gz")
+        size = (3.0, 0.5, 0.5 * (seed + 1))
+        out = tmp_path / f"{when}_masks"
+        (masks[when],) = predict(tmp_path / when, out, model=model, device="cpu", spacing_mm=size)
+        drawn = np.zeros(SHAPE, np.uint8)
+        drawn[2:4, 3:6, 3:6] = 1
+        write_mask(masks[when], drawn, read_mask(masks[when])[1])
+    scans = tmp_path / "before", tmp_path / "after"
+    given = followup(*scans, tmp_path / "out", masks=(masks["before"].parent, masks["after"].parent))
+    change = given.pairs[0].changes["lesion"]
+    np.testing.assert_allclose((change.before.ml, change.after.ml), (18 * 0.75e-3, 18 * 1.5e-3))
+    assert "3 x 0.5 x 0.5 mm (Z, Y, X) was given by hand, and all volumes depend on it" in given.pairs[0].notes[0]
+    assert "3 x 0.5 x 1 mm (Z, Y, X) was given by hand" in given.pairs[0].notes[1]
+    with pytest.raises(
+        InputError, match=r"no voxel size\. Mend the header; --spacing Z Y X of vmseg_predict and vmseg_f"
+    ):
+        followup(*scans, tmp_path / "new", model=model, device="cpu")
+    told = followup(*scans, tmp_path / "new", model=model, device="cpu", spacing_mm=GIVEN)
+    assert "3 x 0.5 x 0.5 mm (Z, Y, X) was given by hand" in told.pairs[0].notes[1]
+    with pytest.raises(InputError, match="above 0, in the order Z Y X"):
+        followup(*scans, tmp_path / "bad", model=model, spacing_mm=(3.0, 0.0, 1.0))

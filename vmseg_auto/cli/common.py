@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,11 @@ from vmseg_auto.utils.scratch import name_spare
 from vmseg_auto.utils.signals import Stopped, stoppable
 from vmseg_auto.utils.streams import open_streams, tell
 
+_MAY_BE_EMPTY = ("licence", "label", "set")
+_ON_WORKSPACES = re.compile(
+    r"`(vmseg_(?:plan_and_preprocess|train|select|report|predict -i SCANS -o MASKS)(?: [^`]*)?)`"
+)
+"""A command in a text, where it is whole."""
 AFTER_TRAINING = ("vmseg_report", "vmseg_predict -i SCANS -o MASKS")
 """What may come next."""
 
@@ -37,8 +44,8 @@ def make_parser(prog: str, description: str, options: Sequence[str], epilog: str
     """A command's parser with those of the shared options that it has.
 
     Args:
-        options: of "dataset", "workspace", "model", "series", "echo", "device", "jobs", "strict", "identity"; --debug
-            and --quiet stand everywhere.
+        options: of "dataset", "workspace", "model", "series", "echo", "spacing", "device", "jobs", "strict",
+            "identity". --debug and --quiet stand everywhere.
     """
     parser = Parser(prog=prog, description=description, epilog=epilog)
     add_options(parser, options)
@@ -79,6 +86,16 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[str]) -> None
                 "type": positive_int,
                 "metavar": "N",
                 "help": "of DICOM series with several echoes, from 1 (the shortest echo time)",
+            },
+        ),
+        "spacing": (
+            ("--spacing",),
+            {
+                "nargs": 3,
+                "type": number,
+                "metavar": ("Z", "Y", "X"),
+                "help": "voxel size in mm of image files that tell none, in the order of plan.json: between slices "
+                "first",
             },
         ),
         "device": (
@@ -125,11 +142,21 @@ def workspace_of(arguments: argparse.Namespace) -> str | None:
     return arguments.workspace or os.environ.get("VMSEG_WORKSPACE") or None
 
 
-def go_on(screen: Screen, arguments: argparse.Namespace, *commands: str, joined: str = " or ") -> None:
-    """Say which commands may come next, with this one's -d and -w."""
-    given = [(flag, folder) for flag, folder in (("-d", arguments.dataset), ("-w", arguments.workspace)) if folder]
-    places = "".join(f" {flag} {quoted(folder)}" for flag, folder in given)
-    screen.say(f"Go on with {joined.join(f'`{command}{places}`' for command in commands)}.")
+def go_on(screen: Screen, *commands: str, joined: str = " or ") -> None:
+    """Say which commands may come next."""
+    screen.say(f"Go on with {joined.join(f'`{command}`' for command in commands)}.")
+
+
+def in_place(text: str, arguments: argparse.Namespace) -> str:
+    """A text in which each command that works on a workspace is given this one's -d and -w."""
+    given = [(flag, getattr(arguments, name, None)) for flag, name in (("-d", "dataset"), ("-w", "workspace"))]
+    places = "".join(f" {flag} {quoted(folder)}" for flag, folder in given if folder)
+
+    def completed(found: re.Match[str]) -> str:
+        told = set(found[1].split()) & {"-d", "-w", "-m"} or (found[1].startswith("vmseg_report") and "-i" in found[1])
+        return found[0] if told else f"`{found[1]}{places}`"
+
+    return _ON_WORKSPACES.sub(completed, text)
 
 
 def confirmed(question: str) -> bool:
@@ -190,20 +217,22 @@ def run(
     try:
         arguments = parser.parse_args(argv)
         _refuse_names_that_are_no_text(arguments)
+        _refuse_empty(arguments)
     except VmsegError as error:
         return _end(parser.prog, error, debug, None)
     options = {name: value for name, value in vars(arguments).items() if not callable(value)}
+    finish = partial(in_place, arguments=arguments)
     folder = logs(arguments)
     if folder is not None:
         name_spare(folder.parent)
     redaction = _redaction(arguments, given) if folder is not None and given else None
     with stoppable(), CommandLog(folder, parser.prog, options, redaction) as log:
-        screen = Screen(arguments.quiet, Inventory(getattr(arguments, "strict", False)))
+        screen = Screen(arguments.quiet, Inventory(getattr(arguments, "strict", False)), finish)
         try:
             work(arguments, screen)
             code = 0
         except (Exception, KeyboardInterrupt) as error:
-            code = _end(parser.prog, error, debug, log)
+            code = _end(parser.prog, error, debug, log, finish)
         screen.tell_left_out()
         LOGGER.info("exit code %s", code)
     return code
@@ -231,7 +260,23 @@ def _refuse_names_that_are_no_text(arguments: argparse.Namespace) -> None:
                 raise InputError(problem, file=name, remedy=remedy)
 
 
-def _end(prog: str, error: BaseException, debug: bool, log: CommandLog | None) -> int:
+def _refuse_empty(arguments: argparse.Namespace) -> None:
+    """Raises InputError where something is named by nothing, as by a variable of the shell that is not set."""
+    for option, given in vars(arguments).items():
+        words = given if isinstance(given, (list, tuple)) else [given]
+        if option not in _MAY_BE_EMPTY and any(isinstance(word, str) and not word.strip() for word in words):
+            name = option.replace("_", " ")
+            remedy = "Leave it out, or say what is meant: a variable of the shell may not be set."
+            raise InputError(f"what is given as {name} is empty", remedy=remedy)
+
+
+def _end(
+    prog: str,
+    error: BaseException,
+    debug: bool,
+    log: CommandLog | None,
+    finish: Callable[[str], str] = str,
+) -> int:
     """Say and log what a command ended with; gives its exit code."""
     for one in (error, *getattr(error, "errors", ())):
         LOGGER.error("%s", one, exc_info=one)
@@ -239,7 +284,7 @@ def _end(prog: str, error: BaseException, debug: bool, log: CommandLog | None) -
         tell("".join(traceback.format_exception(error)), sys.stderr, end="")
     if isinstance(error, VmsegError):
         if not error.told:
-            tell(f"{prog}: {error}", sys.stderr)
+            tell(finish(f"{prog}: {error}"), sys.stderr)
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         by = f" ({error})" if isinstance(error, Stopped) else ""
@@ -258,10 +303,11 @@ class Screen:
     Args:
         quiet: whether only warnings and errors are said.
         left: what the command does not use of its inputs; told at its end.
+        finish: gives a text that is said its last form.
     """
 
-    def __init__(self, quiet: bool, left: Inventory | None = None) -> None:
-        self.quiet = quiet
+    def __init__(self, quiet: bool, left: Inventory | None = None, finish: Callable[[str], str] = str) -> None:
+        self.quiet, self.finish = quiet, finish
         self.left = left if left is not None else Inventory()
 
     def show(self, text: str) -> None:
@@ -269,11 +315,13 @@ class Screen:
             self._write(text, sys.stdout)
 
     def say(self, text: str) -> None:
+        text = self.finish(text)
         LOGGER.info("%s", text)
         if not self.quiet:
             self._write(text, sys.stdout)
 
     def warn(self, text: str) -> None:
+        text = self.finish(text)
         LOGGER.warning("%s", text)
         self._write(f"Warning: {text}", sys.stderr)
 

@@ -16,7 +16,7 @@ def parser() -> Parser:
         "vmseg_followup",
         "Compare a patient's lesions at two times: volumes, their change with its interval, the response to treatment, "
         "and which lesions are new, gone, split or merged.",
-        ("dataset", "workspace", "model", "series", "echo", "device", "jobs", "strict", "identity"),
+        ("dataset", "workspace", "model", "series", "echo", "spacing", "device", "jobs", "strict", "identity"),
         epilog="Example: vmseg_followup anna_2019.nii.gz anna_2021.nii.gz -o anna",
     )
     made.add_argument("before", metavar="BEFORE", help="the first scan (a file or DICOM series), or a folder of scans")
@@ -59,6 +59,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         error_percent=arguments.error,
         order_as_given=arguments.order_as_given,
         same_patient=arguments.same_patient,
+        spacing_mm=tuple(arguments.spacing) if arguments.spacing else None,
         model=arguments.model,
         **places_of(arguments),
         series=arguments.series,

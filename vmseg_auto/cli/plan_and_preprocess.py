@@ -57,9 +57,9 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         console=screen,
     )
     if planned.plan is None:
-        go_on(screen, arguments, "vmseg_plan_and_preprocess")
+        go_on(screen, "vmseg_plan_and_preprocess")
     elif due := planned.due:
-        go_on(screen, arguments, *due, joined=" and then ")
+        go_on(screen, *due, joined=" and then ")
 
 
 def logs(arguments: argparse.Namespace) -> Path | None:

@@ -15,7 +15,7 @@ def parser() -> Parser:
     made = make_parser(
         "vmseg_predict",
         "Segment scans with the ensemble of a model's finished folds: a mask for each scan, and their volumes in mL.",
-        ("dataset", "workspace", "model", "series", "echo", "device", "jobs", "strict", "identity"),
+        ("dataset", "workspace", "model", "series", "echo", "spacing", "device", "jobs", "strict", "identity"),
         epilog="Example: vmseg_predict -i new_scans -o masks",
     )
     made.add_argument(
@@ -26,13 +26,6 @@ def parser() -> Parser:
         help="a scan, or a folder or zip of scans: DICOM, NIfTI, NRRD, MHA",
     )
     made.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for masks and volumes.csv")
-    made.add_argument(
-        "--spacing",
-        nargs=3,
-        type=number,
-        metavar=("Z", "Y", "X"),
-        help="voxel size in mm of image files that tell none, in the order of plan.json: between slices first",
-    )
     made.add_argument(
         "--folds", nargs="+", type=fold_name, metavar="FOLD", help="folds to ensemble (default: all that are finished)"
     )

@@ -24,7 +24,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.workflows.select import select
 
     select(**places_of(arguments), jobs=arguments.jobs, left=screen.left, console=screen)
-    go_on(screen, arguments, *AFTER_TRAINING)
+    go_on(screen, *AFTER_TRAINING)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -35,7 +35,7 @@ def parser() -> Parser:
     )
     add_training_options(made)
     made.add_argument(
-        "--init", metavar="MODEL", help="start from the weights of another model (its folder), as far as they fit"
+        "--init", metavar="MODEL", help="start from the weights of another model, its folder or zip, as far as they fit"
     )
     made.add_argument(
         "--logger",
@@ -89,7 +89,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         console=screen,
     )
     if Workspace(trained.folder.parents[2]).selection.is_file():
-        go_on(screen, arguments, *AFTER_TRAINING)
+        go_on(screen, *AFTER_TRAINING)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,25 +8,28 @@ of a case is its mask, whatever its format; those that still are as written then
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vmseg_auto.data.images.images import SEGMENTS, ending_of, is_whole, read_mask
 from vmseg_auto.data.images.segmentations import read_segmentation
-from vmseg_auto.data.naming import image_files, stem
+from vmseg_auto.data.naming import OUR_FOLDERS, image_files, is_ours, stem
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.console import listed, shown
 from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.folders import is_file, walk
 from vmseg_auto.utils.json_codec import decode
-from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.utils.left_out import Inventory, is_hidden
 from vmseg_auto.utils.names import case_name
 
 DICOM_SEG = ".dcm"
 SCHEMA = 7
 """Of the record."""
 MaskState = Literal["as written", "edited", "damaged", "missing"]
+MADE = "a mask or map that vmseg_predict has made"
+MAP = "a map that vmseg_predict has made of probabilities, and no mask"
 _ONE = "Keep the file that is right, and move the others away."
 
 
@@ -139,32 +142,126 @@ def is_corrected(mask: Path) -> bool:
     return there.state == "edited" and there.mask.name == mask.name
 
 
+def is_predicted(path: Path) -> bool:
+    """Whether a file is a mask that a record beside it names, or a map: so it is no scan."""
+    files = recorded(path.parent, case_of(path))
+    named = {one.file for written in files or () for one in written}
+    return path.name in named or masks_of_maps(path.parent) is not None
+
+
+def masks_of_maps(folder: Path) -> Path | None:
+    """Of a folder of maps (`probabilities/LABEL`, `uncertainty`), the folder of their masks; None for others."""
+    maps = folder.resolve()
+    maps = maps.parent if maps.parent.name == "probabilities" else maps
+    return maps.parent if maps.name in ("probabilities", "uncertainty") and _has_records(maps.parent) else None
+
+
+def require_counting(mask: Path) -> None:
+    """Make sure that a mask which is named by itself is the one that counts.
+
+    Raises:
+        InputError: it is a map, or another file of its case was corrected or has replaced it.
+    """
+    if (masks := masks_of_maps(mask.parent)) is not None:
+        raise InputError(f"it is {MAP}", file=mask, remedy=f"Give a mask of {shown(masks, lines=False)}.")
+    case = case_of(mask)
+    files = recorded(mask.parent, case)
+    if files is None:
+        return
+    there = standing(mask.parent, case, *files)
+    if mask.name not in {there.mask.name, *(path.name for path in there.sound)} or mask in there.behind:
+        problem = f"it is not the mask of this case that counts, which is {shown(there.mask.name, lines=False)}"
+        raise InputError(problem, case=case, file=mask, remedy="Give that one, or move it away.")
+
+
 def find_masks(folder: Path, errors: list[VmsegError], left: Inventory | None = None) -> dict[str, Path]:
     """The image files in a folder that are masks: case -> the one that counts.
 
     Args:
         errors: cases of which no file counts go here.
         left: what of the folder is not used is noted here.
+
+    Raises:
+        InputError: the folder holds maps.
     """
     found: dict[str, list[Path]] = {}
     for path in image_files(folder, left=left, masks=True):
         found.setdefault(stem(path), []).append(path)
+    if found and (parent := masks_of_maps(folder)) is not None:
+        problem, remedy = f"each image in it is {MAP}", f"Give the folder {shown(parent, lines=False)}."
+        raise InputError(problem, file=folder, remedy=remedy)
     masks: dict[str, Path] = {}
     for case, paths in found.items():
         try:
-            masks[case] = _counting(folder, case, paths, left)
+            if (counting := _counting(folder, case, paths, left)) is None:
+                problem = f"the same case as {shown(paths[0].name, lines=False)}"
+                raise InputError(problem, case=case, file=paths[1], remedy="Keep one of them.")
+            masks[case] = counting
         except InputError as error:
             errors.append(error)
     return masks
 
 
-def _counting(folder: Path, case: str, paths: Sequence[Path], left: Inventory | None) -> Path:
+def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tuple[list[Path], list[Path]]:
+    """The masks in a folder and the folders in it, or the one that is named, and all other files.
+
+    Of a predicted case the file that counts is taken. Where nothing tells which of several files does, all are.
+
+    Args:
+        errors: cases of which no file counts go here.
+        left: what `vmseg_predict` has written beside the masks, and files that do not count, are noted here.
+
+    Returns:
+        Masks, and files that are none for reasons that are not known here; sorted.
+
+    Raises:
+        InputError: the one that is named is a map, or does not count.
+    """
+    if not source.is_dir():
+        if not ending_of(source.name) or not is_file(source):
+            return [], []
+        require_counting(source)
+        return [source], []
+    masks: list[Path] = []
+    others: list[Path] = []
+    found: dict[tuple[Path, str], list[Path]] = {}
+    for path in walk(source):
+        if not ending_of(path.name) or is_hidden(path.name):
+            others.append(path)
+        elif masks_of_maps(path.parent) is not None:
+            left.add("file", path, MAP, meant=True, folder=source)
+        else:
+            found.setdefault((path.parent, stem(path)), []).append(path)
+    for (folder, case), paths in found.items():
+        try:
+            counting = _counting(folder, case, paths, left)
+            masks += paths if counting is None else [counting]
+        except InputError as error:
+            errors.append(error)
+    with_images = {(folder, case) for folder, case in found}
+    for path in [path for path in others if _beside_masks(path, with_images)]:
+        left.add("file", path, "written beside masks by vmseg_predict", meant=True, folder=source)
+        others.remove(path)
+    return sorted(masks), others
+
+
+def _beside_masks(path: Path, with_images: Collection[tuple[Path, str]]) -> bool:
+    """Whether a file is what commands write beside masks; a DICOM SEG only where another file of its mask is read."""
+    folder = path.parent.parent if path.parent.name in OUR_FOLDERS else path.parent
+    if not is_ours(path) or not _has_records(folder):
+        return False
+    return not _is_dicom(path) or (path.parent, case_of(path)) in with_images
+
+
+def _has_records(folder: Path) -> bool:
+    return any(recorded(folder, path.stem) for path in folder.glob("*.json"))
+
+
+def _counting(folder: Path, case: str, paths: Sequence[Path], left: Inventory | None) -> Path | None:
+    """The one of a case's image files that counts; None where there are several, and no record."""
     files = recorded(folder, case)
     if files is None:
-        if len(paths) > 1:
-            problem = f"the same case as {shown(paths[0].name, lines=False)}"
-            raise InputError(problem, case=case, file=paths[1], remedy="Keep one of them.")
-        return paths[0]
+        return paths[0] if len(paths) == 1 else None
     there = standing(folder, case, *files)
     if there.state == "edited" and _is_dicom(there.mask):
         problem, remedy = "the DICOM SEG was changed after it was predicted, and can't be read here", _ONE

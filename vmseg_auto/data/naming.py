@@ -18,7 +18,7 @@ from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, listed_folder, walk, why_no_file
 from vmseg_auto.utils.left_out import HIDDEN, Inventory, is_hidden
 
-_OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "budgets", "logs")
+OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "budgets", "logs")
 _OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label")
 """What commands write beside masks."""
 
@@ -45,7 +45,7 @@ def image_files(
     for path in listed_folder(folder):
         if ending_of(path.name) in wanted and not is_hidden(path.name) and is_file(path):
             found.append(path)
-        elif left is not None and not (masks and _is_ours(path)):
+        elif left is not None and not (masks and is_ours(path)):
             _note(path, ending, left)
     return found
 
@@ -123,10 +123,10 @@ def endings_in_words(ending: str | None = None) -> str:
     return ending or ", ".join(FILE_ENDINGS)
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
     """Whether commands write files and folders of this name beside masks; a DICOM SEG has a record of its name."""
     if path.is_dir():
-        return path.name in _OUR_FOLDERS
+        return path.name in OUR_FOLDERS
     if path.suffix.lower() == ".dcm":
         return path.with_suffix(".json").is_file()
     return path.name.lower().endswith(_OUR_ENDINGS)

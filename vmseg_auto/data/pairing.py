@@ -38,12 +38,14 @@ class Match:
         where: how the mask lies on the image's grid.
         by_name: whether names agree, not the grids alone.
         problem: what is wrong, where no image is given.
+        several: whether that is because several images fit alike.
     """
 
     image: int | None = None
     where: Placement | None = None
     by_name: bool = False
     problem: str | None = None
+    several: bool = False
 
 
 def pair(masks: Sequence[Item], images: Sequence[Item]) -> list[Match]:
@@ -90,7 +92,7 @@ def _by_name(mask: Item, images: Sequence[Item], known: Sequence[set[str]]) -> M
         named, reason = reasons[0]
         return Match(problem=f"named as {images[named].title}, but {reason}")
     if len(fitting) > 1:
-        return Match(problem=_several(images, [number for number, _ in fitting]))
+        return Match(problem=_several(images, [number for number, _ in fitting]), several=True)
     return Match(*fitting[0], by_name=True)
 
 
@@ -99,7 +101,7 @@ def _by_grid(mask: Item, images: Sequence[Item], free: Sequence[int]) -> Match:
     if len(fitting) == 1:
         return Match(*fitting[0])
     if fitting:
-        return Match(problem=_several(images, [number for number, _ in fitting]))
+        return Match(problem=_several(images, [number for number, _ in fitting]), several=True)
     return Match(problem="no image has its name, and none its grid")
 
 

@@ -91,7 +91,7 @@ class PreprocessedFolder:
                 "it is not preprocessed",
                 case=case_id,
                 file=self.folder,
-                remedy="Run `vmseg_plan_and_preprocess` first, with the same -d and -w.",
+                remedy="Run `vmseg_plan_and_preprocess` first.",
             )
         record = read_stored(_Record, path, _REMEDY)
         if not all(0 <= a < b <= n for (a, b), n in zip(record.crop_box, record.geometry.shape, strict=True)):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from numbers import Integral
 from pathlib import Path
 
+from vmseg_auto.utils.console import quoted
 from vmseg_auto.utils.errors import InputError
 
 FoldName = int | str
 """0 to 4, or "all"."""
+_OPTIONS = ("--planner", "--trainer", "-w")
 
 
 def chosen_folds(folds: Iterable[FoldName]) -> list[FoldName]:
@@ -184,7 +187,7 @@ class Run:
         if inside:
             return f"Give a model within it, such as {sorted(inside)[0]}."
         if (self.folder.parent / self.model.name).is_file():
-            return f"Give {self.folder.parent}, and choose folds with --folds."
+            return f"This is a fold: give its model, {self.folder.parent}. `vmseg_predict --folds` chooses folds."
         if (self.folder / "plans.json").is_file():
             return f"It looks like one of nnU-Net: `vmseg_model import {self.folder} -o MODEL` makes a model of it."
         if (self.folder / "manifest.json").is_file():
@@ -221,12 +224,41 @@ class Run:
                 raise InputError(
                     f"not finished: fold {', '.join(missing)}; finished: {', '.join(finished) or 'none'}",
                     file=self.folder,
-                    remedy=f"Train with `vmseg_train {' '.join(missing)}` first, or choose other folds.",
+                    remedy=self._training_first(missing, "Choose other folds."),
                 )
             return [finished[str(name)] for name in wanted]
         if not finished:
-            raise InputError("no fold of this model is finished", file=self.folder, remedy="Run `vmseg_train 0` first.")
+            remedy = self._training_first([0], "Give another model, or the whole of this one.")
+            raise InputError("no fold of this model is finished", file=self.folder, remedy=remedy)
         return [fold for name, fold in finished.items() if name != "all"] or [finished["all"]]
+
+    def train_command(self, folds: Iterable[FoldName | str]) -> str | None:
+        """The command that trains folds of this run, from any folder; None of a model that lies in no workspace."""
+        workspace = self.folder.resolve().parents[2]
+        if self.folder.resolve().parent.parent.name != "runs" or not (workspace / "fingerprint.json").is_file():
+            return None
+        return train_command(folds, self.folder.parent.name, self.folder.name, workspace)
+
+    def _training_first(self, folds: Sequence[FoldName | str], otherwise: str) -> str:
+        command = self.train_command(folds)
+        return f"Train with `{command}` first. {otherwise}" if command else otherwise
+
+
+def train_command(
+    folds: Iterable[FoldName | str],
+    planner: str | None = None,
+    trainer: str | None = None,
+    workspace: Path | None = None,
+) -> str:
+    """The command that trains folds, with these options; what is None need not be said."""
+    given = (planner, trainer and importable("trainers", trainer), workspace and quoted(workspace))
+    options = "".join(f" {flag} {value}" for flag, value in zip(_OPTIONS, given, strict=True) if value)
+    return f"vmseg_train {' '.join(map(str, folds))}{options}"
+
+
+def importable(kind: str, name: str) -> str:
+    """How a planner or trainer is named on the command line: one of the user's own is not found by its name alone."""
+    return name if name in entry_points(group=f"vmseg_auto.{kind}").names else "MODULE:CLASS"
 
 
 def _is_fold(path: Path) -> bool:

@@ -12,6 +12,7 @@ from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Choice, Scan, Series, path_of
 from vmseg_auto.data.dicom.stack import stack
 from vmseg_auto.data.images.images import SEGMENTS, ending_of, read_grid, read_image
+from vmseg_auto.data.mask_files import MADE, is_predicted
 from vmseg_auto.data.naming import case_and_channel, endings_in_words, group_scans, image_files, stem
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
@@ -56,6 +57,8 @@ def find_scans(
     if not source.is_dir() and not is_file(source):
         remedy = "Name a file or a folder."
         raise InputError(f"it is {why_no_file(source)}", file=source, remedy=remedy)
+    if source.is_file() and is_predicted(source):
+        raise InputError(f"it is {MADE}, and no scan", file=source, remedy="Name the scan itself.")
     notes, left = notes if notes is not None else [], left if left is not None else Inventory()
     files = _image_files(source, len(channels))
     scans: list[Scan] = [] if choice and choice.series else [*files]
@@ -118,9 +121,9 @@ def scan_bytes(scan: Scan) -> Iterator[bytes]:
 
 
 def _image_files(source: Path, channels: int) -> list[Path]:
-    """The image files in a folder, or those of the case that a file belongs to."""
+    """The image files in a folder but for masks and maps of `vmseg_predict`, or those of the case of a file."""
     if source.is_dir():
-        return image_files(source)
+        return [path for path in image_files(source) if not is_predicted(path)]
     own = ending_of(source.name)
     if own is None or own == SEGMENTS:
         return []
@@ -182,6 +185,8 @@ def _note_image_files(source: Path, files: Sequence[Path], scans: Sequence[Scan]
             why = "an image file in a folder within, where only DICOM is looked for"
             if ending_of(path.name) == SEGMENTS:
                 why = "a segmentation, which is no scan"
+            elif is_predicted(path):
+                why = f"{MADE}, and no scan"
             left.add_file(path, source, why)
 
 

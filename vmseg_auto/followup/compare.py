@@ -20,7 +20,7 @@ from vmseg_auto.followup.rigid import in_view, local_ncc, mapped, placed, resamp
 from vmseg_auto.followup.transform import RigidTransform
 from vmseg_auto.preprocessing.duplicates import same_scan
 from vmseg_auto.utils.components import Components
-from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.geometry import Geometry, spacing_in_words
 
 LesionsByLabel = dict[str, tuple[Components, Components]]
 """Label -> its lesions before and after."""
@@ -75,7 +75,14 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
     )
     if doubted:
         changes = {name: change.uncalled for name, change in changes.items()}
-    notes = [slices.text({name: factor for name, factor in factors.items() if factor > 1})] if slices else []
+    notes = [
+        f"{one.name}: its file tells no voxel size; {spacing_in_words(one.geometry.spacing_mm)} was given by hand, and "
+        "all volumes depend on it."
+        for one in (before, after)
+        if one.geometry.spacing_given
+    ]
+    if slices:
+        notes.append(slices.text({name: factor for name, factor in factors.items() if factor > 1}))
     transform = alignment.transform
     if alignment.problems or transform is None:
         return FollowUp(case, before.name, after.name, changes, alignment, (), tuple(notes), doubted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmseg_auto.data.runs import FoldFolder, FoldName, Run
+from vmseg_auto.data.runs import FoldFolder, FoldName, Run, train_command
 from vmseg_auto.models.checkpoints import Checkpoint, load_checkpoint
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.zip import unpacked
@@ -80,10 +80,11 @@ def require_own(checkpoint: Checkpoint, info: ModelInfo, fold: FoldName, file: P
     if len(checkpoint.channels) != len(info.channels) or (names_count and checkpoint.channels != info.channels):
         found.append(f"its channels are {', '.join(checkpoint.channels)}, the model's {', '.join(info.channels)}")
     if found:
+        command = Run(file.parent.parent).train_command([fold]) or train_command([fold])
         raise InputError(
             f"this checkpoint is not of fold {fold} of this model ({'; '.join(found)})",
             file=file,
-            remedy=f"`vmseg_train {fold}` renews names that changed in dataset.json, and says where the fold must be "
+            remedy=f"`{command}` renews names that changed in dataset.json, and says where the fold must be "
             "trained anew; to predict meanwhile, name other folds with --folds.",
         )
 

@@ -22,6 +22,7 @@ MAX_FILES = 500
 MAX_TEXT_BYTES = 16 * 2**20
 _CHUNK = 2**20
 _REMEDY = "Get it again from where it came from, and compare its SHA-256 with the sender's."
+_WHICH = "Check the name: a model is the zip that was given away, or its folder WORKSPACE/runs/PLANNER/TRAINER."
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """One date for all files, so that the same model gives the same bytes."""
 
@@ -91,7 +92,7 @@ def _chunks_of(content: str | Path) -> Iterator[bytes]:
 
 def _unpack(path: Path, folder: Path) -> Manifest:
     if path.exists() and not is_file(path):
-        raise InputError(f"this is no zip of a model, but {why_no_file(path)}", file=path, remedy="Check -m.")
+        raise InputError(f"this is no zip of a model, but {why_no_file(path)}", file=path, remedy=_WHICH)
     try:
         with ZipFile(path) as archive:
             entries = _entries(archive, path)
@@ -106,7 +107,7 @@ def _unpack(path: Path, folder: Path) -> Manifest:
                         raise BadZipFile(f"{name} is not what the manifest says")
             return manifest
     except FileNotFoundError:
-        raise InputError("there is no such model", file=path, remedy="Check -m.") from None
+        raise InputError("there is no such model", file=path, remedy=_WHICH) from None
     except PermissionError as error:
         raise InputError(f"it can't be read ({error.strerror})", file=path, remedy="Check the file's rights.") from None
     except (BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError, LookupError) as error:

@@ -44,7 +44,7 @@ def merge_fingerprints(parts: Mapping[str, Fingerprint]) -> Fingerprint:
             raise InputError(
                 "its intensities can't be added up: another version made it",
                 file=file,
-                remedy="Run `vmseg_plan_and_preprocess` there again, with this version.",
+                remedy="Let that hospital plan again with this version.",
             )
     ordered = sorted(parts.values(), key=lambda part: part.dataset_hash)
     cases = numbered([case for part in ordered for case in part.cases.values()])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol
+
+_PLAIN = re.compile(r"[\w@%+=:,./\\~-]+")
+"""What no shell takes for anything but letters of a word."""
 
 
 def shown(text: object, lines: bool = True) -> str:
@@ -29,9 +33,11 @@ def _is_plain(letter: str, lines: bool) -> bool:
 
 
 def quoted(path: object) -> str:
-    """A path as a word of a command that is shown, which may be copied."""
+    """A path as a word of a command that is shown, which may be copied into any shell."""
     text = str(path)
-    return f'"{text}"' if " " in text else text
+    if _PLAIN.fullmatch(text):
+        return text
+    return f"'{text}'" if set(text) & set('$`"!') else f'"{text}"'
 
 
 def counted(number: int, what: str) -> str:

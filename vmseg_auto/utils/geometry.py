@@ -7,6 +7,8 @@ from itertools import permutations
 
 import numpy as np
 
+from vmseg_auto.utils.errors import InputError
+
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -101,6 +103,12 @@ class Geometry:
             angles = np.degrees(np.arccos(np.clip((own * others).sum(axis=0), -1, 1)))
             found.append(f"axes that point up to {angles.max():.3g} degrees apart")
         return found
+
+
+def require_spacing(spacing_mm: Spacing) -> None:
+    """Raises InputError where a voxel size that a person gives can be none."""
+    if len(spacing_mm) != 3 or not all(0 < edge <= 1000 for edge in spacing_mm):
+        raise InputError(f"the voxel size is {spacing_mm}", remedy="Give mm above 0, in the order Z Y X.")
 
 
 def spacing_in_words(spacing_mm: Spacing) -> str:

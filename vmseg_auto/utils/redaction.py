@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 
 from vmseg_auto.utils.console import shown
 
@@ -19,6 +20,15 @@ _PLAIN = {
 }  # fmt: skip
 """Words of names that are nobody's, without their digits: those of vmseg_make_dataset's pseudonyms too."""
 _WORD = re.compile(r"[^\W\d_]+")
+_FEW = 3
+"""So many cases may be one patient's visits."""
+_WHOLE_WORD = re.compile(r"(?<![^\W_])[^\W\d_]{3,}(?![^\W_])")
+_IDENTITY = re.compile(
+    r"[^\W\d_] ?[,^]|\d{7}"
+    r"|(?<!\d)(?:19|20)\d\d[-._](?:0?[1-9]|1[0-2])[-._](?:0?[1-9]|[12]\d|3[01])(?!\d)"
+    r"|(?<!\d)(?:0?[1-9]|[12]\d|3[01])[-._](?:0?[1-9]|1[0-2])[-._](?:19|20)\d\d(?!\d)"
+)
+"""What DICOM's names of persons hold; a long number, such as a date without signs between; a date with them."""
 _DIGITS = re.compile(r"\d+")
 _MOST_DIGITS = 4
 """A longer number may be a patient's."""
@@ -35,6 +45,26 @@ def is_telling(name: str) -> bool:
     return any(word not in _PLAIN and (len(word) > 1 or not word.isascii()) for word in words) or any(
         len(number) > _MOST_DIGITS for number in numbers
     )
+
+
+def identifying(names: Collection[str]) -> list[str]:
+    """Those names, of cases that belong together, that look as if they told who a patient is.
+
+    Letters with a comma or a caret, as DICOM writes a person's name; a date; a long number; or a word that few of
+    the cases share. What most are called, such as a study's name, is nobody's. Nobody can know for sure.
+
+    >>> identifying(["vm_001", "vm_002"])
+    []
+    >>> identifying(["mueller_t2", "huber_t2", "MUELLER^ANNA", "pat_19830417", "case_001"])
+    ['mueller_t2', 'huber_t2', 'MUELLER^ANNA', 'pat_19830417']
+    """
+    words = {name: {word.casefold() for word in _WHOLE_WORD.findall(name)} - _PLAIN for name in dict.fromkeys(names)}
+    common = Counter(word for found in words.values() for word in found)
+    return [
+        name
+        for name, found in words.items()
+        if _IDENTITY.search(name) or any(common[word] <= min(_FEW, len(words) / 2) for word in found)
+    ]
 
 
 class Redaction:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from vmseg_auto.data.cases import content_hash
 from vmseg_auto.data.dataset_key import KeyRow
+from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.data.visits import suggest_visits
 from vmseg_auto.utils.console import Console, listed
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -99,7 +100,8 @@ def enrol(
         (one for one in unlike if hashes[one.scan.case.id] not in known), key=lambda one: hashes[one.scan.case.id]
     )
     there = [row for row in key if not row.removed]
-    persons = _persons(new, there, wishes, console)
+    again = [(one, row) for one in unlike if (row := known.get(hashes[one.scan.case.id])) if not row.removed]
+    persons = _persons(new, again, there, wishes, console)
     patients = {row.source_patient: row.patient for row in there}
     sides = {row.patient: row.set for row in there}
     following = _following("patient_", {row.patient for row in key} | set(taken))
@@ -108,9 +110,7 @@ def enrol(
     patients |= {person: f"patient_{number:0{digits}d}" for number, person in enumerate(fresh, following)}
     validation = _validation(fresh, sides, wishes)
     sides |= {patients[person]: "test" if person in validation else "train" for person in fresh}
-    members = [
-        Member(one, row, True) for one in unlike if (row := known.get(hashes[one.scan.case.id])) if not row.removed
-    ]
+    members = [Member(one, row, True) for one, row in again]
     for number, one in enumerate(new, _following("case_", {row.case for row in key} | set(taken))):
         person = persons[one.scan.case.id]
         row = KeyRow(
@@ -157,19 +157,31 @@ def _unlike(
     return list(seen.values())
 
 
-def _persons(pairs: Sequence[Pair], key: Sequence[KeyRow], wishes: Wishes, console: Console) -> dict[str, str]:
-    """Scan id -> what stands for its patient, for new scans; `key` holds the rows of those who are there."""
+def _persons(
+    pairs: Sequence[Pair], known: Sequence[tuple[Pair, KeyRow]], key: Sequence[KeyRow], wishes: Wishes, console: Console
+) -> dict[str, str]:
+    """Scan id -> what stands for its patient, for new scans.
+
+    Args:
+        pairs: the new scans.
+        known: scans that were given again, and their rows.
+        key: rows of those who are in the dataset.
+    """
     folders = wishes.patients == "folders"
     own = {one.scan.case.id: one.scan.names[0] if folders else one.scan.case.id for one in pairs}
     called = {one.scan.case.id: one.scan.names[0] if folders else one.scan.title for one in pairs}
     before: dict[str, set[str]] = {}
     for row in key:
         before.setdefault(row.source_patient if folders else row.scan, set()).add(row.source_patient)
-    suggested = {
+    by_names = {
         stem: group
         for stem, group in suggest_visits({*called.values(), *before}).items()
-        if set(group) - set(before) and (not folders or set(group) & set(before))
+        if not folders or set(group) & set(before)
     }
+    told = [(one, called[one.scan.case.id]) for one in pairs]
+    told += [(one, row.source_patient if folders else row.scan) for one, row in known]
+    by_headers = _of_one_patient(told)
+    suggested = {stem: group for stem, group in _joined(by_names, by_headers).items() if set(group) - set(before)}
     if wishes.visits == "join":
         for stem, group in suggested.items():
             owners = set().union(*(before.get(name, set()) for name in group))
@@ -179,15 +191,63 @@ def _persons(pairs: Sequence[Pair], key: Sequence[KeyRow], wishes: Wishes, conso
             owner = next(iter(owners), stem)
             own |= {case: owner for case, name in called.items() if name in group}
     elif suggested and wishes.visits is None:
-        _ask_about_visits(suggested, any(set(group) & set(before) for group in suggested.values()), console)
+        sure = any(set(names) <= set(group) for names in by_headers for group in suggested.values())
+        _ask_about_visits(suggested, any(set(group) & set(before) for group in suggested.values()), sure, console)
+    _warn_of_two_patients(pairs, own, console)
     return own
 
 
-def _ask_about_visits(suggested: Mapping[str, tuple[str, ...]], known: bool, console: Console) -> None:
-    """Warn of what looks like visits. Raises InputError where they would be those of a patient who is there."""
-    if known:
+def _of_one_patient(scans: Sequence[tuple[Pair, str]]) -> list[tuple[str, ...]]:
+    """Names of scans whose headers tell of one patient; none where they all do, as where an anonymiser wrote one ID."""
+    names: dict[tuple[str, ...], set[str]] = {}
+    for one, name in scans:
+        if patient := _patient(one):
+            names.setdefault(patient, set()).add(name)
+    return [tuple(sorted(group)) for group in names.values() if len(group) > 1] if len(names) > 1 else []
+
+
+def _patient(one: Pair) -> tuple[str, ...]:
+    """Hashes of what a scan's header tells of its patient; none of an image file, and where it tells no ID."""
+    scan = one.scan.case.images[0]
+    told = scan.slices[0].patient if isinstance(scan, Series) and scan.slices else ()
+    return told if any(told[:1]) else ()
+
+
+def _joined(
+    by_names: Mapping[str, tuple[str, ...]], by_headers: Iterable[tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Groups of which no two share a name."""
+    groups: dict[str, set[str]] = {}
+    for stem, group in [*by_names.items(), *((group[0], group) for group in by_headers)]:
+        alike = [other for other, names in groups.items() if names & set(group)]
+        united = set(group).union(*(groups.pop(other) for other in alike))
+        groups[alike[0] if alike else stem] = united
+    return {stem: tuple(sorted(group)) for stem, group in groups.items()}
+
+
+def _warn_of_two_patients(pairs: Sequence[Pair], persons: Mapping[str, str], console: Console) -> None:
+    told: dict[str, dict[tuple[str, ...], str]] = {}
+    for one in pairs:
+        if patient := _patient(one):
+            told.setdefault(persons[one.scan.case.id], {}).setdefault(patient, one.scan.title)
+    for titles in told.values():
+        if len(titles) > 1:
+            console.warn(
+                f"{listed(sorted(titles.values()))} are taken for scans of one patient, but their headers tell of "
+                f"{len(titles)} (another patient ID or day of birth). Check the folders of the export."
+            )
+
+
+def _ask_about_visits(suggested: Mapping[str, tuple[str, ...]], known: bool, sure: bool, console: Console) -> None:
+    """Warn of what looks like visits.
+
+    Raises:
+        InputError: they would be those of a patient who is in the dataset, or headers tell so.
+    """
+    if known or sure:
+        whose = "a patient who is in the dataset" if known else "one patient, by the patient ID in their headers"
         raise InputError(
-            f"these scans look like visits of a patient who is in the dataset:\n{visits_in_words(suggested)}",
+            f"these scans look like visits of {whose}:\n{visits_in_words(suggested)}",
             remedy="If they are, add --visits join; if not, --visits apart.",
         )
     console.warn(

@@ -39,7 +39,7 @@ from vmseg_auto.workflows.run_tables import (
     read_label_check,
     read_validation_volumes,
 )
-from vmseg_auto.workflows.staleness import PLAN_AGAIN, Standing, changes_since, file_hashes, require_same_cohort
+from vmseg_auto.workflows.staleness import Standing, changes_since, file_hashes, plan_again, require_same_cohort
 from vmseg_auto.workflows.validation_cases import ValidationCases, validation_cases
 
 T = TypeVar("T")
@@ -171,7 +171,7 @@ class Checkup:
         due = [name for name, case in fingerprint.cases.items() if not folder.holds(name, case.content)]
         if due:
             problem = f"not preprocessed for the plan of {plan.planner}, or not as they are now: {listed(due)}"
-            self.findings.append(VmsegError(problem, file=folder.folder, remedy=PLAN_AGAIN))
+            self.findings.append(VmsegError(problem, file=folder.folder, remedy=plan_again(self.space, plan.planner)))
         cases = sorted(set(fingerprint.cases) - set(due))
         look: Callable[[str], object] = folder.verify if self.thorough else folder.load
         with self.console.progress("Reading preprocessed cases", len(cases)) as progress:
@@ -191,7 +191,7 @@ class Checkup:
         changes = changes_since(fingerprint, data, contents)
         if changes:
             problem = f"the dataset has changed since it was planned for ({changes.text()})"
-            self.findings.append(VmsegError(problem, file=folder, remedy=PLAN_AGAIN))
+            self.findings.append(VmsegError(problem, file=folder, remedy=plan_again(self.space)))
 
     def _folds(self, data: Dataset, fingerprint: Fingerprint, splits: Splits, plans: list[Plan]) -> None:
         check_splits(splits, data.patients, str(self.space.splits))

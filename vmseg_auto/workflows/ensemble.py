@@ -24,7 +24,15 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.json_codec import digest
 from vmseg_auto.utils.left_out import Inventory
-from vmseg_auto.workflows.paths import PathLike, places, read_fingerprint, read_splits, trained_on, warn_of_stale
+from vmseg_auto.workflows.paths import (
+    PathLike,
+    first_training,
+    places,
+    read_fingerprint,
+    read_splits,
+    trained_on,
+    warn_of_stale,
+)
 
 
 class ModelEnsemble:
@@ -105,8 +113,26 @@ def models_of(
     """
     if model is None:
         yield choose_runs(places(dataset, workspace)[1], console)
-    elif Path(model).is_dir():
-        yield [Run(Path(model))], None
+    else:
+        with runs_of(model) as found:
+            yield found
+
+
+@contextmanager
+def runs_of(model: PathLike) -> Iterator[tuple[list[Run], Candidate | None]]:
+    """As `models_of`, of a model that is named: its folder, or its zip.
+
+    Raises:
+        InputError: there is none, the folder is no model's, or a zip is damaged or refused.
+    """
+    if not str(model).strip():
+        raise InputError(
+            "no model is named", remedy="Name a model's zip, or its folder WORKSPACE/runs/PLANNER/TRAINER."
+        )
+    if Path(model).is_dir():
+        run = Run(Path(model))
+        run.require_model()
+        yield [run], None
     else:
         with unpacked(Path(model)) as (manifest, folder):
             yield [Run(folder / name) for name in manifest.models], manifest.rule
@@ -141,7 +167,9 @@ def choose_runs(space: Workspace, console: Console) -> tuple[list[Run], Candidat
         rule, runs = _selected(space, runs, console)
     elif not runs:
         raise InputError(
-            "no model is trained in this workspace yet", file=space.root, remedy="Run `vmseg_train 0` first."
+            "no model is trained in this workspace yet",
+            file=space.root,
+            remedy=f"Run `{first_training(space, [0])}` first.",
         )
     elif len(runs) > 1:
         listed = "\n".join(f"  {run.folder}" for run in runs)

@@ -13,7 +13,7 @@ import numpy as np
 from vmseg_auto.data.cases import read_case
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Choice
-from vmseg_auto.data.mask_files import is_corrected
+from vmseg_auto.data.mask_files import case_of, is_corrected, require_counting
 from vmseg_auto.data.naming import stem
 from vmseg_auto.data.scans import FURTHER_CHANNEL, find_scans
 from vmseg_auto.evaluation.evaluate import find_masks, infer_labels
@@ -21,14 +21,16 @@ from vmseg_auto.followup.comparability import Word, check_headers
 from vmseg_auto.followup.compare import Visit, compare
 from vmseg_auto.followup.records import COLUMNS, FollowUp, FollowUps
 from vmseg_auto.followup.response import Volume
-from vmseg_auto.utils.atomic import write_json
+from vmseg_auto.utils.atomic import read_stored, write_json
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.utils.geometry import Spacing, require_spacing
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.tables import write_csv
 from vmseg_auto.workflows.locking import output_turn
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.predict import predict
+from vmseg_auto.workflows.prediction_record import PredictionRecord
 from vmseg_auto.workflows.run_tables import read_volumes
 
 _FIRST_CHANNEL = ("first",)
@@ -46,6 +48,7 @@ def followup(
     error_percent: float | None = None,
     order_as_given: bool = False,
     same_patient: bool = False,
+    spacing_mm: Spacing | None = None,
     model: PathLike | None = None,
     dataset: PathLike | None = None,
     workspace: PathLike | None = None,
@@ -68,6 +71,8 @@ def followup(
             the place of the intervals.
         order_as_given: the scans are in the right order, although their headers' dates tell of the other.
         same_patient: the scans are of one patient, although their headers tell of two.
+        spacing_mm: voxel size (Z, Y, X) of image files that tell none. Of scans predicted before it is that of their
+            records, and need not be given.
         model, dataset, workspace, series, echo, device: as for `predict`.
         jobs: threads that read and write for it.
         left: what is not used of scans and masks is noted here; a strict one ends the work before it begins.
@@ -83,6 +88,8 @@ def followup(
     if error_percent is not None and not 0 <= error_percent < 100:
         remedy = "Give a number of %, from 0 to below 100: with an error as large as the volume no change can be told."
         raise InputError(f"the measurement error is {error_percent:g} %", remedy=remedy)
+    if spacing_mm is not None:
+        require_spacing(spacing_mm)
     choice = Choice(tuple(series), echo)
     left = left or Inventory()
     first, second = (_scans(source, choice, masks is not None, left) for source in scans)
@@ -94,8 +101,8 @@ def followup(
             found = [
                 predict(
                     source, folder, model=model, dataset=dataset, workspace=workspace, series=series, echo=echo,
-                    only=None if len(cases) == len(every) else cases, device=device, jobs=jobs, left=left,
-                    console=console,
+                    spacing_mm=spacing_mm, only=None if len(cases) == len(every) else cases, device=device, jobs=jobs,
+                    left=left, console=console,
                 )
                 for source, folder, every, cases in zip(scans, places, (first, second), wanted, strict=True)
             ]  # fmt: skip
@@ -105,7 +112,7 @@ def followup(
         first, second = (_with_masks(*side, told, left) for side in zip(scans, wanted, found, strict=True))
         pairs = _pairs(*_partners(first, second, left))
         left.require_nothing()
-        done, failed = _compare_all(pairs, error_percent, target, console)
+        done, failed = _compare_all(pairs, error_percent, spacing_mm, target, console)
         errors = [*refused, *failed]
         if done:
             all_done = FollowUps(tuple(done))
@@ -131,7 +138,7 @@ class _Pair:
 
 
 def _compare_all(
-    pairs: Sequence[_Pair], error_percent: float | None, target: Path, console: Console
+    pairs: Sequence[_Pair], error_percent: float | None, spacing_mm: Spacing | None, target: Path, console: Console
 ) -> tuple[list[FollowUp], list[VmsegError]]:
     done: list[FollowUp] = []
     errors: list[VmsegError] = []
@@ -139,7 +146,9 @@ def _compare_all(
     with console.progress("Comparing", len(pairs)) as progress:
         for pair in pairs:
             try:
-                first, second = (_visit(case, labels, error_percent, console) for case in (pair.before, pair.after))
+                first, second = (
+                    _visit(case, labels, error_percent, spacing_mm, console) for case in (pair.before, pair.after)
+                )
                 done.append(compare(pair.name, first, second, labels, target / f"{pair.name}_followup.png"))
                 console.say(done[-1].text())
                 if not done[-1].sound:
@@ -211,6 +220,7 @@ def _name(before: Case, after: Case) -> str:
 
 def _masks(source: Path, left: Inventory) -> list[Path]:
     if source.is_file():
+        require_counting(source)
         return [source]
     masks = find_masks(source, left)
     table = source / "volumes.csv"
@@ -269,10 +279,16 @@ def _table(mask: Path) -> list[dict[str, Any]]:
     return [row for row in rows if row["case"] == stem(mask) and row["component"] == "all"]
 
 
-def _visit(case: Case, labels: Mapping[str, int], error_percent: float | None, console: Console) -> Visit:
-    image, mask, geometry = read_case(case, labels)
-    assert mask is not None
+def _visit(
+    case: Case,
+    labels: Mapping[str, int],
+    error_percent: float | None,
+    spacing_mm: Spacing | None,
+    console: Console,
+) -> Visit:
     assert case.label is not None
+    image, mask, geometry = read_case(case, labels, spacing_mm=_spacing_given(case.label) or spacing_mm)
+    assert mask is not None
     rows = {row["label"]: row for row in _table(case.label)}
     if is_corrected(case.label):
         console.warn(f"{case.id}: the mask was corrected by hand; no interval of its volume is used")
@@ -287,6 +303,15 @@ def _visit(case: Case, labels: Mapping[str, int], error_percent: float | None, c
                 f"{rows[name]['voxels']}: it was changed since, and the interval of its volume is not used"
             )
     return Visit(case.id, image[0], mask, geometry, volumes)
+
+
+def _spacing_given(mask: Path) -> Spacing | None:
+    """The voxel size that the scan of a mask was predicted with, where a person had to give it."""
+    try:
+        record = read_stored(PredictionRecord, mask.with_name(f"{case_of(mask)}.json"))
+    except InputError:  # the mask is not a predicted one
+        return None
+    return record.judgement.spacing_given_mm
 
 
 def _volume(ml: float, voxels: int, row: Mapping[str, Any] | None, error_percent: float | None) -> Volume:

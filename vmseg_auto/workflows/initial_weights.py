@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -17,10 +19,11 @@ from vmseg_auto.networks.transfer_record import Initialisation, Seen
 from vmseg_auto.utils.atomic import read_stored, write_sealed
 from vmseg_auto.utils.console import Console, listed
 from vmseg_auto.utils.errors import InputError
-from vmseg_auto.workflows.paths import read_record
+from vmseg_auto.workflows.ensemble import runs_of
+from vmseg_auto.workflows.paths import PathLike, read_record
 from vmseg_auto.workflows.seen_scans import OTHER_SCANS, SeenTests, seen_by
 
-_OTHER_MODEL = "Name the folder of another trained model with --init (WORKSPACE/runs/PLANNER/TRAINER)."
+_OTHER_MODEL = "Name another trained model with --init: its zip, or its folder WORKSPACE/runs/PLANNER/TRAINER."
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Start:
         record: what it was trained on; None where that is not recorded, as in imported models.
         seen: the scans that its weights know, those of their own start included.
         name, dataset: of the model, as in `Initialisation`.
+        model: as the user has named it.
     """
 
     folder: FoldFolder
@@ -39,12 +43,15 @@ class Start:
     seen: Seen
     name: str = ""
     dataset: str = ""
+    model: Path = Path()
 
-    @property
+    @cached_property
     def hash(self) -> str:
-        return weights_hash(self.weights())
+        return weights_hash(self.weights)
 
+    @cached_property
     def weights(self) -> dict[str, torch.Tensor]:
+        """Read once and kept: a zip's files are gone when the training begins."""
         return load_checkpoint(self.folder.final).weights
 
     def has_seen(self, record: FoldRecord, same_name: bool) -> list[str]:
@@ -66,31 +73,47 @@ class Start:
         return frozenset(self.record.train) if self.record and same_name else frozenset()
 
 
+@contextmanager
+def first_weights(model: PathLike, console: Console) -> Iterator[Run]:
+    """The model to start from, as its folder; that of a zip is there only while this is open.
+
+    Of a zip with several models the first counts, which is the best.
+
+    Raises:
+        InputError: there is no such model, it is damaged or refused, or no fold of it is finished.
+    """
+    with runs_of(model) as (runs, _):
+        if not runs[0].finished_folds():
+            raise InputError("no fold of this model is finished", file=str(model), remedy="Train one first.")
+        if len(runs) > 1:
+            console.say(f"Of the {len(runs)} models in {model} the training starts from the first.")
+        yield runs[0]
+
+
 def find_starts(
-    model: Path, run: Run, dataset: str, records: Mapping[FoldName, FoldRecord], console: Console
+    other: Run, model: Path, run: Run, dataset: str, records: Mapping[FoldName, FoldRecord], console: Console
 ) -> dict[FoldName, Start]:
-    """For each fold to train, the fold of `model` to start from: see `choose_start`.
+    """For each fold to train, the fold of another model to start from: see `choose_start`.
 
     Args:
-        model: folder of a trained model.
+        other: that model, as `first_weights` gives it.
+        model: as the user has named it.
         run: the run that is to be trained.
         dataset: name of its dataset.
         records: the folds to train.
         console: is warned where it is not recorded what the weights have seen.
 
     Raises:
-        InputError: no such model, the run itself, no finished fold, or none without a validation case.
+        InputError: the model is the run itself, or none of its folds is without a validation case.
     """
-    other = Run(model)
-    if model.resolve() == run.folder.resolve():
+    if other.folder.resolve() == run.folder.resolve():
         raise InputError("a training can't start from the model that it makes", file=model, remedy=_OTHER_MODEL)
     info = read_stored(ModelInfo, other.model, _OTHER_MODEL)
     name = f"{info.plan.planner}/{info.trainer}"
     starts = [
-        Start(folder, read_record(folder), seen_by(folder), name, info.dataset) for folder in other.finished_folds()
+        Start(folder, read_record(folder), seen_by(folder), name, info.dataset, model)
+        for folder in other.finished_folds()
     ]
-    if not starts:
-        raise InputError("no fold of this model is finished", file=model, remedy="Train one first.")
     chosen = {
         fold: choose_start(starts, fold, record, info.dataset == dataset, model) for fold, record in records.items()
     }
@@ -140,11 +163,11 @@ def check_fits(start: Start, network: Weights) -> None:
     Raises:
         InputError: with the reason.
     """
-    _, taken = transfer(network, start.weights())
+    _, taken = transfer(network, start.weights)
     if not taken.tensors:
         raise InputError(
             f"none of its weights fit the network of this plan ({', '.join(taken.left)})",
-            file=start.folder.final,
+            file=start.model,
             remedy="Start from a model with the same features and kernels, or train without --init.",
         )
 
@@ -159,21 +182,20 @@ def begin_from(start: Start, network: torch.nn.Module, folder: FoldFolder, tests
         InputError: the weights can't be read.
         VmsegError: the folder can't be written to.
     """
-    weights, model = start.weights(), start.folder.folder.parent
-    merged, taken = transfer(network.state_dict(), weights)
+    merged, taken = transfer(network.state_dict(), start.weights)
     network.load_state_dict(merged)
     about = Initialisation(
-        model=str(model),
+        model=str(start.model),
         name=start.name,
         dataset=start.dataset,
         fold=str(start.folder.name),
-        weights=weights_hash(weights),
+        weights=start.hash,
         seen=start.seen,
         tests=tests.cases,
         taken=taken,
     )
     write_sealed(folder.init, about.to_json())
     console.say(
-        f"Fold {folder.name} starts from fold {start.folder.name} of {model}; {taken.text()}. It was trained on "
+        f"Fold {folder.name} starts from fold {start.folder.name} of {start.model}; {taken.text()}. It was trained on "
         f"{start.seen.text()}. {OTHER_SCANS}"
     )

@@ -25,7 +25,7 @@ from vmseg_auto.utils.devices import choose_device, cudnn_fault, describe, reduc
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory
-from vmseg_auto.workflows.paths import PathLike, places, read_plan
+from vmseg_auto.workflows.paths import PathLike, places, plan_command, read_plan
 from vmseg_auto.workflows.staleness import read_standing
 
 
@@ -61,6 +61,14 @@ class Job:
         channels, labels = self.fingerprint.channels, self.fingerprint.labels
         return self.trainer(self.plan, config, self.device, len(channels), len(labels))
 
+    def introduce(self) -> None:
+        """Say what begins, once all is checked."""
+        precision = reduced_precision(self.device) if self.config.amp else None
+        together = f", with {self.ranks.world} processes" if self.ranks.world > 1 else ""
+        self.console.say(f"Training {self.run.name} on {describe(self.device, precision)}{together}.")
+        if self.device.type == "cuda" and (fault := cudnn_fault()):
+            self.console.warn(f"{fault}.")
+
     def setup(self, record: FoldRecord, fold: FoldName) -> FoldSetup:
         """The fold, to be trained on what `record` says."""
         cases = Fold(tuple(record.train), tuple(record.val))
@@ -94,7 +102,7 @@ def open_job(
         raise InputError(f"the time is {hours:g} hours", remedy="Give --hours above 0, such as 2 or 0.5.")
     where = choose_device(device)
     standing = ranks.on_main(lambda: read_standing(folder, space, left))
-    job = Job(
+    return Job(
         space=space,
         dataset=standing.dataset,
         fingerprint=standing.fingerprint,
@@ -109,12 +117,6 @@ def open_job(
         console=console,
         ranks=ranks,
     )
-    precision = reduced_precision(where) if config.amp else None
-    together = f", with {ranks.world} processes" if ranks.world > 1 else ""
-    console.say(f"Training {job.run.name} on {describe(where, precision)}{together}.")
-    if where.type == "cuda" and (fault := cudnn_fault()):
-        console.warn(f"{fault}.")
-    return job
 
 
 def settle(left: Inventory, console: Console) -> None:
@@ -137,11 +139,10 @@ def _preprocessed(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Pat
     folder = PreprocessedFolder(space.preprocessed(plan.voxels_hash))
     lacking = [case for case, summary in fingerprint.cases.items() if not folder.holds(case, summary.content)]
     if lacking:
-        option = "" if plan.planner == "default" else f" --planner {plan.planner}"
         raise InputError(
             f"{len(lacking)} of {len(fingerprint.cases)} cases are not preprocessed for this plan, as {lacking[0]}",
             file=folder.folder,
-            remedy=f"Run `vmseg_plan_and_preprocess{option}` again; it preprocesses what is missing.",
+            remedy=f"Run `{plan_command(space, plan.planner)}` again; it preprocesses what is missing.",
         )
     for case in fingerprint.cases:
         folder.verify(case)

@@ -100,6 +100,7 @@ def learning_curve(
             trainings = [t for fold in folds for t in _trainings(job, place, sizes, fold)]
             tested = _tested(job, trainings)
             take_folds(held, [training.folder for training in trainings], command, console)
+        job.introduce()
         console.say(_plan_in_words(job, sizes, trainings, tested))
         if hours is not None:
             largest = max(trainings, key=lambda training: training.patients)

@@ -23,7 +23,7 @@ from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedErr
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.add_patients import Member, Patients, Wishes, agreed, enrol, file_hash
 from vmseg_auto.workflows.locking import output_turn
-from vmseg_auto.workflows.pairs import Found, drawn_mask, find_named_scans, find_pairs
+from vmseg_auto.workflows.pairs import Found, drawn_mask, find_drawn, find_named_scans, find_pairs
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.patients import Visits
 
@@ -101,12 +101,13 @@ def make_dataset(
     rows = read_dataset_key(path, left) if add or path.is_file() else []
     if there:
         there.require_agreement(rows, label, channel)
-    named = (there.label, there.channel) if there else (label or "lesion", channel or "T2")
+    called = (there.label, there.channel) if there else (label or "lesion", channel or "T2")
     chosen = tuple(segments) if segments is not None else None
-    wishes = Wishes(chosen, *named, patients or "scans", visits, test_share, seed)
+    wishes = Wishes(chosen, *called, patients or "scans", visits, test_share, seed)
     wishes = agreed(wishes, rows, patients) if add else wishes
     workers = max(1, jobs or min(4, os.cpu_count() or 1))
-    found = _find(Path(images), Path(masks), Choice(tuple(series), echo), wishes, workers, left, console)
+    given = _Given(Path(images), Path(masks), (target, path), Choice(tuple(series), echo), not (add and rows))
+    found = _find(given, wishes, workers, left, console)
     errors = list(found.failed)
     members = enrol(found.pairs, wishes, rows if add else (), there.names if there else (), errors, console)
     _refuse(errors, left)
@@ -134,16 +135,36 @@ def make_dataset(
     return path
 
 
-def _find(
-    images: Path, masks: Path, choice: Choice, wishes: Wishes, jobs: int, left: Inventory, console: Console
-) -> Found:
+@dataclass(frozen=True)
+class _Given:
+    """Where scans and masks lie.
+
+    Args:
+        made: the dataset and its key.
+        choice: which series are wanted.
+        names_segments: whether the segments are named by this command, not by that which made the dataset.
+    """
+
+    images: Path
+    masks: Path
+    made: tuple[Path, Path]
+    choice: Choice
+    names_segments: bool
+
+
+def _find(given: _Given, wishes: Wishes, jobs: int, left: Inventory, console: Console) -> Found:
     notes: list[str] = []
-    scans = find_named_scans(images, masks, choice, notes, left)
+    errors: list[VmsegError] = []
+    drawn = find_drawn(given.masks, given.images, errors, left)
+    scans = find_named_scans(given.images, given.masks, given.made, given.choice, notes, left)
     for note in notes:
         console.say(note)
     show_series((scan.case.images[0] for scan in scans), wishes.channel, console)
-    found = find_pairs(scans, masks, wishes.segments, jobs, console)
+    found = find_pairs(scans, drawn, given.masks, wishes.segments, jobs, errors, console)
     _refuse(found.failed, left)
+    if given.names_segments and wishes.segments:
+        found.require_segments(wishes.segments)
+    found.tell_of_segments(wishes.segments, wishes.label, left, console)
     found.note_left_out(left)
     left.require_nothing()
     return found

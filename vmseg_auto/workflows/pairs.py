@@ -17,10 +17,11 @@ from vmseg_auto.data.dicom.stack import MIN_SLICES
 from vmseg_auto.data.grids import Placement, place
 from vmseg_auto.data.images.images import FILE_ENDINGS, MASK_ENDINGS, SEGMENTS, ending_of, read_grid
 from vmseg_auto.data.images.segmentations import Segment, Segmentation, read_segmentation
+from vmseg_auto.data.mask_files import MADE, is_predicted, masks_below
 from vmseg_auto.data.naming import raw_stem
 from vmseg_auto.data.pairing import Item, Match, Names, agreement, pair
 from vmseg_auto.data.scans import scan_grid
-from vmseg_auto.utils.console import Console
+from vmseg_auto.utils.console import Console, counted, listed
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, walk
 from vmseg_auto.utils.geometry import Geometry
@@ -53,6 +54,8 @@ class Pair:
         where: the mask's place on the scan's grid.
         by_name: whether names agree, not the grids alone.
         drawn: what the mask holds, in words.
+        segments: all that the mask names, chosen or not.
+        merged: whether several of them become one label.
         voxels: labelled, on the scan's grid.
     """
 
@@ -63,6 +66,8 @@ class Pair:
     by_name: bool
     drawn: str = ""
     voxels: int = 0
+    segments: tuple[str, ...] = ()
+    merged: bool = False
 
     @property
     def volume_ml(self) -> float:
@@ -90,6 +95,28 @@ class Found:
     unusable: tuple[VmsegError, ...]
     failed: tuple[VmsegError, ...] = ()
 
+    def require_segments(self, wanted: Sequence[str]) -> None:
+        """Raises InputError where one of the segments that are lesions is in no mask."""
+        there = {name.casefold(): name for one in self.pairs for name in one.segments}
+        odd = [name for name in wanted if name.casefold() not in there]
+        if there and odd:
+            problem = f"no mask has a segment {listed(odd)}; there are {listed(sorted(there.values()))}"
+            raise InputError(problem, remedy="Mend --segments.")
+
+    def tell_of_segments(self, wanted: Sequence[str] | None, label: str, left: Inventory, console: Console) -> None:
+        """Warn of segments that become one label though nobody has said so, and note those that are not taken."""
+        if wanted is not None:
+            chosen = {name.casefold() for name in wanted}
+            for name in dict.fromkeys(name for one in self.pairs for name in one.segments):
+                if name.casefold() not in chosen:
+                    left.add("segment", name, "not chosen by --segments", meant=True)
+        elif merged := [one for one in self.pairs if one.merged]:
+            names = list(dict.fromkeys(name for one in merged for name in one.segments))
+            console.warn(
+                f"{counted(len(merged), 'mask')} with several segments ({listed(names)}), which become one label, "
+                f"{label}. If some are no lesion, name the others with --segments."
+            )
+
     def note_left_out(self, left: Inventory) -> None:
         for title in self.without_mask:
             left.add("scan", title, "without a mask")
@@ -97,10 +124,36 @@ class Found:
             left.add("scan", error.case, f"that can't be used ({error.problem})")
 
 
-def find_named_scans(source: Path, masks: Path, choice: Choice, notes: list[str], left: Inventory) -> list[NamedScan]:
-    """The scans in a folder and the folders in it, image files and DICOM series; image files below `masks` are none.
+def find_drawn(source: Path, scans: Path, errors: list[VmsegError], left: Inventory) -> list[Path]:
+    """The masks in a folder and the folders in it, or the one that is named.
 
     Args:
+        scans: the folder of the scans; what lies in it and is no mask is looked at with them.
+        errors: cases of which no file counts go here.
+        left: what else lies there is noted here.
+
+    Raises:
+        InputError: there is none, or the one that is named does not count (data/mask_files.py).
+    """
+    masks, others = masks_below(source, errors, left)
+    if not masks and not errors:
+        problem = "there is no mask" if source.exists() else "there is no such file or folder"
+        raise InputError(problem, file=source, remedy=f"Masks end with {', '.join(MASK_ENDINGS)}.")
+    within = scans.resolve()
+    for path in others:
+        if not path.resolve().is_relative_to(within):
+            left.add_file(path, source, f"no mask ({', '.join(MASK_ENDINGS)})")
+    return masks
+
+
+def find_named_scans(
+    source: Path, masks: Path, made: Sequence[Path], choice: Choice, notes: list[str], left: Inventory
+) -> list[NamedScan]:
+    """The scans in a folder and the folders in it, image files and DICOM series; image files below `masks` are none,
+    and neither is what `vmseg_predict` has made.
+
+    Args:
+        made: the dataset and its key, which may lie among the scans.
         choice: which DICOM series are wanted; with names given, nothing but them.
         notes: what was found is appended here, in words.
         left: what is not used of both folders is noted here.
@@ -111,16 +164,23 @@ def find_named_scans(source: Path, masks: Path, choice: Choice, notes: list[str]
     if not source.exists():
         raise InputError("there is no such file or folder", file=source, remedy="Check the name.")
     scans = []
-    drawn = masks.resolve()
+    apart = [masks.resolve(), *(path.resolve() for path in made)]
+    for own in (own for own in apart[1:] if own.exists() and own.is_relative_to(source.resolve())):
+        for path in walk(own) if own.is_dir() else (own,):
+            here = source / path.relative_to(source.resolve())
+            left.add("file", here, "of the dataset itself", meant=True, folder=source)
     for path in [] if choice.series else _files(source):
-        if not path.resolve().is_relative_to(drawn) and ending_of(path.name) == SEGMENTS:
+        if any(path.resolve().is_relative_to(own) for own in apart):
+            continue
+        if ending_of(path.name) == SEGMENTS:
             left.add("file", path.relative_to(source), "a segmentation, which is no scan")
-        elif not path.resolve().is_relative_to(drawn):
+        elif is_predicted(path):
+            left.add("file", path.relative_to(source), f"{MADE}, and no scan")
+        else:
             names = _names(path, source)
             file = "/".join(_below(path, source)) or path.name
             case = f"./{file}"  # no series is called so
             scans.append(NamedScan(Case(case, case, (path,), None), "/".join(names), names))
-    _note_other_masks(masks, source, left)
     for series in find_series(source, choice, notes, left):
         names = tuple(dict.fromkeys((*_names(series.path, source), series.name)))
         scans.append(NamedScan(Case(series.name, series.name, (series,), None), series.name, names))
@@ -131,30 +191,33 @@ def find_named_scans(source: Path, masks: Path, choice: Choice, notes: list[str]
 
 
 def find_pairs(
-    scans: Sequence[NamedScan], source: Path, segments: Sequence[str] | None, jobs: int, console: Console
+    scans: Sequence[NamedScan],
+    masks: Sequence[Path],
+    source: Path,
+    segments: Sequence[str] | None,
+    jobs: int,
+    errors: Sequence[VmsegError],
+    console: Console,
 ) -> Found:
     """Match every mask with a scan, and look into the masks.
 
     Args:
         scans: among which to look.
-        source: a mask or a folder of masks.
+        masks: as `find_drawn` has found them in `source`.
+        source: that mask or folder of masks.
         segments: names of the segments, or label values, that count; all unless given.
         jobs: threads.
+        errors: what is wrong with other masks.
         console: where progress goes.
 
     Raises:
-        InputError: there is no mask.
         DatasetError: no mask can be used: none can be read, has a scan, and fits on it; all are listed.
     """
-    masks = _files(source)
-    if not masks:
-        problem = "there is no mask" if source.exists() else "there is no such file or folder"
-        raise InputError(problem, file=source, remedy=f"Masks end with {', '.join(MASK_ENDINGS)}.")
     with console.progress("Reading headers", len(scans)) as progress:
         cases = [scan.case for scan in scans]
         grids, unusable = over_cases(lambda case: scan_grid(case.images[0], case.id), cases, jobs, progress.advance)
     usable = [scan for scan in scans if scan.case.id in grids]
-    errors: list[VmsegError] = []
+    errors, before = list(errors), len(errors)
     drawn = _drawn(masks, source, errors)
     matches = pair([item for _, item in drawn], [Item(scan.title, scan.names, grids[scan.case.id]) for scan in usable])
     pairs: dict[str, Pair] = {}
@@ -173,7 +236,7 @@ def find_pairs(
         looked, failed = over_cases(lambda case: _looked_into(pairs[case.id], segments), cases, jobs, progress.advance)
     errors += failed
     if not looked:
-        raise DatasetError(f"{len(errors)} of {len(masks)} masks can't be used; nothing is written", errors)
+        raise DatasetError(f"{len(errors)} of {len(masks) + before} masks can't be used; nothing is written", errors)
     left = tuple(scan.title for scan in usable if scan.case.id not in pairs)
     sorted_pairs = tuple(sorted(looked.values(), key=lambda one: one.scan.title))
     return Found(sorted_pairs, left, tuple(unusable), tuple(errors))
@@ -197,7 +260,8 @@ def _looked_into(one: Pair, segments: Sequence[str] | None) -> Pair:
     words = ", ".join(segment.name for segment in chosen) or "nothing"
     if overlap:
         words += f" (merged where they overlap, {overlap} voxels)"
-    return replace(one, drawn=words, voxels=int(np.count_nonzero(placed)))
+    names = tuple(segment.name for segment in read.segments)
+    return replace(one, drawn=words, voxels=int(np.count_nonzero(placed)), segments=names, merged=len(chosen) > 1)
 
 
 def _placed(mask: NDArray[np.uint8], one: Pair) -> NDArray[np.uint8]:
@@ -242,7 +306,10 @@ def _unmatched(
     names = {scan.case.id: scan.names for scan in scans}
     own = [error for error in unusable if error.case and agreement(mask.names, names[error.case])]
     problem = f"its image can't be used: {own[0]}" if own else match.problem or "no image belongs to it"
-    return InputError(problem, file=path, remedy="Give mask and image the same name, and draw it on that image.")
+    remedy = "Give mask and image the same name, and draw it on that image."
+    if match.several and any(isinstance(scan.case.images[0], Series) for scan in scans):
+        remedy = f'Say with --series on which series the masks were drawn, such as --series "*T2*". Or: {remedy}'
+    return InputError(problem, file=path, remedy=remedy)
 
 
 def _broken_rival(
@@ -268,16 +335,6 @@ def _files(source: Path) -> list[Path]:
     if not source.is_dir():
         return [source] if ending_of(source.name) and is_file(source) else []
     return sorted(path for path in walk(source) if ending_of(path.name) and not is_hidden(path.name))
-
-
-def _note_other_masks(masks: Path, scans: Path, left: Inventory) -> None:
-    """Note what lies among the masks and is none; what lies among the scans is looked at as those are."""
-    within = scans.resolve()
-    if not masks.is_dir() or masks.resolve().is_relative_to(within):
-        return
-    for path in walk(masks, left):
-        if not path.resolve().is_relative_to(within) and (is_hidden(path.name) or not ending_of(path.name)):
-            left.add_file(path, masks, f"no mask ({', '.join(MASK_ENDINGS)})")
 
 
 def _names(path: Path, source: Path) -> Names:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmseg_auto.data import runs
 from vmseg_auto.data.dataset import Fold, Splits, fold_cases
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run
 from vmseg_auto.data.workspace import Workspace, workspace_root
@@ -84,16 +85,15 @@ def read_plan(space: Workspace, planner: str | None) -> Plan:
         raise InputError(
             f"this workspace holds the plans of several planners: {', '.join(known)}",
             file=space.root,
-            remedy="Choose one with --planner.",
+            remedy=f"Choose one with --planner, such as --planner {known[0]}.",
         )
     name = planner if planner is not None else (known or ["default"])[0]
-    path, option = space.plan(name), "" if name == "default" else f" --planner {name}"
-    return read_stored(Plan, path, remedy=f"Run `vmseg_plan_and_preprocess{option}` first.")
+    return read_stored(Plan, space.plan(name), remedy=f"Run `{plan_command(space, name)}` first.")
 
 
 def read_splits(space: Workspace) -> Splits:
     """Raises InputError where the file is missing, broken or of another schema."""
-    splits = read_stored(Splits, space.splits, remedy="Run `vmseg_plan_and_preprocess` first.")
+    splits = read_stored(Splits, space.splits, remedy=f"Run `{plan_command(space)}` first.")
     if not splits.folds:
         raise InputError("it holds no fold", file=space.splits, remedy="Delete it, and plan again.")
     return splits
@@ -139,9 +139,28 @@ def train_command(space: Workspace, run: Run, folds: Iterable[FoldName], plan: P
         plan: of the run's planner.
     """
     planner, trainer = run.folder.parent.name, run.folder.name
-    options = f" --planner {planner}" if len(space.plans()) > 1 else ""
-    options += f" --trainer {trainer}" if trainer != plan.trainer else ""
-    return f"vmseg_train {' '.join(map(str, folds))}{options}"
+    return runs.train_command(
+        folds, planner if len(space.plans()) > 1 else None, trainer if trainer != plan.trainer else None
+    )
+
+
+def first_training(space: Workspace, folds: Iterable[FoldName]) -> str:
+    """The command that trains these folds by the only plan, or by one of several."""
+    known = space.plans()
+    return runs.train_command(folds, known[0] if len(known) > 1 else None)
+
+
+def plan_command(space: Workspace, planner: str | None = None) -> str:
+    """The command that plans again.
+
+    Args:
+        planner: whose plan; of the default planner, or of another that has planned here, unless given.
+    """
+    known = space.plans()
+    name = planner or ("default" if "default" in known or not known else known[0])
+    return "vmseg_plan_and_preprocess" + (
+        "" if name == "default" else f" --planner {runs.importable('planners', name)}"
+    )
 
 
 def trained_on(space: Workspace, name: str) -> str:

@@ -21,6 +21,7 @@ from vmseg_auto.utils.atomic import read_stored, write_json, write_sealed
 from vmseg_auto.utils.console import Console, Silent, counted, listed
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
+from vmseg_auto.utils.redaction import identifying
 from vmseg_auto.workflows.cohort import cohort_to_plan
 from vmseg_auto.workflows.disk import require_preprocessing_space
 from vmseg_auto.workflows.locking import refuse_while_training, shared_turn
@@ -105,6 +106,7 @@ def plan_and_preprocess(
     left.require_nothing()
     for note in data.notes:
         console.say(f"Note: {note}")
+    _warn_of_names(data, console)
     if check_only:
         data, _ = settle_visits(data, accepted_patients(space), visits, console)
         fingerprint = _analyse(data, jobs, console)
@@ -129,6 +131,17 @@ def plan_and_preprocess(
         due = report_outdated(Standing(space, data, fingerprint, splits), plan, console)
         _prepare(data, fingerprint, plan, space, jobs, console, decode_cache)
     return Planned(space, fingerprint, plan, splits, due)
+
+
+def _warn_of_names(data: Dataset, console: Console) -> None:
+    """A dataset of one's own keeps its names of cases in all files of its workspace: they must be nobody's."""
+    every = (*data.cases, *data.test_cases)
+    if found := identifying([*(case.id for case in every), *(case.patient for case in every)]):
+        console.warn(
+            f"{counted(len(found), 'name')} of cases or patients may tell who a patient is: {listed(found)}. They will "
+            "stand in the workspace, its tables and its logs; reports and models show others. If they are patients' "
+            "names, numbers or dates of birth, use a dataset made by `vmseg_make_dataset`, which gives pseudonyms."
+        )
 
 
 def _unusable(data: Dataset, bad: Sequence[VmsegError], jobs: int, console: Console) -> Sequence[VmsegError]:

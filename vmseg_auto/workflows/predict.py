@@ -26,8 +26,8 @@ from vmseg_auto.planning.inference_budget import EXHAUSTIVE
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.devices import describe
 from vmseg_auto.utils.distributed import joined
-from vmseg_auto.utils.errors import InputError, SomeCasesFailedError, VmsegError
-from vmseg_auto.utils.geometry import Geometry, Spacing
+from vmseg_auto.utils.errors import SomeCasesFailedError, VmsegError
+from vmseg_auto.utils.geometry import Geometry, Spacing, require_spacing
 from vmseg_auto.utils.json_codec import digest
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.conclusion import Conclusion
@@ -114,6 +114,8 @@ def predict(
     console, left = console or Silent(), left or Inventory()
     folds = chosen_folds(folds) if folds is not None else None
     formats = chosen_formats(mask_formats)
+    if spacing_mm is not None:
+        require_spacing(spacing_mm)
     if "dicom-seg" in formats:
         from vmseg_auto.data.dicom.segmentation import require_highdicom
 
@@ -141,8 +143,6 @@ def predict(
         show_series((scan for case in cases for scan in case.images[:1]), ensemble.channels[0], told)
         model_digest = ensemble.digest()
         if spacing_mm is not None:
-            if not all(0 < edge <= 1000 for edge in spacing_mm):
-                raise InputError(f"the voxel size is {spacing_mm}", remedy="Give mm above 0, in the order Z Y X.")
             model_digest = digest([model_digest, spacing_mm])
         algorithm = made_by(model_digest, cases) if "dicom-seg" in formats else None
         if algorithm:

@@ -33,6 +33,7 @@ from vmseg_auto.utils.postprocessing import PostProcessing
 from vmseg_auto.workflows.locking import shared_turn
 from vmseg_auto.workflows.paths import (
     PathLike,
+    first_training,
     places,
     read_plan,
     trained_on,
@@ -85,7 +86,7 @@ def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: C
         raise InputError(
             "no run of this workspace is cross-validated yet" + (f":{listed}\n" if listed else ""),
             file=space.root,
-            remedy="Train all folds first, with `vmseg_train " + " ".join(map(str, range(len(splits.folds)))) + "`.",
+            remedy=f"Train all folds first, with `{first_training(space, range(len(splits.folds)))}`.",
         )
     for name, why in left_out.items():
         left.add("run", f"{name} ({why})", "not cross-validated as a whole")

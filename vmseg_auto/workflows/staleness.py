@@ -19,9 +19,7 @@ from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.labels import labels_in_words
 from vmseg_auto.utils.left_out import Inventory
-from vmseg_auto.workflows.paths import accepted_patients, read_fingerprint, read_splits
-
-PLAN_AGAIN = "Run `vmseg_plan_and_preprocess` again; it does only what is due."
+from vmseg_auto.workflows.paths import accepted_patients, plan_command, read_fingerprint, read_splits
 
 
 @dataclass(frozen=True)
@@ -77,13 +75,17 @@ def read_standing(folder: Path, space: Workspace, left: Inventory) -> Standing:
         raise InputError(
             f"the dataset has changed since it was planned for ({'; '.join(changes.altered)})",
             file=folder,
-            remedy=PLAN_AGAIN,
+            remedy=plan_again(space),
         )
     left.add_all(data.left_out)
     for case in (*changes.new, *changes.tests):
         left.add("case", case, "new or changed since the last `vmseg_plan_and_preprocess`")
     check_splits(splits, data.patients, str(space.splits))
     return Standing(space, data, fingerprint, splits)
+
+
+def plan_again(space: Workspace, planner: str | None = None) -> str:
+    return f"Run `{plan_command(space, planner)}` again; it does only what is due."
 
 
 def require_same_cohort(data: Dataset, fingerprint: Fingerprint, space: Workspace) -> None:

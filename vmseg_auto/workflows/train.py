@@ -24,7 +24,7 @@ from vmseg_auto.utils.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.signals import noting_signals
 from vmseg_auto.workflows.fresh_start import begin_folds, begun_fresh, confirm_fresh, drop_replaced, end_fresh
-from vmseg_auto.workflows.initial_weights import Start, begin_from, check_fits, find_starts
+from vmseg_auto.workflows.initial_weights import Start, begin_from, check_fits, find_starts, first_weights
 from vmseg_auto.workflows.job import Job, open_job, settle
 from vmseg_auto.workflows.locking import folds_at_work, shared_turn, take_folds
 from vmseg_auto.workflows.paths import PathLike, places, read_record, record_now
@@ -68,7 +68,7 @@ def train(
         trainer: a name or "module:Class"; the plan's own unless given.
         settings: `field=value` for fields of the TrainingConfig.
         hours: for each fold at most; all get as many of the config's epochs as fit.
-        init: folder of another model, to start from its weights as far as they fit.
+        init: another model, its folder or zip, to start from its weights as far as they fit.
         loggers: names or "module:Class" of trackers that hear of each epoch, beside history.csv.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: processes that make patches; their number changes no result.
@@ -92,9 +92,10 @@ def train(
     anew = f"{command} --hours {hours:g}" * fresh if hours else command * fresh
     listeners = tuple(load_logger(name) for name in dict.fromkeys(loggers))
     left = left or Inventory()
-    with joined() as ranks, ExitStack() as held:
+    with joined() as ranks, ExitStack() as held, ExitStack() as opened:
         console = ranks.console(console or Silent())
         ranks.on_main(space.require_planned)
+        other = opened.enter_context(first_weights(init, console)) if init is not None else None
         with ranks.turn(shared_turn(space, command, console)):
             job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, left, console, ranks)
             job = replace(job, loggers=listeners if ranks.is_main else ())
@@ -102,8 +103,10 @@ def train(
             left.add_all(beside_folds(job.splits, job.fingerprint.cases, folds) if ranks.is_main else ())
             ranks.on_main(lambda: settle(left, console))
             ranks.on_main(lambda: take_folds(held, [job.run.fold(fold) for fold in folds], command, console))
-        starts = _starts(job, Path(init), records) if init is not None else {}
+        starts = _starts(job, other, Path(init), records) if init is not None and other else {}
         records = {fold: replace(r, init=starts[fold].hash if starts else "") for fold, r in records.items()}
+        opened.close()
+        job.introduce()
         if hours is not None:
             first, record = next(iter(records.items()))
             epochs = epochs_in_time(job, [job.run.fold(fold) for fold in records], first, record, hours, anew)
@@ -201,8 +204,8 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
     ranks.on_main(finish)
 
 
-def _starts(job: Job, model: Path, records: dict[FoldName, FoldRecord]) -> dict[FoldName, Start]:
-    starts = find_starts(model, job.run, job.dataset.name, records, job.console)
+def _starts(job: Job, other: Run, model: Path, records: dict[FoldName, FoldRecord]) -> dict[FoldName, Start]:
+    starts = find_starts(other, model, job.run, job.dataset.name, records, job.console)
     fold, start = next(iter(starts.items()))
     check_fits(start, job.parts(job.config, fold).network.state_dict())
     for warning in dict.fromkeys(_known_tests(job, start).warning() for start in starts.values()):

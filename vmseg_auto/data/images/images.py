@@ -44,7 +44,7 @@ _ROUNDING = 1e-4
 _LARGEST = 1e12
 """What an intensity can be: float32 holds its square, summed over all voxels."""
 _MOST_VOXELS = 2**29
-_NO_SIZE = "Mend the header; `vmseg_predict --spacing Z Y X` takes the size in mm from you."
+_NO_SIZE = "Mend the header; --spacing Z Y X of vmseg_predict and vmseg_followup takes the size in mm from you."
 _ONE_AT_A_TIME = threading.Lock()
 """ITK makes a reader of every format whenever it opens a file; now and then the process dies where two threads do so at
 once (SimpleITK's issue 74). NIfTI voxels are read outside of it."""
