@@ -204,6 +204,7 @@ def _reports() -> list[Subject]:
     """What the report reads: the tables and JSON of a workspace, and predictions with their scans."""
     from vmseg_auto.data.pseudonyms import true_names
     from vmseg_auto.data.workspace import Workspace
+    from vmseg_auto.report.failed import require_some
     from vmseg_auto.report.patients import gather_predictions
     from vmseg_auto.report.predictions import read_predictions
     from vmseg_auto.report.render import render_page
@@ -217,9 +218,12 @@ def _reports() -> list[Subject]:
         check_page(render_page("workspace", identity=False, **content))
 
     def predictions(root: Path) -> None:
-        found = read_predictions(root / "masks", None, Inventory())
+        found, failed = read_predictions(root / "masks", None, Inventory())
+        require_some([], failed, root)
         names = true_names({one.record.case: one.scan.patient for one in found})
-        check_page(str(gather_predictions(found, names, False, Silent())["patients"]))
+        content, undrawn = gather_predictions(found, names, False, Silent())
+        require_some([], undrawn, root)
+        check_page(str(content["patients"]))
 
     tables = (
         f"{MODEL}/cross_validation/metrics.csv", f"{MODEL}/cross_validation/confidence.csv",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,19 @@ from raw_dataset import GRID, tiny_mask
 
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.images.segmentations import write_segmentation
-from vmseg_auto.data.mask_files import SCHEMA, MaskFile, case_of, find_masks, is_corrected, standing
+from vmseg_auto.data.mask_files import (
+    SCHEMA,
+    MaskFile,
+    Standing,
+    Written,
+    case_of,
+    find_masks,
+    is_corrected,
+    mask_sha256,
+    standing,
+)
 from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.json_codec import encode
 from vmseg_auto.utils.left_out import Inventory
 
 LABELS, COLOURS = {"background": 0, "lesion": 1}, {"lesion": "#D55E00"}
@@ -28,9 +40,16 @@ def put(folder: Path, name: str, mask: np.ndarray[tuple[int, ...], np.dtype[np.u
     return MaskFile.of(path)
 
 
-def record(folder: Path, *written: MaskFile, outdated: tuple[MaskFile, ...] = ()) -> None:
-    files = {key: [vars(one) for one in found] for key, found in (("masks", written), ("outdated", outdated))}
-    (folder / "anna.json").write_text(json.dumps({"case": "anna", "schema": SCHEMA, **files}))
+def written_as(masks: tuple[MaskFile, ...], outdated: tuple[MaskFile, ...] = ()) -> Written:
+    return Written("anna", masks, outdated, mask_sha256(WRITTEN), LABELS, GRID)
+
+
+def record(folder: Path, *masks: MaskFile, outdated: tuple[MaskFile, ...] = ()) -> None:
+    (folder / "anna.json").write_text(json.dumps({**encode(written_as(masks, outdated)), "schema": SCHEMA}))
+
+
+def stands(folder: Path, *masks: MaskFile, outdated: tuple[MaskFile, ...] = ()) -> Standing:
+    return standing(folder, written_as(masks, outdated))
 
 
 def found(folder: Path, left: Inventory | None = None) -> tuple[dict[str, str], list[str]]:
@@ -42,11 +61,11 @@ def found(folder: Path, left: Inventory | None = None) -> tuple[dict[str, str], 
 def test_the_first_file_counts_until_another_is_corrected(tmp_path: Path) -> None:
     written = [put(tmp_path, name) for name in ("anna.nii.gz", "anna.seg.nrrd")]
     record(tmp_path, *written)
-    there = standing(tmp_path, "anna", written)
+    there = stands(tmp_path, *written)
     assert (there.mask.name, there.state, len(there.sound), there.behind) == ("anna.nii.gz", "as written", 2, ())
     assert found(tmp_path) == ({"anna": "anna.nii.gz"}, [])
     put(tmp_path, "anna.seg.nrrd", EDITED)
-    there = standing(tmp_path, "anna", written)
+    there = stands(tmp_path, *written)
     assert (there.mask.name, there.state) == ("anna.seg.nrrd", "edited")
     assert [path.name for path in there.behind] == ["anna.nii.gz"]
     left = Inventory(strict=True)
@@ -56,7 +75,7 @@ def test_the_first_file_counts_until_another_is_corrected(tmp_path: Path) -> Non
     assert (is_corrected(tmp_path / "anna.seg.nrrd"), is_corrected(tmp_path / "anna.nii.gz")) == (True, False)
     put(tmp_path, "anna.nii.gz", EDITED)
     with pytest.raises(InputError, match=r"anna\.nii\.gz, anna\.seg\.nrrd were changed, and only one can be right"):
-        standing(tmp_path, "anna", written)
+        stands(tmp_path, *written)
     assert found(tmp_path)[0] == {}
 
 
@@ -65,27 +84,60 @@ def test_a_mask_saved_under_another_ending_is_the_corrected_one(tmp_path: Path, 
     written = put(tmp_path, "anna.nii.gz")
     put(tmp_path, name, EDITED)
     put(tmp_path, "anna_2.nii", EDITED)
-    there = standing(tmp_path, "anna", [written])
+    there = stands(tmp_path, written)
     assert (there.mask.name, there.state, [path.name for path in there.behind]) == (name, "edited", ["anna.nii.gz"])
+
+
+@pytest.mark.parametrize("name", ["anna.nii.gz", "anna.nii", "anna.mha", "anna.seg.nrrd"])
+def test_a_mask_saved_again_or_converted_without_a_change_is_none_that_was_corrected(tmp_path: Path, name: str) -> None:
+    written = put(tmp_path, "anna.nii.gz")
+    record(tmp_path, written)
+    if name == "anna.nii.gz":
+        write_image(tmp_path / name, WRITTEN.astype(np.float32), GRID)
+    else:
+        put(tmp_path, name)
+    there = stands(tmp_path, written)
+    assert (there.mask.name, there.state, there.behind) == ("anna.nii.gz", "as written", ())
+    assert not is_corrected(tmp_path / name)
+    assert found(tmp_path) == ({"anna": "anna.nii.gz"}, [])
+    (tmp_path / "anna.nii.gz").unlink()
+    assert stands(tmp_path, written).state == ("missing" if name == "anna.nii.gz" else "as written")
+    put(tmp_path, name, EDITED)
+    assert (stands(tmp_path, written).mask.name, stands(tmp_path, written).state) == (name, "edited")
+
+
+def test_the_same_values_on_another_grid_are_a_change(tmp_path: Path) -> None:
+    written = put(tmp_path, "anna.nii.gz")
+    write_mask(tmp_path / "anna.nii.gz", WRITTEN, replace(GRID, origin_mm=(9.0, 0.0, 0.0)))
+    assert stands(tmp_path, written).state == "edited"
+
+
+def test_an_earlier_prediction_is_never_read_in_the_place_of_the_mask(tmp_path: Path) -> None:
+    old, new = put(tmp_path, "anna.nii.gz", EDITED), put(tmp_path, "anna.seg.nrrd")
+    record(tmp_path, new, outdated=(old,))
+    (tmp_path / "anna.seg.nrrd").unlink()
+    masks, (error,) = found(tmp_path)
+    assert masks == {}
+    assert "its mask anna.seg.nrrd is missing; anna.nii.gz is of an earlier prediction" in error
 
 
 def test_what_is_no_mask_and_lies_under_its_name_is_named(tmp_path: Path) -> None:
     written = put(tmp_path, "anna.nii.gz")
     (tmp_path / "anna.nrrd").write_bytes(b"NRRD0004\n")
     with pytest.raises(InputError, match=r"anna\.nrrd.*lies beside the mask of this case, and is none"):
-        standing(tmp_path, "anna", [written])
+        stands(tmp_path, written)
 
 
 def test_a_damaged_file_gives_way_to_a_sound_one_and_is_never_taken_for_a_correction(tmp_path: Path) -> None:
     written = [put(tmp_path, name) for name in ("anna.nii.gz", "anna.mha")]
     whole = (tmp_path / "anna.nii.gz").read_bytes()
     (tmp_path / "anna.nii.gz").write_bytes(whole[: len(whole) // 2])
-    there = standing(tmp_path, "anna", written)
+    there = stands(tmp_path, *written)
     assert (there.mask.name, there.state) == ("anna.mha", "as written")
     (tmp_path / "anna.mha").unlink()
-    assert standing(tmp_path, "anna", written).state == "damaged"
+    assert stands(tmp_path, *written).state == "damaged"
     (tmp_path / "anna.nii.gz").unlink()
-    assert standing(tmp_path, "anna", written).state == "missing"
+    assert stands(tmp_path, *written).state == "missing"
 
 
 @pytest.mark.parametrize("value", [0.5, 300.0, -1.0])
@@ -95,20 +147,20 @@ def test_a_correction_with_a_voxel_of_no_label_is_still_one(tmp_path: Path, valu
     changed = EDITED.astype(np.float32)
     changed[0, 0, 0] = value
     write_image(tmp_path / "anna.nii.gz", changed, GRID)
-    there = standing(tmp_path, "anna", written)
+    there = stands(tmp_path, *written)
     assert (there.mask.name, there.state) == ("anna.nii.gz", "edited")
 
 
 def test_files_of_earlier_predictions_count_no_more_but_a_correction_of_one_does(tmp_path: Path) -> None:
     old, new = put(tmp_path, "anna.nii.gz", EDITED), put(tmp_path, "anna.seg.nrrd")
-    assert standing(tmp_path, "anna", [new], [old]).mask.name == "anna.seg.nrrd"
+    assert stands(tmp_path, new, outdated=(old,)).mask.name == "anna.seg.nrrd"
     record(tmp_path, new, outdated=(old,))
     assert found(tmp_path) == ({"anna": "anna.seg.nrrd"}, [])
     put(tmp_path, "anna.nii.gz", np.roll(EDITED, 1, axis=1))
-    assert standing(tmp_path, "anna", [new], [old]).mask.name == "anna.nii.gz"
+    assert stands(tmp_path, new, outdated=(old,)).mask.name == "anna.nii.gz"
     put(tmp_path, "anna.nii.gz", EDITED)
     (tmp_path / "anna.seg.nrrd").unlink()
-    assert standing(tmp_path, "anna", [new], [old]).state == "missing"
+    assert stands(tmp_path, new, outdated=(old,)).state == "missing"
 
 
 def test_two_files_that_nothing_tells_of_are_refused_by_name(tmp_path: Path) -> None:

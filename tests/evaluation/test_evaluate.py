@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vmseg_auto.data.images.images import write_mask
+from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.evaluation.evaluate import Evaluation, evaluate, evaluate_pairs, infer_labels
 from vmseg_auto.evaluation.metric_columns import METRICS
 from vmseg_auto.utils.errors import DatasetError, InputError
@@ -212,3 +212,14 @@ def test_real_masks(shared_data: Path) -> None:
         jobs=2,
     )
     assert summed(evaluation, "all labels", "dice", "mean") == pytest.approx(0.8245, abs=5e-5)
+
+
+@pytest.mark.parametrize("top", [2000.0, 255.0])
+@pytest.mark.parametrize("side", [0, 1])
+def test_scans_in_the_place_of_masks_are_told(folders: tuple[Path, Path], side: int, top: float) -> None:
+    for number, path in enumerate(sorted(folders[side].glob("[abc].*"))):
+        noise = np.rint(np.random.default_rng(number).uniform(1, top, GRID.shape))
+        write_image(path, noise.astype(np.float32), GRID)
+    what, option = (("predictions", "-p"), ("references", "-r"))[side]
+    with pytest.raises(InputError, match=rf"3 of 3 {what} look like scans.*: a\.nii.*of masks with {option}"):
+        evaluate(*folders)

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from reports import GRID, LABELS, TWO, deliver, scan
 
 from vmseg_auto.data.cases import read_dataset
+from vmseg_auto.data.failures import write_failures
 from vmseg_auto.data.images.images import read_image, read_mask, write_mask
 from vmseg_auto.data.pseudonym_key import read_key
 from vmseg_auto.report.write import report
 from vmseg_auto.utils.atomic import read_json, write_json
-from vmseg_auto.utils.errors import DatasetError, InputError
+from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.tables import read_csv, write_csv
 
@@ -133,9 +134,43 @@ def test_several_labels_are_told_apart(tmp_path: Path) -> None:
 
 def test_a_changed_scan_is_not_shown_under_the_old_mask(predictions: Path, tmp_path: Path) -> None:
     scan(tmp_path / "scans", NAMES[0], TWO[:1])
-    with pytest.raises(InputError, match=r"doe_jane.*not the scan that the mask was made from.*--images"):
+    with pytest.raises(
+        SomeCasesFailedError, match=r"1 of 3 scans.*\n.*doe_jane.*not the scan that the mask .*--images"
+    ):
         report(predictions)
-    assert not (predictions / "report.html").exists()
+    page = unescape((predictions / "report.html").read_text())
+    hidden = read_key(predictions / "report_key.csv")["doe_jane"]
+    assert f"<h2>{hidden}</h2>" not in page
+    assert f'<th scope="row">{hidden}</th>' in page
+    assert "this is not the scan that the mask was made from" in page
+    assert len(embedded(page, "scan")) == 1
+
+
+def test_a_scan_that_no_mask_could_be_made_of_is_named_with_the_reason(predictions: Path) -> None:
+    why = VmsegError(
+        "lost.nii.gz is cut short", case="lost", file="/scans/lost.nii.gz", remedy="Copy lost.nii.gz again."
+    )
+    write_failures(predictions, [why], ["lost"], "../scans")
+    with pytest.raises(SomeCasesFailedError, match=r"1 of 4 scans.*\n.*case lost.*cut short"):
+        report(predictions)
+    page = unescape((predictions / "report.html").read_text())
+    hidden = read_key(predictions / "report_key.csv")["lost"]
+    assert f"{hidden}.nii.gz is cut short" in page
+    assert f"Copy {hidden}.nii.gz again." in page
+    assert "lost" not in page.split("<script")[0]
+    with pytest.raises(SomeCasesFailedError):
+        report(predictions, identity=True)
+    assert "lost.nii.gz is cut short" in (predictions / "report.html").read_text()
+    write_failures(predictions, [], ["lost"], "../scans")
+    report(predictions)
+
+
+def test_where_nothing_can_be_shown_there_is_no_report(tmp_path: Path) -> None:
+    errors = [VmsegError("it is cut short", case=name) for name in NAMES]
+    write_failures(tmp_path, errors, NAMES, "../scans")
+    with pytest.raises(DatasetError, match=r"doe_jane: it is cut short\n.*roe_richard: it is cut short"):
+        report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_scans_that_have_moved_are_found_with_images(predictions: Path, tmp_path: Path) -> None:
@@ -156,7 +191,7 @@ def test_masks_and_scans_that_moved_together_are_found(predictions: Path, tmp_pa
 @pytest.mark.parametrize("lost", ["volumes.csv", "doe_jane.json", "doe_jane.nii.gz"])
 def test_what_is_lost_is_named(predictions: Path, lost: str) -> None:
     (predictions / lost).unlink()
-    with pytest.raises(InputError, match=r"(volumes\.csv|doe_jane).*vmseg_predict"):
+    with pytest.raises(VmsegError, match=r"(volumes\.csv|doe_jane).*vmseg_predict"):
         report(predictions)
 
 
@@ -174,9 +209,8 @@ def test_a_damaged_table_is_named(predictions: Path, change: Callable[[list[Any]
     path = predictions / "volumes.csv"
     rows = read_csv(path)
     write_csv(path, tuple(rows[0]), change(rows))
-    with pytest.raises(InputError, match=rf"volumes\.csv.*{said}"):
+    with pytest.raises(VmsegError, match=rf"volumes\.csv.*{said}"):
         report(predictions)
-    assert not (predictions / "report.html").exists()
 
 
 @pytest.mark.parametrize("row", [{}, {"label": 7, "component": "all"}, {"label": None, "component": []}])
@@ -184,7 +218,7 @@ def test_a_record_with_odd_rows_is_named(predictions: Path, row: dict[str, Any])
     path = predictions / "doe_jane.json"
     about = read_json(path)
     write_json(path, {**about, "volumes": [row, *about["volumes"][1:]]})
-    with pytest.raises(InputError, match=r"volumes\.csv.*doe_jane\.json beside it"):
+    with pytest.raises(SomeCasesFailedError, match=r"volumes\.csv.*doe_jane\.json beside it"):
         report(predictions)
 
 
@@ -222,5 +256,5 @@ def test_a_corrected_mask_is_measured_and_a_damaged_one_refused(predictions: Pat
     assert f"{np.count_nonzero(mask) * geometry.voxel_ml:.2f} mL" in section
     assert "nine true volumes" not in section
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"doe_jane.*the mask is damaged"):
+    with pytest.raises(SomeCasesFailedError, match=r"doe_jane.*the mask is damaged"):
         report(predictions)

@@ -19,7 +19,7 @@ from vmseg_auto.data.naming import image_files
 from vmseg_auto.data.scans import find_scans
 from vmseg_auto.evaluation.evaluate import find_masks
 from vmseg_auto.utils.errors import InputError
-from vmseg_auto.utils.folders import listed_folder, walk
+from vmseg_auto.utils.folders import listed_folder, require_apart, walk
 from vmseg_auto.utils.left_out import Inventory
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
@@ -161,3 +161,32 @@ def test_further_channels_are_no_scans_of_their_own_but_numbered_patients_are(tm
     (case,) = find_scans(tmp_path, ("T2", "FLAIR"), left=left)
     assert np.shape(case.images) == (2,)
     assert f"1 scan in {tmp_path}, a further channel of another scan, by its name" in left.text()
+
+
+@pytest.mark.parametrize(
+    ("given", "output", "said"),
+    [
+        ("in", "in", "is the output folder too"),
+        ("in", "in/../in", "is the output folder too"),
+        ("in", "link", "is the output folder too"),
+        ("in", "in/new/masks", "has the output folder in it"),
+        ("in", "link/masks", "has the output folder in it"),
+        ("in", ".", "lies in the output folder"),
+        ("in/ben", "in", "lies in the output folder"),
+        ("in/anna.nii.gz", "in", "is the output folder too"),
+    ],
+)
+def test_what_is_written_lies_apart_from_what_is_read(tmp_path: Path, given: str, output: str, said: str) -> None:
+    (tmp_path / "in" / "ben").mkdir(parents=True)
+    (tmp_path / "in" / "anna.nii.gz").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    with pytest.raises(InputError, match=rf"the folder of the input {said}.*Give -o a folder of its own"):
+        require_apart(tmp_path / output, [tmp_path / given])
+
+
+def test_a_folder_beside_the_input_is_apart_and_so_is_one_beside_a_file(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "anna.nii.gz").touch()
+    for output in (tmp_path / "out", tmp_path / "in_2", tmp_path / "in" / "anna"):
+        require_apart(output, [tmp_path / "in" / "anna.nii.gz"])
+    require_apart(tmp_path / "out", [tmp_path / "in", tmp_path / "missing"])

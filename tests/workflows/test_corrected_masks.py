@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from slicer import write_seg_nrrd
 from workspaces import cohort, trained_run
 
+from vmseg_auto.data.failures import read_failures
 from vmseg_auto.data.images.images import read_image, read_mask, write_image, write_mask
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.evaluation.evaluate import evaluate
 from vmseg_auto.evaluation.expected_quality import CORRECTED
 from vmseg_auto.report.predictions import read_predictions
-from vmseg_auto.utils.atomic import leftovers
+from vmseg_auto.utils.atomic import leftovers, read_json
 from vmseg_auto.utils.errors import InputError, SomeCasesFailedError
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv
@@ -125,6 +126,93 @@ def test_one_of_two_formats_is_corrected(model: Path, tmp_path: Path) -> None:
     assert totals(out)["anna"]["remark"] == ""
 
 
+@pytest.mark.parametrize("name", ["anna.nii.gz", "anna.nii", "anna.seg.nrrd"])
+def test_what_overwrite_edited_replaces_is_kept_elsewhere_and_named_and_counts_no_more(
+    name: str, model: Path, tmp_path: Path
+) -> None:
+    a_scan(tmp_path / "in", "anna", 0)
+    out = tmp_path / "out"
+    (path,) = predict(tmp_path / "in", out, model=model, device="cpu")
+    whole, grid = read_mask(path)
+    for turn, kept_as in ((5, name), (6, f"2_{name}")):
+        if name.endswith(".seg.nrrd"):
+            write_seg_nrrd(out / name, drawn(turn)[None], grid, {"lesion": (0, 1)})
+        else:
+            write_mask(out / name, drawn(turn), grid)
+        corrected = (out / name).read_bytes()
+        console = Heard()
+        predict(tmp_path / "in", out, model=model, device="cpu", overwrite_edited=True, console=console)
+        assert f"replaced as --overwrite-edited says: replaced/{kept_as}. They are kept in" in warnings_of(console)
+        assert "earlier predictions" not in warnings_of(console)
+        assert (out / "replaced" / kept_as).read_bytes() == corrected
+        assert read_json(out / "anna.json")["replaced"][-1]["file"] == f"replaced/{kept_as}"
+        np.testing.assert_array_equal(read_mask(path)[0], whole)
+        assert sorted(one.name for one in out.glob("anna.*")) == ["anna.json", "anna.nii.gz"]
+    console = Heard()
+    predict(tmp_path / "in", out, model=model, device="cpu", console=console)
+    assert console.warned == []
+    (out / "replaced" / name).rename(out / name)  # wanted after all
+    console = Heard()
+    predict(tmp_path / "in", out, model=model, device="cpu", console=console)
+    assert f"kept: {name}" in warnings_of(console)
+    assert "no longer count" not in warnings_of(console)
+
+
+def test_a_mask_saved_again_without_a_change_keeps_all_that_was_told_of_it(model: Path, tmp_path: Path) -> None:
+    a_scan(tmp_path / "in", "anna", 0)
+    out = tmp_path / "out"
+    (path,) = predict(tmp_path / "in", out, model=model, device="cpu")
+    before, table = path.read_bytes(), (out / "volumes.csv").read_bytes()
+    mask, grid = read_mask(path)
+    write_image(path, mask.astype(np.float32), grid)
+    write_seg_nrrd(out / "anna.seg.nrrd", mask[None], grid, {"lesion": (0, 1)})
+    saved = path.read_bytes()
+    assert saved != before
+    console = Heard()
+    assert predict(tmp_path / "in", out, model=model, device="cpu", console=console) == [path]
+    assert (path.read_bytes(), (out / "volumes.csv").read_bytes(), console.warned) == (saved, table, [])
+
+
+def test_what_is_made_anew_is_named_with_the_reason(model: Path, tmp_path: Path) -> None:
+    for seed, name in enumerate(("anna", "bert", "carl")):
+        a_scan(tmp_path / "in", name, seed)
+    out = tmp_path / "out"
+    first, second, _ = predict(tmp_path / "in", out, model=model, device="cpu")
+    first.write_bytes(first.read_bytes()[:60])
+    second.unlink()
+    console = Heard()
+    predict(tmp_path / "in", out, model=model, device="cpu", console=console)
+    assert console.warned[-1] == "made anew, as the mask that lay there was damaged: anna.nii.gz"
+    assert "made anew, as the mask that lay there was gone: bert.nii.gz" in console.said
+    console = Heard()
+    predict(tmp_path / "in", out, model=model, device="cpu", tta=False, console=console)
+    told = "made anew, as the mask that lay there was of another model or other options: "
+    assert f"{told}anna.nii.gz, bert.nii.gz, carl.nii.gz" in console.said
+
+
+def test_a_scan_that_fails_is_told_once_and_kept_in_a_table_and_the_others_can_be_looked_at(
+    model: Path, tmp_path: Path
+) -> None:
+    for seed, name in enumerate(("anna", "bert", "carl")):
+        a_scan(tmp_path / "in", name, seed)
+    out, cut = tmp_path / "out", tmp_path / "in" / "bert.nii.gz"
+    whole = cut.read_bytes()
+    cut.write_bytes(whole[:-40])
+    console = Heard()
+    with pytest.raises(SomeCasesFailedError, match=r"^no mask could be made or kept of 1 of 3 scans\n.*case bert"):
+        predict(tmp_path / "in", out, model=model, device="cpu", next_steps=True, console=console)
+    assert console.said[-1] == f"All on one page: `vmseg_report -i {out}`"
+    assert [error.case for error in read_failures(out)] == ["bert"]
+    write_mask(out / "anna.nii.gz", 7 * drawn(5), read_mask(out / "anna.nii.gz")[1])
+    console = Heard()
+    with pytest.raises(SomeCasesFailedError, match=r"of 2 of 3 scans\n.*case anna.*holds 7.*\n.*case bert"):
+        predict(tmp_path / "in", out, model=model, device="cpu", console=console)
+    assert console.warned == []  # anna's mask is told of as what failed
+    cut.write_bytes(whole)
+    predict(tmp_path / "in", out, model=model, device="cpu", overwrite_edited=True)
+    assert read_failures(out) == []
+
+
 @pytest.mark.parametrize("name", ["anna.nii", "anna.nrrd", "anna.seg.nrrd"])
 def test_a_mask_corrected_under_another_ending_counts_in_every_command(name: str, model: Path, tmp_path: Path) -> None:
     a_scan(tmp_path / "in", "anna", 0)
@@ -142,7 +230,8 @@ def test_a_mask_corrected_under_another_ending_counts_in_every_command(name: str
     assert path.read_bytes() == written
     write_mask(tmp_path / "references" / "anna.nii.gz", drawn(5), grid)
     assert list(evaluate(out, tmp_path / "references").table["dice"]) == [1.0]
-    (shown,) = read_predictions(out, None, Inventory())
+    (shown,), failed = read_predictions(out, None, Inventory())
+    assert failed == []
     assert (shown.mask.name, int(shown.read()[1].sum()), shown.rows[0]["voxels"]) == (name, 5, 5)
 
 
@@ -169,8 +258,11 @@ def test_a_corrected_mask_on_another_grid_is_refused_by_name(model: Path, tmp_pa
     write_mask(out / "anna.nii.gz", drawn(5)[:-1], grid_of((SHAPE[0] - 1, *SHAPE[1:])))
     with pytest.raises(InputError, match=r"anna.*does not lie on the scan's grid: size.*--overwrite-edited"):
         predict(tmp_path / "in", out, model=model, device="cpu")
-    with pytest.raises(InputError, match=r"anna.*does not lie on the scan's grid"):
-        read_predictions(out, None, Inventory())
+    found, failed = read_predictions(out, None, Inventory())
+    assert (found, [error.problem.split(":")[0] for error in failed]) == (
+        [],
+        ["the mask does not lie on the scan's grid"],
+    )
 
 
 def test_another_models_prediction_does_not_touch_a_corrected_mask(model: Path, tmp_path: Path) -> None:

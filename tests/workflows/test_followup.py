@@ -19,7 +19,7 @@ from vmseg_auto.demo.phantom.phantom import PhantomScan, make_phantom
 from vmseg_auto.followup.records import FollowUps
 from vmseg_auto.followup.response import Volume, response_to
 from vmseg_auto.utils.atomic import read_stored
-from vmseg_auto.utils.errors import InputError, SomeCasesFailedError
+from vmseg_auto.utils.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv, write_csv
@@ -369,3 +369,19 @@ def test_a_pair_that_fails_does_not_stop_the_others(small: Folders, tmp_path: Pa
         followup(*small.scans, tmp_path / "out", masks=small.masks)
     assert "berta" in str(failed.value)
     assert {row["case"] for row in read_csv(tmp_path / "out" / "followup.csv")} == {"anna"}
+
+
+def test_a_scan_that_can_not_be_segmented_costs_its_pair_alone(small: Folders, tmp_path: Path) -> None:
+    model = trained_run(cohort(tmp_path / "cohort"), "default").folder
+    for folder in small.scans:
+        shutil.copy(folder / "anna_0000.nii.gz", folder / "berta.nii.gz")
+    cut = small.scans[1] / "berta.nii.gz"
+    cut.write_bytes(cut.read_bytes()[:-40])
+    out, left = tmp_path / "out", Inventory()
+    with pytest.raises(SomeCasesFailedError, match=r"1 of 2 pairs could not be compared\n.*berta.*cut short"):
+        followup(*small.scans, out, model=model, device="cpu", left=left)
+    assert {row["case"] for row in read_csv(out / "followup.csv")} == {"anna"}
+    assert left.found == ()
+    (small.scans[1] / "anna_0000.nii.gz").write_bytes(b"")
+    with pytest.raises(VmsegError, match=r"anna"):
+        followup(*small.scans, tmp_path / "other", model=model, device="cpu")

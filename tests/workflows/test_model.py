@@ -102,10 +102,11 @@ def test_a_failure_in_the_last_fold_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_an_existing_folder_is_left_alone(tmp_path: Path) -> None:
-    folder = nnunet_model(tmp_path / "theirs")
+    folder, taken = nnunet_model(tmp_path / "theirs"), tmp_path / "taken"
+    taken.mkdir()
     with pytest.raises(InputError, match="it exists already"):
-        import_nnunet(folder, tmp_path)
-    assert list(tmp_path.iterdir()) == [folder]
+        import_nnunet(folder, taken)
+    assert list(taken.iterdir()) == []
 
 
 @pytest.mark.parametrize(

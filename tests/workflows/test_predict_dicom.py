@@ -104,9 +104,9 @@ def test_no_mask_takes_the_place_of_a_scan(model: Path, tmp_path: Path) -> None:
     slices = save(tmp_path / "series", scan())
     files = {path: path.read_bytes() for path in (image, *slices)}
     for inputs, output in (("before", "before"), ("before/anna.nii.gz", "before"), ("series", "before/../series")):
-        with pytest.raises(InputError, match="the scans lie in the folder that the masks"):
+        with pytest.raises(InputError, match="the folder of the input is the output folder too"):
             predict(tmp_path / inputs, tmp_path / output, model=model, device="cpu")
-    with pytest.raises(InputError, match=r"before: the scans lie in the folder"):
+    with pytest.raises(InputError, match=r"before: the folder of the input is the output folder too"):
         followup(image, image, tmp_path, model=model, device="cpu")
     assert {path: path.read_bytes() for path in files} == files
     assert predict(image, image.parent / "masks", model=model, device="cpu")[0].is_file()

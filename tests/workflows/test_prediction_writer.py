@@ -142,7 +142,7 @@ def test_the_record_holds_what_was_measured_and_an_older_one_vouches_for_nothing
     assert stored["volumes"][1]["extent_ap_mm"] == 10
     kept = writer.kept(case, "x")
     assert kept is not None
-    assert next(kept.rows(CALIBRATION))["traffic_light"] == "green"
+    assert next(kept.record.rows(CALIBRATION))["traffic_light"] == "green"
     path.write_text(json.dumps(stored | {"schema": 1}))
     assert writer.kept(case, "x") is None
     with pytest.raises(InputError, match=r"anna\.mha lies where its mask is to go.*may have been corrected"):
@@ -245,7 +245,7 @@ def test_a_format_that_is_asked_for_later_joins_the_mask_of_the_same_model(case:
     segments.write(case, "x-1", image(), prediction(), [])
     kept = both.kept(case, "x-1")
     assert kept is not None
-    assert [one.file for one in kept.masks] == ["anna.seg.nrrd", "anna.mha"]
+    assert (kept.there.mask.name, len(kept.there.sound)) == ("anna.seg.nrrd", 2)
     other = segments.write(case, "y-1", image(), prediction(), [])
     assert [one.file for one in other.masks] == ["anna.seg.nrrd"]
     assert [one.file for one in other.outdated] == ["anna.mha"]

@@ -64,7 +64,9 @@ def parser() -> Parser:
         "--previews", action="store_true", help="also draw slices through the lesions (previews/CASE_overlay.png)"
     )
     made.add_argument(
-        "--overwrite-edited", action="store_true", help="also make masks anew that were corrected since (default: kept)"
+        "--overwrite-edited",
+        action="store_true",
+        help="also make masks anew that were corrected since; these move to OUT/replaced (default: kept)",
     )
     return made
 

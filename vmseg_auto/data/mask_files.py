@@ -1,35 +1,43 @@
 """The files of a case's mask in one folder: which of them counts, and what has become of them since they were written.
 
-`vmseg_predict` records every file that it writes of a mask, with the hash of its bytes, in CASE.json beside them. So a
-file that is another now, or that nothing records, was corrected by hand or lies there by accident. One corrected file
-of a case is its mask, whatever its format; those that still are as written then hold what was predicted before.
+`vmseg_predict` records what it writes of a mask in CASE.json beside it: the hash of each file's bytes, and of the
+label values. A file of other bytes with the same label values on the same grid was saved again, or converted: it holds
+what was predicted. One of other values, or that nothing records, was corrected by hand or lies there by accident. One
+corrected file of a case is its mask, whatever its format; those that still are as written then hold what was predicted
+before.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vmseg_auto.data.images.images import SEGMENTS, ending_of, is_whole, read_mask
-from vmseg_auto.data.images.segmentations import read_segmentation
+from vmseg_auto.data.images.segmentations import read_labels, read_segmentation
 from vmseg_auto.data.naming import OUR_FOLDERS, image_files, is_ours, stem
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.console import listed, shown
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, walk
+from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.json_codec import decode
 from vmseg_auto.utils.left_out import Inventory, is_hidden
 from vmseg_auto.utils.names import case_name
 
 DICOM_SEG = ".dcm"
-SCHEMA = 7
+SCHEMA = 8
 """Of the record."""
 MaskState = Literal["as written", "edited", "damaged", "missing"]
 MADE = "a mask or map that vmseg_predict has made"
 MAP = "a map that vmseg_predict has made of probabilities, and no mask"
+REPLACED = "replaced"
+"""Folder of masks corrected by hand that `--overwrite-edited` has set aside."""
 _ONE = "Keep the file that is right, and move the others away."
 
 
@@ -47,19 +55,74 @@ class MaskFile:
 
 
 @dataclass(frozen=True)
+class Written:
+    """A mask as it was written, as its record tells.
+
+    Args:
+        case: its id.
+        masks: the files that were written of it; the first is the one that counts.
+        outdated: files of earlier predictions in other formats, as they were when this mask was written.
+        mask_sha256: of its label values, by `mask_sha256`.
+        labels: name -> value.
+        grid: of the scan.
+    """
+
+    case: str
+    masks: tuple[MaskFile, ...]
+    outdated: tuple[MaskFile, ...]
+    mask_sha256: str
+    labels: dict[str, int]
+    grid: Geometry
+
+    def is_in(self, path: Path) -> bool:
+        """Whether a file holds the label values that were written, on the same grid; of DICOM SEG that is not known."""
+        if _is_dicom(path):
+            return False
+        try:
+            mask, grid = read_labels(path, self.labels, self.grid, self.case)
+        except InputError:
+            return False
+        return not grid.differences(self.grid) and mask_sha256(mask) == self.mask_sha256
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """All files of one case's mask in a folder, by what they are.
+
+    Args:
+        sound: hold what was written; first, in the order of the record, those that it names.
+        earlier: of earlier predictions in other formats, as they were.
+        edited: hold something else.
+        damaged: written once, and no longer whole.
+        odd: never written, and no mask that can be read; with the reason.
+    """
+
+    sound: tuple[Path, ...] = ()
+    earlier: tuple[Path, ...] = ()
+    edited: tuple[Path, ...] = ()
+    damaged: tuple[Path, ...] = ()
+    odd: Mapping[Path, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Standing:
     """What stands in a folder of one case's mask.
 
     Args:
-        mask: the file that counts: the corrected one, else the first of those written that is whole; the first of
-            those written, where none is.
+        mask: the file that counts: the corrected one, else the first that holds what was written; the first of those
+            written, where none does.
         state: of that file.
-        sound: the files that are as they were written for this mask.
+        files: all that lie there.
     """
 
     mask: Path
     state: MaskState
-    sound: tuple[Path, ...] = ()
+    files: CaseFiles = field(default_factory=CaseFiles)
+
+    @property
+    def sound(self) -> tuple[Path, ...]:
+        """The files that hold what was written."""
+        return self.files.sound
 
     @property
     def behind(self) -> tuple[Path, ...]:
@@ -67,60 +130,72 @@ class Standing:
         return self.sound if self.state == "edited" else ()
 
 
-def standing(folder: Path, case: str, written: Sequence[MaskFile], outdated: Sequence[MaskFile] = ()) -> Standing:
-    """What stands in a folder of a case's mask.
+def case_files(folder: Path, written: Written) -> CaseFiles:
+    """All files of a case's mask in a folder, by what they are."""
+    names = [one.file for one in written.masks]
+    known = {*names, *(one.file for one in written.outdated)}
+    sound, earlier, edited, damaged = list[Path](), list[Path](), list[Path](), list[Path]()
+    odd: dict[Path, str] = {}
+    for path in files_of(folder, written.case):
+        own = MaskFile.of(path)
+        if own in written.outdated:
+            earlier.append(path)
+        elif own in written.masks or written.is_in(path):
+            sound.append(path)
+        elif path.name in known:
+            (edited if _is_whole(path) else damaged).append(path)
+        elif problem := _problem(path):
+            odd[path] = problem
+        else:
+            edited.append(path)
+    sound.sort(key=lambda path: names.index(path.name) if path.name in names else len(names))
+    return CaseFiles(tuple(sound), tuple(earlier), tuple(edited), tuple(damaged), odd)
 
-    Args:
-        folder: of the masks.
-        case: its id.
-        written: the files that were written of the mask; the first is the one that counts.
-        outdated: files of earlier predictions in another format, as they were when this mask was written.
+
+def standing(folder: Path, written: Written) -> Standing:
+    """What stands in a folder of a case's mask.
 
     Raises:
         InputError: several files were changed, or a file that was never written is no mask that can be read.
     """
-    names = [one.file for one in written]
-    ours = {*names, *(one.file for one in outdated)}
-    sound, edited, damaged = list[Path](), list[Path](), list[Path]()
-    for path in files_of(folder, case):
-        if (own := MaskFile.of(path)) in written:
-            sound.append(path)
-        elif own in outdated:
-            continue
-        elif path.name in ours:
-            (edited if _is_whole(path) else damaged).append(path)
-        elif problem := _problem(path):
-            raise InputError(
-                f"it lies beside the mask of this case, and is none ({problem})",
-                case=case,
-                file=path,
-                remedy="Save it again if it is a corrected mask, else move it away.",
-            )
-        else:
-            edited.append(path)
-    if len(edited) > 1:
-        problem = f"of its masks {listed([path.name for path in edited])} were changed, and only one can be right"
-        raise InputError(problem, case=case, file=edited[0], remedy=_ONE)
-    sound.sort(key=lambda path: names.index(path.name))
-    if edited:
-        return Standing(edited[0], "edited", tuple(sound))
-    if sound:
-        return Standing(sound[0], "as written", tuple(sound))
-    return Standing(folder / Path(names[0]).name, "damaged" if damaged else "missing")
+    files = case_files(folder, written)
+    for path, problem in files.odd.items():
+        raise InputError(
+            f"it lies beside the mask of this case, and is none ({problem})",
+            case=written.case,
+            file=path,
+            remedy="Save it again if it is a corrected mask, else move it away.",
+        )
+    if len(files.edited) > 1:
+        problem = f"of its masks {listed([path.name for path in files.edited])} were changed, and only one can be right"
+        raise InputError(problem, case=written.case, file=files.edited[0], remedy=_ONE)
+    if files.edited:
+        return Standing(files.edited[0], "edited", files)
+    if files.sound:
+        return Standing(files.sound[0], "as written", files)
+    first = folder / Path(written.masks[0].file).name
+    return Standing(first, "damaged" if files.damaged else "missing", files)
 
 
-def recorded(folder: Path, case: str) -> tuple[tuple[MaskFile, ...], tuple[MaskFile, ...]] | None:
-    """The files that CASE.json tells of: those of the mask, and outdated ones; None where there is no such record."""
+def recorded(folder: Path, case: str) -> Written | None:
+    """What CASE.json tells of a mask; None where there is no such record."""
     path = folder / f"{case}.json"
     try:
         data = read_json(path)
         if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("case") != case:
             return None
-        files = tuple[MaskFile, ...]
-        written = decode(files, data.get("masks"), path.name)
-        return (written, decode(files, data.get("outdated"), path.name)) if written else None
+        told = {name: data.get(name) for name in Written.__dataclass_fields__}
+        found = decode(Written, told, path.name)
     except InputError:
         return None
+    return found if found.masks else None
+
+
+def mask_sha256(mask: NDArray[np.uint8]) -> str:
+    """A hash of label values [Z, Y, X]: equal for the same mask in files of other bytes or formats."""
+    sha = hashlib.sha256(repr(mask.shape).encode())
+    sha.update(np.ascontiguousarray(mask, np.uint8).data)
+    return sha.hexdigest()
 
 
 def files_of(folder: Path, case: str) -> list[Path]:
@@ -135,17 +210,17 @@ def case_of(mask: Path) -> str:
 
 def is_corrected(mask: Path) -> bool:
     """Whether the record beside a mask tells that it was changed since it was written."""
-    files = recorded(mask.parent, case_of(mask))
-    if files is None:
+    written = recorded(mask.parent, case_of(mask))
+    if written is None:
         return False
-    there = standing(mask.parent, case_of(mask), *files)
+    there = standing(mask.parent, written)
     return there.state == "edited" and there.mask.name == mask.name
 
 
 def is_predicted(path: Path) -> bool:
     """Whether a file is a mask that a record beside it names, or a map: so it is no scan."""
-    files = recorded(path.parent, case_of(path))
-    named = {one.file for written in files or () for one in written}
+    written = recorded(path.parent, case_of(path))
+    named = {one.file for one in (*written.masks, *written.outdated)} if written else set()
     return path.name in named or masks_of_maps(path.parent) is not None
 
 
@@ -165,10 +240,10 @@ def require_counting(mask: Path) -> None:
     if (masks := masks_of_maps(mask.parent)) is not None:
         raise InputError(f"it is {MAP}", file=mask, remedy=f"Give a mask of {shown(masks, lines=False)}.")
     case = case_of(mask)
-    files = recorded(mask.parent, case)
-    if files is None:
+    written = recorded(mask.parent, case)
+    if written is None:
         return
-    there = standing(mask.parent, case, *files)
+    there = standing(mask.parent, written)
     if mask.name not in {there.mask.name, *(path.name for path in there.sound)} or mask in there.behind:
         problem = f"it is not the mask of this case that counts, which is {shown(there.mask.name, lines=False)}"
         raise InputError(problem, case=case, file=mask, remedy="Give that one, or move it away.")
@@ -230,6 +305,8 @@ def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tupl
             others.append(path)
         elif masks_of_maps(path.parent) is not None:
             left.add("file", path, MAP, meant=True, folder=source)
+        elif path.parent.name == REPLACED and _has_records(path.parent.parent):
+            left.add("file", path, "a mask that --overwrite-edited has replaced", meant=True, folder=source)
         else:
             found.setdefault((path.parent, stem(path)), []).append(path)
     for (folder, case), paths in found.items():
@@ -259,25 +336,32 @@ def _has_records(folder: Path) -> bool:
 
 def _counting(folder: Path, case: str, paths: Sequence[Path], left: Inventory | None) -> Path | None:
     """The one of a case's image files that counts; None where there are several, and no record."""
-    files = recorded(folder, case)
-    if files is None:
+    written = recorded(folder, case)
+    if written is None:
         return paths[0] if len(paths) == 1 else None
-    there = standing(folder, case, *files)
+    there = standing(folder, written)
     if there.state == "edited" and _is_dicom(there.mask):
         problem, remedy = "the DICOM SEG was changed after it was predicted, and can't be read here", _ONE
         raise InputError(problem, case=case, file=there.mask, remedy=remedy)
-    images = [path for path in (there.mask, *there.sound) if path in paths]
-    chosen = images[0] if images else paths[0]
+    images = [path for path in (there.mask, *there.sound) if path in paths and path not in there.files.damaged]
+    if not images:
+        told = "a DICOM SEG, which can't be read here" if there.state == "as written" else there.state
+        others = listed([f"{path.name} is {_why_passed_over(path, there)}" for path in paths])
+        remedy = f"Predict its scan again, or move {paths[0].name} away."
+        raise InputError(f"its mask {there.mask.name} is {told}; {others}", case=case, file=folder, remedy=remedy)
     for path in paths:
-        if left is not None and path != chosen:
-            left.add("file", path, _why_passed_over(path, there), meant=True, folder=folder)
-    return chosen
+        if left is not None and path != images[0]:
+            meant = path not in there.files.damaged
+            left.add("file", path, _why_passed_over(path, there), meant=meant, folder=folder)
+    return images[0]
 
 
 def _why_passed_over(path: Path, there: Standing) -> str:
     if path in there.behind:
         return "as it was predicted, beside a corrected mask"
-    return "a mask that counts in another format" if path in there.sound else "of an earlier prediction"
+    if path in there.sound:
+        return "a mask that counts in another format"
+    return "damaged" if path in there.files.damaged else "of an earlier prediction"
 
 
 def _masks_in(folder: Path) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, listed_folder, walk, why_no_file
 from vmseg_auto.utils.left_out import HIDDEN, Inventory, is_hidden
 
-OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "budgets", "logs")
+OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "budgets", "logs", "replaced")
 _OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label")
 """What commands write beside masks."""
 

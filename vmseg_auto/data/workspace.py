@@ -149,6 +149,16 @@ class OutputFolder:
         return self.folder / "sources.csv"
 
     @property
+    def failures(self) -> Path:
+        """Which scans have no mask, and why: there where some have none."""
+        return self.folder / "failed.csv"
+
+    @property
+    def replaced(self) -> Path:
+        """Masks corrected by hand that `--overwrite-edited` has set aside."""
+        return self.folder / "replaced"
+
+    @property
     def report(self) -> Path:
         """The report of predictions, unless it is asked for elsewhere."""
         return self.folder / "report.html"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,8 +24,8 @@ from vmseg_auto.evaluation.metric_columns import EMPTY_MASKS, METRICS, PENALTY_M
 from vmseg_auto.evaluation.metrics import Row, score_case
 from vmseg_auto.evaluation.scores import MeanScore, MetricNote, ScoreSummary
 from vmseg_auto.utils.atomic import write_sealed
-from vmseg_auto.utils.console import counted
-from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.utils.console import counted, listed
+from vmseg_auto.utils.errors import DatasetError, InputError, NoMaskError, VmsegError
 from vmseg_auto.utils.figure import Figure
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.labels import label_values
@@ -226,12 +226,27 @@ def evaluate_pairs(
         return [{"case": case.id, **row} for row in rows]
 
     scored, errors = over_cases(work, cases, jobs, progress)
+    if scans := [error for error in errors if isinstance(error, NoMaskError)]:
+        _refuse_scans(scans, pairs)
     if errors:
         raise errors[0] if len(errors) == 1 else DatasetError(f"{len(errors)} cases can't be scored", errors)
     rows = [row for found in scored.values() for row in found]
     unscored = _never_drawn(rows)
     notes = [*notes, *(f"{label}: no reference mask holds it, so it has no score." for label in unscored)]
     return Evaluation.from_rows((row for row in rows if row["label"] not in unscored), tolerance_mm, patients, notes)
+
+
+def _refuse_scans(errors: Sequence[VmsegError], pairs: Mapping[str, tuple[Path, Path]]) -> None:
+    """Raises InputError where scans were given in the place of masks."""
+    for side, (what, option) in enumerate((("predictions", "-p"), ("references", "-r"))):
+        files = {pair[side] for pair in pairs.values()}
+        if own := [error.file for error in errors if error.file in files]:
+            raise InputError(
+                f"{len(own)} of {len(files)} {what} look like scans, not like masks: "
+                f"{listed([Path(file).name for file in own if file])}",
+                file=next(iter(files)).parent,
+                remedy=f"Name the folder of masks with {option}, not that of the scans they were drawn on.",
+            )
 
 
 def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:

@@ -29,6 +29,7 @@ from vmseg_auto.report.predictions import Predicted
 from vmseg_auto.report.render import Table
 from vmseg_auto.report.words import volume
 from vmseg_auto.utils.console import Console, counted
+from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.geometry import spacing_in_words
 from vmseg_auto.workflows.run_tables import Row
 
@@ -113,28 +114,28 @@ class Patient:
 
 def gather_predictions(
     predicted: Sequence[Predicted], names: Names, identity: bool, console: Console
-) -> dict[str, Any]:
-    """What the template `predictions` speaks of.
-
-    Raises:
-        InputError: a scan or mask can't be read, or they don't belong together.
-    """
+) -> tuple[dict[str, Any], list[VmsegError]]:
+    """What the template `predictions` speaks of, and what is wrong with scans or masks that can't be shown."""
     budget = min(MOST_BYTES, ALL_BYTES // len(predicted))
     ordered = sorted(predicted, key=lambda one: names.cases[one.record.case])
     patients: list[Patient] = []
     totals: list[tuple[str, ...]] = []
+    errors: list[VmsegError] = []
     with console.progress("Drawing", len(ordered)) as progress:
         for place, one in enumerate(ordered, 1):
             name = names.cases[one.record.case]
-            patients.append(_patient(one, name, f"scan-{place}", budget, identity))
-            totals += total_rows(name, one.rows)
+            try:
+                patients.append(_patient(one, name, f"scan-{place}", budget, identity))
+                totals += total_rows(name, one.rows)
+            except VmsegError as error:
+                errors.append(error)
             progress.advance()
     return {
         "title": "Predicted scans",
         "patients": patients,
         "totals": Table("What was found in each scan", TOTALS, tuple(totals)).without_empty_columns(),
         "models": sorted({one.record.model_hash for one in predicted}),
-    }
+    }, errors
 
 
 def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool) -> Patient:

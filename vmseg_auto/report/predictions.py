@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.cases import content_hash, read_case
 from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.failures import read_failures
 from vmseg_auto.data.mask_files import DICOM_SEG
 from vmseg_auto.data.naming import image_files, stem
 from vmseg_auto.data.scans import find_scans
 from vmseg_auto.evaluation.expected_quality import CASE_COLUMNS, TOLD_COLUMNS
 from vmseg_auto.utils.atomic import read_json
-from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
-from vmseg_auto.workflows.prediction_record import SIZE_COLUMNS, InputSource, PredictionRecord
+from vmseg_auto.workflows.prediction_record import SIZE_COLUMNS, InPlace, InputSource, PredictionRecord
 from vmseg_auto.workflows.run_tables import Row, read_volumes
 
 _AGAIN = "Name a folder that `vmseg_predict` has written, or predict again."
@@ -30,7 +31,7 @@ class Predicted:
     """One predicted scan.
 
     Args:
-        record: what its mask was made from.
+        record: what its mask was made from; of a corrected one measured as it is.
         rows: its rows of volumes.csv.
         mask: file of the mask.
         scan: files of the scan.
@@ -65,19 +66,25 @@ class Predicted:
         return image[0], mask, geometry
 
 
-def read_predictions(folder: Path, images: Path | None, left: Inventory) -> list[Predicted]:
-    """What `vmseg_predict` has written in a folder, a value for each case of volumes.csv.
+def read_predictions(folder: Path, images: Path | None, left: Inventory) -> tuple[list[Predicted], list[VmsegError]]:
+    """What `vmseg_predict` has written in a folder.
 
     Args:
         folder: holds masks, records and volumes.csv.
         images: where the scans lie; where they lay when they were predicted, unless given.
         left: what of the folder, and of `images`, is not used is noted here.
 
+    Returns:
+        A value for each case of volumes.csv whose mask, record and scan are as they should be; and what is wrong with
+        the others, and with the scans that `vmseg_predict` made no mask of.
+
     Raises:
-        InputError: the folder holds no predictions, or files of them are missing or damaged.
-        DatasetError: several are; all are listed.
+        InputError: the folder holds no predictions, or a damaged table.
     """
+    failed = {error.case: error for error in read_failures(folder)}
     table = folder / "volumes.csv"
+    if failed and not table.is_file():
+        return [], list(failed.values())
     if not table.is_file():
         raise InputError("the folder holds no volumes.csv", file=folder, remedy=_AGAIN)
     rows: dict[str, list[Row]] = {}
@@ -86,20 +93,17 @@ def read_predictions(folder: Path, images: Path | None, left: Inventory) -> list
     if not rows:
         raise InputError("the table tells of no scan", file=table, remedy=_AGAIN)
     for path in image_files(folder, left=left, masks=True):
-        if stem(path) not in rows:
+        if stem(path) not in rows and stem(path) not in failed:
             left.add("mask", path.name, "of which volumes.csv does not tell")
     scans = _Scans(folder, images, left)
     found: list[Predicted] = []
-    errors: list[VmsegError] = []
     for case, own in rows.items():
         try:
             found.append(_predicted(case, own, table, scans))
         except VmsegError as error:
-            errors.append(error)
-    scans.note_others(rows)
-    if errors:
-        raise errors[0] if len(errors) == 1 else DatasetError(f"{folder}: predictions can't be shown", errors)
-    return found
+            failed.setdefault(case, error)
+    scans.note_others({*rows, *filter(None, failed)})
+    return found, list(failed.values())
 
 
 class _Scans:
@@ -145,12 +149,12 @@ def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predic
     mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM_SEG), None)
     if mask is None:
         raise _only_dicom(there.mask, case)
-    if there.state == "edited":
-        record = record.corrected(there.mask)
-        rows = _rows(record)
+    standing = InPlace.of(record, there)
+    if standing.corrected:
+        rows = _rows(standing.record)
     else:
         _check_rows(rows, record, table)
-    return Predicted(record, tuple(rows), mask, scans.find(record))
+    return Predicted(standing.record, tuple(rows), mask, scans.find(record))
 
 
 def _record(folder: Path, case: str) -> PredictionRecord:

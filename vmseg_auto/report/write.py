@@ -7,12 +7,13 @@ from pathlib import Path
 from vmseg_auto.data.pseudonym_key import keep_key
 from vmseg_auto.data.pseudonyms import Names, true_names
 from vmseg_auto.data.workspace import OutputFolder
+from vmseg_auto.report.failed import failed_table, require_all, require_some
 from vmseg_auto.report.patients import gather_predictions
 from vmseg_auto.report.predictions import read_predictions
 from vmseg_auto.report.render import write_page
 from vmseg_auto.report.workspace import gather_workspace, read_study
 from vmseg_auto.utils.console import Console, Silent, listed
-from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.paths import PathLike, places
 
@@ -48,19 +49,15 @@ def report(
 
     Raises:
         InputError: nothing is planned or predicted there, or a file is missing or damaged.
+        SomeCasesFailedError: the report of predictions is written, and tells of scans that have no mask, or whose mask
+            can't be shown.
         VmsegError: the report can't be written.
     """
-    console, left = console or Silent(), left or Inventory()
+    console, left, scans = console or Silent(), left or Inventory(), 0
+    failed: list[VmsegError] = []
     if predictions is not None:
-        folder = OutputFolder(Path(predictions))
-        path = _page(output, folder.report)
-        found = read_predictions(folder.folder, None if images is None else Path(images), left)
-        left.require_nothing()
-        if corrected := [one.record.case for one in found if one.record.judgement.corrected]:
-            console.say(f"Corrected by hand after it was predicted, and measured as it is now: {listed(corrected)}.")
-        names = _names({one.record.case: one.scan.patient for one in found}, path, identity)
-        content = gather_predictions(found, names, identity, console)
-        size = write_page(path, "predictions", viewer=True, identity=identity, **content)
+        path = _page(output, OutputFolder(Path(predictions)).report)
+        size, failed, scans = _of_predictions(Path(predictions), images, path, identity, left, console)
     else:
         if images is not None:
             raise InputError("--images goes with predictions", remedy="Name their folder with -i too.")
@@ -76,7 +73,31 @@ def report(
         console.warn("the report shows names and whole slices: treat it as a patient's record")
     else:
         console.say(f"Key to its pseudonyms: {_key(path)}. Keep it apart from the report.")
+    require_all(failed, scans)
     return path
+
+
+def _of_predictions(
+    folder: Path, images: PathLike | None, path: Path, identity: bool, left: Inventory, console: Console
+) -> tuple[int, list[VmsegError], int]:
+    """Write the report of a folder of masks; gives its bytes, what is wrong with scans that failed, and the number of
+    all scans.
+    """
+    found, failed = read_predictions(folder, None if images is None else Path(images), left)
+    require_some(found, failed, folder)
+    left.require_nothing()
+    if corrected := [one.record.case for one in found if one.record.judgement.corrected]:
+        console.say(f"Corrected by hand after it was predicted, and measured as it is now: {listed(corrected)}.")
+    cases = {error.case or "": error.case or "" for error in failed}
+    cases |= {one.record.case: one.scan.patient for one in found}
+    names = _names(cases, path, identity)
+    content, undrawn = gather_predictions(found, names, identity, console)
+    failed = [*failed, *undrawn]
+    require_some(content["patients"], failed, folder)
+    hidden = None if identity else [folder, *([Path(images)] if images is not None else [])]
+    table = failed_table(failed, names.cases, hidden)
+    size = write_page(path, "predictions", viewer=True, identity=identity, failed=table, **content)
+    return size, failed, len(cases)
 
 
 def _page(output: PathLike | None, usual: Path) -> Path:

@@ -44,6 +44,10 @@ class InputError(VmsegError):
     exit_code = 2
 
 
+class NoMaskError(InputError):
+    """A file holds intensities where labels are wanted."""
+
+
 class DamagedError(InputError):
     """A file does not hold what was written to it."""
 
@@ -58,13 +62,18 @@ class DatasetError(InputError):
 
 
 class SomeCasesFailedError(VmsegError):
-    """The work is done, but some cases failed; `errors` holds one VmsegError for each."""
+    """The work is done, but some cases failed.
+
+    Args:
+        errors: one for each case that failed.
+        done: what was written of the others, where that is for the caller to go on with.
+    """
 
     exit_code = 3
 
-    def __init__(self, problem: str, errors: Sequence[VmsegError]) -> None:
+    def __init__(self, problem: str, errors: Sequence[VmsegError], done: Sequence[Path] = ()) -> None:
         super().__init__(problem)
-        self.errors = tuple(errors)
+        self.errors, self.done = tuple(errors), tuple(done)
         self.args = (problem, self.errors)
 
 

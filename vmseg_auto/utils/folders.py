@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from errno import ELOOP, ENOENT, ENOTDIR
 from pathlib import Path
 
@@ -95,6 +95,50 @@ def files_in(folder: Path) -> Iterator[Path]:
         InputError: it can't be read.
     """
     return (path for path in listed_folder(folder) if not is_left_behind(path.name) and is_file(path))
+
+
+def require_apart(output: Path, inputs: Iterable[Path]) -> None:
+    """Make sure that what is written comes to lie apart from what is read.
+
+    Otherwise a later command would take it for input, or put it in the place of that.
+
+    Args:
+        output: the folder that is written to; it may be missing.
+        inputs: folders, and files; those that do not exist are passed over.
+
+    Raises:
+        InputError: the output is one of the folders, or that of a file, or it lies in one of them, or one in it.
+    """
+    for folder, whole in {_folder_of(path) for path in inputs if path.exists()}:
+        if is_same(folder, output):
+            relation = "is the output folder too"
+        elif whole and _lies_in(output, folder):
+            relation = f"has the output folder in it, {output}"
+        elif whole and _lies_in(folder, output):
+            relation = f"lies in the output folder, {output}"
+        else:
+            continue
+        raise InputError(
+            f"the folder of the input {relation}",
+            file=folder,
+            remedy="Give -o a folder of its own, neither within that of the input nor around it: otherwise a later "
+            "command takes for input what this one writes, or writes over it.",
+        )
+
+
+def _folder_of(path: Path) -> tuple[Path, bool]:
+    """A folder, or that of a file; and whether all that is in it was given."""
+    return (path, True) if path.is_dir() else (path.resolve().parent, False)
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to the same file or folder; what does not exist is nothing's same."""
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _lies_in(inner: Path, outer: Path) -> bool:
+    """Whether a path, which may lead to nothing yet, lies in a folder, on whatever way."""
+    return any(is_same(place, outer) for place in inner.resolve().parents)
 
 
 def is_left_behind(name: str) -> bool:

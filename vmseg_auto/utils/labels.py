@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.names import case_name, key
 
 _LONGEST = 100
+_MOST_LABELS = 64
+"""In a mask; one may have more where each lesion has a value of its own."""
 
 
 def file_part(label: str) -> str:
@@ -48,6 +51,23 @@ def check_labels(labels: Mapping[str, int], where: str) -> None:
         raise InputError(f"{where} must have the values 0, 1, 2 and so on, up to 255 at most", remedy=remedy)
     if odd := odd_names(labels):
         raise InputError(f"{where}: {odd}", remedy=remedy)
+
+
+def looks_like_intensities(voxels: NDArray[Any]) -> bool:
+    """Whether voxels [Z, Y, X] are those of a scan, or of a map, rather than of a mask.
+
+    A mask has few values, or, where each lesion has its own, equal ones side by side: neighbours along X that are not
+    0 are mostly alike. Ours, no published rule.
+
+    >>> looks_like_intensities(np.arange(120).reshape(4, 5, 6)), looks_like_intensities(np.ones((4, 5, 6)))
+    (True, False)
+    """
+    values = np.unique(voxels) if voxels.dtype != np.uint8 else np.flatnonzero(np.bincount(voxels.ravel()))  # faster
+    if len(values) <= _MOST_LABELS:
+        return False
+    left, right = voxels[..., :-1], voxels[..., 1:]
+    inside = (left != 0) & (right != 0)
+    return 2 * int(np.count_nonzero(inside & (left == right))) < int(np.count_nonzero(inside))
 
 
 def label_values(mask: NDArray[np.uint8], labels: Mapping[str, int]) -> NDArray[np.uint8]:

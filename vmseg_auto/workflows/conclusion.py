@@ -8,14 +8,36 @@ from functools import cached_property
 from pathlib import Path
 
 from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.failures import write_failures
 from vmseg_auto.data.sources import write_sources
 from vmseg_auto.evaluation.confidence import Calibration
 from vmseg_auto.evaluation.expected_quality import UNCALIBRATED, most_doubtful, traffic_lights, where_to_look
 from vmseg_auto.utils.console import Console, counted, listed, quoted
 from vmseg_auto.utils.errors import VmsegError
-from vmseg_auto.workflows.prediction_record import PredictionRecord
+from vmseg_auto.workflows.prediction_record import DAMAGED, InPlace
 from vmseg_auto.workflows.prediction_writer import PredictionWriter
 from vmseg_auto.workflows.viewers import opening_words, write_label_file
+
+
+@dataclass(frozen=True)
+class Done:
+    """A scan's mask that a command has made or kept.
+
+    Args:
+        mask: as it stands.
+        kept: whether it was there before.
+        why: what of the mask that it took the place of did not hold; empty where there was none.
+        replaced: masks corrected by hand that were set aside for it, by their new places in the folder.
+    """
+
+    mask: InPlace
+    kept: bool = False
+    why: str = ""
+    replaced: tuple[str, ...] = ()
+
+    @property
+    def case(self) -> str:
+        return self.mask.case
 
 
 @dataclass(frozen=True)
@@ -24,61 +46,61 @@ class Conclusion:
 
     Args:
         writer: where they lie.
-        records: records of the masks that the command has made or kept, sorted by case.
+        done: the masks that the command has made or kept, sorted by case.
+        failed: why the others of its scans have none.
         calibration: of its model.
         model: hash of the model and its options.
     """
 
     writer: PredictionWriter
-    records: Sequence[PredictionRecord]
+    done: Sequence[Done]
+    failed: Sequence[VmsegError]
     calibration: Calibration | None
     model: str
 
     @cached_property
-    def _earlier(self) -> tuple[list[PredictionRecord], list[str], list[VmsegError]]:
-        return self.writer.of_earlier_commands({record.case for record in self.records})
+    def _earlier(self) -> tuple[list[InPlace], list[str], list[VmsegError]]:
+        return self.writer.of_earlier_commands({one.case for one in self.done})
 
     @cached_property
-    def _table(self) -> list[PredictionRecord]:
-        return sorted([*self.records, *self._earlier[0]], key=lambda record: record.case)
+    def _table(self) -> list[InPlace]:
+        return sorted([*(one.mask for one in self.done), *self._earlier[0]], key=lambda mask: mask.case)
 
     def write(self, cases: Sequence[Case], inputs: Path) -> None:
-        """Write volumes.csv, sources.csv and the labels for ITK-SNAP; nothing where no mask was made or kept.
+        """Write volumes.csv, sources.csv and the labels for ITK-SNAP, where any mask was made or kept; and failed.csv.
 
         Args:
-            cases: of the command; those without a mask are left out.
+            cases: of the command; those without a mask are left out of sources.csv.
             inputs: the folder or file that was given.
 
         Raises:
             VmsegError: a file can't be written.
         """
-        if not self.records:
+        folder, source = self.writer.folder, self.writer.source.inputs
+        write_failures(folder, self.failed, [case.id for case in cases], source)
+        if not self.done:
             return
-        self.writer.write_table(self._table, self.calibration, self.model)
-        own = {record.case for record in self.records}
+        self.writer.write_table([one.record for one in self._table], self.calibration, self.model)
+        own = {one.case for one in self.done}
         others, _, unmeasured = self._earlier
         standing = {one.case for one in others} | {error.case for error in unmeasured if error.case}
-        with_mask = [case for case in cases if case.id in own]
-        write_sources(self.writer.folder, with_mask, inputs, self.writer.source.inputs, standing)
+        write_sources(folder, [case for case in cases if case.id in own], inputs, source, standing)
         if self.writer.writes_images:
-            write_label_file(self.writer.folder, self.writer.labels)
+            write_label_file(folder, self.writer.labels)
 
-    def say(self, kept: int, console: Console) -> None:
-        """Say what the folder holds, and which of the new masks to look at first.
-
-        Args:
-            kept: how many of the masks had been there before.
-            console: where it is said.
-        """
-        if not self.records:
+    def say(self, console: Console) -> None:
+        """Say what the folder holds, and which of the new masks to look at first."""
+        if not self.done:
             return
+        self._say_of_changes(console)
         self._say_of_files(console)
         self._say_of_others(console)
-        console.say(f"{counted(len(self.records), 'mask')} and volumes.csv in the folder {self.writer.folder}")
-        judged = [record.judgement for record in self.records]
-        if before := kept - sum(one.corrected for one in judged):
+        console.say(f"{counted(len(self.done), 'mask')} and volumes.csv in the folder {self.writer.folder}")
+        records = [one.mask.record for one in self.done]
+        judged = [record.judgement for record in records]
+        if before := sum(one.kept and not one.mask.corrected for one in self.done):
             console.say(f"{before} of them had been made before, from the same scans by the same model, and were kept.")
-        if known := [record.case for record in self.records if record.in_training]:
+        if known := [record.case for record in records if record.in_training]:
             console.warn(
                 f"the model was trained on these very scans: {listed(known)}. Their masks and scores are better than "
                 "those of new patients will be."
@@ -97,36 +119,55 @@ class Conclusion:
         for label, told in calibration.volumes.items():
             if told.found is None:
                 console.say(f"No interval of the volumes of {label}: {told.why_no_interval(found=True)}.")
-            if empty := [record.case for record in self.records if label in record.empty]:
+            if empty := [one.case for one in self.done if label in one.mask.record.empty]:
                 console.say(f"No {label} was found in {listed(empty)}. In cross-validation {told.nothing.text()}.")
 
     def say_how_to_look(self, cases: Sequence[Case], console: Console) -> None:
         """Say how the most doubtful mask is opened with its scan. No log keeps that: a path may name a patient."""
-        if not self.records:
+        if not self.done:
             return
-        first = most_doubtful([record.judgement for record in self.records], self.calibration)
-        record = next(record for record in self.records if record.case == first)
+        first = most_doubtful([one.mask.record.judgement for one in self.done], self.calibration)
+        mask = next(one.mask for one in self.done if one.case == first)
         scan = next(case for case in cases if case.id == first).images[0]
-        files = [self.writer.folder / one.file for one in record.masks]
-        console.show("\n".join(opening_words(first, scan, files[:1] if record.judgement.corrected else files)))
+        files = [mask.there.mask, *(path for path in mask.there.sound if path != mask.there.mask)]
+        console.show("\n".join(opening_words(first, scan, files[:1] if mask.corrected else files)))
         if self.writer.writes_images:
             console.say(f"All on one page: `vmseg_report -i {quoted(self.writer.folder)}`")
 
+    def _say_of_changes(self, console: Console) -> None:
+        """Name the masks whose place this command's have taken, and why."""
+        if replaced := [name for one in self.done for name in one.replaced]:
+            console.warn(
+                f"corrected by hand, and replaced as --overwrite-edited says: {listed(replaced)}. They are kept in "
+                f"{self.writer.folder} under these names, and count no more."
+            )
+        reasons: dict[str, list[str]] = {}
+        for one in self.done:
+            if one.why:
+                reasons.setdefault(one.why, []).append(one.mask.there.mask.name)
+        for why, names in reasons.items():
+            tell = console.warn if why == DAMAGED else console.say
+            tell(f"made anew, as the mask that lay there was {why}: {listed(names)}")
+
     def _say_of_files(self, console: Console) -> None:
         """Name the masks that were corrected, and files that hold something else than the mask beside them."""
-        folder = self.writer.folder
-        if edited := [one for one in self._table if one.judgement.corrected]:
+        if edited := [one.there.mask.name for one in self._table if one.corrected]:
             console.warn(
-                f"corrected by hand after they were predicted, and kept: {listed([one.mask for one in edited])}. "
+                f"corrected by hand after they were predicted, and kept: {listed(edited)}. "
                 "volumes.csv measures them as they are, without interval, expected Dice and traffic light. "
                 "--overwrite-edited makes those of the scans given anew."
             )
-        if behind := [file for one in edited for file in one.files_beside(folder)]:
+        if behind := [path.name for one in self._table for path in one.there.behind]:
             console.warn(f"beside a corrected mask, and still as it was predicted: {listed(behind)}")
-        if outdated := [one.file for each in self._table for one in each.outdated if (folder / one.file).is_file()]:
+        if earlier := [path.name for one in self._table for path in one.there.files.earlier]:
             console.warn(
-                f"of earlier predictions in another format, and left as they are: {listed(outdated)}. They no longer "
+                f"of earlier predictions in another format, and left as they are: {listed(earlier)}. They no longer "
                 "count; delete what is not wanted."
+            )
+        if damaged := [path.name for one in self._table for path in one.there.files.damaged]:
+            console.warn(
+                f"damaged, while another file of the mask is whole and counts: {listed(damaged)}. Delete them, or name "
+                "their format with --format to have them made anew."
             )
 
     def _say_of_others(self, console: Console) -> None:
@@ -134,9 +175,11 @@ class Conclusion:
         others, gone, unmeasured = self._earlier
         if others:
             console.say(f"volumes.csv also tells of {counted(len(others), 'mask')} of earlier commands.")
-        if foreign := [one.case for one in others if one.model_hash != self.model]:
+        if foreign := [one.case for one in others if one.record.model_hash != self.model]:
             console.warn(f"made by another model, so that volumes.csv tells no interval of them: {listed(foreign)}")
         if gone:
             console.warn(f"their masks are gone, and so are their rows of volumes.csv: {listed(gone)}")
+        told = {str(error) for error in self.failed}
         for error in unmeasured:
-            console.warn(f"not in volumes.csv: {error}")
+            if str(error) not in told:
+                console.warn(f"not in volumes.csv: {error}")

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 from vmseg_auto.data.dataset_json import read_description
@@ -15,6 +16,7 @@ from vmseg_auto.evaluation.reader_agreement import compare_readers
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.folders import is_same
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.locking import output_turn
 from vmseg_auto.workflows.paths import PathLike, accepted_patients, places
@@ -52,11 +54,17 @@ def evaluate(
         console: where words and progress go.
 
     Raises:
-        InputError: no masks, missing predictions, masks on different grids, or another command that writes to the
-            output's folder.
+        InputError: no masks, a folder given twice, missing predictions, masks on different grids, or another command
+            that writes to the output's folder.
     """
     console = console or Silent()
     predicted, wanted = Path(predictions), Path(references)
+    masks = [("the predictions", predicted), ("the references", wanted)]
+    masks += [("the second reader's masks", Path(second_reader))] if second_reader is not None else []
+    for (one, first), (other, second) in combinations(masks, 2):
+        if is_same(first, second):
+            problem, remedy = f"{one} and {other} are the same folder", "Give the folder of each."
+            raise InputError(problem, file=second, remedy=remedy)
     stated = wanted.parent / "dataset.json"
     given = read_description(stated) if stated.is_file() else None
     labels = given.labels if given else None

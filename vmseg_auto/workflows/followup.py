@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from vmseg_auto.followup.response import Volume
 from vmseg_auto.utils.atomic import read_stored, write_json
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.geometry import Spacing, require_spacing
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.tables import write_csv
@@ -79,8 +81,8 @@ def followup(
         console: where words and progress go.
 
     Raises:
-        InputError: no scan, mask or model, no pair, headers that tell of two patients or of the other order, or
-            another command at work in the output folder.
+        InputError: no scan, mask or model, no pair, scans that are not apart from the output folder, headers that tell
+            of two patients or of the other order, or another command at work in the output folder.
         SomeCasesFailedError: some pairs failed; all others are written.
     """
     console = console or Silent()
@@ -90,6 +92,7 @@ def followup(
         raise InputError(f"the measurement error is {error_percent:g} %", remedy=remedy)
     if spacing_mm is not None:
         require_spacing(spacing_mm)
+    require_apart(target, scans)
     choice = Choice(tuple(series), echo)
     left = left or Inventory()
     first, second = (_scans(source, choice, masks is not None, left) for source in scans)
@@ -97,15 +100,17 @@ def followup(
     left.require_nothing()
     with output_turn(target, "vmseg_followup", console):
         if masks is None:
-            places = (target / "before", target / "after")
-            found = [
-                predict(
-                    source, folder, model=model, dataset=dataset, workspace=workspace, series=series, echo=echo,
-                    spacing_mm=spacing_mm, only=None if len(cases) == len(every) else cases, device=device, jobs=jobs,
-                    left=left, console=console,
-                )
-                for source, folder, every, cases in zip(scans, places, (first, second), wanted, strict=True)
-            ]  # fmt: skip
+            segment = partial(
+                predict, model=model, dataset=dataset, workspace=workspace, series=series, echo=echo,
+                spacing_mm=spacing_mm, device=device, jobs=jobs, left=left, console=console,
+            )  # fmt: skip
+            found = []
+            for source, place, every, cases in zip(scans, ("before", "after"), (first, second), wanted, strict=True):
+                only = None if len(cases) == len(every) else cases
+                made, failed = _segmented(partial(segment, source, target / place, only=only))
+                found.append(made)
+                refused += [one for one in failed if one.case not in {other.case for other in refused}]
+            wanted = _without(wanted, refused)
         else:
             found = [_masks(Path(mask), left) for mask in masks]
         told = {error.case for error in refused}
@@ -126,6 +131,27 @@ def followup(
     if errors:
         raise SomeCasesFailedError(f"{len(errors)} of {len(pairs) + len(refused)} pairs could not be compared", errors)
     return all_done
+
+
+def _segmented(segment: Callable[[], list[Path]]) -> tuple[list[Path], list[VmsegError]]:
+    """The masks of one time, and why some scans have none."""
+    try:
+        return segment(), []
+    except SomeCasesFailedError as error:
+        return list(error.done), list(error.errors)
+
+
+def _without(sides: Sequence[Mapping[str, Case]], failed: Sequence[VmsegError]) -> list[dict[str, Case]]:
+    """The pairs of which no scan has failed.
+
+    Raises:
+        SomeCasesFailedError: there is none.
+    """
+    names = {error.case for error in failed}
+    left = [{name: case for name, case in side.items() if name not in names} for side in sides]
+    if not left[0]:
+        raise SomeCasesFailedError(f"none of {len(sides[0])} pairs could be compared", failed)
+    return left
 
 
 @dataclass(frozen=True)

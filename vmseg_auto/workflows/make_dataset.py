@@ -20,6 +20,7 @@ from vmseg_auto.utils.atomic import new_folder, scratch_folder, sync_folder, wri
 from vmseg_auto.utils.console import Console, Silent, columns, counted, listed, quoted, shown
 from vmseg_auto.utils.disk import require_space
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.add_patients import Member, Patients, Wishes, agreed, enrol, file_hash
 from vmseg_auto.workflows.locking import output_turn
@@ -86,14 +87,16 @@ def make_dataset(
         The key's path.
 
     Raises:
-        InputError: the output exists (or, with `add`, does not), nothing was found, or `confirm` said no; the key is
-            there, and names or sides would not be as it says; key or dataset.json is broken.
+        InputError: the output exists (or, with `add`, does not) or is not apart from the input, nothing was found, or
+            `confirm` said no; the key is there, and names or sides would not be as it says; key or dataset.json is
+            broken.
         DatasetError: no pair can be used, or, where `left` is strict, not all; nothing is written.
         SomeCasesFailedError: all is written but some masks or scans that can't be used.
         VmsegError: the disk is full or can't be written to.
     """
     console, left, target = console or Silent(), left or Inventory(), Path(output)
     path = Path(key) if key is not None else key_beside(target)
+    require_apart(target, [Path(images), Path(masks)])
     there = _existing(target, path, add)
     if label in ("", "background", "ignore"):
         remedy = "Say with --label what is drawn, such as lesion."

@@ -23,6 +23,7 @@ from vmseg_auto.models.nnunet_import import convert_fold, convert_model, convert
 from vmseg_auto.utils.atomic import new_folder, refuse_links, write_sealed
 from vmseg_auto.utils.console import Console, Silent, quoted
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.locking import output_turn
 from vmseg_auto.workflows.paths import PathLike
@@ -52,12 +53,13 @@ def import_nnunet(
         The new folder.
 
     Raises:
-        InputError: the output exists, the folder is damaged or no such model or a file of it is a link that leads
-            elsewhere, or the model does something that this
-            program does not do in the same way; nothing is written.
+        InputError: the output exists, or is not apart from the folder; the folder is damaged or no such model, or a
+            file of it is a link that leads elsewhere; or the model does something that this program does not do in the
+            same way. Nothing is written.
         VmsegError: the output can't be written.
     """
     console, left, source, target = console or Silent(), left or Inventory(), Path(folder), Path(output)
+    require_apart(target, [source])
     with output_turn(target.parent, "vmseg_model import", console), new_folder(target) as temporary:
         info, taken = _convert(source, Run(temporary), folds, left, console)
     network = info.plan.network

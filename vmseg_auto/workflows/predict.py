@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.cases import content_hash, read_case
 from vmseg_auto.data.dataset import Case
-from vmseg_auto.data.dicom.series import Choice
+from vmseg_auto.data.dicom.series import Choice, Series
 from vmseg_auto.data.dicom.which_series import show_series
 from vmseg_auto.data.runs import FoldName, chosen_folds
 from vmseg_auto.data.scans import find_scans
@@ -27,15 +27,16 @@ from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.devices import describe
 from vmseg_auto.utils.distributed import joined
 from vmseg_auto.utils.errors import SomeCasesFailedError, VmsegError
+from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.geometry import Geometry, Spacing, require_spacing
 from vmseg_auto.utils.json_codec import digest
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
-from vmseg_auto.workflows.conclusion import Conclusion
+from vmseg_auto.workflows.conclusion import Conclusion, Done
 from vmseg_auto.workflows.disk import require_prediction_space
 from vmseg_auto.workflows.ensemble import ModelEnsemble, models_of, note_other_folds
 from vmseg_auto.workflows.locking import output_turn
 from vmseg_auto.workflows.paths import PathLike
-from vmseg_auto.workflows.prediction_record import InputSource, PredictionRecord
+from vmseg_auto.workflows.prediction_record import InPlace, InputSource, PredictionRecord
 from vmseg_auto.workflows.prediction_writer import PredictionWriter, chosen_formats, made_by
 from vmseg_auto.workflows.seen_scans import seen_by_all
 
@@ -107,7 +108,7 @@ def predict(
 
     Raises:
         InputError: no scan, no model, an unknown fold, no scan that can be used, scans that are no DICOM where DICOM
-            SEG is wanted, scans in the output folder itself, or another command at work there.
+            SEG is wanted, scans that are not apart from the output folder, or another command at work there.
         VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
     """
@@ -116,6 +117,7 @@ def predict(
     formats = chosen_formats(mask_formats)
     if spacing_mm is not None:
         require_spacing(spacing_mm)
+    require_apart(Path(output), [Path(inputs)])
     if "dicom-seg" in formats:
         from vmseg_auto.data.dicom.segmentation import require_highdicom
 
@@ -152,21 +154,23 @@ def predict(
         used = [run.fold(fold) for run, one in zip(runs, ensemble.members, strict=True) for fold in one.folds]
         writer = PredictionWriter(Path(output), ensemble.labels, source, *wanted, formats, algorithm, overwrite_edited)
         writer = replace(writer, seen=seen_by_all(used))
-        ranks.on_main(lambda: writer.require_apart(cases))
+        ranks.on_main(lambda: require_apart(writer.folder, _files(cases)))
         work = _Work(ensemble, writer, model_digest, spacing_mm)
         with ranks.turn(output_turn(writer.folder, "vmseg_predict", told)):
             ranks.on_main(lambda: read_sources(writer.folder))  # a damaged one is told before the work
             ranks.on_main(lambda: require_prediction_space(cases, writer.folder, len(formats), writer.maps))
             threads = max(1, jobs or min(4, os.cpu_count() or 1))
             outcomes = ranks.gather_in_order(_segment(work, ranks.part(cases), threads, told, console.warn))
-            done = sorted((one for one in outcomes if isinstance(one, _Done)), key=lambda one: one.record.case)
-            conclusion = Conclusion(writer, [one.record for one in done], ensemble.calibration, model_digest)
+            done = sorted((one for one in outcomes if isinstance(one, Done)), key=lambda one: one.case)
+            failed = [one for one in outcomes if isinstance(one, VmsegError)]
+            conclusion = Conclusion(writer, done, failed, ensemble.calibration, model_digest)
             ranks.on_main(lambda: conclusion.write(cases, Path(inputs)))
-            ranks.on_main(lambda: conclusion.say(sum(one.kept for one in done), told))
+            ranks.on_main(lambda: conclusion.say(told))
             if next_steps:
                 ranks.on_main(lambda: conclusion.say_how_to_look(cases, told))
-            ranks.on_main(lambda: _require_all(outcomes))
-    return [writer.folder / one.record.mask for one in done]
+            masks = [one.mask.there.mask for one in done]
+            ranks.on_main(lambda: _require_all(failed, masks))
+    return masks
 
 
 @dataclass(frozen=True)
@@ -179,17 +183,9 @@ class _Work:
     spacing_mm: Spacing | None
 
 
-@dataclass(frozen=True)
-class _Done:
-    """A mask that stands in the folder, and whether it was there before."""
-
-    record: PredictionRecord
-    kept: bool = False
-
-
 def _segment(
     work: _Work, cases: Sequence[Case], jobs: int, console: Console, warn: Callable[[str], None]
-) -> Iterator[_Done | VmsegError]:
+) -> Iterator[Done | VmsegError]:
     """Write masks; one outcome a case, in order."""
     with console.progress("Predicting", len(cases)) as progress:
         for outcome in _run(work, cases, jobs, progress.note, warn):
@@ -197,13 +193,18 @@ def _segment(
             progress.advance()
 
 
-def _require_all(outcomes: Sequence[_Done | VmsegError]) -> None:
-    """Raises SomeCasesFailedError where some scans failed; the scan's own error, where it is the only one."""
-    errors = [outcome for outcome in outcomes if isinstance(outcome, VmsegError)]
-    if errors and len(outcomes) == 1:
-        raise errors[0]
-    if errors:
-        raise SomeCasesFailedError(f"{len(errors)} of {len(outcomes)} scans could not be segmented", errors)
+def _files(cases: Sequence[Case]) -> list[Path]:
+    scans = [scan for case in cases for scan in case.images]
+    return [path for scan in scans for path in (scan.files if isinstance(scan, Series) else (scan,))]
+
+
+def _require_all(failed: Sequence[VmsegError], masks: Sequence[Path]) -> None:
+    """Raises SomeCasesFailedError where some scans have no mask; the scan's own error, where it is the only one."""
+    if failed and len(failed) + len(masks) == 1:
+        raise failed[0]
+    if failed:
+        problem = f"no mask could be made or kept of {len(failed)} of {len(failed) + len(masks)} scans"
+        raise SomeCasesFailedError(problem, failed, masks)
 
 
 def _introduce(models: Sequence[PathLike], ensemble: ModelEnsemble, notes: Sequence[str], console: Console) -> None:
@@ -228,11 +229,11 @@ def _introduce(models: Sequence[PathLike], ensemble: ModelEnsemble, notes: Seque
 
 def _run(
     work: _Work, cases: Sequence[Case], jobs: int, note: Callable[..., None], warn: Callable[[str], None]
-) -> Iterator[_Done | VmsegError]:
+) -> Iterator[Done | VmsegError]:
     """One outcome a case. The next scans are read and the last masks written while one is computed."""
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
-        reading: deque[tuple[Case, Future[_Loaded | _Done]]] = deque()
-        writing: deque[tuple[Case, Future[PredictionRecord]]] = deque()
+        reading: deque[tuple[Case, Future[_Loaded | Done]]] = deque()
+        writing: deque[tuple[Case, Future[Done]]] = deque()
         coming = iter(cases)
         for case in cases:
             while len(reading) <= jobs and (following := next(coming, None)) is not None:
@@ -240,7 +241,7 @@ def _run(
             _, future = reading.popleft()
             try:
                 loaded = future.result()
-                if isinstance(loaded, _Done):
+                if isinstance(loaded, Done):
                     yield loaded
                     continue
                 for odd in loaded.notes:
@@ -249,8 +250,7 @@ def _run(
                 if unlike:
                     warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
                 prediction = _predict(work, loaded, note)
-                made = case, loaded.made_from, loaded.image, prediction, unlike
-                writing.append((case, writers.submit(work.writer.write, *made)))
+                writing.append((case, writers.submit(_write, work.writer, loaded, prediction, unlike)))
             except VmsegError as error:
                 yield _named(error, case)
             except (MemoryError, OSError) as error:
@@ -263,14 +263,18 @@ def _run(
 
 @dataclass(frozen=True)
 class _Loaded:
+    """A scan that is to be predicted, and the record of the mask that lies in its place."""
+
     case: Case
     image: NDArray[np.float32]
     geometry: Geometry
     made_from: str
     notes: Sequence[str]
+    earlier: PredictionRecord | None
+    why: str
 
 
-def _load(work: _Work, case: Case) -> _Loaded | _Done:
+def _load(work: _Work, case: Case) -> _Loaded | Done:
     """The scan, or the mask that stays as it stands: made from the same, or corrected since.
 
     Raises:
@@ -282,18 +286,26 @@ def _load(work: _Work, case: Case) -> _Loaded | _Done:
     there = writer.standing(record) if record else None
     content = content_hash(case)
     made_from = f"{work.model_digest}-{content}"
-    edited = there.mask if there and there.state == "edited" and not writer.overwrite_edited else None
-    if edited and record and record.scan_hash == content:
-        return _Done(record.corrected(edited), kept=True)
-    if not edited and (record := writer.kept(case, made_from)):
-        return _Done(record, kept=True)
+    corrected = record and there and there.state == "edited" and not writer.overwrite_edited
+    if record and there and corrected and record.scan_hash == content:
+        return Done(InPlace.of(record, there), kept=True)
+    if not corrected and (mask := writer.kept(case, made_from)):
+        return Done(mask, kept=True)
     notes: list[str] = []
     image, _, geometry = read_case(case, notes=notes, spacing_mm=work.spacing_mm)
     if record:
         writer.require_same_scan(case, record, image)
-    if edited and record:
-        return _Done(record.corrected(edited), kept=True)
-    return _Loaded(case, image, geometry, made_from, notes)
+    if record and there and corrected:
+        return Done(InPlace.of(record, there), kept=True)
+    why = record.why_anew(there, made_from) if record and there else ""
+    return _Loaded(case, image, geometry, made_from, notes, record, why)
+
+
+def _write(writer: PredictionWriter, loaded: _Loaded, prediction: Prediction, unlike: Sequence[str]) -> Done:
+    record = writer.write(loaded.case, loaded.made_from, loaded.image, prediction, unlike)
+    before = loaded.earlier.replaced if loaded.earlier else ()
+    replaced = tuple(one.file for one in record.replaced if one not in before)
+    return Done(InPlace(record, record.standing(writer.folder)), why=loaded.why, replaced=replaced)
 
 
 def _predict(work: _Work, loaded: _Loaded, note: Callable[..., None]) -> Prediction:
@@ -305,9 +317,9 @@ def _predict(work: _Work, loaded: _Loaded, note: Callable[..., None]) -> Predict
     )
 
 
-def _outcome(case: Case, future: Future[PredictionRecord]) -> _Done | VmsegError:
+def _outcome(case: Case, future: Future[Done]) -> Done | VmsegError:
     try:
-        return _Done(future.result())
+        return future.result()
     except VmsegError as error:
         return _named(error, case)
     except (MemoryError, OSError) as error:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.dicom.series import Choice
 from vmseg_auto.data.images.segmentations import read_labels
-from vmseg_auto.data.mask_files import DICOM_SEG, SCHEMA, MaskFile, Standing, standing
+from vmseg_auto.data.mask_files import DICOM_SEG, SCHEMA, MaskFile, Standing, Written, case_files, standing
 from vmseg_auto.evaluation.confidence import Calibration
 from vmseg_auto.evaluation.expected_quality import Judgement
 from vmseg_auto.evaluation.volumetry import Size, margin_width_mm, measure
@@ -28,6 +28,7 @@ SIZE_COLUMNS = (
     "goyal_size",
 )  # fmt: skip
 VOLUME_COLUMNS = ("case", "label", "component", *SIZE_COLUMNS, "components", "margin_width_mm")
+DAMAGED = "damaged"
 _REMEDY = "Correct it, or make it anew with `vmseg_predict --overwrite-edited`."
 
 
@@ -63,12 +64,14 @@ class PredictionRecord(Stored):
         made_from: hash of model and options, and of the scan's files; "" while the mask is being made.
         image_sha256: of the scan's voxels, whatever file they came from.
         masks: the files of the mask as they were written; the first is the one that counts.
+        mask_sha256: of its label values, whatever file they are in.
         volumes: rows of volumes.csv.
         judgement: how far it can be trusted.
         source: where the scan is found again.
         labels: name -> value.
         grid: of the scan.
         outdated: files of earlier predictions in other formats, as they stood when this one was written.
+        replaced: masks corrected by hand that `--overwrite-edited` has set aside for it, within the folder.
         in_training: whether the model was trained on this very scan; None where that is not known.
     """
 
@@ -76,27 +79,20 @@ class PredictionRecord(Stored):
     made_from: str
     image_sha256: str
     masks: tuple[MaskFile, ...]
+    mask_sha256: str
     volumes: tuple[dict[str, Any], ...]
     judgement: Judgement
     source: InputSource
     labels: dict[str, int]
     grid: Geometry
     outdated: tuple[MaskFile, ...] = ()
+    replaced: tuple[MaskFile, ...] = ()
     in_training: bool | None = None
     schema: int = SCHEMA
 
     def check(self, where: str) -> None:
         if not self.masks:
             raise InputError(f"{where} tells of no mask", remedy="Predict the scan again.")
-
-    @property
-    def mask(self) -> str:
-        """Name of the file that counts."""
-        return self.masks[0].file
-
-    def files_beside(self, folder: Path) -> list[str]:
-        """Names of its other files that lie in a folder."""
-        return [one.file for one in self.masks[1:] if (folder / one.file).is_file()]
 
     @property
     def model_hash(self) -> str:
@@ -113,9 +109,37 @@ class PredictionRecord(Stored):
         """Labels of which nothing was found."""
         return [row["label"] for row in self.volumes if row["component"] == "all" and row["voxels"] == 0]
 
+    @property
+    def written(self) -> Written:
+        """By which the files of its mask are known."""
+        return Written(self.case, self.masks, self.outdated, self.mask_sha256, self.labels, self.grid)
+
     def standing(self, folder: Path) -> Standing:
         """What stands in a folder of its mask; raises as `io.mask_files.standing`."""
-        return standing(folder, self.case, self.masks, self.outdated)
+        return standing(folder, self.written)
+
+    def corrections(self, folder: Path) -> list[Path]:
+        """The files of its mask that were corrected by hand, or are none; `--overwrite-edited` sets them aside."""
+        files = case_files(folder, self.written)
+        return [*files.edited, *files.odd]
+
+    def why_anew(self, there: Standing, made_from: str) -> str:
+        """In words, what of a mask that is to be made anew no longer holds; empty where that is nothing.
+
+        Args:
+            there: its files.
+            made_from: what the new one is made from.
+        """
+        scan = made_from.rpartition("-")[2]
+        if there.state == "damaged":
+            return DAMAGED
+        if there.state == "missing":
+            return "gone"
+        if there.state == "edited" or self.made_from == made_from:
+            return ""
+        if not self.made_from:
+            return "not finished"
+        return "made from another file of the scan" if scan != self.scan_hash else "of another model or other options"
 
     def rows(self, calibration: Calibration | None) -> Iterator[dict[str, Any]]:
         """Of volumes.csv; what is said of the whole case stands in the rows of its totals."""
@@ -147,16 +171,44 @@ class PredictionRecord(Stored):
         """The record of a corrected mask, measured without its scan: margin widths are not known.
 
         Args:
-            path: the file that counts; it stands first in `masks`.
+            path: the file that counts.
 
         Raises:
             InputError: as `read`.
         """
         mask, geometry = self.read(path)
         rows = tuple(volume_rows(self.case, None, mask, geometry, self.labels))
-        others = tuple(one for one in self.masks if one.file != path.name)
-        judgement = replace(self.judgement, corrected=True)
-        return replace(self, masks=(MaskFile.of(path), *others), volumes=rows, judgement=judgement)
+        return replace(self, volumes=rows, judgement=replace(self.judgement, corrected=True))
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """A mask as it stands in its folder.
+
+    Args:
+        record: of it; of a corrected mask what was measured of that.
+        there: its files.
+    """
+
+    record: PredictionRecord
+    there: Standing
+
+    @classmethod
+    def of(cls, record: PredictionRecord, there: Standing) -> InPlace:
+        """Of a mask that is there, measured anew if it was corrected.
+
+        Raises:
+            InputError: as `PredictionRecord.read`.
+        """
+        return cls(record.corrected(there.mask) if there.state == "edited" else record, there)
+
+    @property
+    def case(self) -> str:
+        return self.record.case
+
+    @property
+    def corrected(self) -> bool:
+        return self.there.state == "edited"
 
 
 def image_sha256(image: NDArray[np.float32]) -> str:

@@ -16,7 +16,8 @@ from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.data.images.images import SEGMENTS, ending_of, write_image, write_mask
 from vmseg_auto.data.images.segmentations import write_segmentation
-from vmseg_auto.data.mask_files import DICOM_SEG, MaskFile, Standing, files_of
+from vmseg_auto.data.mask_files import DICOM_SEG, MaskFile, Standing, case_files, files_of, mask_sha256
+from vmseg_auto.data.set_aside import places_aside, set_aside
 from vmseg_auto.evaluation.confidence import Calibration
 from vmseg_auto.evaluation.expected_quality import CASE_COLUMNS, TOLD_COLUMNS, Judgement
 from vmseg_auto.figures.slices import label_colours
@@ -30,6 +31,7 @@ from vmseg_auto.utils.labels import file_part
 from vmseg_auto.utils.tables import write_csv
 from vmseg_auto.workflows.prediction_record import (
     VOLUME_COLUMNS,
+    InPlace,
     InputSource,
     PredictionRecord,
     image_sha256,
@@ -125,19 +127,6 @@ class PredictionWriter:
         pictures = [self.preview(case)] if self.previews else []
         return [*soft, *undecided_map, *pictures]
 
-    def require_apart(self, cases: Sequence[Case]) -> None:
-        """Raises InputError where a scan lies in the folder itself: a mask could take its place, or pass for one."""
-        here = self.folder.resolve()
-        for case in cases:
-            files = [path for scan in case.images for path in (scan.files if isinstance(scan, Series) else (scan,))]
-            if any(path.resolve().parent == here for path in files):
-                raise InputError(
-                    "the scans lie in the folder that the masks are to be written to",
-                    case=case.id,
-                    file=self.folder,
-                    remedy="Give -o a folder of its own, so that no mask takes the place of a scan.",
-                )
-
     def record(self, case: Case) -> PredictionRecord | None:
         """The record of what lies here of a case; None where there is none, or another program's file of its name."""
         try:
@@ -166,24 +155,20 @@ class PredictionWriter:
         Raises:
             InputError: several of its files were changed, and they are not to be overwritten.
         """
-        try:
-            return record.standing(self.folder)
-        except InputError:
-            if not self.overwrite_edited:
-                raise
-            return Standing(self.folder / record.mask, "edited")
+        if self.overwrite_edited and (corrected := record.corrections(self.folder)):
+            return Standing(corrected[0], "edited", case_files(self.folder, record.written))
+        return record.standing(self.folder)
 
-    def kept(self, case: Case, made_from: str) -> PredictionRecord | None:
-        """The record of what is already there and was made from the same model, scan and options."""
+    def kept(self, case: Case, made_from: str) -> InPlace | None:
+        """What is already there and was made from the same model, scan and options."""
         record = self.record(case)
         if record is None or record.made_from != made_from or not all(path.is_file() for path in self.beside(case)):
             return None
         there = self.standing(record)
-        if there.state != "as written" or not set(self.masks(case)) <= set(there.sound):
+        asked = self.masks(case)
+        if there.state != "as written" or not set(asked) <= set(there.sound):
             return None
-        by_name = {one.file: one for one in record.masks}
-        first = [by_name[path.name] for path in self.masks(case)]
-        return replace(record, masks=(*first, *(one for one in record.masks if one not in first)))
+        return InPlace(record, replace(there, mask=asked[0]))
 
     def require_same_scan(self, case: Case, record: PredictionRecord, image: NDArray[np.float32]) -> None:
         """Make sure that a mask of another scan, which only has the same name, is not overwritten.
@@ -211,9 +196,9 @@ class PredictionWriter:
             problem = "the mask was corrected by hand, and its scan has changed since"
             raise InputError(problem, case=case.id, file=there.mask, remedy=_EDITED)
 
-    def of_earlier_commands(self, cases: Collection[str]) -> tuple[list[PredictionRecord], list[str], list[VmsegError]]:
-        """Other cases that lie here: their records, the cases whose mask is gone, and what can't be measured."""
-        found: list[PredictionRecord] = []
+    def of_earlier_commands(self, cases: Collection[str]) -> tuple[list[InPlace], list[str], list[VmsegError]]:
+        """Other cases that lie here: their masks, the cases whose mask is gone, and what can't be measured."""
+        found: list[InPlace] = []
         gone: list[str] = []
         errors: list[VmsegError] = []
         for path in sorted(self.folder.glob("*.json")):
@@ -225,16 +210,13 @@ class PredictionWriter:
                 continue
             try:
                 there = record.standing(self.folder)
-                match there.state:
-                    case "as written":
-                        found.append(record)
-                    case "edited":
-                        found.append(record.corrected(there.mask))
-                    case "damaged":
-                        problem, remedy = "the mask is damaged", "Predict its scan again, or delete the mask."
-                        raise InputError(problem, case=record.case, file=there.mask, remedy=remedy)
-                    case "missing":
-                        gone.append(record.case)
+                if there.state == "damaged":
+                    problem, remedy = "the mask is damaged", "Predict its scan again, or delete the mask."
+                    raise InputError(problem, case=record.case, file=there.mask, remedy=remedy)
+                if there.state == "missing":
+                    gone.append(record.case)
+                else:
+                    found.append(InPlace.of(record, there))
             except InputError as error:
                 errors.append(error)
         return found, gone, errors
@@ -245,7 +227,7 @@ class PredictionWriter:
         """Write all of a case.
 
         The record is written before its masks get their names, and tells of the former ones too: wherever this is cut
-        short, each file that lies there is known as what it is.
+        short, each file that lies there is known as what it is. Masks corrected by hand are set aside last of all.
 
         Args:
             case: whose it is.
@@ -255,11 +237,14 @@ class PredictionWriter:
             unlike: what sets the scan apart from those that the model knows.
 
         Raises:
+            InputError: a mask was corrected while its scan was predicted, and is not to be overwritten.
             VmsegError: a file can't be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         also: list[MaskFile] = []
-        if earlier := self.record(case):
+        earlier = self.record(case)
+        aside = places_aside(self.folder, self._corrections(case, earlier))
+        if earlier:
             also = self._other_formats(case, earlier) if earlier.made_from == made_from else []
             write_sealed(
                 self.record_file(case), replace(earlier, made_from="").to_json()
@@ -270,25 +255,23 @@ class PredictionWriter:
             from vmseg_auto.figures.overlays import draw_overlay  # loads matplotlib
 
             draw_overlay(image[0], prediction.mask, prediction.geometry, self.labels, self.preview(case), case.id)
-        by_hand = prediction.geometry.spacing_mm if prediction.geometry.spacing_given else None
         with scratch_folder(self.folder) as scratch:
             made = [scratch / path.name for path in self.masks(case)]
             for path, each in zip(made, self.formats, strict=True):
                 self._write_mask(path, each, case, prediction)
-            record = PredictionRecord(
-                case.id,
-                made_from,
-                image_sha256(image),
-                (*(MaskFile.of(path) for path in made), *also),
-                tuple(volume_rows(case.id, image[0], prediction.mask, prediction.geometry, self.labels)),
-                Judgement(case.id, prediction.confidence, tuple(unlike), spacing_given_mm=by_hand),
-                self.source,
-                dict(self.labels),
-                replace(prediction.geometry, forms=None, doubts=()),
-                tuple(one for path in files_of(self.folder, case.id) if (one := MaskFile.of(path)) not in also),
+            files = (*(MaskFile.of(path) for path in made), *also)
+            record = self._record_of(case, made_from, image, prediction, unlike, files)
+            others = [path for path in files_of(self.folder, case.id) if path not in aside]
+            record = replace(
+                record,
+                outdated=tuple(one for path in others if (one := MaskFile.of(path)) not in also),
+                replaced=(
+                    *(earlier.replaced if earlier else ()),
+                    *(replace(MaskFile.of(path), file=self.within(place)) for path, place in aside.items()),
+                ),
             )
-            record = replace(record, in_training=self.seen.holds(record.scan_hash))
             write_sealed(self.record_file(case), record.to_json())
+            set_aside(aside)
             for path in made:
                 put_in_place(path, self.folder / path.name)
         names = {one.file for one in record.masks}
@@ -296,10 +279,46 @@ class PredictionWriter:
         write_sealed(self.record_file(case), record.to_json())
         return record
 
+    def within(self, path: Path) -> str:
+        """A file of the folder by its place in it."""
+        return path.relative_to(self.folder).as_posix()
+
+    def _record_of(
+        self,
+        case: Case,
+        made_from: str,
+        image: NDArray[np.float32],
+        prediction: Prediction,
+        unlike: Sequence[str],
+        files: tuple[MaskFile, ...],
+    ) -> PredictionRecord:
+        by_hand = prediction.geometry.spacing_mm if prediction.geometry.spacing_given else None
+        record = PredictionRecord(
+            case.id,
+            made_from,
+            image_sha256(image),
+            files,
+            mask_sha256(prediction.mask),
+            tuple(volume_rows(case.id, image[0], prediction.mask, prediction.geometry, self.labels)),
+            Judgement(case.id, prediction.confidence, tuple(unlike), spacing_given_mm=by_hand),
+            self.source,
+            dict(self.labels),
+            replace(prediction.geometry, forms=None, doubts=()),
+        )
+        return replace(record, in_training=self.seen.holds(record.scan_hash))
+
+    def _corrections(self, case: Case, earlier: PredictionRecord | None) -> list[Path]:
+        """The masks that are to be set aside: those corrected by hand, or that no record tells of."""
+        found = earlier.corrections(self.folder) if earlier else files_of(self.folder, case.id)
+        if found and not self.overwrite_edited:
+            problem = "the mask was corrected by hand while its scan was being predicted, and is kept"
+            raise InputError(problem, case=case.id, file=found[0], remedy=_EDITED)
+        return found
+
     def _other_formats(self, case: Case, earlier: PredictionRecord) -> list[MaskFile]:
-        """Files of the same mask in formats that are not asked for now, as they were written."""
-        sound = {path.name for path in self.standing(earlier).sound} - {path.name for path in self.masks(case)}
-        return [one for one in earlier.masks if one.file in sound]
+        """Files of the same mask in formats that are not asked for now, as they are."""
+        asked = self.masks(case)
+        return [MaskFile.of(path) for path in case_files(self.folder, earlier.written).sound if path not in asked]
 
     def _write_maps(self, case: Case, prediction: Prediction) -> None:
         assert prediction.probabilities is not None

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from vmseg_auto.data.images.headers import FURTHEST_MM, Told, check_header
 from vmseg_auto.data.images.nifti import DAMAGED, file_bytes, nifti_voxels, unpacked, unreadable, write_nifti
 from vmseg_auto.utils.atomic import replacing
-from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.errors import InputError, NoMaskError
 from vmseg_auto.utils.geometry import Geometry, Spacing, spacing_in_words
+from vmseg_auto.utils.labels import looks_like_intensities
 from vmseg_auto.utils.names import is_text
 from vmseg_auto.utils.process import shared
 
@@ -241,9 +242,17 @@ def _as_labels(voxels: NDArray[Any], case: str | None, path: Path) -> NDArray[np
     else:
         mask = voxels.astype(np.uint8)
         odd_ones = mask != voxels
-    if odd_ones.any():
-        odd = np.unique(voxels[odd_ones])
-        shown = ", ".join(f"{value:.6g}" for value in odd[:5]) + (", ..." if len(odd) > 5 else "")
+    odd = odd_ones.any()
+    if looks_like_intensities(voxels if odd else mask):
+        raise NoMaskError(
+            f"it looks like a scan or a map, not like a mask: it holds {len(np.unique(voxels))} different values",
+            case=case,
+            file=path,
+            remedy="Name the mask drawn on the scan; resample masks with nearest-neighbour interpolation only.",
+        )
+    if odd:
+        values = np.unique(voxels[odd_ones])
+        shown = ", ".join(f"{value:.6g}" for value in values[:5]) + (", ..." if len(values) > 5 else "")
         raise InputError(
             f"the mask holds {shown}, but labels are whole numbers from 0 to 255",
             case=case,
