@@ -185,7 +185,7 @@ def test_what_is_made_anew_is_named_with_the_reason(model: Path, tmp_path: Path)
     assert console.warned[-1] == "made anew, as the mask that lay there was damaged: anna.nii.gz"
     assert "made anew, as the mask that lay there was gone: bert.nii.gz" in console.said
     console = Heard()
-    predict(tmp_path / "in", out, model=model, device="cpu", tta=False, console=console)
+    predict(tmp_path / "in", out, model=model, device="cpu", step=0.25, console=console)
     told = "made anew, as the mask that lay there was of another model or other options: "
     assert f"{told}anna.nii.gz, bert.nii.gz, carl.nii.gz" in console.said
 
