@@ -85,6 +85,15 @@ def test_help_is_there_at_once(command: str, tmp_path: Path) -> None:
     assert usage.ru_utime + usage.ru_stime < CPU_SECONDS
 
 
+def test_no_public_name_is_that_of_a_package() -> None:
+    """The package would take its place as soon as it is imported."""
+    import vmseg_auto
+
+    packages = {path.parent.name for path in (ROOT / "vmseg_auto").glob("*/__init__.py")}
+    assert packages > {"report", "followup"}
+    assert not packages & set(vmseg_auto.__all__)
+
+
 def test_every_public_name_is_there() -> None:
     import vmseg_auto
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vmseg_auto.planning.fingerprint import Fingerprint as Fingerprint
     from vmseg_auto.planning.plan import Plan as Plan
     from vmseg_auto.planning.training_config import TrainingConfig as TrainingConfig
-    from vmseg_auto.report.write import report as report
+    from vmseg_auto.report.write import write_report as write_report
     from vmseg_auto.utils.errors import VmsegError as VmsegError
     from vmseg_auto.utils.geometry import Geometry as Geometry
     from vmseg_auto.utils.left_out import Inventory as Inventory
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vmseg_auto.workflows.evaluate import evaluate as evaluate
     from vmseg_auto.workflows.export import export_model as export_model
     from vmseg_auto.workflows.export import model_info as model_info
-    from vmseg_auto.workflows.followup import followup as followup
+    from vmseg_auto.workflows.followup import follow_up as follow_up
     from vmseg_auto.workflows.learning_curve import learning_curve as learning_curve
     from vmseg_auto.workflows.make_dataset import make_dataset as make_dataset
     from vmseg_auto.workflows.model import import_nnunet as import_nnunet
@@ -59,7 +59,7 @@ _HOMES = {
     "doctor": "vmseg_auto.workflows.doctor",
     "evaluate": "vmseg_auto.workflows.evaluate",
     "export_model": "vmseg_auto.workflows.export",
-    "followup": "vmseg_auto.workflows.followup",
+    "follow_up": "vmseg_auto.workflows.followup",
     "import_nnunet": "vmseg_auto.workflows.model",
     "learning_curve": "vmseg_auto.workflows.learning_curve",
     "make_dataset": "vmseg_auto.workflows.make_dataset",
@@ -67,7 +67,7 @@ _HOMES = {
     "plan_and_preprocess": "vmseg_auto.workflows.plan",
     "predict": "vmseg_auto.workflows.predict",
     "remove_patient": "vmseg_auto.workflows.remove_patient",
-    "report": "vmseg_auto.report.write",
+    "write_report": "vmseg_auto.report.write",
     "select": "vmseg_auto.workflows.select",
     "train": "vmseg_auto.workflows.train",
 }

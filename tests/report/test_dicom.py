@@ -12,7 +12,7 @@ from reports import deliver
 from vmseg_auto.data.cases import read_case
 from vmseg_auto.data.pseudonym_key import read_key
 from vmseg_auto.data.scans import find_scans
-from vmseg_auto.report.write import report
+from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.errors import InputError
 
 
@@ -23,7 +23,7 @@ def test_a_dicom_series_is_found_again_and_shown(shared_data: Path, tmp_path: Pa
     mask = np.zeros(geometry.shape, dtype=np.uint8)
     z, y, x = (size // 2 for size in geometry.shape)
     mask[z - 1 : z + 1, y - 9 : y + 9, x - 9 : x + 9] = 1
-    page = report(deliver(source, tmp_path / "masks", {case.id: mask}))
+    page = write_report(deliver(source, tmp_path / "masks", {case.id: mask}))
     assert read_key(page.with_name("report_key.csv")) == {case.id: "P01"}
     text = page.read_text()
     assert case.id not in text
@@ -41,5 +41,5 @@ def test_dicom_segmentations_are_refused_in_words(tmp_path: Path, shared_data: P
     mask = np.ones(read_case(case)[2].shape, dtype=np.uint8)
     masks = deliver(source, tmp_path / "masks", {case.id: mask}, formats=("dicom-seg",))
     with pytest.raises(InputError, match="DICOM SEG, from which no report is made"):
-        report(masks)
-    report(deliver(source, tmp_path / "both", {case.id: mask}, formats=("dicom-seg", "seg.nrrd")))
+        write_report(masks)
+    write_report(deliver(source, tmp_path / "both", {case.id: mask}, formats=("dicom-seg", "seg.nrrd")))

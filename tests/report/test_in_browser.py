@@ -16,7 +16,7 @@ from workspaces import cohort, finished_run
 
 from vmseg_auto.data.images.images import read_image, read_mask, write_image, write_mask
 from vmseg_auto.data.pseudonym_key import read_key
-from vmseg_auto.report.write import report
+from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.tables import read_csv
@@ -35,7 +35,7 @@ def predictions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("predicted")
     masks = {name: scan(folder / "scans", name) for name in ("anna", "bert")}
     masks["carl"] = scan(folder / "scans", "carl", ())
-    return report(deliver(folder / "scans", folder / "masks", masks))
+    return write_report(deliver(folder / "scans", folder / "masks", masks))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = cohort(tmp_path_factory.mktemp("cohort"), 7)
     run = finished_run(made, "default", lambda case, mask: np.where(mask, 0.9, 0.1).astype(np.float32))
     assert finish_run(run, made.space, made.fingerprint, made.splits, made.dataset, Silent())
-    return report(workspace=made.space.root)
+    return write_report(workspace=made.space.root)
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_a_name_and_a_header_with_a_script_do_nothing(tmp_path: Path, browser: B
     path.unlink()
     (tmp_path / "scans" / f"{name}.nii").write_bytes(header)
     labels = {"background": 0, "<b onclick=evil()>lesion</b>": 1}
-    page = report(deliver(tmp_path / "scans", tmp_path / "masks", masks, labels), identity=True)
+    page = write_report(deliver(tmp_path / "scans", tmp_path / "masks", masks, labels), identity=True)
     browser.open(page)
     assert browser.run("document.querySelector('section.patient h2').innerText") == name
     assert browser.run("document.querySelectorAll('img, b, section script:not([type])').length") == 0
@@ -228,7 +228,7 @@ def test_a_dataset_with_scripts_in_its_names_does_nothing(tmp_path: Path, browse
     about = {"name": EVIL, "channel_names": {"0": EVIL}, "labels": {"background": 0, EVIL: 1}, "file_ending": ".nii.gz"}
     write_json(folder / "dataset.json", about)
     space = plan_and_preprocess(folder, memory_gb=0.01, jobs=1).workspace
-    page = report(workspace=space.root, identity=True)
+    page = write_report(workspace=space.root, identity=True)
     browser.open(page)
     assert browser.run("document.querySelector('h1').innerText") == EVIL
     assert browser.run("document.querySelectorAll('img, section script').length") == 0

@@ -19,7 +19,7 @@ from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.failures import write_failures
 from vmseg_auto.data.images.images import read_image, read_mask, write_mask
 from vmseg_auto.data.pseudonym_key import read_key
-from vmseg_auto.report.write import report
+from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.atomic import read_json, write_json
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
@@ -48,7 +48,7 @@ def voxels(data: bytes, folder: Path) -> tuple[NDArray[np.float32], Geometry]:
 
 
 def test_names_are_pseudonyms_and_the_key_lies_beside(predictions: Path) -> None:
-    path = report(predictions)
+    path = write_report(predictions)
     page = path.read_text()
     assert path == predictions / "report.html"
     key = read_key(predictions / "report_key.csv")
@@ -56,12 +56,12 @@ def test_names_are_pseudonyms_and_the_key_lies_beside(predictions: Path) -> None
     assert not any(name in page for name in NAMES)
     assert all(f"<h2>{pseudonym}</h2>" in page for pseudonym in key.values())
     assert str(predictions.parent) not in page
-    report(predictions)
+    write_report(predictions)
     assert read_key(predictions / "report_key.csv") == key
 
 
 def test_names_and_whole_slices_only_when_asked_for(predictions: Path, tmp_path: Path) -> None:
-    path = report(predictions, output=tmp_path / "named.html", identity=True)
+    path = write_report(predictions, output=tmp_path / "named.html", identity=True)
     page = path.read_text()
     assert all(f"<h2>{name}</h2>" in page for name in NAMES)
     assert not (tmp_path / "named_key.csv").exists()
@@ -70,7 +70,7 @@ def test_names_and_whole_slices_only_when_asked_for(predictions: Path, tmp_path:
 
 
 def test_nothing_is_shown_but_the_surroundings_of_lesions(predictions: Path, tmp_path: Path) -> None:
-    page = report(predictions).read_text()
+    page = write_report(predictions).read_text()
     scans = embedded(page, "scan")
     assert len(scans) == 2  # of the scan without a lesion no voxel is shown
     assert "No venous malformation was found." in page
@@ -88,7 +88,7 @@ def test_nothing_is_shown_but_the_surroundings_of_lesions(predictions: Path, tmp
 
 
 def test_figures_are_those_of_the_table(predictions: Path) -> None:
-    page = unescape(report(predictions).read_text())
+    page = unescape(write_report(predictions).read_text())
     key = read_key(predictions / "report_key.csv")
     for row in read_csv(predictions / "volumes.csv"):
         section = page.split(f"<h2>{key[row['case']]}</h2>")[1].split("<section")[0]
@@ -98,7 +98,7 @@ def test_figures_are_those_of_the_table(predictions: Path) -> None:
 
 
 def test_where_nothing_was_found_the_chance_of_a_missed_lesion_is_told(predictions: Path) -> None:
-    page = unescape(report(predictions).read_text())
+    page = unescape(write_report(predictions).read_text())
     assert (
         "No venous malformation was found. Of 2 validation scans of 2 patients in which nothing was found either, 50% "
         "had a lesion (counted by patients; 95 % interval 9% to 91%), the largest of 3.50 mL. How much such a scan "
@@ -106,27 +106,29 @@ def test_where_nothing_was_found_the_chance_of_a_missed_lesion_is_told(predictio
     ) in page
 
 
-def test_every_figure_says_whom_it_was_told_by_or_why_there_is_none(predictions: Path) -> None:
-    assert "mL, by 51 validation scans of 12 patients) in 2 separate parts" in unescape(report(predictions).read_text())
+def test_every_figure_says_by_how_many_it_is_known_or_why_there_is_none(predictions: Path) -> None:
+    assert "mL, by 51 validation scans of 12 patients) in 2 separate parts" in unescape(
+        write_report(predictions).read_text()
+    )
     rows = read_csv(predictions / "volumes.csv")
     why = {"volume_low_ml": "", "volume_high_ml": "", "no_interval": "the model has no calibration"}
     write_csv(predictions / "volumes.csv", tuple(rows[0]), (row | why for row in rows))
-    assert "mL (no interval: the model has no calibration) in 2" in unescape(report(predictions).read_text())
+    assert "mL (no interval: the model has no calibration) in 2" in unescape(write_report(predictions).read_text())
 
 
 def test_intervals_are_explained_where_there_are_some(predictions: Path) -> None:
-    assert "interval that holds nine true volumes in ten" in report(predictions).read_text()
+    assert "interval that holds nine true volumes in ten" in write_report(predictions).read_text()
     rows = read_csv(predictions / "volumes.csv")
     unknown = {"volume_low_ml": "", "volume_high_ml": ""}  # as of a model without a cross-validation
     write_csv(predictions / "volumes.csv", tuple(rows[0]), (row | unknown for row in rows))
-    assert "nine true volumes" not in report(predictions).read_text()
+    assert "nine true volumes" not in write_report(predictions).read_text()
 
 
 def test_several_labels_are_told_apart(tmp_path: Path) -> None:
     mask = scan(tmp_path / "scans", "anna")
     mask[TWO[1]] = 2
     labels = LABELS | {"phlebolith": 2}
-    page = report(deliver(tmp_path / "scans", tmp_path / "masks", {"anna": mask}, labels)).read_text()
+    page = write_report(deliver(tmp_path / "scans", tmp_path / "masks", {"anna": mask}, labels)).read_text()
     assert "venous malformation 1" in page
     assert "phlebolith 1" in page
     assert "outline label-2" in page
@@ -137,7 +139,7 @@ def test_a_changed_scan_is_not_shown_under_the_old_mask(predictions: Path, tmp_p
     with pytest.raises(
         SomeCasesFailedError, match=r"1 of 3 scans.*\n.*doe_jane.*not the scan that the mask .*--images"
     ):
-        report(predictions)
+        write_report(predictions)
     page = unescape((predictions / "report.html").read_text())
     hidden = read_key(predictions / "report_key.csv")["doe_jane"]
     assert f"<h2>{hidden}</h2>" not in page
@@ -152,47 +154,47 @@ def test_a_scan_that_no_mask_could_be_made_of_is_named_with_the_reason(predictio
     )
     write_failures(predictions, [why], ["lost"], "../scans")
     with pytest.raises(SomeCasesFailedError, match=r"1 of 4 scans.*\n.*case lost.*cut short"):
-        report(predictions)
+        write_report(predictions)
     page = unescape((predictions / "report.html").read_text())
     hidden = read_key(predictions / "report_key.csv")["lost"]
     assert f"{hidden}.nii.gz is cut short" in page
     assert f"Copy {hidden}.nii.gz again." in page
     assert "lost" not in page.split("<script")[0]
     with pytest.raises(SomeCasesFailedError):
-        report(predictions, identity=True)
+        write_report(predictions, identity=True)
     assert "lost.nii.gz is cut short" in (predictions / "report.html").read_text()
     write_failures(predictions, [], ["lost"], "../scans")
-    report(predictions)
+    write_report(predictions)
 
 
 def test_where_nothing_can_be_shown_there_is_no_report(tmp_path: Path) -> None:
     errors = [VmsegError("it is cut short", case=name) for name in NAMES]
     write_failures(tmp_path, errors, NAMES, "../scans")
     with pytest.raises(DatasetError, match=r"doe_jane: it is cut short\n.*roe_richard: it is cut short"):
-        report(tmp_path)
+        write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
 
 
 def test_scans_that_have_moved_are_found_with_images(predictions: Path, tmp_path: Path) -> None:
-    before = report(predictions).read_text()
+    before = write_report(predictions).read_text()
     (tmp_path / "scans").rename(tmp_path / "archive")
     with pytest.raises((InputError, DatasetError), match=r"no such file or folder"):
-        report(predictions)
-    assert report(predictions, images=tmp_path / "archive").read_text() == before
+        write_report(predictions)
+    assert write_report(predictions, images=tmp_path / "archive").read_text() == before
 
 
 def test_masks_and_scans_that_moved_together_are_found(predictions: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     for name in ("scans", "masks"):
         (tmp_path / name).rename(tmp_path / "elsewhere" / name)
-    assert report(tmp_path / "elsewhere" / "masks").is_file()
+    assert write_report(tmp_path / "elsewhere" / "masks").is_file()
 
 
 @pytest.mark.parametrize("lost", ["volumes.csv", "doe_jane.json", "doe_jane.nii.gz"])
 def test_what_is_lost_is_named(predictions: Path, lost: str) -> None:
     (predictions / lost).unlink()
     with pytest.raises(VmsegError, match=r"(volumes\.csv|doe_jane).*vmseg_predict"):
-        report(predictions)
+        write_report(predictions)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_a_damaged_table_is_named(predictions: Path, change: Callable[[list[Any]
     rows = read_csv(path)
     write_csv(path, tuple(rows[0]), change(rows))
     with pytest.raises(VmsegError, match=rf"volumes\.csv.*{said}"):
-        report(predictions)
+        write_report(predictions)
 
 
 @pytest.mark.parametrize("row", [{}, {"label": 7, "component": "all"}, {"label": None, "component": []}])
@@ -219,13 +221,13 @@ def test_a_record_with_odd_rows_is_named(predictions: Path, row: dict[str, Any])
     about = read_json(path)
     write_json(path, {**about, "volumes": [row, *about["volumes"][1:]]})
     with pytest.raises(SomeCasesFailedError, match=r"volumes\.csv.*doe_jane\.json beside it"):
-        report(predictions)
+        write_report(predictions)
 
 
 def test_a_large_scan_is_drawn_coarser_so_that_the_page_stays_small(tmp_path: Path) -> None:
     grid = Geometry((40, 360, 360), (1.0, 0.4, 0.4))
     mask = scan(tmp_path / "scans", "anna", (np.s_[2:38, 100:250, 100:250],), grid)
-    path = report(deliver(tmp_path / "scans", tmp_path / "masks", {"anna": mask}))
+    path = write_report(deliver(tmp_path / "scans", tmp_path / "masks", {"anna": mask}))
     page = path.read_text()
     (data,), (marks,) = embedded(page, "scan"), embedded(page, "mask")
     assert len(data) + len(marks) <= 900_000
@@ -240,7 +242,7 @@ def test_53_patients_fit_into_10_mb(shared_data: Path, tmp_path: Path) -> None:
     """Real scans with the masks that experts drew, as if they had been predicted."""
     cohort = read_dataset(shared_data / "vmsemi53")
     masks = {case.id: read_mask(case.label)[0] for case in cohort.cases if case.label}
-    path = report(deliver(shared_data / "vmsemi53" / "imagesTr", tmp_path / "masks", masks))
+    path = write_report(deliver(shared_data / "vmsemi53" / "imagesTr", tmp_path / "masks", masks))
     assert len(masks) == 53
     assert path.stat().st_size < 10e6
 
@@ -250,11 +252,11 @@ def test_a_corrected_mask_is_measured_and_a_damaged_one_refused(predictions: Pat
     mask, geometry = read_mask(path)
     mask[0:2, 0:8, 0:8] = 1
     write_mask(path, mask, geometry)
-    key_page = unescape(report(predictions).read_text())
+    key_page = unescape(write_report(predictions).read_text())
     section = key_page.split(f"<h2>{read_key(predictions / 'report_key.csv')[NAMES[0]]}</h2>")[1].split("<section")[0]
     assert "corrected by hand after it was predicted" in section
     assert f"{np.count_nonzero(mask) * geometry.voxel_ml:.2f} mL" in section
     assert "nine true volumes" not in section
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(SomeCasesFailedError, match=r"doe_jane.*the mask is damaged"):
-        report(predictions)
+        write_report(predictions)

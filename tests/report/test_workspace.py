@@ -16,7 +16,7 @@ from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.pseudonym_key import read_key
 from vmseg_auto.data.runs import Run
 from vmseg_auto.networks.transfer_record import Initialisation, PartTaken, Seen, Taken
-from vmseg_auto.report.write import report
+from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.atomic import read_json, write_sealed
 from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.errors import InputError
@@ -63,7 +63,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 @pytest.fixture(scope="module")
 def page(made: Cohort) -> str:
-    return unescape(report(workspace=made.space.root).read_text())
+    return unescape(write_report(workspace=made.space.root).read_text())
 
 
 def only_run(made: Cohort) -> Run:
@@ -137,7 +137,7 @@ def test_what_a_training_began_with_is_told_with_its_overlap(made: Cohort) -> No
         about = Initialisation("/home/anna/model", "default/paper", "heads", "0", "abc123", known, (), taken)
         write_sealed(run.fold(fold).init, about.to_json())
     try:
-        words = report(workspace=made.space.root).read_text()
+        words = write_report(workspace=made.space.root).read_text()
     finally:
         for fold in (1, 2):
             run.fold(fold).init.unlink()
@@ -152,7 +152,7 @@ def test_few_patients_get_no_interval_and_the_reason(tmp_path: Path) -> None:
     few = cohort(tmp_path, 4)
     run = finished_run(few, "default", half)
     assert finish_run(run, few.space, few.fingerprint, few.splits, few.dataset, Silent())
-    words = unescape(report(workspace=few.space.root).read_text())
+    words = unescape(write_report(workspace=few.space.root).read_text())
     assert "No interval is told: it takes 5 patients, and here are 4." in words
     told = "no agreement of volumes is told: it takes 5 patients with a volume, and here are 4"
     assert f"Lesion: {told}." in words
@@ -177,7 +177,7 @@ def test_a_damaged_table_is_named(made: Cohort, file: str, before: str, after: s
     path.write_text(sound.replace(before, after, 1))
     try:
         with pytest.raises(InputError, match=re.escape(path.name)) as told:
-            report(workspace=made.space.root)
+            write_report(workspace=made.space.root)
         assert named in str(told.value)
         assert any(path.name in str(one) for one in doctor(made.space.root).findings)
     finally:
@@ -190,7 +190,7 @@ def test_a_slice_that_the_scan_has_not_is_named(made: Cohort) -> None:
     write_csv(path, tuple(rows[0]), [{**rows[0], "slice": "77"}, *rows[1:]])
     try:
         with pytest.raises(InputError, match=r"label_check\.csv: it names slice 77, but the scan has 8"):
-            report(workspace=made.space.root)
+            write_report(workspace=made.space.root)
     finally:
         path.write_text(sound)
 
@@ -208,7 +208,7 @@ def test_no_name_and_no_place_stands_in_it(made: Cohort) -> None:
         (long / folder / f"a{ending}").rename(long / folder / f"smith_john_1970{ending}")
     shutil.rmtree(long / "vmseg")
     plan_and_preprocess(long, memory_gb=0.01, jobs=1)
-    page = report(dataset=long).read_text()
+    page = write_report(dataset=long).read_text()
     assert "smith_john" not in page
     assert str(long) not in page
     assert "smith_john_1970" in read_key(long / "vmseg" / "report_key.csv")
@@ -216,7 +216,7 @@ def test_no_name_and_no_place_stands_in_it(made: Cohort) -> None:
 
 def test_a_workspace_that_is_planned_only_says_so(tmp_path: Path) -> None:
     made = cohort(tmp_path, 3)
-    page = report(workspace=made.space.root).read_text()
+    page = write_report(workspace=made.space.root).read_text()
     assert "Nothing is trained yet." in page
     assert "Not there yet" in page
 
@@ -226,13 +226,13 @@ def test_what_was_trained_before_a_change_is_marked(made: Cohort, tmp_path: Path
     folder = tmp_path / "changed"
     shutil.copy(folder / "labelsTr" / "b.nii.gz", folder / "labelsTr" / "a.nii.gz")
     plan_and_preprocess(folder, memory_gb=0.01, jobs=1)
-    assert "Trained before the cohort, the plan or the split changed: fold" in report(dataset=folder).read_text()
+    assert "Trained before the cohort, the plan or the split changed: fold" in write_report(dataset=folder).read_text()
 
 
 def test_nothing_planned_and_odd_uses_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing is planned"):
-        report(workspace=tmp_path)
+        write_report(workspace=tmp_path)
     with pytest.raises(InputError, match="--images goes with predictions"):
-        report(workspace=tmp_path, images=tmp_path)
+        write_report(workspace=tmp_path, images=tmp_path)
     with pytest.raises(InputError, match=r"ends with \.html"):
-        report(workspace=tmp_path, output=tmp_path / "report.pdf")
+        write_report(workspace=tmp_path, output=tmp_path / "report.pdf")

@@ -17,7 +17,7 @@ from vmseg_auto.data.images.images import read_mask, write_image, write_mask
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.evaluate import evaluate
-from vmseg_auto.workflows.followup import followup
+from vmseg_auto.workflows.followup import follow_up
 from vmseg_auto.workflows.make_dataset import make_dataset
 from vmseg_auto.workflows.predict import predict
 
@@ -113,7 +113,7 @@ def test_a_map_is_no_mask_in_any_command(place: Path, tmp_path: Path, maps: str)
             evaluate(predictions, tmp_path / "references", tmp_path / "scores", second_reader=second)
     scan = place / "scans/anna.nii.gz"
     with pytest.raises(InputError, match="a map that vmseg_predict has made"):
-        followup(scan, scan, tmp_path / "followed", masks=(one, one))
+        follow_up(scan, scan, tmp_path / "followed", masks=(one, one))
 
 
 def test_a_mask_that_is_named_by_itself_must_be_the_one_that_counts(place: Path, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_mask_that_is_named_by_itself_must_be_the_one_that_counts(place: Path,
     with pytest.raises(InputError, match=problem):
         make_dataset(scan, place / "out/bert.nii.gz", tmp_path / "made")
     with pytest.raises(InputError, match=problem):
-        followup(scan, scan, tmp_path / "followed", masks=(place / "out/bert.nii.gz", place / "out/bert.nii.gz"))
+        follow_up(scan, scan, tmp_path / "followed", masks=(place / "out/bert.nii.gz", place / "out/bert.nii.gz"))
     make_dataset(scan, place / "out/bert.seg.nrrd", tmp_path / "made")
     assert voxels(tmp_path / "made") == [7]
 
@@ -132,4 +132,4 @@ def test_masks_are_not_predicted_from(place: Path, tmp_path: Path) -> None:
     problem = "a mask or map that vmseg_predict has made, and no scan"
     for scans in (place / "out", place / "out/anna.nii.gz", place / "out/probabilities/lesion"):
         with pytest.raises((InputError, DatasetError), match=problem):
-            followup(scans, scans, tmp_path / "followed")
+            follow_up(scans, scans, tmp_path / "followed")

@@ -23,7 +23,7 @@ from vmseg_auto.utils.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv, write_csv
-from vmseg_auto.workflows.followup import followup
+from vmseg_auto.workflows.followup import follow_up
 
 CHANGES = (-60, -30, -15, 0, 20)
 
@@ -78,7 +78,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folders, FollowU
     for percent in CHANGES:
         folders.add(name_of(percent), scan, later(scan, percent))
     out = folders.root / "out"
-    return folders, followup(*folders.scans, out, masks=folders.masks, error_percent=5, console=heard), heard
+    return folders, follow_up(*folders.scans, out, masks=folders.masks, error_percent=5, console=heard), heard
 
 
 def test_known_changes_of_phantoms(phantoms: tuple[Folders, FollowUps, Heard]) -> None:
@@ -92,7 +92,7 @@ def test_known_changes_in_real_heads(shared_data: Path, tmp_path: Path) -> None:
         image, geometry = read_image(shared_data / "vmsemi53" / "imagesTr" / f"{name}_0000.nii.gz")
         scan = PhantomScan(image, read_mask(shared_data / "vmsemi53" / "labelsTr" / f"{name}.nii.gz")[0], geometry)
         folders.add(name_of(percent), scan, later(scan, percent, seed=number))
-    check_classes(folders, followup(*folders.scans, tmp_path / "out", masks=folders.masks, error_percent=5))
+    check_classes(folders, follow_up(*folders.scans, tmp_path / "out", masks=folders.masks, error_percent=5))
 
 
 def test_what_is_written(phantoms: tuple[Folders, FollowUps, Heard]) -> None:
@@ -122,7 +122,7 @@ def test_two_files_belong_together_whatever_their_names(
         for kind, both in (("anna", folders.scans), ("mask", folders.masks))
     )
     heard = Heard()
-    (one,) = followup(*scans, tmp_path / "out", masks=(masks[0], masks[1]), console=heard).pairs
+    (one,) = follow_up(*scans, tmp_path / "out", masks=(masks[0], masks[1]), console=heard).pairs
     assert (one.case, one.before, one.after) == ("anna_0-anna_1", "anna_0", "anna_1")
     (change,) = one.changes.values()
     assert (change.response, change.beyond_error) == ("worse", None)
@@ -155,7 +155,7 @@ def test_dicom_series_are_compared_as_the_same_scans_in_nifti_are(small: Folders
         write_image(scans / "anna_0000.nii.gz", image, geometry)
         save(export / "anna", series(image.astype(np.int64), geometry)[::-1])
     dicom, nifti = (
-        followup(*scans, small.root / name, masks=small.masks, error_percent=5).pairs[0]
+        follow_up(*scans, small.root / name, masks=small.masks, error_percent=5).pairs[0]
         for name, scans in (("out", exports), ("nifti", small.scans))
     )
     assert dicom.alignment.problems == ()
@@ -179,7 +179,7 @@ def write_table(folder: Path, voxels: tuple[int, int]) -> None:
 def test_intervals_come_from_the_table_beside_the_masks(small: Folders) -> None:
     for folder, second in zip(small.masks, (64, 32), strict=True):
         write_table(folder, (144, second))
-    (one,) = followup(*small.scans, small.root / "out", masks=small.masks).pairs
+    (one,) = follow_up(*small.scans, small.root / "out", masks=small.masks).pairs
     assert list(one.changes) == ["vm", "haematoma"]
     assert (one.changes["vm"].before.low_ml, one.changes["vm"].after.high_ml) == (3, 12)
     assert (one.changes["vm"].response, one.changes["vm"].beyond_error) == ("unchanged", False)
@@ -192,7 +192,7 @@ def test_a_mask_corrected_by_hand_has_no_interval(small: Folders) -> None:
     heard = Heard()
     write_table(small.masks[0], (144, 64))
     write_table(small.masks[1], (150, 32))
-    (one,) = followup(*small.scans, small.root / "out", masks=small.masks, console=heard).pairs
+    (one,) = follow_up(*small.scans, small.root / "out", masks=small.masks, console=heard).pairs
     assert one.changes["vm"].before.low_ml == 3
     assert one.changes["vm"].after == Volume(one.changes["vm"].before.ml)
     (warning,) = heard.warned
@@ -205,7 +205,7 @@ def test_scans_that_do_not_belong_together(small: Folders) -> None:
     image, geometry = read_image(small.scans[1] / "anna_0000.nii.gz")
     noise = np.random.default_rng(0).normal(100, 30, image.shape).astype(np.float32)
     write_image(small.scans[1] / "anna_0000.nii.gz", noise, geometry)
-    (one,) = followup(*small.scans, small.root / "out", masks=small.masks, error_percent=5, console=heard).pairs
+    (one,) = follow_up(*small.scans, small.root / "out", masks=small.masks, error_percent=5, console=heard).pairs
     assert one.alignment.problems
     assert one.lesions == ()
     assert one.changes["label_2"].percent == pytest.approx(-50)
@@ -233,7 +233,7 @@ def test_one_scan_given_twice_is_named_and_no_response_called(small: Folders) ->
     write_image(small.scans[1] / "anna_0000.nii.gz", np.rint(2 * image[:, :, ::-1] + 3), turned)
     mask, _ = read_mask(small.masks[1] / "anna.nii.gz")
     write_mask(small.masks[1] / "anna.nii.gz", mask[:, :, ::-1], turned)
-    (one,) = followup(*small.scans, small.root / "out", masks=small.masks, error_percent=5, console=heard).pairs
+    (one,) = follow_up(*small.scans, small.root / "out", masks=small.masks, error_percent=5, console=heard).pairs
     assert not one.sound
     assert any("same image" in words for words in heard.warned)
     assert one.changes["label_2"].response is None
@@ -246,7 +246,7 @@ def test_a_mirrored_scan_is_named(phantoms: tuple[Folders, FollowUps, Heard], tm
     scan = make_phantom(0, 1)
     second = later(scan, -30)
     folders.add("anna", scan, replace(second, image=second.image[:, :, ::-1], mask=second.mask[:, :, ::-1]))
-    (one,) = followup(*folders.scans, tmp_path / "out", masks=folders.masks, error_percent=5, console=heard).pairs
+    (one,) = follow_up(*folders.scans, tmp_path / "out", masks=folders.masks, error_percent=5, console=heard).pairs
     assert "left and right may have been exchanged" in heard.warned[0]
     assert one.lesions == ()
     assert one.changes["lesion"].response is None
@@ -260,7 +260,7 @@ def test_slices_of_another_thickness_are_named(small: Folders) -> None:
     thick = Geometry(shape, (2 * z, y, x), geometry.origin_mm, geometry.direction)
     write_image(small.scans[1] / "anna_0000.nii.gz", image[::2], thick)
     write_mask(small.masks[1] / "anna.nii.gz", mask[::2], thick)
-    (one,) = followup(*small.scans, small.root / "out", masks=small.masks, error_percent=5).pairs
+    (one,) = follow_up(*small.scans, small.root / "out", masks=small.masks, error_percent=5).pairs
     assert any(note.startswith("The slices differ") for note in one.notes)
     assert one.changes["label_2"].grid_percent is not None
 
@@ -277,7 +277,7 @@ def test_pairs_whose_headers_contradict_are_refused_each_by_itself(small: Folder
             save(export / name, series(stored, geometry, StudyDate=day, PatientID=later_id))
             write_mask(masks / f"{name}.nii.gz", mask, geometry)
     with pytest.raises(SomeCasesFailedError, match="2 of 3 pairs") as failed:
-        followup(*exports, tmp_path / "out", masks=small.masks)
+        follow_up(*exports, tmp_path / "out", masks=small.masks)
     told = str(failed.value)
     for words in ("berta", "earlier day", "carla", "two patients"):
         assert words in told
@@ -286,8 +286,8 @@ def test_pairs_whose_headers_contradict_are_refused_each_by_itself(small: Folder
     single = (exports[0] / "berta", exports[1] / "berta")
     masks = tuple(folder / "berta.nii.gz" for folder in small.masks)
     with pytest.raises(InputError, match="earlier day"):
-        followup(*single, tmp_path / "one", masks=(masks[0], masks[1]))
-    assert followup(*single, tmp_path / "one", masks=(masks[0], masks[1]), order_as_given=True).pairs
+        follow_up(*single, tmp_path / "one", masks=(masks[0], masks[1]))
+    assert follow_up(*single, tmp_path / "one", masks=(masks[0], masks[1]), order_as_given=True).pairs
 
 
 def test_lesions_outside_the_other_scan_are_named(small: Folders) -> None:
@@ -296,7 +296,7 @@ def test_lesions_outside_the_other_scan_are_named(small: Folders) -> None:
         array, geometry = read(folder / name)
         cropped = array[:, :, :22]
         write(folder / name, cropped, replace(geometry, shape=cropped.shape))
-    (one,) = followup(*small.scans, small.root / "out", masks=small.masks, error_percent=5).pairs
+    (one,) = follow_up(*small.scans, small.root / "out", masks=small.masks, error_percent=5).pairs
     assert any("first scan's label_2 lies outside the other scan" in note for note in one.notes)
 
 
@@ -304,22 +304,22 @@ def test_masks_of_0_and_255(small: Folders) -> None:
     for folder in small.masks:
         mask, geometry = read_mask(folder / "anna.nii.gz")
         write_mask(folder / "anna.nii.gz", np.where(mask == 1, 255, 0).astype(np.uint8), geometry)
-    (one,) = followup(*small.scans, small.root / "out", masks=small.masks, error_percent=5).pairs
+    (one,) = follow_up(*small.scans, small.root / "out", masks=small.masks, error_percent=5).pairs
     assert one.changes["lesion"].percent == 0
     assert one.changes["lesion"].before.ml > 0
 
 
 def test_what_can_not_be_paired(small: Folders, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="measurement error"):
-        followup(*small.scans, tmp_path / "out", masks=small.masks, error_percent=-1)
+        follow_up(*small.scans, tmp_path / "out", masks=small.masks, error_percent=-1)
     with pytest.raises(InputError, match="no such file"):
-        followup(tmp_path / "nowhere", small.scans[1], tmp_path / "out", masks=small.masks)
+        follow_up(tmp_path / "nowhere", small.scans[1], tmp_path / "out", masks=small.masks)
     scan, mask = next(small.scans[1].iterdir()), next(small.masks[1].iterdir())
     for name in ("berta", "carla"):
         write_image(small.scans[1] / f"{name}.nii.gz", *read_image(scan))
         write_mask(small.masks[1] / f"{name}.nii.gz", *read_mask(mask))
     left = Inventory()
-    assert len(followup(*small.scans, tmp_path / "out", masks=small.masks, left=left).pairs) == 1
+    assert len(follow_up(*small.scans, tmp_path / "out", masks=small.masks, left=left).pairs) == 1
     assert "2 scans, there at one time only: berta, carla" in left.text()
     assert (
         f"2 masks in {small.masks[1]}, without a scan at this time that has a partner: berta.nii.gz, carla"
@@ -328,14 +328,14 @@ def test_what_can_not_be_paired(small: Folders, tmp_path: Path) -> None:
     for path in (scan, mask):
         path.unlink()
     with pytest.raises(InputError, match="name of one after"):
-        followup(*small.scans, tmp_path / "out", masks=small.masks)
+        follow_up(*small.scans, tmp_path / "out", masks=small.masks)
     with pytest.raises(InputError, match="name of one after"):  # before anything is predicted, or a model looked for
-        followup(*small.scans, tmp_path / "out", model=tmp_path / "no model")
+        follow_up(*small.scans, tmp_path / "out", model=tmp_path / "no model")
     (small.scans[1] / "berta.nii.gz").rename(scan)
     for path in small.masks[1].glob("*"):
         path.rename(path.with_name(f"x{path.name}"))
     with pytest.raises(InputError, match="mask of the same name"):
-        followup(*small.scans, tmp_path / "out", masks=small.masks)
+        follow_up(*small.scans, tmp_path / "out", masks=small.masks)
 
 
 def test_only_scans_with_a_partner_are_predicted(small: Folders, tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_only_scans_with_a_partner_are_predicted(small: Folders, tmp_path: Path)
     for folder, name in zip(small.scans, ("berta", "carla"), strict=True):
         shutil.copy(folder / "anna_0000.nii.gz", folder / f"{name}.nii.gz")
     out, left = tmp_path / "out", Inventory()
-    followup(*small.scans, out, model=model, device="cpu", left=left)
+    follow_up(*small.scans, out, model=model, device="cpu", left=left)
     assert [path.relative_to(out).as_posix() for path in sorted(out.glob("*/*.nii.gz"))] == [
         "after/anna.nii.gz",
         "before/anna.nii.gz",
@@ -355,7 +355,7 @@ def test_further_channels_are_no_scans_of_their_own(small: Folders, tmp_path: Pa
     for folder in small.scans:
         shutil.copy(folder / "anna_0000.nii.gz", folder / "anna_0001.nii.gz")
     heard = Heard()
-    (one,) = followup(*small.scans, tmp_path / "out", masks=small.masks, error_percent=5, console=heard).pairs
+    (one,) = follow_up(*small.scans, tmp_path / "out", masks=small.masks, error_percent=5, console=heard).pairs
     assert (one.case, heard.warned) == ("anna", [])
 
 
@@ -366,7 +366,7 @@ def test_a_pair_that_fails_does_not_stop_the_others(small: Folders, tmp_path: Pa
         write_image(images / "berta.nii.gz", image, geometry)
         write_mask(masks / "berta.nii.gz", mask[:, :, :20], replace(geometry, shape=mask[:, :, :20].shape))
     with pytest.raises(SomeCasesFailedError, match="1 of 2 pairs") as failed:
-        followup(*small.scans, tmp_path / "out", masks=small.masks)
+        follow_up(*small.scans, tmp_path / "out", masks=small.masks)
     assert "berta" in str(failed.value)
     assert {row["case"] for row in read_csv(tmp_path / "out" / "followup.csv")} == {"anna"}
 
@@ -379,9 +379,9 @@ def test_a_scan_that_can_not_be_segmented_costs_its_pair_alone(small: Folders, t
     cut.write_bytes(cut.read_bytes()[:-40])
     out, left = tmp_path / "out", Inventory()
     with pytest.raises(SomeCasesFailedError, match=r"1 of 2 pairs could not be compared\n.*berta.*cut short"):
-        followup(*small.scans, out, model=model, device="cpu", left=left)
+        follow_up(*small.scans, out, model=model, device="cpu", left=left)
     assert {row["case"] for row in read_csv(out / "followup.csv")} == {"anna"}
     assert left.found == ()
     (small.scans[1] / "anna_0000.nii.gz").write_bytes(b"")
     with pytest.raises(VmsegError, match=r"anna"):
-        followup(*small.scans, tmp_path / "other", model=model, device="cpu")
+        follow_up(*small.scans, tmp_path / "other", model=model, device="cpu")

@@ -15,12 +15,12 @@ from reports import deliver, scan
 
 from vmseg_auto.data.images.images import read_image, write_image, write_mask
 from vmseg_auto.data.pseudonym_key import keep_key
-from vmseg_auto.report.write import report
+from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.errors import DatasetError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv, write_csv
-from vmseg_auto.workflows.followup import followup
+from vmseg_auto.workflows.followup import follow_up
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.remove_patient import remove_patient
 
@@ -72,7 +72,7 @@ def test_masks_and_scans_without_a_row_are_named(tmp_path: Path) -> None:
     (masks / "extra").mkdir()
     (masks / "extra" / "one.dat").write_bytes(b"?")
     left = Inventory()
-    report(masks, images=scans, left=left)
+    write_report(masks, images=scans, left=left)
     assert words(left) == {
         "mask carl.nii.gz: of which volumes.csv does not tell",
         "scan dora: without a prediction in this folder",
@@ -80,10 +80,10 @@ def test_masks_and_scans_without_a_row_are_named(tmp_path: Path) -> None:
     }
     (masks / "report.html").unlink()
     with pytest.raises(DatasetError, match="--strict"):
-        report(masks, images=scans, left=Inventory(strict=True))
+        write_report(masks, images=scans, left=Inventory(strict=True))
     assert not (masks / "report.html").exists()
     usual = Inventory()
-    report(masks, left=usual)
+    write_report(masks, left=usual)
     assert "dora" not in usual.text(), "where the scans lay is no input of this command"
 
 
@@ -98,7 +98,7 @@ def test_rows_without_a_mask_are_named(tmp_path: Path) -> None:
     write_image(later / "anna.nii.gz", np.flip(image, 2).copy(), geometry)
     write_mask(corrected / "anna.nii.gz", np.flip(found["anna"], 2).copy(), geometry)
     left = Inventory()
-    followup(scans, later, tmp_path / "out", masks=(masks, corrected), left=left, console=Heard())
+    follow_up(scans, later, tmp_path / "out", masks=(masks, corrected), left=left, console=Heard())
     assert words(left) == {"case ben: whose rows of volumes.csv have no mask beside them"}
 
 

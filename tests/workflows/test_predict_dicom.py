@@ -24,7 +24,7 @@ from vmseg_auto.cli.predict import main
 from vmseg_auto.cli.report import main as write_report
 from vmseg_auto.data.images.images import read_image, read_mask, write_image
 from vmseg_auto.utils.errors import InputError, SomeCasesFailedError
-from vmseg_auto.workflows.followup import followup
+from vmseg_auto.workflows.followup import follow_up
 from vmseg_auto.workflows.predict import predict
 
 SHAPE = (8, 16, 16)
@@ -107,7 +107,7 @@ def test_no_mask_takes_the_place_of_a_scan(model: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="the folder of the input is the output folder too"):
             predict(tmp_path / inputs, tmp_path / output, model=model, device="cpu")
     with pytest.raises(InputError, match=r"before: the folder of the input is the output folder too"):
-        followup(image, image, tmp_path, model=model, device="cpu")
+        follow_up(image, image, tmp_path, model=model, device="cpu")
     assert {path: path.read_bytes() for path in files} == files
     assert predict(image, image.parent / "masks", model=model, device="cpu")[0].is_file()
 

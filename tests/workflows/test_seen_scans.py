@@ -12,7 +12,7 @@ from raw_dataset import describe, raw_dataset, tiny_image, tiny_mask
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.runs import Run
 from vmseg_auto.networks.transfer_record import Initialisation, Seen
-from vmseg_auto.report.write import report
+from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.atomic import read_json, read_stored
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.workflows.evaluate import evaluate
@@ -95,7 +95,7 @@ def test_what_a_fold_has_seen_holds_what_its_first_weights_had(run: Run, elsewhe
 
 
 def test_the_report_and_the_card_tell_of_it(run: Run, ours: Path, tmp_path: Path) -> None:
-    page = Path(report(dataset=ours, output=tmp_path / "report.html")).read_text()
+    page = Path(write_report(dataset=ours, output=tmp_path / "report.html")).read_text()
     assert "4 patients: 0 are of this cohort, 0 held out by this fold; of 3 test cases 2 are known" in page
     card = model_info(run.folder)
     hash_ = read_stored(Initialisation, run.fold("all").init).weights

@@ -14,11 +14,11 @@ from workspaces import cohort, trained_run
 
 from vmseg_auto.data.images.images import read_mask, write_image, write_mask
 from vmseg_auto.evaluation.expected_quality import CORRECTED
-from vmseg_auto.report.write import report
+from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.tables import read_csv
-from vmseg_auto.workflows.followup import followup
+from vmseg_auto.workflows.followup import follow_up
 from vmseg_auto.workflows.predict import predict
 
 SHAPE = (8, 16, 16)
@@ -54,14 +54,14 @@ def test_table_record_and_report_tell_of_it(model: Path, tmp_path: Path) -> None
     assert geometry.spacing_mm == GIVEN
     assert remarks(out) == {"anna": BY_HAND, "ben": ""}
     assert read_json(out / "anna.json")["judgement"]["spacing_given_mm"] == list(GIVEN)
-    page = report(out).read_text()
+    page = write_report(out).read_text()
     assert page.count("3 x 0.5 x 0.5 mm (Z, Y, X) was given by hand; all volumes and lengths depend on it.") == 1
     mask[:] = 0
     mask[2:4, 3:6, 3:6] = 1
     write_mask(path, mask, geometry)
     predict(scans, out, model=model, device="cpu", spacing_mm=GIVEN)
     assert remarks(out)["anna"] == f"{CORRECTED}; {BY_HAND}"
-    assert "was given by hand; all volumes" in report(out).read_text()
+    assert "was given by hand; all volumes" in write_report(out).read_text()
 
 
 def test_it_is_never_guessed(model: Path, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_follow_up_measures_by_it(model: Path, tmp_path: Path) -> None:
         drawn[2:4, 3:6, 3:6] = 1
         write_mask(masks[when], drawn, read_mask(masks[when])[1])
     scans = tmp_path / "before", tmp_path / "after"
-    given = followup(*scans, tmp_path / "out", masks=(masks["before"].parent, masks["after"].parent))
+    given = follow_up(*scans, tmp_path / "out", masks=(masks["before"].parent, masks["after"].parent))
     change = given.pairs[0].changes["lesion"]
     np.testing.assert_allclose((change.before.ml, change.after.ml), (18 * 0.75e-3, 18 * 1.5e-3))
     assert "3 x 0.5 x 0.5 mm (Z, Y, X) was given by hand, and all volumes depend on it" in given.pairs[0].notes[0]
@@ -92,8 +92,8 @@ def test_a_follow_up_measures_by_it(model: Path, tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"no voxel size\. Mend the header; --spacing Z Y X of vmseg_predict and vmseg_f"
     ):
-        followup(*scans, tmp_path / "new", model=model, device="cpu")
-    told = followup(*scans, tmp_path / "new", model=model, device="cpu", spacing_mm=GIVEN)
+        follow_up(*scans, tmp_path / "new", model=model, device="cpu")
+    told = follow_up(*scans, tmp_path / "new", model=model, device="cpu", spacing_mm=GIVEN)
     assert "3 x 0.5 x 0.5 mm (Z, Y, X) was given by hand" in told.pairs[0].notes[1]
     with pytest.raises(InputError, match="above 0, in the order Z Y X"):
-        followup(*scans, tmp_path / "bad", model=model, spacing_mm=(3.0, 0.0, 1.0))
+        follow_up(*scans, tmp_path / "bad", model=model, spacing_mm=(3.0, 0.0, 1.0))

@@ -49,9 +49,9 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.workflows.followup import followup
+    from vmseg_auto.workflows.followup import follow_up
 
-    followup(
+    follow_up(
         arguments.before,
         arguments.after,
         arguments.output,

@@ -36,9 +36,9 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
-    from vmseg_auto.report.write import report
+    from vmseg_auto.report.write import write_report
 
-    report(
+    write_report(
         arguments.input,
         **places_of(arguments),
         images=arguments.images,

@@ -14,7 +14,7 @@ from vmseg_auto.data.images.images import read_image, read_mask, write_image, wr
 from vmseg_auto.demo.phantom.phantom import make_phantom
 from vmseg_auto.evaluation.evaluate import Evaluation
 from vmseg_auto.figures.plots import draw_outlines
-from vmseg_auto.report.write import report
+from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.atomic import read_json, write_json
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError
@@ -97,8 +97,8 @@ def run_demo(
     picture = root / "test_outlines.png"
     _draw(dataset, masks, picture)
     reports = root / "report_model.html", root / "report_patients.html"
-    report(dataset=dataset, output=reports[0], left=left, console=console)
-    report(masks, output=reports[1], left=left, console=console)
+    write_report(dataset=dataset, output=reports[0], left=left, console=console)
+    write_report(masks, output=reports[1], left=left, console=console)
     demo = Demo(root, dataset, space.root, masks, picture, reports, scores, time.monotonic() - began)
     console.say(_farewell(demo))
     return demo

@@ -19,7 +19,7 @@ from vmseg_auto.workflows.paths import PathLike, places
 
 
 @telling_left_out
-def report(
+def write_report(
     predictions: PathLike | None = None,
     *,
     dataset: PathLike | None = None,

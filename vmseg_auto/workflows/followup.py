@@ -41,7 +41,7 @@ _NO_INTERVALS = "Restore it, or move it away: the intervals of volumes are then 
 
 
 @telling_left_out
-def followup(
+def follow_up(
     before: PathLike,
     after: PathLike,
     output: PathLike,
