@@ -22,14 +22,21 @@ def history(epochs: int) -> list[dict[str, float]]:
     ]
 
 
-def with_looks(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+def with_checks(rows: list[dict[str, float]]) -> list[dict[str, float]]:
     """Every third epoch is looked at, the first too."""
     return [{**row, "gap_train_dice": 0.95, "gap_val_dice": 0.6} if row["epoch"] % 3 == 1 else row for row in rows]
 
 
 @pytest.mark.parametrize(
     "rows",
-    [history(30), history(1), [], [{"epoch": 1.0, "train_loss": 0.5}], with_looks(history(30)), with_looks(history(1))],
+    [
+        history(30),
+        history(1),
+        [],
+        [{"epoch": 1.0, "train_loss": 0.5}],
+        with_checks(history(30)),
+        with_checks(history(1)),
+    ],
 )
 def test_curve(rows: list[dict[str, float]], tmp_path: Path) -> None:
     draw_curve(rows, tmp_path / "curve.png")
@@ -40,7 +47,7 @@ def test_curve(rows: list[dict[str, float]], tmp_path: Path) -> None:
 
 def test_the_gap_is_shaded(tmp_path: Path) -> None:
     draw_curve(history(30), tmp_path / "without.png")
-    draw_curve(with_looks(history(30)), tmp_path / "with.png")
+    draw_curve(with_checks(history(30)), tmp_path / "with.png")
     without, shaded = (imread(tmp_path / name)[..., :3] for name in ("without.png", "with.png"))
     grey = (without == 1).all(axis=-1) & (shaded < 0.95).all(axis=-1) & (np.ptp(shaded, axis=-1) < 0.01)
     assert grey[:, :550].sum() == 0

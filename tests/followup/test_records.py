@@ -51,7 +51,7 @@ def test_in_words() -> None:
 def test_scans_that_can_not_be_aligned_say_why() -> None:
     alignment = Alignment.judged(RigidTransform((-1.0, 0, 0, 0, -1, 0, 0, 0, 1)), 3.0, overlap=0.1, local_ncc=0.2)
     told = follow_up(alignment, ()).text()
-    for words in ("could not be aligned", "lesions are not matched", "10%", "180 degrees", "local_ncc 0.20"):
+    for words in ("could not be aligned", "lesions are not matched", "10%", "180 degrees", "local NCC 0.20"):
         assert words in told
     assert "intermediate response" in told
     assert ALIGNED.problems == ()

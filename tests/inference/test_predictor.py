@@ -81,7 +81,7 @@ def test_of_a_large_scan_budgets_are_computed_in_turn_with_the_same_results(monk
     case = tiny_case("a", 1)
     predictor = Predictor([fold(0), fold(1)], INFO, device="cpu", precision="float32")
     preprocessed, box, _ = predictor._prepare(case.image, case.geometry)
-    budgets = (EXHAUSTIVE, InferenceBudget(looks=2), InferenceBudget(gate=0.5), InferenceBudget(gate=0.1))
+    budgets = (EXHAUSTIVE, InferenceBudget(passes=2), InferenceBudget(gate=0.5), InferenceBudget(gate=0.1))
     prediction, others = predictor.compare(preprocessed, case.geometry, box, budgets)
     monkeypatch.setattr(sweep, "SUMMED_BYTES", 1)
     one_by_one, turned = predictor.compare(preprocessed, case.geometry, box, budgets)

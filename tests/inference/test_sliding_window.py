@@ -149,7 +149,7 @@ def test_small_images_stand_in_the_middle_of_zeros() -> None:
     assert torch.equal(seen[0], expected)
 
 
-def test_progress_counts_looks() -> None:
+def test_progress_counts_passes() -> None:
     told: list[tuple[int, int]] = []
     logits_of([nn.Identity()], noise((4, 4, 8)), (4, 4, 4), progress=lambda done, of: told.append((done, of)))
     assert told == [(1, 3), (2, 3), (3, 3)]

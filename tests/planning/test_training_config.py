@@ -99,7 +99,7 @@ def test_a_broken_file_is_refused() -> None:
         TrainingConfig.from_json({"epochs": 0}, "fold.json")
 
 
-def test_an_epochs_work_counts_validation_and_looks() -> None:
+def test_an_epochs_work_counts_validation_and_the_monitor() -> None:
     config = TrainingConfig(iterations_per_epoch=100, validation_share=0.5, monitor_share=0.1)
     assert config.epoch_work == pytest.approx(100 + 15 + 10)
     assert replace(config, monitor_cases=0).epoch_work == pytest.approx(100 + 15)

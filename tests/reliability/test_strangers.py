@@ -97,7 +97,7 @@ def test_weights_that_can_not_predict_are_refused(cohort: Path, value: float | N
         (("plan", "spacing_mm", 0), 1e-300, r"0\.001 to 1000"),
         (("threshold",), 1.5, "between 0 and 1"),
         (("postprocessing", "keep_largest"), ["other"], "is about 'other', which is no label"),
-        (("inference_budget",), {"budget": {"looks": -1, "gate": 0}}, "looks is -1"),
+        (("inference_budget",), {"budget": {"passes": -1, "gate": 0}}, "passes is -1"),
     ],
 )
 def test_impossible_models_are_refused(cohort: Path, where: tuple[str, ...], value: Any, words: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny import PLAN, prepare, tiny_case
@@ -14,7 +15,9 @@ from training import CASES, CPU, Diary, assert_same, make_parts, trained
 
 from vmseg_auto.contracts import Parts
 from vmseg_auto.planning.training_config import TrainingConfig
+from vmseg_auto.training.epoch import sent
 from vmseg_auto.training.fold_data import FoldSetup
+from vmseg_auto.training.loader import Batch
 from vmseg_auto.training.loop import train_fold
 from vmseg_auto.utils.errors import VmsegError
 
@@ -169,3 +172,28 @@ def test_a_loss_that_grows_beyond_reason_ends_the_training_in_words(preprocessed
     with pytest.raises(VmsegError, match=r"fails also with 0\.1 times the learning rate: the loss grew to .*e\+0\d"):
         train_fold(FoldSetup(grown, PLAN, preprocessed, CASES, 0, CPU), diary.hooks)
     assert [state.epoch for state in diary.states] == [1]
+
+
+@pytest.mark.parametrize(
+    "name", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"))]
+)
+def test_batches_arrive_whole_and_in_order(name: str) -> None:
+    device = torch.device(name)
+    rng = np.random.default_rng(0)
+    batches = [
+        Batch(
+            rng.random((2, 1, 8, 9, 10), dtype=np.float32),
+            rng.integers(0, 9, (2, 8, 9, 10), np.uint8),
+            (i, i + 1),
+            ("a",),
+        )
+        for i in range(20)
+    ]
+    arrived = list(sent(iter(batches), device))
+    assert len(arrived) == 20
+    for batch, (image, label, sent_batch) in zip(batches, arrived, strict=True):
+        assert image.device.type == label.device.type == name
+        assert np.array_equal(image.cpu().numpy(), batch.image)
+        assert np.array_equal(label.cpu().numpy(), batch.label)
+        assert label.dtype == torch.uint8
+        assert sent_batch is batch

@@ -256,7 +256,7 @@ def looked_at(end: TrainingState) -> list[int]:
 def test_training_with_and_without_looks_gives_the_same_bits(
     preprocessed: Path, uninterrupted: tuple[TrainingState, Diary]
 ) -> None:
-    """The default looks once in so short a training."""
+    """The default checks once in so short a training."""
     often, _ = trained(preprocessed, replace(SHORT, monitor_share=1.0))
     never, _ = trained(preprocessed, replace(SHORT, monitor_cases=0))
     assert [looked_at(state) for state in (often, uninterrupted[0], never)] == [[1, 2, 3], [3], []]

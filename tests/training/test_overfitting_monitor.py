@@ -19,7 +19,7 @@ from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.inference.windows import count_windows
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.training_config import TrainingConfig
-from vmseg_auto.training.overfitting_monitor import MOST_LOOKS, PASSES, STEP, OverfittingMonitor
+from vmseg_auto.training.overfitting_monitor import MOST_CHECKS, PASSES, STEP, OverfittingMonitor
 
 CPU = torch.device("cpu")
 LONG = TrainingConfig(epochs=1000, iterations_per_epoch=250)
@@ -63,14 +63,14 @@ def test_the_handful_spreads_over_lesion_sizes_and_leaves_out_empty_masks() -> N
     cases=st.integers(1, 6),
     share=st.floats(0, 1),
 )
-def test_looks_cost_no_more_than_their_share(epochs: int, steps: int, batch: int, cases: int, share: float) -> None:
+def test_checks_cost_no_more_than_their_share(epochs: int, steps: int, batch: int, cases: int, share: float) -> None:
     config = TrainingConfig(epochs=epochs, iterations_per_epoch=steps, monitor_cases=cases, monitor_share=share)
     side = [sized(f"c{i}", i + 1) for i in range(5)]
     monitor = OverfittingMonitor(config, tiny_plan(batch_size=batch), side, side)
     one = sum(count_windows(case.image.shape[1:], PLAN.patch, STEP) for case in (*monitor.train, *monitor.val))
     due = [epoch for epoch in range(1, epochs + 1) if epoch in monitor.due]
     assert due[-1] == epochs, "the last epoch is always looked at"
-    assert len(due) <= MOST_LOOKS
+    assert len(due) <= MOST_CHECKS
     assert 1 <= len(monitor.train) == len(monitor.val) <= min(cases, 5)
     assert len(due) == 1 or len(due) * one <= share * PASSES * epochs * steps * batch
     assert len({b - a for a, b in pairwise(due)}) <= 1
@@ -83,7 +83,7 @@ def test_a_long_training_is_looked_at_every_few_epochs() -> None:
 
 
 @pytest.mark.parametrize("val", [[], [sized("empty", 0)]])
-def test_no_lesions_on_one_side_no_looks(val: list[PreprocessedCase]) -> None:
+def test_no_lesions_on_one_side_no_checks(val: list[PreprocessedCase]) -> None:
     assert not OverfittingMonitor(LONG, PLAN, [sized("a", 5)], val).due
     assert not OverfittingMonitor(replace(LONG, monitor_cases=0), PLAN, [sized("a", 5)], [sized("b", 5)]).due
 

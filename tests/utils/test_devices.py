@@ -9,13 +9,11 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from tiny import NETWORK
 
 from vmseg_auto.networks.unet import build_network
-from vmseg_auto.training.loader import Batch
 from vmseg_auto.utils.devices import (
     autocast,
     choose_device,
@@ -26,7 +24,6 @@ from vmseg_auto.utils.devices import (
     memory_ran_out,
     reduced_precision,
     round_convolutions,
-    sent,
     whole_float32,
 )
 from vmseg_auto.utils.errors import InputError
@@ -149,31 +146,6 @@ def test_cublas_may_compute_alike_from_its_first_product_on(monkeypatch: pytest.
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     assert choose_device("cuda") == torch.device("cuda", 0)
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-
-
-@pytest.mark.parametrize(
-    "name", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not PRESENT["cuda"], reason="needs CUDA"))]
-)
-def test_batches_arrive_whole_and_in_order(name: str) -> None:
-    device = torch.device(name)
-    rng = np.random.default_rng(0)
-    batches = [
-        Batch(
-            rng.random((2, 1, 8, 9, 10), dtype=np.float32),
-            rng.integers(0, 9, (2, 8, 9, 10), np.uint8),
-            (i, i + 1),
-            ("a",),
-        )
-        for i in range(20)
-    ]
-    arrived = list(sent(iter(batches), device))
-    assert len(arrived) == 20
-    for batch, (image, label, sent_batch) in zip(batches, arrived, strict=True):
-        assert image.device.type == label.device.type == name
-        assert np.array_equal(image.cpu().numpy(), batch.image)
-        assert np.array_equal(label.cpu().numpy(), batch.label)
-        assert label.dtype == torch.uint8
-        assert sent_batch is batch
 
 
 def test_rounding_once_gives_what_rounding_each_time_gives() -> None:
