@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
+from vmseg_auto.evaluation.conformal import highest
 from vmseg_auto.utils.statistics import (
     FEWEST_PATIENTS,
     LEVEL,
@@ -30,6 +31,8 @@ FEWEST_FOR_NORMAL = 50
 FEWEST_FOR_ERROR = 10
 """Cases from which a reader's measurement error is told."""
 NINE_IN_TEN = 0.9
+_ONE_ALONE = 2.0
+"""Difference, as a share of the mean, of two volumes of which one is 0: the largest that there is."""
 _DOUBT = 0.2
 """Sum of two rank correlations that is taken for 0; chosen by benchmarks/coverage.py, for limits that hold."""
 _NORMAL = 1.96
@@ -159,8 +162,8 @@ def reading_error(first: Sequence[float], second: Sequence[float], patients: Seq
     """Per cent of the true volume by which nine volumes in ten of one reader are off at most, told by two readers.
 
     The difference of two readers, as a share of the mean of both volumes, holds the errors of both, so that each has
-    its square root of two's share. Of n such, the nine-in-ten bound is the one of rank ceil(0.9 (n + 1)), as a new one
-    has to be counted with them.
+    its square root of two's share. The bound is that of evaluation/conformal.py: each patient weighs the same, and of n
+    independent ones it is the one of rank ceil(0.9 (n + 1)).
 
     Args:
         first, second: mL of either reader. Scans in which neither saw anything are left out; those in which one did
@@ -168,20 +171,16 @@ def reading_error(first: Sequence[float], second: Sequence[float], patients: Seq
         patients: of each scan.
 
     Returns:
-        None with fewer than FEWEST_FOR_ERROR cases or FEWEST_PATIENTS patients, or where the bound is of a scan in
-        which one reader alone saw something.
+        None with fewer than FEWEST_FOR_ERROR cases or FEWEST_PATIENTS patients, where the scans of few patients are so
+        alike that they do not tell the bound, or where it is of a scan in which one reader alone saw something.
     """
     one, two = np.array(first, dtype=float), np.array(second, dtype=float)
-    some, both = (one > 0) | (two > 0), (one > 0) & (two > 0)
-    apart = np.full(len(one), math.inf)
-    apart[both] = np.abs(two - one)[both] / (one + two)[both] * 2
-    apart = np.sort(apart[some])
-    rank = math.ceil(round((len(apart) + 1) * NINE_IN_TEN, 9))
-    if len(apart) < FEWEST_FOR_ERROR or len(np.unique(np.array(patients)[some])) < FEWEST_PATIENTS:
+    some = (one > 0) | (two > 0)
+    owners, apart = np.array(patients)[some].tolist(), 2 * np.abs(two - one)[some] / (one + two)[some]
+    if len(apart) < FEWEST_FOR_ERROR or len(set(owners)) < FEWEST_PATIENTS:
         return None
-    if rank > len(apart) or math.isinf(apart[rank - 1]):
-        return None
-    return 100 * float(apart[rank - 1]) / math.sqrt(2)
+    bound = highest(apart, owners, NINE_IN_TEN)
+    return None if bound is None or bound >= _ONE_ALONE else 100 * bound / math.sqrt(2)
 
 
 @dataclass(frozen=True)

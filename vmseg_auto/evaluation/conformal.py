@@ -26,7 +26,7 @@ from scipy.stats import t as student
 
 Values = NDArray[np.float64]
 PRIOR_PATIENTS = 5
-"""As much as a fit to so many patients counts that errors reach equally far everywhere."""
+"""What is expected of the reach of errors counts as much as a fit to so many patients."""
 
 
 def without_each(patients: Sequence[str]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
@@ -68,16 +68,20 @@ def relative_spread(told: Values, errors: Values, patients: Sequence[str]) -> Va
         patients: of each scan.
 
     Returns:
-        Coefficients of `told`, none below 0, by least squares; shrunk towards 1 where patients are few.
+        Coefficients of `told`, none below 0, by least squares; drawn towards what is expected where patients are few:
+        half the error is the same everywhere, and half grows in proportion to the first figure.
     """
     weights = patient_weights(patients)
     root = np.sqrt(weights)
     fit = nnls(told * root[:, None], errors * root)[0]
     average = float(weights @ told @ fit)
-    flat = np.eye(told.shape[1])[0]
+    first = float(weights @ told[:, 1])
+    expected = np.eye(told.shape[1])[0]
+    if first > 0:
+        expected[:2] = 0.5, 0.5 / first
     number = len(set(patients))
     trusted = number / (number + PRIOR_PATIENTS) if average > 0 else 0.0
-    coefficients: Values = (1 - trusted) * flat + trusted * fit / (average or 1.0)
+    coefficients: Values = (1 - trusted) * expected + trusted * fit / (average or 1.0)
     return coefficients
 
 
@@ -127,5 +131,4 @@ def _ranked(values: Values, patients: Sequence[str], level: float, number: float
     if wanted > 1 + 1e-9:
         return None
     order = np.argsort(values, kind="stable")
-    place = int(np.searchsorted(np.cumsum(patient_weights(patients)[order]), wanted - 1e-9))
-    return float(values[order[min(place, len(values) - 1)]])
+    return float(np.interp(wanted, np.cumsum(patient_weights(patients)[order]), values[order]))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtri
 
 from vmseg_auto.evaluation.learning_curve_record import FURTHEST, Interval, Point, Wanted, whole_patients
 from vmseg_auto.utils.statistics import FEWEST_PATIENTS, quantile
@@ -150,6 +151,7 @@ class _Scatter:
         taking = sum(float((one**2).sum()) for one in inside) / (left * (sizes - 1)) / count
         seen_freedom = (number - 1) * (sizes - 1) + max(sizes - 3, 0)
         seen = float((weight[:, None] * apart**2).sum() + (residuals**2).sum()) / max(seen_freedom, 1)
+        seen *= seen_freedom / float(chdtri(max(seen_freedom, 1), 0.5))  # else it is too small in most cases
         luck = max(seen - taking, 0.0) if seen_freedom else 0.0
         shift = patients + luck
         shares = patients**2 / left + luck**2 / max(seen_freedom, 1)

@@ -39,7 +39,8 @@ def jackknife_interval(
     """The 95 % interval of a figure over scans, of which those of one patient resemble each other.
 
     The standard error comes from the figure without each patient; Student's t has a degree of freedom less than there
-    are patients (Miller, Biometrika 1974, 61:1).
+    are patients (Miller, Biometrika 1974, 61:1). As that error is too small where patients are few and the figure is no
+    mean, it is multiplied by the square root of patients / (patients - 1) (docs/coverage.md).
 
     Args:
         figure: which scans count [N] -> what they come to.
@@ -64,7 +65,7 @@ def jackknife_interval(
         without = np.array([scale.there(figure(owner != name)) for name in names])
     if not (math.isfinite(whole) and np.isfinite(without).all()):
         return math.nan, math.nan
-    error = math.sqrt((len(names) - 1) * float(without.var()))
+    error = math.sqrt(len(names) * float(without.var()))
     half = float(student.ppf((1 + LEVEL) / 2, len(names) - 1)) * error
     return scale.back(whole - half), scale.back(whole + half)
 
