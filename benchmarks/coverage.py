@@ -39,9 +39,9 @@ Written by `python -m benchmarks.coverage --cohorts {cohorts}`; don't edit it. A
 say how often an interval holds what it speaks of where the truth is known, and nothing of how good a model is.
 
 Each figure is the share, in per cent, of {cohorts} simulated cohorts (or of new scans in each) in which the interval
-held; chance alone moves it by about {noise:.1f} points. What misses the stated level by more than {near:g} points is
-**bold**: less is a promise that is not kept, more an interval wider than it need be. A dash: nothing is told, or in
-fewer than half of the cohorts, and the report says why.
+held; chance alone moves it by about {noise:.1f} points. More than {near:g} points under the stated level are **bold**:
+a promise that is not kept. More than {near:g} points over it are *slanted*: an interval wider than it need be. A dash:
+nothing is told, or in fewer than half of the cohorts, and the report says why.
 
 Several scans a patient: 1 to 12, four on average, which resemble each other. Errors of volumes (6 mL at the median, 0.7
 to 50): additive, 1 mL whatever the size; relative, 30 %; growing, 0.3 mL and 20 % of the volume, which is alike neither
@@ -112,7 +112,8 @@ def _cells(level: Level, figures: Sequence[Figures], quantity: str) -> Iterator[
         if share is None:
             yield "-"
         else:
-            yield f"{share:.1f}" if abs(share - level.stated) <= NEAR else f"**{share:.1f}**"
+            mark = "**" if share < level.stated - NEAR else "*" if share > level.stated + NEAR else ""
+            yield f"{mark}{share:.1f}{mark}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

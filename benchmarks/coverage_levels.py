@@ -232,14 +232,15 @@ LEVELS: tuple[Level, ...] = (
         95,
         "Patients are those held out, over all folds. From ten on; of measured Dice from five on. One fold with three "
         "sizes does not tell the luck of training: the interval is that of these very trainings. Intervals of plateau "
-        "and forecast often reach 1, above which no Dice lies, and so hold more than is stated.",
+        "and forecast often reach 1, above which no Dice lies, and so hold more than is stated. One or two folds tell "
+        "the luck of training by one or two degrees of freedom, so that their intervals are cautious.",
         tuple(DESIGNS),
         hold_curve,
     ),
     Level(
         "Choice of a model: chance of a gain where there is none",
         100 / 6,
-        "The one-standard-error rule, one comparison. Told in words as one of six.",
+        "The one-standard-error rule, one comparison. Told in words as one of six; of two patients it is one of four.",
         ("gains of 0 on average",),
         hold_rule,
     ),

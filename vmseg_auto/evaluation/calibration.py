@@ -20,7 +20,6 @@ from vmseg_auto.evaluation.confidence import (
 from vmseg_auto.evaluation.conformal import (
     cross_fitted,
     highest,
-    independent_patients,
     patient_weights,
     reach,
     relative_spread,
@@ -151,7 +150,7 @@ def _nothing_found(reference_ml: Values, patients: Sequence[str]) -> NothingFoun
         return NothingFound(0, 0, 0)
     there = (reference_ml > 0).astype(float)
     probability = float(patient_weights(patients) @ there)
-    low, high = wilson(probability, independent_patients(there, patients))
+    low, high = wilson(probability, len(set(patients)))
     return NothingFound(
         scans=len(reference_ml),
         patients=len(set(patients)),

@@ -1,9 +1,10 @@
 """Intervals that hold scans of new patients as often as they say, told by the errors of validation patients.
 
 **Rank.** Of n errors in no order of size, a further one lies under the one of rank ceil((n + 1) x level) with at least
-that probability, whatever their distribution (split conformal prediction; Lei et al., JASA 2018, 113:1094). Errors are
-divided by how far they reach at such an uncertainty, so that the interval is wide where the passes were uncertain
-(normalised conformal prediction; Papadopoulos, Gammerman and Vovk, AIA 2008, p. 64).
+that probability, whatever their distribution (split conformal prediction; Lei et al., JASA 2018, 113:1094). Where
+(n + 1) x level is not whole, the errors of Dice and volumes count between two ranks, as few patients have few ranks.
+Errors are divided by how far they reach at such an uncertainty, so that the interval is wide where the passes were
+uncertain (normalised conformal prediction; Papadopoulos, Gammerman and Vovk, AIA 2008, p. 64).
 
 **Patients.** Scans of one patient resemble each other, so each patient weighs the same (Lee, Barber and Willett, 2023,
 arXiv:2306.06342), and n counts patients, or as many more as their scans differ: scans / (1 + (scans a patient - 1) x
@@ -69,7 +70,7 @@ def relative_spread(told: Values, errors: Values, patients: Sequence[str]) -> Va
 
     Returns:
         Coefficients of `told`, none below 0, by least squares; drawn towards what is expected where patients are few:
-        half the error is the same everywhere, and half grows in proportion to the first figure.
+        two thirds of the error are the same everywhere, and one third grows in proportion to the first figure.
     """
     weights = patient_weights(patients)
     root = np.sqrt(weights)
@@ -78,7 +79,7 @@ def relative_spread(told: Values, errors: Values, patients: Sequence[str]) -> Va
     first = float(weights @ told[:, 1])
     expected = np.eye(told.shape[1])[0]
     if first > 0:
-        expected[:2] = 0.5, 0.5 / first
+        expected[:2] = 2 / 3, 1 / 3 / first
     number = len(set(patients))
     trusted = number / (number + PRIOR_PATIENTS) if average > 0 else 0.0
     coefficients: Values = (1 - trusted) * expected + trusted * fit / (average or 1.0)
@@ -113,22 +114,30 @@ def upper(scores: Values, patients: Sequence[str], level: float) -> float:
 
 
 def highest(values: Values, patients: Sequence[str], level: float) -> float | None:
-    """As `upper`, of any distribution; None where the patients are too few for the rank."""
-    return _ranked(values, patients, level, independent_patients(values, patients))
+    """As `upper`, of any distribution: the value of the rank itself. None where the patients are too few for it."""
+    found = _ranks(values, patients, level, independent_patients(values, patients))
+    if found is None:
+        return None
+    ranks, ascending = found
+    return float(ascending[min(int(np.searchsorted(ranks, 1 - 1e-9)), len(ascending) - 1)])
 
 
 def _bound(ranked: Values, scores: Values, patients: Sequence[str], level: float, one_sided: float) -> float:
+    """Between two scores where the rank lies between them: else the interval of few patients would be too wide."""
     number = independent_patients(np.abs(scores), patients)
-    if (bound := _ranked(ranked, patients, level, number)) is not None:
-        return bound
+    if (found := _ranks(ranked, patients, level, number)) is not None:
+        return float(np.interp(1.0, *found))
     size = math.sqrt(float(patient_weights(patients) @ scores**2))
     return float(student.ppf(one_sided, number - 2)) * size
 
 
-def _ranked(values: Values, patients: Sequence[str], level: float, number: float) -> float | None:
-    """The value whose rank is ceil((number + 1) x level) where each patient weighs the same."""
+def _ranks(values: Values, patients: Sequence[str], level: float, number: float) -> tuple[Values, Values] | None:
+    """Ranks where each patient weighs the same, as shares of the wanted one, and values; both ascending.
+
+    The wanted one is (number + 1) x level of so many patients; None where there is none so high.
+    """
     wanted = level * (number + 1) / number
     if wanted > 1 + 1e-9:
         return None
     order = np.argsort(values, kind="stable")
-    return float(np.interp(wanted, np.cumsum(patient_weights(patients)[order]), values[order]))
+    return np.cumsum(patient_weights(patients)[order]) / wanted, values[order]

@@ -51,10 +51,10 @@ def jackknife_interval(
         NaN with fewer than FEWEST_PATIENTS, or where the figure is not finite on its scale, or not without a patient.
 
     Example:
-        >>> values = np.array([1.0, 2.0, 3.0, 4.0, 5.0])  # of a mean it is Student's
+        >>> values = np.array([1.0, 2.0, 3.0, 4.0, 5.0])  # of a mean it is Student's times the root of 5 / 4
         >>> ends = jackknife_interval(lambda known: float(values[known].mean()), list("abcde"))
         >>> [round(end, 2) for end in ends]
-        [1.04, 4.96]
+        [0.8, 5.2]
     """
     owner = np.array(patients)
     names = np.unique(owner)

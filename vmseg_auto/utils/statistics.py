@@ -17,6 +17,8 @@ LEVEL = 0.95
 """Of such intervals, so many hold what they speak of."""
 FEWEST_PATIENTS = 5
 """From which an interval is told: of fewer, scores that differ much from the seen ones can't be ruled out."""
+FEWEST_FOR_STUDENT = 10
+"""From which the interval is Student's; of fewer it is wider."""
 INTERVAL = (
     "95 % confidence interval of the mean by Student's t over patients: leaving out each in turn (jackknife) tells the "
     "standard error, as scans of one patient resemble each other. It ends where the score does. There is none from "
@@ -78,10 +80,10 @@ def summarise(values: Values, patients: Sequence[str], bounds: Bounds = UNBOUNDE
 def mean_interval(values: Values, patients: Sequence[str], bounds: Bounds = UNBOUNDED) -> Bounds:
     """The interval of a mean over cases; NaN where none can be told.
 
-    Student's t (Biometrika 1908;6:1) with two degrees of freedom less than there are patients: one less than usual, as
-    a few patients seldom show the rare low scores of missed lesions (docs/coverage.md). Where patients have unlike
-    numbers of cases, one less than the number of equal patients that would be worth as much, if that is smaller (Kish,
-    Survey Sampling, 1965).
+    With one case a patient it is Student's (Biometrika 1908;6:1). Where patients have unlike numbers of cases, the
+    degrees of freedom are those of the number of equal patients that would be worth as much (Kish, Survey Sampling,
+    1965). Fewer than FEWEST_FOR_STUDENT have one degree of freedom less, as so few seldom show the rare low scores of
+    missed lesions (docs/coverage.md).
 
     Args:
         values: one a case, all finite.
@@ -95,7 +97,10 @@ def mean_interval(values: Values, patients: Sequence[str], bounds: Bounds = UNBO
     error = jackknife_error(totals, counts)
     if error <= 1e-12 * max(1.0, float(np.abs(values).max())):
         return math.nan, math.nan
-    half = quantile(min(effective_patients(counts) - 1, len(names) - 2)) * error
+    freedom = effective_patients(counts) - 1
+    if len(names) < FEWEST_FOR_STUDENT:
+        freedom = min(freedom, len(names) - 2)
+    half = quantile(freedom) * error
     mean = float(values.mean())
     return max(bounds[0], mean - half), min(bounds[1], mean + half)
 
