@@ -127,6 +127,16 @@ def test_means_say_over_what_and_false_positives_stand_beside_the_precision(made
     assert "began with random weights" in page
 
 
+def test_lesions_found_by_false_ones_are_those_of_the_scores(made: Cohort, page: str) -> None:
+    section = page.split("Lesions found, and false ones")[1].split("<h4>")[0]
+    rows = read_csv(only_run(made).cross_validation / "metrics.csv")
+    found, lesions = (sum(float(row[name]) for row in rows) for name in ("lesions_found", "reference_lesions"))
+    (at_half,) = [row for row in section.split("<tr>") if ">0.5<" in row.split("</t")[0] + "<"]
+    assert f">{found:.0f} of {lesions:.0f}<" in at_half
+    assert f"{lesions:.0f} outlined lesions of" in section
+    assert "(FROC), lesion" in section
+
+
 def test_what_a_training_began_with_is_told_with_its_overlap(made: Cohort) -> None:
     run, cases = only_run(made), made.fingerprint.cases
     validation = made.splits.folds[1].val[0]
@@ -165,6 +175,7 @@ def test_few_patients_get_no_interval_and_the_reason(tmp_path: Path) -> None:
     [
         ("cross_validation/metrics.csv", "lesion,", "lesion,x", "line 2, column dice"),
         ("cross_validation/confidence.csv", "traffic_light,dice", "traffic_light,dyce", "lacks the column dice"),
+        ("cross_validation/froc.csv", "sensitivity,", "sensitivty,", "lacks the column sensitivity"),
         ("cross_validation/label_check.csv", "the model", "the,model", "more cells than the header"),
         ("cross_validation/volumes.csv", "reference_ml", "reference_l", "lacks the column reference_ml"),
         ("fold_0/history.csv", "\n2,", "\n1,", "lines 2 and 3 are both of 1"),

@@ -162,6 +162,11 @@ class Run:
         return self.cross_validation / "confidence.png"
 
     @property
+    def froc(self) -> Path:
+        """Lesions found and false ones at every threshold of the held-out probabilities."""
+        return self.cross_validation / "froc.csv"
+
+    @property
     def label_check(self) -> Path:
         """Every validation case, the one first whose mask its prediction contradicts most."""
         return self.cross_validation / "label_check.csv"

@@ -48,13 +48,14 @@ def score(
     ours, theirs = prediction[inside], reference[inside]
     surfaces = surface_of(ours, spacing_mm), surface_of(theirs, spacing_mm)
     lesions, voxel_mm3 = Lesions.of(ours, theirs), float(np.prod(spacing_mm))
+    apart = surface_scores(*surfaces, tolerance_mm)
     found = {
         **overlap(ours, theirs, prediction.size),
-        **surface_scores(*surfaces, tolerance_mm),
+        **apart,
         **volume_scores(ours, theirs, spacing_mm),
         **overlapping_lesions(lesions, voxel_mm3 / 1000),
         **panoptic_quality(lesions),
-        **lesionwise(lesions, *surfaces),
+        **lesionwise(lesions, *surfaces, whole_hd95_mm=apart["hd95_mm"]),
     }
     return {metric.name: found[metric.name] for metric in METRICS}
 

@@ -41,7 +41,7 @@ class Distances:
     @property
     def integral(self) -> float:
         """Distance times area, mm3."""
-        return float(self.mm @ self.areas)
+        return float((self.mm * self.areas).sum())
 
     def percentile(self, percent: float) -> float:
         """The distance within which so much of the area lies, mm."""
@@ -83,7 +83,7 @@ def largest_distance(start: Surface, goal: Surface, known_mm: float) -> float:
     points, passing = start.middles.T, goal.middles.T
     low = np.array([min(one.min(), other.min()) for one, other in zip(points, passing, strict=True)])[:, None]
     extent = np.array([max(one.max(), other.max()) for one, other in zip(points, passing, strict=True)])[:, None] - low
-    side = max(known_mm / 4, float(np.prod(extent + 1)) ** (1 / 3) / 100, 1e-3)
+    side = max(known_mm / 4, float(np.prod(extent + 1)) ** (1 / 3) / 60, 1e-3)
     passed = np.zeros(tuple((extent[:, 0] / side).astype(int) + 1), dtype=bool)
     passed[tuple(((passing - low) / side).astype(int))] = True
     cells = ndimage.distance_transform_edt(~passed)[tuple(((points - low) / side).astype(int))]

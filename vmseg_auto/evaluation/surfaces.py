@@ -66,7 +66,7 @@ class Surface:
     @cached_property
     def tree(self) -> KDTree:
         """To look up the triangle whose middle is the nearest."""
-        return KDTree(self.middles, leafsize=LEAF, balanced_tree=False)
+        return KDTree(self.middles, leafsize=LEAF, balanced_tree=False, compact_nodes=False)
 
     def of(self, components: NDArray[np.integer]) -> Surface:
         """The part that belongs to these components."""

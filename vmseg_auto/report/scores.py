@@ -14,6 +14,7 @@ from vmseg_auto.evaluation.metric_columns import METRICS
 from vmseg_auto.evaluation.scores import MeanScore
 from vmseg_auto.figures.charts import Axis, Chart, Dot, Line, axis_of
 from vmseg_auto.report.figures import figure_table
+from vmseg_auto.report.froc import froc
 from vmseg_auto.report.render import NONE, Fact, Table
 from vmseg_auto.report.volumes import volume_agreements, volume_intervals
 from vmseg_auto.report.words import between_or_why, plain, require_named, shown, volume
@@ -48,6 +49,8 @@ class Scores:
         concordance: of volumes, a table for each label.
         confidence: expected and true Dice; None where it is not known.
         certainty: what the certainty is worth, in a table and a chart; None where it was not summed up.
+        froc: lesions found by false ones at every threshold, as a table and a chart for each label; none where they
+            were not counted.
         cases: a row a case and label, the lowest Dice first.
         dice: case -> mean over labels.
     """
@@ -62,6 +65,7 @@ class Scores:
     concordance: tuple[Table, ...]
     confidence: tuple[Chart, str] | None
     certainty: tuple[Table, Chart] | None
+    froc: tuple[tuple[Table, Chart], ...]
     cases: Table
     dice: Mapping[str, float]
 
@@ -86,6 +90,7 @@ def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) 
         ),
         confidence=_confidence(run, names),
         certainty=_certainty(run),
+        froc=froc(run),
         cases=_cases(rows, names, patients),
         dice=dice,
     )

@@ -21,8 +21,9 @@ FEWEST_FOR_STUDENT = 10
 """From which the interval is Student's; of fewer it is wider."""
 INTERVAL = (
     "95 % confidence interval of the mean by Student's t over patients: leaving out each in turn (jackknife) tells the "
-    "standard error, as scans of one patient resemble each other. It ends where the score does. There is none from "
-    f"fewer than {FEWEST_PATIENTS} patients, or where all have the same score"
+    "standard error, as scans of one patient resemble each other. Of fewer than ten patients it has one degree of "
+    f"freedom less. It ends where the score does. There is none from fewer than {FEWEST_PATIENTS} patients, or where "
+    "all have the same score"
 )
 """What an interval is, in words."""
 ALL_LABELS = "all labels"

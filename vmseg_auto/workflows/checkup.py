@@ -35,6 +35,7 @@ from vmseg_auto.workflows.paths import Source, accepted_patients
 from vmseg_auto.workflows.run_tables import (
     read_confidence,
     read_cross_validation,
+    read_froc,
     read_history,
     read_label_check,
     read_validation_volumes,
@@ -142,7 +143,7 @@ class Checkup:
         for run in self.space.runs():
             self._try(read_cross_validation, run)
             for path, read in (
-                (run.confidence, read_confidence), (run.label_check, read_label_check),
+                (run.confidence, read_confidence), (run.froc, read_froc), (run.label_check, read_label_check),
                 (run.volumes, read_validation_volumes),
             ):  # fmt: skip
                 if path.is_file():

@@ -125,6 +125,23 @@ def read_confidence_figures(run: Run) -> ConfidenceFigures:
     return read_stored(ConfidenceFigures, run.confidence_figures, remedy=_SUM_UP)
 
 
+def read_froc(run: Run) -> list[dict[str, Any]]:
+    """The rows of froc.csv: a label and threshold; NaN where there is no lesion, or no interval.
+
+    Raises:
+        InputError: the table is missing or damaged.
+    """
+    columns: dict[str, Column] = {
+        "label": Text(), "threshold": _SHARE, "lesions": Whole(), "found": Whole(), "sensitivity": _NO_SHARE,
+        "sensitivity_low": _NO_SHARE, "sensitivity_high": _NO_SHARE, "lesion_patients": Whole(),
+        "no_sensitivity_interval": Text(optional=True), "false_positives": Whole(), "scans": Whole(1),
+        "false_positives_per_scan": Number(0), "false_positives_per_scan_low": Number(0, optional=True),
+        "false_positives_per_scan_high": Number(0, optional=True), "patients": Whole(1),
+        "no_false_positives_interval": Text(optional=True),
+    }  # fmt: skip
+    return read_table(run.froc, columns, key=("label", "threshold"), remedy=_SUM_UP)
+
+
 def read_label_check(run: Run) -> list[dict[str, Any]]:
     """The rows of label_check.csv; the slice is None where prediction and mask agree.
 

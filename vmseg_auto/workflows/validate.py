@@ -21,6 +21,7 @@ from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.inference_budget import CANDIDATES, EXHAUSTIVE, choose_budget
+from vmseg_auto.selection.froc import Froc
 from vmseg_auto.utils.atomic import read_stored, write_sealed
 from vmseg_auto.utils.console import Console, counted, listed
 from vmseg_auto.utils.distributed import ALONE, Ranks
@@ -107,8 +108,11 @@ def finish_run(
     scores.save(run.cross_validation)
     inference_budget = choose_budget([held.trials for held in folds])
     confidence = {case: said for held in folds for case, said in held.confidence.items()}
-    judged = judge(confidence, scores, {case: one for held in folds for case, one in held.reliability().items()})
+    probabilities = {case: one for held in folds for case, one in held.judge_probabilities().items()}
+    judged = judge(confidence, scores, {case: right for case, (right, _) in probabilities.items()})
     judged.save(run, files, dataset.labels)
+    lesions = {case: counts for case, (_, counts) in probabilities.items()}
+    Froc.of(dataset.labels, lesions, dataset.patients).save(run)
     info = read_stored(ModelInfo, run.model)
     write_sealed(run.model, replace(info, inference_budget=inference_budget, calibration=judged.calibration).to_json())
     console.say(f"\nCross-validation of {run.name}\n{scores.text()}")
@@ -116,6 +120,7 @@ def finish_run(
         console.say("\n".join(["Faster prediction:", *(f"  - {reason}" for reason in inference_budget.reasons)]))
     console.say("\n".join(["Confidence:", *(f"  - {reason}" for reason in judged.reasons)]))
     console.say(f"All cases: {run.cross_validation / 'metrics.csv'}, {run.confidence.name} and {run.label_check.name}")
+    console.say(f"Lesions found and false ones, at every threshold: {run.froc.name}")
     return True
 
 

@@ -26,6 +26,7 @@ from vmseg_auto.evaluation.reliability import Reliability, reliability
 from vmseg_auto.inference.thresholds import to_bytes
 from vmseg_auto.planning.fingerprint import CaseSummary, Fingerprint
 from vmseg_auto.planning.inference_budget import InferenceBudget, Trials
+from vmseg_auto.selection.froc import Counts, count_lesions
 from vmseg_auto.utils.atomic import read_stored, write_sealed
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ class ValidationCases:
         write_sealed(self.folder.budgets, self.trials.to_json())
         self._note(case.id, replace(self.known[case.id], scored=self.content[case.id].content))
 
-    def reliability(self) -> dict[str, Reliability]:
-        """Case id -> how right its probabilities are.
+    def judge_probabilities(self) -> dict[str, tuple[Reliability, Counts]]:
+        """Case id -> how right its probabilities are, and lesions found and false ones at every threshold.
 
         Raises:
             InputError: a file of a case is missing or damaged.
@@ -130,7 +131,7 @@ class ValidationCases:
         for case, (predicted, mask) in self.files.items():
             _, reference, geometry = read_pair(case, predicted, mask, self.dataset.labels)
             soft = read_probabilities(self.folder.probabilities(case), case, len(values), geometry.shape)
-            found[case] = reliability(soft, reference, values)
+            found[case] = reliability(soft, reference, values), count_lesions(soft, reference, values)
         return found
 
     def forget_sum(self) -> None:
