@@ -46,8 +46,8 @@ def test_a_scan_without_any_lesion_counts_as_a_scan() -> None:
 
 def test_each_label_has_its_own_lesions() -> None:
     """Where two labels compete, the stronger one counts."""
-    validation = np.concatenate([row("880030"), row("100060")])
-    first, second = count_lesions(validation, reference("110020"), (1, 2))
+    foreground = np.concatenate([row("880030"), row("100060")])
+    first, second = count_lesions(foreground, reference("110020"), (1, 2))
     assert first[AT_HALF].tolist() == [1, 1, 0]
     assert second[AT_HALF].tolist() == [1, 1, 0]
 

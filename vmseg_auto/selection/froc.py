@@ -34,11 +34,11 @@ LESIONS, FOUND, FALSE = 0, 1, 2
 Counts = NDArray[np.int64]
 
 
-def count_lesions(validation: NDArray[np.uint8], reference: NDArray[np.uint8], values: Sequence[int]) -> Counts:
+def count_lesions(foreground: NDArray[np.uint8], reference: NDArray[np.uint8], values: Sequence[int]) -> Counts:
     """Lesions of a case, those found and false ones, at every threshold.
 
     Args:
-        validation: foreground probabilities [labels, Z, Y, X] in steps of 1/255.
+        foreground: probabilities [labels, Z, Y, X] in steps of 1/255.
         reference: label values [Z, Y, X].
         values: of the labels.
 
@@ -46,10 +46,10 @@ def count_lesions(validation: NDArray[np.uint8], reference: NDArray[np.uint8], v
         [labels, FROC_THRESHOLDS, 3]: LESIONS, FOUND and FALSE.
     """
     wanted = [reference == value for value in values]
-    likely = validation.sum(axis=0, dtype=np.uint16) > min(FROC_THRESHOLDS) * STEPS
+    likely = foreground.sum(axis=0, dtype=np.uint16) > min(FROC_THRESHOLDS) * STEPS
     box = mask_box(reduce(np.logical_or, wanted, likely)) or ((0, 1), (0, 1), (0, 1))
     inside = tuple(slice(start, stop) for start, stop in box)
-    probabilities = from_bytes(validation[(slice(None), *inside)])
+    probabilities = from_bytes(foreground[(slice(None), *inside)])
     counts = np.empty((len(values), len(FROC_THRESHOLDS), 3), dtype=np.int64)
     for number, threshold in enumerate(FROC_THRESHOLDS):
         classes = classify(probabilities, threshold)
