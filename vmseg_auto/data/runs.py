@@ -163,7 +163,7 @@ class Run:
 
     @property
     def froc(self) -> Path:
-        """Lesions found and false ones at every threshold of the held-out probabilities."""
+        """Lesions found and false ones at every threshold of the validation probabilities."""
         return self.cross_validation / "froc.csv"
 
     @property
