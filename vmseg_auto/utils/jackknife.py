@@ -54,7 +54,7 @@ def jackknife_interval(
         >>> values = np.array([1.0, 2.0, 3.0, 4.0, 5.0])  # of a mean it is Student's times the root of 5 / 4
         >>> ends = jackknife_interval(lambda known: float(values[known].mean()), list("abcde"))
         >>> [round(end, 2) for end in ends]
-        [0.8, 5.2]
+        [0.81, 5.19]
     """
     owner = np.array(patients)
     names = np.unique(owner)
