@@ -58,3 +58,10 @@ def test_marks_lie_in_the_frame_and_values_that_are_missing_are_left_out() -> No
     assert (dot.x, dot.y, dot.words) == ((left + right) / 2, (top + bottom) / 2, "P01")
     assert top - 10 < beyond.y < top
     assert all(isfinite(place) for place, _ in (*chart.columns, *chart.rows))
+
+
+def test_a_line_of_one_point_is_a_dot_and_counts_have_whole_ticks() -> None:
+    axis = axis_of("epoch", [2.0], whole=True)
+    chart = Chart("", "", axis, Axis("Dice", 0, 1), lines=(Line(((2.0, 0.5), (3.0, nan)), "first"),))
+    assert [text for _, text in axis.ticks()] == ["2"]
+    assert [mark.kind for mark in chart.marks] == ["dot first"]

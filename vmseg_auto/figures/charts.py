@@ -25,12 +25,14 @@ class Axis:
         title: with the unit.
         low, high: ends; above 0 where it is logarithmic.
         log: whether it is.
+        whole: whether values are counts, so that ticks are whole numbers.
     """
 
     title: str
     low: float
     high: float
     log: bool = False
+    whole: bool = False
 
     def share(self, value: float) -> float:
         """How far along the axis a value lies; 0 is its lower end and 1 its upper one."""
@@ -40,6 +42,8 @@ class Axis:
     def ticks(self) -> list[tuple[float, str]]:
         """Round values and what to write beside them."""
         values = _decades(self.low, self.high) if self.log else _round_values(self.low, self.high)
+        if self.whole:
+            values = [value for value in values if value.is_integer()]
         return [(value, f"{value:,.10g}".replace("-", "\N{MINUS SIGN}")) for value in values]
 
 
@@ -127,11 +131,18 @@ class Chart:
     def marks(self) -> list[Mark]:
         """Everything drawn, from back to front."""
         shapes = [Mark(f"band {b.kind}", self._around(b)) for b in self.bands]
-        shapes += [Mark(f"line {li.kind}", self._through(li.points)) for li in self.lines]
+        shapes += [mark for line in self.lines for mark in self._of_line(line)]
         for dot in self.dots:
             x, y = self._place((dot.x, dot.y))
             shapes.append(Mark(f"dot {dot.kind}", "", x, y, dot.words))
         return shapes
+
+    def _of_line(self, line: Line) -> list[Mark]:
+        """Return the line; a dot, where it has a single point."""
+        points = [point for point in line.points if all(map(math.isfinite, point))]
+        if len(points) == 1:
+            return [Mark(f"dot {line.kind}", "", *self._place(points[0]))]
+        return [Mark(f"line {line.kind}", self._through(points))]
 
     def _place(self, point: Point) -> Point:
         left, top, right, bottom = self.frame
@@ -148,14 +159,14 @@ class Chart:
         return self._through([*there, *back]) + "Z" if points else ""
 
 
-def axis_of(title: str, values: Sequence[float], log: bool = False) -> Axis:
-    """An axis that holds all of the values that are finite, with room at its ends."""
+def axis_of(title: str, values: Sequence[float], log: bool = False, whole: bool = False) -> Axis:
+    """Return an axis that holds all of the values that are finite, with room at its ends."""
     known = [value for value in values if math.isfinite(value) and (value > 0 or not log)] or [1.0]
     low, high = min(known), max(known)
     if log:
         return Axis(title, low / 1.3, high * 1.3, log=True)
-    room = 0.05 * ((high - low) or abs(high) or 1.0)
-    return Axis(title, low - room, high + room)
+    room = 0.05 * ((high - low) or abs(high) or 1.0) if not whole or high > low else 0.5
+    return Axis(title, low - room, high + room, whole=whole)
 
 
 def _round_values(low: float, high: float, wanted: int = 6) -> list[float]:

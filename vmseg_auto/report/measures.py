@@ -34,7 +34,7 @@ class Light:
 _LIGHTS = {
     "green": Light("green", "\N{BLACK CIRCLE}", "high", "Outlines like this one were usually close to the expert's."),
     "amber": Light(
-        "amber", "\N{BLACK UP-POINTING TRIANGLE}", "middling", "Look at the outline before you use the volume."
+        "amber", "\N{BLACK UP-POINTING TRIANGLE}", "medium", "Look at the outline before you use the volume."
     ),
     "red": Light("red", "\N{BLACK SQUARE}", "low", "Do not rely on this outline without correcting it."),
 }

@@ -134,7 +134,9 @@ def _loss(histories: Mapping[int | str, History]) -> Chart:
     longest = max(epochs, default=0)
     words = f"Loss of {counted(len(histories), 'fold')} in training and validation over {longest:.0f} epochs."
     title = "Loss in every fold; lower is better"
-    return Chart(title, words, axis_of("epoch", epochs), axis_of("loss", values), lines=tuple(lines), legend=_LEGEND)
+    return Chart(
+        title, words, axis_of("epoch", epochs, whole=True), axis_of("loss", values), lines=tuple(lines), legend=_LEGEND
+    )
 
 
 def _gap(name: int | str, checks: Sequence[OverfittingCheck]) -> Chart:
@@ -142,7 +144,7 @@ def _gap(name: int | str, checks: Sequence[OverfittingCheck]) -> Chart:
     return Chart(
         f"Fold {name}: gap {shown(last.gap, sign=True)} at the end",
         f"Dice of whole cases over epochs; at the end training {shown(last.train)}, validation {shown(last.val)}.",
-        axis_of("epoch", [check.epoch for check in checks]),
+        axis_of("epoch", [check.epoch for check in checks], whole=True),
         Axis("Dice of whole cases", 0.0, 1.0),
         bands=(Band(tuple((check.epoch, check.train, check.val) for check in checks), "gap"),),
         lines=(
