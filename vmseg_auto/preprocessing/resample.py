@@ -29,13 +29,15 @@ SMALLEST_WEIGHT = 1e-8
 
 
 def new_shape(shape: Shape, spacing: Spacing, target: Spacing) -> Shape:
-    """Voxels along each axis when `spacing` (mm) becomes `target` (mm): round(n * old / new), at least 1."""
+    """Return how many voxels lie along each axis when `spacing` (mm) becomes `target` (mm): round(n * old / new), at
+    least 1.
+    """
     z, y, x = (max(1, round(old / new * n)) for n, old, new in zip(shape, spacing, target, strict=True))
     return z, y, x
 
 
 def coarse_axis(current: Spacing, target: Spacing) -> int | None:
-    """The axis to be resampled apart, if there is one: judged by the current spacing, else by the target's.
+    """Return the axis that is resampled apart, if there is one: judged by the current spacing, else by the target's.
 
     Two or three equally coarse axes are never taken apart.
     """
@@ -106,7 +108,7 @@ def resample_logits(
 
 
 def _resample(volume: NDArray[np.float32], shape: Shape, order: int, apart: int | None) -> NDArray[np.float32]:
-    """One volume; the axes that shrink come first, which leaves least to do for the others."""
+    """Resample one volume; the axes that shrink come first, which leaves least to do for the others."""
     if volume.shape == shape:
         return volume
     axes = [axis for axis in range(3) if shape[axis] != volume.shape[axis]]
@@ -138,7 +140,7 @@ def _along(volume: NDArray[np.float32], new: int, order: int, axis: int) -> NDAr
 
 @lru_cache(maxsize=64)
 def _weights(old: int, new: int, order: int) -> csr_array:
-    """The interpolation along one axis, [new, old]."""
+    """Return the weights of spline interpolation along one axis, [new, old]."""
     matrix = zoom(np.eye(old), (new / old, 1.0), order=order, mode="nearest", grid_mode=True)
     matrix[np.abs(matrix) < SMALLEST_WEIGHT] = 0
     return csr_array(matrix.astype(np.float32))
@@ -146,7 +148,7 @@ def _weights(old: int, new: int, order: int) -> csr_array:
 
 @lru_cache(maxsize=64)
 def _nearest(old: int, new: int) -> NDArray[np.intp]:
-    """Which of `old` slices each of `new` takes: [new]."""
+    """Return which of `old` slices each of `new` takes, [new]."""
     at = old / new * (np.arange(new) + 0.5) - 0.5
     picked = map_coordinates(np.arange(old, dtype=np.float64), [at], order=0, mode="nearest")
     return np.asarray(picked, dtype=np.intp)
