@@ -101,7 +101,7 @@ class FoldEnsemble:
 
     @contextlib.contextmanager
     def free_to_leave(self) -> Iterator[None]:
-        """Within, the networks go over to the CPU where the device holds no window; afterwards they are back on it."""
+        """Let the networks leave for the CPU within where the device holds no window; bring them back afterwards."""
         device, dtype = self.device, self.dtype
         forget_freed_memory(device)
         self.leaves = not self.stays

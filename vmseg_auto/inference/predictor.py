@@ -187,7 +187,7 @@ class Predictor:
     def probabilities(
         self, image: NDArray[np.float32], geometry: Geometry, watch: OnProgress = None
     ) -> tuple[NDArray[np.float32], Confidence]:
-        """What `predict` gives beside the mask: the softmax of the mean logits [K, Z, Y, X], and its confidence."""
+        """Return what `predict` gives beside the mask: softmax of the mean logits [K, Z, Y, X], and its confidence."""
         preprocessed, crop_box, budget = self._prepare(image, geometry)
         (logits,), confidence = self._logits(preprocessed, (budget,), watch)
         return _probabilities(logits, geometry, crop_box, self.plan), confidence
@@ -195,7 +195,7 @@ class Predictor:
     def compare(
         self, preprocessed: NDArray[np.float32], geometry: Geometry, crop_box: Box, budgets: Sequence[InferenceBudget]
     ) -> tuple[Prediction, list[NDArray[np.uint8]]]:
-        """A preprocessed case by several budgets, for little more than the time of the greatest.
+        """Predict a preprocessed case by several budgets, for little more than the time of the greatest.
 
         Of a very large scan only some are computed side by side, so that memory stays bounded.
 
@@ -213,7 +213,8 @@ class Predictor:
         return Prediction(masks[0], geometry, confidence, soft), masks[1:]
 
     def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
-        """In words, what sets a scan [C, Z, Y, X] apart from those that the model was trained on.
+        """Describe what sets a scan [C, Z, Y, X] apart from those that the model was trained on; empty where nothing
+        does.
 
         Raises:
             InputError: the scan is empty.
@@ -247,8 +248,8 @@ class Predictor:
         return apply_postprocessing(mask, self.info.postprocessing, self.info.labels)
 
     def digest(self) -> str:
-        """Hash of all that decides a mask but the scan: weights, plan, labels, threshold, post-processing, options, and
-        which scans are alike.
+        """Return a hash of all that decides a mask but the scan: weights, plan, labels, threshold, post-processing,
+        options, and which scans are alike.
         """
         about = [
             self.plan.content_hash,
@@ -278,8 +279,8 @@ class Predictor:
     def _prepare(
         self, image: NDArray[np.float32], geometry: Geometry
     ) -> tuple[NDArray[np.float32], Box, InferenceBudget]:
-        """The scan for the network, its box, and what each window gets: everything, unless cross-validation on such
-        scans found less enough.
+        """Return the preprocessed scan, its box, and the budget of each window: everything, unless cross-validation on
+        such scans found less enough.
         """
         if image.ndim not in (3, 4) or image.dtype.kind not in "buif":
             raise InputError(
@@ -315,7 +316,7 @@ class Predictor:
 
 
 def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
-    """Softmax over classes on the full grid; outside the crop the background is certain."""
+    """Return the softmax over classes on the full grid; outside the crop the background is certain."""
     restored = restore_logits(logits, geometry, crop_box, plan)
     soft: Any = torch.softmax(torch.from_numpy(restored), dim=0).numpy()
     full = np.zeros((len(logits), *geometry.shape), dtype=np.float32)

@@ -20,7 +20,7 @@ them; 0.4 and 0.6 are moved by half a step, 0.002."""
 
 
 def classify(probabilities: NDArray[np.float32], threshold: float = PLAIN_THRESHOLD) -> NDArray[np.uint8]:
-    """Class indices [Z, Y, X] of probabilities [K, Z, Y, X], background first; the first class on a tie."""
+    """Return class indices [Z, Y, X] of probabilities [K, Z, Y, X], background first; the first class on a tie."""
     argmax = probabilities[1].copy()
     classes = np.ones(argmax.shape, dtype=np.uint8)
     for index in range(2, len(probabilities)):
@@ -31,7 +31,7 @@ def classify(probabilities: NDArray[np.float32], threshold: float = PLAIN_THRESH
 
 
 def favour_background(logits: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
-    """Logits [K, Z, Y, X] whose argmax class is the one that `classify` gives at this threshold."""
+    """Return logits [K, Z, Y, X] whose argmax class is the one that `classify` gives at this threshold."""
     if threshold == PLAIN_THRESHOLD:
         return logits
     favoured = logits.copy()
@@ -40,7 +40,7 @@ def favour_background(logits: NDArray[np.float32], threshold: float) -> NDArray[
 
 
 def to_bytes(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Foreground probabilities in eight bits.
+    """Return foreground probabilities in eight bits.
 
     Args:
         probabilities: [K, Z, Y, X], background first.
@@ -54,7 +54,7 @@ def to_bytes(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def from_bytes(foreground: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Probabilities [K, Z, Y, X], background first, of `to_bytes`'s [K - 1, Z, Y, X]."""
+    """Return probabilities [K, Z, Y, X], background first, of `to_bytes`'s [K - 1, Z, Y, X]."""
     probabilities = np.empty((len(foreground) + 1, *foreground.shape[1:]), dtype=np.float32)
     np.divide(foreground, np.float32(STEPS), out=probabilities[1:])
     probabilities[0] = np.maximum(1 - probabilities[1:].sum(axis=0), 0)  # rounding up may bring the sum above 1

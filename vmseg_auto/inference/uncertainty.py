@@ -106,7 +106,7 @@ class UncertaintyEstimator:
         return Confidence(uncertainty, self._scatter, self.mirrored, self._fold_agreement())
 
     def _fold_agreement(self) -> float | None:
-        """Mean Dice over pairs of networks, then over the labels that any of them finds."""
+        """Return the mean Dice over pairs of networks, then over the labels that any of them finds."""
         if not self._shared:
             return None
         agreements = []
@@ -120,13 +120,13 @@ class UncertaintyEstimator:
 
 
 def _scatter(mask: NDArray[np.bool_]) -> float:
-    """Share of a mask (Z, Y, X) outside its largest component; 1 where it is empty."""
+    """Return the share of a mask (Z, Y, X) outside its largest component; 1 where it is empty."""
     sizes = component_volumes(mask)
     return 1 - sizes[0] / sum(sizes) if sizes else 1.0
 
 
 def _sums(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """For each label the sums over voxels that two soft Dice need, with P and Q the masks of p and q.
+    """Return for each label the sums over voxels that two soft Dice need, with P and Q the masks of p and q.
 
     Args:
         p, q: probabilities in opposite mirrorings, [K - 1, n].
@@ -140,12 +140,12 @@ def _sums(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
 
 
 def _classes(probabilities: torch.Tensor) -> torch.Tensor:
-    """The class of each voxel, from the probabilities [K - 1, n] of all classes but the background."""
+    """Return the class of each voxel, from the probabilities [K - 1, n] of all classes but the background."""
     return argmax(torch.cat([1 - probabilities.sum(0, keepdim=True), probabilities]))
 
 
 def _overlaps(votes: dict[int, torch.Tensor], labels: int) -> torch.Tensor:
-    """Voxels that each two networks share, for each label: float32 [labels, F, F]."""
+    """Return the voxels that each two networks share, for each label: float32 [labels, F, F]."""
     stacked = torch.stack([votes[network] for network in sorted(votes)])
     masks = torch.stack([(stacked == label).float() for label in range(1, labels + 1)])
     return masks @ masks.mT

@@ -20,7 +20,8 @@ AIR_LOGIT = 10.0
 
 
 def window_starts(size: int, patch: int, step: float) -> list[int]:
-    """First voxels of evenly spread windows along one axis, at most `step` x patch apart (nnU-Net's rule), none twice.
+    """Return the first voxels of evenly spread windows along one axis, at most `step` x patch apart (nnU-Net's rule),
+    none twice.
 
     Args:
         size: voxels along the axis, at least `patch`.
@@ -34,7 +35,7 @@ def window_starts(size: int, patch: int, step: float) -> list[int]:
 
 
 def count_windows(shape: Sequence[int], patch: Shape, step: float) -> int:
-    """How many windows cover a volume of this shape (Z, Y, X), padded to the patch where it is smaller.
+    """Return how many windows cover a volume of this shape (Z, Y, X), padded to the patch where it is smaller.
 
     >>> count_windows((24, 96, 96), (12, 40, 48), 0.5)
     36
@@ -60,7 +61,7 @@ class Tile:
 
 
 def tiling(shape: Shape, patch: Shape, step: float) -> list[Tile]:
-    """All windows over a volume that is at least as large as the patch; see `window_starts`."""
+    """List all windows over a volume that is at least as large as the patch; see `window_starts`."""
     axes = []
     for size, length in zip(shape, patch, strict=True):
         starts = window_starts(size, length, step)
@@ -81,7 +82,7 @@ def tiling(shape: Shape, patch: Shape, step: float) -> list[Tile]:
 
 
 def gaussian_weight(patch: Shape) -> torch.Tensor:
-    """Weight of each voxel of a window, float32 [Z, Y, X]: a Gaussian of sigma patch / 8, never 0 (nnU-Net)."""
+    """Return a window's weights, float32 [Z, Y, X]: a Gaussian of sigma patch / 8, never 0 (nnU-Net)."""
     # An axis at a time: the filter over a whole window would cost more than a network's look at it.
     z, y, x = (gaussian_filter1d(np.eye(1, n, n // 2)[0], n / 8, mode="constant") for n in patch)
     weight = z[:, None, None] * y[:, None] * x
@@ -108,24 +109,24 @@ class WeightedSum:
         self.weights[box] += weight
 
     def mean(self) -> torch.Tensor:
-        """The weighted mean; background where nothing was added."""
+        """Return the weighted mean; background where nothing was added."""
         return WeightedSum(self.total.clone(), self.weights).finish()
 
     def finish(self) -> torch.Tensor:
-        """The same in the place of the sum, which is lost: a large scan would need its memory twice."""
+        """Return the weighted mean in the place of the sum, which is lost: a large scan would need its memory twice."""
         mean = self.total.div_(self.weights.clamp_min(torch.finfo(torch.float32).tiny))
         mean[0].masked_fill_(self.weights == 0, AIR_LOGIT)
         return mean
 
 
 def maxima(volume: torch.Tensor, parts: Sequence[Slices]) -> list[float]:
-    """The highest value in each part of [Z, Y, X]; a GPU is waited for only once."""
+    """Return the highest value in each part of [Z, Y, X]; a GPU is waited for only once."""
     found: list[float] = torch.stack([volume[part].amax() for part in parts]).tolist()
     return found
 
 
 def air_level(image: torch.Tensor) -> float:
-    """An intensity that air stays below and any tissue in a window of many voxels exceeds somewhere.
+    """Return an intensity that air stays below and any tissue in a window of many voxels exceeds somewhere.
 
     It is a tenth of the way from the 1st to the 99th percentile: a stack of slices as large as a window holds skin,
     fat, fluid or vessels somewhere, or it holds no body.
