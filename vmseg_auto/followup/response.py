@@ -22,7 +22,7 @@ class Volume:
 
     @classmethod
     def within(cls, ml: float, percent: float) -> Volume:
-        """A volume whose measurement is off by at most so many per cent of the true volume in nine cases of ten.
+        """Return a volume whose measurement is off by at most so many per cent of the true volume in nine cases of ten.
 
         What is measured 40 % too small is true / 0.6, so 10 mL are truly 7.1 to 16.7 mL.
 
@@ -33,8 +33,8 @@ class Volume:
         return cls(ml, ml / (1 + percent / 100), ml / (1 - percent / 100))
 
     def loosened(self, factor: float) -> Volume:
-        """With an interval that holds a further error too: a volume that may be too small or too large by this factor,
-        independently of what the interval holds already. An interval that is not known stays so.
+        """Return this volume with an interval that holds a further error too: a volume that may be too small or too
+        large by this factor, independently of what the interval holds already. An interval that is not known stays so.
         """
         if self.log_errors is None:
             return self
@@ -66,7 +66,7 @@ class Detectable:
 
     @classmethod
     def between(cls, before: Volume, after: Volume) -> Detectable | None:
-        """By the errors of both volumes; those of the volume before stand for an unknown one after.
+        """Compute it from the errors of both volumes; those of the volume before stand for an unknown one after.
 
         Returns:
             None where the error of the volume before is not known, or it is 0.
@@ -149,7 +149,7 @@ class Change:
 
 
 def response_to(percent: float) -> Response:
-    """The class of a change in per cent."""
+    """Classify a change in per cent."""
     if percent > UNCHANGED:
         return "worse"
     if percent >= -UNCHANGED:
@@ -170,7 +170,7 @@ def _percent(before: float, after: float) -> float | None:
 
 
 def _ratio_interval(before: Volume, after: Volume) -> tuple[float, float] | None:
-    """Ends of after / before; the upper one is infinite where the volume before may be 0."""
+    """Return the ends of after / before; the upper one is infinite where the volume before may be 0."""
     if None in (before.low_ml, before.high_ml, after.low_ml, after.high_ml):
         return None
     b, b_low, b_high = before.ml, float(before.low_ml or 0), float(before.high_ml or 0)
