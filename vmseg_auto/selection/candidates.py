@@ -33,7 +33,7 @@ class Candidates:
     Args:
         patients: in the order of the arrays.
         folds: the fold that holds each patient out.
-        scores: runs' names -> [patients, THRESHOLDS, labels, 3, 2] (ops.settings); single runs first.
+        scores: runs' names -> [patients, THRESHOLDS, labels, 3, 2] (selection.settings); single runs first.
         cases: id and patient of each case.
         reference_ml: volumes of the labels as they were outlined [cases, labels].
         measured_ml: runs' names -> as they were predicted [cases, THRESHOLDS, labels, 2], with all components and with
@@ -50,7 +50,7 @@ class Candidates:
     def volumes(
         self, names: Runs, setting: Setting, labels: Sequence[str], confidence: Mapping[str, Confidence]
     ) -> ValidationVolumes:
-        """The volumes that a candidate measures under a setting, with the `confidence` of each case."""
+        """Return the volumes that a candidate measures under a setting, with the `confidence` of each case."""
         at = self.measured_ml[names][:, THRESHOLDS.index(setting.threshold)]
         measured = np.where(setting.keep_largest, at[..., 1], at[..., 0])
         said = tuple(confidence[case] for case, _ in self.cases)

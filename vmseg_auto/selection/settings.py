@@ -32,8 +32,8 @@ def score_settings(
         ensembles: which runs' probabilities are averaged, one entry a candidate.
 
     Returns:
-        [candidates, THRESHOLDS, K - 1, 3, 2]: for each label Dice and lesion recall (ops.metrics) and the number of
-        voxels predicted, each with all components and with the largest alone.
+        [candidates, THRESHOLDS, K - 1, 3, 2]: for each label Dice, lesion recall (evaluation.metrics) and the number
+        of voxels predicted, each with all components and with the largest alone.
     """
     likely = (run.sum(axis=0, dtype=np.uint16) > min(THRESHOLDS) * STEPS for run in validation)
     box = mask_box(reduce(np.logical_or, likely, reference != values[0])) or ((0, 1), (0, 1), (0, 1))
@@ -60,7 +60,7 @@ class _Target:
         self.numbered, self.count = label_components(mask)
 
     def score(self, prediction: Mask) -> tuple[float, float, float]:
-        """Dice, lesion recall and voxels predicted."""
+        """Return Dice, lesion recall and the number of voxels predicted."""
         dice, voxels = overlap(prediction, self.mask, prediction.size)["dice"], float(np.count_nonzero(prediction))
         if self.count == 0:
             return dice, float(not voxels), voxels
