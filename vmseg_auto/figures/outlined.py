@@ -59,7 +59,7 @@ def outlined_slice(
 
 
 def outline_path(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> str:
-    """The outline of a mask (rows, columns) as an SVG path in mm; empty without a voxel.
+    """Draw the outline of a mask (rows, columns) as an SVG path in mm; empty without a voxel.
 
     It is the contour at one half (marching squares), with its stairs smoothed.
     """
@@ -68,7 +68,7 @@ def outline_path(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> st
 
 
 def _closed(points: NDArray[np.float64]) -> str:
-    """A line through points (y, x), the last of which is the first."""
+    """Write a line through points (y, x), the last of which is the first."""
     return f"M{'L'.join(f'{x:.1f} {y:.1f}' for y, x in points[:-1])}Z"
 
 
