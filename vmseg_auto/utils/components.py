@@ -16,7 +16,7 @@ _NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
 
 
 def mask_box(mask: NDArray[np.bool_]) -> Box | None:
-    """The smallest box around the True voxels of a mask (Z, Y, X); None where there are none."""
+    """Return the smallest box around the True voxels of a mask (Z, Y, X); None where there are none."""
     (found,) = ndimage.find_objects(mask.view(np.uint8), max_label=1)
     if found is None:
         return None
@@ -43,7 +43,7 @@ def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
 
 
 def component_volumes(mask: NDArray[np.bool_]) -> list[int]:
-    """Voxels of each component of a mask (Z, Y, X), the largest first; times Geometry.voxel_ml they are mL."""
+    """Count the voxels of each component of a mask (Z, Y, X), largest first; times Geometry.voxel_ml they are mL."""
     numbered, _ = label_components(mask)
     return sorted((int(n) for n in np.bincount(numbered.ravel())[1:]), reverse=True)
 
@@ -112,5 +112,5 @@ class Components:
         return len(self.voxels)
 
     def volume_ml(self, numbers: tuple[int, ...]) -> float:
-        """Of several lesions together."""
+        """Return the volume of several components together, mL."""
         return float(sum(int(self.voxels[number - 1]) for number in numbers)) * self.geometry.voxel_ml

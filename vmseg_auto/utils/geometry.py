@@ -87,7 +87,7 @@ class Geometry:
         return tuple(i for i, axis in enumerate(self.patient_axes) if cosines[i, axis] < 0)
 
     def differences(self, other: Geometry) -> list[str]:
-        """In words, what sets `other` apart from this grid; empty where both are the same grid.
+        """Describe what sets `other` apart from this grid; empty where both are the same grid.
 
         Tolerances: 0.1 % of the spacing, a tenth of the smallest voxel edge for the origin, 1e-3 for the cosines.
         """
@@ -112,7 +112,7 @@ def require_spacing(spacing_mm: Spacing) -> None:
 
 
 def spacing_in_words(spacing_mm: Spacing) -> str:
-    """A voxel size in the order in which plan.json has it, and --spacing takes it."""
+    """Write a voxel size in the order in which plan.json has it, and --spacing takes it."""
     return f"{_numbers(spacing_mm, ' x ')} mm (Z, Y, X)"
 
 
@@ -121,5 +121,5 @@ def _numbers(values: tuple[float, ...], separator: str = ", ") -> str:
 
 
 def _xyz(values: tuple[float, ...]) -> str:
-    """Sizes as viewers show them: x first."""
+    """Write sizes as viewers show them: x first."""
     return _numbers(values[::-1], " x ")

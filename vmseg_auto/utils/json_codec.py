@@ -43,7 +43,7 @@ class Stored:
         return value
 
     def check(self, where: str) -> None:
-        """Raises InputError where fields are impossible together; `where` names the value."""
+        """Raise InputError where fields are impossible together; `where` names the value."""
 
 
 def encode(value: Any) -> Any:
@@ -76,7 +76,7 @@ def decode(kind: type[T], data: Any, where: str) -> T:
 
 
 def digest(value: Any) -> str:
-    """A short stable hash (16 hex digits of SHA-256) of a JSON-like value or dataclass."""
+    """Return a short stable hash (16 hex digits of SHA-256) of a JSON-like value or dataclass."""
     text = json.dumps(encode(value), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -159,7 +159,7 @@ def _check_schema(kind: type, data: dict[str, Any], where: str) -> None:
 
 
 def is_newer(schema: object, known: int) -> bool:
-    """Whether a file was written by a newer version of this program, which reads schema `known`."""
+    """Return whether a file was written by a newer version of this program, which reads schema `known`."""
     return isinstance(schema, int) and not isinstance(schema, bool) and schema > known
 
 

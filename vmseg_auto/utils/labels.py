@@ -20,18 +20,22 @@ _MOST_LABELS = 64
 
 
 def file_part(label: str) -> str:
-    """A label's name as that of a file or folder: it leads nowhere else, is not too long, and can be one in Windows."""
+    """Return a label's name as that of a file or folder: it leads nowhere else, is not too long, and can be one in
+    Windows.
+    """
     able = re.sub(r'[/\\:*?"<>|]', "_", label)
     return case_name([re.sub(r"[. ]+$", "_", able)])
 
 
 def labels_in_words(labels: Mapping[str, int]) -> str:
-    """Such as "lesion 1, vein 2"; without the background."""
+    """List labels with their values, such as "lesion 1, vein 2"; without the background."""
     return ", ".join(f"{name} {value}" for name, value in labels.items() if value)
 
 
 def odd_names(labels: Collection[str]) -> str | None:
-    """What is wrong with labels' names, where a screen or a file's name could not show them; None where nothing is."""
+    """Describe what is wrong with labels' names, where a screen or a file's name could not show them; None where
+    nothing is.
+    """
     for name in labels:
         if not 0 < len(name) <= _LONGEST or not name.isprintable():
             return f"label {name[:40]!r} needs a name of 1 to {_LONGEST} plain letters"
