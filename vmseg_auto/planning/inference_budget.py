@@ -33,7 +33,7 @@ class InferenceBudget:
     gate: float = 0.0
 
     def text(self) -> str:
-        """Return it in words."""
+        """Describe the budget."""
         count = (
             "all folds and mirrorings" if not self.passes else "1 pass" if self.passes == 1 else f"{self.passes} passes"
         )
