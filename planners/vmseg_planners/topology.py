@@ -56,7 +56,7 @@ class Topology:
 
 @dataclass(frozen=True)
 class Budget:
-    """How many conv outputs of one patch (see ops.memory) a memory holds, for a batch of 2.
+    """How many conv outputs of one patch (see planning.memory) a memory holds, for a batch of 2.
 
     It runs straight from nothing through the points, and goes on in proportion beyond the last.
 
@@ -69,11 +69,11 @@ class Budget:
     outputs: tuple[float, ...]
 
     def held_by(self, memory_gb: float) -> float:
-        """Conv outputs that this memory holds."""
+        """Return how many conv outputs this memory holds."""
         return _along(self.gb, self.outputs, memory_gb)
 
     def needed_for(self, outputs: float) -> float:
-        """GB that so many conv outputs need."""
+        """Return the GB that so many conv outputs need."""
         return _along(self.outputs, self.gb, outputs)
 
 
