@@ -143,7 +143,7 @@ def _draw_focus(rng: np.random.Generator, site: str, side: float, middle: Floats
 
 
 def _lobule_cluster(rng: np.random.Generator, half: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Overlapping spheres filling an ellipsoid of half axes `half`: each is a lobule."""
+    """Draw overlapping spheres filling an ellipsoid of half axes `half`: each is a lobule."""
     count = int(rng.integers(*LOBULES))
     radii = rng.uniform(0.36, 0.58, count) * half.min() ** 0.7 * half.max() ** 0.3
     centers = _in_ball(rng, count) * np.maximum(half - 0.75 * radii.mean(), 1.0)
@@ -151,7 +151,7 @@ def _lobule_cluster(rng: np.random.Generator, half: Floats) -> tuple[Floats, NDA
 
 
 def _channels(rng: np.random.Generator, half: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Winding chains of spheres within an ellipsoid of half axes `half`: each chain is a channel."""
+    """Draw winding chains of spheres within an ellipsoid of half axes `half`: each chain is a channel."""
     links, groups = [], []
     for channel in range(int(rng.integers(*CHANNELS))):
         radius = rng.uniform(0.3, 0.42) * half.min() ** 0.7 * half.max() ** 0.3
@@ -167,7 +167,7 @@ def _channels(rng: np.random.Generator, half: Floats) -> tuple[Floats, NDArray[n
 
 
 def _in_ball(rng: np.random.Generator, count: int) -> Floats:
-    """Points spread evenly through the unit ball, array [count, 3]."""
+    """Draw points spread evenly through the unit ball, array [count, 3]."""
     points = rng.standard_normal((count, 3))
     scale = np.cbrt(rng.random((count, 1))) / np.linalg.norm(points, axis=1, keepdims=True)
     spread: Floats = points * scale
@@ -175,7 +175,7 @@ def _in_ball(rng: np.random.Generator, count: int) -> Floats:
 
 
 def _tangent(rng: np.random.Generator, middle: Floats) -> Floats:
-    """A random direction along the surface of the head, mostly up or down."""
+    """Draw a random direction along the surface of the head, mostly up or down."""
     outward = np.array([middle[0] / 70, middle[1] / 90, 0.0])
     outward /= np.linalg.norm(outward)
     heading = rng.standard_normal(3)
