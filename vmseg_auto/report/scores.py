@@ -71,7 +71,7 @@ class Scores:
 
 
 def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) -> Scores | None:
-    """What a run's cross-validation came to; None where it has none yet. `patients`: case id -> patient."""
+    """Describe what a run's cross-validation came to; None where it has none yet. `patients`: case id -> patient."""
     if (found := read_cross_validation(run)) is None:
         return None
     rows, told = found
@@ -136,7 +136,7 @@ def _by_volume(rows: Sequence[CaseScore], names: Names) -> Chart:
 
 
 def _thirds(rows: Sequence[CaseScore]) -> str:
-    """Mean Dice of small, middle and large lesions, in words."""
+    """Describe the mean Dice of small, middle and large lesions."""
     ordered = sorted(rows, key=lambda row: row.values["reference_ml"])
     size = len(ordered) // 3
     if not size:
@@ -146,7 +146,7 @@ def _thirds(rows: Sequence[CaseScore]) -> str:
 
 
 def failures(rows: Sequence[CaseScore]) -> str:
-    """Where the model fails, in words."""
+    """Describe where the model fails."""
     missed = {row.case for row in rows if row.values["reference_ml"] > 0 and row.values["dice"] == 0}
     return f"{counted(len(missed), 'scan')} whose outline the model misses wholly. Mean Dice: {_thirds(rows)}."
 
