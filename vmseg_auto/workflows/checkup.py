@@ -116,7 +116,7 @@ class Checkup:
             self._try(self._folds, data, fingerprint, splits, plans)
 
     def _try(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | None:
-        """What `work` gives; None where it fails, which is a finding."""
+        """Return what `work` gives; None where it fails, which is a finding."""
         try:
             return work(*args, **options)
         except VmsegError as error:
@@ -130,7 +130,7 @@ class Checkup:
             self.notes.append(f"at work: {owner}; what it has not finished yet may be told of below")
 
     def _values(self) -> Iterator[tuple[Path, object]]:
-        """Every JSON file that can be read, and what it holds."""
+        """Yield every JSON file that can be read, and what it holds."""
         for path in sorted(self.space.root.rglob("*.json")):
             if self.space.root / "preprocessed" in path.parents or path.name.startswith("."):
                 continue
@@ -187,7 +187,7 @@ class Checkup:
         return data
 
     def _sources(self, folder: Path, data: Dataset, fingerprint: Fingerprint) -> None:
-        """Whether the dataset is still the one that was planned for."""
+        """Check whether the dataset is still the one that was planned for."""
         contents = (self._try(file_hashes, data, self.jobs) if self.thorough else None) or {}
         changes = changes_since(fingerprint, data, contents)
         if changes:

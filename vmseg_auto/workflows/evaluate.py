@@ -95,7 +95,7 @@ def evaluate(
 
 
 def _known_to_the_model(predictions: Path, cases: Iterable[str]) -> Iterator[str]:
-    """In words, which of these scans the model that predicted them was trained on, as CASE.json beside a mask tells."""
+    """Yield in words which of these scans the model that predicted them was trained on, by each mask's CASE.json."""
     told: dict[bool | None, list[str]] = {}
     for case in sorted(cases):
         with contextlib.suppress(InputError):  # masks from elsewhere have no such file

@@ -146,7 +146,7 @@ def _facts(
 
 
 def _member(run: Run, folds: Sequence[FoldFolder], name: str, cohort: Fingerprint | None) -> Member:
-    """A model's account of itself. Every fold is read wholly: no damaged weights are given away."""
+    """Return a model's description of itself. Every fold is read wholly: no damaged weights are given away."""
     info = read_info(run)
     configs, epochs = zip(*(_training(fold, info) for fold in folds), strict=True)
     scores = run.cross_validation / "metrics.json"
@@ -161,7 +161,7 @@ def _member(run: Run, folds: Sequence[FoldFolder], name: str, cohort: Fingerprin
 
 
 def _first_weights(fold: FoldFolder, cohort: Fingerprint | None) -> str:
-    """In words, without the name of a dataset or case."""
+    """Describe where the first weights came from, without the name of a dataset or case."""
     start = read_initialisation(fold)
     if start is None:
         return "random"

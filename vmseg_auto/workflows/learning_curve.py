@@ -142,7 +142,7 @@ def _check(sizes: Sequence[int], target: float | None, folds: Sequence[FoldName]
 
 
 def _trainings(job: Job, place: CurveFolder, sizes: Sequence[int], fold: FoldName) -> list[_Training]:
-    """Those of one fold.
+    """Return the trainings of one fold.
 
     Raises:
         InputError: there is no such fold, or it has fewer patients to train on.
@@ -162,7 +162,7 @@ def _trainings(job: Job, place: CurveFolder, sizes: Sequence[int], fold: FoldNam
 
 
 def _tested(job: Job, trainings: Sequence[_Training]) -> set[str]:
-    """The validation patients.
+    """Return the validation patients.
 
     Raises:
         InputError: fewer than FEWEST_PATIENTS: no interval can be had from so few.
@@ -223,7 +223,7 @@ def _conclude(
 
 
 def _scores(training: _Training) -> list[dict[str, Any]]:
-    """A row a validation case, with the mean Dice over the labels."""
+    """Return a row for each validation case, with the mean Dice over the labels."""
     dice: dict[tuple[str, str], list[float]] = {}
     table = training.folder.validation / "metrics.csv"
     for row in read_scores(table, remedy="Delete it: the same command makes it again."):
@@ -236,7 +236,7 @@ def _scores(training: _Training) -> list[dict[str, Any]]:
 
 
 def _matrix(rows: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> NDArray[np.float64]:
-    """Mean Dice over the cases of each validation patient [patients, sizes]."""
+    """Return the mean Dice over the cases of each validation patient [patients, sizes]."""
     names = sorted({row["patient"] for row in rows})
     return np.array(
         [

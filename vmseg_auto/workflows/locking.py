@@ -58,13 +58,13 @@ def take_folds(held: ExitStack, folders: Iterable[FoldFolder], command: str, con
 
 
 def folds_at_work(folders: Sequence[FoldFolder]) -> list[str]:
-    """In words, those of the folds that some command is training, and which."""
+    """Describe which of the folds some command is training."""
     owners = {fold.name: holder(fold.lock) for fold in folders}
     return [f"fold {name}: {owner}" for name, owner in owners.items() if owner]
 
 
 def refuse_while_training(space: Workspace) -> None:
-    """Called before what trainings read is changed, in one's `shared_turn`.
+    """Refuse to change what trainings read while one of them runs; call it in the workspace's `shared_turn`.
 
     Raises:
         InputError: a fold is being trained.

@@ -113,7 +113,7 @@ def _note_others(source: Path, description: Description, files: Sequence[FoldFil
 
 
 def _check_same(first: TrainedFold, fold: TrainedFold) -> None:
-    """Folds that form one ensemble were trained in one way."""
+    """Refuse folds of one ensemble that were not trained in one way."""
     for name in ("configuration", "trainer", "mirror_axes"):
         ours, theirs = getattr(first, name), getattr(fold, name)
         if ours != theirs:

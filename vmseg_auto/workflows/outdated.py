@@ -42,7 +42,7 @@ def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
 
 
 def _due_without_training(folder: FoldFolder, run: Run, now: Standing, plan: Plan) -> str:
-    """What is to be done again of a finished fold though its weights hold, in words; empty where nothing is."""
+    """Describe what is to be done again of a finished fold though its weights hold; empty where nothing is."""
     record = read_record(folder)
     if record and folder.name != "all" and int(folder.name) >= len(now.splits.folds):
         return ""

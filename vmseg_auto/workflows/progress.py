@@ -83,7 +83,7 @@ class Watcher:
         )
 
     def _warn_of_skipped(self, record: EpochRecord) -> None:
-        """Once in a training; history.csv counts on."""
+        """Warn of skipped steps, once in a training; history.csv counts on."""
         if not record.skipped_steps or self.told_of_skipped:
             return
         self.told_of_skipped = True
@@ -95,7 +95,9 @@ class Watcher:
         )
 
     def _notes(self, record: EpochRecord) -> list[str]:
-        """The last check at whole cases, or before the first the Dice of validation patches; then epoch and loss."""
+        """Return the last check at whole cases, or before the first the Dice of validation patches; then epoch and
+        loss.
+        """
         where = [f"epoch {record.epoch}/{self.config.epochs}", f"loss {record.train_loss:.3f}"]
         if checks := overfitting_checks(self.history):
             last = checks[-1]
@@ -104,7 +106,7 @@ class Watcher:
         return where if math.isnan(dice) else [f"Dice of patches {dice:.3f}", *where]
 
     def _warn_of_gap(self) -> None:
-        """Once in a training."""
+        """Warn of overfitting, once in a training."""
         checks = overfitting_checks(self.history)
         alarm = None if self.warned else overfitting_alarm(checks, self.config.epochs)
         if alarm is None:
@@ -129,7 +131,7 @@ class Watcher:
 
 
 def duration(seconds: float) -> str:
-    """A time that a person reads: "40 s", "12 min", "3 h 20 min"."""
+    """Write a time as a person reads it: "40 s", "12 min", "3 h 20 min"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -98,7 +98,7 @@ def remove_patient(
 
 
 def _emptied(space: Workspace, cases: Sequence[str]) -> list[str]:
-    """The folds of which a side holds nobody but this patient."""
+    """Return the folds of which a side holds nobody but this patient."""
     folds = read_splits(space).folds if space.splits.is_file() else ()
     gone = set(cases)
     return [str(number) for number, fold in enumerate(folds) if set(fold.val) <= gone or set(fold.train) <= gone]

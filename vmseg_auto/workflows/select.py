@@ -77,7 +77,7 @@ def select(
 
 
 def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: Console) -> Selection:
-    """What `select` does, for who has the `shared_turn` already."""
+    """Select as `select` does, for a caller who has the `shared_turn` already."""
     space, fingerprint, splits, data = standing.space, standing.fingerprint, standing.splits, standing.dataset
     left_out = {run.name: why for run in space.runs() if (why := lacking(run, space, fingerprint, splits, data))}
     runs = sorted((run for run in space.runs() if run.name not in left_out), key=lambda run: _rank(run, space))
@@ -125,7 +125,9 @@ def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: C
 
 
 def _rank(run: Run, space: Workspace) -> tuple[bool, bool, str]:
-    """What a user gets without choosing comes first: the default planner's plan, trained as the plan says."""
+    """Return a sort key that puts first what a user gets without choosing: the default planner's plan, trained as the
+    plan says.
+    """
     planner, trainer = run.folder.parent.name, run.folder.name
     return planner != "default", read_plan(space, planner).trainer != trainer, run.name
 

@@ -19,7 +19,8 @@ from vmseg_auto.workflows.job import Job
 
 @contextmanager
 def tracking(job: Job, fold: FoldFolder, config: TrainingConfig) -> Iterator[Callable[[EpochRecord], None]]:
-    """What passes a fold's epochs on to the job's loggers; one that fails later on is warned of once, and left out.
+    """Yield a function that passes a fold's epochs on to the job's loggers; one that fails later on is warned of once,
+    and left out.
 
     Raises:
         VmsegError: a logger can't begin.

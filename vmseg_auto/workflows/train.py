@@ -221,7 +221,7 @@ def _known_tests(job: Job, start: Start) -> SeenTests:
 def epochs_in_time(
     job: Job, folders: Sequence[FoldFolder], fold: FoldName, record: FoldRecord, hours: float, fresh: str
 ) -> int:
-    """The same number of epochs for several trainings: that of one begun before, else what fits.
+    """Return the same number of epochs for several trainings: that of one begun before, else what fits.
 
     Args:
         folders: of all these trainings.
@@ -238,7 +238,8 @@ def epochs_in_time(
 
 
 def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) -> int:
-    """As many of the config's epochs as fit, beside the prediction of the validation cases and a twentieth to spare.
+    """Return as many of the config's epochs as fit, beside the prediction of the validation cases and a twentieth to
+    spare.
 
     Raises:
         InputError: not even one fits.
@@ -264,8 +265,8 @@ def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) 
 
 
 def _resume(job: Job, folder: FoldFolder, config: TrainingConfig) -> TrainingState | None:
-    """The newest state that is whole. What is damaged is named and removed, as the next state would push the whole one
-    out otherwise.
+    """Load the newest state that is whole. What is damaged is named and removed, as the next state would push the whole
+    one out otherwise.
     """
     checkpoint, damaged = load_newest((folder.latest, folder.previous))
     if checkpoint is None:

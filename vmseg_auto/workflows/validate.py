@@ -75,7 +75,7 @@ def _score(held: ValidationCases, failed: Sequence[VmsegError], console: Console
 
 
 def _attempt(work: Callable[[Case], T], case: Case) -> T | VmsegError:
-    """What `work` makes of a case, or what went wrong: one bad case costs that case alone."""
+    """Return what `work` makes of a case, or what went wrong: one bad case costs that case alone."""
     try:
         return work(case)
     except VmsegError as error:
@@ -89,8 +89,8 @@ def _attempt(work: Callable[[Case], T], case: Case) -> T | VmsegError:
 def finish_run(
     run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits, dataset: Dataset, console: Console
 ) -> bool:
-    """Once every fold is validated: sum the cross-validation up, and decide on how much of the ensemble is enough and
-    on how far predictions can be trusted.
+    """Sum the cross-validation up once every fold is validated, and decide on how much of the ensemble is enough and on
+    how far predictions can be trusted.
 
     The scores are those of the masks as predicted: threshold and post-processing are chosen on them, and would
     flatter them.
@@ -125,7 +125,7 @@ def finish_run(
 
 
 def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits, dataset: Dataset) -> str | None:
-    """In words, why the cross-validation of a run is not whole, or not of the cases as they are; None where it is.
+    """Describe why the cross-validation of a run is not whole, or not of the cases as they are; None where it is.
 
     Folds may be stale: what they say of cases that they have never seen is what the weights that predict are worth.
     """
