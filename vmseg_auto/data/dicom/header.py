@@ -67,7 +67,7 @@ class Content:
 
 
 def read_content(path: Path, files: DicomFiles) -> Content:
-    """What a DICOM file holds, from its header.
+    """Read what a DICOM file holds, from its header.
 
     Raises:
         InputError: it is damaged so that not even its series can be told.
@@ -76,7 +76,7 @@ def read_content(path: Path, files: DicomFiles) -> Content:
 
 
 def content(data: Dataset, path: Path) -> Content:
-    """What the elements that `parsed` gave tell of a file; raises as `read_content`."""
+    """Return what the elements that `parsed` gave tell of a file; raises as `read_content`."""
     with hushed():
         try:
             sop_class = text(data, Tag.SOP_CLASS) or meta_text(data, Tag.MEDIA_CLASS)
@@ -114,7 +114,7 @@ def _told(data: Dataset) -> Told:
 
 
 def _words(data: Dataset, tag: Tag) -> str:
-    """A text, empty where it can't be made out: it is only shown and compared."""
+    """Read a text, empty where it can't be made out: it is only shown and compared."""
     try:
         raw = text(data, tag).encode("latin-1")
     except ValueError:
@@ -177,7 +177,7 @@ def _hashed(told: str) -> str:
 
 
 def _day(told: str) -> str:
-    """YYYYMMDD; empty for what is no day. Until 1993 days were written as YYYY.MM.DD."""
+    """Return a day as YYYYMMDD; empty for what is no day. Until 1993 days were written as YYYY.MM.DD."""
     day = told.replace(".", "")
     return day if len(day) == 8 and day.isdecimal() else ""
 
@@ -202,7 +202,7 @@ def _pixel_format(data: Dataset, *, rescaled: bool) -> PixelFormat:
 
 
 def _padding(data: Dataset, signed: bool) -> tuple[int, int] | None:
-    """PixelPaddingValue and PixelPaddingRangeLimit, the lower one first; a limit without a value says nothing.
+    """Return PixelPaddingValue and PixelPaddingRangeLimit, the lower one first; a limit without a value says nothing.
 
     Some files give the type of the value as that of other pixels than theirs: its bits are read as the pixels' are.
     """

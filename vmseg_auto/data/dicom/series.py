@@ -87,7 +87,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Series:
-    """A scan of several slices. Whether they form a volume is for `core.stack` to say.
+    """A scan of several slices. Whether they form a volume is for `data.dicom.stack` to say.
 
     Args:
         name: made from the user's folder and file names, never from a header.
@@ -139,5 +139,5 @@ Scan = Path | Series
 
 
 def path_of(scan: Scan) -> Path:
-    """The file or folder to name in a message."""
+    """Return the file or folder to name in a message."""
     return scan.path if isinstance(scan, Series) else scan
