@@ -1,10 +1,10 @@
 """Choosing among runs, thresholds and post-processings by cross-validated scores, and what the choosing is worth.
 
-Scores are arrays [patients, THRESHOLDS, labels, 3, 2] as `selection.settings.score_settings` makes them, of each patient
-the mean over its cases. What is simpler stands until something else gains enough: its mean gain over patients must
-exceed both TOLERANCE and its own standard error. Source: the one-standard-error rule of Breiman et al., Classification and
-Regression Trees, 1984, here with paired differences. This is no test: where nothing differs, chance alone exceeds one
-standard error in one comparison of six (one of five with five patients).
+Scores are arrays [patients, THRESHOLDS, labels, 3, 2] as `selection.settings.score_settings` makes them, of each
+patient the mean over its cases. What is simpler stands until something else gains enough: its mean gain over patients
+must exceed both TOLERANCE and its own standard error. Source: the one-standard-error rule of Breiman et al.,
+Classification and Regression Trees, 1984, here with paired differences. This is no test: where nothing differs, chance
+alone exceeds one standard error in one comparison of six (one of five with five patients).
 """
 
 from __future__ import annotations
