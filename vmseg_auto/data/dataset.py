@@ -153,7 +153,7 @@ def split_by_patient(patients: Mapping[str, str], volumes_ml: Mapping[str, float
 def extend_splits(splits: Splits, patients: Mapping[str, str]) -> Splits:
     """Fit an old split to a cohort that has grown or shrunk; every case that stays keeps its sides.
 
-    A new case stands where its patient's other cases stand; a new patient is held out where the fewest cases are.
+    A new case stands where its patient's other cases stand; a new patient is validated where the fewest cases are.
     """
     if not splits.folds:
         return splits
@@ -216,7 +216,9 @@ def beside_folds(splits: Splits, cases: Iterable[str], folds: Iterable[int | str
             yield from (LeftOut("case", c, f"on neither side of fold {number}") for c in known if c not in sides)
     if folds is None:
         scored = {case for fold in splits.folds for case in fold.val}
-        yield from (LeftOut("case", c, "held out by no fold, and so never scored") for c in known if c not in scored)
+        yield from (
+            LeftOut("case", c, "a validation case of no fold, and so never scored") for c in known if c not in scored
+        )
 
 
 def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:

@@ -113,7 +113,7 @@ class FoldFolder:
         """Return the path of a case's foreground probabilities (data/probabilities.py)."""
         return self.validation / "probabilities" / f"{case}.npz"
 
-    def variants(self, case: str) -> Path:
+    def mask_deltas(self, case: str) -> Path:
         """Return the path of a case's masks by the other budgets (data/mask_deltas.py)."""
         return self.validation / "budgets" / f"{case}.npz"
 

@@ -1,7 +1,7 @@
 """Uncertainty of a prediction: how far passes over the windows of a scan agree.
 
 Compared are one network's passes in opposite mirrorings, and all networks' passes in one mirroring. Every window
-answers for its core alone, where its logits count most; the cores of all windows share a scan out. So no pass needs a
+counts for its core alone, where its logits count most; the cores of all windows share a scan out. So no pass needs a
 volume of its own: sums over cores do, and the probabilities of a window's first pass until those of the others are
 there.
 
@@ -56,14 +56,14 @@ class UncertaintyEstimator:
         self._scatter = 1.0
 
     def update(self, tile: Tile, logits: torch.Tensor, mirroring: int, network: int, first: bool) -> None:
-        """Add a pass: of the network that a window asks first all mirrorings count, of others the first one.
+        """Add a pass: of the network that a window runs first all mirrorings count, of others the first one.
 
         Args:
             tile: the window.
             logits: float32 [K, Z, Y, X] of all of it.
             mirroring: number of the mirroring among those of the window; 1 is the opposite of 0, 3 of 2, and so on.
             network: number of the network.
-            first: whether it is the network that the window asks first.
+            first: whether it is the network that the window runs first.
         """
         if mirroring and not first:
             return

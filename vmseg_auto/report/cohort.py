@@ -66,7 +66,7 @@ def planned(plan: Plan, splits: Splits, fingerprint: Fingerprint) -> Planned:
         ),
         Fact("Memory budget", f"{plan.memory_gb:g} GB"),
         Fact("Folds", f"{len(splits.folds)}", splits.source),
-        Fact("Validation side of a fold", f"{spread(sizes)} scans", f"{spread(validation)} mL of lesions"),
+        Fact("Validation cases of a fold", f"{spread(sizes)} scans", f"{spread(validation)} mL of lesions"),
     )
     return Planned(facts, plan.reasons, plan.edited)
 

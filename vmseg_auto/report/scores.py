@@ -163,7 +163,7 @@ def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
             lines.append(Line(((number - 0.32, middle), (number + 0.32, middle)), "second"))
     return Chart(
         "Dice by fold; the line is the median",
-        "Dice of the scans that each fold held out.",
+        "Dice of each fold's validation scans.",
         axis_of("fold", [-0.5, len(splits.folds) - 0.5]),
         Axis("Dice", 0.0, 1.0),
         lines=tuple(lines),

@@ -98,7 +98,7 @@ def _overlap(start: Initialisation, fingerprint: Fingerprint, validation: Sequen
     """Describe which of our cases weights had been trained on."""
     known = {case for case, summary in fingerprint.cases.items() if start.seen.holds(summary.image_content)}
     tests = seen_tests(start.seen, fingerprint, dataset, start.tests)
-    told = f"{len(known)} are of this cohort, {len(known & set(validation))} held out by this fold"
+    told = f"{len(known)} are of this cohort, {len(known & set(validation))} of them validation cases of this fold"
     if fingerprint.tests:
         told += f"; of {len(fingerprint.tests)} test cases {len(tests.cases)} are known, or another scan of the patient"
     return told if start.seen.whole else f"of those recorded, {told}; whether others of ours are is not known"

@@ -1,4 +1,4 @@
-"""The scores of runs, and of ensembles of runs, on the cases that their folds have held out, under every setting."""
+"""The scores of runs, and of ensembles of runs, on the validation cases of their folds, under every setting."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Candidates:
         """Return the volumes that a candidate measures under a setting, with the `confidence` of each case."""
         at = self.measured_ml[names][:, THRESHOLDS.index(setting.threshold)]
         measured = np.where(setting.keep_largest, at[..., 1], at[..., 0])
-        said = tuple(confidence[case] for case, _ in self.cases)
-        return ValidationVolumes(tuple(labels), self.cases, self.reference_ml, measured, said)
+        judged = tuple(confidence[case] for case, _ in self.cases)
+        return ValidationVolumes(tuple(labels), self.cases, self.reference_ml, measured, judged)
 
 
 def score_candidates(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs: int, console: Console) -> Candidates:

@@ -69,7 +69,7 @@ class Ranks:
         return result  # type: ignore[no-any-return]
 
     @contextmanager
-    def turn(self, held: AbstractContextManager[object]) -> Iterator[None]:
+    def enter_on_main(self, held: AbstractContextManager[object]) -> Iterator[None]:
         """Return a context that rank 0 enters for all, and leaves when all are done."""
         with ExitStack() as stack:
 

@@ -148,15 +148,15 @@ def judge(
     """
     table = scores.table.groupby(["case", "patient"])["dice"].mean().reset_index()
     cases, patients = [str(case) for case in table["case"]], [str(patient) for patient in table["patient"]]
-    said, dice = [confidence[case] for case in cases], table["dice"].to_numpy(float)
+    known, dice = [confidence[case] for case in cases], table["dice"].to_numpy(float)
     return ValidationConfidence(
         cases,
         patients,
-        said,
+        known,
         dice,
         [reliability[case] for case in cases],
-        calibrate_without(said, dice, patients),
-        calibrate(said, dice, patients),
+        calibrate_without(known, dice, patients),
+        calibrate(known, dice, patients),
     )
 
 

@@ -70,14 +70,14 @@ class ModelEnsemble:
         geometry: Geometry,
         *,
         probabilities: bool = False,
-        watch: OnProgress = None,
+        progress: OnProgress = None,
     ) -> Prediction:
         """Segment one scan; as `inference.predictor.Predictor.predict` for an array."""
         if self.rule is None or len(self.members) == 1:
-            return self.members[0].predict(image, geometry, probabilities=probabilities, watch=watch)
-        total, confidence = self.members[0].probabilities(image, geometry, watch)
+            return self.members[0].predict(image, geometry, probabilities=probabilities, progress=progress)
+        total, confidence = self.members[0].probabilities(image, geometry, progress)
         for member in self.members[1:]:
-            total += member.probabilities(image, geometry, watch)[0]
+            total += member.probabilities(image, geometry, progress)[0]
         total /= len(self.members)
         values = np.array(sorted(self.labels.values()), dtype=np.uint8)
         mask = apply_postprocessing(values[classify(total, self.rule.threshold)], self.rule.postprocessing, self.labels)

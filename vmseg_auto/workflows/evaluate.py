@@ -18,7 +18,7 @@ from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.folders import is_same
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
-from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.paths import PathLike, accepted_patients, places
 from vmseg_auto.workflows.prediction_record import PredictionRecord
 from vmseg_auto.workflows.seen_scans import OTHER_SCANS
@@ -76,7 +76,7 @@ def evaluate(
     left = left or Inventory()
     for key in given.unused if given else ():
         left.add("key", key, "unknown in dataset.json")
-    with output_turn(place, "vmseg_evaluate", console):
+    with output_lock(place, "vmseg_evaluate", console):
         if second_reader is not None:
             _note_unpaired(find_masks(wanted), find_masks(Path(second_reader), left), left)
         with console.progress("Scoring", len(find_masks(wanted))) as progress:

@@ -26,7 +26,7 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.machine import versions
 from vmseg_auto.workflows.ensemble import models_of, note_other_folds
-from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.onnx import write_onnx
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.run_tables import read_summary
@@ -85,7 +85,7 @@ def export_model(
             contents[f"{folder}/model.json"] = _text(member.info.to_json())
             contents |= {f"{folder}/{fold.folder.name}/{fold.final.name}": fold.final for fold in own}
         about = Manifest(facts.name, licence, facts.version, folders, facts.rule, {})
-        with output_turn(target.parent, "vmseg_model export", console), ExitStack() as made:
+        with output_lock(target.parent, "vmseg_model export", console), ExitStack() as made:
             if onnx:
                 beside = made.enter_context(new_folder(target.with_name(f"{target.stem}_onnx")))
                 write_onnx(dict(zip(folders, finished, strict=True)), beside, console)

@@ -29,7 +29,7 @@ from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.geometry import Spacing, require_spacing
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.tables import write_csv
-from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.predict import predict
 from vmseg_auto.workflows.prediction_record import PredictionRecord
@@ -98,7 +98,7 @@ def follow_up(
     first, second = (_scans(source, choice, masks is not None, left) for source in scans)
     *wanted, refused = _comparable(*_partners(first, second, left), Word(order_as_given, same_patient))
     left.require_nothing()
-    with output_turn(target, "vmseg_followup", console):
+    with output_lock(target, "vmseg_followup", console):
         if masks is None:
             segment = partial(
                 predict, model=model, dataset=dataset, workspace=workspace, series=series, echo=echo,

@@ -62,7 +62,7 @@ def confirm_fresh(records: Mapping[FoldFolder, FoldRecord], command: str, confir
 
 
 def begin_folds(job: Job, records: Mapping[FoldName, FoldRecord], fresh: str = "") -> None:
-    """Make folds of `job.run` ready for `train_one`; called in one's `shared_turn`, with their locks held.
+    """Make folds of `job.run` ready for `train_one`; call it within `workspace_lock`, with their locks held.
 
     Args:
         records: what they are to be trained on.

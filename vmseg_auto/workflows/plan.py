@@ -24,7 +24,7 @@ from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.redaction import identifying
 from vmseg_auto.workflows.cohort import cohort_to_plan
 from vmseg_auto.workflows.disk import require_preprocessing_space
-from vmseg_auto.workflows.locking import refuse_while_training, shared_turn
+from vmseg_auto.workflows.locking import refuse_while_training, workspace_lock
 from vmseg_auto.workflows.outdated import report_outdated
 from vmseg_auto.workflows.paths import (
     PathLike,
@@ -113,7 +113,7 @@ def plan_and_preprocess(
         warn_of_duplicates(fingerprint, data, console)
         console.say(f"All {len(data.cases)} cases can be used. Nothing was written.")
         return Planned(space, fingerprint)
-    with shared_turn(space, "vmseg_plan_and_preprocess", console), DecodeCache(space.decoded) as decode_cache:
+    with workspace_lock(space, "vmseg_plan_and_preprocess", console), DecodeCache(space.decoded) as decode_cache:
         data, accepted = settle_visits(data, accepted_patients(space), visits, console)
         before = read_fingerprint(space) if space.fingerprint.is_file() else None
         if before is not None:

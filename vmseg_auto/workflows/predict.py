@@ -34,7 +34,7 @@ from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.conclusion import Conclusion, Done
 from vmseg_auto.workflows.disk import require_prediction_space
 from vmseg_auto.workflows.ensemble import ModelEnsemble, models_of, note_other_folds
-from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.prediction_record import InPlace, InputSource, PredictionRecord
 from vmseg_auto.workflows.prediction_writer import PredictionWriter, chosen_formats, made_by
@@ -132,7 +132,7 @@ def predict(
             step=step,
             exhaustive=exhaustive,
             precision=precision,
-            tell=console.warn,
+            notify=console.warn,
         )
         for run in runs if ranks.is_main else ():
             note_other_folds(run, run.usable_folds(folds), folds is not None, left)
@@ -156,7 +156,7 @@ def predict(
         writer = replace(writer, seen=seen_by_all(used))
         ranks.on_main(lambda: require_apart(writer.folder, _files(cases)))
         work = _Work(ensemble, writer, model_digest, spacing_mm)
-        with ranks.turn(output_turn(writer.folder, "vmseg_predict", told)):
+        with ranks.enter_on_main(output_lock(writer.folder, "vmseg_predict", told)):
             ranks.on_main(lambda: read_sources(writer.folder))  # a damaged one is told before the work
             ranks.on_main(lambda: require_prediction_space(cases, writer.folder, len(formats), writer.maps))
             threads = max(1, jobs or min(4, os.cpu_count() or 1))
@@ -313,7 +313,7 @@ def _predict(work: _Work, loaded: _Loaded, note: Callable[..., None]) -> Predict
         loaded.image,
         loaded.geometry,
         probabilities=work.writer.maps > 0,
-        watch=lambda done, total: note(f"window {done}/{total}", loaded.case.id),
+        progress=lambda done, total: note(f"window {done}/{total}", loaded.case.id),
     )
 
 

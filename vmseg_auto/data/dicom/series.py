@@ -64,7 +64,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Told:
+class Acquisition:
     """How a series was taken, in its header's words. It is shown on the screen and compared, and never stored.
 
     Args:
@@ -95,7 +95,7 @@ class Series:
         slices: sorted along their normal.
         echo: the echo that was chosen, from 1 (the shortest echo time), where the series has several.
         refusal: why it can't be used, where its files alone tell.
-        told: how it was taken.
+        acquisition: how it was taken.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Series:
     slices: tuple[Slice, ...]
     echo: int | None = None
     refusal: str | None = None
-    told: Told = field(default_factory=Told, compare=False, repr=False)
+    acquisition: Acquisition = field(default_factory=Acquisition, compare=False, repr=False)
 
     @property
     def files(self) -> tuple[Path, ...]:

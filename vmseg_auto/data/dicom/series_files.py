@@ -223,7 +223,7 @@ def _series(name: str, folder: Path, members: Sequence[tuple[Path, Content]], fo
         folder,
         in_slice_order(slices) if slices else (),
         refusal=next(iter(refusals), None),
-        told=members[0][1].told,
+        acquisition=members[0][1].acquisition,
     )
 
 
@@ -268,15 +268,15 @@ def _fits(one: Series, pattern: str) -> bool:
     """Compare names to the letter; descriptions, which a person typed, whatever their capitals."""
     names = (one.name, plain(one.name))
     return any(fnmatchcase(name, pattern) for name in names) or (
-        bool(one.told.description) and fnmatchcase(one.told.description.casefold(), pattern.casefold())
+        bool(one.acquisition.description) and fnmatchcase(one.acquisition.description.casefold(), pattern.casefold())
     )
 
 
 def _in_words(series: Series) -> str:
     rows, columns = series.slices[0].shape
     echoes = " and ".join(f"{echo:g} ms" for echo in series.echoes_ms if echo)
-    said = f"DICOM series {series.name}: {len(series.slices)} slices of {columns} x {rows} pixels"
-    return f"{said}, echo time {echoes}." if echoes else f"{said}."
+    about = f"DICOM series {series.name}: {len(series.slices)} slices of {columns} x {rows} pixels"
+    return f"{about}, echo time {echoes}." if echoes else f"{about}."
 
 
 def _only_echo(series: Series, echo: int) -> Series:

@@ -87,7 +87,9 @@ def without_parts(series: Sequence[Series], notes: list[str]) -> list[Series]:
         if len(small.slices) == 1:
             stray = f"{small.files[0].name} would continue it, but says that it belongs to another series"
             problems.setdefault(first if one is large else second, stray)
-        elif one.told.number == other.told.number or not (is_volume(one.slices) and is_volume(other.slices)):
+        elif one.acquisition.number == other.acquisition.number or not (
+            is_volume(one.slices) and is_volume(other.slices)
+        ):
             for number, rest in ((first, other), (second, one)):
                 problem = f"{rest.name} would continue it: one series was stored under two SeriesInstanceUIDs"
                 problems.setdefault(number, problem)
@@ -119,7 +121,7 @@ def _candidates(series: Sequence[Series]) -> Iterator[tuple[int, int]]:
 
 
 def _examined(series: Series) -> tuple[str, str]:
-    return series.slices[0].examination, series.told.study
+    return series.slices[0].examination, series.acquisition.study
 
 
 def is_volume(slices: Sequence[Slice]) -> bool:
@@ -138,12 +140,12 @@ def disagreements(series: Series, geometry: Geometry) -> list[str]:
         "SliceThickness": {one.thickness_mm for one in series.slices},
         "SpacingBetweenSlices": {one.apart_mm for one in series.slices},
     }
-    said = [
+    unlike = [
         f"{name} says {_range(known)} mm"
         for name, values in stated.items()
         if (known := [value for value in values if value]) and not np.allclose(known, step_mm, rtol=0.01, atol=0)
     ]
-    return [f"{', '.join(said)}, but the slices lie {step_mm:.4g} mm apart, which counts"] if said else []
+    return [f"{', '.join(unlike)}, but the slices lie {step_mm:.4g} mm apart, which counts"] if unlike else []
 
 
 Refusal = tuple[str, str] | None

@@ -26,8 +26,8 @@ def weighting(series: Series) -> str | None:
 
     A STIR is a T2 here: like it, it shows what is fluid brightly.
     """
-    kind = _by_times(series.told.repetition_ms, _echo(series), series.told.inversion_ms)
-    return kind or next((name for name, word in _WORDS.items() if word.search(series.told.description)), None)
+    kind = _by_times(series.acquisition.repetition_ms, _echo(series), series.acquisition.inversion_ms)
+    return kind or next((name for name, word in _WORDS.items() if word.search(series.acquisition.description)), None)
 
 
 def _echo(series: Series) -> float | None:
@@ -46,7 +46,7 @@ def _by_times(tr: float | None, te: float | None, ti: float | None) -> str | Non
 
 def suppresses_fat(series: Series) -> bool:
     """Return whether options or description say so."""
-    return "FS" in series.told.options.split("\\") or bool(_FAT.search(series.told.description))
+    return "FS" in series.acquisition.options.split("\\") or bool(_FAT.search(series.acquisition.description))
 
 
 def plane(series: Series) -> str:
@@ -74,5 +74,5 @@ def unlike(series: Sequence[Series], channel: str) -> list[tuple[Series, str, st
 
 def times(series: Series) -> str:
     """Write TR and TE in words, as far as they are known."""
-    told = [("TR", series.told.repetition_ms), ("TE", _echo(series))]
+    told = [("TR", series.acquisition.repetition_ms), ("TE", _echo(series))]
     return ", ".join(f"{name} {value:g} ms" for name, value in told if value is not None)

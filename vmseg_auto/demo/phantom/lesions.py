@@ -99,46 +99,48 @@ def draw_lesions(rng: np.random.Generator) -> tuple[Focus, ...]:
     side = rng.choice((-1.0, 1.0))
     length = rng.uniform(*(SMALL_MM if rng.random() < SMALL_SHARE else LARGE_MM))
     middle = np.asarray(SITES[site].center) + np.asarray(SITES[site].spread) * np.clip(rng.standard_normal(3), -2, 2)
-    look = _Pass(
+    traits = _Traits(
         serpiginous=rng.random() < SERPIGINOUS_SHARE,
         infiltrating=rng.random() < INFILTRATING_SHARE,
         stones=int(rng.integers(*PHLEBOLITHS)) if rng.random() < PHLEBOLITH_SHARE else 0,
         brightness=rng.uniform(*BRIGHTNESS),
     )
-    foci = [_draw_focus(rng, site, side, middle, min(length, SITES[site].largest_mm), look)]
+    foci = [_draw_focus(rng, site, side, middle, min(length, SITES[site].largest_mm), traits)]
     count = int(rng.integers(*SATELLITES)) if rng.random() < MULTIFOCAL_SHARE else 0
     for _ in range(count):
         size = rng.uniform(*SATELLITE_MM)
         away = length / 2 * 0.9 + size / 2 + rng.uniform(*SATELLITE_DISTANCE_MM)
         place = middle + away * _tangent(rng, middle)
-        foci.append(_draw_focus(rng, site, side, place, size, look))
+        foci.append(_draw_focus(rng, site, side, place, size, traits))
     return tuple(foci)
 
 
-class _Pass(NamedTuple):
+class _Traits(NamedTuple):
     serpiginous: bool
     infiltrating: bool
     stones: int
     brightness: float
 
 
-def _draw_focus(rng: np.random.Generator, site: str, side: float, middle: Floats, length: float, look: _Pass) -> Focus:
+def _draw_focus(
+    rng: np.random.Generator, site: str, side: float, middle: Floats, length: float, traits: _Traits
+) -> Focus:
     shape = np.asarray(SITES[site].shape) * rng.uniform(0.85, 1.15, 3)
     half = length / 2 * shape / shape.max()
-    links, groups = (_channels if look.serpiginous else _lobule_cluster)(rng, half)
+    links, groups = (_channels if traits.serpiginous else _lobule_cluster)(rng, half)
     links = links * (length / _longest(links))
-    chosen = rng.choice(len(links), size=look.stones)
-    stones = np.c_[links[chosen, :3], rng.uniform(*PHLEBOLITH_MM, look.stones)]
+    chosen = rng.choice(len(links), size=traits.stones)
+    stones = np.c_[links[chosen, :3], rng.uniform(*PHLEBOLITH_MM, traits.stones)]
     return Focus(
         site=site,
         center=(float(side * middle[0]), float(middle[1]), float(middle[2])),
         links=links * _mirror(side),
         groups=groups,
         phleboliths=stones * _mirror(side),
-        brightness=look.brightness * float(rng.uniform(0.95, 1.05)),
+        brightness=traits.brightness * float(rng.uniform(0.95, 1.05)),
         septum_mm=float(rng.uniform(*SEPTUM_MM)),
-        edge_mm=SOFT_MM if look.infiltrating else SHARP_MM,
-        rough_mm=INFILTRATING_ROUGH_MM if look.infiltrating else ROUGH_MM,
+        edge_mm=SOFT_MM if traits.infiltrating else SHARP_MM,
+        rough_mm=INFILTRATING_ROUGH_MM if traits.infiltrating else ROUGH_MM,
     )
 
 
