@@ -22,7 +22,7 @@ from vmseg_auto.utils.names import is_text
 from vmseg_auto.utils.redaction import Redaction
 from vmseg_auto.utils.scratch import name_spare
 from vmseg_auto.utils.signals import Stopped, stoppable
-from vmseg_auto.utils.streams import open_streams, tell
+from vmseg_auto.utils.streams import open_streams, write_text
 
 _MAY_BE_EMPTY = ("licence", "label", "set")
 _ON_WORKSPACES = re.compile(
@@ -163,7 +163,7 @@ def confirmed(question: str) -> bool:
     """The answer at a terminal; yes where nobody is there to be asked."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
         return True
-    tell(f"{question} [y/N] ", sys.stderr, end="")
+    write_text(f"{question} [y/N] ", sys.stderr, end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -281,19 +281,19 @@ def _end(
     for one in (error, *getattr(error, "errors", ())):
         LOGGER.error("%s", one, exc_info=one)
     if debug and not isinstance(error, KeyboardInterrupt):
-        tell("".join(traceback.format_exception(error)), sys.stderr, end="")
+        write_text("".join(traceback.format_exception(error)), sys.stderr, end="")
     if isinstance(error, VmsegError):
         if not error.told:
-            tell(finish(f"{prog}: {error}"), sys.stderr)
+            write_text(finish(f"{prog}: {error}"), sys.stderr)
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         by = f" ({error})" if isinstance(error, Stopped) else ""
-        tell(f"\n{prog}: stopped{by}. What was done is kept; the same command goes on from there.", sys.stderr)
+        write_text(f"\n{prog}: stopped{by}. What was done is kept; the same command goes on from there.", sys.stderr)
         return error.exit_code if isinstance(error, Stopped) else 130
     where = "It came from where the lines above say" if debug else "Run it again with --debug to see where"
     if log and log.path:
         where = f"Where it came from stands in {log.path}"
-    tell(f"{prog}: unexpected {type(error).__name__}: {error}. {where}.", sys.stderr)
+    write_text(f"{prog}: unexpected {type(error).__name__}: {error}. {where}.", sys.stderr)
     return 1
 
 
@@ -344,4 +344,4 @@ class Screen:
         from vmseg_auto.cli.bar import above_bars
 
         with above_bars(file=file):
-            tell(text, file)
+            write_text(text, file)

@@ -238,7 +238,7 @@ class Run:
         return [fold for name, fold in finished.items() if name != "all"] or [finished["all"]]
 
     def train_command(self, folds: Iterable[FoldName | str]) -> str | None:
-        """The command that trains folds of this run, from any folder; None of a model that lies in no workspace."""
+        """Return the command that trains folds of this run, from any folder; None of a model in no workspace."""
         workspace = self.folder.resolve().parents[2]
         if self.folder.resolve().parent.parent.name != "runs" or not (workspace / "fingerprint.json").is_file():
             return None
@@ -255,14 +255,14 @@ def train_command(
     trainer: str | None = None,
     workspace: Path | None = None,
 ) -> str:
-    """The command that trains folds, with these options; what is None need not be said."""
+    """Return the command that trains folds, with these options; None leaves an option out."""
     given = (planner, trainer and importable("trainers", trainer), workspace and quoted(workspace))
     options = "".join(f" {flag} {value}" for flag, value in zip(_OPTIONS, given, strict=True) if value)
     return f"vmseg_train {' '.join(map(str, folds))}{options}"
 
 
 def importable(kind: str, name: str) -> str:
-    """How a planner or trainer is named on the command line: one of the user's own is not found by its name alone."""
+    """Return a planner's or trainer's name for the command line: one of the user's own needs more than its name."""
     return name if name in entry_points(group=f"vmseg_auto.{kind}").names else "MODULE:CLASS"
 
 

@@ -128,17 +128,17 @@ def require_apart(output: Path, inputs: Iterable[Path]) -> None:
 
 
 def _folder_of(path: Path) -> tuple[Path, bool]:
-    """A folder, or that of a file; and whether all that is in it was given."""
+    """Return a folder, or that of a file; and whether all that is in it was given."""
     return (path, True) if path.is_dir() else (path.resolve().parent, False)
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two paths lead to the same file or folder; what does not exist is nothing's same."""
+    """Return whether two paths lead to the same file or folder; what does not exist is nothing's same."""
     return one.exists() and other.exists() and one.samefile(other)
 
 
 def _lies_in(inner: Path, outer: Path) -> bool:
-    """Whether a path, which may lead to nothing yet, lies in a folder, on whatever way."""
+    """Return whether a path, which may lead to nothing yet, lies in a folder, on whatever way."""
     return any(is_same(place, outer) for place in inner.resolve().parents)
 
 

@@ -106,7 +106,7 @@ class Geometry:
 
 
 def require_spacing(spacing_mm: Spacing) -> None:
-    """Raises InputError where a voxel size that a person gives can be none."""
+    """Refuse a voxel size that a person gives and that can be none, by an InputError."""
     if len(spacing_mm) != 3 or not all(0 < edge <= 1000 for edge in spacing_mm):
         raise InputError(f"the voxel size is {spacing_mm}", remedy="Give mm above 0, in the order Z Y X.")
 

@@ -58,7 +58,7 @@ def check_labels(labels: Mapping[str, int], where: str) -> None:
 
 
 def looks_like_intensities(voxels: NDArray[Any]) -> bool:
-    """Whether voxels [Z, Y, X] are those of a scan, or of a map, rather than of a mask.
+    """Return whether voxels [Z, Y, X] are those of a scan, or of a map, rather than of a mask.
 
     A mask has few values, or, where each lesion has its own, equal ones side by side: neighbours along X that are not
     0 are mostly alike. Ours, no published rule.

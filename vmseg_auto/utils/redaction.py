@@ -48,7 +48,7 @@ def is_telling(name: str) -> bool:
 
 
 def identifying(names: Collection[str]) -> list[str]:
-    """Those names, of cases that belong together, that look as if they told who a patient is.
+    """Find the names, of cases that belong together, that look as if they told who a patient is.
 
     Letters with a comma or a caret, as DICOM writes a person's name; a date; a long number; or a word that few of
     the cases share. What most are called, such as a study's name, is nobody's. Nobody can know for sure.

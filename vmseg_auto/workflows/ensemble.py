@@ -121,7 +121,7 @@ def models_of(
 
 @contextmanager
 def runs_of(model: PathLike) -> Iterator[tuple[list[Run], Candidate | None]]:
-    """As `models_of`, of a model that is named: its folder, or its zip.
+    """Yield the runs of a model that is named, its folder or its zip, as `models_of` does.
 
     Raises:
         InputError: there is none, the folder is no model's, or a zip is damaged or refused.

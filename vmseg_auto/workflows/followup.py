@@ -134,7 +134,7 @@ def follow_up(
 
 
 def _segmented(segment: Callable[[], list[Path]]) -> tuple[list[Path], list[VmsegError]]:
-    """The masks of one time, and why some scans have none."""
+    """Return the masks of one time, and why some scans have none."""
     try:
         return segment(), []
     except SomeCasesFailedError as error:
@@ -142,7 +142,7 @@ def _segmented(segment: Callable[[], list[Path]]) -> tuple[list[Path], list[Vmse
 
 
 def _without(sides: Sequence[Mapping[str, Case]], failed: Sequence[VmsegError]) -> list[dict[str, Case]]:
-    """The pairs of which no scan has failed.
+    """Return the pairs of which no scan has failed.
 
     Raises:
         SomeCasesFailedError: there is none.
@@ -336,7 +336,7 @@ def _visit(
 
 
 def _spacing_given(mask: Path) -> Spacing | None:
-    """The voxel size that the scan of a mask was predicted with, where a person had to give it."""
+    """Return the voxel size that the scan of a mask was predicted with, where a person had to give it."""
     try:
         record = read_stored(PredictionRecord, mask.with_name(f"{case_of(mask)}.json"))
     except InputError:  # the mask is not a predicted one

@@ -23,7 +23,7 @@ from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedErr
 from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.add_patients import Member, Patients, Wishes, agreed, enrol, file_hash
-from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.pairs import Found, drawn_mask, find_drawn, find_named_scans, find_pairs
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.patients import Visits
@@ -129,7 +129,7 @@ def make_dataset(
         needed = sum(math.prod(member.pair.grid.shape) for member in members) * _BYTES_A_VOXEL
         require_space(target, needed, f"writing {len(members)} cases")
         writing = _Writing(wishes, rows, path, left.strict, workers, console)
-        with output_turn(target if there else target.parent, "vmseg_make_dataset", console):
+        with output_lock(target if there else target.parent, "vmseg_make_dataset", console):
             written, failed = writing.into(there, members) if there else writing.new(target, members)
         errors += failed
         _conclude(written, target, path, console)

@@ -134,7 +134,7 @@ def plan_and_preprocess(
 
 
 def _warn_of_names(data: Dataset, console: Console) -> None:
-    """A dataset of one's own keeps its names of cases in all files of its workspace: they must be nobody's."""
+    """Warn of telling names: a dataset of one's own keeps its cases' names in all files of its workspace."""
     every = (*data.cases, *data.test_cases)
     if found := identifying([*(case.id for case in every), *(case.patient for case in every)]):
         console.warn(

@@ -199,7 +199,7 @@ def _files(cases: Sequence[Case]) -> list[Path]:
 
 
 def _require_all(failed: Sequence[VmsegError], masks: Sequence[Path]) -> None:
-    """Raises SomeCasesFailedError where some scans have no mask; the scan's own error, where it is the only one."""
+    """Raise SomeCasesFailedError where some scans have no mask; the scan's own error, where it is the only one."""
     if failed and len(failed) + len(masks) == 1:
         raise failed[0]
     if failed:
@@ -230,7 +230,7 @@ def _introduce(models: Sequence[PathLike], ensemble: ModelEnsemble, notes: Seque
 def _run(
     work: _Work, cases: Sequence[Case], jobs: int, note: Callable[..., None], warn: Callable[[str], None]
 ) -> Iterator[Done | VmsegError]:
-    """One outcome a case. The next scans are read and the last masks written while one is computed."""
+    """Yield one outcome a case. The next scans are read and the last masks written while one is computed."""
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
         reading: deque[tuple[Case, Future[_Loaded | Done]]] = deque()
         writing: deque[tuple[Case, Future[Done]]] = deque()
@@ -275,7 +275,7 @@ class _Loaded:
 
 
 def _load(work: _Work, case: Case) -> _Loaded | Done:
-    """The scan, or the mask that stays as it stands: made from the same, or corrected since.
+    """Read the scan, or return the mask that stays as it stands: made from the same, or corrected since.
 
     Raises:
         InputError: the scan can't be used, or a mask lies where its own is to go that must not be overwritten.
@@ -327,7 +327,7 @@ def _outcome(case: Case, future: Future[Done]) -> Done | VmsegError:
 
 
 def _unexpected(error: MemoryError | OSError, case: Case) -> VmsegError:
-    """One case's lack of memory, or of a file, as its own error: the others go on."""
+    """Return one case's lack of memory, or of a file, as its own error: the others go on."""
     if isinstance(error, MemoryError):
         problem, remedy = "the memory is not enough for this case", "Use fewer --jobs, or a machine with more memory."
     else:
@@ -336,7 +336,7 @@ def _unexpected(error: MemoryError | OSError, case: Case) -> VmsegError:
 
 
 def _named(error: VmsegError, case: Case) -> VmsegError:
-    """The same error with the case's name, where it has none yet."""
+    """Return the same error with the case's name, where it has none yet."""
     if error.case is None and not error.errors:
         error.case, error.file = case.id, error.file or case.file
     return error

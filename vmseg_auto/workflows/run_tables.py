@@ -126,7 +126,7 @@ def read_confidence_figures(run: Run) -> ConfidenceFigures:
 
 
 def read_froc(run: Run) -> list[dict[str, Any]]:
-    """The rows of froc.csv: a label and threshold; NaN where there is no lesion, or no interval.
+    """Read the rows of froc.csv: a label and threshold; NaN where there is no lesion, or no interval.
 
     Raises:
         InputError: the table is missing or damaged.
