@@ -18,6 +18,10 @@ def shown(text: object, lines: bool = True) -> str:
 
     Args:
         lines: whether it may hold several; a name holds one.
+
+    Example:
+        >>> shown("a name\\x1b[2J")
+        'a name\\\\x1b[2J'
     """
     return "".join(one if _is_plain(one, lines) else _escaped(one) for one in str(text))
 
@@ -41,18 +45,31 @@ def quoted(path: object) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """Return a number with the name of what it counts, such as "1 mask" or "2 masks"."""
+    """Return a number with the name of what it counts, such as "1 mask" or "2 masks".
+
+    >>> counted(1, "mask"), counted(2, "mask")
+    ('1 mask', '2 masks')
+    """
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
-    """Name the first few of many."""
+    """Name the first few of many.
+
+    >>> listed(["a", "b", "c", "d"], most=2)
+    'a, b and 2 more'
+    """
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Set rows as a table for the screen, its columns under one another."""
+    """Set rows as a table for the screen, its columns under one another.
+
+    >>> print(columns([("case", "Dice"), ("anna", "0.91")]))
+    case  Dice
+    anna  0.91
+    """
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
     lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines)

@@ -53,7 +53,11 @@ def require_space(folder: Path, needed: float, purpose: str, coming: int = 0) ->
 
 
 def in_words(size: float) -> str:
-    """Write bytes as people say them, such as "1.3 GB"."""
+    """Write bytes as people say them, such as "1.3 GB".
+
+    >>> in_words(1.3e9)
+    '1.3 GB'
+    """
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.3g} {unit}"

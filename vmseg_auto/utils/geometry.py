@@ -48,6 +48,10 @@ class Geometry:
         forms: how a NIfTI file states this grid; None of grids that come from elsewhere.
         doubts: in words, what the file's header leaves open or says twice, and was yet no reason to refuse it.
         spacing_given: the header tells no voxel size, and a person has given it.
+
+    Example:
+        >>> Geometry((20, 256, 256), (4.0, 0.5, 0.5)).voxel_ml
+        0.001
     """
 
     shape: Shape
@@ -90,6 +94,9 @@ class Geometry:
         """Describe what sets `other` apart from this grid; empty where both are the same grid.
 
         Tolerances: 0.1 % of the spacing, a tenth of the smallest voxel edge for the origin, 1e-3 for the cosines.
+
+        >>> Geometry((20, 64, 64), (4.0, 1.0, 1.0)).differences(Geometry((20, 64, 64), (5.0, 1.0, 1.0)))
+        ['spacing 1 x 1 x 4 mm against 1 x 1 x 5 mm']
         """
         found = []
         if self.shape != other.shape:
@@ -112,7 +119,11 @@ def require_spacing(spacing_mm: Spacing) -> None:
 
 
 def spacing_in_words(spacing_mm: Spacing) -> str:
-    """Write a voxel size in the order in which plan.json has it, and --spacing takes it."""
+    """Write a voxel size in the order in which plan.json has it, and --spacing takes it.
+
+    >>> spacing_in_words((4.0, 0.5, 0.5))
+    '4 x 0.5 x 0.5 mm (Z, Y, X)'
+    """
     return f"{_numbers(spacing_mm, ' x ')} mm (Z, Y, X)"
 
 

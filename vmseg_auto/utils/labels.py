@@ -22,13 +22,20 @@ _MOST_LABELS = 64
 def file_part(label: str) -> str:
     """Return a label's name as that of a file or folder: it leads nowhere else, is not too long, and can be one in
     Windows.
+
+    >>> file_part("malformation/left")
+    'malformation_left'
     """
     able = re.sub(r'[/\\:*?"<>|]', "_", label)
     return case_name([re.sub(r"[. ]+$", "_", able)])
 
 
 def labels_in_words(labels: Mapping[str, int]) -> str:
-    """List labels with their values, such as "lesion 1, vein 2"; without the background."""
+    """List labels with their values, such as "lesion 1, vein 2"; without the background.
+
+    >>> labels_in_words({"background": 0, "lesion": 1, "vein": 2})
+    'lesion 1, vein 2'
+    """
     return ", ".join(f"{name} {value}" for name, value in labels.items() if value)
 
 
@@ -83,6 +90,10 @@ def label_values(mask: NDArray[np.uint8], labels: Mapping[str, int]) -> NDArray[
 
     Raises:
         InputError: it holds a value that no label has.
+
+    Example:
+        >>> label_values(np.array([[[0, 255]]], np.uint8), {"lesion": 1})
+        array([[[0, 1]]], dtype=uint8)
     """
     values, known = {int(value) for value in np.unique(mask)}, {0, *labels.values()}
     if known == {0, 1} and 255 in values <= {0, 255}:

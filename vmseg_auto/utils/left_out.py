@@ -25,7 +25,11 @@ _PAPERS = ("readme", "license", "licence", "changelog", "changes", "citation")
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether files or folders of this name are hidden, on one system or another."""
+    """Return whether files or folders of this name are hidden, on one system or another.
+
+    >>> is_hidden(".DS_Store"), is_hidden("anna.nii.gz")
+    (True, False)
+    """
     return name.startswith(".") or name.lower() in _SYSTEMS
 
 

@@ -29,6 +29,9 @@ def case_name(parts: Sequence[str]) -> str:
     signs that no screen shows, bytes that are no UTF-8, a dot or blank at the start, a name of a device), what can be
     kept of it is, and ~ with 8 digits of a hash of the whole stands behind it. A channel's number (_0000) stays last.
     The name of a name is that name.
+
+    >>> case_name(("anna", "T2")), case_name(("con",))
+    ('anna_T2', 'con~1143da2b')
     """
     whole = unicodedata.normalize("NFC", "_".join(parts))
     base, channel = split_channel(whole)
@@ -39,7 +42,11 @@ def case_name(parts: Sequence[str]) -> str:
 
 
 def split_channel(name: str) -> tuple[str, str]:
-    """Split a name into what stands before its channel's number, and the number as it stands (_0000), or nothing."""
+    """Split a name into what stands before its channel's number, and the number as it stands (_0000), or nothing.
+
+    >>> split_channel("anna_0001"), split_channel("anna")
+    (('anna', '_0001'), ('anna', ''))
+    """
     found = _CHANNEL.fullmatch(name)
     return (found[1], f"_{found[2]}") if found else (name, "")
 
@@ -52,6 +59,9 @@ def plain(name: str) -> str:
 def key(name: str) -> str:
     """Return a key that is equal for names that some file systems take for one: they differ in capitals or in the form
     of accents alone.
+
+    >>> key("Zoë") == key("ZOË")
+    True
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
@@ -86,7 +96,11 @@ def is_text(name: object) -> bool:
 
 
 def close_to(name: str, known: Iterable[str]) -> str | None:
-    """Return a known name that differs from this one by a letter, capitals or the signs between words, if any."""
+    """Return a known name that differs from this one by a letter, capitals or the signs between words, if any.
+
+    >>> close_to("defualt", ["default", "residual"])
+    'default'
+    """
     own = _letters(name)
     return next((one for one in known if one != name and _one_letter(own, _letters(one))), None)
 

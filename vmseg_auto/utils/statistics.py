@@ -117,7 +117,11 @@ def jackknife_error(totals: Values, counts: NDArray[np.int64]) -> float:
 
 
 def effective_patients(counts: NDArray[np.int64]) -> float:
-    """Return how many patients with equally many cases would be worth as much; 2 at least."""
+    """Return how many patients with equally many cases would be worth as much; 2 at least.
+
+    >>> round(effective_patients(np.array([1, 1, 1, 5])), 2)
+    2.29
+    """
     return max(2.0, float(counts.sum() ** 2 / (counts**2).sum()))
 
 
