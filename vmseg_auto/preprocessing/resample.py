@@ -31,6 +31,9 @@ SMALLEST_WEIGHT = 1e-8
 def new_shape(shape: Shape, spacing: Spacing, target: Spacing) -> Shape:
     """Return how many voxels lie along each axis when `spacing` (mm) becomes `target` (mm): round(n * old / new), at
     least 1.
+
+    >>> new_shape((20, 256, 256), (4.0, 0.5, 0.5), (2.0, 1.0, 1.0))
+    (40, 128, 128)
     """
     z, y, x = (max(1, round(old / new * n)) for n, old, new in zip(shape, spacing, target, strict=True))
     return z, y, x
@@ -40,6 +43,9 @@ def coarse_axis(current: Spacing, target: Spacing) -> int | None:
     """Return the axis that is resampled apart, if there is one: judged by the current spacing, else by the target's.
 
     Two or three equally coarse axes are never taken apart.
+
+    >>> coarse_axis((4.0, 0.5, 0.5), (4.0, 0.5, 0.5)), coarse_axis((1.0, 1.0, 1.0), (1.0, 1.0, 1.0))
+    (0, None)
     """
     for spacing in (current, target):
         if max(spacing) / min(spacing) > ANISOTROPY:
@@ -55,6 +61,10 @@ def resample_image(image: NDArray[np.float32], spacing: Spacing, target: Spacing
         image: [C, Z, Y, X].
         spacing: voxel size in mm, in the image's axes.
         target: wanted voxel size in mm.
+
+    Example:
+        >>> resample_image(np.zeros((1, 20, 64, 64), np.float32), (4.0, 0.5, 0.5), (4.0, 1.0, 1.0)).shape
+        (1, 20, 32, 32)
     """
     shape = new_shape(_shape(image), spacing, target)
     apart = coarse_axis(spacing, target)

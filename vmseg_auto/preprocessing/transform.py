@@ -32,6 +32,10 @@ def nonzero_box(image: NDArray[np.float32]) -> Box:
 
     Raises:
         InputError: every voxel is 0.
+
+    Example:
+        >>> nonzero_box(np.pad(np.ones((1, 1, 2, 3), np.float32), ((0, 0), (1, 1), (1, 1), (1, 1))))
+        ((1, 2), (1, 3), (1, 4))
     """
     box = mask_box((image != 0).any(axis=0))
     if box is None:
