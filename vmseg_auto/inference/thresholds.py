@@ -20,7 +20,12 @@ them; 0.4 and 0.6 are moved by half a step, 0.002."""
 
 
 def classify(probabilities: NDArray[np.float32], threshold: float = PLAIN_THRESHOLD) -> NDArray[np.uint8]:
-    """Return class indices [Z, Y, X] of probabilities [K, Z, Y, X], background first; the first class on a tie."""
+    """Return class indices [Z, Y, X] of probabilities [K, Z, Y, X], background first; the first class on a tie.
+
+    >>> probabilities = np.array([0.7, 0.3], np.float32).reshape(2, 1, 1, 1)
+    >>> classify(probabilities).item(), classify(probabilities, threshold=0.2).item()
+    (0, 1)
+    """
     argmax = probabilities[1].copy()
     classes = np.ones(argmax.shape, dtype=np.uint8)
     for index in range(2, len(probabilities)):
@@ -47,6 +52,10 @@ def to_bytes(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
 
     Returns:
         uint8 [K - 1, Z, Y, X] in steps of 1/255; what lies half-way is rounded down, so that 0.5 stays no majority.
+
+    Example:
+        >>> to_bytes(np.array([0.8, 0.2], np.float32).reshape(2, 1, 1, 1)).ravel()
+        array([51], dtype=uint8)
     """
     steps = np.ceil(probabilities[1:] * np.float32(STEPS) - np.float32(0.5))
     kept: NDArray[np.uint8] = steps.clip(0, STEPS).astype(np.uint8)

@@ -27,6 +27,10 @@ def window_starts(size: int, patch: int, step: float) -> list[int]:
         size: voxels along the axis, at least `patch`.
         patch: voxels of a window.
         step: as a share of the patch, above 0 and at most 1.
+
+    Example:
+        >>> window_starts(100, 40, 0.5)
+        [0, 20, 40, 60]
     """
     count = min(math.ceil((size - patch) / (patch * step)), size - patch) + 1
     if count == 1:
@@ -140,7 +144,12 @@ def air_level(image: torch.Tensor) -> float:
 
 
 def pad(image: torch.Tensor, patch: Shape) -> tuple[torch.Tensor, Slices]:
-    """Zero-pad [C, Z, Y, X] evenly to at least the patch; also gives where the image lies in it."""
+    """Zero-pad [C, Z, Y, X] evenly to at least the patch; also gives where the image lies in it.
+
+    >>> padded, inside = pad(torch.zeros(1, 3, 8, 8), (4, 8, 8))
+    >>> tuple(padded.shape), inside
+    ((1, 4, 8, 8), (slice(0, 3, None), slice(0, 8, None), slice(0, 8, None)))
+    """
     missing = [max(0, p - n) for p, n in zip(patch, image.shape[1:], strict=True)]
     before = [m // 2 for m in missing]
     pads = [n for b, m in zip(reversed(before), reversed(missing), strict=True) for n in (b, m - b)]
