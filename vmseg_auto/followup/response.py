@@ -29,6 +29,11 @@ class Volume:
         Args:
             ml: as measured.
             percent: below 100; an error as large as the volume itself leaves no upper end.
+
+        Example:
+            >>> ends = Volume.within(10.0, 40)
+            >>> round(ends.low_ml, 1), round(ends.high_ml, 1)
+            (7.1, 16.7)
         """
         return cls(ml, ml / (1 + percent / 100), ml / (1 - percent / 100))
 
@@ -96,6 +101,11 @@ class Change:
         response: "unchanged" also where the change is not beyond the measurement error; None where none is called.
         grid_percent: by how much another thickness of slices alone may move the volume; None where it is the same.
         detectable: which changes could be seen at all; None where the error is not known.
+
+    Example:
+        >>> change = Change.between(Volume.within(10.0, 5), Volume.within(6.0, 5))
+        >>> round(change.percent), change.response
+        (-40, 'intermediate')
     """
 
     before: Volume
@@ -149,7 +159,11 @@ class Change:
 
 
 def response_to(percent: float) -> Response:
-    """Classify a change in per cent."""
+    """Classify a change in per cent.
+
+    >>> response_to(-60.0), response_to(-5.0), response_to(30.0)
+    ('major', 'unchanged', 'worse')
+    """
     if percent > UNCHANGED:
         return "worse"
     if percent >= -UNCHANGED:

@@ -46,7 +46,11 @@ def placed(voxels: NDArray[Any], geometry: Geometry, transform: RigidTransform) 
 
 
 def in_view(indices: Floats, geometry: Geometry) -> NDArray[np.bool_]:
-    """Return which of these indices [N, 3] (Z, Y, X) lie within a grid."""
+    """Return which of these indices [N, 3] (Z, Y, X) lie within a grid.
+
+    >>> in_view(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 9.0]]), Geometry((4, 4, 4), (1.0, 1.0, 1.0)))
+    array([ True, False])
+    """
     inside = (indices >= -0.5) & (indices < np.array(geometry.shape) - 0.5)
     return np.asarray(inside.all(axis=1))
 
@@ -78,6 +82,11 @@ def local_ncc(fixed: NDArray[np.float32], moved: NDArray[np.float32], spacing_mm
 
     Args:
         fixed, moved: (Z, Y, X); NaN in `moved` where it holds nothing.
+
+    Example:
+        >>> scan = np.random.default_rng(0).random((8, 8, 8), dtype=np.float32)
+        >>> round(local_ncc(scan, 2 * scan + 1, (2.0, 2.0, 2.0)), 2)
+        1.0
     """
     seen = np.isfinite(moved)
     if not seen.any():
