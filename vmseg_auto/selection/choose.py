@@ -96,12 +96,20 @@ def dice_of(scores: Values, setting: Setting) -> Values:
 
 
 def standard_error(gain: Values) -> float:
-    """Return the standard error of the mean of a gain [patients]; infinite for a single patient."""
+    """Return the standard error of the mean of a gain [patients]; infinite for a single patient.
+
+    >>> round(standard_error(np.array([0.02, 0.04, 0.03])), 4)
+    0.0058
+    """
     return float(gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else np.inf
 
 
 def gains_enough(gain: Values) -> bool:
-    """Return whether the mean of a gain [patients] is beyond TOLERANCE and its own standard error."""
+    """Return whether the mean of a gain [patients] is beyond TOLERANCE and its own standard error.
+
+    >>> gains_enough(np.array([0.02, 0.04, 0.03])), gains_enough(np.array([0.04, -0.04, 0.01]))
+    (True, False)
+    """
     return bool(gain.mean() > max(TOLERANCE, standard_error(gain)))
 
 
