@@ -53,6 +53,10 @@ def smaller_budget_gb(planned_gb: float, free_gb: float | None, peak_gb: float) 
         planned_gb: the budget that was too large.
         free_gb: what a training could have; None where that is not known, for half the budget.
         peak_gb: what this one held when it failed.
+
+    Example:
+        >>> smaller_budget_gb(8.0, free_gb=6.0, peak_gb=8.0)
+        5.0
     """
     share = 0.5 if free_gb is None else min(0.9, 0.9 * free_gb / max(planned_gb, peak_gb))
     budget = max(planned_gb * share, 0.001)

@@ -119,6 +119,10 @@ class TrainingConfig(Stored):
 
         Raises:
             InputError: an unknown field or a value that it can't take.
+
+        Example:
+            >>> TrainingConfig().with_settings(["epochs=100", "lr=0.02"]).epochs
+            100
         """
         hints = typing.get_type_hints(TrainingConfig)
         changes: dict[str, Any] = {}
@@ -134,7 +138,11 @@ class TrainingConfig(Stored):
         return replace(self, **changes)
 
     def differences(self, other: TrainingConfig) -> list[str]:
-        """Describe the fields in which `other` differs."""
+        """Describe the fields in which `other` differs.
+
+        >>> TrainingConfig(epochs=100).differences(TrainingConfig(epochs=50))
+        ['epochs: 100 against 50']
+        """
         return [
             f"{f.name}: {getattr(self, f.name)} against {getattr(other, f.name)}"
             for f in fields(self)
