@@ -35,7 +35,11 @@ class Axis:
     whole: bool = False
 
     def share(self, value: float) -> float:
-        """Return how far along the axis a value lies; 0 is its lower end and 1 its upper one."""
+        """Return how far along the axis a value lies; 0 is its lower end and 1 its upper one.
+
+        >>> Axis("volume (mL)", 1.0, 100.0, log=True).share(10.0)
+        0.5
+        """
         low, high, value = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
         return (value - low) / (high - low)
 

@@ -81,7 +81,11 @@ def coarser(volume: Volume, factor: int) -> Volume:
 
 
 def grey_levels(image: NDArray[Any], window: Window) -> NDArray[np.uint8]:
-    """Scale intensities to 0 (black, at or below the window's lower end) to 255."""
+    """Scale intensities to 0 (black, at or below the window's lower end) to 255.
+
+    >>> grey_levels(np.array([0.0, 50.0, 200.0]), (0.0, 100.0))
+    array([  0, 128, 255], dtype=uint8)
+    """
     low, high = window
     scaled = (np.asarray(image, dtype=np.float32) - low) * (255.0 / (high - low))
     grey: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

@@ -104,6 +104,12 @@ def slices_through(mask: NDArray[np.bool_], count: int) -> list[int]:
     Args:
         mask: (slices, rows, columns).
         count: of slices at most; a mask in fewer slices has fewer, an empty one none.
+
+    Example:
+        >>> mask = np.zeros((9, 4, 4), bool)
+        >>> mask[2:7] = True
+        >>> slices_through(mask, 3)
+        [2, 4, 6]
     """
     areas = np.count_nonzero(mask, axis=(1, 2))
     if not areas.any():
@@ -199,7 +205,11 @@ def _resized(array: NDArray[np.float32], shape: NDArray[np.int64], order: int) -
 
 
 def label_colours(labels: Mapping[str, int]) -> dict[str, str]:
-    """Return the colour (#RRGGBB) of each label but the background; it is the same in all pictures and reports."""
+    """Return the colour (#RRGGBB) of each label but the background; it is the same in all pictures and reports.
+
+    >>> label_colours({"background": 0, "lesion": 1})
+    {'lesion': '#D55E00'}
+    """
     return {name: LABEL_COLOURS[(value - 1) % len(LABEL_COLOURS)] for name, value in labels.items() if value}
 
 
