@@ -23,19 +23,31 @@ def require_named(rows: Iterable[Row], names: Names, table: Path) -> None:
 
 
 def shown(value: float | None, digits: int = 2, sign: bool = False) -> str:
-    """Write a number with so many decimals."""
+    """Write a number with so many decimals.
+
+    >>> shown(0.876), shown(0.1, sign=True)
+    ('0.88', '+0.10')
+    """
     if value is None or not math.isfinite(value):
         return NONE
     return _minus(f"{value:{'+' if sign else ''}.{digits}f}")
 
 
 def volume(ml: float | None) -> str:
-    """Write a volume in mL with two decimals; one that they would make 0 becomes "<0.01"."""
+    """Write a volume in mL with two decimals; one that they would make 0 becomes "<0.01".
+
+    >>> volume(1.234), volume(0.001)
+    ('1.23', '<0.01')
+    """
     return "<0.01" if ml is not None and 0 < ml < 0.005 else shown(ml)
 
 
 def between(low: float | None, high: float | None, digits: int = 2) -> str:
-    """Write an interval."""
+    """Write an interval.
+
+    >>> between(0.71, 0.92)
+    '0.71 to 0.92'
+    """
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return NONE
     return f"{shown(low, digits)} to {shown(high, digits)}"
@@ -47,7 +59,11 @@ def between_or_why(low: float | None, high: float | None, patients: int, digits:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Write the median of some numbers, and their range where they differ."""
+    """Write the median of some numbers, and their range where they differ.
+
+    >>> spread([3.0, 4.0, 9.0])
+    '4 (3 to 9)'
+    """
     low, middle, high = (f"{v:.3g}" for v in (min(values), median(values), max(values)))
     return middle if low == high else f"{middle} ({low} to {high})"
 
