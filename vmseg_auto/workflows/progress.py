@@ -131,7 +131,11 @@ class FoldProgress:
 
 
 def duration(seconds: float) -> str:
-    """Write a time as a person reads it: "40 s", "12 min", "3 h 20 min"."""
+    """Write a time as a person reads it: "40 s", "12 min", "3 h 20 min".
+
+    >>> duration(40), duration(750), duration(12_000)
+    ('40 s', '12 min', '3 h 20 min')
+    """
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
