@@ -126,6 +126,11 @@ def split_by_patient(patients: Mapping[str, str], volumes_ml: Mapping[str, float
 
     Raises:
         InputError: fewer than two patients.
+
+    Example:
+        >>> patients = {f"case_{n}": f"patient_{n}" for n in range(4)}
+        >>> len(split_by_patient(patients, dict.fromkeys(patients, 1.0)).folds)
+        4
     """
     names = sorted(set(patients.values()))
     if len(names) < 2:
@@ -226,6 +231,10 @@ def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:
 
     Raises:
         InputError: there is no such fold.
+
+    Example:
+        >>> fold_cases(Splits((Fold(("a",), ("b",)),), "example"), "all", ["a", "b"])
+        Fold(train=('a', 'b'), val=())
     """
     if fold == "all":
         return Fold(train=tuple(cases), val=())

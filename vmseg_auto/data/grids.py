@@ -62,6 +62,10 @@ def placement(source: Geometry, target: Geometry) -> Placement:
 
     Raises:
         InputError: they do not coincide with its voxels; says by what they differ.
+
+    Example:
+        >>> placement(Geometry((4, 8, 8), (4.0, 1.0, 1.0)), Geometry((4, 8, 8), (4.0, 1.0, 1.0))).words()
+        'same grid'
     """
     own, theirs = _columns(source), _columns(target)
     steps = np.linalg.solve(theirs, own)

@@ -51,7 +51,11 @@ def image_files(
 
 
 def raw_stem(path: Path) -> str:
-    """Return a file's name without its image ending."""
+    """Return a file's name without its image ending.
+
+    >>> raw_stem(Path("anna.nii.gz"))
+    'anna'
+    """
     return path.name[: len(path.name) - len(ending_of(path.name) or "")]
 
 
@@ -65,6 +69,9 @@ def case_and_channel(scan: Scan, channels: int) -> tuple[str, int | None]:
 
     A `_0000`-like suffix is a channel only if its number is below the number of channels: with one channel,
     scan_2019.nii.gz is the case scan_2019.
+
+    >>> case_and_channel(Path("anna_0001.nii.gz"), channels=2)
+    ('anna', 1)
     """
     name = stem(scan)
     base, channel = names.split_channel(name)

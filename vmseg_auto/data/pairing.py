@@ -77,7 +77,11 @@ def pair(masks: Sequence[Item], images: Sequence[Item]) -> list[Match]:
 
 
 def agreement(mask: Names, image: Names) -> float:
-    """Count the letters in which the names agree; equal names count half a letter more than beginnings."""
+    """Count the letters in which the names agree; equal names count half a letter more than beginnings.
+
+    >>> agreement(("anna",), ("anna",)) > agreement(("anna_mask",), ("anna",))
+    True
+    """
     return _agreement(_keys(mask), _keys(image))
 
 

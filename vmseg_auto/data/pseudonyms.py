@@ -44,6 +44,10 @@ def pseudonyms(patients: Mapping[str, str], known: Mapping[str, str]) -> Names:
     Args:
         patients: case id -> patient.
         known: case id -> pseudonym, from earlier; kept.
+
+    Example:
+        >>> pseudonyms({"anna_v1": "anna", "anna_v2": "anna", "ben": "ben"}, {}).cases
+        {'anna_v1': 'P01-1', 'anna_v2': 'P01-2', 'ben': 'P02'}
     """
     numbers: dict[str, int] = {}
     taken = [match for name in known.values() if (match := _NUMBERED.fullmatch(name))]

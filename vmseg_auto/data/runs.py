@@ -22,6 +22,10 @@ def chosen_folds(folds: Iterable[FoldName]) -> list[FoldName]:
 
     Raises:
         InputError: no fold is named, or something that is none.
+
+    Example:
+        >>> chosen_folds([1, "all", 1])
+        [1, 'all']
     """
     remedy = 'Give a list of folds, such as [0, 1] or ["all"].'
     if isinstance(folds, (str, bytes)) or not isinstance(folds, Iterable):

@@ -39,6 +39,10 @@ def suggest_visits(cases: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
     Returns:
         What remains of the names -> the cases that share it, two or more, sorted.
+
+    Example:
+        >>> suggest_visits(["anna_v1", "anna_v2", "ben"])
+        {'anna': ('anna_v1', 'anna_v2')}
     """
     names = sorted(set(cases))
     groups: defaultdict[str, list[str]] = defaultdict(list)
