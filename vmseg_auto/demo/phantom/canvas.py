@@ -124,14 +124,22 @@ def join(a: Array, b: Array, blend_mm: float) -> Array:
 
 
 def sides(point: Point) -> Iterator[Point]:
-    """Yield a point and its mirror image."""
+    """Yield a point and its mirror image.
+
+    >>> list(sides((30.0, -10.0, 5.0)))
+    [(30.0, -10.0, 5.0), (-30.0, -10.0, 5.0)]
+    """
     x, y, z = point
     yield point
     yield -x, y, z
 
 
 def corners(center: Point, radii: Point) -> tuple[Point, Point]:
-    """Return two opposite corners of the box round an ellipsoid."""
+    """Return two opposite corners of the box round an ellipsoid.
+
+    >>> corners((0.0, 0.0, 10.0), (5.0, 5.0, 2.0))
+    ((-5.0, -5.0, 8.0), (5.0, 5.0, 12.0))
+    """
     return _point(np.subtract(center, radii)), _point(np.add(center, radii))
 
 
