@@ -90,6 +90,10 @@ def target_spacing(spacings: Sequence[Spacing], shapes: Sequence[Shape]) -> tupl
 
     Returns:
         The spacing in mm, axes in the order given, and whether one axis left its median.
+
+    Example:
+        >>> target_spacing([(4.0, 0.5, 0.5), (4.0, 0.5, 0.5), (5.0, 0.6, 0.6)], [(20, 256, 256)] * 3)
+        ((4.0, 0.5, 0.5), True)
     """
     spacing = np.percentile(np.array(spacings, dtype=float), 50, axis=0)
     size = np.percentile(np.array(shapes, dtype=float), 50, axis=0)
@@ -106,7 +110,11 @@ def target_spacing(spacings: Sequence[Spacing], shapes: Sequence[Shape]) -> tupl
 
 
 def axes_order(spacing: Spacing) -> Int3:
-    """Put the axis of largest spacing first and leave the others in their order."""
+    """Put the axis of largest spacing first and leave the others in their order.
+
+    >>> axes_order((0.5, 4.0, 0.5))
+    (1, 0, 2)
+    """
     first = int(np.argmax(spacing))
     second, third = (axis for axis in AXES if axis != first)
     return first, second, third
@@ -130,6 +138,10 @@ def pool(spacing: Spacing, size: Size) -> Topology:
     Args:
         spacing: in mm, in the order of `size`.
         size: the patch wanted; it is rounded up to what the strides divide.
+
+    Example:
+        >>> pool((4.0, 0.5, 0.5), (20, 256, 256)).strides
+        ((1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
     """
     edges, left = list(spacing), list(size)
     kernel = [1, 1, 1]
