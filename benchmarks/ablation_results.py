@@ -86,7 +86,7 @@ class Scores:
     Args:
         dice: validation case -> Dice, mean over the labels.
         patients: validation case -> patient.
-        train_dice, gap: the gap monitor's last; None where nothing was monitored.
+        train_dice, gap: the overfitting monitor's last; None where nothing was monitored.
         seconds: of all epochs together; predicting the validation cases comes on top.
     """
 

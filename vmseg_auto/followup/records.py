@@ -196,7 +196,7 @@ class FollowUp:
         lines = [f"{self.case}: {self.before} -> {self.after}"]
         for label, change in self.changes.items():
             lines += [f"  {label}: {_in_ml(change.before)} -> {_in_ml(change.after)}", f"    {detectable(change)}"]
-            lines += [f"    {self._verdict(label)}", *(f"    {told}" for told in self._lesions_told(label))]
+            lines += [f"    {self._verdict(label)}", *(f"    {told}" for told in self._lesion_lines(label))]
         apart = [doubt for doubt in self.doubts if doubt not in self.alignment.problems]
         closing = [self.alignment.text(), *self.notes, *(f"Not sound: {doubt}." for doubt in apart)]
         return "\n".join([*lines, *(f"  {told}" for told in closing)])
@@ -216,12 +216,12 @@ class FollowUp:
         change = self.changes[label]
         return verdict(change) if self.sound else f"{_size(change)}: no response is called"
 
-    def _lesions_told(self, label: str) -> Iterator[str]:
+    def _lesion_lines(self, label: str) -> Iterator[str]:
         mine = [lesion for lesion in self.lesions if lesion.label == label]
         specks = [lesion for lesion in mine if max(lesion.before_ml, lesion.after_ml) <= SPECK_ML]
         for lesion in mine:
             if lesion not in specks:
-                yield _lesion_told(lesion)
+                yield _lesion_text(lesion)
         if specks:
             yield f"and {len(specks)} of {SPECK_ML:g} mL or less (followup.csv)"
 
@@ -277,7 +277,7 @@ def _list(words: tuple[str, ...]) -> str:
     return "; ".join(words) + "."
 
 
-def _lesion_told(lesion: LesionChange) -> str:
+def _lesion_text(lesion: LesionChange) -> str:
     fate = _FATES[lesion.fate]
     if not lesion.after:
         return f"lesion {_joined(lesion.before)} ({lesion.before_ml:.2f} mL): {fate}"

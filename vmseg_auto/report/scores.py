@@ -26,8 +26,8 @@ _LISTED = ("dice", "nsd", "hd95_mm", "reference_ml", "prediction_ml", "volume_er
 
 _HEADLINE = (
     ("dice", "Dice", "", "overlap of model and reader, 1 is perfect"),
-    ("lesion_recall", "Lesions found", "", "share of the outlined lesions that the model touches"),
-    ("lesion_precision", "Lesions right", "", "share of the model's lesions that the reader outlined"),
+    ("lesion_recall", "Sensitivity, per lesion", "", "share of the outlined lesions that the model touches"),
+    ("lesion_precision", "Precision, per lesion", "", "share of the model's lesions that the reader outlined"),
     ("false_positive_lesions", "False positives", " per scan", "lesions of the model that touch nothing outlined"),
     ("volume_error_abs_ml", "Volume error", " mL", "whether too large or too small"),
 )
@@ -174,7 +174,7 @@ def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
 def _confidence(run: Run, names: Names) -> tuple[Chart, str] | None:
     rows = read_confidence(run) if run.confidence.is_file() else []
     require_named(rows, names, run.confidence)
-    told = [(row["case"], [row[name] for name in _TRUST]) for row in rows if isfinite(row["expected_dice"])]
+    told = [(row["case"], [row[name] for name in _CONFIDENCE]) for row in rows if isfinite(row["expected_dice"])]
     if not told:
         return None
     inside = sum(low <= dice <= high for _, (_, low, high, dice) in told)
@@ -221,7 +221,7 @@ def _certainty(run: Run) -> tuple[Table, Chart] | None:
     return figure_table("What the certainty is worth, all out of fold", told.figures), chart
 
 
-_TRUST = ("expected_dice", "expected_dice_low", "expected_dice_high", "dice")
+_CONFIDENCE = ("expected_dice", "expected_dice_low", "expected_dice_high", "dice")
 
 
 def _cases(rows: Sequence[CaseScore], names: Names, patients: Mapping[str, str]) -> Table:

@@ -52,7 +52,7 @@ def validate_fold(
     """
     if ranks.on_main(lambda: not fold.cases or fold.is_current()):
         return []
-    ranks.on_main(fold.forget_sum)
+    ranks.on_main(fold.remove_summary)
     failed: list[VmsegError] = []
     if cases := ranks.on_main(fold.unpredicted):
         failed = _predict_validation(run, fold, cases, preprocessed, device, console, ranks)

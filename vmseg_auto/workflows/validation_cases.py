@@ -136,7 +136,7 @@ class ValidationCases:
             found[case] = reliability(soft, reference, values), count_lesions(soft, reference, values)
         return found
 
-    def forget_sum(self) -> None:
+    def remove_summary(self) -> None:
         """Remove the cross-validation's sum until it is made anew: nothing vouches for an interrupted run's scores."""
         (self.folder.validation / "metrics.json").unlink(missing_ok=True)
 
