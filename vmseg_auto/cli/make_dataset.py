@@ -129,7 +129,7 @@ def _confirmed(words: str, question: str, not_yet: str, yes: bool, screen: Scree
 
 
 def _share(text: str) -> float:
-    """A share for argparse."""
+    """Parse a share, for argparse."""
     try:
         share = float(text)
     except ValueError:
