@@ -130,7 +130,7 @@ def read_layers(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8],
         reader, geometry = _header(path, case, layers=True)
         texts = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys() if key.isprintable()}
         voxels = _voxels(reader, geometry, case, path)
-    layers = _as_labels(voxels, case, path)
+    layers = _as_labels(voxels, case, path, segments=any(key.startswith("Segment") for key in texts))
     return (layers[None] if layers.ndim == 3 else np.moveaxis(layers, -1, 0)), geometry, texts
 
 
@@ -233,8 +233,11 @@ def _refuse_impossible_size(geometry: Geometry, case: str | None, path: Path) ->
         raise InputError(problem, case=case, file=path, remedy=DAMAGED)
 
 
-def _as_labels(voxels: NDArray[Any], case: str | None, path: Path) -> NDArray[np.uint8]:
-    """Whole numbers; what is one but for rounding (as by a slope of 1/255) is taken for it."""
+def _as_labels(voxels: NDArray[Any], case: str | None, path: Path, segments: bool = False) -> NDArray[np.uint8]:
+    """Whole numbers; what is one but for rounding (as by a slope of 1/255) is taken for it.
+
+    What names its `segments` is a mask, however many they are.
+    """
     if voxels.dtype.kind == "f":
         _refuse_no_intensity(voxels, case, path)
         mask: NDArray[np.uint8] = np.clip(np.rint(voxels), 0, 255).astype(np.uint8)
@@ -243,7 +246,7 @@ def _as_labels(voxels: NDArray[Any], case: str | None, path: Path) -> NDArray[np
         mask = voxels.astype(np.uint8)
         odd_ones = mask != voxels
     odd = odd_ones.any()
-    if looks_like_intensities(voxels if odd else mask):
+    if not segments and looks_like_intensities(voxels if odd else mask):
         raise NoMaskError(
             f"it looks like a scan or a map, not like a mask: it holds {len(np.unique(voxels))} different values",
             case=case,
