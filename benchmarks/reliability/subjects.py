@@ -239,7 +239,8 @@ def _reports() -> list[Subject]:
         f"{MODEL}/cross_validation/froc.csv", f"{FOLD}/history.csv",
     )  # fmt: skip
     values = (
-        f"{MODEL}/cross_validation/metrics.json", f"{MODEL}/model.json", f"{FOLD}/fold.json", "vmseg/selection.json",
+        f"{MODEL}/cross_validation/metrics.json", f"{MODEL}/cross_validation/confidence.json", f"{MODEL}/model.json",
+        f"{FOLD}/fold.json", "vmseg/selection.json",
         "vmseg/splits.json", "vmseg/plans/default/plan.json", "vmseg/fingerprint.json", "vmseg/dataset.json",
     )  # fmt: skip
     return [
