@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,7 +116,8 @@ def choose(root: Path) -> None:
 
 
 def score(root: Path) -> None:
-    run_command(evaluate.main, "-p", root / "labelsTr", "-r", root / "labelsTr", "-o", root / "out.csv")
+    copied = shutil.copytree(root / "labelsTr", root / "out", dirs_exist_ok=True)
+    run_command(evaluate.main, "-p", copied, "-r", root / "labelsTr", "-o", root / "out.csv")
 
 
 def report_workspace(root: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_spoilt_model_is_one_message_and_2(tmp_path: Path, capsys: pytest.Capt
     packed.write_bytes(content)
     for command in (
         lambda: model.main(["info", str(packed)]),
-        lambda: predict.main(["-m", str(packed), "-i", str(tmp_path), "-o", str(tmp_path / "masks")]),
+        lambda: predict.main(["-m", str(packed), "-i", str(tmp_path / "scans"), "-o", str(tmp_path / "masks")]),
     ):
         assert command() == 2
         err = capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -163,11 +164,12 @@ def test_commands_name_the_damaged_file_and_lose_nothing(cohort: Path, name: str
     for changed in (name, "vmseg/dataset.json"):  # which says where the cohort lies, and that was copied
         kept.pop(changed, None)
     place_of = ("-d", cohort, "-w", cohort / "vmseg")
+    copied = shutil.copytree(cohort / "labelsTr", cohort.with_name("copied"))
     commands: dict[str, tuple[Callable[[list[str]], int], tuple[object, ...]]] = {
         "plan": (plan_command.main, place_of),
         "train": (train_command.main, (0, *place_of, "--device", "cpu")),
         "predict": (predict_command.main, ("-i", cohort / "imagesTs", "-o", cohort / "out", *place_of)),
-        "evaluate": (evaluate_command.main, ("-p", cohort / "labelsTr", "-r", cohort / "labelsTr")),
+        "evaluate": (evaluate_command.main, ("-p", copied, "-r", cohort / "labelsTr")),
     }
     main, arguments = commands[command]
     code, words = command_words(main, *arguments)
