@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from vmseg_auto.data.dataset import Case, Dataset
 from vmseg_auto.data.dataset_json import Description, read_description
 from vmseg_auto.data.dicom.series import Scan, path_of
-from vmseg_auto.data.images.images import ending_of, read_mask
+from vmseg_auto.data.images.images import read_mask
+from vmseg_auto.data.images.registry import ending_of
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.naming import (
     case_and_channel,

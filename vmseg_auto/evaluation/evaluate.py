@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from vmseg_auto.data import mask_files
 from vmseg_auto.data.cases import over_cases
 from vmseg_auto.data.dataset import Case
-from vmseg_auto.data.images.images import MASK_ENDINGS, SEGMENTS, ending_of, read_grid, read_mask
+from vmseg_auto.data.images.images import read_grid, read_mask
+from vmseg_auto.data.images.registry import SEGMENTS, ending_of, mask_endings
 from vmseg_auto.data.images.segmentations import numbered, read_labels, read_segmentation
 from vmseg_auto.evaluation.concordance import volume_concordance
 from vmseg_auto.evaluation.metric_columns import EMPTY_MASKS, METRICS, PENALTY_MM, TOLERANCE_MM
@@ -265,7 +266,7 @@ def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:
     if errors:
         raise errors[0]
     if not found:
-        raise InputError("the folder holds no mask", file=folder, remedy=f"Masks end with {', '.join(MASK_ENDINGS)}.")
+        raise InputError("the folder holds no mask", file=folder, remedy=f"Masks end with {', '.join(mask_endings())}.")
     return found
 
 

@@ -11,6 +11,10 @@ from vmseg_auto.utils.errors import InputError
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
+Point = tuple[float, float, float]
+"""A place in the world, (x, y, z) in mm."""
+Direction = tuple[float, float, float, float, float, float, float, float, float]
+"""Direction cosines row by row: of world (x, y, z) over voxel (i, j, k), which run along X, Y and Z."""
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """Half-open voxel ranges along (Z, Y, X)."""
 
@@ -52,10 +56,8 @@ class Geometry:
 
     shape: Shape
     spacing_mm: Spacing
-    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    direction: tuple[float, float, float, float, float, float, float, float, float] = (
-        1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0,
-    )  # fmt: skip
+    origin_mm: Point = (0.0, 0.0, 0.0)
+    direction: Direction = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
     forms: NiftiForms | None = field(default=None, compare=False, repr=False)
     doubts: tuple[str, ...] = field(default=(), compare=False, repr=False)
     spacing_given: bool = field(default=False, compare=False, repr=False)

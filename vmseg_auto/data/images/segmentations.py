@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.codes import coded
 from vmseg_auto.data.grids import place, placement
-from vmseg_auto.data.images.images import SEGMENTS, ending_of, read_layers, read_mask
+from vmseg_auto.data.images.images import read_layers, read_mask
+from vmseg_auto.data.images.registry import SEGMENTS, ending_of
 from vmseg_auto.utils.atomic import replacing
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError
@@ -137,7 +138,7 @@ def read_labels(
     """Read a mask of any format as label values.
 
     Args:
-        path: ends with one of MASK_ENDINGS.
+        path: ends with one of mask_endings().
         labels: name -> value, by which segments of a .seg.nrrd are known; by their own label values unless given. Of
             other formats all values are read, and may be none of them.
         grid: of the scan. A .seg.nrrd that holds a part of its voxels, as 3D Slicer may save it, is put on it.
