@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import blocks, install
+from pages import blocks, install, run, run_test
 
 from vmseg_auto.data.images import registry
 from vmseg_auto.data.images.images import read_image, read_mask, write_image, write_mask
@@ -46,15 +44,22 @@ def formats(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         known.cache_clear()
 
 
-def run(site: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
-
-
 def test_the_pages_own_test_passes(site: Path) -> None:
-    (site / "test_mgh.py").write_text(TEST, encoding="utf-8")
-    done = run(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", os.devnull, str(site))
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert "2 passed" in run_test(TEST, site)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('(".mgz", ".mgh")', '(".mgz", ".nrrd")', "NRRD and FreeSurfer's MGH both are for files that end with .nrrd"),
+        ("class Mgh(ImageFormat)", "class Mgh(dict)", "the package vmseg-mgh is none"),
+        ("    def write(", "    def save(", "the package vmseg-mgh can't be loaded .TypeError"),
+    ],
+)
+def test_one_that_can_not_be_used_is_named(formats: None, site: Path, old: str, new: str, words: str) -> None:
+    (site / "vmseg_mgh.py").write_text(MODULE.replace(old, new), encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        registry.scan_endings()
 
 
 def test_a_header_is_laid_out_as_freesurfer_does(formats: None, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -30,3 +33,17 @@ def install(project: str, modules: dict[str, str], folder: Path) -> None:
         for group, entries in described["entry-points"].items()
     ]
     (about / "entry_points.txt").write_text("\n".join(groups))
+
+
+def run(site: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run Python where the packages of a folder are installed."""
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
+
+
+def run_test(code: str, site: Path) -> str:
+    """What pytest tells of a page's test, where the packages of a folder are installed."""
+    (site / "test_of_page.py").write_text(code, encoding="utf-8")
+    options = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", os.devnull, "-W", "error")
+    done = run(site, "-m", "pytest", *options, str(site))
+    return done.stdout + done.stderr

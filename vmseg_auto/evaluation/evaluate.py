@@ -21,8 +21,8 @@ from vmseg_auto.data.images.images import read_grid, read_mask
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of, mask_endings
 from vmseg_auto.data.images.segmentations import numbered, read_labels, read_segmentation
 from vmseg_auto.evaluation.concordance import volume_concordance
-from vmseg_auto.evaluation.metric_columns import EMPTY_MASKS, METRICS, PENALTY_MM, TOLERANCE_MM
-from vmseg_auto.evaluation.metrics import Row, score_case
+from vmseg_auto.evaluation.metrics.metric import PENALTY_MM, TOLERANCE_MM
+from vmseg_auto.evaluation.metrics.score import EMPTY_MASKS, Row, metrics, score_case
 from vmseg_auto.evaluation.scores import MeanScore, MetricNote, ScoreSummary
 from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.console import counted, listed
@@ -42,8 +42,8 @@ class Evaluation:
     """Scores of a set of cases.
 
     Args:
-        table: a row a case and label: case, patient, label, then the columns of core.metrics.METRICS.
-        summary: a row a label and metric, as ops.statistics.summarise_table makes it: label, metric, mean, median,
+        table: a row a case and label: case, patient, label, then a column a metric.
+        summary: a row a label and metric, as utils.statistics.summarise_table makes it: label, metric, mean, median,
             low_95, high_95, n, n_missing, patients.
         tolerance_mm: of the NSD.
         notes: what was left out, in words.
@@ -70,13 +70,13 @@ class Evaluation:
             patients: case -> patient; a case that is not named is its own patient.
             notes: for the evaluation.
         """
-        names = [metric.name for metric in METRICS]
+        names = [metric.name for metric in metrics()]
         table = pd.DataFrame(list(rows))
         table["patient"] = [(patients or {}).get(case, case) for case in table["case"]]
         table = table[["case", "patient", "label", *names]]
         return cls(
             table,
-            summarise_table(table, {metric.name: metric.bounds for metric in METRICS}),
+            summarise_table(table, {metric.name: metric.bounds for metric in metrics()}),
             tolerance_mm,
             tuple(notes),
         )
@@ -114,7 +114,7 @@ class Evaluation:
             patients=int(self.table["patient"].nunique()),
             tolerance_mm=self.tolerance_mm,
             interval=INTERVAL,
-            metrics={m.name: MetricNote(m.definition, m.computed_by) for m in METRICS},
+            metrics={m.name: MetricNote(m.definition, m.computed_by) for m in metrics()},
             agreement=self.agreement(),
             empty_masks=EMPTY_MASKS,
             versions={package: _version(package) for package in _PACKAGES},
@@ -137,12 +137,12 @@ class Evaluation:
         for label, rows in self.summary.groupby("label", sort=False):
             heading = f"{label}: {cases} cases of {patients} patients; means and medians are over cases"
             lines += [heading, f"  {'':<34}{'mean':>9}  {'95 % interval':>19}  {'median':>9}  missing"]
-            for metric, row in zip(METRICS, rows.to_dict("records"), strict=True):
-                title = f"{metric.title} at {self.tolerance_mm:g} mm" if metric.name == "nsd" else metric.title
+            for metric, row in zip(metrics(), rows.to_dict("records"), strict=True):
+                title = metric.heading(self.tolerance_mm)
                 if metric.on_screen:
                     lines.append(f"  {title:<34}{_numbers(row, metric.digits)}".rstrip())
             lines += [f"  {one.text()}" for one in self.agreement().get(str(label), ())]
-        lines.append(f"All {len(METRICS)} metrics are in the files; docs/metrics.md tells what each means.")
+        lines.append(f"All {len(metrics())} metrics are in the files; docs/metrics.md tells what each means.")
         return "\n".join([*lines, *self._without_distance(), *without_interval(patients), *self.notes])
 
     def _without_distance(self) -> list[str]:
