@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vmseg_auto.data import mask_files
-from vmseg_auto.data.cases import over_cases
+from vmseg_auto.data.cases import over_cases, values_in
 from vmseg_auto.data.dataset import Case
-from vmseg_auto.data.images.images import read_grid, read_mask
+from vmseg_auto.data.images.images import read_grid
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of, mask_endings
 from vmseg_auto.data.images.segmentations import numbered, read_labels, read_segmentation
 from vmseg_auto.evaluation.concordance import volume_concordance
@@ -29,7 +29,7 @@ from vmseg_auto.utils.console import counted, listed
 from vmseg_auto.utils.errors import DatasetError, InputError, NoMaskError, VmsegError
 from vmseg_auto.utils.figure import Figure
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.labels import label_values
+from vmseg_auto.utils.labels import label_values, unnamed_labels
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.statistics import INTERVAL, no_interval, summarise_table, without_interval
 from vmseg_auto.utils.tables import write_csv
@@ -276,20 +276,15 @@ def infer_labels(masks: Iterable[Path]) -> dict[str, int]:
 
     Masks that can't be read are passed over: scoring them names what is wrong with them.
     """
-    values: set[int] = set()
     named: list[tuple[str, int]] = []
+    others: list[Path] = []
     for path in masks:
+        if ending_of(path.name) != SEGMENTS:
+            others.append(path)
+            continue
         with contextlib.suppress(InputError):
-            if ending_of(path.name) == SEGMENTS:
-                named += [(one.name, one.value) for one in read_segmentation(path).segments]
-            else:
-                values.update(int(value) for value in np.unique(read_mask(path)[0]))
-    if named:
-        return numbered(named)
-    found = sorted(values - {0})
-    if found in ([], [1], [255]):
-        return {"lesion": 1}
-    return {f"label_{value}": value for value in found}
+            named += [(one.name, one.value) for one in read_segmentation(path).segments]
+    return numbered(named) if named else unnamed_labels(values_in(others))
 
 
 def read_pair(

@@ -19,16 +19,14 @@ from vmseg_auto.data.images.format import FURTHEST_MM, NO_IMAGE, Header, ImageFo
 from vmseg_auto.data.images.packed import damaged, unreadable
 from vmseg_auto.data.images.registry import format_of, scan_endings
 from vmseg_auto.utils.atomic import replacing
-from vmseg_auto.utils.errors import InputError, NoMaskError
+from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry, Spacing, spacing_in_words
-from vmseg_auto.utils.labels import looks_like_intensities
+from vmseg_auto.utils.labels import whole_labels
 from vmseg_auto.utils.names import is_text
 
 _SHEAR_TOLERANCE = 1e-3
 _LEAST_MM, _MOST_MM = 1e-3, 1e3
 """Edges of a voxel."""
-_ROUNDING = 1e-4
-"""How far from a whole number a label may lie."""
 _LARGEST = 1e12
 """What an intensity can be: float32 holds its square, summed over all voxels."""
 _MOST_VOXELS = 2**29
@@ -211,28 +209,9 @@ def _refuse_impossible_size(geometry: Geometry, size: int) -> None:
 
 
 def _as_labels(voxels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Whole numbers; what is one but for rounding (as by a slope of 1/255) is taken for it."""
     if voxels.dtype.kind == "f":
         _refuse_no_intensity(voxels)
-        mask: NDArray[np.uint8] = np.clip(np.rint(voxels), 0, 255).astype(np.uint8)
-        odd_ones = np.abs(voxels - mask) > _ROUNDING
-    else:
-        mask = voxels.astype(np.uint8)
-        odd_ones = mask != voxels
-    odd = odd_ones.any()
-    if looks_like_intensities(voxels if odd else mask):
-        raise NoMaskError(
-            f"it looks like a scan or a map, not like a mask: it holds {len(np.unique(voxels))} different values",
-            remedy="Name the mask drawn on the scan; resample masks with nearest-neighbour interpolation only.",
-        )
-    if odd:
-        values = np.unique(voxels[odd_ones])
-        shown = ", ".join(f"{value:.6g}" for value in values[:5]) + (", ..." if len(values) > 5 else "")
-        raise InputError(
-            f"the mask holds {shown}, but labels are whole numbers from 0 to 255",
-            remedy="Save it as whole numbers; resample masks with nearest-neighbour interpolation only.",
-        )
-    return mask
+    return whole_labels(voxels)
 
 
 def _geometry(header: Header, spacing_mm: Spacing | None = None, layers: bool = False) -> Geometry:

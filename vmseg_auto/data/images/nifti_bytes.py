@@ -23,8 +23,7 @@ def nifti_gz(voxels: NDArray[np.uint8], geometry: Geometry) -> bytes:
     """
     z, y, x = voxels.shape
     dz, dy, dx = geometry.spacing_mm
-    affine = np.array(geometry.direction).reshape(3, 3) * (dx, dy, dz)
-    affine = np.column_stack([affine, geometry.origin_mm])
+    affine = geometry.affine[:3]
     affine[:2] *= -1
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)

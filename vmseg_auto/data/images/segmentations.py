@@ -219,8 +219,8 @@ def write_segmentation(
 
 
 def _grid_fields(geometry: Geometry) -> list[str]:
-    columns = np.reshape(geometry.direction, (3, 3)) * geometry.spacing_mm[::-1]
-    axes = " ".join(f"({','.join(repr(float(step)) for step in axis)})" for axis in columns.T)
+    steps = geometry.affine[:3, :3].T
+    axes = " ".join(f"({','.join(repr(float(step)) for step in axis)})" for axis in steps)
     return [
         "NRRD0004",
         "# Complete NRRD file format specification at:",

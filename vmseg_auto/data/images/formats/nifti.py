@@ -222,12 +222,11 @@ def form_matrices(header: NiftiHeader) -> tuple[NDArray[np.float64] | None, NDAr
 def _plain_forms(geometry: Geometry) -> NiftiForms:
     """Return both forms as the grid has it, as in a scanner's own coordinates."""
     axes = _LPS_TO_RAS @ np.reshape(geometry.direction, (3, 3))
-    place = _LPS_TO_RAS @ geometry.origin_mm
     mirrored = -1.0 if np.linalg.det(axes) < 0 else 1.0
     b, c, d, a = Rotation.from_matrix(axes * [1, 1, mirrored]).as_quat()
     sign = -1.0 if a < 0 else 1.0
-    matrix = np.column_stack([axes * geometry.spacing_mm[::-1], place])
-    return NiftiForms((1, 1), mirrored, (sign * b, sign * c, sign * d, *place), tuple(matrix.ravel()), 2)
+    matrix = _LPS_TO_RAS @ geometry.affine[:3]
+    return NiftiForms((1, 1), mirrored, (sign * b, sign * c, sign * d, *matrix[:, 3]), tuple(matrix.ravel()), 2)
 
 
 def _apart(one: NDArray[np.float64], other: NDArray[np.float64], edge: float) -> bool:
