@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pages import blocks, install, run, run_test
+from raw_dataset import raw_dataset
 
+from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.images import registry
 from vmseg_auto.data.images.images import read_image, read_mask, write_image, write_mask
 from vmseg_auto.data.scans import find_scans
@@ -78,6 +80,9 @@ def test_scans_and_datasets_may_be_of_it(formats: None, tmp_path: Path) -> None:
     assert not registry.packs("ANNA.MGH")
     write_image(tmp_path / "anna_0000.MGZ", np.ones(GRID.shape, np.float32), GRID)
     assert [case.id for case in find_scans(tmp_path, ("T2",))] == ["anna"]
+    dataset = read_dataset(raw_dataset(tmp_path / "cohort", ending=".mgz"))
+    assert dataset.file_ending == ".mgz"
+    assert len(dataset.cases) == 3
 
 
 def test_a_damaged_header_is_refused_before_memory_is_taken(formats: None, tmp_path: Path) -> None:
