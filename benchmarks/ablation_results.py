@@ -86,7 +86,7 @@ class Scores:
     Args:
         dice: validation case -> Dice, mean over the labels.
         patients: validation case -> patient.
-        train_dice, gap: the gap monitor's last; None where nothing was monitored.
+        train_dice, gap: the overfitting monitor's last; None where nothing was monitored.
         seconds: of all epochs together; predicting the validation cases comes on top.
     """
 
@@ -155,13 +155,13 @@ def read_scores(fold: FoldFolder) -> Scores:
     table = pd.read_csv(fold.validation / "metrics.csv", dtype={"case": str, "patient": str})
     cases = table.groupby(["case", "patient"], as_index=False)[["dice"]].mean().to_dict("records")
     history = pd.read_csv(fold.history)
-    looks = overfitting_checks(
+    checks = overfitting_checks(
         [{str(name): value for name, value in row.items()} for row in history.to_dict("records")]
     )
     return Scores(
         dice={row["case"]: float(row["dice"]) for row in cases},
         patients={row["case"]: row["patient"] for row in cases},
-        train_dice=looks[-1].train if looks else None,
-        gap=looks[-1].gap if looks else None,
+        train_dice=checks[-1].train if checks else None,
+        gap=checks[-1].gap if checks else None,
         seconds=float(history["seconds"].sum()),
     )

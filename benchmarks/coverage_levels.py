@@ -230,10 +230,10 @@ LEVELS: tuple[Level, ...] = (
     Level(
         "Learning curve",
         95,
-        "Patients are those held out, over all folds. From ten on; of measured Dice from five on. One fold with three "
-        "sizes does not tell the luck of training: the interval is that of these very trainings. Intervals of plateau "
-        "and forecast often reach 1, above which no Dice lies, and so hold more than is stated. One or two folds tell "
-        "the luck of training by one or two degrees of freedom, so that their intervals are cautious.",
+        "Patients are validation patients of all folds. From ten on; of measured Dice from five on. One fold with "
+        "three sizes does not tell the luck of training: the interval is that of these very trainings. Intervals of "
+        "plateau and forecast often reach 1, above which no Dice lies, and so hold more than is stated. One or two "
+        "folds tell the luck of training by one or two degrees of freedom, so that their intervals are cautious.",
         tuple(DESIGNS),
         hold_curve,
     ),

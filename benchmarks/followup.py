@@ -48,7 +48,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class ValidationRecord:
-    """A case: the fold that holds it out, what its looks say, and how far volumes are off in other patients."""
+    """A case: the fold that validates on it, its confidence, and how far volumes are off in other patients."""
 
     fold: int
     confidence: Confidence
@@ -128,15 +128,15 @@ def _told(case: Case, percent: int, change: Change) -> Row:
 def _validation(run: Run, folds: Mapping[str, int]) -> dict[str, ValidationRecord]:
     """Each validation case, from the table of the cross-validation."""
     rows = read_csv(run.cross_validation / "metrics.csv")
-    said = {
+    known = {
         row["case"]: Confidence(float(row["uncertainty"]), float(row["scatter"]), True)
         for row in read_csv(run.confidence)
     }
-    confidence = [said[row["case"]] for row in rows]
+    confidence = [known[row["case"]] for row in rows]
     measured, true = (np.array([float(row[name]) for row in rows]) for name in ("prediction_ml", "reference_ml"))
     told = volume_confidence_without(measured, true, confidence, [row["patient"] for row in rows])
     found = zip(rows, confidence, told, strict=True)
-    return {row["case"]: ValidationRecord(folds[row["case"]], looks, others) for row, looks, others in found}
+    return {row["case"]: ValidationRecord(folds[row["case"]], judged, others) for row, judged, others in found}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from vmseg_auto.utils.atomic import write_text
 Rows = Sequence[Mapping[str, str]]
 
 INTRODUCTION = """\
-# Follow-up: what is said of changes that are known
+# Follow-up of known changes
 
 Written by `python -m benchmarks.followup`; don't edit it.
 

@@ -44,8 +44,9 @@ fold help up to the plan's batch size, which stays as planned; with `--memory` f
 - **Training** draws the batches that one process would draw, whatever the number of processes. Each computes its
   samples of a batch; the logits are then joined, so that the loss sees the whole batch (soft Dice over a batch
   included), and the gradients are added up. A process that has no sample of a batch follows the first one's and counts
-  nothing. Validation patches, looks at whole cases and the prediction of validation cases are shared as well. Networks
-  with batch normalisation or dropout are refused, as what they learn would depend on the number of processes.
+  nothing. Validation patches, overfitting checks on whole cases and the prediction of validation cases are shared as
+  well. Networks with batch normalisation or dropout are refused, as what they learn would depend on the number of
+  processes.
 - **Prediction** gives each process every n-th scan; the first writes `volumes.csv` for all. What an interrupted command
   has finished is kept, whatever the number of processes.
 - The first process alone speaks, holds the locks and writes states and tables. Each process has its log in `logs`.

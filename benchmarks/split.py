@@ -80,7 +80,9 @@ def main() -> None:
     parser.add_argument("--phantoms", type=int, default=53, help="how many of the demo's patients (default: 53)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
-    print("| cohort | cases | patients | held out in each fold | volume | volume, shuffled | cases | cases, shuffled |")
+    print(
+        "| cohort | cases | patients | validation in each fold | volume | volume, shuffled | cases | cases, shuffled |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name in COHORTS:
         print(row(name, *of_dataset(Path(arguments.data) / name)), flush=True)

@@ -233,7 +233,7 @@ WORKLOADS = (
     ),
     Workload(
         "predict_full_size_gated",
-        "the same heads with our own calibrated five folds, looks shared out and gated, as for scans like the "
+        "the same heads with our own calibrated five folds, passes shared out and gated, as for scans like the "
         "cohort's; nnU-Net's time is that of predict_full_size",
         predict_full_size_gated,
         (Target("wall_s", 1 / 10),),

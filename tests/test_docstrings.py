@@ -1,9 +1,11 @@
-"""Examples in docstrings run, and give what they show."""
+"""Examples in docstrings run, and give what they show; what a function does begins with a verb."""
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,28 @@ def test_examples_of_a_module(module: str, tmp_path: Path, monkeypatch: pytest.M
     failed, tried = doctest.testmod(importlib.import_module(module), optionflags=doctest.NORMALIZE_WHITESPACE)
     assert tried > 0
     assert failed == 0
+
+
+NOUNS = re.compile(
+    r"(?i)(the|an?|what|whether|how|why|where|which|who|whose|of|in|those|each|all|every|as|raises|gives)\b"
+)
+"""How a docstring begins that names a thing or a condition, where it should say what the function does."""
+LATER = ("evaluation", "models", "networks", "training", "data/images")
+"""Packages whose docstrings are still to be changed."""
+
+
+def _is_property(function: ast.FunctionDef) -> bool:
+    return any("property" in ast.unparse(decorator) for decorator in function.decorator_list)
+
+
+def test_what_a_function_does_begins_with_a_verb() -> None:
+    found = []
+    for root, path in FILES:
+        if path.relative_to(root).as_posix().removeprefix("vmseg_auto/").startswith(LATER):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and not _is_property(node):
+                first = (ast.get_docstring(node) or "").partition("\n")[0]
+                if NOUNS.match(first):
+                    found.append(f"{path.name}:{node.lineno} {node.name}: {first}")
+    assert found == []

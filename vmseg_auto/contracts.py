@@ -59,7 +59,7 @@ class DeviceAugment(Protocol):
     def __call__(
         self, image: torch.Tensor, label: torch.Tensor, seeds: Sequence[int]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Args: image [B, C, Z, Y, X] and label [B, Z, Y, X] as the sampler drew them, and a seed for each sample.
+        """Augment image [B, C, Z, Y, X] and label [B, Z, Y, X] as the sampler drew them, by a seed for each sample.
 
         A sample's result is a pure function of sample and seed; the device is never waited for.
         """
@@ -105,7 +105,7 @@ class Tracking(Protocol):
     """One training, as a logger keeps it."""
 
     def log(self, epoch: int, values: Mapping[str, float]) -> None:
-        """Args: epochs done, and finite numbers by name, as in history.csv."""
+        """Log an epoch: epochs done, and finite numbers by name, as in history.csv."""
 
     def close(self) -> None: ...
 

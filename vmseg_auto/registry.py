@@ -14,7 +14,7 @@ from vmseg_auto.utils.errors import InputError
 
 
 def load_planner(name: str) -> Planner:
-    """An installed planner ("default"), or one of the user's own ("my_module:MyPlanner").
+    """Load an installed planner ("default"), or one of the user's own ("my_module:MyPlanner").
 
     Raises:
         InputError: it is not there, or is no planner.
@@ -23,7 +23,7 @@ def load_planner(name: str) -> Planner:
 
 
 def load_trainer(name: str) -> Trainer:
-    """An installed trainer ("default"), or one of the user's own ("my_module:MyTrainer").
+    """Load an installed trainer ("default"), or one of the user's own ("my_module:MyTrainer").
 
     Raises:
         InputError: it is not there, or is no trainer.
@@ -32,7 +32,7 @@ def load_trainer(name: str) -> Trainer:
 
 
 def load_logger(name: str) -> Logger:
-    """An installed logger ("tensorboard"), or one of the user's own ("my_module:MyLogger").
+    """Load an installed logger ("tensorboard"), or one of the user's own ("my_module:MyLogger").
 
     Raises:
         InputError: it is not there, is no logger, or needs an extra that is not installed.
@@ -41,7 +41,7 @@ def load_logger(name: str) -> Logger:
 
 
 def names(group: str) -> list[str]:
-    """Names installed under an entry-point group, sorted."""
+    """List the names installed under an entry-point group, sorted."""
     return sorted(entry_points(group=group).names)
 
 

@@ -48,7 +48,7 @@ class Architecture:
     dataset_share: float
 
     def network(self, topology: Topology) -> NetworkSpec:
-        """The network for a patch."""
+        """Build the network's description for a patch."""
         stages = range(topology.stages)
         return NetworkSpec(
             builder=self.builder,
@@ -125,7 +125,7 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
 
 
 def left_right_axis(cases: Sequence[CaseSummary], axes: Int3) -> int | None:
-    """The plan's axis between the patient's left and right; None where nine in ten scans do not agree on it."""
+    """Return the plan's axis between the patient's left and right; None where nine in ten scans do not agree on it."""
     (axis, number), *_ = Counter(case.left_right for case in cases).most_common()
     return axes.index(axis) if axis is not None and number >= 0.9 * len(cases) else None
 

@@ -56,7 +56,7 @@ class Topology:
 
 @dataclass(frozen=True)
 class Budget:
-    """How many conv outputs of one patch (see ops.memory) a memory holds, for a batch of 2.
+    """How many conv outputs of one patch (see planning.memory) a memory holds, for a batch of 2.
 
     It runs straight from nothing through the points, and goes on in proportion beyond the last.
 
@@ -69,11 +69,11 @@ class Budget:
     outputs: tuple[float, ...]
 
     def held_by(self, memory_gb: float) -> float:
-        """Conv outputs that this memory holds."""
+        """Return how many conv outputs this memory holds."""
         return _along(self.gb, self.outputs, memory_gb)
 
     def needed_for(self, outputs: float) -> float:
-        """GB that so many conv outputs need."""
+        """Return the GB that so many conv outputs need."""
         return _along(self.outputs, self.gb, outputs)
 
 
@@ -90,6 +90,10 @@ def target_spacing(spacings: Sequence[Spacing], shapes: Sequence[Shape]) -> tupl
 
     Returns:
         The spacing in mm, axes in the order given, and whether one axis left its median.
+
+    Example:
+        >>> target_spacing([(4.0, 0.5, 0.5), (4.0, 0.5, 0.5), (5.0, 0.6, 0.6)], [(20, 256, 256)] * 3)
+        ((4.0, 0.5, 0.5), True)
     """
     spacing = np.percentile(np.array(spacings, dtype=float), 50, axis=0)
     size = np.percentile(np.array(shapes, dtype=float), 50, axis=0)
@@ -106,7 +110,11 @@ def target_spacing(spacings: Sequence[Spacing], shapes: Sequence[Shape]) -> tupl
 
 
 def axes_order(spacing: Spacing) -> Int3:
-    """Put the axis of largest spacing first and leave the others in their order."""
+    """Put the axis of largest spacing first and leave the others in their order.
+
+    >>> axes_order((0.5, 4.0, 0.5))
+    (1, 0, 2)
+    """
     first = int(np.argmax(spacing))
     second, third = (axis for axis in AXES if axis != first)
     return first, second, third
@@ -130,6 +138,10 @@ def pool(spacing: Spacing, size: Size) -> Topology:
     Args:
         spacing: in mm, in the order of `size`.
         size: the patch wanted; it is rounded up to what the strides divide.
+
+    Example:
+        >>> pool((4.0, 0.5, 0.5), (20, 256, 256)).strides
+        ((1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
     """
     edges, left = list(spacing), list(size)
     kernel = [1, 1, 1]

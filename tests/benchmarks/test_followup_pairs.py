@@ -19,10 +19,10 @@ def test_the_change_is_exact_and_the_movement_small(percent: int) -> None:
     pair = make_pair(SCAN.image, SCAN.mask, SCAN.geometry, percent, np.random.default_rng(percent + 100))
     assert pair is not None
     assert pair.mask.sum() == round(SCAN.mask.sum() * (1 + percent / 100))
-    assert pair.movement.degrees <= TURN_DEGREES + 1e-6
-    ends = [placed(MIDDLE, SCAN.geometry, how) for how in (RigidTransform(), pair.movement)]
+    assert pair.transform.degrees <= TURN_DEGREES + 1e-6
+    ends = [placed(MIDDLE, SCAN.geometry, how) for how in (RigidTransform(), pair.transform)]
     assert np.linalg.norm(ends[1] - ends[0]) <= SHIFT_MM + 1e-6
-    back = resample(pair.image, pair.geometry, SCAN.geometry, pair.movement, np.nan)
+    back = resample(pair.image, pair.geometry, SCAN.geometry, pair.transform, np.nan)
     seen = np.isfinite(back)
     assert np.corrcoef(back[seen], SCAN.image[seen])[0, 1] > 0.9
 
@@ -38,5 +38,5 @@ def test_the_same_draws_give_the_same_pair() -> None:
     first, second = (make_pair(SCAN.image, SCAN.mask, SCAN.geometry, -30, np.random.default_rng(3)) for _ in range(2))
     assert first is not None
     assert second is not None
-    assert first.movement == second.movement
+    assert first.transform == second.transform
     assert np.array_equal(first.image, second.image)

@@ -36,7 +36,7 @@ def volumes_of(patients: dict[str, str]) -> dict[str, float]:
 
 
 def in_turn(patients: dict[str, str]) -> Splits:
-    """Patients held out in turn, where it does not matter which."""
+    """Validation patients in turn, where it does not matter which."""
     names = sorted(set(patients.values()))
     folds = []
     for number in range(min(5, len(names))):

@@ -1,4 +1,4 @@
-"""Held-out probabilities on disk."""
+"""Probabilities of validation cases on disk."""
 
 from __future__ import annotations
 

@@ -43,24 +43,24 @@ def test_views_are_all_networks_with_all_mirrorings(mirror_axes: tuple[int, ...]
     networks = [nn.Identity() for _ in range(count)]
     ensemble = FoldEnsemble(networks, 1, mirror_axes)
     for place in ((0, 0, 0), (1, 0, 0), (2, 3, 1), (1, 1, 1)):
-        views = ensemble.views(place)
+        views = ensemble.passes(place)
         known = {(flip, networks.index(network)) for flip, network in views}
         assert len(views) == len(known) == count * 2 ** len(mirror_axes)
         assert len({flip for flip, _ in views[:count]}) == 1
         assert len({network for _, network in views[:count]}) == count
-        assert ensemble.views(place, 1) == ensemble.views(place, count) == views[:count]
-        assert ensemble.views(place, count + 1) == views[: 2 * count]
+        assert ensemble.passes(place, 1) == ensemble.passes(place, count) == views[:count]
+        assert ensemble.passes(place, count + 1) == views[: 2 * count]
 
 
 def test_eight_windows_around_a_voxel_begin_with_the_eight_mirrorings() -> None:
     ensemble = FoldEnsemble([nn.Identity() for _ in range(5)], 1, (0, 1, 2))
-    first = [ensemble.views((z, y, x))[0] for z in (0, 1) for y in (2, 3) for x in (4, 5)]
+    first = [ensemble.passes((z, y, x))[0] for z in (0, 1) for y in (2, 3) for x in (4, 5)]
     assert len({flip for flip, _ in first}) == 8
     assert len({network for _, network in first}) == 5
 
 
 def test_the_second_mirroring_is_the_opposite_of_the_first() -> None:
-    views = FoldEnsemble([nn.Identity()], 1, (0, 1, 2)).views((0, 1, 0))
+    views = FoldEnsemble([nn.Identity()], 1, (0, 1, 2)).passes((0, 1, 0))
     assert views[0][0] == (1,)
     assert views[1][0] == (0, 2)
 
@@ -69,9 +69,9 @@ def test_the_second_mirroring_is_the_opposite_of_the_first() -> None:
 def test_windows_are_halved_until_memory_holds_them(error: RuntimeError) -> None:
     network, said = Hungry(most=3), list[str]()
     network.error = error
-    ensemble = FoldEnsemble([network], 1, (0,), tell=said.append)
+    ensemble = FoldEnsemble([network], 1, (0,), notify=said.append)
     windows = torch.randn(8, 1, 2, 3, 4)
-    for view in ensemble.views((0, 0, 0)):
+    for view in ensemble.passes((0, 0, 0)):
         assert torch.equal(ensemble.logits(windows, view), windows)
     assert network.asked == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2], "it is learnt once"
     assert torch.equal(ensemble.logits(windows[:5], view), windows[:5])
@@ -84,7 +84,7 @@ def test_windows_are_halved_until_memory_holds_them(error: RuntimeError) -> None
 
 def test_where_no_window_fits_the_cpu_computes_that_scan_and_the_next_is_tried_on_the_gpu_again() -> None:
     networks, said = [Hungry(9, begins=torch.float64) for _ in range(2)], list[str]()
-    ensemble = FoldEnsemble(networks, 1, (1,), dtype=torch.bfloat16, tell=said.append)
+    ensemble = FoldEnsemble(networks, 1, (1,), dtype=torch.bfloat16, notify=said.append)
     home, image = ensemble.device, torch.randn(1, 5, 9, 9)
     for number in (1, 2):
         (logits,) = predict_logits(ensemble, image, (4, 6, 6))

@@ -63,7 +63,7 @@ def test_where_memory_runs_out_it_is_told_and_the_mask_is_the_same() -> None:
     """The first window finds no room where the network was; then the CPU goes on."""
     case, said, failed = tiny_case("a", 1), list[str](), list[int]()
     expected = Predictor([fold(0)], INFO, device="cpu", precision="float32").predict(case.image, case.geometry)
-    predictor = Predictor([fold(0)], INFO, device="cpu", precision="float32", tell=said.append)
+    predictor = Predictor([fold(0)], INFO, device="cpu", precision="float32", notify=said.append)
 
     def no_room_at_first(*_: object) -> None:
         if not failed:

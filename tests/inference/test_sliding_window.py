@@ -290,7 +290,7 @@ def test_a_scan_that_does_not_fit_beside_the_networks_begins_anew_with_its_sums_
 
     undisturbed, estimator = UncertaintyEstimator(2, True), UncertaintyEstimator(2, True)
     (expected,) = predict_logits(FoldEnsemble(networks, 2, (0,)), image, (4, 8, 6), estimator=undisturbed)
-    ensemble = FoldEnsemble(networks, 2, (0,), tell=said.append)
+    ensemble = FoldEnsemble(networks, 2, (0,), notify=said.append)
     home = ensemble.device
     for _ in range(2):
         heard.clear()

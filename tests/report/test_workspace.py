@@ -152,7 +152,7 @@ def test_what_a_training_began_with_is_told_with_its_overlap(made: Cohort) -> No
         for fold in (1, 2):
             run.fold(fold).init.unlink()
     assert "began with weights of default/paper (dataset heads, fold 0, hash abc123), trained on 3 scans of 3" in words
-    assert "3 patients: 2 are of this cohort, 1 held out by this fold; taken" in words
+    assert "3 patients: 2 are of this cohort, 1 of them validation cases of this fold; taken" in words
     assert "taken: encoder 3 of 4 tensors" in words
     assert "trained on scans that are not recorded: of those recorded, 0 are of this cohort" in words
     assert "anna" not in words

@@ -1,4 +1,4 @@
-"""The gap monitor's alarm is given for trainings that overfit, and ends them where that is asked for."""
+"""The overfitting monitor's alarm is given for trainings that overfit, and ends them where that is asked for."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_a_turn_is_held_while_the_work_lasts() -> None:
         yield
         events.append("given back")
 
-    with ALONE.turn(lock()):
+    with ALONE.enter_on_main(lock()):
         events.append("work")
     assert events == ["taken", "work", "given back"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import VmsegError
-from vmseg_auto.utils.streams import tell
+from vmseg_auto.utils.streams import write_text
 
 SCRIPT = """
 import os, sys
@@ -62,7 +62,7 @@ def test_a_screen_of_few_letters_is_written_to(tmp_path: Path) -> None:
 )
 def test_a_text_gives_no_orders(text: str, plain: str) -> None:
     screen = io.StringIO()
-    tell(text, screen)
+    write_text(text, screen)
     assert screen.getvalue() == f"{plain}\n"
     assert shown(text) == plain
 

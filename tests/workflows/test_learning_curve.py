@@ -32,7 +32,7 @@ SETTINGS = (
 )
 SIZES = (1, 2, 4)
 FOLDS = (0, 1, 2)
-"""They hold out five patients, from whom on intervals are told."""
+"""Their validation patients are five: the fewest that have intervals."""
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_finished_trainings_are_kept_and_a_size_may_be_added(
     ]
     assert command.main([*again, "--target", "0.7"]) == 0
     out = capsys.readouterr().out
-    assert "12 trainings, on 1, 2, 3, 4 of the cohort's 7 patients. 5 patients are held out, those of folds" in out
+    assert "12 trainings, on 1, 2, 3, 4 of the cohort's 7 patients. 5 patients validate, those of folds" in out
     assert "The curve will have no interval: it takes 10 validation patients, and here are 5." in out
     assert out.count("already trained") == 9
     assert "Dice of 0.7 takes" in out  # so many patients, or not to be told
@@ -134,7 +134,7 @@ def test_other_settings_are_refused_with_the_difference(
         ({"patients": SIZES, "target": 80}, "Give a --target between 0 and 1"),
         ({"patients": SIZES, "folds": ["all"]}, "fold all holds no patient out"),
         ({"patients": SIZES, "folds": [9]}, "there is no fold 9"),
-        ({"patients": SIZES, "folds": [4]}, "1 patient held out, and an interval takes 5"),
+        ({"patients": SIZES, "folds": [4]}, "1 patient for validation, and an interval takes 5"),
         ({"patients": SIZES, "hours": -1.0}, "Give --hours above 0"),
     ],
 )

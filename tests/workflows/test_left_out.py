@@ -44,8 +44,8 @@ def test_cases_beside_a_split_are_named_and_strict_ends_before_they_are_read(tmp
     plan_and_preprocess(folder, jobs=1, left=left)
     assert words(left) == {
         "case d: on neither side of fold 0",
-        "case c: held out by no fold, and so never scored",
-        "case d: held out by no fold, and so never scored",
+        "case c: a validation case of no fold, and so never scored",
+        "case d: a validation case of no fold, and so never scored",
     }
     again = Inventory()
     plan_and_preprocess(folder, jobs=1, left=again)

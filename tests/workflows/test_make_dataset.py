@@ -225,7 +225,7 @@ def test_a_share_of_the_patients_is_validation_by_seed(tmp_path: Path) -> None:
         assert all(case.label is not None for case in data.test_cases)
         assert json.loads((tmp_path / f"out{number}/dataset.json").read_text())["numTraining"] == 6
     assert tests[0] == tests[1] != tests[2]
-    with pytest.raises(InputError, match="of 5 patients 4 would be held out"):
+    with pytest.raises(InputError, match="of 5 patients 4 would be test patients"):
         made(tmp_path, patients="folders", test_share=0.8)
 
 

@@ -96,7 +96,9 @@ def test_what_a_fold_has_seen_holds_what_its_first_weights_had(run: Run, elsewhe
 
 def test_the_report_and_the_card_tell_of_it(run: Run, ours: Path, tmp_path: Path) -> None:
     page = Path(write_report(dataset=ours, output=tmp_path / "report.html")).read_text()
-    assert "4 patients: 0 are of this cohort, 0 held out by this fold; of 3 test cases 2 are known" in page
+    assert (
+        "4 patients: 0 are of this cohort, 0 of them validation cases of this fold; of 3 test cases 2 are known" in page
+    )
     card = model_info(run.folder)
     hash_ = read_stored(Initialisation, run.fold("all").init).weights
     assert f"of default/default (hash {hash_}), trained on 4 scans of 4 patients; 2 of the 3 test scans" in card

@@ -87,7 +87,7 @@ def test_one_hears_all_and_one_that_fails_is_left_out(
         assert float(loss) == pytest.approx(float(row["train_loss"]), rel=1e-4)
     assert len((made.space.tracking("breaks") / "heard.txt").read_text().splitlines()) == 1
     err = capsys.readouterr().err
-    assert err.count("the logger breaks failed and hears no more of default/quick/fold_0 (the server is down)") == 1
+    assert err.count("the logger breaks failed and gets no more of default/quick/fold_0 (the server is down)") == 1
 
 
 def test_one_that_can_not_begin_is_said_before_anything_is_trained(

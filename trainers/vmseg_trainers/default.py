@@ -45,7 +45,7 @@ class DefaultTrainer:
 
 
 def make_loss(config: TrainingConfig) -> torch.nn.Module:
-    """Dice and cross-entropy, or the relatives that the config names, over the decoder's levels."""
+    """Return Dice and cross-entropy, or the relatives that the config names, over the decoder's levels."""
     loss = DiceCrossEntropy(
         config.batch_dice,
         tversky_alpha=config.tversky_alpha,
@@ -56,7 +56,7 @@ def make_loss(config: TrainingConfig) -> torch.nn.Module:
 
 
 def make_sampler(plan: Plan, config: TrainingConfig) -> Sampler:
-    """Patches of the training cases, with lesions of others in some of them."""
+    """Return a sampler of patches of the training cases, with lesions of others in some of them."""
     read = read_shape(plan.patch) if config.augment else plan.patch
     sampler = PatchSampler(plan.patch, read, config.by_lesion)
     if not config.copy_paste:
@@ -65,7 +65,7 @@ def make_sampler(plan: Plan, config: TrainingConfig) -> Sampler:
 
 
 def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    """The config's optimizer over all the network's parameters.
+    """Return the config's optimizer over all the network's parameters.
 
     On CUDA it is torch's fused one, which passes over a step that went wrong without being waited for.
     """
@@ -83,7 +83,9 @@ def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.op
 
 
 def make_schedule(config: TrainingConfig) -> Callable[[float], float]:
-    """Learning rate against progress in [0, 1): polynomial decay, or a linear warm-up over a tenth and a cosine."""
+    """Return the learning rate as a function of progress in [0, 1): polynomial decay, or a linear warm-up over a tenth
+    and a cosine.
+    """
     if config.schedule == "poly":
         return lambda progress: config.lr * (1 - progress) ** config.poly_power
 

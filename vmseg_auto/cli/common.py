@@ -22,7 +22,7 @@ from vmseg_auto.utils.names import is_text
 from vmseg_auto.utils.redaction import Redaction
 from vmseg_auto.utils.scratch import name_spare
 from vmseg_auto.utils.signals import Stopped, stoppable
-from vmseg_auto.utils.streams import open_streams, tell
+from vmseg_auto.utils.streams import open_streams, write_text
 
 _MAY_BE_EMPTY = ("licence", "label", "set")
 _ON_WORKSPACES = re.compile(
@@ -41,7 +41,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser(prog: str, description: str, options: Sequence[str], epilog: str | None = None) -> Parser:
-    """A command's parser with those of the shared options that it has.
+    """Make a command's parser with those of the shared options that it has.
 
     Args:
         options: of "dataset", "workspace", "model", "series", "echo", "spacing", "device", "jobs", "strict",
@@ -130,7 +130,7 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[str]) -> None
 
 
 def places_of(arguments: argparse.Namespace) -> dict[str, str | None]:
-    """-d and -w, or the environment's."""
+    """Return -d and -w, or the environment's."""
     return {
         "dataset": arguments.dataset or os.environ.get("VMSEG_DATASET") or None,
         "workspace": workspace_of(arguments),
@@ -138,7 +138,7 @@ def places_of(arguments: argparse.Namespace) -> dict[str, str | None]:
 
 
 def workspace_of(arguments: argparse.Namespace) -> str | None:
-    """-w, or the environment's."""
+    """Return -w, or the environment's."""
     return arguments.workspace or os.environ.get("VMSEG_WORKSPACE") or None
 
 
@@ -148,7 +148,7 @@ def go_on(screen: Screen, *commands: str, joined: str = " or ") -> None:
 
 
 def in_place(text: str, arguments: argparse.Namespace) -> str:
-    """A text in which each command that works on a workspace is given this one's -d and -w."""
+    """Return a text in which each command that works on a workspace is given this one's -d and -w."""
     given = [(flag, getattr(arguments, name, None)) for flag, name in (("-d", "dataset"), ("-w", "workspace"))]
     places = "".join(f" {flag} {quoted(folder)}" for flag, folder in given if folder)
 
@@ -160,22 +160,22 @@ def in_place(text: str, arguments: argparse.Namespace) -> str:
 
 
 def confirmed(question: str) -> bool:
-    """The answer at a terminal; yes where nobody is there to be asked."""
+    """Ask at a terminal and return the answer; yes where nobody is there to be asked."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
         return True
-    tell(f"{question} [y/N] ", sys.stderr, end="")
+    write_text(f"{question} [y/N] ", sys.stderr, end="")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def positive_int(text: str) -> int:
-    """A whole number above 0, for argparse."""
+    """Parse a whole number above 0, for argparse."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
 
 
 def number(text: str) -> float:
-    """A number, for argparse."""
+    """Parse a number, for argparse."""
     try:
         return float(text)
     except ValueError:
@@ -183,7 +183,7 @@ def number(text: str) -> float:
 
 
 def fold_name(text: str) -> int | str:
-    """A fold's number or "all", for argparse."""
+    """Parse a fold's number or "all", for argparse."""
     if text == "all":
         return text
     if not text.isdecimal():
@@ -192,7 +192,7 @@ def fold_name(text: str) -> int | str:
 
 
 def workspace_logs(arguments: argparse.Namespace) -> Path:
-    """Where commands with -d and -w keep their logs."""
+    """Return where commands with -d and -w keep their logs."""
     places = places_of(arguments)
     return Workspace(workspace_root(places["dataset"], places["workspace"])).logs
 
@@ -239,7 +239,7 @@ def run(
 
 
 def _redaction(arguments: argparse.Namespace, given: Sequence[str]) -> Redaction | None:
-    """What the log shows in place of names; None with --with-identity."""
+    """Return what the log shows in place of names; None with --with-identity."""
     if arguments.with_identity:
         return None
     values = {name: getattr(arguments, name) for name in given}
@@ -252,7 +252,7 @@ def _redaction(arguments: argparse.Namespace, given: Sequence[str]) -> Redaction
 
 
 def _refuse_names_that_are_no_text(arguments: argparse.Namespace) -> None:
-    """Raises InputError where an option names a file by bytes that are no UTF-8: no table or log could name it."""
+    """Refuse an option that names a file by bytes that are no UTF-8: no table or log could name it."""
     for given in vars(arguments).values():
         for name in given if isinstance(given, (list, tuple)) else [given]:
             if isinstance(name, str) and not is_text(name):
@@ -261,7 +261,7 @@ def _refuse_names_that_are_no_text(arguments: argparse.Namespace) -> None:
 
 
 def _refuse_empty(arguments: argparse.Namespace) -> None:
-    """Raises InputError where something is named by nothing, as by a variable of the shell that is not set."""
+    """Refuse what is named by nothing, as by a variable of the shell that is not set."""
     for option, given in vars(arguments).items():
         words = given if isinstance(given, (list, tuple)) else [given]
         if option not in _MAY_BE_EMPTY and any(isinstance(word, str) and not word.strip() for word in words):
@@ -281,19 +281,19 @@ def _end(
     for one in (error, *getattr(error, "errors", ())):
         LOGGER.error("%s", one, exc_info=one)
     if debug and not isinstance(error, KeyboardInterrupt):
-        tell("".join(traceback.format_exception(error)), sys.stderr, end="")
+        write_text("".join(traceback.format_exception(error)), sys.stderr, end="")
     if isinstance(error, VmsegError):
         if not error.told:
-            tell(finish(f"{prog}: {error}"), sys.stderr)
+            write_text(finish(f"{prog}: {error}"), sys.stderr)
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         by = f" ({error})" if isinstance(error, Stopped) else ""
-        tell(f"\n{prog}: stopped{by}. What was done is kept; the same command goes on from there.", sys.stderr)
+        write_text(f"\n{prog}: stopped{by}. What was done is kept; the same command goes on from there.", sys.stderr)
         return error.exit_code if isinstance(error, Stopped) else 130
     where = "It came from where the lines above say" if debug else "Run it again with --debug to see where"
     if log and log.path:
         where = f"Where it came from stands in {log.path}"
-    tell(f"{prog}: unexpected {type(error).__name__}: {error}. {where}.", sys.stderr)
+    write_text(f"{prog}: unexpected {type(error).__name__}: {error}. {where}.", sys.stderr)
     return 1
 
 
@@ -326,7 +326,7 @@ class Screen:
         self._write(f"Warning: {text}", sys.stderr)
 
     def tell_left_out(self) -> None:
-        """Said at a command's end; of many names the screen is given the first, and the log all."""
+        """Name what was left out, at a command's end; of many names the screen shows the first, and the log all."""
         if self.left.unwanted:
             LOGGER.warning("%s", self.left.whole_text)
             self._write(f"Warning: {self.left.text()}", sys.stderr)
@@ -344,4 +344,4 @@ class Screen:
         from vmseg_auto.cli.bar import above_bars
 
         with above_bars(file=file):
-            tell(text, file)
+            write_text(text, file)

@@ -45,7 +45,7 @@ def parser() -> Parser:
         type=fold_name,
         default=[0],
         metavar="FOLD",
-        help="folds whose validation patients are held out (default: 0, to save time)",
+        help="folds whose validation patients are scored (default: 0, to save time)",
     )
     add_training_options(made)
     made.add_argument("--fresh", action="store_true", help="train anew what was trained for this curve before")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, run, workspace_of
 from vmseg_auto.utils.errors import InputError
-from vmseg_auto.utils.streams import tell
+from vmseg_auto.utils.streams import write_text
 
 
 def parser() -> Parser:
@@ -56,9 +56,11 @@ def parser() -> Parser:
         help="scans whose names suggest visits of one patient: join them to one patient, or leave them apart",
     )
     made.add_argument(
-        "--test-share", type=_share, default=0.0, metavar="SHARE", help="share of patients held out (default: 0)"
+        "--test-share", type=_share, default=0.0, metavar="SHARE", help="share of patients to test on (default: 0)"
     )
-    made.add_argument("--seed", type=int, default=0, metavar="N", help="decides which are held out (default: 0)")
+    made.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="decides which patients are tested on (default: 0)"
+    )
     return made
 
 
@@ -122,12 +124,12 @@ def _confirmed(words: str, question: str, not_yet: str, yes: bool, screen: Scree
         return True
     if not sys.stdin.isatty():
         raise InputError(f"{not_yet}:\n{words}", remedy="If this is right, add --yes.")
-    tell(words, sys.stdout)
+    write_text(words, sys.stdout)
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _share(text: str) -> float:
-    """A share for argparse."""
+    """Parse a share, for argparse."""
     try:
         share = float(text)
     except ValueError:

@@ -54,7 +54,7 @@ def parser() -> Parser:
 
 
 def add_training_options(made: Parser) -> None:
-    """The options of commands that train."""
+    """Add the options of commands that train."""
     made.add_argument("--planner", metavar="NAME", help="whose plan to train (default: the only one there is)")
     made.add_argument("--trainer", metavar="NAME", help="trainer, or module:Class (default: the plan's)")
     made.add_argument(

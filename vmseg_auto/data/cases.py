@@ -99,7 +99,7 @@ def read_dataset(folder: Path, bad: list[VmsegError] | None = None) -> Dataset:
 
 
 def content_hash(case: Case) -> str:
-    """16 hex digits of SHA-256 over the bytes of the case's scans and label file, in this order.
+    """Return 16 hex digits of SHA-256 over the bytes of the case's scans and label file, in this order.
 
     Raises:
         InputError: a file can't be read.
@@ -108,7 +108,7 @@ def content_hash(case: Case) -> str:
 
 
 def content_hashes(case: Case) -> tuple[str, str]:
-    """The hash of the case's image files alone, and its `content_hash`; each file is read once.
+    """Return the hash of the case's image files alone, and its `content_hash`; each file is read once.
 
     Raises:
         InputError: a file can't be read.
@@ -229,7 +229,7 @@ def _feed(sha: hashlib._Hash, scan: Scan, case: Case) -> None:
 
 
 def _common_ending(images: Path, given: Description | None) -> tuple[str, list[str]]:
-    """The dataset's file ending, and notes on how it was found."""
+    """Return the dataset's file ending, and notes on how it was found."""
     counts = Counter(ending_of(path.name) or "" for path in image_files(images))
     ending = given.file_ending if given else None
     chosen = ending or (counts.most_common(1)[0][0] if counts else "")
@@ -256,7 +256,7 @@ def values_in(masks: Iterable[Path]) -> set[int]:
 
 
 def _inferred_labels(masks: Sequence[Path], stated: Path) -> dict[str, int]:
-    """Labels from the values in the masks. Masks that can't be read are left to the check that lists them all."""
+    """Infer labels from the values in the masks. Masks that can't be read are left to the check that lists them all."""
     values = values_in(masks)
     labels = {"background": 0} | unnamed_labels(values)
     if values <= {0} or sorted(labels.values()) != list(range(len(labels))):
@@ -278,7 +278,9 @@ def _cases(
     left: Inventory,
     label_needed: bool = True,
 ) -> tuple[Case, ...]:
-    """The cases of two folders that may be missing; what does not fit goes to `errors`, what is not used to `left`."""
+    """Return the cases of two folders that may be missing; what does not fit goes to `errors`, what is not used to
+    `left`.
+    """
     files = image_files(images, ending, left)
     scans = group_scans(files, given.channels, errors)
     masks = masks_by_case(image_files(labels, ending, left), errors)

@@ -36,6 +36,10 @@ _TISSUE = ("85756007", "SCT", "Tissue")
 
 
 def coded(label: str) -> Coded:
-    """The codes of a label; those of a venous malformation only where its name is one for it."""
+    """Return the codes of a label; those of a venous malformation only where its name is one for it.
+
+    >>> coded("venous malformation").kind
+    ('783806000', 'SCT', 'Vascular malformation')
+    """
     plain = label.replace("_", " ").replace("-", " ").strip().lower()
     return _MALFORMATION if plain in _LESIONS else Coded(_TISSUE, _TISSUE)

@@ -46,7 +46,7 @@ class Dataset:
         channels: channel names in order, such as ("T2",).
         labels: label name -> value; "background" is 0.
         cases: the training cases (imagesTr, labelsTr), sorted by id.
-        test_cases: the validation cases (imagesTs, labelsTs), sorted by id.
+        test_cases: the cases of imagesTs and labelsTs, sorted by id.
         file_ending: such as ".nii.gz".
         notes: what was inferred rather than read, in words for the user.
         stated: ids of the cases whose patient the dataset's owner has named.
@@ -69,7 +69,7 @@ class Dataset:
         return {case.id: case.patient for case in self.cases}
 
     def with_patients(self, patients: Mapping[str, str]) -> Dataset:
-        """The same cases with these patients (case id -> patient), where the owner has named none."""
+        """Return the same cases with these patients (case id -> patient), where the owner has named none."""
 
         def named(cases: tuple[Case, ...]) -> tuple[Case, ...]:
             known = {case: patient for case, patient in patients.items() if case not in self.stated}
@@ -103,7 +103,7 @@ class Splits(Stored):
     def from_json(cls, data: Any, where: str = "splits.json") -> Splits:
         """Read splits.json, or the bare list of {"train", "val"} that nnU-Net's splits_final.json holds.
 
-        Cases are called as their files are (core.names), whatever the Unicode form in which the split names them.
+        Cases are called as their files are (utils/names.py), whatever the Unicode form in which the split names them.
         """
         if isinstance(data, list):
             found = cls(folds=decode(tuple[Fold, ...], data, where), source="given in nnU-Net's form")
@@ -126,6 +126,11 @@ def split_by_patient(patients: Mapping[str, str], volumes_ml: Mapping[str, float
 
     Raises:
         InputError: fewer than two patients.
+
+    Example:
+        >>> patients = {f"case_{n}": f"patient_{n}" for n in range(4)}
+        >>> len(split_by_patient(patients, dict.fromkeys(patients, 1.0)).folds)
+        4
     """
     names = sorted(set(patients.values()))
     if len(names) < 2:
@@ -153,7 +158,7 @@ def split_by_patient(patients: Mapping[str, str], volumes_ml: Mapping[str, float
 def extend_splits(splits: Splits, patients: Mapping[str, str]) -> Splits:
     """Fit an old split to a cohort that has grown or shrunk; every case that stays keeps its sides.
 
-    A new case stands where its patient's other cases stand; a new patient is held out where the fewest cases are.
+    A new case stands where its patient's other cases stand; a new patient is validated where the fewest cases are.
     """
     if not splits.folds:
         return splits
@@ -203,7 +208,7 @@ def check_splits(splits: Splits, patients: Mapping[str, str], where: str) -> Non
 
 
 def beside_folds(splits: Splits, cases: Iterable[str], folds: Iterable[int | str] | None = None) -> Iterator[LeftOut]:
-    """The cases that some of these folds neither train nor score; with all folds, those that none scores too.
+    """Yield the cases that some of these folds neither train nor score; with all folds, those that none scores too.
 
     Args:
         cases: of the dataset.
@@ -216,14 +221,20 @@ def beside_folds(splits: Splits, cases: Iterable[str], folds: Iterable[int | str
             yield from (LeftOut("case", c, f"on neither side of fold {number}") for c in known if c not in sides)
     if folds is None:
         scored = {case for fold in splits.folds for case in fold.val}
-        yield from (LeftOut("case", c, "held out by no fold, and so never scored") for c in known if c not in scored)
+        yield from (
+            LeftOut("case", c, "a validation case of no fold, and so never scored") for c in known if c not in scored
+        )
 
 
 def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:
-    """The two sides of a fold; "all" trains on every case and validates on none.
+    """Return the two sides of a fold; "all" trains on every case and validates on none.
 
     Raises:
         InputError: there is no such fold.
+
+    Example:
+        >>> fold_cases(Splits((Fold(("a",), ("b",)),), "example"), "all", ["a", "b"])
+        Fold(train=('a', 'b'), val=())
     """
     if fold == "all":
         return Fold(train=tuple(cases), val=())
@@ -236,7 +247,7 @@ def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:
 
 
 def _deal(thirds: Mapping[str, Sequence[int]], volumes: Mapping[str, float], folds: int, seed: int) -> list[list[str]]:
-    """The patients held out in each of `folds` folds, none of them empty.
+    """Deal the patients out to `folds` folds, and return those of each, none of them empty.
 
     One after another, in shuffled order, each patient goes where the fewest cases of the same thirds are; of several
     such folds where the fewest cases are, then where the smallest volume is.
@@ -262,7 +273,7 @@ def _deal(thirds: Mapping[str, Sequence[int]], volumes: Mapping[str, float], fol
 
 
 def _deviation(amounts: Sequence[float]) -> float:
-    """The largest relative distance from the mean; 0 where there is nothing."""
+    """Return the largest relative distance from the mean; 0 where there is nothing."""
     mean = math.fsum(amounts) / len(amounts)
     return max(abs(amount / mean - 1) for amount in amounts) if mean else 0.0
 

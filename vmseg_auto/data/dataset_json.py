@@ -92,7 +92,7 @@ def _text(data: dict[str, Any], field: str, say: _SAY) -> str | None:
 
 
 def _channels(data: dict[str, Any], say: _SAY) -> tuple[str, ...]:
-    """`channel_names`, or `modality` as older files call it: {"0": "T2", "1": ...}."""
+    """Read `channel_names`, or `modality` as older files call it: {"0": "T2", "1": ...}."""
     field = "channel_names" if "channel_names" in data or "modality" not in data else "modality"
     names = data.get(field)
     if names is None:
@@ -149,7 +149,7 @@ def _odd_labels(labels: dict[str, Any]) -> list[str]:
 
 
 def _patients(data: dict[str, Any], say: _SAY) -> dict[str, str]:
-    """Case id -> patient; names of cases as core.names writes them."""
+    """Read case id -> patient; names of cases as utils/names.py writes them."""
     patients = data.get("patients")
     if patients is None:
         return {}
@@ -168,7 +168,7 @@ def _patients(data: dict[str, Any], say: _SAY) -> dict[str, str]:
 
 
 def _numbers(data: dict[str, Any], say: _SAY) -> dict[str, int]:
-    """numTraining and numTest."""
+    """Read numTraining and numTest."""
     found = {}
     for key in ("numTraining", "numTest"):
         number = data.get(key)
@@ -180,7 +180,7 @@ def _numbers(data: dict[str, Any], say: _SAY) -> dict[str, int]:
 
 
 def _files(entries: Any) -> list[str]:
-    """The images that older files list: [{"image": FILE, "label": FILE}], or [FILE]. What is not so lists none."""
+    """List the images that older files list: [{"image": FILE, "label": FILE}], or [FILE]. What is not so lists none."""
     entries = entries if isinstance(entries, list) else []
     files = [entry.get("image") if isinstance(entry, dict) else entry for entry in entries]
     return [file for file in files if isinstance(file, str)]

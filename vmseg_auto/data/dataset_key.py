@@ -50,7 +50,7 @@ class KeyRow:
         return self.set == "removed"
 
     def without_source(self) -> KeyRow:
-        """What stays of it when its patient is removed."""
+        """Return what stays of the row when its patient is removed."""
         return KeyRow(self.case, self.patient, "removed", image_hash=self.image_hash)
 
 
@@ -67,7 +67,7 @@ def write_dataset_key(path: Path, rows: Iterable[KeyRow]) -> None:
 
 
 def read_dataset_key(path: Path, left: Inventory | None = None) -> list[KeyRow]:
-    """The rows of a key, sorted by case.
+    """Read the rows of a key, sorted by case.
 
     Args:
         path: of the key.
@@ -101,7 +101,7 @@ def _odd(row: KeyRow) -> str | None:
 
 
 def _contradiction(rows: Sequence[KeyRow]) -> str | None:
-    """What can't be true of all rows at once, in words."""
+    """Describe what can't be true of all rows at once; None where all agree."""
     there = [row for row in rows if not row.removed]
     for what, pairs in (
         ("the case", [(row.case, index) for index, row in enumerate(rows)]),

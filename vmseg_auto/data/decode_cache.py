@@ -67,12 +67,12 @@ class DecodeCache:
         return sum(self._sizes.values())
 
     def content(self, case: Case) -> str | None:
-        """The hash of a kept case's files; None where it is not kept."""
+        """Return the hash of a kept case's files; None where it is not kept."""
         kept = self._kept.get(case.id)
         return kept[0] if kept else None
 
     def take(self, case: Case) -> Decoded | None:
-        """The case, which is no longer kept from then on; None where it was not."""
+        """Return the case, which is no longer kept from then on; None where it was not."""
         kept = self._kept.pop(case.id, None)
         if kept is None:
             return None

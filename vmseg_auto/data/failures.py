@@ -44,7 +44,7 @@ def write_failures(folder: Path, failed: Sequence[VmsegError], cases: Collection
 
 
 def read_failures(folder: Path) -> list[VmsegError]:
-    """What failed.csv tells, an error for each scan; none where there is no such file.
+    """Read failed.csv, an error for each scan; none where there is no such file.
 
     Raises:
         InputError: it is no such table.

@@ -50,7 +50,7 @@ class Placement:
         )
 
     def words(self) -> str:
-        """How the source fits, for a table."""
+        """Describe how the source fits, for a table."""
         turned = self.axes != (0, 1, 2) or any(self.flips)
         if self.size == self.shape and self.start == (0, 0, 0):
             return "axes turned" if turned else "same grid"
@@ -58,10 +58,14 @@ class Placement:
 
 
 def placement(source: Geometry, target: Geometry) -> Placement:
-    """How the source's voxels lie in the target's grid.
+    """Find how the source's voxels lie in the target's grid.
 
     Raises:
         InputError: they do not coincide with its voxels; says by what they differ.
+
+    Example:
+        >>> placement(Geometry((4, 8, 8), (4.0, 1.0, 1.0)), Geometry((4, 8, 8), (4.0, 1.0, 1.0))).words()
+        'same grid'
     """
     own, theirs = source.affine[:3, :3], target.affine[:3, :3]
     steps = np.linalg.solve(theirs, own)
@@ -83,7 +87,7 @@ def placement(source: Geometry, target: Geometry) -> Placement:
 
 
 def place(mask: NDArray[np.uint8], where: Placement) -> NDArray[np.uint8]:
-    """The mask [Z, Y, X] on the target's grid; 0 where it does not reach.
+    """Place the mask [Z, Y, X] on the target's grid; 0 where it does not reach.
 
     Raises:
         InputError: labelled voxels lie outside the target.
@@ -105,7 +109,7 @@ def place(mask: NDArray[np.uint8], where: Placement) -> NDArray[np.uint8]:
 
 
 def _difference(source: Geometry, target: Geometry) -> str:
-    """The first thing by which the grids do not fit, in words."""
+    """Describe the first thing by which the grids do not fit."""
     cosines = np.array(target.direction).reshape(3, 3).T @ np.array(source.direction).reshape(3, 3)
     tilt = float(np.degrees(np.arccos(np.clip(np.abs(cosines).max(axis=0).min(), 0, 1))))
     if tilt > 0.05:

@@ -18,7 +18,7 @@ _MEND = "Undo the change, or restore the file from a copy."
 
 
 def key_beside(dataset: Path) -> Path:
-    """Where a dataset's key lies unless it is named."""
+    """Return where a dataset's key lies unless it is named."""
     return dataset.with_name(f"{dataset.resolve().name}_key.csv")
 
 
@@ -36,7 +36,9 @@ class MadeDataset:
 
     @classmethod
     def read(cls, folder: Path) -> MadeDataset:
-        """Raises InputError where dataset.json is missing, broken, or not as vmseg_make_dataset writes it."""
+        """Read a dataset. Raises InputError where dataset.json is missing, broken, or not as vmseg_make_dataset writes
+        it.
+        """
         path = folder / "dataset.json"
         if not path.is_file():
             raise InputError("the dataset has no dataset.json", file=path, remedy=_MEND)
@@ -63,23 +65,23 @@ class MadeDataset:
         return {*patients, *patients.values(), *masks}
 
     def files(self, row: KeyRow) -> tuple[Path, Path]:
-        """Image and mask of a case."""
+        """Return image and mask of a case."""
         part = "Ts" if row.set == "test" else "Tr"
         image = self.folder / f"images{part}" / f"{row.case}_0000{USUAL}"
         return image, self.folder / f"labels{part}" / f"{row.case}{USUAL}"
 
     def holds(self, row: KeyRow) -> bool:
-        """Whether a case stands in the dataset as a whole."""
+        """Return whether a case stands in the dataset as a whole."""
         return row.case in self.description.patients and all(path.is_file() for path in self.files(row))
 
     def all_files(self, cases: Collection[str]) -> list[Path]:
-        """What stands of these cases on either side, images before masks."""
+        """List what stands of these cases on either side, images before masks."""
         images = [path for path in sorted(self.folder.glob(f"imagesT[rs]/*{USUAL}")) if path.name[:-12] in cases]
         masks = [path for path in sorted(self.folder.glob(f"labelsT[rs]/*{USUAL}")) if path.name[:-7] in cases]
         return [*images, *masks]
 
     def require_agreement(self, rows: Sequence[KeyRow], label: str | None, channel: str | None) -> None:
-        """Raises InputError where dataset.json or files contradict the key, or another label or channel is wished."""
+        """Raise InputError where dataset.json or files contradict the key, or another label or channel is wished."""
         path = self.folder / "dataset.json"
         for given, stands, what in ((label, self.label, "label"), (channel, self.channel, "channel")):
             if given not in (None, stands):

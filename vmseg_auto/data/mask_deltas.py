@@ -36,7 +36,7 @@ def write_mask_deltas(path: Path, masks: Sequence[Mask]) -> None:
 
 
 def read_mask_deltas(path: Path, first: Mask) -> list[Mask]:
-    """All the masks again, the first included.
+    """Read all the masks again, the first included.
 
     Raises:
         InputError: the file is missing or damaged, or belongs to another mask.

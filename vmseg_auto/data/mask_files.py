@@ -76,7 +76,9 @@ class Written:
     grid: Geometry
 
     def is_in(self, path: Path) -> bool:
-        """Whether a file holds the label values that were written, on the same grid; of DICOM SEG that is not known."""
+        """Return whether a file holds the label values that were written, on the same grid; of DICOM SEG that is not
+        known.
+        """
         if _is_dicom(path):
             return False
         try:
@@ -132,7 +134,7 @@ class Standing:
 
 
 def case_files(folder: Path, written: Written) -> CaseFiles:
-    """All files of a case's mask in a folder, by what they are."""
+    """Sort all files of a case's mask in a folder by what they are."""
     names = [one.file for one in written.masks]
     known = {*names, *(one.file for one in written.outdated)}
     sound, earlier, edited, damaged = list[Path](), list[Path](), list[Path](), list[Path]()
@@ -154,7 +156,7 @@ def case_files(folder: Path, written: Written) -> CaseFiles:
 
 
 def standing(folder: Path, written: Written) -> Standing:
-    """What stands in a folder of a case's mask.
+    """Return what stands in a folder of a case's mask.
 
     Raises:
         InputError: several files were changed, or a file that was never written is no mask that can be read.
@@ -179,7 +181,7 @@ def standing(folder: Path, written: Written) -> Standing:
 
 
 def recorded(folder: Path, case: str) -> Written | None:
-    """What CASE.json tells of a mask; None where there is no such record."""
+    """Read what CASE.json tells of a mask; None where there is no such record."""
     path = folder / f"{case}.json"
     try:
         data = read_json(path)
@@ -193,24 +195,24 @@ def recorded(folder: Path, case: str) -> Written | None:
 
 
 def mask_sha256(mask: NDArray[np.uint8]) -> str:
-    """A hash of label values [Z, Y, X]: equal for the same mask in files of other bytes or formats."""
+    """Return a hash of label values [Z, Y, X]: equal for the same mask in files of other bytes or formats."""
     sha = hashlib.sha256(repr(mask.shape).encode())
     sha.update(np.ascontiguousarray(mask, np.uint8).data)
     return sha.hexdigest()
 
 
 def files_of(folder: Path, case: str) -> list[Path]:
-    """All files in a folder that are called as a mask of the case, sorted by name."""
+    """List all files in a folder that are called as a mask of the case, sorted by name."""
     return sorted(path for path in _masks_in(folder) if case_of(path) == case)
 
 
 def case_of(mask: Path) -> str:
-    """The case that a mask's file is called after."""
+    """Return the case that a mask's file is called after."""
     return case_name([mask.name[: -len(DICOM_SEG)]]) if _is_dicom(mask) else stem(mask)
 
 
 def is_corrected(mask: Path) -> bool:
-    """Whether the record beside a mask tells that it was changed since it was written."""
+    """Return whether the record beside a mask tells that it was changed since it was written."""
     written = recorded(mask.parent, case_of(mask))
     if written is None:
         return False
@@ -219,14 +221,16 @@ def is_corrected(mask: Path) -> bool:
 
 
 def is_predicted(path: Path) -> bool:
-    """Whether a file is a mask that a record beside it names, or a map: so it is no scan."""
+    """Return whether a file is a mask that a record beside it names, or a map: so it is no scan."""
     written = recorded(path.parent, case_of(path))
     named = {one.file for one in (*written.masks, *written.outdated)} if written else set()
     return path.name in named or masks_of_maps(path.parent) is not None
 
 
 def masks_of_maps(folder: Path) -> Path | None:
-    """Of a folder of maps (`probabilities/LABEL`, `uncertainty`), the folder of their masks; None for others."""
+    """Return the folder of the masks of a folder of maps (`probabilities/LABEL`, `uncertainty`); None for other
+    folders.
+    """
     maps = folder.resolve()
     maps = maps.parent if maps.parent.name == "probabilities" else maps
     return maps.parent if maps.name in ("probabilities", "uncertainty") and _has_records(maps.parent) else None
@@ -251,7 +255,7 @@ def require_counting(mask: Path) -> None:
 
 
 def find_masks(folder: Path, errors: list[VmsegError], left: Inventory | None = None) -> dict[str, Path]:
-    """The image files in a folder that are masks: case -> the one that counts.
+    """Find the image files in a folder that are masks: case -> the one that counts.
 
     Args:
         errors: cases of which no file counts go here.
@@ -279,7 +283,7 @@ def find_masks(folder: Path, errors: list[VmsegError], left: Inventory | None = 
 
 
 def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tuple[list[Path], list[Path]]:
-    """The masks in a folder and the folders in it, or the one that is named, and all other files.
+    """Find the masks in a folder and the folders in it, or the one that is named, and all other files.
 
     Of a predicted case the file that counts is taken. Where nothing tells which of several files does, all are.
 
@@ -324,7 +328,7 @@ def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tupl
 
 
 def _beside_masks(path: Path, with_images: Collection[tuple[Path, str]]) -> bool:
-    """Whether a file is what commands write beside masks; a DICOM SEG only where another file of its mask is read."""
+    """Return whether commands write a file beside masks; a DICOM SEG counts where another file of its mask is read."""
     folder = path.parent.parent if path.parent.name in OUR_FOLDERS else path.parent
     if not is_ours(path) or not _has_records(folder):
         return False
@@ -336,7 +340,7 @@ def _has_records(folder: Path) -> bool:
 
 
 def _counting(folder: Path, case: str, paths: Sequence[Path], left: Inventory | None) -> Path | None:
-    """The one of a case's image files that counts; None where there are several, and no record."""
+    """Return the one of a case's image files that counts; None where there are several, and no record."""
     written = recorded(folder, case)
     if written is None:
         return paths[0] if len(paths) == 1 else None
@@ -377,12 +381,14 @@ def _is_dicom(path: Path) -> bool:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a file can be read to its end. What was changed and can be is a correction, even one that is no mask."""
+    """Return whether a file can be read to its end. What was changed and can be is a correction, even one that is no
+    mask.
+    """
     return _problem(path) is None if _is_dicom(path) else is_whole(path)
 
 
 def _problem(path: Path) -> str | None:
-    """Why a file is no mask that can be read whole; None where it is one."""
+    """Describe why a file is no mask that can be read whole; None where it is one."""
     try:
         if _is_dicom(path):
             from vmseg_auto.data.dicom.segmentation import require_whole  # most masks are image files

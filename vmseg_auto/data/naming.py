@@ -1,7 +1,7 @@
 """How scans are named: CASE_0000.nii.gz, or the series CASE_0000, is channel 0 of CASE; CASE.nii.gz is its mask.
 
 A segmentation of 3D Slicer is CASE.seg.nrrd: .seg.nrrd is an ending of its own, and never that of a scan. What a case
-is called is decided by core.names alone; here its rule is put to files.
+is called is decided by utils/names.py alone; here its rule is put to files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label")
 def image_files(
     folder: Path, ending: str | None = None, left: Inventory | None = None, *, masks: bool = False
 ) -> list[Path]:
-    """The image files in a folder, sorted by name; hidden files are passed over.
+    """List the image files in a folder, sorted by name; hidden files are passed over.
 
     Args:
         folder: may be missing, and then holds none.
@@ -51,20 +51,27 @@ def image_files(
 
 
 def raw_stem(path: Path) -> str:
-    """A file's name without its image ending."""
+    """Return a file's name without its image ending.
+
+    >>> raw_stem(Path("anna.nii.gz"))
+    'anna'
+    """
     return path.name[: len(path.name) - len(ending_of(path.name) or "")]
 
 
 def stem(scan: Scan) -> str:
-    """What an image file or a series is called (core.names); a channel's number stands at the end."""
+    """Return what an image file or a series is called (utils/names.py); a channel's number stands at the end."""
     return scan.name if isinstance(scan, Series) else names.case_name([raw_stem(scan)])
 
 
 def case_and_channel(scan: Scan, channels: int) -> tuple[str, int | None]:
-    """The case that a scan belongs to, and its channel; None where the name tells none of several.
+    """Return the case that a scan belongs to, and its channel; None where the name tells none of several.
 
     A `_0000`-like suffix is a channel only if its number is below the number of channels: with one channel,
     scan_2019.nii.gz is the case scan_2019.
+
+    >>> case_and_channel(Path("anna_0001.nii.gz"), channels=2)
+    ('anna', 1)
     """
     name = stem(scan)
     base, channel = names.split_channel(name)
@@ -76,7 +83,7 @@ def case_and_channel(scan: Scan, channels: int) -> tuple[str, int | None]:
 def group_scans(
     scans: Iterable[Scan], channels: Sequence[str], errors: list[VmsegError]
 ) -> dict[str, tuple[Scan, ...]]:
-    """Case id -> a scan for each channel, sorted by id; cases that are not whole go to `errors` instead."""
+    """Return case id -> a scan for each channel, sorted by id; cases that are not whole go to `errors` instead."""
     found: dict[str, dict[int, Scan]] = {}
     bad: set[str] = set()
     ids: dict[str, str] = {}
@@ -109,7 +116,7 @@ def group_scans(
 
 
 def masks_by_case(paths: Iterable[Path], errors: list[VmsegError]) -> dict[str, Path]:
-    """Case id -> its mask; a second mask of one case goes to `errors`."""
+    """Return case id -> its mask; a second mask of one case goes to `errors`."""
     found: dict[str, Path] = {}
     for path in paths:
         if (known := found.setdefault(case := stem(path), path)) != path:
@@ -119,12 +126,12 @@ def masks_by_case(paths: Iterable[Path], errors: list[VmsegError]) -> dict[str, 
 
 
 def endings_in_words(ending: str | None = None) -> str:
-    """The endings that are looked for, for a message."""
+    """Name the endings that are looked for, for a message."""
     return ending or ", ".join(scan_endings())
 
 
 def is_ours(path: Path) -> bool:
-    """Whether commands write files and folders of this name beside masks; a DICOM SEG has a record of its name."""
+    """Return whether commands write files and folders of this name beside masks (a DICOM SEG has a record)."""
     if path.is_dir():
         return path.name in OUR_FOLDERS
     if path.suffix.lower() == ".dcm":
@@ -156,5 +163,5 @@ def note_folder(path: Path, why: str, left: Inventory) -> None:
 
 
 def _ending(scan: Scan) -> str:
-    """Of a file; a series has none."""
+    """Return the ending of a file; a series has none."""
     return "" if isinstance(scan, Series) else ending_of(scan.name) or ""

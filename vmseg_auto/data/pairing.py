@@ -77,12 +77,16 @@ def pair(masks: Sequence[Item], images: Sequence[Item]) -> list[Match]:
 
 
 def agreement(mask: Names, image: Names) -> float:
-    """Letters in which the names agree; equal names count half a letter more than beginnings."""
+    """Count the letters in which the names agree; equal names count half a letter more than beginnings.
+
+    >>> agreement(("anna",), ("anna",)) > agreement(("anna_mask",), ("anna",))
+    True
+    """
     return _agreement(_keys(mask), _keys(image))
 
 
 def _by_name(mask: Item, images: Sequence[Item], known: Sequence[set[str]]) -> Match | None:
-    """The match that names give; None where they say nothing."""
+    """Return the match that names give; None where they say nothing."""
     scores = [_agreement(_keys(mask.names), keys) for keys in known]
     best = max(scores, default=0.0)
     if best == 0:
@@ -108,7 +112,7 @@ def _by_grid(mask: Item, images: Sequence[Item], free: Sequence[int]) -> Match:
 def _fitting(
     mask: Item, images: Sequence[Item], numbers: Sequence[int]
 ) -> tuple[list[tuple[int, Placement]], list[tuple[int, str]]]:
-    """Those of the images that the mask lies on, and why not on the others."""
+    """Return the images that the mask lies on, and why not on the others."""
     fitting: list[tuple[int, Placement]] = []
     reasons: list[tuple[int, str]] = []
     for number in numbers:
@@ -132,7 +136,7 @@ def _several(images: Sequence[Item], numbers: Sequence[int]) -> str:
 
 
 def _common(images: Sequence[Item]) -> set[str]:
-    """What all of several images are called."""
+    """Return what all of several images are called."""
     return set.intersection(*(_keys(image.names) for image in images)) if len(images) > 1 else set()
 
 

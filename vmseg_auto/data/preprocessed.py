@@ -123,11 +123,11 @@ class PreprocessedFolder:
                 raise InputError("the file is damaged: its checksum differs", case=case_id, file=path, remedy=_REMEDY)
 
     def holds(self, case_id: str, content: str) -> bool:
-        """Whether the case is here, preprocessed from source files of this content."""
+        """Return whether the case is here, preprocessed from source files of this content."""
         return self.content(case_id) == content
 
     def content(self, case_id: str) -> str | None:
-        """Hash of the source files that the case was preprocessed from; None where it is not wholly here."""
+        """Return the hash of the source files that the case was preprocessed from; None where it is not wholly here."""
         try:
             record = read_stored(_Record, self._record_path(case_id))
         except InputError:
@@ -151,7 +151,7 @@ class PreprocessedFolder:
 
 
 def _save_array(path: Path, array: NDArray[Any]) -> int:
-    """Gives the checksum of the array's bytes."""
+    """Save an array, and return the checksum of its bytes."""
     array = np.ascontiguousarray(array)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)

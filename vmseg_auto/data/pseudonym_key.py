@@ -13,7 +13,7 @@ COLUMNS = ("pseudonym", "case", "patient")
 
 
 def read_key(path: Path) -> dict[str, str]:
-    """Case id -> pseudonym; empty where there is no key yet.
+    """Read case id -> pseudonym; empty where there is no key yet.
 
     Raises:
         InputError: the file is no such key.
@@ -28,7 +28,8 @@ def read_key(path: Path) -> dict[str, str]:
 
 
 def keep_key(path: Path, patients: Mapping[str, str]) -> Names:
-    """Pseudonyms for these cases: those that the key at `path` knows, new ones for the others, which are added to it.
+    """Return pseudonyms for these cases: those that the key at `path` knows, new ones for the others, which are added
+    to it.
 
     Args:
         path: of the key, a CSV table.

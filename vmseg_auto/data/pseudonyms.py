@@ -27,7 +27,7 @@ class Names:
 
 
 def true_names(patients: Mapping[str, str]) -> Names:
-    """Everyone by the own name.
+    """Return names that call everyone by the own name.
 
     Args:
         patients: case id -> patient.
@@ -36,7 +36,7 @@ def true_names(patients: Mapping[str, str]) -> Names:
 
 
 def pseudonyms(patients: Mapping[str, str], known: Mapping[str, str]) -> Names:
-    """Patients as P01, P02, ...; the scans of one who has several as P01-1, P01-2, ...
+    """Name patients P01, P02, ...; the scans of one who has several P01-1, P01-2, ...
 
     Who is called patient_07 in the dataset already becomes P07, where that is free. The others are numbered in the
     order of a hash, so that the numbers don't give the alphabet away.
@@ -44,6 +44,10 @@ def pseudonyms(patients: Mapping[str, str], known: Mapping[str, str]) -> Names:
     Args:
         patients: case id -> patient.
         known: case id -> pseudonym, from earlier; kept.
+
+    Example:
+        >>> pseudonyms({"anna_v1": "anna", "anna_v2": "anna", "ben": "ben"}, {}).cases
+        {'anna_v1': 'P01-1', 'anna_v2': 'P01-2', 'ben': 'P02'}
     """
     numbers: dict[str, int] = {}
     taken = [match for name in known.values() if (match := _NUMBERED.fullmatch(name))]
@@ -67,7 +71,7 @@ def pseudonyms(patients: Mapping[str, str], known: Mapping[str, str]) -> Names:
 
 
 def _scans(patient: str, cases: list[str], known: Mapping[str, str]) -> dict[str, str]:
-    """The names of one patient's scans; those that are known stay."""
+    """Name one patient's scans; names that are known stay."""
     old = {case: known[case] for case in cases if case in known}
     if len(cases) == 1 and not old:
         return {cases[0]: patient}

@@ -20,7 +20,7 @@ _ENDINGS = 3
 
 
 def redaction_of(places: Mapping[str, Sequence[str]], names: Iterable[str] = ()) -> Redaction:
-    """A redaction over files and folders that were given, and over the names of all that is in them.
+    """Return a redaction over files and folders that were given, and over the names of all that is in them.
 
     Args:
         places: what stands in a path's place, such as "INPUT" -> the paths. Of OUTPUT only what lies directly in it is
@@ -45,7 +45,7 @@ def _spellings(path: Path) -> set[str]:
 
 
 def _origins(folder: Path) -> Iterator[Path]:
-    """Where the scans lay whose masks are in this folder."""
+    """Yield where the scans lay whose masks are in this folder."""
     table = OutputFolder(folder).sources
     if table.is_file():
         with contextlib.suppress(InputError):
@@ -53,7 +53,7 @@ def _origins(folder: Path) -> Iterator[Path]:
 
 
 def _below(path: Path, deep: bool) -> Iterator[Sequence[str]]:
-    """The parts of the path of a file, or of all that is in a folder or a zip."""
+    """Yield the parts of the path of a file, or of all that is in a folder or a zip."""
     if path.is_file():
         yield (path.name,)
         yield from _members(path)
@@ -72,7 +72,7 @@ def _members(path: Path) -> Iterator[Sequence[str]]:
 
 
 def _names(parts: Sequence[str]) -> Iterator[str]:
-    """The names of a path, the last also without some of its endings, and the case's where it is none of these."""
+    """Yield the names of a path, the last also without some of its endings, and the case's if it is none of these."""
     yield from parts
     for stem in accumulate(range(_ENDINGS), lambda name, _: Path(name).stem, initial=parts[-1]):
         yield stem

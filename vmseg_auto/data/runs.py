@@ -18,10 +18,14 @@ _OPTIONS = ("--planner", "--trainer", "-w")
 
 
 def chosen_folds(folds: Iterable[FoldName]) -> list[FoldName]:
-    """Folds as a caller names them, each once, in their order.
+    """Return folds as a caller names them, each once, in their order.
 
     Raises:
         InputError: no fold is named, or something that is none.
+
+    Example:
+        >>> chosen_folds([1, "all", 1])
+        [1, 'all']
     """
     remedy = 'Give a list of folds, such as [0, 1] or ["all"].'
     if isinstance(folds, (str, bytes)) or not isinstance(folds, Iterable):
@@ -106,15 +110,15 @@ class FoldFolder:
         return self.folder / "validation"
 
     def mask(self, case: str, ending: str) -> Path:
-        """The predicted mask of one of them, in a file of the dataset's ending."""
+        """Return the path of a case's predicted mask, in a file of the dataset's ending."""
         return self.validation / f"{case}{ending}"
 
     def probabilities(self, case: str) -> Path:
-        """Its foreground probabilities (data/probabilities.py)."""
+        """Return the path of a case's foreground probabilities (data/probabilities.py)."""
         return self.validation / "probabilities" / f"{case}.npz"
 
-    def variants(self, case: str) -> Path:
-        """Its masks by the other budgets (data/mask_deltas.py)."""
+    def mask_deltas(self, case: str) -> Path:
+        """Return the path of a case's masks by the other budgets (data/mask_deltas.py)."""
         return self.validation / "budgets" / f"{case}.npz"
 
     @property
@@ -181,13 +185,13 @@ class Run:
         return self.cross_validation / "volumes.png"
 
     def require_model(self) -> None:
-        """Raises InputError where this is no model's folder, and says what it may be instead."""
+        """Refuse by an InputError what is no model's folder, and say what it may be instead."""
         if not self.model.is_file():
             problem = "this is no model folder: it has no model.json"
             raise InputError(problem, file=self.folder, remedy=self._other_than_model())
 
     def _other_than_model(self) -> str:
-        """What to do with a folder that was taken for a model's."""
+        """Describe what to do with a folder that was taken for a model's."""
         inside = [path.parent for kind in ("", "vmseg/") for path in self.folder.glob(f"{kind}runs/*/*/model.json")]
         if inside:
             return f"Give a model within it, such as {sorted(inside)[0]}."
@@ -203,7 +207,7 @@ class Run:
         return FoldFolder(self.folder / f"fold_{fold}")
 
     def folds(self) -> list[FoldFolder]:
-        """The folds that stand on disk, `all` last."""
+        """Return the folds that stand on disk, `all` last."""
         found = [FoldFolder(p) for p in sorted(self.folder.glob("fold_*")) if _is_fold(p)]
         return sorted(found, key=lambda f: math.inf if f.name == "all" else int(f.name))
 
@@ -211,11 +215,11 @@ class Run:
         return [fold for fold in self.folds() if fold.final.is_file()]
 
     def unfinished_folds(self, count: int) -> list[int]:
-        """Of that many numbered folds, those that are not finished."""
+        """Return which of that many numbered folds are not finished."""
         return [number for number in range(count) if not self.fold(number).final.is_file()]
 
     def usable_folds(self, wanted: Iterable[FoldName] | None) -> list[FoldFolder]:
-        """The finished folds to predict with: those wanted, else all numbered ones, else `all`.
+        """Return the finished folds to predict with: those wanted, else all numbered ones, else `all`.
 
         Raises:
             InputError: this is no model's folder, no fold is finished, one that is wanted is not, or none is named.
@@ -238,7 +242,7 @@ class Run:
         return [fold for name, fold in finished.items() if name != "all"] or [finished["all"]]
 
     def train_command(self, folds: Iterable[FoldName | str]) -> str | None:
-        """The command that trains folds of this run, from any folder; None of a model that lies in no workspace."""
+        """Return the command that trains folds of this run, from any folder; None of a model in no workspace."""
         workspace = self.folder.resolve().parents[2]
         if self.folder.resolve().parent.parent.name != "runs" or not (workspace / "fingerprint.json").is_file():
             return None
@@ -255,14 +259,14 @@ def train_command(
     trainer: str | None = None,
     workspace: Path | None = None,
 ) -> str:
-    """The command that trains folds, with these options; what is None need not be said."""
+    """Return the command that trains folds, with these options; None leaves an option out."""
     given = (planner, trainer and importable("trainers", trainer), workspace and quoted(workspace))
     options = "".join(f" {flag} {value}" for flag, value in zip(_OPTIONS, given, strict=True) if value)
     return f"vmseg_train {' '.join(map(str, folds))}{options}"
 
 
 def importable(kind: str, name: str) -> str:
-    """How a planner or trainer is named on the command line: one of the user's own is not found by its name alone."""
+    """Return a planner's or trainer's name for the command line: one of the user's own needs more than its name."""
     return name if name in entry_points(group=f"vmseg_auto.{kind}").names else "MODULE:CLASS"
 
 
@@ -271,6 +275,6 @@ def _is_fold(path: Path) -> bool:
 
 
 def names_fold(path: Path) -> bool:
-    """Whether a path is named as a fold's folder is."""
+    """Return whether a path is named as a fold's folder is."""
     text = path.name.removeprefix("fold_")
     return path.name.startswith("fold_") and (text == "all" or text.isdecimal())

@@ -33,7 +33,7 @@ def find_scans(
     notes: list[str] | None = None,
     left: Inventory | None = None,
 ) -> list[Case]:
-    """The scans in a folder or a zip, or the one that a file belongs to, without masks.
+    """Find the scans in a folder or a zip, or the one that a file belongs to, without masks.
 
     Image files count where they lie in the folder itself, DICOM series also in its folders and zips.
 
@@ -87,7 +87,7 @@ def read_scan(
     notes: list[str] | None = None,
     spacing_mm: Spacing | None = None,
 ) -> tuple[NDArray[np.float32], Geometry]:
-    """The voxels of a scan, float32 [Z, Y, X], and its grid; raises as `read_image` and `read_series`."""
+    """Read the voxels of a scan, float32 [Z, Y, X], and its grid; raises as `read_image` and `read_series`."""
     if not isinstance(scan, Series):
         return read_image(scan, case, spacing_mm)
     from vmseg_auto.data.dicom.read import read_series  # most scans are image files
@@ -96,12 +96,12 @@ def read_scan(
 
 
 def scan_grid(scan: Scan, case: str | None = None) -> Geometry:
-    """The grid of a scan, without its voxels; raises as `read_scan`, as far as headers tell."""
+    """Read the grid of a scan, without its voxels; raises as `read_scan`, as far as headers tell."""
     return stack(scan, case) if isinstance(scan, Series) else read_grid(scan, case)
 
 
 def scan_bytes(scan: Scan) -> Iterator[bytes]:
-    """All bytes of a scan's files, and which of several echoes was chosen: what its voxels depend on.
+    """Yield all bytes of a scan's files, and which of several echoes was chosen: what its voxels depend on.
 
     Raises:
         InputError: a file can't be read.
@@ -122,7 +122,7 @@ def scan_bytes(scan: Scan) -> Iterator[bytes]:
 
 
 def _image_files(source: Path, channels: int) -> list[Path]:
-    """The image files in a folder but for masks and maps of `vmseg_predict`, or those of the case of a file."""
+    """Return the image files in a folder but for masks and maps of `vmseg_predict`, or those of the case of a file."""
     if source.is_dir():
         return [path for path in image_files(source) if not is_predicted(path)]
     own = ending_of(source.name)
@@ -135,7 +135,8 @@ def _image_files(source: Path, channels: int) -> list[Path]:
 
 
 def _without_further_channels(scans: Sequence[Scan], channels: int, left: Inventory) -> list[Scan]:
-    """All scans but CASE_0001 and the like that lie on the grid of CASE_0000, where so many channels are not taken.
+    """Return all scans but CASE_0001 and the like that lie on the grid of CASE_0000, where so many channels are not
+    taken.
 
     Numbered patients are called so too, and lie on grids of their own.
     """
@@ -152,7 +153,7 @@ def _without_further_channels(scans: Sequence[Scan], channels: int, left: Invent
 
 
 def _on_one_grid(one: Scan, other: Scan) -> bool:
-    """Whether headers say so; scans that can't be used lie on none."""
+    """Return whether scans lie on one grid by their headers; those that can't be used lie on none."""
     try:
         return not scan_grid(one).differences(scan_grid(other))
     except InputError:
@@ -160,7 +161,7 @@ def _on_one_grid(one: Scan, other: Scan) -> bool:
 
 
 def _one_name_each(scans: Sequence[Scan], source: Path, notes: list[str]) -> list[tuple[str, Scan]]:
-    """Scans of one channel under names that no two share, sorted."""
+    """Return scans of one channel under names that no two share, sorted."""
     wanted = [case_and_channel(scan, 1)[0] for scan in scans]
     root = source if source.is_dir() else source.parent
     sources = [str((scan.source if isinstance(scan, Series) else scan).relative_to(root)) for scan in scans]

@@ -12,7 +12,7 @@ from vmseg_auto.utils.atomic import unwritable
 
 
 def places_aside(folder: Path, masks: Sequence[Path]) -> dict[Path, Path]:
-    """Where masks of a folder are to go: a free name for each in its folder `replaced`."""
+    """Return where masks of a folder are to go: a free name for each in its folder `replaced`."""
     aside: dict[Path, Path] = {}
     for path in masks:
         names = (path.name if number == 1 else f"{number}_{path.name}" for number in count(1))

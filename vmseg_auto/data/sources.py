@@ -30,7 +30,7 @@ def write_sources(folder: Path, cases: Sequence[Case], root: Path, inputs: str, 
 
 
 def read_sources(folder: Path) -> list[dict[str, str]]:
-    """The rows of sources.csv; none where there is no such file.
+    """Read the rows of sources.csv; none where there is no such file.
 
     Raises:
         InputError: it is no table.
@@ -53,7 +53,7 @@ def _rows(cases: Sequence[Case], root: Path, inputs: str) -> Iterator[dict[str, 
 
 
 def _below(scan: Scan, root: Path) -> Path:
-    """The file, or the first file of a series, as seen from what was given."""
+    """Return the file, or the first file of a series, as seen from what was given."""
     path = scan.source if isinstance(scan, Series) else scan
     within = path.is_relative_to(root) and path != root  # of a folder or a zip
     return path.relative_to(root if within else root.parent)

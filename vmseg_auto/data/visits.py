@@ -27,7 +27,7 @@ _NO_PERSON = re.compile(
 
 
 def suggest_visits(cases: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The cases whose names differ in a mark of a visit alone, such as anna_v1 and anna_v2.
+    """Find the cases whose names differ in a mark of a visit alone, such as anna_v1 and anna_v2.
 
     Marks are `v2`, `ses-02`, `Ses1`, `visit2`, `tp2`, `timepoint2`, `baseline`, `followup`, `fu1`, and dates. A name
     without a mark belongs to those that have one and are otherwise equal. A number (`case_01`), a year and a weighting
@@ -39,6 +39,10 @@ def suggest_visits(cases: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
     Returns:
         What remains of the names -> the cases that share it, two or more, sorted.
+
+    Example:
+        >>> suggest_visits(["anna_v1", "anna_v2", "ben"])
+        {'anna': ('anna_v1', 'anna_v2')}
     """
     names = sorted(set(cases))
     groups: defaultdict[str, list[str]] = defaultdict(list)

@@ -33,7 +33,7 @@ class CurveFolder:
         return self.folder / "learning_curve.png"
 
     def size(self, patients: int) -> Run:
-        """The trainings on that many patients."""
+        """Return the run of trainings on that many patients."""
         return Run(self.folder / f"n_{patients}")
 
 
@@ -95,15 +95,15 @@ class Workspace:
         return self.root / "plans" / planner / "plan.json"
 
     def plans(self) -> list[str]:
-        """Names of the planners whose plans stand here."""
+        """List the planners whose plans stand here."""
         return sorted(p.parent.name for p in self.root.glob("plans/*/plan.json"))
 
     def tracking(self, logger: str) -> Path:
-        """Where a logger of `vmseg_train --logger` may write."""
+        """Return the folder where a logger of `vmseg_train --logger` may write."""
         return self.root / "tracking" / logger
 
     def preprocessed(self, voxels_hash: str) -> Path:
-        """Folder of cases preprocessed with one set of voxel-deciding numbers."""
+        """Return the folder of cases preprocessed with one set of voxel-deciding numbers."""
         return self.root / "preprocessed" / voxels_hash
 
     def run(self, planner: str, trainer: str) -> Run:
@@ -113,7 +113,7 @@ class Workspace:
         return [Run(p.parent) for p in sorted(self.root.glob("runs/*/*/model.json"))]
 
     def fold_folders(self) -> list[FoldFolder]:
-        """Every fold that stands on disk or that some command holds the lock of, those of learning curves too."""
+        """Return every fold on disk, or locked by some command; those of learning curves too."""
         found = [path for kind in _FOLDS for path in self.root.glob(kind)]
         names = {path.with_suffix("") if path.suffix == ".lock" else path for path in found}
         return [FoldFolder(path) for path in sorted(names) if names_fold(path)]
@@ -122,7 +122,7 @@ class Workspace:
         return CurveFolder(self.root / "learning_curve" / planner / trainer)
 
     def require_planned(self) -> None:
-        """Raises InputError where nothing is planned yet."""
+        """Raise InputError where nothing is planned yet."""
         if not self.fingerprint.is_file():
             raise InputError(
                 "nothing is planned in this workspace yet",
@@ -170,7 +170,7 @@ class OutputFolder:
 
 
 def workspace_root(dataset: str | Path | None, workspace: str | Path | None) -> Path:
-    """The workspace's folder: as given, else `vmseg` in the dataset's, which is the current one unless given."""
+    """Return the workspace's folder: as given, else `vmseg` in the dataset's, which is the current one unless given."""
     if workspace is not None:
         return Path(workspace)
     return (Path(dataset) if dataset is not None else Path.cwd()) / USUAL

@@ -21,7 +21,7 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.workers import Workers, may_have_workers
 from vmseg_auto.workflows.evaluate import evaluate
-from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.predict import predict
 from vmseg_auto.workflows.progress import duration
@@ -138,7 +138,7 @@ def make_cohort(
         return
     names = [(number, "Tr" if number < cases else "Ts") for number in range(cases + TEST_PATIENTS)]
     workers = min(jobs or os.cpu_count() or 1, 8)
-    with output_turn(folder, "vmseg_demo", console):
+    with output_lock(folder, "vmseg_demo", console):
         with console.progress("Making phantoms", len(names)) as progress:
             for _ in _in_processes(partial(_write_patient, folder, seed), names, workers):
                 progress.advance()

@@ -35,7 +35,11 @@ class Axis:
     whole: bool = False
 
     def share(self, value: float) -> float:
-        """How far along the axis a value lies; 0 is its lower end and 1 its upper one."""
+        """Return how far along the axis a value lies; 0 is its lower end and 1 its upper one.
+
+        >>> Axis("volume (mL)", 1.0, 100.0, log=True).share(10.0)
+        0.5
+        """
         low, high, value = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
         return (value - low) / (high - low)
 
@@ -176,7 +180,7 @@ def _round_values(low: float, high: float, wanted: int = 6) -> list[float]:
 
 
 def _decades(low: float, high: float) -> list[float]:
-    """Powers of ten, and twice and five times them where they are few."""
+    """Return powers of ten, and twice and five times them where they are few."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for factors in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), tuple(map(float, range(1, 10)))):
         found = [10.0**power * factor for power in powers for factor in factors if low <= 10.0**power * factor <= high]

@@ -32,7 +32,7 @@ class Volume:
 
 
 def turned(volume: Volume, view: View) -> Volume:
-    """The volume as the view shows it; every voxel stays where it is in the world."""
+    """Turn a volume as the view shows it; every voxel stays where it is in the world."""
     steps = [slice(None)] * 3
     for axis, flip in zip(view.order, view.flipped, strict=True):
         steps[axis] = slice(None, None, -1 if flip else 1)
@@ -40,7 +40,7 @@ def turned(volume: Volume, view: View) -> Volume:
 
 
 def around_lesions(volume: Volume, shown: NDArray[np.bool_], margin_mm: float = MARGIN_MM) -> Volume:
-    """The box around `shown`, with black and no mask where it is farther away.
+    """Return the box around `shown`, with black and no mask where it is farther away.
 
     Args:
         volume: of grey levels.
@@ -61,13 +61,13 @@ def around_lesions(volume: Volume, shown: NDArray[np.bool_], margin_mm: float = 
 
 
 def cut(volume: Volume, box: Box) -> Volume:
-    """The part of a volume within a box of voxel ranges."""
+    """Cut a box of voxel ranges out of a volume."""
     part = _rearranged(volume, tuple(slice(start, stop) for start, stop in box), (0, 1, 2))
     return replace(part, start=volume.start + box[0][0])
 
 
 def coarser(volume: Volume, factor: int) -> Volume:
-    """Blocks of factor x factor voxels of each slice in one: their mean intensity, and the mask in their middle."""
+    """Join blocks of factor x factor voxels of each slice: their mean intensity, and the mask in their middle."""
     z, y, x = volume.image.shape
     tall, wide = min(factor, y), min(factor, x)
     rows, columns = y // tall, x // wide
@@ -81,7 +81,11 @@ def coarser(volume: Volume, factor: int) -> Volume:
 
 
 def grey_levels(image: NDArray[Any], window: Window) -> NDArray[np.uint8]:
-    """Intensities as 0 (black, at or below the window's lower end) to 255."""
+    """Scale intensities to 0 (black, at or below the window's lower end) to 255.
+
+    >>> grey_levels(np.array([0.0, 50.0, 200.0]), (0.0, 100.0))
+    array([  0, 128, 255], dtype=uint8)
+    """
     low, high = window
     scaled = (np.asarray(image, dtype=np.float32) - low) * (255.0 / (high - low))
     grey: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
@@ -89,7 +93,7 @@ def grey_levels(image: NDArray[Any], window: Window) -> NDArray[np.uint8]:
 
 
 def _rearranged(volume: Volume, steps: tuple[slice, ...], order: Sequence[int]) -> Volume:
-    """Parts and mirrored axes, then the axes in another order."""
+    """Cut and mirror axes, then put them in another order."""
     grid = volume.geometry
     ranges = [step.indices(size) for step, size in zip(steps, grid.shape, strict=True)]
     directions = grid.cosines * np.array([stride for _, _, stride in ranges])
@@ -105,6 +109,6 @@ def _rearranged(volume: Volume, steps: tuple[slice, ...], order: Sequence[int]) 
 
 
 def _position(grid: Geometry, index: tuple[float, ...]) -> tuple[float, float, float]:
-    """Where a voxel (z, y, x) lies in the world."""
+    """Return where a voxel (z, y, x) lies in the world."""
     x, y, z, _ = grid.affine @ (*index[::-1], 1)
     return float(x), float(y), float(z)

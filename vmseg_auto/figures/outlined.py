@@ -59,16 +59,19 @@ def outlined_slice(
 
 
 def outline_path(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]) -> str:
-    """The outline of a mask (rows, columns) as an SVG path in mm; empty without a voxel.
+    """Draw the outline of a mask (rows, columns) as an SVG path in mm; empty without a voxel.
 
     It is the contour at one half (marching squares), with its stairs smoothed.
+
+    >>> outline_path(np.pad(np.ones((2, 2), bool), 1), (1.0, 1.0))
+    'M2.5 3.0L1.5 3.0L1.0 2.5L1.0 1.5L1.5 1.0L2.5 1.0L3.0 1.5L3.0 2.5Z'
     """
     lines = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
     return "".join(_closed(approximate_polygon(line - 0.5, _TOLERANCE) * spacing_mm) for line in lines)
 
 
 def _closed(points: NDArray[np.float64]) -> str:
-    """A line through points (y, x), the last of which is the first."""
+    """Write a line through points (y, x), the last of which is the first."""
     return f"M{'L'.join(f'{x:.1f} {y:.1f}' for y, x in points[:-1])}Z"
 
 

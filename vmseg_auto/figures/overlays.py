@@ -58,7 +58,7 @@ class Shown:
 def lesions_of(
     mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int], most: int = ROWS
 ) -> tuple[list[Shown], int]:
-    """The largest lesions of a mask (Z, Y, X), `most` at most, and how many more there are."""
+    """Return the largest lesions of a mask (Z, Y, X), `most` at most, and how many more there are."""
     found = {name: Components.of(mask == value, geometry) for name, value in labels.items() if value}
     ranked = [(one.volume_ml((n,)), name, n) for name, one in found.items() for n in range(1, one.count + 1)]
     ranked.sort(key=lambda lesion: -lesion[0])
@@ -124,7 +124,7 @@ def show(panel: Axes, picture: Picture, title: str, sides: Sequence[str], pixel_
 
 
 def _head(figure: Figure, name: str) -> None:
-    """Whose picture it is, above all panels."""
+    """Write the case's name above all panels."""
     figure.suptitle(shown(name, lines=False), color="white", fontsize=11, ha="left", x=0.01, parse_math=False)
 
 
@@ -142,7 +142,7 @@ def _legend(figure: Figure, colours: Mapping[str, str], heading: str | None) -> 
 def _slices(
     view: View, image: NDArray[np.float32], lesion: Shown, masks: Sequence[tuple[NDArray[np.bool_], str]]
 ) -> Iterator[tuple[int, Picture, float]]:
-    """Index, picture and size of its pixels in mm, for each slice shown of a lesion."""
+    """Yield index, picture and size of its pixels in mm, for each slice shown of a lesion."""
     seen, scan = view(lesion.mask), view(image)
     frame: Frame = frame_around(seen, view.spacing_mm[1:], MARGIN_MM)
     chosen = slices_through(seen, ACROSS)
@@ -156,7 +156,7 @@ def _slices(
 
 
 def _near(lesion: NDArray[np.bool_], frame: Frame, view: View) -> NDArray[np.bool_]:
-    """What may be shown around a lesion, within a frame of each slice."""
+    """Return what may be shown around a lesion, within a frame of each slice."""
     return near_lesions(lesion[:, *frame], view.spacing_mm)
 
 

@@ -48,7 +48,7 @@ def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
     _line(right, epochs, patches, GREEN, "validation patches")
     right.set_ylim(0, 1)
     if checks := overfitting_checks(history):
-        title = _draw_gap(right, checks)
+        title = _draw_overfitting(right, checks)
     else:
         title = "Dice of validation patches"
         if np.isfinite(patches).any():
@@ -58,8 +58,8 @@ def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
     save_figure(figure, path)
 
 
-def _draw_gap(panel: Axes, checks: Sequence[OverfittingCheck]) -> str:
-    """The checks at whole cases, and a title that tells the last and the best."""
+def _draw_overfitting(panel: Axes, checks: Sequence[OverfittingCheck]) -> str:
+    """Draw the Dice of whole cases, and return a title that names the last and the best."""
     epochs = np.array([check.epoch for check in checks], dtype=float)
     train, val = np.array([check.train for check in checks]), np.array([check.val for check in checks])
     panel.fill_between(epochs, train, val, color=_SHADE, alpha=0.6, linewidth=0)
@@ -206,7 +206,7 @@ def _draw_case(panel: Axes, case: OutlineCase) -> None:
 
 
 def _slice_to_show(masks: Sequence[NDArray[np.uint8]], slices: int) -> int:
-    """The slice in which the reference (else the prediction) is largest; the middle one where both are empty."""
+    """Return the slice in which the reference (else the prediction) is largest; the middle one where both are empty."""
     for mask in masks:
         areas = np.count_nonzero(mask, axis=(1, 2))
         if areas.any():

@@ -67,7 +67,7 @@ class View:
 
     @classmethod
     def of(cls, geometry: Geometry, plane: Plane | None = None) -> View:
-        """The view of a grid, in `plane`, or else in that of the slices as they were acquired.
+        """Return the view of a grid, in `plane`, or else in that of the slices as they were acquired.
 
         Slices lie across the coarsest axis; where no axis is, they are axial.
         """
@@ -82,27 +82,34 @@ class View:
         return cls(chosen, order, flipped, spacing, sides, geometry.shape[order[0]])  # type: ignore[arg-type]
 
     def __call__(self, array: NDArray[Any]) -> NDArray[Any]:
-        """An array (Z, Y, X) of the grid as (slices, rows, columns), without a copy."""
+        """Return an array (Z, Y, X) of the grid as (slices, rows, columns), without a copy."""
         turned = np.transpose(array, self.order)
         return turned[tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)]
 
     def number(self, index: int) -> int:
-        """A slice's number along the file's own axis, counted from 1 as viewers do."""
+        """Return a slice's number along the file's own axis, counted from 1 as viewers do."""
         return self.count - index if self.flipped[0] else index + 1
 
 
 def grey_window(voxels: NDArray[Any]) -> Window:
-    """The window between the 0.5th and the 99.5th percentile of what is shown."""
+    """Return the window between the 0.5th and the 99.5th percentile of what is shown."""
     low, high = np.percentile(voxels, (0.5, 99.5))
     return float(low), float(max(high, low + 1e-6))
 
 
 def slices_through(mask: NDArray[np.bool_], count: int) -> list[int]:
-    """Slices that show a mask, ascending: spread evenly over its volume, the one with its largest area among them.
+    """Choose slices that show a mask, ascending: spread evenly over its volume, the one with its largest area among
+    them.
 
     Args:
         mask: (slices, rows, columns).
         count: of slices at most; a mask in fewer slices has fewer, an empty one none.
+
+    Example:
+        >>> mask = np.zeros((9, 4, 4), bool)
+        >>> mask[2:7] = True
+        >>> slices_through(mask, 3)
+        [2, 4, 6]
     """
     areas = np.count_nonzero(mask, axis=(1, 2))
     if not areas.any():
@@ -115,7 +122,7 @@ def slices_through(mask: NDArray[np.bool_], count: int) -> list[int]:
 
 
 def frame_around(mask: NDArray[np.bool_], spacing_mm: tuple[float, float], margin_mm: float) -> Frame:
-    """Rows and columns around a mask (slices, rows, columns) with a margin: what is shown of every slice.
+    """Return the rows and columns around a mask (slices, rows, columns) with a margin: what is shown of every slice.
 
     Args:
         spacing_mm: (rows, columns).
@@ -134,7 +141,7 @@ def frame_around(mask: NDArray[np.bool_], spacing_mm: tuple[float, float], margi
 
 
 def near_lesions(mask: NDArray[np.bool_], spacing_mm: Spacing, margin_mm: float = MARGIN_MM) -> NDArray[np.bool_]:
-    """What may be shown of a scan to others: the voxels of lesions, and those within a margin of one.
+    """Return what of a scan may be shown to others: the voxels of lesions, and those within a margin of one.
 
     All pictures that promise no face ask this alone.
 
@@ -181,7 +188,7 @@ def draw_slice(
 
 
 def _line(mask: NDArray[np.bool_], shape: NDArray[np.int64], width: float) -> NDArray[np.float32]:
-    """How far each pixel is covered by a mask's outline, 0 to 1."""
+    """Return how far each pixel is covered by a mask's outline, 0 to 1."""
     smooth = (shape >= 2 * np.array(mask.shape)).all()  # below that, a line between pixels could miss single voxels
     inside = _resized(mask.astype(np.float32), shape, int(smooth)) > 0.5
     if not inside.any() or inside.all():
@@ -198,7 +205,11 @@ def _resized(array: NDArray[np.float32], shape: NDArray[np.int64], order: int) -
 
 
 def label_colours(labels: Mapping[str, int]) -> dict[str, str]:
-    """The colour (#RRGGBB) of each label but the background, the same in every picture, report and segmentation."""
+    """Return the colour (#RRGGBB) of each label but the background; it is the same in all pictures and reports.
+
+    >>> label_colours({"background": 0, "lesion": 1})
+    {'lesion': '#D55E00'}
+    """
     return {name: LABEL_COLOURS[(value - 1) % len(LABEL_COLOURS)] for name, value in labels.items() if value}
 
 

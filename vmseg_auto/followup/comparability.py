@@ -50,7 +50,7 @@ def check_headers(case: str, before: Scan, after: Scan, word: Word) -> None:
 
 
 def doubts(alignment: Alignment, same_image: bool, same_mask: bool) -> tuple[str, ...]:
-    """In words, why nothing can be said of two scans by their images and masks; empty where it can."""
+    """Describe why two scans can't be compared by their images and masks; empty where they can."""
     found = []
     if same_image:
         found.append("both times are the same image, or a copy of it")
@@ -68,14 +68,14 @@ class OtherSlices:
     after_mm: float
 
     def text(self, factors: Mapping[str, float]) -> str:
-        """In words, with the factor by which each label's volume may move."""
+        """Describe the difference, with the factor by which each label's volume may move."""
         alone = ", ".join(f"{name} by up to {100 * (factor - 1):.0f} %" for name, factor in factors.items())
         told = f"The slices differ: {self.before_mm:.3g} mm apart before, {self.after_mm:.3g} mm after."
         return f"{told} That alone moves the volume of {alone}; the interval holds it." if alone else told
 
 
 def other_slices(before: Geometry, after: Geometry) -> OtherSlices | None:
-    """The axis along which slices of one scan are thicker than those of the other; None where there is none."""
+    """Find the axis along which slices of one scan are thicker than those of the other; None where there is none."""
     found = []
     for axis in range(3):
         first, second = (grid.spacing_mm[grid.patient_axes.index(axis)] for grid in (before, after))

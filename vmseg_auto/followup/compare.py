@@ -114,7 +114,7 @@ def align(before: Visit, after: Visit) -> Alignment:
 
 
 def _laid_over(before: Visit, after: Visit) -> tuple[RigidTransform | None, NDArray[np.float32], float]:
-    """How the patient moved, the second scan on the first one's grid (NaN outside), and how alike both then are."""
+    """Return the patient's movement, the second scan on the first one's grid (NaN outside), and their local NCC."""
     transform = find_transform(before.image, before.geometry, after.image, after.geometry)
     if transform is None:
         return None, np.full_like(before.image, np.nan), 0.0
@@ -123,7 +123,7 @@ def _laid_over(before: Visit, after: Visit) -> tuple[RigidTransform | None, NDAr
 
 
 def _by_slices(slices: OtherSlices, first: Components, second: Components) -> float:
-    """The factor by which a label's volume may move because the slices differ; 1 where it is nowhere.
+    """Return the factor by which a label's volume may move because the slices differ; 1 where it is nowhere.
 
     Where a lesion begins and ends within its first and last slice, nobody sees: over its whole area the volume may be
     off by half a slice in each scan.
@@ -146,7 +146,7 @@ def _lesion(label: str, match: Match, first: Components, second: Components) -> 
 
 
 def _beyond_view(sides: LesionsByLabel, before: Geometry, after: Geometry, transform: RigidTransform) -> list[str]:
-    """In words, how much of the lesions the other scan has not seen."""
+    """Describe how much of the lesions lies outside the other scan's field of view."""
     found = []
     for name, pair in sides.items():
         for side, other, how, which in (
@@ -166,7 +166,7 @@ def _beyond_view(sides: LesionsByLabel, before: Geometry, after: Geometry, trans
 def _compared(
     before: Visit, after: Visit, sides: LesionsByLabel, matches: Mapping[str, list[Match]], transform: RigidTransform
 ) -> Compared:
-    """Both times on the first scan's grid."""
+    """Bring both times to the first scan's grid."""
 
     def there(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         share = resample(mask.astype(np.float32), after.geometry, before.geometry, transform, 0.0)

@@ -55,7 +55,7 @@ def match_lesions(before: Components, after: Components, transform: RigidTransfo
 
 
 def _shares(source: Components, target: Components, transform: RigidTransform) -> NDArray[np.float64]:
-    """Of each lesion [of source, of target] what lies in the other, as a share of the smaller one."""
+    """Return for each pair of lesions [of source, of target] their overlap as a share of the smaller one."""
     places, owner = source.places
     indices = np.rint(mapped(places, source.geometry, target.geometry, transform)).astype(int)
     seen = in_view(indices, target.geometry)
@@ -89,7 +89,7 @@ def _link_alone(pairs: NDArray[np.bool_], before: Components, after: Components,
 
 
 def _in_view(source: Components, target: Components, transform: RigidTransform) -> NDArray[np.bool_]:
-    """Which lesions the other scan has seen."""
+    """Return which lesions the other scan has seen."""
     places, owner = source.places
     seen = in_view(mapped(places, source.geometry, target.geometry, transform), target.geometry)
     share = np.bincount(owner, weights=seen, minlength=source.count + 1)[1:] / np.maximum(source.voxels, 1)
@@ -98,7 +98,7 @@ def _in_view(source: Components, target: Components, transform: RigidTransform) 
 
 
 def _groups(pairs: NDArray[np.bool_]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Components that hang together, as numbers before and after."""
+    """Yield the components that are linked with each other, as numbers before and after."""
     rows, columns = pairs.shape
     at = np.nonzero(pairs)
     graph = coo_array((np.ones(len(at[0])), (at[0], at[1] + rows)), shape=(rows + columns, rows + columns))

@@ -70,7 +70,7 @@ class Alignment:
     def judged(
         cls, transform: RigidTransform | None, shift_mm: float, overlap: float, local_ncc: float, mirrored: float = 0.0
     ) -> Alignment:
-        """With what speaks against it."""
+        """Judge how two scans were aligned, and list what speaks against relying on it."""
         problems = []
         if mirrored >= cls.LEAST_NCC and cls._far_better(mirrored, local_ncc):
             problems.append(
@@ -93,12 +93,14 @@ class Alignment:
 
     @classmethod
     def _far_better(cls, mirrored: float, local_ncc: float) -> bool:
-        """Outlines are alike on both sides: of scans that fit well, what is left unlike tells."""
+        """Return whether the mirrored scan fits far better. Outlines are alike on both sides: of scans that fit well,
+        what is left unlike decides.
+        """
         halved = 2 * (1 - mirrored) < 1 - local_ncc
         return mirrored > local_ncc + (cls.BETTER if halved else cls.FAR_BETTER)
 
     def text(self) -> str:
-        """In words."""
+        """Describe the alignment."""
         if self.problems:
             return f"The scans could not be aligned, so lesions are not matched: {'; '.join(self.problems)}."
         return f"The scans are aligned: the patient lay {self.shift_mm:.1f} mm and {self.degrees:.1f} degrees apart."
@@ -154,11 +156,11 @@ class FollowUp:
         return not self.doubts
 
     def warning(self) -> str:
-        """What speaks against comparing the scans, in words."""
+        """Describe what speaks against comparing the scans; empty where nothing does."""
         return f"{self.case}: the two times can't be compared soundly, so no response is called: {_list(self.doubts)}"
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Of followup.csv: each label's total, then its lesions."""
+        """Yield the rows of followup.csv: each label's total, then its lesions."""
         for label, change in self.changes.items():
             yield {
                 "case": self.case,
@@ -190,17 +192,17 @@ class FollowUp:
                     }
 
     def text(self) -> str:
-        """For the screen."""
+        """Describe the comparison for the screen."""
         lines = [f"{self.case}: {self.before} -> {self.after}"]
         for label, change in self.changes.items():
             lines += [f"  {label}: {_in_ml(change.before)} -> {_in_ml(change.after)}", f"    {detectable(change)}"]
-            lines += [f"    {self._verdict(label)}", *(f"    {told}" for told in self._lesions_told(label))]
+            lines += [f"    {self._verdict(label)}", *(f"    {told}" for told in self._lesion_lines(label))]
         apart = [doubt for doubt in self.doubts if doubt not in self.alignment.problems]
         closing = [self.alignment.text(), *self.notes, *(f"Not sound: {doubt}." for doubt in apart)]
         return "\n".join([*lines, *(f"  {told}" for told in closing)])
 
     def headlines(self) -> list[str]:
-        """Of each label the volumes, which changes could be seen, and what this one means: for the picture."""
+        """List for each label the volumes, which changes could be detected, and what this one means."""
         return [
             line
             for label, change in self.changes.items()
@@ -214,12 +216,12 @@ class FollowUp:
         change = self.changes[label]
         return verdict(change) if self.sound else f"{_size(change)}: no response is called"
 
-    def _lesions_told(self, label: str) -> Iterator[str]:
+    def _lesion_lines(self, label: str) -> Iterator[str]:
         mine = [lesion for lesion in self.lesions if lesion.label == label]
         specks = [lesion for lesion in mine if max(lesion.before_ml, lesion.after_ml) <= SPECK_ML]
         for lesion in mine:
             if lesion not in specks:
-                yield _lesion_told(lesion)
+                yield _lesion_text(lesion)
         if specks:
             yield f"and {len(specks)} of {SPECK_ML:g} mL or less (followup.csv)"
 
@@ -233,7 +235,7 @@ class FollowUps(Stored):
 
 
 def verdict(change: Change) -> str:
-    """A change and what it means, in words."""
+    """Describe a change and what it means."""
     told = _size(change)
     if change.response is None:
         return f"{told}: the slices' other thickness alone explains it, so no response is called"
@@ -247,7 +249,7 @@ def verdict(change: Change) -> str:
 
 
 def detectable(change: Change) -> str:
-    """Which changes of this volume could be seen at all, in words; or why that is not told."""
+    """Describe which changes of this volume could be detected at all, or why that is not known."""
     found = change.detectable
     if found is None:
         why = "nothing was found before" if change.before.ml == 0 else "the measurement error is not known"
@@ -262,7 +264,7 @@ def detectable(change: Change) -> str:
 
 
 def _size(change: Change) -> str:
-    """A change with its interval, where that is known."""
+    """Describe a change with its interval, where that is known."""
     size = "there was nothing before" if change.percent is None else f"{change.percent:+.0f} %"
     if change.beyond_error is None:
         return size
@@ -275,7 +277,7 @@ def _list(words: tuple[str, ...]) -> str:
     return "; ".join(words) + "."
 
 
-def _lesion_told(lesion: LesionChange) -> str:
+def _lesion_text(lesion: LesionChange) -> str:
     fate = _FATES[lesion.fate]
     if not lesion.after:
         return f"lesion {_joined(lesion.before)} ({lesion.before_ml:.2f} mL): {fate}"

@@ -23,7 +23,7 @@ _BINS = 32
 def find_transform(
     fixed: NDArray[np.float32], fixed_grid: Geometry, moving: NDArray[np.float32], moving_grid: Geometry
 ) -> RigidTransform | None:
-    """The rigid transform that brings two scans together.
+    """Find the rigid transform that brings two scans together.
 
     Mutual information (Mattes et al., IEEE TMI 2003, 22:120) on a seeded sample of voxels, from coarse to fine, begun
     from the scanner's own coordinates, from the grids' centres and from the centres of what is bright. The same scans
@@ -45,7 +45,7 @@ def find_transform(
 
 
 def _found(still: sitk.Image, other: sitk.Image) -> RigidTransform:
-    """Raises RuntimeError where there is none."""
+    """Return the best transform from several starts. Raises RuntimeError where none of them leads to one."""
     begun = []
     for start in _starts(still, other):
         with suppress(RuntimeError):  # the scans do not overlap from here
@@ -63,7 +63,7 @@ def _found(still: sitk.Image, other: sitk.Image) -> RigidTransform:
 def _optimise(
     fixed: sitk.Image, moving: sitk.Image, start: sitk.Euler3DTransform, shrink: Sequence[int], blur_mm: Sequence[float]
 ) -> tuple[float, sitk.Euler3DTransform]:
-    """The metric that is reached (the lower the better), and the transform."""
+    """Return the metric that is reached (the lower the better), and the transform."""
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfWorkUnits(1)  # sums of several threads differ in their last bits
     method.SetMetricAsMattesMutualInformation(_BINS)
@@ -94,7 +94,7 @@ def _starts(fixed: sitk.Image, moving: sitk.Image) -> list[sitk.Euler3DTransform
 
 
 def _even(image: sitk.Image) -> sitk.Image:
-    """The scan on cubic voxels of _GRID_MM."""
+    """Resample a scan to cubic voxels of _GRID_MM."""
     size = [max(1, round(n * mm / _GRID_MM)) for n, mm in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     corner = image.TransformContinuousIndexToPhysicalPoint([_GRID_MM / mm / 2 - 0.5 for mm in image.GetSpacing()])
     grid = sitk.Image(size, sitk.sitkFloat32)

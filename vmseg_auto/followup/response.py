@@ -22,19 +22,24 @@ class Volume:
 
     @classmethod
     def within(cls, ml: float, percent: float) -> Volume:
-        """A volume whose measurement is off by at most so many per cent of the true volume in nine cases of ten.
+        """Return a volume whose measurement is off by at most so many per cent of the true volume in nine cases of ten.
 
         What is measured 40 % too small is true / 0.6, so 10 mL are truly 7.1 to 16.7 mL.
 
         Args:
             ml: as measured.
             percent: below 100; an error as large as the volume itself leaves no upper end.
+
+        Example:
+            >>> ends = Volume.within(10.0, 40)
+            >>> round(ends.low_ml, 1), round(ends.high_ml, 1)
+            (7.1, 16.7)
         """
         return cls(ml, ml / (1 + percent / 100), ml / (1 - percent / 100))
 
     def loosened(self, factor: float) -> Volume:
-        """With an interval that holds a further error too: a volume that may be too small or too large by this factor,
-        independently of what the interval holds already. An interval that is not known stays so.
+        """Return this volume with an interval that holds a further error too: a volume that may be too small or too
+        large by this factor, independently of what the interval holds already. An interval that is not known stays so.
         """
         if self.log_errors is None:
             return self
@@ -66,7 +71,7 @@ class Detectable:
 
     @classmethod
     def between(cls, before: Volume, after: Volume) -> Detectable | None:
-        """By the errors of both volumes; those of the volume before stand for an unknown one after.
+        """Compute it from the errors of both volumes; those of the volume before stand for an unknown one after.
 
         Returns:
             None where the error of the volume before is not known, or it is 0.
@@ -96,6 +101,11 @@ class Change:
         response: "unchanged" also where the change is not beyond the measurement error; None where none is called.
         grid_percent: by how much another thickness of slices alone may move the volume; None where it is the same.
         detectable: which changes could be seen at all; None where the error is not known.
+
+    Example:
+        >>> change = Change.between(Volume.within(10.0, 5), Volume.within(6.0, 5))
+        >>> round(change.percent), change.response
+        (-40, 'intermediate')
     """
 
     before: Volume
@@ -149,7 +159,11 @@ class Change:
 
 
 def response_to(percent: float) -> Response:
-    """The class of a change in per cent."""
+    """Classify a change in per cent.
+
+    >>> response_to(-60.0), response_to(-5.0), response_to(30.0)
+    ('major', 'unchanged', 'worse')
+    """
     if percent > UNCHANGED:
         return "worse"
     if percent >= -UNCHANGED:
@@ -170,7 +184,7 @@ def _percent(before: float, after: float) -> float | None:
 
 
 def _ratio_interval(before: Volume, after: Volume) -> tuple[float, float] | None:
-    """Ends of after / before; the upper one is infinite where the volume before may be 0."""
+    """Return the ends of after / before; the upper one is infinite where the volume before may be 0."""
     if None in (before.low_ml, before.high_ml, after.low_ml, after.high_ml):
         return None
     b, b_low, b_high = before.ml, float(before.low_ml or 0), float(before.high_ml or 0)

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 def voxel_map(source: Geometry, target: Geometry, transform: RigidTransform) -> tuple[Floats, Floats]:
-    """Matrix [3, 3] and offset [3] that take voxel indices (Z, Y, X) of `source` to those of `target`.
+    """Return the matrix [3, 3] and offset [3] that take voxel indices (Z, Y, X) of `source` to those of `target`.
 
     Args:
         transform: takes a place in the source's world to that of the same tissue in the target's.
@@ -31,14 +31,14 @@ def voxel_map(source: Geometry, target: Geometry, transform: RigidTransform) -> 
 
 
 def mapped(voxels: NDArray[Any], source: Geometry, target: Geometry, transform: RigidTransform) -> Floats:
-    """Indices [N, 3] (Z, Y, X; not whole) in `target` of voxels [N, 3] of `source`."""
+    """Map voxels [N, 3] of `source` to indices [N, 3] (Z, Y, X; not whole) in `target`."""
     matrix, offset = voxel_map(source, target, transform)
     found: Floats = voxels @ matrix.T + offset
     return found
 
 
 def placed(voxels: NDArray[Any], geometry: Geometry, transform: RigidTransform) -> Floats:
-    """Where voxels [N, 3] (Z, Y, X) of a grid come to lie in the other scan's world [N, 3] (x, y, z; mm)."""
+    """Return where voxels [N, 3] (Z, Y, X) of a grid come to lie in the other scan's world [N, 3] (x, y, z; mm)."""
     index, origin = _world(geometry)
     rotation = np.array(transform.rotation).reshape(3, 3)
     found: Floats = (voxels @ index.T + origin) @ rotation.T + transform.shift_mm
@@ -46,7 +46,11 @@ def placed(voxels: NDArray[Any], geometry: Geometry, transform: RigidTransform) 
 
 
 def in_view(indices: Floats, geometry: Geometry) -> NDArray[np.bool_]:
-    """Which of these indices [N, 3] (Z, Y, X) lie within a grid."""
+    """Return which of these indices [N, 3] (Z, Y, X) lie within a grid.
+
+    >>> in_view(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 9.0]]), Geometry((4, 4, 4), (1.0, 1.0, 1.0)))
+    array([ True, False])
+    """
     inside = (indices >= -0.5) & (indices < np.array(geometry.shape) - 0.5)
     return np.asarray(inside.all(axis=1))
 
@@ -54,7 +58,7 @@ def in_view(indices: Floats, geometry: Geometry) -> NDArray[np.bool_]:
 def resample(
     image: NDArray[np.float32], grid: Geometry, onto: Geometry, transform: RigidTransform, outside: float
 ) -> NDArray[np.float32]:
-    """A scan on another scan's grid, by linear interpolation.
+    """Resample a scan to another scan's grid, by linear interpolation.
 
     Args:
         image: (Z, Y, X) on `grid`.
@@ -70,7 +74,7 @@ def resample(
 
 
 def local_ncc(fixed: NDArray[np.float32], moved: NDArray[np.float32], spacing_mm: Spacing) -> float:
-    """How alike two scans on one grid are, 0 to 1: the mean squared correlation within small boxes.
+    """Return how alike two scans on one grid are, 0 to 1: the mean squared correlation within small boxes (local NCC).
 
     Boxes count by how much both scans vary in them, so that air counts for little. Correlation within boxes does not
     mind coils and contrast (Avants et al., Medical Image Analysis 2008, 12:26). Scans of different patients, brought
@@ -78,6 +82,11 @@ def local_ncc(fixed: NDArray[np.float32], moved: NDArray[np.float32], spacing_mm
 
     Args:
         fixed, moved: (Z, Y, X); NaN in `moved` where it holds nothing.
+
+    Example:
+        >>> scan = np.random.default_rng(0).random((8, 8, 8), dtype=np.float32)
+        >>> round(local_ncc(scan, 2 * scan + 1, (2.0, 2.0, 2.0)), 2)
+        1.0
     """
     seen = np.isfinite(moved)
     if not seen.any():
@@ -98,12 +107,12 @@ def local_ncc(fixed: NDArray[np.float32], moved: NDArray[np.float32], spacing_mm
 
 
 def _standardised(image: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Mean 0 and deviation 1 where both scans are, 0 elsewhere."""
+    """Scale a scan to mean 0 and deviation 1 where both scans are, 0 elsewhere."""
     inside = image[seen]
     result: NDArray[np.float32] = np.where(seen, (image - inside.mean()) / max(float(inside.std()), 1e-12), 0)
     return result.astype(np.float32)
 
 
 def _world(geometry: Geometry) -> tuple[Floats, Floats]:
-    """Matrix [3, 3] from voxel indices (Z, Y, X) to mm in the world (x, y, z), and the origin there."""
+    """Return the matrix [3, 3] from voxel indices (Z, Y, X) to mm in the world (x, y, z), and the origin there."""
     return geometry.affine[:3, 2::-1], geometry.affine[:3, 3]

@@ -15,6 +15,10 @@ class RigidTransform:
     Args:
         rotation: the nine numbers of the matrix, row by row.
         shift_mm: in world order (x, y, z).
+
+    Example:
+        >>> RigidTransform((0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)).degrees
+        90.0
     """
 
     rotation: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)

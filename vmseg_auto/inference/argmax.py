@@ -11,6 +11,9 @@ def argmax(values: torch.Tensor) -> torch.Tensor:
     The first one counts on a tie.
 
     A CPU takes a hundred times as long for torch's argmax over the first axis, and eight times the memory.
+
+    >>> argmax(torch.tensor([[0.2, 0.9], [0.7, 0.1]]))
+    tensor([1, 0], dtype=torch.uint8)
     """
     classes = torch.zeros(values.shape[1:], dtype=torch.uint8, device=values.device)
     greatest = values[0].clone()

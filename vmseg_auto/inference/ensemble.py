@@ -27,7 +27,7 @@ def _silent(text: str) -> None:
     return None
 
 
-View = tuple[tuple[int, ...], nn.Module]
+Pass = tuple[tuple[int, ...], nn.Module]
 """Mirrored axes of (Z, Y, X), and a network."""
 
 
@@ -45,7 +45,7 @@ class FoldEnsemble:
         device: where the networks are.
         dtype: 16-bit type for the networks; logits are float32 all the same.
         names: what the networks are called in errors; numbered from 0 unless given.
-        tell: called with a sentence on what is done for want of memory.
+        notify: called with a sentence on what is done for want of memory.
         stays: whether the networks must not leave the device, as others work with them.
     """
 
@@ -55,45 +55,45 @@ class FoldEnsemble:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype | None = None
     names: Sequence[str] = ()
-    tell: Callable[[str], None] = _silent
+    notify: Callable[[str], None] = _silent
     stays: bool = False
     leaves: bool = field(default=False, init=False)
     """Whether the networks may go over to the CPU just now."""
     at_once: int | None = field(default=None, init=False)
     """Windows that memory was found to hold; None before it ran out."""
 
-    def views(self, place: Shape, passes: int | None = None) -> list[View]:
-        """Return all networks in as few mirrorings as give so many passes, in the order in which a window asks them.
+    def passes(self, place: Shape, count: int | None = None) -> list[Pass]:
+        """Return all networks in as few mirrorings as give so many passes, in the order in which a window runs them.
 
         Overlapping windows begin with different mirrorings and networks, so that few passes a window are many
-        different ones at a voxel. The opposite of a mirroring comes next, and all networks are asked before that.
+        different ones at a voxel. The opposite of a mirroring comes next, and all networks come before that.
 
         Args:
             place: the window's number along each axis; only odd or even matters.
-            passes: None for all networks in all mirrorings.
+            count: None for all networks in all mirrorings.
         """
-        axes, count = self.mirror_axes, int(2 ** len(self.mirror_axes))
+        axes, combinations = self.mirror_axes, int(2 ** len(self.mirror_axes))
         first = sum((place[axis] % 2) << bit for bit, axis in enumerate(axes))
-        codes = [code for low in range((count + 1) // 2) for code in sorted({low, count - 1 - low})]
+        codes = [code for low in range((combinations + 1) // 2) for code in sorted({low, combinations - 1 - low})]
         flips = [tuple(axis for bit, axis in enumerate(axes) if (first ^ code) >> bit & 1) for code in codes]
         start = self.first_network(place)
         networks = [*self.networks[start:], *self.networks[:start]]
-        mirrorings = None if passes is None else math.ceil(passes / len(networks))
+        mirrorings = None if count is None else math.ceil(count / len(networks))
         return list(itertools.product(flips[:mirrorings], networks))
 
     def first_network(self, place: Shape) -> int:
-        """Return the number of the network that a window asks first; the others follow in turn."""
+        """Return the number of the network that a window runs first; the others follow in turn."""
         return sum((number % 2) << axis for axis, number in enumerate(place)) % len(self.networks)
 
-    def logits(self, windows: torch.Tensor, view: View) -> torch.Tensor:
-        """Return one view's logits: [B, C, Z, Y, X] -> float32 [B, K, Z, Y, X], on the windows' device.
+    def logits(self, windows: torch.Tensor, one: Pass) -> torch.Tensor:
+        """Return the logits of one pass: [B, C, Z, Y, X] -> float32 [B, K, Z, Y, X], on the windows' device.
 
         Raises:
             RuntimeError: memory does not hold one window, and the networks must stay where they are.
         """
         while True:
             tried = min(len(windows), self.at_once or len(windows))
-            logits = self._attempt(windows, view, tried)
+            logits = self._attempt(windows, one, tried)
             if logits is not None:
                 return logits
             # Not where the error is caught: until it is forgotten, it holds on to the memory that was taken.
@@ -101,7 +101,7 @@ class FoldEnsemble:
 
     @contextlib.contextmanager
     def free_to_leave(self) -> Iterator[None]:
-        """Within, the networks go over to the CPU where the device holds no window; afterwards they are back on it."""
+        """Let the networks leave for the CPU within where the device holds no window; bring them back afterwards."""
         device, dtype = self.device, self.dtype
         forget_freed_memory(device)
         self.leaves = not self.stays
@@ -115,11 +115,11 @@ class FoldEnsemble:
     def name(self, network: int) -> str:
         return self.names[network] if self.names else f"network {network}"
 
-    def _attempt(self, windows: torch.Tensor, view: View, size: int) -> torch.Tensor | None:
+    def _attempt(self, windows: torch.Tensor, one: Pass, size: int) -> torch.Tensor | None:
         """Return the logits, `size` windows at a time; None where memory does not hold them and there is a way out."""
         try:
             parts = windows.tensor_split(tuple(range(size, len(windows), size)))
-            return torch.cat([self._pass(part.to(self.device), view).to(windows.device) for part in parts])
+            return torch.cat([self._forward(part.to(self.device), one).to(windows.device) for part in parts])
         except RuntimeError as error:
             if not memory_ran_out(error) or (size == 1 and not self.leaves):
                 raise
@@ -130,12 +130,12 @@ class FoldEnsemble:
         forget_freed_memory(self.device)
         if tried > 1:
             self.at_once = tried // 2
-            self.tell(
+            self.notify(
                 f"The GPU's memory does not hold {tried} windows at a time; prediction goes on with {self.at_once}."
             )
             return
         self._go_over_to_cpu()
-        self.tell(
+        self.notify(
             "The GPU's memory does not hold a single window of this model: the CPU predicts this scan, which takes "
             "longer. The next one is tried on the GPU again. Close other programs that use the GPU."
         )
@@ -158,8 +158,8 @@ class FoldEnsemble:
         else:
             self.device, self.dtype = device, dtype
 
-    def _pass(self, windows: torch.Tensor, view: View) -> torch.Tensor:
-        flip, network = view
+    def _forward(self, windows: torch.Tensor, one: Pass) -> torch.Tensor:
+        flip, network = one
         axes = tuple(axis + 2 for axis in flip)
         with whole_float32(self.device, self.dtype), autocast(self.device, self.dtype):
             logits: torch.Tensor = network(windows.flip(axes) if axes else windows)

@@ -61,14 +61,14 @@ class Predictor:
 
     Args:
         checkpoints: the folds; all of one plan.
-        info: the model's own account.
+        info: the model's description.
         device: "auto", "cuda", "mps" or "cpu".
         tta: whether (test-time augmentation) logits are averaged over mirrored scans.
         step: distance of windows as a share of the patch; the config's unless given.
-        exhaustive: ask every fold about every mirroring of every window, whatever the model's cross-validation says
-            of how little is enough.
+        exhaustive: run every fold on every mirroring of every window, even where cross-validation found fewer
+            passes enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
-        tell: hears in words of what is done where the device's memory runs out.
+        notify: called with a sentence on what is done where the device's memory runs out.
 
     Raises:
         InputError: no checkpoint, or folds of different plans.
@@ -84,7 +84,7 @@ class Predictor:
         step: float | None = None,
         exhaustive: bool = False,
         precision: Precision = "auto",
-        tell: Callable[[str], None] = lambda text: None,
+        notify: Callable[[str], None] = lambda text: None,
     ) -> None:
         if step is not None and not 0 < step <= 1:
             raise InputError(f"the step is {step}", remedy="It must be above 0 and at most 1; 0.5 is usual.")
@@ -101,7 +101,7 @@ class Predictor:
         self.device = choose_device(device)
         dtype = reduced_precision(self.device) if precision == "auto" else None
         if self.device.type == "cuda" and (fault := cudnn_fault()):
-            tell(f"{fault}.")
+            notify(f"{fault}.")
         self.ensemble = FoldEnsemble(
             networks=[self._network(c, dtype) for c in checkpoints],
             classes=len(info.labels),
@@ -109,7 +109,7 @@ class Predictor:
             device=self.device,
             dtype=dtype,
             names=[f"fold {c.fold} ({c.plan.planner}/{c.trainer})" for c in checkpoints],
-            tell=tell,
+            notify=notify,
         )
 
     @classmethod
@@ -123,13 +123,13 @@ class Predictor:
         step: float | None = None,
         exhaustive: bool = False,
         precision: Precision = "auto",
-        tell: Callable[[str], None] = lambda text: None,
+        notify: Callable[[str], None] = lambda text: None,
     ) -> Predictor:
         """Load a model folder (WORKSPACE/runs/PLANNER/TRAINER), or the zip of a single model.
 
         Args:
             folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
-            device, tta, step, exhaustive, precision, tell: as for the class.
+            device, tta, step, exhaustive, precision, notify: as for the class.
 
         Raises:
             InputError: it is no model, a zip that is damaged or of several models, a fold asked
@@ -145,7 +145,7 @@ class Predictor:
                 step=step,
                 exhaustive=exhaustive,
                 precision=precision,
-                tell=tell,
+                notify=notify,
             )
         except InputError as error:
             error.file = error.file or model
@@ -157,7 +157,7 @@ class Predictor:
         geometry: Geometry | None = None,
         *,
         probabilities: bool = False,
-        watch: OnProgress = None,
+        progress: OnProgress = None,
     ) -> Prediction:
         """Segment one scan.
 
@@ -165,7 +165,7 @@ class Predictor:
             image: [C, Z, Y, X] or, with one channel, [Z, Y, X]; or a SimpleITK image of one channel.
             geometry: the array's grid; a SimpleITK image brings its own.
             probabilities: also give the softmax of the mean logits.
-            watch: called with (windows done, windows in all).
+            progress: called with (windows done, windows in all).
 
         Raises:
             InputError: no array of numbers or SimpleITK image; wrong number of axes or channels, a
@@ -179,23 +179,23 @@ class Predictor:
         if not isinstance(geometry, Geometry):
             raise InputError("an array needs its geometry", remedy="Pass Geometry(shape, spacing_mm).")
         preprocessed, crop_box, budget = self._prepare(image, geometry)
-        (logits,), confidence = self._logits(preprocessed, (budget,), watch)
+        (logits,), confidence = self._logits(preprocessed, (budget,), progress)
         mask = self._mask(logits, geometry, crop_box)
         soft = _probabilities(logits, geometry, crop_box, self.plan) if probabilities else None
         return Prediction(mask, geometry, confidence, soft)
 
     def probabilities(
-        self, image: NDArray[np.float32], geometry: Geometry, watch: OnProgress = None
+        self, image: NDArray[np.float32], geometry: Geometry, progress: OnProgress = None
     ) -> tuple[NDArray[np.float32], Confidence]:
-        """What `predict` gives beside the mask: the softmax of the mean logits [K, Z, Y, X], and its confidence."""
+        """Return what `predict` gives beside the mask: softmax of the mean logits [K, Z, Y, X], and its confidence."""
         preprocessed, crop_box, budget = self._prepare(image, geometry)
-        (logits,), confidence = self._logits(preprocessed, (budget,), watch)
+        (logits,), confidence = self._logits(preprocessed, (budget,), progress)
         return _probabilities(logits, geometry, crop_box, self.plan), confidence
 
     def compare(
         self, preprocessed: NDArray[np.float32], geometry: Geometry, crop_box: Box, budgets: Sequence[InferenceBudget]
     ) -> tuple[Prediction, list[NDArray[np.uint8]]]:
-        """A preprocessed case by several budgets, for little more than the time of the greatest.
+        """Predict a preprocessed case by several budgets, for little more than the time of the greatest.
 
         Of a very large scan only some are computed side by side, so that memory stays bounded.
 
@@ -213,7 +213,8 @@ class Predictor:
         return Prediction(masks[0], geometry, confidence, soft), masks[1:]
 
     def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
-        """In words, what sets a scan [C, Z, Y, X] apart from those that the model was trained on.
+        """Describe what sets a scan [C, Z, Y, X] apart from those that the model was trained on; empty where nothing
+        does.
 
         Raises:
             InputError: the scan is empty.
@@ -225,7 +226,7 @@ class Predictor:
         )
 
     def _logits(
-        self, preprocessed: NDArray[np.float32], budgets: Sequence[InferenceBudget], watch: OnProgress = None
+        self, preprocessed: NDArray[np.float32], budgets: Sequence[InferenceBudget], progress: OnProgress = None
     ) -> tuple[list[NDArray[np.float32]], Confidence]:
         image = torch.tensor(np.asarray(preprocessed))
         estimator = UncertaintyEstimator(len(self.ensemble.networks), mirrored=bool(self.ensemble.mirror_axes))
@@ -236,7 +237,7 @@ class Predictor:
             step=self.step,
             budgets=budgets,
             air_below=air_level(image),
-            progress=watch,
+            progress=progress,
             estimator=estimator,
         )
         return [logits.cpu().numpy() for logits in found], estimator.confidence()
@@ -247,8 +248,8 @@ class Predictor:
         return apply_postprocessing(mask, self.info.postprocessing, self.info.labels)
 
     def digest(self) -> str:
-        """Hash of all that decides a mask but the scan: weights, plan, labels, threshold, post-processing, options, and
-        which scans are alike.
+        """Return a hash of all that decides a mask but the scan: weights, plan, labels, threshold, post-processing,
+        options, and which scans are alike.
         """
         about = [
             self.plan.content_hash,
@@ -278,8 +279,8 @@ class Predictor:
     def _prepare(
         self, image: NDArray[np.float32], geometry: Geometry
     ) -> tuple[NDArray[np.float32], Box, InferenceBudget]:
-        """The scan for the network, its box, and what each window gets: everything, unless cross-validation on such
-        scans found less enough.
+        """Return the preprocessed scan, its box, and the budget of each window: everything, unless cross-validation on
+        such scans found less enough.
         """
         if image.ndim not in (3, 4) or image.dtype.kind not in "buif":
             raise InputError(
@@ -315,7 +316,7 @@ class Predictor:
 
 
 def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
-    """Softmax over classes on the full grid; outside the crop the background is certain."""
+    """Return the softmax over classes on the full grid; outside the crop the background is certain."""
     restored = restore_logits(logits, geometry, crop_box, plan)
     soft: Any = torch.softmax(torch.from_numpy(restored), dim=0).numpy()
     full = np.zeros((len(logits), *geometry.shape), dtype=np.float32)

@@ -81,7 +81,7 @@ def predict_logits(
         if not memory_ran_out(error):
             raise
     # Not where the error is caught: until it is forgotten, it holds on to the memory that was taken.
-    ensemble.tell(
+    ensemble.notify(
         "The GPU's memory does not hold this scan beside the networks: its logits are summed up in main memory, which "
         "takes longer."
     )
@@ -102,7 +102,7 @@ class _Pass:
 
     Args:
         tiles: the windows.
-        number: of the pass, in the order of `FoldEnsemble.views`.
+        number: of the pass, in the order of `FoldEnsemble.passes`.
         targets: of each window.
     """
 
@@ -161,7 +161,7 @@ class _SlidingWindow:
 
     def _count(self, budget: InferenceBudget) -> int:
         """Return how many passes a budget gives a window at most."""
-        return len(self.ensemble.views((0, 0, 0), budget.passes))
+        return len(self.ensemble.passes((0, 0, 0), budget.passes))
 
     def _further(
         self, sums: Sequence[WeightedSum], budgets: Sequence[InferenceBudget], peaks: Mapping[Shape, float]
@@ -175,8 +175,8 @@ class _SlidingWindow:
                     (tile, [s for s, budget, n in rows if number < n and peaks.get(tile.place, 1.0) >= budget.gate])
                     for tile in group
                 ]
-                if asked := [(tile, targets) for tile, targets in wanted if targets]:
-                    passes.append(_Pass([tile for tile, _ in asked], number, [targets for _, targets in asked]))
+                if needed := [(tile, targets) for tile, targets in wanted if targets]:
+                    passes.append(_Pass([tile for tile, _ in needed], number, [targets for _, targets in needed]))
             passes += self._opposite(group, min(budget.gate for budget in budgets), peaks)
         return passes
 
@@ -201,8 +201,8 @@ class _SlidingWindow:
 
     def _update_estimator(self, tile: Tile, number: int, logits: torch.Tensor) -> None:
         if self.estimator is not None:
-            mirroring, turn = divmod(number, len(self.ensemble.networks))
-            self.estimator.update(tile, logits, mirroring, self._network(tile, number), first=turn == 0)
+            mirroring, order = divmod(number, len(self.ensemble.networks))
+            self.estimator.update(tile, logits, mirroring, self._network(tile, number), first=order == 0)
 
     def _network(self, tile: Tile, number: int) -> int:
         """Return the number of the network that computes a window's pass of that number."""
@@ -224,7 +224,7 @@ class _SlidingWindow:
     @torch.inference_mode()
     def _logits(self, one: _Pass) -> torch.Tensor:
         windows = torch.stack([self.image[(slice(None), *tile.box)] for tile in one.tiles])
-        return self.ensemble.logits(windows, self.ensemble.views(one.tiles[0].place)[one.number])
+        return self.ensemble.logits(windows, self.ensemble.passes(one.tiles[0].place)[one.number])
 
     def _peaks(self, first: WeightedSum) -> dict[Shape, float]:
         """Return the highest foreground probability in the core of each window."""
@@ -233,7 +233,7 @@ class _SlidingWindow:
         return {tile.place: peak for tile, peak in zip(self.tiles, found, strict=True)}
 
     def _groups(self) -> Iterator[list[Tile]]:
-        """Yield windows to compute together: of the same parity, so that they have the same views in the same order."""
+        """Yield windows to compute together: of the same parity, so with the same passes in the same order."""
         size = 1 if self.ensemble.device.type == "cpu" else max(1, VOXELS_AT_ONCE // math.prod(self.patch))
         size = min(size, self.ensemble.at_once or size)
         for _, same in itertools.groupby(sorted(self.tiles, key=_parity), key=_parity):

@@ -21,7 +21,12 @@ them; 0.4 and 0.6 are moved by half a step, 0.002."""
 
 
 def classify(probabilities: NDArray[np.float32], threshold: float = PLAIN_THRESHOLD) -> NDArray[np.uint8]:
-    """Return class indices [Z, Y, X] of probabilities [K, Z, Y, X], background first; the first class on a tie."""
+    """Return class indices [Z, Y, X] of probabilities [K, Z, Y, X], background first; the first class on a tie.
+
+    >>> probabilities = np.array([0.7, 0.3], np.float32).reshape(2, 1, 1, 1)
+    >>> classify(probabilities).item(), classify(probabilities, threshold=0.2).item()
+    (0, 1)
+    """
     classes, greatest = argmax(probabilities[1:])
     classes += 1
     classes[greatest <= threshold / (1 - threshold) * probabilities[0]] = 0
@@ -29,7 +34,7 @@ def classify(probabilities: NDArray[np.float32], threshold: float = PLAIN_THRESH
 
 
 def favour_background(logits: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
-    """Logits [K, Z, Y, X] whose argmax class is the one that `classify` gives at this threshold."""
+    """Return logits [K, Z, Y, X] whose argmax class is the one that `classify` gives at this threshold."""
     if threshold == PLAIN_THRESHOLD:
         return logits
     favoured = logits.copy()
@@ -38,13 +43,17 @@ def favour_background(logits: NDArray[np.float32], threshold: float) -> NDArray[
 
 
 def to_bytes(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Foreground probabilities in eight bits.
+    """Return foreground probabilities in eight bits.
 
     Args:
         probabilities: [K, Z, Y, X], background first.
 
     Returns:
         uint8 [K - 1, Z, Y, X] in steps of 1/255; what lies half-way is rounded down, so that 0.5 stays no majority.
+
+    Example:
+        >>> to_bytes(np.array([0.8, 0.2], np.float32).reshape(2, 1, 1, 1)).ravel()
+        array([51], dtype=uint8)
     """
     steps = np.ceil(probabilities[1:] * np.float32(STEPS) - np.float32(0.5))
     kept: NDArray[np.uint8] = steps.clip(0, STEPS).astype(np.uint8)
@@ -52,7 +61,7 @@ def to_bytes(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def from_bytes(foreground: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Probabilities [K, Z, Y, X], background first, of `to_bytes`'s [K - 1, Z, Y, X]."""
+    """Return probabilities [K, Z, Y, X], background first, of `to_bytes`'s [K - 1, Z, Y, X]."""
     probabilities = np.empty((len(foreground) + 1, *foreground.shape[1:]), dtype=np.float32)
     np.divide(foreground, np.float32(STEPS), out=probabilities[1:])
     probabilities[0] = np.maximum(1 - probabilities[1:].sum(axis=0), 0)  # rounding up may bring the sum above 1

@@ -1,7 +1,7 @@
 """Uncertainty of a prediction: how far passes over the windows of a scan agree.
 
 Compared are one network's passes in opposite mirrorings, and all networks' passes in one mirroring. Every window
-answers for its core alone, where its logits count most; the cores of all windows share a scan out. So no pass needs a
+counts for its core alone, where its logits count most; the cores of all windows share a scan out. So no pass needs a
 volume of its own: sums over cores do, and the probabilities of a window's first pass until those of the others are
 there.
 
@@ -56,14 +56,14 @@ class UncertaintyEstimator:
         self._scatter = 1.0
 
     def update(self, tile: Tile, logits: torch.Tensor, mirroring: int, network: int, first: bool) -> None:
-        """Add a pass: of the network that a window asks first all mirrorings count, of others the first one.
+        """Add a pass: of the network that a window runs first all mirrorings count, of others the first one.
 
         Args:
             tile: the window.
             logits: float32 [K, Z, Y, X] of all of it.
             mirroring: number of the mirroring among those of the window; 1 is the opposite of 0, 3 of 2, and so on.
             network: number of the network.
-            first: whether it is the network that the window asks first.
+            first: whether it is the network that the window runs first.
         """
         if mirroring and not first:
             return
@@ -106,7 +106,7 @@ class UncertaintyEstimator:
         return Confidence(uncertainty, self._scatter, self.mirrored, self._fold_agreement())
 
     def _fold_agreement(self) -> float | None:
-        """Mean Dice over pairs of networks, then over the labels that any of them finds."""
+        """Return the mean Dice over pairs of networks, then over the labels that any of them finds."""
         if not self._shared:
             return None
         agreements = []
@@ -120,13 +120,13 @@ class UncertaintyEstimator:
 
 
 def _scatter(mask: NDArray[np.bool_]) -> float:
-    """Share of a mask (Z, Y, X) outside its largest component; 1 where it is empty."""
+    """Return the share of a mask (Z, Y, X) outside its largest component; 1 where it is empty."""
     sizes = component_volumes(mask)
     return 1 - sizes[0] / sum(sizes) if sizes else 1.0
 
 
 def _sums(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """For each label the sums over voxels that two soft Dice need, with P and Q the masks of p and q.
+    """Return for each label the sums over voxels that two soft Dice need, with P and Q the masks of p and q.
 
     Args:
         p, q: probabilities in opposite mirrorings, [K - 1, n].
@@ -140,12 +140,12 @@ def _sums(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
 
 
 def _classes(probabilities: torch.Tensor) -> torch.Tensor:
-    """The class of each voxel, from the probabilities [K - 1, n] of all classes but the background."""
+    """Return the class of each voxel, from the probabilities [K - 1, n] of all classes but the background."""
     return argmax(torch.cat([1 - probabilities.sum(0, keepdim=True), probabilities]))
 
 
 def _overlaps(votes: dict[int, torch.Tensor], labels: int) -> torch.Tensor:
-    """Voxels that each two networks share, for each label: float32 [labels, F, F]."""
+    """Return the voxels that each two networks share, for each label: float32 [labels, F, F]."""
     stacked = torch.stack([votes[network] for network in sorted(votes)])
     masks = torch.stack([(stacked == label).float() for label in range(1, labels + 1)])
     return masks @ masks.mT

@@ -17,6 +17,10 @@ def undecided(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Returns:
         [Z, Y, X], in steps of a thousandth, which pack well.
+
+    Example:
+        >>> undecided(np.array([[1.0, 0.5], [0.0, 0.5]], np.float32).reshape(2, 1, 1, 2))
+        array([[[0., 1.]]], dtype=float32)
     """
     entropy = np.zeros(probabilities.shape[1:], dtype=np.float32)
     for one in probabilities:

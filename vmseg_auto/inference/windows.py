@@ -21,12 +21,17 @@ AIR_LOGIT = 10.0
 
 
 def window_starts(size: int, patch: int, step: float) -> list[int]:
-    """First voxels of evenly spread windows along one axis, at most `step` x patch apart (nnU-Net's rule), none twice.
+    """Return the first voxels of evenly spread windows along one axis, at most `step` x patch apart (nnU-Net's rule),
+    none twice.
 
     Args:
         size: voxels along the axis, at least `patch`.
         patch: voxels of a window.
         step: as a share of the patch, above 0 and at most 1.
+
+    Example:
+        >>> window_starts(100, 40, 0.5)
+        [0, 20, 40, 60]
     """
     count = min(math.ceil((size - patch) / (patch * step)), size - patch) + 1
     if count == 1:
@@ -35,7 +40,7 @@ def window_starts(size: int, patch: int, step: float) -> list[int]:
 
 
 def count_windows(shape: Sequence[int], patch: Shape, step: float) -> int:
-    """How many windows cover a volume of this shape (Z, Y, X), padded to the patch where it is smaller.
+    """Return how many windows cover a volume of this shape (Z, Y, X), padded to the patch where it is smaller.
 
     >>> count_windows((24, 96, 96), (12, 40, 48), 0.5)
     36
@@ -61,7 +66,7 @@ class Tile:
 
 
 def tiling(shape: Shape, patch: Shape, step: float) -> list[Tile]:
-    """All windows over a volume that is at least as large as the patch; see `window_starts`."""
+    """List all windows over a volume that is at least as large as the patch; see `window_starts`."""
     axes = []
     for size, length in zip(shape, patch, strict=True):
         starts = window_starts(size, length, step)
@@ -82,7 +87,7 @@ def tiling(shape: Shape, patch: Shape, step: float) -> list[Tile]:
 
 
 def gaussian_weight(patch: Shape) -> torch.Tensor:
-    """Weight of each voxel of a window, float32 [Z, Y, X]: a Gaussian of sigma patch / 8, never 0 (nnU-Net)."""
+    """Return a window's weights, float32 [Z, Y, X]: a Gaussian of sigma patch / 8, never 0 (nnU-Net)."""
     # An axis at a time: the filter over a whole window would cost more than a network's look at it.
     z, y, x = (gaussian_filter1d(np.eye(1, n, n // 2)[0], n / 8, mode="constant") for n in patch)
     weight = z[:, None, None] * y[:, None] * x
@@ -109,18 +114,18 @@ class WeightedSum:
         self.weights[box] += weight
 
     def mean(self) -> torch.Tensor:
-        """The weighted mean; background where nothing was added."""
+        """Return the weighted mean; background where nothing was added."""
         return WeightedSum(self.total.clone(), self.weights).finish()
 
     def finish(self) -> torch.Tensor:
-        """The same in the place of the sum, which is lost: a large scan would need its memory twice."""
+        """Return the weighted mean in the place of the sum, which is lost: a large scan would need its memory twice."""
         mean = self.total.div_(self.weights.clamp_min(torch.finfo(torch.float32).tiny))
         mean[0].masked_fill_(self.weights == 0, AIR_LOGIT)
         return mean
 
 
 def maxima(volume: torch.Tensor, parts: Sequence[Slices]) -> list[float]:
-    """The highest value in each part of [Z, Y, X]; a GPU is waited for only once."""
+    """Return the highest value in each part of [Z, Y, X]; a GPU is waited for only once."""
     found: list[float] = torch.stack([volume[part].amax() for part in parts]).tolist()
     return found
 
@@ -136,7 +141,12 @@ def air_level(image: torch.Tensor) -> float:
 
 
 def pad(image: torch.Tensor, patch: Shape) -> tuple[torch.Tensor, Slices]:
-    """Zero-pad [C, Z, Y, X] evenly to at least the patch; also gives where the image lies in it."""
+    """Zero-pad [C, Z, Y, X] evenly to at least the patch; also gives where the image lies in it.
+
+    >>> padded, inside = pad(torch.zeros(1, 3, 8, 8), (4, 8, 8))
+    >>> tuple(padded.shape), inside
+    ((1, 4, 8, 8), (slice(0, 3, None), slice(0, 8, None), slice(0, 8, None)))
+    """
     missing = [max(0, p - n) for p, n in zip(patch, image.shape[1:], strict=True)]
     before = [m // 2 for m in missing]
     pads = [n for b, m in zip(reversed(before), reversed(missing), strict=True) for n in (b, m - b)]

@@ -83,7 +83,7 @@ class ScanRange:
     """How far beyond a scan's intensity profile does, of the way from dark to bright."""
 
     def unlike(self, scan: Geometry, profiles: Sequence[Profile]) -> list[str]:
-        """In words, what sets a scan apart from the cohort; empty where nothing does."""
+        """Describe what sets a scan apart from the cohort; empty where nothing does."""
         return [*self._unlike_grid(scan), *self._unlike_intensities(profiles)]
 
     def _unlike_grid(self, scan: Geometry) -> Iterator[str]:
@@ -97,7 +97,7 @@ class ScanRange:
                     yield f"{name} along {axis} {value:.4g} mm, in the cohort {least:.4g} to {most:.4g} mm"
 
     def _unlike_intensities(self, profiles: Sequence[Profile]) -> Iterator[str]:
-        """The percentile that lies furthest outside, of each channel."""
+        """Describe for each channel the percentile that lies furthest outside."""
         for number, (profile, (low, high)) in enumerate(zip(profiles, self.profiles, strict=False), 1):
             rows = list(zip(PROFILE_PERCENTILES, profile, low, high, strict=True))
             percent, value, least, most = max(rows, key=lambda row: max(row[2] - row[1], row[1] - row[3]))
@@ -130,7 +130,7 @@ class Duplicate:
     """Two scans that are the same image.
 
     Args:
-        cases: case ids; validation ones as "imagesTs/ID".
+        cases: case ids; test cases as "imagesTs/ID".
         kind: every voxel is equal, or they differ in intensity scale, noise or an edge alone.
     """
 
@@ -183,8 +183,8 @@ class Fingerprint(Stored):
         return all(stats.histogram is not None for stats in self.channel_stats)
 
     def shared(self) -> Fingerprint:
-        """The same cohort in numbers alone, to be given away: no names of cases or of the dataset, in no order of
-        theirs, no hashes of files, and nothing of which scans are the same.
+        """Return the same cohort in numbers alone, to be given away: no names of cases or of the dataset, in no order
+        of theirs, no hashes of files, and nothing of which scans are the same.
         """
         return replace(self, dataset="", cases=numbered(list(self.cases.values())), duplicates=(), tests={})
 
@@ -196,7 +196,7 @@ class Fingerprint(Stored):
 
 
 def numbered(cases: Sequence[CaseSummary]) -> dict[str, CaseSummary]:
-    """Cases by number, without hashes of their files, ordered by what is left."""
+    """Return the cases by number, without hashes of their files, ordered by what is left."""
     bare = sorted((replace(case, content="", image_content="") for case in cases), key=digest)
     return {f"scan_{number:04d}": case for number, case in enumerate(bare, 1)}
 

@@ -33,7 +33,11 @@ class InferenceBudget:
     gate: float = 0.0
 
     def text(self) -> str:
-        """Return it in words."""
+        """Describe the budget.
+
+        >>> InferenceBudget(passes=2, gate=0.1).text()
+        '2 passes over each window, but 1 where no voxel is likelier than 0.1 to be foreground'
+        """
         count = (
             "all folds and mirrorings" if not self.passes else "1 pass" if self.passes == 1 else f"{self.passes} passes"
         )

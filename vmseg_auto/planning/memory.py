@@ -39,12 +39,12 @@ def conv_outputs(network: NetworkSpec, patch: Shape, classes: int) -> int:
 
 
 def _shortcuts(levels: list[tuple[int, int]]) -> int:
-    """Values of the shortcuts that change voxels or channels of a stage, also by pooling alone."""
+    """Count the values of the shortcuts that change voxels or channels of a stage, also by pooling alone."""
     return sum(prod(level) for before, level in pairwise(levels) if level != before)
 
 
 def smaller_budget_gb(planned_gb: float, free_gb: float | None, peak_gb: float) -> float:
-    """A budget whose plan should fit where that for `planned_gb` did not.
+    """Return a budget whose plan should fit where that for `planned_gb` did not.
 
     A plan's memory grows in proportion to its budget. So the budget is lowered in proportion to what is there, less a
     tenth that fragments of memory take, against what the training held or was planned to hold, whichever is more.
@@ -53,6 +53,10 @@ def smaller_budget_gb(planned_gb: float, free_gb: float | None, peak_gb: float) 
         planned_gb: the budget that was too large.
         free_gb: what a training could have; None where that is not known, for half the budget.
         peak_gb: what this one held when it failed.
+
+    Example:
+        >>> smaller_budget_gb(8.0, free_gb=6.0, peak_gb=8.0)
+        5.0
     """
     share = 0.5 if free_gb is None else min(0.9, 0.9 * free_gb / max(planned_gb, peak_gb))
     budget = max(planned_gb * share, 0.001)

@@ -14,7 +14,7 @@ from vmseg_auto.utils.json_codec import digest
 
 
 def merge_fingerprints(parts: Mapping[str, Fingerprint]) -> Fingerprint:
-    """The fingerprint of all together; their order changes nothing.
+    """Merge fingerprints into one of all cases together; their order changes nothing.
 
     Scans, counts, means, standard deviations, least and greatest are those of the whole; median and percentiles are
     within the histograms' accuracy. Names of cases are not taken over.
@@ -61,7 +61,7 @@ def merge_fingerprints(parts: Mapping[str, Fingerprint]) -> Fingerprint:
 
 
 def _merged(stats: Sequence[ChannelStats]) -> ChannelStats:
-    """Moments are added up as in Chan, Golub and LeVeque, COMPSTAT 1982."""
+    """Merge the moments of one channel as in Chan, Golub and LeVeque, COMPSTAT 1982."""
     histogram = reduce(Histogram.__add__, (part.histogram for part in stats if part.histogram))
     shares = [part.histogram.total / histogram.total for part in stats if part.histogram]
     mean = sum(share * part.mean for share, part in zip(shares, stats, strict=True))

@@ -120,7 +120,7 @@ class Plan(Stored):
         return self.planned_hash != self.content_hash
 
     def sealed(self) -> Plan:
-        """This plan with its own hash, as it is stored."""
+        """Return this plan with its own hash, as it is stored."""
         return replace(self, planned_hash=self.content_hash)
 
     def check(self, where: str = "plan.json") -> None:
@@ -171,7 +171,7 @@ def _impossible(plan: Plan) -> list[str]:
 
 
 def _beyond_memory(plan: Plan) -> list[str]:
-    """What no machine could hold, told before any memory is taken."""
+    """Describe what no machine could hold, before any memory is taken."""
     found, net = [], plan.network
     values = 0
     size = plan.patch
@@ -186,7 +186,7 @@ def _beyond_memory(plan: Plan) -> list[str]:
 
 
 def least_weights(net: NetworkSpec) -> int:
-    """Weights of the convolutions that every U-Net of these numbers has: an encoder's and a decoder's."""
+    """Count the weights of the convolutions that every U-Net of these numbers has: an encoder's and a decoder's."""
     total = 0
     for before, width, kernel, blocks in zip((1, *net.features), net.features, net.kernels, net.blocks, strict=False):
         total += prod(kernel) * width * (before + (blocks - 1) * width)

@@ -102,7 +102,7 @@ class TrainingConfig(Stored):
             )
 
     def mirrored(self, left_right: int | None) -> tuple[int, ...]:
-        """The patch axes that are mirrored under a plan with this axis between left and right."""
+        """Return the patch axes that are mirrored under a plan with this axis between left and right."""
         if self.left_right_only and left_right is not None:
             return tuple(axis for axis in self.mirror_axes if axis == left_right)
         return self.mirror_axes
@@ -115,10 +115,14 @@ class TrainingConfig(Stored):
         )
 
     def with_settings(self, settings: Sequence[str]) -> TrainingConfig:
-        """This config with `field=value` settings applied, such as ["epochs=100", "lr=0.02"].
+        """Return this config with `field=value` settings applied, such as ["epochs=100", "lr=0.02"].
 
         Raises:
             InputError: an unknown field or a value that it can't take.
+
+        Example:
+            >>> TrainingConfig().with_settings(["epochs=100", "lr=0.02"]).epochs
+            100
         """
         hints = typing.get_type_hints(TrainingConfig)
         changes: dict[str, Any] = {}
@@ -134,7 +138,11 @@ class TrainingConfig(Stored):
         return replace(self, **changes)
 
     def differences(self, other: TrainingConfig) -> list[str]:
-        """In words, the fields in which `other` differs."""
+        """Describe the fields in which `other` differs.
+
+        >>> TrainingConfig(epochs=100).differences(TrainingConfig(epochs=50))
+        ['epochs: 100 against 50']
+        """
         return [
             f"{f.name}: {getattr(self, f.name)} against {getattr(other, f.name)}"
             for f in fields(self)

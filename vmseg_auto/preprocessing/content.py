@@ -53,7 +53,7 @@ def require_contrast(image: NDArray[np.float32]) -> None:
 
 
 def content_notes(image: NDArray[np.float32], mask: NDArray[np.uint8] | None, case: str) -> list[str]:
-    """In words, what is odd in a scan's intensities and in where its mask lies.
+    """Describe what is odd in a scan's intensities and in where its mask lies; empty where nothing is.
 
     Args:
         image: [C, Z, Y, X].
@@ -73,7 +73,7 @@ def content_notes(image: NDArray[np.float32], mask: NDArray[np.uint8] | None, ca
 
 
 def unlike_voxel_sizes(cases: Mapping[str, Spacing]) -> list[str]:
-    """In one sentence, the cases whose voxels are unlike the median of the cohort's; empty where there are none.
+    """Name in one sentence the cases whose voxels are unlike the median of the cohort's; empty where there are none.
 
     Args:
         cases: id -> voxel size (Z, Y, X) in mm, along the file's axes.

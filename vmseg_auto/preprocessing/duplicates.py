@@ -59,7 +59,7 @@ def signature(image: NDArray[np.float32]) -> Signature:
 
 
 def same_images(signatures: Sequence[Signature]) -> Iterator[tuple[int, int, bool]]:
-    """Pairs of the same image: their places, the smaller first, and whether every voxel is equal."""
+    """Yield pairs of the same image: their places, the smaller first, and whether every voxel is equal."""
     if not signatures:
         return
     whole = np.stack([one.blocks[0] for one in signatures])
@@ -74,7 +74,8 @@ def same_images(signatures: Sequence[Signature]) -> Iterator[tuple[int, int, boo
 
 
 def same_scan(first: NDArray[np.float32], first_grid: Geometry, second: NDArray[np.float32], grid: Geometry) -> bool:
-    """Whether two images [Z, Y, X] are one scan, in whatever order of axes, intensity scale and type it was stored.
+    """Return whether two images [Z, Y, X] are one scan, in whatever order of axes, intensity scale and type it was
+    stored.
 
     Unlike `same_images`, it tells two scans of one patient apart.
     """
@@ -87,12 +88,14 @@ def same_scan(first: NDArray[np.float32], first_grid: Geometry, second: NDArray[
 
 
 def _upright(image: NDArray[np.float32], grid: Geometry) -> NDArray[np.float32]:
-    """With axes in the order and direction of the patient's."""
+    """Return the image with its axes in the order and direction of the patient's."""
     return np.flip(image, grid.reversed_axes).transpose(np.argsort(grid.patient_axes))
 
 
 def _blocks(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[7, GRID^3]; see Signature. The image [Z, Y, X] is passed over twice only."""
+    """Return the means of equal blocks of an image [Z, Y, X]: [7, GRID^3]; see Signature. Two passes over the image
+    only.
+    """
     (z, *less_z), (y, *less_y), (x, *less_x) = (_averages(size) for size in image.shape)
     few_columns = image @ x.T
     few_rows = np.matmul(y, few_columns)
@@ -109,7 +112,7 @@ def _blocks(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _averages(size: int) -> list[NDArray[np.float32]]:
-    """For each trim [GRID, size]: the weights of an axis' voxels in its equal blocks, which may cut voxels."""
+    """Return for each trim the weights of an axis' voxels in its equal blocks [GRID, size]; blocks may cut voxels."""
     matrices = []
     for first, last in _TRIMS if size > 1 else _TRIMS[:1] * len(_TRIMS):
         edges = np.linspace(first, size - last, GRID + 1)

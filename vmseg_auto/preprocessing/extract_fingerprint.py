@@ -51,7 +51,7 @@ def analyse(
     progress: Callable[[], object] = lambda: None,
     decode_cache: DecodeCache | None = None,
 ) -> tuple[Fingerprint, list[str]]:
-    """Check every case, the validation ones too, and fingerprint the training cases.
+    """Check every case, test cases too, and fingerprint the training cases.
 
     The result does not depend on the number of jobs. Intensities are sampled as nnU-Net does: over each case's
     foreground, a fixed number with replacement.
@@ -137,7 +137,7 @@ def _examine(case: Case, labels: Mapping[str, int], decode_cache: DecodeCache | 
 def _read(
     case: Case, labels: Mapping[str, int], notes: list[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None, Geometry]:
-    """As `read_case`, and what is in the voxels is looked at."""
+    """Return a case as `read_case` does, having looked at what is in its voxels."""
     image, mask, geometry = read_case(case, labels, notes)
     try:
         require_contrast(image)

@@ -34,7 +34,7 @@ def normalize(
 
 
 def intensity_profiles(image: NDArray[np.float32]) -> tuple[Profile, ...]:
-    """Where the PROFILE_PERCENTILES of each channel lie between its 1st percentile (0) and its 99th (1).
+    """Compute where the PROFILE_PERCENTILES of each channel lie between its 1st percentile (0) and its 99th (1).
 
     Neither the scale nor the offset of the intensities changes it.
 
@@ -73,7 +73,7 @@ def _zscore(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _shift(values: NDArray[np.float32], mean: float, std: float) -> NDArray[np.float32]:
-    """In float64, a few thousand voxels at a time: a mean far from 0 would be rounded by more than the contrast."""
+    """Return z-scores, subtracted in float64: a mean far from 0 would be rounded by more than the contrast."""
     shifted = np.empty(values.shape, dtype=np.float32)
     np.subtract(values, mean, out=shifted, dtype=np.float64, casting="same_kind")
     shifted /= np.float32(max(std, SMALLEST_STD))

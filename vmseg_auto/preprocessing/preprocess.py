@@ -96,7 +96,7 @@ def _prepare(
 
 
 def _foreground(label: NDArray[np.uint8], classes: int, case_id: str) -> dict[int, NDArray[np.int32]]:
-    """Voxel positions of each class that is there, drawn by a seed that is the case's own."""
+    """Draw voxel positions of each class that is there, with a seed that is the case's own."""
     random = np.random.default_rng(zlib.crc32(case_id.encode()))
     positions = {}
     for index in range(1, classes):

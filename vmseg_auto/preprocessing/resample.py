@@ -29,15 +29,23 @@ SMALLEST_WEIGHT = 1e-8
 
 
 def new_shape(shape: Shape, spacing: Spacing, target: Spacing) -> Shape:
-    """Voxels along each axis when `spacing` (mm) becomes `target` (mm): round(n * old / new), at least 1."""
+    """Return how many voxels lie along each axis when `spacing` (mm) becomes `target` (mm): round(n * old / new), at
+    least 1.
+
+    >>> new_shape((20, 256, 256), (4.0, 0.5, 0.5), (2.0, 1.0, 1.0))
+    (40, 128, 128)
+    """
     z, y, x = (max(1, round(old / new * n)) for n, old, new in zip(shape, spacing, target, strict=True))
     return z, y, x
 
 
 def coarse_axis(current: Spacing, target: Spacing) -> int | None:
-    """The axis to be resampled apart, if there is one: judged by the current spacing, else by the target's.
+    """Return the axis that is resampled apart, if there is one: judged by the current spacing, else by the target's.
 
     Two or three equally coarse axes are never taken apart.
+
+    >>> coarse_axis((4.0, 0.5, 0.5), (4.0, 0.5, 0.5)), coarse_axis((1.0, 1.0, 1.0), (1.0, 1.0, 1.0))
+    (0, None)
     """
     for spacing in (current, target):
         if max(spacing) / min(spacing) > ANISOTROPY:
@@ -53,6 +61,10 @@ def resample_image(image: NDArray[np.float32], spacing: Spacing, target: Spacing
         image: [C, Z, Y, X].
         spacing: voxel size in mm, in the image's axes.
         target: wanted voxel size in mm.
+
+    Example:
+        >>> resample_image(np.zeros((1, 20, 64, 64), np.float32), (4.0, 0.5, 0.5), (4.0, 1.0, 1.0)).shape
+        (1, 20, 32, 32)
     """
     shape = new_shape(_shape(image), spacing, target)
     apart = coarse_axis(spacing, target)
@@ -106,7 +118,7 @@ def resample_logits(
 
 
 def _resample(volume: NDArray[np.float32], shape: Shape, order: int, apart: int | None) -> NDArray[np.float32]:
-    """One volume; the axes that shrink come first, which leaves least to do for the others."""
+    """Resample one volume; the axes that shrink come first, which leaves least to do for the others."""
     if volume.shape == shape:
         return volume
     axes = [axis for axis in range(3) if shape[axis] != volume.shape[axis]]
@@ -138,7 +150,7 @@ def _along(volume: NDArray[np.float32], new: int, order: int, axis: int) -> NDAr
 
 @lru_cache(maxsize=64)
 def _weights(old: int, new: int, order: int) -> csr_array:
-    """The interpolation along one axis, [new, old]."""
+    """Return the weights of spline interpolation along one axis, [new, old]."""
     matrix = zoom(np.eye(old), (new / old, 1.0), order=order, mode="nearest", grid_mode=True)
     matrix[np.abs(matrix) < SMALLEST_WEIGHT] = 0
     return csr_array(matrix.astype(np.float32))
@@ -146,7 +158,7 @@ def _weights(old: int, new: int, order: int) -> csr_array:
 
 @lru_cache(maxsize=64)
 def _nearest(old: int, new: int) -> NDArray[np.intp]:
-    """Which of `old` slices each of `new` takes: [new]."""
+    """Return which of `old` slices each of `new` takes, [new]."""
     at = old / new * (np.arange(new) + 0.5) - 0.5
     picked = map_coordinates(np.arange(old, dtype=np.float64), [at], order=0, mode="nearest")
     return np.asarray(picked, dtype=np.intp)

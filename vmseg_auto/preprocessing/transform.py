@@ -26,13 +26,17 @@ _MOST_VOXELS = 2**29
 
 
 def nonzero_box(image: NDArray[np.float32]) -> Box:
-    """The smallest box that holds every voxel that is not 0 in some channel.
+    """Return the smallest box that holds every voxel that is not 0 in some channel.
 
     Args:
         image: [C, Z, Y, X].
 
     Raises:
         InputError: every voxel is 0.
+
+    Example:
+        >>> nonzero_box(np.pad(np.ones((1, 1, 2, 3), np.float32), ((0, 0), (1, 1), (1, 1), (1, 1))))
+        ((1, 2), (1, 3), (1, 4))
     """
     box = mask_box((image != 0).any(axis=0))
     if box is None:
@@ -41,7 +45,7 @@ def nonzero_box(image: NDArray[np.float32]) -> Box:
 
 
 def box_slices(box: Box) -> tuple[slice, slice, slice]:
-    """What cuts a box out of an array [Z, Y, X]."""
+    """Return the slices that cut a box out of an array [Z, Y, X]."""
     return slice(*box[0]), slice(*box[1]), slice(*box[2])
 
 
@@ -77,7 +81,7 @@ def preprocess_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan)
 
 
 def _refuse_too_large(box: Box, geometry: Geometry, plan: Plan) -> None:
-    """Before memory is taken for a scan whose voxel size is wrong."""
+    """Refuse, before memory is taken for it, a scan whose voxel size is wrong."""
     spacing = _ordered(geometry.spacing_mm, plan.axes)
     shape = new_shape(_ordered(_size(box), plan.axes), spacing, plan.spacing_mm)
     if math.prod(shape) <= _MOST_VOXELS:
@@ -90,7 +94,7 @@ def _refuse_too_large(box: Box, geometry: Geometry, plan: Plan) -> None:
 
 
 def preprocess_mask(mask: NDArray[np.uint8], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
-    """The mask on the grid that `preprocess_image` gave.
+    """Bring a mask to the grid that `preprocess_image` gave.
 
     Args:
         mask: [Z, Y, X] as in the file.
@@ -120,7 +124,7 @@ def restore_logits(logits: NDArray[np.float32], geometry: Geometry, crop_box: Bo
 def restore_labels(
     logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan, label_values: Sequence[int]
 ) -> NDArray[np.uint8]:
-    """The mask that logits mean, on the scan's own grid: the greatest logit wins, the first on a tie.
+    """Return the mask of the logits on the scan's own grid: the greatest logit wins, the first on a tie.
 
     Args:
         logits, geometry, crop_box, plan: as in `restore_logits`.
@@ -139,7 +143,7 @@ def restore_labels(
 
 
 def _classes(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
-    """Class indices in the plan's axes. One class at a time: all of them at full size may not fit in memory."""
+    """Return class indices in the plan's axes, one class at a time: all of them at full size may not fit in memory."""
     if len(logits) == 2:
         # Resampling is linear, so the difference can be resampled in place of both.
         difference: NDArray[np.float32] = _restore(logits[1:] - logits[:1], geometry, crop_box, plan)[0]
@@ -153,21 +157,21 @@ def _restore(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, pla
 
 
 def _to_plan(array: NDArray[T], geometry: Geometry, plan: Plan) -> NDArray[T]:
-    """The last three axes in the plan's order and directions."""
+    """Turn the last three axes to the plan's order and directions."""
     lead = array.ndim - 3
     turned = np.flip(array, _turned(lead, geometry, plan))
     return np.ascontiguousarray(turned.transpose(*range(lead), *(lead + axis for axis in plan.axes)))
 
 
 def _from_plan(array: NDArray[T], geometry: Geometry, plan: Plan) -> NDArray[T]:
-    """The last three axes as in the file."""
+    """Turn the last three axes back to those of the file."""
     lead = array.ndim - 3
     back = array.transpose(*range(lead), *(lead + axis for axis in _inverse(plan.axes)))
     return np.flip(back, _turned(lead, geometry, plan))
 
 
 def _turned(lead: int, geometry: Geometry, plan: Plan) -> tuple[int, ...]:
-    """The axes, after `lead` others, along which a scan runs the other way in the plan."""
+    """Return the axes, after `lead` others, along which a scan runs the other way in the plan."""
     return () if plan.left_right is None else tuple(lead + axis for axis in geometry.reversed_axes)
 
 

@@ -78,14 +78,14 @@ class Album:
     whole: bool
 
     def drawable(self, dice: Mapping[str, float]) -> dict[str, float]:
-        """Those of the cases whose scan and both masks are still there."""
+        """Return the cases whose scan and both masks are still there."""
         there = {case.id for case in self.dataset.cases}
         validation = {case for fold in self.splits.folds for case in fold.val}
         known = {case: value for case, value in dice.items() if case in there & validation}
         return {case: value for case, value in known.items() if all(path.is_file() for path in self._files(case))}
 
     def galleries(self, dice: Mapping[str, float]) -> tuple[Gallery, ...]:
-        """The best, middling and worst cases; `dice`: case -> Dice."""
+        """Return the best, middling and worst cases; `dice`: case -> Dice."""
         order = sorted(dice, key=lambda case: dice[case])
         each = min(EACH, len(order) // 3) or min(1, len(order))
         middle = (len(order) - each) // 2
@@ -100,7 +100,7 @@ class Album:
         )
 
     def suspects(self) -> Suspects | None:
-        """What label_check.csv lists, the first in pictures; None without the file."""
+        """Return what label_check.csv lists, the first in pictures; None without the file."""
         if not self.run.label_check.is_file():
             return None
         told = read_label_check(self.run)
@@ -122,7 +122,7 @@ class Album:
         return self.names.cases[row["case"]], *dice, str(row["slice"]), *volumes, row["what"]
 
     def _draw(self, case: str, note: str, number: int | None = None) -> Shown:
-        """A slice of a case: that of this number, where slices lie along the file's Z, else the fullest."""
+        """Draw a slice of a case: that of this number, where slices lie along the file's Z, else the fullest."""
         reference, prediction = self._files(case)
         predicted, wanted, geometry = read_pair(case, prediction, reference, self.dataset.labels)
         image, _ = read_scan(self._case(case).images[0], case)
@@ -146,7 +146,7 @@ class Album:
         return Shown(name, f"{note}; {told}", drawn)
 
     def _index(self, view: View, case: str, number: int) -> int:
-        """The place in a view of the slice with this number.
+        """Return the place in a view of the slice with this number.
 
         Raises:
             InputError: label_check.csv names a slice that the scan has not.
@@ -159,7 +159,7 @@ class Album:
         raise InputError(problem, case=self.names.cases[case], file=self.run.label_check, remedy=remedy)
 
     def _files(self, case: str) -> tuple[Path, Path]:
-        """A case's reference and its validation prediction."""
+        """Return a case's reference and its validation prediction."""
         fold = next(number for number, fold in enumerate(self.splits.folds) if case in fold.val)
         label = self._case(case).label
         assert label is not None, "training cases have masks"

@@ -48,7 +48,7 @@ class Study:
         patients: case id -> patient.
         scores: of the cross-validation; empty where there is none yet.
         selection: None where nothing was compared yet.
-        tests: held-out test cases of the dataset.
+        tests: test cases of the dataset.
         learning_curve: whether one was drawn.
         starts: where the weights of each run's training started from, in sentences.
     """
@@ -134,8 +134,8 @@ def _reference(study: Study) -> tuple[Item, ...]:
 def _partitions(study: Study) -> tuple[Item, ...]:
     size = f"{counted(len(study.patients), 'scan')} of {counted(len(set(study.patients.values())), 'patient')}"
     curve = "a learning curve stands in the workspace" if study.learning_curve else ""
-    held = [len(fold.val) for fold in study.splits.folds]
-    folds = f"{len(held)} folds with {spread(held)} validation scans; {study.splits.source}"
+    validation = [len(fold.val) for fold in study.splits.folds]
+    folds = f"{len(validation)} folds with {spread(validation)} validation scans; {study.splits.source}"
     return (
         Item("19", "How cases were assigned", "12a", folds),
         Item("20", "On which level partitions are apart", "12a", "patients: all scans of one stand on the same side"),
@@ -163,8 +163,8 @@ def _evaluation(study: Study) -> tuple[Item, ...]:
     done = bool(study.scores)
     titles = ", ".join(metric.title for metric in metrics()[:6])
     interval = f"95 % intervals by Student's t over patients (jackknife), from {FEWEST_PATIENTS} patients on"
-    tests = f"{counted(study.tests, 'held-out test scan')} in imagesTs" if study.tests else ""
-    inside = "cross-validation: every patient was held out once" if done else ""
+    tests = f"{counted(study.tests, 'test scan')} in imagesTs" if study.tests else ""
+    inside = "cross-validation: every patient was a validation patient once" if done else ""
     return (
         Item("28", "Metrics", "12e", f"{titles} and more, defined above" if done else ""),
         Item("29", "Uncertainty and significance", "12e", interval if done else ""),

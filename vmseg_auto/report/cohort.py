@@ -34,7 +34,7 @@ class Planned:
 
 
 def cohort(fingerprint: Fingerprint, patients: dict[str, str], names: Names) -> Cohort:
-    """Args: patients: case id -> patient."""
+    """Describe the cohort; `patients`: case id -> patient."""
     cases = fingerprint.cases.values()
     labels = [plain(name) for name, value in fingerprint.labels.items() if value]
     volumes = [case.volume_ml for case in cases]
@@ -51,7 +51,7 @@ def cohort(fingerprint: Fingerprint, patients: dict[str, str], names: Names) -> 
 
 
 def planned(plan: Plan, splits: Splits, fingerprint: Fingerprint) -> Planned:
-    """The plan in numbers, with the planner's own reasons."""
+    """Describe the plan in numbers, with the planner's own reasons."""
     network = plan.network
     sizes = [len(fold.val) for fold in splits.folds]
     validation = [sum(fingerprint.cases[case].volume_ml for case in fold.val) for fold in splits.folds]
@@ -66,7 +66,7 @@ def planned(plan: Plan, splits: Splits, fingerprint: Fingerprint) -> Planned:
         ),
         Fact("Memory budget", f"{plan.memory_gb:g} GB"),
         Fact("Folds", f"{len(splits.folds)}", splits.source),
-        Fact("Validation side of a fold", f"{spread(sizes)} scans", f"{spread(validation)} mL of lesions"),
+        Fact("Validation cases of a fold", f"{spread(sizes)} scans", f"{spread(validation)} mL of lesions"),
     )
     return Planned(facts, plan.reasons, plan.edited)
 

@@ -14,7 +14,7 @@ _COLUMNS = ("Scan", "What is wrong", "What to do")
 
 
 def failed_table(errors: Sequence[VmsegError], names: Mapping[str, str], folders: Sequence[Path] | None) -> Table:
-    """A row for each scan.
+    """Return a table with a row for each scan.
 
     Args:
         errors: each of a case.
@@ -31,13 +31,13 @@ def failed_table(errors: Sequence[VmsegError], names: Mapping[str, str], folders
 
 
 def require_some(shown: Sequence[object], errors: Sequence[VmsegError], folder: Path) -> None:
-    """Raises what is wrong where nothing can be shown."""
+    """Raise what is wrong where nothing can be shown."""
     if errors and not shown:
         raise errors[0] if len(errors) == 1 else DatasetError(f"{folder}: predictions can't be shown", errors)
 
 
 def require_all(errors: Sequence[VmsegError], scans: int) -> None:
-    """Raises SomeCasesFailedError where a report that is written tells of scans that failed."""
+    """Raise SomeCasesFailedError where a report that is written tells of scans that failed."""
     if errors:
         problem = f"{len(errors)} of {scans} scans failed, as the report tells"
         raise SomeCasesFailedError(problem, errors)

@@ -12,7 +12,7 @@ _COLUMNS = ("Figure", "Value", "95 % interval", "Scans", "Patients", "What it is
 
 
 def figure_table(caption: str, figures: Sequence[Figure]) -> Table:
-    """A row a figure; where there is no interval, the reason stands in its place."""
+    """Return a table with a row a figure; where there is no interval, the reason stands in its place."""
     rows = tuple(
         (
             one.name,

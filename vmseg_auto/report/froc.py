@@ -17,7 +17,7 @@ _COLUMNS = ("Threshold", "Lesions found", "Sensitivity", "95 % interval", "False
 
 
 def froc(run: Run) -> tuple[tuple[Table, Chart], ...]:
-    """A table and a chart for each label with a lesion; none where a run has not counted them."""
+    """Return a table and a chart for each label with a lesion; none where a run has not counted them."""
     rows = read_froc(run) if run.froc.is_file() else []
     labels = dict.fromkeys(row["label"] for row in rows if row["lesions"])
     return tuple(_of_label(label, [row for row in rows if row["label"] == label]) for label in labels)

@@ -26,7 +26,7 @@ class Manifest:
 
 
 def manifest(fingerprint: Fingerprint, plan: Plan, splits: Splits, runs: Sequence[Run], names: Names) -> Manifest:
-    """Of a workspace's chosen runs."""
+    """Return the manifest of a workspace's chosen runs."""
     folds = [(run, fold, record) for run in runs for fold in run.finished_folds() if (record := read_record(fold))]
     training = ", ".join(sorted({str(record.config.seed) for _, _, record in folds})) or "none trained yet"
     rows = tuple((f"{run.name}, fold {fold.name}", digest(record)) for run, fold, record in folds)

@@ -41,12 +41,12 @@ _LIGHTS = {
 
 
 def light_of(rows: Sequence[Row]) -> Light | None:
-    """The traffic light of a scan; None where none is known."""
+    """Return the traffic light of a scan; None where none is known."""
     return next((_LIGHTS[word] for row in rows if (word := row["traffic_light"])), None)
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """What was found, in a sentence for each label."""
+    """Describe what was found, in a sentence for each label."""
     parts = []
     for row in _totals(rows):
         number = _lesions(rows, row["label"])
@@ -61,7 +61,7 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def _may_be_missed(row: Row) -> str:
-    """What a scan in which nothing of a label was found may hold all the same."""
+    """Describe what a scan in which nothing of a label was found may hold all the same."""
     if not isfinite(row["lesion_probability"]):
         return f"What may have been missed is not known: {row['no_interval']}."
     share, low, high = (f"{row[f'lesion_probability{end}']:.0%}" for end in ("", "_low", "_high"))
@@ -89,7 +89,7 @@ def _reason(row: Row) -> str:
 
 
 def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
-    """How far the scan's outlines can be trusted, in sentences."""
+    """Describe in sentences how far the scan's outlines can be trusted."""
     row = next(iter(_totals(rows)), {})
     found = []
     if row and isfinite(row["expected_dice"]):
@@ -109,7 +109,7 @@ def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def lesion_table(caption: str, rows: Sequence[Row], several: bool) -> Table:
-    """A row of the page for each of the file; `several` says whether there are several labels to tell apart."""
+    """Return a row of the page for each of the file; `several` says whether there are several labels to tell apart."""
     made = tuple(
         (
             lesion_name(row["label"], row["component"], several),
@@ -124,14 +124,14 @@ def lesion_table(caption: str, rows: Sequence[Row], several: bool) -> Table:
 
 
 def lesion_name(label: str, component: str, several: bool) -> str:
-    """What a row of volumes.csv is called."""
+    """Return what a row of volumes.csv is called."""
     if several:
         return f"{plain(label)}, all" if component == "all" else f"{plain(label)} {component}"
     return "All lesions" if component == "all" else f"Lesion {component}"
 
 
 def total_rows(name: str, rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """TOTALS of one scan, a row a label."""
+    """Return rows of TOTALS of one scan, one for each label."""
     light = light_of(rows)
     return [
         (
@@ -162,7 +162,7 @@ def _interval(row: Row) -> str:
 
 
 def _expected(row: Row) -> str:
-    """The Dice to expect, with its interval."""
+    """Write the Dice to expect, with its interval."""
     interval = between(row["expected_dice_low"], row["expected_dice_high"])
     return f"{shown(row['expected_dice'])} ({interval})" if isfinite(row["expected_dice"]) else shown(None)
 

@@ -115,7 +115,7 @@ class Patient:
 def gather_predictions(
     predicted: Sequence[Predicted], names: Names, identity: bool, console: Console
 ) -> tuple[dict[str, Any], list[VmsegError]]:
-    """What the template `predictions` speaks of, and what is wrong with scans or masks that can't be shown."""
+    """Gather the values of the template `predictions`, and what is wrong with scans or masks that can't be shown."""
     budget = min(MOST_BYTES, ALL_BYTES // len(predicted))
     ordered = sorted(predicted, key=lambda one: names.cases[one.record.case])
     patients: list[Patient] = []
@@ -176,7 +176,7 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
 def _picture(
     lesion: Shown, scan: Volume, start: int, view: View, name: str, labels: Mapping[str, int], identity: bool
 ) -> LesionPicture:
-    """The slice in which a lesion is largest; `start` is the slider's first slice in the scan."""
+    """Return the slice in which a lesion is largest; `start` is the slider's first slice in the scan."""
     seen = view(lesion.mask)
     index = int(np.argmax(np.count_nonzero(seen, axis=(1, 2))))
     _, rows, columns = scan.image.shape
@@ -191,7 +191,7 @@ def _picture(
 
 
 def _slider(part: Volume, view: View, labels: Mapping[str, int], start: int, budget: int) -> Slider:
-    """What is shown, as finely as fits into so many bytes."""
+    """Return the slices that are shown, as finely as fits into so many bytes."""
     factor = 1
     packed = _packed(part)
     while sum(map(len, packed)) > budget and factor < max(part.image.shape[1:]):

@@ -48,7 +48,7 @@ class Predicted:
         return {name: value for name, value in self.record.labels.items() if value}
 
     def read(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], Geometry]:
-        """The first channel [Z, Y, X], the mask [Z, Y, X] and their grid.
+        """Read the first channel [Z, Y, X], the mask [Z, Y, X] and their grid.
 
         Raises:
             InputError: the scan is not the one that the mask was made from, or a file is damaged.
@@ -67,7 +67,7 @@ class Predicted:
 
 
 def read_predictions(folder: Path, images: Path | None, left: Inventory) -> tuple[list[Predicted], list[VmsegError]]:
-    """What `vmseg_predict` has written in a folder.
+    """Read what `vmseg_predict` has written in a folder.
 
     Args:
         folder: holds masks, records and volumes.csv.
@@ -120,7 +120,7 @@ class _Scans:
         self._known: dict[tuple[Path, InputSource], dict[str, Case]] = {}
 
     def find(self, record: PredictionRecord) -> Case:
-        """Raises InputError where the scan is no longer there."""
+        """Find the scan that a prediction was made from. Raises InputError where it is no longer there."""
         source = record.source
         place = self._images if self._images is not None else self._folder / source.inputs
         if (place, source) not in self._known:
@@ -141,7 +141,7 @@ class _Scans:
 
 
 def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predicted:
-    """Raises InputError where mask, record or scan is missing, damaged or another."""
+    """Read one prediction. Raises InputError where mask, record or scan is missing, damaged or another."""
     record = _record(table.parent, case)
     there = record.standing(table.parent)
     if there.state in ("damaged", "missing"):
@@ -171,14 +171,14 @@ def _record(folder: Path, case: str) -> PredictionRecord:
 
 
 def _rows(record: PredictionRecord) -> list[Row]:
-    """Of a corrected mask, as `read_volumes` would give them."""
+    """Return the rows of a corrected mask, as `read_volumes` would give them."""
     nothing = dict.fromkeys((*SIZE_COLUMNS, *TOLD_COLUMNS, *CASE_COLUMNS), float("nan")) | {"traffic_light": None}
     known = ({name: value for name, value in row.items() if value is not None} for row in record.rows(None))
     return [nothing | row | {"component": str(row["component"])} for row in known]
 
 
 def _check_rows(rows: Sequence[Row], record: PredictionRecord, table: Path) -> None:
-    """Raises InputError where the table speaks of other lesions than the record."""
+    """Raise InputError where the table speaks of other lesions than the record."""
     told = [(row["label"], row["component"]) for row in rows]
     known = [(str(row.get("label")), str(row.get("component"))) for row in record.volumes]
     if sorted(told) != sorted(known):

@@ -46,7 +46,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
     def without_empty_columns(self) -> Table:
-        """The columns of which at least one cell tells something."""
+        """Return the table without the columns of which all cells are empty."""
         told = [any(row[place] not in ("", NONE) for row in self.rows) for place in range(len(self.columns))]
         return replace(
             self,
@@ -85,7 +85,7 @@ def write_page(path: Path, template: str, viewer: bool = False, **content: Any) 
 
 
 def render_page(template: str, viewer: bool = False, **content: Any) -> str:
-    """The page as text; arguments as of `write_page`."""
+    """Render the page as text; arguments as of `write_page`."""
     style, script = _text("report.css"), _text("report.js")
     scripts = [script]
     if viewer:
@@ -108,7 +108,7 @@ def render_page(template: str, viewer: bool = False, **content: Any) -> str:
 
 
 def content_policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
-    """The content security policy of a page that may use these alone, and pictures that it holds itself."""
+    """Return the content security policy of a page that may use these alone, and pictures that it holds itself."""
     allowed, styling = (" ".join(map(_source, texts)) for texts in (scripts, styles))
     return (
         f"default-src 'none'; script-src {allowed}; style-src {styling}; "
@@ -130,7 +130,7 @@ def _environment() -> Environment:
 
 
 def _is_numeric(text: str) -> bool:
-    """Whether a cell is set as a number."""
+    """Return whether a cell is set as a number."""
     return text[:1].isdigit() or text[:1] in ("\N{MINUS SIGN}", "+", "<", NONE)
 
 

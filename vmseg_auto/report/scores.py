@@ -26,8 +26,8 @@ _LISTED = ("dice", "nsd", "hd95_mm", "reference_ml", "prediction_ml", "volume_er
 
 _HEADLINE = (
     ("dice", "Dice", "overlap of model and reader, 1 is perfect"),
-    ("lesion_recall", "Lesions found", "share of the outlined lesions that the model touches"),
-    ("lesion_precision", "Lesions right", "share of the model's lesions that the reader outlined"),
+    ("lesion_recall", "Sensitivity, per lesion", "share of the outlined lesions that the model touches"),
+    ("lesion_precision", "Precision, per lesion", "share of the model's lesions that the reader outlined"),
     ("false_positive_lesions", "False positives", "lesions of the model that touch nothing outlined"),
     ("volume_error_abs_ml", "Volume error", "whether too large or too small"),
 )
@@ -71,7 +71,7 @@ class Scores:
 
 
 def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) -> Scores | None:
-    """What a run's cross-validation came to; None where it has none yet. `patients`: case id -> patient."""
+    """Describe what a run's cross-validation came to; None where it has none yet. `patients`: case id -> patient."""
     if (found := read_cross_validation(run)) is None:
         return None
     rows, told = found
@@ -138,7 +138,7 @@ def _by_volume(rows: Sequence[CaseScore], names: Names) -> Chart:
 
 
 def _thirds(rows: Sequence[CaseScore]) -> str:
-    """Mean Dice of small, middle and large lesions, in words."""
+    """Describe the mean Dice of small, middle and large lesions."""
     ordered = sorted(rows, key=lambda row: row.values["reference_ml"])
     size = len(ordered) // 3
     if not size:
@@ -148,7 +148,7 @@ def _thirds(rows: Sequence[CaseScore]) -> str:
 
 
 def failures(rows: Sequence[CaseScore]) -> str:
-    """Where the model fails, in words."""
+    """Describe where the model fails."""
     missed = {row.case for row in rows if row.values["reference_ml"] > 0 and row.values["dice"] == 0}
     return f"{counted(len(missed), 'scan')} whose outline the model misses wholly. Mean Dice: {_thirds(rows)}."
 
@@ -165,7 +165,7 @@ def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
             lines.append(Line(((number - 0.32, middle), (number + 0.32, middle)), "second"))
     return Chart(
         "Dice by fold; the line is the median",
-        "Dice of the scans that each fold held out.",
+        "Dice of each fold's validation scans.",
         axis_of("fold", [-0.5, len(splits.folds) - 0.5]),
         Axis("Dice", 0.0, 1.0),
         lines=tuple(lines),
@@ -176,7 +176,7 @@ def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
 def _confidence(run: Run, names: Names) -> tuple[Chart, str] | None:
     rows = read_confidence(run) if run.confidence.is_file() else []
     require_named(rows, names, run.confidence)
-    told = [(row["case"], [row[name] for name in _TRUST]) for row in rows if isfinite(row["expected_dice"])]
+    told = [(row["case"], [row[name] for name in _CONFIDENCE]) for row in rows if isfinite(row["expected_dice"])]
     if not told:
         return None
     inside = sum(low <= dice <= high for _, (_, low, high, dice) in told)
@@ -223,7 +223,7 @@ def _certainty(run: Run) -> tuple[Table, Chart] | None:
     return figure_table("What the certainty is worth, all out of fold", told.figures), chart
 
 
-_TRUST = ("expected_dice", "expected_dice_low", "expected_dice_high", "dice")
+_CONFIDENCE = ("expected_dice", "expected_dice_low", "expected_dice_high", "dice")
 
 
 def _cases(rows: Sequence[CaseScore], names: Names, patients: Mapping[str, str]) -> Table:

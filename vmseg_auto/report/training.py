@@ -46,7 +46,7 @@ class Training:
 
 
 def training(run: Run) -> Training | None:
-    """What histories and records of a run's folds tell; None where no training has begun."""
+    """Describe a run's trainings by the histories and records of its folds; None where no training has begun."""
     folds = [fold for fold in run.folds() if fold.history.is_file()]
     records = {fold.name: record for fold in folds if (record := read_record(fold))}
     if not records:
@@ -75,7 +75,8 @@ def training(run: Run) -> Training | None:
 
 
 def starts(run: Run, fingerprint: Fingerprint, splits: Splits, dataset: Dataset) -> tuple[str, ...]:
-    """In sentences, what the weights of each fold's training started from, and which of our cases those had seen.
+    """Describe in sentences what the weights of each fold's training started from, and which of our cases those had
+    seen.
 
     Raises:
         InputError: an init.json is damaged.
@@ -94,10 +95,10 @@ def starts(run: Run, fingerprint: Fingerprint, splits: Splits, dataset: Dataset)
 
 
 def _overlap(start: Initialisation, fingerprint: Fingerprint, validation: Sequence[str], dataset: Dataset) -> str:
-    """In words, which of our cases weights had been trained on."""
+    """Describe which of our cases weights had been trained on."""
     known = {case for case, summary in fingerprint.cases.items() if start.seen.holds(summary.image_content)}
     tests = seen_tests(start.seen, fingerprint, dataset, start.tests)
-    told = f"{len(known)} are of this cohort, {len(known & set(validation))} held out by this fold"
+    told = f"{len(known)} are of this cohort, {len(known & set(validation))} of them validation cases of this fold"
     if fingerprint.tests:
         told += f"; of {len(fingerprint.tests)} test cases {len(tests.cases)} are known, or another scan of the patient"
     return told if start.seen.whole else f"of those recorded, {told}; whether others of ours are is not known"

@@ -18,7 +18,7 @@ from vmseg_auto.workflows.run_tables import CaseScore, Row, read_validation_volu
 
 
 def volume_agreements(rows: Sequence[CaseScore], names: Names) -> tuple[tuple[Chart | None, str], ...]:
-    """Of each label a Bland-Altman plot and what it says, or why there is none."""
+    """Return for each label a Bland-Altman plot and what it says, or why there is none."""
     labels = dict.fromkeys(row.label for row in rows)
     return tuple(_agreement(label, [row for row in rows if row.label == label], names) for label in labels)
 
@@ -99,7 +99,7 @@ def _both(outlined: float, predicted: float) -> str:
 
 
 def volume_intervals(run: Run, names: Names) -> tuple[Chart, str] | None:
-    """Measured volumes with their intervals over the outlined ones; None where no interval is known."""
+    """Draw measured volumes with their intervals over the outlined ones; None where no interval is known."""
     told = read_validation_volumes(run) if run.volumes.is_file() else []
     require_named(told, names, run.volumes)
     rows = [row for row in told if isfinite(row["volume_low_ml"]) and isfinite(row["volume_high_ml"])]

@@ -16,49 +16,65 @@ from vmseg_auto.workflows.run_tables import Row
 
 
 def require_named(rows: Iterable[Row], names: Names, table: Path) -> None:
-    """Raises InputError where a row's case is none that the report knows."""
+    """Raise InputError where a row's case is none that the report knows."""
     if unknown := sorted({row["case"] for row in rows} - set(names.cases)):
         remedy = "Restore the table, or make it anew by the command that wrote it."
         raise InputError(f"it holds a case that is not in the workspace: {listed(unknown)}", file=table, remedy=remedy)
 
 
 def shown(value: float | None, digits: int = 2, sign: bool = False) -> str:
-    """A number with so many decimals."""
+    """Write a number with so many decimals.
+
+    >>> shown(0.876), shown(0.1, sign=True)
+    ('0.88', '+0.10')
+    """
     if value is None or not math.isfinite(value):
         return NONE
     return _minus(f"{value:{'+' if sign else ''}.{digits}f}")
 
 
 def volume(ml: float | None) -> str:
-    """mL with two decimals; what they would make 0 is told to be less."""
+    """Write a volume in mL with two decimals; one that they would make 0 becomes "<0.01".
+
+    >>> volume(1.234), volume(0.001)
+    ('1.23', '<0.01')
+    """
     return "<0.01" if ml is not None and 0 < ml < 0.005 else shown(ml)
 
 
 def between(low: float | None, high: float | None, digits: int = 2) -> str:
-    """An interval."""
+    """Write an interval.
+
+    >>> between(0.71, 0.92)
+    '0.71 to 0.92'
+    """
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return NONE
     return f"{shown(low, digits)} to {shown(high, digits)}"
 
 
 def between_or_why(low: float | None, high: float | None, patients: int, digits: int = 2) -> str:
-    """The interval of a mean over so many patients, or why there is none."""
+    """Write the interval of a mean over so many patients, or why there is none."""
     return told if (told := between(low, high, digits)) != NONE else no_interval(patients)
 
 
 def spread(values: Sequence[float]) -> str:
-    """The median of some numbers, and their range where they differ."""
+    """Write the median of some numbers, and their range where they differ.
+
+    >>> spread([3.0, 4.0, 9.0])
+    '4 (3 to 9)'
+    """
     low, middle, high = (f"{v:.3g}" for v in (min(values), median(values), max(values)))
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
 def by(values: Iterable[float]) -> str:
-    """Sizes along axes."""
+    """Write sizes along axes."""
     return " \N{MULTIPLICATION SIGN} ".join(f"{value:.3g}" for value in values)
 
 
 def plain(label: str) -> str:
-    """A label's name without underscores."""
+    """Write a label's name without underscores."""
     return label.replace("_", " ")
 
 

@@ -104,7 +104,7 @@ def read_study(folder: Path, space: Workspace, left: Inventory) -> WorkspaceStud
 
 
 def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dict[str, Any]:
-    """What the template `workspace` speaks of."""
+    """Gather the values of the template `workspace`."""
     patients = {case: study.patients[case] for case in study.fingerprint.cases}
     rows = next(iter(study.rows.values()), ())
     runs = [_run(run, study, names, identity) for run in study.runs]
@@ -148,7 +148,7 @@ def _run(run: Run, study: WorkspaceStudy, names: Names, identity: bool) -> RunRe
 
 
 def _comparison(selection: Selection | None) -> Table | None:
-    """All runs and ensembles that were compared; None where there was nothing to compare."""
+    """Return a table of all runs and ensembles that were compared; None where there was nothing to compare."""
     if selection is None or len(selection.candidates) < 2:
         return None
     rows = tuple(

@@ -114,5 +114,5 @@ def _key(path: Path) -> Path:
 
 
 def _names(patients: dict[str, str], path: Path, identity: bool) -> Names:
-    """What to call everyone; the key is written first, so that no report lacks it."""
+    """Return the names to show; the key is written first, so that no report lacks it."""
     return true_names(patients) if identity else keep_key(_key(path), patients)

@@ -1,4 +1,4 @@
-"""The scores of runs, and of ensembles of runs, on the cases that their folds have held out, under every setting."""
+"""The scores of runs, and of ensembles of runs, on the validation cases of their folds, under every setting."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Candidates:
     Args:
         patients: in the order of the arrays.
         folds: the fold that holds each patient out.
-        scores: runs' names -> [patients, THRESHOLDS, labels, 3, 2] (ops.settings); single runs first.
+        scores: runs' names -> [patients, THRESHOLDS, labels, 3, 2] (selection.settings); single runs first.
         cases: id and patient of each case.
         reference_ml: volumes of the labels as they were outlined [cases, labels].
         measured_ml: runs' names -> as they were predicted [cases, THRESHOLDS, labels, 2], with all components and with
@@ -50,11 +50,11 @@ class Candidates:
     def volumes(
         self, names: Runs, setting: Setting, labels: Sequence[str], confidence: Mapping[str, Confidence]
     ) -> ValidationVolumes:
-        """The volumes that a candidate measures under a setting, with the `confidence` of each case."""
+        """Return the volumes that a candidate measures under a setting, with the `confidence` of each case."""
         at = self.measured_ml[names][:, THRESHOLDS.index(setting.threshold)]
         measured = np.where(setting.keep_largest, at[..., 1], at[..., 0])
-        said = tuple(confidence[case] for case, _ in self.cases)
-        return ValidationVolumes(tuple(labels), self.cases, self.reference_ml, measured, said)
+        judged = tuple(confidence[case] for case, _ in self.cases)
+        return ValidationVolumes(tuple(labels), self.cases, self.reference_ml, measured, judged)
 
 
 def score_candidates(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs: int, console: Console) -> Candidates:

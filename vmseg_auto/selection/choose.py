@@ -1,10 +1,10 @@
 """Choosing among runs, thresholds and post-processings by cross-validated scores, and what the choosing is worth.
 
-Scores are arrays [patients, THRESHOLDS, labels, 3, 2] as `ops.settings.score_settings` makes them, of each patient the
-mean over its cases. What is simpler stands until something else gains enough: its mean gain over patients must exceed
-both TOLERANCE and its own standard error. Source: the one-standard-error rule of Breiman et al., Classification and
-Regression Trees, 1984, here with paired differences. This is no test: where nothing differs, chance alone exceeds one
-standard error in one comparison of six (one of five with five patients).
+Scores are arrays [patients, THRESHOLDS, labels, 3, 2] as `selection.settings.score_settings` makes them, of each
+patient the mean over its cases. What is simpler stands until something else gains enough: its mean gain over patients
+must exceed both TOLERANCE and its own standard error. Source: the one-standard-error rule of Breiman et al.,
+Classification and Regression Trees, 1984, here with paired differences. This is no test: where nothing differs, chance
+alone exceeds one standard error in one comparison of six (one of five with five patients).
 """
 
 from __future__ import annotations
@@ -84,29 +84,37 @@ class Choice:
 
 
 def plain(scores: Values) -> Setting:
-    """The argmax class wins, and all components are kept."""
+    """Return the setting without choices: the argmax class wins, and all components are kept."""
     return Setting(PLAIN_THRESHOLD, (False,) * scores.shape[2])
 
 
 def dice_of(scores: Values, setting: Setting) -> Values:
-    """Each patient's Dice under a setting, mean over the labels: [patients]."""
+    """Return each patient's Dice under a setting, mean over the labels: [patients]."""
     at = scores[:, THRESHOLDS.index(setting.threshold), :, DICE]
     dice: Values = np.where(setting.keep_largest, at[..., 1], at[..., 0]).mean(axis=1)
     return dice
 
 
 def standard_error(gain: Values) -> float:
-    """Of the mean of a gain [patients]; infinite for a single patient."""
+    """Return the standard error of the mean of a gain [patients]; infinite for a single patient.
+
+    >>> round(standard_error(np.array([0.02, 0.04, 0.03])), 4)
+    0.0058
+    """
     return float(gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else np.inf
 
 
 def gains_enough(gain: Values) -> bool:
-    """Whether the mean of a gain [patients] is beyond TOLERANCE and its own standard error."""
+    """Return whether the mean of a gain [patients] is beyond TOLERANCE and its own standard error.
+
+    >>> gains_enough(np.array([0.02, 0.04, 0.03])), gains_enough(np.array([0.04, -0.04, 0.01]))
+    (True, False)
+    """
     return bool(gain.mean() > max(TOLERANCE, standard_error(gain)))
 
 
 def best_setting(scores: Values) -> Setting:
-    """The setting that these patients speak for.
+    """Choose the setting that these patients speak for.
 
     The threshold of the highest mean Dice, and then, label by label, the largest component alone: each where the gain
     is real and the mean lesion recall does not fall. Labels are decided alone, as what is removed becomes background.
@@ -125,7 +133,8 @@ def best_setting(scores: Values) -> Setting:
 
 
 def nested_gain(scores: Values, folds: NDArray[np.int64]) -> Values | None:
-    """Each patient's Dice under the setting that the other folds' patients speak for, minus that under the plain one.
+    """Return each patient's Dice under the setting that the other folds' patients speak for, minus that under the plain
+    one.
 
     Args:
         folds: of each patient.
@@ -144,7 +153,7 @@ def nested_gain(scores: Values, folds: NDArray[np.int64]) -> Values | None:
 
 
 def settle(scores: Values, folds: NDArray[np.int64]) -> Setting:
-    """The best setting, or the plain one where choosing does not pay on patients left out of it."""
+    """Choose the best setting, or the plain one where choosing does not pay on patients left out of it."""
     setting = best_setting(scores)
     if setting == plain(scores):
         return setting
@@ -153,7 +162,7 @@ def settle(scores: Values, folds: NDArray[np.int64]) -> Setting:
 
 
 def choose(candidates: Mapping[Runs, Values], folds: NDArray[np.int64]) -> Choice:
-    """The best single run, unless an ensemble gains enough; more runs only where fewer are not as good.
+    """Choose the best single run, unless an ensemble gains enough; more runs only where fewer are not as good.
 
     Args:
         candidates: runs -> scores of all patients; single runs among them.
@@ -173,7 +182,9 @@ def choose(candidates: Mapping[Runs, Values], folds: NDArray[np.int64]) -> Choic
 
 
 def nested_dice(candidates: Mapping[Runs, Values], folds: NDArray[np.int64]) -> Values | None:
-    """Each patient's Dice by what the other folds' patients would have chosen: [patients]; None with a single fold."""
+    """Return each patient's Dice by what the other folds' patients would have chosen: [patients]; None with a single
+    fold.
+    """
     if len(set(folds.tolist())) < 2:
         return None
     dice = np.empty(len(folds))
@@ -185,7 +196,7 @@ def nested_dice(candidates: Mapping[Runs, Values], folds: NDArray[np.int64]) -> 
 
 
 def estimate(values: Values, patients: Sequence[str], bounds: Bounds = SHARE) -> Estimate:
-    """Mean over patients and its interval, within the bounds of what each value can be."""
+    """Estimate the mean over patients with its interval, within the bounds of what each value can be."""
     found = summarise(values, patients, bounds)
     if np.isnan(found.low_95):
         return Estimate(found.mean, None, None, found.patients)

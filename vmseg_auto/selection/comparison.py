@@ -26,7 +26,7 @@ from vmseg_auto.utils.statistics import no_interval, without_interval
 
 
 def threshold_reason(scores: Values, folds: NDArray[np.int64], setting: Setting) -> str:
-    """Why the foreground counts from this probability on."""
+    """Describe why the foreground counts from this probability on."""
     before, keep = dice_of(scores, plain(scores)), plain(scores).keep_largest
     gains = {t: dice_of(scores, Setting(t, keep)) - before for t in THRESHOLDS if t != PLAIN_THRESHOLD}
     best = max(gains, key=lambda t: gains[t].mean())
@@ -51,7 +51,7 @@ def threshold_reason(scores: Values, folds: NDArray[np.int64], setting: Setting)
 
 
 def label_reasons(scores: Values, setting: Setting, labels: Sequence[str]) -> Iterator[str]:
-    """Why all components of each label are kept, or the largest alone."""
+    """Yield for each label why all its components are kept, or the largest alone."""
     at = scores[:, THRESHOLDS.index(setting.threshold)].mean(axis=0)
     promising = best_setting(scores).keep_largest
     for label, keep, hoped, values in zip(labels, setting.keep_largest, promising, at, strict=True):
@@ -64,7 +64,7 @@ def label_reasons(scores: Values, setting: Setting, labels: Sequence[str]) -> It
 
 
 def choice_reasons(choice: Choice, runs: int) -> Iterator[str]:
-    """Why this run or ensemble, of so many runs."""
+    """Yield the reasons for this run or ensemble, of so many runs."""
     yield f"{name_of(choice.single)} is " + ("the only run" if runs == 1 else f"the best of {runs} runs by mean Dice")
     for step in choice.steps:
         change = f"{name_of(step.runs)} changes that by {step.gain:+.4f}"
@@ -81,7 +81,7 @@ def _too_little(error: float) -> str:
 
 
 def comparison_text(selection: Selection) -> str:
-    """Runs, their Dice, the choice and its worth."""
+    """Describe the runs, their Dice, the choice and its worth."""
     rows = [("", "as predicted", "threshold", "largest only", "so predicted")]
     for candidate in selection.candidates:
         mark = "* " if candidate == selection.chosen else "  "

@@ -36,7 +36,7 @@ Counts = NDArray[np.int64]
 
 
 def count_lesions(foreground: NDArray[np.uint8], reference: NDArray[np.uint8], values: Sequence[int]) -> Counts:
-    """Lesions of a case, those found and false ones, at every threshold.
+    """Count the lesions of a case, those found and false ones, at every threshold.
 
     Args:
         foreground: probabilities [labels, Z, Y, X] in steps of 1/255.
@@ -94,13 +94,15 @@ class Froc:
         write_csv(run.froc, FROC_COLUMNS, list(self.rows()))
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Of froc.csv."""
+        """Yield the rows of froc.csv."""
         for number, label in enumerate(self.labels):
             for place, threshold in enumerate(FROC_THRESHOLDS):
                 yield {"label": label, "threshold": threshold} | self._row(self.counts[:, number, place])
 
     def _row(self, counts: Counts) -> dict[str, Any]:
-        """Sensitivity is a mean over lesions, false positives one over scans; intervals of both are over patients."""
+        """Return one row. Sensitivity is a mean over lesions, false positives one over scans; intervals are over
+        patients.
+        """
         lesions, found = counts[:, LESIONS], counts[:, FOUND]
         touched = np.concatenate([np.repeat([1.0, 0.0], [n, all_ - n]) for all_, n in zip(lesions, found, strict=True)])
         sensitivity = summarise(touched, np.repeat(self.patients, lesions).tolist(), (0.0, 1.0))
@@ -124,5 +126,5 @@ class Froc:
 
 
 def _why(one: Summary) -> str:
-    """Why a mean has no interval; empty where it has."""
+    """Describe why a mean has no interval; empty where it has one."""
     return "" if np.isfinite(one.low_95) else no_interval(one.patients)

@@ -60,7 +60,7 @@ class _Target:
         self.numbered, self.count = label_components(mask)
 
     def score(self, prediction: Mask) -> tuple[float, float, float]:
-        """Dice, lesion recall and voxels predicted."""
+        """Return Dice, lesion recall and the number of voxels predicted."""
         dice, voxels = overlap(prediction, self.mask, prediction.size)["dice"], float(np.count_nonzero(prediction))
         if self.count == 0:
             return dice, float(not voxels), voxels

@@ -95,6 +95,6 @@ class ValidationVolumes:
 
 
 def is_covered(row: Mapping[str, Any]) -> bool:
-    """Whether the true volume of a row of volumes.csv lies in its interval."""
+    """Return whether the true volume of a row of volumes.csv lies in its interval."""
     low, high = (float(row[column]) for column in INTERVAL_COLUMNS)
     return low <= float(row["reference_ml"]) <= high

@@ -25,8 +25,8 @@ class EpochRecord:
 
     Args:
         val_dice: of validation patches.
-        gap_train_dice, gap_val_dice: of the handful of cases that the gap monitor predicts whole, NaN in epochs
-            without a look.
+        gap_train_dice, gap_val_dice: of the handful of cases that the overfitting monitor predicts whole, NaN in
+            epochs without a check.
         skipped_steps: those whose loss or gradient was NaN or infinite; `train_loss` is without them.
         suspects: the cases that they learnt from, not in the row.
     """

@@ -25,7 +25,7 @@ STEP = 1.0
 """Distance of windows as a share of the patch: side by side, overlapping only as far as they must."""
 PASSES = 3
 """Forward passes that one training sample is worth: the backward pass costs twice the forward one."""
-LOOKS_WANTED = 10
+CHECKS_WANTED = 10
 """In a training, before a check takes more cases."""
 MOST_CHECKS = 100
 
@@ -60,7 +60,7 @@ class OverfittingMonitor:
             """Forward passes of a check at a case, at most."""
             return count_windows(case.image.shape[1:], plan.patch, STEP)
 
-        wanted, checks = min(LOOKS_WANTED, config.epochs), 0
+        wanted, checks = min(CHECKS_WANTED, config.epochs), 0
         for count in range(config.monitor_cases, 0, -1):
             self.train, self.val = (_spread(side, count) for side in sides)
             checks = int(passes / sum(windows(case) for case in (*self.train, *self.val)))

@@ -26,7 +26,7 @@ _MOST_HEADER = 10_000
 
 
 def read_arrays(path: Path, most: int) -> Mapping[str, NDArray[Any]]:
-    """All arrays of a file.
+    """Return all arrays of a file.
 
     Args:
         path: the file.
@@ -46,7 +46,7 @@ def read_arrays(path: Path, most: int) -> Mapping[str, NDArray[Any]]:
 
 
 def map_array(path: Path) -> NDArray[Any]:
-    """The array of an .npy file, memory-mapped, read-only.
+    """Memory-map the array of an .npy file, read-only.
 
     Raises:
         UNREADABLE: the file is missing or damaged.
@@ -63,7 +63,7 @@ def _array(file: IO[bytes], size: int) -> NDArray[Any]:
 
 
 def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether it lies column by column, and kind of an array that claims no more than `size` bytes."""
+    """Read the shape, whether it lies column by column, and kind of an array that claims no more than `size` bytes."""
     version = npy.read_magic(file)
     known = {(1, 0): (npy.read_array_header_1_0, 2), (2, 0): (npy.read_array_header_2_0, 4)}
     if version not in known:

@@ -123,7 +123,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 def _unfinished(path: Path, suffix: str, make: Callable[[Path], None]) -> Path:
-    """A new file or folder beside `path`, named after this process.
+    """Return a new file or folder beside `path`, named after this process.
 
     The system decides on its rights, as on those of any new file: what it goes by (the umask, the folder's own rules)
     can't be read without changing it for the other threads.
@@ -161,7 +161,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def leftovers(folder: Path, below: Callable[[Path], bool] = lambda folder: True) -> list[Path]:
-    """What commands that have ended left unfinished in a folder and those in it.
+    """List what commands that have ended left unfinished in a folder and those in it.
 
     What a command on another machine began counts as left an hour after it was last written to.
 
@@ -193,7 +193,7 @@ def _is_left(path: Path) -> bool:
 
 
 def _quiet_s(path: Path) -> float:
-    """How long ago a file, or anything in a folder, was last written to."""
+    """Return how long ago a file, or anything in a folder, was last written to."""
     latest = 0.0
     for one in (path, *path.rglob("*")):
         with suppress(OSError):  # gone meanwhile
@@ -202,7 +202,7 @@ def _quiet_s(path: Path) -> float:
 
 
 def unwritable(path: Path, error: OSError) -> VmsegError:
-    """What is told of a file or folder that the system refuses to write."""
+    """Return the error for a file or folder that the system refuses to write."""
     reason = error.strerror or str(error)
     if error.errno in TOO_MANY:
         return too_many_files(f"{path} can't be written")
@@ -267,7 +267,7 @@ def read_stored(kind: type[S], path: Path, remedy: str = _MEND) -> S:
 
 
 def parse_json(text: Any, path: Path, remedy: str) -> Any:
-    """The value of a JSON text that stands in `path`.
+    """Parse a JSON text that stands in `path`.
 
     Raises:
         InputError: it is no JSON, holds a key twice, or halves of characters, which can't be written or shown.
@@ -282,7 +282,7 @@ def parse_json(text: Any, path: Path, remedy: str) -> Any:
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of a key that stands twice the second would count, without a word."""
+    """Refuse a key that stands twice: the second would count, without a word."""
     value = dict(pairs)
     if len(value) < len(pairs):
         twice = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))

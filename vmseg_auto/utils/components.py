@@ -16,7 +16,11 @@ _NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
 
 
 def mask_box(mask: NDArray[np.bool_]) -> Box | None:
-    """The smallest box around the True voxels of a mask (Z, Y, X); None where there are none."""
+    """Return the smallest box around the True voxels of a mask (Z, Y, X); None where there are none.
+
+    >>> mask_box(np.pad(np.ones((1, 2, 3), bool), 1))
+    ((1, 2), (1, 3), (1, 4))
+    """
     (found,) = ndimage.find_objects(mask.view(np.uint8), max_label=1)
     if found is None:
         return None
@@ -43,7 +47,11 @@ def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
 
 
 def component_volumes(mask: NDArray[np.bool_]) -> list[int]:
-    """Voxels of each component of a mask (Z, Y, X), the largest first; times Geometry.voxel_ml they are mL."""
+    """Count the voxels of each component of a mask (Z, Y, X), largest first; times Geometry.voxel_ml they are mL.
+
+    >>> component_volumes(np.array([[[1, 1, 0, 1]]], bool))
+    [2, 1]
+    """
     numbered, _ = label_components(mask)
     return sorted((int(n) for n in np.bincount(numbered.ravel())[1:]), reverse=True)
 
@@ -56,6 +64,10 @@ def keep_largest(mask: NDArray[np.uint8], values: Iterable[int]) -> NDArray[np.u
     Args:
         mask: label values (Z, Y, X); it is left as it is.
         values: label values to clean; others are not touched.
+
+    Example:
+        >>> keep_largest(np.array([[[1, 1, 0, 1]]], np.uint8), [1])
+        array([[[1, 1, 0, 0]]], dtype=uint8)
     """
     cleaned = mask.copy()
     for value in values:
@@ -112,5 +124,5 @@ class Components:
         return len(self.voxels)
 
     def volume_ml(self, numbers: tuple[int, ...]) -> float:
-        """Of several lesions together."""
+        """Return the volume of several components together, mL."""
         return float(sum(int(self.voxels[number - 1]) for number in numbers)) * self.geometry.voxel_ml

@@ -13,17 +13,21 @@ _PLAIN = re.compile(r"[\w@%+=:,./\\~-]+")
 
 
 def shown(text: object, lines: bool = True) -> str:
-    """A text as it may go to a screen or into a log: what could move the cursor, hide or turn words round, or is no
-    text, stands there in escapes such as \\x1b.
+    """Return a text as it may go to a screen or into a log: what could move the cursor, hide or turn words round, or is
+    no text, stands there in escapes such as \\x1b.
 
     Args:
         lines: whether it may hold several; a name holds one.
+
+    Example:
+        >>> shown("a name\\x1b[2J")
+        'a name\\\\x1b[2J'
     """
     return "".join(one if _is_plain(one, lines) else _escaped(one) for one in str(text))
 
 
 def _escaped(letter: str) -> str:
-    """As Python writes it; a byte of a name that is no UTF-8 (PEP 383) as that byte."""
+    """Escape a letter as Python does; a byte of a name that is no UTF-8 (PEP 383) as that byte."""
     byte = ord(letter) - 0xDC00
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else ascii(letter)[1:-1]
 
@@ -33,7 +37,7 @@ def _is_plain(letter: str, lines: bool) -> bool:
 
 
 def quoted(path: object) -> str:
-    """A path as a word of a command that is shown, which may be copied into any shell."""
+    """Quote a path as a word of a command that is shown, which may be copied into any shell."""
     text = str(path)
     if _PLAIN.fullmatch(text):
         return text
@@ -41,18 +45,31 @@ def quoted(path: object) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """A number of things, such as "1 mask" or "2 masks"."""
+    """Return a number with the name of what it counts, such as "1 mask" or "2 masks".
+
+    >>> counted(1, "mask"), counted(2, "mask")
+    ('1 mask', '2 masks')
+    """
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
-    """The first few of many names."""
+    """Name the first few of many.
+
+    >>> listed(["a", "b", "c", "d"], most=2)
+    'a, b and 2 more'
+    """
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """A table for the screen, its columns under one another."""
+    """Set rows as a table for the screen, its columns under one another.
+
+    >>> print(columns([("case", "Dice"), ("anna", "0.91")]))
+    case  Dice
+    anna  0.91
+    """
     widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
     lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines)

@@ -35,7 +35,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 def choose_device(name: str) -> torch.device:
-    """The device asked for; "auto" takes CUDA, then MPS, then the CPU, which is made ready.
+    """Return the device asked for; "auto" takes CUDA, then MPS, then the CPU, which is made ready.
 
     Raises:
         InputError: the device is not there, or there are more processes on this machine than GPUs.
@@ -76,7 +76,7 @@ def keep_freed_memory() -> None:
 
 
 def memory_ran_out(error: RuntimeError) -> bool:
-    """Whether an error of torch is one of too little memory; only its own allocator has a kind of error for it."""
+    """Return whether an error of torch is one of too little memory; only its own allocator has a type for it."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     text = str(error)
@@ -84,7 +84,7 @@ def memory_ran_out(error: RuntimeError) -> bool:
 
 
 def _card_is_full() -> bool:
-    """Whether the GPU, or this process's part of it, has less left than cuDNN's engines want for themselves."""
+    """Return whether the GPU, or this process's part of it, has less left than cuDNN's engines want for themselves."""
     if not torch.cuda.is_available():
         return False
     free, total = torch.cuda.mem_get_info()
@@ -101,7 +101,7 @@ def forget_freed_memory(device: torch.device) -> None:
 
 
 def cudnn_fault() -> str | None:
-    """In words, why 16-bit results on a GPU can't be relied on with this PyTorch; None where they can."""
+    """Describe why 16-bit results on a GPU can't be relied on with this PyTorch; None where they can."""
     version = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     if version is None or version not in _SPOILING_CUDNN:
         return None
@@ -113,7 +113,7 @@ def cudnn_fault() -> str | None:
 
 
 def reduced_precision(device: torch.device) -> torch.dtype | None:
-    """The 16-bit type that this hardware computes natively, or None where float32 is faster."""
+    """Return the 16-bit type that this hardware computes natively, or None where float32 is faster."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "cpu":
@@ -125,18 +125,18 @@ def reduced_precision(device: torch.device) -> torch.dtype | None:
 
 
 def _abilities() -> Mapping[str, object]:
-    """Which instructions the CPU has; nothing where this version of torch doesn't say."""
+    """Return which instructions the CPU has; empty where this version of torch doesn't say."""
     return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
 
 
 def autocast(device: torch.device, dtype: torch.dtype | None) -> contextlib.AbstractContextManager[object]:
-    """Mixed precision in `dtype`; does nothing for None."""
+    """Return a context of mixed precision in `dtype`, which does nothing for None."""
     return torch.autocast(device.type, dtype) if dtype is not None else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def whole_float32(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
-    """Where no 16-bit type is wanted, CUDA computes in float32 itself, and not in the 19 bits of TF32.
+    """Compute in float32 itself on CUDA, and not in the 19 bits of TF32, where no 16-bit type is wanted.
 
     Forward and backward pass must both lie within. Nothing outside is changed.
     """
@@ -178,7 +178,7 @@ def lay_out(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
 
 @contextlib.contextmanager
 def computing_alike(wanted: bool, device: torch.device) -> Iterator[None]:
-    """On CUDA, if wanted, the same bits in every run; a CPU gives them anyway. Nothing outside is changed.
+    """Compute the same bits in every run on CUDA, if wanted; a CPU does so anyway. Nothing outside is changed.
 
     What torch can't compute so raises a RuntimeError; networks and losses here take another way where
     `torch.are_deterministic_algorithms_enabled()`.
@@ -198,14 +198,14 @@ def computing_alike(wanted: bool, device: torch.device) -> Iterator[None]:
 
 
 def describe(device: torch.device, dtype: torch.dtype | None) -> str:
-    """In words, such as "NVIDIA H200, bfloat16" or "CPU, 2 threads, float32"."""
+    """Describe a device and its precision, such as "NVIDIA H200, bfloat16" or "CPU, 2 threads, float32"."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
     threads = f", {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else ""
     return f"{name}{threads}, {str(dtype or torch.float32).removeprefix('torch.')}"
 
 
 def present_devices() -> list[str]:
-    """In words, every device that can be asked for, with its memory, and the precision that suits it."""
+    """Describe every device that can be asked for, with its memory, and the precision that suits it."""
     found = []
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         device = torch.device("cuda", index)

@@ -12,7 +12,7 @@ MARGIN = 1.1
 
 
 def free_bytes(folder: Path) -> int:
-    """What is free on the disk of a folder that need not be there yet; quotas of a single user are not seen.
+    """Return the free bytes on the disk of a folder that need not be there yet; quotas of a single user are not seen.
 
     Raises:
         OSError: it can't be told.
@@ -21,7 +21,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def existing(folder: Path) -> Path:
-    """A folder, or the nearest above it that is there."""
+    """Return a folder, or the nearest above it that is there."""
     place = folder.resolve()
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -53,7 +53,11 @@ def require_space(folder: Path, needed: float, purpose: str, coming: int = 0) ->
 
 
 def in_words(size: float) -> str:
-    """Bytes as people say them, such as "1.3 GB"."""
+    """Write bytes as people say them, such as "1.3 GB".
+
+    >>> in_words(1.3e9)
+    '1.3 GB'
+    """
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.3g} {unit}"

@@ -48,11 +48,11 @@ class Ranks:
         return self.rank == 0
 
     def console(self, console: Console) -> Console:
-        """The console of the first; the others are silent."""
+        """Return the console on rank 0; the others are silent."""
         return console if self.is_main else Silent()
 
     def on_main(self, work: Callable[[], T]) -> T:
-        """What `work` gives: the first does it, and the others wait and are told.
+        """Run `work` on rank 0 alone, and return its result on every rank; the others wait.
 
         Raises:
             VmsegError: what it raises, on every rank; the first tells the user.
@@ -69,8 +69,8 @@ class Ranks:
         return result  # type: ignore[no-any-return]
 
     @contextmanager
-    def turn(self, held: AbstractContextManager[object]) -> Iterator[None]:
-        """A context that the first enters for all, and leaves when all are done."""
+    def enter_on_main(self, held: AbstractContextManager[object]) -> Iterator[None]:
+        """Return a context that rank 0 enters for all, and leaves when all are done."""
         with ExitStack() as stack:
 
             def enter() -> None:
@@ -81,7 +81,7 @@ class Ranks:
             self.all_gather(None)
 
     def all_gather(self, value: T) -> list[T]:
-        """What each rank gives, in their order."""
+        """Return what each rank gives, in their order."""
         if self.world == 1:
             return [value]
         found: list[Any] = [None] * self.world
@@ -90,22 +90,22 @@ class Ranks:
         return found
 
     def part(self, items: Sequence[T]) -> Sequence[T]:
-        """Those of the items that are this rank's to work on."""
+        """Return the items that are this rank's to work on."""
         return items[self.rank :: self.world]
 
     def gather_in_order(self, part: Iterable[T]) -> list[T]:
-        """What the ranks have made of their parts, in the order of the items."""
+        """Return what the ranks have made of their parts, in the order of the items."""
         parts = self.all_gather(list(part))
         return [parts[number % self.world][number // self.world] for number in range(sum(map(len, parts)))]
 
     def each(self, work: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
-        """Each item with what one of the ranks has made of it, in order; all ranks get them, round by round."""
+        """Yield each item with what one of the ranks has made of it, in order; all ranks get them, round by round."""
         for start in range(0, len(items), self.world):
             some = items[start : start + self.world]
             yield from zip(some, self.gather_in_order(map(work, self.part(some))), strict=True)
 
     def all_max(self, number: int) -> int:
-        """The largest of the ranks' numbers; no GPU is waited for."""
+        """Return the largest of the ranks' numbers; no GPU is waited for."""
         if self.world == 1:
             return number
         largest = torch.tensor(number)
@@ -114,7 +114,7 @@ class Ranks:
         return int(largest)
 
     def add(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Its sum over the ranks, in place."""
+        """Sum a tensor over the ranks, in place, and return it."""
         if self.world > 1:
             with _in_company():
                 dist.all_reduce(tensor)
@@ -165,7 +165,7 @@ class LocalBatch:
         return self.own or range(1)
 
     def join(self, seen: torch.Tensor) -> torch.Tensor:
-        """The whole batch's [size, ...], from each rank's samples."""
+        """Return the tensor [size, ...] of the whole batch, from each rank's samples."""
         if self.ranks.world == 1:
             return seen
         whole = seen.new_zeros(self.size, *seen.shape[1:])
@@ -173,7 +173,7 @@ class LocalBatch:
         return self.ranks.add(whole)
 
     def cut(self, slopes: torch.Tensor) -> torch.Tensor:
-        """Of the whole batch's gradients, those of the samples that this rank has seen."""
+        """Return the part of the whole batch's gradients that belongs to this rank's samples."""
         if self.ranks.world == 1:
             return slopes
         return slopes[self.own.start : self.own.stop] if self.own else torch.zeros_like(slopes[:1])
@@ -210,12 +210,13 @@ def joined() -> Iterator[Ranks]:
 
 
 def local_rank() -> int:
-    """This process's number among those of its machine; 0 where it is alone."""
+    """Return this process's number among those of its machine; 0 where it is alone."""
     return dist.get_node_local_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def _attempt(store: Any, rank: int, world: int) -> str:
-    """A name that these processes alone know: torchrun keeps the store, and the keys of those that it starts again.
+    """Return a name that these processes alone know: torchrun keeps the store, and the keys of those that it starts
+    again.
 
     Everyone leaves a name of its own; the first welcomes those that it finds, until everyone has answered it.
     """
@@ -241,7 +242,7 @@ def _outcome(work: Callable[[], T]) -> tuple[T | None, VmsegError | None]:
 
 @contextmanager
 def _in_company() -> Iterator[None]:
-    """Raises VmsegError where another rank has ended."""
+    """Raise VmsegError within where another rank has ended."""
     try:
         yield
     except RuntimeError as error:

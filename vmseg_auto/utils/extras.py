@@ -10,7 +10,7 @@ from vmseg_auto.utils.errors import InputError
 
 @contextmanager
 def extra(name: str, purpose: str) -> Iterator[None]:
-    """Around imports of an extra's packages.
+    """Refuse, around imports of an extra's packages, what is not installed: the error says how to install it.
 
     Args:
         name: of the extra.

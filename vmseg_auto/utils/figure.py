@@ -28,7 +28,7 @@ class Figure:
     why: str = ""
 
     def text(self) -> str:
-        """In words, with its interval or why there is none."""
+        """Describe the figure, with its interval or why there is none."""
         told = f"{self.name} " + ("-" if self.value is None else f"{self.value:.3f}")
         if self.low_95 is not None and self.high_95 is not None:
             return f"{told} (95 % interval {self.low_95:.3f} to {self.high_95:.3f})"

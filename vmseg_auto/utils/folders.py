@@ -23,7 +23,7 @@ _MAC = ("._", ".ds_store")
 
 
 def listed_folder(folder: Path) -> list[Path]:
-    """All that lies in a folder, sorted by name.
+    """List all that lies in a folder, sorted by name.
 
     Raises:
         InputError: it can't be read.
@@ -35,12 +35,12 @@ def listed_folder(folder: Path) -> list[Path]:
 
 
 def is_file(path: Path) -> bool:
-    """Whether it is a plain file, or a link to one; False also where that can't be found out."""
+    """Return whether a path is a plain file, or a link to one; False also where that can't be found out."""
     return os.path.isfile(path)
 
 
 def why_no_file(path: Path) -> str:
-    """In words, what a path is that is no file: opening a pipe or device might never end."""
+    """Describe what a path is that is no file: opening a pipe or device might never end."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -55,7 +55,8 @@ def cant_be_read(error: OSError) -> str:
 
 
 def walk(folder: Path, left: Inventory | None = None) -> Iterator[Path]:
-    """Every file in a folder and its folders, in a stable order; hidden folders and links to folders are passed over.
+    """Yield every file in a folder and its folders, in a stable order; hidden folders and links to folders are passed
+    over.
 
     Args:
         left: what is passed over is noted here, folders that can't be read too.
@@ -89,7 +90,7 @@ def walk(folder: Path, left: Inventory | None = None) -> Iterator[Path]:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """The files in a folder, sorted.
+    """List the files in a folder, sorted.
 
     Raises:
         InputError: it can't be read.
@@ -127,22 +128,22 @@ def require_apart(output: Path, inputs: Iterable[Path]) -> None:
 
 
 def _folder_of(path: Path) -> tuple[Path, bool]:
-    """A folder, or that of a file; and whether all that is in it was given."""
+    """Return a folder, or that of a file; and whether all that is in it was given."""
     return (path, True) if path.is_dir() else (path.resolve().parent, False)
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two paths lead to the same file or folder; what does not exist is nothing's same."""
+    """Return whether two paths lead to the same file or folder; what does not exist is nothing's same."""
     return one.exists() and other.exists() and one.samefile(other)
 
 
 def _lies_in(inner: Path, outer: Path) -> bool:
-    """Whether a path, which may lead to nothing yet, lies in a folder, on whatever way."""
+    """Return whether a path, which may lead to nothing yet, lies in a folder, on whatever way."""
     return any(is_same(place, outer) for place in inner.resolve().parents)
 
 
 def is_left_behind(name: str) -> bool:
-    """Whether a file of this name can be no slice, as a system has left it there."""
+    """Return whether a file of this name can be no slice, as a system has left it there."""
     return name.lower().startswith(_MAC) or (is_hidden(name) and not name.startswith("."))
 
 

@@ -53,6 +53,10 @@ class Geometry:
         forms: how a NIfTI file states this grid; None of grids that come from elsewhere.
         doubts: in words, what the file's header leaves open or says twice, and was yet no reason to refuse it.
         spacing_given: the header tells no voxel size, and a person has given it.
+
+    Example:
+        >>> Geometry((20, 256, 256), (4.0, 0.5, 0.5)).voxel_ml
+        0.001
     """
 
     shape: Shape
@@ -109,9 +113,12 @@ class Geometry:
         return tuple(i for i, axis in enumerate(self.patient_axes) if self.cosines[axis, i] < 0)
 
     def differences(self, other: Geometry) -> list[str]:
-        """In words, what sets `other` apart from this grid; empty where both are the same grid.
+        """Describe what sets `other` apart from this grid; empty where both are the same grid.
 
         Tolerances: 0.1 % of the spacing, a tenth of the smallest voxel edge for the origin, 1e-3 for the cosines.
+
+        >>> Geometry((20, 64, 64), (4.0, 1.0, 1.0)).differences(Geometry((20, 64, 64), (5.0, 1.0, 1.0)))
+        ['spacing 1 x 1 x 4 mm against 1 x 1 x 5 mm']
         """
         found = []
         if self.shape != other.shape:
@@ -128,13 +135,17 @@ class Geometry:
 
 
 def require_spacing(spacing_mm: Spacing) -> None:
-    """Raises InputError where a voxel size that a person gives can be none."""
+    """Refuse a voxel size that a person gives and that can be none, by an InputError."""
     if len(spacing_mm) != 3 or not all(0 < edge <= 1000 for edge in spacing_mm):
         raise InputError(f"the voxel size is {spacing_mm}", remedy="Give mm above 0, in the order Z Y X.")
 
 
 def spacing_in_words(spacing_mm: Spacing) -> str:
-    """A voxel size in the order in which plan.json has it, and --spacing takes it."""
+    """Write a voxel size in the order in which plan.json has it, and --spacing takes it.
+
+    >>> spacing_in_words((4.0, 0.5, 0.5))
+    '4 x 0.5 x 0.5 mm (Z, Y, X)'
+    """
     return f"{_numbers(spacing_mm, ' x ')} mm (Z, Y, X)"
 
 
@@ -143,5 +154,5 @@ def _numbers(values: tuple[float, ...], separator: str = ", ") -> str:
 
 
 def _xyz(values: tuple[float, ...]) -> str:
-    """Sizes as viewers show them: x first."""
+    """Write sizes as viewers show them: x first."""
     return _numbers(values[::-1], " x ")

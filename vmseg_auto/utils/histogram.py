@@ -45,7 +45,7 @@ class Histogram:
         return sum(self.counts.values())
 
     def quantile(self, share: float) -> float:
-        """As numpy's, between the two nearest of the sorted numbers; each within ACCURACY.
+        """Return a quantile as numpy does, between the two nearest of the sorted numbers; each within ACCURACY.
 
         Args:
             share: 0 to 1.
@@ -63,6 +63,6 @@ class Histogram:
 
 
 def _middle(n: int) -> float:
-    """The number that lies off by the same share from both ends of a bin."""
+    """Return the number that lies off by the same share from both ends of a bin."""
     size = SMALLEST * math.exp(_GROWTH * abs(n)) * (1 - ACCURACY)
     return math.copysign(size, n) if n else 0.0

@@ -36,7 +36,7 @@ SHARE = Scale(lambda value: float(logit(value)), lambda value: float(expit(value
 def jackknife_interval(
     figure: Callable[[NDArray[np.bool_]], float], patients: Sequence[str], scale: Scale = PLAIN
 ) -> tuple[float, float]:
-    """The 95 % interval of a figure over scans, of which those of one patient resemble each other.
+    """Compute the 95 % interval of a figure over scans, of which those of one patient resemble each other.
 
     The standard error comes from the figure without each patient; Student's t has a degree of freedom less than there
     are patients (Miller, Biometrika 1974, 61:1). As that error is too small where patients are few and the figure is no
@@ -90,7 +90,7 @@ class Definition:
 
 
 def tell(definition: Definition, figure: Callable[[NDArray[np.bool_]], float], patients: Sequence[str]) -> Figure:
-    """A figure with its interval, or why there is none.
+    """Return a figure with its interval, or why there is none.
 
     Args:
         figure, patients: as for `jackknife_interval`.

@@ -22,18 +22,29 @@ _MOST_LABELS = 64
 
 
 def file_part(label: str) -> str:
-    """A label's name as that of a file or folder: it leads nowhere else, is not too long, and can be one in Windows."""
+    """Return a label's name as that of a file or folder: it leads nowhere else, is not too long, and can be one in
+    Windows.
+
+    >>> file_part("malformation/left")
+    'malformation_left'
+    """
     able = re.sub(r'[/\\:*?"<>|]', "_", label)
     return case_name([re.sub(r"[. ]+$", "_", able)])
 
 
 def labels_in_words(labels: Mapping[str, int]) -> str:
-    """Such as "lesion 1, vein 2"; without the background."""
+    """List labels with their values, such as "lesion 1, vein 2"; without the background.
+
+    >>> labels_in_words({"background": 0, "lesion": 1, "vein": 2})
+    'lesion 1, vein 2'
+    """
     return ", ".join(f"{name} {value}" for name, value in labels.items() if value)
 
 
 def odd_names(labels: Collection[str]) -> str | None:
-    """What is wrong with labels' names, where a screen or a file's name could not show them; None where nothing is."""
+    """Describe what is wrong with labels' names, where a screen or a file's name could not show them; None where
+    nothing is.
+    """
     for name in labels:
         if not 0 < len(name) <= _LONGEST or not name.isprintable():
             return f"label {name[:40]!r} needs a name of 1 to {_LONGEST} plain letters"
@@ -56,7 +67,7 @@ def check_labels(labels: Mapping[str, int], where: str) -> None:
 
 
 def looks_like_intensities(voxels: NDArray[Any]) -> bool:
-    """Whether voxels [Z, Y, X] are those of a scan, or of a map, rather than of a mask.
+    """Return whether voxels [Z, Y, X] are those of a scan, or of a map, rather than of a mask.
 
     A mask has few values, or, where each lesion has its own, equal ones side by side: neighbours along X that are not
     0 are mostly alike. Ours, no published rule.
@@ -125,6 +136,10 @@ def label_values(mask: NDArray[np.uint8], labels: Mapping[str, int]) -> NDArray[
 
     Raises:
         InputError: it holds a value that no label has.
+
+    Example:
+        >>> label_values(np.array([[[0, 255]]], np.uint8), {"lesion": 1})
+        array([[[0, 1]]], dtype=uint8)
     """
     values, known = {int(value) for value in np.unique(mask)}, {0, *labels.values()}
     if known == {0, 1} and 255 in values <= {0, 255}:

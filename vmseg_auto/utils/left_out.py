@@ -25,12 +25,16 @@ _PAPERS = ("readme", "license", "licence", "changelog", "changes", "citation")
 
 
 def is_hidden(name: str) -> bool:
-    """Whether files or folders of this name are hidden, on one system or another."""
+    """Return whether files or folders of this name are hidden, on one system or another.
+
+    >>> is_hidden(".DS_Store"), is_hidden("anna.nii.gz")
+    (True, False)
+    """
     return name.startswith(".") or name.lower() in _SYSTEMS
 
 
 def unused_by_nature(name: str) -> str | None:
-    """Why nobody expects a file of this name to be used; None where somebody may."""
+    """Return why nobody expects a file of this name to be used; None where somebody may."""
     if is_hidden(name):
         return HIDDEN
     return TEXT if name.lower().startswith(_PAPERS) else None
@@ -97,7 +101,7 @@ class Inventory:
         return [one for one in self.found if not one.meant]
 
     def require_nothing(self) -> None:
-        """Called when all inputs are looked at, and before any work.
+        """Refuse with --strict what is left out: called when all inputs are looked at, and before any work.
 
         Raises:
             DatasetError: something is left out, and that is not wanted; everything is listed.
@@ -112,7 +116,7 @@ class Inventory:
             )
 
     def text(self, most: int = SHOWN) -> str:
-        """What is left out, a line for each reason with so many names at most; empty where nothing is.
+        """List what is left out, a line for each reason with so many names at most; empty where nothing is.
 
         What nobody minds comes last.
         """
@@ -132,7 +136,7 @@ class LeftOutWarning(UserWarning):
 
 
 def telling_left_out(work: Callable[P, T]) -> Callable[P, T]:
-    """A function with a `left`: a caller who passes none is told by a LeftOutWarning when it has done its work."""
+    """Wrap a function with a `left`: a caller who passes none gets a LeftOutWarning when its work is done."""
 
     @wraps(work)
     def telling(*args: P.args, **options: P.kwargs) -> T:
@@ -156,7 +160,7 @@ def _warn(left: Inventory) -> None:
 
 
 def _lines(found: Iterable[LeftOut], most: int) -> Iterator[str]:
-    """One for all that is alike, with so many names at most."""
+    """Yield one line for all that is alike, with so many names at most."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for one in found:
         groups.setdefault((one.what, one.folder, one.why), []).append(one.where)

@@ -64,7 +64,7 @@ def locked(path: Path, command: str, console: Console, patience_s: float = MOMEN
 
 
 def holder(path: Path) -> LockOwner | None:
-    """Who holds a lock; None where nobody does, or where that can't be told."""
+    """Return who holds a lock; None where nobody does, or where that can't be told."""
     try:
         handle = os.open(path, os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY)
     except OSError:
@@ -80,7 +80,7 @@ def holder(path: Path) -> LockOwner | None:
 
 
 def _acquire(path: Path, console: Console, patience_s: float) -> int | None:
-    """An open handle of the locked file; None on a file system without locks."""
+    """Return an open handle of the locked file; None on a file system without locks."""
     began, told = time.monotonic(), False
     while True:
         try:
@@ -117,7 +117,7 @@ def _open(path: Path) -> int:
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether the locked file is still the one of that name: its last owner removed it at the end."""
+    """Return whether the locked file is still the one of that name: its last owner removed it at the end."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:
@@ -134,7 +134,7 @@ def _sign(handle: int, command: str) -> None:
 
 
 def _owner(handle: int) -> LockOwner:
-    """What the owner has written of itself."""
+    """Return what the owner has written of itself."""
     try:
         os.lseek(handle, 1, os.SEEK_SET)
         return LockOwner.from_json(json.loads(os.read(handle, 10_000)))

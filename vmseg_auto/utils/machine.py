@@ -14,7 +14,7 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that results depend on; "not installed" for those that are not."""
+    """Return the versions of Python and of the packages that results depend on, or "not installed"."""
     found = {"Python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -38,7 +38,7 @@ def machine() -> dict[str, str]:
 
 
 def _cores() -> str:
-    """How many there are, and how many of them this process may use, as on a cluster."""
+    """Describe how many cores there are, and how many of them this process may use, as on a cluster."""
     total = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
     return f"{total}" if usable == total else f"{usable} of {total}"

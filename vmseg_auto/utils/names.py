@@ -23,12 +23,15 @@ _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", 
 
 
 def case_name(parts: Sequence[str]) -> str:
-    """The name of what is known by these folders and this last name, which has lost its ending.
+    """Return the name of what is known by these folders and this last name, which has lost its ending.
 
     They are joined by _, in Unicode's composed form (NFC). Where a file can't be called so (more than LONGEST bytes,
     signs that no screen shows, bytes that are no UTF-8, a dot or blank at the start, a name of a device), what can be
     kept of it is, and ~ with 8 digits of a hash of the whole stands behind it. A channel's number (_0000) stays last.
     The name of a name is that name.
+
+    >>> case_name(("anna", "T2")), case_name(("con",))
+    ('anna_T2', 'con~1143da2b')
     """
     whole = unicodedata.normalize("NFC", "_".join(parts))
     base, channel = split_channel(whole)
@@ -39,23 +42,33 @@ def case_name(parts: Sequence[str]) -> str:
 
 
 def split_channel(name: str) -> tuple[str, str]:
-    """A name without its channel's number, and the number as it stands (_0000), or nothing."""
+    """Split a name into what stands before its channel's number, and the number as it stands (_0000), or nothing.
+
+    >>> split_channel("anna_0001"), split_channel("anna")
+    (('anna', '_0001'), ('anna', ''))
+    """
     found = _CHANNEL.fullmatch(name)
     return (found[1], f"_{found[2]}") if found else (name, "")
 
 
 def plain(name: str) -> str:
-    """A name without the mark that tells it apart."""
+    """Return a name without the mark that tells it apart."""
     return _MARK.sub("", name)
 
 
 def key(name: str) -> str:
-    """Equal for names that some file systems take for one: they differ in capitals or in the form of accents alone."""
+    """Return a key that is equal for names that some file systems take for one: they differ in capitals or in the form
+    of accents alone.
+
+    >>> key("Zoë") == key("ZOË")
+    True
+    """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
 
 
 def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
-    """The same names, but for those that a file system could take for one: each of these is marked by its source.
+    """Return the same names, but for those that a file system could take for one: each of these is marked by its
+    source.
 
     Args:
         names: as `case_name` gives them.
@@ -74,7 +87,7 @@ def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 
 
 def is_text(name: object) -> bool:
-    """Whether a file's name is UTF-8."""
+    """Return whether a file's name is UTF-8."""
     try:
         str(name).encode()
     except UnicodeEncodeError:
@@ -83,7 +96,11 @@ def is_text(name: object) -> bool:
 
 
 def close_to(name: str, known: Iterable[str]) -> str | None:
-    """The known name that differs from this one by a letter, by capitals or by the signs between words, if any."""
+    """Return a known name that differs from this one by a letter, capitals or the signs between words, if any.
+
+    >>> close_to("defualt", ["default", "residual"])
+    'default'
+    """
     own = _letters(name)
     return next((one for one in known if one != name and _one_letter(own, _letters(one))), None)
 
@@ -112,7 +129,7 @@ def _letters(name: str) -> str:
 
 
 def _one_letter(one: str, other: str) -> bool:
-    """Whether the two are equal but for one letter that is more, less, another, or exchanged with its neighbour."""
+    """Return whether two words are equal but for one letter: added, left out, replaced, or exchanged with the next."""
     short, long = sorted((one, other), key=len)
     if len(long) - len(short) > 1 or not short:
         return False

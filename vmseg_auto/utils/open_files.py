@@ -35,7 +35,7 @@ def allow_open_files(count: int) -> None:
 
 
 def too_many_files(problem: str) -> VmsegError:
-    """What is told where the limit is met: no file is at fault."""
+    """Return the error for when the limit is met: no file is at fault."""
     remedy = "Raise the limit on open files (`ulimit -n 65536`, or ask who runs this machine), then run it again."
     return VmsegError(f"too many open files: {problem}", remedy=remedy)
 

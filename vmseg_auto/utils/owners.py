@@ -18,12 +18,14 @@ _DEAD = ("Z", "X", "x")
 
 
 def this_process() -> str:
-    """The name of this process: letters, digits and - alone."""
+    """Return the name of this process: letters, digits and - alone."""
     return _named(os.getpid())
 
 
 def has_ended(owner: str) -> bool | None:
-    """Whether the process of that name has ended; None where that can't be told from here, as of another machine's."""
+    """Return whether the process of that name has ended; None where that can't be told from here, as of another
+    machine's.
+    """
     found = _OWNER.fullmatch(owner)
     if found is None or found[1] != _machine() or os.name != "posix":
         return None
@@ -54,7 +56,7 @@ def _machine() -> str:
 
 
 def _start(process: int) -> int:
-    """When a process was started, in ticks since the machine's start; 0 where there is none or nobody knows."""
+    """Return when a process was started, in ticks since the machine's start; 0 where there is none or nobody knows."""
     try:
         about = (_PROCESSES / str(process) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

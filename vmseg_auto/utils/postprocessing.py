@@ -22,7 +22,7 @@ class PostProcessing:
     schema: int = 1
 
     def require_labels(self, labels: Collection[str], where: str) -> None:
-        """Raises InputError where it is about labels that a model does not have."""
+        """Raise InputError where it is about labels that a model does not have."""
         if unknown := sorted(set(self.keep_largest) - set(labels)):
             remedy = "Restore the file, or make it anew with `vmseg_select`."
             raise InputError(f"{where} is about {unknown[0]!r}, which is no label", remedy=remedy)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 
 def shared(make: Callable[[], AbstractContextManager[None]]) -> Callable[[], AbstractContextManager[None]]:
-    """A context that many threads can be in at once: `make()` is entered with the first and left with the last."""
+    """Return a context that many threads can be in at once: the first enters `make()`, the last leaves it."""
     lock = threading.Lock()
     entered: list[AbstractContextManager[None]] = []
     users = 0

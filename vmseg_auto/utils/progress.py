@@ -19,7 +19,7 @@ def progress_line(
     width: int | None = None,
     ascii: bool = False,
 ) -> str:
-    """Title, share, time left and as many notes as fit; the bar takes the room that remains.
+    """Write title, share, time left and as many notes as fit; the bar takes the room that remains.
 
     The time left always stands there. Where that alone is too much the time that has passed goes.
 

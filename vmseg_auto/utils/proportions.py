@@ -9,7 +9,7 @@ NORMAL = 1.959964
 
 
 def wilson(share: float, number: float) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, JASA 1927, 22:209; Brown, Cai and DasGupta, Stat Sci 2001, 16:101).
+    """Compute the 95 % interval of a share (Wilson, JASA 1927, 22:209; Brown, Cai and DasGupta, Stat Sci 2001, 16:101).
 
     Args:
         share: counted, 0 to 1.

@@ -35,7 +35,7 @@ _MOST_DIGITS = 4
 
 
 def is_telling(name: str) -> bool:
-    """Whether the name of a file or folder may be a patient's name or number.
+    """Return whether the name of a file or folder may be a patient's name or number.
 
     >>> [is_telling(name) for name in ("T2", "case_001", "IM0001", "Anna", "mueller_t2", "00471123")]
     [False, False, False, True, True, True]
@@ -48,7 +48,7 @@ def is_telling(name: str) -> bool:
 
 
 def identifying(names: Collection[str]) -> list[str]:
-    """Those names, of cases that belong together, that look as if they told who a patient is.
+    """Find the names, of cases that belong together, that look as if they told who a patient is.
 
     Letters with a comma or a caret, as DICOM writes a person's name; a date; a long number; or a word that few of
     the cases share. What most are called, such as a study's name, is nobody's. Nobody can know for sure.
@@ -90,7 +90,7 @@ class Redaction:
         self._order = sorted(self._hidden, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """The text with its stand-ins; a name within a longer word stays."""
+        """Replace names in a text by their stand-ins; a name within a longer word stays."""
         if not self._hidden:
             return text
         text = _composed(text)
@@ -102,7 +102,9 @@ class Redaction:
 
 
 def _forms(name: str) -> set[str]:
-    """How messages may write a name: as it is, as it is shown, within Python's quotes, and as it becomes a case's."""
+    """Return how messages may write a name: as it is, as it is shown, within Python's quotes, and as it becomes a
+    case's.
+    """
     able = "".join(letter if letter.isprintable() else "_" for letter in name)
     return {_composed(form) for form in (name, shown(name, lines=False), repr(name)[1:-1], able)} - {""}
 

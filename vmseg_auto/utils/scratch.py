@@ -44,7 +44,7 @@ def scratch(needed: int) -> Iterator[Path]:
 
 
 def no_room(place: Path, needed: int) -> VmsegError:
-    """What is told where temporary files find no room."""
+    """Return the error for when temporary files find no room."""
     problem = f"there is no room for {in_words(needed)} of temporary files"
     remedy = "Free some space there, or let the environment variable TMPDIR name a folder on another disk."
     return VmsegError(problem, file=place, remedy=remedy)

@@ -28,7 +28,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Until the end, such a signal raises Stopped, as Ctrl-C raises KeyboardInterrupt; a second one is passed over."""
+    """Turn such a signal into Stopped within, as Ctrl-C raises KeyboardInterrupt; a second one is passed over."""
     got: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -42,7 +42,7 @@ def stoppable() -> Iterator[None]:
 
 @contextmanager
 def noting_signals() -> Iterator[Callable[[], int]]:
-    """Until the end, such a signal is only noted.
+    """Note such a signal within, and do nothing else about it.
 
     Yields:
         What tells the number of the last one; 0 before there is one.

@@ -79,7 +79,7 @@ def summarise(values: Values, patients: Sequence[str], bounds: Bounds = UNBOUNDE
 
 
 def mean_interval(values: Values, patients: Sequence[str], bounds: Bounds = UNBOUNDED) -> Bounds:
-    """The interval of a mean over cases; NaN where none can be told.
+    """Compute the interval of a mean over cases; NaN where there is none.
 
     With one case a patient it is Student's (Biometrika 1908;6:1). Where patients have unlike numbers of cases, the
     degrees of freedom are those of the number of equal patients that would be worth as much (Kish, Survey Sampling,
@@ -107,7 +107,7 @@ def mean_interval(values: Values, patients: Sequence[str], bounds: Bounds = UNBO
 
 
 def jackknife_error(totals: Values, counts: NDArray[np.int64]) -> float:
-    """Standard error of a mean over cases, by leaving out each patient in turn.
+    """Compute the standard error of a mean over cases, by leaving out each patient in turn.
 
     Args:
         totals, counts: of each patient's cases, at least two patients.
@@ -117,22 +117,26 @@ def jackknife_error(totals: Values, counts: NDArray[np.int64]) -> float:
 
 
 def effective_patients(counts: NDArray[np.int64]) -> float:
-    """How many patients with equally many cases would be worth as much; 2 at least."""
+    """Return how many patients with equally many cases would be worth as much; 2 at least.
+
+    >>> round(effective_patients(np.array([1, 1, 1, 5])), 2)
+    2.29
+    """
     return max(2.0, float(counts.sum() ** 2 / (counts**2).sum()))
 
 
 def quantile(freedom: float) -> float:
-    """How many standard errors an interval reaches to either side, by Student's t."""
+    """Return how many standard errors an interval reaches to either side, by Student's t."""
     return float(stdtrit(freedom, (1 + LEVEL) / 2))
 
 
 def no_interval(patients: int) -> str:
-    """What stands in an interval's place where a mean over so many patients has none."""
+    """Return what stands in an interval's place where a mean over so many patients has none."""
     return "none: all alike" if patients >= FEWEST_PATIENTS else f"none: {counted(patients, 'patient')}"
 
 
 def without_interval(patients: int) -> list[str]:
-    """The sentence that says why no interval is told of so many patients; none where one is."""
+    """Return the sentence that says why so many patients have no interval; empty where they have one."""
     if patients >= FEWEST_PATIENTS:
         return []
     return [f"No interval is told: it takes {FEWEST_PATIENTS} patients, and here are {patients}."]

@@ -25,7 +25,7 @@ def open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def tell(text: str, stream: TextIO, end: str = "\n") -> None:
+def write_text(text: str, stream: TextIO, end: str = "\n") -> None:
     """Write a text so that it gives no orders to a terminal; where that fails, the stream is silent from then on."""
     Steady(stream).write(shown(text) + end)
 

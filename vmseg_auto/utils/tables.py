@@ -62,7 +62,7 @@ class Text:
     among: tuple[str, ...] = ()
 
     def read(self, cell: str) -> str:
-        """Raises ValueError, saying what a cell must be."""
+        """Read a cell as text. Raises ValueError, saying what a cell must be."""
         if not cell.strip() and not self.optional:
             raise ValueError("a text")
         if self.among and cell and cell not in self.among:
@@ -84,7 +84,7 @@ class Number:
     optional: bool = False
 
     def read(self, cell: str) -> float:
-        """Raises ValueError, saying what a cell must be."""
+        """Read a cell as a number, NaN where it is empty. Raises ValueError, saying what a cell must be."""
         if not cell and self.optional:
             return math.nan
         with contextlib.suppress(ValueError):
@@ -107,7 +107,7 @@ class Whole:
     optional: bool = False
 
     def read(self, cell: str) -> int | None:
-        """Raises ValueError, saying what a cell must be."""
+        """Read a cell as a whole number. Raises ValueError, saying what a cell must be."""
         if not cell and self.optional:
             return None
         if cell.isascii() and cell.isdecimal() and len(cell) < _MOST_DIGITS and int(cell) >= self.low:
@@ -194,7 +194,7 @@ def _range(low: float, high: float) -> str:
 
 
 def _as_given(row: Mapping[str, str]) -> dict[str, str]:
-    """A row as it was given to `write_csv`; a cell that it lacks is None."""
+    """Return a row as it was given to `write_csv`; a cell that it lacks is None."""
     return {_WRITTEN.sub(r"\1", name): cell and _WRITTEN.sub(r"\1", cell) for name, cell in row.items()}
 
 

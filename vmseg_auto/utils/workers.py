@@ -45,7 +45,9 @@ class Workers(ProcessPoolExecutor):
 
 
 def may_have_workers() -> bool:
-    """Whether this process can start others: a daemon's, as of Celery, may not, and what they share takes some room."""
+    """Return whether this process can start others: a daemon's, as of Celery, may not, and what they share takes some
+    room.
+    """
     if multiprocessing.current_process().daemon:
         return False
     try:
@@ -72,7 +74,7 @@ def _refuse_piped() -> None:
 
 @contextmanager
 def _safe_path() -> Iterator[None]:
-    """Python processes that are started until the end leave the current folder out of where they import from."""
+    """Let Python processes that are started within leave the current folder out of where they import from."""
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"
     try:

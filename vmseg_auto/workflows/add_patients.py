@@ -53,7 +53,7 @@ class Wishes:
 
 
 def agreed(wishes: Wishes, key: Sequence[KeyRow], patients: Patients | None) -> Wishes:
-    """The wishes as the rows of a key have them: what a patient is, and which segments count.
+    """Return the wishes as the rows of a key have them: what a patient is, and which segments count.
 
     Raises:
         InputError: others are wished.
@@ -108,8 +108,8 @@ def enrol(
     fresh = list(dict.fromkeys(persons[one.scan.case.id] for one in new if persons[one.scan.case.id] not in patients))
     digits = max(2, len(str(following + len(fresh) - 1)))
     patients |= {person: f"patient_{number:0{digits}d}" for number, person in enumerate(fresh, following)}
-    validation = _validation(fresh, sides, wishes)
-    sides |= {patients[person]: "test" if person in validation else "train" for person in fresh}
+    tests = _test_patients(fresh, sides, wishes)
+    sides |= {patients[person]: "test" if person in tests else "train" for person in fresh}
     members = [Member(one, row, True) for one, row in again]
     for number, one in enumerate(new, _following("case_", {row.case for row in key} | set(taken))):
         person = persons[one.scan.case.id]
@@ -131,14 +131,14 @@ def enrol(
 
 
 def file_hash(path: Path) -> str:
-    """16 hex digits of SHA-256 over a file's bytes."""
+    """Return 16 hex digits of SHA-256 over a file's bytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _unlike(
     pairs: Sequence[Pair], hashes: Mapping[str, str], key: Sequence[KeyRow], errors: list[VmsegError]
 ) -> list[Pair]:
-    """The pairs whose scan is like no other, and no changed one of the key."""
+    """Return the pairs whose scan is like no other, and no changed one of the key."""
     places = {row.image: row for row in key if not row.removed}
     known = {row.image_hash for row in key}
     seen: dict[str, Pair] = {}
@@ -160,7 +160,7 @@ def _unlike(
 def _persons(
     pairs: Sequence[Pair], known: Sequence[tuple[Pair, KeyRow]], key: Sequence[KeyRow], wishes: Wishes, console: Console
 ) -> dict[str, str]:
-    """Scan id -> what stands for its patient, for new scans.
+    """Return scan id -> what stands for its patient, for new scans; `key` holds the rows of those who are there.
 
     Args:
         pairs: the new scans.
@@ -198,7 +198,7 @@ def _persons(
 
 
 def _of_one_patient(scans: Sequence[tuple[Pair, str]]) -> list[tuple[str, ...]]:
-    """Names of scans whose headers tell of one patient; none where they all do, as where an anonymiser wrote one ID."""
+    """Find the scans whose headers tell of one patient; none where they all do, as where an anonymiser wrote one ID."""
     names: dict[tuple[str, ...], set[str]] = {}
     for one, name in scans:
         if patient := _patient(one):
@@ -207,7 +207,7 @@ def _of_one_patient(scans: Sequence[tuple[Pair, str]]) -> list[tuple[str, ...]]:
 
 
 def _patient(one: Pair) -> tuple[str, ...]:
-    """Hashes of what a scan's header tells of its patient; none of an image file, and where it tells no ID."""
+    """Return hashes of what a scan's header tells of its patient; none of an image file, and where it tells no ID."""
     scan = one.scan.case.images[0]
     told = scan.slices[0].patient if isinstance(scan, Series) and scan.slices else ()
     return told if any(told[:1]) else ()
@@ -216,7 +216,7 @@ def _patient(one: Pair) -> tuple[str, ...]:
 def _joined(
     by_names: Mapping[str, tuple[str, ...]], by_headers: Iterable[tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
-    """Groups of which no two share a name."""
+    """Join groups until no two share a name."""
     groups: dict[str, set[str]] = {}
     for stem, group in [*by_names.items(), *((group[0], group) for group in by_headers)]:
         alike = [other for other, names in groups.items() if names & set(group)]
@@ -257,8 +257,8 @@ def _ask_about_visits(suggested: Mapping[str, tuple[str, ...]], known: bool, sur
     )
 
 
-def _validation(new: Sequence[str], sides: Mapping[str, str], wishes: Wishes) -> set[str]:
-    """Of the new patients those to test on: as many as the share of all lacks (`sides`: of the patients there are)."""
+def _test_patients(new: Sequence[str], sides: Mapping[str, str], wishes: Wishes) -> set[str]:
+    """Choose the new patients to test on: as many as the share of all lacks (`sides`: of the patients there are)."""
     if not wishes.test_share or not new:
         return set()
     wanted = round(wishes.test_share * (len(new) + len(sides)))
@@ -266,7 +266,7 @@ def _validation(new: Sequence[str], sides: Mapping[str, str], wishes: Wishes) ->
         wanted = max(1, wanted)
         if len(new) - wanted < 2:
             raise InputError(
-                f"of {len(new)} patients {wanted} would be held out, and cross-validation needs at least 2 others",
+                f"of {len(new)} patients {wanted} would be test patients, and cross-validation needs at least 2 others",
                 remedy="Give a smaller --test-share, or add patients.",
             )
     lacking = wanted - sum(side == "test" for side in sides.values())
@@ -274,6 +274,6 @@ def _validation(new: Sequence[str], sides: Mapping[str, str], wishes: Wishes) ->
 
 
 def _following(prefix: str, names: Collection[str]) -> int:
-    """The number after the highest that any pseudonym has."""
+    """Return the number after the highest that any pseudonym has."""
     numbers = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
     return 1 + max((int(number) for number in numbers if number.isdecimal()), default=0)

@@ -66,7 +66,7 @@ _READERS: dict[str, Reader] = {
 
 
 class Checkup:
-    """Looks at a workspace without changing it.
+    """Checks a workspace without changing it.
 
     Args:
         space: the workspace.
@@ -89,8 +89,8 @@ class Checkup:
         self.findings: list[VmsegError] = []
         self.notes: list[str] = []
 
-    def look(self) -> None:
-        """Look at everything."""
+    def run(self) -> None:
+        """Check everything."""
         self._locks()
         values = dict(self._values())
         fingerprint, splits = values.get(self.space.fingerprint), values.get(self.space.splits)
@@ -116,7 +116,7 @@ class Checkup:
             self._try(self._folds, data, fingerprint, splits, plans)
 
     def _try(self, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | None:
-        """What `work` gives; None where it fails, which is a finding."""
+        """Return what `work` gives; None where it fails, which is a finding."""
         try:
             return work(*args, **options)
         except VmsegError as error:
@@ -130,7 +130,7 @@ class Checkup:
             self.notes.append(f"at work: {owner}; what it has not finished yet may be told of below")
 
     def _values(self) -> Iterator[tuple[Path, object]]:
-        """Every JSON file that can be read, and what it holds."""
+        """Yield every JSON file that can be read, and what it holds."""
         for path in sorted(self.space.root.rglob("*.json")):
             if self.space.root / "preprocessed" in path.parents or path.name.startswith("."):
                 continue
@@ -174,10 +174,10 @@ class Checkup:
             problem = f"not preprocessed for the plan of {plan.planner}, or not as they are now: {listed(due)}"
             self.findings.append(VmsegError(problem, file=folder.folder, remedy=plan_again(self.space, plan.planner)))
         cases = sorted(set(fingerprint.cases) - set(due))
-        look: Callable[[str], object] = folder.verify if self.thorough else folder.load
+        check: Callable[[str], object] = folder.verify if self.thorough else folder.load
         with self.console.progress("Reading preprocessed cases", len(cases)) as progress:
             for case in cases:
-                self._try(look, case)
+                self._try(check, case)
                 progress.advance()
 
     def _cohort(self, folder: Path, fingerprint: Fingerprint) -> Dataset:
@@ -187,7 +187,7 @@ class Checkup:
         return data
 
     def _sources(self, folder: Path, data: Dataset, fingerprint: Fingerprint) -> None:
-        """Whether the dataset is still the one that was planned for."""
+        """Check whether the dataset is still the one that was planned for."""
         contents = (self._try(file_hashes, data, self.jobs) if self.thorough else None) or {}
         changes = changes_since(fingerprint, data, contents)
         if changes:
@@ -199,18 +199,18 @@ class Checkup:
         self.left.add_all(beside_folds(splits, data.patients))
         standing = Standing(self.space, data, fingerprint, splits)
         for plan in plans:
-            self._try(report_outdated, standing, plan, _Heard(self))
+            self._try(report_outdated, standing, plan, _ToCheckup(self))
         for run in self.space.runs() if self.thorough else ():
-            for held in validation_cases(run, fingerprint, splits, data):
-                self._validation(held, len(fingerprint.labels))
+            for validation in validation_cases(run, fingerprint, splits, data):
+                self._validation(validation, len(fingerprint.labels))
 
-    def _validation(self, held: ValidationCases, classes: int) -> None:
+    def _validation(self, validation: ValidationCases, classes: int) -> None:
         """Read the predictions of a fold's validation cases."""
-        due = {case.id for case in held.unpredicted()}
-        for name in sorted(set(held.known) - due):
-            shape = held.content[name].shape
-            self._try(read_mask, held.files[name][0], name)
-            self._try(read_probabilities, held.folder.probabilities(name), name, classes - 1, shape)
+        due = {case.id for case in validation.unpredicted()}
+        for name in sorted(set(validation.known) - due):
+            shape = validation.content[name].shape
+            self._try(read_mask, validation.files[name][0], name)
+            self._try(read_probabilities, validation.folder.probabilities(name), name, classes - 1, shape)
 
     def _leftovers(self, plans: list[Plan]) -> None:
         if holder(self.space.lock) is None:
@@ -227,8 +227,8 @@ class Checkup:
                 self.notes.append(f"{folder} belongs to no plan any more; deleting it frees {in_words(size)}")
 
 
-class _Heard(Silent):
-    """What is warned of wants attention; what is said is a note."""
+class _ToCheckup(Silent):
+    """Adds warnings to the findings, and other messages to the notes."""
 
     def __init__(self, checkup: Checkup) -> None:
         self._checkup = checkup

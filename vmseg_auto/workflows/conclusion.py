@@ -115,7 +115,7 @@ class Conclusion:
             console.warn(doubtful)
 
     def _say_of_volumes(self, calibration: Calibration, console: Console) -> None:
-        """Of which labels no interval is told, and where nothing was found; and what validation scans tell of that."""
+        """Name the labels without an interval, and where nothing was found; and what validation scans tell of that."""
         for label, told in calibration.volumes.items():
             if told.found is None:
                 console.say(f"No interval of the volumes of {label}: {told.why_no_interval(found=True)}.")

@@ -104,18 +104,20 @@ class ValidationConfidence:
         write_csv(run.label_check, LABEL_CHECK_COLUMNS, rows)
 
     def _least_certain(self) -> list[int]:
-        """Indices of the cases, the least certain first."""
+        """Return the indices of the cases, the least certain first."""
         order: list[int] = np.argsort(self._certainty(), kind="stable").tolist()
         return order
 
     def _certainty(self) -> NDArray[np.float64]:
-        """Of each case what is to be expected, told without its patient; by the uncertainty alone where it is not."""
+        """Return how certain each case is: by the Dice to expect, estimated without its patient, or else by the
+        uncertainty alone.
+        """
         lines = [one.line(case) for one, case in zip(self.without, self.confidence, strict=True) if one]
         known = len(lines) == len(self.confidence)
         return np.array(lines if known else [-case.uncertainty for case in self.confidence])
 
     def _shortfall(self, index: int) -> float:
-        """How far the Dice lies under the expected one: a doubtful prediction contradicts no mask."""
+        """Return how far the Dice lies under the expected one: a doubtful prediction contradicts no mask."""
         expected = self.expected[index]
         return (expected.dice if expected else 1.0) - float(self.dice[index])
 
@@ -146,15 +148,15 @@ def judge(
     """
     table = scores.table.groupby(["case", "patient"])["dice"].mean().reset_index()
     cases, patients = [str(case) for case in table["case"]], [str(patient) for patient in table["patient"]]
-    said, dice = [confidence[case] for case in cases], table["dice"].to_numpy(float)
+    known, dice = [confidence[case] for case in cases], table["dice"].to_numpy(float)
     return ValidationConfidence(
         cases,
         patients,
-        said,
+        known,
         dice,
         [reliability[case] for case in cases],
-        calibrate_without(said, dice, patients),
-        calibrate(said, dice, patients),
+        calibrate_without(known, dice, patients),
+        calibrate(known, dice, patients),
     )
 
 

@@ -23,14 +23,14 @@ PACKED = 1 / 20
 def require_preprocessing_space(
     fingerprint: Fingerprint, plan: Plan, folder: PreprocessedFolder, decode_cache: DecodeCache
 ) -> None:
-    """Raises VmsegError where the cases to be preprocessed won't fit; what is cached goes as they come."""
+    """Raise VmsegError where the cases to be preprocessed won't fit; what is cached goes as they come."""
     cases = [case for name, case in fingerprint.cases.items() if not folder.holds(name, case.content)]
     needed = sum(preprocessed_bytes(case, plan, len(fingerprint.channels)) for case in cases)
     require_space(folder.folder, needed, f"preprocessing {len(cases)} cases", coming=decode_cache.size)
 
 
 def require_prediction_space(cases: Sequence[Case], output: Path, masks: int, maps: int) -> None:
-    """Raises VmsegError where so many masks of each scan won't fit, and so many maps of four bytes a voxel beside them;
+    """Raise VmsegError where so many masks of each scan won't fit, and so many maps of four bytes a voxel beside them;
     of scans that can't be read it is told later.
     """
     needed = 0.0
@@ -41,7 +41,7 @@ def require_prediction_space(cases: Sequence[Case], output: Path, masks: int, ma
 
 
 def preprocessed_bytes(case: CaseSummary, plan: Plan, channels: int) -> float:
-    """Of a preprocessed case: float32 a channel and a byte for the label, on the plan's grid."""
+    """Return the bytes of a preprocessed case: float32 a channel and a byte for the label, on the plan's grid."""
     voxels = math.prod(case.cropped_shape)
     spacing = [case.spacing_mm[axis] for axis in plan.axes]
     scaled = voxels * math.prod(have / want for have, want in zip(spacing, plan.spacing_mm, strict=True))

@@ -77,7 +77,7 @@ def doctor(
         return Diagnosis(environment, (), tuple(findings), None)
     given = Path(dataset) if dataset is not None else None
     checkup = Checkup(space, given, thorough, jobs or os.cpu_count() or 1, left, console)
-    checkup.look()
+    checkup.run()
     findings += checkup.findings
     console.say("\n".join([f"\nWorkspace {space.root}", *(f"  - {note}" for note in checkup.notes)]))
     if not findings:

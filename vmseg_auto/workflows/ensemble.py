@@ -70,21 +70,22 @@ class ModelEnsemble:
         geometry: Geometry,
         *,
         probabilities: bool = False,
-        watch: OnProgress = None,
+        progress: OnProgress = None,
     ) -> Prediction:
-        """Segment one scan; as `stages.predict.Predictor.predict` for an array."""
+        """Segment one scan; as `inference.predictor.Predictor.predict` for an array."""
         if self.rule is None or len(self.members) == 1:
-            return self.members[0].predict(image, geometry, probabilities=probabilities, watch=watch)
-        total, confidence = self.members[0].probabilities(image, geometry, watch)
+            return self.members[0].predict(image, geometry, probabilities=probabilities, progress=progress)
+        total, confidence = self.members[0].probabilities(image, geometry, progress)
         for member in self.members[1:]:
-            total += member.probabilities(image, geometry, watch)[0]
+            total += member.probabilities(image, geometry, progress)[0]
         total /= len(self.members)
         values = np.array(sorted(self.labels.values()), dtype=np.uint8)
         mask = apply_postprocessing(values[classify(total, self.rule.threshold)], self.rule.postprocessing, self.labels)
         return Prediction(mask, geometry, confidence, total if probabilities else None)
 
     def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
-        """In words, what sets a scan [C, Z, Y, X] apart from those that the models were trained on.
+        """Describe what sets a scan [C, Z, Y, X] apart from those that the models were trained on; empty where nothing
+        does.
 
         Raises:
             InputError: the scan is empty.
@@ -92,7 +93,7 @@ class ModelEnsemble:
         return list(dict.fromkeys(words for member in self.members for words in member.unlike(image, geometry)))
 
     def digest(self) -> str:
-        """Hash of all that decides a mask but the scan."""
+        """Return a hash of all that decides a mask but the scan."""
         own = [member.digest() for member in self.members]
         if self.rule is None or len(own) == 1:
             return own[0]
@@ -103,8 +104,8 @@ class ModelEnsemble:
 def models_of(
     model: PathLike | None, dataset: PathLike | None, workspace: PathLike | None, console: Console
 ) -> Iterator[tuple[list[Run], Candidate | None]]:
-    """What predicts, the best model first: a model's folder, its zip, or else as `choose_runs`; and how they do so
-    together.
+    """Yield the runs that predict, the best model first: a model's folder, its zip, or else as `choose_runs`; and how
+    they do so together.
 
     The folders of a zip are there only while this is open.
 
@@ -120,7 +121,7 @@ def models_of(
 
 @contextmanager
 def runs_of(model: PathLike) -> Iterator[tuple[list[Run], Candidate | None]]:
-    """As `models_of`, of a model that is named: its folder, or its zip.
+    """Yield the runs of a model that is named, its folder or its zip, as `models_of` does.
 
     Raises:
         InputError: there is none, the folder is no model's, or a zip is damaged or refused.
@@ -153,7 +154,8 @@ def note_other_folds(run: Run, taken: Sequence[FoldFolder], chosen: bool, left: 
 
 
 def choose_runs(space: Workspace, console: Console) -> tuple[list[Run], Candidate | None]:
-    """What predicts in a workspace: selection.json's choice, the best run first, else the only run there is.
+    """Choose the runs of a workspace that predict: selection.json's choice, the best run first, else the only run there
+    is.
 
     Warns of what has changed since.
 

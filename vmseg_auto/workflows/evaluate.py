@@ -18,7 +18,7 @@ from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.folders import is_same
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
-from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.paths import PathLike, accepted_patients, places
 from vmseg_auto.workflows.prediction_record import PredictionRecord
 from vmseg_auto.workflows.seen_scans import OTHER_SCANS
@@ -76,7 +76,7 @@ def evaluate(
     left = left or Inventory()
     for key in given.unused if given else ():
         left.add("key", key, "unknown in dataset.json")
-    with output_turn(place, "vmseg_evaluate", console):
+    with output_lock(place, "vmseg_evaluate", console):
         if second_reader is not None:
             _note_unpaired(find_masks(wanted), find_masks(Path(second_reader), left), left)
         with console.progress("Scoring", len(find_masks(wanted))) as progress:
@@ -95,7 +95,7 @@ def evaluate(
 
 
 def _known_to_the_model(predictions: Path, cases: Iterable[str]) -> Iterator[str]:
-    """In words, which of these scans the model that predicted them was trained on, as CASE.json beside a mask tells."""
+    """Yield in words which of these scans the model that predicted them was trained on, by each mask's CASE.json."""
     told: dict[bool | None, list[str]] = {}
     for case in sorted(cases):
         with contextlib.suppress(InputError):  # masks from elsewhere have no such file

@@ -26,7 +26,7 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.machine import versions
 from vmseg_auto.workflows.ensemble import models_of, note_other_folds
-from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.onnx import write_onnx
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.run_tables import read_summary
@@ -85,7 +85,7 @@ def export_model(
             contents[f"{folder}/model.json"] = _text(member.info.to_json())
             contents |= {f"{folder}/{fold.folder.name}/{fold.final.name}": fold.final for fold in own}
         about = Manifest(facts.name, licence, facts.version, folders, facts.rule, {})
-        with output_turn(target.parent, "vmseg_model export", console), ExitStack() as made:
+        with output_lock(target.parent, "vmseg_model export", console), ExitStack() as made:
             if onnx:
                 beside = made.enter_context(new_folder(target.with_name(f"{target.stem}_onnx")))
                 write_onnx(dict(zip(folders, finished, strict=True)), beside, console)
@@ -146,7 +146,7 @@ def _facts(
 
 
 def _member(run: Run, folds: Sequence[FoldFolder], name: str, cohort: Fingerprint | None) -> Member:
-    """A model's account of itself. Every fold is read wholly: no damaged weights are given away."""
+    """Return a model's description of itself. Every fold is read wholly: no damaged weights are given away."""
     info = read_info(run)
     configs, epochs = zip(*(_training(fold, info) for fold in folds), strict=True)
     scores = run.cross_validation / "metrics.json"
@@ -161,7 +161,7 @@ def _member(run: Run, folds: Sequence[FoldFolder], name: str, cohort: Fingerprin
 
 
 def _first_weights(fold: FoldFolder, cohort: Fingerprint | None) -> str:
-    """In words, without the name of a dataset or case."""
+    """Describe where the first weights came from, without the name of a dataset or case."""
     start = read_initialisation(fold)
     if start is None:
         return "random"

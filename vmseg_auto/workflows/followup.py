@@ -29,7 +29,7 @@ from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.geometry import Spacing, require_spacing
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.tables import write_csv
-from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.predict import predict
 from vmseg_auto.workflows.prediction_record import PredictionRecord
@@ -98,7 +98,7 @@ def follow_up(
     first, second = (_scans(source, choice, masks is not None, left) for source in scans)
     *wanted, refused = _comparable(*_partners(first, second, left), Word(order_as_given, same_patient))
     left.require_nothing()
-    with output_turn(target, "vmseg_followup", console):
+    with output_lock(target, "vmseg_followup", console):
         if masks is None:
             segment = partial(
                 predict, model=model, dataset=dataset, workspace=workspace, series=series, echo=echo,
@@ -134,7 +134,7 @@ def follow_up(
 
 
 def _segmented(segment: Callable[[], list[Path]]) -> tuple[list[Path], list[VmsegError]]:
-    """The masks of one time, and why some scans have none."""
+    """Return the masks of one time, and why some scans have none."""
     try:
         return segment(), []
     except SomeCasesFailedError as error:
@@ -142,7 +142,7 @@ def _segmented(segment: Callable[[], list[Path]]) -> tuple[list[Path], list[Vmse
 
 
 def _without(sides: Sequence[Mapping[str, Case]], failed: Sequence[VmsegError]) -> list[dict[str, Case]]:
-    """The pairs of which no scan has failed.
+    """Return the pairs of which no scan has failed.
 
     Raises:
         SomeCasesFailedError: there is none.
@@ -186,7 +186,7 @@ def _compare_all(
 
 
 def _scans(source: Path, choice: Choice, masked: bool, left: Inventory) -> dict[str, Case]:
-    """The scans of one time, as their first channel; which further ones are wanted, only a model knows."""
+    """Find the scans of one time, as their first channel; which further ones are wanted, only a model knows."""
     own = Inventory()
     found = find_scans(source, _FIRST_CHANNEL, choice, left=own)
     for one in own.found:
@@ -200,7 +200,8 @@ def _scans(source: Path, choice: Choice, masked: bool, left: Inventory) -> dict[
 def _partners(
     before: Mapping[str, Case], after: Mapping[str, Case], left: Inventory
 ) -> tuple[dict[str, Case], dict[str, Case]]:
-    """What belongs together, in the same order: single scans whatever their names, otherwise those of the same name.
+    """Return the scans that belong together, in the same order: single scans whatever their names, otherwise those of
+    the same name.
 
     Raises:
         InputError: there is nothing of the kind.
@@ -221,7 +222,7 @@ def _partners(
 def _comparable(
     before: Mapping[str, Case], after: Mapping[str, Case], word: Word
 ) -> tuple[dict[str, Case], dict[str, Case], list[VmsegError]]:
-    """The pairs whose headers do not speak against comparing them, and what speaks against the others.
+    """Return the pairs whose headers do not speak against comparing them, and what speaks against the others.
 
     Raises:
         InputError: of a single pair.
@@ -260,7 +261,8 @@ def _masks(source: Path, left: Inventory) -> list[Path]:
 def _with_masks(
     source: Path, scans: Mapping[str, Case], paths: Sequence[Path], refused: Collection[str | None], left: Inventory
 ) -> dict[str, Case]:
-    """Those scans of `source` that have a mask. A single scan and a single mask belong together whatever their names.
+    """Return the scans of `source` that have a mask. A single scan and a single mask belong together whatever their
+    names.
 
     Args:
         refused: pairs that are told of as errors; their masks are not left out.
@@ -288,7 +290,9 @@ def _pairs(before: Mapping[str, Case], after: Mapping[str, Case]) -> list[_Pair]
 
 
 def _labels(pairs: Sequence[_Pair]) -> dict[str, int]:
-    """Names as in the tables beside the masks, in the order of the values; otherwise by the values in the masks."""
+    """Return the labels named as in the tables beside the masks, in the order of the values; otherwise by the values in
+    the masks.
+    """
     paths = [case.label for pair in pairs for case in (pair.before, pair.after) if case.label]
     for path in paths:
         if rows := _table(path):
@@ -297,7 +301,7 @@ def _labels(pairs: Sequence[_Pair]) -> dict[str, int]:
 
 
 def _table(mask: Path) -> list[dict[str, Any]]:
-    """The totals of a mask's case in the volumes.csv beside it; none where there is no such table."""
+    """Return the totals of a mask's case in the volumes.csv beside it; none where there is no such table."""
     path = mask.with_name("volumes.csv")
     if not path.is_file():
         return []
@@ -332,7 +336,7 @@ def _visit(
 
 
 def _spacing_given(mask: Path) -> Spacing | None:
-    """The voxel size that the scan of a mask was predicted with, where a person had to give it."""
+    """Return the voxel size that the scan of a mask was predicted with, where a person had to give it."""
     try:
         record = read_stored(PredictionRecord, mask.with_name(f"{case_of(mask)}.json"))
     except InputError:  # the mask is not a predicted one

@@ -21,7 +21,7 @@ from vmseg_auto.workflows.seen_scans import read_initialisation
 
 
 def begun_fresh(folder: FoldFolder, command: str) -> bool:
-    """Whether this very command has begun the fold anew before, and was stopped: given again, it goes on."""
+    """Return whether this very command has begun the fold anew before, and was stopped: given again, it goes on."""
     if not folder.fresh.is_file():
         return False
     try:
@@ -31,7 +31,9 @@ def begun_fresh(folder: FoldFolder, command: str) -> bool:
 
 
 def goes_on(folder: FoldFolder, record: FoldRecord, command: str) -> bool:
-    """Whether a command with --fresh goes on with the fold: it has begun it, and what there is can be gone on from."""
+    """Return whether a command with --fresh goes on with the fold: it has begun it, and what there is can be gone on
+    from.
+    """
     if not begun_fresh(folder, command):
         return False
     try:
@@ -60,7 +62,7 @@ def confirm_fresh(records: Mapping[FoldFolder, FoldRecord], command: str, confir
 
 
 def begin_folds(job: Job, records: Mapping[FoldName, FoldRecord], fresh: str = "") -> None:
-    """Make folds of `job.run` ready for `train_one`; called in one's `shared_turn`, with their locks held.
+    """Make folds of `job.run` ready for `train_one`; call it within `workspace_lock`, with their locks held.
 
     Args:
         records: what they are to be trained on.
@@ -86,20 +88,20 @@ def begin_folds(job: Job, records: Mapping[FoldName, FoldRecord], fresh: str = "
 
 
 def end_fresh(folders: Iterable[FoldFolder]) -> None:
-    """Called when the command that trained these folds has ended: the next --fresh begins anew."""
+    """Note that the command that trained these folds has ended: the next --fresh begins anew."""
     for folder in folders:
         folder.fresh.unlink(missing_ok=True)
 
 
 def drop_replaced(folder: FoldFolder, console: Console) -> None:
-    """Called when a fold is finished: remove the one that was kept aside for it."""
+    """Remove the fold that was kept aside for one that is finished now."""
     if folder.aside.is_dir():
         shutil.rmtree(folder.aside, ignore_errors=True)
         console.say(f"Fold {folder.name} is finished; the one from before --fresh is removed.")
 
 
 def _identity(info: ModelInfo) -> tuple[object, ...]:
-    """What makes it another model."""
+    """Return the values that make it another model."""
     return info.plan.content_hash, info.labels, info.channels
 
 

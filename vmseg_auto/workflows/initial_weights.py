@@ -55,7 +55,7 @@ class Start:
         return load_checkpoint(self.folder.final).weights
 
     def has_seen(self, record: FoldRecord, same_name: bool) -> list[str]:
-        """The validation cases of `record` that these weights were trained on.
+        """Return the validation cases of `record` that these weights were trained on.
 
         Args:
             same_name: whether both datasets have the same name, so that equal ids are the same case with another mask.
@@ -69,13 +69,13 @@ class Start:
         return bool(same or {*record.images.values()} & {*self.seen.images, *images.values()})
 
     def ids(self, same_name: bool) -> frozenset[str]:
-        """The cases that the fold was trained on, where both datasets have the same name and so equal ids count."""
+        """Return the cases that the fold was trained on; equal ids count where both datasets have the same name."""
         return frozenset(self.record.train) if self.record and same_name else frozenset()
 
 
 @contextmanager
 def first_weights(model: PathLike, console: Console) -> Iterator[Run]:
-    """The model to start from, as its folder; that of a zip is there only while this is open.
+    """Yield the model to start from, as its folder; that of a zip is there only while this is open.
 
     Of a zip with several models the first counts, which is the best.
 
@@ -93,7 +93,7 @@ def first_weights(model: PathLike, console: Console) -> Iterator[Run]:
 def find_starts(
     other: Run, model: Path, run: Run, dataset: str, records: Mapping[FoldName, FoldRecord], console: Console
 ) -> dict[FoldName, Start]:
-    """For each fold to train, the fold of another model to start from: see `choose_start`.
+    """Find for each fold to train the fold of `model` to start from: see `choose_start`.
 
     Args:
         other: that model, as `first_weights` gives it.
@@ -126,7 +126,7 @@ def find_starts(
 
 
 def choose_start(starts: list[Start], fold: FoldName, record: FoldRecord, same_name: bool, model: Path) -> Start:
-    """The first that has seen none of the validation cases.
+    """Choose the first start that has seen none of the validation cases.
 
     Of a model of the same cohort the fold of the same name comes first; of one from elsewhere, `all`, then 0, 1, ...
 

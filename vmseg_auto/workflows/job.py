@@ -56,7 +56,7 @@ class Job:
         )
 
     def parts(self, config: TrainingConfig, fold: FoldName) -> Parts:
-        """What the trainer makes for a fold; the same config and fold give the same first weights."""
+        """Build what the trainer makes for a fold; the same config and fold give the same first weights."""
         torch.manual_seed(config.seed * 1009 + (1000 if fold == "all" else int(fold)))
         channels, labels = self.fingerprint.channels, self.fingerprint.labels
         return self.trainer(self.plan, config, self.device, len(channels), len(labels))
@@ -70,7 +70,7 @@ class Job:
             self.console.warn(f"{fault}.")
 
     def setup(self, record: FoldRecord, fold: FoldName) -> FoldSetup:
-        """The fold, to be trained on what `record` says."""
+        """Return the fold, to be trained on what `record` says."""
         cases = Fold(tuple(record.train), tuple(record.val))
         return FoldSetup(self.parts(record.config, fold), self.plan, self.preprocessed, cases, fold, self.device)
 

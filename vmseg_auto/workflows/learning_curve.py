@@ -26,7 +26,7 @@ from vmseg_auto.utils.statistics import FEWEST_PATIENTS
 from vmseg_auto.utils.tables import write_csv
 from vmseg_auto.workflows.fresh_start import begin_folds, confirm_fresh, end_fresh
 from vmseg_auto.workflows.job import Job, open_job, settle
-from vmseg_auto.workflows.locking import shared_turn, take_folds
+from vmseg_auto.workflows.locking import take_folds, workspace_lock
 from vmseg_auto.workflows.paths import PathLike, places, record_now
 from vmseg_auto.workflows.run_tables import read_scores
 from vmseg_auto.workflows.train import epochs_in_time, train_one
@@ -73,14 +73,14 @@ def learning_curve(
     Args:
         patients: how many to train on, at least three numbers.
         target: the Dice asked for.
-        folds: numbered folds whose validation patients are held out; the groups are drawn from their other patients.
+        folds: numbered folds whose validation patients are scored; the groups are drawn from their other patients.
         hours: for each training at most; all take the same number of epochs.
         fresh: train anew what was trained for this curve before.
         dataset, workspace, planner, trainer, settings, device, jobs, confirm, left, console: as for `train`.
 
     Raises:
-        InputError: fewer than three sizes, more patients than a fold trains on, fewer than two held out, an impossible
-            target; otherwise as `train`.
+        InputError: fewer than three sizes, more patients than a fold trains on, fewer than two to validate, an
+            impossible target; otherwise as `train`.
         VmsegError: a training failed.
     """
     console = console or Silent()
@@ -92,7 +92,7 @@ def learning_curve(
     anew = f"{command} --folds {' '.join(map(str, folds))} --hours {hours}" * fresh
     left = left or Inventory()
     with ExitStack() as held:
-        with shared_turn(space, command, console):
+        with workspace_lock(space, command, console):
             job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, left, console)
             left.add_all(beside_folds(job.splits, job.fingerprint.cases, folds))
             settle(left, console)
@@ -110,7 +110,7 @@ def learning_curve(
         begun = {training.folder: training.record for training in trainings}
         require_training_space(job, list(begun.items()))
         confirm_fresh(begun, anew, confirm)
-        with shared_turn(space, command, console):
+        with workspace_lock(space, command, console):
             for training in trainings:
                 begin_folds(_job_of(training, job, place), {training.fold: training.record}, anew)
         failed: list[VmsegError] = []
@@ -119,7 +119,7 @@ def learning_curve(
             failed += train_one(_job_of(training, job, place), training.fold, training.record)
         if failed:
             raise SomeCasesFailedError("the curve can't be drawn: validation cases could not be scored", failed)
-        with shared_turn(space, command, console, patience_s=math.inf):
+        with workspace_lock(space, command, console, patience_s=math.inf):
             curve = _conclude(job, place, sizes, trainings, target)
             end_fresh(begun)
     return curve
@@ -142,7 +142,7 @@ def _check(sizes: Sequence[int], target: float | None, folds: Sequence[FoldName]
 
 
 def _trainings(job: Job, place: CurveFolder, sizes: Sequence[int], fold: FoldName) -> list[_Training]:
-    """Those of one fold.
+    """Return the trainings of one fold.
 
     Raises:
         InputError: there is no such fold, or it has fewer patients to train on.
@@ -152,7 +152,7 @@ def _trainings(job: Job, place: CurveFolder, sizes: Sequence[int], fold: FoldNam
     if sizes[-1] > (most := len(set(owners.values()))):
         raise InputError(
             f"{sizes[-1]} patients are asked for, but fold {fold} leaves {most} to train on",
-            remedy=f"Give numbers up to {most}; the others are held out for the scores.",
+            remedy=f"Give numbers up to {most}; the others are the validation patients.",
         )
     whole = record_now(job.fingerprint, job.splits, job.plan, job.config, fold)
     return [
@@ -162,7 +162,7 @@ def _trainings(job: Job, place: CurveFolder, sizes: Sequence[int], fold: FoldNam
 
 
 def _tested(job: Job, trainings: Sequence[_Training]) -> set[str]:
-    """The validation patients.
+    """Return the validation patients.
 
     Raises:
         InputError: fewer than FEWEST_PATIENTS: no interval can be had from so few.
@@ -170,7 +170,7 @@ def _tested(job: Job, trainings: Sequence[_Training]) -> set[str]:
     tested = {job.dataset.patients[case] for training in trainings for case in training.record.val}
     if len(tested) < FEWEST_PATIENTS:
         raise InputError(
-            f"{counted(len(tested), 'patient')} held out, and an interval takes {FEWEST_PATIENTS}",
+            f"{counted(len(tested), 'patient')} for validation, and an interval takes {FEWEST_PATIENTS}",
             remedy="Name more folds, such as --folds 0 1.",
         )
     return tested
@@ -183,7 +183,7 @@ def _plan_in_words(job: Job, sizes: Sequence[int], trainings: Sequence[_Training
     unsure = f" The curve will have no interval: {why}." if why else ""
     return (
         f"{len(trainings)} trainings, on {', '.join(map(str, sizes))} of the cohort's "
-        f"{len(set(job.dataset.patients.values()))} patients. {len(tested)} patients are held out, {which}.{unsure}"
+        f"{len(set(job.dataset.patients.values()))} patients. {len(tested)} patients validate, {which}.{unsure}"
     )
 
 
@@ -223,7 +223,7 @@ def _conclude(
 
 
 def _scores(training: _Training) -> list[dict[str, Any]]:
-    """A row a validation case, with the mean Dice over the labels."""
+    """Return a row for each validation case, with the mean Dice over the labels."""
     dice: dict[tuple[str, str], list[float]] = {}
     table = training.folder.validation / "metrics.csv"
     for row in read_scores(table, remedy="Delete it: the same command makes it again."):
@@ -236,7 +236,7 @@ def _scores(training: _Training) -> list[dict[str, Any]]:
 
 
 def _matrix(rows: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> NDArray[np.float64]:
-    """Mean Dice over the cases of each validation patient [patients, sizes]."""
+    """Return the mean Dice over the cases of each validation patient [patients, sizes]."""
     names = sorted({row["patient"] for row in rows})
     return np.array(
         [

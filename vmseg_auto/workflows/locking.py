@@ -28,7 +28,7 @@ _OUTPUTS = ("probabilities", "uncertainty", "previews", "imagesTr", "labelsTr", 
 
 
 @contextmanager
-def shared_turn(space: Workspace, command: str, console: Console, patience_s: float | None = None) -> Iterator[None]:
+def workspace_lock(space: Workspace, command: str, console: Console, patience_s: float | None = None) -> Iterator[None]:
     """Be the only one to write what the commands of a workspace share.
 
     Args:
@@ -46,7 +46,7 @@ def shared_turn(space: Workspace, command: str, console: Console, patience_s: fl
 
 
 def take_folds(held: ExitStack, folders: Iterable[FoldFolder], command: str, console: Console) -> None:
-    """Be the only one to write to these folds until `held` is closed; called in one's `shared_turn`.
+    """Be the only one to write to these folds until `held` is closed; call it within `workspace_lock`.
 
     Raises:
         InputError: another command trains one of them, and is named.
@@ -58,13 +58,13 @@ def take_folds(held: ExitStack, folders: Iterable[FoldFolder], command: str, con
 
 
 def folds_at_work(folders: Sequence[FoldFolder]) -> list[str]:
-    """In words, those of the folds that some command is training, and which."""
+    """Describe which of the folds some command is training."""
     owners = {fold.name: holder(fold.lock) for fold in folders}
     return [f"fold {name}: {owner}" for name, owner in owners.items() if owner]
 
 
 def refuse_while_training(space: Workspace) -> None:
-    """Called before what trainings read is changed, in one's `shared_turn`.
+    """Refuse to change what trainings read while one of them runs; call it within `workspace_lock`.
 
     Raises:
         InputError: a fold is being trained.
@@ -78,7 +78,7 @@ def refuse_while_training(space: Workspace) -> None:
 
 
 @contextmanager
-def output_turn(folder: Path, command: str, console: Console) -> Iterator[None]:
+def output_lock(folder: Path, command: str, console: Console) -> Iterator[None]:
     """Be the only one to write to a folder outside workspaces.
 
     Raises:

@@ -24,7 +24,7 @@ from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedErr
 from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.add_patients import Member, Patients, Wishes, agreed, enrol, file_hash
-from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.pairs import Found, drawn_mask, find_drawn, find_named_scans, find_pairs
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.patients import Visits
@@ -77,8 +77,8 @@ def make_dataset(
         patients: "scans", the default: each scan is a patient of its own; "folders": scans in the same folder right
             below `images` are one patient's.
         visits: whether scans whose names suggest visits of one patient are that patient's ("join") or not ("apart").
-        test_share: share of the patients that is held out in imagesTs and labelsTs. With `add` so many of the new
-            patients are held out that the share of all is reached.
+        test_share: share of the patients that become test cases (imagesTs, labelsTs). With `add` so many of the new
+            patients do that the share of all is reached.
         seed: decides which.
         jobs: threads.
         left: what of scans and masks is not used is noted here; a strict one ends the work before it begins.
@@ -130,7 +130,7 @@ def make_dataset(
         needed = sum(math.prod(member.pair.grid.shape) for member in members) * _BYTES_A_VOXEL
         require_space(target, needed, f"writing {len(members)} cases")
         writing = _Writing(wishes, rows, path, left.strict, workers, console)
-        with output_turn(target if there else target.parent, "vmseg_make_dataset", console):
+        with output_lock(target if there else target.parent, "vmseg_make_dataset", console):
             written, failed = writing.into(there, members) if there else writing.new(target, members)
         errors += failed
         _conclude(written, target, path, console)
@@ -180,16 +180,16 @@ def _refuse(errors: Sequence[VmsegError], left: Inventory) -> None:
 
 
 def _conclude(written: Sequence[Member], target: Path, key: Path, console: Console) -> None:
-    validation = sum(member.test for member in written)
+    tests = sum(member.test for member in written)
     console.say(
-        f"{len(written) - validation} training and {validation} test cases in {target}.\n"
+        f"{len(written) - tests} training and {tests} test cases in {target}.\n"
         f"{key} says who is who. Keep it apart from the dataset, and do not pass it on with it.\n"
         f"Go on with `vmseg_plan_and_preprocess -d {quoted(target)}`."
     )
 
 
 def table(members: Sequence[Member], found: Found, wishes: Wishes, errors: Sequence[VmsegError] = ()) -> str:
-    """The pairs, a row each, and what is left out."""
+    """Return the pairs as a table, a row each, and what is left out."""
     head = ("case", "patient", "set", "image", "mask", "drawn", "mL", "fit")
     rows = [
         (
@@ -222,7 +222,7 @@ def _left_out(what: str, why: str, names: Sequence[str]) -> str:
 
 
 def _existing(target: Path, key: Path, add: bool) -> MadeDataset | None:
-    """The dataset that stands at `target`; None where it is to be made.
+    """Return the dataset that stands at `target`; None where it is to be made.
 
     Raises:
         InputError: it is there and nothing is to be added, or there is something else; the key would lie in it.
@@ -245,7 +245,7 @@ def _is_empty_folder(path: Path) -> bool:
 
 
 def _require_same(members: Sequence[Member], rows: Sequence[KeyRow], key: Path) -> None:
-    """Raises InputError where a dataset that is made again would give other names or sides than its key says."""
+    """Raise InputError where a dataset that is made again would give other names or sides than its key says."""
     old = {row.image_hash: row for row in rows}
     new = {member.row.image_hash: member.row for member in members}
     changes = [
@@ -266,7 +266,7 @@ def _in_words(row: KeyRow | None) -> str:
 
 
 def _require_all(members: Sequence[Member], rows: Sequence[KeyRow], there: MadeDataset | None, key: Path) -> None:
-    """Raises InputError where a case of the key stands neither in the dataset nor among the scans."""
+    """Raise InputError where a case of the key stands neither in the dataset nor among the scans."""
     found = {member.row.case for member in members}
     lost = [row.case for row in rows if not row.removed and row.case not in found and not (there and there.holds(row))]
     if lost:

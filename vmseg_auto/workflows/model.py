@@ -25,7 +25,7 @@ from vmseg_auto.utils.console import Console, Silent, quoted
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
-from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.paths import PathLike
 
 
@@ -60,7 +60,7 @@ def import_nnunet(
     """
     console, left, source, target = console or Silent(), left or Inventory(), Path(folder), Path(output)
     require_apart(target, [source])
-    with output_turn(target.parent, "vmseg_model import", console), new_folder(target) as temporary:
+    with output_lock(target.parent, "vmseg_model import", console), new_folder(target) as temporary:
         info, taken = _convert(source, Run(temporary), folds, left, console)
     network = info.plan.network
     spacing = " x ".join(f"{mm:.3g}" for mm in info.plan.spacing_mm)
@@ -113,7 +113,7 @@ def _note_others(source: Path, description: Description, files: Sequence[FoldFil
 
 
 def _check_same(first: TrainedFold, fold: TrainedFold) -> None:
-    """Folds that form one ensemble were trained in one way."""
+    """Refuse folds of one ensemble that were not trained in one way."""
     for name in ("configuration", "trainer", "mirror_axes"):
         ours, theirs = getattr(first, name), getattr(fold, name)
         if ours != theirs:

@@ -42,7 +42,7 @@ def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
 
 
 def _due_without_training(folder: FoldFolder, run: Run, now: Standing, plan: Plan) -> str:
-    """What is to be done again of a finished fold though its weights hold, in words; empty where nothing is."""
+    """Describe what is to be done again of a finished fold though its weights hold; empty where nothing is."""
     record = read_record(folder)
     if record and folder.name != "all" and int(folder.name) >= len(now.splits.folds):
         return ""
@@ -52,15 +52,15 @@ def _due_without_training(folder: FoldFolder, run: Run, now: Standing, plan: Pla
         if old := record.old_names(as_it_is):
             due.append(f"old names ({'; '.join(old)}) to be renewed")
     if folder.name != "all":
-        held = ValidationCases(folder, now.splits.folds[int(folder.name)].val, now.dataset, now.fingerprint)
-        if not held.is_current():
-            due += _of_validation_cases(held)
+        validation = ValidationCases(folder, now.splits.folds[int(folder.name)].val, now.dataset, now.fingerprint)
+        if not validation.is_current():
+            due += _of_validation_cases(validation)
     return " and ".join(due)
 
 
-def _of_validation_cases(held: ValidationCases) -> list[str]:
-    images = [case.id for case in held.unpredicted()]
-    masks = [case.id for case in held.unscored() if case.id not in images]
+def _of_validation_cases(validation: ValidationCases) -> list[str]:
+    images = [case.id for case in validation.unpredicted()]
+    masks = [case.id for case in validation.unscored() if case.id not in images]
     due = [f"{listed(images)} to be predicted"] if images else []
     if masks or not images:
         due.append(f"{listed(masks)} to be scored again" if masks else "its scores to be summed up again")

@@ -97,7 +97,7 @@ class Found:
     failed: tuple[VmsegError, ...] = ()
 
     def require_segments(self, wanted: Sequence[str]) -> None:
-        """Raises InputError where one of the segments that are lesions is in no mask."""
+        """Raise InputError where one of the segments that are lesions is in no mask."""
         there = {name.casefold(): name for one in self.pairs for name in one.segments}
         odd = [name for name in wanted if name.casefold() not in there]
         if there and odd:
@@ -126,7 +126,7 @@ class Found:
 
 
 def find_drawn(source: Path, scans: Path, errors: list[VmsegError], left: Inventory) -> list[Path]:
-    """The masks in a folder and the folders in it, or the one that is named.
+    """Find the masks in a folder and the folders in it, or the one that is named.
 
     Args:
         scans: the folder of the scans; what lies in it and is no mask is looked at with them.
@@ -150,8 +150,8 @@ def find_drawn(source: Path, scans: Path, errors: list[VmsegError], left: Invent
 def find_named_scans(
     source: Path, masks: Path, made: Sequence[Path], choice: Choice, notes: list[str], left: Inventory
 ) -> list[NamedScan]:
-    """The scans in a folder and the folders in it, image files and DICOM series; image files below `masks` are none,
-    and neither is what `vmseg_predict` has made.
+    """Find the scans in a folder and the folders in it, image files and DICOM series; image files below `masks` are
+    none.
 
     Args:
         made: the dataset and its key, which may lie among the scans.
@@ -244,7 +244,7 @@ def find_pairs(
 
 
 def drawn_mask(one: Pair, segments: Sequence[str] | None) -> NDArray[np.uint8]:
-    """The segments that count as one label, on the scan's grid: 1 where any of them is, uint8 [Z, Y, X].
+    """Return the segments that count as one label, on the scan's grid: 1 where any of them is, uint8 [Z, Y, X].
 
     Raises:
         InputError: the mask can't be read, has none of the segments, or reaches out of the scan.
@@ -273,7 +273,7 @@ def _placed(mask: NDArray[np.uint8], one: Pair) -> NDArray[np.uint8]:
 
 
 def _chosen(read: Segmentation, segments: Sequence[str] | None, path: Path) -> list[Segment]:
-    """Those of the segments that count."""
+    """Return the segments that count."""
     if segments is None:
         return list(read.segments)
     wanted = {name.casefold() for name in segments}
@@ -289,7 +289,7 @@ def _chosen(read: Segmentation, segments: Sequence[str] | None, path: Path) -> l
 
 
 def _drawn(masks: Sequence[Path], source: Path, errors: list[VmsegError]) -> list[tuple[Path, Item]]:
-    """The masks with their names and grids; those that can't be read go to `errors` instead."""
+    """Return the masks with their names and grids; those that can't be read go to `errors` instead."""
     drawn = []
     for path in masks:
         try:
@@ -303,7 +303,7 @@ def _drawn(masks: Sequence[Path], source: Path, errors: list[VmsegError]) -> lis
 def _unmatched(
     path: Path, mask: Item, match: Match, scans: Sequence[NamedScan], unusable: Sequence[VmsegError]
 ) -> InputError:
-    """Why a mask has no scan: a scan of its name that can't be used says more than that none fits."""
+    """Explain why a mask has no scan: a scan of its name that can't be used says more than that none fits."""
     names = {scan.case.id: scan.names for scan in scans}
     own = [error for error in unusable if error.case and agreement(mask.names, names[error.case])]
     problem = f"its image can't be used: {own[0]}" if own else match.problem or "no image belongs to it"
@@ -316,7 +316,9 @@ def _unmatched(
 def _broken_rival(
     mask: Item, scan: NamedScan, match: Match, scans: Sequence[NamedScan], unusable: Sequence[VmsegError]
 ) -> VmsegError | None:
-    """A scan that can't be used and has as much claim to a mask as the one found: a broken T2 beside a sound T1."""
+    """Return the error of a scan that can't be used and has as much claim to a mask as the one found: a broken T2
+    beside a sound T1.
+    """
     names = {one.case.id: one.names for one in scans if not _is_scout(one.case.images[0])}
     for error in unusable:
         own = names.get(error.case or "", ())
@@ -327,23 +329,23 @@ def _broken_rival(
 
 
 def _is_scout(scan: Scan) -> bool:
-    """Whether a series has slices, but too few for a mask to be drawn on."""
+    """Return whether a series has slices, but too few for a mask to be drawn on."""
     return isinstance(scan, Series) and 0 < len(scan.slices) < MIN_SLICES
 
 
 def _files(source: Path) -> list[Path]:
-    """An image file, or all in a folder and the folders in it, sorted; hidden ones are passed over."""
+    """Return an image file, or all in a folder and the folders in it, sorted; hidden ones are passed over."""
     if not source.is_dir():
         return [source] if ending_of(source.name) and is_file(source) else []
     return sorted(path for path in walk(source) if ending_of(path.name) and not is_hidden(path.name))
 
 
 def _names(path: Path, source: Path) -> Names:
-    """The folders between, and the file's own name, all without endings."""
+    """Return the names of the folders between, and the file's own, all without endings."""
     below = _below(path, source) or ((path.name,) if path.is_file() else ())
     return tuple(raw_stem(Path(part)).removesuffix(".seg").removesuffix(".zip") for part in below)
 
 
 def _below(path: Path, source: Path) -> tuple[str, ...]:
-    """Folders and name of a path below a folder; none for the folder itself, and for what lies elsewhere."""
+    """Return the folders and name of a path below a folder; none for the folder itself, and for what lies elsewhere."""
     return path.relative_to(source).parts if path.is_relative_to(source) else ()

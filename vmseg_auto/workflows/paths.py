@@ -38,7 +38,8 @@ class Source(Stored):
 
 
 def places(dataset: PathLike | None, workspace: PathLike | None) -> tuple[Path, Workspace]:
-    """The dataset folder and the workspace: as given, else as the workspace remembers, else the current directory.
+    """Return the dataset folder and the workspace: as given, else as the workspace remembers, else the current
+    directory.
 
     Raises:
         InputError: the workspace's own record of its dataset is broken.
@@ -51,7 +52,7 @@ def places(dataset: PathLike | None, workspace: PathLike | None) -> tuple[Path, 
 
 
 def read_source(space: Workspace) -> Source | None:
-    """What the workspace remembers of its dataset; None before anything is planned.
+    """Return what the workspace remembers of its dataset; None before anything is planned.
 
     Raises:
         InputError: the file is broken.
@@ -62,19 +63,19 @@ def read_source(space: Workspace) -> Source | None:
 
 
 def accepted_patients(space: Workspace) -> dict[str, str]:
-    """Case id -> patient, as the user has said by `--visits`."""
+    """Return case id -> patient, as the user has said by `--visits`."""
     source = read_source(space)
     return source.patients if source else {}
 
 
 def read_fingerprint(space: Workspace) -> Fingerprint:
-    """Raises InputError where nothing is planned, or the file is broken or of another schema."""
+    """Read the fingerprint. Raises InputError where nothing is planned, or the file is broken or of another schema."""
     space.require_planned()
     return read_stored(Fingerprint, space.fingerprint)
 
 
 def read_plan(space: Workspace, planner: str | None) -> Plan:
-    """The plan of that planner, or the only plan there is.
+    """Read the plan of that planner, or the only plan there is.
 
     Raises:
         InputError: nothing is planned; there are several plans and none was named; the plan is impossible.
@@ -92,7 +93,7 @@ def read_plan(space: Workspace, planner: str | None) -> Plan:
 
 
 def read_splits(space: Workspace) -> Splits:
-    """Raises InputError where the file is missing, broken or of another schema."""
+    """Read the split. Raises InputError where the file is missing, broken or of another schema."""
     splits = read_stored(Splits, space.splits, remedy=f"Run `{plan_command(space)}` first.")
     if not splits.folds:
         raise InputError("it holds no fold", file=space.splits, remedy="Delete it, and plan again.")
@@ -102,7 +103,7 @@ def read_splits(space: Workspace) -> Splits:
 def record_now(
     fingerprint: Fingerprint, splits: Splits, plan: Plan, config: TrainingConfig, fold: FoldName
 ) -> FoldRecord:
-    """What a training of this fold would depend on, as things stand.
+    """Return what a training of this fold would depend on, as things stand.
 
     Raises:
         InputError: there is no such fold, or it names cases that are not planned with.
@@ -126,14 +127,14 @@ def record_now(
 
 
 def read_record(folder: FoldFolder) -> FoldRecord | None:
-    """What a fold on disk was trained on; None where it was never begun."""
+    """Return what a fold on disk was trained on; None where it was never begun."""
     if not folder.record.is_file():
         return None
     return read_stored(FoldRecord, folder.record)
 
 
 def train_command(space: Workspace, run: Run, folds: Iterable[FoldName], plan: Plan) -> str:
-    """The command that trains these folds of a run.
+    """Return the command that trains these folds of a run.
 
     Args:
         plan: of the run's planner.
@@ -145,13 +146,13 @@ def train_command(space: Workspace, run: Run, folds: Iterable[FoldName], plan: P
 
 
 def first_training(space: Workspace, folds: Iterable[FoldName]) -> str:
-    """The command that trains these folds by the only plan, or by one of several."""
+    """Return the command that trains these folds by the only plan, or by one of several."""
     known = space.plans()
     return runs.train_command(folds, known[0] if len(known) > 1 else None)
 
 
 def plan_command(space: Workspace, planner: str | None = None) -> str:
-    """The command that plans again.
+    """Return the command that plans again.
 
     Args:
         planner: whose plan; of the default planner, or of another that has planned here, unless given.
@@ -164,14 +165,14 @@ def plan_command(space: Workspace, planner: str | None = None) -> str:
 
 
 def trained_on(space: Workspace, name: str) -> str:
-    """Hash of what the numbered folds of a run (PLANNER/TRAINER) are trained and scored on."""
+    """Return the hash of what the numbered folds of a run (PLANNER/TRAINER) are trained and scored on."""
     planner, _, trainer = name.partition("/")
     folds = [fold for fold in space.run(planner, trainer).folds() if fold.name != "all"]
     return digest({str(fold.name): read_record(fold) for fold in folds})
 
 
 def stale_folds(run: Run, fingerprint: Fingerprint, splits: Splits, plan: Plan) -> dict[FoldName, list[str]]:
-    """The folds trained on data or plans that have changed since, each with what changed."""
+    """Find folds trained on data or plans that have changed since, each with what changed."""
     stale: dict[FoldName, list[str]] = {}
     for folder in run.folds():
         record = read_record(folder)
@@ -187,7 +188,7 @@ def stale_folds(run: Run, fingerprint: Fingerprint, splits: Splits, plan: Plan) 
 
 
 def stale_in_words(stale: Mapping[FoldName, Sequence[str]]) -> str:
-    """A line for all folds that are stale for the same reason."""
+    """Return a line for all folds that are stale for the same reason."""
     reasons: dict[str, list[str]] = {}
     for fold, changes in stale.items():
         reasons.setdefault("; ".join(changes), []).append(str(fold))

@@ -73,5 +73,5 @@ def _matters(pair: Duplicate, patients: Mapping[str, str]) -> bool:
 
 
 def visits_in_words(groups: Mapping[str, tuple[str, ...]]) -> str:
-    """A line for each patient's cases."""
+    """Return a line for each patient's cases."""
     return "\n".join(f"  - {', '.join(group)}" for group in groups.values())

@@ -24,7 +24,7 @@ from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.redaction import identifying
 from vmseg_auto.workflows.cohort import cohort_to_plan
 from vmseg_auto.workflows.disk import require_preprocessing_space
-from vmseg_auto.workflows.locking import refuse_while_training, shared_turn
+from vmseg_auto.workflows.locking import refuse_while_training, workspace_lock
 from vmseg_auto.workflows.outdated import report_outdated
 from vmseg_auto.workflows.paths import (
     PathLike,
@@ -113,7 +113,7 @@ def plan_and_preprocess(
         warn_of_duplicates(fingerprint, data, console)
         console.say(f"All {len(data.cases)} cases can be used. Nothing was written.")
         return Planned(space, fingerprint)
-    with shared_turn(space, "vmseg_plan_and_preprocess", console), DecodeCache(space.decoded) as decode_cache:
+    with workspace_lock(space, "vmseg_plan_and_preprocess", console), DecodeCache(space.decoded) as decode_cache:
         data, accepted = settle_visits(data, accepted_patients(space), visits, console)
         before = read_fingerprint(space) if space.fingerprint.is_file() else None
         if before is not None:
@@ -134,7 +134,7 @@ def plan_and_preprocess(
 
 
 def _warn_of_names(data: Dataset, console: Console) -> None:
-    """A dataset of one's own keeps its names of cases in all files of its workspace: they must be nobody's."""
+    """Warn of telling names: a dataset of one's own keeps its cases' names in all files of its workspace."""
     every = (*data.cases, *data.test_cases)
     if found := identifying([*(case.id for case in every), *(case.patient for case in every)]):
         console.warn(
@@ -145,7 +145,7 @@ def _warn_of_names(data: Dataset, console: Console) -> None:
 
 
 def _unusable(data: Dataset, bad: Sequence[VmsegError], jobs: int, console: Console) -> Sequence[VmsegError]:
-    """What is wrong with the files of all cases but those in `bad`, so that everything is told at once."""
+    """Return what is wrong with the files of all cases but those in `bad`, so that everything is told at once."""
     known = {error.case for error in bad}
     cases, tests = (tuple(case for case in some if case.id not in known) for some in (data.cases, data.test_cases))
     try:
@@ -182,7 +182,8 @@ def _fingerprint(
 def _given_splits(
     data: Dataset, before: Fingerprint | None, folder: Path, space: Workspace, left: Inventory, console: Console
 ) -> Splits | None:
-    """The stored split, else nnU-Net's, fitted to the cases there are now (`before`: last time's); None without one.
+    """Return the stored split, else nnU-Net's, fitted to the cases there are now (`before`: last time's); None without
+    one.
 
     Raises:
         InputError: it names cases that never were there.
@@ -204,7 +205,7 @@ def _given_splits(
 
 
 def _agrees(path: Path, splits: Splits, cases: Collection[str]) -> bool:
-    """Whether a split in a file puts the cases that it names, and that are there, on the same sides."""
+    """Return whether a split in a file puts the cases that it names, and that are there, on the same sides."""
     try:
         other = read_stored(Splits, path)
     except InputError:
@@ -218,13 +219,13 @@ def _agrees(path: Path, splits: Splits, cases: Collection[str]) -> bool:
 
 
 def _new_splits(data: Dataset, fingerprint: Fingerprint) -> Splits:
-    """Raises InputError where there are fewer than two patients."""
+    """Split the patients into folds. Raises InputError where there are fewer than two patients."""
     volumes = {case: summary.volume_ml for case, summary in fingerprint.cases.items()}
     return split_by_patient(data.patients, volumes)
 
 
 def _fitted(old: Splits, path: Path, gone: set[str], patients: Mapping[str, str], console: Console) -> Splits:
-    """A split that stands in a file, without the cases that have gone, and with those that it does not name."""
+    """Return a split that stands in a file, without the cases that have gone, and with those that it does not name."""
     named = {case for fold in old.folds for case in (*fold.train, *fold.val)}
     if unknown := sorted(named - gone - set(patients)):
         raise InputError(
@@ -249,7 +250,7 @@ def _fitted(old: Splits, path: Path, gone: set[str], patients: Mapping[str, str]
 def _plan(
     name: str, planner: str, fingerprint: Fingerprint, space: Workspace, memory_gb: float | None, console: Console
 ) -> Plan:
-    """The stored plan where it was edited or still holds, else a new one."""
+    """Return the stored plan where it was edited or still holds, else a new one."""
     path = space.plan(name)
     stored: Plan | None = None
     if path.is_file():

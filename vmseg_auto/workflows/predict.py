@@ -34,7 +34,7 @@ from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.workflows.conclusion import Conclusion, Done
 from vmseg_auto.workflows.disk import require_prediction_space
 from vmseg_auto.workflows.ensemble import ModelEnsemble, models_of, note_other_folds
-from vmseg_auto.workflows.locking import output_turn
+from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.prediction_record import InPlace, InputSource, PredictionRecord
 from vmseg_auto.workflows.prediction_writer import PredictionWriter, chosen_formats, made_by
@@ -132,7 +132,7 @@ def predict(
             step=step,
             exhaustive=exhaustive,
             precision=precision,
-            tell=console.warn,
+            notify=console.warn,
         )
         for run in runs if ranks.is_main else ():
             note_other_folds(run, run.usable_folds(folds), folds is not None, left)
@@ -156,7 +156,7 @@ def predict(
         writer = replace(writer, seen=seen_by_all(used))
         ranks.on_main(lambda: require_apart(writer.folder, _files(cases)))
         work = _Work(ensemble, writer, model_digest, spacing_mm)
-        with ranks.turn(output_turn(writer.folder, "vmseg_predict", told)):
+        with ranks.enter_on_main(output_lock(writer.folder, "vmseg_predict", told)):
             ranks.on_main(lambda: read_sources(writer.folder))  # a damaged one is told before the work
             ranks.on_main(lambda: require_prediction_space(cases, writer.folder, len(formats), writer.maps))
             threads = max(1, jobs or min(4, os.cpu_count() or 1))
@@ -199,7 +199,7 @@ def _files(cases: Sequence[Case]) -> list[Path]:
 
 
 def _require_all(failed: Sequence[VmsegError], masks: Sequence[Path]) -> None:
-    """Raises SomeCasesFailedError where some scans have no mask; the scan's own error, where it is the only one."""
+    """Raise SomeCasesFailedError where some scans have no mask; the scan's own error, where it is the only one."""
     if failed and len(failed) + len(masks) == 1:
         raise failed[0]
     if failed:
@@ -230,7 +230,7 @@ def _introduce(models: Sequence[PathLike], ensemble: ModelEnsemble, notes: Seque
 def _run(
     work: _Work, cases: Sequence[Case], jobs: int, note: Callable[..., None], warn: Callable[[str], None]
 ) -> Iterator[Done | VmsegError]:
-    """One outcome a case. The next scans are read and the last masks written while one is computed."""
+    """Yield one outcome a case. The next scans are read and the last masks written while one is computed."""
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
         reading: deque[tuple[Case, Future[_Loaded | Done]]] = deque()
         writing: deque[tuple[Case, Future[Done]]] = deque()
@@ -275,7 +275,7 @@ class _Loaded:
 
 
 def _load(work: _Work, case: Case) -> _Loaded | Done:
-    """The scan, or the mask that stays as it stands: made from the same, or corrected since.
+    """Read the scan, or return the mask that stays as it stands: made from the same, or corrected since.
 
     Raises:
         InputError: the scan can't be used, or a mask lies where its own is to go that must not be overwritten.
@@ -313,7 +313,7 @@ def _predict(work: _Work, loaded: _Loaded, note: Callable[..., None]) -> Predict
         loaded.image,
         loaded.geometry,
         probabilities=work.writer.maps > 0,
-        watch=lambda done, total: note(f"window {done}/{total}", loaded.case.id),
+        progress=lambda done, total: note(f"window {done}/{total}", loaded.case.id),
     )
 
 
@@ -327,7 +327,7 @@ def _outcome(case: Case, future: Future[Done]) -> Done | VmsegError:
 
 
 def _unexpected(error: MemoryError | OSError, case: Case) -> VmsegError:
-    """One case's lack of memory, or of a file, as its own error: the others go on."""
+    """Return one case's lack of memory, or of a file, as its own error: the others go on."""
     if isinstance(error, MemoryError):
         problem, remedy = "the memory is not enough for this case", "Use fewer --jobs, or a machine with more memory."
     else:
@@ -336,7 +336,7 @@ def _unexpected(error: MemoryError | OSError, case: Case) -> VmsegError:
 
 
 def _named(error: VmsegError, case: Case) -> VmsegError:
-    """The same error with the case's name, where it has none yet."""
+    """Return the same error with the case's name, where it has none yet."""
     if error.case is None and not error.errors:
         error.case, error.file = case.id, error.file or case.file
     return error

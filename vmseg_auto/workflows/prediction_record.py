@@ -48,7 +48,9 @@ class InputSource:
 
     @classmethod
     def of(cls, inputs: Path, output: Path, channels: tuple[str, ...], choice: Choice) -> InputSource:
-        """That of all scans of one command; the way to them stays right where both folders are moved together."""
+        """Describe where all scans of one command lay; the way to them stays right where both folders are moved
+        together.
+        """
         place = inputs.resolve()
         with contextlib.suppress(ValueError):  # on another drive, in Windows
             place = Path(os.path.relpath(place, output.resolve()))
@@ -115,16 +117,16 @@ class PredictionRecord(Stored):
         return Written(self.case, self.masks, self.outdated, self.mask_sha256, self.labels, self.grid)
 
     def standing(self, folder: Path) -> Standing:
-        """What stands in a folder of its mask; raises as `io.mask_files.standing`."""
+        """Return what stands in a folder of its mask; raises as `data.mask_files.standing`."""
         return standing(folder, self.written)
 
     def corrections(self, folder: Path) -> list[Path]:
-        """The files of its mask that were corrected by hand, or are none; `--overwrite-edited` sets them aside."""
+        """Return its files that were corrected by hand, or are none: `--overwrite-edited` sets them aside."""
         files = case_files(folder, self.written)
         return [*files.edited, *files.odd]
 
     def why_anew(self, there: Standing, made_from: str) -> str:
-        """In words, what of a mask that is to be made anew no longer holds; empty where that is nothing.
+        """Describe what of a mask that is to be made anew no longer holds; empty where that is nothing.
 
         Args:
             there: its files.
@@ -142,7 +144,7 @@ class PredictionRecord(Stored):
         return "made from another file of the scan" if scan != self.scan_hash else "of another model or other options"
 
     def rows(self, calibration: Calibration | None) -> Iterator[dict[str, Any]]:
-        """Of volumes.csv; what is said of the whole case stands in the rows of its totals."""
+        """Yield the rows of volumes.csv; what concerns the whole case stands in the rows of its totals."""
         for row in self.volumes:
             if row["component"] == "all":
                 told = self.judgement.told_columns(row["label"], row["volume_ml"], calibration)
@@ -150,7 +152,7 @@ class PredictionRecord(Stored):
             yield row
 
     def read(self, path: Path) -> tuple[NDArray[np.uint8], Geometry]:
-        """The voxels of a file of this mask, [Z, Y, X], on the scan's grid.
+        """Read the voxels of a file of this mask, [Z, Y, X], on the scan's grid.
 
         Raises:
             InputError: it can't be read, does not lie on that grid, or holds what is no label.
@@ -168,7 +170,7 @@ class PredictionRecord(Stored):
         return mask, own
 
     def corrected(self, path: Path) -> PredictionRecord:
-        """The record of a corrected mask, measured without its scan: margin widths are not known.
+        """Return the record of a corrected mask, measured without its scan: margin widths are not known.
 
         Args:
             path: the file that counts.
@@ -195,7 +197,7 @@ class InPlace:
 
     @classmethod
     def of(cls, record: PredictionRecord, there: Standing) -> InPlace:
-        """Of a mask that is there, measured anew if it was corrected.
+        """Describe a mask that is there, measured anew if it was corrected.
 
         Raises:
             InputError: as `PredictionRecord.read`.
@@ -212,7 +214,7 @@ class InPlace:
 
 
 def image_sha256(image: NDArray[np.float32]) -> str:
-    """A hash of a scan's voxels [C, Z, Y, X]: equal for the same scan in files of other bytes or formats."""
+    """Return a hash of a scan's voxels [C, Z, Y, X]: equal for the same scan in files of other bytes or formats."""
     sha = hashlib.sha256(repr(image.shape).encode())
     sha.update(np.ascontiguousarray(image, np.dtype("<f4")).data)
     return sha.hexdigest()
@@ -221,7 +223,7 @@ def image_sha256(image: NDArray[np.float32]) -> str:
 def volume_rows(
     case: str, image: NDArray[np.float32] | None, mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
 ) -> Iterator[dict[str, Any]]:
-    """Rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first.
+    """Yield rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first.
 
     Args:
         case: its id.
@@ -248,5 +250,5 @@ def _names(case: str, label: str, component: str | int) -> dict[str, Any]:
 
 
 def _size_columns(size: Size) -> dict[str, Any]:
-    """SIZE_COLUMNS."""
+    """Return the values of SIZE_COLUMNS."""
     return {column: getattr(size, column) for column in SIZE_COLUMNS}

@@ -47,7 +47,7 @@ _EDITED = "Move it away, or give --overwrite-edited to replace it."
 
 
 def chosen_formats(given: str | Sequence[str]) -> tuple[MaskFormat, ...]:
-    """The formats that are asked for, each once: as "nifti,seg.nrrd", or as several words.
+    """Return the formats that are asked for, each once: as "nifti,seg.nrrd", or as several words.
 
     Raises:
         InputError: there is none, or an unknown one.
@@ -101,12 +101,16 @@ class PredictionWriter:
         return set(self.formats) != {"dicom-seg"}
 
     def masks(self, case: Case) -> list[Path]:
-        """A file for each format, named as the case; as an image in its scan's format, in NIfTI for a DICOM series."""
+        """Return a file for each format, named as the case; as an image in its scan's format, in NIfTI for a DICOM
+        series.
+        """
         endings = {"nifti": _ending(case), "seg.nrrd": SEGMENTS, "dicom-seg": DICOM_SEG}
         return [self.folder / f"{case.id}{endings[each]}" for each in self.formats]
 
     def probability(self, case: Case, label: str) -> Path:
-        """In a folder for each label, so that no two cases and labels meet in one name."""
+        """Return the path of a label's probabilities, in a folder for each label: no two cases and labels meet in one
+        name.
+        """
         return self.folder / "probabilities" / file_part(label) / f"{case.id}{_ending(case)}"
 
     def uncertainty(self, case: Case) -> Path:
@@ -119,7 +123,7 @@ class PredictionWriter:
         return self.folder / f"{case.id}.json"
 
     def beside(self, case: Case) -> list[Path]:
-        """All that is written of a case beside its mask and its record."""
+        """Return all that is written of a case beside its mask and its record."""
         labels = [name for name, value in self.labels.items() if value]
         soft = [self.probability(case, label) for label in labels] if self.save_probabilities else []
         undecided_map = [self.uncertainty(case)] if self.save_uncertainty else []
@@ -127,7 +131,9 @@ class PredictionWriter:
         return [*soft, *undecided_map, *pictures]
 
     def record(self, case: Case) -> PredictionRecord | None:
-        """The record of what lies here of a case; None where there is none, or another program's file of its name."""
+        """Return the record of what lies here of a case; None where there is none, or another program's file of its
+        name.
+        """
         try:
             found = read_stored(PredictionRecord, self.record_file(case))
         except InputError:
@@ -135,7 +141,7 @@ class PredictionWriter:
         return found if found.case == case.id else None
 
     def require_known(self, case: Case) -> None:
-        """Raises InputError where a mask lies here that no record tells of: somebody may have corrected it."""
+        """Raise InputError where a mask lies here that no record tells of: somebody may have corrected it."""
         if self.overwrite_edited or self.record(case) is not None:
             return
         if there := files_of(self.folder, case.id):
@@ -149,7 +155,7 @@ class PredictionWriter:
             )
 
     def standing(self, record: PredictionRecord) -> Standing:
-        """What stands here of a mask.
+        """Return what stands here of a mask.
 
         Raises:
             InputError: several of its files were changed, and they are not to be overwritten.
@@ -159,7 +165,7 @@ class PredictionWriter:
         return record.standing(self.folder)
 
     def kept(self, case: Case, made_from: str) -> InPlace | None:
-        """What is already there and was made from the same model, scan and options."""
+        """Return the mask that is already there and was made from the same model, scan and options."""
         record = self.record(case)
         if record is None or record.made_from != made_from or not all(path.is_file() for path in self.beside(case)):
             return None
@@ -196,7 +202,7 @@ class PredictionWriter:
             raise InputError(problem, case=case.id, file=there.mask, remedy=_EDITED)
 
     def of_earlier_commands(self, cases: Collection[str]) -> tuple[list[InPlace], list[str], list[VmsegError]]:
-        """Other cases that lie here: their masks, the cases whose mask is gone, and what can't be measured."""
+        """Return other cases that lie here: their masks, cases whose mask is gone, and what can't be measured."""
         found: list[InPlace] = []
         gone: list[str] = []
         errors: list[VmsegError] = []
@@ -279,7 +285,7 @@ class PredictionWriter:
         return record
 
     def within(self, path: Path) -> str:
-        """A file of the folder by its place in it."""
+        """Name a file of the folder by its place in it."""
         return path.relative_to(self.folder).as_posix()
 
     def _record_of(
@@ -307,7 +313,7 @@ class PredictionWriter:
         return replace(record, in_training=self.seen.holds(record.scan_hash))
 
     def _corrections(self, case: Case, earlier: PredictionRecord | None) -> list[Path]:
-        """The masks that are to be set aside: those corrected by hand, or that no record tells of."""
+        """Return the masks that are to be set aside: those corrected by hand, or that no record tells of."""
         found = earlier.corrections(self.folder) if earlier else files_of(self.folder, case.id)
         if found and not self.overwrite_edited:
             problem = "the mask was corrected by hand while its scan was being predicted, and is kept"
@@ -315,7 +321,7 @@ class PredictionWriter:
         return found
 
     def _other_formats(self, case: Case, earlier: PredictionRecord) -> list[MaskFile]:
-        """Files of the same mask in formats that are not asked for now, as they are."""
+        """Return the files of the same mask in formats that are not asked for now, as they are."""
         asked = self.masks(case)
         return [MaskFile.of(path) for path in case_files(self.folder, earlier.written).sound if path not in asked]
 
@@ -353,7 +359,7 @@ class PredictionWriter:
 
 
 def made_by(model: str, cases: Sequence[Case]) -> Algorithm:
-    """What is recorded in the DICOM SEG of these cases.
+    """Return what is recorded in the DICOM SEG of these cases.
 
     Args:
         model: digest of the model and its options.

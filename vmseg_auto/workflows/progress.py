@@ -18,11 +18,11 @@ from vmseg_auto.utils.tables import write_csv
 CURVE_SECONDS = 20
 """Seconds between two drawings of the curve, so that drawing never holds training up."""
 JUDGED_STEPS = 12
-"""Steps after which the duration is told."""
+"""Steps after which the duration is estimated."""
 
 
-class Watcher:
-    """Hears of a fold's steps and epochs: writes history and curve, tells how long it will take, and warns.
+class FoldProgress:
+    """Follows a fold's steps and epochs: writes history and curve, estimates the duration, and warns.
 
     Args:
         history: the epochs done before.
@@ -43,7 +43,7 @@ class Watcher:
         self.drawn = self.last = time.monotonic()
         self.step_seconds: list[float] = []
         self.warned = overfitting_alarm(overfitting_checks(self.history), config.epochs) is not None
-        self.told_of_skipped = any(row.get("skipped_steps", 0) for row in self.history)
+        self.warned_of_skipped = any(row.get("skipped_steps", 0) for row in self.history)
 
     def stepped(self, epoch: int, step: int) -> None:
         self.progress.advance()
@@ -67,13 +67,13 @@ class Watcher:
         self.history.append(record.to_row())
         write_csv(self.folder.history, list(record.to_row()), self.history)
         self.progress.note(*self._notes(record))
-        self._warn_of_gap()
+        self._warn_of_overfitting()
         self._warn_of_skipped(record)
         if time.monotonic() - self.drawn > CURVE_SECONDS:
             self.draw()
 
     def gone_back(self, epoch: int, trouble: str) -> None:
-        """Hear that the training goes on from the end of an earlier epoch, with a lower learning rate."""
+        """Note that the training goes on from the end of an earlier epoch, with a lower learning rate."""
         lost = len(self.history) + 1 - epoch
         self.history = self.history[:epoch]
         self.progress.advance(-lost * self.config.iterations_per_epoch)
@@ -83,10 +83,10 @@ class Watcher:
         )
 
     def _warn_of_skipped(self, record: EpochRecord) -> None:
-        """Once in a training; history.csv counts on."""
-        if not record.skipped_steps or self.told_of_skipped:
+        """Warn of skipped steps, once in a training; history.csv counts on."""
+        if not record.skipped_steps or self.warned_of_skipped:
             return
-        self.told_of_skipped = True
+        self.warned_of_skipped = True
         named = f" They learnt from {', '.join(record.suspects)}." if record.suspects else ""
         skipped = f"{record.skipped_steps} of {self.config.iterations_per_epoch} steps"
         self.console.warn(
@@ -95,7 +95,9 @@ class Watcher:
         )
 
     def _notes(self, record: EpochRecord) -> list[str]:
-        """The last check at whole cases, or before the first the Dice of validation patches; then epoch and loss."""
+        """Return the last check at whole cases, or before the first the Dice of validation patches; then epoch and
+        loss.
+        """
         where = [f"epoch {record.epoch}/{self.config.epochs}", f"loss {record.train_loss:.3f}"]
         if checks := overfitting_checks(self.history):
             last = checks[-1]
@@ -103,8 +105,8 @@ class Watcher:
         dice = self.history[-1]["val_dice"]
         return where if math.isnan(dice) else [f"Dice of patches {dice:.3f}", *where]
 
-    def _warn_of_gap(self) -> None:
-        """Once in a training."""
+    def _warn_of_overfitting(self) -> None:
+        """Warn of overfitting, once in a training."""
         checks = overfitting_checks(self.history)
         alarm = None if self.warned else overfitting_alarm(checks, self.config.epochs)
         if alarm is None:
@@ -129,7 +131,11 @@ class Watcher:
 
 
 def duration(seconds: float) -> str:
-    """A time that a person reads: "40 s", "12 min", "3 h 20 min"."""
+    """Write a time as a person reads it: "40 s", "12 min", "3 h 20 min".
+
+    >>> duration(40), duration(750), duration(12_000)
+    ('40 s', '12 min', '3 h 20 min')
+    """
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

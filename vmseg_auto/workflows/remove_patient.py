@@ -15,7 +15,7 @@ from vmseg_auto.utils.atomic import scratch_folder, sync_folder, unwritable
 from vmseg_auto.utils.console import Console, Silent, listed, quoted, shown
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
-from vmseg_auto.workflows.locking import output_turn, refuse_while_training, shared_turn
+from vmseg_auto.workflows.locking import output_lock, refuse_while_training, workspace_lock
 from vmseg_auto.workflows.paths import PathLike, read_splits
 from vmseg_auto.workflows.traces import Traces, traces
 
@@ -77,9 +77,9 @@ def remove_patient(
     if not confirm(f"{pseudonym} ({', '.join(cases)}) will be removed. These files will be deleted:{shown}"):
         raise InputError("the removal was not confirmed; nothing is deleted", remedy="Add --yes to remove the patient.")
     with ExitStack() as held:
-        held.enter_context(output_turn(folder, _COMMAND, console))
+        held.enter_context(output_lock(folder, _COMMAND, console))
         if space.root.is_dir():
-            held.enter_context(shared_turn(space, _COMMAND, console))
+            held.enter_context(workspace_lock(space, _COMMAND, console))
             refuse_while_training(space)
         _delete(made, cases, files)
         for file in seen.own:
@@ -98,7 +98,7 @@ def remove_patient(
 
 
 def _emptied(space: Workspace, cases: Sequence[str]) -> list[str]:
-    """The folds of which a side holds nobody but this patient."""
+    """Return the folds of which a side holds nobody but this patient."""
     folds = read_splits(space).folds if space.splits.is_file() else ()
     gone = set(cases)
     return [str(number) for number, fold in enumerate(folds) if set(fold.val) <= gone or set(fold.train) <= gone]

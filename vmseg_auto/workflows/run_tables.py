@@ -38,7 +38,7 @@ class CaseScore:
 
 
 def read_scores(table: Path, remedy: str = _SUM_UP) -> list[CaseScore]:
-    """The rows of metrics.csv.
+    """Read the rows of metrics.csv.
 
     Args:
         table: the file.
@@ -56,7 +56,7 @@ def read_scores(table: Path, remedy: str = _SUM_UP) -> list[CaseScore]:
 
 
 def read_summary(path: Path) -> ScoreSummary:
-    """What metrics.json tells; it holds every metric of this version.
+    """Read metrics.json; it holds every metric of this version.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -68,7 +68,7 @@ def read_summary(path: Path) -> ScoreSummary:
 
 
 def read_cross_validation(run: Run) -> tuple[list[CaseScore], ScoreSummary] | None:
-    """Scores of all validation cases, and what they come to; None before there is a cross-validation.
+    """Read the scores of all validation cases, and their summary; None before there is a cross-validation.
 
     Raises:
         InputError: a file is damaged, or they speak of different cases.
@@ -85,7 +85,7 @@ def read_cross_validation(run: Run) -> tuple[list[CaseScore], ScoreSummary] | No
 
 
 def read_history(fold: FoldFolder) -> list[dict[str, float]]:
-    """The rows of history.csv; NaN where a cell is empty.
+    """Read the rows of history.csv; NaN where a cell is empty.
 
     Raises:
         InputError: the table is missing or damaged, or its epochs don't ascend.
@@ -103,7 +103,7 @@ def read_history(fold: FoldFolder) -> list[dict[str, float]]:
 
 
 def read_confidence(run: Run) -> list[dict[str, Any]]:
-    """The rows of confidence.csv: each validation case with the Dice that was to be expected (NaN where none was).
+    """Read the rows of confidence.csv: each validation case with the Dice that was to be expected (NaN where none was).
 
     Raises:
         InputError: the table is missing or damaged.
@@ -117,7 +117,7 @@ def read_confidence(run: Run) -> list[dict[str, Any]]:
 
 
 def read_confidence_figures(run: Run) -> ConfidenceFigures:
-    """What confidence.json tells.
+    """Read confidence.json.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -126,7 +126,7 @@ def read_confidence_figures(run: Run) -> ConfidenceFigures:
 
 
 def read_froc(run: Run) -> list[dict[str, Any]]:
-    """The rows of froc.csv: a label and threshold; NaN where there is no lesion, or no interval.
+    """Read the rows of froc.csv: a label and threshold; NaN where there is no lesion, or no interval.
 
     Raises:
         InputError: the table is missing or damaged.
@@ -143,7 +143,7 @@ def read_froc(run: Run) -> list[dict[str, Any]]:
 
 
 def read_label_check(run: Run) -> list[dict[str, Any]]:
-    """The rows of label_check.csv; the slice is None where prediction and mask agree.
+    """Read the rows of label_check.csv; the slice is None where prediction and mask agree.
 
     Raises:
         InputError: the table is missing or damaged.
@@ -156,7 +156,7 @@ def read_label_check(run: Run) -> list[dict[str, Any]]:
 
 
 def read_validation_volumes(run: Run) -> list[dict[str, Any]]:
-    """The rows of a cross-validation's volumes.csv; the interval is NaN where none is known.
+    """Read the rows of a cross-validation's volumes.csv; the interval is NaN where none is known.
 
     Raises:
         InputError: the table is missing or damaged.
@@ -169,7 +169,7 @@ def read_validation_volumes(run: Run) -> list[dict[str, Any]]:
 
 
 def read_volumes(table: Path, only: Sequence[str] = (), remedy: str = _PREDICT) -> list[dict[str, Any]]:
-    """The rows of the volumes.csv beside masks; NaN where a cell is empty.
+    """Read the rows of the volumes.csv beside masks; NaN where a cell is empty.
 
     Args:
         table: the file.

@@ -41,7 +41,7 @@ class SeenTests:
         return tuple(sorted((*self.scans, *self.patients)))
 
     def warning(self) -> str:
-        """In words; empty where there are none."""
+        """Describe them in words; empty where there are none."""
         if not self.cases:
             return ""
         other = f"; of {listed(list(self.patients))} another scan of the patient" if self.patients else ""
@@ -53,14 +53,14 @@ class SeenTests:
 
 
 def read_initialisation(folder: FoldFolder) -> Initialisation | None:
-    """What a fold on disk started from; None where its first weights were random."""
+    """Read what a fold on disk started from; None where its first weights were random."""
     if not folder.init.is_file():
         return None
     return read_stored(Initialisation, folder.init)
 
 
 def seen_by(folder: FoldFolder) -> Seen:
-    """What a fold on disk was trained on, its first weights included.
+    """Return what a fold on disk was trained on, its first weights included.
 
     Validation cases count where the training stopped on the gap: then the weights were chosen by them.
 
@@ -77,14 +77,14 @@ def seen_by(folder: FoldFolder) -> Seen:
 
 
 def seen_by_all(folders: Iterable[FoldFolder]) -> Seen:
-    """What any of several folds was trained on."""
+    """Return what any of several folds was trained on."""
     return Seen.of(seen_by(folder) for folder in folders)
 
 
 def seen_tests(
     seen: Seen, fingerprint: Fingerprint, dataset: Dataset | None = None, ids: Collection[str] = ()
 ) -> SeenTests:
-    """The test cases that are among the scans seen, or whose patient is.
+    """Return the test cases that are among the scans seen, or whose patient is.
 
     Args:
         dataset: tells whose scans they are; unless given, patients are not compared.

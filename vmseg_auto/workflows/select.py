@@ -30,7 +30,7 @@ from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.postprocessing import PostProcessing
-from vmseg_auto.workflows.locking import shared_turn
+from vmseg_auto.workflows.locking import workspace_lock
 from vmseg_auto.workflows.paths import (
     PathLike,
     first_training,
@@ -72,12 +72,12 @@ def select(
     folder, space = places(dataset, workspace)
     space.require_planned()
     left = left or Inventory()
-    with shared_turn(space, "vmseg_select", console):
+    with workspace_lock(space, "vmseg_select", console):
         return choose_run(read_standing(folder, space, left), jobs, left, console)
 
 
 def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: Console) -> Selection:
-    """What `select` does, for who has the `shared_turn` already."""
+    """Select as `select` does, for a caller that holds the `workspace_lock` already."""
     space, fingerprint, splits, data = standing.space, standing.fingerprint, standing.splits, standing.dataset
     left_out = {run.name: why for run in space.runs() if (why := lacking(run, space, fingerprint, splits, data))}
     runs = sorted((run for run in space.runs() if run.name not in left_out), key=lambda run: _rank(run, space))
@@ -92,27 +92,28 @@ def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: C
         left.add("run", f"{name} ({why})", "not cross-validated as a whole")
     left.require_nothing()
     warn_of_stale(runs, space, fingerprint, splits, console)
-    held = score_candidates(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
+    candidates = score_candidates(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
     labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
-    settings = {names: settle(scores, held.folds) for names, scores in held.scores.items()}
+    settings = {names: settle(scores, candidates.folds) for names, scores in candidates.scores.items()}
     confidence = {run.name: _confidence(run, standing) for run in runs}
     volumes = {
-        names: held.volumes(names, setting, labels, confidence[_best(names, held, settings)])
+        names: candidates.volumes(names, setting, labels, confidence[_best(names, candidates, settings)])
         for names, setting in settings.items()
     }
-    candidates = {
-        names: _candidate(names, held, setting, labels, volumes[names].trusted) for names, setting in settings.items()
+    described = {
+        names: _candidate(names, candidates, setting, labels, volumes[names].trusted)
+        for names, setting in settings.items()
     }
     for run in runs:
-        _keep_setting(run, candidates[(run.name,)])
+        _keep_setting(run, described[(run.name,)])
         volumes[(run.name,)].save(run)
-    choice = choose(held.scores, held.folds)
+    choice = choose(candidates.scores, candidates.folds)
     selection = Selection(
         runs=choice.runs,
         reasons=tuple(choice_reasons(choice, len(runs))),
-        candidates=tuple(candidates.values()),
-        worth=_worth(held, runs[0].name, choice),
-        patients=len(held.patients),
+        candidates=tuple(described.values()),
+        worth=_worth(candidates, runs[0].name, choice),
+        patients=len(candidates.patients),
         left_out=left_out,
         made_from={name: trained_on(space, name) for name in (run.name for run in runs)},
     )
@@ -125,7 +126,9 @@ def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: C
 
 
 def _rank(run: Run, space: Workspace) -> tuple[bool, bool, str]:
-    """What a user gets without choosing comes first: the default planner's plan, trained as the plan says."""
+    """Return a sort key that puts first what a user gets without choosing: the default planner's plan, trained as the
+    plan says.
+    """
     planner, trainer = run.folder.parent.name, run.folder.name
     return planner != "default", read_plan(space, planner).trainer != trainer, run.name
 
@@ -133,26 +136,26 @@ def _rank(run: Run, space: Workspace) -> tuple[bool, bool, str]:
 def _confidence(run: Run, standing: Standing) -> dict[str, Confidence]:
     """Return the confidence of each validation case of a run's folds."""
     folds = validation_cases(run, standing.fingerprint, standing.splits, standing.dataset)
-    return {case: confidence for held in folds for case, confidence in held.confidence.items()}
+    return {case: confidence for fold in folds for case, confidence in fold.confidence.items()}
 
 
-def _best(names: Runs, held: Candidates, settings: Mapping[Runs, Setting]) -> str:
+def _best(names: Runs, candidates: Candidates, settings: Mapping[Runs, Setting]) -> str:
     """Return the run of an ensemble whose confidence counts when it predicts (workflows/ensemble.py)."""
-    return max(names, key=lambda name: float(dice_of(held.scores[(name,)], settings[(name,)]).mean()))
+    return max(names, key=lambda name: float(dice_of(candidates.scores[(name,)], settings[(name,)]).mean()))
 
 
 def _candidate(
-    names: Runs, held: Candidates, setting: Setting, labels: Sequence[str], volumes: dict[str, VolumeConfidence]
+    names: Runs, candidates: Candidates, setting: Setting, labels: Sequence[str], volumes: dict[str, VolumeConfidence]
 ) -> Candidate:
-    scores = held.scores[names]
+    scores = candidates.scores[names]
     largest = tuple(label for label, keep in zip(labels, setting.keep_largest, strict=True) if keep)
     return Candidate(
         runs=names,
         threshold=setting.threshold,
         postprocessing=PostProcessing(largest, tuple(label_reasons(scores, setting, labels))),
-        plain=estimate(dice_of(scores, plain(scores)), held.patients),
-        dice=estimate(dice_of(scores, setting), held.patients),
-        reasons=(threshold_reason(scores, held.folds, setting),),
+        plain=estimate(dice_of(scores, plain(scores)), candidates.patients),
+        dice=estimate(dice_of(scores, setting), candidates.patients),
+        reasons=(threshold_reason(scores, candidates.folds, setting),),
         volumes=volumes,
     )
 
@@ -167,15 +170,15 @@ def _keep_setting(run: Run, candidate: Candidate) -> None:
         write_sealed(run.model, settled.to_json())
 
 
-def _worth(held: Candidates, reference: str, choice: Choice) -> Worth:
-    scores = held.scores[(reference,)]
+def _worth(candidates: Candidates, reference: str, choice: Choice) -> Worth:
+    scores = candidates.scores[(reference,)]
     before = dice_of(scores, plain(scores))
-    after = dice_of(held.scores[choice.runs], choice.setting)
-    nested = nested_dice(held.scores, held.folds)
+    after = dice_of(candidates.scores[choice.runs], choice.setting)
+    nested = nested_dice(candidates.scores, candidates.folds)
     return Worth(
         reference=reference,
-        reference_dice=estimate(before, held.patients),
-        chosen_gain=estimate(after - before, held.patients, CHANGE),
-        nested_dice=None if nested is None else estimate(nested, held.patients),
-        nested_gain=None if nested is None else estimate(nested - before, held.patients, CHANGE),
+        reference_dice=estimate(before, candidates.patients),
+        chosen_gain=estimate(after - before, candidates.patients, CHANGE),
+        nested_dice=None if nested is None else estimate(nested, candidates.patients),
+        nested_gain=None if nested is None else estimate(nested - before, candidates.patients, CHANGE),
     )

@@ -39,7 +39,7 @@ class Changes:
     Args:
         altered: in words, what makes plan, preprocessed cases or folds those of another dataset.
         new: training cases that were not planned with.
-        tests: validation cases, as "imagesTs/ID", that are new or changed.
+        tests: test cases, as "imagesTs/ID", that are new or changed.
     """
 
     altered: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Changes:
         return bool(self.altered or self.new or self.tests)
 
     def text(self) -> str:
-        """All of it in words."""
+        """Describe all of it."""
         left = (*self.new, *self.tests)
         return "; ".join([*self.altered, *[f"new or changed: {listed(left)}"] * bool(left)])
 
@@ -89,7 +89,7 @@ def plan_again(space: Workspace, planner: str | None = None) -> str:
 
 
 def require_same_cohort(data: Dataset, fingerprint: Fingerprint, space: Workspace) -> None:
-    """Raises InputError where the workspace's fingerprint shares no case with the dataset: it is that of another."""
+    """Refuse a workspace whose fingerprint shares no case with the dataset: it is that of another."""
     if not set(fingerprint.cases) & set(data.patients):
         raise InputError(
             f"this workspace belongs to another dataset, {fingerprint.dataset}: none of its "
@@ -100,7 +100,7 @@ def require_same_cohort(data: Dataset, fingerprint: Fingerprint, space: Workspac
 
 
 def file_hashes(data: Dataset, jobs: int | None = None) -> dict[str, str]:
-    """Hash of the files of every case, validation ones as "imagesTs/ID".
+    """Return the hash of the files of every case, test cases as "imagesTs/ID".
 
     Raises:
         DatasetError: files that can't be read; all are listed.
@@ -114,7 +114,7 @@ def file_hashes(data: Dataset, jobs: int | None = None) -> dict[str, str]:
 
 
 def changes_since(fingerprint: Fingerprint, data: Dataset, contents: Mapping[str, str]) -> Changes:
-    """What has changed since the fingerprint was taken.
+    """Return what has changed since the fingerprint was taken.
 
     Args:
         contents: of `file_hashes`; cases that it leaves out count as unchanged.

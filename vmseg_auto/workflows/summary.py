@@ -12,7 +12,7 @@ from vmseg_auto.utils.console import counted
 
 
 def plan_table(fingerprint: Fingerprint, plan: Plan, splits: Splits, patients: Mapping[str, str]) -> str:
-    """What the command shows once it has planned."""
+    """Return the table that the command shows once it has planned."""
     cases = fingerprint.cases.values()
     labels = ", ".join(name for name, value in fingerprint.labels.items() if value)
     network = plan.network

@@ -37,7 +37,7 @@ class Traces:
     shared: tuple[Path, ...] = ()
 
     def words(self) -> str:
-        """What is to be trained again or deleted."""
+        """Describe what is to be trained again or deleted."""
         parts = [
             ("Trained on this patient (train again with --fresh, or delete)", self.trained),
             ("Scored on this patient (vmseg_train of these folds sums up anew)", self.validated),
@@ -82,7 +82,7 @@ def traces(space: Workspace, patient: str, cases: Sequence[str], others: Collect
 
 
 def _images(space: Workspace, cases: Sequence[str]) -> set[str]:
-    """Hashes of the cases' images as some fold knew them."""
+    """Return the hashes of the cases' images as some fold knew them."""
     records = [record for fold in space.fold_folders() if (record := read_record(fold))]
     return {record.images[case] for record in records for case in cases if case in record.images}
 
@@ -97,7 +97,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_own(name: str, cases: Sequence[str], others: Collection[str]) -> bool:
-    """Whether a file is named after one of the cases: case_003.npz, case_003_overlay.png, but not case_0031.npz."""
+    """Return whether a file is named after one of the cases: case_003.npz, but not case_0031.npz."""
     named = [case for case in (*cases, *others) if name.startswith(case) and not name[len(case) :][:1].isalnum()]
     return bool(named) and max(named, key=len) in cases
 

@@ -1,4 +1,4 @@
-"""Loggers of the user's choice hear of a training. history.csv is written in any case."""
+"""Loggers of the user's choice follow a training. history.csv is written in any case."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from vmseg_auto.workflows.job import Job
 
 @contextmanager
 def tracking(job: Job, fold: FoldFolder, config: TrainingConfig) -> Iterator[Callable[[EpochRecord], None]]:
-    """What passes a fold's epochs on to the job's loggers; one that fails later on is warned of once, and left out.
+    """Yield a function that passes a fold's epochs on to the job's loggers; one that fails later on is warned of once,
+    and left out.
 
     Raises:
         VmsegError: a logger can't begin.
@@ -32,9 +33,9 @@ def tracking(job: Job, fold: FoldFolder, config: TrainingConfig) -> Iterator[Cal
             work()
         except Exception as error:  # a server that is down is no reason to stop a training
             open_.pop(name, None)
-            job.console.warn(f"the logger {name} failed and hears no more of {title} ({error}); history.csv goes on")
+            job.console.warn(f"the logger {name} failed and gets no more of {title} ({error}); history.csv goes on")
 
-    def heard(record: EpochRecord) -> None:
+    def log_epoch(record: EpochRecord) -> None:
         values = {name: value for name, value in record.to_row().items() if name != "epoch" and math.isfinite(value)}
         for name, track in list(open_.items()):
             attempt(name, partial(track.log, record.epoch, values))
@@ -42,7 +43,7 @@ def tracking(job: Job, fold: FoldFolder, config: TrainingConfig) -> Iterator[Cal
     try:
         for logger in job.loggers:
             open_[logger.name] = _begin(logger, job.space.tracking(logger.name), title, _settings(job, fold, config))
-        yield heard
+        yield log_epoch
     finally:
         for name, track in list(open_.items()):
             attempt(name, track.close)

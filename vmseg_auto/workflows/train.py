@@ -26,9 +26,9 @@ from vmseg_auto.utils.signals import noting_signals
 from vmseg_auto.workflows.fresh_start import begin_folds, begun_fresh, confirm_fresh, drop_replaced, end_fresh
 from vmseg_auto.workflows.initial_weights import Start, begin_from, check_fits, find_starts, first_weights
 from vmseg_auto.workflows.job import Job, open_job, settle
-from vmseg_auto.workflows.locking import folds_at_work, shared_turn, take_folds
+from vmseg_auto.workflows.locking import folds_at_work, take_folds, workspace_lock
 from vmseg_auto.workflows.paths import PathLike, places, read_record, record_now
-from vmseg_auto.workflows.progress import Watcher, duration
+from vmseg_auto.workflows.progress import FoldProgress, duration
 from vmseg_auto.workflows.seen_scans import SeenTests, seen_tests
 from vmseg_auto.workflows.select import choose_run
 from vmseg_auto.workflows.staleness import read_standing
@@ -69,7 +69,7 @@ def train(
         settings: `field=value` for fields of the TrainingConfig.
         hours: for each fold at most; all get as many of the config's epochs as fit.
         init: another model, its folder or zip, to start from its weights as far as they fit.
-        loggers: names or "module:Class" of trackers that hear of each epoch, beside history.csv.
+        loggers: names or "module:Class" of trackers that log each epoch, beside history.csv.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: processes that make patches; their number changes no result.
         fresh: train these folds anew; finished ones are kept aside until the new ones are finished. Given again before
@@ -96,7 +96,7 @@ def train(
         console = ranks.console(console or Silent())
         ranks.on_main(space.require_planned)
         other = opened.enter_context(first_weights(init, console)) if init is not None else None
-        with ranks.turn(shared_turn(space, command, console)):
+        with ranks.enter_on_main(workspace_lock(space, command, console)):
             job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, left, console, ranks)
             job = replace(job, loggers=listeners if ranks.is_main else ())
             records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.config, fold) for fold in folds}
@@ -114,11 +114,11 @@ def train(
         folders = {job.run.fold(fold): record for fold, record in records.items()}
         ranks.on_main(lambda: require_training_space(job, list(folders.items())))
         ranks.on_main(lambda: confirm_fresh(folders, anew, confirm))
-        with ranks.turn(shared_turn(space, command, console)):
+        with ranks.enter_on_main(workspace_lock(space, command, console)):
             ranks.on_main(lambda: begin_folds(job, records, anew))
         failed = [error for fold, record in records.items() for error in train_one(job, fold, record, starts.get(fold))]
-        with ranks.turn(shared_turn(space, command, console, patience_s=math.inf)):
-            held.close()  # within the turn: whoever comes last finds no other fold at work, and nobody else does
+        with ranks.enter_on_main(workspace_lock(space, command, console, patience_s=math.inf)):
+            held.close()  # within the lock: whoever comes last finds no other fold at work, and nobody else does
             ranks.on_main(lambda: _sum_up(job, folder, jobs, left))
             ranks.on_main(lambda: end_fresh(folders))
     if failed:
@@ -182,21 +182,21 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
         AsyncWriter() as later,
     ):
         history = state.history if state else ()
-        watcher = Watcher(folder, config, job.console, progress, history, setup.validation_work)
+        fold_progress = FoldProgress(folder, config, job.console, progress, history, setup.validation_work)
 
         def save(now: TrainingState) -> None:
             later.do(lambda: _save(job, folder.latest, fold, config, now, keep=folder.previous))
 
         def epoch_ended(record: EpochRecord) -> None:
-            watcher.epoch_ended(record)
+            fold_progress.epoch_ended(record)
             tracked(record)
 
-        hooks = Hooks(watcher.stepped, epoch_ended, save, watcher.gone_back, noted)
+        hooks = Hooks(fold_progress.stepped, epoch_ended, save, fold_progress.gone_back, noted)
         hooks = hooks if ranks.is_main else Hooks.silent(noted)
         end = train_fold(setup, hooks, state, job.workers, ranks)
 
     def finish() -> None:
-        watcher.draw()
+        fold_progress.draw()
         _save(job, folder.final, fold, config, replace(end, optimizer={}, live={}, best={}, scaler={}))
         for path in (folder.latest, folder.previous):
             path.unlink(missing_ok=True)
@@ -221,7 +221,7 @@ def _known_tests(job: Job, start: Start) -> SeenTests:
 def epochs_in_time(
     job: Job, folders: Sequence[FoldFolder], fold: FoldName, record: FoldRecord, hours: float, fresh: str
 ) -> int:
-    """The same number of epochs for several trainings: that of one begun before, else what fits.
+    """Return the same number of epochs for several trainings: that of one begun before, else what fits.
 
     Args:
         folders: of all these trainings.
@@ -238,7 +238,8 @@ def epochs_in_time(
 
 
 def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) -> int:
-    """As many of the config's epochs as fit, beside the prediction of the validation cases and a twentieth to spare.
+    """Return as many of the config's epochs as fit, beside the prediction of the validation cases and a twentieth to
+    spare.
 
     Raises:
         InputError: not even one fits.
@@ -264,8 +265,8 @@ def _fitting_epochs(job: Job, record: FoldRecord, fold: FoldName, hours: float) 
 
 
 def _resume(job: Job, folder: FoldFolder, config: TrainingConfig) -> TrainingState | None:
-    """The newest state that is whole. What is damaged is named and removed, as the next state would push the whole one
-    out otherwise.
+    """Load the newest state that is whole. What is damaged is named and removed, as the next state would push the whole
+    one out otherwise.
     """
     checkpoint, damaged = load_newest((folder.latest, folder.previous))
     if checkpoint is None:

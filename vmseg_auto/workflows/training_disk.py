@@ -17,7 +17,7 @@ from vmseg_auto.workflows.job import Job
 
 
 def require_training_space(job: Job, trainings: Sequence[tuple[FoldFolder, FoldRecord]]) -> None:
-    """Raises VmsegError where checkpoints and predictions of validation cases won't fit.
+    """Raise VmsegError where checkpoints and predictions of validation cases won't fit.
 
     States of an unfinished training that stand there already are part of what it takes.
     """
@@ -33,16 +33,16 @@ def require_training_space(job: Job, trainings: Sequence[tuple[FoldFolder, FoldR
 
 
 def network_bytes(plan: Plan, channels: int, classes: int) -> int:
-    """Of the weights of a plan's network."""
+    """Return the bytes of the weights of a plan's network."""
     network = build_network(plan.network, channels, classes)
     return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
 
 
 def checkpoint_copies(config: TrainingConfig) -> int:
-    """How many times the weights' size the state of an unfinished training has: an optimizer keeps two at most."""
+    """Return how many times the weights' size the state of an unfinished training has (an optimizer: two at most)."""
     return 3 + bool(config.ema_decay) + config.early_stopping
 
 
 def validation_bytes(case: CaseSummary, classes: int) -> float:
-    """Of what is kept of a validation case: mask, masks by less budget, probabilities."""
+    """Return the bytes of what is kept of a validation case: mask, masks by less budget, probabilities."""
     return math.prod(case.shape) * (classes + 1) * PACKED

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 def validate_fold(
-    run: Run, held: ValidationCases, preprocessed: Path, device: str, console: Console, ranks: Ranks = ALONE
+    run: Run, fold: ValidationCases, preprocessed: Path, device: str, console: Console, ranks: Ranks = ALONE
 ) -> list[VmsegError]:
     """Predict a finished fold's validation cases whole, on their own grids, and score them into validation/.
 
@@ -50,32 +50,32 @@ def validate_fold(
     Raises:
         VmsegError: what concerns no single case went wrong.
     """
-    if ranks.on_main(lambda: not held.cases or held.is_current()):
+    if ranks.on_main(lambda: not fold.cases or fold.is_current()):
         return []
-    ranks.on_main(held.forget_sum)
+    ranks.on_main(fold.remove_summary)
     failed: list[VmsegError] = []
-    if cases := ranks.on_main(held.unpredicted):
-        failed = _predict_validation(run, held, cases, preprocessed, device, console, ranks)
-    return ranks.on_main(lambda: _score(held, failed, console))
+    if cases := ranks.on_main(fold.unpredicted):
+        failed = _predict_validation(run, fold, cases, preprocessed, device, console, ranks)
+    return ranks.on_main(lambda: _score(fold, failed, console))
 
 
-def _score(held: ValidationCases, failed: Sequence[VmsegError], console: Console) -> list[VmsegError]:
+def _score(fold: ValidationCases, failed: Sequence[VmsegError], console: Console) -> list[VmsegError]:
     """Score what is left to score, and sum up unless a case has failed; gives the errors of all that have."""
     lost = {error.case for error in failed}
-    again = [case for case in held.unscored() if case.id not in lost]
+    again = [case for case in fold.unscored() if case.id not in lost]
     if again:
-        console.say(f"Fold {held.folder.name}: scoring again: {listed([case.id for case in again])}.")
-    tried = [_attempt(held.score, case) for case in again]
+        console.say(f"Fold {fold.folder.name}: scoring again: {listed([case.id for case in again])}.")
+    tried = [_attempt(fold.score, case) for case in again]
     if errors := [*failed, *(error for error in tried if isinstance(error, VmsegError))]:
-        console.warn(f"fold {held.folder.name}: {len(errors)} of {counted(len(held.cases), 'validation case')} failed")
+        console.warn(f"fold {fold.folder.name}: {len(errors)} of {counted(len(fold.cases), 'validation case')} failed")
         return errors
-    dice = _mean_dice(held.sum_up())
-    console.say(f"Fold {held.folder.name}: Dice {dice:.3f}, mean over {counted(len(held.cases), 'validation case')}.")
+    dice = _mean_dice(fold.sum_up())
+    console.say(f"Fold {fold.folder.name}: Dice {dice:.3f}, mean over {counted(len(fold.cases), 'validation case')}.")
     return []
 
 
 def _attempt(work: Callable[[Case], T], case: Case) -> T | VmsegError:
-    """What `work` makes of a case, or what went wrong: one bad case costs that case alone."""
+    """Return what `work` makes of a case, or what went wrong: one bad case costs that case alone."""
     try:
         return work(case)
     except VmsegError as error:
@@ -89,8 +89,8 @@ def _attempt(work: Callable[[Case], T], case: Case) -> T | VmsegError:
 def finish_run(
     run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits, dataset: Dataset, console: Console
 ) -> bool:
-    """Once every fold is validated: sum the cross-validation up, and decide on how much of the ensemble is enough and
-    on how far predictions can be trusted.
+    """Sum the cross-validation up once every fold is validated, and decide on how much of the ensemble is enough and on
+    how far predictions can be trusted.
 
     The scores are those of the masks as predicted: threshold and post-processing are chosen on them, and would
     flatter them.
@@ -103,12 +103,12 @@ def finish_run(
             console.say(f"The cross-validation is summed up once all folds are done: {why}.")
         return False
     folds = validation_cases(run, fingerprint, splits, dataset)
-    files = {case: pair for held in folds for case, pair in held.files.items()}
+    files = {case: pair for fold in folds for case, pair in fold.files.items()}
     scores = evaluate_pairs(files, dataset.labels, patients=dataset.patients)
     scores.save(run.cross_validation)
-    inference_budget = choose_budget([held.trials for held in folds])
-    confidence = {case: said for held in folds for case, said in held.confidence.items()}
-    probabilities = {case: one for held in folds for case, one in held.judge_probabilities().items()}
+    inference_budget = choose_budget([fold.trials for fold in folds])
+    confidence = {case: one for fold in folds for case, one in fold.confidence.items()}
+    probabilities = {case: one for fold in folds for case, one in fold.judge_probabilities().items()}
     judged = judge(confidence, scores, {case: right for case, (right, _) in probabilities.items()})
     judged.save(run, files, dataset.labels)
     lesions = {case: counts for case, (_, counts) in probabilities.items()}
@@ -125,7 +125,7 @@ def finish_run(
 
 
 def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits, dataset: Dataset) -> str | None:
-    """In words, why the cross-validation of a run is not whole, or not of the cases as they are; None where it is.
+    """Describe why the cross-validation of a run is not whole, or not of the cases as they are; None where it is.
 
     Folds may be stale: what they say of cases that they have never seen is what the weights that predict are worth.
     """
@@ -137,8 +137,8 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
     if untrained := run.unfinished_folds(len(splits.folds)):
         which = f"fold {untrained[0]} is" if len(untrained) == 1 else f"folds {listed([*map(str, untrained)])} are"
         return f"{which} not trained; `{train_command(space, run, untrained, plan)}` does it"
-    for held in validation_cases(run, fingerprint, splits, dataset):
-        number, record, current = held.folder.name, read_record(held.folder), held.is_current()
+    for fold in validation_cases(run, fingerprint, splits, dataset):
+        number, record, current = fold.folder.name, read_record(fold.folder), fold.is_current()
         again = train_command(space, run, [number], plan)
         if record is None:
             return f"it is not recorded what fold {number} was trained on; `{again} --fresh` mends it"
@@ -157,7 +157,7 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
 
 def _predict_validation(
     run: Run,
-    held: ValidationCases,
+    fold: ValidationCases,
     cases: Sequence[Case],
     preprocessed: Path,
     device: str,
@@ -167,21 +167,21 @@ def _predict_validation(
     """Predict these cases and take down what is found; gives the errors of those that failed."""
     info = read_stored(ModelInfo, run.model)
     info = replace(info, postprocessing=None, threshold=PLAIN_THRESHOLD)
-    checkpoints = [load_fold(held.folder, info)]
-    predictor = Predictor(checkpoints, info, device=device, exhaustive=True, tell=console.warn)
+    checkpoints = [load_fold(fold.folder, info)]
+    predictor = Predictor(checkpoints, info, device=device, exhaustive=True, notify=console.warn)
     budgets = CANDIDATES if predictor.ensemble.mirror_axes else (EXHAUSTIVE,)
-    held.try_budgets(budgets)
+    fold.try_budgets(budgets)
     source = PreprocessedFolder(preprocessed)
 
     def predicted(case: Case) -> ValidationCase:
         scan = source.load(case.id)
-        return held.store(case, *predictor.compare(scan.image, scan.geometry, scan.crop_box, budgets))
+        return fold.store(case, *predictor.compare(scan.image, scan.geometry, scan.crop_box, budgets))
 
     def kept(stored: ValidationCase, case: Case) -> None:
-        held.keep(case, stored)
+        fold.keep(case, stored)
 
     failed: list[VmsegError] = []
-    with console.progress(f"Validating fold {held.folder.name}", len(cases)) as progress:
+    with console.progress(f"Validating fold {fold.folder.name}", len(cases)) as progress:
         for case, stored in ranks.each(partial(_attempt, predicted), cases):
             if isinstance(stored, ValidationCase):
                 error = ranks.on_main(partial(_attempt, partial(kept, stored), case))

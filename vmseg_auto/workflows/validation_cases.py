@@ -54,7 +54,7 @@ class ValidationCases:
 
     @property
     def confidence(self) -> dict[str, Confidence]:
-        """Case id -> what the passes said of it."""
+        """Case id -> its confidence, by the passes."""
         return {name: case.confidence for name, case in self.known.items()}
 
     @property
@@ -63,7 +63,7 @@ class ValidationCases:
         return {name: (self._mask(name), case.label) for name, case in self.cases.items() if case.label is not None}
 
     def unpredicted(self) -> list[Case]:
-        """Cases whose image was not predicted yet, or has changed since, and those of which a file is lost."""
+        """Return the cases whose image is not predicted, or has changed since, and those that have lost a file."""
         return [
             case
             for name, case in self.cases.items()
@@ -73,7 +73,9 @@ class ValidationCases:
         ]
 
     def unscored(self) -> list[Case]:
-        """Cases whose scores are missing, or were computed from other files: a mask that was corrected since."""
+        """Return the cases whose scores are missing, or were computed from other files: a mask that was corrected
+        since.
+        """
         return [
             case
             for name, case in self.cases.items()
@@ -83,7 +85,7 @@ class ValidationCases:
         ]
 
     def is_current(self) -> bool:
-        """Whether every case is predicted and scored as it is now, and nothing else stands in the scores."""
+        """Return whether every case is predicted and scored as it is now, and nothing else stands in the scores."""
         scored = all((self.folder.validation / f"metrics.{kind}").is_file() for kind in ("csv", "json"))
         return scored and not (self.gone or self.unpredicted() or self.unscored())
 
@@ -99,9 +101,9 @@ class ValidationCases:
             What is to be kept of it; until then nothing vouches for these files.
         """
         assert prediction.probabilities is not None
-        mask, variants, probabilities = self._predicted(case.id)
+        mask, deltas, probabilities = self._predicted(case.id)
         write_mask(mask, prediction.mask, prediction.geometry)
-        write_mask_deltas(variants, [prediction.mask, *others])
+        write_mask_deltas(deltas, [prediction.mask, *others])
         write_probabilities(probabilities, to_bytes(prediction.probabilities))
         return ValidationCase(self.content[case.id].image_content, prediction.confidence)
 
@@ -114,14 +116,14 @@ class ValidationCases:
         """Compare what is stored of a case with its mask as it is now."""
         predicted, reference = self.files[case.id]
         first, wanted, _ = read_pair(case.id, predicted, reference, self.dataset.labels)
-        masks = read_mask_deltas(self.folder.variants(case.id), first)
+        masks = read_mask_deltas(self.folder.mask_deltas(case.id), first)
         dice = tuple(mean_dice(mask, wanted, self.dataset.labels) for mask in masks)
         self.trials = replace(self.trials, dice={**self.trials.dice, case.id: dice})
         write_sealed(self.folder.budgets, self.trials.to_json())
         self._note(case.id, replace(self.known[case.id], scored=self.content[case.id].content))
 
     def judge_probabilities(self) -> dict[str, tuple[Reliability, Counts]]:
-        """Case id -> how right its probabilities are, and lesions found and false ones at every threshold.
+        """Return case id -> how right its probabilities are, and lesions found and false ones at every threshold.
 
         Raises:
             InputError: a file of a case is missing or damaged.
@@ -134,8 +136,8 @@ class ValidationCases:
             found[case] = reliability(soft, reference, values), count_lesions(soft, reference, values)
         return found
 
-    def forget_sum(self) -> None:
-        """Until it is made anew: nothing vouches for an interrupted run's scores."""
+    def remove_summary(self) -> None:
+        """Remove the cross-validation's sum until it is made anew: nothing vouches for an interrupted run's scores."""
         (self.folder.validation / "metrics.json").unlink(missing_ok=True)
 
     def sum_up(self) -> Evaluation:
@@ -153,17 +155,19 @@ class ValidationCases:
         return self.folder.mask(name, self.dataset.file_ending)
 
     def _predicted(self, name: str) -> tuple[Path, Path, Path]:
-        """A case's mask, the masks by other budgets, and its probabilities."""
-        return self._mask(name), self.folder.variants(name), self.folder.probabilities(name)
+        """Return the paths of a case's mask, of the masks by other budgets, and of its probabilities."""
+        return self._mask(name), self.folder.mask_deltas(name), self.folder.probabilities(name)
 
 
 def validation_cases(run: Run, fingerprint: Fingerprint, splits: Splits, dataset: Dataset) -> list[ValidationCases]:
-    """Those of each fold of a split."""
+    """Return the validation cases of each fold of a split."""
     return [ValidationCases(run.fold(n), fold.val, dataset, fingerprint) for n, fold in enumerate(splits.folds)]
 
 
 def _read_known(folder: FoldFolder) -> tuple[Trials, dict[str, ValidationCase]]:
-    """Nothing where one of the two files is lost: without the budgets, masks by others than the first mean nothing."""
+    """Read what is known of the cases; nothing where one of the two files is lost: without the budgets, masks by others
+    than the first mean nothing.
+    """
     if not (folder.budgets.is_file() and folder.validation_record.is_file()):
         return Trials((), {}), {}
     trials = read_stored(Trials, folder.budgets)

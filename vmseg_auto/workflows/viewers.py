@@ -32,7 +32,7 @@ def write_label_file(folder: Path, labels: Mapping[str, int]) -> None:
 
 
 def opening_words(case: str, scan: Scan, masks: Sequence[Path], windows: bool = _ON_WINDOWS) -> list[str]:
-    """What to say of how a mask is opened with its scan.
+    """Describe how a mask is opened with its scan.
 
     Args:
         case: its id.
@@ -64,24 +64,24 @@ def opening_words(case: str, scan: Scan, masks: Sequence[Path], windows: bool = 
 
 
 def _on_disk(scan: Scan) -> Path | None:
-    """An image file, or the first file of a series; None where that lies in a zip."""
+    """Return an image file, or the first file of a series; None where that lies in a zip."""
     path = scan.source if isinstance(scan, Series) else scan
     return path if path.is_file() else None
 
 
 def _place(path: Path) -> str:
-    """A path that holds wherever the command is given."""
+    """Return a path that holds wherever the command is given."""
     return os.path.abspath(path)
 
 
 def _literal(path: Path, sign: str) -> str:
-    """A path as a text of Python between these quotes, with the slashes that it takes in Windows too."""
+    """Write a path as a text of Python between these quotes, with the slashes that it takes in Windows too."""
     text = Path(_place(path)).as_posix().replace("\\", "\\\\").replace(sign, f"\\{sign}")
     return f"{sign}{text}{sign}"
 
 
 def _command(words: Sequence[str], windows: bool) -> str:
-    """A command for a POSIX shell, or for Windows, whose names hold no double quotes."""
+    """Write a command for a POSIX shell, or for Windows, whose names hold no double quotes."""
     if windows:
         return " ".join(f'"{word}"' if set(word) & set(" '&()^;,=") else word for word in words)
     return shlex.join(words)

@@ -108,7 +108,7 @@ def predicted(
 ) -> tuple[torch.Tensor, list[str]]:
     """Logits, and what the ensemble told of the memory."""
     said: list[str] = []
-    ensemble = FoldEnsemble([network], cohort.classes, (), day.device, torch.bfloat16, tell=said.append)
+    ensemble = FoldEnsemble([network], cohort.classes, (), day.device, torch.bfloat16, notify=said.append)
     (logits,) = predict_logits(ensemble, image, cohort.plan.patch, step=1.0)
     return logits.cpu(), said
 

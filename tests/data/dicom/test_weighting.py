@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from dicom import slices
 
-from vmseg_auto.data.dicom.series import Series, Told
+from vmseg_auto.data.dicom.series import Acquisition, Series
 from vmseg_auto.data.dicom.weighting import suppresses_fat, unlike, weighting
 
 
 def series(tr: float | None, te: float | None, ti: float | None = None, description: str = "") -> Series:
-    told = Told(repetition_ms=tr, inversion_ms=ti, description=description)
-    return Series("x", Path("x"), tuple(slices(echo_ms=te)), told=told)
+    acquisition = Acquisition(repetition_ms=tr, inversion_ms=ti, description=description)
+    return Series("x", Path("x"), tuple(slices(echo_ms=te)), acquisition=acquisition)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def main(folder: Path, count: int) -> None:
 
 
 def _limit(seconds: int) -> None:
-    """From here on this process can take so much of the processor and of memory, and no more."""
+    """Let this process take so much of the processor and of memory from here on, and no more."""
     with contextlib.suppress(ImportError, OSError, ValueError):  # not on every system
         import resource
 

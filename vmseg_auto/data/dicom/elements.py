@@ -102,14 +102,14 @@ def hushed() -> Iterator[None]:
 
 
 def is_dicom(start: bytes) -> bool:
-    """Whether a file that starts so (132 bytes at least) is DICOM; some lack the preamble."""
+    """Return whether a file that starts so (132 bytes at least) is DICOM; some lack the preamble."""
     return start[_MAGIC_AT : _MAGIC_AT + 4] == _MAGIC or (
         start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00"
     )
 
 
 def parsed(path: Path, files: DicomFiles, *, pixels: bool) -> Dataset:
-    """The wanted elements of a file.
+    """Parse the wanted elements of a file.
 
     Raises:
         InputError: the file is damaged, or deflated and larger than any image.
@@ -129,7 +129,7 @@ def parsed(path: Path, files: DicomFiles, *, pixels: bool) -> Dataset:
 
 
 def _inflated(file: IO[bytes], path: Path, pixels: bool) -> IO[bytes] | None:
-    """A file that is deflated as a whole (PS3.5, A.5) as it was before; None for any other, which is at its start then.
+    """Inflate a file that is deflated as a whole (PS3.5, A.5); None for any other, which is at its start then.
 
     pydicom would inflate it to any size. Whether it is deflated is what its own reader of the meta information says,
     wherever the syntax stands in it, and with a preamble or without.
@@ -163,7 +163,9 @@ def _inflated(file: IO[bytes], path: Path, pixels: bool) -> IO[bytes] | None:
 
 
 def frame_groups(data: Dataset) -> list[list[Dataset]]:
-    """For each image of a file, where its elements are looked for: its own functional groups, the shared, the rest."""
+    """Return for each image of a file where its elements are looked for: its own functional groups, the shared, the
+    rest.
+    """
     count = int(text(data, Tag.FRAMES) or 1)
     own = items(data, Tag.PER_FRAME)
     if not own:
@@ -174,7 +176,7 @@ def frame_groups(data: Dataset) -> list[list[Dataset]]:
 
 
 def found(groups: Sequence[Dataset], tag: Tag) -> tuple[float, ...]:
-    """The numbers of an element in the first place that has it; none where it is nowhere."""
+    """Return the numbers of an element in the first place that has it; none where it is nowhere."""
     for place in groups:
         inner = [place, *items(place, _GROUPS[tag])[:1]] if tag in _GROUPS else [place]
         for data in inner:
@@ -184,7 +186,7 @@ def found(groups: Sequence[Dataset], tag: Tag) -> tuple[float, ...]:
 
 
 def _numbers(data: Dataset, tag: Tag) -> tuple[float, ...]:
-    """The numbers of an element, written out (DS) or as doubles (FD)."""
+    """Return the numbers of an element, written out (DS) or as doubles (FD)."""
     value, little = _raw(data, tag)
     if tag == Tag.EFFECTIVE_ECHO and value:
         there = struct.unpack(f"{'<' if little else '>'}d", value)
@@ -197,7 +199,7 @@ def _numbers(data: Dataset, tag: Tag) -> tuple[float, ...]:
 
 
 def short(data: Dataset, tag: Tag) -> int:
-    """A number of 16 bits (US); 0 where there is none."""
+    """Return a number of 16 bits (US); 0 where there is none."""
     element = data.get_item(tag)
     if element is not None and isinstance(element.value, int):  # pydicom looks at PixelRepresentation itself
         return element.value
@@ -212,13 +214,13 @@ def text(data: Dataset, tag: Tag) -> str:
 
 
 def meta_text(data: Dataset, tag: Tag) -> str:
-    """A UID of the file's meta information, which pydicom itself has looked at."""
+    """Return a UID of the file's meta information, which pydicom itself has read."""
     element = data.file_meta.get(tag)
     return "" if element is None else str(element.value).strip(" \0")
 
 
 def _raw(data: Dataset, tag: Tag) -> tuple[bytes, bool]:
-    """An element as it stands in the file, empty where there is none, and whether it is little-endian."""
+    """Return an element as it stands in the file, empty where there is none, and whether it is little-endian."""
     element = data.get_item(tag)
     if element is None or element.value is None:
         return b"", True

@@ -39,7 +39,7 @@ class DicomFiles:
             archive.close()
 
     def open(self, path: Path) -> IO[bytes]:
-        """A file, to be read and closed by the caller; at its end a file in a zip is compared with its checksum.
+        """Open a file, to be read and closed by the caller; at its end a file in a zip is compared with its checksum.
 
         Raises:
             InputError: it is missing, damaged, or larger than MAX_BYTES.
@@ -57,13 +57,13 @@ class DicomFiles:
         return file
 
     def blocks(self, path: Path, size: int = 1 << 20) -> Iterator[bytes]:
-        """All of a file, piece by piece; raises as `open`."""
+        """Yield all of a file, piece by piece; raises as `open`."""
         with self.open(path) as file, _in_words(path):
             while block := file.read(size):
                 yield block
 
     def members(self, path: Path) -> list[Path]:
-        """The files in a zip, sorted; those in hidden folders are passed over.
+        """List the files in a zip, sorted; those in hidden folders are passed over.
 
         Raises:
             InputError: the zip is damaged or encrypted, or two of its files have one name.
@@ -78,7 +78,7 @@ class DicomFiles:
         raise FileNotFoundError(path)
 
     def _zip(self, path: Path) -> tuple[ZipFile, dict[Path, ZipInfo]]:
-        """A zip and its visible members."""
+        """Open a zip, and return it with its visible members."""
         if path not in self._zips:
             try:
                 archive = ZipFile(path)
@@ -134,6 +134,6 @@ def _refused(path: Path, archive: ZipFile, problem: str) -> InputError:
 
 
 def _parts(member: str) -> list[str]:
-    """Folders and name of a zip's member; nothing in them leads out of the zip."""
+    """Return the folders and name of a zip's member; nothing in them leads out of the zip."""
     parts = [part for part in member.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     return [part.replace(":", "_") for part in parts] if os.name == "nt" else parts  # C: would lead to another disk

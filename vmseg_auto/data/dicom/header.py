@@ -24,7 +24,7 @@ from vmseg_auto.data.dicom.elements import (
 )
 from vmseg_auto.data.dicom.files import DicomFiles
 from vmseg_auto.data.dicom.pixels import BIG, IMPLICIT, READABLE
-from vmseg_auto.data.dicom.series import PixelFormat, Slice, Told, Vector
+from vmseg_auto.data.dicom.series import Acquisition, PixelFormat, Slice, Vector
 from vmseg_auto.utils.errors import InputError
 
 _FARTHEST_MM = 1e5
@@ -54,20 +54,20 @@ class Content:
     Args:
         kind: in words, for messages.
         series: equal for files of one series only; never shown.
-        told: how the series was taken.
+        acquisition: how the series was taken.
         slices: of a scan, in the file's order; none in other objects.
         refusal: why an image can't be used; it then has no slices.
     """
 
     kind: str
     series: tuple[str, str]
-    told: Told
+    acquisition: Acquisition
     slices: tuple[Slice, ...] = ()
     refusal: str | None = None
 
 
 def read_content(path: Path, files: DicomFiles) -> Content:
-    """What a DICOM file holds, from its header.
+    """Read what a DICOM file holds, from its header.
 
     Raises:
         InputError: it is damaged so that not even its series can be told.
@@ -76,33 +76,33 @@ def read_content(path: Path, files: DicomFiles) -> Content:
 
 
 def content(data: Dataset, path: Path) -> Content:
-    """What the elements that `parsed` gave tell of a file; raises as `read_content`."""
+    """Return what the elements that `parsed` gave tell of a file; raises as `read_content`."""
     with hushed():
         try:
             sop_class = text(data, Tag.SOP_CLASS) or meta_text(data, Tag.MEDIA_CLASS)
-            series, told = (text(data, Tag.STUDY), text(data, Tag.SERIES)), _told(data)
+            series, acquisition = (text(data, Tag.STUDY), text(data, Tag.SERIES)), _acquisition(data)
         except Exception:  # pydicom on hostile bytes: whatever it stumbles over
             raise damaged(path) from None  # its words repeat what it found
         if kind := next((words for begin, words in _OBJECTS.items() if sop_class.startswith(begin)), None):
-            return Content(kind, series, told)
+            return Content(kind, series, acquisition)
         if not series[1] or not sop_class:
             raise damaged(path)
         try:
             kind = _kind(data)
             if kind in (_NO_SIZE, _NO_PLACE) and (sop_class in _SCANS or sop_class.rpartition(".")[0] in _SCANS):
                 raise InputError(f"it should be a slice, but is a {kind}", file=path, remedy=AGAIN)
-            return Content(kind, series, told, () if kind != "slice" else _slices(data, path, sop_class))
+            return Content(kind, series, acquisition, () if kind != "slice" else _slices(data, path, sop_class))
         except InputError:
             raise
         except _UnfitError as error:
-            return Content("image", series, told, refusal=f"{path.name}: {error}")
+            return Content("image", series, acquisition, refusal=f"{path.name}: {error}")
         except Exception:  # pydicom on hostile bytes: whatever it stumbles over
-            return Content("image", series, told, refusal=f"{path.name} is damaged")
+            return Content("image", series, acquisition, refusal=f"{path.name} is damaged")
 
 
-def _told(data: Dataset) -> Told:
+def _acquisition(data: Dataset) -> Acquisition:
     number = text(data, Tag.SERIES_NUMBER)
-    return Told(
+    return Acquisition(
         hashlib.sha256(text(data, Tag.STUDY).encode()).hexdigest()[:16],
         int(number) if number.isdecimal() else 0,
         _words(data, Tag.DESCRIPTION),
@@ -114,7 +114,7 @@ def _told(data: Dataset) -> Told:
 
 
 def _words(data: Dataset, tag: Tag) -> str:
-    """A text, empty where it can't be made out: it is only shown and compared."""
+    """Read a text, empty where it can't be made out: it is only shown and compared."""
     try:
         raw = text(data, tag).encode("latin-1")
     except ValueError:
@@ -154,31 +154,31 @@ def _slices(data: Dataset, path: Path, sop_class: str) -> tuple[Slice, ...]:
     pixels = _pixel_format(data, rescaled=bool(found(frames[0], Tag.SLOPE)))
     padding = _padding(data, pixels.signed)
     told_apart = "\\".join((text(data, Tag.FRAME_OF_REFERENCE), text(data, Tag.PATIENT_ID), sop_class))
-    told = _Told(
+    examination = _Examination(
         _hashed(told_apart),
         tuple(_hashed(text(data, tag)) for tag in (Tag.PATIENT_ID, Tag.BIRTH_DAY)),
         tuple(_day(text(data, tag)) for tag in (Tag.STUDY_DAY, Tag.SERIES_DAY, Tag.ACQUISITION_DAY)),
     )
-    slices = (_slice(own, path, number, shape, pixels, told) for number, own in enumerate(frames))
+    slices = (_slice(own, path, number, shape, pixels, examination) for number, own in enumerate(frames))
     return tuple(replace(one, padding=padding) for one in slices)
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What a header tells of the examination; see `Slice`."""
+class _Examination:
+    """What a header says of the examination; see `Slice`."""
 
     examination: str
     patient: tuple[str, ...]
     days: tuple[str, ...]
 
 
-def _hashed(told: str) -> str:
-    return hashlib.sha256(told.encode()).hexdigest()[:16] if told else ""
+def _hashed(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()[:16] if value else ""
 
 
-def _day(told: str) -> str:
-    """YYYYMMDD; empty for what is no day. Until 1993 days were written as YYYY.MM.DD."""
-    day = told.replace(".", "")
+def _day(value: str) -> str:
+    """Return a day as YYYYMMDD; empty for what is no day. Until 1993 days were written as YYYY.MM.DD."""
+    day = value.replace(".", "")
     return day if len(day) == 8 and day.isdecimal() else ""
 
 
@@ -202,7 +202,7 @@ def _pixel_format(data: Dataset, *, rescaled: bool) -> PixelFormat:
 
 
 def _padding(data: Dataset, signed: bool) -> tuple[int, int] | None:
-    """PixelPaddingValue and PixelPaddingRangeLimit, the lower one first; a limit without a value says nothing.
+    """Return PixelPaddingValue and PixelPaddingRangeLimit, the lower one first; a limit without a value says nothing.
 
     Some files give the type of the value as that of other pixels than theirs: its bits are read as the pixels' are.
     """
@@ -211,20 +211,25 @@ def _padding(data: Dataset, signed: bool) -> tuple[int, int] | None:
         number = short(data, tag)
         return number - (1 << 16) if signed and number >= 1 << 15 else number
 
-    if not _is_told(data, Tag.PADDING):
+    if not _is_given(data, Tag.PADDING):
         return None
     value = stored(Tag.PADDING)
-    limit = stored(Tag.PADDING_LIMIT) if _is_told(data, Tag.PADDING_LIMIT) else value
+    limit = stored(Tag.PADDING_LIMIT) if _is_given(data, Tag.PADDING_LIMIT) else value
     return min(value, limit), max(value, limit)
 
 
-def _is_told(data: Dataset, tag: Tag) -> bool:
+def _is_given(data: Dataset, tag: Tag) -> bool:
     element = data.get_item(tag)
     return element is not None and element.value not in (None, b"", "")
 
 
 def _slice(
-    groups: Sequence[Dataset], path: Path, frame: int, shape: tuple[int, int], pixels: PixelFormat, told: _Told
+    groups: Sequence[Dataset],
+    path: Path,
+    frame: int,
+    shape: tuple[int, int],
+    pixels: PixelFormat,
+    examination: _Examination,
 ) -> Slice:
     def several(tag: Tag, count: int) -> tuple[float, ...]:
         numbers = found(groups, tag)
@@ -251,12 +256,12 @@ def _slice(
         1.0 if slope is None else slope,
         intercept or 0.0,
         pixels,
-        told.examination,
+        examination.examination,
         echo_ms=None if echo is None else round(echo, 2),
         thickness_mm=one(Tag.THICKNESS),
         apart_mm=one(Tag.APART),
-        patient=told.patient,
-        days=told.days,
+        patient=examination.patient,
+        days=examination.days,
     )
 
 

@@ -32,7 +32,7 @@ _HEADERS = 2048
 def stored_numbers(
     images: Sequence[bytes], shape: tuple[int, int], pixels: PixelFormat
 ) -> Iterator[NDArray[np.signedinteger[Any] | np.unsignedinteger[Any]]]:
-    """Each image as [Y, X] of whole numbers, as the scanner stored them.
+    """Yield each image as [Y, X] of whole numbers, as the scanner stored them.
 
     Args:
         images: the bytes of each, compressed as `pixels.transfer_syntax` says.
@@ -90,7 +90,7 @@ def _written(
 
 
 def _meant(numbers: NDArray[Any], pixels: PixelFormat) -> NDArray[Any]:
-    """Sign-extended where fewer bits are stored than allocated; bits beyond those hold nothing else."""
+    """Extend the sign where fewer bits are stored than allocated; bits beyond those hold nothing else."""
     spare = pixels.bits_allocated - pixels.bits_stored
     if not spare:
         return numbers
@@ -105,7 +105,7 @@ def _meant(numbers: NDArray[Any], pixels: PixelFormat) -> NDArray[Any]:
 
 
 def lone_image(frame: bytes, shape: tuple[int, int], pixels: PixelFormat) -> bytes:
-    """A DICOM file of this image and of what is needed to decode it."""
+    """Return the bytes of a DICOM file of this image and of what is needed to decode it."""
     secondary_capture = b"1.2.840.10008.5.1.4.1.1.7\0"
     instance = b"1.2.3\0"
     syntax = pixels.transfer_syntax.encode()

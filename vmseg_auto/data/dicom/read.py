@@ -23,7 +23,7 @@ def read_series(
     """Read the voxels of a series.
 
     Args:
-        series: as `io.series.find_series` found it.
+        series: as `data.dicom.series_files.find_series` found it.
         case: for messages.
         notes: what is odd but legal is appended here, in words.
 
@@ -32,7 +32,7 @@ def read_series(
         that the header calls padding are 0, or the lowest of the others where that is below 0.
 
     Raises:
-        InputError: the slices form no volume (`core.stack.stack` says when), or a file is damaged, cut short, changed
+        InputError: the slices form no volume (see `data.dicom.stack.stack`), or a file is damaged, cut short, changed
             since the series was found, or stored in a way that can't be read.
         VmsegError: there is no room for temporary files.
     """
@@ -79,7 +79,7 @@ def _without_padding(image: NDArray[np.float32], padded: NDArray[np.bool_]) -> i
 
 
 def _images(series: Series) -> list[bytes]:
-    """The bytes of each slice's image, compressed as they are.
+    """Return the bytes of each slice's image, compressed as they are.
 
     Raises:
         InputError: a file is damaged, or has changed since the series was found.
@@ -101,7 +101,7 @@ def _images(series: Series) -> list[bytes]:
 
 
 def _frames(data: Dataset, one: Slice, count: int) -> list[bytes]:
-    """The bytes of each image in a file.
+    """Return the bytes of each image in a file.
 
     Raises:
         ValueError: there are none, or not as many as the header tells.

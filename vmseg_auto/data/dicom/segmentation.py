@@ -53,7 +53,7 @@ class Algorithm:
 
 
 def require_highdicom() -> None:
-    """Raises InputError where the extra that writes DICOM Segmentations is not installed."""
+    """Raise InputError where the extra that writes DICOM Segmentations is not installed."""
     try:
         import highdicom  # noqa: F401
     except ImportError:
@@ -124,7 +124,7 @@ def write_dicom_seg(
 
 
 def require_whole(path: Path) -> None:
-    """Raises InputError where a DICOM Segmentation is damaged or cut short."""
+    """Refuse a DICOM Segmentation that is damaged or cut short, by an InputError."""
     try:
         with hushed():
             dcmread(path).pixel_array  # noqa: B018
@@ -133,7 +133,7 @@ def require_whole(path: Path) -> None:
 
 
 def _headers(series: Series) -> list[Dataset]:
-    """The headers of a series' files, in the order of its slices."""
+    """Read the headers of a series' files, in the order of its slices."""
     found: list[Dataset] = []
     with DicomFiles() as files, hushed():
         for path in series.files:
@@ -200,7 +200,7 @@ def _complete(source: Sequence[Dataset], series: Series, geometry: Geometry) -> 
 
 
 def _character_set(header: Dataset) -> str | list[str] | None:
-    """What SpecificCharacterSet says, an empty value by the name of what it stands for (PS3.3, C.12.1.1.2).
+    """Return what SpecificCharacterSet says, an empty value by the name of what it stands for (PS3.3, C.12.1.1.2).
 
     highdicom knows neither the empty value nor the Korean set.
     """

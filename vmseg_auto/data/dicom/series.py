@@ -64,7 +64,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Told:
+class Acquisition:
     """How a series was taken, in its header's words. It is shown on the screen and compared, and never stored.
 
     Args:
@@ -87,7 +87,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Series:
-    """A scan of several slices. Whether they form a volume is for `core.stack` to say.
+    """A scan of several slices. Whether they form a volume is for `data.dicom.stack` to say.
 
     Args:
         name: made from the user's folder and file names, never from a header.
@@ -95,7 +95,7 @@ class Series:
         slices: sorted along their normal.
         echo: the echo that was chosen, from 1 (the shortest echo time), where the series has several.
         refusal: why it can't be used, where its files alone tell.
-        told: how it was taken.
+        acquisition: how it was taken.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Series:
     slices: tuple[Slice, ...]
     echo: int | None = None
     refusal: str | None = None
-    told: Told = field(default_factory=Told, compare=False, repr=False)
+    acquisition: Acquisition = field(default_factory=Acquisition, compare=False, repr=False)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -139,5 +139,5 @@ Scan = Path | Series
 
 
 def path_of(scan: Scan) -> Path:
-    """The file or folder to name in a message."""
+    """Return the file or folder to name in a message."""
     return scan.path if isinstance(scan, Series) else scan

@@ -39,11 +39,11 @@ def find_series(
     notes: list[str] | None = None,
     left: Inventory | None = None,
 ) -> list[Series]:
-    """The DICOM series in a folder and its folders, or in a zip, or the one that a file belongs to.
+    """Find the DICOM series in a folder and its folders, or in a zip, or the one that a file belongs to.
 
     A series is named after the folder that its files lie in, as seen from `source` (A/B is A_B), or after `source`
     itself; where one folder holds several, each after that folder and its first file (A/IM0001 is A_IM0001). What else
-    lies there changes no name, but where two would be one (core.names). No name comes from a header.
+    lies there changes no name, but where two would be one (utils/names.py). No name comes from a header.
 
     Args:
         source: a folder, a zip, or one DICOM file.
@@ -91,7 +91,7 @@ class _Found:
 
 
 def _paths(source: Path, lone: bool, left: Inventory) -> Iterable[Path]:
-    """The files to look at."""
+    """Return the files to look at."""
     if lone:
         return files_in(source.parent)
     return walk(source, left) if source.is_dir() else [source]
@@ -136,7 +136,7 @@ def _look_through(files: DicomFiles, paths: Iterable[Path]) -> _Found:
 
 
 def _with_members(files: DicomFiles, paths: Iterable[Path], found: _Found) -> Iterator[Path]:
-    """The files, and in place of each zip its members."""
+    """Yield the files, and in place of each zip its members."""
     for path in paths:
         if not is_zip(path):
             yield path
@@ -148,7 +148,7 @@ def _with_members(files: DicomFiles, paths: Iterable[Path], found: _Found) -> It
 
 
 def _kind(path: Path) -> str:
-    """What the names of a series' files have in common: their ending, or to be UIDs."""
+    """Return what the names of a series' files have in common: their ending, or to be UIDs."""
     return "UID" if _UID.fullmatch(path.name) else path.suffix.lower()
 
 
@@ -157,7 +157,7 @@ def _is_image(content: Content) -> bool:
 
 
 def _named(found: _Found, root: Path, notes: list[str]) -> list[Series]:
-    """Every series, with a name of its own."""
+    """Return every series, with a name of its own."""
     groups = [part for members in found.series.values() for part in _apart(members)]
     by_folder: dict[Path, list[list[tuple[Path, Content]]]] = defaultdict(list)
     for members in groups:
@@ -174,7 +174,7 @@ def _named(found: _Found, root: Path, notes: list[str]) -> list[Series]:
 
 
 def _unreadable(found: _Found, known: set[Path], root: Path) -> Iterator[Series]:
-    """A series for each zip that can't be read, and for each folder that holds nothing but what can't be."""
+    """Yield a series for each zip that can't be read, and for each folder that holds nothing but what can't be."""
     by_folder: dict[Path, list[Path]] = defaultdict(list)
     for path in sorted(found.unreadable):
         if is_zip(path) or path.parent not in known:
@@ -188,7 +188,9 @@ def _unreadable(found: _Found, known: set[Path], root: Path) -> Iterator[Series]
 
 
 def _apart(members: list[tuple[Path, Content]]) -> list[list[tuple[Path, Content]]]:
-    """One series in several folders: copies of the whole are series of their own, parts of a whole belong together."""
+    """Split one series in several folders: copies of the whole are series of their own, parts of a whole belong
+    together.
+    """
     by_folder: dict[Path, list[tuple[Path, Content]]] = defaultdict(list)
     for path, content in members:
         by_folder[path.parent].append((path, content))
@@ -221,18 +223,18 @@ def _series(name: str, folder: Path, members: Sequence[tuple[Path, Content]], fo
         folder,
         in_slice_order(slices) if slices else (),
         refusal=next(iter(refusals), None),
-        told=members[0][1].told,
+        acquisition=members[0][1].acquisition,
     )
 
 
 def _name(path: Path, root: Path) -> str:
-    """What a folder or file is called as seen from the root; the root by its own name."""
+    """Return what a folder or file is called as seen from the root; the root by its own name."""
     parts = path.relative_to(root).parts or (root.resolve().name,)
     return case_name([part[: -len(".zip")] if part.lower().endswith(".zip") else part for part in parts])
 
 
 def _without_ending(path: Path) -> Path:
-    """A file without what DICOM files end with; other dots are part of its name."""
+    """Return a file without what DICOM files end with; other dots are part of its name."""
     return path.with_suffix("") if path.suffix.lower() in (*_ENDINGS, ".zip") else path
 
 
@@ -250,7 +252,7 @@ def _distinct(series: Sequence[Series], root: Path, notes: list[str]) -> list[Se
 
 
 def _chosen(series: Sequence[Series], patterns: Sequence[str], source: Path) -> list[Series]:
-    """Those whose name or description one of the patterns fits."""
+    """Return the series whose name or description one of the patterns fits."""
     for pattern in patterns:
         if not any(_fits(one, pattern) for one in series):
             known = ", ".join(sorted(one.name for one in series)) or "none"
@@ -263,22 +265,22 @@ def _chosen(series: Sequence[Series], patterns: Sequence[str], source: Path) -> 
 
 
 def _fits(one: Series, pattern: str) -> bool:
-    """Names to the letter; descriptions, which a person typed, whatever their capitals."""
+    """Compare names to the letter; descriptions, which a person typed, whatever their capitals."""
     names = (one.name, plain(one.name))
     return any(fnmatchcase(name, pattern) for name in names) or (
-        bool(one.told.description) and fnmatchcase(one.told.description.casefold(), pattern.casefold())
+        bool(one.acquisition.description) and fnmatchcase(one.acquisition.description.casefold(), pattern.casefold())
     )
 
 
 def _in_words(series: Series) -> str:
     rows, columns = series.slices[0].shape
     echoes = " and ".join(f"{echo:g} ms" for echo in series.echoes_ms if echo)
-    said = f"DICOM series {series.name}: {len(series.slices)} slices of {columns} x {rows} pixels"
-    return f"{said}, echo time {echoes}." if echoes else f"{said}."
+    about = f"DICOM series {series.name}: {len(series.slices)} slices of {columns} x {rows} pixels"
+    return f"{about}, echo time {echoes}." if echoes else f"{about}."
 
 
 def _only_echo(series: Series, echo: int) -> Series:
-    """One echo of a series that has several; others as they are."""
+    """Return one echo of a series that has several; others as they are."""
     echoes = series.echoes_ms
     if len(echoes) < 2:
         return series

@@ -26,14 +26,14 @@ _EXPORT = "Export the whole series again, and only that."
 
 
 def in_slice_order(slices: Iterable[Slice]) -> tuple[Slice, ...]:
-    """Sorted by position along the normal of the slice whose file comes first; equal ones by file and frame."""
+    """Sort slices by position along the normal of the slice whose file comes first; equal ones by file and frame."""
     by_name = sorted(slices, key=lambda one: (one.file, one.frame))
     normal = _normal(by_name[0])
     return tuple(sorted(by_name, key=lambda one: round(float(normal @ one.position_mm), 6)))
 
 
 def stack(series: Series, case: str | None = None) -> Geometry:
-    """The grid that the slices of a series form, in the order in which they stand in it.
+    """Return the grid that the slices of a series form, in the order in which they stand in it.
 
     The first slice gives origin and directions; the distance of the slices is that of their positions, whatever
     SliceThickness says.
@@ -87,7 +87,9 @@ def without_parts(series: Sequence[Series], notes: list[str]) -> list[Series]:
         if len(small.slices) == 1:
             stray = f"{small.files[0].name} would continue it, but says that it belongs to another series"
             problems.setdefault(first if one is large else second, stray)
-        elif one.told.number == other.told.number or not (is_volume(one.slices) and is_volume(other.slices)):
+        elif one.acquisition.number == other.acquisition.number or not (
+            is_volume(one.slices) and is_volume(other.slices)
+        ):
             for number, rest in ((first, other), (second, one)):
                 problem = f"{rest.name} would continue it: one series was stored under two SeriesInstanceUIDs"
                 problems.setdefault(number, problem)
@@ -103,7 +105,7 @@ def without_parts(series: Sequence[Series], notes: list[str]) -> list[Series]:
 
 
 def _candidates(series: Sequence[Series]) -> Iterator[tuple[int, int]]:
-    """Pairs of series of one size and orientation: a lone slice and the others, and several of one study."""
+    """Yield pairs of series of one size and orientation: a lone slice and the others, and several of one study."""
     alike: dict[object, list[int]] = defaultdict(list)
     for number, one in enumerate(series):
         if one.slices and one.refusal is None:
@@ -119,11 +121,11 @@ def _candidates(series: Sequence[Series]) -> Iterator[tuple[int, int]]:
 
 
 def _examined(series: Series) -> tuple[str, str]:
-    return series.slices[0].examination, series.told.study
+    return series.slices[0].examination, series.acquisition.study
 
 
 def is_volume(slices: Sequence[Slice]) -> bool:
-    """Whether these slices, in any order, form a volume."""
+    """Return whether these slices, in any order, form a volume."""
     try:
         stack(Series("", Path(), in_slice_order(slices)))
     except InputError:
@@ -132,18 +134,18 @@ def is_volume(slices: Sequence[Slice]) -> bool:
 
 
 def disagreements(series: Series, geometry: Geometry) -> list[str]:
-    """In words, where the headers' thickness or distance of slices differs from the distance of their positions."""
+    """Describe where the headers' thickness or distance of slices differs from the distance of their positions."""
     step_mm = geometry.spacing_mm[0]
     stated = {
         "SliceThickness": {one.thickness_mm for one in series.slices},
         "SpacingBetweenSlices": {one.apart_mm for one in series.slices},
     }
-    said = [
+    unlike = [
         f"{name} says {_range(known)} mm"
         for name, values in stated.items()
         if (known := [value for value in values if value]) and not np.allclose(known, step_mm, rtol=0.01, atol=0)
     ]
-    return [f"{', '.join(said)}, but the slices lie {step_mm:.4g} mm apart, which counts"] if said else []
+    return [f"{', '.join(unlike)}, but the slices lie {step_mm:.4g} mm apart, which counts"] if unlike else []
 
 
 Refusal = tuple[str, str] | None
@@ -160,7 +162,7 @@ def _refused(series: Series) -> Refusal:
 
 
 def _unlike(slices: Sequence[Slice]) -> Refusal:
-    """Slices that can't lie on one grid."""
+    """Return why slices can't lie on one grid; None where they can."""
     first = slices[0]
     apart = "Keep the slices of one scan only in the folder, or choose another series."
     if len({one.examination for one in slices}) > 1:
@@ -240,7 +242,7 @@ def _uneven(slices: Sequence[Slice]) -> Refusal:
 
 
 def _shifted(slices: Sequence[Slice]) -> Refusal:
-    """Slices that lie beside each other's normal: all alike if the gantry was tilted."""
+    """Return why slices lie beside each other's normal (all alike if the gantry was tilted); None where none does."""
     positions = np.array([one.position_mm for one in slices]) - slices[0].position_mm
     normal = _normal(slices[0])
     beside = positions - np.outer(positions @ normal, normal)
@@ -262,7 +264,7 @@ def _tolerance_mm(slices: Sequence[Slice]) -> float:
 
 
 def _along(slices: Sequence[Slice]) -> NDArray[np.float64]:
-    """Distance of each slice from the first, in mm along the normal."""
+    """Return the distance of each slice from the first, in mm along the normal."""
     positions = np.array([one.position_mm for one in slices])
     along: NDArray[np.float64] = (positions - positions[0]) @ _normal(slices[0])
     return along
@@ -278,7 +280,7 @@ def _unit(vector: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _planes(directions: NDArray[np.float64]) -> str:
-    """The anatomical planes that slices lie in, and how many in each."""
+    """Name the anatomical planes that slices lie in, and how many in each."""
     names = ("sagittal", "coronal", "axial")
     planes = Counter(names[int(np.argmax(np.abs(np.cross(one[:3], one[3:]))))] for one in directions)
     if len(planes) == 1:
@@ -291,7 +293,7 @@ def _name(one: Slice) -> str:
 
 
 def _pair(one: Slice, other: Slice) -> str:
-    """Two slices; files of the same name by their folders too."""
+    """Name two slices; files of the same name by their folders too."""
     names = _name(one), _name(other)
     if names[0] == names[1]:
         names = f"{one.file.parent.name}/{names[0]}", f"{other.file.parent.name}/{names[1]}"

@@ -20,7 +20,8 @@ _NO_SIZE = (0xC4, 0xC8, 0xCC)
 
 
 def rle_decoded(stream: bytes, shape: tuple[int, int], width: int) -> NDArray[np.uint8]:
-    """DICOM's RLE (PS3.5, annex G), by pydicom. What it takes is bounded: no stream is longer than its image makes it.
+    """Decode DICOM's RLE (PS3.5, annex G), by pydicom. What it takes is bounded: no stream is longer than its image
+    makes it.
 
     Args:
         shape: pixels along (Y, X).
@@ -49,7 +50,8 @@ def rle_decoded(stream: bytes, shape: tuple[int, int], width: int) -> NDArray[np
 
 
 def check_j2k(stream: bytes, shape: tuple[int, int]) -> None:
-    """JPEG 2000 (ISO/IEC 15444-1, annex A): the size in SIZ, and tile parts that lead on to the end of the stream.
+    """Check JPEG 2000 (ISO/IEC 15444-1, annex A): the size in SIZ, and tile parts that lead on to the end of the
+    stream.
 
     Raises:
         ValueError: it is damaged, cut short, or of another size.
@@ -77,7 +79,8 @@ def check_j2k(stream: bytes, shape: tuple[int, int]) -> None:
 
 
 def check_jpeg(stream: bytes, shape: tuple[int, int]) -> None:
-    """JPEG (ISO/IEC 10918-1, annex B) and JPEG-LS (ISO/IEC 14495-1): the size in the frame header, and the end marker.
+    """Check JPEG (ISO/IEC 10918-1, annex B) and JPEG-LS (ISO/IEC 14495-1): the size in the frame header, and the end
+    marker.
 
     Raises:
         ValueError: it is damaged, cut short, or of another size.

@@ -21,12 +21,13 @@ _PLANES = ("sagittal", "coronal", "axial")
 
 
 def weighting(series: Series) -> str | None:
-    """T1, T2 or PD, by TR, TE and TI, and where these tell nothing by SeriesDescription; None where neither does.
+    """Return T1, T2 or PD, by TR, TE and TI, and where these tell nothing by SeriesDescription; None where neither
+    does.
 
     A STIR is a T2 here: like it, it shows what is fluid brightly.
     """
-    kind = _by_times(series.told.repetition_ms, _echo(series), series.told.inversion_ms)
-    return kind or next((name for name, word in _WORDS.items() if word.search(series.told.description)), None)
+    kind = _by_times(series.acquisition.repetition_ms, _echo(series), series.acquisition.inversion_ms)
+    return kind or next((name for name, word in _WORDS.items() if word.search(series.acquisition.description)), None)
 
 
 def _echo(series: Series) -> float | None:
@@ -44,12 +45,12 @@ def _by_times(tr: float | None, te: float | None, ti: float | None) -> str | Non
 
 
 def suppresses_fat(series: Series) -> bool:
-    """Whether options or description say so."""
-    return "FS" in series.told.options.split("\\") or bool(_FAT.search(series.told.description))
+    """Return whether options or description say so."""
+    return "FS" in series.acquisition.options.split("\\") or bool(_FAT.search(series.acquisition.description))
 
 
 def plane(series: Series) -> str:
-    """The anatomical plane that its slices lie closest to; empty without slices."""
+    """Return the anatomical plane that a series' slices lie closest to; empty without slices."""
     if not series.slices:
         return ""
     first = series.slices[0]
@@ -57,7 +58,7 @@ def plane(series: Series) -> str:
 
 
 def unlike(series: Sequence[Series], channel: str) -> list[tuple[Series, str, str]]:
-    """The series that look otherwise weighted than they should.
+    """Find the series that look otherwise weighted than they should.
 
     Args:
         channel: what the scans are called, such as T2; where that tells no weighting, most of the series do.
@@ -72,6 +73,6 @@ def unlike(series: Sequence[Series], channel: str) -> list[tuple[Series, str, st
 
 
 def times(series: Series) -> str:
-    """TR and TE in words, as far as they are told."""
-    told = [("TR", series.told.repetition_ms), ("TE", _echo(series))]
+    """Write TR and TE in words, as far as they are known."""
+    told = [("TR", series.acquisition.repetition_ms), ("TE", _echo(series))]
     return ", ".join(f"{name} {value:g} ms" for name, value in told if value is not None)

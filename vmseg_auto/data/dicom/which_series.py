@@ -21,8 +21,8 @@ def show_series(scans: Iterable[Scan], channel: str, console: Console) -> None:
         channel: what the scans are called, such as T2.
     """
     series = [one for one in scans if isinstance(one, Series)]
-    counts = Counter(one.told.study for one in series)
-    if several := [one for one in series if counts[one.told.study] > 1]:
+    counts = Counter(one.acquisition.study for one in series)
+    if several := [one for one in series if counts[one.acquisition.study] > 1]:
         console.show("Studies with several series; --series chooses by name or SeriesDescription:")
         console.show(columns([_HEAD, *map(_row, several)]))
     for one, kind, wanted in unlike(series, channel):
@@ -34,7 +34,7 @@ def show_series(scans: Iterable[Scan], channel: str, console: Console) -> None:
 
 
 def _row(one: Series) -> tuple[str, ...]:
-    repetition, echoes = one.told.repetition_ms, [echo for echo in one.echoes_ms if echo is not None]
+    repetition, echoes = one.acquisition.repetition_ms, [echo for echo in one.echoes_ms if echo is not None]
     return (
         one.name,
         str(len(one.slices)),
@@ -43,5 +43,5 @@ def _row(one: Series) -> tuple[str, ...]:
         ", ".join(f"{echo:g}" for echo in echoes),
         "yes" if suppresses_fat(one) else "",
         weighting(one) or "",
-        shown(one.told.description, lines=False),
+        shown(one.acquisition.description, lines=False),
     )

@@ -169,7 +169,7 @@ ARCHES = (
 
 
 def patient_tissues(rng: np.random.Generator) -> dict[str, Tissue]:
-    """The tissues as one patient's scanner shows them."""
+    """Return the tissues as one patient's scanner shows them."""
     spread = np.exp(LEVEL_SPREAD * rng.standard_normal(len(TISSUES)))
     return {
         name: tissue._replace(level=tissue.level * float(factor))

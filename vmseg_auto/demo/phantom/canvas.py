@@ -57,7 +57,7 @@ class Canvas:
         self._spans = [(c.min(axis=others), c.max(axis=others)) for c, others in axes]
 
     def region(self, low: Point, high: Point) -> Region | None:
-        """The smallest block of voxels that holds all points between two corners; None where it is out of view."""
+        """Return the smallest block of voxels that holds all points between two corners; None if it is out of view."""
         slices = []
         for (least, most), a, b in zip(self._spans, low[::-1], high[::-1], strict=True):
             hit = np.flatnonzero((most >= a - self.edge_mm) & (least <= b + self.edge_mm))
@@ -67,7 +67,7 @@ class Canvas:
         return slices[0], slices[1], slices[2]
 
     def cover(self, distance: Array) -> Array:
-        """Share of each voxel inside a shape, from the signed distance (mm, negative inside) to its border."""
+        """Return the share of each voxel inside a shape, by the signed distance (mm, negative inside) to its border."""
         share: Array = np.clip(np.float32(0.5) - distance / np.float32(self.edge_mm), 0, 1)
         return share
 
@@ -79,7 +79,7 @@ class Canvas:
         solid += cover * (np.float32(tissue.solid) - solid)
 
     def ellipsoid(self, region: Region, center: Point, radii: Point) -> Array:
-        """Signed distance (mm, close to exact near the border) to an ellipsoid."""
+        """Return the signed distance (mm, close to exact near the border) to an ellipsoid."""
         squares, slopes = np.float32(0), np.float32(0)
         for values, middle, radius in zip((self.x, self.y, self.z), center, radii, strict=True):
             square = np.square((values[region] - np.float32(middle)) * np.float32(1 / radius))
@@ -90,7 +90,7 @@ class Canvas:
         return distance
 
     def tube(self, region: Region, start: Point, end: Point, radius: float) -> Array:
-        """Signed distance (mm) to a straight tube with round ends."""
+        """Return the signed distance (mm) to a straight tube with round ends."""
         along = np.subtract(end, start).astype(np.float32)
         offsets = [c[region] - np.float32(s) for c, s in zip((self.x, self.y, self.z), start, strict=True)]
         share = sum(o * a for o, a in zip(offsets, along, strict=True)) / np.float32((along**2).sum())
@@ -114,7 +114,7 @@ class Canvas:
 
 
 def join(a: Array, b: Array, blend_mm: float) -> Array:
-    """Union of two shapes given by signed distances, their seam rounded over `blend_mm`.
+    """Return the union of two shapes given by signed distances, their seam rounded over `blend_mm`.
 
     Source of the method: the polynomial smooth minimum (I. Quilez, "Smooth minimum").
     """
@@ -124,14 +124,22 @@ def join(a: Array, b: Array, blend_mm: float) -> Array:
 
 
 def sides(point: Point) -> Iterator[Point]:
-    """A point and its mirror image."""
+    """Yield a point and its mirror image.
+
+    >>> list(sides((30.0, -10.0, 5.0)))
+    [(30.0, -10.0, 5.0), (-30.0, -10.0, 5.0)]
+    """
     x, y, z = point
     yield point
     yield -x, y, z
 
 
 def corners(center: Point, radii: Point) -> tuple[Point, Point]:
-    """Two opposite corners of the box round an ellipsoid."""
+    """Return two opposite corners of the box round an ellipsoid.
+
+    >>> corners((0.0, 0.0, 10.0), (5.0, 5.0, 2.0))
+    ((-5.0, -5.0, 8.0), (5.0, 5.0, 12.0))
+    """
     return _point(np.subtract(center, radii)), _point(np.add(center, radii))
 
 

@@ -107,7 +107,7 @@ def _largest_piece(cover: Array) -> Array:
 
 
 def _lobules(axes: list[Array], links: Array, focus: Focus) -> tuple[Array, Array, Array]:
-    """Distance to the margin, share of septum, and relative brightness of the nearest lobule."""
+    """Return the distance to the margin, share of septum, and relative brightness of the nearest lobule."""
     shape = tuple(len(axis) for axis in axes)
     first, second = np.full(shape, 1e3, np.float32), np.full(shape, 1e3, np.float32)
     shade = np.ones(shape, np.float32)

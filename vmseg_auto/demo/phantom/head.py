@@ -41,7 +41,9 @@ FAT_SPOTS = (2, 6)
 
 
 def head_outline(canvas: Canvas) -> Array:
-    """Signed distance (mm, negative inside) to the surface of head and neck, over the whole canvas (Z, Y, X)."""
+    """Return the signed distance (mm, negative inside) to the surface of head and neck, over the whole canvas (Z, Y,
+    X).
+    """
     whole = tuple(slice(0, n) for n in canvas.x.shape)
     (first, _), *others = atlas.OUTLINE
     body = canvas.ellipsoid((whole[0], whole[1], whole[2]), first.center, first.radii)
@@ -161,7 +163,7 @@ def _paint_brain(canvas: Canvas, tissues: dict[str, Tissue]) -> None:
 
 
 def _paint_cells(canvas: Canvas, tissues: dict[str, Tissue], rng: np.random.Generator) -> None:
-    """Nose, ethmoid and mastoid: air between curled walls; an effusion fills the mastoid of some."""
+    """Paint nose, ethmoid and mastoid: air between curled walls; an effusion fills the mastoid of some."""
     for part, wall, noise in (
         (Part("air", (0, -58, -27), (13, 32, 20)), "mucosa", canvas.folds),
         (Part("air", (0, -50, 4), (10, 24, 14)), "mucosa", canvas.grain),
@@ -179,7 +181,7 @@ def _paint_cells(canvas: Canvas, tissues: dict[str, Tissue], rng: np.random.Gene
 
 
 def _paint_arches(canvas: Canvas, tissues: dict[str, Tissue]) -> None:
-    """Jaw and teeth, bent round the mouth."""
+    """Paint jaw and teeth, bent round the mouth."""
     for name, (cx, cy), (rx, ry), half, (low, high) in atlas.ARCHES:
         region = canvas.region((cx - rx - half, cy - ry - half, low), (cx + rx + half, cy, high))
         if region is None:
@@ -207,7 +209,7 @@ def _paint_vessels(canvas: Canvas, tissues: dict[str, Tissue], rng: np.random.Ge
 
 
 def _paint_fluids(canvas: Canvas, tissues: dict[str, Tissue], rng: np.random.Generator) -> None:
-    """Sinus fluid, retention cysts and a cyst of the nasopharynx: as bright as a lesion, and none."""
+    """Paint sinus fluid, retention cysts and a cyst of the nasopharynx: as bright as a lesion, and none."""
     for side in (-1.0, 1.0):
         level, cyst = rng.random() < FLUID_LEVEL_CHANCE, rng.random() < CYST_CHANCE
         height, radius = rng.uniform(-62, -48), rng.uniform(5, 10)
@@ -225,7 +227,7 @@ def _paint_fluids(canvas: Canvas, tissues: dict[str, Tissue], rng: np.random.Gen
 
 
 def _paint_nodes(canvas: Canvas, tissues: dict[str, Tissue], rng: np.random.Generator) -> None:
-    """Lymph nodes along the jugular veins and under the jaw, and bright spots in the fat of the nape."""
+    """Paint lymph nodes along the jugular veins and under the jaw, and bright spots in the fat of the nape."""
     for _ in range(int(rng.integers(*NODES))):
         side, share = rng.choice((-1.0, 1.0)), rng.random()
         center = (side * (40 + 6 * rng.standard_normal()), -18 + 40 * share, -85 - 40 * rng.random())

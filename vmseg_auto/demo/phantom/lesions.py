@@ -99,51 +99,53 @@ def draw_lesions(rng: np.random.Generator) -> tuple[Focus, ...]:
     side = rng.choice((-1.0, 1.0))
     length = rng.uniform(*(SMALL_MM if rng.random() < SMALL_SHARE else LARGE_MM))
     middle = np.asarray(SITES[site].center) + np.asarray(SITES[site].spread) * np.clip(rng.standard_normal(3), -2, 2)
-    look = _Pass(
+    traits = _Traits(
         serpiginous=rng.random() < SERPIGINOUS_SHARE,
         infiltrating=rng.random() < INFILTRATING_SHARE,
         stones=int(rng.integers(*PHLEBOLITHS)) if rng.random() < PHLEBOLITH_SHARE else 0,
         brightness=rng.uniform(*BRIGHTNESS),
     )
-    foci = [_draw_focus(rng, site, side, middle, min(length, SITES[site].largest_mm), look)]
+    foci = [_draw_focus(rng, site, side, middle, min(length, SITES[site].largest_mm), traits)]
     count = int(rng.integers(*SATELLITES)) if rng.random() < MULTIFOCAL_SHARE else 0
     for _ in range(count):
         size = rng.uniform(*SATELLITE_MM)
         away = length / 2 * 0.9 + size / 2 + rng.uniform(*SATELLITE_DISTANCE_MM)
         place = middle + away * _tangent(rng, middle)
-        foci.append(_draw_focus(rng, site, side, place, size, look))
+        foci.append(_draw_focus(rng, site, side, place, size, traits))
     return tuple(foci)
 
 
-class _Pass(NamedTuple):
+class _Traits(NamedTuple):
     serpiginous: bool
     infiltrating: bool
     stones: int
     brightness: float
 
 
-def _draw_focus(rng: np.random.Generator, site: str, side: float, middle: Floats, length: float, look: _Pass) -> Focus:
+def _draw_focus(
+    rng: np.random.Generator, site: str, side: float, middle: Floats, length: float, traits: _Traits
+) -> Focus:
     shape = np.asarray(SITES[site].shape) * rng.uniform(0.85, 1.15, 3)
     half = length / 2 * shape / shape.max()
-    links, groups = (_channels if look.serpiginous else _lobule_cluster)(rng, half)
+    links, groups = (_channels if traits.serpiginous else _lobule_cluster)(rng, half)
     links = links * (length / _longest(links))
-    chosen = rng.choice(len(links), size=look.stones)
-    stones = np.c_[links[chosen, :3], rng.uniform(*PHLEBOLITH_MM, look.stones)]
+    chosen = rng.choice(len(links), size=traits.stones)
+    stones = np.c_[links[chosen, :3], rng.uniform(*PHLEBOLITH_MM, traits.stones)]
     return Focus(
         site=site,
         center=(float(side * middle[0]), float(middle[1]), float(middle[2])),
         links=links * _mirror(side),
         groups=groups,
         phleboliths=stones * _mirror(side),
-        brightness=look.brightness * float(rng.uniform(0.95, 1.05)),
+        brightness=traits.brightness * float(rng.uniform(0.95, 1.05)),
         septum_mm=float(rng.uniform(*SEPTUM_MM)),
-        edge_mm=SOFT_MM if look.infiltrating else SHARP_MM,
-        rough_mm=INFILTRATING_ROUGH_MM if look.infiltrating else ROUGH_MM,
+        edge_mm=SOFT_MM if traits.infiltrating else SHARP_MM,
+        rough_mm=INFILTRATING_ROUGH_MM if traits.infiltrating else ROUGH_MM,
     )
 
 
 def _lobule_cluster(rng: np.random.Generator, half: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Overlapping spheres filling an ellipsoid of half axes `half`: each is a lobule."""
+    """Draw overlapping spheres filling an ellipsoid of half axes `half`: each is a lobule."""
     count = int(rng.integers(*LOBULES))
     radii = rng.uniform(0.36, 0.58, count) * half.min() ** 0.7 * half.max() ** 0.3
     centers = _in_ball(rng, count) * np.maximum(half - 0.75 * radii.mean(), 1.0)
@@ -151,7 +153,7 @@ def _lobule_cluster(rng: np.random.Generator, half: Floats) -> tuple[Floats, NDA
 
 
 def _channels(rng: np.random.Generator, half: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Winding chains of spheres within an ellipsoid of half axes `half`: each chain is a channel."""
+    """Draw winding chains of spheres within an ellipsoid of half axes `half`: each chain is a channel."""
     links, groups = [], []
     for channel in range(int(rng.integers(*CHANNELS))):
         radius = rng.uniform(0.3, 0.42) * half.min() ** 0.7 * half.max() ** 0.3
@@ -167,7 +169,7 @@ def _channels(rng: np.random.Generator, half: Floats) -> tuple[Floats, NDArray[n
 
 
 def _in_ball(rng: np.random.Generator, count: int) -> Floats:
-    """Points spread evenly through the unit ball, array [count, 3]."""
+    """Draw points spread evenly through the unit ball, array [count, 3]."""
     points = rng.standard_normal((count, 3))
     scale = np.cbrt(rng.random((count, 1))) / np.linalg.norm(points, axis=1, keepdims=True)
     spread: Floats = points * scale
@@ -175,7 +177,7 @@ def _in_ball(rng: np.random.Generator, count: int) -> Floats:
 
 
 def _tangent(rng: np.random.Generator, middle: Floats) -> Floats:
-    """A random direction along the surface of the head, mostly up or down."""
+    """Draw a random direction along the surface of the head, mostly up or down."""
     outward = np.array([middle[0] / 70, middle[1] / 90, 0.0])
     outward /= np.linalg.norm(outward)
     heading = rng.standard_normal(3)

@@ -149,7 +149,7 @@ def _draw_canvas(rng: np.random.Generator, scanner: Scanner, focus: Focus) -> tu
 
 
 def _waves(rng: np.random.Generator, axes: tuple[Array, Array, Array]) -> Array:
-    """Slow random waves over the canvas, mm, that make a head asymmetric and its organs irregular."""
+    """Draw slow random waves over the canvas, mm, that make a head asymmetric and its organs irregular."""
     total = np.zeros(tuple(len(axis) for axis in axes), np.float32)
     for _ in range(WARP_WAVES):
         z, y, x = (
@@ -177,7 +177,7 @@ def _thick(thin: Array, slices: int) -> Array:
 
 
 def _contour(filled: Array) -> NDArray[np.uint8]:
-    """What an expert draws round a lesion that fills each voxel by a share: smooth in-plane, without specks."""
+    """Return what an expert draws round a lesion that fills each voxel by a share: smooth in-plane, without specks."""
     drawn = ndimage.gaussian_filter(filled, (0, CONTOUR_SIGMA, CONTOUR_SIGMA)) > 0.5
     pieces, _ = ndimage.label(drawn, np.ones((3, 3, 3)))
     sizes = np.bincount(pieces.ravel())
@@ -187,7 +187,7 @@ def _contour(filled: Array) -> NDArray[np.uint8]:
 
 
 def _acquire(rng: np.random.Generator, scanner: Scanner, signal: Array, body: Array) -> NDArray[np.float32]:
-    """What a scanner makes of the signal: blur, coil shading, Rician noise, its own scale, whole numbers."""
+    """Return what a scanner makes of the signal: blur, coil shading, Rician noise, its own scale, whole numbers."""
     blurred = ndimage.gaussian_filter(signal, (0, POINT_SPREAD, POINT_SPREAD))
     shaded = blurred * np.exp(_shading(rng, signal.shape))
     noise = scanner.noise * rng.uniform(0.7, 1.3)
@@ -201,7 +201,7 @@ def _acquire(rng: np.random.Generator, scanner: Scanner, signal: Array, body: Ar
 
 
 def _shading(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Logarithm of the coils' sensitivity: a random quadratic over the volume."""
+    """Draw the logarithm of the coils' sensitivity: a random quadratic over the volume."""
     z, y, x = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in shape)]
     a = BIAS * rng.standard_normal(6)
     field: Array = (a[0] * z + a[1] * y + a[2] * x + a[3] * y * x + a[4] * y * y + a[5] * x * x).astype(np.float32)
@@ -210,7 +210,7 @@ def _shading(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def _draw_geometry(rng: np.random.Generator, shape: tuple[int, ...], spacing_mm: Spacing) -> Geometry:
-    """Slices near the world's origin, oblique for some."""
+    """Draw a grid of slices near the world's origin, oblique for some."""
     angles = rng.uniform(-1, 1, 3) * np.deg2rad(OBLIQUE_DEGREES) * (rng.random() < OBLIQUE_SHARE)
     direction = _rotation(angles)
     slices, rows, columns = shape
@@ -221,7 +221,7 @@ def _draw_geometry(rng: np.random.Generator, shape: tuple[int, ...], spacing_mm:
 
 
 def _rotation(angles: Floats) -> Floats:
-    """Rotation about x, then y, then z, by angles in radians."""
+    """Return the rotation about x, then y, then z, by angles in radians."""
     (sx, sy, sz), (cx, cy, cz) = np.sin(angles), np.cos(angles)
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
