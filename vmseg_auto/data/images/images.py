@@ -141,14 +141,14 @@ def from_sitk(image: object) -> tuple[NDArray[np.float32], Geometry]:
     """
     import SimpleITK as sitk  # files are read by their formats
 
-    from vmseg_auto.data.images.itk import Told, itk_header
+    from vmseg_auto.data.images.itk import HeaderNotes, itk_header
 
     if not isinstance(image, sitk.Image):
         raise InputError(
             f"the scan is given as {type(image).__name__}, which is neither a numpy array nor a SimpleITK image",
             remedy="Pass an array [Z, Y, X] with its Geometry, or a SimpleITK image; `vmseg_auto.predict` takes files.",
         )
-    geometry = _geometry(itk_header(image, Told(spacing=True)))
+    geometry = _geometry(itk_header(image, HeaderNotes(spacing=True)))
     voxels = np.asarray(sitk.GetArrayFromImage(image), dtype=np.float32)
     _refuse_no_intensity(voxels)
     return voxels, geometry

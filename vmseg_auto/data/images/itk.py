@@ -32,7 +32,7 @@ once (SimpleITK's issue 74). NIfTI voxels are read outside of it."""
 
 
 @dataclass(frozen=True)
-class Told:
+class HeaderNotes:
     """What a header tells beside what ITK makes of it.
 
     Args:
@@ -56,7 +56,7 @@ class ItkFormat(ImageFormat):
     reader: ClassVar[str]
 
     @abstractmethod
-    def check(self, head: bytes, size: int) -> Told:
+    def check(self, head: bytes, size: int) -> HeaderNotes:
         """Read a header by a parser of our own, and refuse one that contradicts itself or leads to other files.
 
         Args:
@@ -114,7 +114,7 @@ class ItkFormat(ImageFormat):
         return source
 
 
-def itk_header(source: sitk.Image | sitk.ImageFileReader, told: Told) -> Header:
+def itk_header(source: sitk.Image | sitk.ImageFileReader, told: HeaderNotes) -> Header:
     """Return the header of an ITK image, or of a file whose header has been read.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from vmseg_auto.data.images.format import EXPORT_AGAIN, NO_SIDES
-from vmseg_auto.data.images.itk import ItkFormat, Told
+from vmseg_auto.data.images.itk import HeaderNotes, ItkFormat
 from vmseg_auto.data.images.text_header import (
     ODD,
     add_field,
@@ -35,7 +35,7 @@ class MetaImage(ItkFormat):
     endings = (".mha",)
     reader = "MetaImageIO"
 
-    def check(self, head: bytes, size: int) -> Told:
+    def check(self, head: bytes, size: int) -> HeaderNotes:
         fields: dict[str, str] = {}
         for line in lines_until(head, lambda line: line.split(b"=")[0].strip().lower() == b"elementdatafile"):
             if not _LINE.fullmatch(line):
@@ -54,4 +54,4 @@ class MetaImage(ItkFormat):
             require_one_size(stated[0], stated[1], ("ElementSpacing", "ElementSize"))
         sides = any(name in fields for name in ("transformmatrix", "rotation", "orientation"))
         doubts = () if sides else (f"{NO_SIDES} (no TransformMatrix)",)
-        return Told(bool(stated) and are_sizes(stated[0]), doubts=doubts)
+        return HeaderNotes(bool(stated) and are_sizes(stated[0]), doubts=doubts)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from vmseg_auto.data.images.format import EXPORT_AGAIN, FURTHEST_MM, NO_SIDES, Header
-from vmseg_auto.data.images.itk import ItkFormat, Told
+from vmseg_auto.data.images.itk import HeaderNotes, ItkFormat
 from vmseg_auto.data.images.packed import DAMAGED, damaged, file_bytes, unpacked
 from vmseg_auto.data.images.text_header import (
     SAME_SIZE,
@@ -118,10 +118,10 @@ class Nifti(ItkFormat):
     uncompressed = (".nii",)
     reader = "NiftiImageIO"
 
-    def check(self, head: bytes, size: int) -> Told:
+    def check(self, head: bytes, size: int) -> HeaderNotes:
         header = parse_header(unpacked(head, HEADER_BYTES, whole=False))
         if header is None:
-            return Told(spacing=True)  # ITK says that it is none
+            return HeaderNotes(spacing=True)  # ITK says that it is none
         if not header.in_one_file:
             raise unfit("its voxels lie in another file (a header of two files, or of ANALYZE)", SELF_CONTAINED)
         for name, code, numbers in zip(("qform", "sform"), header.codes, (header.qform[:3], header.sform), strict=True):
@@ -142,7 +142,7 @@ class Nifti(ItkFormat):
             doubts.append(f"{NO_SIDES} (qform and sform have code 0), nor does the mask")
         if told and qform is not None and sform is not None and _apart(qform, sform, min(stated)):
             doubts.append("qform and sform place the scan differently; the mask holds both as the scan does")
-        return Told(told, header.forms, tuple(doubts))
+        return HeaderNotes(told, header.forms, tuple(doubts))
 
     def read_header(self, path: Path) -> Header:
         ending = next(ending for ending in self.endings if path.name.lower().endswith(ending))

@@ -6,7 +6,7 @@ import math
 import re
 
 from vmseg_auto.data.images.format import EXPORT_AGAIN, NO_IMAGE, NO_SIDES
-from vmseg_auto.data.images.itk import ItkFormat, Told
+from vmseg_auto.data.images.itk import HeaderNotes, ItkFormat
 from vmseg_auto.data.images.registry import SEGMENTS
 from vmseg_auto.data.images.text_header import (
     ODD,
@@ -41,7 +41,7 @@ class Nrrd(ItkFormat):
     endings = (".nrrd",)
     reader = "NrrdImageIO"
 
-    def check(self, head: bytes, size: int) -> Told:
+    def check(self, head: bytes, size: int) -> HeaderNotes:
         fields = _fields(head)
         dimensions = dimensions_of(fields.get("dimension", ""))
         if fields.get("encoding", "").lower() not in _ENCODINGS:
@@ -63,7 +63,7 @@ class Nrrd(ItkFormat):
             require_one_size(spacings, edges, ("spacings", "space directions"))
         sides = bool(edges) and _PATIENT_SPACES.fullmatch(fields.get("space", "").lower())
         doubts = () if sides else (f"{NO_SIDES} (no space, or no space directions)",)
-        return Told(are_sizes(edges or spacings), doubts=doubts)
+        return HeaderNotes(are_sizes(edges or spacings), doubts=doubts)
 
 
 class SlicerSegmentation(Nrrd):
