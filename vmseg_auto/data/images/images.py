@@ -104,7 +104,7 @@ def read_layers(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8],
 
 
 def read_grid(path: Path, case: str | None = None, layers: bool = False) -> Geometry:
-    """The grid of a scan or mask, from its header alone.
+    """Return the grid of a scan or mask, from its header alone.
 
     Raises:
         InputError: no image, not 3-D, several values a voxel (unless they may be `layers`), or a sheared grid.

@@ -14,7 +14,7 @@ _UNSIGNED_8_BITS, _MM, _SCANNER = 2, 2, 1
 
 
 def nifti_gz(voxels: NDArray[np.uint8], geometry: Geometry) -> bytes:
-    """The bytes of a .nii.gz file; the same voxels give the same bytes.
+    """Return the bytes of a .nii.gz file; the same voxels give the same bytes.
 
     Args:
         voxels: uint8 (Z, Y, X).

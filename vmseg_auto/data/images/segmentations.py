@@ -64,7 +64,7 @@ class Segmentation:
     geometry: Geometry
 
     def where(self, segment: Segment) -> NDArray[np.bool_]:
-        """The voxels of a segment, [Z, Y, X]."""
+        """Return the voxels of a segment, [Z, Y, X]."""
         inside: NDArray[np.bool_] = self.layers[segment.layer] == segment.value
         return inside
 
@@ -111,7 +111,7 @@ class Segmentation:
         return mask
 
     def _values(self, labels: Mapping[str, int]) -> list[int | None]:
-        """The label value of each segment; None of those that are no label."""
+        """Return the label value of each segment; None of those that are no label."""
         named = {key(name): value for name, value in labels.items() if value}
         own = [named.get(key(segment.name)) for segment in self.segments]
         if any(own):
@@ -272,7 +272,7 @@ def _extent(inside: NDArray[np.bool_]) -> list[int]:
 
 
 def _terminology(label: str) -> str:
-    """A label's codes as Slicer's terminology entry: category, type and anatomic region, each with a modifier."""
+    """Return a label's codes as Slicer's terminology entry: category, type and region, each with a modifier."""
     codes = coded(label)
     category, kind, structure = (
         "^".join((code[1], code[0], code[2])) if code else "^^"
