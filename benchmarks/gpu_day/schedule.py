@@ -14,8 +14,8 @@ from vmseg_auto.utils.atomic import read_stored
 
 START_S = 8.0
 """What a process takes to load torch and to find its device, beside the time of its check."""
-PATIENCE = 4.0
-"""A rehearsal may take so many times as long."""
+PATIENCE = 20.0
+"""A rehearsal may take so many times as long: it runs on any machine, and beside other work."""
 LAST_LINES = 8
 """Of a failed check's log, kept among the results."""
 

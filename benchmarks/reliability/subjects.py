@@ -46,7 +46,9 @@ class Subject:
 
 def prepare(cohort: Path) -> None:
     """Add to a trained cohort what it lacks: images of the other formats, its model as a zip, and predictions."""
+    from vmseg_auto.data.failures import write_failures
     from vmseg_auto.data.images.images import read_image, write_image
+    from vmseg_auto.utils.errors import VmsegError
     from vmseg_auto.workflows.export import export_model
     from vmseg_auto.workflows.predict import predict
 
@@ -54,6 +56,8 @@ def prepare(cohort: Path) -> None:
     for ending in (".nii", ".mha", ".nrrd"):
         write_image(cohort / f"other/scan{ending}", image, geometry)
     (cohort / "other" / "raw.mha").write_bytes(_uncompressed(cohort / "other" / "scan.mha"))
+    no_mask = VmsegError("the file is damaged", case="t", file="t_0000.nii.gz", remedy="Export it again.")
+    write_failures(cohort / "other", [no_mask], ["t"], "../imagesTs")
     export_model(cohort / "model.zip", model=cohort / MODEL, licence="none")
     predict(cohort / "imagesTs", cohort / "masks", model=cohort / MODEL, device="cpu")
 
@@ -202,6 +206,7 @@ def _models() -> list[Subject]:
 
 def _reports() -> list[Subject]:
     """What the report reads: the tables and JSON of a workspace, and predictions with their scans."""
+    from vmseg_auto.data.failures import read_failures
     from vmseg_auto.data.pseudonyms import true_names
     from vmseg_auto.data.workspace import Workspace
     from vmseg_auto.report.failed import require_some
@@ -217,6 +222,9 @@ def _reports() -> list[Subject]:
         content = gather_workspace(study, true_names(study.patients), identity=False)
         check_page(render_page("workspace", identity=False, **content))
 
+    def failures(root: Path) -> None:
+        read_failures(root / "other")
+
     def predictions(root: Path) -> None:
         found, failed = read_predictions(root / "masks", None, Inventory())
         require_some([], failed, root)
@@ -227,16 +235,21 @@ def _reports() -> list[Subject]:
 
     tables = (
         f"{MODEL}/cross_validation/metrics.csv", f"{MODEL}/cross_validation/confidence.csv",
-        f"{MODEL}/cross_validation/label_check.csv", f"{MODEL}/cross_validation/volumes.csv", f"{FOLD}/history.csv",
+        f"{MODEL}/cross_validation/label_check.csv", f"{MODEL}/cross_validation/volumes.csv",
+        f"{MODEL}/cross_validation/froc.csv", f"{FOLD}/history.csv",
     )  # fmt: skip
     values = (
-        f"{MODEL}/cross_validation/metrics.json", f"{MODEL}/model.json", f"{FOLD}/fold.json", "vmseg/selection.json",
+        f"{MODEL}/cross_validation/metrics.json", f"{MODEL}/cross_validation/confidence.json", f"{MODEL}/model.json",
+        f"{FOLD}/fold.json", "vmseg/selection.json",
         "vmseg/splits.json", "vmseg/plans/default/plan.json", "vmseg/fingerprint.json", "vmseg/dataset.json",
     )  # fmt: skip
     return [
         *(Subject(f"report: {file}", file, mutate_table, workspace) for file in tables),
         # A value that can't be can come to light in a file that it contradicts.
         *(Subject(f"report: {file}", file, mutate_json, workspace, ".json") for file in values),
+        Subject(
+            "report: other/failed.csv", "other/failed.csv", mutate_table, lambda root: read_failures(root / "other")
+        ),
         Subject("report: masks/volumes.csv", "masks/volumes.csv", mutate_table, predictions, "masks"),
         Subject("report: masks/s.json", "masks/s.json", mutate_json, predictions, "masks"),
         Subject("report: masks/s.nii.gz", "masks/s.nii.gz", mutate_nifti, predictions, "masks"),

@@ -176,6 +176,12 @@ def test_few_patients_get_no_interval_and_the_reason(tmp_path: Path) -> None:
         ("cross_validation/metrics.csv", "lesion,", "lesion,x", "line 2, column dice"),
         ("cross_validation/confidence.csv", "traffic_light,dice", "traffic_light,dyce", "lacks the column dice"),
         ("cross_validation/froc.csv", "sensitivity,", "sensitivty,", "lacks the column sensitivity"),
+        (
+            "cross_validation/froc.csv",
+            "lesion,0.5,",
+            "lesion,0.55,",
+            "has the thresholds 0.1, 0.2, 0.3, 0.4, 0.55, ",
+        ),
         ("cross_validation/label_check.csv", "the model", "the,model", "more cells than the header"),
         ("cross_validation/volumes.csv", "reference_ml", "reference_l", "lacks the column reference_ml"),
         ("fold_0/history.csv", "\n2,", "\n1,", "lines 2 and 3 are both of 1"),

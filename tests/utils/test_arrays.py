@@ -11,21 +11,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from vmseg_auto.utils.arrays import UNREADABLE, map_array, read_arrays
+from vmseg_auto.utils.arrays import UNREADABLE, map_array, read_arrays, write_arrays
 
 
-@given(arrays(st.sampled_from([np.float32, np.uint8, np.int64]), array_shapes(max_dims=4, max_side=5)), st.booleans())
-def test_arrays_come_back(tmp_path_factory: pytest.TempPathFactory, array: np.ndarray, by_column: bool) -> None:
+@given(
+    arrays(st.sampled_from([np.float32, np.uint8, np.int64]), array_shapes(max_dims=4, max_side=5)),
+    st.booleans(),
+    st.booleans(),
+)
+def test_arrays_come_back(
+    tmp_path_factory: pytest.TempPathFactory, array: np.ndarray, by_column: bool, compressed: bool
+) -> None:
     folder = tmp_path_factory.mktemp("arrays")
     array = np.asfortranarray(array) if by_column else array
     np.save(folder / "a.npy", array)
-    np.savez(folder / "a.npz", one=array, two=array[:0])
+    write_arrays(folder / "a.npz", {"one": array, "two": array[:0]}, compressed=compressed)
     mapped, found = map_array(folder / "a.npy"), read_arrays(folder / "a.npz", most=array.nbytes)
     np.testing.assert_array_equal(mapped, array)
     np.testing.assert_array_equal(found["one"], array)
     assert mapped.dtype == found["one"].dtype == array.dtype
     assert found["two"].shape == array[:0].shape
     assert not mapped.flags.writeable
+    with np.load(folder / "a.npz") as others:
+        np.testing.assert_array_equal(others["one"], array)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.utils.arrays import UNREADABLE, read_arrays
-from vmseg_auto.utils.atomic import replacing
+from vmseg_auto.utils.arrays import UNREADABLE, read_arrays, write_arrays
 from vmseg_auto.utils.errors import InputError
 
 Mask = NDArray[np.uint8]
@@ -31,8 +30,7 @@ def write_mask_deltas(path: Path, masks: Sequence[Mask]) -> None:
     for number, mask in enumerate(masks[1:], 1):
         places = np.flatnonzero(mask != masks[0])
         arrays |= {f"places_{number}": places, f"values_{number}": mask.ravel()[places]}
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    write_arrays(path, arrays, compressed=True)
 
 
 def read_mask_deltas(path: Path, first: Mask) -> list[Mask]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.data.preprocessed_record import PreprocessedCase
-from vmseg_auto.utils.arrays import UNREADABLE, map_array, read_arrays
+from vmseg_auto.utils.arrays import UNREADABLE, map_array, read_arrays, write_arrays
 from vmseg_auto.utils.atomic import read_stored, replacing, write_sealed
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Box, Geometry, Shape
@@ -63,9 +63,8 @@ class PreprocessedFolder:
         checksums = {"image": _save_array(self._image_path(case.id), case.image)}
         if case.label is not None:
             checksums["label"] = _save_array(self._label_path(case.id), case.label)
-        with replacing(self._foreground_path(case.id)) as temporary, temporary.open("wb") as file:
-            arrays: dict[str, Any] = {str(index): positions for index, positions in case.foreground.items()}
-            np.savez(file, **arrays)
+        positions = {str(index): found for index, found in case.foreground.items()}
+        write_arrays(self._foreground_path(case.id), positions)
         _, z, y, x = case.image.shape
         about = _Record(
             id=case.id,

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.utils.arrays import UNREADABLE, read_arrays
-from vmseg_auto.utils.atomic import replacing
+from vmseg_auto.utils.arrays import UNREADABLE, read_arrays, write_arrays
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Shape
 
@@ -24,8 +23,7 @@ def write_probabilities(path: Path, foreground: NDArray[np.uint8]) -> None:
     Raises:
         VmsegError: the disk is full or not writable.
     """
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, foreground=foreground)
+    write_arrays(path, {"foreground": foreground}, compressed=True)
 
 
 def read_probabilities(path: Path, case: str, classes: int, shape: Shape) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.figure import Figure
 from vmseg_auto.utils.json_codec import Stored
 
@@ -22,3 +23,7 @@ class ConfidenceFigures(Stored):
     kept_dice: tuple[float, ...]
     certainty: str
     schema: int = 1
+
+    def check(self, where: str) -> None:
+        if not self.kept_dice or not all(0 <= dice <= 1 for dice in self.kept_dice):
+            raise InputError(f"{where} tells no mean Dice of the scans that are kept", remedy="Restore the file.")

@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files, read no further than what is expected of them."""
+"""Arrays in .npy and .npz files: written whole or not at all, read no further than what is expected of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import IO, Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from vmseg_auto.utils.atomic import replacing
 
 UNREADABLE = (
     OSError, RuntimeError, ValueError, TypeError, EOFError, LookupError, OverflowError, SyntaxError, struct.error,
@@ -23,6 +25,25 @@ UNREADABLE = (
 """What a damaged .npy or .npz file can raise."""
 _MOST_HEADER = 10_000
 """Bytes; numpy's own limit."""
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], *, compressed: bool = False) -> None:
+    """Write arrays into one file, whole or not at all.
+
+    numpy's own savez does the same, but numpy 1.26 leaves the archive open where the disk is full.
+
+    Args:
+        path: ends with .npz.
+        arrays: by the names that `read_arrays` gives them.
+        compressed: smaller, and slower to write.
+
+    Raises:
+        VmsegError: the disk is full or not writable.
+    """
+    with replacing(path) as temporary, ZipFile(temporary, "w", ZIP_DEFLATED if compressed else ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                npy.write_array(file, array, allow_pickle=False)
 
 
 def read_arrays(path: Path, most: int) -> Mapping[str, NDArray[Any]]:

@@ -95,11 +95,12 @@ def unnamed_labels(values: Collection[int]) -> dict[str, int]:
     return {"lesion": 1} if found in ([], [1], [255]) else {f"label_{value}": value for value in found}
 
 
-def whole_labels(voxels: NDArray[Any]) -> NDArray[np.uint8]:
+def whole_labels(voxels: NDArray[Any], segments: bool = False) -> NDArray[np.uint8]:
     """Return the label values of a mask as it was read; what is whole but for rounding (a slope of 1/255) counts.
 
     Args:
-        voxels: [Z, Y, X] of any type; finite.
+        voxels: [Z, Y, X] of any type, or [Z, Y, X, L] of layers; finite.
+        segments: whether the file names what is drawn in it, and so is a mask however many values it holds.
 
     Raises:
         NoMaskError: it looks like a scan or a map.
@@ -112,7 +113,7 @@ def whole_labels(voxels: NDArray[Any]) -> NDArray[np.uint8]:
         mask = voxels.astype(np.uint8)
         odd_ones = mask != voxels
     odd = odd_ones.any()
-    if looks_like_intensities(voxels if odd else mask):
+    if not segments and looks_like_intensities(voxels if odd else mask):
         raise NoMaskError(
             f"it looks like a scan or a map, not like a mask: it holds {len(np.unique(voxels))} different values",
             remedy="Name the mask drawn on the scan; resample masks with nearest-neighbour interpolation only.",

@@ -12,6 +12,7 @@ from vmseg_auto.evaluation.confidence import Light
 from vmseg_auto.evaluation.confidence_record import ConfidenceFigures
 from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.evaluation.scores import ScoreSummary
+from vmseg_auto.selection.froc import FROC_THRESHOLDS
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.tables import Column, Number, Text, Whole, read_table
@@ -129,7 +130,7 @@ def read_froc(run: Run) -> list[dict[str, Any]]:
     """Read the rows of froc.csv: a label and threshold; NaN where there is no lesion, or no interval.
 
     Raises:
-        InputError: the table is missing or damaged.
+        InputError: the table is missing or damaged, or a label lacks a threshold.
     """
     columns: dict[str, Column] = {
         "label": Text(), "threshold": _SHARE, "lesions": Whole(), "found": Whole(), "sensitivity": _NO_SHARE,
@@ -139,7 +140,14 @@ def read_froc(run: Run) -> list[dict[str, Any]]:
         "false_positives_per_scan_high": Number(0, optional=True), "patients": Whole(1),
         "no_false_positives_interval": Text(optional=True),
     }  # fmt: skip
-    return read_table(run.froc, columns, key=("label", "threshold"), remedy=_SUM_UP)
+    rows = read_table(run.froc, columns, key=("label", "threshold"), remedy=_SUM_UP)
+    for label in {row["label"] for row in rows}:
+        thresholds = tuple(row["threshold"] for row in rows if row["label"] == label)
+        if thresholds != FROC_THRESHOLDS:
+            told = ", ".join(f"{threshold:g}" for threshold in thresholds)
+            problem = f"the label {label} has the thresholds {told}, and not 0.1 to 0.9 in their order"
+            raise InputError(problem, file=run.froc, remedy=_SUM_UP)
+    return rows
 
 
 def read_label_check(run: Run) -> list[dict[str, Any]]:

@@ -43,6 +43,18 @@ def test_segments_that_overlap_lie_in_layers_and_are_counted(tmp_path: Path) -> 
     assert overlap == int(((LESION > 0) & (NODE > 0)).sum()) > 0
 
 
+def test_what_names_its_segments_is_a_mask_however_many_they_are(tmp_path: Path) -> None:
+    mixed = np.random.default_rng(0).integers(0, 100, (2, *GRID.shape), dtype=np.uint8)
+    names = {f"{layer} {value}": (layer, value) for layer in range(2) for value in range(1, 100)}
+    read = read_segmentation(write_seg_nrrd(tmp_path / "a.seg.nrrd", mixed, GRID, names))
+    np.testing.assert_array_equal(read.union(read.segments[-1:])[0], mixed[1] == 99)
+    write_mask(tmp_path / "a.nii.gz", mixed[0], GRID)
+    with pytest.raises(
+        InputError, match="it looks like a scan or a map, not like a mask: it holds 100 different values"
+    ):
+        read_segmentation(tmp_path / "a.nii.gz")
+
+
 def test_old_files_hold_a_segment_in_each_layer(tmp_path: Path) -> None:
     without = {f"Segment{n}_{field}": None for n in range(2) for field in ("LabelValue", "Layer")}
     old = {"Segmentation_SourceRepresentation": None, "Segmentation_MasterRepresentation": "Binary labelmap"}

@@ -99,7 +99,7 @@ def read_layers(path: Path, case: str | None = None) -> tuple[NDArray[np.uint8],
     """
     voxels, geometry, header = _read(path, case, layers=True)
     with _naming(case, path):
-        layers = _as_labels(voxels)
+        layers = _as_labels(voxels, segments=any(key.startswith("Segment") for key in header.texts))
     return (layers[None] if layers.ndim == 3 else np.moveaxis(layers, -1, 0)), geometry, header.texts
 
 
@@ -208,10 +208,10 @@ def _refuse_impossible_size(geometry: Geometry, size: int) -> None:
         raise damaged(f"{size} bytes can't hold {voxels:,} voxels")
 
 
-def _as_labels(voxels: NDArray[Any]) -> NDArray[np.uint8]:
+def _as_labels(voxels: NDArray[Any], segments: bool = False) -> NDArray[np.uint8]:
     if voxels.dtype.kind == "f":
         _refuse_no_intensity(voxels)
-    return whole_labels(voxels)
+    return whole_labels(voxels, segments)
 
 
 def _geometry(header: Header, spacing_mm: Spacing | None = None, layers: bool = False) -> Geometry:
