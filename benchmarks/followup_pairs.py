@@ -106,8 +106,7 @@ def _refilled(
 def _draw_movement(lesions: NDArray[np.bool_], geometry: Geometry, rng: np.random.Generator) -> RigidTransform | None:
     """One that keeps all lesions in view, the patient turned about the middle of the scan."""
     voxels = np.argwhere(lesions)
-    steps = np.array(geometry.direction).reshape(3, 3) * geometry.spacing_mm[::-1]
-    middle = np.array(geometry.origin_mm) + steps @ ((np.array(geometry.shape[::-1]) - 1) / 2)
+    middle = (geometry.affine @ (*(np.array(geometry.shape[::-1]) - 1) / 2, 1))[:3]
     for _ in range(TRIES):
         axis, away = (_direction(rng) for _ in range(2))
         rotation = Rotation.from_rotvec(axis * math.radians(rng.uniform(0, TURN_DEGREES))).as_matrix()

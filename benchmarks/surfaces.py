@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vmseg_auto.evaluation.metrics import score, surface_scores
+from vmseg_auto.evaluation.metrics.distances import surface_scores
+from vmseg_auto.evaluation.metrics.score import score
 from vmseg_auto.evaluation.surfaces import Mask, surface_of
 from vmseg_auto.utils.geometry import Spacing
 

@@ -59,7 +59,7 @@ def test_planning_and_preprocessing_never_load_torch(tmp_path: Path) -> None:
 
 
 def test_predicting_loads_no_tables_and_no_plots() -> None:
-    assert set(loaded_after("import vmseg_auto.workflows.predict")) == {"torch", "SimpleITK", "scipy"}
+    assert set(loaded_after("import vmseg_auto.workflows.predict")) == {"torch", "scipy"}
 
 
 @pytest.mark.parametrize("module", ["training.loop", "inference.predictor", "inference.sliding_window"])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from vmseg_auto.evaluation.metric_columns import METRICS, PENALTY_MM, Metric
+from vmseg_auto.evaluation.metrics.metric import PENALTY_MM, Metric
+from vmseg_auto.evaluation.metrics.score import metrics, score
 
 PAGE = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text(encoding="utf-8")
 TABLES = [block.splitlines() for block in re.findall(r"(?:^\|.*\n)+", PAGE, flags=re.MULTILINE)]
@@ -20,24 +22,43 @@ ROWS = {
 
 
 def test_every_column_is_there_and_no_other() -> None:
-    assert sorted(ROWS) == sorted(metric.name for metric in METRICS)
-    assert len({metric.name for metric in METRICS}) == len(METRICS)
+    assert sorted(ROWS) == sorted(metric.name for metric in metrics())
+    assert len({metric.name for metric in metrics()}) == len(metrics())
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", metrics(), ids=lambda metric: metric.name)
 def test_units_are_those_of_the_code(metric: Metric) -> None:
     formula, unit, _ = ROWS[metric.name]
     assert formula
     ending = metric.name.rsplit("_", 1)[-1]
-    expected = {"mm": "mm", "ml": "mL", "percent": "%"}.get(ending)
-    if expected:
-        assert unit.startswith(expected)
-        assert f"{expected})" in metric.title
-    elif metric.high == 1:
-        assert unit.endswith("to 1") or "1 is perfect" in unit
+    assert metric.unit in {"mm": ("mm",), "ml": ("mL",), "percent": ("%",)}.get(ending, ("", "per scan"))
+    if metric.unit:
+        assert unit.startswith({"per scan": "number a scan"}.get(metric.unit, metric.unit))
+        assert f"{metric.unit})" in metric.title
     else:
-        assert unit.startswith("number a scan")
-        assert "per scan" in metric.title
+        assert metric.high == 1
+        assert unit.endswith("to 1") or "1 is perfect" in unit
+
+
+@pytest.mark.parametrize("metric", metrics(), ids=lambda metric: metric.name)
+def test_each_is_told_of_under_its_group(metric: Metric) -> None:
+    (section,) = [part for part in PAGE.split("\n## ") if part.startswith(f"{metric.group}\n")]
+    assert f"\n| {metric.name} | " in section
+
+
+@pytest.mark.parametrize("metric", metrics(), ids=lambda metric: metric.name)
+def test_a_prediction_that_is_the_reference_has_the_best_value(metric: Metric) -> None:
+    """So that no metric tells the wrong direction."""
+    reference = np.zeros((6, 10, 10), dtype=bool)
+    reference[1:3, 1:4, 1:5] = reference[4:6, 6:9, 6:8] = True
+    worse = np.roll(reference, 1, axis=1)
+    worse[0] = True
+    best, other = (score(mask, reference, (4.0, 1.0, 1.0))[metric.name] for mask in (reference, worse))
+    if metric.better == "higher":
+        assert best == 2 if metric.name == "lesions_found" else best == 1
+        assert not other > best
+    elif metric.better:
+        assert best == 0
 
 
 def test_the_penalty_is_told() -> None:

@@ -184,8 +184,7 @@ def _corners(geometry: Geometry) -> NDArray[np.float64]:
     """World positions of the eight corner voxels, in mm."""
     far = np.array(geometry.shape[::-1]) - 1
     index = np.array([[x, y, z] for x in (0, far[0]) for y in (0, far[1]) for z in (0, far[2])])
-    axes = np.array(geometry.direction).reshape(3, 3) * geometry.spacing_mm[::-1]
-    corners: NDArray[np.float64] = index @ axes.T + geometry.origin_mm
+    corners: NDArray[np.float64] = index @ geometry.affine[:3, :3].T + geometry.origin_mm
     return corners
 
 

@@ -13,8 +13,8 @@ from dicom import grid_of, numbers
 from workspaces import cohort, trained_run
 
 from vmseg_auto.cli import predict
+from vmseg_auto.data.images.formats.nifti import Nifti
 from vmseg_auto.data.images.images import write_image
-from vmseg_auto.data.images.nifti import write_nifti
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.tables import read_csv
 
@@ -67,7 +67,7 @@ def test_a_scan_too_large_and_one_cut_short_cost_no_other(model: Path, tmp_path:
     shape = (1024, 512, 512)
     voxels = np.zeros(shape, np.uint8)
     voxels[:2] = 9
-    write_nifti(source / "huge.nii.gz", voxels, Geometry(shape, (1.0, 1.0, 1.0)))
+    Nifti().write(source / "huge.nii.gz", voxels, Geometry(shape, (1.0, 1.0, 1.0)))
     whole = gzip.decompress((source / "cut.nii.gz").read_bytes())
     (source / "cut.nii.gz").write_bytes(gzip.compress(whole[:-100]))
     options = ["-m", str(model), "-i", str(source), "-o", str(out), "--device", "cpu", "--jobs", "1"]

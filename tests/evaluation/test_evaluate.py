@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.evaluation.evaluate import Evaluation, evaluate, evaluate_pairs, infer_labels
-from vmseg_auto.evaluation.metric_columns import METRICS
+from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Geometry
 
@@ -51,7 +51,7 @@ def test_scores_by_hand(folders: tuple[Path, Path]) -> None:
     )
     assert len(done) == 3
     table = evaluation.table
-    assert list(table.columns) == ["case", "patient", "label", *(metric.name for metric in METRICS)]
+    assert list(table.columns) == ["case", "patient", "label", *(metric.name for metric in metrics())]
     assert list(table["case"]) == ["a", "b", "c"]
     assert list(table["patient"]) == ["anna", "anna", "c"]
     assert list(table["dice"]) == pytest.approx([1, 0.5, 0])
@@ -76,7 +76,7 @@ def test_saved_and_shown(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert data["summary"]["lesion"]["dice"]["mean"] == pytest.approx(0.5)
     assert data["summary"]["lesion"]["hd95_mm"]["n_missing"] == 1
     assert data["tolerance_mm"] == 2
-    assert set(data["metrics"]) == {metric.name for metric in METRICS}
+    assert set(data["metrics"]) == {metric.name for metric in metrics()}
     assert "marching_cubes" in data["metrics"]["nsd"]["computed_by"]
     assert data["versions"]["numpy"] == np.__version__
     text = evaluation.text()
@@ -84,9 +84,9 @@ def test_saved_and_shown(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert "NSD at 2 mm" in text
     assert next(line for line in text.splitlines() if "HD95" in line).endswith(" 1")
     assert "1 of 3 masks without a distance" in text
-    shown = [metric.title for metric in METRICS if metric.on_screen]
+    shown = [metric.title for metric in metrics() if metric.on_screen]
     assert all(title in text for title in shown)
-    assert len(shown) < len(METRICS) / 2 + 1
+    assert len(shown) < len(metrics()) / 2 + 1
 
 
 def test_json_has_no_nan(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vmseg_auto.evaluation.lesion_matching import Lesions, lesionwise, overlapping_lesions, panoptic_quality
-from vmseg_auto.evaluation.metric_columns import PENALTY_MM
-from vmseg_auto.evaluation.metrics import score
+from vmseg_auto.evaluation.lesion_matching import Lesions
+from vmseg_auto.evaluation.metrics.lesions import lesionwise, overlapping_lesions, panoptic_quality
+from vmseg_auto.evaluation.metrics.metric import PENALTY_MM
+from vmseg_auto.evaluation.metrics.score import score
 from vmseg_auto.evaluation.surfaces import surface_of
 
 Mask = NDArray[np.bool_]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vmseg_auto.evaluation.metrics import score
+from vmseg_auto.evaluation.metrics.score import score
 from vmseg_auto.utils.geometry import Spacing
 
 Mask = NDArray[np.bool_]

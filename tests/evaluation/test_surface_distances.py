@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vmseg_auto.evaluation import surface_distances
-from vmseg_auto.evaluation.metrics import surface_scores
+from vmseg_auto.evaluation.metrics.distances import surface_scores
 from vmseg_auto.evaluation.surfaces import surface_of
 from vmseg_auto.utils.geometry import Spacing
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vmseg_auto.data.runs import Run
-from vmseg_auto.evaluation.lesion_matching import Lesions, overlapping_lesions
+from vmseg_auto.evaluation.lesion_matching import Lesions
+from vmseg_auto.evaluation.metrics.lesions import overlapping_lesions
 from vmseg_auto.selection.froc import FALSE, FOUND, FROC_THRESHOLDS, LESIONS, Froc, count_lesions
 from vmseg_auto.utils.statistics import summarise
 from vmseg_auto.workflows.run_tables import read_froc

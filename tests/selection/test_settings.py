@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vmseg_auto.evaluation.lesion_matching import Lesions, overlapping_lesions
-from vmseg_auto.evaluation.overlap import overlap
+from vmseg_auto.evaluation.lesion_matching import Lesions
+from vmseg_auto.evaluation.metrics.lesions import overlapping_lesions
+from vmseg_auto.evaluation.metrics.overlap import overlap
 from vmseg_auto.inference.thresholds import classify, from_bytes
 from vmseg_auto.models.selection_record import THRESHOLDS
 from vmseg_auto.selection.settings import DICE, RECALL, VOXELS, score_settings

@@ -9,15 +9,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vmseg_auto.data.images.itk import to_sitk
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.json_codec import decode, encode
 
 GRID = Geometry((24, 192, 160), (4.0, 0.5, 0.75), (-10.0, 20.5, 3.0))
+OBLIQUE = replace(GRID, direction=(0.0, 0.6, -0.8, 1.0, 0.0, 0.0, 0.0, -0.8, -0.6))
 
 
 def test_voxel_volume() -> None:
     assert GRID.voxel_ml == pytest.approx(4.0 * 0.5 * 0.75 / 1000)
     assert isinstance(GRID.voxel_ml, float)
+
+
+def test_the_affine_takes_an_index_to_its_place() -> None:
+    """By hand: k runs along the world's -x, i along y, j along z."""
+    turned = replace(GRID, direction=(0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+    assert (turned.affine @ (1, 2, 3, 1)).tolist() == [-10 - 3 * 4, 20.5 + 0.75, 3 + 2 * 0.5, 1]
+    assert turned.cosines.tolist() == [[-1, 0, 0], [0, 0, 1], [0, 1, 0]]
+
+
+def test_the_affine_is_itks() -> None:
+    image = to_sitk(np.zeros((2, 3, 4), np.uint8), replace(OBLIQUE, shape=(2, 3, 4)))
+    assert image.TransformIndexToPhysicalPoint((3, 1, 1)) == pytest.approx((OBLIQUE.affine @ (3, 1, 1, 1))[:3])
 
 
 def test_the_patients_axes_by_hand() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from vmseg_auto.data.dataset import Case, Dataset
 from vmseg_auto.data.dataset_json import Description, read_description
 from vmseg_auto.data.dicom.series import Scan, path_of
-from vmseg_auto.data.images.images import ending_of, read_mask
+from vmseg_auto.data.images.images import read_mask
+from vmseg_auto.data.images.registry import ending_of
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.naming import (
     case_and_channel,
@@ -32,7 +34,7 @@ from vmseg_auto.data.workspace import USUAL
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, listed_folder, why_no_file
 from vmseg_auto.utils.geometry import Geometry, Spacing
-from vmseg_auto.utils.labels import label_values
+from vmseg_auto.utils.labels import label_values, unnamed_labels
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.utils.names import split_channel
@@ -244,25 +246,27 @@ def _common_ending(images: Path, given: Description | None) -> tuple[str, list[s
     return chosen, notes
 
 
-def _inferred_labels(masks: Sequence[Path], stated: Path) -> dict[str, int]:
-    """Infer labels from the values in the masks. Masks that can't be read are left to the check that lists them all."""
+def values_in(masks: Iterable[Path]) -> set[int]:
+    """Return the values in masks; what can't be read is passed over."""
     values: set[int] = set()
     for path in masks:
-        try:
+        with suppress(InputError):
             values.update(int(value) for value in np.unique(read_mask(path)[0]))
-        except InputError:
-            continue
-    found = sorted(values - {0})
-    if found in ([1], [255]):
-        return {"background": 0, "lesion": 1}
-    if not found or found != list(range(1, len(found) + 1)):
+    return values
+
+
+def _inferred_labels(masks: Sequence[Path], stated: Path) -> dict[str, int]:
+    """Infer labels from the values in the masks. Masks that can't be read are left to the check that lists them all."""
+    values = values_in(masks)
+    labels = {"background": 0} | unnamed_labels(values)
+    if values <= {0} or sorted(labels.values()) != list(range(len(labels))):
         shown = ", ".join(map(str, sorted(values))) or "nothing that can be read"
         raise InputError(
             f"dataset.json is missing, and labels can't be inferred: the masks hold {shown}",
             file=stated,
             remedy="Label values must be 0 for the background, then 1, 2 and so on without gaps.",
         )
-    return {"background": 0} | {f"label_{value}": value for value in found}
+    return labels
 
 
 def _cases(

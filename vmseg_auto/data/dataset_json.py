@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.data.images.images import FILE_ENDINGS
+from vmseg_auto.data.images.registry import scan_endings
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import DatasetError, InputError
@@ -75,8 +75,8 @@ def read_description(path: Path) -> Description:
     for key in description.unused:
         if meant := close_to(key, _USED):
             problems.append(f"it has a field {key!r}: is {meant!r} meant? Write it so, or take it out")
-    if description.file_ending is not None and description.file_ending not in FILE_ENDINGS:
-        problems.append(f"file_ending is {description.file_ending!r}; it can be {', '.join(FILE_ENDINGS)}")
+    if description.file_ending is not None and description.file_ending not in scan_endings():
+        problems.append(f"file_ending is {description.file_ending!r}; it can be {', '.join(scan_endings())}")
     if problems:
         errors = [InputError(problem, file=path) for problem in problems]
         raise DatasetError("the dataset's description can't be used", errors, remedy="Mend dataset.json.")

@@ -67,7 +67,7 @@ def placement(source: Geometry, target: Geometry) -> Placement:
         >>> placement(Geometry((4, 8, 8), (4.0, 1.0, 1.0)), Geometry((4, 8, 8), (4.0, 1.0, 1.0))).words()
         'same grid'
     """
-    own, theirs = _columns(source), _columns(target)
+    own, theirs = source.affine[:3, :3], target.affine[:3, :3]
     steps = np.linalg.solve(theirs, own)
     first = np.linalg.solve(theirs, np.subtract(source.origin_mm, target.origin_mm))
     whole = np.rint(steps)
@@ -108,12 +108,6 @@ def place(mask: NDArray[np.uint8], where: Placement) -> NDArray[np.uint8]:
     return placed
 
 
-def _columns(grid: Geometry) -> NDArray[np.float64]:
-    """Return the world steps (mm) of one voxel along x, y and z, as the columns of a matrix."""
-    columns: NDArray[np.float64] = np.array(grid.direction).reshape(3, 3) * np.array(grid.spacing_mm[::-1])
-    return columns
-
-
 def _difference(source: Geometry, target: Geometry) -> str:
     """Describe the first thing by which the grids do not fit."""
     cosines = np.array(target.direction).reshape(3, 3).T @ np.array(source.direction).reshape(3, 3)
@@ -123,8 +117,8 @@ def _difference(source: Geometry, target: Geometry) -> str:
     sizes = tuple(source.spacing_mm[2 - axis] for axis in np.abs(cosines).argmax(axis=1))[::-1]
     if not np.allclose(sizes, target.spacing_mm, rtol=1e-3):
         return f"its voxels are {_mm(sizes)} mm, but the image's are {_mm(target.spacing_mm)} mm"
-    steps = np.linalg.solve(_columns(target), _columns(source))
-    first = np.linalg.solve(_columns(target), np.subtract(source.origin_mm, target.origin_mm))
+    steps = np.linalg.solve(target.affine[:3, :3], source.affine[:3, :3])
+    first = np.linalg.solve(target.affine[:3, :3], np.subtract(source.origin_mm, target.origin_mm))
     ends = np.stack([first, first + steps @ (np.array(source.shape[::-1]) - 1)])
     parts = ", ".join(f"{value:.2g}" for value in np.abs(ends - np.rint(ends)).max(axis=0))
     return f"it is shifted by parts of a voxel ({parts} along x, y, z) against the image"

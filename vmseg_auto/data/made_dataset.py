@@ -9,11 +9,11 @@ from typing import Any
 
 from vmseg_auto.data.dataset_json import Description, read_description
 from vmseg_auto.data.dataset_key import KeyRow
+from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.utils.atomic import read_json, write_json
 from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import InputError
 
-ENDING = ".nii.gz"
 _MEND = "Undo the change, or restore the file from a copy."
 
 
@@ -44,8 +44,8 @@ class MadeDataset:
             raise InputError("the dataset has no dataset.json", file=path, remedy=_MEND)
         made = cls(folder, read_description(path))
         description = made.description
-        if description.file_ending != ENDING or len(description.channels) != 1 or len(description.labels) != 2:
-            problem = f"this is no dataset of vmseg_make_dataset: one channel, one label and {ENDING} files"
+        if description.file_ending != USUAL or len(description.channels) != 1 or len(description.labels) != 2:
+            problem = f"this is no dataset of vmseg_make_dataset: one channel, one label and {USUAL} files"
             raise InputError(problem, file=path, remedy=_MEND)
         return made
 
@@ -61,14 +61,14 @@ class MadeDataset:
     def names(self) -> set[str]:
         """Names of cases and patients that the dataset has, whether the key knows them or not."""
         patients = self.description.patients
-        masks = {path.name.removesuffix(ENDING) for path in self.folder.glob(f"labelsT[rs]/*{ENDING}")}
+        masks = {path.name.removesuffix(USUAL) for path in self.folder.glob(f"labelsT[rs]/*{USUAL}")}
         return {*patients, *patients.values(), *masks}
 
     def files(self, row: KeyRow) -> tuple[Path, Path]:
         """Return image and mask of a case."""
         part = "Ts" if row.set == "test" else "Tr"
-        image = self.folder / f"images{part}" / f"{row.case}_0000{ENDING}"
-        return image, self.folder / f"labels{part}" / f"{row.case}{ENDING}"
+        image = self.folder / f"images{part}" / f"{row.case}_0000{USUAL}"
+        return image, self.folder / f"labels{part}" / f"{row.case}{USUAL}"
 
     def holds(self, row: KeyRow) -> bool:
         """Return whether a case stands in the dataset as a whole."""
@@ -76,8 +76,8 @@ class MadeDataset:
 
     def all_files(self, cases: Collection[str]) -> list[Path]:
         """List what stands of these cases on either side, images before masks."""
-        images = [path for path in sorted(self.folder.glob(f"imagesT[rs]/*{ENDING}")) if path.name[:-12] in cases]
-        masks = [path for path in sorted(self.folder.glob(f"labelsT[rs]/*{ENDING}")) if path.name[:-7] in cases]
+        images = [path for path in sorted(self.folder.glob(f"imagesT[rs]/*{USUAL}")) if path.name[:-12] in cases]
+        masks = [path for path in sorted(self.folder.glob(f"labelsT[rs]/*{USUAL}")) if path.name[:-7] in cases]
         return [*images, *masks]
 
     def require_agreement(self, rows: Sequence[KeyRow], label: str | None, channel: str | None) -> None:
@@ -108,7 +108,7 @@ class MadeDataset:
         path = self.folder / "dataset.json"
         data: dict[str, Any] = read_json(path)
         patients = dict(self.description.patients)
-        training = {file.name.removesuffix(ENDING) for file in self.folder.glob(f"labelsTr/*{ENDING}")}
+        training = {file.name.removesuffix(USUAL) for file in self.folder.glob(f"labelsTr/*{USUAL}")}
         for case, row in cases.items():
             patients.pop(case, None)
             training.discard(case)

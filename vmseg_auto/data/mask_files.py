@@ -18,7 +18,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.images.images import SEGMENTS, ending_of, is_whole, read_mask
+from vmseg_auto.data.images.images import is_whole, read_mask
+from vmseg_auto.data.images.registry import SEGMENTS, ending_of
 from vmseg_auto.data.images.segmentations import read_labels, read_segmentation
 from vmseg_auto.data.naming import OUR_FOLDERS, image_files, is_ours, stem
 from vmseg_auto.utils.atomic import read_json

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vmseg_auto.data.dicom.series import Scan, Series, path_of
-from vmseg_auto.data.images.images import FILE_ENDINGS, MASK_ENDINGS, ending_of
+from vmseg_auto.data.images.registry import ending_of, mask_endings, scan_endings
 from vmseg_auto.utils import names
 from vmseg_auto.utils.console import counted, shown
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -30,7 +30,7 @@ def image_files(
 
     Args:
         folder: may be missing, and then holds none.
-        ending: the only ending wanted; any of FILE_ENDINGS unless given. Capitals (.NII.GZ) make no difference.
+        ending: the only ending wanted; any of scan_endings() unless given. Capitals (.NII.GZ) make no difference.
         left: what of the folder is not used is noted here.
         masks: whether masks are looked for: then segmentations of 3D Slicer count too, and what commands write beside
             masks is not noted.
@@ -38,7 +38,7 @@ def image_files(
     Raises:
         InputError: the folder can't be read.
     """
-    wanted = (ending,) if ending else MASK_ENDINGS if masks else FILE_ENDINGS
+    wanted = (ending,) if ending else mask_endings() if masks else scan_endings()
     if not folder.is_dir():
         return []
     found = []
@@ -127,7 +127,7 @@ def masks_by_case(paths: Iterable[Path], errors: list[VmsegError]) -> dict[str, 
 
 def endings_in_words(ending: str | None = None) -> str:
     """Name the endings that are looked for, for a message."""
-    return ending or ", ".join(FILE_ENDINGS)
+    return ending or ", ".join(scan_endings())
 
 
 def is_ours(path: Path) -> bool:

@@ -15,20 +15,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vmseg_auto.data import mask_files
-from vmseg_auto.data.cases import over_cases
+from vmseg_auto.data.cases import over_cases, values_in
 from vmseg_auto.data.dataset import Case
-from vmseg_auto.data.images.images import MASK_ENDINGS, SEGMENTS, ending_of, read_grid, read_mask
+from vmseg_auto.data.images.images import read_grid
+from vmseg_auto.data.images.registry import SEGMENTS, ending_of, mask_endings
 from vmseg_auto.data.images.segmentations import numbered, read_labels, read_segmentation
 from vmseg_auto.evaluation.concordance import volume_concordance
-from vmseg_auto.evaluation.metric_columns import EMPTY_MASKS, METRICS, PENALTY_MM, TOLERANCE_MM
-from vmseg_auto.evaluation.metrics import Row, score_case
+from vmseg_auto.evaluation.metrics.metric import PENALTY_MM, TOLERANCE_MM
+from vmseg_auto.evaluation.metrics.score import EMPTY_MASKS, Row, metrics, score_case
 from vmseg_auto.evaluation.scores import MeanScore, MetricNote, ScoreSummary
 from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.console import counted, listed
 from vmseg_auto.utils.errors import DatasetError, InputError, NoMaskError, VmsegError
 from vmseg_auto.utils.figure import Figure
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.labels import label_values
+from vmseg_auto.utils.labels import label_values, unnamed_labels
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.statistics import INTERVAL, no_interval, summarise_table, without_interval
 from vmseg_auto.utils.tables import write_csv
@@ -41,8 +42,8 @@ class Evaluation:
     """Scores of a set of cases.
 
     Args:
-        table: a row a case and label: case, patient, label, then the columns of core.metrics.METRICS.
-        summary: a row a label and metric, as ops.statistics.summarise_table makes it: label, metric, mean, median,
+        table: a row a case and label: case, patient, label, then a column a metric.
+        summary: a row a label and metric, as utils.statistics.summarise_table makes it: label, metric, mean, median,
             low_95, high_95, n, n_missing, patients.
         tolerance_mm: of the NSD.
         notes: what was left out, in words.
@@ -69,13 +70,13 @@ class Evaluation:
             patients: case -> patient; a case that is not named is its own patient.
             notes: for the evaluation.
         """
-        names = [metric.name for metric in METRICS]
+        names = [metric.name for metric in metrics()]
         table = pd.DataFrame(list(rows))
         table["patient"] = [(patients or {}).get(case, case) for case in table["case"]]
         table = table[["case", "patient", "label", *names]]
         return cls(
             table,
-            summarise_table(table, {metric.name: metric.bounds for metric in METRICS}),
+            summarise_table(table, {metric.name: metric.bounds for metric in metrics()}),
             tolerance_mm,
             tuple(notes),
         )
@@ -113,7 +114,7 @@ class Evaluation:
             patients=int(self.table["patient"].nunique()),
             tolerance_mm=self.tolerance_mm,
             interval=INTERVAL,
-            metrics={m.name: MetricNote(m.definition, m.computed_by) for m in METRICS},
+            metrics={m.name: MetricNote(m.definition, m.computed_by) for m in metrics()},
             agreement=self.agreement(),
             empty_masks=EMPTY_MASKS,
             versions={package: _version(package) for package in _PACKAGES},
@@ -136,12 +137,12 @@ class Evaluation:
         for label, rows in self.summary.groupby("label", sort=False):
             heading = f"{label}: {cases} cases of {patients} patients; means and medians are over cases"
             lines += [heading, f"  {'':<34}{'mean':>9}  {'95 % interval':>19}  {'median':>9}  missing"]
-            for metric, row in zip(METRICS, rows.to_dict("records"), strict=True):
-                title = f"{metric.title} at {self.tolerance_mm:g} mm" if metric.name == "nsd" else metric.title
+            for metric, row in zip(metrics(), rows.to_dict("records"), strict=True):
+                title = metric.heading(self.tolerance_mm)
                 if metric.on_screen:
                     lines.append(f"  {title:<34}{_numbers(row, metric.digits)}".rstrip())
             lines += [f"  {one.text()}" for one in self.agreement().get(str(label), ())]
-        lines.append(f"All {len(METRICS)} metrics are in the files; docs/metrics.md tells what each means.")
+        lines.append(f"All {len(metrics())} metrics are in the files; docs/metrics.md tells what each means.")
         return "\n".join([*lines, *self._without_distance(), *without_interval(patients), *self.notes])
 
     def _without_distance(self) -> list[str]:
@@ -265,7 +266,7 @@ def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:
     if errors:
         raise errors[0]
     if not found:
-        raise InputError("the folder holds no mask", file=folder, remedy=f"Masks end with {', '.join(MASK_ENDINGS)}.")
+        raise InputError("the folder holds no mask", file=folder, remedy=f"Masks end with {', '.join(mask_endings())}.")
     return found
 
 
@@ -275,20 +276,15 @@ def infer_labels(masks: Iterable[Path]) -> dict[str, int]:
 
     Masks that can't be read are passed over: scoring them names what is wrong with them.
     """
-    values: set[int] = set()
     named: list[tuple[str, int]] = []
+    others: list[Path] = []
     for path in masks:
+        if ending_of(path.name) != SEGMENTS:
+            others.append(path)
+            continue
         with contextlib.suppress(InputError):
-            if ending_of(path.name) == SEGMENTS:
-                named += [(one.name, one.value) for one in read_segmentation(path).segments]
-            else:
-                values.update(int(value) for value in np.unique(read_mask(path)[0]))
-    if named:
-        return numbered(named)
-    found = sorted(values - {0})
-    if found in ([], [1], [255]):
-        return {"lesion": 1}
-    return {f"label_{value}": value for value in found}
+            named += [(one.name, one.value) for one in read_segmentation(path).segments]
+    return numbered(named) if named else unnamed_labels(values_in(others))
 
 
 def read_pair(

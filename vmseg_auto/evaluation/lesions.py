@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.preprocessing.air import NO_TISSUE, air_level
 from vmseg_auto.utils.components import label_components
 from vmseg_auto.utils.geometry import Box
 
-AIR_SHARE = 0.15
-"""Air lies below this share of the way from a scan's 1st to its 99th percentile."""
 SEEN_VOXELS = 200_000
 """Of a scan, to take its percentiles and tissue from."""
 
@@ -59,8 +58,7 @@ class CaseStudy:
         step = max(1, self.case.label.size // SEEN_VOXELS)
         seen = np.asarray(self.case.image.reshape(len(self.case.image), -1)[:, ::step])
         sound = np.asarray(self.case.label.reshape(-1)[::step]) == 0
-        low, high = np.percentile(seen, (1, 99), axis=1)
-        air = low + AIR_SHARE * (high - low)
+        air = air_level(seen, NO_TISSUE)
         body = [row[sound & (row > level)] for row, level in zip(seen, air, strict=True)]
         kept = [inside if len(inside) else row for inside, row in zip(body, seen, strict=True)]
         mean, std = [row.mean() for row in kept], [max(float(row.std()), 1e-6) for row in kept]

@@ -12,7 +12,8 @@ import pandas as pd
 
 from vmseg_auto.evaluation.bland_altman import FEWEST_FOR_ERROR, reading_error
 from vmseg_auto.evaluation.evaluate import Evaluation, evaluate_pairs, find_masks, infer_labels, plain
-from vmseg_auto.evaluation.metric_columns import METRICS, Metric
+from vmseg_auto.evaluation.metrics.metric import Metric
+from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.statistics import FEWEST_PATIENTS, no_interval, summarise_table, without_interval
@@ -30,7 +31,7 @@ class Readers:
     Args:
         comparisons: FIRST, SECOND and BETWEEN, each with the cases that both readers have outlined.
         differences: a row a label, comparison of the model and metric: how much larger a case's value is than between
-            the readers; as ops.statistics.summarise_table makes it, with the comparison.
+            the readers; as utils.statistics.summarise_table makes it, with the comparison.
     """
 
     comparisons: dict[str, Evaluation]
@@ -96,7 +97,7 @@ class Readers:
 
     def text(self) -> str:
         """A table for the screen: for each label and metric the means, and the differences with their intervals."""
-        shown = [metric for metric in METRICS if metric.name in _SHOWN]
+        shown = [metric for metric in metrics() if metric.name in _SHOWN]
         between = self.comparisons[BETWEEN]
         cases, patients = between.table["case"].nunique(), between.table["patient"].nunique()
         lines = []
@@ -163,7 +164,7 @@ def compare_readers(
 
 def _differences(found: Mapping[str, Evaluation]) -> pd.DataFrame:
     keys = ["label", "case", "patient"]
-    bounds = {metric.name: _change(metric) for metric in METRICS}
+    bounds = {metric.name: _change(metric) for metric in metrics()}
     between = found[BETWEEN].table.set_index(keys)[list(bounds)]
     tables = []
     for comparison in (FIRST, SECOND):

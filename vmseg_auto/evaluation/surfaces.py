@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.spatial import KDTree
-from skimage.measure import marching_cubes
 
 from vmseg_auto.utils.components import label_components
 from vmseg_auto.utils.geometry import Spacing
@@ -86,6 +85,8 @@ def surface_of(mask: Mask, spacing_mm: Spacing) -> Surface:
     Returns:
         The surface of all components (26 neighbours), without triangles where the mask is empty.
     """
+    from skimage.measure import marching_cubes  # who only reads scores does not load it
+
     points, triangles, components, known = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)], 0
     for number, corner, lesion in _cut_out(mask):
         found, sides, _, _ = marching_cubes(_depth(np.pad(lesion, 1), spacing_mm), 0.0)

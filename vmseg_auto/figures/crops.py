@@ -96,7 +96,7 @@ def _rearranged(volume: Volume, steps: tuple[slice, ...], order: Sequence[int]) 
     """Cut and mirror axes, then put them in another order."""
     grid = volume.geometry
     ranges = [step.indices(size) for step, size in zip(steps, grid.shape, strict=True)]
-    directions = _directions(grid) * np.array([stride for _, _, stride in ranges])
+    directions = grid.cosines * np.array([stride for _, _, stride in ranges])
     image = volume.image[steps].transpose(order)
     spacing = [grid.spacing_mm[axis] for axis in order]
     geometry = Geometry(
@@ -108,12 +108,7 @@ def _rearranged(volume: Volume, steps: tuple[slice, ...], order: Sequence[int]) 
     return replace(volume, image=image, mask=volume.mask[steps].transpose(order), geometry=geometry)
 
 
-def _directions(grid: Geometry) -> NDArray[np.float64]:
-    """Return the directions of the array's axes, [3, 3]: column a is that of axis a in the world's x, y, z."""
-    return np.array(grid.direction).reshape(3, 3)[:, ::-1]
-
-
 def _position(grid: Geometry, index: tuple[float, ...]) -> tuple[float, float, float]:
     """Return where a voxel (z, y, x) lies in the world."""
-    x, y, z = np.array(grid.origin_mm) + _directions(grid) @ (np.array(index) * np.array(grid.spacing_mm))
+    x, y, z, _ = grid.affine @ (*index[::-1], 1)
     return float(x), float(y), float(z)

@@ -71,7 +71,7 @@ class View:
 
         Slices lie across the coarsest axis; where no axis is, they are axial.
         """
-        cosines = np.array(geometry.direction).reshape(3, 3)[:, ::-1]  # columns: the array's axes Z, Y, X
+        cosines = geometry.cosines
         # The array's axis that runs along each world axis
         along = max(permutations(range(3)), key=lambda axes: sum(abs(cosines[w, a]) for w, a in enumerate(axes)))
         chosen = plane or _acquired_plane(geometry.spacing_mm, along)

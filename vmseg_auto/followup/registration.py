@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from vmseg_auto.data.images.images import quiet, to_sitk
+from vmseg_auto.data.images.itk import quiet, to_sitk
 from vmseg_auto.followup.transform import RigidTransform
 from vmseg_auto.utils.geometry import Geometry
 

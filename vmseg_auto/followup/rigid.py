@@ -115,5 +115,4 @@ def _standardised(image: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArra
 
 def _world(geometry: Geometry) -> tuple[Floats, Floats]:
     """Return the matrix [3, 3] from voxel indices (Z, Y, X) to mm in the world (x, y, z), and the origin there."""
-    direction = np.array(geometry.direction).reshape(3, 3)
-    return (direction * geometry.spacing_mm[::-1])[:, ::-1], np.array(geometry.origin_mm)
+    return geometry.affine[:3, 2::-1], geometry.affine[:3, 3]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
+from vmseg_auto.utils.argmax import argmax
 
 STEPS = 255
 """Of a probability in eight bits. 0.3, 0.5 and 0.7 lie half-way between two steps, so rounding moves no voxel across
@@ -26,12 +27,9 @@ def classify(probabilities: NDArray[np.float32], threshold: float = PLAIN_THRESH
     >>> classify(probabilities).item(), classify(probabilities, threshold=0.2).item()
     (0, 1)
     """
-    argmax = probabilities[1].copy()
-    classes = np.ones(argmax.shape, dtype=np.uint8)
-    for index in range(2, len(probabilities)):
-        classes[probabilities[index] > argmax] = index
-        np.maximum(argmax, probabilities[index], out=argmax)
-    classes[argmax <= threshold / (1 - threshold) * probabilities[0]] = 0
+    classes, greatest = argmax(probabilities[1:])
+    classes += 1
+    classes[greatest <= threshold / (1 - threshold) * probabilities[0]] = 0
     return classes
 
 

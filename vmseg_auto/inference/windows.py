@@ -12,6 +12,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch.nn import functional
 
+from vmseg_auto.preprocessing import air
 from vmseg_auto.utils.geometry import Shape
 
 Slices = tuple[slice, slice, slice]
@@ -132,15 +133,11 @@ def maxima(volume: torch.Tensor, parts: Sequence[Slices]) -> list[float]:
 def air_level(image: torch.Tensor) -> float:
     """Return an intensity that air stays below and any tissue in a window of many voxels exceeds somewhere.
 
-    It is a tenth of the way from the 1st to the 99th percentile: a stack of slices as large as a window holds skin,
-    fat, fluid or vessels somewhere, or it holds no body.
-
     Args:
         image: [C, Z, Y, X]; the highest of the channels counts.
     """
     values = image.amax(dim=0).flatten()
-    low, high = np.percentile(values[:: max(1, len(values) // 10**6)].numpy(), (1, 99))
-    return float(low + 0.1 * (high - low))
+    return float(air.air_level(values[:: max(1, len(values) // 10**6)].numpy(), air.SURELY_AIR))
 
 
 def pad(image: torch.Tensor, patch: Shape) -> tuple[torch.Tensor, Slices]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vmseg_auto.data.runs import FoldName
-from vmseg_auto.evaluation.metric_columns import METRICS
+from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.evaluation.scores import ScoreSummary
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.selection_record import Candidate, Estimate, Worth
@@ -164,13 +164,14 @@ def _scores(facts: Facts) -> Iterator[str]:
 
 
 def _score_rows(scores: ScoreSummary) -> Iterator[tuple[str, ...]]:
-    for label, metrics in scores.summary.items():
-        for metric in METRICS:
-            row = metrics[metric.name]
-            title = f"{metric.title} at {scores.tolerance_mm:g} mm" if metric.name == "nsd" else metric.title
+    known = {metric.name: metric for metric in metrics()}
+    for label, values in scores.summary.items():
+        for name, row in values.items():
+            metric = known.get(name)  # None where a package that is not installed here brought it
+            title, digits = (metric.heading(scores.tolerance_mm), metric.digits) if metric else (name, 3)
             over = f"{row.n} of {row.patients}"
-            interval = _interval(row.low_95, row.high_95, row.patients) if row.n else "-"
-            yield label, title, _number(row.mean), interval, _number(row.median), over
+            interval = _interval(row.low_95, row.high_95, row.patients, digits) if row.n else "-"
+            yield label, title, _number(row.mean, digits), interval, _number(row.median, digits), over
 
 
 def _range(info: ModelInfo) -> Iterator[str]:
@@ -210,12 +211,12 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(_cell, names))
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _interval(low: float | None, high: float | None, patients: int) -> str:
-    return no_interval(patients) if low is None or high is None else f"{low:.3g} to {high:.3g}"
+def _interval(low: float | None, high: float | None, patients: int, digits: int = 3) -> str:
+    return no_interval(patients) if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def _estimate(value: Estimate) -> str:

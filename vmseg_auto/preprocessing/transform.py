@@ -14,6 +14,7 @@ from vmseg_auto.planning.plan import Int3, Plan
 from vmseg_auto.preprocessing.content import require_contrast
 from vmseg_auto.preprocessing.normalise import normalize
 from vmseg_auto.preprocessing.resample import new_shape, resample_image, resample_logits, resample_mask
+from vmseg_auto.utils.argmax import argmax
 from vmseg_auto.utils.components import mask_box
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Box, Geometry, Shape
@@ -134,26 +135,20 @@ def restore_labels(
     """
     if len(label_values) != len(logits):
         raise ValueError(f"{len(label_values)} label values for {len(logits)} classes")
-    classes = _argmax(logits, geometry, crop_box, plan)
+    classes = _classes(logits, geometry, crop_box, plan)
     values = np.asarray(label_values, dtype=np.uint8)
     mask = np.full(geometry.shape, values[0], dtype=np.uint8)
     mask[box_slices(crop_box)] = values[_from_plan(classes, geometry, plan)]
     return mask
 
 
-def _argmax(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
+def _classes(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
     """Return class indices in the plan's axes, one class at a time: all of them at full size may not fit in memory."""
     if len(logits) == 2:
         # Resampling is linear, so the difference can be resampled in place of both.
         difference: NDArray[np.float32] = _restore(logits[1:] - logits[:1], geometry, crop_box, plan)[0]
         return (difference > 0).astype(np.uint8)
-    best = _restore(logits[:1], geometry, crop_box, plan)[0].copy()
-    classes = np.zeros(best.shape, dtype=np.uint8)
-    for index in range(1, len(logits)):
-        current = _restore(logits[index : index + 1], geometry, crop_box, plan)[0]
-        classes[current > best] = index
-        np.maximum(best, current, out=best)
-    return classes
+    return argmax(_restore(logits[at : at + 1], geometry, crop_box, plan)[0] for at in range(len(logits)))[0]
 
 
 def _restore(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:

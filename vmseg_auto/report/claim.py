@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmseg_auto.data.dataset import Splits
-from vmseg_auto.evaluation.metric_columns import METRICS
+from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.models.selection_record import Selection
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
@@ -161,12 +161,12 @@ def _model(study: Study) -> tuple[Item, ...]:
 
 def _evaluation(study: Study) -> tuple[Item, ...]:
     done = bool(study.scores)
-    metrics = ", ".join(metric.title for metric in METRICS[:6])
+    titles = ", ".join(metric.title for metric in metrics()[:6])
     interval = f"95 % intervals by Student's t over patients (jackknife), from {FEWEST_PATIENTS} patients on"
     tests = f"{counted(study.tests, 'test scan')} in imagesTs" if study.tests else ""
     inside = "cross-validation: every patient was a validation patient once" if done else ""
     return (
-        Item("28", "Metrics", "12e", f"{metrics} and more, defined above" if done else ""),
+        Item("28", "Metrics", "12e", f"{titles} and more, defined above" if done else ""),
         Item("29", "Uncertainty and significance", "12e", interval if done else ""),
         Item("30", "Robustness", "12d, 23b", "", "other scanners, spacings or readers that were tried"),
         Item("31", "Explanation of results", "", "outlines and expected Dice of each scan; no other", ""),

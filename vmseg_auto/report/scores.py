@@ -10,7 +10,7 @@ from statistics import fmean, median
 from vmseg_auto.data.dataset import Splits
 from vmseg_auto.data.pseudonyms import Names
 from vmseg_auto.data.runs import Run
-from vmseg_auto.evaluation.metric_columns import METRICS
+from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.evaluation.scores import MeanScore
 from vmseg_auto.figures.charts import Axis, Chart, Dot, Line, axis_of
 from vmseg_auto.report.figures import figure_table
@@ -25,13 +25,13 @@ from vmseg_auto.workflows.run_tables import CaseScore, read_confidence, read_con
 _LISTED = ("dice", "nsd", "hd95_mm", "reference_ml", "prediction_ml", "volume_error_ml", "lesion_recall")
 
 _HEADLINE = (
-    ("dice", "Dice", "", "overlap of model and reader, 1 is perfect"),
-    ("lesion_recall", "Sensitivity, per lesion", "", "share of the outlined lesions that the model touches"),
-    ("lesion_precision", "Precision, per lesion", "", "share of the model's lesions that the reader outlined"),
-    ("false_positive_lesions", "False positives", " per scan", "lesions of the model that touch nothing outlined"),
-    ("volume_error_abs_ml", "Volume error", " mL", "whether too large or too small"),
+    ("dice", "Dice", "overlap of model and reader, 1 is perfect"),
+    ("lesion_recall", "Sensitivity, per lesion", "share of the outlined lesions that the model touches"),
+    ("lesion_precision", "Precision, per lesion", "share of the model's lesions that the reader outlined"),
+    ("false_positive_lesions", "False positives", "lesions of the model that touch nothing outlined"),
+    ("volume_error_abs_ml", "Volume error", "whether too large or too small"),
 )
-"""Metric, what it is called, its unit and what it means."""
+"""Metric, what it is called, and what it means."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) 
     return Scores(
         headline=_headline(told.summary),
         summary=tuple(_summary(label, values) for label, values in told.summary.items()),
-        definitions=tuple(Fact(metric.title, metric.definition) for metric in METRICS),
+        definitions=tuple(Fact(metric.title, metric.meaning) for metric in metrics()),
         interval=" ".join([f"Interval: {told.interval}.", *without_interval(told.patients)]),
         charts=(_by_volume(rows, names), _by_fold(dice, splits, names)),
         agreements=volume_agreements(rows, names),
@@ -98,18 +98,20 @@ def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) 
 
 def _headline(summary: Mapping[str, Mapping[str, MeanScore]]) -> tuple[Fact, ...]:
     values = summary.get(ALL_LABELS) or next(iter(summary.values()))
-    facts = []
-    for name, title, unit, note in _HEADLINE:
+    facts, units = [], {metric.name: metric.unit for metric in metrics()}
+    for name, title, note in _HEADLINE:
         one = values[name]
         interval = between_or_why(one.low_95, one.high_95, one.patients)
         over = f"{counted(one.n, 'scan')} of {counted(one.patients, 'patient')}"
-        facts.append(Fact(title, f"{shown(one.mean)}{unit}", f"{note}; {over}; 95 % interval {interval}"))
+        facts.append(
+            Fact(title, f"{shown(one.mean)} {units[name]}".rstrip(), f"{note}; {over}; 95 % interval {interval}")
+        )
     return tuple(facts)
 
 
 def _summary(label: str, values: Mapping[str, MeanScore]) -> Table:
     rows = []
-    for metric in METRICS:
+    for metric in metrics():
         one = values[metric.name]
         digits = metric.digits
         interval = between_or_why(one.low_95, one.high_95, one.patients, digits) if one.n else NONE
@@ -225,14 +227,14 @@ _CONFIDENCE = ("expected_dice", "expected_dice_low", "expected_dice_high", "dice
 
 
 def _cases(rows: Sequence[CaseScore], names: Names, patients: Mapping[str, str]) -> Table:
-    titles = {metric.name: metric.title for metric in METRICS}
+    known = {metric.name: metric for metric in metrics()}
     several = len({row.label for row in rows}) > 1
     made = []
     for row in sorted(rows, key=lambda row: row.values["dice"] if isfinite(row.values["dice"]) else nan):
         label = (plain(row.label),) if several else ()
-        cells = (shown(row.values[name], 3 if name == "dice" else 2) for name in _LISTED)
+        cells = (shown(row.values[name], known[name].digits) for name in _LISTED)
         made.append((names.cases[row.case], names.patients[patients[row.case]], *label, *cells))
-    columns = ("Scan", "Patient", *(["Label"] if several else []), *(titles[name] for name in _LISTED))
+    columns = ("Scan", "Patient", *(["Label"] if several else []), *(known[name].title for name in _LISTED))
     return Table("Every validation scan, the lowest Dice first", columns, tuple(made))
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.data.runs import Run
-from vmseg_auto.evaluation.lesion_matching import Lesions, overlapping_lesions
+from vmseg_auto.evaluation.lesion_matching import Lesions
+from vmseg_auto.evaluation.metrics.lesions import overlapping_lesions
 from vmseg_auto.inference.thresholds import STEPS, classify, from_bytes
 from vmseg_auto.utils.components import mask_box
 from vmseg_auto.utils.statistics import Summary, no_interval, summarise

@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.evaluation.overlap import Mask, overlap
+from vmseg_auto.evaluation.metrics.overlap import Mask, overlap
 from vmseg_auto.inference.thresholds import STEPS, classify, from_bytes
 from vmseg_auto.models.selection_record import THRESHOLDS
 from vmseg_auto.utils.components import keep_largest, label_components, mask_box
@@ -32,8 +32,8 @@ def score_settings(
         ensembles: which runs' probabilities are averaged, one entry a candidate.
 
     Returns:
-        [candidates, THRESHOLDS, K - 1, 3, 2]: for each label Dice, lesion recall (evaluation.metrics) and the number
-        of voxels predicted, each with all components and with the largest alone.
+        [candidates, THRESHOLDS, K - 1, 3, 2]: for each label Dice and lesion recall (evaluation/metrics) and the
+        number of voxels predicted, each with all components and with the largest alone.
     """
     likely = (run.sum(axis=0, dtype=np.uint16) > min(THRESHOLDS) * STEPS for run in validation)
     box = mask_box(reduce(np.logical_or, likely, reference != values[0])) or ((0, 1), (0, 1), (0, 1))

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from vmseg_auto.data.preprocessed_record import PreprocessedCase
-from vmseg_auto.evaluation.overlap import mean_dice
+from vmseg_auto.evaluation.metrics.overlap import mean_dice
 from vmseg_auto.inference.argmax import argmax
 from vmseg_auto.inference.ensemble import FoldEnsemble
 from vmseg_auto.inference.sliding_window import predict_logits

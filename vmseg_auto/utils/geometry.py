@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 from itertools import permutations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vmseg_auto.utils.errors import InputError
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
+Point = tuple[float, float, float]
+"""A place in the world, (x, y, z) in mm."""
+Direction = tuple[float, float, float, float, float, float, float, float, float]
+"""Direction cosines row by row: of world (x, y, z) over voxel (i, j, k), which run along X, Y and Z."""
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """Half-open voxel ranges along (Z, Y, X)."""
 
@@ -56,13 +61,31 @@ class Geometry:
 
     shape: Shape
     spacing_mm: Spacing
-    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    direction: tuple[float, float, float, float, float, float, float, float, float] = (
-        1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0,
-    )  # fmt: skip
+    origin_mm: Point = (0.0, 0.0, 0.0)
+    direction: Direction = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
     forms: NiftiForms | None = field(default=None, compare=False, repr=False)
     doubts: tuple[str, ...] = field(default=(), compare=False, repr=False)
     spacing_given: bool = field(default=False, compare=False, repr=False)
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """Return the matrix [4, 4] from a voxel's index to its place in the world.
+
+        The index counts along X, Y and Z, and the world is (x, y, z) in mm to the patient's left, back and head, as
+        ITK and DICOM have it; NIfTI's world has the other sign along x and y.
+
+        >>> Geometry((2, 3, 4), (5.0, 1.0, 1.0), (10.0, 0.0, 0.0)).affine @ (3, 0, 1, 1)
+        array([13.,  0.,  5.,  1.])
+        """
+        matrix = np.eye(4)
+        matrix[:3, :3] = np.reshape(self.direction, (3, 3)) * self.spacing_mm[::-1]
+        matrix[:3, 3] = self.origin_mm
+        return matrix
+
+    @property
+    def cosines(self) -> NDArray[np.float64]:
+        """Return where the axes (Z, Y, X) point in the world (x, y, z), as the columns of a matrix [3, 3]."""
+        return np.reshape(self.direction, (3, 3))[:, ::-1]
 
     @property
     def placement(self) -> tuple[tuple[float, ...], ...]:
@@ -80,15 +103,14 @@ class Geometry:
 
         0 is right to left, 1 front to back, 2 feet to head: the world's x, y and z.
         """
-        cosines = np.abs(np.reshape(self.direction, (3, 3)))[:, ::-1].T
+        cosines = np.abs(self.cosines).T
         z, y, x = max(permutations(range(3)), key=lambda axes: sum(cosines[i, axis] for i, axis in enumerate(axes)))
         return z, y, x
 
     @property
     def reversed_axes(self) -> tuple[int, ...]:
         """The axes of (Z, Y, X) that run to the patient's right, front or feet, rather than the other way."""
-        cosines = np.reshape(self.direction, (3, 3))[:, ::-1].T
-        return tuple(i for i, axis in enumerate(self.patient_axes) if cosines[i, axis] < 0)
+        return tuple(i for i, axis in enumerate(self.patient_axes) if self.cosines[axis, i] < 0)
 
     def differences(self, other: Geometry) -> list[str]:
         """Describe what sets `other` apart from this grid; empty where both are the same grid.

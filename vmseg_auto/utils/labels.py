@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.errors import InputError, NoMaskError
 from vmseg_auto.utils.names import case_name, key
 
 _LONGEST = 100
+_ROUNDING = 1e-4
+"""How far from a whole number a label may lie."""
 _MOST_LABELS = 64
 """In a mask; one may have more where each lesion has a value of its own."""
 
@@ -79,6 +81,51 @@ def looks_like_intensities(voxels: NDArray[Any]) -> bool:
     left, right = voxels[..., :-1], voxels[..., 1:]
     inside = (left != 0) & (right != 0)
     return 2 * int(np.count_nonzero(inside & (left == right))) < int(np.count_nonzero(inside))
+
+
+def unnamed_labels(values: Collection[int]) -> dict[str, int]:
+    """Return the labels of masks of which nothing tells the names, without the background.
+
+    One value, be it 1 or 255, is a lesion, and so is none; several are numbered.
+
+    >>> unnamed_labels({0, 255}), unnamed_labels({0, 1, 2})
+    ({'lesion': 1}, {'label_1': 1, 'label_2': 2})
+    """
+    found = sorted({*values} - {0})
+    return {"lesion": 1} if found in ([], [1], [255]) else {f"label_{value}": value for value in found}
+
+
+def whole_labels(voxels: NDArray[Any], segments: bool = False) -> NDArray[np.uint8]:
+    """Return the label values of a mask as it was read; what is whole but for rounding (a slope of 1/255) counts.
+
+    Args:
+        voxels: [Z, Y, X] of any type, or [Z, Y, X, L] of layers; finite.
+        segments: whether the file names what is drawn in it, and so is a mask however many values it holds.
+
+    Raises:
+        NoMaskError: it looks like a scan or a map.
+        InputError: values that are no whole numbers from 0 to 255.
+    """
+    if voxels.dtype.kind == "f":
+        mask: NDArray[np.uint8] = np.clip(np.rint(voxels), 0, 255).astype(np.uint8)
+        odd_ones = np.abs(voxels - mask) > _ROUNDING
+    else:
+        mask = voxels.astype(np.uint8)
+        odd_ones = mask != voxels
+    odd = odd_ones.any()
+    if not segments and looks_like_intensities(voxels if odd else mask):
+        raise NoMaskError(
+            f"it looks like a scan or a map, not like a mask: it holds {len(np.unique(voxels))} different values",
+            remedy="Name the mask drawn on the scan; resample masks with nearest-neighbour interpolation only.",
+        )
+    if odd:
+        values = np.unique(voxels[odd_ones])
+        shown = ", ".join(f"{value:.6g}" for value in values[:5]) + (", ..." if len(values) > 5 else "")
+        raise InputError(
+            f"the mask holds {shown}, but labels are whole numbers from 0 to 255",
+            remedy="Save it as whole numbers; resample masks with nearest-neighbour interpolation only.",
+        )
+    return mask
 
 
 def label_values(mask: NDArray[np.uint8], labels: Mapping[str, int]) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.decode_cache import DecodeCache
+from vmseg_auto.data.images.registry import packs
 from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.scans import scan_grid
 from vmseg_auto.planning.fingerprint import CaseSummary, Fingerprint
@@ -34,7 +35,7 @@ def require_prediction_space(cases: Sequence[Case], output: Path, masks: int, ma
     """
     needed = 0.0
     for voxels, path in _sizes(cases):
-        needed += masks * voxels * (1 if path.name.lower().endswith(".nii") else PACKED)
+        needed += masks * voxels * (PACKED if packs(path.name) else 1)
         needed += voxels * 4 * maps
     require_space(output, needed, f"predicting {len(cases)} scans")
 

@@ -15,7 +15,8 @@ from vmseg_auto.data.dataset_key import KeyRow, read_dataset_key, write_dataset_
 from vmseg_auto.data.dicom.series import Choice
 from vmseg_auto.data.dicom.which_series import show_series
 from vmseg_auto.data.images.images import write_image, write_mask
-from vmseg_auto.data.made_dataset import ENDING, MadeDataset, key_beside
+from vmseg_auto.data.images.registry import USUAL
+from vmseg_auto.data.made_dataset import MadeDataset, key_beside
 from vmseg_auto.utils.atomic import new_folder, scratch_folder, sync_folder, write_json
 from vmseg_auto.utils.console import Console, Silent, columns, counted, listed, quoted, shown
 from vmseg_auto.utils.disk import require_space
@@ -343,8 +344,8 @@ class _Writing:
             part = "Ts" if member.test else "Tr"
             image, _, geometry = read_case(scan, notes=notes)
             mask = drawn_mask(member.pair, self.wishes.segments)
-            write_image(folder / f"images{part}" / f"{member.row.case}_0000{ENDING}", image[0], geometry)
-            write_mask(folder / f"labels{part}" / f"{member.row.case}{ENDING}", mask, geometry)
+            write_image(folder / f"images{part}" / f"{member.row.case}_0000{USUAL}", image[0], geometry)
+            write_mask(folder / f"labels{part}" / f"{member.row.case}{USUAL}", mask, geometry)
             return notes
 
         with self.console.progress("Writing cases", len(members)) as progress:
@@ -363,6 +364,6 @@ def _description(members: Sequence[Member], wishes: Wishes) -> dict[str, Any]:
         "channel_names": {"0": wishes.channel},
         "labels": {"background": 0, wishes.label: 1},
         "numTraining": sum(not member.test for member in members),
-        "file_ending": ENDING,
+        "file_ending": USUAL,
         "patients": {member.row.case: member.row.patient for member in members},
     }

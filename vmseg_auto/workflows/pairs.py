@@ -15,7 +15,8 @@ from vmseg_auto.data.dicom.series import Choice, Scan, Series
 from vmseg_auto.data.dicom.series_files import find_series
 from vmseg_auto.data.dicom.stack import MIN_SLICES
 from vmseg_auto.data.grids import Placement, place
-from vmseg_auto.data.images.images import FILE_ENDINGS, MASK_ENDINGS, SEGMENTS, ending_of, read_grid
+from vmseg_auto.data.images.images import read_grid
+from vmseg_auto.data.images.registry import SEGMENTS, ending_of, mask_endings, scan_endings
 from vmseg_auto.data.images.segmentations import Segment, Segmentation, read_segmentation
 from vmseg_auto.data.mask_files import MADE, is_predicted, masks_below
 from vmseg_auto.data.naming import raw_stem
@@ -138,11 +139,11 @@ def find_drawn(source: Path, scans: Path, errors: list[VmsegError], left: Invent
     masks, others = masks_below(source, errors, left)
     if not masks and not errors:
         problem = "there is no mask" if source.exists() else "there is no such file or folder"
-        raise InputError(problem, file=source, remedy=f"Masks end with {', '.join(MASK_ENDINGS)}.")
+        raise InputError(problem, file=source, remedy=f"Masks end with {', '.join(mask_endings())}.")
     within = scans.resolve()
     for path in others:
         if not path.resolve().is_relative_to(within):
-            left.add_file(path, source, f"no mask ({', '.join(MASK_ENDINGS)})")
+            left.add_file(path, source, f"no mask ({', '.join(mask_endings())})")
     return masks
 
 
@@ -185,7 +186,7 @@ def find_named_scans(
         names = tuple(dict.fromkeys((*_names(series.path, source), series.name)))
         scans.append(NamedScan(Case(series.name, series.name, (series,), None), series.name, names))
     if not scans:
-        remedy = f"Scans are DICOM series, or files that end with {', '.join(FILE_ENDINGS)}, apart from the masks."
+        remedy = f"Scans are DICOM series, or files that end with {', '.join(scan_endings())}, apart from the masks."
         raise InputError("there is no scan", file=source, remedy=remedy)
     return scans
 

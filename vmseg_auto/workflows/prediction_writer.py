@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vmseg_auto import __version__
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Series
-from vmseg_auto.data.images.images import SEGMENTS, ending_of, write_image, write_mask
+from vmseg_auto.data.images.images import write_image, write_mask
+from vmseg_auto.data.images.registry import SEGMENTS, USUAL, ending_of
 from vmseg_auto.data.images.segmentations import write_segmentation
 from vmseg_auto.data.mask_files import DICOM_SEG, MaskFile, Standing, case_files, files_of, mask_sha256
 from vmseg_auto.data.set_aside import places_aside, set_aside
@@ -41,8 +42,6 @@ from vmseg_auto.workflows.prediction_record import (
 if TYPE_CHECKING:
     from vmseg_auto.data.dicom.segmentation import Algorithm
 
-NIFTI = ".nii.gz"
-"""What the mask of a DICOM series ends with."""
 MaskFormat = Literal["nifti", "seg.nrrd", "dicom-seg"]
 _EDITED = "Move it away, or give --overwrite-edited to replace it."
 
@@ -382,6 +381,6 @@ def made_by(model: str, cases: Sequence[Case]) -> Algorithm:
 
 def _ending(case: Case) -> str:
     scan = case.images[0]
-    ending = NIFTI if isinstance(scan, Series) else ending_of(scan.name)
+    ending = USUAL if isinstance(scan, Series) else ending_of(scan.name)
     assert ending is not None, "find_scans takes no other files"
     return ending

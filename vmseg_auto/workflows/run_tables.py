@@ -10,7 +10,7 @@ from typing import Any, get_args
 from vmseg_auto.data.runs import FoldFolder, Run
 from vmseg_auto.evaluation.confidence import Light
 from vmseg_auto.evaluation.confidence_record import ConfidenceFigures
-from vmseg_auto.evaluation.metric_columns import METRICS
+from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.evaluation.scores import ScoreSummary
 from vmseg_auto.selection.froc import FROC_THRESHOLDS
 from vmseg_auto.utils.atomic import read_stored
@@ -48,12 +48,12 @@ def read_scores(table: Path, remedy: str = _SUM_UP) -> list[CaseScore]:
     Raises:
         InputError: the table is missing or damaged, or holds no row.
     """
-    metrics: dict[str, Column] = {metric.name: Number(metric.low, metric.high, metric.may_lack) for metric in METRICS}
-    columns: dict[str, Column] = {"case": Text(), "patient": Text(), "label": Text(), **metrics}
+    scores: dict[str, Column] = {metric.name: Number(*metric.bounds, metric.may_lack) for metric in metrics()}
+    columns: dict[str, Column] = {"case": Text(), "patient": Text(), "label": Text(), **scores}
     rows = read_table(table, columns, key=("case", "label"), remedy=remedy)
     if not rows:
         raise InputError("the table holds no case", file=table, remedy=remedy)
-    return [CaseScore(row["case"], row["patient"], row["label"], {name: row[name] for name in metrics}) for row in rows]
+    return [CaseScore(row["case"], row["patient"], row["label"], {name: row[name] for name in scores}) for row in rows]
 
 
 def read_summary(path: Path) -> ScoreSummary:
@@ -63,7 +63,7 @@ def read_summary(path: Path) -> ScoreSummary:
         InputError: the file is missing or damaged.
     """
     told = read_stored(ScoreSummary, path, remedy=_SUM_UP)
-    if lacking := [metric.name for metric in METRICS if metric.name not in told.metrics]:
+    if lacking := [metric.name for metric in metrics() if metric.name not in told.metrics]:
         raise InputError(f"it lacks the metric {lacking[0]}", file=path, remedy=_SUM_UP)
     return told
 

@@ -21,7 +21,7 @@ from vmseg_auto.data.probabilities import read_probabilities, write_probabilitie
 from vmseg_auto.data.runs import FoldFolder, Run
 from vmseg_auto.evaluation.confidence import Confidence, ValidationCase, ValidationRecord
 from vmseg_auto.evaluation.evaluate import Evaluation, evaluate_pairs, read_pair
-from vmseg_auto.evaluation.overlap import mean_dice
+from vmseg_auto.evaluation.metrics.overlap import mean_dice
 from vmseg_auto.evaluation.reliability import Reliability, reliability
 from vmseg_auto.inference.thresholds import to_bytes
 from vmseg_auto.planning.fingerprint import CaseSummary, Fingerprint

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vmseg_auto.data.dicom.series import Scan, Series
-from vmseg_auto.data.images.images import SEGMENTS
+from vmseg_auto.data.images.registry import SEGMENTS
 from vmseg_auto.data.mask_files import DICOM_SEG
 from vmseg_auto.figures.slices import label_colours
 from vmseg_auto.utils.atomic import write_text

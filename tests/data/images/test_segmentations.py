@@ -13,7 +13,8 @@ from raw_dataset import GRID, tiny_mask
 from scipy.spatial.transform import Rotation
 from slicer import write_seg_nrrd
 
-from vmseg_auto.data.images.images import to_sitk, write_mask
+from vmseg_auto.data.images.images import write_mask
+from vmseg_auto.data.images.itk import to_sitk
 from vmseg_auto.data.images.segmentations import Segment, read_labels, read_segmentation, write_segmentation
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry

@@ -97,7 +97,7 @@ def write_dicom_seg(
                 _put_on_grid(header, geometry)
             made = hd.seg.Segmentation(
                 source_images=source,
-                pixel_array=hd.Volume(mask, _affine(geometry), "PATIENT", frame),
+                pixel_array=hd.Volume(mask, geometry.affine[:, [2, 1, 0, 3]], "PATIENT", frame),
                 segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
                 segment_descriptions=_segments(labels, algorithm),
                 series_instance_uid=hd.UID(),
@@ -236,14 +236,3 @@ def _put_on_grid(header: Dataset, geometry: Geometry) -> None:
 
 def _decimal(value: float) -> DSfloat:
     return DSfloat(value, auto_format=True)
-
-
-def _affine(geometry: Geometry) -> NDArray[np.float64]:
-    """Return the matrix from index (Z, Y, X) to position (x, y, z) in mm, which DICOM and ITK count alike (left,
-    posterior, superior).
-    """
-    affine = np.eye(4)
-    columns = np.array(geometry.direction).reshape(3, 3) * np.array(geometry.spacing_mm[::-1])
-    affine[:3, :3] = columns[:, ::-1]
-    affine[:3, 3] = geometry.origin_mm
-    return affine

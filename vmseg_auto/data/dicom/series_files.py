@@ -15,7 +15,7 @@ from vmseg_auto.data.dicom.files import DicomFiles, is_zip
 from vmseg_auto.data.dicom.header import Content, read_content
 from vmseg_auto.data.dicom.series import Choice, Series
 from vmseg_auto.data.dicom.stack import in_slice_order, without_parts
-from vmseg_auto.data.images.images import ending_of
+from vmseg_auto.data.images.registry import ending_of
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.folders import files_in, walk

@@ -14,7 +14,7 @@ _UNSIGNED_8_BITS, _MM, _SCANNER = 2, 2, 1
 
 
 def nifti_gz(voxels: NDArray[np.uint8], geometry: Geometry) -> bytes:
-    """The bytes of a .nii.gz file; the same voxels give the same bytes.
+    """Return the bytes of a .nii.gz file; the same voxels give the same bytes.
 
     Args:
         voxels: uint8 (Z, Y, X).
@@ -23,8 +23,7 @@ def nifti_gz(voxels: NDArray[np.uint8], geometry: Geometry) -> bytes:
     """
     z, y, x = voxels.shape
     dz, dy, dx = geometry.spacing_mm
-    affine = np.array(geometry.direction).reshape(3, 3) * (dx, dy, dz)
-    affine = np.column_stack([affine, geometry.origin_mm])
+    affine = geometry.affine[:3]
     affine[:2] *= -1
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.codes import coded
 from vmseg_auto.data.grids import place, placement
-from vmseg_auto.data.images.images import SEGMENTS, ending_of, read_layers, read_mask
+from vmseg_auto.data.images.images import read_layers, read_mask
+from vmseg_auto.data.images.registry import SEGMENTS, ending_of
 from vmseg_auto.utils.atomic import replacing
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError
@@ -63,7 +64,7 @@ class Segmentation:
     geometry: Geometry
 
     def where(self, segment: Segment) -> NDArray[np.bool_]:
-        """The voxels of a segment, [Z, Y, X]."""
+        """Return the voxels of a segment, [Z, Y, X]."""
         inside: NDArray[np.bool_] = self.layers[segment.layer] == segment.value
         return inside
 
@@ -110,7 +111,7 @@ class Segmentation:
         return mask
 
     def _values(self, labels: Mapping[str, int]) -> list[int | None]:
-        """The label value of each segment; None of those that are no label."""
+        """Return the label value of each segment; None of those that are no label."""
         named = {key(name): value for name, value in labels.items() if value}
         own = [named.get(key(segment.name)) for segment in self.segments]
         if any(own):
@@ -137,7 +138,7 @@ def read_labels(
     """Read a mask of any format as label values.
 
     Args:
-        path: ends with one of MASK_ENDINGS.
+        path: ends with one of mask_endings().
         labels: name -> value, by which segments of a .seg.nrrd are known; by their own label values unless given. Of
             other formats all values are read, and may be none of them.
         grid: of the scan. A .seg.nrrd that holds a part of its voxels, as 3D Slicer may save it, is put on it.
@@ -218,8 +219,8 @@ def write_segmentation(
 
 
 def _grid_fields(geometry: Geometry) -> list[str]:
-    columns = np.reshape(geometry.direction, (3, 3)) * geometry.spacing_mm[::-1]
-    axes = " ".join(f"({','.join(repr(float(step)) for step in axis)})" for axis in columns.T)
+    steps = geometry.affine[:3, :3].T
+    axes = " ".join(f"({','.join(repr(float(step)) for step in axis)})" for axis in steps)
     return [
         "NRRD0004",
         "# Complete NRRD file format specification at:",
@@ -271,7 +272,7 @@ def _extent(inside: NDArray[np.bool_]) -> list[int]:
 
 
 def _terminology(label: str) -> str:
-    """A label's codes as Slicer's terminology entry: category, type and anatomic region, each with a modifier."""
+    """Return a label's codes as Slicer's terminology entry: category, type and region, each with a modifier."""
     codes = coded(label)
     category, kind, structure = (
         "^".join((code[1], code[0], code[2])) if code else "^^"

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vmseg_auto.evaluation.metrics.metric import Metric
+
+if TYPE_CHECKING:
+    from vmseg_auto.evaluation.metrics.pair import MaskPair
 
 Mask = NDArray[np.bool_]
 
 
 def ratio(part: float, whole: float, otherwise: float) -> float:
-    """part / whole, or `otherwise` where the whole is 0."""
+    """Return part / whole, or `otherwise` where the whole is 0."""
     return part / whole if whole else otherwise
 
 
 def overlap(prediction: Mask, reference: Mask, image_voxels: int) -> dict[str, float]:
-    """Dice, IoU, precision, recall and specificity.
+    """Return Dice, IoU, precision, recall and specificity.
 
     Args:
         prediction, reference: (Z, Y, X), at least the part that holds both masks.
@@ -36,7 +42,7 @@ def overlap(prediction: Mask, reference: Mask, image_voxels: int) -> dict[str, f
 
 
 def mean_dice(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], labels: Mapping[str, int]) -> float:
-    """The mean of the foreground labels' Dice.
+    """Return the mean of the foreground labels' Dice.
 
     Args:
         prediction, reference: label values (Z, Y, X) on the same grid.
@@ -44,3 +50,20 @@ def mean_dice(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], label
     """
     values = [value for value in labels.values() if value]
     return float(np.mean([overlap(prediction == v, reference == v, prediction.size)["dice"] for v in values]))
+
+
+def _overlap(name: str, title: str, definition: str, on_screen: bool = False) -> Metric:
+    return Metric(name, title, definition, lambda pair: pair.once(_scores)[name], "Overlap", on_screen=on_screen)
+
+
+def _scores(pair: MaskPair) -> dict[str, float]:
+    return overlap(pair.prediction, pair.reference, pair.image_voxels)
+
+
+METRICS = (
+    _overlap("dice", "Dice", "2 TP / (2 TP + FP + FN), in voxels", on_screen=True),
+    _overlap("iou", "IoU", "TP / (TP + FP + FN), in voxels (Jaccard index)"),
+    _overlap("precision", "Precision", "TP / (TP + FP), in voxels", on_screen=True),
+    _overlap("recall", "Recall (sensitivity)", "TP / (TP + FN), in voxels", on_screen=True),
+    _overlap("specificity", "Specificity", "TN / (TN + FP), in voxels of the whole image"),
+)

@@ -1,0 +1,1 @@
+"""One reader class a format; a module here is found by registry.py."""

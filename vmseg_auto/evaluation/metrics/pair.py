@@ -1,0 +1,72 @@
+"""A predicted mask and its reference, and what metrics share of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from vmseg_auto.evaluation.lesion_matching import Lesions
+from vmseg_auto.evaluation.metrics.metric import TOLERANCE_MM
+from vmseg_auto.evaluation.metrics.overlap import Mask
+from vmseg_auto.evaluation.surfaces import Surface, surface_of
+from vmseg_auto.utils.components import mask_box
+from vmseg_auto.utils.geometry import Spacing
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class MaskPair:
+    """Two masks on one grid. Surfaces and lesions are computed when a metric first asks for them.
+
+    Args:
+        prediction, reference: bool (Z, Y, X): the part of the image that holds both masks.
+        spacing_mm: (Z, Y, X).
+        image_voxels: of the whole image.
+        tolerance_mm: of surfaces.
+    """
+
+    prediction: Mask
+    reference: Mask
+    spacing_mm: Spacing
+    image_voxels: int
+    tolerance_mm: float = TOLERANCE_MM
+    _known: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, prediction: Mask, reference: Mask, spacing_mm: Spacing, tolerance_mm: float = TOLERANCE_MM) -> MaskPair:
+        """Return the pair of two whole masks.
+
+        Raises:
+            ValueError: the shapes differ.
+        """
+        if prediction.shape != reference.shape:
+            raise ValueError(f"a prediction of {prediction.shape} for a reference of {reference.shape}")
+        box = mask_box(prediction | reference) or ((0, 1), (0, 1), (0, 1))
+        inside = tuple(slice(start, stop) for start, stop in box)
+        return cls(prediction[inside], reference[inside], spacing_mm, prediction.size, tolerance_mm)
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Return the volume of a voxel."""
+        return float(np.prod(self.spacing_mm))
+
+    @cached_property
+    def surfaces(self) -> tuple[Surface, Surface]:
+        """Return the surfaces of prediction and reference."""
+        return surface_of(self.prediction, self.spacing_mm), surface_of(self.reference, self.spacing_mm)
+
+    @cached_property
+    def lesions(self) -> Lesions:
+        """Return the components of both masks, and how they overlap."""
+        return Lesions.of(self.prediction, self.reference)
+
+    def once(self, compute: Callable[[MaskPair], Found]) -> Found:
+        """Return what a function makes of this pair; it is called once, however many metrics need it."""
+        if compute not in self._known:
+            self._known[compute] = compute(self)
+        return cast(Found, self._known[compute])

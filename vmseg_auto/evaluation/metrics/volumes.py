@@ -1,0 +1,76 @@
+"""How far two masks' volumes lie from each other."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from vmseg_auto.evaluation.metrics.metric import Better, Metric
+from vmseg_auto.evaluation.metrics.overlap import ratio
+from vmseg_auto.evaluation.metrics.pair import MaskPair
+
+
+def volume_scores(pair: MaskPair) -> dict[str, float]:
+    """Return volumes in mL and their difference in mL and %, with and without sign."""
+    voxel_ml = pair.voxel_mm3 / 1000
+    predicted, wanted = int(np.count_nonzero(pair.prediction)), int(np.count_nonzero(pair.reference))
+    error = predicted - wanted
+    percent = ratio(100 * error, wanted, 0.0 if error == 0 else float("nan"))
+    return {
+        "reference_ml": wanted * voxel_ml,
+        "prediction_ml": predicted * voxel_ml,
+        "volume_error_ml": error * voxel_ml,
+        "volume_error_abs_ml": abs(error) * voxel_ml,
+        "volume_error_percent": percent,
+        "volume_error_abs_percent": abs(percent),
+    }
+
+
+def _amount(
+    name: str, title: str, definition: str, better: Better, low: float = 0.0, on_screen: bool = False
+) -> Metric:
+    percent = name.endswith("_percent")
+    return Metric(
+        name,
+        title,
+        definition,
+        lambda pair: pair.once(volume_scores)[name],
+        "Volumes",
+        "%" if percent else "mL",
+        better,
+        low,
+        math.inf,
+        may_lack=percent,
+        digits=2,
+        on_screen=on_screen,
+    )
+
+
+METRICS = (
+    _amount("reference_ml", "Reference volume (mL)", "voxels of the reference times the voxel's volume", ""),
+    _amount("prediction_ml", "Predicted volume (mL)", "voxels of the prediction times the voxel's volume", ""),
+    _amount(
+        "volume_error_ml",
+        "Volume error (mL)",
+        "predicted minus reference volume",
+        "nearer to 0",
+        -math.inf,
+        on_screen=True,
+    ),
+    _amount("volume_error_abs_ml", "Volume error, absolute (mL)", "its size without sign", "lower", on_screen=True),
+    _amount(
+        "volume_error_percent",
+        "Volume error (%)",
+        "predicted minus reference volume, in % of the reference",
+        "nearer to 0",
+        -100.0,
+    ),
+    _amount(
+        "volume_error_abs_percent",
+        "Volume error, absolute (%)",
+        "its size without sign, so that too large and too small don't cancel out",
+        "lower",
+        on_screen=True,
+    ),
+)
