@@ -5,12 +5,14 @@ from __future__ import annotations
 import pickle
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import torch
+from safetensors import SafetensorError
 from torch.serialization import safe_globals
 
 from vmseg_auto.models.safe_pickle import ClaimError, check_sizes, foreign_names, pickled_part
@@ -34,10 +36,17 @@ def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[S
         InputError: it is missing, or may not be read.
         VmsegError: the memory is not enough.
     """
-    try:
+    with reading_checkpoint(path, missing, remedy):
         _verify(path, [name for _, name in stand_ins], remedy)
         with safe_globals(list(stand_ins)):
             return torch.load(path, map_location="cpu", weights_only=True)
+
+
+@contextmanager
+def reading_checkpoint(path: Path, missing: str, remedy: str) -> Iterator[None]:
+    """Turn what readers of checkpoints raise into errors in words, as `load_archive` tells of them."""
+    try:
+        yield
     except FileNotFoundError:
         raise InputError("the checkpoint does not exist", file=path, remedy=missing) from None
     except PermissionError as error:
@@ -50,7 +59,7 @@ def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[S
         raise DamagedError(f"the checkpoint is damaged or from elsewhere: {error}", file=path, remedy=remedy) from error
     except (
         OSError, RuntimeError, EOFError, ValueError, TypeError, AttributeError, AssertionError, LookupError,
-        ArithmeticError, BadZipFile, zlib.error, struct.error, pickle.UnpicklingError,
+        ArithmeticError, BadZipFile, zlib.error, struct.error, pickle.UnpicklingError, SafetensorError,
     ) as error:  # fmt: skip
         raise DamagedError("the checkpoint is damaged or from elsewhere", file=path, remedy=remedy) from error
 
