@@ -60,7 +60,7 @@ def load_final(path: Path) -> Checkpoint:
         InputError: the file is missing, or no checkpoint of this program.
         VmsegError: the memory is not enough.
     """
-    with reading_checkpoint(path, "Train this fold first.", REMEDY):
+    with reading_checkpoint(path, "Train this fold first.", REMEDY, damage=SafetensorError):
         _check_header(path)
         with safe_open(path, framework="pt", device="cpu", backend="pread") as file:
             names = file.keys()

@@ -12,7 +12,6 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import torch
-from safetensors import SafetensorError
 from torch.serialization import safe_globals
 
 from vmseg_auto.models.safe_pickle import ClaimError, check_sizes, foreign_names, pickled_part
@@ -43,8 +42,15 @@ def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[S
 
 
 @contextmanager
-def reading_checkpoint(path: Path, missing: str, remedy: str) -> Iterator[None]:
-    """Turn what readers of checkpoints raise into errors in words, as `load_archive` tells of them."""
+def reading_checkpoint(
+    path: Path, missing: str, remedy: str, damage: type[Exception] = pickle.UnpicklingError
+) -> Iterator[None]:
+    """Turn what readers of checkpoints raise into errors in words, as `load_archive` tells of them.
+
+    Args:
+        missing, remedy: as there.
+        damage: what the reader of this kind of file raises of its own where the file is damaged.
+    """
     try:
         yield
     except FileNotFoundError:
@@ -59,7 +65,7 @@ def reading_checkpoint(path: Path, missing: str, remedy: str) -> Iterator[None]:
         raise DamagedError(f"the checkpoint is damaged or from elsewhere: {error}", file=path, remedy=remedy) from error
     except (
         OSError, RuntimeError, EOFError, ValueError, TypeError, AttributeError, AssertionError, LookupError,
-        ArithmeticError, BadZipFile, zlib.error, struct.error, pickle.UnpicklingError, SafetensorError,
+        ArithmeticError, BadZipFile, zlib.error, struct.error, damage,
     ) as error:  # fmt: skip
         raise DamagedError("the checkpoint is damaged or from elsewhere", file=path, remedy=remedy) from error
 
