@@ -12,6 +12,7 @@ from raw_dataset import describe
 from workspaces import CONFIG, cohort, trained_run
 
 from vmseg_auto.data.runs import FoldFolder
+from vmseg_auto.models.checkpoints import save_checkpoint
 from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.models.load import load_fold, read_info
@@ -58,10 +59,10 @@ def test_a_finished_fold_is_kept_until_the_new_one_is(dataset: Path) -> None:
 
 def test_the_same_command_goes_on_and_another_begins_anew(dataset: Path) -> None:
     job, folder, record = opened(dataset, Heard())
-    whole = folder.final.read_bytes()
+    state = load_final(folder.final)
     begin_folds(job, {0: record}, COMMAND)
     write_sealed(folder.record, record.to_json())
-    folder.latest.write_bytes(whole)
+    save_checkpoint(folder.latest, state)
     begin_folds(job, {0: record}, COMMAND)
     assert folder.latest.is_file()
     assert not goes_on(folder, record, "vmseg_train 0 1 --fresh")
