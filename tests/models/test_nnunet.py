@@ -30,8 +30,8 @@ from vmseg_auto.models.nnunet import (
 from vmseg_auto.planning.plan import Normalization, Plan
 from vmseg_auto.utils.errors import InputError
 
-CONFIGURATION = ("configurations", "3d_fullres")
-NETWORK = (*CONFIGURATION, "architecture")
+HERE = ("configurations", "3d_fullres")
+NETWORK = (*HERE, "architecture")
 LAYERS = (*NETWORK, "arch_kwargs")
 DESCRIPTION = Description("x", ("T2", "T1"), {"background": 0, "core": 1, "rim": 2}, ".nii.gz", {})
 FOLD = TrainedFold(FoldFile(0, Path("fold_0/checkpoint_final.pth")), "3d_fullres", "nnUNetTrainer", (0, 2), 10, {})
@@ -87,7 +87,7 @@ def test_impossible_inheritance(folder: Path, parent: Any, words: str) -> None:
 def test_the_older_description_of_a_network_means_the_same(folder: Path) -> None:
     path = folder / "plans.json"
     new = configuration(folder)
-    edit(path, (*CONFIGURATION, "architecture"), ...)
+    edit(path, (*HERE, "architecture"), ...)
     kwargs = new.architecture.arch_kwargs
     for key, value in {
         "UNet_class_name": "PlainConvUNet", "UNet_base_num_features": 3, "unet_max_num_features": 10,
@@ -95,13 +95,13 @@ def test_the_older_description_of_a_network_means_the_same(folder: Path) -> None
         "conv_kernel_sizes": kwargs["kernel_sizes"], "pool_op_kernel_sizes": kwargs["strides"],
         "num_pool_per_axis": [1, 2, 2],
     }.items():  # fmt: skip
-        edit(path, (*CONFIGURATION, key), value)
+        edit(path, (*HERE, key), value)
     old = configuration(folder).architecture
     assert old.network_class_name == new.architecture.network_class_name
     assert old.arch_kwargs["features_per_stage"] == [3, 6, 10]
     for name in ("n_stages", "n_conv_per_stage", "kernel_sizes", "strides", "norm_op", "norm_op_kwargs", "nonlin"):
         assert old.arch_kwargs[name] == kwargs[name], name
-    edit(path, (*CONFIGURATION, "UNet_class_name"), ...)
+    edit(path, (*HERE, "UNet_class_name"), ...)
     with pytest.raises(InputError, match=r"plans\.json: the plans lack the network's UNet_class_name"):
         configuration(folder)
 
@@ -111,10 +111,10 @@ def test_the_older_description_of_a_network_means_the_same(folder: Path) -> None
     [
         (("transpose_forward",), [0, 1], r"transpose_forward must be a list of 3 values"),
         (("configurations",), ..., r"plans\.json lacks the field configurations"),
-        ((*CONFIGURATION, "spacing"), ["1", 1, 1], r"3d_fullres: spacing\[0\] must be a number"),
-        ((*CONFIGURATION, "architecture"), [], "architecture is missing"),
-        ((*CONFIGURATION, "architecture", "arch_kwargs"), None, "arch_kwargs must be an object"),
-        ((*CONFIGURATION, "use_mask_for_norm"), 1, "use_mask_for_norm must be a list"),
+        ((*HERE, "spacing"), ["1", 1, 1], r"3d_fullres: spacing\[0\] must be a number"),
+        ((*HERE, "architecture"), [], "architecture is missing"),
+        ((*HERE, "architecture", "arch_kwargs"), None, "arch_kwargs must be an object"),
+        ((*HERE, "use_mask_for_norm"), 1, "use_mask_for_norm must be a list"),
     ],
 )
 def test_fields_of_the_wrong_kind_are_named(folder: Path, where: tuple[str, ...], value: Any, words: str) -> None:
@@ -124,7 +124,7 @@ def test_fields_of_the_wrong_kind_are_named(folder: Path, where: tuple[str, ...]
 
 
 def test_another_folder_is_refused_with_the_right_one_named(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"no plans\.json.*TRAINER__PLANS__CONFIGURATION"):
+    with pytest.raises(InputError, match=r"no plans\.json.*TRAINER__PLANS__HERE"):
         read_plans(folder.parent)
     (folder / "plans.json").write_text("{")
     with pytest.raises(InputError, match="no valid JSON"):
@@ -279,40 +279,40 @@ def test_one_number_stands_for_all_stages_and_axes(tmp_path: Path) -> None:
     ("where", "value", "words"),
     [
         (
-            (*CONFIGURATION, "patch_size"),
+            (*HERE, "patch_size"),
             [16, 12],
             r"the configuration 3d_fullres is 2-D\. This program's networks are 3-D",
         ),
-        ((*CONFIGURATION, "previous_stage"), "3d_lowres", "is a cascade: it needs masks of 3d_lowres"),
+        ((*HERE, "previous_stage"), "3d_lowres", "is a cascade: it needs masks of 3d_lowres"),
         (("image_reader_writer",), "NibabelIOWithReorient", "image_reader_writer is 'NibabelIOWithReorient'"),
         (("label_manager",), "MyManager", "label_manager is 'MyManager'"),
-        ((*CONFIGURATION, "preprocessor_name"), "MyPreprocessor", "preprocessor_name is 'MyPreprocessor'"),
+        ((*HERE, "preprocessor_name"), "MyPreprocessor", "preprocessor_name is 'MyPreprocessor'"),
         (
-            (*CONFIGURATION, "resampling_fn_data"),
+            (*HERE, "resampling_fn_data"),
             "resample_torch_fornnunet",
             "resampling_fn_data is 'resample_torch_fornnunet'",
         ),
         (
-            (*CONFIGURATION, "resampling_fn_probabilities"),
+            (*HERE, "resampling_fn_probabilities"),
             "no_resampling_hack",
             "resampling_fn_probabilities is 'no_resampl",
         ),
         (
-            (*CONFIGURATION, "resampling_fn_data_kwargs", "order"),
+            (*HERE, "resampling_fn_data_kwargs", "order"),
             1,
             "resampling_fn_data_kwargs: order is 1.*Possible is 3",
         ),
-        ((*CONFIGURATION, "resampling_fn_data_kwargs", "order_z"), 1, "resampling_fn_data_kwargs: order_z is 1"),
-        ((*CONFIGURATION, "resampling_fn_data_kwargs", "force_separate_z"), ..., "kwargs: force_separate_z is False"),
-        ((*CONFIGURATION, "resampling_fn_data_kwargs", "mode"), "torch", "resampling_fn_data_kwargs has mode='torch'"),
-        ((*CONFIGURATION, "resampling_fn_probabilities_kwargs", "order"), 3, "probabilities_kwargs: order is 3"),
-        ((*CONFIGURATION, "resampling_fn_probabilities_kwargs", "order"), ..., "probabilities_kwargs: order is 3"),
+        ((*HERE, "resampling_fn_data_kwargs", "order_z"), 1, "resampling_fn_data_kwargs: order_z is 1"),
+        ((*HERE, "resampling_fn_data_kwargs", "force_separate_z"), ..., "kwargs: force_separate_z is False"),
+        ((*HERE, "resampling_fn_data_kwargs", "mode"), "torch", "resampling_fn_data_kwargs has mode='torch'"),
+        ((*HERE, "resampling_fn_probabilities_kwargs", "order"), 3, "probabilities_kwargs: order is 3"),
+        ((*HERE, "resampling_fn_probabilities_kwargs", "order"), ..., "probabilities_kwargs: order is 3"),
         (
-            (*CONFIGURATION, "normalization_schemes"),
+            (*HERE, "normalization_schemes"),
             ["RGBTo01Normalization"] * 2,
             "channel 0 is 'RGBTo01Normalization'",
         ),
-        ((*CONFIGURATION, "normalization_schemes"), ["ZScoreNormalization"], "2 channels, but 1 normalization_schemes"),
+        ((*HERE, "normalization_schemes"), ["ZScoreNormalization"], "2 channels, but 1 normalization_schemes"),
         (("foreground_intensity_properties_per_channel", "0", "std"), ..., "intensities of channel 0: std must be"),
         (("foreground_intensity_properties_per_channel", "0", "std"), 0, "std must be above 0"),
         ((*NETWORK, "network_class_name"), "a.MyNet", "network_class_name is 'a.MyNet'"),
@@ -337,8 +337,8 @@ def test_one_number_stands_for_all_stages_and_axes(tmp_path: Path) -> None:
         ((*LAYERS, "features_per_stage"), [3, 4], "strides has 3 entries, but 2 features want 2"),
         ((*LAYERS, "kernel_sizes"), [3, 3, 2], "kernels must be odd numbers"),
         ((*LAYERS, "strides"), [[1, 1, 1], [3, 2, 2], 2], "strides must be 1, 2 or 4"),
-        ((*CONFIGURATION, "patch_size"), [4096, 16, 12], "larger than 2048 voxels"),
-        ((*CONFIGURATION, "spacing"), [0, 1, 1], r"spacing \(0\.0, 1\.0, 1\.0\) mm must be above 0"),
+        ((*HERE, "patch_size"), [4096, 16, 12], "larger than 2048 voxels"),
+        ((*HERE, "spacing"), [0, 1, 1], r"spacing \(0\.0, 1\.0, 1\.0\) mm must be above 0"),
         (("transpose_forward",), [0, 0, 1], r"axes \(0, 0, 1\) is no order of 0, 1, 2"),
     ],
 )
@@ -357,7 +357,7 @@ def test_settings_without_effect_are_passed_over(tmp_path: Path, kind: str) -> N
     for name, value in {"deep_supervision": True, "dropout_op_kwargs": {"p": 0.5}, "stem_channels": 3}.items():
         edit(folder / "plans.json", (*LAYERS, name), value)
     edit(folder / "plans.json", (*LAYERS, "nonlin_kwargs", "negative_slope"), 0.01)
-    edit(folder / "plans.json", (*CONFIGURATION, "resampling_fn_data_kwargs", "separate_z_anisotropy_threshold"), 3)
+    edit(folder / "plans.json", (*HERE, "resampling_fn_data_kwargs", "separate_z_anisotropy_threshold"), 3)
     assert convert(folder).network == SPECS[kind]
 
 

@@ -1,4 +1,4 @@
-"""Cases as the network sees them and lie on disk: arrays that can be memory-mapped, and a record that is written last."""
+"""Cases as the network sees them and lie on disk: arrays that can be memory-mapped, and a record, written last."""
 
 from __future__ import annotations
 
