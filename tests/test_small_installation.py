@@ -72,7 +72,7 @@ from vmseg_auto.inference.ensemble import FoldEnsemble
 from vmseg_auto.inference.sliding_window import predict_logits
 from vmseg_auto.networks.unet import build_network
 
-image = PreprocessedFolder(Path(sys.argv[1])).load("a").image
+image = torch.tensor(PreprocessedFolder(Path(sys.argv[1])).load("a").image)
 networks = [build_network(PLAN.network, 1, 2).eval() for _ in range(2)]
 ensemble = FoldEnsemble(networks=networks, classes=2, mirror_axes=(2,), device=torch.device("cpu"))
 (logits,) = predict_logits(ensemble, image, PLAN.patch)
