@@ -124,7 +124,7 @@ def test_fields_of_the_wrong_kind_are_named(folder: Path, where: tuple[str, ...]
 
 
 def test_another_folder_is_refused_with_the_right_one_named(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"no plans\.json.*TRAINER__PLANS__HERE"):
+    with pytest.raises(InputError, match=r"no plans\.json.*TRAINER__PLANS__CONFIGURATION"):
         read_plans(folder.parent)
     (folder / "plans.json").write_text("{")
     with pytest.raises(InputError, match="no valid JSON"):
