@@ -25,7 +25,7 @@ from vmseg_auto.evaluation.confidence import Light
 from vmseg_auto.evaluation.expected_quality import INTERVAL_COLUMNS
 from vmseg_auto.evaluation.volumetry import measure
 from vmseg_auto.inference.thresholds import classify, from_bytes
-from vmseg_auto.inference.uncertainty_maps import undecided
+from vmseg_auto.inference.uncertainty import undecided
 from vmseg_auto.planning.fingerprint import ScanRange
 from vmseg_auto.preprocessing.extract_fingerprint import analyse
 from vmseg_auto.preprocessing.normalise import intensity_profiles

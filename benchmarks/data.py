@@ -156,7 +156,7 @@ def five_folds(model: Path, folder: Path) -> Path:
 def for_any_scan(model: Path, folder: Path) -> Path:
     """A copy of one of our models that takes every scan for one like its cohort's, so that it saves passes on all."""
     shutil.rmtree(folder, ignore_errors=True)
-    for checkpoint in model.glob("fold_*/checkpoint_final.pt"):
+    for checkpoint in model.glob("fold_*/checkpoint_final.safetensors"):
         (folder / checkpoint.parent.name).mkdir(parents=True)
         shutil.copy(checkpoint, folder / checkpoint.parent.name)
     write_json(folder / "model.json", {**read_json(model / "model.json"), "scans": None})

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from vmseg_auto.followup.rigid import in_view, mapped, voxel_map
-from vmseg_auto.followup.transform import RigidTransform
+from vmseg_auto.followup.rigid import RigidTransform, in_view, mapped, voxel_map
 from vmseg_auto.utils.geometry import Geometry
 
 SHIFT_MM, TURN_DEGREES = 10.0, 8.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.planning.training_config import TrainingConfig

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.data.dataset import Fold, Splits
-from vmseg_auto.data.preprocessed import PreprocessedFolder
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase, PreprocessedFolder
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.planning.fingerprint import CaseSummary, ChannelStats, Fingerprint
 from vmseg_auto.planning.plan import Plan

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.gpu_day.cohorts import TOY_GB, TOY_SHAPE, Cohort, open_cohort
 from benchmarks.gpu_day.findings import Figure, at_most, noted
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase
 
 T = TypeVar("T")
 

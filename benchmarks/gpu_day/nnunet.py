@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from benchmarks.gpu_day.cohorts import Cohort
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.networks.nnunet_weights import from_nnunet, nnunet_name
 from vmseg_auto.utils.atomic import write_json
 

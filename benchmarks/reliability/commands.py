@@ -12,11 +12,11 @@ from pathlib import Path
 from benchmarks.reliability.mutations import (
     Mutation,
     mutate_archive,
-    mutate_checkpoint,
     mutate_json,
     mutate_model_zip,
     mutate_nifti,
     mutate_table,
+    mutate_weights,
 )
 from vmseg_auto.cli import evaluate, model, plan_and_preprocess, predict, report, select, train
 
@@ -152,7 +152,8 @@ ON_COMMANDS: tuple[tuple[str, Mutation, Callable[[Path], None]], ...] = (
     (f"{FOLD}/validation/budgets.json", mutate_json, train_again),
     ("imagesTs/s_0000.nii.gz", mutate_nifti, segment),
     ("vmseg/runs/default/default/model.json", mutate_json, segment), ("vmseg/selection.json", mutate_json, segment),
-    (f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, segment), ("model.zip", mutate_model_zip, segment_with_zip),
+    (f"{FOLD}/checkpoint_final.safetensors", mutate_weights, segment),
+    ("model.zip", mutate_model_zip, segment_with_zip),
     ("labelsTr/a.nii.gz", mutate_nifti, score),
     (f"{FOLD}/validation/probabilities/*.npz", mutate_archive, choose), ("dataset.json", mutate_json, score),
     (f"{MODEL}/cross_validation/metrics.csv", mutate_table, report_workspace),
@@ -164,7 +165,7 @@ ON_COMMANDS: tuple[tuple[str, Mutation, Callable[[Path], None]], ...] = (
     ("masks/volumes.csv", mutate_table, report_predictions), ("masks/s.json", mutate_json, report_predictions),
     ("masks/s.nii.gz", mutate_nifti, report_predictions), (f"{MODEL}/model.json", mutate_json, info),
     (f"{MODEL}/cross_validation/metrics.json", mutate_json, info), ("model.zip", mutate_model_zip, info_of_zip),
-    (f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, export), (f"{MODEL}/model.json", mutate_json, export),
+    (f"{FOLD}/checkpoint_final.safetensors", mutate_weights, export), (f"{MODEL}/model.json", mutate_json, export),
     (f"{MODEL}/cross_validation/metrics.json", mutate_json, export),
     ("vmseg/fingerprint.json", mutate_json, export),
 )  # fmt: skip

@@ -217,7 +217,7 @@ def digests(root: Path, unreadable: bool = False) -> dict[str, str]:
 
 
 def _content(path: Path, unreadable: bool) -> bytes:
-    if path.suffix == ".pt":
+    if path.suffix in (".pt", ".safetensors"):
         with contextlib.suppress(*((VmsegError,) if unreadable else ())):
             return _checkpoint(path)
     if path.suffix == ".png":
@@ -230,9 +230,11 @@ def _content(path: Path, unreadable: bool) -> bytes:
 
 
 def _checkpoint(path: Path) -> bytes:
-    from vmseg_auto.models.checkpoints import load_checkpoint, weights_hash
+    from vmseg_auto.models.checkpoints import load_checkpoint
+    from vmseg_auto.models.final_checkpoint import load_final
+    from vmseg_auto.models.hashes import weights_hash
 
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(path) if path.suffix == ".pt" else load_final(path)
     history = [{name: str(value) for name, value in row.items() if name != "seconds"} for row in checkpoint.history]
     about: list[Any] = [checkpoint.plan.to_json(), checkpoint.config.to_json(), checkpoint.epoch, history]
     return json.dumps([about, weights_hash(checkpoint.weights), weights_hash(checkpoint.live)]).encode()

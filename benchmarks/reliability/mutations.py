@@ -200,12 +200,12 @@ def mutate_table(data: bytes, rng: Random) -> bytes:
 
 
 def mutate_checkpoint(data: bytes, rng: Random) -> bytes:
-    """A checkpoint that is a whole file of torch.save, but says something else; or a changed archive."""
+    """A training's state that is a whole file of torch.save, but says something else; or a changed archive."""
     if rng.random() < 0.4:
         return mutate_archive(data, rng)
     import torch
 
-    from vmseg_auto.models.checkpoints import content_hash
+    from vmseg_auto.models.hashes import content_hash
 
     content = torch.load(io.BytesIO(data), weights_only=True)
     what = rng.randrange(4)
@@ -226,6 +226,37 @@ def mutate_checkpoint(data: bytes, rng: Random) -> bytes:
     return changed.getvalue()
 
 
+def mutate_weights(data: bytes, rng: Random) -> bytes:
+    """A finished fold's weights in a whole safetensors file that says something else; or bytes changed."""
+    if rng.random() < 0.3:
+        return mutate_bytes(data, rng)
+    length = int.from_bytes(data[:8], "little")
+    header, numbers = data[8 : 8 + length], data[8 + length :]
+    if rng.random() < 0.4:
+        header = mutate_json(header, rng)
+        claimed = len(header) if rng.random() < 0.9 else rng.choice((0, 1, len(data), 2**26, 2**40, 2**64 - 1))
+        return claimed.to_bytes(8, "little") + header + numbers
+    from safetensors.torch import load, save
+
+    from vmseg_auto.models.final_checkpoint import KEY, content_of
+
+    about = json.loads(json.loads(header)["__metadata__"][KEY])["about"]
+    weights = load(data)
+    if rng.random() < 0.5:
+        about = json.loads(json.dumps(_other_value(about, rng)))
+    else:
+        name = rng.choice(sorted(weights))
+        other = _other_tensor(weights[name], rng)
+        if not hasattr(other, "is_sparse") or other.is_sparse or other.numel() > 2**20:
+            del weights[name]
+        else:
+            weights[name] = other.contiguous()
+    said = content_of(about, weights)
+    if rng.random() < 0.2:
+        said["sha256"] = "0" * 64
+    return bytes(save(weights, {KEY: json.dumps(said)}))
+
+
 def mutate_model_zip(data: bytes, rng: Random) -> bytes:
     """A model's zip in which a file says something else, mostly with the manifest that goes with it; or an archive."""
     if rng.random() < 0.3:
@@ -233,7 +264,7 @@ def mutate_model_zip(data: bytes, rng: Random) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         files = {entry.filename: archive.read(entry) for entry in archive.infolist()}
     name = rng.choice(sorted(files))
-    mutate = {".json": mutate_json, ".pt": mutate_checkpoint}.get(PurePosixPath(name).suffix, mutate_bytes)
+    mutate = {".json": mutate_json, ".safetensors": mutate_weights}.get(PurePosixPath(name).suffix, mutate_bytes)
     files[name] = mutate(files[name], rng)
     if name != "manifest.json" and rng.random() < 0.8:
         manifest = json.loads(files["manifest.json"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.reliability.commands import FOLD, MODEL, ON_COMMANDS, check_page
@@ -17,6 +17,7 @@ from benchmarks.reliability.mutations import (
     mutate_model_zip,
     mutate_nifti,
     mutate_table,
+    mutate_weights,
 )
 
 
@@ -48,6 +49,8 @@ def prepare(cohort: Path) -> None:
     """Add to a trained cohort what it lacks: images of the other formats, its model as a zip, and predictions."""
     from vmseg_auto.data.failures import write_failures
     from vmseg_auto.data.images.images import read_image, write_image
+    from vmseg_auto.models.checkpoints import save_checkpoint
+    from vmseg_auto.models.final_checkpoint import load_final
     from vmseg_auto.utils.errors import VmsegError
     from vmseg_auto.workflows.export import export_model
     from vmseg_auto.workflows.predict import predict
@@ -58,6 +61,8 @@ def prepare(cohort: Path) -> None:
     (cohort / "other" / "raw.mha").write_bytes(_uncompressed(cohort / "other" / "scan.mha"))
     no_mask = VmsegError("the file is damaged", case="t", file="t_0000.nii.gz", remedy="Export it again.")
     write_failures(cohort / "other", [no_mask], ["t"], "../imagesTs")
+    weights = load_final(cohort / FOLD / "checkpoint_final.safetensors")
+    save_checkpoint(cohort / "other" / "state.pt", replace(weights, optimizer={"state": {0: weights.weights}}))
     export_model(cohort / "model.zip", model=cohort / MODEL, licence="none")
     predict(cohort / "imagesTs", cohort / "masks", model=cohort / MODEL, device="cpu")
 
@@ -190,6 +195,11 @@ def _models() -> list[Subject]:
         run = Workspace(root / "vmseg").runs()[0]
         return Predictor.load(run.folder, folds=[0], device="cpu")
 
+    def state(root: Path) -> object:
+        from vmseg_auto.models.checkpoints import load_checkpoint
+
+        return load_checkpoint(root / "other" / "state.pt")
+
     def packed(root: Path) -> None:
         from vmseg_auto.inference.predictor import Predictor
         from vmseg_auto.utils.console import Silent
@@ -199,7 +209,10 @@ def _models() -> list[Subject]:
             ModelEnsemble([Predictor.load(run.folder, device="cpu") for run in runs], rule)
 
     return [
-        Subject("checkpoint", f"{FOLD}/checkpoint_final.pt", mutate_checkpoint, checkpoint, "runs/default/default"),
+        Subject(
+            "checkpoint", f"{FOLD}/checkpoint_final.safetensors", mutate_weights, checkpoint, "runs/default/default"
+        ),
+        Subject("training state", "other/state.pt", mutate_checkpoint, state),
         Subject("model zip", "model.zip", mutate_model_zip, packed),
     ]
 
@@ -269,7 +282,7 @@ def _cards() -> list[Subject]:
 
     files: tuple[tuple[str, Mutation], ...] = (
         (f"{MODEL}/model.json", mutate_json), (f"{MODEL}/cross_validation/metrics.json", mutate_json),
-        ("vmseg/fingerprint.json", mutate_json), (f"{FOLD}/checkpoint_final.pt", mutate_checkpoint),
+        ("vmseg/fingerprint.json", mutate_json), (f"{FOLD}/checkpoint_final.safetensors", mutate_weights),
     )  # fmt: skip
     cards = [Subject(f"card: {file}", file, mutate, folder) for file, mutate in files]
     return [*cards, Subject("card: model.zip", "model.zip", mutate_model_zip, packed)]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import vmseg_auto
 from vmseg_auto.data.runs import Run
-from vmseg_auto.models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from vmseg_auto.models.checkpoints import Checkpoint
+from vmseg_auto.models.final_checkpoint import load_final, save_final
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.utils.atomic import write_json
 
@@ -38,8 +39,8 @@ def write_model(
         trainer="federated",
         fold="all",
     )
-    save_checkpoint(run.fold("all").final, checkpoint)
+    save_final(run.fold("all").final, checkpoint)
 
 
 def load_weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_checkpoint(Run(folder).fold("all").final).weights
+    return load_final(Run(folder).fold("all").final).weights

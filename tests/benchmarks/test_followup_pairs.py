@@ -7,8 +7,7 @@ import pytest
 
 from benchmarks.followup_pairs import SHIFT_MM, TURN_DEGREES, make_pair, resized
 from vmseg_auto.demo.phantom.phantom import make_phantom
-from vmseg_auto.followup.rigid import placed, resample
-from vmseg_auto.followup.transform import RigidTransform
+from vmseg_auto.followup.rigid import RigidTransform, placed, resample
 
 SCAN = make_phantom(0, 0)
 MIDDLE = (np.array(SCAN.geometry.shape)[None] - 1) / 2

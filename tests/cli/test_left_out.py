@@ -104,7 +104,7 @@ def test_without_it_all_is_told_at_the_end(command: str, dataset: Path, capsys: 
 def test_models_tell_of_their_folds(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     shutil.copytree(dataset / "vmseg" / "runs" / "default" / "default", run)
-    (run / "fold_4" / "checkpoint_final.pt").unlink()
+    (run / "fold_4" / "checkpoint_final.safetensors").unlink()
     target = tmp_path / "model.zip"
     export = ["export", "-m", str(run), "-o", str(target)]
     assert main("model")([*export, "--strict"]) == 2

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from tiny import prepare, tiny_case
 
-from vmseg_auto.data.preprocessed import PreprocessedFolder
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase, PreprocessedFolder
 from vmseg_auto.utils.errors import InputError
 
 

@@ -30,7 +30,7 @@ def test_the_tree_is_the_documented_one() -> None:
     assert fold.folder.as_posix() == "w/runs/default/quick/fold_3"
     files = (fold.record, fold.init, fold.latest, fold.previous, fold.final, fold.history, fold.curve, fold.validation)
     assert [path.name for path in files] == [
-        "fold.json", "init.json", "checkpoint_latest.pt", "checkpoint_previous.pt", "checkpoint_final.pt",
+        "fold.json", "init.json", "checkpoint_latest.pt", "checkpoint_previous.pt", "checkpoint_final.safetensors",
         "history.csv", "curve.png", "validation",
     ]  # fmt: skip
     assert run.fold("all").folder.name == "fold_all"

@@ -83,7 +83,7 @@ def test_custom_planner_and_trainer(dataset: Path) -> None:
     assert read_json(dataset / "vmseg" / "plans" / "thin" / "plan.json")["network"]["features"][0] == 16
     which = ("-d", dataset, "--planner", "thin", "--trainer", "custom_trainer:FocalTrainer")
     run("-m", "vmseg_auto.cli.train", "0", *which, *BRIEFLY)
-    assert (dataset / "vmseg" / "runs" / "thin" / "focal" / "fold_0" / "checkpoint_final.pt").is_file()
+    assert (dataset / "vmseg" / "runs" / "thin" / "focal" / "fold_0" / "checkpoint_final.safetensors").is_file()
 
 
 def test_custom_planner_and_trainer_of_an_installed_package(dataset: Path, installed: Path, tmp_path: Path) -> None:
@@ -91,4 +91,4 @@ def test_custom_planner_and_trainer_of_an_installed_package(dataset: Path, insta
     where = {"path": (installed, EXAMPLES), "folder": tmp_path}
     run("-m", "vmseg_auto.cli.plan_and_preprocess", "-d", dataset, "--planner", "slender", "--memory", "0.01", **where)
     run("-m", "vmseg_auto.cli.train", "0", "-d", dataset, "--trainer", "focused", *BRIEFLY, **where)
-    assert (dataset / "vmseg" / "runs" / "thin" / "focal" / "fold_0" / "checkpoint_final.pt").is_file()
+    assert (dataset / "vmseg" / "runs" / "thin" / "focal" / "fold_0" / "checkpoint_final.safetensors").is_file()

@@ -16,7 +16,7 @@ from raw_dataset import GRID, raw_dataset
 from vmseg_auto.data.images.images import read_mask
 from vmseg_auto.data.runs import Run
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.utils.atomic import read_json, read_stored
@@ -49,7 +49,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    return load_checkpoint(run.fold("all").final).weights
+    return load_final(run.fold("all").final).weights
 
 
 def test_the_model_is_the_mean_of_the_sites_by_their_cases(federation: Path) -> None:

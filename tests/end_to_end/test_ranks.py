@@ -18,7 +18,7 @@ from small_cohort import small_cohort
 from benchmarks.drivers.shared_steps import steps
 from benchmarks.scaling import gradient_difference
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.utils.locks import holder
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.train import train
@@ -82,7 +82,7 @@ def test_a_training_goes_on_when_a_rank_is_killed(cohort: Path, tmp_path: Path) 
 
     train([0], dataset=cohort, settings=LONG, device="cpu")
     undisturbed = Workspace(cohort / "vmseg").run("default", "default").fold(0)
-    ours, theirs = load_checkpoint(fold.final), load_checkpoint(undisturbed.final)
+    ours, theirs = load_final(fold.final), load_final(undisturbed.final)
     assert len(ours.history) == 12
     for a, b in zip(ours.history, theirs.history, strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], abs=5e-3)

@@ -20,6 +20,7 @@ from small_cohort import small_cohort
 
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "slurm"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
@@ -173,7 +174,7 @@ def test_the_example_trains_all_folds_and_a_requeued_one_goes_on(cluster: Cluste
         log = logs[f"vmseg_train_{train}_{number}.log"]
         assert f"stopped ({name})" in log, log
         assert f"Fold {number} goes on after epoch" in log, log
-    assert all(len(load_checkpoint(fold.final).history) == 6 for fold in run.finished_folds())
+    assert all(len(load_final(fold.final).history) == 6 for fold in run.finished_folds())
     assert Workspace(folder / "vmseg").selection.is_file()
     assert any(name.startswith("vmseg_select") for name in logs)
     assert not list(folder.rglob("*.lock"))

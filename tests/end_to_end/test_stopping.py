@@ -15,6 +15,7 @@ from training import timeless
 
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.train import train
 
@@ -48,8 +49,8 @@ def test_a_stopped_training_goes_on_where_it_was(cohort: Path, tmp_path: Path, n
     assert not list(folder.rglob("*.lock"))
 
     train([0], dataset=folder, settings=SETTINGS, device="cpu")
-    undisturbed = load_checkpoint(Workspace(cohort / "vmseg").run("default", "default").fold(0).final)
-    ended = load_checkpoint(fold.final)
+    undisturbed = load_final(Workspace(cohort / "vmseg").run("default", "default").fold(0).final)
+    ended = load_final(fold.final)
     assert all(torch.equal(tensor, undisturbed.weights[key]) for key, tensor in ended.weights.items())
     assert [timeless(row) for row in ended.history] == [timeless(row) for row in undisturbed.history]
 
@@ -66,4 +67,4 @@ def test_under_nohup_a_training_outlives_its_terminal(cohort: Path, tmp_path: Pa
     os.killpg(process.pid, signal.SIGHUP)
     shown = process.communicate(timeout=600)[0]
     assert process.returncode == 0, shown
-    assert load_checkpoint(fold.final).epoch == 2
+    assert load_final(fold.final).epoch == 2

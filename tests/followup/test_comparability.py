@@ -11,7 +11,7 @@ from dicom import slices
 from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.followup.comparability import Word, check_headers, doubts, other_slices
 from vmseg_auto.followup.records import Alignment
-from vmseg_auto.followup.transform import RigidTransform
+from vmseg_auto.followup.rigid import RigidTransform
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vmseg_auto.followup.matching import REACH_MM, Match, match_lesions
-from vmseg_auto.followup.transform import RigidTransform
+from vmseg_auto.followup.rigid import RigidTransform
 from vmseg_auto.utils.components import Components
 from vmseg_auto.utils.geometry import Geometry
 

@@ -9,7 +9,7 @@ import pytest
 
 from vmseg_auto.followup.records import COLUMNS, Alignment, FollowUp, FollowUps, LesionChange, verdict
 from vmseg_auto.followup.response import Change, Volume
-from vmseg_auto.followup.transform import RigidTransform
+from vmseg_auto.followup.rigid import RigidTransform
 from vmseg_auto.utils.errors import InputError
 
 ALIGNED = Alignment.judged(RigidTransform(), 3.0, overlap=0.9, local_ncc=0.8)

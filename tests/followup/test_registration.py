@@ -11,8 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from vmseg_auto.demo.phantom.phantom import make_phantom
 from vmseg_auto.followup.registration import find_transform
-from vmseg_auto.followup.rigid import placed, resample
-from vmseg_auto.followup.transform import RigidTransform
+from vmseg_auto.followup.rigid import RigidTransform, placed, resample
 from vmseg_auto.utils.geometry import Geometry
 
 SCAN = make_phantom(0, 0)

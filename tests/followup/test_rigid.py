@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from vmseg_auto.followup.rigid import in_view, local_ncc, mapped, placed, resample
-from vmseg_auto.followup.transform import RigidTransform
+from vmseg_auto.followup.rigid import RigidTransform, in_view, local_ncc, mapped, placed, resample
 from vmseg_auto.utils.geometry import Geometry
 
 TILTED = tuple(Rotation.from_euler("xyz", [5, -10, 20], degrees=True).as_matrix().ravel().tolist())

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.preprocessed import PreprocessedFolder
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase, PreprocessedFolder
 from vmseg_auto.planning.plan import NetworkSpec, Normalization, Plan
 from vmseg_auto.utils.geometry import Geometry, Shape
 

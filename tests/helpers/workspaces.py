@@ -19,7 +19,8 @@ from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.evaluation.confidence import Confidence
 from vmseg_auto.inference.predictor import Prediction
 from vmseg_auto.inference.thresholds import classify
-from vmseg_auto.models.checkpoints import Checkpoint, save_checkpoint
+from vmseg_auto.models.checkpoints import Checkpoint
+from vmseg_auto.models.final_checkpoint import save_final
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.fingerprint import Fingerprint
@@ -85,7 +86,7 @@ def trained_run(made: Cohort, trainer: str) -> Run:
         checkpoint = Checkpoint(
             1, weights, (), plan=plan, config=CONFIG, labels=LABELS, channels=("T2",), trainer=trainer, fold=fold
         )
-        save_checkpoint(run.fold(fold).final, checkpoint)
+        save_final(run.fold(fold).final, checkpoint)
     return run
 
 

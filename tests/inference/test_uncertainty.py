@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from vmseg_auto.inference.ensemble import FoldEnsemble
 from vmseg_auto.inference.sliding_window import predict_logits
-from vmseg_auto.inference.uncertainty import UncertaintyEstimator
+from vmseg_auto.inference.uncertainty import UncertaintyEstimator, undecided
 from vmseg_auto.inference.windows import Tile, tiling
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
 
@@ -197,3 +200,22 @@ def test_cores_share_the_scan_out() -> None:
     agreement = estimator.confidence().fold_agreement
     assert agreement is not None
     assert math.isclose(agreement, dice, abs_tol=0.02)
+
+
+def test_undecided_voxels_of_two_classes_by_hand() -> None:
+    foreground = np.array([0.0, 0.11, 0.5, 0.89, 1.0], dtype=np.float32).reshape(1, 1, 5)
+    found = undecided(np.stack([1 - foreground, foreground]))
+    assert found.dtype == np.float32
+    assert found.ravel() == pytest.approx([0, 0.5, 1, 0.5, 0], abs=0.001)
+
+
+@given(st.integers(2, 4), st.integers(0, 1000))
+def test_undecided_is_a_share_whatever_the_number_and_order_of_classes(classes: int, seed: int) -> None:
+    raw = np.random.default_rng(seed).exponential(1, (classes, 2, 3, 4)).astype(np.float32)
+    soft = raw / raw.sum(axis=0)
+    found = undecided(soft)
+    assert found.shape == (2, 3, 4)
+    assert ((found >= 0) & (found <= 1)).all()
+    np.testing.assert_allclose(undecided(soft[::-1]), found, atol=0.0011)
+    even = np.full_like(soft, 1 / classes)
+    np.testing.assert_array_equal(undecided(even), np.ones((2, 3, 4), np.float32))

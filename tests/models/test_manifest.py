@@ -19,7 +19,7 @@ ONE = Manifest(
     "0.1",
     ("model_0",),
     None,
-    {"card.md": SOME, "model_0/model.json": SOME, "model_0/fold_all/checkpoint_final.pt": SOME},
+    {"card.md": SOME, "model_0/model.json": SOME, "model_0/fold_all/checkpoint_final.safetensors": SOME},
 )
 RULE = Candidate(
     ("p/a", "p/b"), 0.4, PostProcessing(()), Estimate(0.5, 0.4, 0.6, 12), Estimate(0.5, None, None, 12), ()
@@ -28,7 +28,7 @@ TWO = replace(
     ONE,
     models=("model_1", "model_0"),
     rule=RULE,
-    members=ONE.members | {"model_1/model.json": SOME, "model_1/fold_12/checkpoint_final.pt": SOME},
+    members=ONE.members | {"model_1/model.json": SOME, "model_1/fold_12/checkpoint_final.safetensors": SOME},
 )
 
 
@@ -64,7 +64,12 @@ def test_other_files_are_refused(change: dict[str, Any]) -> None:
 
 def test_names_of_files() -> None:
     assert all(map(is_text, ("manifest.json", "card.md", "fingerprint.json", "model_0/model.json")))
-    assert all(map(is_weights, ("model_0/fold_0/checkpoint_final.pt", "model_12/fold_all/checkpoint_final.pt")))
+    assert all(
+        map(
+            is_weights,
+            ("model_0/fold_0/checkpoint_final.safetensors", "model_12/fold_all/checkpoint_final.safetensors"),
+        )
+    )
     for name in ("", "x/card.md", "card.md\n", "model_0/card.md", "model_/model.json", "model_0/fold_0/a.pt"):
         assert not is_text(name)
         assert not is_weights(name)

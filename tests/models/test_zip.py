@@ -19,7 +19,7 @@ from vmseg_auto.models.manifest import Manifest
 from vmseg_auto.models.zip import unpacked, write_model_zip
 from vmseg_auto.utils.errors import InputError
 
-WEIGHTS = "model_0/fold_0/checkpoint_final.pt"
+WEIGHTS = "model_0/fold_0/checkpoint_final.safetensors"
 ABOUT = Manifest("ours", "CC0", "0.1", ("model_0",), None, {})
 
 

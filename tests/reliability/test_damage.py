@@ -21,7 +21,7 @@ from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.probabilities import read_probabilities
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.evaluation.confidence import ValidationRecord
-from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.selection_record import Selection
@@ -113,7 +113,7 @@ def test_a_flipped_byte_in_an_archive_is_named_or_changes_nothing(space: Workspa
     preprocessed = PreprocessedFolder(space.preprocessed(read_plan(space, None).voxels_hash))
     shape = read_json(space.fingerprint)["cases"]["a"]["shape"]
     reads: dict[str, tuple[Path, Callable[[Path], dict[str, torch.Tensor]]]] = {
-        "checkpoint": (run.fold(0).final, lambda path: load_checkpoint(path).weights),
+        "checkpoint": (run.fold(0).final, lambda path: load_final(path).weights),
         "probabilities": (
             next((run.fold(0).validation / "probabilities").iterdir()),
             lambda path: {"": torch.tensor(read_probabilities(path, "a", 1, tuple(shape)))},
@@ -148,7 +148,7 @@ def test_a_flipped_byte_in_an_archive_is_named_or_changes_nothing(space: Workspa
         (f"vmseg/{RUN}/fold_0/fold.json", "train"),
         ("imagesTs/s_0000.nii.gz", "predict"),
         (f"vmseg/{RUN}/model.json", "predict"),
-        (f"vmseg/{RUN}/fold_1/checkpoint_final.pt", "predict"),
+        (f"vmseg/{RUN}/fold_1/checkpoint_final.safetensors", "predict"),
         ("vmseg/selection.json", "predict"),
         ("labelsTr/b.nii.gz", "evaluate"),
     ],

@@ -18,7 +18,7 @@ from vmseg_auto.cli import plan_and_preprocess as plan_command
 from vmseg_auto.cli import predict as predict_command
 from vmseg_auto.cli import train as train_command
 from vmseg_auto.inference.predictor import Predictor
-from vmseg_auto.models.checkpoints import content_hash
+from vmseg_auto.models.final_checkpoint import load_final, save_final
 from vmseg_auto.models.manifest import Manifest
 from vmseg_auto.models.zip import write_model_zip
 from vmseg_auto.planning.plan import Plan
@@ -27,7 +27,7 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.workflows.predict import predict
 
 RUN = "vmseg/runs/default/default"
-FINAL = f"{RUN}/fold_0/checkpoint_final.pt"
+FINAL = f"{RUN}/fold_0/checkpoint_final.safetensors"
 
 
 def edit(path: Path, where: tuple[str, ...], value: Any) -> None:
@@ -41,12 +41,11 @@ def edit(path: Path, where: tuple[str, ...], value: Any) -> None:
     path.write_text(json.dumps(data))
 
 
-def forged(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change a checkpoint and give it the checksum that goes with the change."""
-    content = torch.load(path, weights_only=True)
-    change(content)
-    content.pop("sha256")
-    torch.save({**content, "sha256": content_hash(content)}, path)
+def forged(path: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """Change a checkpoint's weights and give it the checksum that goes with the change."""
+    checkpoint = load_final(path)
+    change(checkpoint.weights)
+    save_final(path, checkpoint)
 
 
 def refused_by_predict(cohort: Path, words: str) -> None:
@@ -62,9 +61,8 @@ def refused_by_predict(cohort: Path, words: str) -> None:
 
 
 def test_code_in_a_checkpoint_never_runs(cohort: Path) -> None:
-    content = torch.load(cohort / FINAL, weights_only=True)
-    torch.save({**content, "optimizer": Trap(cohort / "sprung")}, cohort / FINAL)
-    refused_by_predict(cohort, r"checkpoint_final\.pt: .* it holds .*mkdir, and objects other than")
+    torch.save({"weights": Trap(cohort / "sprung")}, cohort / FINAL)
+    refused_by_predict(cohort, r"checkpoint_final\.safetensors: the checkpoint is damaged or from elsewhere")
     assert not (cohort / "sprung").exists()
 
 
@@ -72,9 +70,9 @@ def test_code_in_a_checkpoint_never_runs(cohort: Path) -> None:
     ("value", "words"), [(torch.nan, "NaN or infinite"), (torch.inf, "NaN or infinite"), (None, "do not fit the plan")]
 )
 def test_weights_that_can_not_predict_are_refused(cohort: Path, value: float | None, words: str) -> None:
-    def change(content: dict[str, Any]) -> None:
-        name, tensor = next(iter(content["weights"].items()))
-        content["weights"][name] = tensor[:1] if value is None else torch.full_like(tensor, value)
+    def change(weights: dict[str, torch.Tensor]) -> None:
+        name, tensor = next(iter(weights.items()))
+        weights[name] = tensor[:1] if value is None else torch.full_like(tensor, value)
 
     forged(cohort / FINAL, change)
     refused_by_predict(cohort, words)
@@ -148,15 +146,17 @@ def test_a_link_to_a_model_is_one_to_all_of_it(cohort: Path) -> None:
 
 
 def test_a_zip_is_refused_for_what_its_files_say(cohort: Path) -> None:
-    def spoil(content: dict[str, Any]) -> None:
-        name, tensor = next(iter(content["weights"].items()))
-        content["weights"][name] = torch.full_like(tensor, torch.nan)
+    def spoil(weights: dict[str, torch.Tensor]) -> None:
+        name, tensor = next(iter(weights.items()))
+        weights[name] = torch.full_like(tensor, torch.nan)
 
     forged(cohort / FINAL, spoil)
     contents: dict[str, str | Path] = {"model_0/model.json": json.dumps(read_json(cohort / RUN / "model.json"))}
-    contents |= {"card.md": "", "model_0/fold_0/checkpoint_final.pt": cohort / FINAL}
+    contents |= {"card.md": "", "model_0/fold_0/checkpoint_final.safetensors": cohort / FINAL}
     about = Manifest("ours", "none", "0.1", ("model_0",), None, {})
     write_model_zip(cohort / "stranger.zip", about, contents)
-    with pytest.raises(InputError, match=r"stranger\.zip/model_0/fold_0/checkpoint_final\.pt: .* NaN or infinite"):
+    with pytest.raises(
+        InputError, match=r"stranger\.zip/model_0/fold_0/checkpoint_final\.safetensors: .* NaN or infinite"
+    ):
         predict(cohort / "imagesTs", cohort / "out", model=cohort / "stranger.zip", device="cpu")
     assert not list(cohort.glob("out/*.nii.gz"))

@@ -12,7 +12,7 @@ from tiny import prepare, tiny_case, tiny_plan
 from training import Diary, assert_same, trained
 
 from vmseg_auto.data.dataset import Fold
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.models.checkpoints import TrainingState
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.training.overfitting import best_check, overfitting_alarm, overfitting_checks

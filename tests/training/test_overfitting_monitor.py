@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny import PLAN, tiny_case, tiny_plan
 from torch import nn
 
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.inference.windows import count_windows
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.training_config import TrainingConfig

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny import tiny_case
 
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.training.sampling import PatchSampler, forced_foreground, read_box
 from vmseg_auto.utils.geometry import Shape
 

@@ -19,6 +19,7 @@ from vmseg_auto.data.mask_deltas import write_mask_deltas
 from vmseg_auto.data.probabilities import write_probabilities
 from vmseg_auto.figures.plots import save_figure
 from vmseg_auto.models.checkpoints import Checkpoint, save_checkpoint
+from vmseg_auto.models.final_checkpoint import save_final
 from vmseg_auto.models.manifest import Manifest
 from vmseg_auto.models.zip import write_model_zip
 from vmseg_auto.planning.training_config import TrainingConfig
@@ -67,6 +68,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "probabilities.npz": lambda path: write_probabilities(path, NOISE[None]),
     "variants.npz": lambda path: write_mask_deltas(path, [tiny_mask(), NOISE]),
     "checkpoint.pt": lambda path: save_checkpoint(path, CHECKPOINT),
+    "checkpoint.safetensors": lambda path: save_final(path, CHECKPOINT),
     "table.csv": lambda path: write_csv(path, ["a"], [{"a": "x" * 600}]),
     "plan.json": lambda path: write_json(path, ["x" * 600]),
     "model.json": lambda path: write_sealed(path, {"a": "x" * 600}),

@@ -15,6 +15,7 @@ from workspaces import Cohort, cohort, finished_run
 from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.console import Progress, Silent, SilentProgress
 from vmseg_auto.utils.errors import VmsegError
@@ -90,7 +91,7 @@ class _Steps(SilentProgress):
 
 def test_a_disk_that_fills_up_in_a_training_loses_nothing(made: Cohort, tmp_path: Path) -> None:
     whole = shutil.copytree(made.space.root, tmp_path / "whole", ignore=shutil.ignore_patterns("runs"))
-    wanted = load_checkpoint(train([0], workspace=whole, settings=SETTINGS, device="cpu").fold(0).final).weights
+    wanted = load_final(train([0], workspace=whole, settings=SETTINGS, device="cpu").fold(0).final).weights
     with small_disk(tmp_path / "disk", kilobytes=70_000) as disk:
         space = Workspace(shutil.copytree(made.space.root, disk / "w", ignore=shutil.ignore_patterns("runs")))
         options = (*SETTINGS, "checkpoint_every=1")
@@ -104,7 +105,7 @@ def test_a_disk_that_fills_up_in_a_training_loses_nothing(made: Cohort, tmp_path
         assert [path for path in space.root.rglob(".*") if path.is_file()] == []
         (disk / "filler").unlink()
         train([0], workspace=space.root, settings=options, device="cpu")
-        again = load_checkpoint(fold.final).weights
+        again = load_final(fold.final).weights
     assert (
         checkpoint_copies(TrainingConfig(ema_decay=0.9, early_stopping=True)) == checkpoint_copies(TrainingConfig()) + 2
     )

@@ -16,7 +16,8 @@ from workspaces import Cohort, cohort, finished_run
 from vmseg_auto.cli.doctor import main
 from vmseg_auto.data.images.images import read_mask, write_mask
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.models.checkpoints import load_checkpoint, save_checkpoint
+from vmseg_auto.models.checkpoints import save_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final, save_final
 from vmseg_auto.utils.atomic import read_json, write_sealed
 from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.errors import InputError
@@ -100,9 +101,9 @@ def first_preprocessed(made: Cohort) -> Path:
 
 def infinite_weights(made: Cohort) -> None:
     path = made.space.run("default", "default").fold(1).final
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_final(path)
     next(iter(checkpoint.weights.values())).fill_(torch.inf)
-    save_checkpoint(path, checkpoint)
+    save_final(path, checkpoint)
 
 
 def corrected_mask(made: Cohort) -> None:
@@ -117,7 +118,7 @@ def corrected_mask(made: Cohort) -> None:
         (lambda made: made.space.splits.write_text("[]"), "splits.json: this split can't be used"),
         (lambda made: made.space.fingerprint.write_text('{"schema": 99}'), "fingerprint.json has schema 99"),
         (lambda made: made.space.run("default", "default").fold(0).record.unlink(), "fold_0: it is not recorded"),
-        (lambda made: flip(made.space.run("default", "default").fold(0).final), "checkpoint_final.pt"),
+        (lambda made: flip(made.space.run("default", "default").fold(0).final), "checkpoint_final.safetensors"),
         (infinite_weights, "holds NaN or infinite numbers"),
         (
             lambda made: first_preprocessed(made).unlink(),
@@ -152,7 +153,7 @@ def test_what_a_thorough_look_finds(made: Cohort, spoil: Spoil, words: str) -> N
 
 def test_what_is_worth_knowing(made: Cohort) -> None:
     fold = made.space.run("default", "default").fold(2)
-    shutil.copy(fold.final, fold.latest)
+    save_checkpoint(fold.latest, load_final(fold.final))
     fold.final.unlink()
     (made.space.root / "plans" / left_by_a_killed_command("plan.json")).touch()
     made.space.decoded.mkdir()

@@ -12,7 +12,8 @@ from raw_dataset import describe
 from workspaces import CONFIG, cohort, trained_run
 
 from vmseg_auto.data.runs import FoldFolder
-from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.checkpoints import save_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.models.load import load_fold, read_info
 from vmseg_auto.utils.atomic import read_stored, write_sealed
@@ -58,10 +59,10 @@ def test_a_finished_fold_is_kept_until_the_new_one_is(dataset: Path) -> None:
 
 def test_the_same_command_goes_on_and_another_begins_anew(dataset: Path) -> None:
     job, folder, record = opened(dataset, Heard())
-    whole = folder.final.read_bytes()
+    state = load_final(folder.final)
     begin_folds(job, {0: record}, COMMAND)
     write_sealed(folder.record, record.to_json())
-    folder.latest.write_bytes(whole)
+    save_checkpoint(folder.latest, state)
     begin_folds(job, {0: record}, COMMAND)
     assert folder.latest.is_file()
     assert not goes_on(folder, record, "vmseg_train 0 1 --fresh")
@@ -91,7 +92,7 @@ def test_only_finished_folds_are_asked_for(dataset: Path) -> None:
 
 def test_a_renamed_label_is_renewed_without_training(dataset: Path) -> None:
     _, folder, _ = opened(dataset, Heard())
-    before = load_checkpoint(folder.final)
+    before = load_final(folder.final)
     describe(dataset, labels={"background": 0, "malformation": 1})
     heard = Heard()
     plan_and_preprocess(dataset, jobs=1, console=heard)
@@ -103,6 +104,22 @@ def test_a_renamed_label_is_renewed_without_training(dataset: Path) -> None:
     after = load_fold(folder, read_info(job.run))
     assert after.labels == {"background": 0, "malformation": 1}
     assert all((tensor == before.weights[name]).all() for name, tensor in after.weights.items())
+
+
+def test_an_older_version_s_fold_is_refused_and_left_as_it_is(dataset: Path) -> None:
+    job, folder, record = opened(dataset, Heard())
+    other = folder.final.with_name("checkpoint_final.pt")
+    folder.final.rename(other)
+    for path, command in ((folder.record, ""), (job.run.model, COMMAND)):
+        whole = path.read_text()
+        data = json.loads(whole)
+        data.pop("sha256", None)
+        path.write_text(json.dumps({**data, "schema": data["schema"] - 1}))
+        with pytest.raises(InputError, match=rf"{path.name} has schema .*plan and train in a new workspace \(-w\)"):
+            begin_folds(job, {0: record}, command)
+        path.write_text(whole)
+        assert other.is_file()
+        assert not folder.aside.exists()
 
 
 def test_a_label_that_was_added_makes_folds_stale(dataset: Path) -> None:

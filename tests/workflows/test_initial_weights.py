@@ -15,7 +15,7 @@ from raw_dataset import raw_dataset
 
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.models.checkpoints import load_checkpoint, save_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final, save_final
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.networks.transfer_record import Initialisation, Seen
 from vmseg_auto.planning.plan import Plan
@@ -92,7 +92,7 @@ def space(cohort: Workspace, tmp_path: Path) -> Workspace:
 
 
 def weights(folder: FoldFolder) -> dict[str, torch.Tensor]:
-    return load_checkpoint(folder.final).weights
+    return load_final(folder.final).weights
 
 
 def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
@@ -147,9 +147,9 @@ def test_going_on_from_other_first_weights_is_refused(space: Workspace, imported
         train([0], workspace=space.root, settings=SHORT, device="cpu")
     changed = Path(shutil.copytree(imported, tmp_path / "changed"))
     path = Run(changed).fold(0).final
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_final(path)
     checkpoint.weights["heads.0.bias"] += 1
-    save_checkpoint(path, checkpoint)
+    save_final(path, checkpoint)
     with pytest.raises(InputError, match=r"first weights: [0-9a-f]{16} against [0-9a-f]{16}"):
         train([0], workspace=space.root, settings=SHORT, init=changed, device="cpu")
 

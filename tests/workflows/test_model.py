@@ -14,7 +14,7 @@ from vmseg_auto.data.images.images import read_mask
 from vmseg_auto.data.runs import Run
 from vmseg_auto.data.scans import find_scans
 from vmseg_auto.inference.predictor import Predictor
-from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.errors import InputError
@@ -67,10 +67,13 @@ def test_every_fold_arrives(tmp_path: Path) -> None:
     folder = nnunet_model(tmp_path / "theirs", folds=(0, 3, "all"))
     model = import_nnunet(folder, tmp_path / "ours")
     assert sorted(str(p.relative_to(model)) for p in model.rglob("*") if p.is_file()) == [
-        "fold_0/checkpoint_final.pt", "fold_3/checkpoint_final.pt", "fold_all/checkpoint_final.pt", "model.json",
-    ]  # fmt: skip
+        "fold_0/checkpoint_final.safetensors",
+        "fold_3/checkpoint_final.safetensors",
+        "fold_all/checkpoint_final.safetensors",
+        "model.json",
+    ]
     info = read_stored(ModelInfo, model / "model.json")
-    folds = [load_checkpoint(fold.final) for fold in Run(model).finished_folds()]
+    folds = [load_final(fold.final) for fold in Run(model).finished_folds()]
     assert [fold.fold for fold in folds] == [0, 3, "all"]
     assert all(fold.plan == info.plan for fold in folds)
     assert Predictor.load(model, device="cpu").folds == (0, 3)

@@ -10,7 +10,7 @@ import pytest
 from workspaces import cohort, trained_run
 
 from vmseg_auto.data.runs import FoldFolder, Run
-from vmseg_auto.models.checkpoints import load_checkpoint, save_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final, save_final
 from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.errors import SomeCasesFailedError
 from vmseg_auto.workflows.predict import predict
@@ -19,10 +19,10 @@ from vmseg_auto.workflows.validation_cases import validation_cases
 
 
 def spoil(fold: FoldFolder) -> None:
-    checkpoint = load_checkpoint(fold.final)
+    checkpoint = load_final(fold.final)
     weights = {name: tensor.clone() for name, tensor in checkpoint.weights.items()}
     next(iter(weights.values())).fill_(3e38)  # finite, and too large to compute with
-    save_checkpoint(fold.final, replace(checkpoint, weights=weights))
+    save_final(fold.final, replace(checkpoint, weights=weights))
 
 
 def test_no_mask_is_made_of_what_is_not_a_number(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_no_mask_is_made_of_what_is_not_a_number(tmp_path: Path) -> None:
     assert not list(masks.glob("*.nii.gz"))
     assert len(predict(scans, masks, model=run.folder, folds=[0, 1], device="cpu")) == 5
     held = validation_cases(run, made.fingerprint, made.splits, made.dataset)[2]
-    preprocessed = made.space.preprocessed(load_checkpoint(run.fold(2).final).plan.voxels_hash)
+    preprocessed = made.space.preprocessed(load_final(run.fold(2).final).plan.voxels_hash)
     (case,) = held.cases
     (error,) = validate_fold(run, held, preprocessed, "cpu", Silent())
     assert re.match(rf"^case {case}.*fold 2 \(default/default\)", str(error))

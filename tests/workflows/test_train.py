@@ -17,7 +17,8 @@ from raw_dataset import describe
 
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.runs import FoldFolder
-from vmseg_auto.models.checkpoints import Checkpoint, load_checkpoint
+from vmseg_auto.models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.utils.console import Progress, SilentProgress
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
@@ -85,7 +86,7 @@ def trained(dataset: Path, console: Listener, fresh: bool = False) -> FoldFolder
 def stopped(dataset: Path) -> tuple[FoldFolder, Listener, Checkpoint]:
     heard = Listener()
     fold = trained(dataset, heard)
-    return fold, heard, load_checkpoint(fold.final)
+    return fold, heard, load_final(fold.final)
 
 
 def test_a_training_that_stops_keeps_its_best_weights(stopped: tuple[FoldFolder, Listener, Checkpoint]) -> None:
@@ -125,7 +126,7 @@ def test_an_interruption_changes_nothing(dataset: Path, stopped: tuple[FoldFolde
     assert load_checkpoint(fold.latest).epoch == epochs - 1 > final.epoch
     assert not fold.final.exists()
     trained(dataset, Listener())
-    again = load_checkpoint(fold.final)
+    again = load_final(fold.final)
     assert again.epoch == final.epoch
     assert all(torch.equal(tensor, final.weights[name]) for name, tensor in again.weights.items())
 
@@ -163,14 +164,14 @@ def test_the_state_before_is_as_good(dataset: Path, tmp_path: Path, happens: Cal
             [1], dataset=copy, trainer="quick", settings=settings, device="cpu", jobs=1, fresh=fresh, console=console
         ).fold(1)
 
-    whole = load_checkpoint(run(Listener()).final)
+    whole = load_final(run(Listener()).final)
     with pytest.raises(KeyboardInterrupt):
         run(Listener(breaks_at=7), fresh=True)
     fold = FoldFolder(copy / "vmseg" / "runs" / "default" / "quick" / "fold_1")
     assert [load_checkpoint(path).epoch for path in (fold.latest, fold.previous)] == [3, 2]
     happens(fold.latest)
     heard = Listener()
-    again = load_checkpoint(run(heard).final)
+    again = load_final(run(heard).final)
     assert any(text.startswith("Fold 1 goes on after epoch 2 of 4") for text in heard.said)
     named = [text for text in heard.warned if "checkpoint_latest.pt" in text]
     assert len(named) == (happens is not stop_between_the_renames)
@@ -186,7 +187,8 @@ def test_where_no_state_is_whole_the_remedy_is_named(
 ) -> None:
     copy = shutil.copytree(dataset, tmp_path / "copy")
     fold = FoldFolder(copy / stopped[0].folder.relative_to(dataset))
-    fold.final.rename(fold.latest)
+    save_checkpoint(fold.latest, load_final(fold.final))
+    fold.final.unlink()
     cut_in_half(fold.latest)
     with pytest.raises(InputError, match=r"checkpoint_latest\.pt: the checkpoint is damaged.*again with --fresh"):
         trained(copy, Listener())

@@ -1,4 +1,4 @@
-"""Preprocessed cases on disk: arrays that can be memory-mapped, and a record that is written last."""
+"""Cases as the network sees them and lie on disk: arrays that can be memory-mapped, and a record, written last."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
 from vmseg_auto.utils.arrays import UNREADABLE, map_array, read_arrays, write_arrays
 from vmseg_auto.utils.atomic import read_stored, replacing, write_sealed
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -20,6 +19,29 @@ from vmseg_auto.utils.json_codec import Stored
 from vmseg_auto.utils.open_files import TOO_MANY, too_many_files
 
 _REMEDY = "Delete this file and run `vmseg_plan_and_preprocess` again."
+
+
+@dataclass(frozen=True)
+class PreprocessedCase:
+    """A case cropped, normalised and resampled.
+
+    Args:
+        id: the case's id.
+        image: float32 [C, Z, Y, X], in the plan's axes and spacing; may be memory-mapped.
+        label: uint8 [Z, Y, X] of class indices 0 to K - 1 (not file values), on the image's grid; None without a mask.
+        geometry: grid of the source files, in their own axes.
+        crop_box: the part of that grid that was kept, in the files' axes.
+        foreground: class index -> voxel positions int32 [n, 3] in `label`, at most 10,000 drawn at random.
+        content: hash of the source files.
+    """
+
+    id: str
+    image: NDArray[np.float32]
+    label: NDArray[np.uint8] | None
+    geometry: Geometry
+    crop_box: Box
+    foreground: dict[int, NDArray[np.int32]]
+    content: str
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class FoldFolder:
     @property
     def final(self) -> Path:
         """Weights of a finished training."""
-        return self.folder / "checkpoint_final.pt"
+        return self.folder / "checkpoint_final.safetensors"
 
     @property
     def history(self) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.preprocessing.air import NO_TISSUE, air_level
 from vmseg_auto.utils.components import label_components
 from vmseg_auto.utils.geometry import Box

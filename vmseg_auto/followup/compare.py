@@ -16,8 +16,7 @@ from vmseg_auto.followup.matching import Match, match_lesions
 from vmseg_auto.followup.records import Alignment, FollowUp, LesionChange
 from vmseg_auto.followup.registration import find_transform
 from vmseg_auto.followup.response import Change, Volume
-from vmseg_auto.followup.rigid import in_view, local_ncc, mapped, placed, resample
-from vmseg_auto.followup.transform import RigidTransform
+from vmseg_auto.followup.rigid import RigidTransform, in_view, local_ncc, mapped, placed, resample
 from vmseg_auto.preprocessing.duplicates import same_scan
 from vmseg_auto.utils.components import Components
 from vmseg_auto.utils.geometry import Geometry, spacing_in_words

@@ -12,8 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from vmseg_auto.followup.records import Fate
-from vmseg_auto.followup.rigid import in_view, mapped, placed
-from vmseg_auto.followup.transform import RigidTransform
+from vmseg_auto.followup.rigid import RigidTransform, in_view, mapped, placed
 from vmseg_auto.utils.components import Components
 
 SHARE = 0.1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from vmseg_auto.followup.response import UNCHANGED, Change, Detectable, Response, Volume
-from vmseg_auto.followup.transform import RigidTransform
+from vmseg_auto.followup.rigid import RigidTransform
 from vmseg_auto.utils.json_codec import Stored
 
 Fate = Literal["same", "split", "merged", "regrouped", "new", "gone", "out of view"]

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from vmseg_auto.data.images.itk import quiet, to_sitk
-from vmseg_auto.followup.transform import RigidTransform
+from vmseg_auto.followup.rigid import RigidTransform
 from vmseg_auto.utils.geometry import Geometry
 
 _GRID_MM = 2.0

@@ -19,7 +19,8 @@ from vmseg_auto.inference.sliding_window import OnProgress, budgets_at_once, pre
 from vmseg_auto.inference.thresholds import favour_background
 from vmseg_auto.inference.uncertainty import UncertaintyEstimator
 from vmseg_auto.inference.windows import air_level
-from vmseg_auto.models.checkpoints import Checkpoint, weights_hash
+from vmseg_auto.models.checkpoints import Checkpoint
+from vmseg_auto.models.hashes import weights_hash
 from vmseg_auto.models.load import read_model
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.networks.unet import build_network

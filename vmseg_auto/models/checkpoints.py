@@ -1,17 +1,17 @@
-"""Trained weights on disk, read without unpickling code."""
+"""The state of a training on disk, to go on from: files of torch.save, read without unpickling code."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
+from vmseg_auto.models.hashes import content_hash
 from vmseg_auto.models.safe_archive import finite_tensors, load_archive
 from vmseg_auto.models.step_record import StepLog
 from vmseg_auto.planning.plan import Plan
@@ -21,9 +21,7 @@ from vmseg_auto.utils.errors import DamagedError, InputError
 from vmseg_auto.utils.json_codec import NEWER, decode, encode, is_newer
 
 FORMAT = "vmseg_auto checkpoint"
-SCHEMA = 2
-WITHOUT_CHECKSUM = 1
-"""The schema before there was one; it is still read."""
+SCHEMA = 3
 REMEDY = (
     "Train this fold again with --fresh, or restore the file from a copy; to predict meanwhile, name other folds with "
     "--folds."
@@ -38,8 +36,8 @@ class TrainingState:
         epoch: epochs done.
         weights: the state dict to predict with, float32 on the CPU.
         history: one row an epoch.
-        optimizer: the optimizer's state dict; empty in a finished fold's checkpoint.
-        live: the state dict to learn on from, where it is another; empty in a finished fold's checkpoint.
+        optimizer: the optimizer's state dict; empty in a finished fold's checkpoint, as all that follows.
+        live: the state dict to learn on from, where it is another.
         best: the weights at the best look, of a training that stops on the gap; empty in all others.
         scaler: the state of the gradients' scale in float16; empty elsewhere.
         lr_factor: what the learning rate is multiplied by since the training went back; 1 before.
@@ -76,6 +74,46 @@ class Checkpoint(TrainingState):
     trainer: str
     fold: int | str
 
+    def about(self) -> dict[str, Any]:
+        """Return what it was trained by and how, as JSON values: all but tensors and what an unfinished one needs."""
+        return {
+            "plan": self.plan.to_json(),
+            "config": self.config.to_json(),
+            "labels": self.labels,
+            "channels": list(self.channels),
+            "trainer": self.trainer,
+            "fold": self.fold,
+            "epoch": self.epoch,
+            "history": list(self.history),
+        }
+
+    @classmethod
+    def from_about(cls, about: Any, weights: dict[str, torch.Tensor], path: Path, **state: Any) -> Self:
+        """Build one from what `about` returned.
+
+        Args:
+            about: as it was read from a file: anything may stand in it.
+            weights: the state dict.
+            path: of the file, for messages.
+            state: the other fields, of an unfinished training.
+
+        Raises:
+            InputError: a value is missing or can't be; LookupError, TypeError, AttributeError mean the same.
+        """
+        return cls(
+            plan=Plan.from_json(about["plan"], f"{path}: plan"),
+            config=TrainingConfig.from_json(about["config"], f"{path}: config"),
+            labels=decode(dict[str, int], about["labels"], f"{path}: labels"),
+            channels=decode(tuple[str, ...], about["channels"], f"{path}: channels"),
+            trainer=decode(str, about["trainer"], f"{path}: trainer"),
+            fold=about["fold"] if about["fold"] == "all" else decode(int, about["fold"], f"{path}: fold"),
+            epoch=decode(int, about["epoch"], f"{path}: epoch"),
+            weights=weights,
+            # Not decoded: a history may hold NaN.
+            history=tuple({str(name): value + 0 for name, value in row.items()} for row in about["history"]),
+            **state,
+        )
+
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: Path | None = None) -> None:
     """Write a checkpoint with its checksum, whole or not at all; it outlives a power cut from here on.
@@ -87,14 +125,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, keep: Path | None = None
         VmsegError: the disk is full or not writable.
     """
     about = {
-        "plan": checkpoint.plan.to_json(),
-        "config": checkpoint.config.to_json(),
-        "labels": checkpoint.labels,
-        "channels": list(checkpoint.channels),
-        "trainer": checkpoint.trainer,
-        "fold": checkpoint.fold,
-        "epoch": checkpoint.epoch,
-        "history": list(checkpoint.history),
+        **checkpoint.about(),
         "lr_factor": checkpoint.lr_factor,
         "under_way": encode(checkpoint.under_way),
     }
@@ -125,19 +156,34 @@ def load_checkpoint(path: Path) -> Checkpoint:
     content = load_archive(path, missing="Train this fold first.", remedy=REMEDY)
     if not (isinstance(content, dict) and isinstance(content.get("format"), str) and content["format"] == FORMAT):
         raise InputError("this is no checkpoint of vmseg_auto", file=path, remedy=REMEDY)
-    schema, checksum = content.get("schema"), content.pop("sha256", None)
-    if not isinstance(schema, int) or schema not in (SCHEMA, WITHOUT_CHECKSUM):
-        raise InputError(
-            f"the checkpoint has schema {schema}, and this version reads {SCHEMA}",
-            file=path,
-            remedy=NEWER if is_newer(schema, SCHEMA) else REMEDY,
-        )
+    require_schema(content.get("schema"), SCHEMA, path)
     try:
-        if schema == SCHEMA and checksum != content_hash(content):
+        if content.pop("sha256", None) != content_hash(content):
             raise DamagedError("the checkpoint is damaged: its checksum is wrong", file=path, remedy=REMEDY)
-        return _checkpoint(content, path)
+        about = parse_json(content["about"], path, REMEDY)
+        return Checkpoint.from_about(
+            about,
+            finite_tensors(content["weights"], "weights", path, REMEDY),
+            path,
+            optimizer=content["optimizer"],
+            live=finite_tensors(content["live"], "live", path, REMEDY),
+            best=finite_tensors(content["best"], "best", path, REMEDY),
+            scaler=content["scaler"],
+            lr_factor=decode(float, about["lr_factor"], f"{path}: lr_factor"),
+            under_way=_steps(about["under_way"], f"{path}: under_way"),
+        )
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise DamagedError("the checkpoint is damaged or from elsewhere", file=path, remedy=REMEDY) from error
+
+
+def require_schema(found: Any, known: int, path: Path) -> None:
+    """Raises InputError where a checkpoint is another version's."""
+    if not isinstance(found, int) or found != known:
+        raise InputError(
+            f"the checkpoint has schema {found}, and this version reads {known}",
+            file=path,
+            remedy=NEWER if is_newer(found, known) else REMEDY,
+        )
 
 
 def load_newest(generations: Sequence[Path]) -> tuple[Checkpoint | None, list[DamagedError]]:
@@ -163,48 +209,6 @@ def load_newest(generations: Sequence[Path]) -> tuple[Checkpoint | None, list[Da
     return None, []
 
 
-def content_hash(value: Any) -> str:
-    """SHA-256, in hex, of tensors, numbers and texts in dicts and lists, whatever file they lie in.
-
-    Raises:
-        TypeError: something else is among them.
-    """
-    sha = hashlib.sha256()
-    _add(sha, value)
-    return sha.hexdigest()
-
-
-def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:
-    """Hash (16 hex digits of SHA-256) of names and values, whatever file they lie in."""
-    sha = hashlib.sha256()
-    for name, tensor in sorted(weights.items()):
-        sha.update(name.encode())
-        sha.update(_bytes(tensor))
-    return sha.hexdigest()[:16]
-
-
-def _checkpoint(content: dict[str, Any], path: Path) -> Checkpoint:
-    about = parse_json(content["about"], path, REMEDY)
-    return Checkpoint(
-        plan=Plan.from_json(about["plan"], f"{path}: plan"),
-        config=TrainingConfig.from_json(about["config"], f"{path}: config"),
-        labels=decode(dict[str, int], about["labels"], f"{path}: labels"),
-        channels=decode(tuple[str, ...], about["channels"], f"{path}: channels"),
-        trainer=decode(str, about["trainer"], f"{path}: trainer"),
-        fold=about["fold"] if about["fold"] == "all" else decode(int, about["fold"], f"{path}: fold"),
-        epoch=decode(int, about["epoch"], f"{path}: epoch"),
-        weights=finite_tensors(content["weights"], "weights", path, REMEDY),
-        # Not decoded: a history may hold NaN.
-        history=tuple({str(name): value + 0 for name, value in row.items()} for row in about["history"]),
-        optimizer=content["optimizer"],
-        live=finite_tensors(content.get("live", {}), "live", path, REMEDY),
-        best=finite_tensors(content.get("best", {}), "best", path, REMEDY),
-        scaler=content.get("scaler", {}),
-        lr_factor=decode(float, about.get("lr_factor", 1.0), f"{path}: lr_factor"),
-        under_way=_steps(about.get("under_way", encode(StepLog())), f"{path}: under_way"),
-    )
-
-
 def _steps(data: Any, where: str) -> StepLog:
     # Losses are not decoded: a skipped step's may be NaN.
     return StepLog(
@@ -212,28 +216,3 @@ def _steps(data: Any, where: str) -> StepLog:
         good=decode(tuple[bool, ...], data["good"], where),
         cases=decode(tuple[tuple[str, ...], ...], data["cases"], where),
     )
-
-
-def _add(sha: Any, value: Any) -> None:
-    """Each value with its kind and size before it, so that no two contents give the same bytes."""
-    if isinstance(value, torch.Tensor):
-        sha.update(f"tensor {value.dtype} {tuple(value.shape)};".encode())
-        sha.update(_bytes(value))
-    elif isinstance(value, dict):
-        sha.update(f"dict {len(value)};".encode())
-        for key in sorted(value, key=repr):
-            _add(sha, key)
-            _add(sha, value[key])
-    elif isinstance(value, (list, tuple)):
-        sha.update(f"list {len(value)};".encode())
-        for item in value:
-            _add(sha, item)
-    elif value is None or isinstance(value, (bool, int, float, str)):
-        text = repr(value)
-        sha.update(f"{type(value).__name__} {len(text)};{text}".encode())
-    else:
-        raise TypeError(f"a checkpoint holds no {type(value).__name__}")
-
-
-def _bytes(tensor: torch.Tensor) -> memoryview:
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data

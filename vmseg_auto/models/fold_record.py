@@ -35,7 +35,7 @@ class FoldRecord(Stored):
     images: dict[str, str] = field(default_factory=dict)
     init: str = ""
     patients: int = 0
-    schema: int = 4
+    schema: int = 5
 
     def data_differences(self, other: FoldRecord) -> list[str]:
         """In words, how `other` differs in the network and cases that weights depend on: what makes a fold stale."""

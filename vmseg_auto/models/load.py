@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run, train_command
-from vmseg_auto.models.checkpoints import Checkpoint, load_checkpoint
+from vmseg_auto.models.checkpoints import Checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.zip import unpacked
 from vmseg_auto.utils.atomic import read_stored, refuse_links
@@ -54,9 +55,9 @@ def load_fold(folder: FoldFolder, info: ModelInfo) -> Checkpoint:
         info: of the model.
 
     Raises:
-        InputError: as `load_checkpoint`, or it is that of another fold, plan or labels than the model's.
+        InputError: as `load_final`, or it is that of another fold, plan or labels than the model's.
     """
-    checkpoint = load_checkpoint(folder.final)
+    checkpoint = load_final(folder.final)
     require_own(checkpoint, info, folder.name, folder.final)
     return checkpoint
 

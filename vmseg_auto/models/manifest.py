@@ -13,7 +13,7 @@ from vmseg_auto.utils.json_codec import Stored
 MANIFEST, CARD, FINGERPRINT = "manifest.json", "card.md", "fingerprint.json"
 _MODEL = r"(model_[0-9]{1,2})/"
 _TEXT = re.compile(rf"manifest\.json|card\.md|fingerprint\.json|{_MODEL}model\.json")
-_WEIGHTS = re.compile(rf"{_MODEL}fold_(?:[0-9]{{1,3}}|all)/checkpoint_final\.pt")
+_WEIGHTS = re.compile(rf"{_MODEL}fold_(?:[0-9]{{1,3}}|all)/checkpoint_final\.safetensors")
 
 
 def is_text(name: str) -> bool:
@@ -54,7 +54,7 @@ class Manifest(Stored):
     rule: Candidate | None
     members: dict[str, Member]
     format: Literal["vmseg_auto model"] = "vmseg_auto model"
-    schema: int = 2
+    schema: int = 3
 
     OLDER: ClassVar[str] = "Use the version that packed it, or have the model exported again where it was trained."
 

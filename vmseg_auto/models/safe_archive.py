@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickle
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -34,10 +35,24 @@ def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[S
         InputError: it is missing, or may not be read.
         VmsegError: the memory is not enough.
     """
-    try:
+    with reading_checkpoint(path, missing, remedy):
         _verify(path, [name for _, name in stand_ins], remedy)
         with safe_globals(list(stand_ins)):
             return torch.load(path, map_location="cpu", weights_only=True)
+
+
+@contextmanager
+def reading_checkpoint(
+    path: Path, missing: str, remedy: str, damage: type[Exception] = pickle.UnpicklingError
+) -> Iterator[None]:
+    """Turn what readers of checkpoints raise into errors in words, as `load_archive` tells of them.
+
+    Args:
+        missing, remedy: as there.
+        damage: what the reader of this kind of file raises of its own where the file is damaged.
+    """
+    try:
+        yield
     except FileNotFoundError:
         raise InputError("the checkpoint does not exist", file=path, remedy=missing) from None
     except PermissionError as error:
@@ -50,7 +65,7 @@ def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[S
         raise DamagedError(f"the checkpoint is damaged or from elsewhere: {error}", file=path, remedy=remedy) from error
     except (
         OSError, RuntimeError, EOFError, ValueError, TypeError, AttributeError, AssertionError, LookupError,
-        ArithmeticError, BadZipFile, zlib.error, struct.error, pickle.UnpicklingError,
+        ArithmeticError, BadZipFile, zlib.error, struct.error, damage,
     ) as error:  # fmt: skip
         raise DamagedError("the checkpoint is damaged or from elsewhere", file=path, remedy=remedy) from error
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from vmseg_auto.data.cases import content_hash, over_cases, read_case
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.decode_cache import DecodeCache
-from vmseg_auto.data.preprocessed import PreprocessedFolder
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase, PreprocessedFolder
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.preprocessing.transform import preprocess_image, preprocess_mask
 from vmseg_auto.utils.errors import InputError, VmsegError

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.preprocessed import PreprocessedFolder
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase, PreprocessedFolder
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.open_files import allow_open_files
 from vmseg_auto.utils.workers import GUARD, Workers, may_have_workers

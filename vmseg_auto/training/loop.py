@@ -1,22 +1,38 @@
-"""The only training loop. Reaches neither SimpleITK nor any trainer by name."""
+"""The only training loop: a fold's parts at work, epoch by epoch, and the way back where steps go wrong.
+
+It reaches neither SimpleITK nor any trainer by name.
+"""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
+import torch
 
+from vmseg_auto.contracts import DeviceAugment
+from vmseg_auto.inference.argmax import argmax
 from vmseg_auto.models.checkpoints import TrainingState
-from vmseg_auto.training.epoch import Loop
+from vmseg_auto.models.step_record import StepLog
 from vmseg_auto.training.fold_data import FoldSetup
+from vmseg_auto.training.loader import Batch
 from vmseg_auto.training.memory_advice import within_memory
+from vmseg_auto.training.overfitting import best_check, overfitting_alarm, overfitting_checks
+from vmseg_auto.training.step import Learner, LearnerState, Step
 from vmseg_auto.utils.devices import computing_alike
 from vmseg_auto.utils.distributed import ALONE, LocalBatch, Ranks
+from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.signals import Stopped
+
+LOWERED = 0.1
+"""What the learning rate is multiplied by when the training goes back."""
+SCALE_SEARCH = 16
+"""Steps in which GradScaler comes down from its first scale, 2^16, to 1: in float16 so many more may be skipped."""
 
 
 @dataclass(frozen=True)
@@ -153,3 +169,223 @@ def seconds_per_step(setup: FoldSetup, workers: int, ranks: Ranks = ALONE) -> fl
                 loop.train([batch], lambda step: None)
                 times.append(time.monotonic() - began)
     return max(ranks.all_gather(float(np.median(times[3:]))))
+
+
+class Loop:
+    """Learns, judges, and stands at the end of an epoch in between.
+
+    Args:
+        setup: the fold to be trained.
+        state: where to begin; the parts' own weights unless given.
+        share: this process's part of each batch.
+    """
+
+    def __init__(self, setup: FoldSetup, state: TrainingState | None, share: LocalBatch) -> None:
+        self.setup, self.parts, self.device, self.ranks = setup, setup.parts, setup.device, share.ranks
+        parts, config = setup.parts, setup.parts.config
+        self.ranks.agree(parts.network.to(self.device))
+        self.learner = Learner(
+            parts.network,
+            parts.loss,
+            parts.optimizer,
+            self.device,
+            amp=config.amp,
+            gradient_clip=config.gradient_clip,
+            ema_decay=config.ema_decay,
+            share=share,
+        )
+        self.epoch, self.lr_factor = 0, 1.0
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, torch.Tensor] = {}
+        self.under_way = StepLog()
+        if state:
+            self._stand_at(state)
+        self.sound = state or self.state()
+        """Where to go back to."""
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the epoch that comes."""
+        return self.parts.schedule(self.epoch / self.parts.config.epochs) * self.lr_factor
+
+    @property
+    def steps(self) -> int:
+        """Steps taken since the training's start."""
+        return self.epoch * self.parts.config.iterations_per_epoch + len(self.under_way)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training has come to its end, after its last epoch or on the gap."""
+        return self.epoch >= self.parts.config.epochs or self._stopped_early()
+
+    def state(self) -> TrainingState:
+        now = self.learner.state()
+        return TrainingState(
+            epoch=self.epoch,
+            weights=now.weights,
+            optimizer=now.optimizer,
+            history=tuple(self.history),
+            live=now.live,
+            best=self.best,
+            scaler=now.scaler,
+            lr_factor=self.lr_factor,
+            under_way=self.under_way,
+        )
+
+    def keep(self) -> TrainingState:
+        """The state, to which the training goes back where later steps go wrong."""
+        self.sound = self.state()
+        return self.sound
+
+    def final(self) -> TrainingState:
+        """What the training has come to: the last state; where it stopped on the gap, epoch and weights of the best."""
+        last = self.state()
+        if not self._stopped_early():
+            return last
+        return replace(last, epoch=best_check(overfitting_checks(self.history)).epoch, weights=self.best)
+
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """Take the epoch down, and keep the weights if its look is the best."""
+        self.epoch += 1
+        self.under_way = StepLog()
+        self.history.append(row)
+        checks = overfitting_checks(self.history) if self.parts.config.early_stopping else []
+        if checks and best_check(checks).epoch == self.epoch:
+            self.best = self.learner.state().weights
+
+    def trouble(self) -> str | None:
+        """In words, why the epoch's steps can't stand; None where they can."""
+        log, spare = self.under_way, SCALE_SEARCH if self.learner.scaler.is_enabled() else 0
+        if log.too_many(spare):
+            named = f"; they learnt from {', '.join(log.suspects())}" if log.suspects() else ""
+            return (
+                f"{log.skipped} of {len(log)} steps of epoch {self.epoch + 1} gave a NaN or infinite loss or "
+                f"gradient{named}"
+            )
+        if not self.learner.is_finite():
+            return f"weights became NaN or infinite in epoch {self.epoch + 1}; the last step learnt from " + ", ".join(
+                log.cases[-1]
+            )
+        if log.beyond_reason(self.history[0]["train_loss"] if self.history else None):
+            return f"the loss grew to {log.mean_loss:.3g} in epoch {self.epoch + 1}; the last step learnt from " + (
+                ", ".join(log.cases[-1])
+            )
+        return None
+
+    def go_back(self, trouble: str) -> None:
+        """Stand where the last kept state was, with a lower learning rate; once in a training.
+
+        Raises:
+            VmsegError: it has been done before.
+        """
+        if self.lr_factor < 1:
+            raise VmsegError(
+                f"the training fails also with {self.lr_factor:g} times the learning rate: {trouble}",
+                remedy="Look at the scans and masks of the cases named. Where they are sound, train with a lower "
+                f"learning rate: --set lr={self.parts.config.lr * LOWERED**2:g} --fresh.",
+            )
+        self._stand_at(replace(self.sound, lr_factor=LOWERED))
+
+    def train(
+        self, batches: Iterable[Batch], stepped: Callable[[int], None], stop: Callable[[], int] = lambda: 0
+    ) -> int:
+        """Take a step on each batch, on with the epoch that is under way. The device is waited for only at the end.
+
+        Args:
+            stepped: hears of each step's number in the epoch.
+            stop: gives the number of the signal that asks this process to stop; 0 for none.
+
+        Returns:
+            The number of a signal that one of the ranks got; 0 where all steps are taken.
+        """
+        for group in self.parts.optimizer.param_groups:
+            group["lr"] = self.lr
+        steps: list[Step] = []
+        cases, signal = [], 0
+        for image, label, batch in self._tensors(batches, self.setup.device_augment):
+            number = len(self.under_way) + len(steps)
+            # So that layers that draw random numbers draw the same after an interruption.
+            seed = np.random.SeedSequence([*self.setup.stream, self.epoch, number])
+            torch.manual_seed(int(seed.generate_state(1)[0]))
+            steps.append(self.learner.step(image, label))
+            cases.append(batch.cases)
+            stepped(number + 1)
+            if signal := self.ranks.all_max(stop()):
+                break
+        if steps:
+            losses, good = (torch.stack(values).tolist() for values in zip(*steps, strict=True))
+            everyones = zip(*self.ranks.all_gather(cases), strict=True)
+            learnt = tuple(tuple(dict.fromkeys(chain.from_iterable(ranks))) for ranks in everyones)
+            self.under_way += StepLog(tuple(losses), tuple(good), learnt)
+        return signal
+
+    @torch.inference_mode()
+    def validate(self, batches: Iterable[Batch]) -> tuple[float, float]:
+        """Mean loss, and Dice over all validation patches taken together, mean over the foreground classes.
+
+        Args:
+            batches: those that are this process's to look at.
+        """
+        network = self.learner.evaluated.eval()
+        own = []
+        for image, label, _ in self._tensors(batches):
+            logits = self.learner.forward(network, image)
+            own.append((self.parts.loss([logits], label), _overlap(logits, label)))
+        seen = self.ranks.gather_in_order((float(loss), overlap.cpu()) for loss, overlap in own)
+        if not seen:
+            return math.nan, math.nan
+        losses, overlaps = zip(*seen, strict=True)
+        counts = torch.stack(overlaps).sum(0)
+        present = counts[:, 1] > 0
+        dice = 2 * counts[present, 0] / counts[present, 1]
+        return float(np.mean(losses)), float(dice.mean()) if len(dice) else math.nan
+
+    def _stand_at(self, state: TrainingState) -> None:
+        self.epoch, self.history, self.best = state.epoch, list(state.history), state.best
+        self.lr_factor, self.under_way = state.lr_factor, state.under_way
+        self.learner.restore(LearnerState(state.weights, state.live, state.optimizer, state.scaler), self.steps)
+
+    def _stopped_early(self) -> bool:
+        config = self.parts.config
+        return config.early_stopping and overfitting_alarm(overfitting_checks(self.history), config.epochs) is not None
+
+    def _tensors(
+        self, batches: Iterable[Batch], augment: DeviceAugment | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Batch]]:
+        for image, label, batch in sent(batches, self.device):
+            if augment is not None:
+                image, label = augment(image, label, batch.seeds)
+            yield image, label.long(), batch
+
+
+def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """For each foreground class, [intersection, prediction + truth] in voxels, float32 [K - 1, 2]."""
+    guess = argmax(logits.movedim(1, 0))
+    rows = []
+    for k in range(1, logits.shape[1]):
+        ours, theirs = guess == k, label == k
+        rows.append(torch.stack([(ours & theirs).sum(), ours.sum() + theirs.sum()]))
+    return torch.stack(rows).float()
+
+
+def sent(batches: Iterable[Batch], device: torch.device) -> Iterator[tuple[torch.Tensor, torch.Tensor, Batch]]:
+    """Images and labels of each batch, on the device, and the batch itself.
+
+    To CUDA they go from pinned memory on a stream of their own: a batch is copied while the device still works on
+    the one before, and the CPU waits for neither.
+    """
+    side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+    for batch in batches:
+        image, label = torch.from_numpy(batch.image), torch.from_numpy(batch.label)
+        if side is None:
+            yield image.to(device), label.to(device), batch
+            continue
+        with torch.cuda.stream(side):
+            image = image.pin_memory().to(device, non_blocking=True)
+            label = label.pin_memory().to(device, non_blocking=True)
+        main = torch.cuda.current_stream(device)
+        main.wait_stream(side)
+        # Their memory belongs to the side stream, which must not reuse it while the main one reads.
+        image.record_stream(main)
+        label.record_stream(main)
+        yield image, label, batch

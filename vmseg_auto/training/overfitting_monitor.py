@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.evaluation.metrics.overlap import mean_dice
 from vmseg_auto.inference.argmax import argmax
 from vmseg_auto.inference.ensemble import FoldEnsemble

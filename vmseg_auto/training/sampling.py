@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.evaluation.lesions import Studies, random_voxel
 from vmseg_auto.utils.geometry import Shape
 

@@ -17,6 +17,7 @@ from vmseg_auto.evaluation.confidence import ValidationRecord
 from vmseg_auto.evaluation.learning_curve_record import LearningCurve
 from vmseg_auto.evaluation.scores import ScoreSummary
 from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.models.fold_record import FoldRecord, FreshStart
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.selection_record import Selection
@@ -46,6 +47,7 @@ from vmseg_auto.workflows.validation_cases import ValidationCases, validation_ca
 T = TypeVar("T")
 P = ParamSpec("P")
 Reader = Callable[[Any, str], object]
+_CHECKPOINT_READERS = {".pt": load_checkpoint, ".safetensors": load_final}
 _READERS: dict[str, Reader] = {
     "dataset.json": Source.from_json,
     "fingerprint.json": Fingerprint.from_json,
@@ -153,10 +155,15 @@ class Checkup:
                     self._try(read_history, fold)
 
     def _checkpoints(self) -> None:
-        files = [path for fold in self.space.fold_folders() for path in sorted(fold.folder.glob("*.pt"))]
+        files = [
+            path
+            for fold in self.space.fold_folders()
+            for path in sorted(fold.folder.glob("checkpoint_*"))
+            if path.suffix in _CHECKPOINT_READERS
+        ]
         with self.console.progress("Reading checkpoints", len(files)) as progress:
             for path in files:
-                self._try(load_checkpoint, path)
+                self._try(_CHECKPOINT_READERS[path.suffix], path)
                 progress.advance()
         for fold in self.space.fold_folders():
             if fold.final.is_file() and not fold.record.is_file():

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from vmseg_auto.data.runs import FoldFolder, FoldName
-from vmseg_auto.models.checkpoints import load_checkpoint, load_newest, save_checkpoint
+from vmseg_auto.models.checkpoints import load_newest
+from vmseg_auto.models.final_checkpoint import load_final, save_final
 from vmseg_auto.models.fold_record import FoldRecord, FreshStart
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.utils.atomic import read_stored, unwritable, write_sealed
@@ -38,7 +39,10 @@ def goes_on(folder: FoldFolder, record: FoldRecord, command: str) -> bool:
         return False
     try:
         before = read_record(folder)
-        load_newest((folder.final,) if folder.final.is_file() else (folder.latest, folder.previous))
+        if folder.final.is_file():
+            load_final(folder.final)
+        else:
+            load_newest((folder.latest, folder.previous))
     except VmsegError:
         return False
     return before is None or not before.differences(record)
@@ -74,6 +78,8 @@ def begin_folds(job: Job, records: Mapping[FoldName, FoldRecord], fresh: str = "
         VmsegError: a folder can't be written to.
     """
     folders = {fold: job.run.fold(fold) for fold in records}
+    # Read before any fold is set aside: another version's model is refused as it stands.
+    known = read_stored(ModelInfo, job.run.model) if job.run.model.is_file() else None
     for fold, folder in folders.items():
         if fresh and not goes_on(folder, records[fold], fresh):
             _set_aside(folder, fresh, job.console)
@@ -82,7 +88,6 @@ def begin_folds(job: Job, records: Mapping[FoldName, FoldRecord], fresh: str = "
         _refuse_differences(records[fold], fold, folder)
         _renew_names(job, records[fold], folder)
         LOGGER.info("fold %s: %s", fold, records[fold].config)
-    known = read_stored(ModelInfo, job.run.model) if job.run.model.is_file() else None
     if known is None or _identity(known) != _identity(job.info):
         write_sealed(job.run.model, job.info.to_json())
 
@@ -144,7 +149,7 @@ def _renew_names(job: Job, record: FoldRecord, folder: FoldFolder) -> None:
     old = before.old_names(record) if before and folder.final.is_file() else []
     if not old:
         return
-    checkpoint = load_checkpoint(folder.final)
-    save_checkpoint(folder.final, replace(checkpoint, labels=job.info.labels, channels=job.info.channels))
+    checkpoint = load_final(folder.final)
+    save_final(folder.final, replace(checkpoint, labels=job.info.labels, channels=job.info.channels))
     (folder.validation / "metrics.json").unlink(missing_ok=True)
     job.console.say(f"Fold {folder.name}: names renewed ({'; '.join(old)}); the weights stay.")

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run
-from vmseg_auto.models.checkpoints import load_checkpoint, weights_hash
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.models.fold_record import FoldRecord
+from vmseg_auto.models.hashes import weights_hash
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.networks.transfer import Weights, transfer
 from vmseg_auto.networks.transfer_record import Initialisation, Seen
@@ -52,7 +53,7 @@ class Start:
     @cached_property
     def weights(self) -> dict[str, torch.Tensor]:
         """Read once and kept: a zip's files are gone when the training begins."""
-        return load_checkpoint(self.folder.final).weights
+        return load_final(self.folder.final).weights
 
     def has_seen(self, record: FoldRecord, same_name: bool) -> list[str]:
         """Return the validation cases of `record` that these weights were trained on.

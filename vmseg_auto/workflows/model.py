@@ -7,19 +7,21 @@ from pathlib import Path
 
 from vmseg_auto.data.dataset_json import Description
 from vmseg_auto.data.runs import FoldName, Run
-from vmseg_auto.models.checkpoints import save_checkpoint
+from vmseg_auto.models.final_checkpoint import save_final
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.nnunet import (
     CHECKPOINTS,
     FoldFile,
     TrainedFold,
+    convert_fold,
+    convert_model,
+    convert_plan,
     find_folds,
     read_configuration,
     read_fold,
     read_labels,
     read_plans,
 )
-from vmseg_auto.models.nnunet_import import convert_fold, convert_model, convert_plan
 from vmseg_auto.utils.atomic import new_folder, refuse_links, write_sealed
 from vmseg_auto.utils.console import Console, Silent, quoted
 from vmseg_auto.utils.errors import InputError
@@ -94,7 +96,7 @@ def _convert(
             _check_same(first, fold)
             if file.file.name != CHECKPOINTS[0]:
                 console.warn(f"fold {file.fold} has no {CHECKPOINTS[0]}; its {file.file.name} is taken")
-            save_checkpoint(target.fold(file.fold).final, convert_fold(info, fold, configuration.batch_dice))
+            save_final(target.fold(file.fold).final, convert_fold(info, fold, configuration.batch_dice))
             progress.advance()
     write_sealed(target.model, info.to_json())
     return info, files

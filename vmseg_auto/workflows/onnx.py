@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vmseg_auto.data.runs import FoldFolder
-from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.networks.onnx import LARGEST_DIFFERENCE, WINDOWS, onnx_difference, to_onnx
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.utils.atomic import write_json
@@ -42,7 +42,7 @@ def write_onnx(models: Mapping[str, Sequence[FoldFolder]], folder: Path, console
 
 
 def _write(fold: FoldFolder, folder: Path, name: str) -> float:
-    checkpoint = load_checkpoint(fold.final)
+    checkpoint = load_final(fold.final)
     plan, channels = checkpoint.plan, len(checkpoint.channels)
     network = build_network(plan.network, channels, len(checkpoint.labels)).eval()
     network.load_state_dict(checkpoint.weights)

@@ -23,7 +23,7 @@ from vmseg_auto.evaluation.confidence import Calibration
 from vmseg_auto.evaluation.expected_quality import CASE_COLUMNS, TOLD_COLUMNS, Judgement
 from vmseg_auto.figures.slices import label_colours
 from vmseg_auto.inference.predictor import Prediction
-from vmseg_auto.inference.uncertainty_maps import undecided
+from vmseg_auto.inference.uncertainty import undecided
 from vmseg_auto.networks.transfer_record import Seen
 from vmseg_auto.utils.atomic import put_in_place, read_stored, scratch_folder, write_sealed
 from vmseg_auto.utils.console import listed

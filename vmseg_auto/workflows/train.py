@@ -11,6 +11,7 @@ from pathlib import Path
 from vmseg_auto.data.dataset import beside_folds
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run, chosen_folds
 from vmseg_auto.models.checkpoints import Checkpoint, TrainingState, load_newest, save_checkpoint
+from vmseg_auto.models.final_checkpoint import save_final
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.models.load import require_own
 from vmseg_auto.planning.training_config import TrainingConfig
@@ -185,7 +186,7 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
         fold_progress = FoldProgress(folder, config, job.console, progress, history, setup.validation_work)
 
         def save(now: TrainingState) -> None:
-            later.do(lambda: _save(job, folder.latest, fold, config, now, keep=folder.previous))
+            later.do(lambda: save_checkpoint(folder.latest, _checkpoint(job, fold, config, now), keep=folder.previous))
 
         def epoch_ended(record: EpochRecord) -> None:
             fold_progress.epoch_ended(record)
@@ -197,7 +198,7 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
 
     def finish() -> None:
         fold_progress.draw()
-        _save(job, folder.final, fold, config, replace(end, optimizer={}, live={}, best={}, scaler={}))
+        save_final(folder.final, _checkpoint(job, fold, config, end))
         for path in (folder.latest, folder.previous):
             path.unlink(missing_ok=True)
 
@@ -282,20 +283,14 @@ def _resume(job: Job, folder: FoldFolder, config: TrainingConfig) -> TrainingSta
     return checkpoint
 
 
-def _save(
-    job: Job, path: Path, fold: FoldName, config: TrainingConfig, state: TrainingState, keep: Path | None = None
-) -> None:
+def _checkpoint(job: Job, fold: FoldName, config: TrainingConfig, state: TrainingState) -> Checkpoint:
     info = job.info
-    save_checkpoint(
-        path,
-        Checkpoint(
-            **vars(state),
-            plan=job.plan,
-            config=config,
-            labels=info.labels,
-            channels=info.channels,
-            trainer=info.trainer,
-            fold=fold,
-        ),
-        keep,
+    return Checkpoint(
+        **vars(state),
+        plan=job.plan,
+        config=config,
+        labels=info.labels,
+        channels=info.channels,
+        trainer=info.trainer,
+        fold=fold,
     )

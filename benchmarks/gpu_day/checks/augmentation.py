@@ -14,7 +14,7 @@ from scipy.stats import ks_2samp
 from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, at_most, left_out, noted
 from benchmarks.gpu_day.learning import parts_of, setup_of
-from vmseg_auto.training.epoch import sent
+from vmseg_auto.training.loop import sent
 
 SAMPLES = 400
 MEASURES = ("mean", "deviation", "darkest", "brightest", "label's voxels", "label's place z", "place y", "place x")

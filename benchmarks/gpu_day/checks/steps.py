@@ -14,7 +14,7 @@ from benchmarks.gpu_day.findings import Figure, at_most, left_out
 from benchmarks.gpu_day.learning import PRECISIONS, Batch, batches_of, learner_of, parts_of
 from vmseg_auto.contracts import Planner
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.training.epoch import SCALE_SEARCH
+from vmseg_auto.training.loop import SCALE_SEARCH
 from vmseg_planners.default import DefaultPlanner
 from vmseg_planners.residual import ResidualPlanner
 

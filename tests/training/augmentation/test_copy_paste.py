@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny import tiny_case
 
-from vmseg_auto.data.preprocessed_record import PreprocessedCase
+from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.evaluation.lesions import CaseStudy, Studies, random_voxel
 from vmseg_auto.training.augmentation.copy_paste import CopyPaste
 from vmseg_auto.training.sampling import PatchSampler

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmseg_auto.models.checkpoints import content_hash
+from vmseg_auto.models.hashes import content_hash
 
 TEXTS = st.text(max_size=3)
 CONTENT = st.recursive(

@@ -15,10 +15,9 @@ from training import CASES, CPU, Diary, assert_same, make_parts, trained
 
 from vmseg_auto.contracts import Parts
 from vmseg_auto.planning.training_config import TrainingConfig
-from vmseg_auto.training.epoch import sent
 from vmseg_auto.training.fold_data import FoldSetup
 from vmseg_auto.training.loader import Batch
-from vmseg_auto.training.loop import train_fold
+from vmseg_auto.training.loop import sent, train_fold
 from vmseg_auto.utils.errors import VmsegError
 
 CONFIG = TrainingConfig(
