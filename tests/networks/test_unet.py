@@ -16,7 +16,7 @@ from vmseg_auto.networks.blocks import InstanceNorm, MeanPool, ResidualBlock
 from vmseg_auto.networks.nnunet_weights import from_nnunet
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.memory import conv_outputs
-from vmseg_auto.planning.plan import NetworkSpec
+from vmseg_auto.planning.network import NetworkSpec
 from vmseg_auto.utils.errors import InputError
 
 FLAT = NetworkSpec(
@@ -138,7 +138,7 @@ def test_every_parameter_learns(spec: NetworkSpec) -> None:
 
 
 def test_an_unknown_builder_is_refused_and_never_imported() -> None:
-    with pytest.raises(InputError, match=r"no network builder 'os:system'.*Known are: .*plain_unet"):
+    with pytest.raises(InputError, match=r"there is no network 'os:system'.*Known are: .*plain_unet"):
         build_network(spec(builder="os:system"), 1, 2)
 
 

@@ -12,7 +12,7 @@ import torch
 from vmseg_auto.data.dataset_json import Description, read_description
 from vmseg_auto.data.runs import FoldName, Run
 from vmseg_auto.models.safe_archive import finite_tensors, load_archive
-from vmseg_auto.planning.plan import Int3
+from vmseg_auto.planning.network import Int3
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.json_codec import decode
