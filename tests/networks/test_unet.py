@@ -25,7 +25,7 @@ FLAT = NetworkSpec(
     strides=((1, 1, 1), (1, 2, 2), (2, 2, 2), (1, 4, 2)),
     kernels=((1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 5)),
     blocks=(2, 1, 3, 2),
-    decoder_blocks=(2, 1, 2),
+    decoder_blocks=(2, 1, 3),
 )
 RESIDUAL = replace(FLAT, builder="residual_unet", blocks=(1, 3, 4, 2))
 FLAT_PATCH = (4, 32, 16)

@@ -55,6 +55,12 @@ class NetworkSpec:
         """The family that it is one of; see `network_family`."""
         return network_family(self.builder)
 
+    @property
+    def divisors(self) -> Int3:
+        """Product of the strides on each axis (Z, Y, X), of which a patch is a multiple."""
+        z, y, x = (prod(max(1, stride[axis]) for stride in self.strides) for axis in range(3))
+        return z, y, x
+
     def voxels(self, patch: Shape) -> list[int]:
         """Count the voxels of a patch (Z, Y, X) at each stage; odd sizes are halved downwards."""
         sizes, size = [], patch

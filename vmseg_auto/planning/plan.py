@@ -114,7 +114,7 @@ class Plan(Stored):
 
 
 def _impossible(plan: Plan) -> list[str]:
-    totals = _total_strides(plan.network)
+    totals = plan.network.divisors
     found = [
         f"{kind} is {name[:80]!r}, not the plain name of one that is installed (letters, digits, _, . and -)"
         for kind, name in (("planner", plan.planner), ("trainer", plan.trainer))
@@ -179,11 +179,3 @@ def _impossible_network(net: NetworkSpec) -> list[str]:
     if net.strides and net.strides[0] != (1, 1, 1):
         found.append(f"network.strides must begin with (1, 1, 1), not {net.strides[0]}")
     return found
-
-
-def _total_strides(net: NetworkSpec) -> Int3:
-    totals = [1, 1, 1]
-    for stride in net.strides:
-        for axis in range(3):
-            totals[axis] *= max(1, stride[axis])
-    return totals[0], totals[1], totals[2]
