@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 SOURCES = [path for root in ("vmseg_auto", "planners", "trainers") for path in sorted((ROOT / root).rglob("*.py"))]
 
 
@@ -93,7 +93,8 @@ def test_the_site_is_built_by_one_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    pages = [path.with_suffix(".html").name for path in PAGES if path.parent.name == "docs"]
+    docs = ROOT / "docs"
+    pages = [path.relative_to(docs).with_suffix(".html") for path in PAGES if path.is_relative_to(docs)]
     assert all((tmp_path / "site" / page).is_file() for page in pages)
     page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert not re.findall(r'(?:\bsrc=|<link[^>]*href=)"(?:https?:)?//', page), "pages are read without a network"
