@@ -39,7 +39,7 @@ def network(spec: NetworkSpec) -> str:
         f"network: {family.title}: {blocks} {family.block} in the encoder's stages, the finest first, and "
         f"{counted(spec.decoder_blocks[0], family.decoder_block)} in each of the decoder's"
     )
-    own = [f"{name} {', '.join(map(str, value))}" for name, value in spec.arguments.items()]
+    own = [f"{name} {str(value).strip('[]')}" for name, value in spec.arguments.items()]
     return "; ".join([text, *own])
 
 

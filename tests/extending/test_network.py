@@ -57,15 +57,17 @@ def test_planning_with_it_loads_no_torch(site: Path) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_it_goes_the_whole_way(tmp_path: Path) -> None:
-    raw_dataset(tmp_path, cases=5, test_cases=1, grid=GRID)
-    planned = plan_and_preprocess(tmp_path, planner="separable", memory_gb=0.02, jobs=1)
+    patients = tmp_path / "patients"
+    raw_dataset(patients, cases=5, test_cases=1, grid=GRID)
+    planned = plan_and_preprocess(patients, planner="separable", memory_gb=0.02, jobs=1)
     assert planned.plan is not None
     assert planned.plan.network.arguments == {"dropout": 0.1}
-    assert any("separable convolutions in the encoder's stages" in reason for reason in planned.plan.reasons)
-    trained = train([0], dataset=tmp_path, settings=BRIEFLY, device="cpu", jobs=1)
+    (reason,) = [text for text in planned.plan.reasons if text.startswith("network: separable U-Net")]
+    assert reason.endswith("2 convolutions in each of the decoder's; dropout 0.1")
+    trained = train([0], dataset=patients, settings=BRIEFLY, device="cpu", jobs=1)
     assert (trained.folder / "fold_0" / "metrics.json").is_file()
     model = export_model(tmp_path / "model.zip", model=trained.folder)
-    (path,) = predict(tmp_path / "imagesTs", tmp_path / "masks", model=model, device="cpu", jobs=1)
+    (path,) = predict(patients / "imagesTs", tmp_path / "masks", model=model, device="cpu", jobs=1)
     mask, grid = read_mask(path)
     assert not GRID.differences(grid)
     assert set(np.unique(mask)) <= {0, 1}
