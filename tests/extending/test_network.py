@@ -65,10 +65,11 @@ def test_it_goes_the_whole_way(tmp_path: Path) -> None:
     (reason,) = [text for text in planned.plan.reasons if text.startswith("network: separable U-Net")]
     assert reason.endswith("2 convolutions in each of the decoder's; dropout 0.1")
     trained = train([0], dataset=patients, settings=BRIEFLY, device="cpu", jobs=1)
-    assert (trained.folder / "fold_0" / "metrics.json").is_file()
+    (fold,) = trained.folds()
+    assert load_checkpoint(fold.final).plan.network.builder == "separable_unet"
+    assert (fold.validation / "metrics.json").is_file()
     model = export_model(tmp_path / "model.zip", model=trained.folder)
     (path,) = predict(patients / "imagesTs", tmp_path / "masks", model=model, device="cpu", jobs=1)
     mask, grid = read_mask(path)
     assert not GRID.differences(grid)
     assert set(np.unique(mask)) <= {0, 1}
-    assert load_checkpoint(trained.folder / "fold_0" / "checkpoint_final.pt").plan.network.builder == "separable_unet"
