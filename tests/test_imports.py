@@ -49,6 +49,14 @@ def test_plugins_are_listed_without_loading_torch() -> None:
     assert "torch" not in loaded_after("from vmseg_auto.registry import load_planner; load_planner('default')")
 
 
+def test_networks_are_found_and_checked_without_loading_torch() -> None:
+    script = (
+        "from vmseg_auto.planning.network import network_family, network_names\n"
+        "assert len([network_family(name) for name in network_names()]) >= 3"
+    )
+    assert "torch" not in loaded_after(script)
+
+
 def test_planning_and_preprocessing_never_load_torch(tmp_path: Path) -> None:
     """It takes longer to load than fifty cases to prepare."""
     folder = str(small_cohort(tmp_path / "patients", 3))

@@ -10,8 +10,6 @@ from .topology import Budget
 
 PLAIN = Architecture(
     builder="plain_unet",
-    title="plain U-Net",
-    block="convolutions",
     blocks=(2,),
     decoder_blocks=2,
     budget=Budget(gb=(8,), outputs=(560e6,)),

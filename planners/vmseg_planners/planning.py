@@ -1,17 +1,19 @@
-"""From a cohort and a memory budget to the plan of a U-Net, rule by rule as nnU-Net 2.8.1 plans its 3d_fullres."""
+"""From a cohort and a memory budget to a plan, rule by rule as nnU-Net 2.8.1 plans its 3d_fullres."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, prod
+from typing import Any
 
 import numpy as np
 
 from vmseg_auto.planning.fingerprint import CaseSummary, ChannelStats, Fingerprint
 from vmseg_auto.planning.memory import conv_outputs
-from vmseg_auto.planning.plan import Int3, NetworkSpec, Normalization, Plan
+from vmseg_auto.planning.network import Int3, NetworkSpec
+from vmseg_auto.planning.plan import Normalization, Plan
 from vmseg_auto.preprocessing.resample import new_shape
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Spacing
@@ -20,43 +22,45 @@ from . import reasons
 from .topology import Budget, Size, Topology, axes_order, fit_batch, fit_patch, target_spacing
 
 FIRST_FEATURES = 32
-MAX_FEATURES = 320
 MASK_BELOW = 0.75
 """Where less than this share of the voxels is left after cropping, z-scores look at the non-zero region only."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What one family of U-Nets has of its own.
+    """What the plans of one kind of network have of their own.
 
     Args:
         builder: as in NetworkSpec.
-        title: for people.
-        block: what a stage of the encoder is made of, in the plural.
-        blocks: how many, the finest stage first; the last number holds for all deeper stages too.
-        decoder_blocks: convolutions of each decoder stage.
+        blocks: of the encoder, the finest stage first; the last number holds for all deeper stages too.
+        decoder_blocks: of each decoder stage.
         budget: conv outputs that a memory holds.
         dataset_share: of the cohort's voxels, the most that one batch may hold.
+        max_features: of a stage; from 32 on they double with each stage.
+        max_stages: of the network.
+        arguments: as in NetworkSpec.
     """
 
     builder: str
-    title: str
-    block: str
     blocks: tuple[int, ...]
     decoder_blocks: int
     budget: Budget
     dataset_share: float
+    max_features: int = 320
+    max_stages: int = 10
+    arguments: dict[str, Any] = field(default_factory=dict)
 
     def network(self, topology: Topology) -> NetworkSpec:
         """Build the network's description for a patch."""
         stages = range(topology.stages)
         return NetworkSpec(
             builder=self.builder,
-            features=tuple(min(MAX_FEATURES, FIRST_FEATURES * 2**stage) for stage in stages),
+            features=tuple(min(self.max_features, FIRST_FEATURES * 2**stage) for stage in stages),
             strides=topology.strides,
             kernels=topology.kernels,
             blocks=tuple(self.blocks[min(stage, len(self.blocks) - 1)] for stage in stages),
             decoder_blocks=(self.decoder_blocks,) * (topology.stages - 1),
+            arguments=self.arguments,
         )
 
 
@@ -65,7 +69,7 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
 
     Args:
         planner: its name.
-        architecture: the U-Net to plan.
+        architecture: the network to plan.
         fingerprint: the cohort.
         memory_gb: how much memory training may take.
 
@@ -85,7 +89,7 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
     def cost(topology: Topology) -> int:
         return conv_outputs(architecture.network(topology), topology.patch, classes)
 
-    topology = fit_patch(ordered, median, cost, architecture.budget, memory_gb)
+    topology = fit_patch(ordered, median, cost, architecture.budget, memory_gb, architecture.max_stages)
     left_right = left_right_axis(cases, axes)
     network, held, needed = architecture.network(topology), architecture.budget.held_by(memory_gb), cost(topology)
     batch = fit_batch(held, needed, prod(median) * len(cases), topology.patch, architecture.dataset_share)
@@ -98,7 +102,7 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
         reasons.spacing(ordered, finer),
         reasons.orientation(left_right),
         *([reasons.axes(axes[0])] if axes[0] else []),
-        reasons.network(network, architecture.title, architecture.block),
+        reasons.network(network),
         reasons.patch(topology.patch, median, memory_gb, held, needed),
         reasons.stages(topology),
         reasons.batch(batch, memory_gb, architecture.dataset_share),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from vmseg_auto.planning.plan import NetworkSpec, Normalization
+from vmseg_auto.planning.network import NetworkSpec
+from vmseg_auto.planning.plan import Normalization
+from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.geometry import Shape, Spacing
 
 from .topology import MIN_EDGE, Size, Topology
@@ -31,12 +33,14 @@ def orientation(left_right: int | None) -> str:
     )
 
 
-def network(spec: NetworkSpec, title: str, block: str) -> str:
-    blocks, convs = ", ".join(map(str, spec.blocks)), spec.decoder_blocks[0]
-    return (
-        f"network: {title}: {blocks} {block} in the encoder's stages, the finest first, and "
-        f"{convs} convolution{'s' if convs > 1 else ''} in each of the decoder's"
+def network(spec: NetworkSpec) -> str:
+    family, blocks = spec.family, ", ".join(map(str, spec.blocks))
+    text = (
+        f"network: {family.title}: {blocks} {family.block} in the encoder's stages, the finest first, and "
+        f"{counted(spec.decoder_blocks[0], family.decoder_block)} in each of the decoder's"
     )
+    own = [f"{name} {str(value).strip('[]')}" for name, value in spec.arguments.items()]
+    return "; ".join([text, *own])
 
 
 def patch(size: Shape, median: Size, memory_gb: float, held: float, needed: int) -> str:

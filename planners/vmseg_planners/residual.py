@@ -10,8 +10,6 @@ from .topology import Budget
 
 RESIDUAL = Architecture(
     builder="residual_unet",
-    title="residual-encoder U-Net",
-    block="blocks of two convolutions",
     blocks=(1, 3, 4, 6),
     decoder_blocks=1,
     budget=Budget(gb=(8, 24, 40), outputs=(680e6, 2.1e9, 3.6e9)),

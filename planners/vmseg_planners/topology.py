@@ -11,7 +11,7 @@ from math import ceil, prod
 
 import numpy as np
 
-from vmseg_auto.planning.plan import Int3
+from vmseg_auto.planning.network import Int3
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Shape, Spacing
 
@@ -128,7 +128,7 @@ def start_patch(spacing: Spacing, median_shape: Size) -> Size:
     return z, y, x
 
 
-def pool(spacing: Spacing, size: Size) -> Topology:
+def pool(spacing: Spacing, size: Size, max_stages: int = 10) -> Topology:
     """Halve a patch for as long as it makes sense.
 
     An axis is halved when at least 8 voxels are left on it and its voxels are less than twice as long as the
@@ -138,6 +138,7 @@ def pool(spacing: Spacing, size: Size) -> Topology:
     Args:
         spacing: in mm, in the order of `size`.
         size: the patch wanted; it is rounded up to what the strides divide.
+        max_stages: of the network, whatever would still make sense.
 
     Example:
         >>> pool((4.0, 0.5, 0.5), (20, 256, 256)).strides
@@ -147,7 +148,7 @@ def pool(spacing: Spacing, size: Size) -> Topology:
     kernel = [1, 1, 1]
     strides: list[Int3] = [(1, 1, 1)]
     kernels: list[Int3] = []
-    while chosen := _halved_next(edges, left):
+    while len(strides) < max_stages and (chosen := _halved_next(edges, left)):
         kernel = [3 if k == 3 or edge / min(edges) < 2 else 1 for k, edge in zip(kernel, edges, strict=True)]
         kernels.append((kernel[0], kernel[1], kernel[2]))
         for axis in chosen:
@@ -162,7 +163,12 @@ def pool(spacing: Spacing, size: Size) -> Topology:
 
 
 def fit_patch(
-    spacing: Spacing, median_shape: Size, cost: Callable[[Topology], int], budget: Budget, memory_gb: float
+    spacing: Spacing,
+    median_shape: Size,
+    cost: Callable[[Topology], int],
+    budget: Budget,
+    memory_gb: float,
+    max_stages: int = 10,
 ) -> Topology:
     """Find the largest patch that the memory holds, with the aspect of the median shape.
 
@@ -172,11 +178,12 @@ def fit_patch(
         cost: conv outputs of the network that a topology leads to.
         budget: what a memory holds.
         memory_gb: the memory.
+        max_stages: of the network.
 
     Raises:
         InputError: the scans have too few voxels to halve, or the budget is too small for any patch.
     """
-    topology = pool(spacing, start_patch(spacing, median_shape))
+    topology = pool(spacing, start_patch(spacing, median_shape), max_stages)
     if topology.stages < 2:
         shown = "x".join(f"{n:g}" for n in median_shape)
         raise InputError(
@@ -186,7 +193,7 @@ def fit_patch(
         )
     held = budget.held_by(memory_gb)
     while (needed := cost(topology)) > held:
-        smaller = _shrunk(spacing, median_shape, topology)
+        smaller = _shrunk(spacing, median_shape, topology, max_stages)
         if smaller is None or smaller.stages < 2:
             least_gb = ceil(100 * budget.needed_for(needed)) / 100
             raise InputError(
@@ -232,7 +239,7 @@ def _halved_next(edges: Sequence[float], left: Sequence[float]) -> list[int]:
     return chosen
 
 
-def _shrunk(spacing: Spacing, median_shape: Size, topology: Topology) -> Topology | None:
+def _shrunk(spacing: Spacing, median_shape: Size, topology: Topology, max_stages: int) -> Topology | None:
     """Shrink the axis that covers the most of the median shape; None where nothing would be left of it."""
     patch = topology.patch
     axis = max(AXES, key=lambda a: (patch[a] / median_shape[a], a))
@@ -245,5 +252,5 @@ def _shrunk(spacing: Spacing, median_shape: Size, topology: Topology) -> Topolog
     trial = less(topology.divisors[axis])
     if trial[axis] < 1:
         return None
-    smaller = less(pool(spacing, trial).divisors[axis])
-    return pool(spacing, smaller) if smaller[axis] >= 1 else None
+    smaller = less(pool(spacing, trial, max_stages).divisors[axis])
+    return pool(spacing, smaller, max_stages) if smaller[axis] >= 1 else None

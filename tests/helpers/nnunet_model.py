@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vmseg_auto.planning.plan import NetworkSpec
+from vmseg_auto.planning.network import NetworkSpec
 
 KINDS = ("plain", "residual")
 _SIZES: dict[str, Any] = {

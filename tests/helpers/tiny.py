@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.data.preprocessed import PreprocessedCase, PreprocessedFolder
-from vmseg_auto.planning.plan import NetworkSpec, Normalization, Plan
+from vmseg_auto.planning.network import NetworkSpec
+from vmseg_auto.planning.plan import Normalization, Plan
 from vmseg_auto.utils.geometry import Geometry, Shape
 
 Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]

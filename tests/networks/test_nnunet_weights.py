@@ -12,7 +12,7 @@ from nnunet_model import KINDS, SPECS, state_dict
 
 from vmseg_auto.networks.nnunet_weights import from_nnunet, nnunet_name
 from vmseg_auto.networks.unet import build_network
-from vmseg_auto.planning.plan import NetworkSpec
+from vmseg_auto.planning.network import NetworkSpec
 from vmseg_auto.utils.errors import InputError
 
 HEAD = "decoder.seg_layers.1.weight"

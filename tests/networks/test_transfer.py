@@ -11,7 +11,7 @@ from torch import nn
 from vmseg_auto.networks.transfer import transfer
 from vmseg_auto.networks.transfer_record import PartTaken
 from vmseg_auto.networks.unet import build_network
-from vmseg_auto.planning.plan import NetworkSpec
+from vmseg_auto.planning.network import NetworkSpec
 
 PLAIN = SPECS["plain"]
 

@@ -16,7 +16,7 @@ from vmseg_auto.networks.blocks import InstanceNorm, MeanPool, ResidualBlock
 from vmseg_auto.networks.nnunet_weights import from_nnunet
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.memory import conv_outputs
-from vmseg_auto.planning.plan import NetworkSpec
+from vmseg_auto.planning.network import NetworkSpec
 from vmseg_auto.utils.errors import InputError
 
 FLAT = NetworkSpec(
@@ -25,7 +25,7 @@ FLAT = NetworkSpec(
     strides=((1, 1, 1), (1, 2, 2), (2, 2, 2), (1, 4, 2)),
     kernels=((1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 5)),
     blocks=(2, 1, 3, 2),
-    decoder_blocks=(2, 1, 2),
+    decoder_blocks=(2, 1, 3),
 )
 RESIDUAL = replace(FLAT, builder="residual_unet", blocks=(1, 3, 4, 2))
 FLAT_PATCH = (4, 32, 16)
@@ -138,7 +138,7 @@ def test_every_parameter_learns(spec: NetworkSpec) -> None:
 
 
 def test_an_unknown_builder_is_refused_and_never_imported() -> None:
-    with pytest.raises(InputError, match=r"no network builder 'os:system'.*Known are: .*plain_unet"):
+    with pytest.raises(InputError, match=r"there is no network 'os:system'.*Known are: .*plain_unet"):
         build_network(spec(builder="os:system"), 1, 2)
 
 

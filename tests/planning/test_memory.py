@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmseg_auto.planning.memory import conv_outputs, smaller_budget_gb
-from vmseg_auto.planning.plan import NetworkSpec
+from vmseg_auto.planning.network import NetworkSpec
 
 
 def test_two_stages_by_hand() -> None:

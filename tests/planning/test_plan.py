@@ -79,7 +79,7 @@ def test_hashes_tell_what_must_be_done_again(change: dict[str, Any], voxels_too:
         ({"patch": [8, -16, 16]}, "product 2 on axis 1"),
         ({"patch": [4096, 16, 16]}, "larger than 2048"),
         ({"patch": [2, 2, 2]}, "a single voxel"),
-        ({"patch": [1024, 1024, 1024]}, "has 4.3e+09 values in a stage, more than 2.1e+09"),
+        ({"patch": [1024, 1024, 1024]}, "has 4.3e+09 values in a layer, more than 2.1e+09"),
         ({"network_strides": [[1, 1, 1]]}, "network.strides has 1 entries, but 2 features want 2"),
         ({"network_strides": []}, "network.strides has 0 entries"),
         ({"network_kernels": [[3, 3, 3]] * 3}, "network.kernels has 3 entries"),

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from vmseg_auto.networks.unet import plain_unet
-from vmseg_auto.planning.plan import NetworkSpec
+from vmseg_auto.networks.unet import build_network
+from vmseg_auto.planning.network import NetworkSpec
 from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy
 from vmseg_auto.training.step import Learner, LearnerState
 
@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 def learner(ema_decay: float = 0.0, network: nn.Module | None = None) -> Learner:
     torch.manual_seed(0)
-    network = network or plain_unet(SPEC, 1, 3)
+    network = network or build_network(SPEC, 1, 3)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
     loss = DeepSupervision(DiceCrossEntropy(batch_dice=True))
     return Learner(network, loss, optimizer, CPU, amp=False, gradient_clip=12.0, ema_decay=ema_decay)

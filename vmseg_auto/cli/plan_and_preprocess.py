@@ -19,7 +19,10 @@ def parser() -> Parser:
         "and run this again, and the edits are honoured.",
     )
     made.add_argument(
-        "--planner", default="default", metavar="NAME", help="default, residual or module:Class (default: default)"
+        "--planner",
+        default="default",
+        metavar="NAME",
+        help="default, residual, mednext_s, mednext_b or module:Class (default: default)",
     )
     made.add_argument(
         "--memory", type=number, metavar="GB", help="GPU memory the plan may use (default: the last plan's, else 8)"

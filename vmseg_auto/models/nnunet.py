@@ -18,7 +18,8 @@ from vmseg_auto.models.checkpoints import Checkpoint
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.safe_archive import finite_tensors, load_archive
 from vmseg_auto.networks.nnunet_weights import from_nnunet
-from vmseg_auto.planning.plan import Int3, NetworkSpec, Normalization, Plan
+from vmseg_auto.planning.network import Int3, NetworkSpec, network_family, network_names
+from vmseg_auto.planning.plan import Normalization, Plan
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import DatasetError, InputError
@@ -30,12 +31,6 @@ USE_NNUNET = "Segment with nnUNetv2_predict instead; this program can't do the s
 RESTORE = "Copy the file again from where the model was trained."
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 """The first of them that a fold holds is taken."""
-_CLASSES = "dynamic_network_architectures.architectures"
-_BUILDERS = {
-    f"{_CLASSES}.unet.PlainConvUNet": ("plain_unet", "n_conv_per_stage"),
-    f"{_CLASSES}.unet.ResidualEncoderUNet": ("residual_unet", "n_blocks_per_stage"),
-    f"{_CLASSES}.residual_unet.ResidualEncoderUNet": ("residual_unet", "n_blocks_per_stage"),
-}
 _READERS = ("SimpleITKIO", "NibabelIO")
 """The classes that leave a scan's axes as they lie in its file, as we do."""
 _RESAMPLING = {"is_seg": False, "order_z": 0, "force_separate_z": None, "separate_z_anisotropy_threshold": 3}
@@ -395,8 +390,9 @@ def _refuse_other_ways(plans: Plans, name: str, configuration: Configuration, pa
 
 def _network(architecture: Architecture, path: Path) -> NetworkSpec:
     name = architecture.network_class_name
-    _require("network_class_name", name, _BUILDERS, path)
-    builder, blocks = _BUILDERS[name]
+    known = _counterparts()
+    _require("network_class_name", name, known, path)
+    builder, blocks = known[name]
     given = dict(architecture.arch_kwargs)
     stages = decode(int, given.get("n_stages"), f"{path}: n_stages")
     if not 2 <= stages <= 10:
@@ -415,6 +411,12 @@ def _network(architecture: Architecture, path: Path) -> NetworkSpec:
         blocks=numbers.blocks,
         decoder_blocks=numbers.n_conv_per_stage_decoder[::-1],  # nnU-Net counts the decoder from the coarsest
     )
+
+
+def _counterparts() -> dict[str, tuple[str, str]]:
+    """Return the path of a class of nnU-Net's networks -> name of ours, and the argument that counts encoder blocks."""
+    families = {name: network_family(name).nnunet for name in network_names()}
+    return {path: (name, theirs.blocks) for name, theirs in families.items() if theirs for path in theirs.classes}
 
 
 def _refuse_other_layers(given: dict[str, Any], stem: tuple[int, ...], path: Path) -> None:

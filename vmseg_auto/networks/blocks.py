@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vmseg_auto.planning.plan import Int3
+from vmseg_auto.planning.network import Int3
 
 
 class ConvBlock(nn.Sequential):
@@ -16,6 +16,12 @@ class ConvBlock(nn.Sequential):
 
     def __init__(self, inputs: int, outputs: int, kernel: Int3, stride: Int3 = (1, 1, 1)) -> None:
         super().__init__(_conv(inputs, outputs, kernel, stride), _norm(outputs), nn.LeakyReLU(0.01, inplace=True))
+
+
+def conv_blocks(inputs: int, outputs: int, kernel: Int3, stride: Int3, blocks: int) -> nn.Sequential:
+    """Return a stage of convolutions, the first of which strides."""
+    rest = [ConvBlock(outputs, outputs, kernel) for _ in range(blocks - 1)]
+    return nn.Sequential(ConvBlock(inputs, outputs, kernel, stride), *rest)
 
 
 class ResidualBlock(nn.Module):
@@ -42,6 +48,18 @@ class ResidualBlock(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shortcut = self.project(self.pool(x))
         result: torch.Tensor = self.nonlin(self.conv2(self.conv1(x)) + shortcut)
+        return result
+
+
+class Sum(nn.Module):
+    """What two modules make of the same input, added: a body and its shortcut."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.body(x) + self.shortcut(x)
         return result
 
 

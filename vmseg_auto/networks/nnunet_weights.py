@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 
 from vmseg_auto.networks.unet import build_network
-from vmseg_auto.planning.plan import NetworkSpec
+from vmseg_auto.planning.network import NetworkSpec
 from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import InputError
 
@@ -20,30 +20,19 @@ LARGEST = 1_000_000_000
 
 
 def nnunet_name(name: str, spec: NetworkSpec) -> str:
-    """What nnU-Net calls one of our tensors.
+    """Return what nnU-Net calls one of our tensors.
 
     Args:
-        name: in the state dict of `build_network(spec, ...)`; `spec.builder` is "plain_unet" or "residual_unet".
+        name: in the state dict of `build_network(spec, ...)`.
+        spec: a network with a counterpart in nnU-Net.
+
+    Raises:
+        InputError: it has none.
     """
-    part, level, *rest = name.split(".")
-    if part == "up":
-        return f"decoder.transpconvs.{level}.{rest[0]}"
-    if part == "heads":
-        return f"decoder.seg_layers.{level}.{rest[0]}"
-    block, *layers, kind = rest
-    if part == "decoder":
-        return f"decoder.stages.{level}.convs.{block}.{_layer(layers[0])}.{kind}"
-    if spec.builder == "plain_unet":
-        return f"encoder.stages.{level}.0.convs.{block}.{_layer(layers[0])}.{kind}"
-    if level == "0":  # our first stage begins with the stem
-        if block == "0":
-            return f"encoder.stem.convs.0.{_layer(layers[0])}.{kind}"
-        block = str(int(block) - 1)
-    branch, place = layers
-    if branch == "project":  # behind the pooling, where there is one
-        strided = max(spec.strides[int(level)]) > 1
-        branch = f"skip.{int(strided)}"
-    return f"encoder.stages.{level}.blocks.{block}.{branch}.{_layer(place)}.{kind}"
+    counterpart = spec.family.nnunet
+    if counterpart is None:
+        raise InputError(f"nnU-Net has no network that is a {spec.family.title}")
+    return counterpart.tensor_name(name, spec)
 
 
 def from_nnunet(
@@ -91,10 +80,6 @@ def from_nnunet(
     if broken := [name for name in names if not _usable(found[name])]:
         raise InputError(f"the weights hold NaN, infinity or no real numbers: {', '.join(broken[:3])}")
     return {ours: found[theirs].to(torch.float32, copy=True).contiguous() for theirs, ours in names.items()}
-
-
-def _layer(place: str) -> str:
-    return ("conv", "norm")[int(place)]
 
 
 def _plain_name(name: str) -> str:

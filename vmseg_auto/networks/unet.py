@@ -1,44 +1,43 @@
-"""Networks, built from the numbers of a plan."""
+"""The U-Net that all networks here are kinds of, and networks built from the numbers of a plan."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import entry_points
-from itertools import pairwise
 
 import torch
 from torch import nn
 
-from vmseg_auto.networks.blocks import ConvBlock, ResidualBlock
-from vmseg_auto.planning.plan import Int3, NetworkSpec
-from vmseg_auto.utils.errors import InputError
-
-ENTRY_POINTS = "vmseg_auto.networks"
+from vmseg_auto.networks.blocks import conv_blocks
+from vmseg_auto.planning.network import NetworkSpec
 
 
 class UNet(nn.Module):
-    """U-Net with a given encoder, transposed convolutions up and plain convolutions in the decoder.
+    """An encoder, and a decoder that joins each of its stages with what comes up from the coarser one.
 
     Maps [B, channels, Z, Y, X] to logits [B, classes, Z, Y, X]. While training with deep supervision it gives a
     list of logits, the finest first, one for each decoder level.
 
     Args:
-        stages: the encoder, the finest first; `stages[i]` strides by `spec.strides[i]` to `spec.features[i]` channels.
-        spec: the network's numbers.
-        classes: labels, background included.
+        encoder: its stages, the finest first.
+        up, decoder, heads: of each decoder level, the coarsest first: what brings the coarser level to this one's
+            resolution, what works on the two joined, and the logits of it.
+        deep_supervision: whether each decoder level gives logits in training, or the finest alone.
+        join: (what came up, the encoder's stage) -> what the decoder's stage works on.
     """
 
-    def __init__(self, stages: Sequence[nn.Module], spec: NetworkSpec, classes: int) -> None:
+    def __init__(
+        self,
+        encoder: Sequence[nn.Module],
+        up: Sequence[nn.Module],
+        decoder: Sequence[nn.Module],
+        heads: Sequence[nn.Module],
+        deep_supervision: bool,
+        join: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    ) -> None:
         super().__init__()
-        self.deep_supervision = spec.deep_supervision
-        self.encoder = nn.ModuleList(stages)
-        self.up, self.decoder, self.heads = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        for level in range(len(spec.features) - 2, -1, -1):
-            fine, coarse, stride = spec.features[level], spec.features[level + 1], spec.strides[level + 1]
-            self.up.append(nn.ConvTranspose3d(coarse, fine, stride, stride))
-            self.decoder.append(_convs(2 * fine, fine, spec.kernels[level], (1, 1, 1), spec.decoder_blocks[level]))
-            self.heads.append(nn.Conv3d(fine, classes, 1))
-        self.apply(_initialise)
+        self.deep_supervision, self.join = deep_supervision, join
+        self.encoder, self.up = nn.ModuleList(encoder), nn.ModuleList(up)
+        self.decoder, self.heads = nn.ModuleList(decoder), nn.ModuleList(heads)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         skips = []
@@ -49,44 +48,48 @@ class UNet(nn.Module):
         skips.pop()
         outputs = []
         for up, stage, head in zip(self.up, self.decoder, self.heads, strict=True):
-            x = stage(torch.cat([up(x), skips.pop()], dim=1))
+            x = stage(self.join(up(x), skips.pop()))
             if (self.training and self.deep_supervision) or not skips:
                 outputs.append(head(x))
         return outputs[::-1] if self.training else outputs[-1]
 
 
-def plain_unet(spec: NetworkSpec, channels: int, classes: int) -> UNet:
-    """nnU-Net's plain U-Net: stages of convolutions, the first of which strides."""
-    widths = pairwise((channels, *spec.features))
-    stages = [
-        _convs(inputs, outputs, kernel, stride, blocks)
-        for (inputs, outputs), kernel, stride, blocks in zip(
-            widths, spec.kernels, spec.strides, spec.blocks, strict=True
-        )
-    ]
-    return UNet(stages, spec, classes)
+def with_conv_decoder(encoder: Sequence[nn.Module], spec: NetworkSpec, classes: int) -> UNet:
+    """Return nnU-Net's U-Net with this encoder: transposed convolutions up, and convolutions in the decoder.
+
+    Args:
+        encoder: `encoder[i]` strides by `spec.strides[i]` to `spec.features[i]` channels.
+        spec: the network's numbers.
+        classes: labels, background included.
+    """
+    up: list[nn.Module] = []
+    decoder: list[nn.Module] = []
+    heads: list[nn.Module] = []
+    for level in range(len(spec.features) - 2, -1, -1):
+        fine, coarse, stride = spec.features[level], spec.features[level + 1], spec.strides[level + 1]
+        up.append(nn.ConvTranspose3d(coarse, fine, stride, stride))
+        decoder.append(conv_blocks(2 * fine, fine, spec.kernels[level], (1, 1, 1), spec.decoder_blocks[level]))
+        heads.append(nn.Conv3d(fine, classes, 1))
+    return UNet(encoder, up, decoder, heads, spec.deep_supervision, _side_by_side).apply(_initialise)
 
 
-def residual_unet(spec: NetworkSpec, channels: int, classes: int) -> UNet:
-    """nnU-Net's residual-encoder U-Net: a convolution as stem, then stages of residual blocks."""
-    stem = ConvBlock(channels, spec.features[0], spec.kernels[0])
-    widths = pairwise((spec.features[0], *spec.features))
-    stages = [
-        nn.Sequential(
-            ResidualBlock(inputs, outputs, kernel, stride),
-            *(ResidualBlock(outputs, outputs, kernel) for _ in range(blocks - 1)),
-        )
-        for (inputs, outputs), kernel, stride, blocks in zip(
-            widths, spec.kernels, spec.strides, spec.blocks, strict=True
-        )
-    ]
-    stages[0].insert(0, stem)
-    return UNet(stages, spec, classes)
+def build_network(spec: NetworkSpec, channels: int, classes: int) -> nn.Module:
+    """Build the network that a plan describes.
+
+    Args:
+        spec: its numbers.
+        channels: image channels.
+        classes: labels, background included.
+
+    Raises:
+        InputError: no network of this name is known, or one of its arguments is wrong.
+    """
+    spec.check_arguments()
+    return spec.family.build(spec, channels, classes)
 
 
-def _convs(inputs: int, outputs: int, kernel: Int3, stride: Int3, blocks: int) -> nn.Sequential:
-    rest = [ConvBlock(outputs, outputs, kernel) for _ in range(blocks - 1)]
-    return nn.Sequential(ConvBlock(inputs, outputs, kernel, stride), *rest)
+def _side_by_side(up: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+    return torch.cat([up, skip], dim=1)
 
 
 def _initialise(module: nn.Module) -> None:
@@ -95,34 +98,3 @@ def _initialise(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, a=0.01)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-_BUILDERS: dict[str, Callable[[NetworkSpec, int, int], nn.Module]] = {
-    "plain_unet": plain_unet,
-    "residual_unet": residual_unet,
-}
-
-
-def build_network(spec: NetworkSpec, channels: int, classes: int) -> nn.Module:
-    """Build the network that a plan describes.
-
-    Args:
-        spec: its numbers; `spec.builder` is a built-in name or an installed entry point of `vmseg_auto.networks`.
-        channels: image channels.
-        classes: labels, background included.
-
-    Raises:
-        InputError: no such builder is installed.
-    """
-    builder = _BUILDERS.get(spec.builder)
-    if builder is None:
-        installed = entry_points(group=ENTRY_POINTS)
-        if spec.builder not in installed.names:
-            known = ", ".join(sorted({*_BUILDERS, *installed.names}))
-            raise InputError(
-                f"there is no network builder {spec.builder!r}",
-                remedy=f"Known are: {known}. Install the package it is from.",
-            )
-        builder = installed[spec.builder].load()
-    network: nn.Module = builder(spec, channels, classes)
-    return network

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from math import floor, log10, prod
+from math import floor, log10
 
-from vmseg_auto.planning.plan import NetworkSpec
+from vmseg_auto.planning.network import NetworkSpec
 from vmseg_auto.utils.geometry import Shape
 
 
 def conv_outputs(network: NetworkSpec, patch: Shape, classes: int) -> int:
-    """Count the values that a U-Net's convolutions put out for one patch.
+    """Count the values that a network's layers put out for one patch, by the list of layers that its family gives.
 
-    The memory of training grows in proportion to it. Counted are, with channels, each convolution of the encoder
-    and the decoder, each transposed convolution, and the finest logits (nnU-Net counts the same ones); in a
-    "residual_unet" also the stem and each shortcut that is no mere copy.
+    The memory of training grows in proportion to it. Of the U-Nets the same layers are counted as in nnU-Net: the
+    convolutions of encoder and decoder, the transposed ones, shortcuts that are no mere copy, and the finest logits.
 
     Args:
         network: the network; only its numbers are used.
         patch: (Z, Y, X) in voxels; odd sizes are halved downwards.
         classes: number of classes, background included.
     """
-    sizes = []
-    size: tuple[int, ...] = patch
-    for stride in network.strides:
-        size = tuple(n // s for n, s in zip(size, stride, strict=True))
-        sizes.append(prod(size))
-    levels = list(zip(sizes, network.features, strict=True))
-    encoder = sum(blocks * voxels * width for blocks, (voxels, width) in zip(network.blocks, levels, strict=True))
-    if network.builder == "residual_unet":
-        encoder = 2 * encoder + prod(levels[0]) + _shortcuts(levels)
-    decoder = sum(
-        # one more than its convolutions: the transposed convolution gives as many channels as the skip has
-        (blocks + 1) * voxels * width
-        for blocks, ((voxels, width), _) in zip(reversed(network.decoder_blocks), pairwise(levels), strict=True)
-    )
-    return encoder + decoder + classes * sizes[0]
-
-
-def _shortcuts(levels: list[tuple[int, int]]) -> int:
-    """Count the values of the shortcuts that change voxels or channels of a stage, also by pooling alone."""
-    return sum(prod(level) for before, level in pairwise(levels) if level != before)
+    voxels = network.voxels(patch)
+    return sum(voxels[layer.stage] * layer.channels for layer in network.layers(classes))
 
 
 def smaller_budget_gb(planned_gb: float, free_gb: float | None, peak_gb: float) -> float:

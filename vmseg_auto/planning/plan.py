@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Literal
 
+from vmseg_auto.planning.network import Int3, NetworkSpec
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Shape, Spacing
 from vmseg_auto.utils.json_codec import Stored, digest, encode
@@ -16,33 +16,8 @@ PLUGIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MOST_WEIGHTS = 400_000_000
 """2 GB and a half of them would be read before a mistake is noticed; nnU-Net's largest network has a quarter."""
 MOST_VALUES = 2**31
-"""Of the widest stage for one patch: 8 GB."""
-Int3 = tuple[int, int, int]
+"""Of the widest layer for one patch: 8 GB."""
 Scheme = Literal["zscore", "zscore_in_mask", "ct", "none"]
-
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """A network in numbers.
-
-    Args:
-        builder: name of the network family: "plain_unet", "residual_unet", or an installed `vmseg_auto.networks`
-            entry point.
-        features: channels of each stage, the finest first.
-        strides: (Z, Y, X) stride on entering each stage; the first is (1, 1, 1).
-        kernels: (Z, Y, X) kernel of each stage.
-        blocks: convolutions (plain) or residual blocks of each encoder stage.
-        decoder_blocks: the same of each decoder stage, one fewer than stages.
-        deep_supervision: whether each decoder level but the coarsest gets a loss.
-    """
-
-    builder: str
-    features: tuple[int, ...]
-    strides: tuple[Int3, ...]
-    kernels: tuple[Int3, ...]
-    blocks: tuple[int, ...]
-    decoder_blocks: tuple[int, ...]
-    deep_supervision: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,7 +73,7 @@ class Plan(Stored):
     left_right: int | None = None
     reasons: tuple[str, ...] = ()
     planned_hash: str = ""
-    schema: int = 1
+    schema: int = 2
 
     @property
     def content_hash(self) -> str:
@@ -127,8 +102,10 @@ class Plan(Stored):
         """Refuse a plan that can't work.
 
         Raises:
-            DatasetError: every impossible value, listed.
+            InputError: no network of this name is known, or one of its arguments is wrong.
+            DatasetError: every other impossible value, listed.
         """
+        self.network.check_arguments(f"{where}: network: arguments")
         errors = [InputError(text) for text in _impossible(self)]
         if errors:
             raise DatasetError(
@@ -137,7 +114,7 @@ class Plan(Stored):
 
 
 def _impossible(plan: Plan) -> list[str]:
-    totals = _total_strides(plan.network)
+    totals = plan.network.divisors
     found = [
         f"{kind} is {name[:80]!r}, not the plain name of one that is installed (letters, digits, _, . and -)"
         for kind, name in (("planner", plan.planner), ("trainer", plan.trainer))
@@ -172,27 +149,14 @@ def _impossible(plan: Plan) -> list[str]:
 
 def _beyond_memory(plan: Plan) -> list[str]:
     """Describe what no machine could hold, before any memory is taken."""
-    found, net = [], plan.network
-    values = 0
-    size = plan.patch
-    for stride, features in zip(net.strides, net.features, strict=True):
-        size = (size[0] // stride[0], size[1] // stride[1], size[2] // stride[2])
-        values = max(values, prod(size) * features)
+    found, voxels, layers = [], plan.network.voxels(plan.patch), plan.network.layers(classes=1)
+    values = max(voxels[layer.stage] * layer.channels for layer in layers)
+    weights = sum(layer.weights for layer in layers)
     if values > MOST_VALUES:
-        found.append(f"a patch {plan.patch} has {values:.1e} values in a stage, more than {MOST_VALUES:.1e}")
-    if (weights := least_weights(net)) > MOST_WEIGHTS:
+        found.append(f"a patch {plan.patch} has {values:.1e} values in a layer, more than {MOST_VALUES:.1e}")
+    if weights > MOST_WEIGHTS:
         found.append(f"the network has more than {weights:.1e} weights; {MOST_WEIGHTS:.1e} are possible")
     return found
-
-
-def least_weights(net: NetworkSpec) -> int:
-    """Count the weights of the convolutions that every U-Net of these numbers has: an encoder's and a decoder's."""
-    total = 0
-    for before, width, kernel, blocks in zip((1, *net.features), net.features, net.kernels, net.blocks, strict=False):
-        total += prod(kernel) * width * (before + (blocks - 1) * width)
-    for width, kernel, blocks in zip(net.features, net.kernels, reversed(net.decoder_blocks), strict=False):
-        total += prod(kernel) * width * width * (blocks + 1)
-    return total
 
 
 def _impossible_network(net: NetworkSpec) -> list[str]:
@@ -215,11 +179,3 @@ def _impossible_network(net: NetworkSpec) -> list[str]:
     if net.strides and net.strides[0] != (1, 1, 1):
         found.append(f"network.strides must begin with (1, 1, 1), not {net.strides[0]}")
     return found
-
-
-def _total_strides(net: NetworkSpec) -> Int3:
-    totals = [1, 1, 1]
-    for stride in net.strides:
-        for axis in range(3):
-            totals[axis] *= max(1, stride[axis])
-    return totals[0], totals[1], totals[2]

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
 
-from vmseg_auto.planning.plan import Int3, Plan
+from vmseg_auto.planning.network import Int3
+from vmseg_auto.planning.plan import Plan
 from vmseg_auto.preprocessing.content import require_contrast
 from vmseg_auto.preprocessing.normalise import normalize
 from vmseg_auto.preprocessing.resample import new_shape, resample_image, resample_logits, resample_mask

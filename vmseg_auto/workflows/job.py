@@ -15,6 +15,7 @@ from vmseg_auto.data.runs import FoldName, Run
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.networks.rebuild import why_not_rebuilt
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.planning.training_config import TrainingConfig
@@ -56,10 +57,21 @@ class Job:
         )
 
     def parts(self, config: TrainingConfig, fold: FoldName) -> Parts:
-        """Build what the trainer makes for a fold; the same config and fold give the same first weights."""
+        """Build what the trainer makes for a fold; the same config and fold give the same first weights.
+
+        Raises:
+            InputError: its network is not the plan's: no checkpoint could be used.
+        """
         torch.manual_seed(config.seed * 1009 + (1000 if fold == "all" else int(fold)))
-        channels, labels = self.fingerprint.channels, self.fingerprint.labels
-        return self.trainer(self.plan, config, self.device, len(channels), len(labels))
+        channels, classes = len(self.fingerprint.channels), len(self.fingerprint.labels)
+        parts = self.trainer(self.plan, config, self.device, channels, classes)
+        if why_not := why_not_rebuilt(parts.network, self.plan.network, channels, classes):
+            raise InputError(
+                f"the trainer {self.trainer.name} trains another network than the plan's {self.plan.network.builder}, "
+                f"so its checkpoints could not be used: {why_not}",
+                remedy="Give that network a name and a planner (docs/extending/network.md), and plan with it.",
+            )
+        return parts
 
     def introduce(self) -> None:
         """Say what begins, once all is checked."""
