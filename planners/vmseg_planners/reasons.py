@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vmseg_auto.planning.network import NetworkSpec
 from vmseg_auto.planning.plan import Normalization
-from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.geometry import Shape, Spacing
+from vmseg_auto.utils.text import counted
 
 from .topology import MIN_EDGE, Size, Topology
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from vmseg_auto.data.images.registry import scan_endings
 from vmseg_auto.utils.atomic import read_json
-from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.labels import odd_names
 from vmseg_auto.utils.names import case_name, close_to
+from vmseg_auto.utils.text import listed
 
 _SAY = Callable[[str], None]
 _USED = ("name", "channel_names", "modality", "labels", "file_ending", "patients", "numTraining")

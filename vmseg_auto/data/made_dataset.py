@@ -11,8 +11,8 @@ from vmseg_auto.data.dataset_json import Description, read_description
 from vmseg_auto.data.dataset_key import KeyRow
 from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.utils.atomic import read_json, write_json
-from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.text import listed
 
 _MEND = "Undo the change, or restore the file from a copy."
 

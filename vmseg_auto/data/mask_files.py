@@ -23,13 +23,14 @@ from vmseg_auto.data.images.registry import SEGMENTS, ending_of
 from vmseg_auto.data.images.segmentations import read_labels, read_segmentation
 from vmseg_auto.data.naming import OUR_FOLDERS, image_files, is_ours, stem
 from vmseg_auto.utils.atomic import read_json
-from vmseg_auto.utils.console import listed, shown
+from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, walk
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.json_codec import decode
 from vmseg_auto.utils.left_out import Inventory, is_hidden
 from vmseg_auto.utils.names import case_name
+from vmseg_auto.utils.text import listed
 
 DICOM_SEG = ".dcm"
 SCHEMA = 8

@@ -13,10 +13,11 @@ from pathlib import Path
 from vmseg_auto.data.dicom.series import Scan, Series, path_of
 from vmseg_auto.data.images.registry import ending_of, mask_endings, scan_endings
 from vmseg_auto.utils import names
-from vmseg_auto.utils.console import counted, shown
+from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, listed_folder, walk, why_no_file
 from vmseg_auto.utils.left_out import HIDDEN, Inventory, is_hidden
+from vmseg_auto.utils.text import counted
 
 OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "budgets", "logs", "replaced")
 _OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label")

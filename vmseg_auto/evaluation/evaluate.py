@@ -25,7 +25,6 @@ from vmseg_auto.evaluation.metrics.metric import PENALTY_MM, TOLERANCE_MM
 from vmseg_auto.evaluation.metrics.score import EMPTY_MASKS, Row, metrics, score_case
 from vmseg_auto.evaluation.scores import MeanScore, MetricNote, ScoreSummary
 from vmseg_auto.utils.atomic import write_sealed
-from vmseg_auto.utils.console import counted, listed
 from vmseg_auto.utils.errors import DatasetError, InputError, NoMaskError, VmsegError
 from vmseg_auto.utils.figure import Figure
 from vmseg_auto.utils.geometry import Geometry
@@ -33,6 +32,7 @@ from vmseg_auto.utils.labels import label_values, unnamed_labels
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.statistics import INTERVAL, no_interval, summarise_table, without_interval
 from vmseg_auto.utils.tables import write_csv
+from vmseg_auto.utils.text import counted, listed
 
 _PACKAGES = ("vmseg_auto", "numpy", "scipy", "scikit-image", "SimpleITK")
 

@@ -18,6 +18,7 @@ from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.statistics import FEWEST_PATIENTS, no_interval, summarise_table, without_interval
 from vmseg_auto.utils.tables import write_csv
+from vmseg_auto.utils.text import UNKNOWN, decimal, with_interval
 
 FIRST, SECOND, BETWEEN = "model, reader 1", "model, reader 2", "reader 2, reader 1"
 """What is compared with what; the latter counts as the reference."""
@@ -110,8 +111,8 @@ class Readers:
                 digits = metric.digits
                 means = [_cell(one.summary, label, metric.name)["mean"] for one in self.comparisons.values()]
                 apart = [_cell(self.differences, label, metric.name, name) for name in (FIRST, SECOND)]
-                told = " | ".join(_interval(row, digits) for row in apart)
-                cells = [_number(mean, digits) for mean in means]
+                told = " | ".join(_mean(row, digits) for row in apart)
+                cells = [decimal(mean, digits) for mean in means]
                 lines.append(f"  {metric.title:<28}{cells[0]:>17}{cells[1]:>17}{cells[2]:>10}  {told}")
             lines += [
                 f"  {name}: {one.text()}"
@@ -185,13 +186,8 @@ def _cell(table: pd.DataFrame, label: str, metric: str, comparison: str | None =
     return {str(key): value for key, value in chosen.iloc[0].items()}
 
 
-def _interval(row: Mapping[str, Any], digits: int) -> str:
+def _mean(row: Mapping[str, Any], digits: int) -> str:
+    """Write a mean difference with its interval, or why there is none."""
     if math.isnan(row["mean"]):
-        return "-"
-    if math.isnan(row["low_95"]):
-        return f"{row['mean']:+.{digits}f} ({no_interval(row['patients'])})"
-    return f"{row['mean']:+.{digits}f} ({row['low_95']:+.{digits}f} to {row['high_95']:+.{digits}f})"
-
-
-def _number(value: float, digits: int) -> str:
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+        return UNKNOWN
+    return with_interval(row["mean"], row["low_95"], row["high_95"], no_interval(row["patients"]), digits, sign=True)

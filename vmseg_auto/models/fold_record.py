@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vmseg_auto.planning.training_config import TrainingConfig
-from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.json_codec import Stored
 from vmseg_auto.utils.labels import labels_in_words
+from vmseg_auto.utils.text import listed
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ It is filled from the workspace alone, and names no case, patient, dataset or fo
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +15,17 @@ from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.selection_record import Candidate, Estimate, Worth
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.training_config import TrainingConfig
-from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.statistics import no_interval, without_interval
+from vmseg_auto.utils.text import (
+    UNKNOWN,
+    by_axes,
+    counted,
+    decimal,
+    interval,
+    median_and_range,
+    medians_by_axes,
+    with_interval,
+)
 
 INTENDED = """## Intended use
 
@@ -102,10 +110,10 @@ def _cohort(cohort: Fingerprint, members: Sequence[Member]) -> str:
     extents = [tuple(n * mm for n, mm in zip(c.shape, c.spacing_mm, strict=True)) for c in cases]
     rows = [
         ("Scans", f"{len(cases)}" + (f" of {patients} patients" if patients else "")),
-        ("Size in voxels (z, y, x)", _spread([case.shape for case in cases], ".0f")),
-        ("Spacing in mm", _spread([case.spacing_mm for case in cases], ".3g")),
-        ("Field of view in mm", _spread(extents, ".0f")),
-        ("Volume of all labels in mL", _middle(volumes)),
+        ("Size in voxels (z, y, x)", medians_by_axes([case.shape for case in cases], ".0f")),
+        ("Spacing in mm", medians_by_axes([case.spacing_mm for case in cases], ".3g")),
+        ("Field of view in mm", medians_by_axes(extents, ".0f")),
+        ("Volume of all labels in mL", median_and_range(volumes)),
         ("Scans without any", f"{sum(volume == 0 for volume in volumes)}"),
     ]
     return _table(("", "median (least to most)"), rows)
@@ -121,7 +129,7 @@ def _training(members: Sequence[Member]) -> Iterator[str]:
             [
                 ("Planner, trainer", f"{plan.planner}, {member.info.trainer}"),
                 ("Network", f"{plan.network.builder}, {len(plan.network.features)} stages"),
-                ("Spacing in mm, patch in voxels (plan's axes)", f"{_by(plan.spacing_mm)}, {_by(plan.patch)}"),
+                ("Spacing in mm, patch in voxels (plan's axes)", f"{by_axes(plan.spacing_mm)}, {by_axes(plan.patch)}"),
                 ("Folds", ", ".join(map(str, member.folds))),
                 ("Epochs, steps, batch", f"{epochs}, {config.iterations_per_epoch} an epoch, {plan.batch_size} a step"),
                 ("First weights", "; ".join(member.first_weights)),
@@ -170,15 +178,18 @@ def _score_rows(scores: ScoreSummary) -> Iterator[tuple[str, ...]]:
             metric = known.get(name)  # None where a package that is not installed here brought it
             title, digits = (metric.heading(scores.tolerance_mm), metric.digits) if metric else (name, 3)
             over = f"{row.n} of {row.patients}"
-            interval = _interval(row.low_95, row.high_95, row.patients, digits) if row.n else "-"
-            yield label, title, _number(row.mean, digits), interval, _number(row.median, digits), over
+            ends = interval(row.low_95, row.high_95, digits) if row.n else UNKNOWN
+            ends = no_interval(row.patients) if row.n and ends == UNKNOWN else ends
+            yield label, title, decimal(row.mean, digits), ends, decimal(row.median, digits), over
 
 
 def _range(info: ModelInfo) -> Iterator[str]:
     if info.scans is None:
         yield "- Which spacings and fields of view it has learnt from is not recorded."
         return
-    spacing, extent = (f"{_by(low)} to {_by(high)} mm" for low, high in (info.scans.spacing_mm, info.scans.extent_mm))
+    spacing, extent = (
+        f"{by_axes(low)} to {by_axes(high)} mm" for low, high in (info.scans.spacing_mm, info.scans.extent_mm)
+    )
     yield f"- It has learnt from scans with spacings of {spacing} and fields of view of {extent} (z, y, x);"
     yield "  `vmseg_predict` warns of scans that lie far outside."
 
@@ -193,31 +204,9 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", r"\|")
 
 
-def _spread(triples: Sequence[Sequence[float]], form: str) -> str:
-    axes = [[float(triple[axis]) for triple in triples] for axis in range(3)]
-    return " x ".join(_middle(axis, form) for axis in axes)
-
-
-def _middle(values: Sequence[float], form: str = ".3g") -> str:
-    low, middle, high = (format(v, form) for v in (min(values), statistics.median(values), max(values)))
-    return middle if low == high else f"{middle} ({low} to {high})"
-
-
-def _by(values: Sequence[float]) -> str:
-    return " x ".join(f"{value:.3g}" for value in values)
-
-
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(_cell, names))
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _interval(low: float | None, high: float | None, patients: int, digits: int = 3) -> str:
-    return no_interval(patients) if low is None or high is None else f"{low:.{digits}f} to {high:.{digits}f}"
-
-
 def _estimate(value: Estimate) -> str:
-    return f"{value.mean:.3f} ({_interval(value.low_95, value.high_95, value.patients)})"
+    return with_interval(value.mean, value.low_95, value.high_95, no_interval(value.patients))

@@ -12,8 +12,8 @@ import torch
 
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.network import NetworkSpec
-from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.text import listed
 
 LARGEST = 1_000_000_000
 """Parameters; nnU-Net's largest preset has about 140 million."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.network import NetworkSpec
-from vmseg_auto.utils.console import listed
+from vmseg_auto.utils.text import listed
 
 
 def why_not_rebuilt(network: nn.Module, spec: NetworkSpec, channels: int, classes: int) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.json_codec import Stored
+from vmseg_auto.utils.text import counted
 
 
 @dataclass(frozen=True)

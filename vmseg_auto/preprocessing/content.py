@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.preprocessing.normalise import SEEN_VOXELS
-from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Spacing
+from vmseg_auto.utils.text import by_axes, listed
 
 _HOT = 1000.0
 """How many times the range of nearly all voxels the brightest one may be from the darkest."""
@@ -88,18 +88,14 @@ def unlike_voxel_sizes(cases: Mapping[str, Spacing]) -> list[str]:
     for case, spacing in cases.items():
         ratio = np.asarray(spacing) / middle
         if max(ratio.max(), 1 / ratio.min()) > _UNLIKE:
-            unlike.append(f"{case} ({_by(spacing)})")
+            unlike.append(f"{case} ({by_axes(spacing)})")
     if not unlike:
         return []
     return [
         f"{len(unlike)} of {len(cases)} cases have voxels more than {_UNLIKE:g} times as large or as small along an "
-        f"axis as the cohort's {_by(middle)} mm (z, y, x; median): {listed(unlike)}; compare with the scanner's "
+        f"axis as the cohort's {by_axes(middle)} mm (z, y, x; median): {listed(unlike)}; compare with the scanner's "
         "protocol, and mend the header or remove the case where it is wrong; else the scan is resampled that far"
     ]
-
-
-def _by(spacing: Iterable[float]) -> str:
-    return " x ".join(f"{edge:.3g}" for edge in spacing)
 
 
 def _saturated(channel: NDArray[np.float32], outlined: NDArray[np.bool_]) -> list[str]:

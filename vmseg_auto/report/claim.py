@@ -15,9 +15,9 @@ from vmseg_auto.models.selection_record import Selection
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.report.scores import failures
-from vmseg_auto.report.words import by, plain, spread
-from vmseg_auto.utils.console import counted
+from vmseg_auto.report.words import by, plain
 from vmseg_auto.utils.statistics import FEWEST_PATIENTS
+from vmseg_auto.utils.text import counted, median_and_range
 from vmseg_auto.workflows.run_tables import CaseScore
 
 
@@ -92,8 +92,8 @@ def _opening(study: Study) -> tuple[Item, ...]:
 def _data(study: Study) -> tuple[Item, ...]:
     channels = ", ".join(study.fingerprint.channels)
     missing = "none: a scan without a channel or mask is refused"
-    pixels = spread([case.spacing_mm[1] for case in study.fingerprint.cases.values()])
-    slices = spread([case.spacing_mm[0] for case in study.fingerprint.cases.values()])
+    pixels = median_and_range([case.spacing_mm[1] for case in study.fingerprint.cases.values()])
+    slices = median_and_range([case.spacing_mm[0] for case in study.fingerprint.cases.values()])
     preprocessed = f"resampled to {by(study.plan.spacing_mm)} mm; {_intensities(study.plan)}"
     grid = f"pixels of {pixels} mm, slices every {slices} mm"
     return (
@@ -121,7 +121,7 @@ def _intensities(plan: Plan) -> str:
 
 def _reference(study: Study) -> tuple[Item, ...]:
     labels = ", ".join(plain(name) for name, value in study.fingerprint.labels.items() if value)
-    volumes = spread([case.volume_ml for case in study.fingerprint.cases.values()])
+    volumes = median_and_range([case.volume_ml for case in study.fingerprint.cases.values()])
     return (
         Item("14", "What the reference standard is", "8a", f"masks of {labels}, {volumes} mL", "what counts as lesion"),
         Item("15", "Why this reference standard", "8a", "", "why outlines, and whether proven by biopsy or follow-up"),
@@ -135,7 +135,7 @@ def _partitions(study: Study) -> tuple[Item, ...]:
     size = f"{counted(len(study.patients), 'scan')} of {counted(len(set(study.patients.values())), 'patient')}"
     curve = "a learning curve stands in the workspace" if study.learning_curve else ""
     validation = [len(fold.val) for fold in study.splits.folds]
-    folds = f"{len(validation)} folds with {spread(validation)} validation scans; {study.splits.source}"
+    folds = f"{len(validation)} folds with {median_and_range(validation)} validation scans; {study.splits.source}"
     return (
         Item("19", "How cases were assigned", "12a", folds),
         Item("20", "On which level partitions are apart", "12a", "patients: all scans of one stand on the same side"),

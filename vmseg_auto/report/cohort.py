@@ -11,8 +11,8 @@ from vmseg_auto.figures.charts import Chart, Dot, axis_of
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.report.render import Fact, Table
-from vmseg_auto.report.words import by, plain, spread, volume
-from vmseg_auto.utils.console import counted
+from vmseg_auto.report.words import by, plain, volume
+from vmseg_auto.utils.text import counted, median_and_range
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,14 @@ def cohort(fingerprint: Fingerprint, patients: dict[str, str], names: Names) -> 
         Fact("Scans", f"{counted(len(cases), 'scan')} of {counted(len(set(patients.values())), 'patient')}"),
         Fact("Channels", ", ".join(fingerprint.channels)),
         Fact("Outlined", ", ".join(labels)),
-        Fact("Lesion volume", f"median {spread(volumes)} mL"),
-        Fact("Slice spacing", f"median {spread([case.spacing_mm[0] for case in cases])} mm", "distance between slices"),
-        Fact("Pixel size", f"median {spread([case.spacing_mm[1] for case in cases])} mm", "within a slice"),
-        Fact("Slices", f"median {spread([case.shape[0] for case in cases])}"),
+        Fact("Lesion volume", f"median {median_and_range(volumes)} mL"),
+        Fact(
+            "Slice spacing",
+            f"median {median_and_range([case.spacing_mm[0] for case in cases])} mm",
+            "distance between slices",
+        ),
+        Fact("Pixel size", f"median {median_and_range([case.spacing_mm[1] for case in cases])} mm", "within a slice"),
+        Fact("Slices", f"median {median_and_range([case.shape[0] for case in cases])}"),
     )
     return Cohort(facts, _charts(fingerprint, names), _odd(fingerprint, names))
 
@@ -66,7 +70,11 @@ def planned(plan: Plan, splits: Splits, fingerprint: Fingerprint) -> Planned:
         ),
         Fact("Memory budget", f"{plan.memory_gb:g} GB"),
         Fact("Folds", f"{len(splits.folds)}", splits.source),
-        Fact("Validation cases of a fold", f"{spread(sizes)} scans", f"{spread(validation)} mL of lesions"),
+        Fact(
+            "Validation cases of a fold",
+            f"{median_and_range(sizes)} scans",
+            f"{median_and_range(validation)} mL of lesions",
+        ),
     )
     return Planned(facts, plan.reasons, plan.edited)
 
@@ -78,7 +86,7 @@ def _charts(fingerprint: Fingerprint, names: Names) -> tuple[Chart, ...]:
     volumes = [cases[case].volume_ml for _, case in drawn]
     by_volume = Chart(
         "Lesion volumes, the smallest first",
-        f"Volumes of {len(drawn)} scans, {spread(volumes)} mL." if drawn else "No scan has a lesion.",
+        f"Volumes of {len(drawn)} scans, {median_and_range(volumes)} mL." if drawn else "No scan has a lesion.",
         axis_of("scans", [0, len(order) + 1]),
         axis_of("lesion volume (mL)", volumes, log=True),
         dots=tuple(
@@ -90,7 +98,7 @@ def _charts(fingerprint: Fingerprint, names: Names) -> tuple[Chart, ...]:
     pixels, slices = zip(*grids.values(), strict=True)
     by_spacing = Chart(
         "Voxel sizes",
-        f"Pixel size {spread(pixels)} mm, slices every {spread(slices)} mm.",
+        f"Pixel size {median_and_range(pixels)} mm, slices every {median_and_range(slices)} mm.",
         axis_of("pixel size (mm)", pixels),
         axis_of("slice spacing (mm)", slices),
         dots=tuple(

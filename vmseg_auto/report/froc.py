@@ -10,7 +10,7 @@ from vmseg_auto.figures.charts import Axis, Chart, Dot, Line, axis_of
 from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
 from vmseg_auto.report.render import Table
 from vmseg_auto.report.words import between, plain, shown
-from vmseg_auto.utils.console import counted
+from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.run_tables import Row, read_froc
 
 _COLUMNS = ("Threshold", "Lesions found", "Sensitivity", "95 % interval", "False positives per scan", "95 % interval")

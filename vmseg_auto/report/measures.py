@@ -8,7 +8,7 @@ from math import isfinite
 
 from vmseg_auto.report.render import NONE, Table
 from vmseg_auto.report.words import between, plain, shown, volume
-from vmseg_auto.utils.console import counted
+from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.run_tables import Row
 
 _COLUMNS = (

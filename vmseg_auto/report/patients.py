@@ -28,9 +28,10 @@ from vmseg_auto.report.measures import (
 from vmseg_auto.report.predictions import Predicted
 from vmseg_auto.report.render import Table
 from vmseg_auto.report.words import volume
-from vmseg_auto.utils.console import Console, counted
+from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.geometry import spacing_in_words
+from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.run_tables import Row
 
 PICTURED = 6

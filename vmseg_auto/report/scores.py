@@ -18,8 +18,8 @@ from vmseg_auto.report.froc import froc
 from vmseg_auto.report.render import NONE, Fact, Table
 from vmseg_auto.report.volumes import volume_agreements, volume_intervals
 from vmseg_auto.report.words import between_or_why, plain, require_named, shown, volume
-from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.statistics import ALL_LABELS, without_interval
+from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.run_tables import CaseScore, read_confidence, read_confidence_figures, read_cross_validation
 
 _LISTED = ("dice", "nsd", "hd95_mm", "reference_ml", "prediction_ml", "volume_error_ml", "lesion_recall")

@@ -15,7 +15,7 @@ from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.report.render import Fact, Table
 from vmseg_auto.report.words import shown
 from vmseg_auto.training.overfitting import OverfittingCheck, overfitting_alarm, overfitting_checks
-from vmseg_auto.utils.console import counted
+from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.paths import read_record
 from vmseg_auto.workflows.run_tables import read_history
 from vmseg_auto.workflows.seen_scans import OTHER_SCANS, read_initialisation, seen_tests

@@ -12,8 +12,8 @@ from vmseg_auto.evaluation.bland_altman import FEWEST_FOR_LIMITS, FEWEST_FOR_NOR
 from vmseg_auto.figures.charts import Band, Chart, Dot, Line, axis_of
 from vmseg_auto.report.words import between, plain, require_named, shown, volume
 from vmseg_auto.selection.validation_volumes import is_covered
-from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.statistics import FEWEST_PATIENTS
+from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.run_tables import CaseScore, Row, read_validation_volumes
 
 

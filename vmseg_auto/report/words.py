@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from statistics import median
 
 from vmseg_auto.data.pseudonyms import Names
 from vmseg_auto.report.render import NONE
-from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.statistics import no_interval
+from vmseg_auto.utils.text import UNKNOWN, by_axes, decimal, interval, listed
 from vmseg_auto.workflows.run_tables import Row
 
 
@@ -28,9 +26,8 @@ def shown(value: float | None, digits: int = 2, sign: bool = False) -> str:
     >>> shown(0.876), shown(0.1, sign=True)
     ('0.88', '+0.10')
     """
-    if value is None or not math.isfinite(value):
-        return NONE
-    return _minus(f"{value:{'+' if sign else ''}.{digits}f}")
+    text = decimal(value, digits, sign)
+    return NONE if text == UNKNOWN else _minus(text)
 
 
 def volume(ml: float | None) -> str:
@@ -48,9 +45,8 @@ def between(low: float | None, high: float | None, digits: int = 2) -> str:
     >>> between(0.71, 0.92)
     '0.71 to 0.92'
     """
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return NONE
-    return f"{shown(low, digits)} to {shown(high, digits)}"
+    text = interval(low, high, digits)
+    return NONE if text == UNKNOWN else _minus(text)
 
 
 def between_or_why(low: float | None, high: float | None, patients: int, digits: int = 2) -> str:
@@ -58,19 +54,9 @@ def between_or_why(low: float | None, high: float | None, patients: int, digits:
     return told if (told := between(low, high, digits)) != NONE else no_interval(patients)
 
 
-def spread(values: Sequence[float]) -> str:
-    """Write the median of some numbers, and their range where they differ.
-
-    >>> spread([3.0, 4.0, 9.0])
-    '4 (3 to 9)'
-    """
-    low, middle, high = (f"{v:.3g}" for v in (min(values), median(values), max(values)))
-    return middle if low == high else f"{middle} ({low} to {high})"
-
-
 def by(values: Iterable[float]) -> str:
     """Write sizes along axes."""
-    return " \N{MULTIPLICATION SIGN} ".join(f"{value:.3g}" for value in values)
+    return by_axes(values, between=" \N{MULTIPLICATION SIGN} ")
 
 
 def plain(label: str) -> str:

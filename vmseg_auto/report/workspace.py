@@ -24,9 +24,9 @@ from vmseg_auto.report.training import Training, starts, training
 from vmseg_auto.report.words import between_or_why, shown
 from vmseg_auto.selection.choose import RULE
 from vmseg_auto.utils.atomic import read_stored
-from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.statistics import without_interval
+from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.paths import read_plan, stale_folds
 from vmseg_auto.workflows.run_tables import CaseScore, read_cross_validation
 from vmseg_auto.workflows.staleness import read_standing

@@ -12,9 +12,10 @@ from vmseg_auto.report.patients import gather_predictions
 from vmseg_auto.report.predictions import read_predictions
 from vmseg_auto.report.render import write_page
 from vmseg_auto.report.workspace import gather_workspace, read_study
-from vmseg_auto.utils.console import Console, Silent, listed
+from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
+from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.paths import PathLike, places
 
 

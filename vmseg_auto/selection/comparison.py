@@ -23,6 +23,7 @@ from vmseg_auto.selection.choose import (
 )
 from vmseg_auto.selection.settings import DICE, RECALL
 from vmseg_auto.utils.statistics import no_interval, without_interval
+from vmseg_auto.utils.text import with_interval
 
 
 def threshold_reason(scores: Values, folds: NDArray[np.int64], setting: Setting) -> str:
@@ -86,7 +87,7 @@ def comparison_text(selection: Selection) -> str:
     for candidate in selection.candidates:
         mark = "* " if candidate == selection.chosen else "  "
         largest = ", ".join(candidate.postprocessing.keep_largest) or "-"
-        before, after = (_shown(one) for one in (candidate.plain, candidate.dice))
+        before, after = (_estimate(one) for one in (candidate.plain, candidate.dice))
         rows.append((mark + candidate.name, before, f"{candidate.threshold:g}", largest, after))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     table = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -108,18 +109,15 @@ def comparison_text(selection: Selection) -> str:
 
 def _worth(selection: Selection) -> Iterator[str]:
     worth = selection.worth
-    yield f"without choosing: Dice {_shown(worth.reference_dice)}, {worth.reference} as predicted"
-    gain = f"{_shown(selection.chosen.dice)}, a change of {_shown(worth.chosen_gain, '+.3f')}"
+    yield f"without choosing: Dice {_estimate(worth.reference_dice)}, {worth.reference} as predicted"
+    gain = f"{_estimate(selection.chosen.dice)}, a change of {_estimate(worth.chosen_gain, sign=True)}"
     yield f"on the patients that it was chosen by, which flatters it: Dice {gain}"
     if worth.nested_dice is None or worth.nested_gain is None:
         yield "on patients that it was not chosen by: not known, as there is a single fold"
     else:
-        gain = f"{_shown(worth.nested_dice)}, a change of {_shown(worth.nested_gain, '+.3f')}"
+        gain = f"{_estimate(worth.nested_dice)}, a change of {_estimate(worth.nested_gain, sign=True)}"
         yield f"on patients that it was not chosen by (each fold scored with the others' choice): Dice {gain}"
 
 
-def _shown(estimate: Estimate, form: str = ".3f") -> str:
-    mean = format(estimate.mean, form)
-    if estimate.low_95 is None or estimate.high_95 is None:
-        return f"{mean} ({no_interval(estimate.patients)})"
-    return f"{mean} ({format(estimate.low_95, form)} to {format(estimate.high_95, form)})"
+def _estimate(value: Estimate, sign: bool = False) -> str:
+    return with_interval(value.mean, value.low_95, value.high_95, no_interval(value.patients), sign=sign)

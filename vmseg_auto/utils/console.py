@@ -44,25 +44,6 @@ def quoted(path: object) -> str:
     return f"'{text}'" if set(text) & set('$`"!') else f'"{text}"'
 
 
-def counted(number: int, what: str) -> str:
-    """Return a number with the name of what it counts, such as "1 mask" or "2 masks".
-
-    >>> counted(1, "mask"), counted(2, "mask")
-    ('1 mask', '2 masks')
-    """
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def listed(names: Sequence[str], most: int = 6) -> str:
-    """Name the first few of many.
-
-    >>> listed(["a", "b", "c", "d"], most=2)
-    'a, b and 2 more'
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """Set rows as a table for the screen, its columns under one another.
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from vmseg_auto.utils.console import counted
 from vmseg_auto.utils.distributed import local_rank
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.text import counted
 
 _NO_MEMORY = (
     "CUDA error: out of memory",

@@ -10,8 +10,9 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
-from vmseg_auto.utils.console import counted, listed, shown
+from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError
+from vmseg_auto.utils.text import counted, listed
 
 P = ParamSpec("P")
 T = TypeVar("T")

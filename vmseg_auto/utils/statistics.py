@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from vmseg_auto.utils.console import counted
+from vmseg_auto.utils.text import counted
 
 LEVEL = 0.95
 """Of such intervals, so many hold what they speak of."""

@@ -13,8 +13,9 @@ from vmseg_auto.data.cases import content_hash
 from vmseg_auto.data.dataset_key import KeyRow
 from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.data.visits import suggest_visits
-from vmseg_auto.utils.console import Console, listed
+from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.pairs import Pair
 from vmseg_auto.workflows.patients import Visits, visits_in_words
 

@@ -26,11 +26,12 @@ from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.inference_budget import Trials
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.atomic import leftovers, read_json
-from vmseg_auto.utils.console import Console, Silent, listed
+from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.disk import in_words
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.locks import holder
+from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.outdated import report_outdated
 from vmseg_auto.workflows.paths import Source, accepted_patients
 from vmseg_auto.workflows.run_tables import (

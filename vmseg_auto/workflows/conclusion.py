@@ -12,8 +12,9 @@ from vmseg_auto.data.failures import write_failures
 from vmseg_auto.data.sources import write_sources
 from vmseg_auto.evaluation.confidence import Calibration
 from vmseg_auto.evaluation.expected_quality import UNCALIBRATED, most_doubtful, traffic_lights, where_to_look
-from vmseg_auto.utils.console import Console, counted, listed, quoted
+from vmseg_auto.utils.console import Console, quoted
 from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.prediction_record import DAMAGED, InPlace
 from vmseg_auto.workflows.prediction_writer import PredictionWriter
 from vmseg_auto.workflows.viewers import opening_words, write_label_file

@@ -21,10 +21,11 @@ from vmseg_auto.models.zip import unpacked, write_model_zip
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import new_folder, read_stored
-from vmseg_auto.utils.console import Console, Silent, counted, quoted, shown
+from vmseg_auto.utils.console import Console, Silent, quoted, shown
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.machine import versions
+from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.ensemble import models_of, note_other_folds
 from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.onnx import write_onnx

@@ -13,9 +13,10 @@ from vmseg_auto.models.final_checkpoint import load_final, save_final
 from vmseg_auto.models.fold_record import FoldRecord, FreshStart
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.utils.atomic import read_stored, unwritable, write_sealed
-from vmseg_auto.utils.console import Console, listed
+from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.logs import LOGGER
+from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.job import Job
 from vmseg_auto.workflows.paths import read_record
 from vmseg_auto.workflows.seen_scans import read_initialisation

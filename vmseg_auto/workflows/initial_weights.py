@@ -18,8 +18,9 @@ from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.networks.transfer import Weights, transfer
 from vmseg_auto.networks.transfer_record import Initialisation, Seen
 from vmseg_auto.utils.atomic import read_stored, write_sealed
-from vmseg_auto.utils.console import Console, listed
+from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.ensemble import runs_of
 from vmseg_auto.workflows.paths import PathLike, read_record
 from vmseg_auto.workflows.seen_scans import OTHER_SCANS, SeenTests, seen_by

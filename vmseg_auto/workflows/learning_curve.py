@@ -19,11 +19,12 @@ from vmseg_auto.evaluation.learning_curve_record import LearningCurve, nested_su
 from vmseg_auto.figures.plots import draw_learning_curve
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.utils.atomic import write_sealed
-from vmseg_auto.utils.console import Console, Silent, counted
+from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.statistics import FEWEST_PATIENTS
 from vmseg_auto.utils.tables import write_csv
+from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.fresh_start import begin_folds, confirm_fresh, end_fresh
 from vmseg_auto.workflows.job import Job, open_job, settle
 from vmseg_auto.workflows.locking import take_folds, workspace_lock

@@ -17,9 +17,10 @@ from pathlib import Path
 from vmseg_auto.data.runs import FoldFolder
 from vmseg_auto.data.workspace import OutputFolder, Workspace
 from vmseg_auto.utils.atomic import remove_leftovers
-from vmseg_auto.utils.console import Console, listed
+from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.locks import holder, locked
+from vmseg_auto.utils.text import listed
 
 PATIENCE_S = 600.0
 """How long to wait for another command to be done with what all share: planning and choosing take minutes at most."""

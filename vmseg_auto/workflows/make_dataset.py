@@ -18,11 +18,12 @@ from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.data.made_dataset import MadeDataset, key_beside
 from vmseg_auto.utils.atomic import new_folder, scratch_folder, sync_folder, write_json
-from vmseg_auto.utils.console import Console, Silent, columns, counted, listed, quoted, shown
+from vmseg_auto.utils.console import Console, Silent, columns, quoted, shown
 from vmseg_auto.utils.disk import require_space
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
+from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.add_patients import Member, Patients, Wishes, agreed, enrol, file_hash
 from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.pairs import Found, drawn_mask, find_drawn, find_named_scans, find_pairs

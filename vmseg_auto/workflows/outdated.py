@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from vmseg_auto.data.runs import FoldFolder, Run
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.utils.console import Console, listed
+from vmseg_auto.utils.console import Console
+from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.paths import read_record, record_now, stale_folds, stale_in_words, train_command
 from vmseg_auto.workflows.staleness import Standing
 from vmseg_auto.workflows.validation_cases import ValidationCases

@@ -22,11 +22,12 @@ from vmseg_auto.data.mask_files import MADE, is_predicted, masks_below
 from vmseg_auto.data.naming import raw_stem
 from vmseg_auto.data.pairing import Item, Match, Names, agreement, pair
 from vmseg_auto.data.scans import scan_grid
-from vmseg_auto.utils.console import Console, counted, listed
+from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, walk
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory, is_hidden
+from vmseg_auto.utils.text import counted, listed
 
 
 @dataclass(frozen=True)

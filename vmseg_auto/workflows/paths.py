@@ -15,9 +15,10 @@ from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import read_stored
-from vmseg_auto.utils.console import Console, listed
+from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.json_codec import Stored, digest
+from vmseg_auto.utils.text import listed
 
 PathLike = str | Path
 

@@ -18,10 +18,11 @@ from vmseg_auto.preprocessing.extract_fingerprint import analyse
 from vmseg_auto.preprocessing.preprocess import preprocess
 from vmseg_auto.registry import load_planner
 from vmseg_auto.utils.atomic import read_stored, write_json, write_sealed
-from vmseg_auto.utils.console import Console, Silent, counted, listed
+from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.redaction import identifying
+from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.cohort import cohort_to_plan
 from vmseg_auto.workflows.disk import require_preprocessing_space
 from vmseg_auto.workflows.locking import refuse_while_training, workspace_lock

@@ -26,10 +26,10 @@ from vmseg_auto.inference.predictor import Prediction
 from vmseg_auto.inference.uncertainty import undecided
 from vmseg_auto.networks.transfer_record import Seen
 from vmseg_auto.utils.atomic import put_in_place, read_stored, scratch_folder, write_sealed
-from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.labels import file_part
 from vmseg_auto.utils.tables import write_csv
+from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.prediction_record import (
     VOLUME_COLUMNS,
     InPlace,

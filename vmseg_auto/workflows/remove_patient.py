@@ -12,9 +12,10 @@ from vmseg_auto.data.dataset_key import KeyRow, read_dataset_key, write_dataset_
 from vmseg_auto.data.made_dataset import MadeDataset, key_beside
 from vmseg_auto.data.workspace import Workspace, workspace_root
 from vmseg_auto.utils.atomic import scratch_folder, sync_folder, unwritable
-from vmseg_auto.utils.console import Console, Silent, listed, quoted, shown
+from vmseg_auto.utils.console import Console, Silent, quoted, shown
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
+from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.locking import output_lock, refuse_while_training, workspace_lock
 from vmseg_auto.workflows.paths import PathLike, read_splits
 from vmseg_auto.workflows.traces import Traces, traces

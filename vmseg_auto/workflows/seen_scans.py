@@ -14,7 +14,7 @@ from vmseg_auto.data.runs import FoldFolder
 from vmseg_auto.networks.transfer_record import Initialisation, Seen
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.utils.atomic import read_stored
-from vmseg_auto.utils.console import listed
+from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.paths import read_record
 
 OTHER_SCANS = (

@@ -15,10 +15,10 @@ from vmseg_auto.data.cases import content_hash, over_cases, read_dataset
 from vmseg_auto.data.dataset import Dataset, Splits, check_splits
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.planning.fingerprint import Fingerprint
-from vmseg_auto.utils.console import listed
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.labels import labels_in_words
 from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.paths import accepted_patients, plan_command, read_fingerprint, read_splits
 
 

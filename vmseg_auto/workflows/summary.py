@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping
 
 from vmseg_auto.data.dataset import Splits
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.utils.console import counted
+from vmseg_auto.utils.text import by_axes, counted, median_and_range, medians_by_axes, value_range
 
 
 def plan_table(fingerprint: Fingerprint, plan: Plan, splits: Splits, patients: Mapping[str, str]) -> str:
@@ -20,13 +19,13 @@ def plan_table(fingerprint: Fingerprint, plan: Plan, splits: Splits, patients: M
         ("Cohort", f"{fingerprint.dataset}: {len(cases)} cases of {len(set(patients.values()))} patients"),
         ("Channels", ", ".join(fingerprint.channels)),
         ("Labels", labels),
-        ("Scan size", f"{_range([c.shape for c in cases], '.0f')} voxels (z, y, x)"),
-        ("Spacing", f"{_range([c.spacing_mm for c in cases], '.3g')} mm"),
+        ("Scan size", f"{medians_by_axes([c.shape for c in cases], '.0f')} voxels (z, y, x)"),
+        ("Spacing", f"{medians_by_axes([c.spacing_mm for c in cases], '.3g')} mm"),
         ("Lesion volume", _volumes(fingerprint)),
         ("Folds", f"{len(splits.folds)} ({splits.source})"),
         ("Validation", _validation(fingerprint, splits)),
-        ("Target spacing", f"{_by(plan.spacing_mm, '.3g')} mm"),
-        ("Patch, batch", f"{_by(plan.patch, 'd')} voxels, {plan.batch_size} a step"),
+        ("Target spacing", f"{by_axes(plan.spacing_mm, '.3g')} mm"),
+        ("Patch, batch", f"{by_axes(plan.patch, 'd')} voxels, {plan.batch_size} a step"),
         (
             "Network",
             f"{network.builder}, {len(network.features)} stages, {network.features[0]}-{network.features[-1]} features",
@@ -40,24 +39,11 @@ def plan_table(fingerprint: Fingerprint, plan: Plan, splits: Splits, patients: M
 
 def _volumes(fingerprint: Fingerprint) -> str:
     volumes = [case.volume_ml for case in fingerprint.cases.values()]
-    return f"median {statistics.median(volumes):.3g} mL ({min(volumes):.3g} to {max(volumes):.3g})"
+    return f"median {median_and_range(volumes)} mL"
 
 
 def _validation(fingerprint: Fingerprint, splits: Splits) -> str:
     cases = [len(fold.val) for fold in splits.folds]
     volumes = [sum(fingerprint.cases[case].volume_ml for case in fold.val) for fold in splits.folds]
-    spread = counted(max(cases), "case") if min(cases) == max(cases) else f"{min(cases)} to {max(cases)} cases"
-    return f"{spread}, {min(volumes):.3g} to {max(volumes):.3g} mL in a fold"
-
-
-def _range(triples: list[tuple[int, int, int]] | list[tuple[float, float, float]], form: str) -> str:
-    parts = []
-    for axis in range(3):
-        values = [float(triple[axis]) for triple in triples]
-        low, middle, high = (format(v, form) for v in (min(values), statistics.median(values), max(values)))
-        parts.append(middle if low == high else f"{middle} ({low}-{high})")
-    return " x ".join(parts)
-
-
-def _by(values: tuple[float, ...], form: str) -> str:
-    return " x ".join(format(value, form) for value in values)
+    count = counted(max(cases), "case") if min(cases) == max(cases) else f"{value_range(cases)} cases"
+    return f"{count}, {value_range(volumes, '.3g')} mL in a fold"

@@ -19,11 +19,12 @@ from vmseg_auto.registry import load_logger
 from vmseg_auto.training.loop import EpochRecord, Hooks, seconds_per_step, train_fold
 from vmseg_auto.utils.async_writer import AsyncWriter
 from vmseg_auto.utils.atomic import write_sealed
-from vmseg_auto.utils.console import Console, Silent, counted, listed
+from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.distributed import joined
 from vmseg_auto.utils.errors import InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.signals import noting_signals
+from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.fresh_start import begin_folds, begun_fresh, confirm_fresh, drop_replaced, end_fresh
 from vmseg_auto.workflows.initial_weights import Start, begin_from, check_fits, find_starts, first_weights
 from vmseg_auto.workflows.job import Job, open_job, settle

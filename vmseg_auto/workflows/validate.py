@@ -23,10 +23,11 @@ from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.inference_budget import CANDIDATES, EXHAUSTIVE, choose_budget
 from vmseg_auto.selection.froc import Froc
 from vmseg_auto.utils.atomic import read_stored, write_sealed
-from vmseg_auto.utils.console import Console, counted, listed
+from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.logs import LOGGER
+from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.confidence import judge
 from vmseg_auto.workflows.paths import read_plan, read_record, record_now, train_command
 from vmseg_auto.workflows.validation_cases import ValidationCases, validation_cases

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vmseg_auto.data.dicom.series import Series, Slice
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.text import value_range
 
 MIN_SLICES = 3
 """With fewer, no gap can be compared with another."""
@@ -141,7 +142,7 @@ def disagreements(series: Series, geometry: Geometry) -> list[str]:
         "SpacingBetweenSlices": {one.apart_mm for one in series.slices},
     }
     unlike = [
-        f"{name} says {_range(known)} mm"
+        f"{name} says {value_range(known)} mm"
         for name, values in stated.items()
         if (known := [value for value in values if value]) and not np.allclose(known, step_mm, rtol=0.01, atol=0)
     ]
@@ -298,8 +299,3 @@ def _pair(one: Slice, other: Slice) -> str:
     if names[0] == names[1]:
         names = f"{one.file.parent.name}/{names[0]}", f"{other.file.parent.name}/{names[1]}"
     return " and ".join(names)
-
-
-def _range(values: Sequence[float]) -> str:
-    low, high = min(values), max(values)
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
