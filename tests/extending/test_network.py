@@ -12,7 +12,7 @@ from pages import blocks, install, run, run_test
 from raw_dataset import raw_dataset
 
 from vmseg_auto.data.images.images import read_mask
-from vmseg_auto.models.checkpoints import load_checkpoint
+from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.planning.network import network_family
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.workflows.export import export_model
@@ -66,7 +66,7 @@ def test_it_goes_the_whole_way(tmp_path: Path) -> None:
     assert reason.endswith("2 convolutions in each of the decoder's; dropout 0.1")
     trained = train([0], dataset=patients, settings=BRIEFLY, device="cpu", jobs=1)
     (fold,) = trained.folds()
-    assert load_checkpoint(fold.final).plan.network.builder == "separable_unet"
+    assert load_final(fold.final).plan.network.builder == "separable_unet"
     assert (fold.validation / "metrics.json").is_file()
     model = export_model(tmp_path / "model.zip", model=trained.folder)
     (path,) = predict(patients / "imagesTs", tmp_path / "masks", model=model, device="cpu", jobs=1)

@@ -78,9 +78,13 @@ class NetworkSpec:
         self.check_arguments()
         return list(self.family.layers(self, classes))
 
-    def check_arguments(self, where: str = "network.arguments") -> None:
-        """Raise InputError where no such family is known, or one of its arguments is wrong."""
-        decode(self.family.arguments, self.arguments, where)
+    def check_arguments(self, where: str = "network") -> None:
+        """Raise InputError where no such family is known, or one of its arguments is wrong; `where` names the place."""
+        try:
+            family = self.family
+        except InputError as error:
+            raise InputError(f"{where}: {error.problem}", remedy=error.remedy) from None
+        decode(family.arguments, self.arguments, f"{where}: arguments")
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class Plan(Stored):
             InputError: no network of this name is known, or one of its arguments is wrong.
             DatasetError: every other impossible value, listed.
         """
-        self.network.check_arguments(f"{where}: network: arguments")
+        self.network.check_arguments(f"{where}: network")
         errors = [InputError(text) for text in _impossible(self)]
         if errors:
             raise DatasetError(
