@@ -86,7 +86,7 @@ def test_weights_that_can_not_predict_are_refused(cohort: Path, value: float | N
         (("labels",), {f"l{n}": n for n in range(300)}, "must have the values 0, 1, 2"),
         (("channels",), ["T2"] * 9, "9 channels, but 1 normalizations"),
         (("plan", "planner"), "../../../outside", "not the plain name"),
-        (("plan", "patch"), [2048, 2048, 2048], "values in a stage"),
+        (("plan", "patch"), [2048, 2048, 2048], "values in a layer"),
         (("plan", "patch"), [2**40, 2**40, 2**40], "larger than 2048"),
         (("plan", "batch_size"), 10**9, "batch_size 1000000000 must be 1 to 4096"),
         (("plan", "network", "features"), [4096] * 40, "40 stages"),
@@ -110,7 +110,7 @@ def test_a_network_that_no_memory_holds_is_refused_before_it_is_built(cohort: Pa
     plan["patch"] = [8 * n for n in plan["patch"]]
     with pytest.raises(InputError, match=r"weights; 4.0e") as caught:
         Plan.from_json(plan)
-    assert "values in a stage" in str(caught.value) or caught.value.exit_code == 2
+    assert "values in a layer" in str(caught.value) or caught.value.exit_code == 2
 
 
 def test_a_plan_names_no_code(cohort: Path, monkeypatch: pytest.MonkeyPatch) -> None:
