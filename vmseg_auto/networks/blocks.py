@@ -52,7 +52,7 @@ class ResidualBlock(nn.Module):
 
 
 class Sum(nn.Module):
-    """What two modules make of the same input, added: a body and its shortcut."""
+    """The sum of what two modules make of the same input: a body and its shortcut."""
 
     def __init__(self, body: nn.Module, shortcut: nn.Module) -> None:
         super().__init__()

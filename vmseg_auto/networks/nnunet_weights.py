@@ -38,7 +38,7 @@ def nnunet_name(name: str, spec: NetworkSpec) -> str:
 def from_nnunet(
     weights: Mapping[str, torch.Tensor], spec: NetworkSpec, channels: int, classes: int
 ) -> dict[str, torch.Tensor]:
-    """A state dict for `build_network(spec, channels, classes)` from one of nnU-Net's.
+    """Return a state dict for `build_network(spec, channels, classes)`, made from one of nnU-Net's.
 
     Args:
         weights: the state dict of nnU-Net's network, each tensor under one or more of its names.
@@ -83,7 +83,7 @@ def from_nnunet(
 
 
 def _plain_name(name: str) -> str:
-    """One name for all under which nnU-Net stores the same tensor."""
+    """Return one name for all those under which nnU-Net stores the same tensor."""
     name = name.removeprefix("decoder.") if name.startswith("decoder.encoder.") else name
     return name.replace(".all_modules.0.", ".conv.").replace(".all_modules.1.", ".norm.")
 

@@ -22,7 +22,7 @@ INPUT, OUTPUT = "image", "logits"
 
 
 def to_onnx(network: torch.nn.Module, channels: int, patch: Shape) -> bytes:
-    """The network as an ONNX file: `image` float32 [B, C, Z, Y, X] -> `logits` float32 [B, K, Z, Y, X].
+    """Return the network as an ONNX file: `image` float32 [B, C, Z, Y, X] -> `logits` float32 [B, K, Z, Y, X].
 
     Args:
         network: on the CPU, in eval mode.
@@ -52,11 +52,11 @@ def to_onnx(network: torch.nn.Module, channels: int, patch: Shape) -> bytes:
 
 
 def onnx_difference(network: torch.nn.Module, content: bytes, channels: int, patch: Shape, windows: int) -> float:
-    """The largest difference of a logit between torch and onnxruntime, over windows of seeded noise.
+    """Return the largest difference of a logit between torch and onnxruntime, over windows of seeded noise.
 
     Args:
         network: on the CPU, in eval mode.
-        content: what `to_onnx` gave for it.
+        content: what `to_onnx` returned for it.
         channels, patch: as given to it.
         windows: how many.
 
@@ -86,7 +86,7 @@ def _logits(network: torch.nn.Module, image: NDArray[np.float32]) -> NDArray[np.
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's words on itself: of its own deprecated parts, and of packages that it could use too."""
+    """Silence the exporter's words on itself: of its own deprecated parts, and of packages that it could use too."""
     log = logging.getLogger("torch.onnx")
     before = log.level
     log.setLevel(logging.ERROR)

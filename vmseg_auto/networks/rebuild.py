@@ -15,7 +15,7 @@ from vmseg_auto.utils.text import listed
 def why_not_rebuilt(network: nn.Module, spec: NetworkSpec, channels: int, classes: int) -> str | None:
     """Return in words why the network of a plan, with this network's weights, would predict something else.
 
-    Both get the same weights, drawn so that none is zero, and see the same noise. Neither the network nor torch's
+    Both get the same weights, drawn so that none is zero, and are given the same noise. Neither the network nor torch's
     random numbers are changed.
 
     Args:
@@ -45,13 +45,13 @@ def why_not_rebuilt(network: nn.Module, spec: NetworkSpec, channels: int, classe
 
 
 def _smallest_patch(spec: NetworkSpec) -> tuple[int, int, int]:
-    """Of two voxels at the coarsest stage, as a single one can't be normalised."""
+    """Return the shape (Z, Y, X) of two voxels at the coarsest stage, as a single one can't be normalised."""
     z, y, x = spec.divisors
     return z, y, 2 * x
 
 
 def _other_tensors(ours: nn.Module, rebuilt: nn.Module) -> str:
-    """In words, which tensors differ in name or shape."""
+    """Return in words which tensors differ in name or shape."""
     theirs = {name: tensor.shape for name, tensor in rebuilt.state_dict().items()}
     odd = [name for name, tensor in ours.state_dict().items() if theirs.pop(name, None) != tensor.shape]
     return f"its weights have other names or shapes: {listed(odd or list(theirs), 3)}"

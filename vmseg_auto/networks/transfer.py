@@ -25,6 +25,12 @@ def transfer(own: Weights, other: Weights) -> tuple[dict[str, torch.Tensor], Tak
 
     Returns:
         A state dict of the same names, shapes and types as `own`, and what was taken.
+
+    Example:
+        >>> own = {"conv.weight": torch.zeros(2, 1), "heads.0.weight": torch.zeros(3, 2)}
+        >>> other = {"conv.weight": torch.ones(2, 1), "heads.0.weight": torch.ones(2, 2)}
+        >>> transfer(own, other)[1].text()
+        'taken: conv 1 of 1 tensors; not taken: heads (2 classes there, 3 here)'
     """
     layers: dict[str, list[str]] = {}
     for name in own:
@@ -45,7 +51,7 @@ def _part(name: str) -> str:
 
 
 def _reasons(own: Weights, other: Weights, left: Iterable[list[str]]) -> list[str]:
-    """In words why layers were not taken, each reason once with the number of its tensors."""
+    """Return in words why layers were not taken, each reason once with the number of its tensors."""
     first = next((name for name, tensor in own.items() if tensor.ndim > 1), "")
     counts: dict[str, int] = {}
     alone: list[str] = []

@@ -34,7 +34,13 @@ class Taken:
         return sum(part.taken for part in self.parts.values())
 
     def text(self) -> str:
-        """Such as "taken: encoder 20 of 22 tensors, decoder 12 of 12; not taken: heads (3 classes there, 2 here)"."""
+        """Return it in words.
+
+        Example:
+            >>> parts = {"encoder": PartTaken(20, 22), "decoder": PartTaken(12, 12)}
+            >>> Taken(parts, ("heads (3 classes there, 2 here)",)).text()
+            'taken: encoder 20 of 22 tensors, decoder 12 of 12; not taken: heads (3 classes there, 2 here)'
+        """
         counts = [f"{name} {part.taken} of {part.tensors}" for name, part in self.parts.items() if part.taken]
         taken = ", ".join([f"{counts[0]} tensors", *counts[1:]]) if counts else "nothing"
         return f"taken: {taken}" + (f"; not taken: {', '.join(self.left)}" if self.left else "")
@@ -56,10 +62,13 @@ class Seen:
 
     @classmethod
     def of(cls, several: Iterable[Seen]) -> Seen:
-        """What any of several weights has seen. The patients of several are not counted: they may be the same.
+        """Return what any of several weights was trained on.
 
-        >>> Seen.of([Seen(("a",), True, 1), Seen(("a", "b"), False)])
-        Seen(images=('a', 'b'), whole=False, patients=None)
+        The patients of several are not counted: they may be the same.
+
+        Example:
+            >>> Seen.of([Seen(("a",), True, 1), Seen(("a", "b"), False)])
+            Seen(images=('a', 'b'), whole=False, patients=None)
         """
         known = list(dict.fromkeys(several))
         images = sorted({image for seen in known for image in seen.images})
@@ -67,11 +76,16 @@ class Seen:
         return cls(tuple(images), all(seen.whole for seen in known), patients)
 
     def holds(self, image: str) -> bool | None:
-        """Whether the scan with this content hash is among them; None where that is not known."""
+        """Return whether the scan with this content hash is among them; None where that is not known."""
         return True if image in self.images else False if self.whole else None
 
     def text(self) -> str:
-        """Such as "40 scans of 30 patients"; "scans that it does not record" where nothing is known."""
+        """Return it in words; "scans that are not recorded" where nothing is known.
+
+        Example:
+            >>> Seen(("a", "b", "c"), patients=2).text()
+            '3 scans of 2 patients'
+        """
         more = [] if self.whole else ["scans that are not recorded"]
         known = [counted(len(self.images), "scan")] if self.images or self.whole else []
         if known and self.patients:

@@ -14,7 +14,7 @@ from vmseg_auto.planning.network import NetworkSpec
 class UNet(nn.Module):
     """An encoder, and a decoder that joins each of its stages with what comes up from the coarser one.
 
-    Maps [B, channels, Z, Y, X] to logits [B, classes, Z, Y, X]. While training with deep supervision it gives a
+    Maps [B, channels, Z, Y, X] to logits [B, classes, Z, Y, X]. While training with deep supervision it returns a
     list of logits, the finest first, one for each decoder level.
 
     Args:
@@ -93,7 +93,7 @@ def _side_by_side(up: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
 
 
 def _initialise(module: nn.Module) -> None:
-    """He initialisation for leaky ReLU, zero biases (He et al., ICCV 2015)."""
+    """Draw weights by He initialisation for leaky ReLU, with biases of zero (He et al., ICCV 2015)."""
     if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
         nn.init.kaiming_normal_(module.weight, a=0.01)
         if module.bias is not None:

@@ -40,7 +40,7 @@ class Arguments:
 
 
 def build(spec: NetworkSpec, channels: int, classes: int) -> nn.Module:
-    """Build it; see `build_network`."""
+    """Build the network; see `build_network`."""
     from torch import nn
 
     from vmseg_auto.networks.unet import UNet

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def build(spec: NetworkSpec, channels: int, classes: int) -> nn.Module:
-    """Build it; see `build_network`."""
+    """Build the network; see `build_network`."""
     from vmseg_auto.networks.blocks import conv_blocks
     from vmseg_auto.networks.unet import with_conv_decoder
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def build(spec: NetworkSpec, channels: int, classes: int) -> nn.Module:
-    """Build it; see `build_network`."""
+    """Build the network; see `build_network`."""
     from torch import nn
 
     from vmseg_auto.networks.blocks import ConvBlock, ResidualBlock
