@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from vmseg_auto.utils.jackknife import CORRELATION, PLAIN, SHARE, Definition, Scale, jackknife_interval, tell
+from vmseg_auto.utils.jackknife import (
+    CORRELATION,
+    PLAIN,
+    SHARE,
+    Definition,
+    Scale,
+    jackknife_figure,
+    jackknife_interval,
+)
 
 VALUES = np.array([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])
 """Student's extra hours of sleep (Biometrika 1908, 6:1): a mean of 2.33."""
@@ -40,17 +48,17 @@ def test_scales_lead_there_and_back(scale: Scale, value: float) -> None:
 
 def test_a_figure_says_why_it_has_no_interval_or_no_value() -> None:
     definition = Definition("Mean", "of all", SHARE, "nothing is known")
-    told = tell(definition, lambda known: 1.0, list("abcdef"))  # all the same: on the logit without end
+    told = jackknife_figure(definition, lambda known: 1.0, list("abcdef"))  # all the same: on the logit without end
     assert (told.value, told.low_95, told.why) == (1.0, None, "no interval: a few scans alone decide it")
-    assert tell(definition, lambda known: np.nan, list("abcdef")).why == "nothing is known"
-    assert tell(definition, lambda known: 0.5, ["a"]).text() == (
+    assert jackknife_figure(definition, lambda known: np.nan, list("abcdef")).why == "nothing is known"
+    assert jackknife_figure(definition, lambda known: 0.5, ["a"]).text() == (
         "Mean 0.500 (no interval: it takes 5 patients, and here are 1)"
     )
 
 
 def test_a_figure_may_take_more_patients_than_others() -> None:
     few = Definition("Area", "of all", PLAIN, "nothing is known", fewest=11)
-    assert tell(few, mean, list("abcdefghij")).why == "no interval: it takes 11 patients, and here are 10"
-    assert tell(Definition("Area", "of all", PLAIN, ""), mean, list("abcdefghij")).low_95 == pytest.approx(
+    assert jackknife_figure(few, mean, list("abcdefghij")).why == "no interval: it takes 11 patients, and here are 10"
+    assert jackknife_figure(Definition("Area", "of all", PLAIN, ""), mean, list("abcdefghij")).low_95 == pytest.approx(
         0.82, abs=0.01
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.utils.figure import Figure
-from vmseg_auto.utils.jackknife import CORRELATION, Definition, tell
+from vmseg_auto.utils.jackknife import CORRELATION, Definition, jackknife_figure
 
 Values = NDArray[np.float64]
 FLOOR_ML = 1.0
@@ -85,8 +85,8 @@ def volume_concordance(first_ml: Values, second_ml: Values, patients: Sequence[s
     there = ml.max(axis=1) > 0
     ml, patients = ml[there], np.array(patients)[there].tolist()
     logs = np.log(ml + FLOOR_ML)
-    icc = tell(_ICC, lambda known: _at_least_two(intraclass_correlation, logs[known]), patients)
-    ccc = tell(_CCC, lambda known: _at_least_two(concordance, logs[known]), patients)
+    icc = jackknife_figure(_ICC, lambda known: _at_least_two(intraclass_correlation, logs[known]), patients)
+    ccc = jackknife_figure(_CCC, lambda known: _at_least_two(concordance, logs[known]), patients)
     value = _at_least_two(intraclass_correlation, ml)
     known = math.isfinite(value)
     words = "the same of mL, for comparison with papers"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vmseg_auto.evaluation.confidence import Calibration
 from vmseg_auto.evaluation.confidence_record import ConfidenceFigures
 from vmseg_auto.evaluation.discrimination import area_under_risk, auroc, kept_dice, spearman
-from vmseg_auto.utils.jackknife import CORRELATION, SHARE, Definition, tell
+from vmseg_auto.utils.jackknife import CORRELATION, SHARE, Definition, jackknife_figure
 
 Values = NDArray[np.float64]
 Known = NDArray[np.bool_]
@@ -65,11 +65,11 @@ def confidence_figures(
     there = np.isfinite(reliability[:, 0])
     voxels, owners = reliability[there], np.array(patients)[there].tolist()
     figures = (
-        tell(_AUROC, lambda known: auroc(certainty[known], poor[known]), patients),
-        tell(_SPEARMAN, lambda known: spearman(certainty[known], dice[known]), patients),
-        tell(_AURC, lambda known: area_under_risk(certainty[known], dice[known]), patients),
-        tell(_BRIER, _mean(voxels[:, 0]), owners),
-        tell(_ECE, _mean(voxels[:, 1]), owners),
+        jackknife_figure(_AUROC, lambda known: auroc(certainty[known], poor[known]), patients),
+        jackknife_figure(_SPEARMAN, lambda known: spearman(certainty[known], dice[known]), patients),
+        jackknife_figure(_AURC, lambda known: area_under_risk(certainty[known], dice[known]), patients),
+        jackknife_figure(_BRIER, _mean(voxels[:, 0]), owners),
+        jackknife_figure(_ECE, _mean(voxels[:, 1]), owners),
     )
     return ConfidenceFigures(figures, tuple(kept_dice(certainty, dice).tolist()), certain)
 

@@ -72,7 +72,7 @@ def jackknife_interval(
 
 @dataclass(frozen=True)
 class Definition:
-    """What a figure is, for `tell`.
+    """What a figure is, for `jackknife_figure`.
 
     Args:
         name: what it is called.
@@ -89,7 +89,9 @@ class Definition:
     fewest: int = FEWEST_PATIENTS
 
 
-def tell(definition: Definition, figure: Callable[[NDArray[np.bool_]], float], patients: Sequence[str]) -> Figure:
+def jackknife_figure(
+    definition: Definition, figure: Callable[[NDArray[np.bool_]], float], patients: Sequence[str]
+) -> Figure:
     """Return a figure with its interval, or why there is none.
 
     Args:
