@@ -16,6 +16,7 @@ from vmseg_trainers.default import DefaultTrainer, make_loss
 from vmseg_trainers.paper import PaperTrainer
 
 CPU = torch.device("cpu")
+LOSS = ("batch_dice", "tversky_alpha", "focus", "boundary_label_smoothing")
 
 
 @pytest.mark.parametrize("name", names("vmseg_auto.trainers"))
@@ -38,7 +39,7 @@ def test_every_trainer_builds_its_parts(name: str) -> None:
         (["batch_dice=true"], {"batch_dice"}),
         (["tversky_alpha=0.3"], {"tversky_alpha"}),
         (["focal_gamma=2"], {"focus"}),
-        (["boundary_label_smoothing=0.2"], {"softness"}),
+        (["boundary_label_smoothing=0.2"], {"boundary_label_smoothing"}),
         (["deep_supervision=false"], {"finest_only"}),
     ],
 )
@@ -55,7 +56,10 @@ def test_a_setting_changes_its_part_and_no_other(settings: list[str], changed: s
             "copy_paste": parts.sampler.share if isinstance(parts.sampler, CopyPaste) else 0.0,
             "augment": parts.augment,
             "finest_only": parts.loss.finest_only,
-            **{n: getattr(parts.loss.loss, n) for n in ("batch_dice", "tversky_alpha", "focus", "softness")},
+            **{
+                n: getattr(parts.loss.loss, n)
+                for n in ("batch_dice", "tversky_alpha", "focus", "boundary_label_smoothing")
+            },
         }
 
     plain, other = features(TrainingConfig()), features(TrainingConfig().with_settings(settings))

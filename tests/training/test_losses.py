@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy, downsample, soften
+from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy, downsample, smooth_boundary_labels
 
 LOG3 = math.log(3.0)
 
@@ -151,7 +151,7 @@ def test_focal_loss_by_hand() -> None:
 def test_truth_is_unsure_at_the_margin_alone() -> None:
     target = torch.zeros(1, 5, 9, 9, dtype=torch.int64)
     target[:, :, 3:, :] = 1
-    truth = soften(target, 2, 0.3)
+    truth = smooth_boundary_labels(target, 2, 0.3)
     assert torch.allclose(truth.sum(1), torch.ones(1, 5, 9, 9))
     assert torch.equal(truth[0, 1, :, 4:], torch.ones(5, 5, 9)), "within the lesion"
     assert torch.equal(truth[0, 1, :, :2], torch.zeros(5, 2, 9)), "away from it"
@@ -162,7 +162,7 @@ def test_truth_is_unsure_at_the_margin_alone() -> None:
 def test_soft_truth_changes_nothing_where_there_is_no_margin() -> None:
     logits = torch.randn(2, 3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     target = torch.ones(2, 4, 4, 4, dtype=torch.int64)
-    plain, soft = DiceCrossEntropy(), DiceCrossEntropy(softness=0.5)
+    plain, soft = DiceCrossEntropy(), DiceCrossEntropy(boundary_label_smoothing=0.5)
     assert float(soft(logits, target)) == pytest.approx(float(plain(logits, target)), abs=1e-5)
 
 

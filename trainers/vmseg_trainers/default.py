@@ -50,7 +50,7 @@ def make_loss(config: TrainingConfig) -> torch.nn.Module:
         config.batch_dice,
         tversky_alpha=config.tversky_alpha,
         focus=config.focal_gamma,
-        softness=config.boundary_label_smoothing,
+        boundary_label_smoothing=config.boundary_label_smoothing,
     )
     return DeepSupervision(loss, finest_only=not config.deep_supervision)
 

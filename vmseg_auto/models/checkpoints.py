@@ -38,7 +38,7 @@ class TrainingState:
         history: one row an epoch.
         optimizer: the optimizer's state dict; empty in a finished fold's checkpoint, as all that follows.
         live: the state dict to learn on from, where it is another.
-        best: the weights at the best look, of a training that stops on the gap; empty in all others.
+        best: the weights at the best check, of a training with early stopping; empty in all others.
         scaler: the state of the gradients' scale in float16; empty elsewhere.
         lr_factor: what the learning rate is multiplied by since the training went back; 1 before.
         under_way: steps of the next epoch that are taken already, where the training was asked to stop within it.

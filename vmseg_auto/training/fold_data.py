@@ -58,7 +58,7 @@ class FoldSetup:
         return stand_in if wanted and stand_in is not None and stand_in.stands_for == self.parts.augment else None
 
     def training_source(self, samples: range | None = None) -> BatchSource:
-        """What training batches (or these samples of them) are made of; raw patches where the device augments."""
+        """Return what training batches (or these samples of them) are made of; raw ones where the device augments."""
         share, size = self.parts.config.foreground_oversampling, self.plan.batch_size
         return BatchSource(
             folder=self.preprocessed,
@@ -71,12 +71,15 @@ class FoldSetup:
         )
 
     def training_loader(self, workers: int, samples: range) -> BatchLoader:
-        """Makes them, in processes, or in threads where they only read."""
+        """Return what makes training batches, in processes, or in threads where they only read."""
         source = self.training_source(samples)
         return BatchLoader(source, workers, threads=source.augment == NoAugmentation())
 
     def validation_batches(self, ranks: Ranks) -> list[Batch]:
-        """The same un-augmented patches after every epoch, so that the curve compares like with like; a rank's part."""
+        """Return the un-augmented patches that are scored after every epoch, always the same ones; a rank's part.
+
+        So the curve compares like with like.
+        """
         config, size = self.parts.config, self.plan.batch_size
         count = round(config.validation_share * config.iterations_per_epoch) if self.cases.val else 0
         share = max(config.foreground_oversampling, 1 / 3)
@@ -95,7 +98,7 @@ class FoldSetup:
     def validation_work(self) -> float:
         """The work of predicting the validation cases whole once the fold is trained, in optimiser steps, at most.
 
-        Each window is looked at in every mirroring; a forward pass is a third of a training sample's work.
+        Each window is predicted in every mirroring; a forward pass is a third of a training sample's work.
         """
         config, plan = self.parts.config, self.plan
         mirrorings = 1 << len(config.mirrored(plan.left_right))
@@ -105,7 +108,7 @@ class FoldSetup:
         return windows * mirrorings / (PASSES * plan.batch_size)
 
     def overfitting_monitor(self) -> OverfittingMonitor:
-        """Looks at whole cases of either side."""
+        """Return what predicts whole cases of either side during the training."""
         allow_open_files(2 * (len(self.cases.train) + len(self.cases.val)))  # image and label
         folder = PreprocessedFolder(self.preprocessed)
         train, val = ([folder.load(case) for case in side] for side in (self.cases.train, self.cases.val))
@@ -113,5 +116,10 @@ class FoldSetup:
 
 
 def default_workers(device: torch.device) -> int:
-    """Processes that make patches: one keeps a CPU busy with training, a GPU wants more."""
+    """Return how many processes make patches: one keeps a CPU busy with training, a GPU wants more.
+
+    Example:
+        >>> default_workers(torch.device("cpu"))
+        1
+    """
     return 1 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 2) - 1))

@@ -62,7 +62,7 @@ class BatchSource:
     samples: range | None = None
 
     def open(self) -> list[PreprocessedCase]:
-        """The cases, memory-mapped.
+        """Open the cases, memory-mapped.
 
         Raises:
             VmsegError: the system allows too few open files.
@@ -73,7 +73,7 @@ class BatchSource:
         return [folder.load(case) for case in self.cases]
 
     def batch(self, cases: Sequence[PreprocessedCase], number: int) -> Batch:
-        """The batch of that number, counted from the start of the training."""
+        """Make the batch of that number, counted from the start of the training."""
         noted = _Noted(cases)
         indices = range(len(self.foreground)) if self.samples is None else self.samples
         samples = [self._sample(noted, number, index) for index in indices]
@@ -89,9 +89,9 @@ class BatchSource:
 
 
 class _Noted(Sequence[PreprocessedCase]):
-    """Cases as a sampler sees them, and the ids of those that it took by their number.
+    """The cases as a sampler is given them, and the ids of those that it took by their number.
 
-    So any sampler tells what its patches came from, and none has to be asked.
+    So it is known of any sampler what its patches came from, and none has to report it.
     """
 
     def __init__(self, cases: Sequence[PreprocessedCase]) -> None:
@@ -146,7 +146,7 @@ class BatchLoader:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
-        """Batches number `start` to `stop` - 1.
+        """Yield batches number `start` to `stop` - 1.
 
         Raises:
             VmsegError: a worker was ended from outside; errors inside a worker come through as they are.
@@ -170,7 +170,7 @@ class BatchLoader:
 
 
 def _lost(begun: bool) -> VmsegError:
-    """What is told where a worker is gone, after its first batch or before."""
+    """Return the error of a worker that is gone, after its first batch or before."""
     again = "Close other programs or use --jobs 1, then run the same command again: it goes on."
     if begun:
         problem = "a process that prepares training patches was ended from outside, most likely for want of memory"

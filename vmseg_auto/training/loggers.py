@@ -1,6 +1,6 @@
-"""Trackers of experiments that can hear of a training: TensorBoard, MLflow, Weights & Biases. Each is an extra.
+"""Trackers of experiments that can record a training: TensorBoard, MLflow, Weights & Biases. Each is an extra.
 
-None hears a name of a case or of the machine, and none sends what its makers collect on their users.
+None is given a name of a case or of the machine, and none sends what its makers collect on their users.
 """
 
 from __future__ import annotations

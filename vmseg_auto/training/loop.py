@@ -66,14 +66,14 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class Hooks:
-    """Who hears of a training.
+    """What is called during a training.
 
     Args:
         step: called with (epoch, step) after each optimiser step.
         epoch: called with the epoch's record.
         save: called with the state after every `config.checkpoint_every` epochs and after the last, and where it stops.
         back: called with the number of epochs that stand, and in words what went wrong, where the training goes back.
-        stop: called after each step; gives the number of the signal that asks the training to stop, 0 for none.
+        stop: called after each step; returns the number of the signal that asks the training to stop, 0 for none.
     """
 
     step: Callable[[int, int], None]
@@ -84,7 +84,7 @@ class Hooks:
 
     @classmethod
     def silent(cls, stop: Callable[[], int]) -> Hooks:
-        """Those of a process that leaves the telling and saving to another."""
+        """Return the hooks of a process that leaves reporting and saving to another."""
         return cls(lambda epoch, step: None, lambda record: None, lambda state: None, lambda epoch, why: None, stop)
 
 
@@ -102,13 +102,13 @@ def train_fold(
 
     Args:
         setup: the fold's parts, plan and cases.
-        hooks: who hears of progress.
+        hooks: what is called as it goes on.
         state: where an interrupted training stood.
         workers: processes or threads that make patches; their number changes no result.
         ranks: the processes that share batches and the monitor's checks, each calling this; all come to the same.
 
     Returns:
-        The last epoch's state; where the training stopped on the gap, the best look's epoch and weights.
+        The last epoch's state; where it was stopped early, epoch and weights of the best check.
 
     Raises:
         VmsegError: many steps went wrong or the loss grew again, a worker was ended from outside, or the device's
@@ -152,7 +152,7 @@ def train_fold(
 
 
 def seconds_per_step(setup: FoldSetup, workers: int, ranks: Ranks = ALONE) -> float:
-    """Median time of an optimiser step here, over seven steps after three to warm up; the slowest rank's.
+    """Return the median seconds of an optimiser step here, over seven steps after three to warm up; the slowest rank's.
 
     Uses the setup's parts up.
 
@@ -172,7 +172,7 @@ def seconds_per_step(setup: FoldSetup, workers: int, ranks: Ranks = ALONE) -> fl
 
 
 class Loop:
-    """Learns, judges, and stands at the end of an epoch in between.
+    """A training between two epochs: it takes steps, validates, and knows where to go back to.
 
     Args:
         setup: the fold to be trained.
@@ -215,7 +215,7 @@ class Loop:
 
     @property
     def ended(self) -> bool:
-        """Whether the training has come to its end, after its last epoch or on the gap."""
+        """Whether the training has come to its end, after its last epoch or by early stopping."""
         return self.epoch >= self.parts.config.epochs or self._stopped_early()
 
     def state(self) -> TrainingState:
@@ -233,19 +233,19 @@ class Loop:
         )
 
     def keep(self) -> TrainingState:
-        """The state, to which the training goes back where later steps go wrong."""
+        """Return the state, and keep it: the training goes back to it where later steps go wrong."""
         self.sound = self.state()
         return self.sound
 
     def final(self) -> TrainingState:
-        """What the training has come to: the last state; where it stopped on the gap, epoch and weights of the best."""
+        """Return the last state; where the training was stopped early, epoch and weights of the best check."""
         last = self.state()
         if not self._stopped_early():
             return last
         return replace(last, epoch=best_check(overfitting_checks(self.history)).epoch, weights=self.best)
 
     def end_epoch(self, row: dict[str, float]) -> None:
-        """Take the epoch down, and keep the weights if its look is the best."""
+        """Record the epoch, and keep the weights if its check is the best."""
         self.epoch += 1
         self.under_way = StepLog()
         self.history.append(row)
@@ -254,7 +254,7 @@ class Loop:
             self.best = self.learner.state().weights
 
     def trouble(self) -> str | None:
-        """In words, why the epoch's steps can't stand; None where they can."""
+        """Return in words why the epoch's steps can't stand; None where they can."""
         log, spare = self.under_way, SCALE_SEARCH if self.learner.scaler.is_enabled() else 0
         if log.too_many(spare):
             named = f"; they learnt from {', '.join(log.suspects())}" if log.suspects() else ""
@@ -273,7 +273,7 @@ class Loop:
         return None
 
     def go_back(self, trouble: str) -> None:
-        """Stand where the last kept state was, with a lower learning rate; once in a training.
+        """Go back to the last kept state, with a lower learning rate; once in a training.
 
         Raises:
             VmsegError: it has been done before.
@@ -292,8 +292,8 @@ class Loop:
         """Take a step on each batch, on with the epoch that is under way. The device is waited for only at the end.
 
         Args:
-            stepped: hears of each step's number in the epoch.
-            stop: gives the number of the signal that asks this process to stop; 0 for none.
+            stepped: called with each step's number in the epoch.
+            stop: returns the number of the signal that asks this process to stop; 0 for none.
 
         Returns:
             The number of a signal that one of the ranks got; 0 where all steps are taken.
@@ -314,17 +314,17 @@ class Loop:
                 break
         if steps:
             losses, good = (torch.stack(values).tolist() for values in zip(*steps, strict=True))
-            everyones = zip(*self.ranks.all_gather(cases), strict=True)
-            learnt = tuple(tuple(dict.fromkeys(chain.from_iterable(ranks))) for ranks in everyones)
+            gathered = zip(*self.ranks.all_gather(cases), strict=True)
+            learnt = tuple(tuple(dict.fromkeys(chain.from_iterable(ranks))) for ranks in gathered)
             self.under_way += StepLog(tuple(losses), tuple(good), learnt)
         return signal
 
     @torch.inference_mode()
     def validate(self, batches: Iterable[Batch]) -> tuple[float, float]:
-        """Mean loss, and Dice over all validation patches taken together, mean over the foreground classes.
+        """Return the mean loss, and the Dice over all validation patches taken together, mean over foreground classes.
 
         Args:
-            batches: those that are this process's to look at.
+            batches: those of this process.
         """
         network = self.learner.evaluated.eval()
         own = []
@@ -359,7 +359,7 @@ class Loop:
 
 
 def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """For each foreground class, [intersection, prediction + truth] in voxels, float32 [K - 1, 2]."""
+    """Return for each foreground class [intersection, prediction + truth] in voxels, float32 [K - 1, 2]."""
     guess = argmax(logits.movedim(1, 0))
     rows = []
     for k in range(1, logits.shape[1]):
@@ -369,7 +369,7 @@ def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
 
 
 def sent(batches: Iterable[Batch], device: torch.device) -> Iterator[tuple[torch.Tensor, torch.Tensor, Batch]]:
-    """Images and labels of each batch, on the device, and the batch itself.
+    """Yield images and labels of each batch, on the device, and the batch itself.
 
     To CUDA they go from pinned memory on a stream of their own: a batch is copied while the device still works on
     the one before, and the CPU waits for neither.

@@ -15,10 +15,16 @@ class DiceCrossEntropy(nn.Module):
         smooth: added to Dice's numerator and denominator.
         tversky_alpha: of false positives against false negatives, which get the rest up to 1: one half is
             Dice, less is a Tversky index that would rather find too much (Salehi et al., MLMI 2017).
-        focus: exponent gamma of the focal loss, which takes cross-entropy's eyes off what is learnt already; 0 is
+        focus: exponent gamma of the focal loss, which takes weight from voxels that are right already; 0 is
             cross-entropy (Lin et al., ICCV 2017).
-        softness: share of a voxel's truth that is the mean truth of its 3 x 3 x 3 neighbours: within a lesion and far
-            from it nothing changes, at its margin the truth becomes less sure (Islam and Glocker, IPMI 2021).
+        boundary_label_smoothing: share of a voxel's truth that is the mean truth of its 3 x 3 x 3 neighbours: within a
+            lesion and far from it nothing changes, at its margin the truth becomes less sure (Islam and Glocker, IPMI
+            2021).
+
+    Example:
+        >>> logits = torch.tensor([[9.0, -9.0], [-9.0, 9.0]]).reshape(1, 2, 1, 1, 2)  # two voxels, both sure
+        >>> round(float(DiceCrossEntropy()(logits, torch.tensor([[[[0, 1]]]]))), 3)  # and right
+        -1.0
     """
 
     def __init__(
@@ -27,18 +33,20 @@ class DiceCrossEntropy(nn.Module):
         smooth: float = 1e-5,
         tversky_alpha: float = 0.5,
         focus: float = 0.0,
-        softness: float = 0.0,
+        boundary_label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.batch_dice, self.smooth = batch_dice, smooth
-        self.tversky_alpha, self.focus, self.softness = tversky_alpha, focus, softness
+        self.tversky_alpha, self.focus = tversky_alpha, focus
+        self.boundary_label_smoothing = boundary_label_smoothing
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Args: logits [B, K, Z, Y, X], target [B, Z, Y, X] int64. Gives a float32 scalar."""
+        """Return the loss, a float32 scalar, of logits [B, K, Z, Y, X] and target [B, Z, Y, X] int64."""
         logits = logits.float()  # bf16 sums stall at 256
         log_probabilities = functional.log_softmax(logits, dim=1)
         probabilities = log_probabilities.exp()
-        truth = soften(target, logits.shape[1], self.softness) if self.softness else None
+        share = self.boundary_label_smoothing
+        truth = smooth_boundary_labels(target, logits.shape[1], share) if share else None
         if self.focus:
             log_probabilities = (1 - probabilities) ** self.focus * log_probabilities
         if truth is None:
@@ -58,7 +66,7 @@ class DiceCrossEntropy(nn.Module):
 
 
 def _negative_log_likelihood(log_probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean of [B, K, ...] over the voxels, each at its class in target [B, ...]."""
+    """Return the negative mean of [B, K, ...] over the voxels, each at its class in target [B, ...]."""
     if not torch.are_deterministic_algorithms_enabled():
         return functional.nll_loss(log_probabilities, target)
     # The same sum, for which CUDA has one order only.
@@ -66,11 +74,20 @@ def _negative_log_likelihood(log_probabilities: torch.Tensor, target: torch.Tens
     return -torch.where(there, log_probabilities, 0).sum(1).mean()
 
 
-def soften(target: torch.Tensor, classes: int, softness: float) -> torch.Tensor:
-    """Truths that are less sure at the margins: [B, Z, Y, X] int64 -> float32 [B, K, Z, Y, X] that sum to 1."""
+def smooth_boundary_labels(target: torch.Tensor, classes: int, share: float) -> torch.Tensor:
+    """Return truths that are less sure at the margins: [B, Z, Y, X] int64 -> float32 [B, K, Z, Y, X] that sum to 1.
+
+    Args:
+        share: of a voxel's truth that is the mean of its neighbours'.
+
+    Example:
+        >>> target = torch.tensor([0, 0, 0, 1]).expand(1, 3, 3, 4)
+        >>> smooth_boundary_labels(target, 2, 0.4)[0, 1, 1, 1]
+        tensor([0.0000, 0.0000, 0.1333, 0.8000])
+    """
     sure = functional.one_hot(target, classes).movedim(-1, 1).float()
     around = functional.avg_pool3d(sure, 3, stride=1, padding=1, count_include_pad=False)
-    return torch.lerp(sure, around, softness)
+    return torch.lerp(sure, around, share)
 
 
 class DeepSupervision(nn.Module):
@@ -86,7 +103,7 @@ class DeepSupervision(nn.Module):
         self.loss, self.finest_only = loss, finest_only
 
     def forward(self, outputs: list[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
-        """Args: outputs [B, K, ...] for each level, the finest first; target [B, Z, Y, X] int64."""
+        """Return the loss, a float32 scalar, of each level's logits [B, K, ...], the finest first, and [B, Z, Y, X]."""
         weights = [0.5**level for level in range(len(outputs))]
         if self.finest_only:
             weights[1:] = [0.0] * (len(outputs) - 1)
@@ -100,7 +117,12 @@ class DeepSupervision(nn.Module):
 
 
 def downsample(target: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    """The nearest labels of [B, Z, Y, X] on a coarser grid of `shape`."""
+    """Return the nearest labels of [B, Z, Y, X] on a coarser grid of `shape`.
+
+    Example:
+        >>> downsample(torch.tensor([[[[0, 0, 2, 2]]]]), torch.Size((1, 1, 2)))
+        tensor([[[[0, 2]]]])
+    """
     if target.shape[1:] == shape:
         return target
     return functional.interpolate(target[:, None].float(), size=shape, mode="nearest-exact")[:, 0].long()

@@ -37,7 +37,7 @@ def within_memory(plan: Plan, device: torch.device) -> Iterator[None]:
 
 
 def _measured_gb(device: torch.device) -> tuple[float | None, float]:
-    """What this process could have of the device's memory, and what it held at most.
+    """Return what this process could have of the device's memory, and what it held at most.
 
     Of a card that is shared it may be given a part (`torch.cuda.set_per_process_memory_fraction`).
     """

@@ -16,7 +16,7 @@ FEWEST = 3
 PATIENCE = 0.1
 """The same as a share of the training."""
 EARLIEST = 1 / 3
-"""Share of the training before which nothing is said."""
+"""Share of the training before which no alarm is given."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class OverfittingAlarm:
 
 
 def overfitting_checks(history: Sequence[Mapping[str, float]]) -> list[OverfittingCheck]:
-    """The checks among a training's epochs (rows of history.csv)."""
+    """Return the checks among a training's epochs (rows of history.csv)."""
     checks = [
         OverfittingCheck(
             int(row["epoch"]), row.get("gap_train_dice", float("nan")), row.get("gap_val_dice", float("nan"))
@@ -57,12 +57,17 @@ def overfitting_checks(history: Sequence[Mapping[str, float]]) -> list[Overfitti
 
 
 def best_check(checks: Sequence[OverfittingCheck]) -> OverfittingCheck:
-    """The check with the highest validation Dice; the first of equals."""
+    """Return the check with the highest validation Dice; the first of equals.
+
+    Example:
+        >>> best_check([OverfittingCheck(10, 0.70, 0.60), OverfittingCheck(20, 0.90, 0.55)]).epoch
+        10
+    """
     return max(checks, key=lambda check: check.val)
 
 
 def overfitting_alarm(checks: Sequence[OverfittingCheck], epochs: int) -> OverfittingAlarm | None:
-    """The first alarm of a training; later checks never change it.
+    """Return the first alarm of a training, which later checks never change; None where there is none.
 
     It is given after a third of the training, when validation has not improved for a tenth of it and the gap has
     widened meanwhile. What counts are medians over the checks of the last tenth of the training, so that one good or
@@ -71,6 +76,12 @@ def overfitting_alarm(checks: Sequence[OverfittingCheck], epochs: int) -> Overfi
     Args:
         checks: in the order of epochs.
         epochs: of the whole training.
+
+    Example:
+        >>> checks = [OverfittingCheck(n, 0.5 + n / 250, 0.6) for n in range(10, 101, 10)]
+        >>> alarm = overfitting_alarm(checks, epochs=100)
+        >>> alarm.check.epoch, alarm.since, round(alarm.check.gap, 2)
+        (60, 30, 0.1)
     """
     record, at = None, 0
     for index in range(FEWEST - 1, len(checks)):
@@ -88,7 +99,7 @@ def overfitting_alarm(checks: Sequence[OverfittingCheck], epochs: int) -> Overfi
 
 
 def _median(checks: Sequence[OverfittingCheck], span: float) -> OverfittingCheck:
-    """The medians within the last `span` epochs, of FEWEST checks at least."""
+    """Return the medians within the last `span` epochs, of FEWEST checks at least."""
     last = checks[-1].epoch
     count = max(FEWEST, sum(check.epoch > last - span for check in checks))
     near = checks[-count:]

@@ -1,4 +1,4 @@
-"""Looks at a network in training: whole-case Dice on the same few cases of either side."""
+"""The overfitting monitor: whole-case Dice of a network in training, on the same few cases of either side."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class OverfittingMonitor:
         passes = config.monitor_share * PASSES * config.epochs * config.iterations_per_epoch * plan.batch_size
 
         def windows(case: PreprocessedCase) -> int:
-            """Forward passes of a check at a case, at most."""
+            """Return the forward passes of a check at a case, at most."""
             return count_windows(case.image.shape[1:], plan.patch, STEP)
 
         wanted, checks = min(CHECKS_WANTED, config.epochs), 0
@@ -72,14 +72,14 @@ class OverfittingMonitor:
     def check(
         self, epoch: int, network: nn.Module, device: torch.device, dtype: torch.dtype | None, ranks: Ranks = ALONE
     ) -> tuple[float, float]:
-        """Mean Dice over the training cases and over the validation cases; NaN where no check is due, or in vain.
+        """Return the mean Dice over the training and over the validation cases; NaN where no check is due, or in vain.
 
         Args:
             epoch: the number of epochs done.
             network: on `device`; maps [B, C, Z, Y, X] to [B, K, Z, Y, X] in eval mode.
             device: where to compute.
             dtype: 16-bit type for the network; None for float32.
-            ranks: who share the cases among them.
+            ranks: the processes that share the cases.
         """
         if epoch not in self.due:
             return math.nan, math.nan
@@ -93,7 +93,7 @@ class OverfittingMonitor:
         return float(np.mean(dice[: len(self.train)])), float(np.mean(dice[len(self.train) :]))
 
     def _dice(self, case: PreprocessedCase, ensemble: FoldEnsemble) -> float:
-        """Mean over the classes that the case holds, on the preprocessed grid; NaN where there was nothing to score."""
+        """Return the mean over the classes that the case holds, on the preprocessed grid; NaN where it has no score."""
         image = torch.tensor(np.asarray(case.image))
         try:
             (logits,) = predict_logits(ensemble, image, self.patch, step=STEP, air_below=air_level(image))
@@ -112,12 +112,12 @@ class OverfittingMonitor:
 
 
 def _by_lesion_size(cases: Sequence[PreprocessedCase]) -> list[PreprocessedCase]:
-    """The cases that hold foreground, by its voxels."""
+    """Return the cases that hold foreground, by its voxels."""
     sizes = {case.id: 0 if case.label is None else np.count_nonzero(case.label) for case in cases}
     return sorted((case for case in cases if sizes[case.id]), key=lambda case: (sizes[case.id], case.id))
 
 
 def _spread(cases: Sequence[PreprocessedCase], count: int) -> list[PreprocessedCase]:
-    """The middle one of each of `count` equal parts; all where there are no more."""
+    """Return the middle one of each of `count` equal parts; all where there are no more."""
     count = min(count, len(cases))
     return [cases[(2 * part + 1) * len(cases) // (2 * count)] for part in range(count)]

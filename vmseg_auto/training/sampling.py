@@ -17,9 +17,13 @@ T = TypeVar("T", bound=np.generic)
 
 
 def forced_foreground(index: int, batch_size: int, share: float) -> bool:
-    """Whether the sample at `index` of a batch is centred on foreground: the last `share`, at least one (nnU-Net).
+    """Return whether the sample at `index` of a batch is centred on foreground: the last `share`, at least one.
 
-    A share of 0 forces none.
+    A share of 0 forces none. nnU-Net does the same.
+
+    Example:
+        >>> [forced_foreground(index, batch_size=4, share=0.33) for index in range(4)]
+        [False, False, False, True]
     """
     return share > 0 and index >= min(round(batch_size * (1 - share)), batch_size - 1)
 
@@ -42,7 +46,7 @@ class PatchSampler:
     def __call__(
         self, cases: Sequence[PreprocessedCase], foreground: bool, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Give an image [C, Z, Y, X] and label [Z, Y, X] of `read_shape`, zero outside the case.
+        """Return an image [C, Z, Y, X] and label [Z, Y, X] of `read_shape`, zero outside the case.
 
         Args:
             cases: the fold's training cases; each has a label.
@@ -54,7 +58,7 @@ class PatchSampler:
     def place(
         self, cases: Sequence[PreprocessedCase], foreground: bool, rng: np.random.Generator
     ) -> tuple[PreprocessedCase, NDArray[np.int64]]:
-        """A case, and where in it a box begins (Z, Y, X); it may lie outside."""
+        """Draw a case, and where in it a box begins (Z, Y, X); it may lie outside."""
         case = cases[int(rng.integers(len(cases)))]
         shape = np.array(case.image.shape[1:])
         read = np.array(self.read_shape)
@@ -66,7 +70,7 @@ class PatchSampler:
         return case, np.array([int(rng.integers(a, b + 1)) for a, b in zip(lowest, highest, strict=True)])
 
     def read(self, case: PreprocessedCase, start: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Image [C, Z, Y, X] and label [Z, Y, X] of a box that begins there."""
+        """Return image [C, Z, Y, X] and label [Z, Y, X] of a box that begins there."""
         assert case.label is not None
         read = np.array(self.read_shape)
         return read_box(case.image, start, read), read_box(case.label, start, read)
@@ -80,7 +84,12 @@ class PatchSampler:
 
 
 def read_box(array: NDArray[T], start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[T]:
-    """Copy a box of [..., Z, Y, X], zero where it reaches over the border; only the box is read from disk."""
+    """Copy a box of [..., Z, Y, X], zero where it reaches over the border; only the box is read from disk.
+
+    Example:
+        >>> read_box(np.array([[[1, 2, 3]]]), np.array([0, 0, 1]), np.array([1, 1, 3]))
+        array([[[2, 3, 0]]])
+    """
     stop = start + size
     inner_start, inner_stop = np.maximum(start, 0), np.minimum(stop, array.shape[-3:])
     box: NDArray[T] = np.zeros((*array.shape[:-3], *size), dtype=array.dtype)

@@ -52,7 +52,7 @@ class Learner:
     """Network, loss, optimizer and precision on one device, and the running mean of the weights.
 
     Args:
-        network: gives a list of logits while training.
+        network: returns a list of logits while training.
         loss: of these logits [B, K, ...] and the labels [B, Z, Y, X].
         optimizer: over the network's parameters.
         device: where the network is.
@@ -99,7 +99,7 @@ class Learner:
         """Learn from a batch [B, C, Z, Y, X] and its labels [B, Z, Y, X], unless loss or gradient are not finite.
 
         Where batches are shared, from this process's samples (`LocalBatch.seen`), while the others do from theirs.
-        CUDA is not waited for. The running mean takes the weights in after every step, also where they stay the same.
+        CUDA is not waited for. The running mean is updated after every step, also where they stay the same.
         """
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
@@ -116,9 +116,9 @@ class Learner:
         return Step(loss.detach(), good)
 
     def _differentiate(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """The whole batch's loss, and its gradients by way of the samples here.
+        """Return the whole batch's loss, once its gradients are computed by way of the samples here.
 
-        The loss sees the whole batch, wherever its samples are computed, so that it may couple them.
+        The loss is that of the whole batch, wherever its samples are computed, so that it may couple them.
         """
         outputs = self.forward(self.network, image)
         joined = [self.share.join(level.detach()).requires_grad_() for level in outputs]
@@ -144,16 +144,16 @@ class Learner:
 
     @torch.inference_mode()
     def is_finite(self) -> bool:
-        """Whether all weights are. It waits for the device."""
+        """Return whether all weights are finite. It waits for the device."""
         return bool(torch.stack([weight.isfinite().all() for weight in self.network.parameters()]).all())
 
     def forward(self, network: nn.Module, image: torch.Tensor) -> Any:
-        """What the network says of a batch, in this device's precision."""
+        """Return the network's output of a batch, in this device's precision."""
         with whole_float32(self.device, self.dtype), autocast(self.device, self.dtype):
             return network(image)
 
     def state(self) -> LearnerState:
-        """Where it stands."""
+        """Return copies of weights, optimizer and scale, to go on from."""
         return LearnerState(
             weights=_copied(self.evaluated.state_dict()),
             live=_copied(self.network.state_dict()) if self.mean else {},
@@ -162,7 +162,7 @@ class Learner:
         )
 
     def restore(self, state: LearnerState, steps: int) -> None:
-        """Stand where `state` was taken, after so many steps."""
+        """Go back to where `state` was taken, after so many steps."""
         self.evaluated.load_state_dict(state.weights)
         if self.mean:
             self.network.load_state_dict(state.live)
@@ -196,13 +196,13 @@ class _RunningMean:
 
 
 def _samples_stand_alone(network: nn.Module) -> bool:
-    """Whether no layer mixes the samples of a batch, or draws random numbers, which would differ between processes."""
+    """Return whether no layer mixes the samples of a batch, or draws random numbers, which differ between processes."""
     mixing = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
     return not any(isinstance(module, mixing) for module in network.modules())
 
 
 def _copied(value: Any) -> Any:
-    """State dicts hold the live tensors, which the next step would change: the same on the CPU, for good."""
+    """Copy a state dict to the CPU: it holds the live tensors, which the next step would change."""
     if isinstance(value, torch.Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):

@@ -32,7 +32,7 @@ class Drawn:
             3 x 3 over (Z, Y, X), or 2 x 2 over (Y, X) for patches that turn in-plane only.
         noise_std: of Gaussian noise on every channel.
         blur_sigma: of a Gaussian filter, in voxels.
-        bias: coefficients of `augment.bias_field` for each channel.
+        bias: coefficients of `cpu.bias_field` for each channel.
         brightness: factor.
         contrast: factor about the mean.
         resolution: voxels an axis that are kept, as a share.
@@ -56,9 +56,9 @@ class Drawn:
 
 
 def draw(seed: int, channels: int, patch: Shape, mirror_axes: tuple[int, ...], chances: Chances = NNUNET) -> Drawn:
-    """The parameters of a sample, a pure function of the arguments.
+    """Draw the parameters of a sample, a pure function of the arguments.
 
-    They are distributed as those that batchgenerators draws for `augment.PatchAugmentation`.
+    They are distributed as those that batchgenerators draws for `cpu.PatchAugmentation`.
 
     Args:
         seed: fixes every random number.
@@ -66,6 +66,10 @@ def draw(seed: int, channels: int, patch: Shape, mirror_axes: tuple[int, ...], c
         patch: shape (Z, Y, X) that is given back.
         mirror_axes: patch axes that may be mirrored.
         chances: how often and how far.
+
+    Example:
+        >>> draw(7, 1, (8, 32, 32), (2,)) == draw(7, 1, (8, 32, 32), (2,))
+        True
     """
     rng = np.random.default_rng(seed)
     return Drawn(
@@ -84,9 +88,9 @@ def draw(seed: int, channels: int, patch: Shape, mirror_axes: tuple[int, ...], c
 
 
 def affine(angles: tuple[float, ...], zoom: float) -> NDArray[np.float64]:
-    """The matrix of `Drawn` for angles about (Z, Y, X), or one in-plane angle, in radians, and SpatialTransform's zoom.
+    """Return the matrix of `Drawn` for angles about (Z, Y, X), or one in-plane angle, in radians, and a zoom.
 
-    The turns are batchgenerators', so that both versions turn the same way.
+    The zoom is counted as SpatialTransform's. The turns are batchgenerators', so that both versions turn the same way.
     """
     return rotation(angles).T * zoom
 
@@ -121,5 +125,5 @@ def _uniform(rng: np.random.Generator, chance: Chance) -> float:
 
 
 def _about_one(rng: np.random.Generator, chance: Chance) -> float:
-    """Below 1 as often as above, however far the range reaches on either side (batchgenerators)."""
+    """Draw below 1 as often as above, however far the range reaches on either side (batchgenerators)."""
     return float(rng.uniform(chance.low, 1) if rng.random() < 0.5 else rng.uniform(1, chance.high))

@@ -28,8 +28,8 @@ class CopyPaste:
     """Pastes a lesion of a random training case into some of the patches that `sampler` draws.
 
     After TumorCP (Yang et al., MICCAI 2021), with soft margins, the host's intensities and only on its tissue: the
-    lesion keeps the contrast to the tissue about it that it had at home, in units of each case's own tissue. It goes
-    where neither air nor another lesion is; where no such place is found, nothing is pasted.
+    lesion keeps the contrast to the tissue about it that it had in its own case, in units of each case's own tissue.
+    It goes where neither air nor another lesion is; where no such place is found, nothing is pasted.
 
     Args:
         sampler: draws the patches.
@@ -45,7 +45,7 @@ class CopyPaste:
     def __call__(
         self, cases: Sequence[PreprocessedCase], foreground: bool, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Give an image [C, Z, Y, X] and label [Z, Y, X], as PatchSampler does.
+        """Return an image [C, Z, Y, X] and label [Z, Y, X], as PatchSampler does.
 
         Args:
             cases: the fold's training cases, hosts and donors alike; each has a label.
@@ -120,6 +120,6 @@ class _Piece:
 
 
 def _inside(case: PreprocessedCase, start: NDArray[np.int64], shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """The part of a box that begins at `start` (Z, Y, X) and has this shape which lies in the case."""
+    """Return the part of a box that begins at `start` (Z, Y, X) and has this shape which lies in the case."""
     ends = zip(start.tolist(), shape, case.image.shape[1:], strict=True)
     return tuple(slice(max(0, -at), max(0, min(n, size - at))) for at, n, size in ends)

@@ -115,27 +115,36 @@ class PatchAugmentation:
     def __call__(
         self, patch: tuple[NDArray[np.float32], NDArray[np.uint8]], seed: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Args: image [C, Z, Y, X] and label [Z, Y, X]; `seed` fixes every random number."""
+        """Return image [C, Z, Y, X] and label [Z, Y, X], augmented; `seed` fixes every random number."""
         from vmseg_auto.training.augmentation.sample import augmented  # batchgenerators takes long to load
 
         return augmented(patch, seed, self.patch, self.mirror_axes, self.chances)
 
 
 def rotates_in_plane(patch: Shape) -> bool:
-    """Whether the patch is so flat (> 3 x) that only in-plane rotation makes sense."""
+    """Return whether the patch is so flat (> 3 x) that only in-plane rotation makes sense.
+
+    Example:
+        >>> rotates_in_plane((16, 64, 64)), rotates_in_plane((32, 64, 64))
+        (True, False)
+    """
     return max(patch) / patch[0] > 3
 
 
 def largest_angle(patch: Shape) -> float:
-    """Rotations are drawn from minus this angle to this angle, in radians."""
+    """Return the angle, in radians, from minus which to which rotations are drawn."""
     return np.pi if rotates_in_plane(patch) else np.pi / 6
 
 
 def rotation(angles: tuple[float, ...]) -> NDArray[np.float64]:
-    """The matrix that turns rows of (Z, Y, X) offsets about each axis in turn, or of (Y, X) offsets in-plane.
+    """Return the matrix that turns rows of (Z, Y, X) offsets about each axis in turn, or of (Y, X) offsets in-plane.
 
     Args:
         angles: about (Z, Y, X), or one in-plane angle, in radians; signs as batchgenerators has them.
+
+    Example:
+        >>> (np.array([0.0, 1.0]) @ rotation((np.pi / 2,))).round(3)  # (Y, X)
+        array([1., 0.])
     """
     if len(angles) == 1:
         return np.array(_turn(angles[0]))
@@ -154,7 +163,12 @@ def _turn(angle: float) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 def read_shape(patch: Shape) -> Shape:
-    """The shape (Z, Y, X) to read so that rotation and zoom find image in the patch's corners (nnU-Net)."""
+    """Return the shape (Z, Y, X) to read so that rotation and zoom find image in the patch's corners (nnU-Net).
+
+    Example:
+        >>> read_shape((16, 64, 64)), read_shape((32, 32, 32))
+        ((16, 75, 75), (51, 51, 51))
+    """
     angle = np.pi / 2 if rotates_in_plane(patch) else np.pi / 6
     corners = np.array(patch, dtype=float)
     turns = (
@@ -174,7 +188,7 @@ BIAS_POWERS = tuple(p for p in itertools.product(range(3), repeat=3) if 1 <= sum
 
 
 def bias_field(coefficients: Sequence[float] | NDArray[np.float64], shape: Shape) -> NDArray[np.float32]:
-    """exp of a polynomial over the patch, -1 to 1 along each axis: what a receive coil does to a scan's voxels.
+    """Return exp of a polynomial over the patch, -1 to 1 along each axis: what a receive coil does to a scan's voxels.
 
     Args:
         coefficients: one for each of BIAS_POWERS.

@@ -33,7 +33,7 @@ class BatchAugmentation:
     def __call__(
         self, image: torch.Tensor, label: torch.Tensor, seeds: Sequence[int]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give image [B, C, Z, Y, X] float32 and label [B, Z, Y, X] of the patch's shape, in new memory.
+        """Return image [B, C, Z, Y, X] float32 and label [B, Z, Y, X] of the patch's shape, in new memory.
 
         Args:
             image: [B, C, Z, Y, X] float32, of `read_shape(patch)`.
@@ -56,7 +56,7 @@ class BatchAugmentation:
 def spatial_transform(
     image: torch.Tensor, label: torch.Tensor, patch: Shape, matrix: NDArray[np.float64] | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The patch at the centre of what was read: its very voxels, or turned and zoomed in one interpolation.
+    """Return the patch at the centre of what was read: its very voxels, or turned and zoomed in one interpolation.
 
     Images are interpolated linearly, labels take the nearest; beyond the centres of the outermost voxels
     everything is 0, as with scipy's map_coordinates in its mode "constant".
@@ -85,7 +85,7 @@ def spatial_transform(
 def _grid(
     matrix: NDArray[np.float64], patch: Sequence[int], read: Sequence[int], device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where to read for each voxel, as grid_sample counts it [1, *patch, x first], and whether that is outside."""
+    """Return where to read for each voxel, as grid_sample counts it [1, *patch, x first], and what is outside."""
     lines = [torch.arange(n, device=device) - (n - 1) / 2 for n in patch]
     offsets = torch.meshgrid(*lines, indexing="ij")
     outside = torch.zeros(tuple(patch), dtype=torch.bool, device=device)
@@ -100,7 +100,7 @@ def _grid(
 
 
 def change_intensities(image: torch.Tensor, drawn: Drawn, in_plane: bool, generator: torch.Generator) -> None:
-    """Every step between geometry and mirroring, in nnU-Net's order.
+    """Apply every step between geometry and mirroring, in nnU-Net's order.
 
     Args:
         image: [C, Z, Y, X] float32; it is changed in place.
@@ -129,7 +129,7 @@ def change_intensities(image: torch.Tensor, drawn: Drawn, in_plane: bool, genera
 
 
 def blur(volume: torch.Tensor, sigma: float) -> torch.Tensor:
-    """[Z, Y, X] after scipy's gaussian_filter: 4 sigma wide, reflected at the borders; one matrix product an axis."""
+    """Blur [Z, Y, X] as scipy's gaussian_filter: 4 sigma wide, reflected at the borders; one matrix product an axis."""
     for axis, n in enumerate(volume.shape):
         lines = volume.movedim(axis, -2)
         volume = (_blur_matrix(n, sigma, volume.device) @ lines).movedim(-2, axis)
@@ -137,7 +137,7 @@ def blur(volume: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def _blur_matrix(n: int, sigma: float, device: torch.device) -> torch.Tensor:
-    """[n, n]: a voxel's weights sum over its mirror images, which repeat every 2 n voxels."""
+    """Return [n, n]: a voxel's weights sum over its mirror images, which repeat every 2 n voxels."""
     radius = int(4 * sigma + 0.5)
     reach = radius // (2 * n) + 1
     here = torch.arange(n, device=device)
@@ -149,7 +149,7 @@ def _blur_matrix(n: int, sigma: float, device: torch.device) -> torch.Tensor:
 
 
 def apply_bias_field(volume: torch.Tensor, coefficients: Sequence[float]) -> torch.Tensor:
-    """[Z, Y, X] under the bias field of `augment.bias_field`; the darkest voxel stays as it is."""
+    """Apply the bias field of `cpu.bias_field` to [Z, Y, X]; the darkest voxel stays as it is."""
     z, y, x = torch.meshgrid(*[torch.linspace(-1, 1, n, device=volume.device) for n in volume.shape], indexing="ij")
     exponent = torch.zeros_like(volume)
     for coefficient, (a, b, c) in zip(coefficients, BIAS_POWERS, strict=True):
@@ -159,20 +159,25 @@ def apply_bias_field(volume: torch.Tensor, coefficients: Sequence[float]) -> tor
 
 
 def contrast(volume: torch.Tensor, factor: float) -> torch.Tensor:
-    """Contrast about the mean, kept within the range that was there."""
+    """Change the contrast about the mean, within the range that was there.
+
+    Example:
+        >>> contrast(torch.tensor([[[0.0, 4.0, 5.0]]]), 0.5)
+        tensor([[[1.5000, 3.5000, 4.0000]]])
+    """
     mean = volume.mean()
     return torch.clamp((volume - mean) * factor + mean, volume.amin(), volume.amax())
 
 
 def simulate_low_resolution(volume: torch.Tensor, share: float, in_plane: bool) -> torch.Tensor:
-    """[Z, Y, X] as if scanned with `share` of its voxels an axis: the nearest of them, interpolated linearly."""
+    """Return [Z, Y, X] as if scanned with `share` of its voxels an axis: the nearest ones, interpolated linearly."""
     size = [n if in_plane and axis == 0 else round(n * share) for axis, n in enumerate(volume.shape)]
     small = functional.interpolate(volume[None, None], size=size, mode="nearest-exact")
     return functional.interpolate(small, size=volume.shape, mode="trilinear", align_corners=False)[0, 0]
 
 
 def gamma(volume: torch.Tensor, exponent: float) -> torch.Tensor:
-    """Gamma between the volume's least and largest value; mean and standard deviation stay as they were."""
+    """Apply gamma between the volume's least and largest value; mean and standard deviation stay as they were."""
     deviation, mean = torch.std_mean(volume, correction=0)
     low = volume.amin()
     span = volume.amax() - low + 1e-7

@@ -35,7 +35,7 @@ def augmented(
     mirror_axes: tuple[int, ...],
     chances: Chances,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """What `augment.PatchAugmentation` gives.
+    """Return the patch as `cpu.PatchAugmentation` augments it.
 
     Args:
         patch: image [C, Z, Y, X] and label [Z, Y, X], of at least `read_shape(shape)`.
