@@ -89,7 +89,7 @@ class Checkpoint(TrainingState):
 
     @classmethod
     def from_about(cls, about: Any, weights: dict[str, torch.Tensor], path: Path, **state: Any) -> Self:
-        """Build one from what `about` returned.
+        """Build a checkpoint from what `about` returned.
 
         Args:
             about: as it was read from a file: anything may stand in it.
@@ -177,7 +177,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def require_schema(found: Any, known: int, path: Path) -> None:
-    """Raises InputError where a checkpoint is another version's."""
+    """Refuse a checkpoint of another version.
+
+    Raises:
+        InputError: its schema is not the known one.
+    """
     if not isinstance(found, int) or found != known:
         raise InputError(
             f"the checkpoint has schema {found}, and this version reads {known}",
@@ -187,7 +191,7 @@ def require_schema(found: Any, known: int, path: Path) -> None:
 
 
 def load_newest(generations: Sequence[Path]) -> tuple[Checkpoint | None, list[DamagedError]]:
-    """The newest state that is whole, and what is wrong with those that are newer; None where there is no file.
+    """Load the newest state that is whole, and say what is wrong with those that are newer; None where there is none.
 
     Args:
         generations: where states of one training may lie, the newest first.

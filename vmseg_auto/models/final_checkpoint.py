@@ -87,7 +87,11 @@ def content_of(about: Any, weights: dict[str, torch.Tensor]) -> dict[str, Any]:
 
 
 def _check_header(path: Path) -> None:
-    """Raises ClaimError where the header can't be as long as it says."""
+    """Refuse a header that can't be as long as it says.
+
+    Raises:
+        ClaimError: it claims more bytes than there are, or than a header needs.
+    """
     with path.open("rb") as file:
         said = int.from_bytes(file.read(8), "little")
     if said > min(MOST_HEADER_BYTES, path.stat().st_size):

@@ -18,7 +18,7 @@ class FoldRecord(Stored):
         config: the training's settings.
         plan_hash: content hash of the plan.
         train, val: case id -> hash of the case's files, on each side. The weights know nothing of the validation side,
-            unless the config stops on the gap: then they are those that did best on it.
+            unless the config has early stopping: then they are those that did best on it.
         labels: label name -> value, background included; the weights know nothing of the names.
         channels: channel names in order, of which the weights know nothing either.
         images: case id -> hash of the case's image files alone, on both sides.
@@ -38,30 +38,30 @@ class FoldRecord(Stored):
     schema: int = 5
 
     def data_differences(self, other: FoldRecord) -> list[str]:
-        """In words, how `other` differs in the network and cases that weights depend on: what makes a fold stale."""
+        """Return in words how `other` differs in network and cases that weights depend on: what makes a fold stale."""
         found = [*self._network_changes(other), *_changes("training", self.train, other.train).values()]
         if self.config.early_stopping:
             found += _changes("validation", self.val, other.val).values()
         return found
 
     def conflicts(self, other: FoldRecord) -> list[str]:
-        """In words, those of the data's differences for which the weights can't speak for what `other` holds out.
+        """Return in words the data's differences for which the weights can't judge the validation cases of `other`.
 
         Another plan, label or channel makes another model, and cases that are no longer trained on, or copies of them,
-        may be held out now. Training cases that were added or corrected leave what the weights say of validation cases
-        as it is.
+        may be validation cases now. Training cases that were added or corrected leave what the weights say of
+        validation cases as it is.
         """
         removed = _changes("training", self.train, other.train).get("removed")
         return [*self._network_changes(other), *([removed] if removed else [])]
 
     def differences(self, other: FoldRecord) -> list[str]:
-        """In words, everything in which `other` would give other weights, settings included."""
+        """Return in words everything in which `other` would give other weights, settings included."""
         starts = [record.init or "random" for record in (self, other)]
         start = [] if starts[0] == starts[1] else [f"first weights: {starts[0]} against {starts[1]}"]
         return self.config.differences(other.config) + start + self.data_differences(other)
 
     def old_names(self, other: FoldRecord) -> list[str]:
-        """In words, the labels and channels that `other` only calls by other names."""
+        """Return in words the labels and channels that `other` only calls by other names."""
         if self._network_changes(other):
             return []
         ours, theirs = (sorted(record.labels, key=lambda name: record.labels[name]) for record in (self, other))
@@ -90,7 +90,12 @@ class FreshStart(Stored):
 
 
 def _changes(side: str, ours: dict[str, str], theirs: dict[str, str]) -> dict[str, str]:
-    """Which cases of one side were added, removed and changed, in words."""
+    """Return in words which cases of one side were added, removed and changed.
+
+    Example:
+        >>> _changes("training", {"a": "1", "b": "2"}, {"a": "1", "c": "3"})
+        {'added': 'training cases added: c', 'removed': 'training cases removed: b'}
+    """
     cases = {
         "added": sorted(set(theirs) - set(ours)),
         "removed": sorted(set(ours) - set(theirs)),

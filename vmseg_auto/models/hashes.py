@@ -34,7 +34,7 @@ def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:
 
 
 def _add(sha: Any, value: Any) -> None:
-    """Each value with its kind and size before it, so that no two contents give the same bytes."""
+    """Add a value with its kind and size before it, so that no two contents give the same bytes."""
     if isinstance(value, torch.Tensor):
         sha.update(f"tensor {value.dtype} {tuple(value.shape)};".encode())
         sha.update(_bytes(value))

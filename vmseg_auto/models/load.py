@@ -39,7 +39,7 @@ def read_model(model: Path, folds: Sequence[FoldName] | None) -> tuple[ModelInfo
 
 
 def read_info(run: Run) -> ModelInfo:
-    """What a model says of itself.
+    """Read what a model says of itself.
 
     Raises:
         InputError: it is no model, or its model.json is broken.
@@ -49,7 +49,7 @@ def read_info(run: Run) -> ModelInfo:
 
 
 def load_fold(folder: FoldFolder, info: ModelInfo) -> Checkpoint:
-    """The checkpoint of a finished fold.
+    """Load the checkpoint of a finished fold.
 
     Args:
         info: of the model.

@@ -17,12 +17,22 @@ _WEIGHTS = re.compile(rf"{_MODEL}fold_(?:[0-9]{{1,3}}|all)/checkpoint_final\.saf
 
 
 def is_text(name: str) -> bool:
-    """Whether a file of this name may lie in a model's zip, as JSON or Markdown."""
+    """Return whether a file of this name may lie in a model's zip, as JSON or Markdown.
+
+    Example:
+        >>> is_text("model_0/model.json"), is_text("../card.md")
+        (True, False)
+    """
     return _TEXT.fullmatch(name) is not None
 
 
 def is_weights(name: str) -> bool:
-    """Whether a file of this name may lie there, as a fold's weights."""
+    """Return whether a file of this name may lie in a model's zip, as a fold's weights.
+
+    Example:
+        >>> is_weights("model_0/fold_1/checkpoint_final.safetensors"), is_weights("model_0/fold_1/checkpoint_final.pth")
+        (True, False)
+    """
     return _WEIGHTS.fullmatch(name) is not None
 
 

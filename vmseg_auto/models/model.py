@@ -47,7 +47,7 @@ class ModelInfo(Stored):
 
     @classmethod
     def from_json(cls, data: Any, where: str = "") -> Self:
-        """As `Stored.from_json`; an earlier version's calibration is left out: `vmseg_train` sums it up again."""
+        """Decode as `Stored.from_json`; an earlier version's calibration is left out: `vmseg_train` makes it anew."""
         calibration = data.get("calibration") if isinstance(data, dict) else None
         if isinstance(calibration, dict) and calibration.get("schema") in range(Calibration.schema):
             data = {**data, "calibration": None}

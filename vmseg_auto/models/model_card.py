@@ -84,7 +84,7 @@ class Facts:
 
 
 def model_card(facts: Facts) -> str:
-    """The card, in Markdown."""
+    """Write the card, in Markdown."""
     members, first = facts.members, facts.members[0].info
     labels = _listed([label for label, value in first.labels.items() if value])
     parts = [
@@ -138,7 +138,7 @@ def _training(members: Sequence[Member]) -> Iterator[str]:
 
 
 def _scores(facts: Facts) -> Iterator[str]:
-    """What was measured, with 95 % intervals over patients."""
+    """Yield what was measured, with 95 % intervals over patients."""
     if facts.rule is not None:
         over = counted(facts.rule.dice.patients, "patient")
         yield (
@@ -200,7 +200,7 @@ def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]] | Sequence[tuple
 
 
 def _cell(text: str) -> str:
-    """Text that can't break out of a line or a table."""
+    """Return text that can't break out of a line or a table."""
     return " ".join(text.split()).replace("|", r"\|")
 
 

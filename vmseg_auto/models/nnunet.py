@@ -157,7 +157,7 @@ def read_plans(folder: Path) -> Plans:
 
 
 def read_configuration(plans: Plans, name: str, path: Path) -> Configuration:
-    """One configuration, with what it inherits from others.
+    """Read one configuration, with what it inherits from others.
 
     Args:
         path: of plans.json, for messages.
@@ -184,7 +184,7 @@ def read_configuration(plans: Plans, name: str, path: Path) -> Configuration:
 
 
 def read_labels(folder: Path) -> Description:
-    """Channels and labels of dataset.json.
+    """Read channels and labels of dataset.json.
 
     Raises:
         DatasetError: they are missing, or of a kind that this program has not (regions, ignored voxels).
@@ -196,7 +196,7 @@ def read_labels(folder: Path) -> Description:
 
 
 def find_folds(folder: Path, wanted: Sequence[FoldName] | None = None) -> list[FoldFile]:
-    """The checkpoint of every fold_N that stands in a model folder, or of those wanted.
+    """Find the checkpoint of every fold_N that stands in a model folder, or of those wanted.
 
     Raises:
         InputError: there is no fold, or one without a checkpoint.
@@ -242,7 +242,7 @@ def read_fold(source: FoldFile) -> TrainedFold:
 
 
 def convert_plan(plans: Plans, name: str, configuration: Configuration, channels: int, path: Path) -> Plan:
-    """The plan that prepares scans and builds the network as nnU-Net does.
+    """Return the plan that preprocesses scans and builds the network as nnU-Net does.
 
     Args:
         plans: what holds for all configurations.
@@ -278,7 +278,7 @@ def convert_plan(plans: Plans, name: str, configuration: Configuration, channels
 
 
 def convert_model(plan: Plan, description: Description, fold: TrainedFold, dataset: str) -> ModelInfo:
-    """The model's own account, without post-processing: nnUNetv2_predict does none either."""
+    """Return the model's own account, without post-processing: nnUNetv2_predict does none either."""
     return ModelInfo(
         trainer=fold.trainer,
         dataset=dataset,
@@ -289,7 +289,7 @@ def convert_model(plan: Plan, description: Description, fold: TrainedFold, datas
 
 
 def convert_fold(info: ModelInfo, fold: TrainedFold, batch_dice: bool = False) -> Checkpoint:
-    """One fold's checkpoint.
+    """Return one fold's checkpoint.
 
     Raises:
         InputError: weights that do not fit the plan, or mirrored axes that a scan has not.
@@ -321,7 +321,7 @@ def convert_fold(info: ModelInfo, fold: TrainedFold, batch_dice: bool = False) -
 
 
 def _old_architecture(found: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The network as it was described before nnU-Net 2.4."""
+    """Return the network of plans from before nnU-Net 2.4 as later ones describe it."""
     wanted = (
         "UNet_class_name", "UNet_base_num_features", "unet_max_num_features", "n_conv_per_stage_encoder",
         "n_conv_per_stage_decoder", "conv_kernel_sizes", "pool_op_kernel_sizes",
@@ -491,7 +491,12 @@ def _require(name: str, value: Any, allowed: Iterable[Any], path: Path) -> None:
 
 
 def _spread(value: Any, times: int, by_axis: bool) -> Any:
-    """nnU-Net takes one number for all stages, and one for all axes."""
+    """Repeat what nnU-Net takes as one number for all stages, and as one for all axes.
+
+    Example:
+        >>> _spread(2, 3, by_axis=False), _spread([1, [1, 2, 2]], 2, by_axis=True)
+        ([2, 2, 2], [[1, 1, 1], [1, 2, 2]])
+    """
     values = [value] * times if isinstance(value, int) else value
     if by_axis and isinstance(values, list):
         return [[one] * 3 if isinstance(one, int) else one for one in values]
@@ -513,7 +518,7 @@ class _Dtype:
 
 
 def _scalar(*arguments: Any) -> None:
-    """In place of numpy's scalars, which stand in nnU-Net's training log only."""
+    """Stand in for numpy's scalars, which are in nnU-Net's training log only."""
 
 
 _STAND_INS: tuple[tuple[Callable[..., Any], str], ...] = (

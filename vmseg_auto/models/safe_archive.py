@@ -45,7 +45,7 @@ def load_archive(path: Path, *, missing: str, remedy: str, stand_ins: Sequence[S
 def reading_checkpoint(
     path: Path, missing: str, remedy: str, damage: type[Exception] = pickle.UnpicklingError
 ) -> Iterator[None]:
-    """Turn what readers of checkpoints raise into errors in words, as `load_archive` tells of them.
+    """Turn what readers of checkpoints raise into errors in words, as `load_archive` lists them.
 
     Args:
         missing, remedy: as there.
@@ -71,7 +71,7 @@ def reading_checkpoint(
 
 
 def finite_tensors(found: Any, what: str, path: Path, remedy: str) -> dict[str, torch.Tensor]:
-    """What a file gave as a state dict, once it is one.
+    """Return what was read of a file as a state dict, once it is found to be one.
 
     Args:
         what: its name, for messages.

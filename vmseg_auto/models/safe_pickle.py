@@ -30,11 +30,17 @@ class ClaimError(ValueError):
 
 
 def foreign_names(pickled: bytes, stand_ins: Collection[str]) -> list[str]:
-    """The names of code in a pickle that are neither of plain tensors nor of the stand-ins, sorted. Nothing is run.
+    """Return the names of code in a pickle that are neither of plain tensors nor of stand-ins, sorted; nothing is run.
 
     Raises:
         ClaimError: names are hidden in a way that torch.save never takes.
         ValueError: it is no pickle.
+
+    Example:
+        >>> foreign_names(pickle.dumps(OrderedDict(), protocol=2), [])
+        []
+        >>> foreign_names(pickle.dumps(ZipFile, protocol=2), [])
+        ['zipfile.ZipFile']
     """
     found = set()
     for code, argument, _ in pickletools.genops(pickled):
@@ -46,7 +52,7 @@ def foreign_names(pickled: bytes, stand_ins: Collection[str]) -> list[str]:
 
 
 def pickled_part(archive: ZipFile) -> tuple[str, bytes]:
-    """The folder that all entries lie in, and the bytes of its data.pkl, once the zip itself is found whole and plain.
+    """Return the folder of all entries, and the bytes of its data.pkl, once the zip itself is found whole and plain.
 
     Raises:
         ClaimError: an entry is compressed (it could grow beyond all memory), lies elsewhere, stands there twice or on
@@ -93,10 +99,10 @@ def check_sizes(pickled: bytes, records: Mapping[str, int]) -> None:
 
 
 def _counted(value: Any, known: dict[int, int]) -> int:
-    """How many values a walk through lists and dicts would meet; each of them is looked at once.
+    """Count the values that a walk through lists and dicts would meet; each of them is visited once.
 
     Args:
-        known: number of values by id; that of one that is being looked at has no end.
+        known: number of values by id; that of one that is being visited has no end.
     """
     if not isinstance(value, (dict, list, tuple, set, frozenset)):
         return 1
@@ -118,7 +124,7 @@ class _Anything:
 
 
 def _keyed_by_text(code: bytes, keys: slice) -> tuple[int, Callable[[Any], None]]:
-    """An opcode of pickle, and how it is carried out: only where the keys that it stores are texts or numbers.
+    """Return an opcode of pickle, and how it is carried out: only where the keys that it stores are texts or numbers.
 
     To hash nested tuples that refer to one another takes for ever.
 
@@ -167,7 +173,7 @@ class _Claims(pickle._Unpickler):
         return _STORAGES.get(full) or (_tensor if full == _TENSOR else _Anything)
 
     def persistent_load(self, pid: Any) -> int:
-        """The number of values of a storage."""
+        """Return the number of values of a storage."""
         _, item_bytes, key, _, count = pid
         if not isinstance(count, int) or self._records.get(key, -1) != count * item_bytes:
             raise ClaimError(f"the numbers {key!r} are missing or of another size than it says")
@@ -175,14 +181,14 @@ class _Claims(pickle._Unpickler):
 
 
 def _ordered(*items: Any) -> OrderedDict[Any, Any]:
-    """torch.save makes one empty, and fills it."""
+    """Make an empty dict: torch.save makes none in another way, and fills it later."""
     if items:
         raise ClaimError("a dict in it is made in a way that torch.save never takes")
     return OrderedDict()
 
 
 def _encoded(text: Any, encoding: Any = None) -> _Anything:
-    """Bytes are stored as texts to be encoded, and numpy's numbers have few; other codecs could multiply them."""
+    """Check bytes, which are stored as texts to be encoded: numbers have few, and other codecs could multiply them."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1") or len(text) > _MOST_ENCODED:
         raise ClaimError(f"it has bytes of another kind than numbers have (encoding {str(encoding)[:20]!r})")
     return _Anything()

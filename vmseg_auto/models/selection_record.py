@@ -17,13 +17,22 @@ THRESHOLDS = (0.3, 0.4, PLAIN_THRESHOLD, 0.6, 0.7)
 
 
 def check_threshold(threshold: float, where: str) -> None:
-    """Raises InputError where a threshold is not between 0 and 1."""
+    """Refuse a threshold that is not between 0 and 1.
+
+    Raises:
+        InputError: it is not.
+    """
     if not 0 < threshold < 1:
         raise InputError(f"{where} is {threshold:g}", remedy="It must lie between 0 and 1; 0.5 is usual.")
 
 
 def name_of(runs: tuple[str, ...]) -> str:
-    """An ensemble's name."""
+    """Return the name of an ensemble of runs.
+
+    Example:
+        >>> name_of(("default/default", "default/small_cohort"))
+        'default/default + default/small_cohort'
+    """
     return " + ".join(runs)
 
 

@@ -31,7 +31,7 @@ class StepLog:
     cases: tuple[tuple[str, ...], ...] = ()
 
     def __add__(self, later: StepLog) -> StepLog:
-        """These steps, then the later ones."""
+        """Return these steps, then the later ones."""
         return StepLog(self.losses + later.losses, self.good + later.good, self.cases + later.cases)
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ class StepLog:
         return sum(kept) / len(kept) if kept else float("nan")
 
     def beyond_reason(self, start: float | None) -> bool:
-        """Whether the loss has grown so much that nothing is learnt any more.
+        """Return whether the loss has grown so much that nothing is learnt any more.
 
         Args:
             start: the first epoch's mean loss; None in that epoch, which is set beside its first good step.
@@ -57,17 +57,26 @@ class StepLog:
         return self.good.count(False)
 
     def too_many(self, spare: int = 0) -> bool:
-        """Whether more than a tenth of the steps, or ten in a row, were skipped; of several steps one always may be.
+        """Return whether more than a tenth of the steps, or ten in a row, were skipped; of several one always may be.
 
         Args:
             spare: so many more may be.
+
+        Example:
+            >>> [StepLog(good=(True,) * taken + (False,) * 2).too_many() for taken in (18, 17)]
+            [False, True]
         """
         count = len(self.good)
         longest = max((len(list(run)) for good, run in groupby(self.good) if not good), default=0)
         return self.skipped > min(count - 1, max(1, SPARED_SHARE * count)) + spare or longest > SPARED_RUN + spare
 
     def suspects(self) -> tuple[str, ...]:
-        """The cases that skipped steps learnt from: first those of whose steps most were skipped, then the last."""
+        """Return the cases that skipped steps learnt from: first those of whose steps most were skipped, then the last.
+
+        Example:
+            >>> StepLog(good=(True, False, False), cases=(("a",), ("a", "b"), ("b",))).suspects()
+            ('b', 'a')
+        """
         steps: dict[str, list[bool]] = {}
         last: dict[str, int] = {}
         for number, (good, cases) in enumerate(zip(self.good, self.cases, strict=True)):

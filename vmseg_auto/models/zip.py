@@ -52,7 +52,9 @@ def write_model_zip(path: Path, about: Manifest, contents: Mapping[str, str | Pa
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[tuple[Manifest, Path]]:
-    """The manifest, and a folder with the files, every one compared with its SHA-256; it is gone afterwards.
+    """Unpack into a folder, which is gone afterwards; yield the manifest and that folder.
+
+    Every file is compared with its SHA-256.
 
     Raises:
         DamagedError: it is no zip, or holds anything else than its manifest says.
@@ -125,7 +127,7 @@ def _manifest(text: bytes, path: Path) -> Manifest:
 
 
 def _entries(archive: ZipFile, path: Path) -> dict[str, ZipInfo]:
-    """What lies in the zip, by name, where nothing of it can do harm.
+    """Return what lies in the zip, by name, where nothing of it can do harm.
 
     As nothing is compressed and no two files share bytes, what is unpacked is never larger than the zip.
     """
@@ -146,7 +148,7 @@ def _entries(archive: ZipFile, path: Path) -> dict[str, ZipInfo]:
 
 
 def _harm(entry: ZipInfo) -> str | None:
-    """In words, why an entry is refused; None where it is not."""
+    """Return in words why an entry is refused; None where it is not."""
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if entry.orig_filename != entry.filename or not (is_text(entry.filename) or is_weights(entry.filename)):
         return "and a model's zip holds nothing but its JSON, card.md and weights, in folders of fixed names"
