@@ -27,9 +27,9 @@ from vmseg_auto.utils.statistics import (
 FEWEST_FOR_LIMITS = 20
 """Patients from which the limits get an interval of their own, where errors look normal."""
 FEWEST_FOR_NORMAL = 50
-"""Pairs from which it can be told whether errors are normal."""
+"""Pairs from which it can be tested whether errors are normal."""
 FEWEST_FOR_ERROR = 10
-"""Cases from which a reader's measurement error is told."""
+"""Cases from which a reader's measurement error is computed."""
 NINE_IN_TEN = 0.9
 _ONE_ALONE = 2.0
 """Difference, as a share of the mean, of two volumes of which one is 0: the largest that there is."""
@@ -53,7 +53,7 @@ class Agreement:
         bias_ends: 95 % interval of the bias.
         low_ends, high_ends: 95 % intervals of the limits that endlessly many pairs would have; None with fewer than
             FEWEST_FOR_LIMITS patients, or where errors do not look normal.
-        pairs, patients: that this was told by.
+        pairs, patients: that this was computed from.
         empty: pairs left out, as both volumes are 0.
         one_empty: pairs without a ratio, as one volume is 0; left out where the figures are ratios.
     """
@@ -82,7 +82,12 @@ def agreement(
     Args:
         first, second: mL.
         patients: of each pair.
-        ratio: whether to tell ratios; where errors grow and enough patients have both volumes unless given.
+        ratio: whether to give ratios; unless given, where errors grow and enough patients have both volumes.
+
+    Example:
+        >>> found = agreement([1, 2, 3, 4, 5, 6], [1.2, 2.1, 3.3, 4.2, 5.1, 6.3], list("abcdef"), ratio=False)
+        >>> round(found.bias, 2), round(found.low, 2), round(found.high, 2)
+        (0.2, -0.07, 0.47)
     """
     one, two = np.array(first, dtype=float), np.array(second, dtype=float)
     owners = np.array(patients)
@@ -115,7 +120,7 @@ def agreement(
 
 
 def errors_grow(first: Values, second: Values) -> bool:
-    """Whether errors are alike as ratios rather than as mL.
+    """Return whether errors are alike as ratios rather than as mL.
 
     Spearman's correlation with the mean volume is above 0 for |difference| where errors grow, and below 0 for |log
     ratio| where they do not. The sum of both decides; a sum near 0 speaks for ratios, as errors of volumes mostly
@@ -133,14 +138,14 @@ def errors_grow(first: Values, second: Values) -> bool:
 
 
 def _rank_correlation(first: Values, second: Values) -> float:
-    """Spearman's; 0 where all values of one are the same."""
+    """Return Spearman's correlation; 0 where all values of one are the same."""
     one, two = _ranks(first), _ranks(second)
     length = float(np.linalg.norm(one) * np.linalg.norm(two))
     return float(one @ two) / length if length else 0.0
 
 
 def _ranks(values: Values) -> Values:
-    """Less their mean; equal values have the mean of their ranks."""
+    """Return the ranks less their mean; equal values have the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
     centred: Values = ranks - ranks.mean()
@@ -148,8 +153,14 @@ def _ranks(values: Values) -> Values:
 
 
 def look_normal(values: Values) -> bool:
-    """Whether skewness and kurtosis of at least FEWEST_FOR_NORMAL values are within two standard errors of a normal
-    distribution's. Lighter tails do no harm.
+    """Return whether values look normal.
+
+    Skewness and kurtosis must lie within two standard errors of a normal distribution's, of FEWEST_FOR_NORMAL values at
+    least. Lighter tails do no harm.
+
+    Example:
+        >>> look_normal(np.linspace(-1, 1, 60)), look_normal(np.exp(np.linspace(-3, 3, 60)))
+        (True, False)
     """
     if len(values) < FEWEST_FOR_NORMAL or not values.std():
         return False
@@ -159,20 +170,22 @@ def look_normal(values: Values) -> bool:
 
 
 def reading_error(first: Sequence[float], second: Sequence[float], patients: Sequence[str]) -> float | None:
-    """Per cent of the true volume by which nine volumes in ten of one reader are off at most, told by two readers.
+    """Return the per cent of the true volume by which nine volumes in ten of one reader are off at most.
+
+    It comes from the volumes of two readers.
 
     The difference of two readers, as a share of the mean of both volumes, holds the errors of both, so that each has
     its square root of two's share. The bound is that of evaluation/conformal.py: each patient weighs the same, and of n
     independent ones it is the one of rank ceil(0.9 (n + 1)).
 
     Args:
-        first, second: mL of either reader. Scans in which neither saw anything are left out; those in which one did
-            count as worse than all others.
+        first, second: mL of either reader. Scans in which neither outlined anything are left out; those in which one
+            did count as worse than all others.
         patients: of each scan.
 
     Returns:
         None with fewer than FEWEST_FOR_ERROR cases or FEWEST_PATIENTS patients, where the scans of few patients are so
-        alike that they do not tell the bound, or where it is of a scan in which one reader alone saw something.
+        alike that they give no bound, or where it is of a scan in which one reader alone outlined something.
     """
     one, two = np.array(first, dtype=float), np.array(second, dtype=float)
     some = (one > 0) | (two > 0)
@@ -229,7 +242,10 @@ class _Spread:
         return self.mean - half, self.mean + half
 
     def ends_of_limits(self) -> tuple[Ends, Ends]:
-        """Of mean -+ 1.96 standard deviations, from the intervals of both (Zou, Stat Methods Med Res 2013;22:630)."""
+        """Return those of mean -+ 1.96 standard deviations, from the intervals of both.
+
+        After Zou, Stat Methods Med Res 2013;22:630.
+        """
         deviation, bias = math.sqrt(self.variance), self.ends_of_bias()[1] - self.mean
         least, most = (
             deviation * math.sqrt(self.freedom / chdtri(self.freedom, p)) for p in ((1 - LEVEL) / 2, (1 + LEVEL) / 2)

@@ -54,6 +54,12 @@ def calibrate(confidence: Sequence[Confidence], dice: Values, patients: Sequence
 
     Returns:
         None with fewer than VolumeConfidence.FEWEST_PATIENTS patients, or where only some cases were mirrored.
+
+    Example:
+        >>> seen = [Confidence(uncertainty, 0.0, mirrored=True) for uncertainty in (0.05, 0.1, 0.2, 0.3, 0.4, 0.6)]
+        >>> found = calibrate(seen, np.array([0.9, 0.88, 0.8, 0.7, 0.6, 0.4]), list("abcdef"))
+        >>> round(found.expect(Confidence(0.15, 0.0, mirrored=True)).dice, 2)
+        0.83
     """
     if not _may_tell(confidence, patients):
         return None
@@ -88,7 +94,7 @@ def calibrate(confidence: Sequence[Confidence], dice: Values, patients: Sequence
 def calibrate_without(
     confidence: Sequence[Confidence], dice: Values, patients: Sequence[str]
 ) -> list[Calibration | None]:
-    """For each case what the other patients' cases alone tell; see `calibrate`."""
+    """Return for each case what `calibrate` makes of the other patients' cases alone."""
     return _without(
         patients, lambda others: calibrate([confidence[i] for i in others], dice[others], [patients[i] for i in others])
     )
@@ -97,10 +103,10 @@ def calibrate_without(
 def volume_confidence(
     measured_ml: Values, reference_ml: Values, confidence: Sequence[Confidence], patients: Sequence[str]
 ) -> VolumeConfidence:
-    """How far true volumes lie from measured ones, and what a scan in which nothing is found may hold.
+    """Measure how far true volumes lie from measured ones, and what a scan in which nothing is found may hold.
 
-    Scans without a finding stand apart: a missed lesion says nothing of how well found ones are measured. The interval
-    of found ones comes from residuals that are told without the scan's patient (evaluation/conformal.py).
+    Scans without a finding are apart: a missed lesion says nothing of how well found ones are measured. The interval
+    of found ones comes from residuals of fits without the scan's patient (evaluation/conformal.py).
 
     Args:
         measured_ml, reference_ml: of each case.
@@ -118,7 +124,7 @@ def volume_confidence(
 def volume_confidence_without(
     measured_ml: Values, reference_ml: Values, confidence: Sequence[Confidence], patients: Sequence[str]
 ) -> list[VolumeConfidence]:
-    """For each case what the other patients' cases alone tell; see `volume_confidence`."""
+    """Return for each case what `volume_confidence` makes of the other patients' cases alone."""
     return _without(
         patients,
         lambda others: volume_confidence(
@@ -145,7 +151,7 @@ def _volume_error(
 
 
 def _nothing_found(reference_ml: Values, patients: Sequence[str]) -> NothingFound:
-    """Of scans in which nothing was found; the probability's interval is Wilson's, by patients."""
+    """Sum up scans in which nothing was found; the probability's interval is Wilson's, by patients."""
     if not len(reference_ml):
         return NothingFound(0, 0, 0)
     there = (reference_ml > 0).astype(float)
@@ -172,13 +178,13 @@ def _told(confidence: Sequence[Confidence]) -> Values:
 
 
 def _fit(told: Values, dice: Values) -> Values:
-    """Coefficients of 1, uncertainty and scatter by least squares; what would raise the Dice is taken for chance."""
+    """Return coefficients of 1, uncertainty and scatter by least squares; what would raise the Dice is left out."""
     coefficients: Values = nnls(told * (1, -1, -1), dice)[0] * (1, -1, -1)
     return coefficients
 
 
-def _without(patients: Sequence[str], tell: Callable[[Cases], T]) -> list[T]:
-    """For each case what `tell` makes of the other patients' cases."""
+def _without(patients: Sequence[str], compute: Callable[[Cases], T]) -> list[T]:
+    """Return for each case what `compute` makes of the other patients' cases."""
     owner = np.array(patients)
-    told = {str(owner[own][0]): tell(np.flatnonzero(others)) for others, own in without_each(patients)}
+    told = {str(owner[own][0]): compute(np.flatnonzero(others)) for others, own in without_each(patients)}
     return [told[patient] for patient in patients]

@@ -27,7 +27,7 @@ _IN_ML = "no interval: in mL a few large lesions decide it"
 
 
 def intraclass_correlation(ratings: Values) -> float:
-    """ICC(A,1): two-way, absolute agreement, of a single measurement.
+    """Compute ICC(A,1): two-way, absolute agreement, of a single measurement.
 
     Of McGraw and Wong, Psychological Methods 1996, 1:30; ICC(2,1) of Shrout and Fleiss, Psychological Bulletin 1979,
     86:420.
@@ -53,7 +53,7 @@ def intraclass_correlation(ratings: Values) -> float:
 
 
 def concordance(ratings: Values) -> float:
-    """Lin's concordance correlation coefficient of two measurements (Biometrics 1989, 45:255).
+    """Compute Lin's concordance correlation coefficient of two measurements (Biometrics 1989, 45:255).
 
     Args:
         ratings: [things, 2].
@@ -72,7 +72,7 @@ def concordance(ratings: Values) -> float:
 
 
 def volume_concordance(first_ml: Values, second_ml: Values, patients: Sequence[str]) -> tuple[Figure, ...]:
-    """How far two measurements of the same volumes agree: ICC and CCC with intervals, and the ICC of the mL themselves.
+    """Compute how far two measurements of volumes agree: ICC and CCC with intervals, and the ICC of the mL themselves.
 
     Scans in which neither finds anything are left out. Intervals come from leaving out each patient in turn; those of
     the mL would hold far less than they state.

@@ -81,10 +81,15 @@ class VolumeError:
     FLOOR_ML: ClassVar[float] = 1.0
 
     def interval(self, volume_ml: float, confidence: Confidence) -> tuple[float, float] | None:
-        """What nine true volumes in ten lie between, in mL, where this one was measured; it always holds that one.
+        """Return what nine true volumes in ten lie between, in mL, where this one was measured; it always holds it.
 
         Returns:
             None where the uncertainty was not measured in the same way.
+
+        Example:
+            >>> error = VolumeError(bias=0.0, reach=0.2, spread=Spread(1.0, 0.0, 0.0), mirrored=True)
+            >>> [round(end, 1) for end in error.interval(20.0, Confidence(0.1, 0.0, mirrored=True))]
+            [16.2, 24.6]
         """
         if confidence.mirrored != self.mirrored:
             return None
@@ -96,7 +101,7 @@ class VolumeError:
 
 @dataclass(frozen=True)
 class NothingFound:
-    """What the validation scans in which nothing of a label was found tell of another such scan.
+    """What is to be expected of a scan in which nothing of a label is found, by validation scans of that kind.
 
     Args:
         scans, patients: how many they were.
@@ -104,7 +109,7 @@ class NothingFound:
         probability: that such a scan has a lesion, mean over patients; None without any scan.
         low_95, high_95: interval of the probability.
         largest_ml: the largest lesion that was missed; 0 where none was.
-        most_ml: what nine such scans in ten hold at most; None where the patients are too few to tell.
+        most_ml: what nine such scans in ten hold at most; None where the patients are too few.
     """
 
     scans: int
@@ -117,7 +122,7 @@ class NothingFound:
     most_ml: float | None = None
 
     def text(self) -> str:
-        """In words."""
+        """Return it in words."""
         if self.probability is None or self.low_95 is None or self.high_95 is None:
             return "every validation scan had a finding, so what a scan without one may hold is not known"
         said = (
@@ -133,7 +138,7 @@ class VolumeConfidence:
     """How far a label's volumes can be trusted.
 
     Args:
-        found: the error of a measured volume above 0; None where too few patients tell.
+        found: the error of a measured volume above 0; None where the patients are too few.
         cases, patients: how many validation ones with a finding it was measured on.
         nothing: what is known of a volume of 0.
     """
@@ -144,10 +149,10 @@ class VolumeConfidence:
     nothing: NothingFound
 
     FEWEST_PATIENTS: ClassVar[int] = 5
-    """From which an error is told: fewer don't know how far the next one may lie."""
+    """From which an error is given: fewer don't know how far the next one may lie."""
 
     def why_no_interval(self, found: bool) -> str:
-        """In words, why no interval is told of a volume above 0 (`found`), or of one of 0."""
+        """Return in words why no interval is given of a volume above 0 (`found`), or of one of 0."""
         if not found:
             few = "it takes validation scans without a finding of about nine patients, and here are"
             return f"{few} {self.nothing.patients}"
@@ -157,7 +162,7 @@ class VolumeConfidence:
         return "uncertainties were not all measured in the same way (mirroring)"
 
     def interval(self, volume_ml: float, confidence: Confidence) -> tuple[float, float] | None:
-        """What nine true volumes in ten lie between, in mL; None where that is not known."""
+        """Return what nine true volumes in ten lie between, in mL; None where that is not known."""
         if volume_ml > 0:
             return self.found.interval(volume_ml, confidence) if self.found else None
         return None if self.nothing.most_ml is None else (0.0, self.nothing.most_ml)
@@ -198,18 +203,18 @@ class Calibration:
     """Below it, more of mask and lesion lies apart than together."""
 
     def line(self, confidence: Confidence) -> float:
-        """The expected Dice, not yet held between 0 and 1: it orders cases by how certain they are."""
+        """Return the expected Dice, not yet held between 0 and 1: it orders cases by how certain they are."""
         return self.best + self.by_uncertainty * confidence.uncertainty + self.by_scatter * confidence.scatter
 
     def expect(self, confidence: Confidence) -> Expectation | None:
-        """The Dice to expect; None where the uncertainty was not measured in the same way."""
+        """Return the Dice to expect; None where the uncertainty was not measured in the same way."""
         if confidence.mirrored != self.mirrored:
             return None
         dice, spread = min(1.0, max(0.0, self.line(confidence))), self.spread.at(confidence)
         return Expectation(dice, max(0.0, dice - self.below * spread), min(1.0, dice + self.above * spread))
 
     def light(self, confidence: Confidence, alike: bool = True) -> Light | None:
-        """How confident one may be in a prediction, as a traffic light.
+        """Return how confident one may be in a prediction, as a traffic light.
 
         Red: the expected Dice is below USABLE_DICE. Green: nine validation cases in ten that were as certain had a Dice
         above it, and the case is not among those to be looked at first. Amber: all others.

@@ -52,10 +52,10 @@ _ECE = Definition(
 def confidence_figures(
     certainty: Values, dice: Values, reliability: Values, patients: Sequence[str], certain: str
 ) -> ConfidenceFigures:
-    """Sum up what validation cases tell, all out of fold.
+    """Compute how well certainty and Dice of validation cases agree, all out of fold.
 
     Args:
-        certainty: of each case, told without its patient.
+        certainty: of each case, calibrated without its patient.
         dice: of each case.
         reliability: Brier score and calibration error of each case [cases, 2]; NaN where there is none.
         patients: of each case.

@@ -1,4 +1,4 @@
-"""Intervals that hold scans of new patients as often as they say, told by the errors of validation patients.
+"""Intervals that hold scans of new patients as often as they say, from the errors of validation patients.
 
 **Rank.** Of n errors in no order of size, a further one lies under the one of rank ceil((n + 1) x level) with at least
 that probability, whatever their distribution (split conformal prediction; Lei et al., JASA 2018, 113:1094). Where
@@ -11,7 +11,7 @@ arXiv:2306.06342), and n counts patients, or as many more as their scans differ:
 intraclass correlation), the effective sample size of a sample of groups (Kish, Survey Sampling, 1965).
 
 **Few patients.** Where n is too small for the rank, errors are taken to be normal, and their root mean square times
-Student's t counts, with n - 2 degrees of freedom, as the middle of the errors and their spread are told by them too.
+Student's t counts, with n - 2 degrees of freedom, as the middle of the errors and their spread come from them too.
 """
 
 from __future__ import annotations
@@ -31,20 +31,31 @@ PRIOR_PATIENTS = 5
 
 
 def without_each(patients: Sequence[str]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """For each patient, which scans are the others' and which are the patient's own."""
+    """Yield for each patient which scans are the others' and which are the patient's own."""
     owner = np.array(patients)
     for patient in np.unique(owner):
         yield owner != patient, owner == patient
 
 
 def patient_weights(patients: Sequence[str]) -> Values:
-    """The share of each scan where each patient weighs the same."""
+    """Return the share of each scan where each patient weighs the same.
+
+    Example:
+        >>> patient_weights(["a", "a", "b"])
+        array([0.25, 0.25, 0.5 ])
+    """
     scans = Counter(patients)
     return 1 / np.array([len(scans) * scans[patient] for patient in patients], dtype=np.float64)
 
 
 def independent_patients(values: Values, patients: Sequence[str]) -> float:
-    """As how many independent patients these scans count; at least as those that there are, at most as the scans."""
+    """Return as how many independent patients these scans count: at least those that there are, at most the scans.
+
+    Example:
+        >>> patients = ["a", "a", "b", "b"]
+        >>> [round(independent_patients(np.array(values), patients), 1) for values in ((1, 1, 3, 3), (1, 3, 1, 3))]
+        [2.0, 4.0]
+    """
     _, owner, counts = np.unique(np.array(patients), return_inverse=True, return_counts=True)
     groups, scans = len(counts), len(values)
     if groups in (1, scans):
@@ -61,7 +72,7 @@ def independent_patients(values: Values, patients: Sequence[str]) -> float:
 
 
 def relative_spread(told: Values, errors: Values, patients: Sequence[str]) -> Values:
-    """How far errors reach by what was told of their scans, where the mean over patients is 1.
+    """Fit how far errors reach by what is known of their scans, where the mean over patients is 1.
 
     Args:
         told: ones, then figures that may only widen [scans, figures + 1].
@@ -89,7 +100,7 @@ def relative_spread(told: Values, errors: Values, patients: Sequence[str]) -> Va
 def cross_fitted(
     told: Values, patients: Sequence[str], residuals: Callable[[NDArray[np.bool_], NDArray[np.bool_]], Values]
 ) -> Values:
-    """Errors of each scan as multiples of how far they reach at its uncertainty, told without its patient.
+    """Return errors of each scan as multiples of how far they reach at its uncertainty, fitted without its patient.
 
     Args:
         told: as for `relative_spread`.
@@ -104,17 +115,27 @@ def cross_fitted(
 
 
 def reach(scores: Values, patients: Sequence[str], level: float) -> float:
-    """What the size of a new patient's score stays within with this probability."""
+    """Return what the size of a new patient's score stays within with this probability.
+
+    Example:
+        >>> round(reach(np.arange(1.0, 20.0), [str(patient) for patient in range(19)], 0.9), 2)
+        18.0
+    """
     return _bound(np.abs(scores), scores, patients, level, (1 + level) / 2)
 
 
 def upper(scores: Values, patients: Sequence[str], level: float) -> float:
-    """What a new patient's score stays under with this probability."""
+    """Return what a new patient's score stays under with this probability."""
     return _bound(scores, scores, patients, level, level)
 
 
 def highest(values: Values, patients: Sequence[str], level: float) -> float | None:
-    """As `upper`, of any distribution: the value of the rank itself. None where the patients are too few for it."""
+    """Return what `upper` does, of any distribution: the value of the rank itself; None where patients are too few.
+
+    Example:
+        >>> highest(np.arange(1.0, 20.0), [str(patient) for patient in range(19)], 0.9)
+        18.0
+    """
     found = _ranks(values, patients, level, independent_patients(values, patients))
     if found is None:
         return None
@@ -123,7 +144,7 @@ def highest(values: Values, patients: Sequence[str], level: float) -> float | No
 
 
 def _bound(ranked: Values, scores: Values, patients: Sequence[str], level: float, one_sided: float) -> float:
-    """Between two scores where the rank lies between them: else the interval of few patients would be too wide."""
+    """Interpolate where the rank lies between two scores: else the interval of few patients would be too wide."""
     number = independent_patients(np.abs(scores), patients)
     if (found := _ranks(ranked, patients, level, number)) is not None:
         return float(np.interp(1.0, *found))
@@ -132,7 +153,7 @@ def _bound(ranked: Values, scores: Values, patients: Sequence[str], level: float
 
 
 def _ranks(values: Values, patients: Sequence[str], level: float, number: float) -> tuple[Values, Values] | None:
-    """Ranks where each patient weighs the same, as shares of the wanted one, and values; both ascending.
+    """Return ranks where each patient weighs the same, as shares of the wanted one, and values; both ascending.
 
     The wanted one is (number + 1) x level of so many patients; None where there is none so high.
     """

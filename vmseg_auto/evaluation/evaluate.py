@@ -102,7 +102,7 @@ class Evaluation:
         return table, about
 
     def about(self) -> ScoreSummary:
-        """Summary, definitions, implementations and versions."""
+        """Return summary, definitions, implementations and versions."""
         summary: dict[str, dict[str, MeanScore]] = {}
         for row in self.summary.to_dict("records"):
             label, metric = str(row.pop("label")), str(row.pop("metric"))
@@ -122,7 +122,7 @@ class Evaluation:
         )
 
     def agreement(self) -> dict[str, tuple[Figure, ...]]:
-        """Label -> how far predicted and reference volumes agree."""
+        """Return label -> how far predicted and reference volumes agree."""
         return {
             str(label): volume_concordance(
                 rows["reference_ml"].to_numpy(float), rows["prediction_ml"].to_numpy(float), list(rows["patient"])
@@ -131,7 +131,7 @@ class Evaluation:
         }
 
     def text(self) -> str:
-        """A table for the screen: for each label the mean, its interval and the median of what counts most."""
+        """Return a table for the screen: for each label the mean, its interval and the median of what counts most."""
         cases, patients = self.table["case"].nunique(), self.table["patient"].nunique()
         lines = []
         for label, rows in self.summary.groupby("label", sort=False):
@@ -146,7 +146,7 @@ class Evaluation:
         return "\n".join([*lines, *self._without_distance(), *without_interval(patients), *self.notes])
 
     def _without_distance(self) -> list[str]:
-        """The sentence on masks without a distance; none where all have one."""
+        """Return the sentence on masks without a distance; none where all have one."""
         if not (lacking := int(self.table["hd95_mm"].isna().sum())):
             return []
         return [
@@ -238,7 +238,11 @@ def evaluate_pairs(
 
 
 def _refuse_scans(errors: Sequence[VmsegError], pairs: Mapping[str, tuple[Path, Path]]) -> None:
-    """Raises InputError where scans were given in the place of masks."""
+    """Refuse scans in the place of masks.
+
+    Raises:
+        InputError: some of the files that can't be read as masks are scans.
+    """
     for side, (what, option) in enumerate((("predictions", "-p"), ("references", "-r"))):
         files = {pair[side] for pair in pairs.values()}
         if own := [error.file for error in errors if error.file in files]:
@@ -251,13 +255,15 @@ def _refuse_scans(errors: Sequence[VmsegError], pairs: Mapping[str, tuple[Path, 
 
 
 def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:
-    """The masks in a folder: case -> file; where a case has several files, the one that counts (data/mask_files.py).
+    """Find the masks in a folder: case -> file.
+
+    Where a case has several files, it is the one that counts (data/mask_files.py).
 
     Args:
         left: what of the folder is not used is noted here.
 
     Raises:
-        InputError: there is no such folder, no mask in it, or two files of one case and nothing tells which counts.
+        InputError: there is no such folder, no mask in it, or two files of one case and nothing decides which counts.
     """
     if not folder.is_dir():
         raise InputError("there is no such folder", file=folder, remedy="Name the folder that holds the masks.")
@@ -271,8 +277,9 @@ def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:
 
 
 def infer_labels(masks: Iterable[Path]) -> dict[str, int]:
-    """Labels from the names of segments in .seg.nrrd files, else from the values in masks, which are then named as for
-    a dataset without dataset.json.
+    """Return labels by the names of segments in .seg.nrrd files, else by the values in masks.
+
+    Values are named as in a dataset without dataset.json.
 
     Masks that can't be read are passed over: scoring them names what is wrong with them.
     """
@@ -314,7 +321,10 @@ def read_pair(
 
 
 def _common_grid(prediction: Path, reference: Path, case: str) -> Geometry | None:
-    """Where one is a .seg.nrrd, which may hold a part of the scan, the grid of the other, or of the larger of two."""
+    """Return the grid to compare on where one is a .seg.nrrd, which may hold a part of the scan; else None.
+
+    It is that of the other, or the larger of two.
+    """
     if SEGMENTS not in (ending_of(prediction.name), ending_of(reference.name)):
         return None
     known = [path for path in (prediction, reference) if ending_of(path.name) != SEGMENTS] or [prediction, reference]
@@ -330,7 +340,10 @@ def _checked(mask: NDArray[np.uint8], labels: Mapping[str, int], case: str, path
 
 
 def _never_drawn(rows: Iterable[Row]) -> list[str]:
-    """The labels that no reference holds, where others are held: their overlap would be 1 wherever nothing is found."""
+    """Return the labels that no reference holds, where one holds others.
+
+    Their overlap would be 1 wherever nothing is found.
+    """
     drawn: dict[str, float] = {}
     for row in rows:
         label = str(row["label"])
@@ -348,7 +361,12 @@ def _numbers(row: Mapping[Any, Any], digits: int) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A value for JSON, which has no NaN."""
+    """Return a value for JSON, which has no NaN.
+
+    Example:
+        >>> plain(math.nan) is None, plain(0.5)
+        (True, 0.5)
+    """
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

@@ -20,7 +20,7 @@ TOLD_COLUMNS = (
     *INTERVAL_COLUMNS, "lesion_probability", "lesion_probability_low", "lesion_probability_high", "largest_missed_ml",
     "told_by_scans", "told_by_patients", "no_interval",
 )  # fmt: skip
-"""What validation scans tell of a volume: its interval, or of a volume of 0 how likely there is a lesion."""
+"""What is known of a volume by validation scans: its interval, or of a volume of 0 how likely there is a lesion."""
 NO_CALIBRATION = "the model has no calibration"
 UNCALIBRATED = (
     f"No interval of a volume, expected Dice or confidence is told: {NO_CALIBRATION}. It takes a cross-validation of "
@@ -38,7 +38,7 @@ class Judgement:
         confidence: what the passes said.
         unlike: what sets the scan apart from those that the model knows: of such a scan nothing is to be expected.
         corrected: whether somebody has changed the mask since: what was said of the prediction no longer holds.
-        spacing_given_mm: the voxel size (Z, Y, X) that a person has given, where the scan's file tells none.
+        spacing_given_mm: the voxel size (Z, Y, X) that a person has given, where the scan's file has none.
     """
 
     case: str
@@ -54,15 +54,15 @@ class Judgement:
         return "; ".join(filter(None, (CORRECTED * self.corrected, given)))
 
     def expected(self, calibration: Calibration | None) -> Expectation | None:
-        """The Dice to expect; None where that is not known."""
+        """Return the Dice to expect; None where that is not known."""
         return calibration.expect(self.confidence) if calibration and not self.unlike and not self.corrected else None
 
     def light(self, calibration: Calibration | None) -> Light | None:
-        """How confident one may be; None where that is not known."""
+        """Return how confident one may be; None where that is not known."""
         return calibration.light(self.confidence, alike=not self.unlike) if calibration and not self.corrected else None
 
     def columns(self, calibration: Calibration | None) -> dict[str, Any]:
-        """CASE_COLUMNS."""
+        """Return the values of CASE_COLUMNS; those that are not known are left out."""
         if self.corrected:
             return {"unlike": "; ".join(self.unlike), "remark": self.remark}
         about: dict[str, Any] = {"uncertainty": self.confidence.uncertainty, "scatter": self.confidence.scatter}
@@ -78,7 +78,7 @@ class Judgement:
         return about | expected_columns(expected) | rest
 
     def told_columns(self, label: str, volume_ml: float, calibration: Calibration | None) -> dict[str, Any]:
-        """TOLD_COLUMNS of all of a label in the scan."""
+        """Return TOLD_COLUMNS of all of a label in the scan."""
         if why := self._why_nothing_is_told(label, calibration):
             return {"no_interval": why}
         assert calibration is not None
@@ -97,7 +97,7 @@ class Judgement:
 
 
 def volume_columns(told: VolumeConfidence, volume_ml: float, confidence: Confidence) -> dict[str, Any]:
-    """TOLD_COLUMNS of a label's volume in a scan of which the passes said `confidence`."""
+    """Return TOLD_COLUMNS of a label's volume in a scan of which the passes said `confidence`."""
     found = volume_ml > 0
     interval = told.interval(volume_ml, confidence)
     columns: dict[str, Any] = dict(zip(INTERVAL_COLUMNS, interval, strict=True)) if interval else {}
@@ -117,21 +117,26 @@ def volume_columns(told: VolumeConfidence, volume_ml: float, confidence: Confide
 
 
 def expected_columns(expected: Expectation | None) -> dict[str, float]:
-    """EXPECTED_COLUMNS of a table's row; none where nothing can be expected."""
+    """Return EXPECTED_COLUMNS of a table's row; none where nothing can be expected.
+
+    Example:
+        >>> expected_columns(Expectation(0.8, 0.7, 0.9))
+        {'expected_dice': 0.8, 'expected_dice_low': 0.7, 'expected_dice_high': 0.9}
+    """
     if expected is None:
         return {}
     return dict(zip(EXPECTED_COLUMNS, (expected.dice, expected.low, expected.high), strict=True))
 
 
 def traffic_lights(judged: Sequence[Judgement], calibration: Calibration | None) -> str:
-    """In words, how many cases have each light; empty where none has one."""
+    """Return in words how many cases have each light; empty where none has one."""
     lights = [one.light(calibration) for one in judged]
     counts = ", ".join(f"{lights.count(light)} {light}" for light in get_args(Light))
     return f"Confidence: {counts}." if any(lights) else ""
 
 
 def most_doubtful(judged: Sequence[Judgement], calibration: Calibration | None) -> str:
-    """The case to look at first; one that was corrected by hand only where there is no other."""
+    """Return the case to check first; one that was corrected by hand only where there is no other."""
 
     def doubt(one: Judgement) -> tuple[bool, float]:
         sure = calibration.line(one.confidence) if calibration else -one.confidence.uncertainty
@@ -141,7 +146,7 @@ def most_doubtful(judged: Sequence[Judgement], calibration: Calibration | None) 
 
 
 def where_to_look(judged: Sequence[Judgement], calibration: Calibration | None) -> str:
-    """In words, the cases to look at first; empty where there are none."""
+    """Return in words the cases to check first; empty where there are none."""
     if calibration is None:
         return ""
     doubtful = [

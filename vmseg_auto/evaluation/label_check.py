@@ -1,4 +1,4 @@
-"""Where a prediction contradicts a mask."""
+"""Voxels in which a prediction contradicts a mask."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Contradiction:
 
     @property
     def words(self) -> str:
-        """What to look for."""
+        """The contradiction in words, for whoever checks the mask."""
         if self.slice is None:
             return "none"
         if self.predicted_ml > self.outlined_ml:

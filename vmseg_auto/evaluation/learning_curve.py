@@ -1,4 +1,4 @@
-"""Fit a saturating curve to scores of trainings on growing cohorts, and tell which curves the scores do not rule out.
+"""Fit a saturating curve to scores of trainings on growing cohorts, and find which curves the scores do not rule out.
 
 The inverse power law Dice(n) = a - b n^-c is the usual model of such curves (Figueroa et al., BMC Med Inform Decis Mak
 2012, 12:8). An interval holds what all curves say that lie near enough to the scores (a profile of the sum of squares;
@@ -51,19 +51,19 @@ class Curves:
         return float(self.sizes[0])
 
     def dice(self, patients: Array) -> Array:
-        """Dice [1 + others, N] of N numbers of patients, each at least the smallest size."""
+        """Return the Dice [1 + others, N] of N numbers of patients, each at least the smallest size."""
         steps = (patients / self.smallest) ** -self.c[:, None]
         return np.maximum(self.a[:, None] - self.b[:, None] * steps, 0.0)
 
     def patients_for(self, dice: float) -> Array:
-        """Patients [1 + others] that a Dice takes: the smallest size at least, infinity where it is not reached."""
+        """Return the patients [1 + others] that a Dice takes: the smallest size at least, infinity if never reached."""
         room = self.a - dice
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = (self.b / room) ** (1 / self.c)
         return self.smallest * np.where(room > 0, np.maximum(ratio, 1.0), np.inf)
 
     def shape(self) -> tuple[float, float]:
-        """b and c of the best curve, as in a - b n^-c."""
+        """Return b and c of the best curve, as in a - b n^-c."""
         return float(self.b[0] * self.smallest ** self.c[0]), float(self.c[0])
 
     def forecast(self, patients: int) -> Point:
@@ -73,12 +73,12 @@ class Curves:
         return _interval(self.a)
 
     def band(self, patients: Array) -> Array:
-        """The best curve and the lower and upper end of its interval [3, N]; all three alike where there is none."""
+        """Return the best curve and the lower and upper end of its interval [3, N]; all alike where there is none."""
         values = self.dice(patients)
         return np.stack([values[0], values.min(axis=0), values.max(axis=0)])
 
     def wanted(self, dice: float, cohort: int) -> Wanted:
-        """How many patients that Dice takes; nothing is said of more than FURTHEST times the cohort."""
+        """Return how many patients that Dice takes, and an interval; None is more than FURTHEST times the cohort."""
         limit = FURTHEST * cohort
         counts = self.patients_for(dice)
         count, least, most = (whole_patients(float(n), limit) for n in (counts[0], counts.min(), counts.max()))
@@ -91,6 +91,11 @@ def fit_curves(sizes: Sequence[int], folds: Sequence[Array]) -> Curves:
     Args:
         sizes: patients trained on, ascending, at least 3.
         folds: for each fold the Dice [patients, sizes] of its validation patients.
+
+    Example:
+        >>> curves = fit_curves([10, 20, 40], [np.full((5, 3), [0.60, 0.68, 0.73])])
+        >>> round(curves.forecast(80).dice.value, 2), curves.wanted(0.75, cohort=40).patients
+        (0.76, 61)
     """
     scores = np.concatenate(list(folds))
     means, counts = scores.mean(axis=0), np.array(sizes, dtype=float)
@@ -103,7 +108,12 @@ def fit_curves(sizes: Sequence[int], folds: Sequence[Array]) -> Curves:
 
 
 def why_no_interval(patients: int, folds: int, sizes: int) -> str:
-    """Why the curve has no interval; empty where it has."""
+    """Return in words why the curve has no interval; empty where it has.
+
+    Example:
+        >>> why_no_interval(patients=6, folds=2, sizes=4)
+        'it takes 10 validation patients, and here are 6'
+    """
     if patients < FEWEST_TESTED:
         return f"it takes {FEWEST_TESTED} validation patients, and here are {patients}"
     if folds == 1 and sizes == 3:
@@ -118,8 +128,8 @@ class _Scatter:
     """How far the mean Dice of all validation patients may lie from that of all patients and all trainings.
 
     Args:
-        shift, shift_freedom: variance of what is common to all sizes (which patients were held out, and the luck that a
-            fold's trainings share), and its degrees of freedom.
+        shift, shift_freedom: variance of what is common to all sizes (which patients are validation patients, and the
+            luck that a fold's trainings share), and its degrees of freedom.
         single, single_freedom: variance of what each size has alone (how patients take it, and the luck of its
             trainings), and its degrees of freedom.
     """
@@ -131,8 +141,10 @@ class _Scatter:
 
     @classmethod
     def of(cls, folds: Sequence[Array], residuals: Array) -> _Scatter:
-        """By analysis of variance. What folds and residuals tell holds the luck of training, what patients tell does
-        not; the larger counts. Luck that the sizes of a fold share is taken to be as large as that of each.
+        """Compute it by analysis of variance.
+
+        What comes from folds and residuals holds the luck of training, what comes from patients does not; the larger
+        counts. Luck that the sizes of a fold share is taken to be as large as that of each.
 
         Args:
             folds: for each fold the Dice [patients, sizes].
@@ -164,7 +176,7 @@ class _Scatter:
 
 
 def _measured(sizes: Sequence[int], means: Array, patients: int, scatter: _Scatter) -> tuple[Point, ...]:
-    """The mean Dice at each size, with its interval by Student's t."""
+    """Return the mean Dice at each size, with its interval by Student's t."""
     single = scatter.single * (1 - 1 / len(sizes))
     shares = scatter.shift**2 / scatter.shift_freedom + single**2 / scatter.single_freedom
     known = patients >= FEWEST_PATIENTS and shares > 0
@@ -176,7 +188,7 @@ def _measured(sizes: Sequence[int], means: Array, patients: int, scatter: _Scatt
 
 
 def _not_ruled_out(sizes: Array, means: Array, best: tuple[float, float, float], scatter: _Scatter) -> Array:
-    """Curves [3, M] at the rim of those whose distance from the scores exceeds the best one's by 1 at most.
+    """Return the curves [3, M] at the rim of those whose distance from the scores exceeds the best one's by 1 at most.
 
     The distance adds up two parts, each in units of its interval: that of the mean over the sizes, and that of the
     sizes from their mean. So for an exponent and a slope the plateau lies between two values, which are the curves.
@@ -211,7 +223,7 @@ def _dice(sizes: Array, curve: tuple[float, float, float]) -> Array:
 
 
 def _best(sizes: Array, means: Array) -> tuple[float, float, float]:
-    """a, b and c by least squares under a <= 1 and b >= 0.
+    """Return a, b and c by least squares under a <= 1 and b >= 0.
 
     For each exponent it is a regression line; where that breaks a bound, the best line lies on it.
     """

@@ -84,7 +84,7 @@ class LearningCurve(Stored):
     schema: int = 2
 
     def text(self) -> str:
-        """For the screen."""
+        """Return it as lines for the screen."""
         lines = [f"Mean Dice of {self.tested} patients of no training set (95 % interval)"]
         lines += [f"  trained on {point.patients:>4} patients  {point.dice.text()}" for point in self.measured]
         lines += ["Expected by the curve through them"]
@@ -93,7 +93,7 @@ class LearningCurve(Stored):
         return "\n".join([*lines, *([self.answer()] if self.wanted else []), *self.caveats()])
 
     def answer(self) -> str:
-        """In words, how many patients the Dice asked for takes; empty where none was asked for."""
+        """Return in words how many patients the Dice asked for takes; empty where none was asked for."""
         if self.wanted is None:
             return ""
         goal, limit = f"A Dice of {self.wanted.dice:g}", FURTHEST * self.cohort
@@ -117,7 +117,7 @@ class LearningCurve(Stored):
         )
 
     def caveats(self) -> list[str]:
-        """What the intervals leave out, in words."""
+        """Return in words what the intervals leave out."""
         found = []
         if self.b == 0:
             found.append(
@@ -139,7 +139,7 @@ class LearningCurve(Stored):
 
 
 def nested_subsets(patients: Mapping[str, str], sizes: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    """Groups of patients that grow: each holds all smaller ones.
+    """Return groups of patients that grow: each holds all smaller ones.
 
     Patients are taken in one shuffled order that depends on nothing but their names.
 
@@ -149,6 +149,10 @@ def nested_subsets(patients: Mapping[str, str], sizes: Sequence[int]) -> dict[in
 
     Returns:
         Size -> ids of all cases of that many patients, sorted.
+
+    Example:
+        >>> nested_subsets({"c1": "p1", "c2": "p2", "c3": "p2", "c4": "p3"}, [1, 2])
+        {1: ('c1',), 2: ('c1', 'c4')}
     """
     names = sorted(set(patients.values()))
     order = np.random.default_rng(SPLIT_SEED).permutation(len(names))
@@ -157,5 +161,10 @@ def nested_subsets(patients: Mapping[str, str], sizes: Sequence[int]) -> dict[in
 
 
 def whole_patients(count: float, limit: int) -> int | None:
-    """Rounded up; None beyond the limit."""
+    """Return the count rounded up; None beyond the limit.
+
+    Example:
+        >>> whole_patients(60.2, limit=400), whole_patients(4000.0, limit=400)
+        (61, None)
+    """
     return math.ceil(count) if count <= limit else None

@@ -35,24 +35,31 @@ class Lesions:
 
     @property
     def predicted_voxels(self) -> Counts:
-        """Of each predicted component."""
+        """The voxels of each predicted component."""
         return np.asarray(self.shared[1:].sum(axis=1))
 
     @property
     def wanted_voxels(self) -> Counts:
-        """Of each component of the reference."""
+        """The voxels of each component of the reference."""
         return np.asarray(self.shared[:, 1:].sum(axis=0))
 
 
 def shared_voxels(one: NDArray[np.int32], rows: int, other: NDArray[np.int32], columns: int) -> Counts:
-    """Return the voxels that have number i in one array and j in the other: [rows + 1, columns + 1]."""
+    """Return the voxels that have number i in one array and j in the other: [rows + 1, columns + 1].
+
+    Example:
+        >>> shared_voxels(np.array([[[1, 0, 2]]], np.int32), 2, np.array([[[0, 0, 1]]], np.int32), 1)
+        array([[0, 0],
+               [1, 0],
+               [0, 1]])
+    """
     pairs = np.flatnonzero((one > 0) | (other > 0))
     codes = one.ravel()[pairs].astype(np.int64) * (columns + 1) + other.ravel()[pairs]
     return np.bincount(codes, minlength=(rows + 1) * (columns + 1)).reshape(rows + 1, columns + 1)
 
 
 def dilated(mask: Mask, steps: int) -> tuple[NDArray[np.int32], int]:
-    """Return the components of a dilated mask, numbered."""
+    """Return the numbered components of a mask dilated by so many voxels, and how many they are."""
     if not steps:
         return label_components(mask)
     neighbours = ndimage.generate_binary_structure(3, 2)

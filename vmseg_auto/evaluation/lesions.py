@@ -16,7 +16,7 @@ from vmseg_auto.utils.components import label_components
 from vmseg_auto.utils.geometry import Box
 
 SEEN_VOXELS = 200_000
-"""Of a scan, to take its percentiles and tissue from."""
+"""Voxels of a scan from which its percentiles and tissue are taken."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Tissue:
-    """What a case's body looks like, channel by channel: above `air`, without its lesions; mean and deviation [C]."""
+    """The intensities of a case's body by channel: above `air`, without its lesions; mean and deviation [C]."""
 
     air: NDArray[np.float32]
     mean: NDArray[np.float32]
@@ -42,7 +42,7 @@ class Tissue:
 
 
 class CaseStudy:
-    """A case's lesions and tissue, looked at when first asked for."""
+    """A case's lesions and tissue, computed when first asked for."""
 
     def __init__(self, case: PreprocessedCase) -> None:
         self.case = case
@@ -66,7 +66,12 @@ class CaseStudy:
 
 
 def find_lesions(mask: NDArray[np.bool_]) -> tuple[Lesion, ...]:
-    """The connected pieces (26 neighbours) of a mask (Z, Y, X), in the order of their first voxels."""
+    """Return the connected pieces (26 neighbours) of a mask (Z, Y, X), in the order of their first voxels.
+
+    Example:
+        >>> [lesion.box for lesion in find_lesions(np.array([[[True, False, True, True]]]))]
+        [((0, 1), (0, 1), (0, 1)), ((0, 1), (0, 1), (2, 4))]
+    """
     numbered, _ = label_components(mask)
     found = []
     for number, place in enumerate(ndimage.find_objects(numbered), 1):
@@ -92,7 +97,7 @@ class Studies:
 
 
 def random_voxel(lesions: Sequence[Lesion], rng: np.random.Generator) -> NDArray[np.int64]:
-    """A random voxel (Z, Y, X) of a random lesion: small lesions come as often as large ones."""
+    """Draw a random voxel (Z, Y, X) of a random lesion: small lesions come as often as large ones."""
     lesion = lesions[int(rng.integers(len(lesions)))]
     inside = np.flatnonzero(lesion.mask)
     at = np.unravel_index(inside[int(rng.integers(len(inside)))], lesion.mask.shape)

@@ -15,7 +15,7 @@ AT_LEAST = 0.25
 
 
 def odd_cases(fingerprint: Fingerprint) -> dict[str, list[str]]:
-    """Case id -> what is odd of it, in words; cases of which nothing is are left out.
+    """Return case id -> what is odd of it, in words; cases of which nothing is are left out.
 
     Spacing, field of view and lesion volume are compared as ratios, by Tukey's fences on their logarithms.
     """

@@ -59,7 +59,7 @@ class Readers:
         return cases, about
 
     def to_json(self) -> dict[str, Any]:
-        """Summaries of the comparisons as those of an evaluation, then the differences."""
+        """Return summaries of the comparisons as those of an evaluation, then the differences."""
         rows = self.differences.to_dict("records")
         return {
             "comparisons": {name: one.about().to_json() for name, one in self.comparisons.items()},
@@ -71,7 +71,7 @@ class Readers:
         }
 
     def measurement_errors(self) -> dict[str, float | None]:
-        """Label -> per cent by which nine volumes in ten of one reader are off at most; see ops.bland_altman."""
+        """Return label -> per cent by which nine volumes in ten of one reader are off at most; see `reading_error`."""
         return {
             str(label): reading_error(*(list(rows[name]) for name in ("reference_ml", "prediction_ml", "patient")))
             for label, rows in self.comparisons[BETWEEN].table.groupby("label", sort=False)
@@ -97,7 +97,7 @@ class Readers:
                 yield f"{label}: no measurement error is told: in too many of {cases} cases one reader alone saw it."
 
     def text(self) -> str:
-        """A table for the screen: for each label and metric the means, and the differences with their intervals."""
+        """Return a table for the screen: each label's and metric's means, and the differences with intervals."""
         shown = [metric for metric in metrics() if metric.name in _SHOWN]
         between = self.comparisons[BETWEEN]
         cases, patients = between.table["case"].nunique(), between.table["patient"].nunique()
@@ -136,10 +136,10 @@ def compare_readers(
 
     Args:
         predictions, references, second: folders of masks of the model and of either reader.
-        labels, tolerance_mm, patients, jobs: as for `stages.evaluate.evaluate`.
+        labels, tolerance_mm, patients, jobs: as for `evaluation.evaluate.evaluate`.
 
     Raises:
-        InputError: no case that both readers and the model have, and as `stages.evaluate.evaluate`.
+        InputError: no case that both readers and the model have, and as `evaluation.evaluate.evaluate`.
         DatasetError: masks that can't be read, lie on different grids or hold values that are no label; all listed.
     """
     model, one, two = find_masks(predictions), find_masks(references), find_masks(second)
@@ -175,7 +175,7 @@ def _differences(found: Mapping[str, Evaluation]) -> pd.DataFrame:
 
 
 def _change(metric: Metric) -> tuple[float, float]:
-    """Ends of a difference of two of its values."""
+    """Return the ends of a difference of two of its values."""
     return metric.low - metric.high, metric.high - metric.low
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SEEN = 3
-"""Of 255, about 1 %: voxels below it that nobody outlined are left out, as they are sure, many, and tell nothing."""
+"""Of 255, about 1 %: voxels below it that nobody outlined are left out, as they are sure, many, and of no interest."""
 BINS = 10
 
 
@@ -34,6 +34,11 @@ def reliability(probabilities: NDArray[np.uint8], reference: NDArray[np.uint8], 
         probabilities: of each label, 0 to 255 for 0 to 1 [labels, Z, Y, X].
         reference: label values [Z, Y, X].
         values: of the labels.
+
+    Example:
+        >>> found = reliability(np.array([[[[0, 255, 204]]]], np.uint8), np.array([[[0, 1, 0]]], np.uint8), [1])
+        >>> round(found.brier, 2), round(found.calibration_error, 2)
+        (0.32, 0.4)
     """
     found = [_of_counts(_counts(soft, reference == value)) for soft, value in zip(probabilities, values, strict=True)]
     told = [one for one in found if one is not None]
@@ -43,7 +48,7 @@ def reliability(probabilities: NDArray[np.uint8], reference: NDArray[np.uint8], 
 
 
 def _counts(soft: NDArray[np.uint8], true: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many voxels there are of each probability [256], outside and inside [2] the outline."""
+    """Count the voxels of each probability [256], outside and inside [2] the outline."""
     levels = np.bincount(soft.ravel().astype(np.int64) * 2 + true.ravel(), minlength=512).reshape(256, 2)
     levels[:SEEN, 0] = 0
     return levels

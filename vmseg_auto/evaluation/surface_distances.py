@@ -30,12 +30,12 @@ class Distances:
 
     @property
     def mean(self) -> float:
-        """Over the area, mm."""
+        """The mean over the area, mm."""
         return self.integral / self.area
 
     @property
     def area(self) -> float:
-        """Of the whole surface, mm2."""
+        """The area of the whole surface, mm2."""
         return float(self.areas.sum())
 
     @property
@@ -44,17 +44,17 @@ class Distances:
         return float((self.mm * self.areas).sum())
 
     def percentile(self, percent: float) -> float:
-        """The distance within which so much of the area lies, mm."""
+        """Return the distance within which so much of the area lies, mm."""
         reached = np.cumsum(self.areas)
         return float(self.mm[np.searchsorted(reached[:-1], percent / 100 * reached[-1])])
 
     def area_within(self, tolerance_mm: float) -> float:
-        """mm2 that lie within a tolerance; a distance equal to it is within it."""
+        """Return the mm2 that lie within a tolerance; a distance equal to it is within it."""
         return float(self.areas[self.mm <= tolerance_mm * (1 + ROUNDING)].sum())
 
 
 def distances_between(one: Surface, other: Surface) -> tuple[Distances, Distances]:
-    """From one surface to the other, and back. Neither may be empty."""
+    """Measure the distances from one surface to the other, and back. Neither may be empty."""
     return _distances(one, other), _distances(other, one)
 
 
@@ -69,16 +69,16 @@ def _distances(start: Surface, goal: Surface) -> Distances:
 
 
 def _spread(areas: Floats) -> Ints:
-    """SAMPLES triangles at equal steps of area."""
+    """Choose SAMPLES triangles at equal steps of area."""
     reached = np.cumsum(areas)
     return np.asarray(np.searchsorted(reached[:-1], (np.arange(SAMPLES) + 0.5) / SAMPLES * reached[-1]))
 
 
 def largest_distance(start: Surface, goal: Surface, known_mm: float) -> float:
-    """The largest distance from any triangle of one surface to the other, mm.
+    """Return the largest distance from any triangle of one surface to the other, mm.
 
-    Only those are looked up that may lie further than `known_mm`, which some triangle does lie off. How far a triangle
-    may lie is told by a coarse grid: as far as the nearest cell that the other surface passes, and across both cells.
+    Only those are measured that may lie further than `known_mm`, which some triangle does lie off. How far a triangle
+    may lie is known from a coarse grid: as far as the next cell that the other surface passes, and across both cells.
     """
     points, passing = start.middles.T, goal.middles.T
     low = np.array([min(one.min(), other.min()) for one, other in zip(points, passing, strict=True)])[:, None]
@@ -92,13 +92,16 @@ def largest_distance(start: Surface, goal: Surface, known_mm: float) -> float:
 
 
 def _to_nearest(points: Floats, goal: Surface) -> Floats:
-    """From each point to the triangle whose middle is the nearest."""
+    """Return the distance from each point to the triangle whose middle is the nearest."""
     to_middle, nearest = goal.tree.query(points)
     return np.asarray(np.minimum(to_middle, _to_triangles(points, goal.corners[nearest])))
 
 
 def _to_triangles(points: Floats, corners: Floats) -> Floats:
-    """From each point [N, 3] to its triangle [N, 3, 3] (Ericson, Real-Time Collision Detection, 2005, 5.1.5)."""
+    """Return distances from points [N, 3] to their triangles [N, 3, 3].
+
+    After Ericson, Real-Time Collision Detection, 2005, 5.1.5.
+    """
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     ab, ac, ap = b - a, c - a, points - a
     bb, bc, cc, pb, pc = _dot(ab, ab), _dot(ab, ac), _dot(ac, ac), _dot(ap, ab), _dot(ap, ac)
@@ -114,7 +117,7 @@ def _to_triangles(points: Floats, corners: Floats) -> Floats:
 
 
 def _to_line(points: Floats, start: Floats, end: Floats) -> Floats:
-    """The square of the distance from each point to the line from start to end, all [N, 3]."""
+    """Return the square of the distance from each point to the line from start to end, all [N, 3]."""
     line, there = end - start, points - start
     length = _dot(line, line)
     part = np.clip(_dot(there, line) / np.where(length > 0, length, 1), 0, 1)

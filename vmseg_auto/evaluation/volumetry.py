@@ -76,6 +76,11 @@ def measure(mask: Mask, geometry: Geometry) -> tuple[Size, list[Measured]]:
     Returns:
         The size of all together, whose diameters are those of the longest piece (what lies between two lesions is
         none), and the pieces, the largest volume first.
+
+    Example:
+        >>> size, pieces = measure(np.ones((2, 10, 10), dtype=bool), Geometry((2, 10, 10), (5.0, 1.0, 1.0)))
+        >>> size.volume_ml, round(size.axial_diameter_mm, 1), size.extent_si_mm, len(pieces)
+        (1.0, 13.5, 10.0, 1)
     """
     surfaces = [(lesion, _surface(lesion)) for lesion in find_lesions(mask)]
     pieces = [Measured(lesion, _size(lesion, surface, geometry)) for lesion, surface in surfaces]
@@ -94,7 +99,7 @@ def measure(mask: Mask, geometry: Geometry) -> tuple[Size, list[Measured]]:
 
 
 def margin_width_mm(image: NDArray[np.float32], lesion: Lesion, mask: Mask, spacing_mm: Spacing) -> float | None:
-    """Over how many mm the intensity changes from a lesion's to that of its surroundings.
+    """Measure over how many mm the intensity changes from a lesion's to that of its surroundings.
 
     It is the difference of the medians of lesion and surroundings, divided by how steeply the intensity falls between
     the neighbouring pixels on both sides of the lesion's margin, in the planes in which pixels are smallest. An edge
@@ -134,7 +139,7 @@ def margin_width_mm(image: NDArray[np.float32], lesion: Lesion, mask: Mask, spac
 
 
 def _steps(image: NDArray[np.float32], mask: Mask, others: Mask, axis: int) -> tuple[float, int]:
-    """Sum over a mask's margin along an axis of the inner voxel minus the outer one, and how many there are."""
+    """Sum up inner minus outer voxels over a mask's margin along an axis, and count them."""
     low, high = [slice(None)] * 3, [slice(None)] * 3
     low[axis], high[axis] = slice(None, -1), slice(1, None)
     one, other = tuple(low), tuple(high)
@@ -156,14 +161,14 @@ def _size(lesion: Lesion, surface: Points, geometry: Geometry) -> Size:
 
 
 def _axial_diameter_mm(mask: Mask, geometry: Geometry) -> float:
-    """The longest diameter in the slices that lie across the axis closest to superior-inferior."""
+    """Return the longest diameter in the slices that lie across the axis closest to superior-inferior."""
     axis = geometry.patient_axes.index(2)
     spacing = np.delete(geometry.spacing_mm, axis)
     return max(_longest(_outermost(plane) * spacing) for plane in np.moveaxis(mask, axis, 0) if plane.any())
 
 
 def _extents_mm(surface: Points, geometry: Geometry) -> tuple[float, float, float]:
-    """Along the patient's axes; `surface` counts voxels (Z, Y, X)."""
+    """Return the extents along the patient's axes; `surface` counts voxels (Z, Y, X)."""
     steps = surface[:, ::-1] * geometry.spacing_mm[::-1]
     rl, ap, si = np.ptp(steps @ np.reshape(geometry.direction, (3, 3)).T, axis=0).tolist()
     return rl, ap, si
@@ -174,7 +179,7 @@ def _surface(lesion: Lesion) -> Points:
 
 
 def _outermost(mask: Mask) -> Points:
-    """The outermost faces' centres of every row of voxels along every axis, in voxels: all others lie between them."""
+    """Return the outermost faces' centres of every row of voxels along every axis, in voxels; the rest lies between."""
     found = []
     for axis in range(mask.ndim):
         rows = np.argwhere(mask.any(axis=axis))
@@ -185,5 +190,5 @@ def _outermost(mask: Mask) -> Points:
 
 
 def _longest(points_mm: Points) -> float:
-    """The longest distance between two of several points that do not all lie on a line or plane."""
+    """Return the longest distance between two of several points that do not all lie on a line or plane."""
     return float(pdist(points_mm[ConvexHull(points_mm).vertices]).max())

@@ -21,7 +21,14 @@ _BRATS = f"{LESIONS}; rules of BraTS 2023, dilation by 1 voxel, no smallest lesi
 
 
 def overlapping_lesions(lesions: Lesions, voxel_ml: float) -> dict[str, float]:
-    """Return lesions found, missed and false, where one voxel in common is enough; numbers, mL and shares."""
+    """Return lesions found, missed and false, where one voxel in common is enough; numbers, mL and shares.
+
+    Example:
+        >>> lesions = Lesions.of(np.array([[[True, False, True]]]), np.array([[[False, False, True]]]))
+        >>> found = overlapping_lesions(lesions, voxel_ml=0.5)
+        >>> found["lesion_recall"], found["false_positive_lesions"], found["false_positive_lesions_ml"]
+        (1.0, 1.0, 0.5)
+    """
     both = lesions.shared[1:, 1:] > 0
     right, found = np.asarray(both.any(axis=1)), np.asarray(both.any(axis=0))
     nothing = float(len(right) + len(found) == 0)

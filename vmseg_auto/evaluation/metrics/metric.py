@@ -1,6 +1,6 @@
 """What a metric is: a function of a predicted mask and its reference, and what its column of metrics.csv means.
 
-docs/metrics.md tells more of each; docs/extending/metric.md adds one.
+docs/metrics.md says more of each; docs/extending/metric.md adds one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Metric:
         title: as people read it, with the unit.
         definition: in words.
         of: gives the value; NaN where there is none (`may_lack`).
-        group: Overlap, Distances, Volumes, Lesions: where docs/metrics.md tells of it.
+        group: Overlap, Distances, Volumes, Lesions: its section in docs/metrics.md.
         unit: empty for shares and other plain numbers.
         better: which values are; empty of what says nothing on how good a mask is.
         low, high: ends of what is possible.
@@ -67,7 +67,7 @@ class Metric:
 
     @property
     def meaning(self) -> str:
-        """Return the definition, and which values are better."""
+        """The definition, and which values are better."""
         return f"{self.definition}; {self.better} is better" if self.better else self.definition
 
     def heading(self, tolerance_mm: float) -> str:

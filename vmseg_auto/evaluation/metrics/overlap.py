@@ -27,6 +27,12 @@ def overlap(prediction: Mask, reference: Mask, image_voxels: int) -> dict[str, f
     Args:
         prediction, reference: (Z, Y, X), at least the part that holds both masks.
         image_voxels: voxels of the whole image, for the specificity.
+
+    Example:
+        >>> prediction, reference = np.array([[[True, True, True]]]), np.array([[[False, True, True]]])
+        >>> scores = overlap(prediction, reference, image_voxels=12)
+        >>> round(scores["dice"], 2), round(scores["precision"], 2), scores["recall"]
+        (0.8, 0.67, 1.0)
     """
     both = int(np.count_nonzero(prediction & reference))
     predicted, wanted = int(np.count_nonzero(prediction)), int(np.count_nonzero(reference))
@@ -47,6 +53,10 @@ def mean_dice(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], label
     Args:
         prediction, reference: label values (Z, Y, X) on the same grid.
         labels: label name -> value; background (0) is left out.
+
+    Example:
+        >>> mean_dice(np.array([[[1, 1, 2]]]), np.array([[[1, 1, 0]]]), {"lesion": 1, "vein": 2})
+        0.5
     """
     values = [value for value in labels.values() if value]
     return float(np.mean([overlap(prediction == v, reference == v, prediction.size)["dice"] for v in values]))

@@ -52,17 +52,17 @@ class MaskPair:
 
     @property
     def voxel_mm3(self) -> float:
-        """Return the volume of a voxel."""
+        """The volume of a voxel, mm3."""
         return float(np.prod(self.spacing_mm))
 
     @cached_property
     def surfaces(self) -> tuple[Surface, Surface]:
-        """Return the surfaces of prediction and reference."""
+        """The surfaces of prediction and reference."""
         return surface_of(self.prediction, self.spacing_mm), surface_of(self.reference, self.spacing_mm)
 
     @cached_property
     def lesions(self) -> Lesions:
-        """Return the components of both masks, and how they overlap."""
+        """The components of both masks, and how they overlap."""
         return Lesions.of(self.prediction, self.reference)
 
     def once(self, compute: Callable[[MaskPair], Found]) -> Found:

@@ -12,7 +12,13 @@ from vmseg_auto.evaluation.metrics.pair import MaskPair
 
 
 def volume_scores(pair: MaskPair) -> dict[str, float]:
-    """Return volumes in mL and their difference in mL and %, with and without sign."""
+    """Return volumes in mL and their difference in mL and %, with and without sign.
+
+    Example:
+        >>> prediction, reference = np.array([[[True, True, True]]]), np.array([[[False, True, True]]])
+        >>> volume_scores(MaskPair.of(prediction, reference, (5.0, 10.0, 10.0)))["volume_error_percent"]
+        50.0
+    """
     voxel_ml = pair.voxel_mm3 / 1000
     predicted, wanted = int(np.count_nonzero(pair.prediction)), int(np.count_nonzero(pair.reference))
     error = predicted - wanted
