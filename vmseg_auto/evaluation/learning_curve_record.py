@@ -128,8 +128,8 @@ class LearningCurve(Stored):
             found.append("A curve of this kind passes through any three sizes: a fourth one would test it.")
         if self.without_interval:
             found.append(
-                f"The curve has no interval: {self.without_interval}. The intervals of the measured Dice count which "
-                "patients were held out, and not how well these trainings happened to go."
+                f"The curve has no interval: {self.without_interval}. The intervals of the measured Dice cover the "
+                "choice of validation patients, and not how well these trainings happened to go."
             )
         elif len(self.folds) == 1:
             found.append(

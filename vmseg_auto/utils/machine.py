@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, str]:
-    """Name, system, processor and memory."""
+    """Return name, system, processor and memory."""
     about = {
         "host": platform.node(),
         "system": platform.platform(),

@@ -198,7 +198,7 @@ def _voxels(image: ImageFormat, path: Path, header: Header, geometry: Geometry) 
 
 
 def _refuse_impossible_size(geometry: Geometry, size: int) -> None:
-    """Before memory is taken for what a damaged header says; `size` is that of the file in bytes."""
+    """Refuse what a damaged header says before memory is taken for it; `size` is that of the file in bytes."""
     voxels = prod(geometry.shape)
     if min(geometry.shape) < 1 or voxels > _MOST_VOXELS:
         shown = " x ".join(str(n) for n in geometry.shape[::-1])

@@ -69,7 +69,7 @@ class Segmentation:
         return inside
 
     def union(self, segments: Sequence[Segment]) -> tuple[NDArray[np.uint8], int]:
-        """1 where any of the segments is, uint8 [Z, Y, X]; and the number of voxels where several are."""
+        """Return 1 where any of the segments is, uint8 [Z, Y, X]; and the number of voxels where several are."""
         count = np.zeros(self.geometry.shape, dtype=np.uint16)
         for segment in segments:
             count += self.where(segment)
@@ -263,7 +263,7 @@ def _segment_fields(mask: NDArray[np.uint8], labels: Mapping[str, int], colours:
 
 
 def _extent(inside: NDArray[np.bool_]) -> list[int]:
-    """First and last index along x, y and z; 0 and -1 where there is no voxel."""
+    """Return the first and last index along x, y and z; 0 and -1 where there is no voxel."""
     ends = []
     for axis in (2, 1, 0):
         along = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
