@@ -1,4 +1,4 @@
-"""Trainings of tiny cases: what they hear, and whether two came to the same."""
+"""Trainings of tiny cases: what their hooks are called with, and whether two came to the same."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make_parts(config: TrainingConfig, plan: Plan = PLAN) -> Parts:
 
 @dataclass
 class Diary:
-    """Writes down what the hooks hear."""
+    """Writes down what the hooks are called with."""
 
     events: list[tuple[object, ...]] = field(default_factory=list)
     records: list[EpochRecord] = field(default_factory=list)
@@ -65,7 +65,7 @@ def trained(
     fold: int | str = 0,
     plan: Plan = PLAN,
 ) -> tuple[TrainingState, Diary]:
-    """A training from the start, or from a state on, and what its hooks heard."""
+    """A training from the start, or from a state on, and what its hooks were called with."""
     diary = Diary()
     parts = change(make_parts(config, plan))
     return train_fold(FoldSetup(parts, plan, preprocessed, cases, fold, CPU), diary.hooks, state, workers), diary

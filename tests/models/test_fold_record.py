@@ -51,8 +51,8 @@ def test_weights_that_did_best_on_cases_validation_depend_on_them() -> None:
     ]
 
 
-def test_only_what_may_have_been_seen_keeps_weights_from_being_heard() -> None:
-    """A removed case, or a copy of it, may be a validation case now; added and corrected ones leave the weights honest."""
+def test_only_what_may_have_been_seen_is_a_conflict() -> None:
+    """A removed case, or a copy, may be a validation case now; added and corrected ones leave the weights honest."""
     assert RECORD.conflicts(replace(RECORD, train={"a": "changed", "b": "2", "d": "4"}, val={})) == []
     other = replace(RECORD, plan_hash="def", train={"a": "1"}, val={"b": "2"})
     assert RECORD.conflicts(other) == ["the plan has changed", "training cases removed: b"]

@@ -36,5 +36,5 @@ class AsyncWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._pool.shutdown()
-        if kind is None or issubclass(kind, KeyboardInterrupt):  # who stops must hear that nothing was saved
+        if kind is None or issubclass(kind, KeyboardInterrupt):  # who stops must know that nothing was saved
             self.finish()
