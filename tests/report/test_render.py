@@ -41,7 +41,7 @@ class Tags(HTMLParser):
 def empty_predictions(**changes: object) -> str:
     content = {
         "title": "t", "identity": False, "patients": [], "models": ["0"],
-        "totals": Table("c", ("Scan",), ()),
+        "totals": Table("c", ("Scan",), ()), "failed": Table("c", ("Scan",), ()),
     } | changes  # fmt: skip
     return render_page("predictions", viewer=True, **content)
 
