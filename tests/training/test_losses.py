@@ -159,6 +159,15 @@ def test_truth_is_unsure_at_the_margin_alone() -> None:
     assert truth[0, 1, 2, 3, 4] == pytest.approx(0.7 + 0.3 * 2 / 3)
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_margin_in_few_slices(depth: int) -> None:
+    """As at the coarse levels of deep supervision."""
+    target = torch.zeros(1, depth, 4, 4, dtype=torch.int64)
+    target[:, :, :, 2:] = 1
+    truth = smooth_boundary_labels(target, 2, 0.3)
+    assert truth[0, 1, 0, 1].tolist() == pytest.approx([0, 0.1, 0.9, 1])
+
+
 def test_soft_truth_changes_nothing_where_there_is_no_margin() -> None:
     logits = torch.randn(2, 3, 4, 4, 4, generator=torch.Generator().manual_seed(0))
     target = torch.ones(2, 4, 4, 4, dtype=torch.int64)

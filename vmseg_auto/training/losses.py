@@ -86,7 +86,9 @@ def smooth_boundary_labels(target: torch.Tensor, classes: int, share: float) -> 
         tensor([0.0000, 0.0000, 0.1333, 0.8000])
     """
     sure = functional.one_hot(target, classes).movedim(-1, 1).float()
-    around = functional.avg_pool3d(sure, 3, stride=1, padding=1, count_include_pad=False)
+    rim = (1, 1, 1, 1, 1, 1)  # padded here, as the pooling refuses an axis of one or two voxels
+    inside = functional.avg_pool3d(functional.pad(torch.ones_like(sure[:1, :1]), rim), 3, stride=1)
+    around = functional.avg_pool3d(functional.pad(sure, rim), 3, stride=1) / inside
     return torch.lerp(sure, around, share)
 
 
