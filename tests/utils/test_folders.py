@@ -93,7 +93,9 @@ import os
 from pathlib import Path
 import vmseg_auto.data.dicom.series_files
 from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.data.images.registry import formats
 from vmseg_auto.data.scans import find_scans
+formats()  # now, as another user may not read where packages lie
 if os.geteuid() == 0:  # root may read everything
     os.setgroups([])
     os.setresgid(65534, 65534, 65534)

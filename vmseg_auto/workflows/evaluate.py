@@ -54,7 +54,7 @@ def evaluate(
         console: where words and progress go.
 
     Raises:
-        InputError: no masks, a folder given twice, missing predictions, masks on different grids, or another command
+        InputError: no masks, missing predictions, masks on different grids, or another command
             that writes to the output's folder.
     """
     console = console or Silent()
@@ -63,8 +63,7 @@ def evaluate(
     masks += [("the second reader's masks", Path(second_reader))] if second_reader is not None else []
     for (one, first), (other, second) in combinations(masks, 2):
         if is_same(first, second):
-            problem, remedy = f"{one} and {other} are the same folder", "Give the folder of each."
-            raise InputError(problem, file=second, remedy=remedy)
+            console.warn(f"{one} and {other} are the same folder: each mask is compared with itself")
     stated = wanted.parent / "dataset.json"
     given = read_description(stated) if stated.is_file() else None
     labels = given.labels if given else None
