@@ -98,7 +98,7 @@ def files_in(folder: Path) -> Iterator[Path]:
     return (path for path in listed_folder(folder) if not is_left_behind(path.name) and is_file(path))
 
 
-def require_apart(output: Path, inputs: Iterable[Path]) -> None:
+def require_apart(output: Path, inputs: Iterable[Path], may_lie_within: bool = False) -> None:
     """Make sure that what is written comes to lie apart from what is read.
 
     Otherwise a later command would take it for input, or put it in the place of that.
@@ -106,6 +106,7 @@ def require_apart(output: Path, inputs: Iterable[Path]) -> None:
     Args:
         output: the folder that is written to; it may be missing.
         inputs: folders, and files; those that do not exist are passed over.
+        may_lie_within: whether the output may lie in one of the folders, as the command knows what it wrote itself.
 
     Raises:
         InputError: the output is one of the folders, or that of a file, or it lies in one of them, or one in it.
@@ -113,7 +114,7 @@ def require_apart(output: Path, inputs: Iterable[Path]) -> None:
     for folder, whole in {_folder_of(path) for path in inputs if path.exists()}:
         if is_same(folder, output):
             relation = "is the output folder too"
-        elif whole and _lies_in(output, folder):
+        elif whole and not may_lie_within and _lies_in(output, folder):
             relation = f"has the output folder in it, {output}"
         elif whole and _lies_in(folder, output):
             relation = f"lies in the output folder, {output}"

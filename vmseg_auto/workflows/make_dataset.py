@@ -98,7 +98,7 @@ def make_dataset(
     """
     console, left, target = console or Silent(), left or Inventory(), Path(output)
     path = Path(key) if key is not None else key_beside(target)
-    require_apart(target, [Path(images), Path(masks)])
+    require_apart(target, [Path(images), Path(masks)], may_lie_within=True)
     there = _existing(target, path, add)
     if label in ("", "background", "ignore"):
         remedy = "Say with --label what is drawn, such as lesion."
