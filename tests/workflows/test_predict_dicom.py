@@ -234,7 +234,7 @@ def test_no_output_tells_who_the_patient_is(
     options = ["-i", str(identities), "-o", str(out), "-m", str(model), "--device", "cpu", *EXTRAS]
     assert main([*options, "--debug"]) == 3
     assert main(["-i", str(identities / "gap"), "-o", str(tmp_path / "more"), "-m", str(model)]) == 2
-    assert write_report(["-i", str(out), "--debug"]) == 0
+    assert write_report(["-i", str(out), "--debug"]) == 3
     said = "".join(capfd.readouterr())
     assert "1 slice is missing" in said
     assert f"1 file in {identities}, no scan but a report: report/IM1.dcm" in said
