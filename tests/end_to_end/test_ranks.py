@@ -106,11 +106,11 @@ def test_predictions_of_several_ranks_are_those_of_one(cohort: Path, tmp_path: P
         assert process.returncode == (3 if ranks == 1 else 1), shown[ranks]  # torchrun's own code
     names = sorted(path.name for path in (tmp_path / "out1").iterdir())
     of_cases = (f"{case}{end}" for case in "abde" for end in (".json", ".nii.gz"))
-    assert names == [*of_cases, "itksnap.label", "sources.csv", "volumes.csv"]
+    assert names == [*of_cases, "failed.csv", "itksnap.label", "sources.csv", "volumes.csv"]
     assert sorted(path.name for path in (tmp_path / "out3").iterdir()) == names
     assert filecmp.cmpfiles(tmp_path / "out1", tmp_path / "out3", names, shallow=False)[1:] == ([], [])
     for text in shown.values():
-        assert text.count("1 of 5 scans could not be segmented") == 1
+        assert text.count("no mask could be made or kept of 1 of 5 scans") == 1
         assert text.count("4 masks and volumes.csv") == 1
 
 
