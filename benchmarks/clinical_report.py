@@ -176,7 +176,7 @@ def _map(facts: Facts) -> str:
 `--save-uncertainty` shows where a prediction is undecided. A wrong voxel is more undecided than a right one in
 {facts.order:.0%} of all pairs (area under the ROC curve, mean over cases). Of a scan's wrong voxels,
 {shares}.
-Lesions that every look misses leave no trace in it.
+Lesions that every pass misses leave no trace in it.
 """
 
 

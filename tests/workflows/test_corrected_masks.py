@@ -23,6 +23,7 @@ from vmseg_auto.utils.errors import InputError, SomeCasesFailedError
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv
 from vmseg_auto.workflows.ensemble import ModelEnsemble
+from vmseg_auto.workflows.evaluate import evaluate as score_folders
 from vmseg_auto.workflows.predict import predict
 
 SHAPE = (8, 16, 16)
@@ -59,6 +60,21 @@ def test_a_corrected_mask_is_kept_until_it_is_to_be_made_anew(model: Path, tmp_p
     path.write_bytes(written[:60])
     predict(tmp_path / "in", tmp_path / "out", model=model, device="cpu")
     assert path.read_bytes() == written
+
+
+def test_scores_of_a_corrected_mask_are_named_as_not_the_models(model: Path, tmp_path: Path) -> None:
+    for name, seed in (("anna", 0), ("bert", 1)):
+        a_scan(tmp_path / "in", name, seed)
+    path, other = predict(tmp_path / "in", tmp_path / "out", model=model, device="cpu")
+    mask, grid = read_mask(path)
+    for case, of in (("anna", path), ("bert", other)):
+        write_mask(tmp_path / "wanted" / f"{case}.nii.gz", read_mask(of)[0], grid)
+    mask[0, 0, :3] = 1 - mask[0, 0, :3]
+    write_mask(path, mask, grid)
+    scores = score_folders(tmp_path / "out", tmp_path / "wanted", output=tmp_path / "scores.csv")
+    (note,) = [text for text in scores.notes if "orrected" in text]
+    assert note == "Corrected by hand after they were predicted, so that their scores are not the model's: anna."
+    assert note in read_json(tmp_path / "scores.json")["notes"]
 
 
 def test_the_table_keeps_the_masks_that_are_there(model: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 from vmseg_auto.data.dataset_json import read_description
+from vmseg_auto.data.mask_files import is_corrected
 from vmseg_auto.evaluation.evaluate import Evaluation, find_masks
 from vmseg_auto.evaluation.evaluate import evaluate as score_masks
 from vmseg_auto.evaluation.reader_agreement import compare_readers
@@ -80,7 +81,8 @@ def evaluate(
             _note_unpaired(find_masks(wanted), find_masks(Path(second_reader), left), left)
         with console.progress("Scoring", len(find_masks(wanted))) as progress:
             scores = score_masks(predicted, wanted, labels, tolerance_mm, patients, threads, progress.advance, left)
-        scores = replace(scores, notes=(*scores.notes, *_known_to_the_model(predicted, find_masks(wanted))))
+        about_masks = *_corrected(predicted, find_masks(wanted)), *_known_to_the_model(predicted, find_masks(wanted))
+        scores = replace(scores, notes=(*scores.notes, *about_masks))
         table, about = scores.save(target)
         if second_reader is not None:
             readers = compare_readers(predicted, wanted, Path(second_reader), labels, tolerance_mm, patients, threads)
@@ -91,6 +93,16 @@ def evaluate(
         console.say(readers.text())
         console.say(f"Model and readers, all cases: {both}; summary: {both.with_suffix('.json')}.")
     return scores
+
+
+def _corrected(predictions: Path, cases: Iterable[str]) -> Iterator[str]:
+    """Yield in words which of these masks were corrected by hand after they were predicted."""
+    masks = find_masks(predictions)
+    if corrected := [case for case in sorted(cases) if case in masks and is_corrected(masks[case])]:
+        yield (
+            f"Corrected by hand after they were predicted, so that their scores are not the model's: "
+            f"{', '.join(corrected)}."
+        )
 
 
 def _known_to_the_model(predictions: Path, cases: Iterable[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Decodes compressed DICOM images in a process of its own: python -P dicom_decoder.py FOLDER COUNT
+"""Decodes compressed DICOM images in a process of its own: python -P decoder.py FOLDER COUNT
 
 It imports nothing of this package, and -P keeps what lies in the current folder from being imported in its place.
 
