@@ -18,6 +18,23 @@ settings.register_profile("vmseg_auto", deadline=None, derandomize=True)
 settings.load_profile("vmseg_auto")
 
 
+TESTS = Path(__file__).parent
+SLOW = (
+    "benchmarks", "end_to_end", "extending", "reliability", "report", "workflows",
+    "models/test_zip.py", "test_distribution.py", "test_imports.py", "test_small_installation.py",
+    "training/test_loader.py", "training/test_loggers.py", "training/test_loop.py",
+    "training/test_overfitting_alarm.py", "training/test_resume.py",
+)  # fmt: skip
+"""Folders and files whose tests run whole commands, trainings or other processes: `-m "not slow"` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = [TESTS / place for place in SLOW]
+    for item in items:
+        if any(item.path.is_relative_to(place) for place in slow):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Torch computes with a single thread; sums over several may be rounded differently."""
