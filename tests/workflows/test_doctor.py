@@ -171,3 +171,11 @@ def test_what_is_worth_knowing(made: Cohort) -> None:
         "0123 belongs to no plan any more; deleting it frees 2 kB",
     ):
         assert words in notes
+
+
+def test_preprocessed_cases_of_a_plan_that_can_not_be_read_are_not_called_spare(made: Cohort) -> None:
+    path = made.space.plan("default")
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 1'))
+    found = look(made)
+    assert "plan.json has schema 1" in "\n".join(map(str, found.findings))
+    assert "belongs to no plan" not in "\n".join(found.notes)

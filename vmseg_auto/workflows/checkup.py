@@ -228,6 +228,8 @@ class Checkup:
                 self.notes.append(
                     f"{len(left)} unfinished files are left of killed commands; the next ones remove them"
                 )
+        if len(plans) < len(self.space.plans()):
+            return  # a plan that can't be read may be the one that a folder belongs to
         wanted = {plan.voxels_hash for plan in plans}
         for folder in sorted(self.space.root.glob("preprocessed/*")):
             if folder.is_dir() and folder.name not in wanted:
