@@ -22,7 +22,7 @@ from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.inference.predictor import Predictor
 from vmseg_auto.models.zip import unpacked
 from vmseg_auto.planning.fingerprint import Fingerprint
-from vmseg_auto.utils.atomic import read_json, read_stored
+from vmseg_auto.utils.atomic import read_json, read_stored, write_sealed
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.workflows.export import export_model, model_info
 from vmseg_auto.workflows.model import import_nnunet
@@ -140,13 +140,20 @@ def test_the_card_says_what_the_workspace_knows(made: Cohort, tmp_path: Path) ->
     assert at_home.split("## Cohort")[1].split("## Training")[0] == card.split("## Cohort")[1].split("## Training")[0]
 
 
+def test_a_cohort_that_has_changed_since_the_training_is_not_told(made: Cohort) -> None:
+    run, cases = whole_run(made), dict(made.fingerprint.cases)
+    del cases[min(cases)]
+    write_sealed(made.space.fingerprint, replace(made.fingerprint, cases=cases).to_json())
+    assert "## Cohort\n\nNot known: it is not recorded with this model, or has changed" in model_info(run.folder)
+
+
 def test_what_is_not_known_is_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An imported model has neither cohort nor scores."""
     model = import_nnunet(nnunet_model(tmp_path / "theirs"), tmp_path / "ours")
     packed = export_model(tmp_path / "ours.zip", model=model, console=Screen(quiet=True))
     assert "no licence is given (--licence)" in capsys.readouterr().err
     card = model_info(packed)
-    assert "## Cohort\n\nNot recorded with this model." in card
+    assert "## Cohort\n\nNot known: it is not recorded with this model" in card
     assert "No whole cross-validation of the model is recorded: how good it is, is not known." in card
     assert Predictor.load(packed, device="cpu").digest() == Predictor.load(model, device="cpu").digest()
 

@@ -32,6 +32,7 @@ INTENDED = """## Intended use
 Research only. **This is no medical device**, and has not been tested as one: no diagnosis, treatment or measurement of
 a patient may rest on it alone. Every mask must be looked at by a person who knows the anatomy."""
 
+NO_COHORT = "Not known: it is not recorded with this model, or has changed since its folds were trained."
 LIMITS = """- Scores come from the same sources as the training scans. Elsewhere (other scanners, sequences, field
   strengths, readers, patients) they are usually lower; score some cases of your own with `vmseg_evaluate` first.
 - The ages, sexes, origins and earlier treatments of the patients are not recorded here, so nothing is known of how the
@@ -93,7 +94,7 @@ def model_card(facts: Facts) -> str:
         f"{'A U-Net' if len(members) == 1 else f'{len(members)} U-Nets together'}, "
         f"made with vmseg_auto {facts.version}.",
         INTENDED,
-        "## Cohort\n\n" + (_cohort(facts.cohort, members) if facts.cohort else "Not recorded with this model."),
+        "## Cohort\n\n" + (_cohort(facts.cohort, members) if facts.cohort else NO_COHORT),
         "## Training\n\n" + "\n\n".join(_training(members)),
         "## How good it is\n\n" + "\n\n".join(_scores(facts)),
         "## Limits\n\n" + "\n".join([*_range(first), LIMITS]),

@@ -29,7 +29,7 @@ from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.ensemble import models_of, note_other_folds
 from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.onnx import write_onnx
-from vmseg_auto.workflows.paths import PathLike
+from vmseg_auto.workflows.paths import PathLike, read_record
 from vmseg_auto.workflows.run_tables import read_summary
 from vmseg_auto.workflows.seen_scans import read_initialisation, seen_tests
 
@@ -133,6 +133,8 @@ def _facts(
     space = Workspace(runs[0].folder.resolve().parents[2])
     known = space.fingerprint.is_file() and runs[0].folder.resolve() in [run.folder.resolve() for run in space.runs()]
     cohort = read_stored(Fingerprint, space.fingerprint) if known else None
+    if cohort and not all(_is_of(fold, cohort) for folds in finished for fold in folds):
+        cohort = None
     members = tuple(_member(run, folds, name, cohort) for run, folds in zip(runs, finished, strict=True))
     selection = read_stored(Selection, space.selection) if rule else None
     return Facts(
@@ -144,6 +146,13 @@ def _facts(
         rule=rule if len(runs) > 1 else None,
         worth=selection.worth if selection else None,
     )
+
+
+def _is_of(fold: FoldFolder, cohort: Fingerprint) -> bool:
+    """Return whether a fold's cases, of both sides and as they were, are those of the cohort as it is."""
+    record = read_record(fold)
+    cases = {case: summary.content for case, summary in cohort.cases.items()}
+    return record is not None and {**record.train, **record.val} == cases
 
 
 def _member(run: Run, folds: Sequence[FoldFolder], name: str, cohort: Fingerprint | None) -> Member:
