@@ -98,7 +98,7 @@ def test_a_renamed_label_is_renewed_without_training(dataset: Path) -> None:
     plan_and_preprocess(dataset, jobs=1, console=heard)
     (kept,) = [text for text in heard.said if text.startswith("Fold 0 keeps its weights")]
     assert "with old names (lesion, now malformation) to be renewed" in kept
-    assert "`vmseg_train 0` does it without training" in kept
+    assert "`vmseg_train 0`, with the --set or --hours that it had, does it without training" in kept
     job, folder, record = opened(dataset, heard)
     begin_folds(job, {0: record})
     after = load_fold(folder, read_info(job.run))

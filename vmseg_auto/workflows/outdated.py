@@ -34,7 +34,8 @@ def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
             if words and fold not in stale:
                 command = train_command(space, run, [fold], plan)
                 console.say(
-                    f"Fold {fold} keeps its weights, with {words}; `{command}` does it without training ({run.name})."
+                    f"Fold {fold} keeps its weights, with {words}; `{command}`, with the --set or --hours that it had, "
+                    f"does it without training ({run.name})."
                 )
         left = [fold for fold, words in kept.items() if words] + run.unfinished_folds(len(now.splits.folds))
         if folds := sorted({fold for fold in left if fold not in stale}, key=str):
