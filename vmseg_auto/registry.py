@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from vmseg_auto.contracts import Logger, Planner, Trainer
 from vmseg_auto.planning.plan import PLUGIN_NAME
+from vmseg_auto.utils.entry_points import load_entry
 from vmseg_auto.utils.errors import InputError
 
 
@@ -48,6 +49,7 @@ def names(group: str) -> list[str]:
 def _load(kind: str, group: str, name: str, needs: tuple[str, ...]) -> Any:
     if ":" in name:
         made = _import(kind, name)
+        plugin = made() if isinstance(made, type) else made
     else:
         installed = entry_points(group=group)
         if name not in installed.names:
@@ -55,8 +57,7 @@ def _load(kind: str, group: str, name: str, needs: tuple[str, ...]) -> Any:
                 f"there is no {kind} {name!r}",
                 remedy=f"Installed are: {', '.join(names(group)) or 'none'}. For one of your own write module:Class.",
             )
-        made = installed[name].load()
-    plugin = made() if isinstance(made, type) else made
+        plugin = load_entry(installed[name], kind)
     lacks = [attribute for attribute in ("name", "__call__", *needs) if not hasattr(plugin, attribute)]
     if lacks:
         raise InputError(f"{name!r} is no {kind}: it lacks {', '.join(lacks)}", remedy="See docs/architecture.md.")

@@ -46,7 +46,7 @@ def test_one_of_another_package_is_counted_and_checked_as_ours_are(installed: No
     assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
     with pytest.raises(InputError, match="network: arguments has an unknown field: depth"):
         tiny_plan(builder="tiny_cells", arguments={"depth": 3}).check()
-    with pytest.raises(InputError, match="the installed 'no_cells' is no NetworkFamily"):
+    with pytest.raises(InputError, match="the network no_cells of the package own_network can't be loaded"):
         network_family("no_cells")
 
 

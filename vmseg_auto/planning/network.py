@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from vmseg_auto.utils.entry_points import load_entry_as
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Shape
 from vmseg_auto.utils.json_codec import decode
@@ -166,20 +167,17 @@ def network_family(name: str) -> NetworkFamily:
     The name comes from plans and models, which strangers may have made: it is looked up, and never imported as it is.
 
     Raises:
-        InputError: no family of this name is known.
+        InputError: no family of this name is known, or an installed one is broken.
     """
     if name in _own():
-        family = importlib.import_module(f"{FAMILIES}.{name}").NETWORK
-    elif name in (installed := entry_points(group=ENTRY_POINTS)).names:
-        family = installed[name].load()
-    else:
-        raise InputError(
-            f"there is no network {name[:80]!r}",
-            remedy=f"Known are: {', '.join(network_names())}. Install the package it is from.",
-        )
-    if not isinstance(family, NetworkFamily):
-        raise InputError(f"the installed {name!r} is no NetworkFamily", remedy="See docs/extending/network.md.")
-    return family
+        family: NetworkFamily = importlib.import_module(f"{FAMILIES}.{name}").NETWORK
+        return family
+    if name in (installed := entry_points(group=ENTRY_POINTS)).names:
+        return load_entry_as(installed[name], NetworkFamily, "network", "docs/extending/network.md")
+    raise InputError(
+        f"there is no network {name[:80]!r}",
+        remedy=f"Known are: {', '.join(network_names())}. Install the package it is from.",
+    )
 
 
 def network_names() -> list[str]:

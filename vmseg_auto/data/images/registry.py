@@ -10,10 +10,11 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 
 from vmseg_auto.data.images import formats as own
 from vmseg_auto.data.images.format import ImageFormat
+from vmseg_auto.utils.entry_points import load_entry_as
 from vmseg_auto.utils.errors import InputError
 
 ENTRY_POINT = "vmseg_auto.image_formats"
@@ -31,7 +32,10 @@ def formats() -> tuple[ImageFormat, ...]:
         InputError: an installed one can't be loaded, or is for an ending that another one has.
     """
     ours = sorted(_ours(), key=lambda one: (USUAL not in one.endings, one.name))
-    installed = sorted(map(_loaded, entry_points(group=ENTRY_POINT)), key=lambda one: one.name)
+    page = "docs/extending/image_format.md"
+    entries = entry_points(group=ENTRY_POINT)
+    loaded = (load_entry_as(entry, ImageFormat, "image format", page) for entry in entries)  # type: ignore[type-abstract]
+    installed = sorted(loaded, key=lambda one: one.name)
     taken: dict[str, str] = {}
     for each in (*ours, *installed):
         for ending in each.endings:
@@ -87,16 +91,3 @@ def _ours() -> Iterator[ImageFormat]:
         for made in vars(module).values():
             if isinstance(made, type) and issubclass(made, ImageFormat) and made.__module__ == module.__name__:
                 yield made()
-
-
-def _loaded(entry: EntryPoint) -> ImageFormat:
-    brings = f"the package {entry.dist.name}" if entry.dist else "a package"
-    try:
-        made = entry.load()()
-    except Exception as error:  # what a package of somebody else's raises is not known
-        problem = f"the image format {entry.name} of {brings} can't be loaded ({type(error).__name__}: {error})"
-        raise InputError(problem, remedy=f"Repair or remove {brings}.") from error
-    if not isinstance(made, ImageFormat):
-        problem = f"the image format {entry.name} of {brings} is none: {entry.value} is no ImageFormat"
-        raise InputError(problem, remedy="See docs/extending/image_format.md.")
-    return made

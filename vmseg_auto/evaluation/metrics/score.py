@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from vmseg_auto.evaluation.metrics import distances, lesions, overlap, volumes
 from vmseg_auto.evaluation.metrics.metric import PENALTY_MM, TOLERANCE_MM, Metric
 from vmseg_auto.evaluation.metrics.overlap import Mask
 from vmseg_auto.evaluation.metrics.pair import MaskPair
+from vmseg_auto.utils.entry_points import load_entry_as, package_of
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry, Spacing
 
@@ -45,9 +46,11 @@ def metrics() -> tuple[Metric, ...]:
     ours = (*overlap.METRICS, *distances.METRICS, *volumes.METRICS, *lesions.METRICS)
     known = {metric.name: metric for metric in ours}
     for entry in sorted(entry_points(group=ENTRY_POINT), key=lambda one: one.name):
-        metric, brings = _loaded(entry)
+        metric = load_entry_as(entry, Metric, "metric", "docs/extending/metric.md")
         if metric.name in known or metric.name in _NOT_METRICS or not re.fullmatch("[a-z][a-z0-9_]*", metric.name):
-            problem = f"the metric of {brings} is called {metric.name!r}, which is taken or can't name a column"
+            problem = (
+                f"the metric of {package_of(entry)} is called {metric.name!r}, which is taken or can't name a column"
+            )
             raise InputError(problem, remedy="Rename it: small letters, digits and _.")
         known[metric.name] = metric
     return tuple(known.values())
@@ -105,16 +108,3 @@ def score_case(
         for name, value in labels.items()
         if value != 0
     ]
-
-
-def _loaded(entry: EntryPoint) -> tuple[Metric, str]:
-    brings = f"the package {entry.dist.name}" if entry.dist else "a package"
-    try:
-        metric = entry.load()
-    except Exception as error:  # what a package of somebody else's raises is not known
-        problem = f"the metric {entry.name} of {brings} can't be loaded ({type(error).__name__}: {error})"
-        raise InputError(problem, remedy=f"Repair or remove {brings}.") from error
-    if not isinstance(metric, Metric):
-        problem = f"the metric {entry.name} of {brings} is none: {entry.value} is no Metric"
-        raise InputError(problem, remedy="See docs/extending/metric.md.")
-    return metric, brings
