@@ -172,9 +172,21 @@ def _tested(job: Job, trainings: Sequence[_Training]) -> set[str]:
     if len(tested) < FEWEST_PATIENTS:
         raise InputError(
             f"{counted(len(tested), 'patient')} for validation, and an interval takes {FEWEST_PATIENTS}",
-            remedy="Name more folds, such as --folds 0 1.",
+            remedy=f"Name more folds, such as --folds {_folds_enough(job)}.",
         )
     return tested
+
+
+def _folds_enough(job: Job) -> str:
+    """Return the first folds whose validation cases are of FEWEST_PATIENTS; all folds, where these are of fewer."""
+    names: list[str] = []
+    patients: set[str] = set()
+    for number, fold in enumerate(job.splits.folds):
+        if len(patients) >= FEWEST_PATIENTS:
+            break
+        names.append(str(number))
+        patients |= {job.dataset.patients[case] for case in fold.val}
+    return " ".join(names)
 
 
 def _plan_in_words(job: Job, sizes: Sequence[int], trainings: Sequence[_Training], tested: set[str]) -> str:
