@@ -54,76 +54,8 @@ def make_parser(prog: str, description: str, options: Sequence[str], epilog: str
 
 def add_options(parser: argparse.ArgumentParser, options: Sequence[str]) -> None:
     """Give a parser those of the shared options that it has (see `make_parser`)."""
-    shared: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-        "dataset": (
-            ("-d", "--dataset"),
-            {"metavar": "FOLDER", "help": "dataset folder (default: $VMSEG_DATASET, else the current folder)"},
-        ),
-        "workspace": (
-            ("-w", "--workspace"),
-            {"metavar": "FOLDER", "help": "where plans and models lie (default: $VMSEG_WORKSPACE, else DATASET/vmseg)"},
-        ),
-        "model": (
-            ("-m", "--model"),
-            {
-                "metavar": "MODEL",
-                "help": "a model's zip, or its folder WORKSPACE/runs/PLANNER/TRAINER (default: vmseg_select's choice, "
-                "else the only one)",
-            },
-        ),
-        "series": (
-            ("--series",),
-            {
-                "nargs": "+",
-                "default": (),
-                "metavar": "NAME",
-                "help": "these DICOM series only, by name or SeriesDescription; patterns such as '*_T2' work too",
-            },
-        ),
-        "echo": (
-            ("--echo",),
-            {
-                "type": positive_int,
-                "metavar": "N",
-                "help": "of DICOM series with several echoes, from 1 (the shortest echo time)",
-            },
-        ),
-        "spacing": (
-            ("--spacing",),
-            {
-                "nargs": 3,
-                "type": number,
-                "metavar": ("Z", "Y", "X"),
-                "help": "voxel size in mm of image files that tell none, in the order of plan.json: between slices "
-                "first",
-            },
-        ),
-        "device": (
-            ("--device",),
-            {
-                "choices": ("auto", "cuda", "mps", "cpu"),
-                "default": "auto",
-                "help": "where to compute (default: a GPU if there is one)",
-            },
-        ),
-        "jobs": (
-            ("--jobs",),
-            {"metavar": "N", "type": positive_int, "help": "parallel workers (default: as fits this machine)"},
-        ),
-        "strict": (
-            ("--strict",),
-            {"action": "store_true", "help": "end before any work where something of the input would not be used"},
-        ),
-        "identity": (
-            ("--with-identity",),
-            {
-                "action": "store_true",
-                "help": "let the log name the files and folders that were given, which may tell who a patient is",
-            },
-        ),
-    }
     for name in options:
-        flags, settings = shared[name]
+        flags, settings = _SHARED[name]
         parser.add_argument(*flags, **settings)
     parser.add_argument("--quiet", action="store_true", help="say only warnings and errors")
     parser.add_argument("--debug", action="store_true", help="show where an error came from")
@@ -345,3 +277,73 @@ class Screen:
 
         with above_bars(file=file):
             write_text(text, file)
+
+
+_SHARED: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "dataset": (
+        ("-d", "--dataset"),
+        {"metavar": "FOLDER", "help": "dataset folder (default: $VMSEG_DATASET, else the current folder)"},
+    ),
+    "workspace": (
+        ("-w", "--workspace"),
+        {"metavar": "FOLDER", "help": "where plans and models lie (default: $VMSEG_WORKSPACE, else DATASET/vmseg)"},
+    ),
+    "model": (
+        ("-m", "--model"),
+        {
+            "metavar": "MODEL",
+            "help": "a model's zip, or its folder WORKSPACE/runs/PLANNER/TRAINER (default: vmseg_select's choice, "
+            "else the only one)",
+        },
+    ),
+    "series": (
+        ("--series",),
+        {
+            "nargs": "+",
+            "default": (),
+            "metavar": "NAME",
+            "help": "these DICOM series only, by name or SeriesDescription; patterns such as '*_T2' work too",
+        },
+    ),
+    "echo": (
+        ("--echo",),
+        {
+            "type": positive_int,
+            "metavar": "N",
+            "help": "of DICOM series with several echoes, from 1 (the shortest echo time)",
+        },
+    ),
+    "spacing": (
+        ("--spacing",),
+        {
+            "nargs": 3,
+            "type": number,
+            "metavar": ("Z", "Y", "X"),
+            "help": "voxel size in mm of image files that tell none, in the order of plan.json: between slices first",
+        },
+    ),
+    "device": (
+        ("--device",),
+        {
+            "choices": ("auto", "cuda", "mps", "cpu"),
+            "default": "auto",
+            "help": "where to compute (default: a GPU if there is one)",
+        },
+    ),
+    "jobs": (
+        ("--jobs",),
+        {"metavar": "N", "type": positive_int, "help": "parallel workers (default: as fits this machine)"},
+    ),
+    "strict": (
+        ("--strict",),
+        {"action": "store_true", "help": "end before any work where something of the input would not be used"},
+    ),
+    "identity": (
+        ("--with-identity",),
+        {
+            "action": "store_true",
+            "help": "let the log name the files and folders that were given, which may tell who a patient is",
+        },
+    ),
+}
+"""The options that several commands have: flags, and what argparse is told of them."""
