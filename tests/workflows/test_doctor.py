@@ -179,3 +179,16 @@ def test_preprocessed_cases_of_a_plan_that_can_not_be_read_are_not_called_spare(
     found = look(made)
     assert "plan.json has schema 1" in "\n".join(map(str, found.findings))
     assert "belongs to no plan" not in "\n".join(found.notes)
+
+
+def test_weights_of_another_fold_or_trainer_and_weights_that_are_gone_are_named(made: Cohort) -> None:
+    run = made.space.run("default", "default")
+    checkpoint = load_final(run.fold(0).final)
+    shutil.copy(run.fold(1).final, run.fold(0).final)
+    save_final(run.fold(2).final, replace(checkpoint, fold=2, trainer="other"))
+    run.fold(3).final.unlink()
+    found = look(made)
+    words = "\n".join(map(str, found.findings))
+    assert "this checkpoint is not of fold 0 of this model (it is fold 1's)" in words
+    assert "fold 2 of this model (it was trained by the trainer other, the model by default)" in words
+    assert f"{run.fold(3).folder} has no weights; `vmseg_train 3` trains it" in found.notes

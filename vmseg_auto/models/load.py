@@ -55,7 +55,7 @@ def load_fold(folder: FoldFolder, info: ModelInfo) -> Checkpoint:
         info: of the model.
 
     Raises:
-        InputError: as `load_final`, or it is that of another fold, plan or labels than the model's.
+        InputError: as `load_final`, or it is that of another fold, trainer, plan or labels than the model's.
     """
     checkpoint = load_final(folder.final)
     require_own(checkpoint, info, folder.name, folder.final)
@@ -73,6 +73,8 @@ def require_own(checkpoint: Checkpoint, info: ModelInfo, fold: FoldName, file: P
         InputError: with what is different.
     """
     found = [f"it is fold {checkpoint.fold}'s"] if str(checkpoint.fold) != str(fold) else []
+    if checkpoint.trainer != info.trainer:
+        found.append(f"it was trained by the trainer {checkpoint.trainer}, the model by {info.trainer}")
     if checkpoint.plan.content_hash != info.plan.content_hash:
         found.append("it was trained by another plan")
     if len(checkpoint.labels) != len(info.labels) or (names_count and checkpoint.labels != info.labels):

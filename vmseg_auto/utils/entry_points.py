@@ -24,7 +24,7 @@ def load_entry(entry: EntryPoint, kind: str) -> Any:
         return made() if isinstance(made, type) else made
     except VmsegError:
         raise
-    except Exception as error:  # what a package of somebody else's raises is not known
+    except (Exception, SystemExit) as error:  # what a package of somebody else's raises is not known
         brings = package_of(entry)
         problem = f"the {kind} {entry.name} of {brings} can't be loaded ({type(error).__name__}: {error})"
         raise InputError(problem, remedy=f"Repair or remove {brings}.") from error

@@ -11,7 +11,7 @@ from vmseg_auto.data.dataset import Dataset, Splits, beside_folds, check_splits
 from vmseg_auto.data.images.images import read_mask
 from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.probabilities import read_probabilities
-from vmseg_auto.data.runs import FoldFolder
+from vmseg_auto.data.runs import FoldFolder, Run
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.evaluation.confidence import ValidationRecord
 from vmseg_auto.evaluation.learning_curve_record import LearningCurve
@@ -19,6 +19,7 @@ from vmseg_auto.evaluation.scores import ScoreSummary
 from vmseg_auto.models.checkpoints import load_checkpoint
 from vmseg_auto.models.final_checkpoint import load_final
 from vmseg_auto.models.fold_record import FoldRecord, FreshStart
+from vmseg_auto.models.load import read_info, require_own
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.selection_record import Selection
 from vmseg_auto.networks.transfer_record import Initialisation
@@ -28,7 +29,7 @@ from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.atomic import leftovers, read_json
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.disk import in_words
-from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.locks import holder
 from vmseg_auto.utils.text import listed
@@ -48,7 +49,7 @@ from vmseg_auto.workflows.validation_cases import ValidationCases, validation_ca
 T = TypeVar("T")
 P = ParamSpec("P")
 Reader = Callable[[Any, str], object]
-_CHECKPOINT_READERS = {".pt": load_checkpoint, ".safetensors": load_final}
+_CHECKPOINTS = (".pt", ".safetensors")
 _READERS: dict[str, Reader] = {
     "dataset.json": Source.from_json,
     "fingerprint.json": Fingerprint.from_json,
@@ -160,16 +161,19 @@ class Checkup:
             path
             for fold in self.space.fold_folders()
             for path in sorted(fold.folder.glob("checkpoint_*"))
-            if path.suffix in _CHECKPOINT_READERS
+            if path.suffix in _CHECKPOINTS
         ]
         with self.console.progress("Reading checkpoints", len(files)) as progress:
             for path in files:
-                self._try(_CHECKPOINT_READERS[path.suffix], path)
+                self._try(_read_checkpoint, path)
                 progress.advance()
         for fold in self.space.fold_folders():
             if fold.final.is_file() and not fold.record.is_file():
                 problem, remedy = "it is not recorded what this fold was trained on", "Train it again with --fresh."
                 self.findings.append(VmsegError(problem, file=fold.folder, remedy=remedy))
+            weights = fold.final, fold.latest, fold.previous
+            if fold.record.is_file() and not any(map(Path.is_file, weights)) and holder(fold.lock) is None:
+                self.notes.append(f"{fold.folder} has no weights; `vmseg_train {fold.name}` trains it")
             if fold.latest.is_file() and not fold.final.is_file() and holder(fold.lock) is None:
                 self.notes.append(f"{fold.folder} is not trained to its end; the command that began it goes on with it")
             if fold.aside.is_dir() and holder(fold.lock) is None:
@@ -257,3 +261,20 @@ def _at_work(folder: Path) -> bool:
 def _read(path: Path) -> object:
     data = read_json(path)
     return _READERS[path.name](data, str(path)) if path.name in _READERS else data
+
+
+def _read_checkpoint(path: Path) -> None:
+    """Read the state of a training, or the weights of a finished fold, which must be those of this fold of this model.
+
+    Raises:
+        InputError: it is damaged, or another's.
+    """
+    if path.suffix == ".pt":
+        load_checkpoint(path)
+        return
+    checkpoint, fold = load_final(path), FoldFolder(path.parent)
+    try:
+        info = read_info(Run(fold.folder.parent))
+    except InputError:
+        return  # a broken model.json is named by itself
+    require_own(checkpoint, info, fold.name, path)

@@ -13,6 +13,7 @@ from vmseg_auto.data.dataset import Dataset, Fold, Splits
 from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.runs import FoldName, Run
 from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.networks.rebuild import why_not_rebuilt
@@ -104,9 +105,10 @@ def open_job(
 
     Raises:
         InputError: nothing is planned, the dataset has changed since, a case is not preprocessed or out of date, an
-            unknown trainer, setting or device, or an impossible time.
+            unknown trainer, setting or device, a broken metric of a package, or an impossible time.
     """
     folder, space = places(dataset, workspace)
+    metrics()  # a package whose metric is broken is told of now, not after a night of training
     plan = read_plan(space, planner)
     chosen = load_trainer(trainer or plan.trainer)
     config = chosen.config.with_settings(settings)
