@@ -147,6 +147,19 @@ def test_a_cohort_that_has_changed_since_the_training_is_not_told(made: Cohort) 
     assert "## Cohort\n\nNot known: it is not recorded with this model, or has changed" in model_info(run.folder)
 
 
+def test_cases_that_have_left_the_dataset_since_the_training_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where a patient has withdrawn consent and nothing is planned anew."""
+    run = whole_run(cohort(tmp_path / "patients"))
+    export_model(tmp_path / "before.zip", model=run.folder, licence="ours", console=Screen(quiet=True))
+    assert not capsys.readouterr().err
+    for path in (tmp_path / "patients").glob("*Tr/b*"):
+        path.unlink()
+    export_model(tmp_path / "after.zip", model=run.folder, licence="ours", console=Screen(quiet=True))
+    assert "the model was trained on cases that are no longer in the dataset: b." in capsys.readouterr().err
+
+
 def test_what_is_not_known_is_said_to_be_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An imported model has neither cohort nor scores."""
     model = import_nnunet(nnunet_model(tmp_path / "theirs"), tmp_path / "ours")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run, chosen_folds
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.models.load import load_fold, read_info
@@ -22,14 +23,14 @@ from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import new_folder, read_stored
 from vmseg_auto.utils.console import Console, Silent, quoted, shown
-from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.machine import versions
-from vmseg_auto.utils.text import counted
+from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.ensemble import models_of, note_other_folds
 from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.onnx import write_onnx
-from vmseg_auto.workflows.paths import PathLike, read_record
+from vmseg_auto.workflows.paths import PathLike, read_record, read_source
 from vmseg_auto.workflows.run_tables import read_summary
 from vmseg_auto.workflows.seen_scans import read_initialisation, seen_tests
 
@@ -77,6 +78,7 @@ def export_model(
         for run, taken in zip(runs, finished, strict=True):
             note_other_folds(run, taken, folds is not None, left)
         left.require_nothing()
+        _warn_of_cases_that_are_gone(runs, finished, console)
         facts = _facts(runs, finished, rule, name or target.stem, licence)
         contents: dict[str, str | Path] = {CARD: model_card(facts)}
         if facts.cohort is not None:
@@ -125,6 +127,25 @@ def model_info(model: PathLike, left: Inventory | None = None, console: Console 
     files = f"{len(manifest.members) + 1} files, {path.stat().st_size / 1e6:.1f} MB"
     console.say(f"{card}\n{path}: {files}, each as its manifest says; SHA-256 of the manifest: {identity}")
     return card
+
+
+def _warn_of_cases_that_are_gone(
+    runs: Sequence[Run], finished: Sequence[Sequence[FoldFolder]], console: Console
+) -> None:
+    """Warn where a model has learnt from cases that its dataset no longer has: consent may have been withdrawn."""
+    try:
+        source = read_source(Workspace(runs[0].folder.resolve().parents[2]))
+        there = read_dataset(Path(source.folder)).patients if source else None
+    except VmsegError:
+        return  # an imported model, or a dataset that is not on this machine
+    if there is None:
+        return
+    records = [read_record(fold) for folds in finished for fold in folds]
+    if gone := sorted({case for record in records if record for case in record.train} - set(there)):
+        console.warn(
+            f"the model was trained on cases that are no longer in the dataset: {listed(gone)}. If patients have "
+            "withdrawn their consent, run `vmseg_plan_and_preprocess` and train these folds again with --fresh first"
+        )
 
 
 def _facts(
