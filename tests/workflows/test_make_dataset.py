@@ -236,6 +236,17 @@ def test_visits_are_joined_on_the_users_word(tmp_path: Path) -> None:
     assert key["anna_v1"]["patient"] == key["anna_v2"]["patient"] != key["ben_v1"]["patient"]
 
 
+def test_folders_that_look_like_visits_are_warned_of_and_joined_on_the_users_word(tmp_path: Path) -> None:
+    names = ["anna_v1/t2", "anna_v2/t2", "ben/t2", "carl/t2"]
+    for folder in (tmp_path / "apart", tmp_path / "joined"):
+        cohort(folder, names)
+    heard = Heard()
+    apart, _ = made(tmp_path / "apart", patients="folders", console=heard)
+    joined, _ = made(tmp_path / "joined", patients="folders", visits="join")
+    assert [len(set(data.patients.values())) for data in (apart, joined)] == [4, 3]
+    assert any("visits of one patient" in text and "anna_v1, anna_v2" in text for text in heard.warned)
+
+
 @pytest.mark.parametrize(
     ("there", "words"), [("cohort/x", "it exists already"), ("cohort_key.csv", "holds no row of a key")]
 )

@@ -174,11 +174,7 @@ def _persons(
     before: dict[str, set[str]] = {}
     for row in key:
         before.setdefault(row.source_patient if folders else row.scan, set()).add(row.source_patient)
-    by_names = {
-        stem: group
-        for stem, group in suggest_visits({*called.values(), *before}).items()
-        if not folders or set(group) & set(before)
-    }
+    by_names = suggest_visits({*called.values(), *before})
     told = [(one, called[one.scan.case.id]) for one in pairs]
     told += [(one, row.source_patient if folders else row.scan) for one, row in known]
     by_headers = _of_one_patient(told)
@@ -253,8 +249,8 @@ def _ask_about_visits(suggested: Mapping[str, tuple[str, ...]], known: bool, sur
         )
     console.warn(
         f"these scans look like visits of one patient:\n{visits_in_words(suggested)}\n"
-        "If they are, add --visits join (or --patients folders, where each patient has a folder); if not, --visits "
-        "apart. Until then each is a patient of its own."
+        "If they are, add --visits join (or --patients folders, where all scans of a patient lie in one folder); if "
+        "not, --visits apart. Until then each is a patient of its own."
     )
 
 
