@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from consoles import Heard
 from dicom import grid_of, numbers
 from numpy.typing import NDArray
 from slicer import write_seg_nrrd
@@ -70,7 +71,9 @@ def test_the_masks_that_count_are_taken_and_all_else_is_named(place: Path, tmp_p
     correct(place / "out")
     untouched = int(read_mask(place / "out/carl.nii.gz")[0].sum())
     left = Inventory(strict=True)
-    make_dataset(place / scans, place / "out", tmp_path / "made", left=left)
+    heard = Heard()
+    make_dataset(place / scans, place / "out", tmp_path / "made", left=left, console=heard)
+    assert any("1 mask as vmseg_predict wrote them" in text and "carl.nii.gz" in text for text in heard.warned)
     assert voxels(tmp_path / "made") == sorted([5, 7, untouched])
     why: dict[str, set[str]] = {}
     for one in left.found:

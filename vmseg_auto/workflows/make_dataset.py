@@ -17,6 +17,7 @@ from vmseg_auto.data.dicom.which_series import show_series
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.data.made_dataset import MadeDataset, key_beside
+from vmseg_auto.data.mask_files import is_corrected, is_predicted
 from vmseg_auto.utils.atomic import new_folder, scratch_folder, sync_folder, write_json
 from vmseg_auto.utils.console import Console, Silent, columns, quoted, shown
 from vmseg_auto.utils.disk import require_space
@@ -122,6 +123,7 @@ def make_dataset(
     if there:
         _tell_of_changed_masks(members, console)
         members = [member for member in members if not there.holds(member.row)]
+    _warn_of_predictions(members, console)
     if not members:
         console.say(f"Nothing is new: all scans with masks are in {target} already.")
     elif not confirm(table(members, found, wishes, errors)):
@@ -273,6 +275,16 @@ def _require_all(members: Sequence[Member], rows: Sequence[KeyRow], there: MadeD
     if lost:
         remedy = "Restore the dataset, give the scans that they were made of, or end their removal with --remove."
         raise InputError(f"{listed(lost)} of this key are not in the dataset as a whole", file=key, remedy=remedy)
+
+
+def _warn_of_predictions(members: Sequence[Member], console: Console) -> None:
+    """Warn of masks that are predictions which nobody has corrected."""
+    masks = [member.pair.mask for member in members]
+    if untouched := [mask.name for mask in masks if is_predicted(mask) and not is_corrected(mask)]:
+        console.warn(
+            f"{counted(len(untouched), 'mask')} as vmseg_predict wrote them, that nobody has corrected: "
+            f"{listed(untouched)}. A model that is trained on them learns the mistakes of the one before"
+        )
 
 
 def _tell_of_changed_masks(members: Sequence[Member], console: Console) -> None:
