@@ -15,7 +15,7 @@ from numpy.random import Generator
 from benchmarks.coverage_levels import ERRORS, NEW, ONE, SEVERAL, Array, Held, Level, errors_of, normal, owners
 from vmseg_auto.evaluation.calibration import calibrate, volume_confidence
 from vmseg_auto.evaluation.concordance import FLOOR_ML, concordance, intraclass_correlation, volume_concordance
-from vmseg_auto.evaluation.confidence import Confidence
+from vmseg_auto.evaluation.confidence import Confidence, VolumeConfidence
 from vmseg_auto.evaluation.confidence_figures import confidence_figures
 from vmseg_auto.evaluation.discrimination import area_under_risk, auroc, spearman
 from vmseg_auto.followup.response import Change, Volume
@@ -55,11 +55,13 @@ def measured(rng: Generator, true: Array, patients: Sequence[str], errors: str, 
     return np.maximum(true + spread * error, 0.01)
 
 
-def by_third(what: str, held: Array, doubt: Array) -> Held:
-    """The share held of all scans, and of the thirds by uncertainty of endlessly many."""
-    place = np.digitize(doubt, _ends())
-    thirds = {f"{what}, {name}": float(held[place == number].mean()) for number, name in enumerate(THIRDS)}
-    return {f"{what}, all scans": float(held.mean()), **thirds}
+def by_third(what: str, held: Array, doubt: Array, patients: int) -> Held:
+    """The share held of all scans, and where so many patients let it be promised, of the thirds by uncertainty."""
+    found: dict[str, float | None] = {**nothing_told(what), f"{what}, all scans": float(held.mean())}
+    if patients >= VolumeConfidence.PATIENTS_FOR_SUCH_SCANS:
+        place = np.digitize(doubt, _ends())
+        found |= {f"{what}, {name}": float(held[place == number].mean()) for number, name in enumerate(THIRDS)}
+    return found
 
 
 def nothing_told(what: str) -> Held:
@@ -87,7 +89,7 @@ def hold_volume(rng: Generator, variant: str, patients: int) -> Held:
         found.interval(float(ml), confidence) or (0.0, 0.0) for ml, confidence in zip(told, trusts(doubt), strict=True)
     ]
     held = np.array([low <= ml <= high for (low, high), ml in zip(ends, true, strict=True)])
-    return by_third("true volume", held, doubt)
+    return by_third("true volume", held, doubt, patients)
 
 
 def hold_change(rng: Generator, variant: str, patients: int) -> Held:
@@ -134,7 +136,7 @@ def hold_dice(rng: Generator, variant: str, patients: int) -> Held:
     values, doubt = dice(rng, ANEW, variant == EVEN)
     expected = zip((found.expect(confidence) for confidence in trusts(doubt)), values, strict=True)
     held = np.array([one is not None and one.low <= value <= one.high for one, value in expected])
-    return by_third("Dice", held, doubt)
+    return by_third("Dice", held, doubt, patients)
 
 
 def hold_nothing(rng: Generator, variant: str, patients: int) -> Held:
@@ -192,7 +194,8 @@ TRUST_LEVELS: tuple[Level, ...] = (
         "Volumes: interval of a measured volume",
         90,
         "Of a new scan, by a model whose validation scans are known; errors reach five times as far for the most "
-        "doubtful scan as for the most certain, and uncertainty tells it. From five patients on.",
+        "doubtful scan as for the most certain, and uncertainty tells it. From five patients on; of scans as uncertain "
+        "as this one, here the thirds, from ten: with fewer, the report speaks of all scans.",
         _OF_VOLUMES,
         hold_volume,
     ),
@@ -207,8 +210,8 @@ TRUST_LEVELS: tuple[Level, ...] = (
         "Dice to expect of a scan",
         80,
         "Of a new scan; Dice falls with the uncertainty and, but in the last rows, scatters more there. From five "
-        "patients on. With ten to twenty it is wider than it need be: fits without a patient, which tell how far they "
-        "are off, are poorer than the fit to all patients, which predicts.",
+        "patients on, of scans as uncertain as this one from ten. With ten to twenty it is wider than it need be: fits "
+        "without a patient, which tell how far they are off, are poorer than the fit to all patients, which predicts.",
         (ONE, SEVERAL, EVEN),
         hold_dice,
     ),

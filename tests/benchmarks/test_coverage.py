@@ -41,8 +41,8 @@ TITLES = {level.title: number for number, level in enumerate(LEVELS)}
 )
 def test_what_is_stated_holds(title: str, variant: str, patients: int) -> None:
     for quantity, share in simulate(Task(TITLES[title], variant, patients, COHORTS)).items():
-        if quantity == "either limit":
-            continue  # from 20 patients on
+        if quantity == "either limit" or (quantity.endswith(" third") and patients < 10):
+            continue  # from 20 patients on, and from 10
         assert share is not None, quantity
         assert share >= LEVELS[TITLES[title]].stated - SLACK, quantity
 

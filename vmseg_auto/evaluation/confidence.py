@@ -150,6 +150,8 @@ class VolumeConfidence:
 
     FEWEST_PATIENTS: ClassVar[int] = 5
     """From which an error is given: fewer don't know how far the next one may lie."""
+    PATIENTS_FOR_SUCH_SCANS: ClassVar[int] = 10
+    """From which intervals also hold of scans that are as uncertain; with fewer they hold over all scans."""
 
     def why_no_interval(self, found: bool) -> str:
         """Return in words why no interval is given of a volume above 0 (`found`), or of one of 0."""

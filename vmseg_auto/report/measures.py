@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from vmseg_auto.evaluation.confidence import VolumeConfidence
 from vmseg_auto.report.render import NONE, Table
 from vmseg_auto.report.words import between, plain, shown, volume
 from vmseg_auto.utils.text import counted
@@ -54,10 +55,17 @@ def summary(rows: Sequence[Row]) -> str:
             parts.append(f"No {plain(row['label'])} was found. {_may_be_missed(row)}")
             continue
         interval = _interval(row)
-        told = f"nine such volumes in ten are truly {interval} mL, by {_told_by(row)}" if interval else _reason(row)
+        told = _interval_words(row, interval) if interval else _reason(row)
         lesions = "one part" if number == 1 else f"{number} separate parts"
         parts.append(f"{plain(row['label']).capitalize()}: {volume(row['volume_ml'])} mL ({told}) in {lesions}.")
     return " ".join(parts)
+
+
+def _interval_words(row: Row, interval: str) -> str:
+    """Describe a volume's interval; with few validation patients it holds over all scans, not of such scans alone."""
+    if row["told_by_patients"] < VolumeConfidence.PATIENTS_FOR_SUCH_SCANS:
+        return f"{interval} mL; such intervals hold nine true volumes in ten, over all scans, by {_told_by(row)}"
+    return f"nine such volumes in ten are truly {interval} mL, by {_told_by(row)}"
 
 
 def _may_be_missed(row: Row) -> str:
@@ -94,10 +102,12 @@ def confidence(rows: Sequence[Row]) -> tuple[str, ...]:
     found = []
     if row and isfinite(row["expected_dice"]):
         dice, low, high = (row[f"expected_dice{end}"] for end in ("", "_low", "_high"))
-        told_by = validation_words(row["expected_dice_scans"], row["expected_dice_patients"])
+        patients = row["expected_dice_patients"]
+        few = patients < VolumeConfidence.PATIENTS_FOR_SUCH_SCANS
+        four = "over all scans, four in five lie in such an interval, here" if few else "four such scans in five lie"
         found.append(
-            f"Expected overlap with an expert's outline (Dice): {shown(dice)}; four such scans in five lie between "
-            f"{shown(low)} and {shown(high)}, by {told_by}."
+            f"Expected overlap with an expert's outline (Dice): {shown(dice)}; {four} between {shown(low)} and "
+            f"{shown(high)}, by {validation_words(row['expected_dice_scans'], patients)}."
         )
     if row and isfinite(row["fold_agreement"]):
         agreement = shown(row["fold_agreement"])
