@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import re
+import shutil
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -23,6 +24,7 @@ from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.atomic import read_json, write_json
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv, write_csv
 
 NAMES = ("doe_jane", "roe_richard")
@@ -245,6 +247,17 @@ def test_53_patients_fit_into_10_mb(shared_data: Path, tmp_path: Path) -> None:
     path = write_report(deliver(shared_data / "vmsemi53" / "imagesTr", tmp_path / "masks", masks))
     assert len(masks) == 53
     assert path.stat().st_size < 10e6
+
+
+def test_files_named_almost_as_a_case_are_named_with_it(predictions: Path) -> None:
+    mask = predictions / f"{NAMES[0]}.nii.gz"
+    shutil.copy(mask, predictions / f"{NAMES[0]}_edited.nii.gz")
+    left = Inventory()
+    write_report(predictions, left=left)
+    assert f"so that it counts: {NAMES[0]}_edited.nii.gz (of {NAMES[0]})" in left.text()
+    mask.rename(predictions / f"{NAMES[0].upper()}.nii.gz")
+    with pytest.raises(SomeCasesFailedError, match=rf"is missing \(there is {NAMES[0].upper()}, {NAMES[0]}_edited\)"):
+        write_report(predictions, left=Inventory())
 
 
 def test_a_corrected_mask_is_measured_and_a_damaged_one_refused(predictions: Path) -> None:

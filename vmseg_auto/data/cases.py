@@ -25,6 +25,7 @@ from vmseg_auto.data.naming import (
     endings_in_words,
     group_scans,
     image_files,
+    likely_case,
     masks_by_case,
     note_folder,
     stem,
@@ -286,7 +287,11 @@ def _cases(
     masks = masks_by_case(image_files(labels, ending, left), errors)
     seen = {case_and_channel(path, len(given.channels))[0] for path in files}
     for case_id in sorted(set(masks) - seen):
-        problem, remedy = f"there is a mask, but no image in {images.name}", "Add the image, or remove the mask."
+        likely = likely_case(case_id, scans)
+        remedy = "Add the image, or remove the mask."
+        if likely:
+            remedy = f"If it is the mask of {likely[0]}, give it that name, in place of what is there. Else: {remedy}"
+        problem = f"there is a mask, but no image in {images.name}"
         errors.append(InputError(problem, case=case_id, file=masks[case_id], remedy=remedy))
     for case_id in sorted(set(scans) - set(masks) if label_needed else ()):
         problem, remedy = "the mask is missing", "Add it, or remove the case."

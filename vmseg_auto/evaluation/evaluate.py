@@ -20,6 +20,7 @@ from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.images.images import read_grid
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of, mask_endings
 from vmseg_auto.data.images.segmentations import numbered, read_labels, read_segmentation
+from vmseg_auto.data.naming import missing_in_words, note_unpaired
 from vmseg_auto.evaluation.concordance import volume_concordance
 from vmseg_auto.evaluation.metrics.metric import PENALTY_MM, TOLERANCE_MM
 from vmseg_auto.evaluation.metrics.score import EMPTY_MASKS, Row, metrics, score_case
@@ -186,16 +187,17 @@ def evaluate(
         raise InputError(f"the tolerance is {tolerance_mm:g} mm", remedy="Give a number of mm, 0 or above.")
     left = left or Inventory()
     predicted, wanted = find_masks(predictions, left), find_masks(references, left)
+    extra = {case: path for case, path in predicted.items() if case not in wanted}
     if missing := sorted(set(wanted) - set(predicted)):
+        named = missing_in_words(missing, extra)
         raise InputError(
-            f"{len(missing)} of {len(wanted)} references have no prediction: {', '.join(missing)}",
+            f"{len(missing)} of {len(wanted)} references have no prediction: {named}",
             file=predictions,
-            remedy="Predict these cases too, or take their references out of the folder.",
+            remedy="Predict these cases too, rename files that are called otherwise, or take their references out of "
+            "the folder.",
         )
-    extra = sorted(set(predicted) - set(wanted))
-    notes = [f"Left out, as they have no reference: {', '.join(extra)}."] if extra else []
-    for case in extra:
-        left.add("prediction", predicted[case].name, "without a reference")
+    notes = [f"Left out, as they have no reference: {', '.join(sorted(extra))}."] if extra else []
+    note_unpaired("prediction", extra, wanted, "without a reference", left)
     left.require_nothing()
     pairs = {case: (predicted[case], wanted[case]) for case in sorted(wanted)}
     return evaluate_pairs(pairs, labels, tolerance_mm, patients, jobs, progress, notes)

@@ -1,4 +1,4 @@
-"""What to do about a `--set` of a field that a training does not have: it is part of the plan, an option, or misspelt."""
+"""Where a setting belongs that a training does not have: to the plan, to an option, to another name."""
 
 from __future__ import annotations
 
