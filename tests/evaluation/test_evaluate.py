@@ -167,7 +167,10 @@ def test_a_damaged_mask(folders: tuple[Path, Path]) -> None:
 
 def test_masks_of_0_and_255(folders: tuple[Path, Path]) -> None:
     write_mask(folders[1] / "a.nii.gz", block(0, 4, value=255), GRID)
-    assert list(evaluate(*folders, LABELS).table["dice"]) == pytest.approx([1, 0.5, 0])
+    for labels in (LABELS, None):
+        found = evaluate(*folders, labels)
+        assert list(found.table["dice"]) == pytest.approx([1, 0.5, 0])
+        assert "Masks of 0 and 255, read as 0 and 1: a." in found.notes
 
 
 def test_a_label_that_no_reference_holds_has_no_score(folders: tuple[Path, Path]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from consoles import Heard
 from numpy.typing import NDArray
 from reports import GRID, LABELS, TWO, deliver, scan
 
@@ -247,6 +248,20 @@ def test_53_patients_fit_into_10_mb(shared_data: Path, tmp_path: Path) -> None:
     path = write_report(deliver(shared_data / "vmsemi53" / "imagesTr", tmp_path / "masks", masks))
     assert len(masks) == 53
     assert path.stat().st_size < 10e6
+
+
+def test_a_mask_of_0_and_255_is_the_same_mask_or_a_corrected_one(predictions: Path) -> None:
+    """As in all commands: 255 of a single label is 1."""
+    path = predictions / f"{NAMES[0]}.nii.gz"
+    before = unescape(write_report(predictions).read_text())
+    mask, grid = read_mask(path)
+    write_mask(path, mask * 255, grid)
+    assert unescape(write_report(predictions).read_text()) == before
+    mask[:, :, : mask.shape[2] // 2] = 0
+    write_mask(path, mask * 255, grid)
+    screen = Heard()
+    write_report(predictions, console=screen)
+    assert f"measured as it is now: {NAMES[0]}" in "\n".join(screen.said)
 
 
 def test_files_named_almost_as_a_case_are_named_with_it(predictions: Path) -> None:

@@ -35,7 +35,7 @@ from vmseg_auto.data.workspace import USUAL
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, listed_folder, why_no_file
 from vmseg_auto.utils.geometry import Geometry, Spacing
-from vmseg_auto.utils.labels import label_values, unnamed_labels
+from vmseg_auto.utils.labels import unnamed_labels
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.utils.names import split_channel
@@ -163,9 +163,12 @@ def read_case(
         errors.append(InputError(problem, case=case.id, file=case.file, remedy=remedy))
     if case.label is not None:
         try:
-            mask, grid = read_labels(case.label, labels, grids[0][1] if grids else None, case.id)
+            found: list[str] = []
+            mask, grid = read_labels(case.label, labels, grids[0][1] if grids else None, case.id, found)
             grids.append((case.label, grid))
-            mask = _checked_labels(mask, case, labels, notes if notes is not None else [])
+            if notes is not None:
+                found += [] if mask.any() else ["the mask is empty"]
+                notes += [f"case {case.id}: {note}" for note in found]
         except InputError as error:
             errors.append(error)
     errors += _grid_errors(case, grids)
@@ -336,20 +339,3 @@ def _grid_errors(case: Case, grids: Sequence[tuple[Path, Geometry]]) -> list[Vms
             remedy = "Resample it onto that grid, or export both from the same series."
             found.append(InputError(problem, case=case.id, file=path, remedy=remedy))
     return found
-
-
-def _checked_labels(
-    mask: NDArray[np.uint8], case: Case, labels: Mapping[str, int] | None, notes: list[str]
-) -> NDArray[np.uint8]:
-    if not mask.any():
-        notes.append(f"case {case.id}: the mask is empty")
-    if labels is None:
-        return mask
-    try:
-        known = label_values(mask, labels)
-    except InputError as error:
-        error.case, error.file = case.id, case.label
-        raise
-    if known is not mask:
-        notes.append(f"case {case.id}: the mask holds 0 and 255, read as 0 and 1")
-    return known

@@ -29,7 +29,7 @@ from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.errors import DatasetError, InputError, NoMaskError, VmsegError
 from vmseg_auto.utils.figure import Figure
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.labels import label_values, unnamed_labels
+from vmseg_auto.utils.labels import unnamed_labels
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.statistics import INTERVAL, no_interval, summarise_table, without_interval
 from vmseg_auto.utils.tables import write_csv
@@ -221,20 +221,27 @@ def evaluate_pairs(
     Raises:
         InputError, DatasetError: as `evaluate`.
     """
+    metrics()  # one that an installed package brings may be broken, which is one error and not one a case
     known = dict(labels) if labels is not None else infer_labels(reference for _, reference in pairs.values())
     cases = [Case(case, case, (prediction,), reference) for case, (prediction, reference) in pairs.items()]
 
+    read_as: dict[str, list[str]] = {}
+
     def work(case: Case) -> list[Row]:
-        rows = score_case(*read_pair(case.id, *pairs[case.id], known), known, tolerance_mm)
+        found = read_as.setdefault(case.id, [])
+        rows = score_case(*read_pair(case.id, *pairs[case.id], known, found), known, tolerance_mm)
         return [{"case": case.id, **row} for row in rows]
 
     scored, errors = over_cases(work, cases, jobs, progress)
     if scans := [error for error in errors if isinstance(error, NoMaskError)]:
         _refuse_scans(scans, pairs)
     if errors:
-        raise errors[0] if len(errors) == 1 else DatasetError(f"{len(errors)} cases can't be scored", errors)
+        different = {str(error): error for error in errors}.values()
+        raise errors[0] if len(different) == 1 else DatasetError(f"{len(errors)} cases can't be scored", [*different])
     rows = [row for found in scored.values() for row in found]
     unscored = _never_drawn(rows)
+    if odd := sorted(case for case, found in read_as.items() if found):
+        notes = [*notes, f"Masks of 0 and 255, read as 0 and 1: {', '.join(odd)}."]
     notes = [*notes, *(f"{label}: no reference mask holds it, so it has no score." for label in unscored)]
     return Evaluation.from_rows((row for row in rows if row["label"] not in unscored), tolerance_mm, patients, notes)
 
@@ -297,11 +304,11 @@ def infer_labels(masks: Iterable[Path]) -> dict[str, int]:
 
 
 def read_pair(
-    case: str, prediction: Path, reference: Path, labels: Mapping[str, int]
+    case: str, prediction: Path, reference: Path, labels: Mapping[str, int], notes: list[str] | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Geometry]:
     """Read a predicted mask and its reference, and make sure that they can be compared.
 
-    With one label of value 1, a mask of 0 and 255 is read as 0 and 1.
+    With one label of value 1, a mask of 0 and 255 is read as 0 and 1, and `notes` gets that in words.
 
     Returns:
         Prediction and reference (Z, Y, X), and their grid.
@@ -310,8 +317,8 @@ def read_pair(
         InputError: a file is no mask, holds a value that is no label, or they do not lie on the same grid.
     """
     target = _common_grid(prediction, reference, case)
-    mask, own_grid = read_labels(prediction, labels, target, case)
-    wanted, grid = read_labels(reference, labels, target, case)
+    mask, own_grid = read_labels(prediction, labels, target, case, notes)
+    wanted, grid = read_labels(reference, labels, target, case, notes)
     if differences := own_grid.differences(grid):
         raise InputError(
             f"it does not lie on the grid of its reference {reference}: {'; '.join(differences)}",
@@ -319,7 +326,7 @@ def read_pair(
             file=prediction,
             remedy="Compare masks on the same grid; resample one of them with nearest-neighbour interpolation.",
         )
-    return _checked(mask, labels, case, prediction), _checked(wanted, labels, case, reference), grid
+    return mask, wanted, grid
 
 
 def _common_grid(prediction: Path, reference: Path, case: str) -> Geometry | None:
@@ -331,14 +338,6 @@ def _common_grid(prediction: Path, reference: Path, case: str) -> Geometry | Non
         return None
     known = [path for path in (prediction, reference) if ending_of(path.name) != SEGMENTS] or [prediction, reference]
     return max((read_grid(path, case, layers=True) for path in known), key=lambda grid: math.prod(grid.shape))
-
-
-def _checked(mask: NDArray[np.uint8], labels: Mapping[str, int], case: str, path: Path) -> NDArray[np.uint8]:
-    try:
-        return label_values(mask, labels)
-    except InputError as error:
-        error.case, error.file = case, path
-        raise
 
 
 def _never_drawn(rows: Iterable[Row]) -> list[str]:
