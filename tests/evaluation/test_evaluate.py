@@ -59,7 +59,7 @@ def test_scores_by_hand(folders: tuple[Path, Path]) -> None:
     assert summed(evaluation, "lesion", "dice", "mean") == pytest.approx(0.5)
     assert summed(evaluation, "lesion", "dice", "median") == pytest.approx(0.5)
     assert math.isnan(summed(evaluation, "lesion", "dice", "low_95"))  # of two patients
-    assert "No interval is told: it takes 5 patients, and here are 2." in evaluation.text()
+    assert "No interval is given: it takes 5 patients, and here are 2." in evaluation.text()
     assert evaluation.notes == ()
 
 

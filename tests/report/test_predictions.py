@@ -105,7 +105,8 @@ def test_where_nothing_was_found_the_chance_of_a_missed_lesion_is_told(predictio
     assert (
         "No venous malformation was found. Of 2 validation scans of 2 patients in which nothing was found either, 50% "
         "had a lesion (counted by patients; 95 % interval 9% to 91%), the largest of 3.50 mL. How much such a scan "
-        "holds at most is not told: it takes validation scans without a finding of about nine patients, and here are 2."
+        "holds at most is not known: it takes validation scans without a finding of about nine patients, and here are "
+        "2."
     ) in page
 
 

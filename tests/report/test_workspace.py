@@ -164,8 +164,8 @@ def test_few_patients_get_no_interval_and_the_reason(tmp_path: Path) -> None:
     run = finished_run(few, "default", half)
     assert finish_run(run, few.space, few.fingerprint, few.splits, few.dataset, Silent())
     words = unescape(write_report(workspace=few.space.root).read_text())
-    assert "No interval is told: it takes 5 patients, and here are 4." in words
-    told = "no agreement of volumes is told: it takes 5 patients with a volume, and here are 4"
+    assert "No interval is given: it takes 5 patients, and here are 4." in words
+    told = "no agreement of volumes is given: it takes 5 patients with a volume, and here are 4"
     assert f"Lesion: {told}." in words
     assert "95 % interval none: 4 patients" in words
     assert "95 % interval 0" not in words

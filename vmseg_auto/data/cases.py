@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from vmseg_auto.data.dataset import Case, Dataset
 from vmseg_auto.data.dataset_json import Description, read_description
 from vmseg_auto.data.dicom.series import Scan, path_of
-from vmseg_auto.data.images.images import read_mask
-from vmseg_auto.data.images.registry import ending_of
+from vmseg_auto.data.images.images import read_grid, read_mask
+from vmseg_auto.data.images.registry import SEGMENTS, ending_of
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.naming import (
     case_and_channel,
@@ -171,6 +171,9 @@ def read_case(
                 notes += [f"case {case.id}: {note}" for note in found]
         except InputError as error:
             errors.append(error)
+            if ending_of(case.label.name) != SEGMENTS:
+                with suppress(InputError):  # where its values alone are wrong, its grid is looked at all the same
+                    grids.append((case.label, read_grid(case.label, case.id)))
     errors += _grid_errors(case, grids)
     if len(errors) == 1:
         raise errors[0]

@@ -179,7 +179,7 @@ class Run:
 
     @property
     def volumes(self) -> Path:
-        """Volumes of every validation case: as outlined, as measured, and the interval that other patients told."""
+        """Volumes of every validation case: as outlined, as measured, and their intervals by the other patients."""
         return self.cross_validation / "volumes.csv"
 
     @property

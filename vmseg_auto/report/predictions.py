@@ -15,7 +15,7 @@ from vmseg_auto.data.failures import read_failures
 from vmseg_auto.data.mask_files import DICOM_SEG
 from vmseg_auto.data.naming import image_files, missing_in_words, note_unpaired, stem
 from vmseg_auto.data.scans import find_scans
-from vmseg_auto.evaluation.expected_quality import CASE_COLUMNS, TOLD_COLUMNS
+from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, CASE_COLUMNS
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
@@ -175,7 +175,7 @@ def _record(folder: Path, case: str) -> PredictionRecord:
 
 def _rows(record: PredictionRecord) -> list[Row]:
     """Return the rows of a corrected mask, as `read_volumes` would give them."""
-    nothing = dict.fromkeys((*SIZE_COLUMNS, *TOLD_COLUMNS, *CASE_COLUMNS), float("nan")) | {"traffic_light": None}
+    nothing = dict.fromkeys((*SIZE_COLUMNS, *CALIBRATED_COLUMNS, *CASE_COLUMNS), float("nan")) | {"traffic_light": None}
     known = ({name: value for name, value in row.items() if value is not None} for row in record.rows(None))
     return [nothing | row | {"component": str(row["component"])} for row in known]
 

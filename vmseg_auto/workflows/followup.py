@@ -88,7 +88,7 @@ def follow_up(
     console = console or Silent()
     target, scans = Path(output), (Path(before), Path(after))
     if error_percent is not None and not 0 <= error_percent < 100:
-        remedy = "Give a number of %, from 0 to below 100: with an error as large as the volume no change can be told."
+        remedy = "Give a number of %, from 0 to below 100: with an error as large as the volume no change can be seen."
         raise InputError(f"the measurement error is {error_percent:g} %", remedy=remedy)
     if spacing_mm is not None:
         require_spacing(spacing_mm)

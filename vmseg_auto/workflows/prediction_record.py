@@ -147,7 +147,7 @@ class PredictionRecord(Stored):
         """Yield the rows of volumes.csv; what concerns the whole case stands in the rows of its totals."""
         for row in self.volumes:
             if row["component"] == "all":
-                told = self.judgement.told_columns(row["label"], row["volume_ml"], calibration)
+                told = self.judgement.calibrated_columns(row["label"], row["volume_ml"], calibration)
                 row = row | told | self.judgement.columns(calibration)
             yield row
 

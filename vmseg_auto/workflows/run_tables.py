@@ -197,7 +197,7 @@ def read_validation_volumes(run: Run) -> list[dict[str, Any]]:
     """
     columns: dict[str, Column] = {
         "case": Text(), "patient": Text(), "label": Text(), "reference_ml": _ML, "volume_ml": _ML,
-        "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML, "told_by_patients": _NO_ML,
+        "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML, "based_on_patients": _NO_ML,
     }  # fmt: skip
     return read_table(run.volumes, columns, key=("case", "label"), remedy=_SELECT)
 
@@ -218,7 +218,7 @@ def read_volumes(table: Path, only: Sequence[str] = (), remedy: str = _PREDICT) 
         "expected_dice", "expected_dice_low", "expected_dice_high", "fold_agreement", "lesion_probability",
         "lesion_probability_low", "lesion_probability_high",
     )  # fmt: skip
-    counts = ("told_by_scans", "told_by_patients", "expected_dice_scans", "expected_dice_patients")
+    counts = ("based_on_scans", "based_on_patients", "expected_dice_scans", "expected_dice_patients")
     columns: dict[str, Column] = {
         "case": Text(), "label": Text(), "component": Text(), "volume_ml": _ML, "voxels": Whole(),
         **dict.fromkeys(sizes, _NO_ML), "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML,
