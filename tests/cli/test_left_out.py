@@ -146,7 +146,7 @@ def test_predicting_names_folds_whose_weights_are_gone_and_what_that_means(
     assert main("predict")([*where, "-o", str(out), "--folds", "0", "2", "--strict"]) == 0
     assert "are gone" not in capsys.readouterr().err.replace("or are gone", "")
     for fold, words in (
-        ("9", "there is no fold 9: the split has 0 to 4; finished: 0, 2, 3. Choose"),
+        ("9", "there is no fold 9: the split has 5 folds, 0 to 4; finished: 0, 2, 3. Choose"),
         ("4", "not finished: fold 4; finished: 0, 2, 3. Train with `vmseg_train 4 "),
     ):
         assert main("predict")([*where, "-o", str(out), "--folds", fold]) == 2

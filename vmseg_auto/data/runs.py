@@ -278,11 +278,8 @@ class Run:
         if count is None:
             problem, remedy = f"this model has no fold {', '.join(missing)}; it has {there}", "Choose other folds."
         elif unknown := [fold for fold in missing if fold not in own]:
-            split = f"the split has {count} folds, 0 to {(count or 1) - 1}"
-            problem, remedy = (
-                f"there is no fold {', '.join(unknown)}: {split}; finished: {there}",
-                "Choose other folds.",
-            )
+            split = f"the split has {count} folds, 0 to {count - 1}; finished: {there}"
+            problem, remedy = f"there is no fold {', '.join(unknown)}: {split}", "Choose other folds."
         else:
             problem = f"not finished: fold {', '.join(missing)}; finished: {there}"
             remedy = self._training_first(missing, "Choose other folds.")
