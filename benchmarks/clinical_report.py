@@ -121,7 +121,7 @@ def _volumes(rows: Sequence[Mapping[str, str]]) -> str:
     return f"""
 ## Volumes
 `volumes.csv` gives the volume of each label in a scan with an interval that is to hold nine true volumes in ten. Here
-each case's interval is told by the other patients' cases alone, and each volume was measured by a network that had seen
+each case's interval is estimated from the other patients alone, and each volume was measured by a network that had seen
 no scan of the patient.
 
 ![Volumes of {len(rows)} validation cases with their intervals; synthetic lesions](images/{PICTURE})
@@ -161,7 +161,7 @@ def _lights(lights: Sequence[Lit]) -> str:
 ## Traffic light
 Green: nine validation cases in ten that were as certain had a Dice of at least {Calibration.USABLE_DICE:g}, and a
 quarter of all were less certain. Red: a Dice below {Calibration.USABLE_DICE:g} is expected. Amber: all others, and
-scans unlike the cohort that would be green. Here each case's light is told by the other patients' cases:
+scans unlike the cohort that would be green. Here each case's light is estimated from the other patients' cases:
 
 {table(("light", "cases", "mean Dice", f"Dice of at least {Calibration.USABLE_DICE:g}"), rows)}
 {"" if any(one.light == "green" for one in lights) else NO_GREEN}"""

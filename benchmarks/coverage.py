@@ -41,7 +41,7 @@ say how often an interval holds what it speaks of where the truth is known, and 
 Each figure is the share, in per cent, of {cohorts} simulated cohorts (or of new scans in each) in which the interval
 held; chance alone moves it by about {noise:.1f} points. More than {near:g} points under the stated level are **bold**:
 a promise that is not kept. More than {near:g} points over it are *slanted*: an interval wider than it need be. A dash:
-nothing is told, or in fewer than half of the cohorts, and the report says why.
+nothing is given, or in fewer than half of the cohorts, and the report says why.
 
 Several scans a patient: 1 to 12, four on average, which resemble each other. Errors of volumes (6 mL at the median, 0.7
 to 50): additive, 1 mL whatever the size; relative, 30 %; growing, 0.3 mL and 20 % of the volume, which is alike neither

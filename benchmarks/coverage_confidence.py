@@ -202,7 +202,7 @@ TRUST_LEVELS: tuple[Level, ...] = (
     Level(
         "Follow-up: interval of a change",
         90,
-        "New patients at two times. Told as nine changes in ten at least: errors of one patient resemble each other.",
+        "New patients at two times. Given as nine changes in ten at least: errors of one patient resemble each other.",
         _OF_VOLUMES,
         hold_change,
     ),
@@ -218,7 +218,7 @@ TRUST_LEVELS: tuple[Level, ...] = (
     Level(
         "Nothing found: probability of a lesion",
         95,
-        "Patients are those with a scan in which nothing was found. Told of any number of them.",
+        "Patients are those with a scan in which nothing was found. Given for any number of them.",
         tuple(f"{chance}, {scans}" for chance in CHANCES for scans in (ONE, SEVERAL)),
         hold_nothing,
     ),

@@ -240,7 +240,7 @@ LEVELS: tuple[Level, ...] = (
     Level(
         "Choice of a model: chance of a gain where there is none",
         100 / 6,
-        "The one-standard-error rule, one comparison. Told in words as one of six; of two patients it is one of four.",
+        "The one-standard-error rule, one comparison. Given in words as one of six; of two patients it is one of four.",
         ("gains of 0 on average",),
         hold_rule,
     ),

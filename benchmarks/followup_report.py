@@ -24,7 +24,7 @@ Written by `python -m benchmarks.followup`; don't edit it.
 more. vmseg_auto is not a medical device.
 
 ## With the true masks
-A measurement error of 5 % is given for each volume (`--error 5`), as for a careful reader. Every pair was told as what
+A measurement error of 5 % is given for each volume (`--error 5`), as for a careful reader. Every pair was called what
 it is where the class is right; `off` is how far a lesion's voxel lies at most from where it should, once aligned. A
 pair is missing where no transform would keep all of its lesions in view.
 

@@ -80,7 +80,7 @@ def _bytes(folder: Path, sound: Sound, rng: Random) -> Wanted:
 
 
 def _values_changed(before: Path, after: Path) -> bool:
-    """Whether pixels, or what they are rescaled by, are other bytes than they were, or can't be told."""
+    """Whether pixels, or what they are rescaled by, are other bytes than they were, or can't be known."""
     try:
         values = []
         for path in (before, after):

@@ -12,10 +12,12 @@ import sys
 import termios
 from collections.abc import Callable
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
 
+from vmseg_auto import __version__
 from vmseg_auto.cli import train
 from vmseg_auto.cli.common import (
     Parser,
@@ -30,6 +32,7 @@ from vmseg_auto.cli.common import (
 )
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 
+COMMANDS = [one for one in entry_points(group="console_scripts") if one.name.startswith("vmseg_")]
 Work = Callable[[argparse.Namespace, Screen], None]
 
 
@@ -281,6 +284,9 @@ def test_words_and_bars_keep_apart(capsys: pytest.CaptureFixture[str]) -> None:
         ("evaluate", ["--tolerance", "wide"], "argument --tolerance: 'wide' is no number"),
         ("plan_and_preprocess", ["--memory", "much"], "argument --memory: 'much' is no number"),
         ("demo", ["--cases", "0"], "'0' is no whole number above 0"),
+        ("train", ["0", "--epochs", "5"], "--epochs 5. It is a setting of the training: write --set epochs=5."),
+        ("learning_curve", ["--patients", "5", "--set", "lr=1", "--seed=3"], "write --set seed=3."),
+        ("train", ["0", "--epohcs=5"], "--epohcs=5. See `vmseg_train --help`."),
     ],
 )
 def test_each_command_refuses_bad_use(command: str, arguments: list[str], words: str) -> None:
@@ -296,6 +302,14 @@ def test_each_command_refuses_bad_use(command: str, arguments: list[str], words:
     assert done.stdout == ""
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_installed_command_tells_its_version(command: EntryPoint, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        command.load()(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"vmseg_auto {__version__}\n"
 
 
 @pytest.mark.parametrize("option", ["--init", "-d", "--trainer"])

@@ -13,6 +13,8 @@ from nnunet_model import nnunet_model
 from workspaces import cohort, finished_run
 
 from vmseg_auto.cli.common import Screen, make_parser, run
+from vmseg_auto.utils.console import Silent
+from vmseg_auto.workflows.validate import finish_run
 
 STRANGE = "imagesTr, of another format than .nii.gz: notes.dat"
 Commands = dict[str, list[str]]
@@ -22,7 +24,9 @@ Commands = dict[str, list[str]]
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Planned, trained and cross-validated; with a stray file among the images since."""
     folder = tmp_path_factory.mktemp("strict") / "data"
-    finished_run(cohort(folder), "default", lambda case, reference: np.float32(0.9) * reference)
+    made = cohort(folder)
+    run = finished_run(made, "default", lambda case, reference: np.float32(0.9) * reference)
+    assert finish_run(run, made.space, made.fingerprint, made.splits, made.dataset, Silent())
     (folder / "imagesTr" / "notes.dat").write_text("?")
     return folder
 
@@ -109,14 +113,44 @@ def test_models_tell_of_their_folds(dataset: Path, tmp_path: Path, capsys: pytes
     export = ["export", "-m", str(run), "-o", str(target)]
     assert main("model")([*export, "--strict"]) == 2
     assert not target.exists()
-    assert f"1 fold in {run}, not trained to its end: fold_4" in capsys.readouterr().err
+    assert f"1 fold in {run}, whose weights are gone: fold_4" in capsys.readouterr().err
     assert main("model")(["info", str(run), "--strict"]) == 2
     predict = ["-i", str(dataset / "imagesTr" / "a_0000.nii.gz"), "-o", str(tmp_path / "out"), "-m", str(run)]
     assert main("predict")([*predict, "--device", "cpu", "--strict"]) == 2
     assert not list((tmp_path / "out").glob("*.nii.gz"))
-    assert f"1 fold in {run}, not trained to its end: fold_4" in capsys.readouterr().err
+    assert f"1 fold in {run}, whose weights are gone: fold_4" in capsys.readouterr().err
     assert main("model")([*export, "--folds", "0", "1", "--strict"]) == 0
     assert f"3 folds in {run}, not chosen: fold_2, fold_3, fold_4" in capsys.readouterr().out
+
+
+def test_predicting_names_folds_whose_weights_are_gone_and_what_that_means(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = Path(shutil.copytree(dataset, tmp_path / "data"))
+    run = dataset / "vmseg" / "runs" / "default" / "default"
+    (run / "fold_4").rename(tmp_path / "fold_4")
+    shutil.copy(run / "fold_1" / "checkpoint_final.safetensors", run / "fold_1" / "checkpoint_latest.pt")
+    (run / "fold_1" / "checkpoint_final.safetensors").unlink()
+    where = ["-i", str(dataset / "imagesTr" / "a_0000.nii.gz"), "-d", str(dataset), "--device", "cpu"]
+    out = tmp_path / "out"
+    assert main("predict")([*where, "-o", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "folds 0, 2, 3 of 5" in said.out
+    assert "the weights of fold 4 of default/default are gone: masks, volumes and uncertainty are those" in said.err
+    assert "`vmseg_train 4 --planner default --trainer default -w " in said.err
+    assert f"1 fold in {run}, whose weights are gone: fold_4" in said.err
+    assert f"1 fold in {run}, not trained to its end: fold_1" in said.err
+    assert main("predict")([*where, "-o", str(tmp_path / "strict"), "--strict"]) == 2
+    assert not list(tmp_path.glob("strict/*.nii.gz"))
+    capsys.readouterr()
+    assert main("predict")([*where, "-o", str(out), "--folds", "0", "2", "--strict"]) == 0
+    assert "are gone" not in capsys.readouterr().err.replace("or are gone", "")
+    for fold, words in (
+        ("9", "there is no fold 9: the split has 5 folds, 0 to 4; finished: 0, 2, 3. Choose"),
+        ("4", "not finished: fold 4; finished: 0, 2, 3. Train with `vmseg_train 4 "),
+    ):
+        assert main("predict")([*where, "-o", str(out), "--folds", fold]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_nnunets_post_processing_is_not_passed_over_in_silence(

@@ -86,7 +86,7 @@ def test_a_model_that_lacks_a_fold_names_the_command_that_trains_it(
         assert Path(named.workspace).samefile(made.space.root)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(run.folder, tmp_path / "a" / "b" / "copy")
-    with pytest.raises(InputError, match=r"finished: .*\. Choose other folds\.$"):
+    with pytest.raises(InputError, match=r"has no fold 3; it has .*\. Choose other folds\.$"):
         Run(tmp_path / "a" / "b" / "copy").usable_folds([3])
 
 

@@ -251,7 +251,7 @@ def test_cases_of_a_fold() -> None:
 @pytest.mark.parametrize("fold", [2, -1, "0", "none"])
 def test_an_unknown_fold_is_refused(fold: int | str) -> None:
     splits = Splits((Fold(("b",), ("a",)), Fold(("a",), ("b",))), "s")
-    with pytest.raises(InputError, match=f"no fold {fold}: .* has 2 folds, numbered from 0.*`all`"):
+    with pytest.raises(InputError, match=f"no fold {fold}: .* has 2 folds, 0 to 1.*`all`"):
         fold_cases(splits, fold, ["a", "b"])
 
 

@@ -17,6 +17,7 @@ from vmseg_auto.evaluation.evaluate import Evaluation, evaluate, evaluate_pairs,
 from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.left_out import Inventory
 
 GRID = Geometry((2, 6, 8), (5.0, 1.0, 1.0))
 LABELS = {"background": 0, "lesion": 1}
@@ -58,7 +59,7 @@ def test_scores_by_hand(folders: tuple[Path, Path]) -> None:
     assert summed(evaluation, "lesion", "dice", "mean") == pytest.approx(0.5)
     assert summed(evaluation, "lesion", "dice", "median") == pytest.approx(0.5)
     assert math.isnan(summed(evaluation, "lesion", "dice", "low_95"))  # of two patients
-    assert "No interval is told: it takes 5 patients, and here are 2." in evaluation.text()
+    assert "No interval is given: it takes 5 patients, and here are 2." in evaluation.text()
     assert evaluation.notes == ()
 
 
@@ -118,6 +119,23 @@ def test_predictions_without_reference_are_noted(folders: tuple[Path, Path]) -> 
     assert "no reference: b" in evaluation.text()
 
 
+def test_files_named_almost_as_a_reference_are_named_with_it(folders: tuple[Path, Path]) -> None:
+    """A corrected mask beside the prediction is not scored, and is said not to be; capitals alone make another name."""
+    write_mask(folders[0] / "a_corrected.nii.gz", block(0, 4), GRID)
+    write_mask(folders[0] / "other.nii.gz", block(0, 4), GRID)
+    left = Inventory()
+    evaluate(*folders, LABELS, left=left)
+    told = left.text()
+    assert "1 prediction, which looks like a corrected mask of that case; save it under the name of the case" in told
+    assert "so that it counts: a_corrected.nii.gz (of a)" in told
+    assert "1 prediction, without a reference: other.nii.gz" in told
+    with pytest.raises(DatasetError, match=r"--strict.*\n.*a_corrected\.nii\.gz \(of a\)"):
+        evaluate(*folders, LABELS, left=Inventory(strict=True))
+    (folders[0] / "a.nii.gz").rename(folders[0] / "A.nii.gz")
+    with pytest.raises(InputError, match=r"1 of 3 references have no prediction: a \(there is A, a_corrected\)"):
+        evaluate(*folders, LABELS)
+
+
 def test_other_grids_are_refused_all_at_once(folders: tuple[Path, Path]) -> None:
     write_mask(folders[0] / "a.nii.gz", block(0, 4), replace(GRID, origin_mm=(0.0, 9.0, 0.0)))
     write_mask(folders[0] / "c.nii.gz", block(0, 4)[:, :, :7], replace(GRID, shape=(2, 6, 7)))
@@ -149,7 +167,10 @@ def test_a_damaged_mask(folders: tuple[Path, Path]) -> None:
 
 def test_masks_of_0_and_255(folders: tuple[Path, Path]) -> None:
     write_mask(folders[1] / "a.nii.gz", block(0, 4, value=255), GRID)
-    assert list(evaluate(*folders, LABELS).table["dice"]) == pytest.approx([1, 0.5, 0])
+    for labels in (LABELS, None):
+        found = evaluate(*folders, labels)
+        assert list(found.table["dice"]) == pytest.approx([1, 0.5, 0])
+        assert "Masks of 0 and 255, read as 0 and 1: a." in found.notes
 
 
 def test_a_label_that_no_reference_holds_has_no_score(folders: tuple[Path, Path]) -> None:

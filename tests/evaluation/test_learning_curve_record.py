@@ -99,7 +99,7 @@ def test_the_answer_in_words(wanted: Wanted, words: str) -> None:
 def test_a_flat_curve_tells_no_number() -> None:
     """Resamples of scores that do not rise are flat, too: their narrow interval must not be believed."""
     flat = replace(CURVE, b=0.0, wanted=Wanted(0.8, None, None, None))
-    assert flat.answer() == "How many patients a Dice of 0.8 takes can't be told from these scores."
+    assert flat.answer() == "How many patients a Dice of 0.8 takes can't be known from these scores."
     assert "do not rise with the number of patients" in flat.text()
     assert "takes at most 10 patients" in replace(flat, wanted=Wanted(0.1, 10, 10, 10)).answer()
 
@@ -129,7 +129,7 @@ def test_a_curve_without_interval_says_why() -> None:
     )
     text = bare.text()
     assert "  however many              0.900 (no interval)" in text
-    assert "22 more than the 53 of this cohort. No interval is told." in text
+    assert "22 more than the 53 of this cohort. No interval is given." in text
     assert "The curve has no interval: it takes 10 validation patients, and here are 6." in text
     assert "not how well these trainings happened to go" in text
-    assert "never reached. No interval is told." in replace(bare, wanted=Wanted(0.95, None, None, None)).text()
+    assert "never reached. No interval is given." in replace(bare, wanted=Wanted(0.95, None, None, None)).text()

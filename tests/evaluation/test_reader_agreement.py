@@ -78,8 +78,8 @@ def test_the_table_on_the_screen(folders: tuple[Path, Path, Path]) -> None:
     (dice,) = [line for line in lines if line.strip().startswith("Dice")]
     assert dice.split()[:4] == ["Dice", "0.600", "0.733", "0.867"]
     assert "-0.267 (none: 3 patients) | -0.133 (none: 3 patients)" in dice
-    assert "No interval is told: it takes 5 patients, and here are 3." in lines
-    assert lines[-1].startswith("lesion: no measurement error is told: it takes 10 cases of 5 patients")
+    assert "No interval is given: it takes 5 patients, and here are 3." in lines
+    assert lines[-1].startswith("lesion: no measurement error is given: it takes 10 cases of 5 patients")
     assert lines[-1].endswith("and here are 3 of 3.")
 
 
@@ -115,7 +115,7 @@ def test_two_labels_of_five_cases_tell_no_error(tmp_path: Path) -> None:
             write_mask(tmp_path / reader / f"{case}.nii.gz", mask, GRID)
     found = compare_readers(*(tmp_path / reader for reader in ("model", "one", "two")), labels, 1.0, {}, 1)
     assert found.measurement_errors() == {"vein": None, "node": None}
-    assert "node: no measurement error is told: it takes 10 cases of 5 patients" in found.text()
+    assert "node: no measurement error is given: it takes 10 cases of 5 patients" in found.text()
 
 
 def test_readers_without_a_common_case(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:

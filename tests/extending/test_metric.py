@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,26 @@ def test_one_that_can_not_be_used_is_named(site: Path, old: str, new: str, words
     install(PROJECT, {"vmseg_similarity": MODULE.replace(old, new)}, site)
     with pytest.raises(InputError, match=f"the package vmseg-similarity.*{words}"):
         metrics()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("import numpy as np", "import no_such_package", "can't be loaded (ModuleNotFoundError"),
+        ("    return", "    return 1 / 0 or", "volumetric_similarity can't be computed (ZeroDivisionError"),
+    ],
+)
+def test_one_that_fails_is_said_once_and_not_for_each_case(
+    site: Path, tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    install(PROJECT, {"vmseg_similarity": MODULE.replace(old, new)}, site)
+    for folder, case in product(("predicted", "reference"), "abc"):
+        write_mask(tmp_path / folder / f"{case}.nii.gz", np.ones(GRID.shape, np.uint8), GRID)
+    folders = ("-p", str(tmp_path / "predicted"), "-r", str(tmp_path / "reference"))
+    done = run(site, "-m", "vmseg_auto.cli.evaluate", *folders, "-o", str(tmp_path / "scores.csv"), "--quiet")
+    assert done.returncode in (1, 2)
+    (line,) = done.stderr.splitlines()
+    assert words in line
 
 
 def test_a_value_beyond_its_range_is_refused(site: Path) -> None:

@@ -30,7 +30,7 @@ from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.workflows.paths import read_fingerprint, read_plan, read_splits, record_now
 from vmseg_auto.workflows.plan import plan_and_preprocess
-from vmseg_auto.workflows.validation_cases import validation_cases
+from vmseg_auto.workflows.validation_cases import ValidationCases, validation_cases
 
 GRID = Geometry((8, 16, 16), (2.0, 1.0, 1.0))
 CONFIG = TrainingConfig(epochs=1, iterations_per_epoch=1, mirror_axes=(), tile_step_size=1.0)
@@ -90,19 +90,22 @@ def trained_run(made: Cohort, trainer: str) -> Run:
     return run
 
 
+def validate_as(held: ValidationCases, validation: ValidationRecord) -> None:
+    """Validate a fold as if it had predicted what `validation` says."""
+    held.try_budgets((EXHAUSTIVE,))
+    for case in held.cases.values():
+        assert case.label is not None
+        reference, geometry = read_mask(case.label)
+        foreground = validation(case, reference == 1)
+        probabilities = np.stack([1 - foreground, foreground])
+        confidence = Confidence(1 - float(foreground.max()), 0.0, mirrored=False)
+        held.keep(case, held.store(case, Prediction(classify(probabilities), geometry, confidence, probabilities), []))
+    held.sum_up()
+
+
 def finished_run(made: Cohort, trainer: str, validation: ValidationRecord) -> Run:
     """The same, validated as if its folds had predicted what `validation` says."""
     run = trained_run(made, trainer)
     for held in validation_cases(run, made.fingerprint, made.splits, made.dataset):
-        held.try_budgets((EXHAUSTIVE,))
-        for case in held.cases.values():
-            assert case.label is not None
-            reference, geometry = read_mask(case.label)
-            foreground = validation(case, reference == 1)
-            probabilities = np.stack([1 - foreground, foreground])
-            confidence = Confidence(1 - float(foreground.max()), 0.0, mirrored=False)
-            held.keep(
-                case, held.store(case, Prediction(classify(probabilities), geometry, confidence, probabilities), [])
-            )
-        held.sum_up()
+        validate_as(held, validation)
     return run

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from vmseg_auto.planning import unknown_setting
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.errors import InputError
 
@@ -55,6 +56,31 @@ def test_a_setting_with_a_slip_of_the_pen_is_guessed() -> None:
         TrainingConfig().with_settings(["epochs = 5"])
     with pytest.raises(InputError, match=r"no setting 'quokka'\. Write"):
         TrainingConfig().with_settings(["quokka=5"])
+
+
+@pytest.mark.parametrize("name", ["batch_size", "Batch-Size", "patch", "patch_size", "spacing", "features", "memory"])
+def test_a_setting_of_the_plan_is_said_to_belong_there(name: str) -> None:
+    with pytest.raises(InputError, match=r"It is part of the plan.*`vmseg_plan_and_preprocess`.*--memory") as caught:
+        TrainingConfig().with_settings([f"{name}=5"])
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_what_belongs_elsewhere_or_is_called_otherwise_is_said_to_be() -> None:
+    for setting, words in (
+        ("folds=3", "The folds are arguments of `vmseg_train`"),
+        ("num_workers=3", "It is the option --jobs of `vmseg_train`."),
+        ("threshold=0.3", "`vmseg_select` chooses it"),
+        ("learning_rate=0.1", r"Did you mean lr=0.1\?"),
+        ("num_epochs=7", r"Did you mean epochs=7\?"),
+    ):
+        with pytest.raises(InputError, match=words):
+            TrainingConfig().with_settings([setting])
+
+
+def test_no_setting_of_a_training_is_taken_for_one_of_elsewhere() -> None:
+    names = {field.name for field in fields(TrainingConfig)}
+    assert not names & {*unknown_setting._OPTIONS, *unknown_setting._CALLED_HERE}
+    assert set(unknown_setting._CALLED_HERE.values()) <= names
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_ratios_say_what_they_are_and_what_is_left_out() -> None:
     outlined, predicted = [*OUTLINED, 0.0, 0.0, 4.2], [*(OUTLINED * FACTORS), 0.0, 1.5, 0.0]
     ((chart, words),) = told(rows(outlined, predicted))
     assert words.startswith(
-        "Vein: errors grow with the volume and are told as ratios: on average the predicted one is 1."
+        "Vein: errors grow with the volume and are given as ratios: on average the predicted one is 1."
     )
     assert "times the outlined one (95 % intervals of the limits: " in words
     assert "Told by 60 scans of 60 patients. Left out: 1 scan without a volume in either; 2 scans in which" in words
@@ -59,4 +59,4 @@ def test_labels_stand_apart_and_one_with_few_patients_says_so() -> None:
     assert first is not None
     assert second is None
     assert "Told by 60 scans" in words
-    assert reason == "Lymph node: no agreement of volumes is told: it takes 5 patients with a volume, and here are 4."
+    assert reason == "Lymph node: no agreement of volumes is given: it takes 5 patients with a volume, and here are 4."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import re
+import shutil
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from consoles import Heard
 from numpy.typing import NDArray
 from reports import GRID, LABELS, TWO, deliver, scan
 
@@ -23,6 +25,7 @@ from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.atomic import read_json, write_json
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv, write_csv
 
 NAMES = ("doe_jane", "roe_richard")
@@ -102,7 +105,8 @@ def test_where_nothing_was_found_the_chance_of_a_missed_lesion_is_told(predictio
     assert (
         "No venous malformation was found. Of 2 validation scans of 2 patients in which nothing was found either, 50% "
         "had a lesion (counted by patients; 95 % interval 9% to 91%), the largest of 3.50 mL. How much such a scan "
-        "holds at most is not told: it takes validation scans without a finding of about nine patients, and here are 2."
+        "holds at most is not known: it takes validation scans without a finding of about nine patients, and here are "
+        "2."
     ) in page
 
 
@@ -245,6 +249,31 @@ def test_53_patients_fit_into_10_mb(shared_data: Path, tmp_path: Path) -> None:
     path = write_report(deliver(shared_data / "vmsemi53" / "imagesTr", tmp_path / "masks", masks))
     assert len(masks) == 53
     assert path.stat().st_size < 10e6
+
+
+def test_a_mask_of_0_and_255_is_the_same_mask_or_a_corrected_one(predictions: Path) -> None:
+    """As in all commands: 255 of a single label is 1."""
+    path = predictions / f"{NAMES[0]}.nii.gz"
+    before = unescape(write_report(predictions).read_text())
+    mask, grid = read_mask(path)
+    write_mask(path, mask * 255, grid)
+    assert unescape(write_report(predictions).read_text()) == before
+    mask[:, :, : mask.shape[2] // 2] = 0
+    write_mask(path, mask * 255, grid)
+    screen = Heard()
+    write_report(predictions, console=screen)
+    assert f"measured as it is now: {NAMES[0]}" in "\n".join(screen.said)
+
+
+def test_files_named_almost_as_a_case_are_named_with_it(predictions: Path) -> None:
+    mask = predictions / f"{NAMES[0]}.nii.gz"
+    shutil.copy(mask, predictions / f"{NAMES[0]}_edited.nii.gz")
+    left = Inventory()
+    write_report(predictions, left=left)
+    assert f"so that it counts: {NAMES[0]}_edited.nii.gz (of {NAMES[0]})" in left.text()
+    mask.rename(predictions / f"{NAMES[0].upper()}.nii.gz")
+    with pytest.raises(SomeCasesFailedError, match=rf"is missing \(there is {NAMES[0].upper()}, {NAMES[0]}_edited\)"):
+        write_report(predictions, left=Inventory())
 
 
 def test_a_corrected_mask_is_measured_and_a_damaged_one_refused(predictions: Path) -> None:

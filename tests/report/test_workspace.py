@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from workspaces import Cohort, cohort, finished_run
+from workspaces import Cohort, cohort, finished_run, validate_as
 
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.pseudonym_key import read_key
@@ -25,6 +25,7 @@ from vmseg_auto.workflows.doctor import doctor
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.select import select
 from vmseg_auto.workflows.validate import finish_run
+from vmseg_auto.workflows.validation_cases import validation_cases
 
 
 def half(case: Case, reference: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -163,11 +164,29 @@ def test_few_patients_get_no_interval_and_the_reason(tmp_path: Path) -> None:
     run = finished_run(few, "default", half)
     assert finish_run(run, few.space, few.fingerprint, few.splits, few.dataset, Silent())
     words = unescape(write_report(workspace=few.space.root).read_text())
-    assert "No interval is told: it takes 5 patients, and here are 4." in words
-    told = "no agreement of volumes is told: it takes 5 patients with a volume, and here are 4"
+    assert "No interval is given: it takes 5 patients, and here are 4." in words
+    told = "no agreement of volumes is given: it takes 5 patients with a volume, and here are 4"
     assert f"Lesion: {told}." in words
     assert "95 % interval none: 4 patients" in words
     assert "95 % interval 0" not in words
+
+
+def test_a_cross_validation_of_other_folds_is_not_shown(tmp_path: Path) -> None:
+    made = cohort(tmp_path, 7)
+    run = finished_run(made, "default", half)
+    assert finish_run(run, made.space, made.fingerprint, made.splits, made.dataset, Silent())
+    select(workspace=made.space.root)
+    assert "At a glance" in (before := unescape(write_report(workspace=made.space.root).read_text()))
+    assert "it is not of the folds as they are now" not in before
+    fold = validation_cases(run, made.fingerprint, made.splits, made.dataset)[1]
+    validate_as(fold, lambda case, reference: np.float32(0.9) * np.roll(reference, 1, axis=2))
+    after = unescape(write_report(workspace=made.space.root).read_text())
+    assert "its cross-validation is not shown, as it is not of the folds as they are now" in after
+    assert "Other scores by now: " in after
+    assert "`vmseg_train 0 1 2 3 4 --planner default --trainer default -w " in after
+    assert "each figure is of scans that the" in before
+    assert "each figure is of scans that the" not in after
+    assert "Sensitivity, per lesion" not in after
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_too_few_cases_leave_the_intervals_empty(tmp_path: Path) -> None:
     )
     assert [one.found for one in few.trusted.values()] == [None, None]
     assert (
-        "lesion: no interval of a volume is told: it takes validation scans with a finding of 5 patients, "
+        "lesion: no interval of a volume is given: it takes validation scans with a finding of 5 patients, "
         in (few.reasons[0])
     )
     few.save(Run(tmp_path))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.labels import file_part
-from vmseg_auto.utils.names import LONGEST, case_name, close_to, distinct, is_text, key, plain
+from vmseg_auto.utils.names import LONGEST, case_name, changed_from, close_to, distinct, is_text, key, plain, spelt_like
 
 LONGEST_APPENDED = len("_uncertainty.nii.gz")
 any_name = st.one_of(
@@ -107,3 +107,28 @@ def test_a_name_close_to_a_known_one() -> None:
         assert close_to(name, known) is not None
     for name in ("patients", "name", "reference", "training"):
         assert close_to(name, known) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "p_01_corrected", "p_01-Corrected", "p_01.edited", "p_01 edit", "p_01_corrected2", "p_01_corrected_v2",
+        "Copy of p_01", "Kopie von p_01", "p_01 - Copy", "p_01 (1)", "p_01_corrected (2)", "corrected_p_01",
+        "P_01_FINAL", "p-01_fixed",
+    ],
+)  # fmt: skip
+def test_a_corrected_or_copied_file_is_known_by_its_name(name: str) -> None:
+    assert changed_from(name, ["p_011", "p_01"]) == "p_01"
+
+
+@pytest.mark.parametrize("name", ["p_01", "p_01_2", "p_01_T2", "p_01_followup", "p_02_corrected", "corrected", "edit"])
+def test_other_names_are_no_corrections(name: str) -> None:
+    assert changed_from(name, ["p_01"]) is None
+
+
+def test_names_that_are_spelt_alike() -> None:
+    for name in ("P_01", "p-01", "p 01", "p01"):
+        assert spelt_like(name, ["p_011", "p_01"]) == "p_01"
+    assert spelt_like("Zoe\u0308", ["zo\u00eb"]) == "zo\u00eb"
+    for name in ("p_01", "p_02", "p_1", "___"):
+        assert spelt_like(name, ["p_01", "__"]) is None

@@ -151,6 +151,12 @@ def test_what_a_thorough_look_finds(made: Cohort, spoil: Spoil, words: str) -> N
     assert words in "\n".join(map(str, look(made, thorough=True).findings))
 
 
+def test_a_fold_whose_folder_is_gone_is_named(made: Cohort) -> None:
+    shutil.rmtree(made.space.run("default", "default").fold(3).folder)
+    notes = "\n".join(look(made).notes)
+    assert "fold_3 is gone; `vmseg_train 3 " in notes
+
+
 def test_what_is_worth_knowing(made: Cohort) -> None:
     fold = made.space.run("default", "default").fold(2)
     save_checkpoint(fold.latest, load_final(fold.final))

@@ -13,7 +13,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 from nnunet_model import nnunet_model
-from workspaces import GRID, Cohort, cohort, finished_run, sure_of, trained_run
+from workspaces import GRID, Cohort, cohort, finished_run, sure_of, trained_run, validate_as
 
 from vmseg_auto.cli.common import Screen
 from vmseg_auto.data.images.images import write_image
@@ -29,6 +29,7 @@ from vmseg_auto.workflows.model import import_nnunet
 from vmseg_auto.workflows.predict import predict
 from vmseg_auto.workflows.select import select
 from vmseg_auto.workflows.validate import finish_run
+from vmseg_auto.workflows.validation_cases import validation_cases
 
 PATIENT = "muster_"
 
@@ -188,6 +189,21 @@ def test_a_packed_model_is_not_packed_again(made: Cohort, tmp_path: Path) -> Non
         export_model(tmp_path / "again.zip", model=packed)
     with pytest.raises(InputError, match="it exists already"):
         export_model(packed, model=made.space.runs()[0].folder)
+
+
+def test_a_card_shows_no_scores_of_other_folds(made: Cohort) -> None:
+    run = whole_run(made)
+    assert "Cross-validation of the model: " in model_info(run.folder)
+    fold = validation_cases(run, made.fingerprint, made.splits, made.dataset)[1]
+    validate_as(fold, sure_of(3, 9))
+    card = model_info(run.folder)
+    assert (
+        "The cross-validation of the model is not shown, as a fold was trained or scored anew since it was summed up, "
+        "or is gone: how good it is, is not known." in card
+    )
+    assert "mean over scans" not in card
+    assert finish_run(run, made.space, made.fingerprint, made.splits, made.dataset, Screen(quiet=True))
+    assert "mean over scans" in model_info(run.folder)
 
 
 def test_a_card_gives_no_orders_to_the_terminal(made: Cohort, tmp_path: Path) -> None:

@@ -195,6 +195,18 @@ def test_masks_that_do_not_fit_are_all_named_and_cost_their_patients_alone(tmp_p
         assert list(read_dataset(tmp_path / "out" / "cohort").patients.values()) == ["patient_01"]
 
 
+@pytest.mark.parametrize("name", ["anna_corrected", "Copy of anna", "anna (1)"])
+def test_a_mask_beside_its_corrected_copy_is_not_trained_on(tmp_path: Path, name: str) -> None:
+    cohort(tmp_path, ["anna", "ben"])
+    write_mask(tmp_path / "masks" / f"{name}.nii.gz", tiny_mask(), shifted(0))
+    with pytest.raises(SomeCasesFailedError) as caught:
+        made(tmp_path, left=Inventory())
+    (said,) = map(str, caught.value.errors)
+    assert f"{name}.nii.gz: it looks like a corrected mask of anna, and anna.nii.gz lies beside it" in said
+    assert "Save it as anna.nii.gz, in place of the other" in said
+    assert [case.id for case in read_dataset(tmp_path / "out" / "cohort").cases] == ["case_001"]
+
+
 def test_without_any_mask_that_can_be_used_nothing_is_written(tmp_path: Path) -> None:
     cohort(tmp_path, ["anna"])
     write_mask(tmp_path / "masks/anna.nii.gz", tiny_mask(), Geometry(GRID.shape, (3.0, 0.9, 0.7), (0.0, -2.0, 3.0)))

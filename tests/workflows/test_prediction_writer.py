@@ -20,7 +20,7 @@ from vmseg_auto.evaluation.confidence import (
     VolumeConfidence,
     VolumeError,
 )
-from vmseg_auto.evaluation.expected_quality import CORRECTED, TOLD_COLUMNS
+from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, CORRECTED
 from vmseg_auto.inference.predictor import Prediction
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
@@ -92,11 +92,11 @@ def test_rows_measure_lesions_and_tell_what_validation_cases_told(case: Case, tm
     assert float(large["margin_width_mm"]) == pytest.approx(1, rel=0.4)
     assert (whole["volume_low_ml"], whole["traffic_light"], whole["unlike"]) == ("0", "green", "")
     assert float(whole["volume_high_ml"]) == pytest.approx(1.165 * np.exp(0.5) - 1, rel=1e-5)
-    assert (whole["told_by_scans"], whole["told_by_patients"], whole["no_interval"]) == ("48", "11", "")
+    assert (whole["based_on_scans"], whole["based_on_patients"], whole["no_interval"]) == ("48", "11", "")
     assert (whole["expected_dice_scans"], whole["expected_dice_patients"]) == ("50", "12")
     assert whole["lesion_probability"] == ""
     for row in (large, small):
-        assert not any(row[column] for column in (*TOLD_COLUMNS, "traffic_light", "expected_dice"))
+        assert not any(row[column] for column in (*CALIBRATED_COLUMNS, "traffic_light", "expected_dice"))
 
 
 def test_of_an_unlike_scan_no_volume_is_promised_and_the_light_is_not_green(case: Case, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_an_empty_mask_tells_how_likely_there_is_a_lesion_all_the_same(case: Cas
     assert (whole["volume_low_ml"], whole["traffic_light"]) == ("", "red")
     told = (whole[f"lesion_probability{end}"] for end in ("", "_low", "_high"))
     assert (*told, whole["largest_missed_ml"]) == ("0.5", "0.1", "0.9", "7")
-    assert (whole["told_by_scans"], whole["told_by_patients"]) == ("2", "2")
+    assert (whole["based_on_scans"], whole["based_on_patients"]) == ("2", "2")
     assert whole["no_interval"].endswith("of about nine patients, and here are 2")
 
 

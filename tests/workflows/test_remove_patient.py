@@ -113,12 +113,31 @@ def test_a_fold_that_would_be_empty_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("nobody", "there is no patient nobody"), ("case_001", "It is a scan of patient_0."), ("", "there is no patient")],
+    [
+        ("nobody", "there is no patient nobody.*Give source_patient"),
+        ("case_001", "It is a scan of patient_0."),
+        ("", "there is no patient"),
+    ],
 )
 def test_who_is_not_there_is_not_removed(made: Path, name: str, words: str) -> None:
     before = files(made)
     with pytest.raises(InputError, match=words):
         remove_patient(made / "cohort", name)
+    assert files(made) == before
+
+
+def test_a_scans_name_or_other_capitals_name_the_patient_and_remove_nothing(made: Path) -> None:
+    """Asked to remove one of two scans, nobody may remove both."""
+    rows, before = key(made), files(made)
+    scan = f"{UMLAUT}/2019"
+    patient = rows[scan].patient
+    command = rf"`vmseg_make_dataset --remove {patient} -o .*cohort` removes the patient with all scans"
+    for name in (scan, rows[scan].case, Path(rows[scan].image).name):
+        with pytest.raises(InputError, match=f"there is no patient .*It is a scan of {patient}: {command}"):
+            remove_patient(made / "cohort", name)
+    for name in (UMLAUT.upper(), patient.upper(), patient.replace("_", "-")):
+        with pytest.raises(InputError, match=f"It is spelt almost as a name of {patient}: {command}"):
+            remove_patient(made / "cohort", name)
     assert files(made) == before
 
 

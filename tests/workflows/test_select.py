@@ -224,7 +224,7 @@ def test_a_selected_run_that_is_gone_or_trained_anew_is_said(made: Cohort, capsy
     record = read_json(run.fold(0).record)
     write_json(run.fold(0).record, {**record, "config": {**record["config"], "epochs": 9}})
     choose_runs(made.space, Screen(quiet=True))
-    assert "default/default was trained or scored anew since it was selected" in capsys.readouterr().err
+    assert "the folds of default/default are not those that were selected" in capsys.readouterr().err
     shutil.rmtree(run.folder)
     with pytest.raises(InputError, match=r"it chooses default/default, which is no longer here.*vmseg_select"):
         choose_runs(made.space, Screen(quiet=True))

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vmseg_auto import __version__
 from vmseg_auto.data.redaction import redaction_of
 from vmseg_auto.data.workspace import Workspace, workspace_root
 from vmseg_auto.utils.console import Progress, quoted
@@ -24,6 +25,7 @@ from vmseg_auto.utils.scratch import name_spare
 from vmseg_auto.utils.signals import Stopped, stoppable
 from vmseg_auto.utils.streams import open_streams, write_text
 
+_UNKNOWN = "unrecognized arguments: "
 _MAY_BE_EMPTY = ("licence", "label", "set")
 _ON_WORKSPACES = re.compile(
     r"`(vmseg_(?:plan_and_preprocess|train|select|report|predict -i SCANS -o MASKS)(?: [^`]*)?)`"
@@ -37,7 +39,15 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors go the way of all errors: one sentence, exit code 2."""
 
     def error(self, message: str) -> Any:
-        raise InputError(message, remedy=f"See `{self.prog} --help`.")
+        remedy = f"See `{self.prog} --help`."
+        if message.startswith(_UNKNOWN) and "--set" in self._option_string_actions:
+            from vmseg_auto.planning.training_config import TrainingConfig
+
+            name, value, *_ = [*message.removeprefix(_UNKNOWN).replace("=", " ").split(), "VALUE"]
+            field = name.lstrip("-").replace("-", "_")
+            if field in TrainingConfig.__dataclass_fields__:
+                remedy = f"It is a setting of the training: write --set {field}={value}."
+        raise InputError(message, remedy=remedy)
 
 
 def make_parser(prog: str, description: str, options: Sequence[str], epilog: str | None = None) -> Parser:
@@ -45,10 +55,19 @@ def make_parser(prog: str, description: str, options: Sequence[str], epilog: str
 
     Args:
         options: of "dataset", "workspace", "model", "series", "echo", "spacing", "device", "jobs", "strict",
-            "identity". --debug and --quiet stand everywhere.
+            "identity". --version, --debug and --quiet stand everywhere.
     """
-    parser = Parser(prog=prog, description=description, epilog=epilog)
+    parser = bare_parser(prog, description, epilog)
     add_options(parser, options)
+    return parser
+
+
+def bare_parser(prog: str, description: str, epilog: str | None = None) -> Parser:
+    """Make a command's parser, which has no option but --version."""
+    parser = Parser(prog=prog, description=description, epilog=epilog)
+    parser.add_argument(
+        "--version", action="version", version=f"vmseg_auto {__version__}", help="show the version and end"
+    )
     return parser
 
 

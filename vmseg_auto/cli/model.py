@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.cli.common import Parser, Screen, add_options, fold_name, places_of, run, workspace_logs
+from vmseg_auto.cli.common import Parser, Screen, add_options, bare_parser, fold_name, places_of, run, workspace_logs
 from vmseg_auto.data.workspace import OutputFolder
 
 
 def parser() -> Parser:
-    made = Parser(prog="vmseg_model", description="Bring trained models in, give them away, and look into them.")
+    made = bare_parser("vmseg_model", "Bring trained models in, give them away, and look into them.")
     commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_import(commands)
     _add_export(commands)

@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from vmseg_auto.data.dataset import Case, Dataset
 from vmseg_auto.data.dataset_json import Description, read_description
 from vmseg_auto.data.dicom.series import Scan, path_of
-from vmseg_auto.data.images.images import read_mask
-from vmseg_auto.data.images.registry import ending_of
+from vmseg_auto.data.images.images import read_grid, read_mask
+from vmseg_auto.data.images.registry import SEGMENTS, ending_of
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.naming import (
     case_and_channel,
     endings_in_words,
     group_scans,
     image_files,
+    likely_case,
     masks_by_case,
     note_folder,
     stem,
@@ -34,7 +35,7 @@ from vmseg_auto.data.workspace import USUAL
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, listed_folder, why_no_file
 from vmseg_auto.utils.geometry import Geometry, Spacing
-from vmseg_auto.utils.labels import label_values, unnamed_labels
+from vmseg_auto.utils.labels import unnamed_labels
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.utils.names import split_channel
@@ -162,11 +163,17 @@ def read_case(
         errors.append(InputError(problem, case=case.id, file=case.file, remedy=remedy))
     if case.label is not None:
         try:
-            mask, grid = read_labels(case.label, labels, grids[0][1] if grids else None, case.id)
+            found: list[str] = []
+            mask, grid = read_labels(case.label, labels, grids[0][1] if grids else None, case.id, found)
             grids.append((case.label, grid))
-            mask = _checked_labels(mask, case, labels, notes if notes is not None else [])
+            if notes is not None:
+                found += [] if mask.any() else ["the mask is empty"]
+                notes += [f"case {case.id}: {note}" for note in found]
         except InputError as error:
             errors.append(error)
+            if ending_of(case.label.name) != SEGMENTS:
+                with suppress(InputError):  # where its values alone are wrong, its grid is looked at all the same
+                    grids.append((case.label, read_grid(case.label, case.id)))
     errors += _grid_errors(case, grids)
     if len(errors) == 1:
         raise errors[0]
@@ -286,7 +293,11 @@ def _cases(
     masks = masks_by_case(image_files(labels, ending, left), errors)
     seen = {case_and_channel(path, len(given.channels))[0] for path in files}
     for case_id in sorted(set(masks) - seen):
-        problem, remedy = f"there is a mask, but no image in {images.name}", "Add the image, or remove the mask."
+        likely = likely_case(case_id, scans)
+        remedy = "Add the image, or remove the mask."
+        if likely:
+            remedy = f"If it is the mask of {likely[0]}, give it that name, in place of what is there. Else: {remedy}"
+        problem = f"there is a mask, but no image in {images.name}"
         errors.append(InputError(problem, case=case_id, file=masks[case_id], remedy=remedy))
     for case_id in sorted(set(scans) - set(masks) if label_needed else ()):
         problem, remedy = "the mask is missing", "Add it, or remove the case."
@@ -331,20 +342,3 @@ def _grid_errors(case: Case, grids: Sequence[tuple[Path, Geometry]]) -> list[Vms
             remedy = "Resample it onto that grid, or export both from the same series."
             found.append(InputError(problem, case=case.id, file=path, remedy=remedy))
     return found
-
-
-def _checked_labels(
-    mask: NDArray[np.uint8], case: Case, labels: Mapping[str, int] | None, notes: list[str]
-) -> NDArray[np.uint8]:
-    if not mask.any():
-        notes.append(f"case {case.id}: the mask is empty")
-    if labels is None:
-        return mask
-    try:
-        known = label_values(mask, labels)
-    except InputError as error:
-        error.case, error.file = case.id, case.label
-        raise
-    if known is not mask:
-        notes.append(f"case {case.id}: the mask holds 0 and 255, read as 0 and 1")
-    return known

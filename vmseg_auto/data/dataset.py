@@ -240,7 +240,7 @@ def fold_cases(splits: Splits, fold: int | str, cases: Sequence[str]) -> Fold:
         return Fold(train=tuple(cases), val=())
     if not isinstance(fold, int) or not 0 <= fold < len(splits.folds):
         raise InputError(
-            f"there is no fold {fold}: splits.json has {len(splits.folds)} folds, numbered from 0",
+            f"there is no fold {fold}: the split has {len(splits.folds)} folds, 0 to {len(splits.folds) - 1}",
             remedy="Name one of them, or `all` to train on every case without validation.",
         )
     return splits.folds[fold]

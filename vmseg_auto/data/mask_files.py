@@ -29,7 +29,7 @@ from vmseg_auto.utils.folders import is_file, walk
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.json_codec import decode
 from vmseg_auto.utils.left_out import Inventory, is_hidden
-from vmseg_auto.utils.names import case_name
+from vmseg_auto.utils.names import case_name, changed_from
 from vmseg_auto.utils.text import listed
 
 DICOM_SEG = ".dcm"
@@ -315,6 +315,7 @@ def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tupl
             left.add("file", path, "a mask that --overwrite-edited has replaced", meant=True, folder=source)
         else:
             found.setdefault((path.parent, stem(path)), []).append(path)
+    _refuse_corrected_copies(found, errors)
     for (folder, case), paths in found.items():
         try:
             counting = _counting(folder, case, paths, left)
@@ -326,6 +327,22 @@ def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tupl
         left.add("file", path, "written beside masks by vmseg_predict", meant=True, folder=source)
         others.remove(path)
     return sorted(masks), others
+
+
+def _refuse_corrected_copies(found: dict[tuple[Path, str], list[Path]], errors: list[VmsegError]) -> None:
+    """Take out the masks beside which one of another name looks like their corrected copy, and these copies: nobody can
+    know which is right, and to train on the wrong one would go unseen.
+    """
+    for folder in {folder for folder, _ in found}:
+        cases = [case for there, case in found if there == folder]
+        copies = {copy: case for copy in cases if (case := changed_from(copy, cases))}
+        for copy, case in copies.items():
+            path, beside = found[folder, copy][0], found[folder, case][0].name
+            problem = f"it looks like a corrected mask of {shown(case, lines=False)}, and {beside} lies beside it"
+            remedy = f"Save it as {beside}, in place of the other, or move the one that is wrong away."
+            errors.append(InputError(problem, file=path, remedy=remedy))
+        for case in {*copies, *copies.values()}:
+            del found[folder, case]
 
 
 def _beside_masks(path: Path, with_images: Collection[tuple[Path, str]]) -> bool:

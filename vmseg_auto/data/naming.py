@@ -7,7 +7,7 @@ is called is decided by utils/names.py alone; here its rule is put to files.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vmseg_auto.data.dicom.series import Scan, Series, path_of
@@ -20,6 +20,11 @@ from vmseg_auto.utils.left_out import HIDDEN, Inventory, is_hidden
 from vmseg_auto.utils.text import counted
 
 OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "budgets", "logs", "replaced")
+CORRECTED = (
+    "which looks like a corrected mask of that case; save it under the name of the case, in place of the file there, "
+    "so that it counts"
+)
+MISSPELT = "whose name is that of a case but for capitals, accents or signs; rename it"
 _OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label")
 """What commands write beside masks."""
 
@@ -124,6 +129,50 @@ def masks_by_case(paths: Iterable[Path], errors: list[VmsegError]) -> dict[str, 
             problem = f"the same case as {shown(known.name, lines=False)}"
             errors.append(InputError(problem, case=case, file=path, remedy="Keep one of them."))
     return found
+
+
+def likely_case(name: str, known: Collection[str]) -> tuple[str, str] | None:
+    """Return the known case that a file of another name is likely to be of, and why, to stand behind the file's name.
+
+    >>> likely_case("anna_edited", ["anna"])[0], likely_case("Anna", ["anna"])[0], likely_case("bea", ["anna"])
+    ('anna', 'anna', None)
+    """
+    if case := names.changed_from(name, known):
+        return case, CORRECTED
+    case = names.spelt_like(name, known)
+    return (case, MISSPELT) if case else None
+
+
+def note_unpaired(
+    what: str, paths: Mapping[str, Path], known: Collection[str], why: str, left: Inventory, folder: Path | None = None
+) -> None:
+    """Note files of cases that have no partner; those that are likely to be of a known case are said to be.
+
+    Args:
+        what: they are, in one word.
+        paths: case -> file.
+        known: cases that have one.
+        why: they are not used.
+        left: they are noted here.
+        folder: that they lie in, to be named.
+    """
+    for name, path in sorted(paths.items()):
+        likely = likely_case(name, known)
+        where, reason = (f"{path.name} (of {likely[0]})", likely[1]) if likely else (path.name, why)
+        left.add(what, where, reason, folder=folder)
+
+
+def missing_in_words(cases: Iterable[str], others: Iterable[str]) -> str:
+    """List cases that have no file, each with the names of others that are likely to be meant for it.
+
+    >>> missing_in_words(["anna", "bea"], ["Anna", "cora"])
+    'anna (there is Anna), bea'
+    """
+    meant: dict[str, list[str]] = {case: [] for case in cases}
+    for other in sorted(others):
+        if likely := likely_case(other, meant):
+            meant[likely[0]].append(other)
+    return ", ".join(f"{case} (there is {', '.join(found)})" if found else case for case, found in meant.items())
 
 
 def endings_in_words(ending: str | None = None) -> str:

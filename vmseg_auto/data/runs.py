@@ -9,6 +9,8 @@ from importlib.metadata import entry_points
 from numbers import Integral
 from pathlib import Path
 
+from vmseg_auto.data.dataset import Splits
+from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.console import quoted
 from vmseg_auto.utils.errors import InputError
 
@@ -177,7 +179,7 @@ class Run:
 
     @property
     def volumes(self) -> Path:
-        """Volumes of every validation case: as outlined, as measured, and the interval that other patients told."""
+        """Volumes of every validation case: as outlined, as measured, and their intervals by the other patients."""
         return self.cross_validation / "volumes.csv"
 
     @property
@@ -218,6 +220,27 @@ class Run:
         """Return which of that many numbered folds are not finished."""
         return [number for number in range(count) if not self.fold(number).final.is_file()]
 
+    def split_folds(self) -> int | None:
+        """Return how many folds the split of this run's workspace has; None of a model in no workspace.
+
+        Raises:
+            InputError: splits.json is damaged.
+        """
+        splits = (self._workspace() or self.folder) / "splits.json"
+        return len(read_stored(Splits, splits).folds) if splits.is_file() else None
+
+    def gone_folds(self) -> list[FoldFolder]:
+        """Return the numbered folds that the cross-validation had, and that have no weights any more.
+
+        A fold that --fresh trains anew has those that are kept aside.
+        """
+        if not self.cross_validation.is_dir():
+            return []
+        there = [int(fold.name) + 1 for fold in self.folds() if fold.name != "all"]
+        expected = (self.fold(number) for number in range(max(self.split_folds() or 0, *there, 0)))
+        weights = ((fold, (fold.final, fold.latest, fold.aside)) for fold in expected)
+        return [fold for fold, places in weights if not any(map(Path.exists, places))]
+
     def usable_folds(self, wanted: Iterable[FoldName] | None) -> list[FoldFolder]:
         """Return the finished folds to predict with: those wanted, else all numbered ones, else `all`.
 
@@ -230,11 +253,7 @@ class Run:
             wanted = chosen_folds(wanted)
             missing = [str(name) for name in wanted if str(name) not in finished]
             if missing:
-                raise InputError(
-                    f"not finished: fold {', '.join(missing)}; finished: {', '.join(finished) or 'none'}",
-                    file=self.folder,
-                    remedy=self._training_first(missing, "Choose other folds."),
-                )
+                raise self._without_fold(missing, list(finished))
             return [finished[str(name)] for name in wanted]
         if not finished:
             remedy = self._training_first([0], "Give another model, or the whole of this one.")
@@ -243,10 +262,28 @@ class Run:
 
     def train_command(self, folds: Iterable[FoldName | str]) -> str | None:
         """Return the command that trains folds of this run, from any folder; None of a model in no workspace."""
-        workspace = self.folder.resolve().parents[2]
-        if self.folder.resolve().parent.parent.name != "runs" or not (workspace / "fingerprint.json").is_file():
-            return None
-        return train_command(folds, self.folder.parent.name, self.folder.name, workspace)
+        workspace = self._workspace()
+        return train_command(folds, self.folder.parent.name, self.folder.name, workspace) if workspace else None
+
+    def _workspace(self) -> Path | None:
+        """Return the workspace that the run lies in; None of a model in none."""
+        folder = self.folder.resolve()
+        planned = folder.parent.parent.name == "runs" and (folder.parents[2] / "fingerprint.json").is_file()
+        return folder.parents[2] if planned else None
+
+    def _without_fold(self, missing: Sequence[str], finished: Sequence[str]) -> InputError:
+        """Return what is wrong with asking for folds that are not finished, or that the model can't have."""
+        count, there = self.split_folds(), ", ".join(finished) or "none"
+        own = {"all", *finished, *map(str, range(count or 0))}
+        if count is None:
+            problem, remedy = f"this model has no fold {', '.join(missing)}; it has {there}", "Choose other folds."
+        elif unknown := [fold for fold in missing if fold not in own]:
+            split = f"the split has {count} folds, 0 to {count - 1}; finished: {there}"
+            problem, remedy = f"there is no fold {', '.join(unknown)}: {split}", "Choose other folds."
+        else:
+            problem = f"not finished: fold {', '.join(missing)}; finished: {there}"
+            remedy = self._training_first(missing, "Choose other folds.")
+        return InputError(problem, file=self.folder, remedy=remedy)
 
     def _training_first(self, folds: Sequence[FoldName | str], otherwise: str) -> str:
         command = self.train_command(folds)

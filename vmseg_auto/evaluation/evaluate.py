@@ -20,6 +20,7 @@ from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.images.images import read_grid
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of, mask_endings
 from vmseg_auto.data.images.segmentations import numbered, read_labels, read_segmentation
+from vmseg_auto.data.naming import missing_in_words, note_unpaired
 from vmseg_auto.evaluation.concordance import volume_concordance
 from vmseg_auto.evaluation.metrics.metric import PENALTY_MM, TOLERANCE_MM
 from vmseg_auto.evaluation.metrics.score import EMPTY_MASKS, Row, metrics, score_case
@@ -28,7 +29,7 @@ from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.errors import DatasetError, InputError, NoMaskError, VmsegError
 from vmseg_auto.utils.figure import Figure
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.labels import label_values, unnamed_labels
+from vmseg_auto.utils.labels import unnamed_labels
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.statistics import INTERVAL, no_interval, summarise_table, without_interval
 from vmseg_auto.utils.tables import write_csv
@@ -186,16 +187,17 @@ def evaluate(
         raise InputError(f"the tolerance is {tolerance_mm:g} mm", remedy="Give a number of mm, 0 or above.")
     left = left or Inventory()
     predicted, wanted = find_masks(predictions, left), find_masks(references, left)
+    extra = {case: path for case, path in predicted.items() if case not in wanted}
     if missing := sorted(set(wanted) - set(predicted)):
+        named = missing_in_words(missing, extra)
         raise InputError(
-            f"{len(missing)} of {len(wanted)} references have no prediction: {', '.join(missing)}",
+            f"{len(missing)} of {len(wanted)} references have no prediction: {named}",
             file=predictions,
-            remedy="Predict these cases too, or take their references out of the folder.",
+            remedy="Predict these cases too, rename files that are called otherwise, or take their references out of "
+            "the folder.",
         )
-    extra = sorted(set(predicted) - set(wanted))
-    notes = [f"Left out, as they have no reference: {', '.join(extra)}."] if extra else []
-    for case in extra:
-        left.add("prediction", predicted[case].name, "without a reference")
+    notes = [f"Left out, as they have no reference: {', '.join(sorted(extra))}."] if extra else []
+    note_unpaired("prediction", extra, wanted, "without a reference", left)
     left.require_nothing()
     pairs = {case: (predicted[case], wanted[case]) for case in sorted(wanted)}
     return evaluate_pairs(pairs, labels, tolerance_mm, patients, jobs, progress, notes)
@@ -219,20 +221,27 @@ def evaluate_pairs(
     Raises:
         InputError, DatasetError: as `evaluate`.
     """
+    metrics()  # one that an installed package brings may be broken, which is one error and not one a case
     known = dict(labels) if labels is not None else infer_labels(reference for _, reference in pairs.values())
     cases = [Case(case, case, (prediction,), reference) for case, (prediction, reference) in pairs.items()]
 
+    read_as: dict[str, list[str]] = {}
+
     def work(case: Case) -> list[Row]:
-        rows = score_case(*read_pair(case.id, *pairs[case.id], known), known, tolerance_mm)
+        found = read_as.setdefault(case.id, [])
+        rows = score_case(*read_pair(case.id, *pairs[case.id], known, found), known, tolerance_mm)
         return [{"case": case.id, **row} for row in rows]
 
     scored, errors = over_cases(work, cases, jobs, progress)
     if scans := [error for error in errors if isinstance(error, NoMaskError)]:
         _refuse_scans(scans, pairs)
     if errors:
-        raise errors[0] if len(errors) == 1 else DatasetError(f"{len(errors)} cases can't be scored", errors)
+        different = {str(error): error for error in errors}.values()
+        raise errors[0] if len(different) == 1 else DatasetError(f"{len(errors)} cases can't be scored", [*different])
     rows = [row for found in scored.values() for row in found]
     unscored = _never_drawn(rows)
+    if odd := sorted(case for case, found in read_as.items() if found):
+        notes = [*notes, f"Masks of 0 and 255, read as 0 and 1: {', '.join(odd)}."]
     notes = [*notes, *(f"{label}: no reference mask holds it, so it has no score." for label in unscored)]
     return Evaluation.from_rows((row for row in rows if row["label"] not in unscored), tolerance_mm, patients, notes)
 
@@ -295,11 +304,11 @@ def infer_labels(masks: Iterable[Path]) -> dict[str, int]:
 
 
 def read_pair(
-    case: str, prediction: Path, reference: Path, labels: Mapping[str, int]
+    case: str, prediction: Path, reference: Path, labels: Mapping[str, int], notes: list[str] | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Geometry]:
     """Read a predicted mask and its reference, and make sure that they can be compared.
 
-    With one label of value 1, a mask of 0 and 255 is read as 0 and 1.
+    With one label of value 1, a mask of 0 and 255 is read as 0 and 1, and `notes` gets that in words.
 
     Returns:
         Prediction and reference (Z, Y, X), and their grid.
@@ -308,8 +317,8 @@ def read_pair(
         InputError: a file is no mask, holds a value that is no label, or they do not lie on the same grid.
     """
     target = _common_grid(prediction, reference, case)
-    mask, own_grid = read_labels(prediction, labels, target, case)
-    wanted, grid = read_labels(reference, labels, target, case)
+    mask, own_grid = read_labels(prediction, labels, target, case, notes)
+    wanted, grid = read_labels(reference, labels, target, case, notes)
     if differences := own_grid.differences(grid):
         raise InputError(
             f"it does not lie on the grid of its reference {reference}: {'; '.join(differences)}",
@@ -317,7 +326,7 @@ def read_pair(
             file=prediction,
             remedy="Compare masks on the same grid; resample one of them with nearest-neighbour interpolation.",
         )
-    return _checked(mask, labels, case, prediction), _checked(wanted, labels, case, reference), grid
+    return mask, wanted, grid
 
 
 def _common_grid(prediction: Path, reference: Path, case: str) -> Geometry | None:
@@ -329,14 +338,6 @@ def _common_grid(prediction: Path, reference: Path, case: str) -> Geometry | Non
         return None
     known = [path for path in (prediction, reference) if ending_of(path.name) != SEGMENTS] or [prediction, reference]
     return max((read_grid(path, case, layers=True) for path in known), key=lambda grid: math.prod(grid.shape))
-
-
-def _checked(mask: NDArray[np.uint8], labels: Mapping[str, int], case: str, path: Path) -> NDArray[np.uint8]:
-    try:
-        return label_values(mask, labels)
-    except InputError as error:
-        error.case, error.file = case, path
-        raise
 
 
 def _never_drawn(rows: Iterable[Row]) -> list[str]:

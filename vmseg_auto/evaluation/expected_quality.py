@@ -16,14 +16,14 @@ CASE_COLUMNS = (
 )  # fmt: skip
 CORRECTED = "corrected by hand after it was predicted"
 INTERVAL_COLUMNS = ("volume_low_ml", "volume_high_ml")
-TOLD_COLUMNS = (
+CALIBRATED_COLUMNS = (
     *INTERVAL_COLUMNS, "lesion_probability", "lesion_probability_low", "lesion_probability_high", "largest_missed_ml",
-    "told_by_scans", "told_by_patients", "no_interval",
+    "based_on_scans", "based_on_patients", "no_interval",
 )  # fmt: skip
 """What is known of a volume by validation scans: its interval, or of a volume of 0 how likely there is a lesion."""
 NO_CALIBRATION = "the model has no calibration"
 UNCALIBRATED = (
-    f"No interval of a volume, expected Dice or confidence is told: {NO_CALIBRATION}. It takes a cross-validation of "
+    f"No interval of a volume, expected Dice or confidence is given: {NO_CALIBRATION}. It takes a cross-validation of "
     f"at least {VolumeConfidence.FEWEST_PATIENTS} patients; once all folds are trained, `vmseg_train 0`, with the "
     "options that they were trained with, sums it up and trains nothing."
 )
@@ -77,8 +77,8 @@ class Judgement:
             rest |= {"expected_dice_scans": calibration.cases, "expected_dice_patients": calibration.patients}
         return about | expected_columns(expected) | rest
 
-    def told_columns(self, label: str, volume_ml: float, calibration: Calibration | None) -> dict[str, Any]:
-        """Return TOLD_COLUMNS of all of a label in the scan."""
+    def calibrated_columns(self, label: str, volume_ml: float, calibration: Calibration | None) -> dict[str, Any]:
+        """Return CALIBRATED_COLUMNS of all of a label in the scan."""
         if why := self._why_nothing_is_told(label, calibration):
             return {"no_interval": why}
         assert calibration is not None
@@ -97,15 +97,15 @@ class Judgement:
 
 
 def volume_columns(told: VolumeConfidence, volume_ml: float, confidence: Confidence) -> dict[str, Any]:
-    """Return TOLD_COLUMNS of a label's volume in a scan of which the passes said `confidence`."""
+    """Return CALIBRATED_COLUMNS of a label's volume in a scan of which the passes said `confidence`."""
     found = volume_ml > 0
     interval = told.interval(volume_ml, confidence)
     columns: dict[str, Any] = dict(zip(INTERVAL_COLUMNS, interval, strict=True)) if interval else {}
     if interval is None:
         columns["no_interval"] = told.why_no_interval(found)
     if found:
-        return columns | {"told_by_scans": told.cases, "told_by_patients": told.patients}
-    columns |= {"told_by_scans": told.nothing.scans, "told_by_patients": told.nothing.patients}
+        return columns | {"based_on_scans": told.cases, "based_on_patients": told.patients}
+    columns |= {"based_on_scans": told.nothing.scans, "based_on_patients": told.nothing.patients}
     if told.nothing.probability is not None:
         columns |= {
             "lesion_probability": told.nothing.probability,

@@ -99,9 +99,9 @@ class LearningCurve(Stored):
         goal, limit = f"A Dice of {self.wanted.dice:g}", FURTHEST * self.cohort
         count, low, high = self.wanted.patients, self.wanted.low, self.wanted.high
         if count is None and self.b == 0:
-            return f"How many patients {goal[0].lower()}{goal[1:]} takes can't be told from these scores."
+            return f"How many patients {goal[0].lower()}{goal[1:]} takes can't be known from these scores."
         if self.without_interval:
-            interval = "No interval is told."
+            interval = "No interval is given."
         elif low is None:
             return f"{goal} takes more than {limit} patients, or is never reached; so says the whole 95 % interval."
         elif high is None:

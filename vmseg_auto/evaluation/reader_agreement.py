@@ -90,11 +90,11 @@ class Readers:
                 )
             elif cases < FEWEST_FOR_ERROR or patients < FEWEST_PATIENTS:
                 yield (
-                    f"{label}: no measurement error is told: it takes {FEWEST_FOR_ERROR} cases of {FEWEST_PATIENTS} "
+                    f"{label}: no measurement error is given: it takes {FEWEST_FOR_ERROR} cases of {FEWEST_PATIENTS} "
                     f"patients in which a reader outlined it, and here are {cases} of {patients}."
                 )
             else:
-                yield f"{label}: no measurement error is told: in too many of {cases} cases one reader alone saw it."
+                yield f"{label}: no measurement error is given: in too many of {cases} cases one reader alone saw it."
 
     def text(self) -> str:
         """Return a table for the screen: each label's and metric's means, and the differences with intervals."""

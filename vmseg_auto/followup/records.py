@@ -253,7 +253,7 @@ def detectable(change: Change) -> str:
     found = change.detectable
     if found is None:
         why = "nothing was found before" if change.before.ml == 0 else "the measurement error is not known"
-        return f"which changes could be seen is not told: {why}"
+        return f"which changes could be seen is not known: {why}"
     ends = [
         f"no {name}, however large"
         if percent is None

@@ -50,7 +50,8 @@ class Member:
         config: they were trained by.
         epochs: done by each.
         first_weights: what they started from, in words.
-        scores: metrics.json of its cross-validation; None where it has none.
+        scores: metrics.json of its cross-validation; None where it has none, or not of these folds.
+        why_no_scores: the reason, where it has one that is not of these folds.
     """
 
     info: ModelInfo
@@ -59,6 +60,7 @@ class Member:
     epochs: tuple[int, ...]
     first_weights: tuple[str, ...]
     scores: ScoreSummary | None
+    why_no_scores: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,13 +142,14 @@ def _training(members: Sequence[Member]) -> Iterator[str]:
 
 def _scores(facts: Facts) -> Iterator[str]:
     """Yield what was measured, with 95 % intervals over patients."""
-    if facts.rule is not None:
+    old = any(member.why_no_scores for member in facts.members)
+    if facts.rule is not None and not old:
         over = counted(facts.rule.dice.patients, "patient")
         yield (
             f"Cross-validated Dice of all together, mean over {over} with 95 % interval: {_estimate(facts.rule.dice)}; "
             "flattered, as they were chosen on the same patients."
         )
-    if facts.worth is not None and facts.worth.nested_dice is not None:
+    if facts.worth is not None and facts.worth.nested_dice is not None and not old:
         nested = facts.worth.nested_dice
         yield (
             "Cross-validated Dice, with the choice of model, threshold and post-processing left to the other patients "
@@ -155,7 +158,9 @@ def _scores(facts: Facts) -> Iterator[str]:
     for number, member in enumerate(facts.members, 1):
         title = f"model {number}" if len(facts.members) > 1 else "the model"
         if member.scores is None:
-            yield f"No whole cross-validation of {title} is recorded: how good it is, is not known."
+            why = f"The cross-validation of {title} is not shown, as {member.why_no_scores}"
+            why = why if member.why_no_scores else f"No whole cross-validation of {title} is recorded"
+            yield f"{why}: how good it is, is not known."
             continue
         yield (
             f"Cross-validation of {title}: {member.scores.cases} scans of {member.scores.patients} patients, "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from vmseg_auto.planning.unknown_setting import remedy_of
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.json_codec import Stored, parse_setting
 
@@ -129,11 +129,10 @@ class TrainingConfig(Stored):
         for setting in settings:
             name, sign, value = setting.partition("=")
             if not sign or name not in hints:
-                known = ", ".join(f.name for f in fields(TrainingConfig))
-                problem = f"the setting {setting!r} has no '='" if not sign else f"there is no setting {name!r}"
-                near = difflib.get_close_matches(name.strip(), hints, n=1) if sign else []
-                meant = f"Did you mean {near[0]}={value.strip()}? " if near else ""
-                raise InputError(problem, remedy=f"{meant}Write --set field=value with one of: {known}.")
+                known = [f.name for f in fields(TrainingConfig)]
+                problem = f"there is no setting {name!r}" if sign else f"the setting {setting!r} has no '='"
+                remedy = remedy_of(name if sign else "", value, known)
+                raise InputError(problem, remedy=remedy)
             changes[name] = parse_setting(hints[name], value, f"the setting {name}")
         return replace(self, **changes)
 

@@ -63,9 +63,9 @@ def summary(rows: Sequence[Row]) -> str:
 
 def _interval_words(row: Row, interval: str) -> str:
     """Describe a volume's interval; with few validation patients it holds over all scans, not of such scans alone."""
-    if row["told_by_patients"] < VolumeConfidence.PATIENTS_FOR_SUCH_SCANS:
-        return f"{interval} mL; such intervals hold nine true volumes in ten, over all scans, by {_told_by(row)}"
-    return f"nine such volumes in ten are truly {interval} mL, by {_told_by(row)}"
+    if row["based_on_patients"] < VolumeConfidence.PATIENTS_FOR_SUCH_SCANS:
+        return f"{interval} mL; such intervals hold nine true volumes in ten, over all scans, by {_based_on(row)}"
+    return f"nine such volumes in ten are truly {interval} mL, by {_based_on(row)}"
 
 
 def _may_be_missed(row: Row) -> str:
@@ -76,15 +76,15 @@ def _may_be_missed(row: Row) -> str:
     largest = row["largest_missed_ml"]
     size = f", the largest of {volume(largest)} mL" if largest else ""
     most = f"Nine such scans in ten hold at most {volume(row['volume_high_ml'])} mL."
-    most = most if _interval(row) else f"How much such a scan holds at most is not told: {row['no_interval']}."
+    most = most if _interval(row) else f"How much such a scan holds at most is not known: {row['no_interval']}."
     return (
-        f"Of {_told_by(row)} in which nothing was found either, {share} had a lesion (counted by patients; 95 % "
+        f"Of {_based_on(row)} in which nothing was found either, {share} had a lesion (counted by patients; 95 % "
         f"interval {low} to {high}){size}. {most}"
     )
 
 
-def _told_by(row: Row) -> str:
-    return validation_words(row["told_by_scans"], row["told_by_patients"])
+def _based_on(row: Row) -> str:
+    return validation_words(row["based_on_scans"], row["based_on_patients"])
 
 
 def validation_words(scans: int, patients: int) -> str:

@@ -13,9 +13,9 @@ from vmseg_auto.data.cases import content_hash, read_case
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.failures import read_failures
 from vmseg_auto.data.mask_files import DICOM_SEG
-from vmseg_auto.data.naming import image_files, stem
+from vmseg_auto.data.naming import image_files, missing_in_words, note_unpaired, stem
 from vmseg_auto.data.scans import find_scans
-from vmseg_auto.evaluation.expected_quality import CASE_COLUMNS, TOLD_COLUMNS
+from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, CASE_COLUMNS
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
@@ -92,9 +92,9 @@ def read_predictions(folder: Path, images: Path | None, left: Inventory) -> tupl
         rows.setdefault(row["case"], []).append(row)
     if not rows:
         raise InputError("the table tells of no scan", file=table, remedy=_AGAIN)
-    for path in image_files(folder, left=left, masks=True):
-        if stem(path) not in rows and stem(path) not in failed:
-            left.add("mask", path.name, "of which volumes.csv does not tell")
+    masks = {stem(path): path for path in image_files(folder, left=left, masks=True)}
+    strange = {case: path for case, path in masks.items() if case not in rows and case not in failed}
+    note_unpaired("mask", strange, rows, "of which volumes.csv does not tell", left)
     scans = _Scans(folder, images, left)
     found: list[Predicted] = []
     for case, own in rows.items():
@@ -129,8 +129,9 @@ class _Scans:
             self._known[place, source] = {scan.id: scan for scan in found}
         scan = self._known[place, source].get(record.case)
         if scan is None:
-            problem, remedy = "the scan is no longer there", "Name the folder that holds it with --images."
-            raise InputError(problem, case=record.case, file=place, remedy=remedy)
+            likely = missing_in_words([record.case], self._known[place, source]).removeprefix(record.case)
+            remedy = "Name the folder that holds it with --images."
+            raise InputError(f"the scan is no longer there{likely}", case=record.case, file=place, remedy=remedy)
         return scan
 
     def note_others(self, predicted: Collection[str]) -> None:
@@ -145,7 +146,9 @@ def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predic
     record = _record(table.parent, case)
     there = record.standing(table.parent)
     if there.state in ("damaged", "missing"):
-        raise InputError(f"the mask is {there.state}", case=case, file=there.mask, remedy=_AGAIN)
+        others = [stem(path) for path in image_files(table.parent, masks=True)]
+        likely = missing_in_words([case], others).removeprefix(case)
+        raise InputError(f"the mask is {there.state}{likely}", case=case, file=there.mask, remedy=_AGAIN)
     mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM_SEG), None)
     if mask is None:
         raise _only_dicom(there.mask, case)
@@ -172,7 +175,7 @@ def _record(folder: Path, case: str) -> PredictionRecord:
 
 def _rows(record: PredictionRecord) -> list[Row]:
     """Return the rows of a corrected mask, as `read_volumes` would give them."""
-    nothing = dict.fromkeys((*SIZE_COLUMNS, *TOLD_COLUMNS, *CASE_COLUMNS), float("nan")) | {"traffic_light": None}
+    nothing = dict.fromkeys((*SIZE_COLUMNS, *CALIBRATED_COLUMNS, *CASE_COLUMNS), float("nan")) | {"traffic_light": None}
     known = ({name: value for name, value in row.items() if value is not None} for row in record.rows(None))
     return [nothing | row | {"component": str(row["component"])} for row in known]
 

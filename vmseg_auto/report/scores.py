@@ -182,12 +182,12 @@ def _confidence(run: Run, names: Names) -> tuple[Chart, str] | None:
     inside = sum(low <= dice <= high for _, (_, low, high, dice) in told)
     words = (
         f"{inside} of {len(told)} scans, of {len({row['patient'] for row in rows})} patients, lie in the interval that "
-        "was told without their patient; four in five are to be expected there."
+        "was estimated without their patient; four in five are to be expected there."
     )
     chart = Chart(
         "Dice that was to be expected, and Dice that came",
         words,
-        Axis("expected Dice, told by the other patients", 0.0, 1.0),
+        Axis("expected Dice, estimated from the other patients", 0.0, 1.0),
         Axis("Dice", 0.0, 1.0),
         lines=(
             *(Line(((x, low), (x, high)), "bar") for _, (x, low, high, _) in told),

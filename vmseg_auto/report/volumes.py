@@ -30,7 +30,7 @@ def _agreement(label: str, rows: Sequence[CaseScore], names: Names) -> tuple[Cha
     if found is None:
         patients = len({row.patient for row, a, b in pairs if a + b > 0})
         told = f"it takes {FEWEST_PATIENTS} patients with a volume, and here are {patients}"
-        return None, f"{name}: no agreement of volumes is told: {told}."
+        return None, f"{name}: no agreement of volumes is given: {told}."
     dots = tuple(
         Dot((a + b) / 2, b / a if found.ratio else b - a, "first", f"{names.cases[row.case]}: {_both(a, b)}")
         for row, a, b in pairs
@@ -63,7 +63,7 @@ def _in_words(found: Agreement) -> str:
 
     ends = between(*found.bias_ends, digits)
     bias = (
-        f"errors grow with the volume and are told as ratios: on average the predicted one is {told(found.bias, unit)}"
+        f"errors grow with the volume and are given as ratios: on average the predicted one is {told(found.bias, unit)}"
         if found.ratio
         else f"on average the predicted volume differs from the outlined one by {told(found.bias, unit)}"
     )
@@ -77,7 +77,7 @@ def _in_words(found: Agreement) -> str:
     over = f"{counted(found.pairs, 'scan')} of {counted(found.patients, 'patient')}"
     return (
         f"{bias} (95 % interval of this bias {ends}). The limits of agreement, between which 95 % of new scans are to "
-        f"be expected, are {told(found.low)} and {told(found.high, unit)}{own}. Told by {over}."
+        f"be expected, are {told(found.low)} and {told(found.high, unit)}{own}. Estimated from {over}."
     )
 
 
@@ -109,7 +109,7 @@ def volume_intervals(run: Run, names: Names) -> tuple[Chart, str] | None:
     inside = sum(is_covered(row) for row in rows)
     words = (
         f"{inside} of {len(rows)} outlined volumes, of {len({row['patient'] for row in rows})} patients, lie in the "
-        "interval that the other patients' scans told; nine in ten are to be expected there, over all scans."
+        "interval estimated from the other patients' scans; nine in ten are to be expected there, over all scans."
     )
     x = axis_of("outlined volume (mL)", [one.outlined for one in drawn], log=True)
     y = axis_of("predicted volume (mL)", [v for one in drawn for v in (one.predicted, one.high)], log=True)

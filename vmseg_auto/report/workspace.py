@@ -26,9 +26,9 @@ from vmseg_auto.selection.choose import RULE
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.statistics import without_interval
-from vmseg_auto.utils.text import counted
+from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.paths import read_plan, stale_folds
-from vmseg_auto.workflows.run_tables import CaseScore, read_cross_validation
+from vmseg_auto.workflows.run_tables import CaseScore, read_cross_validation, unlike_folds
 from vmseg_auto.workflows.staleness import read_standing
 
 
@@ -39,6 +39,7 @@ class WorkspaceStudy:
     Args:
         runs: what predicts; all that were begun where nothing was chosen yet.
         rows: scores of each of them; none before its cross-validation.
+        unlike: of each whose cross-validation is not of its folds as they are, the cases with other scores.
     """
 
     space: Workspace
@@ -49,6 +50,7 @@ class WorkspaceStudy:
     selection: Selection | None
     runs: tuple[Run, ...]
     rows: Mapping[str, tuple[CaseScore, ...]]
+    unlike: Mapping[str, tuple[str, ...]]
 
     @property
     def patients(self) -> dict[str, str]:
@@ -59,7 +61,13 @@ class WorkspaceStudy:
 
 @dataclass(frozen=True)
 class RunReport:
-    """One run; what it lacks yet is None or empty. `starts`: what its trainings started from, in sentences."""
+    """One run; what it lacks yet is None or empty.
+
+    Args:
+        stale: folds that were trained before cohort, plan or split changed.
+        withheld: why its cross-validation is not shown, in a sentence; empty where it is, or where there is none.
+        starts: what its trainings started from, in sentences.
+    """
 
     name: str
     training: Training | None
@@ -67,6 +75,7 @@ class RunReport:
     galleries: tuple[Gallery, ...]
     suspects: Suspects | None
     stale: tuple[str, ...]
+    withheld: str
     starts: tuple[str, ...]
 
     @property
@@ -97,10 +106,12 @@ def read_study(folder: Path, space: Workspace, left: Inventory) -> WorkspaceStud
                 left.add("run", run.name, "not chosen by vmseg_select, and not in the report", meant=True)
         runs = [run for run in runs if run.name in selection.runs]
     planner = runs[0].folder.parent.name if runs else (space.plans() or ["default"])[0]
-    rows = {run.name: tuple(found[0]) for run in runs if (found := read_cross_validation(run))}
+    unlike = {run.name: tuple(cases) for run in runs if (cases := unlike_folds(run))}
+    shown = [run for run in runs if run.name not in unlike]
+    rows = {run.name: tuple(found[0]) for run in shown if (found := read_cross_validation(run))}
     plan = read_plan(space, planner)
     planned = (standing.dataset, standing.fingerprint, standing.splits)
-    return WorkspaceStudy(space, *planned, plan, selection, tuple(runs), rows)
+    return WorkspaceStudy(space, *planned, plan, selection, tuple(runs), rows, unlike)
 
 
 def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dict[str, Any]:
@@ -108,13 +119,14 @@ def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dic
     patients = {case: study.patients[case] for case in study.fingerprint.cases}
     rows = next(iter(study.rows.values()), ())
     runs = [_run(run, study, names, identity) for run in study.runs]
+    selection = None if study.unlike else study.selection
     written = Study(
         fingerprint=study.fingerprint,
         patients=patients,
         splits=study.splits,
         plan=study.plan,
         scores=rows,
-        selection=study.selection,
+        selection=selection,
         tests=len(study.dataset.test_cases),
         learning_curve=any(study.space.root.glob("learning_curve/*/*/learning_curve.json")),
         starts=[words for run in runs for words in run.starts],
@@ -123,7 +135,7 @@ def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dic
         "title": study.fingerprint.dataset,
         "cohort": cohort(study.fingerprint, patients, names),
         "plan": planned(study.plan, study.splits, study.fingerprint),
-        "comparison": _comparison(study.selection),
+        "comparison": _comparison(selection),
         "runs": runs,
         "checklist": claim(written),
         "manifest": manifest(study.fingerprint, study.plan, study.splits, study.runs, names),
@@ -133,7 +145,8 @@ def gather_workspace(study: WorkspaceStudy, names: Names, identity: bool) -> dic
 def _run(run: Run, study: WorkspaceStudy, names: Names, identity: bool) -> RunReport:
     plan = read_plan(study.space, run.folder.parent.name)
     stale = stale_folds(run, study.fingerprint, study.splits, plan)
-    scored = scores(run, study.splits, names, study.patients)
+    withheld = _withheld(run, study, names)
+    scored = None if withheld else scores(run, study.splits, names, study.patients)
     album = Album(run, study.splits, study.dataset, names, whole=identity)
     drawn = album.drawable(scored.dice) if scored else {}
     return RunReport(
@@ -143,7 +156,21 @@ def _run(run: Run, study: WorkspaceStudy, names: Names, identity: bool) -> RunRe
         galleries=album.galleries(drawn) if drawn else (),
         suspects=album.suspects() if scored else None,
         stale=tuple(str(fold) for fold in stale),
+        withheld=withheld,
         starts=starts(run, study.fingerprint, study.splits, study.dataset),
+    )
+
+
+def _withheld(run: Run, study: WorkspaceStudy, names: Names) -> str:
+    """Describe why the cross-validation of a run is not shown; empty where it is."""
+    if not (cases := study.unlike.get(run.name, ())):
+        return ""
+    command = run.train_command(range(len(study.splits.folds)))
+    called = listed([names.cases.get(case, "a case that is gone") for case in cases])
+    return (
+        "The cross-validation was summed up from other folds than those that are there now: one was trained or scored "
+        f"anew since, or is gone. Other scores by now: {called}. "
+        f"`{command}`, with the --set or --hours that they had, does what is due and sums it up."
     )
 
 

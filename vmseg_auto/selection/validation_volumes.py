@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from vmseg_auto.data.runs import Run
 from vmseg_auto.evaluation.calibration import volume_confidence, volume_confidence_without
 from vmseg_auto.evaluation.confidence import Confidence, VolumeConfidence
-from vmseg_auto.evaluation.expected_quality import INTERVAL_COLUMNS, TOLD_COLUMNS, volume_columns
+from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, INTERVAL_COLUMNS, volume_columns
 from vmseg_auto.figures.plots import draw_volumes
 from vmseg_auto.utils.tables import write_csv
 
-VALIDATION_COLUMNS = ("case", "patient", "label", "reference_ml", "volume_ml", *TOLD_COLUMNS)
+VALIDATION_COLUMNS = ("case", "patient", "label", "reference_ml", "volume_ml", *CALIBRATED_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ValidationVolumes:
 
     @cached_property
     def rows(self) -> Sequence[dict[str, Any]]:
-        """VALIDATION_COLUMNS; the intervals are told by the other patients' cases, where these are enough."""
+        """VALIDATION_COLUMNS; the intervals are estimated from the other patients' cases, where these are enough."""
         return [row for index in range(len(self.labels)) for row in self._rows(index)]
 
     @property
@@ -66,10 +66,10 @@ class ValidationVolumes:
             patients = len({row["patient"] for row in told})
             yield (
                 f"{label}: {sum(is_covered(row) for row in told)} of {len(told)} true volumes, of {patients} patients, "
-                "lie in the interval that the other patients' cases told; nine in ten are to be expected there"
+                "lie in the interval estimated from the other patients' cases; nine in ten are to be expected there"
             )
         if confidence.found is None:
-            yield f"{label}: no interval of a volume is told: {confidence.why_no_interval(found=True)}"
+            yield f"{label}: no interval of a volume is given: {confidence.why_no_interval(found=True)}"
         yield f"{label}: {confidence.nothing.text()}"
 
     def save(self, run: Run) -> None:

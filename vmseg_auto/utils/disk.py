@@ -15,7 +15,7 @@ def free_bytes(folder: Path) -> int:
     """Return the free bytes on the disk of a folder that need not be there yet; quotas of a single user are not seen.
 
     Raises:
-        OSError: it can't be told.
+        OSError: it can't be known.
     """
     return shutil.disk_usage(existing(folder)).free
 

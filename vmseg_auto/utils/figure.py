@@ -11,7 +11,7 @@ class Figure:
 
     Args:
         name: what it is called.
-        value: None where it can't be told.
+        value: None where it can't be known.
         low_95, high_95: its interval; None where there is none.
         scans, patients: how many it was told by.
         definition: what it is.

@@ -14,7 +14,7 @@ from scipy.stats import t as student
 from vmseg_auto.utils.figure import Figure
 
 FEWEST_PATIENTS = 5
-"""From which an interval is told."""
+"""From which an interval is given."""
 LEVEL = 0.95
 
 
@@ -79,7 +79,7 @@ class Definition:
         words: what it is.
         scale: on which its interval is symmetric.
         impossible: in words, when it has no value.
-        fewest: patients from which its interval is told; with fewer it would hold less than it states.
+        fewest: patients from which its interval is given; with fewer it would hold less than it states.
     """
 
     name: str

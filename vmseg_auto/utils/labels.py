@@ -86,13 +86,14 @@ def looks_like_intensities(voxels: NDArray[Any]) -> bool:
 def unnamed_labels(values: Collection[int]) -> dict[str, int]:
     """Return the labels of masks of which nothing tells the names, without the background.
 
-    One value, be it 1 or 255, is a lesion, and so is none; several are numbered.
+    One value, be it 1 or 255, is a lesion, and so is none; so are the two where some masks write 1 and others 255.
+    Several are numbered.
 
     >>> unnamed_labels({0, 255}), unnamed_labels({0, 1, 2})
     ({'lesion': 1}, {'label_1': 1, 'label_2': 2})
     """
     found = sorted({*values} - {0})
-    return {"lesion": 1} if found in ([], [1], [255]) else {f"label_{value}": value for value in found}
+    return {"lesion": 1} if found in ([], [1], [255], [1, 255]) else {f"label_{value}": value for value in found}
 
 
 def whole_labels(voxels: NDArray[Any], segments: bool = False) -> NDArray[np.uint8]:

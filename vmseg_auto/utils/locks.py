@@ -64,7 +64,7 @@ def locked(path: Path, command: str, console: Console, patience_s: float = MOMEN
 
 
 def holder(path: Path) -> LockOwner | None:
-    """Return who holds a lock; None where nobody does, or where that can't be told."""
+    """Return who holds a lock; None where nobody does, or where that can't be known."""
     try:
         handle = os.open(path, os.O_RDWR if os.access(path, os.W_OK) else os.O_RDONLY)
     except OSError:

@@ -16,6 +16,13 @@ _HEAD, _TAIL = 44, 44
 _DIGITS = 8
 _CHANNEL = re.compile(r"(.+)_(\d{4})", re.DOTALL)
 _MARK = re.compile(r"~[0-9a-f]{8,64}(?=$|_\d{4}$)")
+_CHANGED = "corrected|correction|corr|edited|edit|fixed|fix|final|revised|modified|manual|reviewed|checked|approved"
+_COPY = "copy|kopie|copie|copia"
+_AROUND = re.compile(
+    rf"^(?:(?:{_COPY})[ _-]+(?:of|von|de|di)|{_CHANGED})[ _.-]+"
+    rf"|[ _.-]+\(?(?:{_CHANGED}|{_COPY})(?:[ _-]?v?\d+)?\)?$| ?\(\d+\)$"
+)
+"""What people and file managers write around the name of a file that they have changed or copied."""
 _OURS = {"metrics", "metrics_readers", "followup"}
 """What other files of an output folder are called."""
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
@@ -93,6 +100,32 @@ def is_text(name: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def spelt_like(name: str, known: Iterable[str]) -> str | None:
+    """Return a known name that differs from this one in capitals, accents' form, or the signs between words, if any.
+
+    >>> spelt_like("Anna-01", ["anna_01", "anna_02"]), spelt_like("anna_01", ["anna_01"])
+    ('anna_01', None)
+    """
+    own = _letters(key(name))
+    return next((one for one in known if one != name and own and _letters(key(one)) == own), None)
+
+
+def changed_from(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name of which this one is likely to be a corrected or copied file's, if any.
+
+    >>> changed_from("anna_01_corrected", ["anna_01"]), changed_from("Copy of anna_01 (2)", ["anna_01"])
+    ('anna_01', 'anna_01')
+    >>> changed_from("anna_01_followup", ["anna_01"]) is None
+    True
+    """
+    bare, before = key(name), ""
+    while bare != before:
+        before, bare = bare, _AROUND.sub("", bare)
+    if bare == key(name):
+        return None
+    return next((one for one in known if key(one) == bare), None) or spelt_like(bare, known)
 
 
 def close_to(name: str, known: Iterable[str]) -> str | None:

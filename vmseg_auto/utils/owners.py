@@ -23,7 +23,7 @@ def this_process() -> str:
 
 
 def has_ended(owner: str) -> bool | None:
-    """Return whether the process of that name has ended; None where that can't be told from here, as of another
+    """Return whether the process of that name has ended; None where that can't be known from here, as of another
     machine's.
     """
     found = _OWNER.fullmatch(owner)

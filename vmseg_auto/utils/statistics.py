@@ -16,7 +16,7 @@ from vmseg_auto.utils.text import counted
 LEVEL = 0.95
 """Of such intervals, so many hold what they speak of."""
 FEWEST_PATIENTS = 5
-"""From which an interval is told: of fewer, scores that differ much from the seen ones can't be ruled out."""
+"""From which an interval is given: of fewer, scores that differ much from the seen ones can't be ruled out."""
 FEWEST_FOR_STUDENT = 10
 """From which the interval is Student's; of fewer it is wider."""
 INTERVAL = (
@@ -139,7 +139,7 @@ def without_interval(patients: int) -> list[str]:
     """Return the sentence that says why so many patients have no interval; empty where they have one."""
     if patients >= FEWEST_PATIENTS:
         return []
-    return [f"No interval is told: it takes {FEWEST_PATIENTS} patients, and here are {patients}."]
+    return [f"No interval is given: it takes {FEWEST_PATIENTS} patients, and here are {patients}."]
 
 
 def summarise_table(table: pd.DataFrame, metrics: Mapping[str, Bounds]) -> pd.DataFrame:

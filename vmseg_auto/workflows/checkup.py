@@ -167,6 +167,10 @@ class Checkup:
             for path in files:
                 self._try(_read_checkpoint, path)
                 progress.advance()
+        for run in self.space.runs():
+            for fold in run.gone_folds():
+                if not fold.folder.is_dir():
+                    self.notes.append(f"{fold.folder} is gone; `{run.train_command([fold.name])}` trains it again")
         for fold in self.space.fold_folders():
             if fold.final.is_file() and not fold.record.is_file():
                 problem, remedy = "it is not recorded what this fold was trained on", "Train it again with --fresh."

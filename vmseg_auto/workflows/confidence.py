@@ -61,7 +61,8 @@ class ValidationConfidence:
     def figures(self) -> ConfidenceFigures:
         """What the certainty is worth, in figures."""
         voxels = np.array([(one.brier, one.calibration_error) for one in self.reliability])
-        certain = "the Dice to expect, told by the other patients' cases" if None not in self.without else "uncertainty"
+        by = "the Dice to expect, estimated from the other patients' cases"
+        certain = by if None not in self.without else "uncertainty"
         return confidence_figures(self._certainty(), self.dice, voxels, self.patients, certain)
 
     @property
@@ -72,13 +73,13 @@ class ValidationConfidence:
         if not told:
             there = len(set(self.patients))
             few = f"it takes {VolumeConfidence.FEWEST_PATIENTS} other patients, and here are {there} in all"
-            return [f"no Dice to expect is told: {few}", *figures]
+            return [f"no Dice to expect is given: {few}", *figures]
         inside = sum(expected.low <= dice <= expected.high for expected, dice in told)
         error = np.mean([abs(expected.dice - dice) for expected, dice in told])
         worst = set(np.argsort(self.dice, kind="stable")[: len(self.cases) // 5].tolist())
         least = self._least_certain()[: 3 * len(self.cases) // 10]
         return [
-            f"told by the other patients' cases, the Dice of {len(told)} validation cases is {error:.3f} off on "
+            f"estimated from the other patients' cases, the Dice of {len(told)} validation cases is {error:.3f} off on "
             f"average; {inside} lie in their interval of four in five",
             f"{len(worst & set(least))} of the {len(worst)} cases with the lowest Dice are among the "
             f"{len(least)} least certain ones",

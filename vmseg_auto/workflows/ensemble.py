@@ -139,11 +139,30 @@ def runs_of(model: PathLike) -> Iterator[tuple[list[Run], Candidate | None]]:
             yield [Run(folder / name) for name in manifest.models], manifest.rule
 
 
-def note_other_folds(run: Run, taken: Sequence[FoldFolder], chosen: bool, left: Inventory) -> None:
-    """Note the folds that are not among those taken; `chosen`: the user has named these."""
+def note_other_folds(
+    run: Run, taken: Sequence[FoldFolder], chosen: bool, left: Inventory, console: Console | None = None
+) -> None:
+    """Note the folds that are not among those taken.
+
+    Args:
+        chosen: whether the user has named these.
+        console: is warned where weights that the model once had are gone.
+    """
     names = {fold.name for fold in taken}
+    gone = [] if chosen or "all" in names else run.gone_folds()
+    for fold in gone:
+        left.add("fold", fold.folder, "whose weights are gone", folder=run.folder)
+    if gone and console:
+        which = f"{'fold' if len(gone) == 1 else 'folds'} {', '.join(str(fold.name) for fold in gone)}"
+        command = run.train_command(fold.name for fold in gone)
+        console.warn(
+            f"the weights of {which} of {run.name} are gone: masks, volumes and "
+            f"uncertainty are those of the other {len(taken)}, and differ from those of all. The expected Dice and the "
+            "intervals of volumes were measured with one fold at a time, and count here too"
+            + (f"; `{command}`, with the --set or --hours that it had, trains it again" if command else "")
+        )
     for fold in run.folds():
-        if fold.name in names:
+        if fold.name in names or fold in gone:
             continue
         if chosen:
             left.add("fold", fold.folder, "not chosen", meant=True, folder=run.folder)
@@ -196,7 +215,8 @@ def _selected(space: Workspace, runs: Sequence[Run], console: Console) -> tuple[
     for name in chosen.runs:
         if trained_on(space, name) != selection.made_from.get(name):
             console.warn(
-                f"{name} was trained or scored anew since it was selected; when all its folds are, run `vmseg_select`"
+                f"the folds of {name} are not those that were selected: some were trained or scored anew since, or are "
+                "gone; when all are finished, run `vmseg_select`"
             )
     dice = {candidate.runs: candidate.dice.mean for candidate in selection.candidates}
     return chosen, [known[name] for name in sorted(chosen.runs, key=lambda name: -dice.get((name,), 0.0))]

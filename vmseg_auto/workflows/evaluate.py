@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vmseg_auto.data.dataset_json import read_description
 from vmseg_auto.data.mask_files import is_corrected
+from vmseg_auto.data.naming import note_unpaired
 from vmseg_auto.evaluation.evaluate import Evaluation, find_masks
 from vmseg_auto.evaluation.evaluate import evaluate as score_masks
 from vmseg_auto.evaluation.reader_agreement import compare_readers
@@ -124,7 +125,7 @@ def _known_to_the_model(predictions: Path, cases: Iterable[str]) -> Iterator[str
 
 def _note_unpaired(references: Mapping[str, Path], second: Mapping[str, Path], left: Inventory) -> None:
     """Note what only one of two readers has outlined: their comparison leaves it out."""
-    for case in sorted(set(references) - set(second)):
-        left.add("reference", references[case].name, "which the second reader has not outlined")
-    for case in sorted(set(second) - set(references)):
-        left.add("mask", second[case].name, "of the second reader without a reference")
+    alone = {case: path for case, path in references.items() if case not in second}
+    note_unpaired("reference", alone, second, "which the second reader has not outlined", left)
+    others = {case: path for case, path in second.items() if case not in references}
+    note_unpaired("mask", others, references, "of the second reader without a reference", left)

@@ -31,7 +31,7 @@ from vmseg_auto.workflows.ensemble import models_of, note_other_folds
 from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.onnx import write_onnx
 from vmseg_auto.workflows.paths import PathLike, read_record, read_source
-from vmseg_auto.workflows.run_tables import read_summary
+from vmseg_auto.workflows.run_tables import read_summary, unlike_folds
 from vmseg_auto.workflows.seen_scans import read_initialisation, seen_tests
 
 
@@ -180,14 +180,15 @@ def _member(run: Run, folds: Sequence[FoldFolder], name: str, cohort: Fingerprin
     """Return a model's description of itself. Every fold is read wholly: no damaged weights are given away."""
     info = read_info(run)
     configs, epochs = zip(*(_training(fold, info) for fold in folds), strict=True)
-    scores = run.cross_validation / "metrics.json"
+    scores, unlike = run.cross_validation / "metrics.json", unlike_folds(run)
     return Member(
         info=replace(info, dataset=name),
         folds=tuple(fold.name for fold in folds),
         config=configs[0],
         epochs=epochs,
         first_weights=tuple(dict.fromkeys(_first_weights(fold, cohort) for fold in folds)),
-        scores=read_summary(scores) if scores.is_file() else None,
+        scores=read_summary(scores) if scores.is_file() and not unlike else None,
+        why_no_scores="a fold was trained or scored anew since it was summed up, or is gone" if unlike else "",
     )
 
 

@@ -15,7 +15,7 @@ from vmseg_auto.data.cases import read_case
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Choice
 from vmseg_auto.data.mask_files import case_of, is_corrected, require_counting
-from vmseg_auto.data.naming import stem
+from vmseg_auto.data.naming import note_unpaired, stem
 from vmseg_auto.data.scans import FURTHER_CHANNEL, find_scans
 from vmseg_auto.evaluation.evaluate import find_masks, infer_labels
 from vmseg_auto.followup.comparability import Word, check_headers
@@ -88,7 +88,7 @@ def follow_up(
     console = console or Silent()
     target, scans = Path(output), (Path(before), Path(after))
     if error_percent is not None and not 0 <= error_percent < 100:
-        remedy = "Give a number of %, from 0 to below 100: with an error as large as the volume no change can be told."
+        remedy = "Give a number of %, from 0 to below 100: with an error as large as the volume no change can be seen."
         raise InputError(f"the measurement error is {error_percent:g} %", remedy=remedy)
     if spacing_mm is not None:
         require_spacing(spacing_mm)
@@ -279,8 +279,10 @@ def _with_masks(
         raise InputError("no scan has a mask of the same name", file=source, remedy="Name masks as their scans.")
     for name in sorted(set(scans) - set(found)):
         left.add("scan", name, "without a mask", folder=source)
-    for name in sorted(set(masks) - set(scans) - set(refused)):
-        left.add("mask", masks[name], "without a scan at this time that has a partner", folder=masks[name].parent)
+    others = {name: path for name, path in masks.items() if name not in scans and name not in refused}
+    for folder in {path.parent for path in others.values()}:
+        here = {name: path for name, path in others.items() if path.parent == folder}
+        note_unpaired("mask", here, scans, "without a scan at this time that has a partner", left, folder)
     return found
 
 

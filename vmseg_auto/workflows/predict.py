@@ -17,7 +17,7 @@ from vmseg_auto.data.cases import content_hash, read_case
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Choice, Series
 from vmseg_auto.data.dicom.which_series import show_series
-from vmseg_auto.data.runs import FoldName, chosen_folds
+from vmseg_auto.data.runs import FoldName, Run, chosen_folds
 from vmseg_auto.data.scans import find_scans
 from vmseg_auto.data.sources import read_sources
 from vmseg_auto.inference.predictor import Precision, Prediction, Predictor
@@ -135,13 +135,13 @@ def predict(
             notify=console.warn,
         )
         for run in runs if ranks.is_main else ():
-            note_other_folds(run, run.usable_folds(folds), folds is not None, left)
+            note_other_folds(run, run.usable_folds(folds), folds is not None, left, console)
         ensemble = ModelEnsemble([load(run.folder) for run in runs], rule)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
         found = ranks.on_main(lambda: find_scans(Path(inputs), ensemble.channels, choice, notes, left))
         cases = [case for case in found if only is None or case.id in only]
-        _introduce([model or run.folder for run in runs], ensemble, notes, told)
+        _introduce(runs, model, ensemble, notes, told)
         show_series((scan for case in cases for scan in case.images[:1]), ensemble.channels[0], told)
         model_digest = ensemble.digest()
         if spacing_mm is not None:
@@ -207,14 +207,17 @@ def _require_all(failed: Sequence[VmsegError], masks: Sequence[Path]) -> None:
         raise SomeCasesFailedError(problem, failed, masks)
 
 
-def _introduce(models: Sequence[PathLike], ensemble: ModelEnsemble, notes: Sequence[str], console: Console) -> None:
+def _introduce(
+    runs: Sequence[Run], model: PathLike | None, ensemble: ModelEnsemble, notes: Sequence[str], console: Console
+) -> None:
     """Say what predicts, and how; and what was found of the scans."""
-    for model, member in zip(models, ensemble.members, strict=True):
-        folds = ", ".join(str(fold) for fold in member.folds)
-        which = "fold" if len(member.folds) == 1 else "folds"
+    for run, member in zip(runs, ensemble.members, strict=True):
+        count = run.split_folds() if "all" not in member.folds else None
+        of = f" of {count}" if count and len(member.folds) < count else ""
+        folds = f"{'fold' if len(member.folds) == 1 else 'folds'} {', '.join(map(str, member.folds))}{of}"
         threshold = "" if member.info.threshold == PLAIN_THRESHOLD else f", threshold {member.info.threshold:g}"
         where = describe(member.device, member.ensemble.dtype)
-        console.say(f"Model {model}, {which} {folds}{threshold}, on {where}.")
+        console.say(f"Model {model or run.folder}, {folds}{threshold}, on {where}.")
         chosen = member.inference_budget
         if chosen and chosen.budget != EXHAUSTIVE:
             console.say(
@@ -223,8 +226,8 @@ def _introduce(models: Sequence[PathLike], ensemble: ModelEnsemble, notes: Seque
             )
     for note in notes:
         console.say(note)
-    if ensemble.rule and len(models) > 1:
-        console.say(f"The mean of {len(models)} models' probabilities counts; threshold {ensemble.rule.threshold:g}.")
+    if ensemble.rule and len(runs) > 1:
+        console.say(f"The mean of {len(runs)} models' probabilities counts; threshold {ensemble.rule.threshold:g}.")
 
 
 def _run(

@@ -147,7 +147,7 @@ class PredictionRecord(Stored):
         """Yield the rows of volumes.csv; what concerns the whole case stands in the rows of its totals."""
         for row in self.volumes:
             if row["component"] == "all":
-                told = self.judgement.told_columns(row["label"], row["volume_ml"], calibration)
+                told = self.judgement.calibrated_columns(row["label"], row["volume_ml"], calibration)
                 row = row | told | self.judgement.columns(calibration)
             yield row
 
@@ -160,12 +160,13 @@ class PredictionRecord(Stored):
         if path.suffix.lower() == DICOM_SEG:
             problem = "the DICOM SEG was changed after it was predicted, and can't be measured"
             raise InputError(problem, case=self.case, file=path, remedy=_REMEDY)
-        mask, own = read_labels(path, self.labels, self.grid, self.case)
+        try:
+            mask, own = read_labels(path, self.labels, self.grid, self.case)
+        except InputError as error:
+            error.remedy = _REMEDY
+            raise
         if differences := own.differences(self.grid):
             problem = f"the mask does not lie on the scan's grid: {'; '.join(differences)}"
-            raise InputError(problem, case=self.case, file=path, remedy=_REMEDY)
-        if unknown := sorted(set(np.unique(mask).tolist()) - {0, *self.labels.values()}):
-            problem = f"the mask was changed after it was predicted, and holds {unknown[0]}, which is no label"
             raise InputError(problem, case=self.case, file=path, remedy=_REMEDY)
         return mask, own
 

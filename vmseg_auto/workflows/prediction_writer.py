@@ -20,7 +20,7 @@ from vmseg_auto.data.images.segmentations import write_segmentation
 from vmseg_auto.data.mask_files import DICOM_SEG, MaskFile, Standing, case_files, files_of, mask_sha256
 from vmseg_auto.data.set_aside import places_aside, set_aside
 from vmseg_auto.evaluation.confidence import Calibration
-from vmseg_auto.evaluation.expected_quality import CASE_COLUMNS, TOLD_COLUMNS, Judgement
+from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, CASE_COLUMNS, Judgement
 from vmseg_auto.figures.slices import label_colours
 from vmseg_auto.inference.predictor import Prediction
 from vmseg_auto.inference.uncertainty import undecided
@@ -355,7 +355,7 @@ class PredictionWriter:
         """Write volumes.csv; the calibration is that of one model's masks, of all unless its hash is given."""
         known = {one.case: calibration if model in (None, one.model_hash) else None for one in records}
         rows = (row for record in records for row in record.rows(known[record.case]))
-        write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *TOLD_COLUMNS, *CASE_COLUMNS), rows)
+        write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *CALIBRATED_COLUMNS, *CASE_COLUMNS), rows)
 
 
 def made_by(model: str, cases: Sequence[Case]) -> Algorithm:

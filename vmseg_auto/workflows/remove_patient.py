@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from vmseg_auto.data.dataset_key import KeyRow, read_dataset_key, write_dataset_key
 from vmseg_auto.data.made_dataset import MadeDataset, key_beside
+from vmseg_auto.data.naming import raw_stem
 from vmseg_auto.data.workspace import Workspace, workspace_root
 from vmseg_auto.utils.atomic import scratch_folder, sync_folder, unwritable
 from vmseg_auto.utils.console import Console, Silent, quoted, shown
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
+from vmseg_auto.utils.names import spelt_like
 from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.locking import output_lock, refuse_while_training, workspace_lock
 from vmseg_auto.workflows.paths import PathLike, read_splits
@@ -109,22 +111,42 @@ def _pseudonym(wanted: str, rows: Sequence[KeyRow], made: MadeDataset, key: Path
     """Return the patient that the user means.
 
     Raises:
-        InputError: nobody, or one patient by the hospital's name and another by the pseudonym.
+        InputError: nobody is called so, though a case, a scan or a file of somebody may be, or somebody almost; or one
+            patient by the hospital's name and another by the pseudonym.
     """
-    name = unicodedata.normalize("NFC", wanted)
+    name = _normal(wanted)
     pseudonyms = {row.patient for row in rows} | set(made.description.patients.values())
-    meant = {row.patient for row in rows if name in map(_normal, (row.source_patient, row.scan)) and name}
-    meant |= {name} & pseudonyms
+    meant = {row.patient for row in rows if name and name == _normal(row.source_patient)} | ({name} & pseudonyms)
     if len(meant) > 1:
         problem = f"{shown(wanted, lines=False)} can be {listed(sorted(meant))}"
         raise InputError(problem, file=key, remedy="Look into the key, and give the pseudonym.")
     if not meant:
-        cases = {row.case: row.patient for row in rows}
-        remedy = "Give source_patient or patient as they stand in the key."
-        if name in cases:
-            remedy = f"It is a scan of {cases[name]}: give that to remove the patient with all scans."
-        raise InputError(f"there is no patient {shown(wanted, lines=False)}", file=key, remedy=remedy)
+        raise InputError(
+            f"there is no patient {shown(wanted, lines=False)}",
+            file=key,
+            remedy=_whose(name, rows, pseudonyms, made.folder)
+            or "Give source_patient or patient as they stand in the key.",
+        )
     return meant.pop()
+
+
+def _whose(name: str, rows: Sequence[KeyRow], pseudonyms: Iterable[str], dataset: Path) -> str:
+    """Describe who a name may belong to that is no patient's, and how that patient is removed; empty where nobody."""
+    of_scans = {row.patient for row in rows if name in (row.case, *map(_normal, _scan_names(row)))}
+    known = {_normal(row.source_patient): row.patient for row in rows} | {one: one for one in pseudonyms}
+    known |= {called: row.patient for row in rows for called in (row.case, *map(_normal, _scan_names(row)))}
+    alike = {patient for called, patient in known.items() if spelt_like(name, [called])}
+    found, what = (of_scans, "It is a scan of") if of_scans else (alike, "It is spelt almost as a name of")
+    commands = [f"`{_COMMAND} {patient} -o {quoted(dataset)}`" for patient in sorted(found)]
+    return (
+        f"{what} {listed(sorted(found))}: {' or '.join(commands)} removes the patient with all scans." if found else ""
+    )
+
+
+def _scan_names(row: KeyRow) -> list[str]:
+    """Return what a case's scan and mask are called: the scan as it is shown, and the files with and without ending."""
+    files = [Path(file) for file in (row.image, row.mask) if file]
+    return [one for one in (row.scan, *(called for file in files for called in (file.name, raw_stem(file)))) if one]
 
 
 def _normal(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -83,6 +83,32 @@ def read_cross_validation(run: Run) -> tuple[list[CaseScore], ScoreSummary] | No
         problem = f"it holds {cases} cases, and {about.name} beside it speaks of {told.cases}"
         raise InputError(problem, file=table, remedy=_SUM_UP)
     return rows, told
+
+
+def unlike_folds(run: Run) -> list[str]:
+    """Return the cases whose scores in a run's cross-validation are not those of its folds as they are: a fold was
+    trained or scored anew since it was summed up, or is gone.
+
+    None where there is no cross-validation, and where no fold keeps its scores, as in a model that was copied without.
+
+    Raises:
+        InputError: a table is damaged.
+    """
+    folds = [fold for fold in run.folds() if fold.name != "all"]
+    tables = [table for fold in folds if (table := fold.validation / "metrics.csv").is_file()]
+    table = run.cross_validation / "metrics.csv"
+    if not tables or not table.is_file():
+        return []
+    summed_up, now = _by_case([table]), _by_case(tables)
+    return sorted(case for case in summed_up if summed_up[case] != now.get(case))
+
+
+def _by_case(tables: Iterable[Path]) -> dict[str, set[str]]:
+    """Return case -> its rows of tables of scores, as texts."""
+    found: dict[str, set[str]] = {}
+    for row in (row for table in tables for row in read_scores(table)):
+        found.setdefault(row.case, set()).add(f"{row.label}: {sorted(row.values.items())}")
+    return found
 
 
 def read_history(fold: FoldFolder) -> list[dict[str, float]]:
@@ -171,7 +197,7 @@ def read_validation_volumes(run: Run) -> list[dict[str, Any]]:
     """
     columns: dict[str, Column] = {
         "case": Text(), "patient": Text(), "label": Text(), "reference_ml": _ML, "volume_ml": _ML,
-        "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML, "told_by_patients": _NO_ML,
+        "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML, "based_on_patients": _NO_ML,
     }  # fmt: skip
     return read_table(run.volumes, columns, key=("case", "label"), remedy=_SELECT)
 
@@ -192,7 +218,7 @@ def read_volumes(table: Path, only: Sequence[str] = (), remedy: str = _PREDICT) 
         "expected_dice", "expected_dice_low", "expected_dice_high", "fold_agreement", "lesion_probability",
         "lesion_probability_low", "lesion_probability_high",
     )  # fmt: skip
-    counts = ("told_by_scans", "told_by_patients", "expected_dice_scans", "expected_dice_patients")
+    counts = ("based_on_scans", "based_on_patients", "expected_dice_scans", "expected_dice_patients")
     columns: dict[str, Column] = {
         "case": Text(), "label": Text(), "component": Text(), "volume_ml": _ML, "voxels": Whole(),
         **dict.fromkeys(sizes, _NO_ML), "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML,

@@ -25,7 +25,7 @@ from vmseg_auto.utils.atomic import replacing
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.labels import labels_in_words
+from vmseg_auto.utils.labels import label_values, labels_in_words
 from vmseg_auto.utils.names import key
 
 _SEGMENT = re.compile(r"Segment(\d+)_ID")
@@ -134,26 +134,32 @@ def read_labels(
     labels: Mapping[str, int] | None = None,
     grid: Geometry | None = None,
     case: str | None = None,
+    notes: list[str] | None = None,
 ) -> tuple[NDArray[np.uint8], Geometry]:
-    """Read a mask of any format as label values.
+    """Read a mask of any format as label values, by the one rule of all commands (utils/labels.py).
 
     Args:
         path: ends with one of mask_endings().
-        labels: name -> value, by which segments of a .seg.nrrd are known; by their own label values unless given. Of
-            other formats all values are read, and may be none of them.
+        labels: name -> value, by which segments of a .seg.nrrd are known; the mask may hold no other values. Unless
+            given, all values are read, and segments by their own label values.
         grid: of the scan. A .seg.nrrd that holds a part of its voxels, as 3D Slicer may save it, is put on it.
         case: for messages.
+        notes: where 255 is read as 1, that is appended here.
 
     Returns:
         uint8 [Z, Y, X] and its grid.
 
     Raises:
-        InputError: as `read_mask` and `read_segmentation`; segments that are no label, or that overlap; a .seg.nrrd
-            whose voxels are not those of the grid.
+        InputError: as `read_mask` and `read_segmentation`; values or segments that are no label; segments that
+            overlap; a .seg.nrrd whose voxels are not those of the grid.
     """
-    if ending_of(path.name) != SEGMENTS:
-        return read_mask(path, case)
     try:
+        if ending_of(path.name) != SEGMENTS:
+            voxels, own = read_mask(path, case)
+            known = label_values(voxels, labels) if labels is not None else voxels
+            if known is not voxels and notes is not None:
+                notes.append("the mask holds 0 and 255, read as 0 and 1")
+            return known, own
         read = read_segmentation(path)
         mask = read.as_labels(labels if labels is not None else read.labels)
         if grid is None:

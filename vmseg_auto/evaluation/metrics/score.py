@@ -68,7 +68,7 @@ def score(
 
     Raises:
         ValueError: the shapes differ.
-        VmsegError: a metric gives a value beyond its range.
+        VmsegError: a metric fails, or gives a value beyond its range.
 
     Example:
         >>> mask = np.ones((2, 3, 3), dtype=bool)
@@ -76,13 +76,23 @@ def score(
         0.0
     """
     pair = MaskPair.of(prediction, reference, spacing_mm, tolerance_mm)
-    found = {metric.name: float(metric.of(pair)) for metric in metrics()}
+    found = {metric.name: _value(metric, pair) for metric in metrics()}
     for metric in metrics():
         if not metric.may_be(value := found[metric.name]):
             ends = f"{metric.low:g} to {metric.high:g}"
             problem = f"the metric {metric.name} gives {value:g}, which is not in its range ({ends})"
             raise VmsegError(problem, remedy="Mend its function, or state low, high and may_lack as they are.")
     return found
+
+
+def _value(metric: Metric, pair: MaskPair) -> float:
+    try:
+        return float(metric.of(pair))
+    except MemoryError:
+        raise
+    except Exception as error:  # what a metric of somebody else's raises is not known
+        problem = f"the metric {metric.name} can't be computed ({type(error).__name__}: {error})"
+        raise VmsegError(problem, remedy="Mend its function, or remove the package that brings it.") from error
 
 
 def score_case(
