@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 
 from vmseg_auto.data.runs import FoldFolder
-from vmseg_auto.figures.plots import draw_curve
+from vmseg_auto.figures.plots import write_charts
+from vmseg_auto.figures.training_charts import dice_chart, loss_chart
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.training.loop import EpochRecord
 from vmseg_auto.training.overfitting import best_check, overfitting_alarm, overfitting_checks
@@ -126,7 +127,8 @@ class FoldProgress:
         )
 
     def draw(self) -> None:
-        draw_curve(self.history, self.folder.curve)
+        charts = loss_chart([self.history]), dice_chart(self.folder.name, self.history)
+        write_charts(charts, self.folder.curve)
         self.drawn = time.monotonic()
 
 
