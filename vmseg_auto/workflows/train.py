@@ -92,7 +92,7 @@ def train(
     folder, space = places(dataset, workspace)
     command = " ".join(["vmseg_train", *map(str, folds)])
     anew = f"{command} --hours {hours:g}" * fresh if hours else command * fresh
-    listeners = tuple(load_logger(name) for name in dict.fromkeys(loggers))
+    trackers = tuple(load_logger(name) for name in dict.fromkeys(loggers))
     left = left or Inventory()
     with joined() as ranks, ExitStack() as held, ExitStack() as opened:
         console = ranks.console(console or Silent())
@@ -100,7 +100,7 @@ def train(
         other = opened.enter_context(first_weights(init, console)) if init is not None else None
         with ranks.enter_on_main(workspace_lock(space, command, console)):
             job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, left, console, ranks)
-            job = replace(job, loggers=listeners if ranks.is_main else ())
+            job = replace(job, loggers=trackers if ranks.is_main else ())
             records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.config, fold) for fold in folds}
             left.add_all(beside_folds(job.splits, job.fingerprint.cases, folds) if ranks.is_main else ())
             ranks.on_main(lambda: settle(left, console))
