@@ -51,6 +51,12 @@ def test_nothing_is_known_yet(rows: list[dict[str, float]]) -> None:
     assert kinds(loss_chart([rows])) == ["dot first"] * len(rows)
 
 
+def test_a_loss_that_was_not_measured_has_no_place_in_the_legend() -> None:
+    rows = [{**row, "val_loss": nan} for row in history(5)]
+    assert loss_chart([rows]).legend == {"line first": "training"}
+    assert loss_chart([history(5)]).legend == {"line first": "training", "line second": "validation"}
+
+
 def test_losses_of_several_folds_are_thin() -> None:
     assert kinds(loss_chart([history(5)])) == ["line first", "line second"]
     several = loss_chart([history(5), history(9)])

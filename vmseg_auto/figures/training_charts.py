@@ -18,6 +18,9 @@ History = Sequence[Mapping[str, float]]
 missing or NaN."""
 
 
+_LOSSES = {"first": "training", "second": "validation"}
+
+
 def loss_chart(histories: Sequence[History]) -> Chart:
     """Chart the loss in training and validation over epochs, of one fold or of several."""
     columns, thin = (("train_loss", "first"), ("val_loss", "second")), " thin" if len(histories) > 1 else ""
@@ -26,6 +29,7 @@ def loss_chart(histories: Sequence[History]) -> Chart:
         for history in histories
         for column, kind in columns
     ]
+    drawn = {line.kind.split()[0] for line in lines if any(isfinite(loss) for _, loss in line.points)}
     epochs = [row["epoch"] for history in histories for row in history]
     over = f"{max(epochs, default=0):.0f} epochs"
     return Chart(
@@ -34,7 +38,7 @@ def loss_chart(histories: Sequence[History]) -> Chart:
         axis_of("epoch", epochs, whole=True),
         axis_of("loss", [y for line in lines for _, y in line.points]),
         lines=tuple(lines),
-        legend={"line first": "training", "line second": "validation"},
+        legend={f"line {kind}": _LOSSES[kind] for kind in _LOSSES if kind in drawn},
     )
 
 
