@@ -14,7 +14,8 @@ import numpy as np
 from benchmarks.report import table
 from vmseg_auto.evaluation.confidence import Calibration, Light
 from vmseg_auto.evaluation.expected_quality import INTERVAL_COLUMNS
-from vmseg_auto.figures.plots import draw_volumes
+from vmseg_auto.figures.plots import write_charts
+from vmseg_auto.figures.validation_charts import volume_chart
 from vmseg_auto.selection.validation_volumes import is_covered
 from vmseg_auto.utils.atomic import write_text
 from vmseg_auto.utils.statistics import summarise
@@ -64,7 +65,7 @@ def write_clinical_report(facts: Facts, out: Path) -> None:
     """Write the text to `out`, and the volumes' picture into images/ beside it."""
     columns = ("reference_ml", "volume_ml", *INTERVAL_COLUMNS)
     drawn = np.array([[float(row[column]) for row in facts.volumes] for column in columns])
-    draw_volumes(drawn, out.parent / "images" / PICTURE)
+    write_charts([volume_chart(drawn)], out.parent / "images" / PICTURE)
     parts = [INTRODUCTION, _volumes(facts.volumes), _pieces(facts.pieces), _lights(facts.lights)]
     write_text(out, "".join([*parts, _map(facts), _warnings(facts.warnings), REPRODUCTION]))
 

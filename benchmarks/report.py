@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
@@ -14,8 +13,9 @@ from benchmarks.gpu_day.findings import read_results
 from benchmarks.gpu_day.table import page_table
 from benchmarks.results import Results, Spread, load_all, ratios, spread
 from benchmarks.workloads import NNUNET, OURS, WORKLOADS, Target, Workload
+from vmseg_auto.figures.plots import save_figure
 from vmseg_auto.figures.slices import BLUE, VERMILLION
-from vmseg_auto.utils.atomic import replacing, write_text
+from vmseg_auto.utils.atomic import write_text
 
 FIGURES = {
     "wall_s": ("wall time", "s"),
@@ -232,6 +232,4 @@ def draw_ratios(bars: Sequence[tuple[str, Spread, float]], path: Path) -> None:
     panel.set_xlabel("vmseg_auto / nnU-Net (less is better)")
     panel.spines[["top", "right"]].set_visible(False)
     panel.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=2, fontsize=8)
-    FigureCanvasAgg(figure)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+    save_figure(figure, path)

@@ -24,7 +24,7 @@ class Stopwatch:
         self.ended: list[float] = []
         self.begun: list[float] = []
 
-    def step_ended(self, epoch: int, step: int) -> None:
+    def step_ended(self) -> None:
         self.ended.append(time.perf_counter())
 
     def forward_begins(self, module: object, arguments: object) -> None:
@@ -61,6 +61,10 @@ def train(workspace: Path, steps: int, watch: Stopwatch, settings: Sequence[str]
     from vmseg_auto.utils.devices import choose_device
     from vmseg_auto.workflows.paths import read_fingerprint, read_plan, read_splits
 
+    class Timed(Hooks):
+        def step_ended(self, epoch: int, step: int) -> None:
+            watch.step_ended()
+
     space, device = Workspace(workspace), choose_device("cpu")
     plan, fingerprint = read_plan(space, None), read_fingerprint(space)
     trainer = load_trainer("default")
@@ -73,11 +77,10 @@ def train(workspace: Path, steps: int, watch: Stopwatch, settings: Sequence[str]
     )
     parts = trainer(plan, config, device, len(fingerprint.channels), len(fingerprint.labels))
     parts.network.register_forward_pre_hook(watch.forward_begins)
-    hooks = Hooks(watch.step_ended, lambda record: None, lambda state: None, lambda epoch, trouble: None)
     cases = fold_cases(read_splits(space), 0, sorted(fingerprint.cases))
     preprocessed = space.preprocessed(plan.voxels_hash)
     setup = FoldSetup(parts, plan, preprocessed, cases, 0, device)
-    train_fold(setup, hooks, workers=default_workers(device))
+    train_fold(setup, Timed(), workers=default_workers(device))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from vmseg_auto.data.dataset import fold_cases
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.registry import load_trainer
 from vmseg_auto.training.fold_data import FoldSetup
-from vmseg_auto.training.loop import Hooks, train_fold
+from vmseg_auto.training.loop import EpochRecord, Hooks, train_fold
 from vmseg_auto.utils.devices import choose_device
 from vmseg_auto.utils.distributed import joined
 from vmseg_auto.workflows.paths import read_fingerprint, read_plan, read_splits
@@ -57,7 +57,7 @@ def steps(
         trainer.config.with_settings(settings), amp=False, epochs=count, iterations_per_epoch=1, monitor_cases=0
     )
     gradients: dict[str, torch.Tensor] = {}
-    losses: list[float] = []
+    losses = _Losses()
     with joined() as ranks, convolutions(onednn):
         device = choose_device(device_name)
         torch.manual_seed(ranks.rank)  # the first one's weights are taken
@@ -69,14 +69,23 @@ def steps(
                 gradients.update({name: w.grad.detach().cpu().clone() for name, w in named if w.grad is not None})
 
         parts.optimizer.register_step_pre_hook(keep)
-        hooks = Hooks(lambda *step: None, lambda row: losses.append(row.train_loss), lambda *_: None, lambda *_: None)
         preprocessed = space.preprocessed(plan.voxels_hash)
-        end = train_fold(FoldSetup(parts, plan, preprocessed, cases, 0, device), hooks, workers=1, ranks=ranks)
+        end = train_fold(FoldSetup(parts, plan, preprocessed, cases, 0, device), losses, workers=1, ranks=ranks)
         sums = ranks.all_gather([float(tensor.double().sum()) for tensor in end.weights.values()])
     if not ranks.is_main:
         return {}
     alike = all(one == sums[0] for one in sums)
-    return {"losses": losses, "gradients": gradients, "weights": end.weights, "alike": alike}
+    return {"losses": losses.values, "gradients": gradients, "weights": end.weights, "alike": alike}
+
+
+class _Losses(Hooks):
+    """Keeps the training loss of each epoch."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def epoch_ended(self, record: EpochRecord) -> None:
+        self.values.append(record.train_loss)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from vmseg_auto.figures.crops import Volume, around_lesions
-from vmseg_auto.figures.overlays import Compared, draw_followup, draw_overlay, lesions_of, show
+from vmseg_auto.figures.overlays import Compared, draw_followup, draw_outlines, draw_overlay, lesions_of, show
 from vmseg_auto.figures.slices import MARGIN_MM, Picture
 from vmseg_auto.utils.geometry import Geometry
 
@@ -132,3 +132,25 @@ def test_a_scan_without_a_lesion_is_not_shown(tmp_path: Path) -> None:
     picture = imread(tmp_path / "overlay.png")[..., :3]
     assert 0 < share_of(np.ones(3), picture) < 0.02
     assert share_of(np.zeros(3), picture) > 0.95
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_outlines(count: int, tmp_path: Path) -> None:
+    image = np.linspace(0, 1, 5 * 20 * 30, dtype=np.float32).reshape(5, 20, 30)
+    reference, prediction = np.zeros((5, 20, 30), dtype=np.uint8), np.zeros((5, 20, 30), dtype=np.uint8)
+    reference[3, 5:15, 5:15] = 1
+    prediction[3, 6:15, 6:15] = 1
+    spacing = (5.0, 1.0, 0.7)
+    cases = [
+        ("both", image, spacing, reference, prediction),
+        ("no reference", image, spacing, None, prediction),
+        ("empty", image, spacing, 0 * reference, 0 * prediction),
+        ("flat", 0 * image, spacing, None, None),
+        ("reference", image, spacing, reference, None),
+    ]
+    draw_outlines(cases[:count], tmp_path / "outlines.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["outlines.png"]
+    picture = imread(tmp_path / "outlines.png")[..., :3]
+    sky_blue, vermillion = np.array([0x56, 0xB4, 0xE9]) / 255, np.array([0xD5, 0x5E, 0x00]) / 255
+    for colour in (sky_blue, vermillion):
+        assert (np.abs(picture - colour).max(axis=-1) < 0.02).sum() > 100

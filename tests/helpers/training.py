@@ -29,28 +29,24 @@ def make_parts(config: TrainingConfig, plan: Plan = PLAN) -> Parts:
 
 
 @dataclass
-class Diary:
-    """Writes down what the hooks are called with."""
+class Diary(Hooks):
+    """Writes down what it is called with."""
 
     events: list[tuple[object, ...]] = field(default_factory=list)
     records: list[EpochRecord] = field(default_factory=list)
     states: list[TrainingState] = field(default_factory=list)
 
-    @property
-    def hooks(self) -> Hooks:
-        return Hooks(self._step, self._epoch, self._save, self._back)
-
-    def _step(self, epoch: int, step: int) -> None:
+    def step_ended(self, epoch: int, step: int) -> None:
         self.events.append(("step", epoch, step))
 
-    def _epoch(self, record: EpochRecord) -> None:
+    def epoch_ended(self, record: EpochRecord) -> None:
         self.events.append(("epoch", record.epoch))
         self.records.append(record)
 
-    def _back(self, epoch: int, trouble: str) -> None:
+    def gone_back(self, epoch: int, trouble: str) -> None:
         self.events.append(("back", epoch, trouble))
 
-    def _save(self, state: TrainingState) -> None:
+    def save(self, state: TrainingState) -> None:
         self.events.append(("save", state.epoch))
         self.states.append(state)
 
@@ -68,7 +64,7 @@ def trained(
     """A training from the start, or from a state on, and what its hooks were called with."""
     diary = Diary()
     parts = change(make_parts(config, plan))
-    return train_fold(FoldSetup(parts, plan, preprocessed, cases, fold, CPU), diary.hooks, state, workers), diary
+    return train_fold(FoldSetup(parts, plan, preprocessed, cases, fold, CPU), diary, state, workers), diary
 
 
 def timeless(row: dict[str, float]) -> dict[str, float | None]:

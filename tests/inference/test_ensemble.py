@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from consoles import Heard
 from torch import nn
 
 from vmseg_auto.inference.ensemble import FoldEnsemble
@@ -67,34 +68,34 @@ def test_the_second_mirroring_is_the_opposite_of_the_first() -> None:
 
 @pytest.mark.parametrize("error", [Hungry.error, RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)")])
 def test_windows_are_halved_until_memory_holds_them(error: RuntimeError) -> None:
-    network, said = Hungry(most=3), list[str]()
+    network, heard = Hungry(most=3), Heard()
     network.error = error
-    ensemble = FoldEnsemble([network], 1, (0,), notify=said.append)
+    ensemble = FoldEnsemble([network], 1, (0,), console=heard)
     windows = torch.randn(8, 1, 2, 3, 4)
     for view in ensemble.passes((0, 0, 0)):
         assert torch.equal(ensemble.logits(windows, view), windows)
     assert network.asked == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2], "it is learnt once"
     assert torch.equal(ensemble.logits(windows[:5], view), windows[:5])
     assert network.asked[-3:] == [2, 2, 1]
-    assert said == [
+    assert heard.warned == [
         "The GPU's memory does not hold 8 windows at a time; prediction goes on with 4.",
         "The GPU's memory does not hold 4 windows at a time; prediction goes on with 2.",
     ]
 
 
 def test_where_no_window_fits_the_cpu_computes_that_scan_and_the_next_is_tried_on_the_gpu_again() -> None:
-    networks, said = [Hungry(9, begins=torch.float64) for _ in range(2)], list[str]()
-    ensemble = FoldEnsemble(networks, 1, (1,), dtype=torch.bfloat16, notify=said.append)
+    networks, heard = [Hungry(9, begins=torch.float64) for _ in range(2)], Heard()
+    ensemble = FoldEnsemble(networks, 1, (1,), dtype=torch.bfloat16, console=heard)
     home, image = ensemble.device, torch.randn(1, 5, 9, 9)
     for number in (1, 2):
         (logits,) = predict_logits(ensemble, image, (4, 6, 6))
         assert torch.allclose(logits, image, atol=1e-6)
         assert ensemble.device is home
         assert ensemble.dtype is torch.bfloat16
-        assert len(said) == 2 * number
-        assert "summed up in main memory" in said[-2]
-        assert "the CPU predicts this scan" in said[-1]
-        assert "The next one is tried on the GPU again" in said[-1]
+        assert len(heard.warned) == 2 * number
+        assert "summed up in main memory" in heard.warned[-2]
+        assert "the CPU predicts this scan" in heard.warned[-1]
+        assert "The next one is tried on the GPU again" in heard.warned[-1]
         for network in networks:
             network.to(torch.float64)  # as if the GPU still had no room
 

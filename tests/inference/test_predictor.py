@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from consoles import Heard
 from tiny import PLAN, tiny_case
 
 from vmseg_auto.inference import sliding_window as sweep
@@ -61,9 +62,9 @@ def test_a_fold_that_gives_no_numbers_is_named(value: float) -> None:
 
 def test_where_memory_runs_out_it_is_told_and_the_mask_is_the_same() -> None:
     """The first window finds no room where the network was; then the CPU goes on."""
-    case, said, failed = tiny_case("a", 1), list[str](), list[int]()
+    case, heard, failed = tiny_case("a", 1), Heard(), list[int]()
     expected = Predictor([fold(0)], INFO, device="cpu", precision="float32").predict(case.image, case.geometry)
-    predictor = Predictor([fold(0)], INFO, device="cpu", precision="float32", notify=said.append)
+    predictor = Predictor([fold(0)], INFO, device="cpu", precision="float32", console=heard)
 
     def no_room_at_first(*_: object) -> None:
         if not failed:
@@ -74,7 +75,7 @@ def test_where_memory_runs_out_it_is_told_and_the_mask_is_the_same() -> None:
     found = predictor.predict(case.image, case.geometry)
     assert np.array_equal(found.mask, expected.mask)
     assert found.confidence == expected.confidence
-    assert len(said) == 1
+    assert len(heard.warned) == 1
 
 
 def test_of_a_large_scan_budgets_are_computed_in_turn_with_the_same_results(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from consoles import Heard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -281,7 +282,7 @@ def test_a_scan_that_does_not_fit_beside_the_networks_begins_anew_with_its_sums_
     """The sums do not fit, in the middle of a scan: what was seen until then does not count twice."""
     torch.manual_seed(0)
     networks = [nn.Conv3d(2, 2, 3, padding=1).eval() for _ in range(2)]
-    image, heard, said = noise((9, 11, 13)), [], []
+    image, heard, console = noise((9, 11, 13)), [], Heard()
 
     def no_room_once(done: int, total: int) -> None:
         heard.append(done)
@@ -290,7 +291,7 @@ def test_a_scan_that_does_not_fit_beside_the_networks_begins_anew_with_its_sums_
 
     undisturbed, estimator = UncertaintyEstimator(2, True), UncertaintyEstimator(2, True)
     (expected,) = predict_logits(FoldEnsemble(networks, 2, (0,)), image, (4, 8, 6), estimator=undisturbed)
-    ensemble = FoldEnsemble(networks, 2, (0,), notify=said.append)
+    ensemble = FoldEnsemble(networks, 2, (0,), console=console)
     home = ensemble.device
     for _ in range(2):
         heard.clear()
@@ -298,8 +299,8 @@ def test_a_scan_that_does_not_fit_beside_the_networks_begins_anew_with_its_sums_
         assert torch.equal(logits, expected)
         assert ensemble.device is home, "the networks stay where they are"
     assert estimator.confidence() == undisturbed.confidence()
-    assert len(said) == 2
-    assert all("summed up in main memory" in text for text in said)
+    assert len(console.warned) == 2
+    assert all("summed up in main memory" in text for text in console.warned)
 
 
 def test_as_many_budgets_are_summed_side_by_side_as_memory_is_given_for() -> None:

@@ -93,7 +93,8 @@ def test_every_part_is_there(page: str) -> None:
     ):  # fmt: skip
         assert f"{heading}</h" in page
     for words in (
-        "7 scans of 7 patients", "Fold 0: gap +0.40 at the end", "1 scan whose outline the model misses wholly",
+        "7 scans of 7 patients", "Fold 0: gap +0.40 at the end; best validation Dice",
+        "1 scan whose outline the model misses wholly",
         "by patient, balanced by lesion volume", "limits of agreement", "For you to write",
     ):  # fmt: skip
         assert words in page

@@ -217,7 +217,7 @@ def test_a_case_that_gives_no_finite_loss_ends_the_training_and_is_named(preproc
     parts = make_parts(replace(SHORT, augment=False))
     words = r"3 of 3 steps of epoch 1 gave a NaN .* learnt from broken\. Look at .*--set lr=0\.0001 --fresh"
     with pytest.raises(VmsegError, match=words):
-        train_fold(FoldSetup(parts, PLAN, preprocessed, Fold(("broken",), ("c",)), 0, CPU), diary.hooks)
+        train_fold(FoldSetup(parts, PLAN, preprocessed, Fold(("broken",), ("c",)), 0, CPU), diary)
     assert not diary.states
     assert [event[:2] for event in diary.events if event[0] != "step"] == [("back", 0)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from vmseg_auto.contracts import Parts
 from vmseg_auto.models.checkpoints import Checkpoint, TrainingState, load_newest, save_checkpoint
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.training.fold_data import FoldSetup
-from vmseg_auto.training.loop import Hooks, train_fold
+from vmseg_auto.training.loop import EpochRecord, Hooks, train_fold
 from vmseg_auto.utils.signals import Stopped
 
 PLAIN = TrainingConfig(
@@ -33,7 +34,7 @@ EVENTS = 3 * (3 + 2)
 DROPPING = "with a layer that draws random numbers"
 
 
-class Interrupted:
+class Interrupted(Hooks):
     """Hooks that keep states on disk, and raise at the call of a certain number: before or after what it does."""
 
     def __init__(
@@ -43,20 +44,19 @@ class Interrupted:
         self.config, self.stop_at, self.error, self.done = config, stop_at, error, done
         self.calls = itertools.count(1)
 
-    @property
-    def hooks(self) -> Hooks:
-        return Hooks(
-            lambda epoch, step: self._passed(),
-            lambda record: self._passed(),
-            self._save,
-            lambda epoch, trouble: pytest.fail(trouble),
-            self._asked,
-        )
+    def step_ended(self, epoch: int, step: int) -> None:
+        self._passed()
 
-    def _asked(self) -> int:
+    def epoch_ended(self, record: EpochRecord) -> None:
+        self._passed()
+
+    def gone_back(self, epoch: int, trouble: str) -> None:
+        pytest.fail(trouble)
+
+    def stop(self) -> int:
         return signal.SIGTERM if self.error is Stopped and next(self.calls) >= self.stop_at else 0
 
-    def _save(self, state: TrainingState) -> None:
+    def save(self, state: TrainingState) -> None:
         if self.done:
             self._write(state)
         self._passed()
@@ -93,15 +93,21 @@ def parts_of(config: TrainingConfig, dropping: bool = False) -> Parts:
 
 
 def finished(
-    preprocessed: Path, config: TrainingConfig, hooks: Hooks, state: TrainingState | None, dropping: bool
+    preprocessed: Path,
+    config: TrainingConfig,
+    hooks: Hooks,
+    state: TrainingState | None,
+    dropping: bool,
+    stop: Callable[[], int] = lambda: 0,
 ) -> TrainingState:
-    return train_fold(FoldSetup(parts_of(config, dropping), PLAN, preprocessed, CASES, 0, CPU), hooks, state)
+    setup = FoldSetup(parts_of(config, dropping), PLAN, preprocessed, CASES, 0, CPU)
+    return train_fold(setup, hooks, state, stop=stop)
 
 
 @pytest.mark.parametrize("name", [*RECIPES, DROPPING])
 def test_an_interruption_at_any_point_changes_no_bit(preprocessed: Path, tmp_path: Path, name: str) -> None:
     config, dropping = RECIPES.get(name, PLAIN), name == DROPPING
-    undisturbed = finished(preprocessed, config, Diary().hooks, None, dropping)
+    undisturbed = finished(preprocessed, config, Diary(), None, dropping)
     moments = range(1, EVENTS + 1 - (config.checkpoint_every > 1))
     for stop_at in moments:
         folder = tmp_path / str(stop_at)
@@ -110,8 +116,8 @@ def test_an_interruption_at_any_point_changes_no_bit(preprocessed: Path, tmp_pat
         error = KeyboardInterrupt if stop_at % 3 else RuntimeError
         broken_off = Interrupted(folder, config, stop_at, error, done)
         with pytest.raises(error, match="stopped here"):
-            finished(preprocessed, config, broken_off.hooks, None, dropping)
-        again = finished(preprocessed, config, Diary().hooks, broken_off.state(), dropping)
+            finished(preprocessed, config, broken_off, None, dropping)
+        again = finished(preprocessed, config, Diary(), broken_off.state(), dropping)
         assert_same(again, undisturbed, "exp_avg" if config.optimizer == "adamw" else "momentum_buffer")
         assert again.epoch == undisturbed.epoch
 
@@ -120,18 +126,18 @@ def test_an_interruption_at_any_point_changes_no_bit(preprocessed: Path, tmp_pat
 def test_asked_to_stop_it_saves_within_the_epoch(preprocessed: Path, tmp_path: Path, name: str) -> None:
     """After each step of the training, and it goes on with the next one."""
     config, dropping = RECIPES.get(name, PLAIN), name == DROPPING
-    undisturbed = finished(preprocessed, config, Diary().hooks, None, dropping)
+    undisturbed = finished(preprocessed, config, Diary(), None, dropping)
     for steps in range(1, config.epochs * config.iterations_per_epoch + 1):
         folder = tmp_path / str(steps)
         folder.mkdir()
         asked = Interrupted(folder, config, steps, Stopped, done=True)
         with pytest.raises(Stopped, match="SIGTERM"):
-            finished(preprocessed, config, asked.hooks, None, dropping)
+            finished(preprocessed, config, asked, None, dropping, asked.stop)
         state = asked.state()
         assert state
         assert state.epoch * config.iterations_per_epoch + len(state.under_way) == steps
         diary = Diary()
-        again = finished(preprocessed, config, diary.hooks, state, dropping)
+        again = finished(preprocessed, config, diary, state, dropping)
         assert_same(again, undisturbed, "exp_avg" if config.optimizer == "adamw" else "momentum_buffer")
         assert (
             len([event for event in diary.events if event[0] == "step"])

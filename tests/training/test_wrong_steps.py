@@ -132,7 +132,7 @@ def test_the_second_time_it_ends(preprocessed: Path) -> None:
     parts = make_parts(CONFIG)
     wrong = replace(parts, schedule=rates(0.01, 0.01, 0.3), loss=WrongAbove(parts, limit=0.02))
     with pytest.raises(VmsegError, match=r"fails also with 0\.1 times the learning rate: 4 of 4 steps of epoch 3"):
-        train_fold(FoldSetup(wrong, PLAN, preprocessed, CASES, 0, CPU), diary.hooks)
+        train_fold(FoldSetup(wrong, PLAN, preprocessed, CASES, 0, CPU), diary)
     assert [state.epoch for state in diary.states] == [1, 2]
 
 
@@ -142,7 +142,7 @@ def test_weights_that_become_infinite_are_never_kept(preprocessed: Path) -> None
     parts = make_parts(config)
     steep = replace(parts, schedule=rates(0.01, 3e38, 0.01), loss=lambda logits, label: 1e6 * parts.loss(logits, label))
     with pytest.raises(VmsegError, match=r"fails also with 0\.1 times the learning rate"):
-        train_fold(FoldSetup(steep, PLAN, preprocessed, CASES, 0, CPU), diary.hooks)
+        train_fold(FoldSetup(steep, PLAN, preprocessed, CASES, 0, CPU), diary)
     ((_, epoch, words),) = [event for event in diary.events if event[0] == "back"]
     assert epoch == 1
     assert str(words).startswith("weights became NaN or infinite in epoch 2; the last step learnt from ")
@@ -156,7 +156,7 @@ def test_a_network_too_large_for_memory_ends_with_a_smaller_plan(preprocessed: P
     parts = make_parts(CONFIG)
     parts.network.register_forward_pre_hook(no_room)
     with pytest.raises(VmsegError, match="--planner default --memory 4`, then this command with --fresh"):
-        train_fold(FoldSetup(parts, PLAN, preprocessed, CASES, 0, CPU), Diary().hooks)
+        train_fold(FoldSetup(parts, PLAN, preprocessed, CASES, 0, CPU), Diary())
 
 
 def test_a_loss_that_grows_beyond_reason_ends_the_training_in_words(preprocessed: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_loss_that_grows_beyond_reason_ends_the_training_in_words(preprocessed
 
     grown = replace(parts, schedule=rates(0.01, 0.001, 0.001), loss=grows)
     with pytest.raises(VmsegError, match=r"fails also with 0\.1 times the learning rate: the loss grew to .*e\+0\d"):
-        train_fold(FoldSetup(grown, PLAN, preprocessed, CASES, 0, CPU), diary.hooks)
+        train_fold(FoldSetup(grown, PLAN, preprocessed, CASES, 0, CPU), diary)
     assert [state.epoch for state in diary.states] == [1]
 
 

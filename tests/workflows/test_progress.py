@@ -131,7 +131,7 @@ def test_the_forecast_holds_the_prediction_of_validation_cases(
     heard = Heard()
     fold_progress = FoldProgress(folder, config, heard, Notes(), validation_work=300)
     for step in range(1, 20):
-        fold_progress.stepped(0, step)
+        fold_progress.step_ended(0, step)
     assert heard.said == [
         "Fold 3 will take about 40 min here (9 epochs of 100 steps; 10 min of it for predicting its validation cases)."
     ]

@@ -9,17 +9,14 @@ from collections.abc import Sequence
 from vmseg_auto.cli.common import (
     Parser,
     Screen,
-    confirmed,
     fold_name,
     make_parser,
     number,
-    places_of,
     positive_int,
     run,
     workspace_logs,
-    workspace_of,
 )
-from vmseg_auto.cli.train import add_training_options
+from vmseg_auto.cli.train import add_training_options, training_options
 
 
 def parser() -> Parser:
@@ -55,23 +52,8 @@ def parser() -> Parser:
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.workflows.learning_curve import learning_curve
 
-    learning_curve(
-        arguments.patients,
-        target=arguments.target,
-        folds=arguments.folds,
-        dataset=places_of(arguments)["dataset"],
-        workspace=workspace_of(arguments),
-        planner=arguments.planner,
-        trainer=arguments.trainer,
-        settings=arguments.set,
-        hours=arguments.hours,
-        device=arguments.device,
-        jobs=arguments.jobs,
-        fresh=arguments.fresh,
-        confirm=confirmed,
-        left=screen.left,
-        console=screen,
-    )
+    options = training_options(arguments, screen)
+    learning_curve(arguments.patients, target=arguments.target, folds=arguments.folds, **options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from vmseg_auto.cli.common import (
     AFTER_TRAINING,
@@ -68,26 +69,29 @@ def add_training_options(made: Parser) -> None:
     made.add_argument("--hours", type=number, metavar="H", help="most time for each fold; as many epochs as fit")
 
 
+def training_options(arguments: argparse.Namespace, screen: Screen) -> dict[str, Any]:
+    """Return what commands that train hand on of their options."""
+    return {
+        "dataset": places_of(arguments)["dataset"],
+        "workspace": workspace_of(arguments),
+        "planner": arguments.planner,
+        "trainer": arguments.trainer,
+        "settings": arguments.set,
+        "hours": arguments.hours,
+        "device": arguments.device,
+        "jobs": arguments.jobs,
+        "fresh": arguments.fresh,
+        "confirm": confirmed,
+        "left": screen.left,
+        "console": screen,
+    }
+
+
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.workflows.train import train
 
-    trained = train(
-        arguments.folds,
-        dataset=places_of(arguments)["dataset"],
-        workspace=workspace_of(arguments),
-        planner=arguments.planner,
-        trainer=arguments.trainer,
-        settings=arguments.set,
-        hours=arguments.hours,
-        init=arguments.init,
-        loggers=arguments.logger,
-        device=arguments.device,
-        jobs=arguments.jobs,
-        fresh=arguments.fresh,
-        confirm=confirmed,
-        left=screen.left,
-        console=screen,
-    )
+    options = training_options(arguments, screen)
+    trained = train(arguments.folds, init=arguments.init, loggers=arguments.logger, **options)
     if Workspace(trained.folder.parents[2]).selection.is_file():
         go_on(screen, *AFTER_TRAINING)
 

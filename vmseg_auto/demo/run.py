@@ -13,7 +13,7 @@ from typing import Any
 from vmseg_auto.data.images.images import read_image, read_mask, write_image, write_mask
 from vmseg_auto.demo.phantom.phantom import make_phantom
 from vmseg_auto.evaluation.evaluate import Evaluation
-from vmseg_auto.figures.plots import draw_outlines
+from vmseg_auto.figures.overlays import draw_outlines
 from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.atomic import read_json, write_json
 from vmseg_auto.utils.console import Console, Silent

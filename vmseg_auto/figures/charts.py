@@ -1,20 +1,31 @@
-"""Charts for a page: where each mark comes to lie, in the units of a drawing 640 wide. How they look is the page's."""
+"""Charts: axes, bands, lines and dots, and where each comes to lie.
+
+A chart is described once. A page draws it as SVG, in the units of a drawing 640 wide and in its own colours, and
+`figures/plots.py` as a PNG. Both have the same kinds: first, second, third, forecast, limit and bar of lines, with thin
+as a second word; gap and agreement of bands; first, reference and odd of dots.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
+
+from vmseg_auto.utils.text import minus_signs
 
 WIDTH = 640.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 14.0, 14.0, 52.0
 _MOST_TICKS = 8
+_SCALES = {"linear": float, "log": math.log10, "asinh": math.asinh}
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 
 _TITLE, _LETTER = 38.0, 12.0
 """Room of an axis' title, and of a letter of its ticks as wide as on a phone."""
 
 Point = tuple[float, float]
+Scale = Literal["linear", "log", "asinh"]
+"""The last is linear below 1 and logarithmic beyond, so that it holds 0."""
 
 
 @dataclass(frozen=True)
@@ -24,36 +35,41 @@ class Axis:
     Args:
         title: with the unit.
         low, high: ends; above 0 where it is logarithmic.
-        log: whether it is.
+        scale: how values are laid out.
         whole: whether values are counts, so that ticks are whole numbers.
     """
 
     title: str
     low: float
     high: float
-    log: bool = False
+    scale: Scale = "linear"
     whole: bool = False
 
     def share(self, value: float) -> float:
         """Return how far along the axis a value lies; 0 is its lower end and 1 its upper one.
 
-        >>> Axis("volume (mL)", 1.0, 100.0, log=True).share(10.0)
+        >>> Axis("volume (mL)", 1.0, 100.0, "log").share(10.0)
         0.5
         """
-        low, high, value = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        low, high, value = map(_SCALES[self.scale], (self.low, self.high, value))
         return (value - low) / (high - low)
 
     def ticks(self) -> list[tuple[float, str]]:
         """Round values and what to write beside them."""
-        values = _decades(self.low, self.high) if self.log else _round_values(self.low, self.high)
+        if self.scale == "log":
+            values = _decades(self.low, self.high)
+        elif self.scale == "asinh" and self.high > 2:
+            values = [0.0, *_decades(1.0, self.high)]
+        else:
+            values = _round_values(self.low, self.high)
         if self.whole:
             values = [value for value in values if value.is_integer()]
-        return [(value, f"{value:,.10g}".replace("-", "\N{MINUS SIGN}")) for value in values]
+        return [(value, minus_signs(f"{value:,.10g}")) for value in values]
 
 
 @dataclass(frozen=True)
 class Dot:
-    """A case; `kind` is a style of the page."""
+    """A case; `words` appear over it on a page."""
 
     x: float
     y: float
@@ -79,12 +95,16 @@ class Band:
 
 @dataclass(frozen=True)
 class Mark:
-    """What is placed: an SVG path or a circle, with the page's style."""
+    """What is drawn.
+
+    Args:
+        kind: "band", "line" or "dot", and its kind.
+        points: how far along x and y each lies; a band's go around it, a dot has one.
+        words: appear over it on a page.
+    """
 
     kind: str
-    path: str = ""
-    x: float = 0.0
-    y: float = 0.0
+    points: tuple[Point, ...]
     words: str = ""
 
 
@@ -97,7 +117,7 @@ class Chart:
         words: what it shows, for those who don't see it.
         x, y: axes.
         bands, lines, dots: from back to front.
-        legend: style -> what it stands for.
+        legend: what is drawn, with its kind ("line first") -> what it stands for.
         height: of the drawing.
     """
 
@@ -123,44 +143,46 @@ class Chart:
 
     @property
     def columns(self) -> list[tuple[float, str]]:
-        """Ticks of x: where, and what is written."""
-        return [(self._place((value, self.y.low))[0], text) for value, text in self.x.ticks()]
+        """Ticks of x: where on a page, and what is written."""
+        return [(self.place((self.x.share(value), 0))[0], text) for value, text in self.x.ticks()]
 
     @property
     def rows(self) -> list[tuple[float, str]]:
         """Ticks of y."""
-        return [(self._place((self.x.low, value))[1], text) for value, text in self.y.ticks()]
+        return [(self.place((0, self.y.share(value)))[1], text) for value, text in self.y.ticks()]
 
     @property
     def marks(self) -> list[Mark]:
-        """Everything drawn, from back to front."""
-        shapes = [Mark(f"band {b.kind}", self._around(b)) for b in self.bands]
-        shapes += [mark for line in self.lines for mark in self._of_line(line)]
-        for dot in self.dots:
-            x, y = self._place((dot.x, dot.y))
-            shapes.append(Mark(f"dot {dot.kind}", "", x, y, dot.words))
-        return shapes
+        """Everything drawn, from back to front, without values that are not finite; a line of one point is a dot."""
+        marks = []
+        for band in self.bands:
+            there = self._shares((x, low) for x, low, high in band.points if math.isfinite(high))
+            back = self._shares((x, high) for x, low, high in reversed(band.points) if math.isfinite(low))
+            marks.append(Mark(f"band {band.kind}", there + back))
+        for line in self.lines:
+            points = self._shares(line.points)
+            marks.append(Mark(f"{'dot' if len(points) == 1 else 'line'} {line.kind}", points))
+        marks += [Mark(f"dot {dot.kind}", self._shares([(dot.x, dot.y)]), dot.words) for dot in self.dots]
+        return [mark for mark in marks if mark.points]
 
-    def _of_line(self, line: Line) -> list[Mark]:
-        """Return the line; a dot, where it has a single point."""
-        points = [point for point in line.points if all(map(math.isfinite, point))]
-        if len(points) == 1:
-            return [Mark(f"dot {line.kind}", "", *self._place(points[0]))]
-        return [Mark(f"line {line.kind}", self._through(points))]
-
-    def _place(self, point: Point) -> Point:
+    def place(self, shares: Point) -> Point:
+        """Return where on a page a point lies, of which is known how far along x and y it lies."""
         left, top, right, bottom = self.frame
-        across, up = (min(1.02, max(-0.02, a.share(v))) for a, v in zip((self.x, self.y), point, strict=True))
-        return round(left + across * (right - left), 1), round(bottom - up * (bottom - top), 1)
+        return round(left + shares[0] * (right - left), 1), round(bottom - shares[1] * (bottom - top), 1)
 
-    def _through(self, points: Iterable[Point]) -> str:
-        placed = [self._place(point) for point in points if all(map(math.isfinite, point))]
-        return "M" + "L".join(f"{x:g} {y:g}" for x, y in placed) if placed else ""
+    def path(self, mark: Mark) -> str:
+        """Return the SVG path of a line or band."""
+        path = "L".join(f"{x:g} {y:g}" for x, y in map(self.place, mark.points))
+        return f"M{path}{'Z' if mark.kind.startswith('band') else ''}"
 
-    def _around(self, band: Band) -> str:
-        points = [point for point in band.points if all(map(math.isfinite, point))]
-        there, back = [(x, low) for x, low, _ in points], [(x, high) for x, _, high in reversed(points)]
-        return self._through([*there, *back]) + "Z" if points else ""
+    def _shares(self, points: Iterable[Point]) -> tuple[Point, ...]:
+        """Return how far along x and y points lie; never far beyond the ends."""
+        known = [point for point in points if all(map(math.isfinite, point))]
+        return tuple((_near_ends(self.x.share(x)), _near_ends(self.y.share(y))) for x, y in known)
+
+
+def _near_ends(share: float) -> float:
+    return min(1.02, max(-0.02, share))
 
 
 def axis_of(title: str, values: Sequence[float], log: bool = False, whole: bool = False) -> Axis:
@@ -168,7 +190,7 @@ def axis_of(title: str, values: Sequence[float], log: bool = False, whole: bool 
     known = [value for value in values if math.isfinite(value) and (value > 0 or not log)] or [1.0]
     low, high = min(known), max(known)
     if log:
-        return Axis(title, low / 1.3, high * 1.3, log=True)
+        return Axis(title, low / 1.3, high * 1.3, "log")
     room = 0.05 * ((high - low) or abs(high) or 1.0) if not whole or high > low else 0.5
     return Axis(title, low - room, high + room, whole=whole)
 

@@ -1,6 +1,7 @@
 """Pictures with words: slices through the lesions of a scan, with outlines.
 
-Shown is what lies within a margin of the lesions (`pictures.near_lesions`), and black beyond.
+Shown is what lies within a margin of the lesions (`slices.near_lesions`), and black beyond; the demo's phantoms, which
+are nobody, are shown whole (`draw_outlines`).
 """
 
 from __future__ import annotations
@@ -33,10 +34,13 @@ from vmseg_auto.figures.slices import (
 )
 from vmseg_auto.utils.components import Components
 from vmseg_auto.utils.console import shown
-from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.geometry import Geometry, Spacing
 
 ROWS, ACROSS = 3, 3
 """Components shown, and slices of each."""
+
+OutlineCase = tuple[str, NDArray[np.float32], Spacing, NDArray[np.uint8] | None, NDArray[np.uint8] | None]
+"""Title, image (Z, Y, X), spacing (Z, Y, X) in mm, reference and prediction (Z, Y, X) where there are any."""
 
 
 @dataclass(frozen=True)
@@ -228,3 +232,48 @@ def _draw_times(row: Sequence[Axes], view: View, compared: Compared, place: NDAr
             about = f"{view.plane} slice {view.number(index)}, {when} scan"
             heading = f"{title}\n{about}" if panel is row[0] else about
             show(panel, picture, heading, view.sides, crop.shape[0] * spacing[0] / picture.shape[0])
+
+
+def draw_outlines(cases: Sequence[OutlineCase], path: Path) -> None:
+    """Draw one panel a case into a PNG: the slice with the largest lesion, with both masks' outlines.
+
+    Args:
+        cases: at least one.
+        path: ends with .png.
+
+    Raises:
+        VmsegError: the file can't be written.
+    """
+    across = len(cases) if len(cases) <= 4 else min((5, 4, 3), key=lambda n: -len(cases) % n)
+    down = -(-len(cases) // across)
+    figure = Figure(figsize=(3.2 * across, 3.45 * down + 0.45), dpi=130, layout="constrained", facecolor="black")
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for panel, case in zip(panels, cases, strict=False):
+        _draw_case(panel, case)
+    for panel in panels:
+        panel.set_axis_off()
+    handles = [
+        Line2D([], [], color=SKY_BLUE, linewidth=2.4, label="reference"),
+        Line2D([], [], color=VERMILLION, linewidth=1.6, label="prediction"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, labelcolor="white")
+    save_figure(figure, path)
+
+
+def _draw_case(panel: Axes, case: OutlineCase) -> None:
+    title, image, (_, dy, dx), reference, prediction = case
+    z = _slice_to_show([mask for mask in (reference, prediction) if mask is not None], len(image))
+    outlines = [
+        (mask[z] != 0, colour) for mask, colour in ((reference, SKY_BLUE), (prediction, VERMILLION)) if mask is not None
+    ]
+    panel.imshow(draw_slice(image[z], (dy, dx), grey_window(image[z]), outlines, pixels=400), origin="upper")
+    panel.set_title(title, color="white", fontsize=9)
+
+
+def _slice_to_show(masks: Sequence[NDArray[np.uint8]], slices: int) -> int:
+    """Return the slice in which the reference (else the prediction) is largest; the middle one where both are empty."""
+    for mask in masks:
+        areas = np.count_nonzero(mask, axis=(1, 2))
+        if areas.any():
+            return int(np.argmax(areas))
+    return slices // 2

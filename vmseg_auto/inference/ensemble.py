@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
+from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.devices import (
     autocast,
     choose_device,
@@ -21,11 +22,6 @@ from vmseg_auto.utils.devices import (
     whole_float32,
 )
 from vmseg_auto.utils.geometry import Shape
-
-
-def _silent(text: str) -> None:
-    return None
-
 
 Pass = tuple[tuple[int, ...], nn.Module]
 """Mirrored axes of (Z, Y, X), and a network."""
@@ -45,7 +41,7 @@ class FoldEnsemble:
         device: where the networks are.
         dtype: 16-bit type for the networks; logits are float32 all the same.
         names: what the networks are called in errors; numbered from 0 unless given.
-        notify: called with a sentence on what is done for want of memory.
+        console: is told what is done for want of memory.
         stays: whether the networks must not leave the device, as others work with them.
     """
 
@@ -55,7 +51,7 @@ class FoldEnsemble:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype | None = None
     names: Sequence[str] = ()
-    notify: Callable[[str], None] = _silent
+    console: Console = field(default_factory=Silent)
     stays: bool = False
     leaves: bool = field(default=False, init=False)
     """Whether the networks may go over to the CPU just now."""
@@ -130,12 +126,12 @@ class FoldEnsemble:
         forget_freed_memory(self.device)
         if tried > 1:
             self.at_once = tried // 2
-            self.notify(
+            self.console.warn(
                 f"The GPU's memory does not hold {tried} windows at a time; prediction goes on with {self.at_once}."
             )
             return
         self._go_over_to_cpu()
-        self.notify(
+        self.console.warn(
             "The GPU's memory does not hold a single window of this model: the CPU predicts this scan, which takes "
             "longer. The next one is tried on the GPU again. Close other programs that use the GPU."
         )

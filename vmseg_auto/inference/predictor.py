@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +29,7 @@ from vmseg_auto.planning.plan import Plan
 from vmseg_auto.preprocessing.normalise import intensity_profiles
 from vmseg_auto.preprocessing.transform import box_slices, nonzero_box, preprocess_image, restore_labels, restore_logits
 from vmseg_auto.utils.components import apply_postprocessing
+from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.devices import choose_device, cudnn_fault, lay_out, reduced_precision, round_convolutions
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Box, Geometry
@@ -69,7 +70,7 @@ class Predictor:
         exhaustive: run every fold on every mirroring of every window, even where cross-validation found fewer
             passes enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
-        notify: called with a sentence on what is done where the device's memory runs out.
+        console: is told what is done where the device's memory runs out.
 
     Raises:
         InputError: no checkpoint, or folds of different plans.
@@ -85,8 +86,9 @@ class Predictor:
         step: float | None = None,
         exhaustive: bool = False,
         precision: Precision = "auto",
-        notify: Callable[[str], None] = lambda text: None,
+        console: Console | None = None,
     ) -> None:
+        console = console or Silent()
         if step is not None and not 0 < step <= 1:
             raise InputError(f"the step is {step}", remedy="It must be above 0 and at most 1; 0.5 is usual.")
         if len({c.plan.content_hash for c in checkpoints}) != 1:
@@ -102,7 +104,7 @@ class Predictor:
         self.device = choose_device(device)
         dtype = reduced_precision(self.device) if precision == "auto" else None
         if self.device.type == "cuda" and (fault := cudnn_fault()):
-            notify(f"{fault}.")
+            console.warn(f"{fault}.")
         self.ensemble = FoldEnsemble(
             networks=[self._network(c, dtype) for c in checkpoints],
             classes=len(info.labels),
@@ -110,7 +112,7 @@ class Predictor:
             device=self.device,
             dtype=dtype,
             names=[f"fold {c.fold} ({c.plan.planner}/{c.trainer})" for c in checkpoints],
-            notify=notify,
+            console=console,
         )
 
     @classmethod
@@ -124,13 +126,13 @@ class Predictor:
         step: float | None = None,
         exhaustive: bool = False,
         precision: Precision = "auto",
-        notify: Callable[[str], None] = lambda text: None,
+        console: Console | None = None,
     ) -> Predictor:
         """Load a model folder (WORKSPACE/runs/PLANNER/TRAINER), or the zip of a single model.
 
         Args:
             folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
-            device, tta, step, exhaustive, precision, notify: as for the class.
+            device, tta, step, exhaustive, precision, console: as for the class.
 
         Raises:
             InputError: it is no model, a zip that is damaged or of several models, a fold asked
@@ -146,7 +148,7 @@ class Predictor:
                 step=step,
                 exhaustive=exhaustive,
                 precision=precision,
-                notify=notify,
+                console=console,
             )
         except InputError as error:
             error.file = error.file or model

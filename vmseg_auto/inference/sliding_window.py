@@ -81,7 +81,7 @@ def predict_logits(
         if not memory_ran_out(error):
             raise
     # Not where the error is caught: until it is forgotten, it holds on to the memory that was taken.
-    ensemble.notify(
+    ensemble.console.warn(
         "The GPU's memory does not hold this scan beside the networks: its logits are summed up in main memory, which "
         "takes longer."
     )

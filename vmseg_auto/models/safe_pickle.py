@@ -113,7 +113,7 @@ def _counted(value: Any, known: dict[int, int]) -> int:
     return known[id(value)]
 
 
-class _Anything:
+class Anything:
     """In place of what is only called and filled."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -170,7 +170,7 @@ class _Claims(pickle._Unpickler):
             return _ordered
         if full == _ENCODE:
             return _encoded
-        return _STORAGES.get(full) or (_tensor if full == _TENSOR else _Anything)
+        return _STORAGES.get(full) or (_tensor if full == _TENSOR else Anything)
 
     def persistent_load(self, pid: Any) -> int:
         """Return the number of values of a storage."""
@@ -187,14 +187,14 @@ def _ordered(*items: Any) -> OrderedDict[Any, Any]:
     return OrderedDict()
 
 
-def _encoded(text: Any, encoding: Any = None) -> _Anything:
+def _encoded(text: Any, encoding: Any = None) -> Anything:
     """Check bytes, which are stored as texts to be encoded: numbers have few, and other codecs could multiply them."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1") or len(text) > _MOST_ENCODED:
         raise ClaimError(f"it has bytes of another kind than numbers have (encoding {str(encoding)[:20]!r})")
-    return _Anything()
+    return Anything()
 
 
-def _tensor(count: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Anything:
+def _tensor(count: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Anything:
     """Check a view on a storage of `count` values."""
     numbers = (count, offset, *size, *stride)
     if len(size) != len(stride) or not all(type(n) is int and n >= 0 for n in numbers):
@@ -202,4 +202,4 @@ def _tensor(count: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Anythi
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if prod(size) > count or (prod(size) and last >= count):
         raise ClaimError(f"a tensor of the shape {size!r} is larger than its numbers")
-    return _Anything()
+    return Anything()

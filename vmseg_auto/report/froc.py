@@ -73,5 +73,5 @@ def _chart(label: str, rows: Sequence[Row]) -> Chart:
         Axis("sensitivity per lesion", 0.0, 1.0),
         lines=(*bars, Line(tuple(points), "first")),
         dots=dots,
-        legend={"first": "thresholds 0.1 (right) to 0.9", "bar": "95 % interval"} if bars else {},
+        legend={"line first": "thresholds 0.1 (right) to 0.9", "line bar": "95 % interval"} if bars else {},
     )

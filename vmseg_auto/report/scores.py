@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from statistics import fmean, median
 
+import numpy as np
+
 from vmseg_auto.data.dataset import Splits
 from vmseg_auto.data.pseudonyms import Names
 from vmseg_auto.data.runs import Run
 from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.evaluation.scores import MeanScore
 from vmseg_auto.figures.charts import Axis, Chart, Dot, Line, axis_of
+from vmseg_auto.figures.validation_charts import expected_dice_chart
 from vmseg_auto.report.figures import figure_table
 from vmseg_auto.report.froc import froc
 from vmseg_auto.report.render import NONE, Fact, Table
@@ -176,29 +179,20 @@ def _by_fold(dice: Mapping[str, float], splits: Splits, names: Names) -> Chart:
 def _confidence(run: Run, names: Names) -> tuple[Chart, str] | None:
     rows = read_confidence(run) if run.confidence.is_file() else []
     require_named(rows, names, run.confidence)
-    told = [(row["case"], [row[name] for name in _CONFIDENCE]) for row in rows if isfinite(row["expected_dice"])]
+    told = [row for row in rows if isfinite(row["expected_dice"])]
     if not told:
         return None
-    inside = sum(low <= dice <= high for _, (_, low, high, dice) in told)
+    inside = sum(row["expected_dice_low"] <= row["dice"] <= row["expected_dice_high"] for row in told)
     words = (
         f"{inside} of {len(told)} scans, of {len({row['patient'] for row in rows})} patients, lie in the interval that "
         "was estimated without their patient; four in five are to be expected there."
     )
-    chart = Chart(
-        "Dice that was to be expected, and Dice that came",
-        words,
-        Axis("expected Dice, estimated from the other patients", 0.0, 1.0),
-        Axis("Dice", 0.0, 1.0),
-        lines=(
-            *(Line(((x, low), (x, high)), "bar") for _, (x, low, high, _) in told),
-            Line(((0.0, 0.0), (1.0, 1.0)), "first"),
-        ),
-        dots=tuple(
-            Dot(x, dice, "first", f"{names.cases[case]}: expected {shown(x)}, found {shown(dice)}")
-            for case, (x, _, _, dice) in told
-        ),
-        legend={"first": "as expected", "bar": "interval of four in five"},
-    )
+    dots = [
+        f"{names.cases[row['case']]}: expected {shown(row['expected_dice'])}, found {shown(row['dice'])}"
+        for row in told
+    ]
+    columns = ("expected_dice", "expected_dice_low", "expected_dice_high", "dice")
+    chart = expected_dice_chart(np.array([[row[column] for row in told] for column in columns]), dots)
     return chart, words
 
 
@@ -218,12 +212,9 @@ def _certainty(run: Run) -> tuple[Table, Chart] | None:
         Axis("share of the scans that is kept", 0.0, 1.0),
         Axis("mean Dice", 0.0, 1.0),
         lines=(Line(points, "first"), Line(((0.0, last), (1.0, last)), "second")),
-        legend={"first": f"ordered by certainty ({told.certainty})", "second": "in no order"},
+        legend={"line first": f"ordered by certainty ({told.certainty})", "line second": "in no order"},
     )
     return figure_table("What the certainty is worth, all out of fold", told.figures), chart
-
-
-_CONFIDENCE = ("expected_dice", "expected_dice_low", "expected_dice_high", "dice")
 
 
 def _cases(rows: Sequence[CaseScore], names: Names, patients: Mapping[str, str]) -> Table:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 
 from vmseg_auto.data.dataset import Dataset, Splits
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run
-from vmseg_auto.figures.charts import Axis, Band, Chart, Line, axis_of
+from vmseg_auto.figures.charts import Chart
+from vmseg_auto.figures.training_charts import History, dice_chart, loss_chart
 from vmseg_auto.networks.transfer_record import Initialisation
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.training_config import TrainingConfig
@@ -20,9 +21,6 @@ from vmseg_auto.workflows.paths import read_record
 from vmseg_auto.workflows.run_tables import read_history
 from vmseg_auto.workflows.seen_scans import OTHER_SCANS, read_initialisation, seen_tests
 
-History = Sequence[Mapping[str, float]]
-_LEGEND = {"first": "training", "second": "validation"}
-
 
 @dataclass(frozen=True)
 class Training:
@@ -32,17 +30,17 @@ class Training:
         facts: what all folds share.
         folds: a row a fold.
         loss: of all folds.
-        gaps: Dice of whole training and validation cases, a chart a fold.
+        dice: of validation patches, and of whole training and validation cases; a chart a fold.
         alarms: in words, where the gap widened while validation stood still.
-        gap: mean over folds, at the end; None where none was looked at.
+        gaps: of each fold whose whole cases were checked, at the end.
     """
 
     facts: tuple[Fact, ...]
     folds: Table
     loss: Chart
-    gaps: tuple[Chart, ...]
+    dice: tuple[Chart, ...]
     alarms: tuple[str, ...]
-    gap: float | None
+    gaps: tuple[float, ...]
 
 
 def training(run: Run) -> Training | None:
@@ -55,7 +53,6 @@ def training(run: Run) -> Training | None:
     histories = {fold.name: read_history(fold) for fold in folds}
     checks = {name: overfitting_checks(history) for name, history in histories.items()}
     config = next(iter(records.values())).config
-    last = [found[-1].gap for found in checks.values() if found]
     alarms = [
         f"Fold {name}: validation last improved in epoch {alarm.since}; in epoch {alarm.check.epoch} the gap had "
         f"widened to {shown(alarm.check.gap)}."
@@ -67,10 +64,10 @@ def training(run: Run) -> Training | None:
     return Training(
         facts=_facts(run, config),
         folds=Table("Each fold at the end of its training; Dice of a few whole cases on each side", columns, rows),
-        loss=_loss(histories),
-        gaps=tuple(_gap(name, found) for name, found in checks.items() if found),
+        loss=loss_chart(list(histories.values())),
+        dice=tuple(dice_chart(name, history) for name, history in histories.items()),
         alarms=tuple(alarms),
-        gap=sum(last) / len(last) if last else None,
+        gaps=tuple(found[-1].gap for found in checks.values() if found),
     )
 
 
@@ -122,35 +119,3 @@ def _row(fold: FoldFolder, history: History, checks: Sequence[OverfittingCheck])
     dice = [shown(check.train), shown(check.val), shown(check.gap, sign=True)]
     state = "" if fold.final.is_file() else " (unfinished)"
     return (f"Fold {fold.name}", f"{len(history)}{state}", *losses, *dice)
-
-
-def _loss(histories: Mapping[int | str, History]) -> Chart:
-    lines, values = [], []
-    for history in histories.values():
-        for column, kind in (("train_loss", "first"), ("val_loss", "second")):
-            points = tuple((row["epoch"], row.get(column, nan)) for row in history)
-            lines.append(Line(points, f"{kind} thin"))
-            values += [y for _, y in points]
-    epochs = [row["epoch"] for history in histories.values() for row in history]
-    longest = max(epochs, default=0)
-    words = f"Loss of {counted(len(histories), 'fold')} in training and validation over {longest:.0f} epochs."
-    title = "Loss in every fold; lower is better"
-    return Chart(
-        title, words, axis_of("epoch", epochs, whole=True), axis_of("loss", values), lines=tuple(lines), legend=_LEGEND
-    )
-
-
-def _gap(name: int | str, checks: Sequence[OverfittingCheck]) -> Chart:
-    last = checks[-1]
-    return Chart(
-        f"Fold {name}: gap {shown(last.gap, sign=True)} at the end",
-        f"Dice of whole cases over epochs; at the end training {shown(last.train)}, validation {shown(last.val)}.",
-        axis_of("epoch", [check.epoch for check in checks], whole=True),
-        Axis("Dice of whole cases", 0.0, 1.0),
-        bands=(Band(tuple((check.epoch, check.train, check.val) for check in checks), "gap"),),
-        lines=(
-            Line(tuple((check.epoch, check.train) for check in checks), "first"),
-            Line(tuple((check.epoch, check.val) for check in checks), "second"),
-        ),
-        legend=_LEGEND,
-    )

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isfinite
+
+import numpy as np
 
 from vmseg_auto.data.pseudonyms import Names
 from vmseg_auto.data.runs import Run
 from vmseg_auto.evaluation.bland_altman import FEWEST_FOR_LIMITS, FEWEST_FOR_NORMAL, Agreement, agreement
 from vmseg_auto.figures.charts import Band, Chart, Dot, Line, axis_of
+from vmseg_auto.figures.validation_charts import volume_chart
 from vmseg_auto.report.words import between, plain, require_named, shown, volume
 from vmseg_auto.selection.validation_volumes import is_covered
 from vmseg_auto.utils.statistics import FEWEST_PATIENTS
 from vmseg_auto.utils.text import counted
-from vmseg_auto.workflows.run_tables import CaseScore, Row, read_validation_volumes
+from vmseg_auto.workflows.run_tables import CaseScore, read_validation_volumes
 
 
 def volume_agreements(rows: Sequence[CaseScore], names: Names) -> tuple[tuple[Chart | None, str], ...]:
@@ -50,7 +52,7 @@ def _agreement(label: str, rows: Sequence[CaseScore], names: Names) -> tuple[Cha
         bands=(Band(tuple((x, found.low, found.high) for x in (x.low, x.high)), "agreement"),),
         lines=tuple(Line(points, "first" if value == found.bias else "limit") for value, points in level),
         dots=dots,
-        legend={"first": "bias", "limit": "limits of agreement"},
+        legend={"line first": "bias", "line limit": "limits of agreement"},
     )
     return chart, words
 
@@ -99,41 +101,21 @@ def _both(outlined: float, predicted: float) -> str:
 
 
 def volume_intervals(run: Run, names: Names) -> tuple[Chart, str] | None:
-    """Draw measured volumes with their intervals over the outlined ones; None where no interval is known."""
+    """Draw predicted and outlined volumes with their intervals; None where no interval is known."""
     told = read_validation_volumes(run) if run.volumes.is_file() else []
     require_named(told, names, run.volumes)
+    columns = ("reference_ml", "volume_ml", "volume_low_ml", "volume_high_ml")
     rows = [row for row in told if isfinite(row["volume_low_ml"]) and isfinite(row["volume_high_ml"])]
-    drawn = [one for row in rows if min((one := _Interval.of(row, names)).outlined, one.predicted) > 0]
-    if not drawn:
+    if not rows:
         return None
     inside = sum(is_covered(row) for row in rows)
     words = (
         f"{inside} of {len(rows)} outlined volumes, of {len({row['patient'] for row in rows})} patients, lie in the "
         "interval estimated from the other patients' scans; nine in ten are to be expected there, over all scans."
     )
-    x = axis_of("outlined volume (mL)", [one.outlined for one in drawn], log=True)
-    y = axis_of("predicted volume (mL)", [v for one in drawn for v in (one.predicted, one.high)], log=True)
-    ends = max(x.low, y.low), min(x.high, y.high)
-    same = Line(((ends[0], ends[0]), (ends[1], ends[1])), "second")
-    bars = [Line(((one.outlined, max(one.low, y.low)), (one.outlined, one.high)), "bar") for one in drawn]
-    dots = tuple(Dot(one.outlined, one.predicted, "first", one.words) for one in drawn)
-    legend = {"bar": "interval of nine in ten", "second": "as outlined"}
-    return Chart("Volumes with their intervals", words, x, y, lines=(*bars, same), dots=dots, legend=legend), words
-
-
-@dataclass(frozen=True)
-class _Interval:
-    """A row of volumes.csv, in mL."""
-
-    outlined: float
-    predicted: float
-    low: float
-    high: float
-    words: str
-
-    @classmethod
-    def of(cls, row: Row, names: Names) -> _Interval:
-        columns = ("reference_ml", "volume_ml", "volume_low_ml", "volume_high_ml")
-        outlined, predicted, low, high = (row[name] for name in columns)
-        words = f"{names.cases[row['case']]}: {volume(predicted)} mL, {volume(low)} to {volume(high)}"
-        return cls(outlined, predicted, low, high, words)
+    dots = [
+        f"{names.cases[row['case']]}: {_both(row['reference_ml'], row['volume_ml'])}, interval "
+        f"{volume(row['volume_low_ml'])} to {volume(row['volume_high_ml'])}"
+        for row in rows
+    ]
+    return volume_chart(np.array([[row[column] for row in rows] for column in columns]), dots), words

@@ -9,7 +9,7 @@ from vmseg_auto.data.pseudonyms import Names
 from vmseg_auto.report.render import NONE
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.statistics import no_interval
-from vmseg_auto.utils.text import UNKNOWN, by_axes, decimal, interval, listed
+from vmseg_auto.utils.text import UNKNOWN, by_axes, decimal, interval, listed, minus_signs
 from vmseg_auto.workflows.run_tables import Row
 
 
@@ -27,7 +27,7 @@ def shown(value: float | None, digits: int = 2, sign: bool = False) -> str:
     ('0.88', '+0.10')
     """
     text = decimal(value, digits, sign)
-    return NONE if text == UNKNOWN else _minus(text)
+    return NONE if text == UNKNOWN else minus_signs(text)
 
 
 def volume(ml: float | None) -> str:
@@ -46,7 +46,7 @@ def between(low: float | None, high: float | None, digits: int = 2) -> str:
     '0.71 to 0.92'
     """
     text = interval(low, high, digits)
-    return NONE if text == UNKNOWN else _minus(text)
+    return NONE if text == UNKNOWN else minus_signs(text)
 
 
 def between_or_why(low: float | None, high: float | None, patients: int, digits: int = 2) -> str:
@@ -62,7 +62,3 @@ def by(values: Iterable[float]) -> str:
 def plain(label: str) -> str:
     """Write a label's name without underscores."""
     return label.replace("_", " ")
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "\N{MINUS SIGN}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from vmseg_auto.data.dataset import Dataset, Splits
@@ -82,11 +83,11 @@ class RunReport:
     def headline(self) -> tuple[Fact, ...]:
         """The figures that count most."""
         scored = self.scores.headline if self.scores else ()
-        if self.training is None or self.training.gap is None:
+        if self.training is None or not self.training.gaps:
             return scored
         over = counted(len(self.training.gaps), "fold")
         note = f"how much higher Dice was on training cases, at the end; mean over {over}; no interval: few cases each"
-        return (*scored, Fact("Gap", shown(self.training.gap, sign=True), note))
+        return (*scored, Fact("Gap", shown(fmean(self.training.gaps), sign=True), note))
 
 
 def read_study(folder: Path, space: Workspace, left: Inventory) -> WorkspaceStudy:

@@ -14,7 +14,8 @@ from vmseg_auto.data.runs import Run
 from vmseg_auto.evaluation.calibration import volume_confidence, volume_confidence_without
 from vmseg_auto.evaluation.confidence import Confidence, VolumeConfidence
 from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, INTERVAL_COLUMNS, volume_columns
-from vmseg_auto.figures.plots import draw_volumes
+from vmseg_auto.figures.plots import write_charts
+from vmseg_auto.figures.validation_charts import volume_chart
 from vmseg_auto.utils.tables import write_csv
 
 VALIDATION_COLUMNS = ("case", "patient", "label", "reference_ml", "volume_ml", *CALIBRATED_COLUMNS)
@@ -77,7 +78,8 @@ class ValidationVolumes:
         write_csv(run.volumes, VALIDATION_COLUMNS, self.rows)
         if told := [row for row in self.rows if INTERVAL_COLUMNS[0] in row]:
             columns = ("reference_ml", "volume_ml", *INTERVAL_COLUMNS)
-            draw_volumes(np.array([[row[column] for row in told] for column in columns]), run.volumes_picture)
+            chart = volume_chart(np.array([[row[column] for row in told] for column in columns]))
+            write_charts([chart], run.volumes_picture)
 
     def _rows(self, index: int) -> Iterator[dict[str, Any]]:
         measured, reference = self.measured_ml[:, index], self.reference_ml[:, index]

@@ -64,28 +64,20 @@ class EpochRecord:
         return {**row, "gap": self.gap_train_dice - self.gap_val_dice}
 
 
-@dataclass(frozen=True)
 class Hooks:
-    """What is called during a training.
+    """What a training calls as it goes on. Here nothing is done: a subclass does what it is there for."""
 
-    Args:
-        step: called with (epoch, step) after each optimiser step.
-        epoch: called with the epoch's record.
-        save: called with the state after every `config.checkpoint_every` epochs and after the last, and where it stops.
-        back: called with the number of epochs that stand, and in words what went wrong, where the training goes back.
-        stop: called after each step; returns the number of the signal that asks the training to stop, 0 for none.
-    """
+    def step_ended(self, epoch: int, step: int) -> None:
+        """Hear of an optimiser step, by its number in an epoch that is numbered from 0."""
 
-    step: Callable[[int, int], None]
-    epoch: Callable[[EpochRecord], None]
-    save: Callable[[TrainingState], None]
-    back: Callable[[int, str], None]
-    stop: Callable[[], int] = lambda: 0
+    def epoch_ended(self, record: EpochRecord) -> None:
+        """Hear of an epoch."""
 
-    @classmethod
-    def silent(cls, stop: Callable[[], int]) -> Hooks:
-        """Return the hooks of a process that leaves reporting and saving to another."""
-        return cls(lambda epoch, step: None, lambda record: None, lambda state: None, lambda epoch, why: None, stop)
+    def save(self, state: TrainingState) -> None:
+        """Keep the state: after every `config.checkpoint_every` epochs, after the last, and where a training stops."""
+
+    def gone_back(self, epoch: int, trouble: str) -> None:
+        """Hear that the training has gone back, with the number of epochs that stand, and in words what went wrong."""
 
 
 def train_fold(
@@ -94,6 +86,7 @@ def train_fold(
     state: TrainingState | None = None,
     workers: int = 1,
     ranks: Ranks = ALONE,
+    stop: Callable[[], int] = lambda: 0,
 ) -> TrainingState:
     """Train one fold from the start, or on from `state`.
 
@@ -106,6 +99,7 @@ def train_fold(
         state: where an interrupted training stood.
         workers: processes or threads that make patches; their number changes no result.
         ranks: the processes that share batches and the monitor's checks, each calling this; all come to the same.
+        stop: called after each step; returns the number of the signal that asks the training to stop, 0 for none.
 
     Returns:
         The last epoch's state; where it was stopped early, epoch and weights of the best check.
@@ -125,7 +119,7 @@ def train_fold(
             while not loop.ended:
                 began, lr = time.monotonic(), loop.lr
                 coming = islice(stream, config.iterations_per_epoch - len(loop.under_way))
-                signal = loop.train(coming, partial(hooks.step, loop.epoch), hooks.stop)
+                signal = loop.train(coming, partial(hooks.step_ended, loop.epoch), stop)
                 trouble = loop.trouble()
                 if signal:
                     if not trouble:
@@ -133,7 +127,7 @@ def train_fold(
                     raise Stopped(signal)
                 if trouble:
                     loop.go_back(trouble)
-                    hooks.back(loop.epoch, trouble)
+                    hooks.gone_back(loop.epoch, trouble)
                     stream.close()
                     stream = loader.batches(loop.steps, config.epochs * config.iterations_per_epoch)
                     continue
@@ -145,7 +139,7 @@ def train_fold(
                     log.suspects(),
                 )  # fmt: skip
                 loop.end_epoch(record.to_row())
-                hooks.epoch(record)
+                hooks.epoch_ended(record)
                 if loop.epoch % config.checkpoint_every == 0 or loop.epoch == config.epochs:
                     hooks.save(loop.keep())
         return loop.final()

@@ -39,6 +39,11 @@ def decimal(value: float | None, digits: int, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''}.{digits}f}"
 
 
+def minus_signs(text: str) -> str:
+    """Return numbers as a page sets them, with minus signs and not hyphens."""
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
 def interval(low: float | None, high: float | None, digits: int, sign: bool = False) -> str:
     """Return an interval; UNKNOWN where an end is.
 

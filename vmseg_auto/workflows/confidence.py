@@ -19,7 +19,8 @@ from vmseg_auto.evaluation.evaluate import Evaluation, read_pair
 from vmseg_auto.evaluation.expected_quality import EXPECTED_COLUMNS, expected_columns
 from vmseg_auto.evaluation.label_check import contradiction
 from vmseg_auto.evaluation.reliability import Reliability
-from vmseg_auto.figures.plots import draw_confidence
+from vmseg_auto.figures.plots import write_charts
+from vmseg_auto.figures.validation_charts import expected_dice_chart
 from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.tables import write_csv
 
@@ -96,7 +97,7 @@ class ValidationConfidence:
         write_csv(run.confidence, CONFIDENCE_COLUMNS, [self._row(i, n) for n, i in enumerate(self._least_certain(), 1)])
         write_sealed(run.confidence_figures, self.figures.to_json())
         if told := [(e.dice, e.low, e.high, d) for e, d in zip(self.expected, self.dice, strict=True) if e]:
-            draw_confidence(np.array(told).T, run.confidence_picture)
+            write_charts([expected_dice_chart(np.array(told).T)], run.confidence_picture)
         suspects = np.argsort([-self._shortfall(i) for i in range(len(self.cases))], kind="stable")
         rows = [
             self._row(i, n) | _differences(self.cases[i], *files[self.cases[i]], labels)

@@ -16,7 +16,8 @@ from vmseg_auto.data.runs import FoldFolder, FoldName, chosen_folds
 from vmseg_auto.data.workspace import CurveFolder
 from vmseg_auto.evaluation.learning_curve import Curves, fit_curves, why_no_interval
 from vmseg_auto.evaluation.learning_curve_record import LearningCurve, nested_subsets
-from vmseg_auto.figures.plots import draw_learning_curve
+from vmseg_auto.figures.plots import write_charts
+from vmseg_auto.figures.training_charts import learning_curve_chart
 from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.console import Console, Silent
@@ -262,4 +263,4 @@ def _matrix(rows: Sequence[Mapping[str, Any]], sizes: Sequence[int]) -> NDArray[
 def _draw(curve: LearningCurve, curves: Curves, place: CurveFolder) -> None:
     furthest = max(2 * curve.cohort, curve.wanted.patients or 0 if curve.wanted else 0)
     patients = np.unique(np.append(np.linspace(curves.smallest, furthest, 200), curves.sizes))
-    draw_learning_curve(curve, patients, curves.band(patients), place.picture)
+    write_charts([learning_curve_chart(curve, patients, curves.band(patients))], place.picture)

@@ -13,15 +13,13 @@ from vmseg_auto.models.nnunet import (
     CHECKPOINTS,
     FoldFile,
     TrainedFold,
-    convert_fold,
-    convert_model,
-    convert_plan,
     find_folds,
     read_configuration,
     read_fold,
     read_labels,
     read_plans,
 )
+from vmseg_auto.models.nnunet_conversion import convert_fold, convert_model, convert_plan
 from vmseg_auto.utils.atomic import new_folder, refuse_links, write_sealed
 from vmseg_auto.utils.console import Console, Silent, quoted
 from vmseg_auto.utils.errors import InputError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +23,7 @@ from vmseg_auto.data.sources import read_sources
 from vmseg_auto.inference.predictor import Precision, Prediction, Predictor
 from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE
-from vmseg_auto.utils.console import Console, Silent
+from vmseg_auto.utils.console import Console, Progress, Silent
 from vmseg_auto.utils.devices import describe
 from vmseg_auto.utils.distributed import joined
 from vmseg_auto.utils.errors import SomeCasesFailedError, VmsegError
@@ -132,7 +132,7 @@ def predict(
             step=step,
             exhaustive=exhaustive,
             precision=precision,
-            notify=console.warn,
+            console=console,
         )
         for run in runs if ranks.is_main else ():
             note_other_folds(run, run.usable_folds(folds), folds is not None, left, console)
@@ -160,7 +160,7 @@ def predict(
             ranks.on_main(lambda: read_sources(writer.folder))  # a damaged one is told before the work
             ranks.on_main(lambda: require_prediction_space(cases, writer.folder, len(formats), writer.maps))
             threads = max(1, jobs or min(4, os.cpu_count() or 1))
-            outcomes = ranks.gather_in_order(_segment(work, ranks.part(cases), threads, told, console.warn))
+            outcomes = ranks.gather_in_order(_segment(work, ranks.part(cases), threads, told, console))
             done = sorted((one for one in outcomes if isinstance(one, Done)), key=lambda one: one.case)
             failed = [one for one in outcomes if isinstance(one, VmsegError)]
             conclusion = Conclusion(writer, done, failed, ensemble.calibration, model_digest)
@@ -184,11 +184,11 @@ class _Work:
 
 
 def _segment(
-    work: _Work, cases: Sequence[Case], jobs: int, console: Console, warn: Callable[[str], None]
+    work: _Work, cases: Sequence[Case], jobs: int, told: Console, console: Console
 ) -> Iterator[Done | VmsegError]:
-    """Write masks; one outcome a case, in order."""
-    with console.progress("Predicting", len(cases)) as progress:
-        for outcome in _run(work, cases, jobs, progress.note, warn):
+    """Write masks; one outcome a case, in order. The first process alone shows progress, in `told`; each one warns."""
+    with told.progress("Predicting", len(cases)) as progress:
+        for outcome in _run(work, cases, jobs, progress, console):
             yield outcome
             progress.advance()
 
@@ -231,7 +231,7 @@ def _introduce(
 
 
 def _run(
-    work: _Work, cases: Sequence[Case], jobs: int, note: Callable[..., None], warn: Callable[[str], None]
+    work: _Work, cases: Sequence[Case], jobs: int, progress: Progress, console: Console
 ) -> Iterator[Done | VmsegError]:
     """Yield one outcome a case. The next scans are read and the last masks written while one is computed."""
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
@@ -248,11 +248,11 @@ def _run(
                     yield loaded
                     continue
                 for odd in loaded.notes:
-                    warn(odd)
+                    console.warn(odd)
                 unlike = work.ensemble.unlike(loaded.image, loaded.geometry)
                 if unlike:
-                    warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
-                prediction = _predict(work, loaded, note)
+                    console.warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
+                prediction = _predict(work, loaded, progress)
                 writing.append((case, writers.submit(_write, work.writer, loaded, prediction, unlike)))
             except VmsegError as error:
                 yield _named(error, case)
@@ -311,12 +311,12 @@ def _write(writer: PredictionWriter, loaded: _Loaded, prediction: Prediction, un
     return Done(InPlace(record, record.standing(writer.folder)), why=loaded.why, replaced=replaced)
 
 
-def _predict(work: _Work, loaded: _Loaded, note: Callable[..., None]) -> Prediction:
+def _predict(work: _Work, loaded: _Loaded, progress: Progress) -> Prediction:
     return work.ensemble.predict(
         loaded.image,
         loaded.geometry,
         probabilities=work.writer.maps > 0,
-        progress=lambda done, total: note(f"window {done}/{total}", loaded.case.id),
+        progress=lambda done, total: progress.note(f"window {done}/{total}", loaded.case.id),
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from vmseg_auto.data.runs import FoldFolder
-from vmseg_auto.figures.plots import draw_curve
+from vmseg_auto.figures.plots import write_charts
+from vmseg_auto.figures.training_charts import dice_chart, loss_chart
+from vmseg_auto.models.checkpoints import TrainingState
 from vmseg_auto.planning.training_config import TrainingConfig
-from vmseg_auto.training.loop import EpochRecord
+from vmseg_auto.training.loop import EpochRecord, Hooks
 from vmseg_auto.training.overfitting import best_check, overfitting_alarm, overfitting_checks
 from vmseg_auto.utils.console import Console, Progress
 from vmseg_auto.utils.tables import write_csv
@@ -21,12 +23,14 @@ JUDGED_STEPS = 12
 """Steps after which the duration is estimated."""
 
 
-class FoldProgress:
-    """Follows a fold's steps and epochs: writes history and curve, estimates the duration, and warns.
+class FoldProgress(Hooks):
+    """Follows a fold's training for the user: writes history and curve, estimates the duration, and warns.
 
     Args:
         history: the epochs done before.
         validation_work: that of predicting the fold's validation cases afterwards, in optimiser steps.
+        log: passes an epoch on to the loggers of the user's choice.
+        keep: keeps a state to go on from.
     """
 
     def __init__(
@@ -37,15 +41,18 @@ class FoldProgress:
         progress: Progress,
         history: Sequence[dict[str, float]] = (),
         validation_work: float = 0.0,
+        log: Callable[[EpochRecord], None] = lambda record: None,
+        keep: Callable[[TrainingState], None] = lambda state: None,
     ) -> None:
         self.folder, self.config, self.console, self.progress = folder, config, console, progress
         self.history, self.validation_work = list(history), validation_work
+        self.log, self.keep = log, keep
         self.drawn = self.last = time.monotonic()
         self.step_seconds: list[float] = []
         self.warned = overfitting_alarm(overfitting_checks(self.history), config.epochs) is not None
         self.warned_of_skipped = any(row.get("skipped_steps", 0) for row in self.history)
 
-    def stepped(self, epoch: int, step: int) -> None:
+    def step_ended(self, epoch: int, step: int) -> None:
         self.progress.advance()
         if len(self.step_seconds) == JUDGED_STEPS:
             return
@@ -71,6 +78,10 @@ class FoldProgress:
         self._warn_of_skipped(record)
         if time.monotonic() - self.drawn > CURVE_SECONDS:
             self.draw()
+        self.log(record)
+
+    def save(self, state: TrainingState) -> None:
+        self.keep(state)
 
     def gone_back(self, epoch: int, trouble: str) -> None:
         """Note that the training goes on from the end of an earlier epoch, with a lower learning rate."""
@@ -126,7 +137,8 @@ class FoldProgress:
         )
 
     def draw(self) -> None:
-        draw_curve(self.history, self.folder.curve)
+        charts = loss_chart([self.history]), dice_chart(self.folder.name, self.history)
+        write_charts(charts, self.folder.curve)
         self.drawn = time.monotonic()
 
 

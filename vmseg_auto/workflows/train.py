@@ -16,7 +16,7 @@ from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.models.load import require_own
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_logger
-from vmseg_auto.training.loop import EpochRecord, Hooks, seconds_per_step, train_fold
+from vmseg_auto.training.loop import Hooks, seconds_per_step, train_fold
 from vmseg_auto.utils.async_writer import AsyncWriter
 from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.console import Console, Silent
@@ -92,7 +92,7 @@ def train(
     folder, space = places(dataset, workspace)
     command = " ".join(["vmseg_train", *map(str, folds)])
     anew = f"{command} --hours {hours:g}" * fresh if hours else command * fresh
-    listeners = tuple(load_logger(name) for name in dict.fromkeys(loggers))
+    trackers = tuple(load_logger(name) for name in dict.fromkeys(loggers))
     left = left or Inventory()
     with joined() as ranks, ExitStack() as held, ExitStack() as opened:
         console = ranks.console(console or Silent())
@@ -100,7 +100,7 @@ def train(
         other = opened.enter_context(first_weights(init, console)) if init is not None else None
         with ranks.enter_on_main(workspace_lock(space, command, console)):
             job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, left, console, ranks)
-            job = replace(job, loggers=listeners if ranks.is_main else ())
+            job = replace(job, loggers=trackers if ranks.is_main else ())
             records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.config, fold) for fold in folds}
             left.add_all(beside_folds(job.splits, job.fingerprint.cases, folds) if ranks.is_main else ())
             ranks.on_main(lambda: settle(left, console))
@@ -178,27 +178,21 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
         ranks.on_main(lambda: begin_from(start, setup.parts.network, folder, tests, job.console))
     done = state.epoch * config.iterations_per_epoch + len(state.under_way) if state else 0
     with (
-        tracking(job, folder, config) as tracked,
+        tracking(job, folder, config) as log,
         noting_signals() as noted,
         job.console.progress(f"Fold {fold}", config.epochs * config.iterations_per_epoch, done) as progress,
         AsyncWriter() as later,
     ):
-        history = state.history if state else ()
-        fold_progress = FoldProgress(folder, config, job.console, progress, history, setup.validation_work)
 
-        def save(now: TrainingState) -> None:
+        def keep(now: TrainingState) -> None:
             later.do(lambda: save_checkpoint(folder.latest, _checkpoint(job, fold, config, now), keep=folder.previous))
 
-        def epoch_ended(record: EpochRecord) -> None:
-            fold_progress.epoch_ended(record)
-            tracked(record)
-
-        hooks = Hooks(fold_progress.stepped, epoch_ended, save, fold_progress.gone_back, noted)
-        hooks = hooks if ranks.is_main else Hooks.silent(noted)
-        end = train_fold(setup, hooks, state, job.workers, ranks)
+        history = state.history if state else ()
+        followed = FoldProgress(folder, config, job.console, progress, history, setup.validation_work, log, keep)
+        end = train_fold(setup, followed if ranks.is_main else Hooks(), state, job.workers, ranks, noted)
 
     def finish() -> None:
-        fold_progress.draw()
+        followed.draw()
         save_final(folder.final, _checkpoint(job, fold, config, end))
         for path in (folder.latest, folder.previous):
             path.unlink(missing_ok=True)

@@ -169,7 +169,7 @@ def _predict_validation(
     info = read_stored(ModelInfo, run.model)
     info = replace(info, postprocessing=None, threshold=PLAIN_THRESHOLD)
     checkpoints = [load_fold(fold.folder, info)]
-    predictor = Predictor(checkpoints, info, device=device, exhaustive=True, notify=console.warn)
+    predictor = Predictor(checkpoints, info, device=device, exhaustive=True, console=console)
     budgets = CANDIDATES if predictor.ensemble.mirror_axes else (EXHAUSTIVE,)
     fold.try_budgets(budgets)
     source = PreprocessedFolder(preprocessed)

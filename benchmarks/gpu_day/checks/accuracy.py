@@ -79,7 +79,7 @@ def ours(day: Day, cohort: Cohort, steps: int) -> torch.nn.Module:
     settings = (f"epochs={EPOCHS}", f"iterations_per_epoch={steps // EPOCHS}", "monitor_cases=0", "validation_share=0")
     parts = parts_of(cohort, day.device, *settings)
     setup = setup_of(cohort, parts, day.device)
-    state = train_fold(setup, Hooks.silent(lambda: 0), None, default_workers(day.device))
+    state = train_fold(setup, Hooks(), None, default_workers(day.device))
     network = build_network(cohort.plan.network, cohort.channels, cohort.classes)
     network.load_state_dict(state.weights)
     return network

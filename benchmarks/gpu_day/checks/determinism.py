@@ -45,22 +45,30 @@ def setup(day: Day, deterministic: bool) -> FoldSetup:
 
 def training(day: Day, state: TrainingState | None) -> TrainingState:
     """A short training to its end."""
-    return train_fold(setup(day, True), Hooks.silent(lambda: 0), state, WORKERS)
+    return train_fold(setup(day, True), Hooks(), state, WORKERS)
 
 
 def interrupted(day: Day) -> TrainingState:
     """Where the same training stands when it is told to stop half-way."""
-    taken, kept, half = [0], list[TrainingState](), day.size(STEPS, TOY_STEPS) // 2
-
-    def count(epoch: int, step: int) -> None:
-        taken[0] = step
-
-    hooks = Hooks(count, lambda record: None, kept.append, lambda *_: None, lambda: SIGTERM * (taken[0] >= half))
+    kept, half = _Kept(), day.size(STEPS, TOY_STEPS) // 2
     try:
-        train_fold(setup(day, True), hooks, None, WORKERS)
+        train_fold(setup(day, True), kept, None, WORKERS, stop=lambda: SIGTERM * (kept.steps >= half))
     except Stopped:
-        return kept[-1]
+        return kept.states[-1]
     raise AssertionError("the training did not stop")
+
+
+class _Kept(Hooks):
+    """Counts the steps of an epoch, and keeps states."""
+
+    def __init__(self) -> None:
+        self.steps, self.states = 0, list[TrainingState]()
+
+    def step_ended(self, epoch: int, step: int) -> None:
+        self.steps = step
+
+    def save(self, state: TrainingState) -> None:
+        self.states.append(state)
 
 
 def differing(one: TrainingState, other: TrainingState) -> float:

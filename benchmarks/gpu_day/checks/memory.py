@@ -18,6 +18,7 @@ from benchmarks.gpu_day.learning import alike, batches_of, learner_of, parts_of,
 from vmseg_auto.inference.ensemble import FoldEnsemble
 from vmseg_auto.inference.sliding_window import predict_logits
 from vmseg_auto.planning.plan import Plan
+from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.devices import forget_freed_memory
 from vmseg_planners.default import DefaultPlanner
 from vmseg_planners.residual import ResidualPlanner
@@ -107,10 +108,20 @@ def predicted(
     day: Day, cohort: Cohort, network: torch.nn.Module, image: torch.Tensor
 ) -> tuple[torch.Tensor, list[str]]:
     """Logits, and what the ensemble told of the memory."""
-    said: list[str] = []
-    ensemble = FoldEnsemble([network], cohort.classes, (), day.device, torch.bfloat16, notify=said.append)
+    console = _Warned()
+    ensemble = FoldEnsemble([network], cohort.classes, (), day.device, torch.bfloat16, console=console)
     (logits,) = predict_logits(ensemble, image, cohort.plan.patch, step=1.0)
-    return logits.cpu(), said
+    return logits.cpu(), console.warnings
+
+
+class _Warned(Silent):
+    """Keeps what it is warned of."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 @contextmanager
