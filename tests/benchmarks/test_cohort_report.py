@@ -28,7 +28,7 @@ GAINS = {"a": 0.1, "b": 0.2, "c": 0.1, "d": 0.2, "e": -0.1, "f": 0.1}
 
 
 def result(row: str, dices: Mapping[str, float], fold: int = 0, seed: int = 0, **changes: object) -> Finished:
-    """A training; each test case is of a patient of its own, its lesion is found, and one of two predictions is right."""
+    """A training; each test case is a patient of its own, its lesion is found, and one of two predictions is right."""
     scores = {"lesion": {case: Score(dice, 1, 1, 2, 1, None) for case, dice in dices.items()}}
     cell = Cell("lgg53_du", STEPS, 0.25, row, seed, fold)
     settings = () if row == NNUNET else (row,)
