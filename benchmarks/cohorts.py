@@ -22,6 +22,7 @@ from pathlib import Path
 
 from benchmarks.ablation import ROWS, finished, interrupt
 from benchmarks.ablation import chosen as chosen_rows
+from benchmarks.ablation_results import InputSource
 from benchmarks.cohort_report import write_report
 from benchmarks.cohort_results import Budget, Cell, Finished, add, load
 from benchmarks.cohort_runs import NnUnet, Ours, Place, Tool
@@ -46,6 +47,7 @@ class Run:
         results: the file.
         patients: experiment -> case -> patient.
         jobs: trainings side by side.
+        made: where each training began.
     """
 
     tools: dict[Cell, Tool]
@@ -53,6 +55,7 @@ class Run:
     patients: dict[str, dict[str, str]]
     jobs: int
     failed: list[Cell] = field(default_factory=list)
+    made: dict[Cell, InputSource] = field(default_factory=dict)
     processes: dict[Cell, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def train(self, cells: Sequence[Cell], jobs: int) -> None:
@@ -68,6 +71,7 @@ class Run:
 
     def _start(self, cell: Cell) -> subprocess.Popen[bytes]:
         job, log = self.tools[cell].training(cell), self.log(cell)
+        self.made[cell] = self.tools[cell].made(cell, 1 if cell.budget.minutes else self.jobs)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:
             self.processes[cell] = subprocess.Popen(
@@ -93,8 +97,7 @@ class Run:
         scores = tool.place.score(tool.masks(cell))
         steps, seconds = tool.took(cell)
         patients = {case: self.patients[cell.experiment][case] for case in tool.place.fold.val}
-        made = tool.made(cell, 1 if cell.budget.minutes else self.jobs)
-        reserved = tool.place.experiment.reserved
+        reserved, made = tool.place.experiment.reserved, self.made[cell]
         new = Finished(cell, tool.settings(cell), reserved, made, steps, round(seconds, 1), patients, scores)
         add(self.results, new)
         dices = [score.dice for cases in scores.values() for score in cases.values()]
