@@ -22,7 +22,7 @@ from types import FrameType
 from benchmarks.ablation_report import BASELINE, write_report
 from benchmarks.ablation_results import Cell, FoldResult, InputSource, Protocol, load, read_scores, save, workspace_of
 from benchmarks.compare import ROOT, add_places
-from benchmarks.tools import Job, SetupError, side_by_side
+from benchmarks.tools import Job, SetupError, on_threads, side_by_side
 from vmseg_auto.cli.common import positive_int
 from vmseg_auto.data.dataset import fold_cases
 from vmseg_auto.data.workspace import Workspace
@@ -30,7 +30,6 @@ from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.errors import InputError, VmsegError
 
 COHORT = "vmsemi53"
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class Bench:
         plugins = ("--planner", row.planner, "--trainer", row.trainer)
         settings = ("--set", *row.all_settings(self.protocol, cell.seed))
         command = (sys.executable, "-m", "vmseg_auto.cli.train", str(cell.fold), *places, *plugins, *settings)
-        return Job(command, ONE_THREAD)
+        return Job(command, on_threads(1))
 
     def log(self, cell: Cell) -> Path:
         name = f"{self.protocol.name}_{cell.row}_{cell.seed}_{cell.fold}.log"
@@ -156,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return finished("benchmarks.ablation", arguments.out, work)
 
 
-def finished(name: str, out: Path, work: Callable[[], Sequence[Cell]]) -> int:
+def finished(name: str, out: Path, work: Callable[[], Sequence[object]]) -> int:
     """Exit code of a command that does this work, which gives the trainings that failed, and writes the page `out`."""
     try:
         failed = work()

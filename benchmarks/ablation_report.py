@@ -100,10 +100,7 @@ def section(found: Sequence[FoldResult], order: Sequence[str]) -> str:
     done = [result for result in found if result.scores is not None]
     if not done:
         return INTRODUCTION + "\nNothing is trained yet.\n"
-    made: list[InputSource] = []
-    for origin in (origin for result in done for origin in result.made):
-        if origin not in made:
-            made.append(origin)
+    made = distinct(origin for result in done for origin in result.made)
     parts = [INTRODUCTION]
     for protocol in sorted({result.protocol for result in done}):
         rows = rows_of(done, protocol, order)
@@ -113,6 +110,15 @@ def section(found: Sequence[FoldResult], order: Sequence[str]) -> str:
         parts.append(f"\nBegun and not finished: {'; '.join(begun)}.\n")
     places = "".join(f"{number}. {origin.text()}\n" for number, origin in enumerate(made, 1))
     return "".join([*parts, "\n### Where it was made\n", places])
+
+
+def distinct(origins: Iterable[InputSource]) -> list[InputSource]:
+    """Each once, in their order."""
+    made: list[InputSource] = []
+    for origin in origins:
+        if origin not in made:
+            made.append(origin)
+    return made
 
 
 def case_scores(results: Iterable[FoldResult]) -> dict[str, float]:
@@ -171,7 +177,7 @@ def _comparison(
         *MONITORED,
     )
     heading = f"\n### {wanted.title}: {steps_text(protocol)}\n"
-    about = f"Folds {_listed(wanted.folds)}, seeds {_listed(wanted.seeds)}: {cohort_text(base)}. {wanted.note}".rstrip()
+    about = f"Folds {listed(wanted.folds)}, seeds {listed(wanted.seeds)}: {cohort_text(base)}. {wanted.note}".rstrip()
     rest = f"\nNot yet trained on all of these folds: {', '.join(lacking)}.\n" if lacking else ""
     return f"{heading}{about}\n\n{table(head, lines)}{rest}"
 
@@ -198,7 +204,7 @@ def _monitored(results: Sequence[FoldResult], made: Sequence[InputSource]) -> tu
         _mean([score.train_dice for score in scores], ".3f"),
         _mean([score.gap for score in scores], "+.3f"),
         _mean([score.seconds for score in scores], ".0f"),
-        _listed(where),
+        listed(where),
     )
 
 
@@ -258,5 +264,5 @@ def cohort_text(results: Iterable[FoldResult]) -> str:
     return f"{len(patients)} validation cases of {len(set(patients.values()))} patients"
 
 
-def _listed(numbers: Iterable[int]) -> str:
+def listed(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))

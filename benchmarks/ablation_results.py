@@ -65,13 +65,13 @@ class InputSource:
     versions: dict[str, str]
 
     @classmethod
-    def here(cls, device: str, amp: bool, jobs: int) -> InputSource:
-        """This machine and these versions, on that device ("cpu", "auto" ...), a thread for each training."""
+    def here(cls, device: str, amp: bool, jobs: int, threads: int = 1) -> InputSource:
+        """This machine and these versions, on that device ("cpu", "auto" ...), so many threads for each training."""
         from vmseg_auto.utils.devices import choose_device, describe, reduced_precision
 
         where = choose_device(device)
         words = describe(where, reduced_precision(where) if amp else None).split(", ")
-        return cls(replace(this_machine(), torch_threads=1), words[0], words[-1], jobs, our_versions())
+        return cls(replace(this_machine(), torch_threads=threads), words[0], words[-1], jobs, our_versions())
 
     def text(self) -> str:
         versions = ", ".join(f"{package} {number}" for package, number in self.versions.items())

@@ -19,10 +19,11 @@ import numpy as np
 
 from benchmarks import data
 from benchmarks.compare import add_places
+from benchmarks.nnunet_training import plan_and_preprocess
 from benchmarks.report import write_report
 from benchmarks.results import Results, our_versions, save, this_machine
 from benchmarks.tools import Bench, SetupError, run_once
-from benchmarks.workloads import OURS, imported, raw_link
+from benchmarks.workloads import OURS, imported
 from vmseg_auto.data.images.images import read_mask
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import VmsegError
@@ -97,12 +98,8 @@ def residual(bench: Bench) -> Sample:
     results = home / "results" / RESIDUAL / f"nnUNetTrainer__{RESIDUAL_PLANS}__3d_fullres"
     scans, masks, figures = home / "scans", home / "masks", home / "steps.json"
     if not figures.is_file():
-        raw_link(home, RESIDUAL, bench.data / "hippocampus53")
-        (home / "results").mkdir(exist_ok=True)
-        sized = ("-gpu_memory_target", "0.5", "-overwrite_plans_name", RESIDUAL_PLANS)
-        run_once(bench.theirs("extract_fingerprint", "-d", "56", home=home))
-        run_once(bench.theirs("plan_experiment", "-d", "56", "-pl", "nnUNetPlannerResEncM", *sized, home=home))
-        run_once(bench.theirs("preprocess", "-d", "56", "-plans_name", RESIDUAL_PLANS, "-c", "3d_fullres", home=home))
+        cohort = bench.data / "hippocampus53"
+        plan_and_preprocess(bench, home, RESIDUAL, cohort, RESIDUAL_PLANS, 0.5, "nnUNetPlannerResEncM")
         options = ("--dataset", "56", "--plans", RESIDUAL_PLANS, "--steps", str(RESIDUAL_STEPS), "--warm-up", "0")
         run_once(
             bench.their_driver("nnunet_steps", *options, "--save", "--figures", figures, home=home, figures=figures)

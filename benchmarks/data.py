@@ -124,8 +124,7 @@ def some_of(source: Path, folder: Path, limit: int | None) -> Path:
     """A folder of images, or links to its first `limit`."""
     if limit is None:
         return source
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    fresh(folder)
     for path in sorted(source.glob(f"*{ENDING}"))[:limit]:
         (folder / path.name).symlink_to(path.resolve())
     return folder
@@ -141,10 +140,36 @@ def subset(source: Path, folder: Path, limit: int | None) -> Path:
     return folder
 
 
-def five_folds(model: Path, folder: Path) -> Path:
-    """An nnU-Net model of five folds that all hold the weights of fold_all."""
+def with_cases(source: Path, folder: Path, cases: Sequence[str]) -> Path:
+    """A dataset of links to these training cases of another, with their patients."""
+    about = read_json(source / "dataset.json")
+    link_scans(source / "imagesTr", folder / "imagesTr", cases)
+    masks = fresh(folder / "labelsTr")
+    for case in cases:
+        (masks / f"{case}{ENDING}").symlink_to((source / "labelsTr" / f"{case}{ENDING}").resolve())
+    patients = {case: patient for case, patient in about.get("patients", {}).items() if case in cases}
+    write_json(folder / "dataset.json", {**about, "numTraining": len(cases), "patients": patients})
+    return folder
+
+
+def link_scans(source: Path, folder: Path, cases: Sequence[str]) -> Path:
+    """A folder of links to the images of these cases, every channel."""
+    fresh(folder)
+    for path in (path for case in cases for path in sorted(source.glob(f"{case}_????{ENDING}"))):
+        (folder / path.name).symlink_to(path.resolve())
+    return folder
+
+
+def fresh(folder: Path) -> Path:
+    """An empty folder, whatever was there."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    return folder
+
+
+def five_folds(model: Path, folder: Path) -> Path:
+    """An nnU-Net model of five folds that all hold the weights of fold_all."""
+    fresh(folder)
     for name in ("plans.json", "dataset.json"):
         shutil.copyfile(model / name, folder / name)
     for fold in range(5):

@@ -9,10 +9,10 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from benchmarks.measure import end_session
 
@@ -116,6 +116,11 @@ def nnunet_environment(home: Path) -> dict[str, str | None]:
     return folders | dict.fromkeys(SPOILERS)
 
 
+def on_threads(count: int) -> dict[str, str | None]:
+    """Changes to a command's environment with which torch computes on so many threads."""
+    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(count))
+
+
 def nnunet_versions(environment: Path) -> dict[str, str]:
     """Versions of the packages in nnU-Net's environment that decide its speed; empty where there is none."""
     python = environment / "bin" / "python"
@@ -150,6 +155,35 @@ def run_once(job: Job) -> None:
         if process.returncode != 0:
             tail = "".join(said.readlines()[-25:]).rstrip()
             raise SetupError(f"{' '.join(job.command)}\nended with {process.returncode}:\n{tail}")
+
+
+class Named(Protocol):
+    """What has a name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+def chosen_by_name(items: Sequence[N], names: Sequence[str] | None, kind: str) -> list[N]:
+    """Those of these names, or whose names begin with one of them and an underscore; all for None.
+
+    Raises:
+        SetupError: a name fits none.
+    """
+    if names is None:
+        return list(items)
+    exact = {item.name for item in items}
+
+    def fits(item: N, name: str) -> bool:
+        return item.name == name or (name not in exact and item.name.startswith(f"{name}_"))
+
+    for name in names:
+        if not any(fits(item, name) for item in items):
+            raise SetupError(f"there is no {kind} {name!r}: {', '.join(item.name for item in items)}")
+    return [item for item in items if any(fits(item, name) for name in names)]
 
 
 def side_by_side(

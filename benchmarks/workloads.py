@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from benchmarks import data
-from benchmarks.tools import Bench, Job, SetupError, run_once
-from vmseg_auto.planning.plan import Plan
-from vmseg_auto.utils.atomic import read_json, read_stored
+from benchmarks.nnunet_training import raw_link, require_same_plan
+from benchmarks.tools import Bench, Job, SetupError, chosen_by_name, run_once
 
 OURS, NNUNET = "vmseg_auto", "nnU-Net"
 Jobs = Mapping[str, Job]
@@ -130,14 +129,6 @@ def _prepare(bench: Bench, home: Path, cohort: Path) -> Jobs:
     return {OURS: mine, NNUNET: bench.theirs("plan_and_preprocess", *arguments, home=home, fresh=(preprocessed,))}
 
 
-def raw_link(home: Path, name: str, cohort: Path) -> None:
-    """Let nnU-Net find a cohort under its own name for it."""
-    link = home / "raw" / name
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(cohort.resolve(), target_is_directory=True)
-
-
 # --------------------------------------------------------------------------------------------------------- training
 
 TRAINED, PLANS = "Dataset054_VMSemi", "nnUNetPlans_0.25"
@@ -173,13 +164,7 @@ def _planned_alike(bench: Bench, home: Path) -> Path:
         (ready / "dataset.json").write_bytes((cohort / "dataset.json").read_bytes())
         run_once(bench.theirs("preprocess", "-d", "54", "-plans_name", PLANS, "-c", "3d_fullres", home=home))
         (ready / "complete").touch()
-    plan = read_stored(Plan, space / "plans" / "default" / "plan.json")
-    theirs = read_json(model / "plans.json")["configurations"]["3d_fullres"]
-    network = theirs["architecture"]["arch_kwargs"]
-    wanted = (theirs["patch_size"], theirs["batch_size"], network["features_per_stage"])
-    found = (list(plan.patch), plan.batch_size, list(plan.network.features))
-    if wanted != found:
-        raise SetupError(f"train_step compares one plan, but nnU-Net's is {wanted} and ours {found}")
+    require_same_plan(space / "plans" / "default" / "plan.json", model / "plans.json")
     return space
 
 
@@ -272,20 +257,6 @@ WORKLOADS = (
 )  # fmt: skip
 
 
-def chosen(names: list[str] | None) -> list[Workload]:
-    """The workloads of these names, or whose names begin with one of them and an underscore; all for None.
-
-    Raises:
-        SetupError: a name fits none.
-    """
-    if names is None:
-        return list(WORKLOADS)
-    for name in names:
-        if not any(fits(workload, name) for workload in WORKLOADS):
-            raise SetupError(f"there is no workload {name!r}: {', '.join(w.name for w in WORKLOADS)}")
-    exact = {workload.name for workload in WORKLOADS}
-    return [w for w in WORKLOADS if any(w.name == n or (n not in exact and fits(w, n)) for n in names)]
-
-
-def fits(workload: Workload, name: str) -> bool:
-    return workload.name == name or workload.name.startswith(f"{name}_")
+def chosen(names: Sequence[str] | None) -> list[Workload]:
+    """The workloads of these names; all for None. Raises SetupError where a name fits none."""
+    return chosen_by_name(WORKLOADS, names, "workload")

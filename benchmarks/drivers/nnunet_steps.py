@@ -1,7 +1,7 @@
 """Time training steps of nnU-Net with its own trainer, loaders and workers. Runs in nnU-Net's environment, alone.
 
-With --save what was learnt stays, as nnU-Net's final checkpoint; the learning rate then falls over the steps as
-nnU-Net's does over its epochs.
+With --save what was learnt stays, as nnU-Net's final checkpoint; the learning rate then falls over the steps, or over
+the --seconds given in their place, as nnU-Net's does over its epochs.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--plans", default="nnUNetPlans")
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--warm-up", type=int, required=True)
+    parser.add_argument("--fold", default="0", help='a number, or "all"')
+    parser.add_argument("--steps", type=int, default=0, help="after the warm-up; needless with --seconds")
+    parser.add_argument("--seconds", type=float, help="take as many steps as fit")
+    parser.add_argument("--warm-up", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=multiprocessing.cpu_count())  # as nnUNetv2_train does for a CPU
+    parser.add_argument("--seed", type=int, help="of the first weights")
     parser.add_argument("--figures", type=Path, required=True)
     parser.add_argument("--save", action="store_true")
     arguments = parser.parse_args()
@@ -28,27 +32,32 @@ def main() -> None:
     from nnunetv2.run.run_training import get_trainer_from_args
     from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 
-    torch.set_num_threads(multiprocessing.cpu_count())  # as nnUNetv2_train does for a CPU
+    torch.set_num_threads(arguments.threads)
+    if arguments.seed is not None:
+        torch.manual_seed(arguments.seed)
+    fold = arguments.fold if arguments.fold == "all" else int(arguments.fold)
     trainer = get_trainer_from_args(
-        arguments.dataset, "3d_fullres", 0, plans_identifier=arguments.plans, device=torch.device("cpu")
+        arguments.dataset, "3d_fullres", fold, plans_identifier=arguments.plans, device=torch.device("cpu")
     )
     trainer.on_train_start()
     trainer.on_epoch_start()
     trainer.on_train_epoch_start()
-    steps = arguments.warm_up + arguments.steps
-    schedule = PolyLRScheduler(trainer.optimizer, trainer.initial_lr, steps) if arguments.save else None
-    waited = began = 0.0
-    for step in range(steps):
+    end = arguments.seconds or arguments.warm_up + arguments.steps
+    schedule = PolyLRScheduler(trainer.optimizer, trainer.initial_lr, end) if arguments.save else None
+    step, waited, start = 0, 0.0, time.perf_counter()
+    began = start
+    while (done := time.perf_counter() - start if arguments.seconds else step) < end:
         if step == arguments.warm_up:
             waited, began = 0.0, time.perf_counter()
         if schedule:
-            schedule.step(step)
+            schedule.step(done)
         asked = time.perf_counter()
         batch = next(trainer.dataloader_train)
         waited += time.perf_counter() - asked
         trainer.train_step(batch)
-    took = time.perf_counter() - began
-    figures = {"step_s": took / arguments.steps, "wait_share": waited / took, "steps": arguments.steps}
+        step += 1
+    took, steps = time.perf_counter() - began, step - arguments.warm_up
+    figures = {"step_s": took / steps, "wait_share": waited / took, "steps": steps}
     if arguments.save:
         trainer.save_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
     arguments.figures.write_text(json.dumps(figures))

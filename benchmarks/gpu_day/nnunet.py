@@ -22,12 +22,13 @@ import numpy as np
 import torch
 
 from benchmarks.gpu_day.cohorts import Cohort
+from benchmarks.nnunet_training import CONFIGURATION, architecture_of
 from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.networks.nnunet_weights import from_nnunet, nnunet_name
 from vmseg_auto.utils.atomic import write_json
 
 NOT_NEEDED = frozenset(("SimpleITK", "blosc2", "cc3d", "nibabel", "seaborn", "tifffile"))
-DATASET, CONFIGURATION = "Dataset001_Carried", "3d_fullres"
+DATASET = "Dataset001_Carried"
 PROCESSES = 14
 """Of its augmentation, where there are as many cores and two more."""
 
@@ -149,34 +150,9 @@ def plans_of(cohort: Cohort) -> dict[str, Any]:
                 "normalization_schemes": ["ZScoreNormalization"] * cohort.channels,
                 "use_mask_for_norm": [False] * cohort.channels,
                 "batch_dice": False,
-                "architecture": _architecture(cohort),
+                "architecture": architecture_of(plan),
             }
         },
-    }
-
-
-def _architecture(cohort: Cohort) -> dict[str, Any]:
-    net = cohort.plan.network
-    assert net.builder == "plain_unet"
-    return {
-        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-        "arch_kwargs": {
-            "n_stages": len(net.features),
-            "features_per_stage": list(net.features),
-            "conv_op": "torch.nn.modules.conv.Conv3d",
-            "kernel_sizes": [list(kernel) for kernel in net.kernels],
-            "strides": [list(stride) for stride in net.strides],
-            "n_conv_per_stage": list(net.blocks),
-            "n_conv_per_stage_decoder": list(net.decoder_blocks),
-            "conv_bias": True,
-            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
-        },
-        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
     }
 
 
