@@ -35,7 +35,7 @@ def expected_dice_chart(told: NDArray[np.float64], words: Sequence[str] = ()) ->
     return Chart(
         f"Dice of {len(dice)} validation cases over the Dice that was to be expected",
         f"{inside} of {len(dice)} lie in the interval that other patients' cases told.",
-        Axis("expected Dice, told by other patients' cases", 0.0, 1.0),
+        Axis("expected Dice, estimated from the other patients", 0.0, 1.0),
         Axis("Dice", 0.0, 1.0),
         bands=tuple(bands),
         lines=(*bars, Line(((0.0, 0.0), (1.0, 1.0)), "first")),
