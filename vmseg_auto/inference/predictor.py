@@ -196,7 +196,8 @@ class Predictor:
         preprocessed, crop_box, budget = self._prepare(image, geometry)
         (logits,), confidence = self._logits(preprocessed, (budget,), progress)
         mask, judge = self._mask(logits, geometry, crop_box), self.info.lesion_filter
-        soft = _probabilities(logits, geometry, crop_box, self.plan) if probabilities or judge else None
+        needed = probabilities or bool(judge and judge.classifiers)
+        soft = _probabilities(logits, geometry, crop_box, self.plan) if needed else None
         scan = image if image.ndim == 4 else image[None]
         found = apply_lesion_filter(judge, mask, soft, scan, geometry, self.info.labels)
         asked = soft if probabilities else None
