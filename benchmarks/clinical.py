@@ -38,6 +38,7 @@ from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv
 from vmseg_auto.workflows.ensemble import choose_runs
 from vmseg_auto.workflows.paths import places
+from vmseg_auto.workflows.run_tables import read_filter_figures
 from vmseg_auto.workflows.staleness import read_standing
 
 Image = NDArray[np.float32]
@@ -108,6 +109,7 @@ def gather(held: ValidationRecord) -> Facts:
         order=float(np.mean(errors)),
         shares=dict(zip(SHARES, np.mean(shares, axis=0).tolist(), strict=True)),
         warnings=warnings(held.dataset),
+        filters=read_filter_figures(held.run).labels,
     )
 
 

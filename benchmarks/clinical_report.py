@@ -16,6 +16,7 @@ from vmseg_auto.evaluation.confidence import Calibration, Light
 from vmseg_auto.evaluation.expected_quality import INTERVAL_COLUMNS
 from vmseg_auto.figures.plots import write_charts
 from vmseg_auto.figures.validation_charts import volume_chart
+from vmseg_auto.selection.lesion_filter_record import LabelFilter
 from vmseg_auto.selection.validation_volumes import is_covered
 from vmseg_auto.utils.atomic import write_text
 from vmseg_auto.utils.statistics import summarise
@@ -51,6 +52,7 @@ class Facts:
         order: how often a wrong voxel is more in doubt than a right one, mean over cases.
         shares: share of a scan's voxels, the most undecided ones -> share of the wrong ones among them.
         warnings: what is done to a scan -> in how many cases it is told to be unlike the cohort, and of how many.
+        filters: of the run's cross_validation/lesion_filter.json.
     """
 
     volumes: Sequence[Mapping[str, str]]
@@ -59,6 +61,7 @@ class Facts:
     order: float
     shares: Mapping[float, float]
     warnings: Mapping[str, tuple[int, int]]
+    filters: Sequence[LabelFilter]
 
 
 def write_clinical_report(facts: Facts, out: Path) -> None:
@@ -66,7 +69,8 @@ def write_clinical_report(facts: Facts, out: Path) -> None:
     columns = ("reference_ml", "volume_ml", *INTERVAL_COLUMNS)
     drawn = np.array([[float(row[column]) for row in facts.volumes] for column in columns])
     write_charts([volume_chart(drawn)], out.parent / "images" / PICTURE)
-    parts = [INTRODUCTION, _volumes(facts.volumes), _pieces(facts.pieces), _lights(facts.lights)]
+    components = [_pieces(facts.pieces), *(_filter(one) for one in facts.filters)]
+    parts = [INTRODUCTION, _volumes(facts.volumes), *components, _lights(facts.lights)]
     write_text(out, "".join([*parts, _map(facts), _warnings(facts.warnings), REPRODUCTION]))
 
 
@@ -150,6 +154,46 @@ No interval is given for them. A component may be no lesion at all, half of one 
 there is no true volume to compare it with. What can be counted is how many of them touch a true lesion:
 
 {table(("predicted component", "how many", "touch a true lesion"), rows)}"""
+
+
+def _filter(one: LabelFilter) -> str:
+    levels = [
+        (
+            f"{level.least:g}{' (chosen)' if level.least == one.chosen else ''}",
+            str(level.components),
+            f"{level.touching} ({_share(level.touching, level.components)})",
+            f"{level.lesions_found} of {one.lesions} ({_share(level.lesions_found, one.lesions)})",
+            f"{level.precision:.3f}",
+            f"{level.recall:.3f}",
+            f"{level.dice:.3f}",
+            str(level.emptied),
+        )
+        for level in one.levels
+    ]
+    head = (
+        "kept from a p_lesion of", "components", "touch a true lesion", "true lesions found", "lesion precision",
+        "lesion recall", "Dice", "scans left empty",
+    )  # fmt: skip
+    bins = [(f"{bin.probability:.2f}", f"{bin.share:.2f}", str(bin.components)) for bin in one.reliability]
+    figures = [f"- {figure.text()}: {figure.definition}." for figure in one.figures]
+    calibrated = table(("p_lesion, mean", "share that touches a true lesion", "components"), bins) if bins else ""
+    return f"""
+### The lesion filter
+For each component of a mask, `volumes.csv` gives the probability that it touches a lesion (`p_lesion`,
+[method](method.md#lesion-filter)). Here each is told by the other folds' patients alone. Precision, recall and Dice are
+means over patients, the other columns counts over all cases, before and after components below a p_lesion are left out
+(`--min-lesion-probability`):
+
+{table(head, levels)}
+{one.reason[0].upper()}{one.reason[1:]}.
+
+{calibrated}
+{chr(10).join(figures)}
+"""
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.0%}" if whole else "-"
 
 
 def _lights(lights: Sequence[Lit]) -> str:

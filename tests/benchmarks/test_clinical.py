@@ -12,6 +12,8 @@ from raw_dataset import GRID, raw_dataset
 from benchmarks.clinical import CHANGES, chance_of_order, found_among, pieces_of, warnings
 from benchmarks.clinical_report import Facts, Lit, Piece, write_clinical_report
 from vmseg_auto.data.cases import read_dataset
+from vmseg_auto.selection.lesion_filter_record import Bin, LabelFilter, Level
+from vmseg_auto.utils.figure import Figure
 from vmseg_auto.utils.geometry import Geometry
 
 DOUBT = np.array([0.9, 0.8, 0.8, 0.1], dtype=np.float32)
@@ -29,6 +31,17 @@ def test_the_most_undecided_voxels_are_counted() -> None:
     wrong = np.zeros(200, dtype=bool)
     wrong[[0, 1, 5, 150]] = True
     assert found_among(doubt, wrong.reshape(2, 10, 10)) == [0.5, 0.75]
+
+
+FILTER = LabelFilter(
+    label="lesion",
+    reason="lesion: with p_lesion of at least 0.3 alone, Dice is higher",
+    lesions=4,
+    chosen=0.3,
+    figures=(Figure("Brier score of p_lesion", 0.1, 0.05, 0.15, 2, 2, "lower is better"),),
+    reliability=(Bin(0.25, 0.2, 10),),
+    levels=(Level(0.0, 10, 3, 3, 0.3, 0.75, 0.5, 0), Level(0.3, 5, 3, 3, 0.55, 0.75, 0.6, 1)),
+)
 
 
 def test_pieces_know_the_lesions_that_they_touch() -> None:
@@ -57,6 +70,7 @@ def test_the_report_says_what_was_counted_and_what_it_is_not(tmp_path: Path) -> 
         order=0.9,
         shares={0.01: 0.25},
         warnings={"nothing": (0, 2)},
+        filters=[FILTER],
     )
     write_clinical_report(facts, tmp_path / "clinical.md")
     text = (tmp_path / "clinical.md").read_text()
@@ -64,6 +78,9 @@ def test_the_report_says_what_was_counted_and_what_it_is_not(tmp_path: Path) -> 
     assert "| true volumes below it, above it | 0, 1 |" in text
     assert "| from 5 mL | 1 | 1 (100%) |" in text
     assert "| red | 2 | 0.40 | 1 |" in text
+    assert "| 0.3 (chosen) | 5 | 3 (60%) | 3 of 4 (75%) | 0.550 | 0.750 | 0.600 | 1 |" in text
+    assert "| 0.25 | 0.20 | 10 |" in text
+    assert "Brier score of p_lesion 0.100 (95 % interval 0.050 to 0.150): lower is better." in text
     assert "not a medical device" in text
     assert "synthetic lesions" in text
     assert (tmp_path / "images" / "volumes.png").stat().st_size > 5000

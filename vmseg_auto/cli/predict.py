@@ -48,6 +48,12 @@ def parser() -> Parser:
         help="auto: 16 bits where this machine computes them faster (default); float32: never",
     )
     made.add_argument(
+        "--min-lesion-probability",
+        type=number,
+        metavar="P",
+        help="leave out components whose p_lesion is below P; 0 keeps all (default: as cross-validation chose)",
+    )
+    made.add_argument(
         "--format",
         metavar="LIST",
         default="nifti",
@@ -90,6 +96,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         next_steps=True,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,
+        min_lesion_probability=arguments.min_lesion_probability,
         series=arguments.series,
         echo=arguments.echo,
         spacing_mm=tuple(arguments.spacing) if arguments.spacing else None,

@@ -33,7 +33,7 @@ from vmseg_auto.utils.names import case_name, changed_from
 from vmseg_auto.utils.text import listed
 
 DICOM_SEG = ".dcm"
-SCHEMA = 8
+SCHEMA = 9
 """Of the record."""
 MaskState = Literal["as written", "edited", "damaged", "missing"]
 MADE = "a mask or map that vmseg_predict has made"

@@ -173,6 +173,16 @@ class Run:
         return self.cross_validation / "froc.csv"
 
     @property
+    def components(self) -> Path:
+        """Every predicted component of every validation case, with the probability that it is a lesion."""
+        return self.cross_validation / "components.csv"
+
+    @property
+    def lesion_filter(self) -> Path:
+        """What these probabilities are worth, in figures."""
+        return self.cross_validation / "lesion_filter.json"
+
+    @property
     def label_check(self) -> Path:
         """Every validation case, the one first whose mask its prediction contradicts most."""
         return self.cross_validation / "label_check.csv"

@@ -39,6 +39,7 @@ class Judgement:
         unlike: what sets the scan apart from those that the model knows: of such a scan nothing is to be expected.
         corrected: whether somebody has changed the mask since: what was said of the prediction no longer holds.
         spacing_given_mm: the voxel size (Z, Y, X) that a person has given, where the scan's file has none.
+        asked_least: the probability that a user has said, below which components were left out.
     """
 
     case: str
@@ -46,12 +47,15 @@ class Judgement:
     unlike: tuple[str, ...] = ()
     corrected: bool = False
     spacing_given_mm: Spacing | None = None
+    asked_least: float | None = None
 
     @property
     def remark(self) -> str:
         """What a reader of the figures has to know."""
         given = self.spacing_given_mm and f"voxel size given by hand: {spacing_in_words(self.spacing_given_mm)}"
-        return "; ".join(filter(None, (CORRECTED * self.corrected, given)))
+        least = None if self.corrected else self.asked_least
+        asked = "" if least is None else f"components with a p_lesion below {least:g} were left out, as asked"
+        return "; ".join(filter(None, (CORRECTED * self.corrected, given, asked)))
 
     def expected(self, calibration: Calibration | None) -> Expectation | None:
         """Return the Dice to expect; None where that is not known."""
@@ -91,6 +95,8 @@ class Judgement:
             return NO_CALIBRATION
         if self.unlike:
             return "the scan is unlike those that the model knows"
+        if self.asked_least is not None:
+            return "components were left out as --min-lesion-probability says, and not as in the calibration"
         if self.confidence.mirrored != calibration.mirrored:
             return "the uncertainty was not measured as in the calibration (mirroring)"
         return ""

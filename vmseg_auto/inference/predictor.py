@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.runs import FoldName
 from vmseg_auto.evaluation.confidence import Confidence
+from vmseg_auto.evaluation.lesion_filter import LeftOut, apply_lesion_filter, with_least
 from vmseg_auto.inference.ensemble import FoldEnsemble
 from vmseg_auto.inference.sliding_window import OnProgress, budgets_at_once, predict_logits
 from vmseg_auto.inference.thresholds import favour_background
@@ -50,12 +51,17 @@ class Prediction:
         geometry: its grid.
         confidence: how uncertain the passes are, and how far they agree.
         probabilities: float32 [K, Z, Y, X], classes in the order of their values; None unless asked for.
+        p_lesion: label -> how probable it is that each of its components in the mask is a lesion, the largest first;
+            empty for a model without a lesion filter.
+        left_out: components that the lesion filter has left out of the mask.
     """
 
     mask: NDArray[np.uint8]
     geometry: Geometry
     confidence: Confidence
     probabilities: NDArray[np.float32] | None = None
+    p_lesion: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Predictor:
@@ -70,10 +76,12 @@ class Predictor:
         exhaustive: run every fold on every mirroring of every window, even where cross-validation found fewer
             passes enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
+        min_lesion_probability: components whose probability of being a lesion is lower are left out; as the
+            cross-validation chose, unless given.
         console: is told what is done where the device's memory runs out.
 
     Raises:
-        InputError: no checkpoint, or folds of different plans.
+        InputError: no checkpoint, folds of different plans, or a model without a lesion filter where one is asked for.
     """
 
     def __init__(
@@ -86,6 +94,7 @@ class Predictor:
         step: float | None = None,
         exhaustive: bool = False,
         precision: Precision = "auto",
+        min_lesion_probability: float | None = None,
         console: Console | None = None,
     ) -> None:
         console = console or Silent()
@@ -97,6 +106,7 @@ class Predictor:
                 f"the folds ({folds}) were trained with different plans",
                 remedy="Train the older ones again with --fresh, or choose folds of one plan with --folds.",
             )
+        info = replace(info, lesion_filter=with_least(info.lesion_filter, min_lesion_probability))
         self.info, self.plan = info, checkpoints[0].plan
         self.folds = tuple(c.fold for c in checkpoints)
         self.step = step if step is not None else checkpoints[0].config.tile_step_size
@@ -126,13 +136,14 @@ class Predictor:
         step: float | None = None,
         exhaustive: bool = False,
         precision: Precision = "auto",
+        min_lesion_probability: float | None = None,
         console: Console | None = None,
     ) -> Predictor:
         """Load a model folder (WORKSPACE/runs/PLANNER/TRAINER), or the zip of a single model.
 
         Args:
             folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
-            device, tta, step, exhaustive, precision, console: as for the class.
+            device, tta, step, exhaustive, precision, min_lesion_probability, console: as for the class.
 
         Raises:
             InputError: it is no model, a zip that is damaged or of several models, a fold asked
@@ -148,6 +159,7 @@ class Predictor:
                 step=step,
                 exhaustive=exhaustive,
                 precision=precision,
+                min_lesion_probability=min_lesion_probability,
                 console=console,
             )
         except InputError as error:
@@ -183,9 +195,13 @@ class Predictor:
             raise InputError("an array needs its geometry", remedy="Pass Geometry(shape, spacing_mm).")
         preprocessed, crop_box, budget = self._prepare(image, geometry)
         (logits,), confidence = self._logits(preprocessed, (budget,), progress)
-        mask = self._mask(logits, geometry, crop_box)
-        soft = _probabilities(logits, geometry, crop_box, self.plan) if probabilities else None
-        return Prediction(mask, geometry, confidence, soft)
+        mask, judge = self._mask(logits, geometry, crop_box), self.info.lesion_filter
+        needed = probabilities or bool(judge and judge.classifiers)
+        soft = _probabilities(logits, geometry, crop_box, self.plan) if needed else None
+        scan = image if image.ndim == 4 else image[None]
+        found = apply_lesion_filter(judge, mask, soft, scan, geometry, self.info.labels)
+        asked = soft if probabilities else None
+        return Prediction(found.mask, geometry, confidence, asked, found.p_lesion, found.left_out)
 
     def probabilities(
         self, image: NDArray[np.float32], geometry: Geometry, progress: OnProgress = None
@@ -252,13 +268,14 @@ class Predictor:
 
     def digest(self) -> str:
         """Return a hash of all that decides a mask but the scan: weights, plan, labels, threshold, post-processing,
-        options, and which scans are alike.
+        lesion filter, options, and which scans are alike.
         """
         about = [
             self.plan.content_hash,
             self.info.labels,
             self.info.threshold,
             self.info.postprocessing,
+            self.info.lesion_filter,
             [str(fold) for fold in self.folds],
             self.step,
             list(self.ensemble.mirror_axes),

@@ -64,7 +64,7 @@ class Manifest(Stored):
     rule: Candidate | None
     members: dict[str, Member]
     format: Literal["vmseg_auto model"] = "vmseg_auto model"
-    schema: int = 3
+    schema: int = 4
 
     OLDER: ClassVar[str] = "Use the version that packed it, or have the model exported again where it was trained."
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from vmseg_auto.evaluation.confidence import Calibration
+from vmseg_auto.evaluation.lesion_filter import LesionFilter
 from vmseg_auto.models.selection_record import PLAIN_THRESHOLD, check_threshold
 from vmseg_auto.planning.fingerprint import ScanRange
 from vmseg_auto.planning.inference_budget import ChosenBudget
@@ -31,6 +32,7 @@ class ModelInfo(Stored):
         inference_budget: how much of the ensemble is enough, decided likewise.
         scans: what the scans of the cohort are like; None where that is not known.
         calibration: the Dice to expect of a prediction by its uncertainty; None until the last fold ends.
+        lesion_filter: how probable it is that a predicted component is a lesion; None until the last fold ends.
     """
 
     trainer: str
@@ -43,7 +45,8 @@ class ModelInfo(Stored):
     inference_budget: ChosenBudget | None = None
     scans: ScanRange | None = None
     calibration: Calibration | None = None
-    schema: int = 2
+    lesion_filter: LesionFilter | None = None
+    schema: int = 3
 
     @classmethod
     def from_json(cls, data: Any, where: str = "") -> Self:
@@ -62,3 +65,5 @@ class ModelInfo(Stored):
         check_threshold(self.threshold, f"{where}: threshold")
         if self.postprocessing is not None:
             self.postprocessing.require_labels(self.labels, f"{where}: postprocessing")
+        if self.lesion_filter is not None:
+            self.lesion_filter.check(f"{where}: lesion_filter", self.labels)

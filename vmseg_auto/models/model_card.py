@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vmseg_auto.data.runs import FoldName
+from vmseg_auto.evaluation.lesion_filter import LesionFilter
 from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.evaluation.scores import ScoreSummary
 from vmseg_auto.models.model import ModelInfo
@@ -175,6 +176,24 @@ def _scores(facts: Facts) -> Iterator[str]:
         if calibration := member.info.calibration:
             known = f"{calibration.cases} of them, of {calibration.patients} patients"
             yield f"The Dice that vmseg_predict expects of a scan was calibrated on {known}."
+        yield from _lesion_filter(member.info.lesion_filter if facts.rule is None else None)
+    if facts.rule is not None:
+        yield from _lesion_filter(facts.rule.lesion_filter)
+
+
+def _lesion_filter(lesion_filter: LesionFilter | None) -> Iterator[str]:
+    """Yield what is known of single components."""
+    if lesion_filter is None:
+        return
+    for label, classifier in lesion_filter.classifiers.items():
+        least = lesion_filter.least[label]
+        kept = f"those below {least:g} are left out" if least else "none is left out for it"
+        yield (
+            f"The probability that a component of {_cell(label)} touches a lesion (p_lesion) was learnt from "
+            f"{classifier.components} components of {classifier.patients} patients, of which {classifier.touching} "
+            f"touched one; {kept}."
+        )
+    yield "Lesion filter: " + "; ".join(map(_cell, lesion_filter.reasons)) + "."
 
 
 def _score_rows(scores: ScoreSummary) -> Iterator[tuple[str, ...]]:

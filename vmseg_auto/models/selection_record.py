@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from vmseg_auto.evaluation.confidence import VolumeConfidence
+from vmseg_auto.evaluation.lesion_filter import LesionFilter
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.json_codec import Stored
 from vmseg_auto.utils.postprocessing import PostProcessing
@@ -61,9 +62,12 @@ class Candidate:
         threshold: a voxel is foreground where the argmax foreground class exceeds it beside the background alone.
         postprocessing: what is done to the masks.
         plain: cross-validated Dice at 0.5 and without post-processing.
-        dice: the same with `threshold` and `postprocessing`; flattered, as they were chosen on it.
+        dice: the same with `threshold` and `postprocessing`, before any lesion filter; flattered, as these were chosen
+            on it.
         reasons: for the threshold, in words.
         volumes: label name -> how far its volumes can be trusted then.
+        lesion_filter: how probable it is that a predicted component is a lesion; None where it was not learnt, as of
+            ensembles that were not chosen.
     """
 
     runs: tuple[str, ...]
@@ -73,6 +77,7 @@ class Candidate:
     dice: Estimate
     reasons: tuple[str, ...]
     volumes: dict[str, VolumeConfidence] = field(default_factory=dict)
+    lesion_filter: LesionFilter | None = None
 
     @property
     def name(self) -> str:
@@ -120,7 +125,7 @@ class Selection(Stored):
     patients: int
     left_out: dict[str, str]
     made_from: dict[str, str]
-    schema: int = 2
+    schema: int = 3
 
     OLDER: ClassVar[str] = "Run `vmseg_select`, which compares the runs anew and trains nothing."
 

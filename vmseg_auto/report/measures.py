@@ -16,6 +16,7 @@ _COLUMNS = (
     "Lesion",
     "Volume (mL)",
     "9 in 10 (mL)",
+    "Probability of a lesion",
     "Longest (mm)",
     "Right-left \N{MULTIPLICATION SIGN} front-back \N{MULTIPLICATION SIGN} head-foot (mm)",
 )
@@ -52,12 +53,15 @@ def summary(rows: Sequence[Row]) -> str:
     for row in _totals(rows):
         number = _lesions(rows, row["label"])
         if not number:
-            parts.append(f"No {plain(row['label'])} was found. {_may_be_missed(row)}")
+            parts.append(f"No {plain(row['label'])} was found. {_may_be_missed(row)}{_left_out(row, nothing=True)}")
             continue
         interval = _interval(row)
         told = _interval_words(row, interval) if interval else _reason(row)
         lesions = "one part" if number == 1 else f"{number} separate parts"
-        parts.append(f"{plain(row['label']).capitalize()}: {volume(row['volume_ml'])} mL ({told}) in {lesions}.")
+        parts.append(
+            f"{plain(row['label']).capitalize()}: {volume(row['volume_ml'])} mL ({told}) in {lesions}."
+            f"{_left_out(row, nothing=False)}"
+        )
     return " ".join(parts)
 
 
@@ -66,6 +70,23 @@ def _interval_words(row: Row, interval: str) -> str:
     if row["based_on_patients"] < VolumeConfidence.PATIENTS_FOR_SUCH_SCANS:
         return f"{interval} mL; such intervals hold nine true volumes in ten, over all scans, by {_based_on(row)}"
     return f"nine such volumes in ten are truly {interval} mL, by {_based_on(row)}"
+
+
+def _left_out(row: Row, nothing: bool) -> str:
+    """Describe what the lesion filter has left out of a mask; empty where that is nothing.
+
+    Args:
+        row: of all of a label.
+        nothing: whether nothing is left.
+    """
+    if not isfinite(row["left_out_p_lesion"]):
+        return ""
+    parts = counted(int(row["left_out"]), "part")
+    told = (
+        f"The lesion filter has left out {parts} of {volume(row['left_out_ml'])} mL together, each a lesion with a "
+        f"probability of at most {shown(row['left_out_p_lesion'])}."
+    )
+    return f" {told}{' That was all that was predicted: look at this scan.' * nothing}"
 
 
 def _may_be_missed(row: Row) -> str:
@@ -125,6 +146,7 @@ def lesion_table(caption: str, rows: Sequence[Row], several: bool) -> Table:
             lesion_name(row["label"], row["component"], several),
             volume(row["volume_ml"]),
             _interval(row),
+            shown(row["p_lesion"]) if isfinite(row["p_lesion"]) else "",
             _mm(row, "longest_diameter_mm"),
             _extents(row),
         )

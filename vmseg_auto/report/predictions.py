@@ -20,7 +20,7 @@ from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
-from vmseg_auto.workflows.prediction_record import SIZE_COLUMNS, InPlace, InputSource, PredictionRecord
+from vmseg_auto.workflows.prediction_record import FILTER_COLUMNS, SIZE_COLUMNS, InPlace, InputSource, PredictionRecord
 from vmseg_auto.workflows.run_tables import Row, read_volumes
 
 _AGAIN = "Name a folder that `vmseg_predict` has written, or predict again."
@@ -175,7 +175,8 @@ def _record(folder: Path, case: str) -> PredictionRecord:
 
 def _rows(record: PredictionRecord) -> list[Row]:
     """Return the rows of a corrected mask, as `read_volumes` would give them."""
-    nothing = dict.fromkeys((*SIZE_COLUMNS, *CALIBRATED_COLUMNS, *CASE_COLUMNS), float("nan")) | {"traffic_light": None}
+    columns = (*SIZE_COLUMNS, *FILTER_COLUMNS, *CALIBRATED_COLUMNS, *CASE_COLUMNS)
+    nothing = dict.fromkeys(columns, float("nan")) | {"traffic_light": None}
     known = ({name: value for name, value in row.items() if value is not None} for row in record.rows(None))
     return [nothing | row | {"component": str(row["component"])} for row in known]
 

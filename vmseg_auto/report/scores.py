@@ -18,6 +18,7 @@ from vmseg_auto.figures.charts import Axis, Chart, Dot, Line, axis_of
 from vmseg_auto.figures.validation_charts import expected_dice_chart
 from vmseg_auto.report.figures import figure_table
 from vmseg_auto.report.froc import froc
+from vmseg_auto.report.lesion_filter import FilterPart, lesion_filters
 from vmseg_auto.report.render import NONE, Fact, Table
 from vmseg_auto.report.volumes import volume_agreements, volume_intervals
 from vmseg_auto.report.words import between_or_why, plain, require_named, shown, volume
@@ -54,6 +55,7 @@ class Scores:
         certainty: what the certainty is worth, in a table and a chart; None where it was not summed up.
         froc: lesions found by false ones at every threshold, as a table and a chart for each label; none where they
             were not counted.
+        filters: the lesion filter of each label; none where none was learnt.
         cases: a row a case and label, the lowest Dice first.
         dice: case -> mean over labels.
     """
@@ -69,6 +71,7 @@ class Scores:
     confidence: tuple[Chart, str] | None
     certainty: tuple[Table, Chart] | None
     froc: tuple[tuple[Table, Chart], ...]
+    filters: tuple[FilterPart, ...]
     cases: Table
     dice: Mapping[str, float]
 
@@ -94,6 +97,7 @@ def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) 
         confidence=_confidence(run, names),
         certainty=_certainty(run),
         froc=froc(run),
+        filters=lesion_filters(run),
         cases=_cases(rows, names, patients),
         dice=dice,
     )

@@ -17,6 +17,7 @@ from vmseg_auto.evaluation.confidence import Confidence
 from vmseg_auto.evaluation.evaluate import read_pair
 from vmseg_auto.models.selection_record import THRESHOLDS
 from vmseg_auto.selection.choose import Runs, Setting, Values
+from vmseg_auto.selection.component_filter import LearntFilter
 from vmseg_auto.selection.settings import VOXELS, score_settings
 from vmseg_auto.selection.validation_volumes import ValidationVolumes
 from vmseg_auto.utils.console import Console
@@ -48,11 +49,27 @@ class Candidates:
     measured_ml: dict[Runs, Values]
 
     def volumes(
-        self, names: Runs, setting: Setting, labels: Sequence[str], confidence: Mapping[str, Confidence]
+        self,
+        names: Runs,
+        setting: Setting,
+        labels: Sequence[str],
+        confidence: Mapping[str, Confidence],
+        learnt: Sequence[LearntFilter] = (),
     ) -> ValidationVolumes:
-        """Return the volumes that a candidate measures under a setting, with the `confidence` of each case."""
+        """Return the volumes that a candidate measures under a setting, with the `confidence` of each case.
+
+        Args:
+            names: of the candidate.
+            setting: threshold and post-processing.
+            labels: names.
+            confidence: of each case.
+            learnt: the lesion filters of the labels; of each case, what filters of other patients leave counts.
+        """
         at = self.measured_ml[names][:, THRESHOLDS.index(setting.threshold)]
         measured = np.where(setting.keep_largest, at[..., 1], at[..., 0])
+        for column, one in enumerate(learnt):
+            if (kept_ml := one.kept_ml) is not None:
+                measured[:, column] = [kept_ml[case] for case, _ in self.cases]
         judged = tuple(confidence[case] for case, _ in self.cases)
         return ValidationVolumes(tuple(labels), self.cases, self.reference_ml, measured, judged)
 

@@ -26,6 +26,7 @@ from vmseg_auto.networks.transfer_record import Initialisation
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.inference_budget import Trials
 from vmseg_auto.planning.plan import Plan
+from vmseg_auto.selection.lesion_filter_record import FilterFigures
 from vmseg_auto.utils.atomic import leftovers, read_json
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.disk import in_words
@@ -65,6 +66,7 @@ _READERS: dict[str, Reader] = {
     "budgets.json": Trials.from_json,
     "cases.json": ValidationRecord.from_json,
     "learning_curve.json": LearningCurve.from_json,
+    "lesion_filter.json": FilterFigures.from_json,
     "metrics.json": ScoreSummary.from_json,
 }
 

@@ -15,7 +15,7 @@ from vmseg_auto.evaluation.expected_quality import UNCALIBRATED, most_doubtful, 
 from vmseg_auto.utils.console import Console, quoted
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.text import counted, listed
-from vmseg_auto.workflows.prediction_record import DAMAGED, InPlace
+from vmseg_auto.workflows.prediction_record import DAMAGED, InPlace, PredictionRecord
 from vmseg_auto.workflows.prediction_writer import PredictionWriter
 from vmseg_auto.workflows.viewers import opening_words, write_label_file
 
@@ -106,6 +106,7 @@ class Conclusion:
                 f"the model was trained on these very scans: {listed(known)}. Their masks and scores are better than "
                 "those of new patients will be."
             )
+        self._say_of_left_out(console)
         if self.calibration is None:
             console.say(UNCALIBRATED)
             return
@@ -114,6 +115,22 @@ class Conclusion:
         self._say_of_volumes(self.calibration, console)
         if doubtful := where_to_look(judged, self.calibration):
             console.warn(doubtful)
+
+    def _say_of_left_out(self, console: Console) -> None:
+        """Say how many components the lesion filter has left out, and name the scans of which it has left nothing."""
+        records = [one.mask.record for one in self.done]
+        if number := sum(len(record.left_out) for record in records):
+            scans = sum(bool(record.left_out) for record in records)
+            console.say(
+                f"The lesion filter has left out {counted(number, 'component')} in {counted(scans, 'scan')}, which "
+                "are in no mask: volumes.csv tells how many and how large, and CASE.json where. "
+                "`--min-lesion-probability 0` keeps all."
+            )
+        if emptied := [record for record in records if record.emptied]:
+            console.warn(
+                f"the lesion filter has left nothing of what was predicted: {''.join(map(_emptied, emptied))}\nLook at "
+                "these scans: a lesion may have been left out"
+            )
 
     def _say_of_volumes(self, calibration: Calibration, console: Console) -> None:
         """Name the labels without an interval, and where nothing was found; and what validation scans tell of that."""
@@ -184,3 +201,17 @@ class Conclusion:
         for error in unmeasured:
             if str(error) not in told:
                 console.warn(f"not in volumes.csv: {error}")
+
+
+def _emptied(record: PredictionRecord) -> str:
+    """Describe in a line what the lesion filter has left out of a scan of which it has left nothing."""
+    parts = []
+    for label in record.emptied:
+        gone = [one for one in record.left_out if one.label == label]
+        likely = max(gone, key=lambda one: one.p_lesion)
+        largest = max(one.volume_ml for one in gone)
+        parts.append(
+            f"{counted(len(gone), 'component')} of {label} (the largest of {largest:.2f} mL; the highest p_lesion is "
+            f"{likely.p_lesion:.2f})"
+        )
+    return f"\n  {record.case}: {'; '.join(parts)}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.runs import FoldFolder, Run
 from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.evaluation.lesion_filter import apply_lesion_filter, with_least
 from vmseg_auto.inference.predictor import Prediction, Predictor
 from vmseg_auto.inference.sliding_window import OnProgress
 from vmseg_auto.inference.thresholds import classify
@@ -44,13 +45,23 @@ class ModelEnsemble:
 
     Args:
         members: of the same channels and labels, the best first.
-        rule: threshold and post-processing of the average; a single member follows its own model.json.
+        rule: threshold, post-processing and lesion filter of the average; a single member follows its own model.json.
+        min_lesion_probability: below which the average's components are left out; as the rule says unless given. A
+            single member has been given its own.
 
     Raises:
-        InputError: members that do not tell the same classes apart in the same channels, or a rule for other labels.
+        InputError: members that do not tell the same classes apart in the same channels, a rule for other labels, or
+            no lesion filter where one is asked for.
     """
 
-    def __init__(self, members: Sequence[Predictor], rule: Candidate | None = None) -> None:
+    def __init__(
+        self,
+        members: Sequence[Predictor],
+        rule: Candidate | None = None,
+        min_lesion_probability: float | None = None,
+    ) -> None:
+        if rule and len(members) > 1:
+            rule = replace(rule, lesion_filter=with_least(rule.lesion_filter, min_lesion_probability))
         self.members, self.rule = members, rule
         self.channels, self.labels = members[0].info.channels, members[0].info.labels
         self.calibration = members[0].info.calibration
@@ -63,6 +74,18 @@ class ModelEnsemble:
             )
         if rule is not None:
             rule.postprocessing.require_labels(self.labels, "selection.json: postprocessing")
+        if rule is not None and rule.lesion_filter is not None:
+            rule.lesion_filter.check("selection.json: lesion_filter", self.labels)
+
+    @property
+    def asked_least(self) -> float | None:
+        """The probability that a user has said, below which components are left out; None where none was said."""
+        judge = self.rule.lesion_filter if self._averages and self.rule else self.members[0].info.lesion_filter
+        return judge.asked_for if judge else None
+
+    @property
+    def _averages(self) -> bool:
+        return self.rule is not None and len(self.members) > 1
 
     def predict(
         self,
@@ -81,7 +104,9 @@ class ModelEnsemble:
         total /= len(self.members)
         values = np.array(sorted(self.labels.values()), dtype=np.uint8)
         mask = apply_postprocessing(values[classify(total, self.rule.threshold)], self.rule.postprocessing, self.labels)
-        return Prediction(mask, geometry, confidence, total if probabilities else None)
+        found = apply_lesion_filter(self.rule.lesion_filter, mask, total, image, geometry, self.labels)
+        asked = total if probabilities else None
+        return Prediction(found.mask, geometry, confidence, asked, found.p_lesion, found.left_out)
 
     def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
         """Describe what sets a scan [C, Z, Y, X] apart from those that the models were trained on; empty where nothing
@@ -97,7 +122,7 @@ class ModelEnsemble:
         own = [member.digest() for member in self.members]
         if self.rule is None or len(own) == 1:
             return own[0]
-        return digest([own, self.rule.threshold, self.rule.postprocessing])
+        return digest([own, self.rule.threshold, self.rule.postprocessing, self.rule.lesion_filter])
 
 
 @contextmanager

@@ -60,6 +60,7 @@ def predict(
     next_steps: bool = False,
     exhaustive: bool = False,
     precision: Precision = "auto",
+    min_lesion_probability: float | None = None,
     series: Sequence[str] = (),
     echo: int | None = None,
     spacing_mm: Spacing | None = None,
@@ -85,6 +86,8 @@ def predict(
         step: distance of windows as a share of the patch; the config's unless given.
         exhaustive: every fold and mirroring in every window, also where cross-validation found less to be enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
+        min_lesion_probability: components whose probability of being a lesion is lower are left out of the masks, and
+            named in their records; as the cross-validation chose, unless given. 0 keeps all.
         mask_formats: of each mask; one or several of "nifti" (for other image files their own format), "seg.nrrd" (a
             segmentation of 3D Slicer) and "dicom-seg" for DICOM series: a Segmentation, which carries their patient's
             and study's identity, as it must. The first one's file is the mask that is reported and scored.
@@ -107,7 +110,8 @@ def predict(
         The masks' paths: of each the file that counts, so the corrected one where one was corrected.
 
     Raises:
-        InputError: no scan, no model, an unknown fold, no scan that can be used, scans that are no DICOM where DICOM
+        InputError: no scan, no model, an unknown fold, a model without a lesion filter where one is asked for,
+            no scan that can be used, scans that are no DICOM where DICOM
             SEG is wanted, scans that are not apart from the output folder, or another command at work there.
         VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
@@ -132,11 +136,12 @@ def predict(
             step=step,
             exhaustive=exhaustive,
             precision=precision,
+            min_lesion_probability=None if rule and len(runs) > 1 else min_lesion_probability,
             console=console,
         )
         for run in runs if ranks.is_main else ():
             note_other_folds(run, run.usable_folds(folds), folds is not None, left, console)
-        ensemble = ModelEnsemble([load(run.folder) for run in runs], rule)
+        ensemble = ModelEnsemble([load(run.folder) for run in runs], rule, min_lesion_probability)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
         found = ranks.on_main(lambda: find_scans(Path(inputs), ensemble.channels, choice, notes, left))
@@ -153,7 +158,7 @@ def predict(
         wanted = save_probabilities, save_uncertainty, previews
         used = [run.fold(fold) for run, one in zip(runs, ensemble.members, strict=True) for fold in one.folds]
         writer = PredictionWriter(Path(output), ensemble.labels, source, *wanted, formats, algorithm, overwrite_edited)
-        writer = replace(writer, seen=seen_by_all(used))
+        writer = replace(writer, seen=seen_by_all(used), asked_least=ensemble.asked_least)
         ranks.on_main(lambda: require_apart(writer.folder, _files(cases)))
         work = _Work(ensemble, writer, model_digest, spacing_mm)
         with ranks.enter_on_main(output_lock(writer.folder, "vmseg_predict", told)):

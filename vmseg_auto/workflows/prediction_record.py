@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.mask_files import DICOM_SEG, SCHEMA, MaskFile, Standing, Written, case_files, standing
 from vmseg_auto.evaluation.confidence import Calibration
 from vmseg_auto.evaluation.expected_quality import Judgement
+from vmseg_auto.evaluation.lesion_filter import LeftOut
 from vmseg_auto.evaluation.volumetry import Size, margin_width_mm, measure
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
@@ -27,7 +28,9 @@ SIZE_COLUMNS = (
     "volume_ml", "voxels", "longest_diameter_mm", "axial_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm",
     "goyal_size",
 )  # fmt: skip
-VOLUME_COLUMNS = ("case", "label", "component", *SIZE_COLUMNS, "components", "margin_width_mm")
+FILTER_COLUMNS = ("p_lesion", "left_out", "left_out_ml", "left_out_p_lesion")
+"""What the lesion filter says: of a component how probable it is that it is a lesion, of a total what was left out."""
+VOLUME_COLUMNS = ("case", "label", "component", *SIZE_COLUMNS, "components", "margin_width_mm", *FILTER_COLUMNS)
 DAMAGED = "damaged"
 _REMEDY = "Correct it, or make it anew with `vmseg_predict --overwrite-edited`."
 
@@ -75,6 +78,7 @@ class PredictionRecord(Stored):
         outdated: files of earlier predictions in other formats, as they stood when this one was written.
         replaced: masks corrected by hand that `--overwrite-edited` has set aside for it, within the folder.
         in_training: whether the model was trained on this very scan; None where that is not known.
+        left_out: components that the lesion filter has left out of the mask.
     """
 
     case: str
@@ -90,6 +94,7 @@ class PredictionRecord(Stored):
     outdated: tuple[MaskFile, ...] = ()
     replaced: tuple[MaskFile, ...] = ()
     in_training: bool | None = None
+    left_out: tuple[LeftOut, ...] = ()
     schema: int = SCHEMA
 
     def check(self, where: str) -> None:
@@ -110,6 +115,11 @@ class PredictionRecord(Stored):
     def empty(self) -> list[str]:
         """Labels of which nothing was found."""
         return [row["label"] for row in self.volumes if row["component"] == "all" and row["voxels"] == 0]
+
+    @property
+    def emptied(self) -> list[str]:
+        """Labels of which the lesion filter has left out every component."""
+        return [label for label in self.empty if any(one.label == label for one in self.left_out)]
 
     @property
     def written(self) -> Written:
@@ -181,7 +191,7 @@ class PredictionRecord(Stored):
         """
         mask, geometry = self.read(path)
         rows = tuple(volume_rows(self.case, None, mask, geometry, self.labels))
-        return replace(self, volumes=rows, judgement=replace(self.judgement, corrected=True))
+        return replace(self, volumes=rows, left_out=(), judgement=replace(self.judgement, corrected=True))
 
 
 @dataclass(frozen=True)
@@ -222,7 +232,13 @@ def image_sha256(image: NDArray[np.float32]) -> str:
 
 
 def volume_rows(
-    case: str, image: NDArray[np.float32] | None, mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
+    case: str,
+    image: NDArray[np.float32] | None,
+    mask: NDArray[np.uint8],
+    geometry: Geometry,
+    labels: Mapping[str, int],
+    p_lesion: Mapping[str, Sequence[float]] | None = None,
+    left_out: Sequence[LeftOut] = (),
 ) -> Iterator[dict[str, Any]]:
     """Yield rows of volumes.csv: for each label its total ("all"), then its connected components, the largest first.
 
@@ -232,15 +248,22 @@ def volume_rows(
         mask: label values [Z, Y, X].
         geometry: of both.
         labels: name -> value.
+        p_lesion: label -> how probable it is that each component is a lesion, the largest first; labels without are
+            not known.
+        left_out: components that a lesion filter has left out of the mask.
     """
     for label, value in labels.items():
         if value == 0:
             continue
+        chances = (p_lesion or {}).get(label)
         inside = mask == value
         whole, pieces = measure(inside, geometry)
-        yield {**_names(case, label, "all"), **_size_columns(whole), "components": len(pieces)}
+        total = {**_names(case, label, "all"), **_size_columns(whole), "components": len(pieces)}
+        yield total if chances is None else total | _left_out_columns([one for one in left_out if one.label == label])
         for number, piece in enumerate(pieces, 1):
             row = {**_names(case, label, number), **_size_columns(piece.size)}
+            if chances is not None:
+                row["p_lesion"] = chances[number - 1]
             if image is not None:
                 row["margin_width_mm"] = margin_width_mm(image, piece.lesion, inside, geometry.spacing_mm)
             yield row
@@ -248,6 +271,12 @@ def volume_rows(
 
 def _names(case: str, label: str, component: str | int) -> dict[str, Any]:
     return {"case": case, "label": label, "component": component}
+
+
+def _left_out_columns(left_out: Sequence[LeftOut]) -> dict[str, Any]:
+    """Return how many components were left out, their volume, and the greatest probability among them."""
+    columns: dict[str, Any] = {"left_out": len(left_out), "left_out_ml": sum(one.volume_ml for one in left_out)}
+    return columns | ({"left_out_p_lesion": max(one.p_lesion for one in left_out)} if left_out else {})
 
 
 def _size_columns(size: Size) -> dict[str, Any]:

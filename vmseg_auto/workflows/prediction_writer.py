@@ -77,6 +77,7 @@ class PredictionWriter:
         algorithm: what is recorded in DICOM SEG; needed for these alone.
         overwrite_edited: whether masks that somebody has changed are made anew.
         seen: the scans that the model was trained on.
+        asked_least: the probability that a user has said, below which components are left out; None where none was.
     """
 
     folder: Path
@@ -89,6 +90,7 @@ class PredictionWriter:
     algorithm: Algorithm | None = None
     overwrite_edited: bool = False
     seen: Seen = field(default_factory=partial(Seen, whole=False))
+    asked_least: float | None = None
 
     @property
     def maps(self) -> int:
@@ -304,13 +306,30 @@ class PredictionWriter:
             image_sha256(image),
             files,
             mask_sha256(prediction.mask),
-            tuple(volume_rows(case.id, image[0], prediction.mask, prediction.geometry, self.labels)),
-            Judgement(case.id, prediction.confidence, tuple(unlike), spacing_given_mm=by_hand),
+            tuple(
+                volume_rows(
+                    case.id,
+                    image[0],
+                    prediction.mask,
+                    prediction.geometry,
+                    self.labels,
+                    prediction.p_lesion,
+                    prediction.left_out,
+                )
+            ),
+            Judgement(
+                case.id,
+                prediction.confidence,
+                tuple(unlike),
+                spacing_given_mm=by_hand,
+                asked_least=self.asked_least,
+            ),
             self.source,
             dict(self.labels),
             replace(prediction.geometry, forms=None, doubts=()),
         )
-        return replace(record, in_training=self.seen.holds(record.scan_hash))
+        seen = self.seen.holds(record.scan_hash)
+        return replace(record, in_training=seen, left_out=prediction.left_out)
 
     def _corrections(self, case: Case, earlier: PredictionRecord | None) -> list[Path]:
         """Return the masks that are to be set aside: those corrected by hand, or that no record tells of."""

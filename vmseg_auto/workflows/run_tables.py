@@ -13,6 +13,7 @@ from vmseg_auto.evaluation.confidence_record import ConfidenceFigures
 from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.evaluation.scores import ScoreSummary
 from vmseg_auto.selection.froc import FROC_THRESHOLDS
+from vmseg_auto.selection.lesion_filter_record import FilterFigures
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.tables import Column, Number, Text, Whole, read_table
@@ -152,6 +153,15 @@ def read_confidence_figures(run: Run) -> ConfidenceFigures:
     return read_stored(ConfidenceFigures, run.confidence_figures, remedy=_SUM_UP)
 
 
+def read_filter_figures(run: Run) -> FilterFigures:
+    """Read lesion_filter.json.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    return read_stored(FilterFigures, run.lesion_filter, remedy=_SELECT)
+
+
 def read_froc(run: Run) -> list[dict[str, Any]]:
     """Read the rows of froc.csv: a label and threshold; NaN where there is no lesion, or no interval.
 
@@ -216,14 +226,14 @@ def read_volumes(table: Path, only: Sequence[str] = (), remedy: str = _PREDICT) 
     sizes = ("longest_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm")
     shares = (
         "expected_dice", "expected_dice_low", "expected_dice_high", "fold_agreement", "lesion_probability",
-        "lesion_probability_low", "lesion_probability_high",
+        "lesion_probability_low", "lesion_probability_high", "p_lesion", "left_out_p_lesion",
     )  # fmt: skip
-    counts = ("based_on_scans", "based_on_patients", "expected_dice_scans", "expected_dice_patients")
+    counts = ("based_on_scans", "based_on_patients", "expected_dice_scans", "expected_dice_patients", "left_out")
     columns: dict[str, Column] = {
         "case": Text(), "label": Text(), "component": Text(), "volume_ml": _ML, "voxels": Whole(),
         **dict.fromkeys(sizes, _NO_ML), "volume_low_ml": _NO_ML, "volume_high_ml": _NO_ML,
         **dict.fromkeys(shares, _NO_SHARE), "traffic_light": _LIGHT, **dict.fromkeys(counts, Whole(optional=True)),
-        "largest_missed_ml": _NO_ML, "no_interval": Text(optional=True),
+        "largest_missed_ml": _NO_ML, "left_out_ml": _NO_ML, "no_interval": Text(optional=True),
     }  # fmt: skip
     key = ("case", "label", "component")
     wanted = {name: column for name, column in columns.items() if not only or name in (*key, *only)}

@@ -25,6 +25,8 @@ from vmseg_auto.selection.choose import (
     settle,
 )
 from vmseg_auto.selection.comparison import choice_reasons, comparison_text, label_reasons, threshold_reason
+from vmseg_auto.selection.component_filter import LearntFilter, filter_reason, learn_filters, lesion_filter
+from vmseg_auto.selection.component_tables import save_components
 from vmseg_auto.utils.atomic import read_stored, write_sealed
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError
@@ -55,7 +57,8 @@ def select(
 ) -> Selection:
     """Compare all wholly cross-validated runs of a workspace, and write the choice into its selection.json.
 
-    Each run's own threshold and post-processing, and how far volumes are off with them, go into its model.json.
+    Each run's own threshold and post-processing, its lesion filter, and how far volumes are off with them, go into its
+    model.json.
 
     Args:
         dataset, workspace: folders, as on the command line.
@@ -92,22 +95,32 @@ def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: C
         left.add("run", f"{name} ({why})", "not cross-validated as a whole")
     left.require_nothing()
     warn_of_stale(runs, space, fingerprint, splits, console)
-    candidates = score_candidates(runs, splits, data, jobs or min(4, os.cpu_count() or 1), console)
+    threads = jobs or min(4, os.cpu_count() or 1)
+    candidates = score_candidates(runs, splits, data, threads, console)
     labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
     settings = {names: settle(scores, candidates.folds) for names, scores in candidates.scores.items()}
     confidence = {run.name: _confidence(run, standing) for run in runs}
+    choice = choose(candidates.scores, candidates.folds)
+    learnt = {
+        names: learn_filters(
+            [run for run in runs if run.name in names], settings[names], splits, data, threads, console
+        )
+        for names in dict.fromkeys([*((run.name,) for run in runs), choice.runs])
+    }
     volumes = {
-        names: candidates.volumes(names, setting, labels, confidence[_best(names, candidates, settings)])
+        names: candidates.volumes(
+            names, setting, labels, confidence[_best(names, candidates, settings)], learnt.get(names, ())
+        )
         for names, setting in settings.items()
     }
     described = {
-        names: _candidate(names, candidates, setting, labels, volumes[names].trusted)
+        names: _candidate(names, candidates, setting, labels, volumes[names].trusted, learnt.get(names))
         for names, setting in settings.items()
     }
     for run in runs:
         _keep_setting(run, described[(run.name,)])
         volumes[(run.name,)].save(run)
-    choice = choose(candidates.scores, candidates.folds)
+        save_components(run, learnt[(run.name,)])
     selection = Selection(
         runs=choice.runs,
         reasons=tuple(choice_reasons(choice, len(runs))),
@@ -121,6 +134,8 @@ def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: C
     console.say(comparison_text(selection))
     for reason in volumes[choice.runs].reasons:
         console.say(f"Volumes: {reason}")
+    for one in learnt[choice.runs]:
+        console.say(f"Lesion filter: {filter_reason(one)}")
     console.say(f"The choice: {space.selection}")
     return selection
 
@@ -145,7 +160,12 @@ def _best(names: Runs, candidates: Candidates, settings: Mapping[Runs, Setting])
 
 
 def _candidate(
-    names: Runs, candidates: Candidates, setting: Setting, labels: Sequence[str], volumes: dict[str, VolumeConfidence]
+    names: Runs,
+    candidates: Candidates,
+    setting: Setting,
+    labels: Sequence[str],
+    volumes: dict[str, VolumeConfidence],
+    learnt: Sequence[LearntFilter] | None,
 ) -> Candidate:
     scores = candidates.scores[names]
     largest = tuple(label for label, keep in zip(labels, setting.keep_largest, strict=True) if keep)
@@ -157,6 +177,7 @@ def _candidate(
         dice=estimate(dice_of(scores, setting), candidates.patients),
         reasons=(threshold_reason(scores, candidates.folds, setting),),
         volumes=volumes,
+        lesion_filter=None if learnt is None else lesion_filter(learnt),
     )
 
 
@@ -164,7 +185,11 @@ def _keep_setting(run: Run, candidate: Candidate) -> None:
     info = read_stored(ModelInfo, run.model)
     calibration = info.calibration and replace(info.calibration, volumes=candidate.volumes)
     settled = replace(
-        info, threshold=candidate.threshold, postprocessing=candidate.postprocessing, calibration=calibration
+        info,
+        threshold=candidate.threshold,
+        postprocessing=candidate.postprocessing,
+        calibration=calibration,
+        lesion_filter=candidate.lesion_filter,
     )
     if settled != info:
         write_sealed(run.model, settled.to_json())

@@ -167,7 +167,7 @@ def _predict_validation(
 ) -> list[VmsegError]:
     """Predict these cases and take down what is found; gives the errors of those that failed."""
     info = read_stored(ModelInfo, run.model)
-    info = replace(info, postprocessing=None, threshold=PLAIN_THRESHOLD)
+    info = replace(info, postprocessing=None, threshold=PLAIN_THRESHOLD, lesion_filter=None)
     checkpoints = [load_fold(fold.folder, info)]
     predictor = Predictor(checkpoints, info, device=device, exhaustive=True, console=console)
     budgets = CANDIDATES if predictor.ensemble.mirror_axes else (EXHAUSTIVE,)
