@@ -1,12 +1,16 @@
-"""Series with a study and a patient, in files, and DICOM SEG read by two libraries."""
+"""Series with a study and a patient, in files, and what is made of them read by other programs."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import highdicom as hd
 import numpy as np
+import pytest
 from dicom import save, series
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
@@ -75,3 +79,45 @@ def by_highdicom(path: Path, geometry: Geometry) -> NDArray[np.uint8]:
     grid = hd.VolumeGeometry(affine, geometry.shape, "PATIENT", segmentation.FrameOfReferenceUID)
     mask: NDArray[np.uint8] = segmentation.get_volume(combine_segments=True).match_geometry(grid).array
     return mask
+
+
+def filled(contours: Sequence[NDArray[np.float64]], shape: tuple[int, int], *, winding: bool) -> NDArray[np.bool_]:
+    """The voxels [Y, X] whose centres lie within contours of columns and rows: those that a line to the left crosses an
+    odd number of times, or (`winding`) not as often upwards as downwards.
+    """
+    rows, columns = np.indices(shape)
+    inside = np.zeros(shape, dtype=np.int64)
+    for contour in contours:
+        for (x1, y1), (x2, y2) in zip(contour, np.roll(contour, -1, axis=0), strict=True):
+            if y1 != y2:
+                crossing = (np.minimum(y1, y2) <= rows) & (rows < np.maximum(y1, y2))
+                before = x1 + (rows - y1) * (x2 - x1) / (y2 - y1) < columns
+                inside += crossing * before * (int(np.sign(y2 - y1)) if winding else 1)
+    return inside != 0 if winding else inside % 2 == 1
+
+
+def by_contours(path: Path, geometry: Geometry) -> NDArray[np.uint8]:
+    """The label map of an RT Structure Set; contours of one slice are combined by exclusive or."""
+    data = dcmread(path)
+    mask = np.zeros(geometry.shape, dtype=np.uint8)
+    for region in data.ROIContourSequence:
+        in_slices: dict[int, list[NDArray[np.float64]]] = {}
+        for contour in region.get("ContourSequence", []):
+            assert contour.ContourGeometricType == "CLOSED_PLANAR"
+            points = np.reshape(np.array(contour.ContourData, dtype=float), (-1, 3))
+            assert len(points) == contour.NumberOfContourPoints
+            indices = (np.c_[points, np.ones(len(points))] @ np.linalg.inv(geometry.affine).T)[:, :3]
+            place = round(float(indices[0, 2]))
+            np.testing.assert_allclose(indices[:, 2], place, atol=1e-3)
+            in_slices.setdefault(place, []).append(indices[:, :2])
+        for place, contours in in_slices.items():
+            mask[place][filled(contours, geometry.shape[1:], winding=False)] += int(region.ReferencedROINumber)
+    return mask
+
+
+def complaints(path: Path) -> list[str]:
+    """What dciodvfy of dicom3tools calls an error in a file; skips the test where it is not installed."""
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy (dicom3tools) is not installed")
+    said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, errors="replace", check=False)
+    return [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")]

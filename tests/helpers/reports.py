@@ -22,8 +22,9 @@ from vmseg_auto.evaluation.confidence import (
 )
 from vmseg_auto.inference.predictor import Prediction
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.workflows.mask_formats import MaskFormat, made_by
 from vmseg_auto.workflows.prediction_record import InputSource
-from vmseg_auto.workflows.prediction_writer import MaskFormat, PredictionWriter, made_by
+from vmseg_auto.workflows.prediction_writer import PredictionWriter
 
 GRID = Geometry((10, 40, 48), (3.0, 1.0, 1.0))
 LABELS = {"background": 0, "venous_malformation": 1}
@@ -60,7 +61,7 @@ def deliver(
 ) -> Path:
     """Write what vmseg_predict would, had it found these masks in the scans."""
     cases = find_scans(scans, ("T2",))
-    algorithm = made_by("0123456789abcdef", cases) if "dicom-seg" in formats else None
+    algorithm = made_by("0123456789abcdef", cases) if any(each.startswith("dicom") for each in formats) else None
     origin = InputSource.of(scans, output, ("T2",), Choice())
     delivery = PredictionWriter(output, labels, origin, formats=formats, algorithm=algorithm)
     records = []

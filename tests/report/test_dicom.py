@@ -40,6 +40,6 @@ def test_dicom_segmentations_are_refused_in_words(tmp_path: Path, shared_data: P
     (case,) = find_scans(source, ("T2",))
     mask = np.ones(read_case(case)[2].shape, dtype=np.uint8)
     masks = deliver(source, tmp_path / "masks", {case.id: mask}, formats=("dicom-seg",))
-    with pytest.raises(InputError, match="DICOM SEG, from which no report is made"):
+    with pytest.raises(InputError, match="DICOM alone, from which no report is made"):
         write_report(masks)
     write_report(deliver(source, tmp_path / "both", {case.id: mask}, formats=("dicom-seg", "seg.nrrd")))

@@ -82,7 +82,7 @@ def test_model_and_version_are_recorded_and_identity_is_nowhere_else(
     out = tmp_path / "out"
     assert command(run, series(tmp_path / "scans"), out, "--format", "dicom-seg", "--save-probabilities") == 0
     said = "".join(capsys.readouterr())
-    assert said.count("A DICOM SEG names patient and study of its series, as it must; no other file") == 1
+    assert said.count("DICOM files name patient and study of their series, as they must; no other tells") == 1
     data = pydicom.dcmread(out / "scans.dcm")
     assert (str(data.PatientName), data.AccessionNumber) == ("Sommer^Klara", "ACC-665544")
     (algorithm,) = data.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence
@@ -110,7 +110,7 @@ def test_a_second_run_keeps_what_is_there(tmp_path: Path, run: Run) -> None:
 def test_image_files_are_refused(tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     write_image(tmp_path / "scans" / "a.nii.gz", np.ones(GRID.shape, dtype=np.float32), GRID)
     assert command(run, tmp_path / "scans", tmp_path / "out", "--format", "dicom-seg") == 2
-    assert "a DICOM SEG refers to a DICOM series, but 1 of 1 scans are image files" in capsys.readouterr().err
+    assert "a mask's DICOM file refers to a DICOM series, but 1 of 1 scans are image files" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*.*"))
 
 

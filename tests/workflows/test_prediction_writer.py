@@ -26,7 +26,7 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.workflows import prediction_writer as deliver
 from vmseg_auto.workflows.prediction_record import InputSource
-from vmseg_auto.workflows.prediction_writer import PredictionWriter, chosen_formats
+from vmseg_auto.workflows.prediction_writer import PredictionWriter
 
 GRID = Geometry((4, 20, 20), (5.0, 1.0, 1.0), (10.0, -3.0, 7.0), (1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0))
 LABELS = {"background": 0, "lesion": 2}
@@ -251,11 +251,3 @@ def test_a_format_that_is_asked_for_later_joins_the_mask_of_the_same_model(case:
     assert [one.file for one in other.outdated] == ["anna.mha"]
     assert (tmp_path / "anna.mha").is_file()
     assert other.standing(tmp_path).mask.name == "anna.seg.nrrd"
-
-
-def test_formats_are_a_list(tmp_path: Path) -> None:
-    assert chosen_formats("nifti") == ("nifti",)
-    assert chosen_formats("seg.nrrd, nifti,seg.nrrd") == chosen_formats(["seg.nrrd", "nifti"]) == ("seg.nrrd", "nifti")
-    for odd in ("", "nii", "nifti;seg.nrrd", []):
-        with pytest.raises(InputError, match=r"format.*nifti, seg\.nrrd, dicom-seg"):
-            chosen_formats(odd)

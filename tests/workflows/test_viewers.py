@@ -52,6 +52,8 @@ def test_of_a_series_one_of_its_files_is_opened_and_a_zip_is_to_be_unpacked(tmp_
     assert first in shlex.split(snap)
     (only,) = opening_words("anna", case.images[0], [tmp_path / "anna.dcm"])
     assert "QuantitativeReporting" in only
+    (only,) = opening_words("anna", case.images[0], [tmp_path / "anna.rtstruct.dcm"])
+    assert "SlicerRT" in only
     (only,) = opening_words("anna", tmp_path / "scans.zip" / "IM1.dcm", [tmp_path / "anna.nii.gz"])
     assert "unpack it" in only
 

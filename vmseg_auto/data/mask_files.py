@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from vmseg_auto.data.images.images import is_whole, read_mask
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of
 from vmseg_auto.data.images.segmentations import read_labels, read_segmentation
-from vmseg_auto.data.naming import OUR_FOLDERS, image_files, is_ours, stem
+from vmseg_auto.data.naming import OUR_FOLDERS, dicom_stem, image_files, is_ours, stem
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -32,7 +32,8 @@ from vmseg_auto.utils.left_out import Inventory, is_hidden
 from vmseg_auto.utils.names import case_name, changed_from
 from vmseg_auto.utils.text import listed
 
-DICOM_SEG = ".dcm"
+DICOM = ".dcm"
+"""What all DICOM files of a mask end with."""
 SCHEMA = 9
 """Of the record."""
 MaskState = Literal["as written", "edited", "damaged", "missing"]
@@ -77,8 +78,8 @@ class Written:
     grid: Geometry
 
     def is_in(self, path: Path) -> bool:
-        """Return whether a file holds the label values that were written, on the same grid; of DICOM SEG that is not
-        known.
+        """Return whether a file holds the label values that were written, on the same grid; of DICOM files that is
+        not known.
         """
         if _is_dicom(path):
             return False
@@ -209,7 +210,8 @@ def files_of(folder: Path, case: str) -> list[Path]:
 
 def case_of(mask: Path) -> str:
     """Return the case that a mask's file is called after."""
-    return case_name([mask.name[: -len(DICOM_SEG)]]) if _is_dicom(mask) else stem(mask)
+    name = dicom_stem(mask)
+    return stem(mask) if name is None else case_name([name])
 
 
 def is_corrected(mask: Path) -> bool:
@@ -346,7 +348,7 @@ def _refuse_corrected_copies(found: dict[tuple[Path, str], list[Path]], errors: 
 
 
 def _beside_masks(path: Path, with_images: Collection[tuple[Path, str]]) -> bool:
-    """Return whether commands write a file beside masks; a DICOM SEG counts where another file of its mask is read."""
+    """Return whether commands write a file beside masks; a DICOM file counts where another one of its mask is read."""
     folder = path.parent.parent if path.parent.name in OUR_FOLDERS else path.parent
     if not is_ours(path) or not _has_records(folder):
         return False
@@ -364,11 +366,11 @@ def _counting(folder: Path, case: str, paths: Sequence[Path], left: Inventory | 
         return paths[0] if len(paths) == 1 else None
     there = standing(folder, written)
     if there.state == "edited" and _is_dicom(there.mask):
-        problem, remedy = "the DICOM SEG was changed after it was predicted, and can't be read here", _ONE
+        problem, remedy = "the DICOM file was changed after it was predicted, and can't be read here", _ONE
         raise InputError(problem, case=case, file=there.mask, remedy=remedy)
     images = [path for path in (there.mask, *there.sound) if path in paths and path not in there.files.damaged]
     if not images:
-        told = "a DICOM SEG, which can't be read here" if there.state == "as written" else there.state
+        told = "a DICOM file, which can't be read here" if there.state == "as written" else there.state
         others = listed([f"{path.name} is {_why_passed_over(path, there)}" for path in paths])
         remedy = f"Predict its scan again, or move {paths[0].name} away."
         raise InputError(f"its mask {there.mask.name} is {told}; {others}", case=case, file=folder, remedy=remedy)
@@ -395,7 +397,7 @@ def _masks_in(folder: Path) -> Iterator[Path]:
 
 
 def _is_dicom(path: Path) -> bool:
-    return path.name.lower().endswith(DICOM_SEG)
+    return path.name.lower().endswith(DICOM)
 
 
 def _is_whole(path: Path) -> bool:
@@ -409,7 +411,7 @@ def _problem(path: Path) -> str | None:
     """Describe why a file is no mask that can be read whole; None where it is one."""
     try:
         if _is_dicom(path):
-            from vmseg_auto.data.dicom.segmentation import require_whole  # most masks are image files
+            from vmseg_auto.data.dicom.results import require_whole  # most masks are image files
 
             require_whole(path)
         elif ending_of(path.name) == SEGMENTS:

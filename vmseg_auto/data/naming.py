@@ -25,6 +25,8 @@ CORRECTED = (
     "so that it counts"
 )
 MISSPELT = "whose name is that of a case but for capitals, accents or signs; rename it"
+DICOM_ENDINGS = (".rtstruct.dcm", ".sc.dcm", ".dcm")
+"""Of a mask's DICOM files; a DICOM SEG has no ending of its own."""
 _OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label")
 """What commands write beside masks."""
 
@@ -68,6 +70,16 @@ def raw_stem(path: Path) -> str:
 def stem(scan: Scan) -> str:
     """Return what an image file or a series is called (utils/names.py); a channel's number stands at the end."""
     return scan.name if isinstance(scan, Series) else names.case_name([raw_stem(scan)])
+
+
+def dicom_stem(path: Path) -> str | None:
+    """Return the name of a mask's DICOM file without its ending; None for other files.
+
+    >>> dicom_stem(Path("anna.rtstruct.dcm")), dicom_stem(Path("anna.dcm")), dicom_stem(Path("anna.nrrd"))
+    ('anna', 'anna', None)
+    """
+    ending = next((each for each in DICOM_ENDINGS if path.name.lower().endswith(each)), None)
+    return path.name[: -len(ending)] if ending else None
 
 
 def case_and_channel(scan: Scan, channels: int) -> tuple[str, int | None]:
@@ -181,11 +193,11 @@ def endings_in_words(ending: str | None = None) -> str:
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether commands write files and folders of this name beside masks (a DICOM SEG has a record)."""
+    """Return whether commands write files and folders of this name beside masks (a DICOM file has a record)."""
     if path.is_dir():
         return path.name in OUR_FOLDERS
-    if path.suffix.lower() == ".dcm":
-        return path.with_suffix(".json").is_file()
+    if (case := dicom_stem(path)) is not None:
+        return path.with_name(f"{case}.json").is_file()
     return path.name.lower().endswith(_OUR_ENDINGS)
 
 

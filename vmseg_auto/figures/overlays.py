@@ -91,8 +91,27 @@ def draw_overlay(
     Raises:
         VmsegError: the file can't be written.
     """
+    save_figure(overlay_figure(image, mask, geometry, labels, name), path)
+
+
+def overlay_figure(
+    image: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    geometry: Geometry,
+    labels: Mapping[str, int],
+    heading: str,
+    inches: tuple[float, float] | None = None,
+) -> Figure:
+    """Return the picture that `draw_overlay` writes.
+
+    Args:
+        image, mask, geometry, labels: as there.
+        heading: stands above the slices.
+        inches: width and height; as the rows need unless given.
+    """
     lesions, more = lesions_of(mask, geometry, labels)
-    figure = Figure(figsize=(3.2 * ACROSS, 3.3 * max(1, len(lesions)) + 0.5), dpi=110, facecolor="black")
+    size = inches or (3.2 * ACROSS, 3.3 * max(1, len(lesions)) + 0.5)
+    figure = Figure(figsize=size, dpi=110, facecolor="black")
     figure.set_layout_engine("constrained")
     panels = figure.subplots(max(1, len(lesions)), ACROSS, squeeze=False)
     for panel in panels.ravel():
@@ -107,11 +126,11 @@ def draw_overlay(
                 title = f"{lesion.label} {lesion.number}: {lesion.volume_ml:.2f} mL\n{title}"
             show(panel, picture, title, view.sides, mm)
     if lesions:
-        _legend(figure, colours, f"and {more} smaller ones that are not shown" if more else None)
+        draw_legend(figure, colours, f"and {more} smaller ones that are not shown" if more else None)
     else:
         figure.text(0.5, 0.5, "Nothing was found in this scan.", color="white", ha="center", va="center")
-    _head(figure, name)
-    save_figure(figure, path)
+    _head(figure, heading)
+    return figure
 
 
 def show(panel: Axes, picture: Picture, title: str, sides: Sequence[str], pixel_mm: float) -> None:
@@ -132,7 +151,7 @@ def _head(figure: Figure, name: str) -> None:
     figure.suptitle(shown(name, lines=False), color="white", fontsize=11, ha="left", x=0.01, parse_math=False)
 
 
-def _legend(figure: Figure, colours: Mapping[str, str], heading: str | None) -> None:
+def draw_legend(figure: Figure, colours: Mapping[str, str], heading: str | None) -> None:
     handles = [Line2D([], [], color=colour, linewidth=2) for colour in colours.values()]
     names = [" " * name.startswith("_") + name for name in colours]  # matplotlib leaves out what begins with _
     legend = figure.legend(
@@ -208,7 +227,7 @@ def draw_followup(compared: Compared, geometry: Geometry, path: Path, name: str,
         _draw_times(row, view, compared, view(place), title)
     if not lesions:
         figure.text(0.5, 0.5, "Nothing was found at either time.", color="white", ha="center", va="center")
-    _legend(figure, {"first scan": SKY_BLUE, "second scan": VERMILLION}, None)
+    draw_legend(figure, {"first scan": SKY_BLUE, "second scan": VERMILLION}, None)
     _head(figure, "\n".join([name, *words]))
     save_figure(figure, path)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vmseg_auto.data.cases import content_hash, read_case
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.failures import read_failures
-from vmseg_auto.data.mask_files import DICOM_SEG
+from vmseg_auto.data.mask_files import DICOM
 from vmseg_auto.data.naming import image_files, missing_in_words, note_unpaired, stem
 from vmseg_auto.data.scans import find_scans
 from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, CASE_COLUMNS
@@ -149,7 +149,7 @@ def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predic
         others = [stem(path) for path in image_files(table.parent, masks=True)]
         likely = missing_in_words([case], others).removeprefix(case)
         raise InputError(f"the mask is {there.state}{likely}", case=case, file=there.mask, remedy=_AGAIN)
-    mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM_SEG), None)
+    mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM), None)
     if mask is None:
         raise _only_dicom(there.mask, case)
     standing = InPlace.of(record, there)
@@ -191,6 +191,6 @@ def _check_rows(rows: Sequence[Row], record: PredictionRecord, table: Path) -> N
 
 
 def _only_dicom(mask: Path, case: str) -> InputError:
-    problem = "the mask is a DICOM SEG, from which no report is made"
-    remedy = "Predict once more with `--format dicom-seg,nifti`, which writes both."
+    problem = "the mask is there as DICOM alone, from which no report is made"
+    remedy = "Predict once more with nifti in the list of --format, such as `--format dicom-seg,nifti`."
     return InputError(problem, case=case, file=mask, remedy=remedy)

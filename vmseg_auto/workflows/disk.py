@@ -19,6 +19,9 @@ from vmseg_auto.utils.errors import InputError
 PACKED = 1 / 20
 """What compression leaves of a byte of a mask or of eight-bit probabilities: most voxels are background."""
 
+PICTURES = 50 * 10**6
+"""Bytes of a scan's DICOM Secondary Capture, at most."""
+
 
 def require_preprocessing_space(
     fingerprint: Fingerprint, plan: Plan, folder: PreprocessedFolder, decode_cache: DecodeCache
@@ -29,14 +32,16 @@ def require_preprocessing_space(
     require_space(folder.folder, needed, f"preprocessing {len(cases)} cases", coming=decode_cache.size)
 
 
-def require_prediction_space(cases: Sequence[Case], output: Path, masks: int, maps: int) -> None:
-    """Raise VmsegError where so many masks of each scan won't fit, and so many maps of four bytes a voxel beside them;
-    of scans that can't be read it is told later.
+def require_prediction_space(
+    cases: Sequence[Case], output: Path, masks: int, maps: int, pictures: bool = False
+) -> None:
+    """Raise VmsegError where so many masks of each scan won't fit, and so many maps of four bytes a voxel and pictures
+    beside them; of scans that can't be read it is told later.
     """
     needed = 0.0
     for voxels, path in _sizes(cases):
         needed += masks * voxels * (PACKED if packs(path.name) else 1)
-        needed += voxels * 4 * maps
+        needed += voxels * 4 * maps + pictures * PICTURES
     require_space(output, needed, f"predicting {len(cases)} scans")
 
 

@@ -35,9 +35,10 @@ from vmseg_auto.workflows.conclusion import Conclusion, Done
 from vmseg_auto.workflows.disk import require_prediction_space
 from vmseg_auto.workflows.ensemble import ModelEnsemble, models_of, note_other_folds
 from vmseg_auto.workflows.locking import output_lock
+from vmseg_auto.workflows.mask_formats import IMAGES, chosen_formats, made_by
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.prediction_record import InPlace, InputSource, PredictionRecord
-from vmseg_auto.workflows.prediction_writer import PredictionWriter, chosen_formats, made_by
+from vmseg_auto.workflows.prediction_writer import PredictionWriter
 from vmseg_auto.workflows.seen_scans import seen_by_all
 
 
@@ -89,8 +90,9 @@ def predict(
         min_lesion_probability: components whose probability of being a lesion is lower are left out of the masks, and
             named in their records; as the cross-validation chose, unless given. 0 keeps all.
         mask_formats: of each mask; one or several of "nifti" (for other image files their own format), "seg.nrrd" (a
-            segmentation of 3D Slicer) and "dicom-seg" for DICOM series: a Segmentation, which carries their patient's
-            and study's identity, as it must. The first one's file is the mask that is reported and scored.
+            segmentation of 3D Slicer), and for DICOM series "dicom-seg" (a Segmentation), "dicom-rtstruct" (contours)
+            and "dicom-sc" (pictures), which carry their patient's and study's identity, as they must. The first one's
+            file is the mask that is reported and scored.
         save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
         save_uncertainty: also write how undecided the prediction is at each voxel, from 0 to 1, CASE_uncertainty in the
             folder uncertainty.
@@ -112,7 +114,7 @@ def predict(
     Raises:
         InputError: no scan, no model, an unknown fold, a model without a lesion filter where one is asked for,
             no scan that can be used, scans that are no DICOM where DICOM
-            SEG is wanted, scans that are not apart from the output folder, or another command at work there.
+            files are wanted, scans that are not apart from the output folder, or another command at work there.
         VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
     """
@@ -122,8 +124,8 @@ def predict(
     if spacing_mm is not None:
         require_spacing(spacing_mm)
     require_apart(Path(output), [Path(inputs)])
-    if "dicom-seg" in formats:
-        from vmseg_auto.data.dicom.segmentation import require_highdicom
+    if in_dicom := not IMAGES.issuperset(formats):
+        from vmseg_auto.data.dicom.results import require_highdicom
 
         require_highdicom()
     with joined() as ranks, models_of(model, dataset, workspace, ranks.console(console)) as (runs, rule):
@@ -151,19 +153,23 @@ def predict(
         model_digest = ensemble.digest()
         if spacing_mm is not None:
             model_digest = digest([model_digest, spacing_mm])
-        algorithm = made_by(model_digest, cases) if "dicom-seg" in formats else None
+        algorithm = made_by(model_digest, cases) if in_dicom else None
         if algorithm:
-            told.say("A DICOM SEG names patient and study of its series, as it must; no other file tells of a header.")
+            told.say("DICOM files name patient and study of their series, as they must; no other tells of a header.")
         source = InputSource.of(Path(inputs), Path(output), ensemble.channels, choice)
         wanted = save_probabilities, save_uncertainty, previews
         used = [run.fold(fold) for run, one in zip(runs, ensemble.members, strict=True) for fold in one.folds]
         writer = PredictionWriter(Path(output), ensemble.labels, source, *wanted, formats, algorithm, overwrite_edited)
-        writer = replace(writer, seen=seen_by_all(used), asked_least=ensemble.asked_least)
+        writer = replace(
+            writer, seen=seen_by_all(used), asked_least=ensemble.asked_least, calibration=ensemble.calibration
+        )
         ranks.on_main(lambda: require_apart(writer.folder, _files(cases)))
         work = _Work(ensemble, writer, model_digest, spacing_mm)
         with ranks.enter_on_main(output_lock(writer.folder, "vmseg_predict", told)):
             ranks.on_main(lambda: read_sources(writer.folder))  # a damaged one is told before the work
-            ranks.on_main(lambda: require_prediction_space(cases, writer.folder, len(formats), writer.maps))
+            ranks.on_main(
+                lambda: require_prediction_space(cases, writer.folder, len(formats), writer.maps, "dicom-sc" in formats)
+            )
             threads = max(1, jobs or min(4, os.cpu_count() or 1))
             outcomes = ranks.gather_in_order(_segment(work, ranks.part(cases), threads, told, console))
             done = sorted((one for one in outcomes if isinstance(one, Done)), key=lambda one: one.case)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.dicom.series import Choice
 from vmseg_auto.data.images.segmentations import read_labels
-from vmseg_auto.data.mask_files import DICOM_SEG, SCHEMA, MaskFile, Standing, Written, case_files, standing
+from vmseg_auto.data.mask_files import DICOM, SCHEMA, MaskFile, Standing, Written, case_files, standing
 from vmseg_auto.evaluation.confidence import Calibration
 from vmseg_auto.evaluation.expected_quality import Judgement
 from vmseg_auto.evaluation.lesion_filter import LeftOut
@@ -167,8 +167,8 @@ class PredictionRecord(Stored):
         Raises:
             InputError: it can't be read, does not lie on that grid, or holds what is no label.
         """
-        if path.suffix.lower() == DICOM_SEG:
-            problem = "the DICOM SEG was changed after it was predicted, and can't be measured"
+        if path.suffix.lower() == DICOM:
+            problem = "the DICOM file was changed after it was predicted, and can't be measured"
             raise InputError(problem, case=self.case, file=path, remedy=_REMEDY)
         try:
             mask, own = read_labels(path, self.labels, self.grid, self.case)

@@ -6,22 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto import __version__
 from vmseg_auto.data.dataset import Case
-from vmseg_auto.data.dicom.series import Series
-from vmseg_auto.data.images.images import write_image, write_mask
-from vmseg_auto.data.images.registry import SEGMENTS, USUAL, ending_of
-from vmseg_auto.data.images.segmentations import write_segmentation
-from vmseg_auto.data.mask_files import DICOM_SEG, MaskFile, Standing, case_files, files_of, mask_sha256
+from vmseg_auto.data.images.images import write_image
+from vmseg_auto.data.mask_files import MaskFile, Standing, case_files, files_of, mask_sha256
 from vmseg_auto.data.set_aside import places_aside, set_aside
 from vmseg_auto.evaluation.confidence import Calibration
 from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, CASE_COLUMNS, Judgement
-from vmseg_auto.figures.slices import label_colours
 from vmseg_auto.inference.predictor import Prediction
 from vmseg_auto.inference.uncertainty import undecided
 from vmseg_auto.networks.transfer_record import Seen
@@ -30,6 +25,7 @@ from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.labels import file_part
 from vmseg_auto.utils.tables import write_csv
 from vmseg_auto.utils.text import listed
+from vmseg_auto.workflows.mask_formats import IMAGES, FinishedMask, MaskFormat, image_ending, mask_name
 from vmseg_auto.workflows.prediction_record import (
     VOLUME_COLUMNS,
     InPlace,
@@ -40,26 +36,9 @@ from vmseg_auto.workflows.prediction_record import (
 )
 
 if TYPE_CHECKING:
-    from vmseg_auto.data.dicom.segmentation import Algorithm
+    from vmseg_auto.data.dicom.results import Algorithm
 
-MaskFormat = Literal["nifti", "seg.nrrd", "dicom-seg"]
 _EDITED = "Move it away, or give --overwrite-edited to replace it."
-
-
-def chosen_formats(given: str | Sequence[str]) -> tuple[MaskFormat, ...]:
-    """Return the formats that are asked for, each once: as "nifti,seg.nrrd", or as several words.
-
-    Raises:
-        InputError: there is none, or an unknown one.
-    """
-    words = [word.strip() for word in (given.split(",") if isinstance(given, str) else given)]
-    known = get_args(MaskFormat)
-    if odd := [word for word in words if word not in known]:
-        problem = f"there is no format of masks named {odd[0][:40]!r}"
-        raise InputError(problem, remedy=f"Give one or several of {', '.join(known)}, with commas between.")
-    if not words:
-        raise InputError("no format of masks is given", remedy=f"Give one or several of {', '.join(known)}.")
-    return tuple(cast(MaskFormat, word) for word in dict.fromkeys(words))
 
 
 @dataclass(frozen=True)
@@ -74,10 +53,11 @@ class PredictionWriter:
         save_uncertainty: whether a map of how undecided the prediction is, is written too.
         previews: whether a picture of slices through the lesions is written too.
         formats: of the masks; the first one's file is the mask that counts.
-        algorithm: what is recorded in DICOM SEG; needed for these alone.
+        algorithm: what is recorded in DICOM files; needed for these alone.
         overwrite_edited: whether masks that somebody has changed are made anew.
         seen: the scans that the model was trained on.
         asked_least: the probability that a user has said, below which components are left out; None where none was.
+        calibration: of the model, for the intervals that pictures tell.
     """
 
     folder: Path
@@ -91,6 +71,7 @@ class PredictionWriter:
     overwrite_edited: bool = False
     seen: Seen = field(default_factory=partial(Seen, whole=False))
     asked_least: float | None = None
+    calibration: Calibration | None = None
 
     @property
     def maps(self) -> int:
@@ -100,23 +81,20 @@ class PredictionWriter:
     @property
     def writes_images(self) -> bool:
         """Whether any mask is written that image viewers open."""
-        return set(self.formats) != {"dicom-seg"}
+        return not IMAGES.isdisjoint(self.formats)
 
     def masks(self, case: Case) -> list[Path]:
-        """Return a file for each format, named as the case; as an image in its scan's format, in NIfTI for a DICOM
-        series.
-        """
-        endings = {"nifti": _ending(case), "seg.nrrd": SEGMENTS, "dicom-seg": DICOM_SEG}
-        return [self.folder / f"{case.id}{endings[each]}" for each in self.formats]
+        """Return a file for each format."""
+        return [self.folder / mask_name(case, each) for each in self.formats]
 
     def probability(self, case: Case, label: str) -> Path:
         """Return the path of a label's probabilities, in a folder for each label: no two cases and labels meet in one
         name.
         """
-        return self.folder / "probabilities" / file_part(label) / f"{case.id}{_ending(case)}"
+        return self.folder / "probabilities" / file_part(label) / f"{case.id}{image_ending(case)}"
 
     def uncertainty(self, case: Case) -> Path:
-        return self.folder / "uncertainty" / f"{case.id}_uncertainty{_ending(case)}"
+        return self.folder / "uncertainty" / f"{case.id}_uncertainty{image_ending(case)}"
 
     def preview(self, case: Case) -> Path:
         return self.folder / "previews" / f"{case.id}_overlay.png"
@@ -262,15 +240,24 @@ class PredictionWriter:
             from vmseg_auto.figures.overlays import draw_overlay  # loads matplotlib
 
             draw_overlay(image[0], prediction.mask, prediction.geometry, self.labels, self.preview(case), case.id)
+        record = self._record_of(case, made_from, image, prediction, unlike)
+        finished = FinishedMask(
+            case,
+            prediction.mask,
+            prediction.geometry,
+            self.labels,
+            self.algorithm,
+            image[0],
+            tuple(record.rows(self.calibration)),
+        )
         with scratch_folder(self.folder) as scratch:
             made = [scratch / path.name for path in self.masks(case)]
             for path, each in zip(made, self.formats, strict=True):
-                self._write_mask(path, each, case, prediction)
-            files = (*(MaskFile.of(path) for path in made), *also)
-            record = self._record_of(case, made_from, image, prediction, unlike, files)
+                finished.write(path, each)
             others = [path for path in files_of(self.folder, case.id) if path not in aside]
             record = replace(
                 record,
+                masks=(*(MaskFile.of(path) for path in made), *also),
                 outdated=tuple(one for path in others if (one := MaskFile.of(path)) not in also),
                 replaced=(
                     *(earlier.replaced if earlier else ()),
@@ -297,14 +284,14 @@ class PredictionWriter:
         image: NDArray[np.float32],
         prediction: Prediction,
         unlike: Sequence[str],
-        files: tuple[MaskFile, ...],
     ) -> PredictionRecord:
+        """Return the record, without the files that are still to be written."""
         by_hand = prediction.geometry.spacing_mm if prediction.geometry.spacing_given else None
         record = PredictionRecord(
             case.id,
             made_from,
             image_sha256(image),
-            files,
+            (),
             mask_sha256(prediction.mask),
             tuple(
                 volume_rows(
@@ -353,21 +340,6 @@ class PredictionWriter:
         if self.save_uncertainty:
             write_image(self.uncertainty(case), undecided(prediction.probabilities), prediction.geometry)
 
-    def _write_mask(self, path: Path, written_as: MaskFormat, case: Case, prediction: Prediction) -> None:
-        mask, geometry = prediction.mask, prediction.geometry
-        match written_as:
-            case "nifti":
-                write_mask(path, mask, geometry)
-            case "seg.nrrd":
-                write_segmentation(path, mask, geometry, self.labels, label_colours(self.labels))
-            case "dicom-seg":
-                from vmseg_auto.data.dicom.segmentation import write_dicom_seg  # only where it is asked for
-
-                series = case.images[0]
-                assert isinstance(series, Series), "made_by takes no other scans"
-                assert self.algorithm is not None
-                write_dicom_seg(path, mask, geometry, self.labels, series, self.algorithm)
-
     def write_table(
         self, records: Sequence[PredictionRecord], calibration: Calibration | None, model: str | None = None
     ) -> None:
@@ -375,31 +347,3 @@ class PredictionWriter:
         known = {one.case: calibration if model in (None, one.model_hash) else None for one in records}
         rows = (row for record in records for row in record.rows(known[record.case]))
         write_csv(self.folder / "volumes.csv", (*VOLUME_COLUMNS, *CALIBRATED_COLUMNS, *CASE_COLUMNS), rows)
-
-
-def made_by(model: str, cases: Sequence[Case]) -> Algorithm:
-    """Return what is recorded in the DICOM SEG of these cases.
-
-    Args:
-        model: digest of the model and its options.
-
-    Raises:
-        InputError: a scan is no DICOM series.
-    """
-    from vmseg_auto.data.dicom.segmentation import Algorithm
-
-    if others := [case for case in cases if not isinstance(case.images[0], Series)]:
-        raise InputError(
-            f"a DICOM SEG refers to a DICOM series, but {len(others)} of {len(cases)} scans are image files",
-            case=others[0].id,
-            file=others[0].file,
-            remedy="Give the DICOM series they were made from, or write NIfTI (--format nifti).",
-        )
-    return Algorithm("vmseg_auto", __version__, model)
-
-
-def _ending(case: Case) -> str:
-    scan = case.images[0]
-    ending = USUAL if isinstance(scan, Series) else ending_of(scan.name)
-    assert ending is not None, "find_scans takes no other files"
-    return ending

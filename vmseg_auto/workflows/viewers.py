@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vmseg_auto.data.dicom.series import Scan, Series
 from vmseg_auto.data.images.registry import SEGMENTS
-from vmseg_auto.data.mask_files import DICOM_SEG
+from vmseg_auto.data.mask_files import DICOM
 from vmseg_auto.figures.slices import label_colours
 from vmseg_auto.utils.atomic import write_text
 
@@ -45,11 +45,12 @@ def opening_words(case: str, scan: Scan, masks: Sequence[Path], windows: bool = 
         return [
             f"The scan of {case} lies in a zip, which neither 3D Slicer nor ITK-SNAP opens: unpack it to look at it."
         ]
-    images = [path for path in masks if path.suffix.lower() != DICOM_SEG]
+    images = [path for path in masks if path.suffix.lower() != DICOM]
     if not images:
+        extension = "SlicerRT" if masks[0].name.lower().endswith(".rtstruct.dcm") else "QuantitativeReporting"
         return [
             f"Look at {case} in 3D Slicer: import its series and {masks[0]} in the DICOM module (extension "
-            "QuantitativeReporting). ITK-SNAP opens no DICOM SEG; --format dicom-seg,nifti writes both."
+            f"{extension}). ITK-SNAP opens neither DICOM SEG nor RTSTRUCT; --format dicom-seg,nifti writes both."
         ]
     segments = next((path for path in images if path.name.lower().endswith(SEGMENTS)), images[0])
     plain = next((path for path in images if not path.name.lower().endswith(SEGMENTS)), images[0])

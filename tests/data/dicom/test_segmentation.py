@@ -15,7 +15,8 @@ from pydicom.uid import generate_uid
 from scipy.spatial.transform import Rotation
 from small_files import small_files
 
-from vmseg_auto.data.dicom.segmentation import Algorithm, write_dicom_seg
+from vmseg_auto.data.dicom.results import Algorithm
+from vmseg_auto.data.dicom.segmentation import write_dicom_seg
 from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.data.dicom.series_files import find_series
 from vmseg_auto.data.dicom.stack import stack
