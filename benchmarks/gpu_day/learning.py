@@ -17,6 +17,7 @@ from vmseg_auto.inference.windows import air_level
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.training.augmentation.cpu import NoAugmentation
+from vmseg_auto.training.compiled import Mode
 from vmseg_auto.training.fold_data import FoldSetup
 from vmseg_auto.training.loader import BatchSource
 from vmseg_auto.training.sampling import forced_foreground
@@ -30,21 +31,33 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def parts_of(cohort: Cohort, device: torch.device, *settings: str, plan: Plan | None = None) -> Parts:
-    """The default trainer's parts, always with the same weights."""
+    """The default trainer's parts, always with the same weights; compiled only if `settings` say so: it takes time."""
     torch.manual_seed(0)
-    config = DefaultTrainer.config.with_settings(settings)
+    config = DefaultTrainer.config.with_settings(["compile=off", *settings])
     return DefaultTrainer()(plan or cohort.plan, config, device, cohort.channels, cohort.classes)
 
 
-def learner_of(parts: Parts, device: torch.device, precision: str | None = None) -> Learner:
-    """A learner in one of PRECISIONS, or in what the product takes on this device."""
-    amp = precision != "float32"
-    clip = parts.config.gradient_clip
-    learner = Learner(parts.network, parts.loss, parts.optimizer, device, amp=amp, gradient_clip=clip)
+def learner_of(
+    parts: Parts, device: torch.device, precision: str | None = None, compiled: Mode | None = None
+) -> Learner:
+    """A learner in one of PRECISIONS, or in what the product takes on this device.
+
+    Raises:
+        RuntimeError: in a step, where network and loss can't be compiled.
+    """
+    amp, clip = precision != "float32", parts.config.gradient_clip
+    learner = Learner(
+        parts.network, parts.loss, parts.optimizer, device, amp=amp, gradient_clip=clip, compiled=compiled,
+        notify=_refuse,
+    )  # fmt: skip
     if precision is not None:
         learner.dtype = PRECISIONS[precision]
         learner.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     return learner
+
+
+def _refuse(text: str) -> None:
+    raise RuntimeError(text)
 
 
 def setup_of(cohort: Cohort, parts: Parts, device: torch.device, plan: Plan | None = None) -> FoldSetup:

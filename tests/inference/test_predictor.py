@@ -81,7 +81,8 @@ def test_where_memory_runs_out_it_is_told_and_the_mask_is_the_same() -> None:
 def test_of_a_large_scan_budgets_are_computed_in_turn_with_the_same_results(monkeypatch: pytest.MonkeyPatch) -> None:
     case = tiny_case("a", 1)
     predictor = Predictor([fold(0), fold(1)], INFO, device="cpu", precision="float32")
-    preprocessed, box, _ = predictor._prepare(case.image, case.geometry)
+    scan = predictor.preprocess(case.image, case.geometry)
+    preprocessed, box = scan.image, scan.crop_box
     budgets = (EXHAUSTIVE, InferenceBudget(passes=2), InferenceBudget(gate=0.5), InferenceBudget(gate=0.1))
     prediction, others = predictor.compare(preprocessed, case.geometry, box, budgets)
     monkeypatch.setattr(sweep, "SUMMED_BYTES", 1)

@@ -17,7 +17,7 @@ from vmseg_auto.networks.unet import build_network
 from vmseg_auto.utils.devices import (
     autocast,
     choose_device,
-    computing_alike,
+    computing,
     cudnn_fault,
     describe,
     lay_out,
@@ -191,16 +191,15 @@ def test_channels_come_last_where_a_cpu_has_avx_512_and_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda"])
-def test_computing_alike_holds_on_cuda_and_only_inside(name: str) -> None:
+@pytest.mark.parametrize("alike", [True, False])
+def test_cuda_computes_alike_or_by_what_is_fastest_and_only_inside(name: str, alike: bool) -> None:
     """What is set is torch's own, so that it can be seen without a GPU."""
     cudnn = torch.backends.cudnn
     before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
-    with computing_alike(True, torch.device(name)):
+    with computing(alike, torch.device(name)):
         inside = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
-    assert inside == ((True, True, False) if name == "cuda" else before)
+    assert inside == ((alike, alike, not alike) if name == "cuda" else before)
     assert (torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark) == before
-    with computing_alike(False, torch.device(name)):
-        assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")

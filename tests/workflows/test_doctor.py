@@ -60,7 +60,9 @@ def test_all_is_well(made: Cohort, thorough: bool) -> None:
     before = {path: path.read_bytes() for path in made.space.root.rglob("*") if path.is_file()}
     found = look(made, thorough)
     assert found.findings == ()
-    assert found.notes == ()
+    (note,) = found.notes
+    assert note.startswith("the plan of default is for ")
+    assert note.endswith(" GiB of a GPU")
     assert found.workspace == made.space
     assert found.environment["torch"] == torch.__version__.partition("+")[0] or "+" in found.environment["torch"]
     assert "CPU" in found.environment["device 0"] or torch.cuda.is_available()

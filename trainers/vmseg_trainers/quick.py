@@ -30,6 +30,7 @@ class QuickTrainer:
         augment=False,
         mirror_axes=(),
         tile_step_size=0.7,
+        compile="off",  # which takes longer than all its steps
     )
 
     def __call__(self, plan: Plan, config: TrainingConfig, device: torch.device, channels: int, classes: int) -> Parts:

@@ -43,6 +43,40 @@ Precision = Literal["auto", "float32"]
 
 
 @dataclass(frozen=True)
+class PreprocessedScan:
+    """A scan as the networks see it.
+
+    Args:
+        image: float32 [C, Z, Y, X] in the plan's axes and spacing.
+        geometry: the scan's grid.
+        crop_box: what was kept of it.
+        budget: of each window.
+    """
+
+    image: NDArray[np.float32]
+    geometry: Geometry
+    crop_box: Box
+    budget: InferenceBudget
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What the networks say of a scan.
+
+    Args:
+        logits: float32 [K, Z, Y, X] in the plan's axes and spacing.
+        confidence: how uncertain the passes are, and how far they agree.
+        geometry: the scan's grid.
+        crop_box: what was kept of it.
+    """
+
+    logits: NDArray[np.float32]
+    confidence: Confidence
+    geometry: Geometry
+    crop_box: Box
+
+
+@dataclass(frozen=True)
 class Prediction:
     """A scan's segmentation on its own grid.
 
@@ -174,7 +208,7 @@ class Predictor:
         probabilities: bool = False,
         progress: OnProgress = None,
     ) -> Prediction:
-        """Segment one scan.
+        """Segment one scan: `preprocess`, `compute` and `restore`, of which only the second needs the device.
 
         Args:
             image: [C, Z, Y, X] or, with one channel, [Z, Y, X]; or a SimpleITK image of one channel.
@@ -193,23 +227,44 @@ class Predictor:
             image, geometry = from_sitk(image)
         if not isinstance(geometry, Geometry):
             raise InputError("an array needs its geometry", remedy="Pass Geometry(shape, spacing_mm).")
-        preprocessed, crop_box, budget = self._prepare(image, geometry)
-        (logits,), confidence = self._logits(preprocessed, (budget,), progress)
-        mask, judge = self._mask(logits, geometry, crop_box), self.info.lesion_filter
+        return self.restore(self.compute(self.preprocess(image, geometry), progress), image, probabilities)
+
+    def preprocess(self, image: NDArray[np.float32], geometry: Geometry) -> PreprocessedScan:
+        """Bring a scan [C, Z, Y, X] or [Z, Y, X] to the plan's grid; errors as of `predict`.
+
+        Its windows get everything, unless cross-validation on such scans found less enough.
+        """
+        if image.ndim not in (3, 4) or image.dtype.kind not in "buif":
+            raise InputError(
+                f"the array has {image.ndim} axes and holds {image.dtype}",
+                remedy="Pass numbers as [Z, Y, X], or [C, Z, Y, X] with a channel axis.",
+            )
+        array = np.asarray(image if image.ndim == 4 else image[None], dtype=np.float32)
+        self._check(array, geometry)
+        preprocessed, box = preprocess_image(array, geometry, self.plan)
+        sparing = self.inference_budget is not None and not self.unlike(array, geometry)
+        budget = self.inference_budget.budget if sparing and self.inference_budget else EXHAUSTIVE
+        return PreprocessedScan(preprocessed, geometry, box, budget)
+
+    def compute(self, preprocessed: PreprocessedScan, progress: OnProgress = None) -> Computed:
+        """Return what the networks say of a scan; arguments and errors as of `predict`."""
+        (logits,), confidence = self._logits(preprocessed.image, (preprocessed.budget,), progress)
+        return Computed(logits, confidence, preprocessed.geometry, preprocessed.crop_box)
+
+    def restore(self, computed: Computed, image: NDArray[np.float32], probabilities: bool = False) -> Prediction:
+        """Return the segmentation of the scan `image` on its own grid; `probabilities` as of `predict`."""
+        geometry, judge = computed.geometry, self.info.lesion_filter
+        mask = self._mask(computed.logits, geometry, computed.crop_box)
         needed = probabilities or bool(judge and judge.classifiers)
-        soft = _probabilities(logits, geometry, crop_box, self.plan) if needed else None
+        soft = self.probabilities(computed) if needed else None
         scan = image if image.ndim == 4 else image[None]
         found = apply_lesion_filter(judge, mask, soft, scan, geometry, self.info.labels)
         asked = soft if probabilities else None
-        return Prediction(found.mask, geometry, confidence, asked, found.p_lesion, found.left_out)
+        return Prediction(found.mask, geometry, computed.confidence, asked, found.p_lesion, found.left_out)
 
-    def probabilities(
-        self, image: NDArray[np.float32], geometry: Geometry, progress: OnProgress = None
-    ) -> tuple[NDArray[np.float32], Confidence]:
-        """Return what `predict` gives beside the mask: softmax of the mean logits [K, Z, Y, X], and its confidence."""
-        preprocessed, crop_box, budget = self._prepare(image, geometry)
-        (logits,), confidence = self._logits(preprocessed, (budget,), progress)
-        return _probabilities(logits, geometry, crop_box, self.plan), confidence
+    def probabilities(self, computed: Computed) -> NDArray[np.float32]:
+        """Return the softmax of the mean logits [K, Z, Y, X] on the scan's own grid."""
+        return _probabilities(computed.logits, computed.geometry, computed.crop_box, self.plan)
 
     def compare(
         self, preprocessed: NDArray[np.float32], geometry: Geometry, crop_box: Box, budgets: Sequence[InferenceBudget]
@@ -295,24 +350,6 @@ class Predictor:
                 f"the weights of fold {checkpoint.fold} do not fit the plan", remedy="Train it again with --fresh."
             ) from error
         return lay_out(round_convolutions(network, dtype).to(self.device), self.device).eval()
-
-    def _prepare(
-        self, image: NDArray[np.float32], geometry: Geometry
-    ) -> tuple[NDArray[np.float32], Box, InferenceBudget]:
-        """Return the preprocessed scan, its box, and the budget of each window: everything, unless cross-validation on
-        such scans found less enough.
-        """
-        if image.ndim not in (3, 4) or image.dtype.kind not in "buif":
-            raise InputError(
-                f"the array has {image.ndim} axes and holds {image.dtype}",
-                remedy="Pass numbers as [Z, Y, X], or [C, Z, Y, X] with a channel axis.",
-            )
-        array = np.asarray(image if image.ndim == 4 else image[None], dtype=np.float32)
-        self._check(array, geometry)
-        preprocessed, box = preprocess_image(array, geometry, self.plan)
-        if self.inference_budget is None or self.unlike(array, geometry):
-            return preprocessed, box, EXHAUSTIVE
-        return preprocessed, box, self.inference_budget.budget
 
     def _check(self, image: NDArray[np.float32], geometry: Geometry) -> None:
         channels = self.info.channels

@@ -5,7 +5,14 @@ from __future__ import annotations
 from math import floor, log10
 
 from vmseg_auto.planning.network import NetworkSpec
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.geometry import Shape
+
+_FINEST, _LOGIT = 7.0, 24.0
+"""Bytes that the backward pass holds for a moment at the finest stage: of each of its values, and of each logit."""
+_BESIDE_TENSORS, _CUDA_GIB = 1.1, 0.5
+"""Workspaces of cuDNN and gaps between tensors, as a factor; the code and tables of CUDA itself."""
 
 
 def conv_outputs(network: NetworkSpec, patch: Shape, classes: int) -> int:
@@ -21,6 +28,36 @@ def conv_outputs(network: NetworkSpec, patch: Shape, classes: int) -> int:
     """
     voxels = network.voxels(patch)
     return sum(voxels[layer.stage] * layer.channels for layer in network.layers(classes))
+
+
+def tensors_gib(plan: Plan, classes: int, config: TrainingConfig) -> float:
+    """Return the GiB of a GPU that the tensors of a training step in 16 bits hold at most.
+
+    What layers put out is kept for the backward pass, in `NetworkFamily.kept_bytes` a value. Weights are there in
+    float32, as the optimizer's moments, as their running mean, and in 16 bits; the gradients come as the values go.
+    tests/card compares it with what each operator of a step takes and gives back.
+
+    Args:
+        plan: network, patch and batch size.
+        classes: number of classes, background included.
+        config: optimizer and running mean.
+    """
+    network, voxels = plan.network, plan.network.voxels(plan.patch)[0]
+    weights = 4.0 * sum(layer.weights for layer in network.layers(classes))
+    moments = 2 if config.optimizer == "adamw" else int(config.momentum > 0)
+    copies = 1.5 + moments + (config.ema_decay > 0)
+    kept = network.family.kept_bytes * conv_outputs(network, plan.patch, classes)
+    passing = voxels * (_FINEST * network.features[0] + _LOGIT * classes)
+    return (copies * weights + max(weights, plan.batch_size * (kept + passing))) / 2**30
+
+
+def card_gib(plan: Plan, classes: int, config: TrainingConfig) -> float:
+    """Return the GiB of a GPU that a training takes in all: its tensors, cuDNN's workspaces, and CUDA's own part.
+
+    The plan's budget is nnU-Net's figure for the same plan, which this training may pass. It is an estimate: nothing of
+    it has been measured on a GPU.
+    """
+    return _BESIDE_TENSORS * tensors_gib(plan, classes, config) + _CUDA_GIB
 
 
 def smaller_budget_gb(planned_gb: float, free_gb: float | None, peak_gb: float) -> float:

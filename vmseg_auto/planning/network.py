@@ -148,6 +148,8 @@ class NetworkFamily:
             what they put out.
         arguments: frozen dataclass of what `NetworkSpec.arguments` may hold; it is checked field by field, and its
             `__post_init__` may raise InputError.
+        kept_bytes: what training in 16 bits keeps for the backward pass, of each value that its layers put out: 4 where
+            a norm follows each convolution.
         nnunet: the counterpart in nnU-Net v2, whose models can then be imported; None where there is none.
     """
 
@@ -157,6 +159,7 @@ class NetworkFamily:
     build: Callable[[NetworkSpec, int, int], nn.Module]
     layers: Callable[[NetworkSpec, int], Iterable[Layer]]
     arguments: type = NoArguments
+    kept_bytes: float = 4.0
     nnunet: Counterpart | None = None
 
 

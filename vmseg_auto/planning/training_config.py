@@ -53,6 +53,8 @@ class TrainingConfig(Stored):
         early_stopping: whether training ends, with its best weights, when the gap between training and validation Dice
             widens while validation stands still.
         amp: whether mixed precision is used where the hardware has it.
+        compile: whether network and loss are compiled by torch.compile, which takes a minute and makes steps faster:
+            "auto" (on CUDA, where a compiler is there and `deterministic` is not set), "on" or "off".
         deterministic: whether CUDA computes the same bits in every run, which takes longer; a CPU does so anyway.
         seed: of everything random.
     """
@@ -87,6 +89,7 @@ class TrainingConfig(Stored):
     monitor_share: float = 0.05
     early_stopping: bool = False
     amp: bool = True
+    compile: typing.Literal["auto", "on", "off"] = "auto"
     deterministic: bool = False
     seed: int = 0
 

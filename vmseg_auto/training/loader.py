@@ -21,6 +21,8 @@ from vmseg_auto.utils.open_files import allow_open_files
 from vmseg_auto.utils.workers import GUARD, Workers, may_have_workers
 
 Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]
+Empty = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
+"""(shape, dtype) -> an array of any content."""
 
 
 class Batch(NamedTuple):
@@ -72,14 +74,17 @@ class BatchSource:
         folder = PreprocessedFolder(self.folder)
         return [folder.load(case) for case in self.cases]
 
-    def batch(self, cases: Sequence[PreprocessedCase], number: int) -> Batch:
-        """Make the batch of that number, counted from the start of the training."""
+    def batch(self, cases: Sequence[PreprocessedCase], number: int, empty: Empty = np.empty) -> Batch:
+        """Make the batch of that number, counted from the start of the training, in arrays of `empty`'s."""
         noted = _Noted(cases)
         indices = range(len(self.foreground)) if self.samples is None else self.samples
         samples = [self._sample(noted, number, index) for index in indices]
         patches, seeds = zip(*samples, strict=True)
         images, labels = zip(*patches, strict=True)
-        return Batch(np.stack(images), np.stack(labels), seeds, tuple(noted.taken))
+        image, label = (
+            np.stack(parts, out=empty((len(parts), *parts[0].shape), parts[0].dtype)) for parts in (images, labels)
+        )
+        return Batch(image, label, seeds, tuple(noted.taken))
 
     def _sample(self, cases: Sequence[PreprocessedCase], number: int, index: int) -> tuple[Patch, int]:
         rng = np.random.default_rng([*self.stream, number, index])
@@ -126,14 +131,15 @@ class BatchLoader:
         workers: number of processes.
         threads: workers are threads of this process. They suit a source that only reads: a process takes longer to
             hand over a large patch than to read it, and much of that time is this process's own.
+        empty: makes the arrays that threads fill: where a device reads them from.
     """
 
-    def __init__(self, source: BatchSource, workers: int, threads: bool = False) -> None:
-        self._ahead = 2 * workers + 1
+    def __init__(self, source: BatchSource, workers: int, threads: bool = False, empty: Empty = np.empty) -> None:
+        self._ahead = batches_ahead(workers)
         self._pool: Executor
         self._make: Callable[[int], Batch]
         if threads or not may_have_workers():
-            self._pool, self._make = ThreadPoolExecutor(workers), partial(source.batch, source.open())
+            self._pool, self._make = ThreadPoolExecutor(workers), partial(source.batch, source.open(), empty=empty)
         else:
             self._pool, self._make = Workers(workers, _start, (source,)), _make
 
@@ -167,6 +173,15 @@ class BatchLoader:
         finally:
             for future in pending:  # of a training that goes back, or has ended
                 future.cancel()
+
+
+def batches_ahead(workers: int) -> int:
+    """Return how many batches are made before the first is taken: so many steps hardly wait for data.
+
+    >>> batches_ahead(1)
+    3
+    """
+    return 2 * workers + 1
 
 
 def _lost(begun: bool) -> VmsegError:

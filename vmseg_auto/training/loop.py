@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -19,18 +20,23 @@ from vmseg_auto.contracts import DeviceAugment
 from vmseg_auto.inference.argmax import argmax
 from vmseg_auto.models.checkpoints import TrainingState
 from vmseg_auto.models.step_record import StepLog
+from vmseg_auto.training.compiled import compile_mode
 from vmseg_auto.training.fold_data import FoldSetup
-from vmseg_auto.training.loader import Batch
+from vmseg_auto.training.loader import Batch, batches_ahead
 from vmseg_auto.training.memory_advice import within_memory
 from vmseg_auto.training.overfitting import best_check, overfitting_alarm, overfitting_checks
 from vmseg_auto.training.step import Learner, LearnerState, Step
-from vmseg_auto.utils.devices import computing_alike
+from vmseg_auto.utils.devices import computing
 from vmseg_auto.utils.distributed import ALONE, LocalBatch, Ranks
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.signals import Stopped
 
 LOWERED = 0.1
 """What the learning rate is multiplied by when the training goes back."""
+TIMED_STEPS = 7
+"""By which a training's time is estimated."""
+STEPS_AHEAD = 2
+"""Steps that a device may still have to do while it is given the next one."""
 SCALE_SEARCH = 16
 """Steps in which GradScaler comes down from its first scale, 2^16, to 1: in float16 so many more may be skipped."""
 
@@ -68,7 +74,7 @@ class Hooks:
     """What a training calls as it goes on. Here nothing is done: a subclass does what it is there for."""
 
     def step_ended(self, epoch: int, step: int) -> None:
-        """Hear of an optimiser step, by its number in an epoch that is numbered from 0."""
+        """Hear of an optimiser step that is done, by its number in an epoch that is numbered from 0."""
 
     def epoch_ended(self, record: EpochRecord) -> None:
         """Hear of an epoch."""
@@ -78,6 +84,9 @@ class Hooks:
 
     def gone_back(self, epoch: int, trouble: str) -> None:
         """Hear that the training has gone back, with the number of epochs that stand, and in words what went wrong."""
+
+    def not_compiled(self, text: str) -> None:
+        """Hear in a sentence that network and loss could not be compiled, and why."""
 
 
 def train_fold(
@@ -111,8 +120,8 @@ def train_fold(
         Stopped: on every rank, after a step in which one of them was asked to; the state is saved.
     """
     config, device, share = setup.parts.config, setup.device, LocalBatch(ranks, setup.plan.batch_size)
-    with within_memory(setup.plan, device), computing_alike(config.deterministic, device):
-        loop = Loop(setup, state, share)
+    with within_memory(setup.plan, device), computing(config.deterministic, device):
+        loop = Loop(setup, state, share, hooks.not_compiled)
         validation, monitor = setup.validation_batches(ranks), setup.overfitting_monitor()
         with setup.training_loader(workers, share.seen) as loader:
             stream = loader.batches(loop.steps, config.epochs * config.iterations_per_epoch)
@@ -146,23 +155,24 @@ def train_fold(
 
 
 def seconds_per_step(setup: FoldSetup, workers: int, ranks: Ranks = ALONE) -> float:
-    """Return the median seconds of an optimiser step here, over seven steps after three to warm up; the slowest rank's.
+    """Return the mean seconds from one finished optimiser step to the next, with its waiting for data; the slowest
+    rank's.
 
-    Uses the setup's parts up.
+    Seven steps are timed, once those are over whose batches were made beforehand. Uses the setup's parts up.
 
     Raises:
         VmsegError: the device's memory is too small.
     """
-    times: list[float] = []
     share = LocalBatch(ranks, setup.plan.batch_size)
-    with within_memory(setup.plan, setup.device), computing_alike(setup.parts.config.deterministic, setup.device):
-        loop = Loop(setup, None, share)
+    with within_memory(setup.plan, setup.device), computing(setup.parts.config.deterministic, setup.device):
+        loop, before = Loop(setup, None, share), batches_ahead(workers)
         with setup.training_loader(workers, share.seen) as loader:
-            for batch in loader.batches(0, 10):
-                began = time.monotonic()
-                loop.train([batch], lambda step: None)
-                times.append(time.monotonic() - began)
-    return max(ranks.all_gather(float(np.median(times[3:]))))
+            stream = loader.batches(0, before + TIMED_STEPS)
+            loop.train(islice(stream, before), lambda step: None)
+            began = time.monotonic()
+            loop.train(stream, lambda step: None)
+            seconds = time.monotonic() - began
+    return max(ranks.all_gather(seconds / TIMED_STEPS))
 
 
 class Loop:
@@ -172,9 +182,16 @@ class Loop:
         setup: the fold to be trained.
         state: where to begin; the parts' own weights unless given.
         share: this process's part of each batch.
+        note: called with a sentence where network and loss can't be compiled.
     """
 
-    def __init__(self, setup: FoldSetup, state: TrainingState | None, share: LocalBatch) -> None:
+    def __init__(
+        self,
+        setup: FoldSetup,
+        state: TrainingState | None,
+        share: LocalBatch,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self.setup, self.parts, self.device, self.ranks = setup, setup.parts, setup.device, share.ranks
         parts, config = setup.parts, setup.parts.config
         self.ranks.agree(parts.network.to(self.device))
@@ -187,6 +204,8 @@ class Loop:
             gradient_clip=config.gradient_clip,
             ema_decay=config.ema_decay,
             share=share,
+            compiled=compile_mode(config, setup.plan, self.device),
+            notify=note,
         )
         self.epoch, self.lr_factor = 0, 1.0
         self.history: list[dict[str, float]] = []
@@ -283,10 +302,12 @@ class Loop:
     def train(
         self, batches: Iterable[Batch], stepped: Callable[[int], None], stop: Callable[[], int] = lambda: 0
     ) -> int:
-        """Take a step on each batch, on with the epoch that is under way. The device is waited for only at the end.
+        """Take a step on each batch, on with the epoch that is under way.
+
+        CUDA is given the next step while it does the last ones, and waited for at the end.
 
         Args:
-            stepped: called with each step's number in the epoch.
+            stepped: called with each step's number in the epoch, once the device has done it.
             stop: returns the number of the signal that asks this process to stop; 0 for none.
 
         Returns:
@@ -295,6 +316,7 @@ class Loop:
         for group in self.parts.optimizer.param_groups:
             group["lr"] = self.lr
         steps: list[Step] = []
+        done = _Done(self.device, stepped)
         cases, signal = [], 0
         for image, label, batch in self._tensors(batches, self.setup.device_augment):
             number = len(self.under_way) + len(steps)
@@ -303,9 +325,10 @@ class Loop:
             torch.manual_seed(int(seed.generate_state(1)[0]))
             steps.append(self.learner.step(image, label))
             cases.append(batch.cases)
-            stepped(number + 1)
+            done.soon(number + 1)
             if signal := self.ranks.all_max(stop()):
                 break
+        done.wait()
         if steps:
             losses, good = (torch.stack(values).tolist() for values in zip(*steps, strict=True))
             gathered = zip(*self.ranks.all_gather(cases), strict=True)
@@ -350,6 +373,34 @@ class Loop:
             if augment is not None:
                 image, label = augment(image, label, batch.seeds)
             yield image, label.long(), batch
+
+
+class _Done:
+    """Tells of each step when the device has done it, at most STEPS_AHEAD steps after it was asked for."""
+
+    def __init__(self, device: torch.device, tell: Callable[[int], None]) -> None:
+        self.device, self.tell = device, tell
+        self._coming: deque[tuple[int, torch.cuda.Event]] = deque()
+
+    def soon(self, step: int) -> None:
+        """Tell of a step that the device has just been asked for, and of those before it that are done."""
+        if self.device.type != "cuda":
+            self.tell(step)
+            return
+        self._coming.append((step, torch.cuda.Event()))  # type: ignore[no-untyped-call]
+        self._coming[-1][1].record(torch.cuda.current_stream(self.device))
+        while self._coming and (len(self._coming) > STEPS_AHEAD or self._coming[0][1].query()):  # type: ignore[no-untyped-call]
+            self._tell_next()
+
+    def wait(self) -> None:
+        """Wait until all steps are done."""
+        while self._coming:
+            self._tell_next()
+
+    def _tell_next(self) -> None:
+        step, event = self._coming.popleft()
+        event.synchronize()
+        self.tell(step)
 
 
 def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:

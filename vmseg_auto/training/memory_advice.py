@@ -9,7 +9,7 @@ import torch
 
 from vmseg_auto.planning.memory import smaller_budget_gb
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.utils.devices import memory_ran_out
+from vmseg_auto.utils.devices import free_gib, memory_ran_out
 from vmseg_auto.utils.errors import VmsegError
 
 
@@ -25,9 +25,9 @@ def within_memory(plan: Plan, device: torch.device) -> Iterator[None]:
     except RuntimeError as error:
         if not memory_ran_out(error):
             raise
-        free_gb, peak_gb = _measured_gb(device)
-        there = f"{free_gb:.1f} GB are there for it" if free_gb is not None else "less is there for it"
-        budget = smaller_budget_gb(plan.memory_gb, free_gb, peak_gb)
+        there_gb, peak_gb = _measured_gb(device)
+        there = f"{there_gb:.1f} GB are there for it" if there_gb is not None else "less is there for it"
+        budget = smaller_budget_gb(plan.memory_gb, there_gb, peak_gb)
         raise VmsegError(
             f"the device ran out of memory: this training was planned for {plan.memory_gb:g} GB, and {there}",
             remedy=f"Close other programs that use the device and run the same command again, or plan smaller patches: "
@@ -37,13 +37,7 @@ def within_memory(plan: Plan, device: torch.device) -> Iterator[None]:
 
 
 def _measured_gb(device: torch.device) -> tuple[float | None, float]:
-    """Return what this process could have of the device's memory, and what it held at most.
-
-    Of a card that is shared it may be given a part (`torch.cuda.set_per_process_memory_fraction`).
-    """
+    """Return what this process could have of the device's memory, and what it held at most."""
     if device.type != "cuda":
         return None, 0.0
-    free, total = torch.cuda.mem_get_info(device)
-    share = torch.cuda.get_per_process_memory_fraction(device) * total
-    there = min(free + torch.cuda.memory_reserved(device), share)
-    return there / 2**30, torch.cuda.max_memory_allocated(device) / 2**30
+    return free_gib(device), torch.cuda.max_memory_allocated(device) / 2**30

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from vmseg_auto.utils.devices import autocast, lay_out, reduced_precision, whole_float32
+from vmseg_auto.training.compiled import Mode
+from vmseg_auto.utils.devices import autocast, lay_out, memory_ran_out, reduced_precision, whole_float32
 from vmseg_auto.utils.distributed import LocalBatch
 from vmseg_auto.utils.errors import InputError
 
@@ -60,6 +61,8 @@ class Learner:
         gradient_clip: largest norm of the gradient.
         ema_decay: decay of the running mean of the weights; 0 for none.
         share: this process's part of each batch; all of it unless given.
+        compiled: how torch.compile takes network and loss of a step; not at all unless given.
+        notify: called with a sentence where that has failed, and steps go on without.
 
     Raises:
         InputError: batches are shared, and layers of the network mix their samples or draw random numbers.
@@ -76,6 +79,8 @@ class Learner:
         gradient_clip: float,
         ema_decay: float = 0.0,
         share: LocalBatch | None = None,
+        compiled: Mode | None = None,
+        notify: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.network, self.loss, self.optimizer, self.device = lay_out(network, device), loss, optimizer, device
         self.gradient_clip = gradient_clip
@@ -83,6 +88,8 @@ class Learner:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.mean = _RunningMean(network, ema_decay) if ema_decay else None
         self.share = share or LocalBatch()
+        self.notify = notify
+        self._compile(compiled)
         if self.share.ranks.world > 1 and not _samples_stand_alone(network):
             raise InputError(
                 "layers of this network mix the samples of a batch or draw random numbers (batch normalisation, "
@@ -104,7 +111,7 @@ class Learner:
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         with whole_float32(self.device, self.dtype):
-            loss = self._differentiate(image, label)
+            loss = self._compiled_or_not(image, label)
         self.share.ranks.add_gradients(self.network.parameters())
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.gradient_clip)
@@ -115,14 +122,39 @@ class Learner:
             self.mean.add(self.network)
         return Step(loss.detach(), good)
 
+    def _compile(self, mode: Mode | None) -> None:
+        """Let steps compute with compiled network and loss, which share the weights; None for the plain ones."""
+        self.compiled, self._proved = mode, False
+        # The loss never as a CUDA graph: the next replay would overwrite what is read at the epoch's end.
+        self._fast = (torch.compile(self.network, mode=mode), torch.compile(self.loss)) if mode else None
+
+    def _compiled_or_not(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """Return the loss, as `_differentiate`; without the compiler for good where it fails, in the first step."""
+        try:
+            loss = self._differentiate(image, label)
+        except Exception as error:  # compilers fail with errors of any kind
+            if self._proved or self.compiled is None or (isinstance(error, RuntimeError) and memory_ran_out(error)):
+                raise
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+        else:
+            self._proved = True
+            return loss
+        self.notify(f"Network and loss can't be compiled here ({why}); the training goes on without, and takes longer.")
+        self._compile(None)
+        self.optimizer.zero_grad(set_to_none=True)
+        return self._differentiate(image, label)
+
     def _differentiate(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         """Return the whole batch's loss, once its gradients are computed by way of the samples here.
 
         The loss is that of the whole batch, wherever its samples are computed, so that it may couple them.
         """
-        outputs = self.forward(self.network, image)
+        if self.compiled == "reduce-overhead":
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # the last step is over
+        network, judge = self._fast or (self.network, self.loss)
+        outputs = self.forward(network, image)
         joined = [self.share.join(level.detach()).requires_grad_() for level in outputs]
-        loss = self.loss(joined, self.share.join(label))
+        loss = judge(joined, self.share.join(label))
         slopes = torch.autograd.grad(self.scaler.scale(loss), joined, allow_unused=True)
         used = [number for number, slope in enumerate(slopes) if slope is not None]
         torch.autograd.backward([outputs[n] for n in used], [self.share.cut(slopes[n]) for n in used])
@@ -147,7 +179,7 @@ class Learner:
         """Return whether all weights are finite. It waits for the device."""
         return bool(torch.stack([weight.isfinite().all() for weight in self.network.parameters()]).all())
 
-    def forward(self, network: nn.Module, image: torch.Tensor) -> Any:
+    def forward(self, network: Callable[[torch.Tensor], Any], image: torch.Tensor) -> Any:
         """Return the network's output of a batch, in this device's precision."""
         with whole_float32(self.device, self.dtype), autocast(self.device, self.dtype):
             return network(image)

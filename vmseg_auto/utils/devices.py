@@ -56,7 +56,7 @@ def choose_device(name: str) -> torch.device:
                 f"process {local_rank()} of this machine finds no GPU of its own among {torch.cuda.device_count()}",
                 remedy="Start as many as there are GPUs (torchrun --nproc-per-node), or use --device cpu.",
             )
-        # For `computing_alike`, as cuBLAS's manual asks; cuBLAS reads it at its first product, whoever wants that one.
+        # For `computing`, as cuBLAS's manual asks; cuBLAS reads it at its first product, whoever wants that one.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device(name)
@@ -90,6 +90,16 @@ def _card_is_full() -> bool:
     free, total = torch.cuda.mem_get_info()
     part = torch.cuda.get_per_process_memory_fraction() * total - torch.cuda.memory_reserved()
     return min(free, part) < _ENGINES_WANT
+
+
+def free_gib(device: torch.device) -> float:
+    """Return the GiB of a CUDA device that this process could have, with what it holds.
+
+    Of a card that is shared it may be given a part (`torch.cuda.set_per_process_memory_fraction`).
+    """
+    free, total = torch.cuda.mem_get_info(device)
+    part = torch.cuda.get_per_process_memory_fraction(device) * total
+    return float(min(free + torch.cuda.memory_reserved(device), part)) / 2**30
 
 
 def forget_freed_memory(device: torch.device) -> None:
@@ -177,19 +187,19 @@ def lay_out(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
 
 
 @contextlib.contextmanager
-def computing_alike(wanted: bool, device: torch.device) -> Iterator[None]:
-    """Compute the same bits in every run on CUDA, if wanted; a CPU does so anyway. Nothing outside is changed.
+def computing(alike: bool, device: torch.device) -> Iterator[None]:
+    """Compute on CUDA by the algorithms of cuDNN that prove fastest, or alike: the same bits in every run.
 
-    What torch can't compute so raises a RuntimeError; networks and losses here take another way where
-    `torch.are_deterministic_algorithms_enabled()`.
+    A CPU computes alike anyway. Nothing outside is changed. What torch can't compute alike raises a RuntimeError;
+    networks and losses here take another way where `torch.are_deterministic_algorithms_enabled()`.
     """
-    if not wanted or device.type != "cuda":
+    if device.type != "cuda":
         yield
         return
     cudnn = torch.backends.cudnn
     before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
-    torch.use_deterministic_algorithms(True)
-    cudnn.deterministic, cudnn.benchmark = True, False
+    torch.use_deterministic_algorithms(alike)
+    cudnn.deterministic, cudnn.benchmark = alike, not alike
     try:
         yield
     finally:

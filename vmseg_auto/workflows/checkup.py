@@ -45,6 +45,7 @@ from vmseg_auto.workflows.run_tables import (
     read_validation_volumes,
 )
 from vmseg_auto.workflows.staleness import Standing, changes_since, file_hashes, plan_again, require_same_cohort
+from vmseg_auto.workflows.summary import memory_needed
 from vmseg_auto.workflows.validation_cases import ValidationCases, validation_cases
 
 T = TypeVar("T")
@@ -110,6 +111,8 @@ class Checkup:
             return
         for plan in plans:
             self._preprocessed(plan, fingerprint)
+            needed = memory_needed(plan, len(fingerprint.labels))
+            self.notes.append(f"the plan of {plan.planner} is for {plan.memory_gb:g} GB; {needed}")
         source = values.get(self.space.dataset)
         folder = self.dataset or (Path(source.folder) if isinstance(source, Source) else None)
         if folder is None or self.space.dataset not in values:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vmseg_auto.data.runs import FoldFolder, Run
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.evaluation.lesion_filter import apply_lesion_filter, with_least
-from vmseg_auto.inference.predictor import Prediction, Predictor
+from vmseg_auto.inference.predictor import Computed, Prediction, Predictor, PreprocessedScan
 from vmseg_auto.inference.sliding_window import OnProgress
 from vmseg_auto.inference.thresholds import classify
 from vmseg_auto.models.selection_record import Candidate, Selection
@@ -96,17 +96,33 @@ class ModelEnsemble:
         progress: OnProgress = None,
     ) -> Prediction:
         """Segment one scan; as `inference.predictor.Predictor.predict` for an array."""
-        if self.rule is None or len(self.members) == 1:
-            return self.members[0].predict(image, geometry, probabilities=probabilities, progress=progress)
-        total, confidence = self.members[0].probabilities(image, geometry, progress)
-        for member in self.members[1:]:
-            total += member.probabilities(image, geometry, progress)[0]
-        total /= len(self.members)
-        values = np.array(sorted(self.labels.values()), dtype=np.uint8)
+        return self.restore(self.compute(self.preprocess(image, geometry), progress), image, probabilities)
+
+    def preprocess(self, image: NDArray[np.float32], geometry: Geometry) -> list[PreprocessedScan]:
+        """Bring a scan to the grid of each member that predicts: of the first alone where no rule joins them."""
+        members = self.members if self.rule is not None else self.members[:1]
+        return [member.preprocess(image, geometry) for member in members]
+
+    def compute(self, preprocessed: Sequence[PreprocessedScan], progress: OnProgress = None) -> list[Computed]:
+        """Return what the networks of each member say."""
+        pairs = zip(self.members, preprocessed, strict=False)
+        return [member.compute(one, progress) for member, one in pairs]
+
+    def restore(
+        self, computed: Sequence[Computed], image: NDArray[np.float32], probabilities: bool = False
+    ) -> Prediction:
+        """Return the segmentation of the scan `image` on its own grid."""
+        if self.rule is None or len(computed) == 1:
+            return self.members[0].restore(computed[0], image, probabilities)
+        total = self.members[0].probabilities(computed[0])
+        for member, one in zip(self.members[1:], computed[1:], strict=True):
+            total += member.probabilities(one)
+        total /= len(computed)
+        geometry, values = computed[0].geometry, np.array(sorted(self.labels.values()), dtype=np.uint8)
         mask = apply_postprocessing(values[classify(total, self.rule.threshold)], self.rule.postprocessing, self.labels)
         found = apply_lesion_filter(self.rule.lesion_filter, mask, total, image, geometry, self.labels)
         asked = total if probabilities else None
-        return Prediction(found.mask, geometry, confidence, asked, found.p_lesion, found.left_out)
+        return Prediction(found.mask, geometry, computed[0].confidence, asked, found.p_lesion, found.left_out)
 
     def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
         """Describe what sets a scan [C, Z, Y, X] apart from those that the models were trained on; empty where nothing

@@ -18,12 +18,14 @@ from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.networks.rebuild import why_not_rebuilt
 from vmseg_auto.planning.fingerprint import Fingerprint
+from vmseg_auto.planning.memory import card_gib
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_trainer
+from vmseg_auto.training import compiled
 from vmseg_auto.training.fold_data import FoldSetup, default_workers
 from vmseg_auto.utils.console import Console
-from vmseg_auto.utils.devices import choose_device, cudnn_fault, describe, reduced_precision
+from vmseg_auto.utils.devices import choose_device, cudnn_fault, describe, free_gib, reduced_precision
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory
@@ -79,7 +81,17 @@ class Job:
         precision = reduced_precision(self.device) if self.config.amp else None
         together = f", with {self.ranks.world} processes" if self.ranks.world > 1 else ""
         self.console.say(f"Training {self.run.name} on {describe(self.device, precision)}{together}.")
-        if self.device.type == "cuda" and (fault := cudnn_fault()):
+        if self.device.type != "cuda":
+            return
+        self.console.say(compiled.in_words(self.config, self.plan, self.device))
+        classes = len(self.fingerprint.labels)
+        needed, free = card_gib(self.plan, classes, self.config), free_gib(self.device)
+        if needed > free:
+            self.console.warn(
+                f"this training takes about {needed:.2g} GiB of the card, and {free:.2g} GiB are there for it. If it "
+                "ends for want of memory, the message names a --memory to plan with."
+            )
+        if fault := cudnn_fault():
             self.console.warn(f"{fault}.")
 
     def setup(self, record: FoldRecord, fold: FoldName) -> FoldSetup:
@@ -115,6 +127,7 @@ def open_job(
     if hours is not None and not 0 < hours <= 10_000:
         raise InputError(f"the time is {hours:g} hours", remedy="Give --hours above 0, such as 2 or 0.5.")
     where = choose_device(device)
+    compiled.compile_mode(config, plan, where)  # refused now, where it is asked for and can't be had
     standing = ranks.on_main(lambda: read_standing(folder, space, left))
     return Job(
         space=space,

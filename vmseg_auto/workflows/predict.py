@@ -20,7 +20,7 @@ from vmseg_auto.data.dicom.which_series import show_series
 from vmseg_auto.data.runs import FoldName, Run, chosen_folds
 from vmseg_auto.data.scans import find_scans
 from vmseg_auto.data.sources import read_sources
-from vmseg_auto.inference.predictor import Precision, Prediction, Predictor
+from vmseg_auto.inference.predictor import Computed, Precision, Predictor, PreprocessedScan
 from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE
 from vmseg_auto.utils.console import Console, Progress, Silent
@@ -244,7 +244,10 @@ def _introduce(
 def _run(
     work: _Work, cases: Sequence[Case], jobs: int, progress: Progress, console: Console
 ) -> Iterator[Done | VmsegError]:
-    """Yield one outcome a case. The next scans are read and the last masks written while one is computed."""
+    """Yield one outcome a case.
+
+    The next scans are read and preprocessed, and the last masks restored and written, while one is computed.
+    """
     with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
         reading: deque[tuple[Case, Future[_Loaded | Done]]] = deque()
         writing: deque[tuple[Case, Future[Done]]] = deque()
@@ -263,8 +266,9 @@ def _run(
                 unlike = work.ensemble.unlike(loaded.image, loaded.geometry)
                 if unlike:
                     console.warn(f"{case.id} is unlike the scans that the model knows: {'; '.join(unlike)}")
-                prediction = _predict(work, loaded, progress)
-                writing.append((case, writers.submit(_write, work.writer, loaded, prediction, unlike)))
+                computed = _compute(work, loaded, progress)
+                # Without what the networks have seen, so that its memory is free.
+                writing.append((case, writers.submit(_write, work, replace(loaded, preprocessed=[]), computed, unlike)))
             except VmsegError as error:
                 yield _named(error, case)
             except (MemoryError, OSError) as error:
@@ -277,7 +281,11 @@ def _run(
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A scan that is to be predicted, and the record of the mask that lies in its place."""
+    """A scan that is to be predicted, and the record of the mask that lies in its place.
+
+    Args:
+        preprocessed: for the networks of each model; the error where that failed.
+    """
 
     case: Case
     image: NDArray[np.float32]
@@ -286,6 +294,7 @@ class _Loaded:
     notes: Sequence[str]
     earlier: PredictionRecord | None
     why: str
+    preprocessed: list[PreprocessedScan] | VmsegError
 
 
 def _load(work: _Work, case: Case) -> _Loaded | Done:
@@ -312,22 +321,27 @@ def _load(work: _Work, case: Case) -> _Loaded | Done:
     if record and there and corrected:
         return Done(InPlace.of(record, there), kept=True)
     why = record.why_anew(there, made_from) if record and there else ""
-    return _Loaded(case, image, geometry, made_from, notes, record, why)
+    try:
+        preprocessed: list[PreprocessedScan] | VmsegError = work.ensemble.preprocess(image, geometry)
+    except VmsegError as error:  # told in its turn, after the notes
+        preprocessed = error
+    return _Loaded(case, image, geometry, made_from, notes, record, why, preprocessed)
 
 
-def _write(writer: PredictionWriter, loaded: _Loaded, prediction: Prediction, unlike: Sequence[str]) -> Done:
+def _write(work: _Work, loaded: _Loaded, computed: Sequence[Computed], unlike: Sequence[str]) -> Done:
+    writer = work.writer
+    prediction = work.ensemble.restore(computed, loaded.image, probabilities=writer.maps > 0)
     record = writer.write(loaded.case, loaded.made_from, loaded.image, prediction, unlike)
     before = loaded.earlier.replaced if loaded.earlier else ()
     replaced = tuple(one.file for one in record.replaced if one not in before)
     return Done(InPlace(record, record.standing(writer.folder)), why=loaded.why, replaced=replaced)
 
 
-def _predict(work: _Work, loaded: _Loaded, progress: Progress) -> Prediction:
-    return work.ensemble.predict(
-        loaded.image,
-        loaded.geometry,
-        probabilities=work.writer.maps > 0,
-        progress=lambda done, total: progress.note(f"window {done}/{total}", loaded.case.id),
+def _compute(work: _Work, loaded: _Loaded, progress: Progress) -> list[Computed]:
+    if isinstance(loaded.preprocessed, VmsegError):
+        raise loaded.preprocessed
+    return work.ensemble.compute(
+        loaded.preprocessed, progress=lambda done, total: progress.note(f"window {done}/{total}", loaded.case.id)
     )
 
 

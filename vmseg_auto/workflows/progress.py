@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from vmseg_auto.data.runs import FoldFolder
@@ -19,8 +20,8 @@ from vmseg_auto.utils.tables import write_csv
 
 CURVE_SECONDS = 20
 """Seconds between two drawings of the curve, so that drawing never holds training up."""
-JUDGED_STEPS = 12
-"""Steps after which the duration is estimated."""
+JUDGED_STEPS = 9
+"""By which the duration is estimated."""
 
 
 class FoldProgress(Hooks):
@@ -31,6 +32,7 @@ class FoldProgress(Hooks):
         validation_work: that of predicting the fold's validation cases afterwards, in optimiser steps.
         log: passes an epoch on to the loggers of the user's choice.
         keep: keeps a state to go on from.
+        before: steps that are not judged: their batches were made beforehand, and workers or a compiler still start.
     """
 
     def __init__(
@@ -43,26 +45,28 @@ class FoldProgress(Hooks):
         validation_work: float = 0.0,
         log: Callable[[EpochRecord], None] = lambda record: None,
         keep: Callable[[TrainingState], None] = lambda state: None,
+        before: int = 3,
     ) -> None:
         self.folder, self.config, self.console, self.progress = folder, config, console, progress
         self.history, self.validation_work = list(history), validation_work
         self.log, self.keep = log, keep
         self.drawn = self.last = time.monotonic()
-        self.step_seconds: list[float] = []
+        self.steps, self.before, self.told = 0, before, False
+        self.step_seconds: deque[float] = deque(maxlen=JUDGED_STEPS)
         self.warned = overfitting_alarm(overfitting_checks(self.history), config.epochs) is not None
         self.warned_of_skipped = any(row.get("skipped_steps", 0) for row in self.history)
 
     def step_ended(self, epoch: int, step: int) -> None:
+        """Note that a step is finished; once, estimate what is left by the steps until now and their waiting."""
         self.progress.advance()
-        if len(self.step_seconds) == JUDGED_STEPS:
-            return
-        now = time.monotonic()
-        self.step_seconds.append(now - self.last)
+        now, self.steps = time.monotonic(), self.steps + 1
+        # What an epoch's first step waits for is the end of the one before.
+        if self.steps > self.before and (step > 1 or self.config.iterations_per_epoch == 1):
+            self.step_seconds.append(now - self.last)
         self.last = now
-        if len(self.step_seconds) == JUDGED_STEPS:
+        if len(self.step_seconds) == JUDGED_STEPS and not self.told:
+            self.told, one = True, statistics.mean(self.step_seconds)
             left = (self.config.epochs - epoch) * self.config.epoch_work
-            # The median: the first steps wait for workers that are still starting.
-            one = statistics.median(self.step_seconds)
             validation = one * self.validation_work
             after = f"; {duration(validation)} of it for predicting its validation cases" if validation else ""
             self.console.say(
@@ -92,6 +96,9 @@ class FoldProgress(Hooks):
         self.console.warn(
             f"Fold {self.folder.name} goes back to {start}, and on with a tenth of the learning rate: {trouble}."
         )
+
+    def not_compiled(self, text: str) -> None:
+        self.console.warn(text)
 
     def _warn_of_skipped(self, record: EpochRecord) -> None:
         """Warn of skipped steps, once in a training; history.csv counts on."""

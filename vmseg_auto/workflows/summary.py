@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from vmseg_auto.data.dataset import Splits
 from vmseg_auto.planning.fingerprint import Fingerprint
+from vmseg_auto.planning.memory import card_gib
 from vmseg_auto.planning.plan import Plan
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.text import by_axes, counted, median_and_range, medians_by_axes, value_range
 
 
@@ -30,11 +32,21 @@ def plan_table(fingerprint: Fingerprint, plan: Plan, splits: Splits, patients: M
             "Network",
             f"{network.builder}, {len(network.features)} stages, {network.features[0]}-{network.features[-1]} features",
         ),
-        ("Memory", f"{plan.memory_gb:g} GB"),
+        ("Memory", f"{plan.memory_gb:g} GB planned for; {memory_needed(plan, len(fingerprint.labels))}"),
     ]
     table = "\n".join(f"  {name:<15}{value}" for name, value in rows)
     reasons = "\n".join(f"  - {reason}" for reason in plan.reasons)
     return f"{table}\nWhy:\n{reasons}" if reasons else table
+
+
+def memory_needed(plan: Plan, classes: int) -> str:
+    """Say what a training by a plan takes of a GPU with the default trainer's settings.
+
+    Args:
+        plan: the plan.
+        classes: labels, background included.
+    """
+    return f"training takes about {card_gib(plan, classes, TrainingConfig()):.2g} GiB of a GPU"
 
 
 def _volumes(fingerprint: Fingerprint) -> str:

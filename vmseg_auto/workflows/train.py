@@ -16,6 +16,7 @@ from vmseg_auto.models.fold_record import FoldRecord
 from vmseg_auto.models.load import require_own
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_logger
+from vmseg_auto.training.loader import batches_ahead
 from vmseg_auto.training.loop import Hooks, seconds_per_step, train_fold
 from vmseg_auto.utils.async_writer import AsyncWriter
 from vmseg_auto.utils.atomic import write_sealed
@@ -187,8 +188,8 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
         def keep(now: TrainingState) -> None:
             later.do(lambda: save_checkpoint(folder.latest, _checkpoint(job, fold, config, now), keep=folder.previous))
 
-        history = state.history if state else ()
-        followed = FoldProgress(folder, config, job.console, progress, history, setup.validation_work, log, keep)
+        history, work, ahead = state.history if state else (), setup.validation_work, batches_ahead(job.workers)
+        followed = FoldProgress(folder, config, job.console, progress, history, work, log, keep, ahead)
         end = train_fold(setup, followed if ranks.is_main else Hooks(), state, job.workers, ranks, noted)
 
     def finish() -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 
-from benchmarks.gpu_day.cohorts import Cohort
+from benchmarks.gpu_day.cohorts import TOY_GB, Cohort
 from benchmarks.gpu_day.day import Day
 from benchmarks.gpu_day.findings import Figure, left_out, noted, went_wrong
 from benchmarks.gpu_day.floors import count_work, stated_peaks
 from benchmarks.gpu_day.learning import Batch, batches_of, learner_of, parts_of, setup_of
 from benchmarks.gpu_day.nnunet import batch_of, trainer_of
+from vmseg_auto.training.compiled import Mode
 from vmseg_auto.training.fold_data import default_workers
 from vmseg_auto.training.loop import seconds_per_step
 from vmseg_auto.training.step import Learner
+from vmseg_auto.utils.devices import computing
+from vmseg_planners.default import DefaultPlanner
 
 WANTED_MS = {"H200": 40.0, "H100": 45.0, "A100": 95.0, "4090": 120.0}
 """The first name found in the device's counts."""
@@ -27,20 +31,26 @@ IDLE = 0.05
 COMPILER_S = 40.0
 """What torch.compile takes for such a network at most, in a fresh process on some cores."""
 WAYS = ("float32", "bf16", "fp16")
+SMALL_GB = 0.25
 
 
 def find(day: Day) -> Iterator[Figure]:
     cohort = day.cohort("head")
     batch = next(batches_of(cohort, day.device))
-    product = step_ms(day, learner_of(parts_of(cohort, day.device), day.device), batch)
+    eager = product = as_trained(day, cohort, batch)
+    yield noted("a step without a compiler", eager, "ms")
+    for figure in compiling(day, "a step, compiled", partial(as_trained, day, cohort, batch, "default")):
+        yield figure
+        product = figure.value or eager
     name = torch.cuda.get_device_name(day.device) if day.cuda else ""
     limit = next((ms for part, ms in WANTED_MS.items() if part in name), None)
     step = "a step as the product takes it"
     yield noted(step, product, "ms") if limit is None else day.target(step, product, limit, "ms")
     yield from beside_floor(day, cohort, batch, product)
-    yield from idle(day, cohort, product)
+    yield from idle(day, cohort, eager)
     yield from norms(day, cohort, batch)
     yield from theirs(day, cohort, batch, product)
+    yield from small(day, cohort)
     yield from our_ways(day, cohort, batch)
 
 
@@ -48,14 +58,27 @@ def step_ms(day: Day, learner: Learner, batch: Batch) -> float:
     return 1e3 * day.median_s(lambda: learner.step(*batch), day.size(15, 2), day.size(5, 1))
 
 
+def as_trained(day: Day, cohort: Cohort, batch: Batch, compiled: Mode | None = None) -> float:
+    """Milliseconds of a step under the settings of a training's loop."""
+    with computing(False, day.device):
+        return step_ms(day, learner_of(parts_of(cohort, day.device), day.device, compiled=compiled), batch)
+
+
+def small(day: Day, cohort: Cohort) -> Iterator[Figure]:
+    """A plan so small that starting kernels takes longer than they do, with and without a CUDA graph."""
+    cohort = replace(cohort, plan=DefaultPlanner()(cohort.fingerprint, day.size(SMALL_GB, TOY_GB)))
+    batch = next(batches_of(cohort, day.device))
+    yield noted(f"a step of {SMALL_GB:g} GB without a compiler", as_trained(day, cohort, batch), "ms")
+    graph = partial(as_trained, day, cohort, batch, "reduce-overhead")
+    yield from compiling(day, f"a step of {SMALL_GB:g} GB, compiled to a CUDA graph", graph)
+
+
 def our_ways(day: Day, cohort: Cohort, batch: Batch) -> Iterator[Figure]:
     """Each precision, then the same with the choice of cuDNN's fastest algorithms, then compiled."""
 
     def timed(precision: str, compiled: bool) -> float:
-        learner = learner_of(parts_of(cohort, day.device), day.device, precision)
-        if compiled:
-            learner.network = torch.compile(learner.network)  # type: ignore[assignment]
-        return step_ms(day, learner, batch)
+        parts = parts_of(cohort, day.device)
+        return step_ms(day, learner_of(parts, day.device, precision, "default" if compiled else None), batch)
 
     for precision in WAYS:
         for chosen in (False, True):
@@ -116,7 +139,7 @@ def beside_floor(day: Day, cohort: Cohort, batch: Batch, product: float) -> Iter
         yield noted("share of the stated peaks", floor_ms / product)
 
 
-def idle(day: Day, cohort: Cohort, product: float) -> Iterator[Figure]:
+def idle(day: Day, cohort: Cohort, step: float) -> Iterator[Figure]:
     """The loop with its own loader and augmentation, beside steps on a batch that lies on the card."""
     parts = parts_of(cohort, day.device, "monitor_cases=0", "validation_share=0")
     setup = setup_of(cohort, parts, day.device)
@@ -129,7 +152,7 @@ def idle(day: Day, cohort: Cohort, product: float) -> Iterator[Figure]:
         augmenting = 1e3 * day.median_s(lambda: augment(image, label, drawn.seeds), day.size(15, 1), 2)
         yield noted("augmentation of a batch on the device", augmenting, "ms")
     yield noted("a step of the training loop, its data included", looped, "ms")
-    share = max(0.0, 1 - (product + augmenting) / looped)
+    share = max(0.0, 1 - (step + augmenting) / looped)
     name = "share of time that the card waits for data"
     yield day.target(name, share, IDLE)
 

@@ -131,4 +131,5 @@ NETWORK = NetworkFamily(
     build=build,
     layers=layers,
     arguments=Arguments,
+    kept_bytes=3.3,
 )

@@ -1,0 +1,182 @@
+"""Training's CUDA branches: devices, types, operators, memory, and what the CPU waits for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from absent_card import Watch, lacking_cuda, present
+from cohorts import cohort
+from tiny import PLAN, prepare, tiny_case, tiny_plan
+
+from vmseg_auto.contracts import Parts
+from vmseg_auto.data.dataset import Fold
+from vmseg_auto.planning.memory import tensors_gib
+from vmseg_auto.planning.plan import Plan
+from vmseg_auto.planning.training_config import TrainingConfig
+from vmseg_auto.registry import load_planner, load_trainer
+from vmseg_auto.training.fold_data import FoldSetup
+from vmseg_auto.training.loader import Batch
+from vmseg_auto.training.loop import STEPS_AHEAD, Loop
+from vmseg_auto.training.memory_advice import within_memory
+from vmseg_auto.training.step import Learner
+from vmseg_auto.utils.devices import computing
+from vmseg_auto.utils.distributed import LocalBatch
+from vmseg_auto.utils.errors import VmsegError
+from vmseg_trainers.default import DefaultTrainer
+
+CUDA = torch.device("cuda", 0)
+CONFIG = TrainingConfig(epochs=1, iterations_per_epoch=6, compile="off")
+NOT_DETERMINISTIC = ("avg_pool3d_backward", "nll_loss2d_forward", "grid_sampler_3d_backward", "upsample_trilinear3d_b")
+"""Of what torch.use_deterministic_algorithms lists, what comes close to our work."""
+THICK = cohort([(4.0, 0.6, 0.6)] * 50, [(30, 320, 320)] * 50)
+
+
+def parts_of(plan: Plan = PLAN, config: TrainingConfig = CONFIG) -> Parts:
+    return DefaultTrainer()(plan, config, CUDA, 1, 2)
+
+
+def learner_of(plan: Plan = PLAN, config: TrainingConfig = CONFIG) -> Learner:
+    parts = parts_of(plan, config)
+    options = {"gradient_clip": config.gradient_clip, "ema_decay": config.ema_decay}
+    return Learner(parts.network, parts.loss, parts.optimizer, CUDA, amp=config.amp, **options)
+
+
+def batch_of(plan: Plan = PLAN) -> tuple[torch.Tensor, torch.Tensor]:
+    image = torch.randn(plan.batch_size, 1, *plan.patch, device=CUDA)
+    return image, torch.zeros(plan.batch_size, *plan.patch, dtype=torch.long, device=CUDA)
+
+
+def after_first_step(card: Watch, plan: Plan, config: TrainingConfig, steps: int = 2) -> Learner:
+    """The first step makes the optimizer's state, and may wait."""
+    learner = learner_of(plan, config)
+    learner.step(*batch_of(plan))
+    card.waits.clear()
+    for _ in range(steps):
+        learner.step(*batch_of(plan))
+    return learner
+
+
+@pytest.mark.parametrize(
+    ("builder", "optimizer", "bf16", "amp", "dtype"),
+    [
+        ("plain_unet", "sgd", True, True, torch.bfloat16),
+        ("plain_unet", "adamw", False, True, torch.float16),
+        ("residual_unet", "sgd", False, True, torch.float16),
+        ("residual_unet", "adamw", True, False, torch.float32),
+    ],
+)
+def test_a_step_stays_on_the_card_in_its_precision_and_is_not_waited_for(
+    builder: str, optimizer: str, bf16: bool, amp: bool, dtype: torch.dtype
+) -> None:
+    """Operands of two devices would have been refused."""
+    with present(bf16=bf16) as card:
+        learner = after_first_step(
+            card, tiny_plan(builder=builder), CONFIG.with_settings([f"optimizer={optimizer}", f"amp={amp}".lower()])
+        )
+        assert {weight.device for weight in learner.network.parameters()} == {CUDA}
+    assert card.convolved == {(dtype, dtype)}
+    assert card.waits == []
+    assert lacking_cuda(frozenset(card.operators)) == []
+
+
+def test_every_ingredient_stays_on_the_card() -> None:
+    every = ["ema_decay=0.9", "batch_dice=true", "tversky_alpha=0.4", "focal_gamma=1", "boundary_label_smoothing=0.2"]
+    with present() as card:
+        after_first_step(card, PLAN, CONFIG.with_settings(every))
+    assert card.waits == []
+    assert lacking_cuda(frozenset(card.operators)) == []
+
+
+@pytest.mark.parametrize("builder", ["plain_unet", "residual_unet"])
+def test_a_deterministic_step_takes_no_operator_without_an_order(builder: str) -> None:
+    def near(alike: bool) -> list[str]:
+        with present() as card, computing(alike, CUDA):
+            after_first_step(card, tiny_plan(builder=builder), CONFIG, steps=1)
+        return [name for name in card.operators if any(part in name for part in NOT_DETERMINISTIC)]
+
+    assert near(False)
+    assert near(True) == []
+
+
+def test_a_step_that_waits_would_be_seen() -> None:
+    with present() as card:
+        learner = learner_of()
+        usual = learner.loss
+        learner.loss = lambda logits, label: usual(logits, label) * (2 if bool(label.sum() > 0) else 1)
+        learner.step(*batch_of())
+    assert card.waits
+
+
+@pytest.fixture(scope="module")
+def preprocessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("preprocessed"), [tiny_case(name, i) for i, name in enumerate("abc")])
+
+
+def test_the_loop_tells_of_steps_that_are_done_and_waits_for_results_at_the_epoch_s_end(preprocessed: Path) -> None:
+    """Its batches come from its own source, and are augmented on the card."""
+    told: list[tuple[int, int]] = []
+    with present() as card:
+        setup = FoldSetup(parts_of(), PLAN, preprocessed, Fold(("a", "b"), ("c",)), 0, CUDA)
+        assert setup.device_augment is not None
+        source = setup.training_source()
+        batches = [source.batch(source.open(), number) for number in range(6)]
+        loop = Loop(setup, None, LocalBatch(size=2))
+        loop.train(batches[:1], lambda step: None)
+        card.waits.clear()
+        card.events = 0
+        loop.train(batches[1:], lambda step: told.append((step, card.events)))
+    assert [step for step, _ in told] == [2, 3, 4, 5, 6]
+    assert [done for _, done in told] == [1, 2, 3, 4, 5], "each is told of after it was waited for"
+    assert STEPS_AHEAD == 2
+    assert set(card.waits) == {"Loop.train"}
+    assert lacking_cuda(frozenset(card.operators)) == []
+
+
+def test_readers_fill_pinned_memory_for_the_card(preprocessed: Path) -> None:
+    asked = []
+
+    def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        asked.append((shape, dtype.name))
+        return np.empty(shape, dtype)
+
+    with present(), pytest.MonkeyPatch.context() as patched:
+        patched.setattr("vmseg_auto.training.fold_data.pinned", empty)
+        setup = FoldSetup(parts_of(), PLAN, preprocessed, Fold(("a", "b"), ("c",)), 0, CUDA)
+        with setup.training_loader(2, range(2)) as loader:
+            batches: list[Batch] = list(loader.batches(0, 2))
+    shapes = {batch.image.shape for batch in batches} | {batch.label.shape for batch in batches}
+    assert {shape for shape, _ in asked} == shapes
+    assert sorted(kind for _, kind in asked) == ["float32", "float32", "uint8", "uint8"]
+
+
+@pytest.mark.parametrize(
+    ("planner", "trainer"),
+    [
+        ("default", "default"), ("default", "small_cohort"), ("default", "paper"), ("default", "quick"),
+        ("residual", "default"), ("mednext_s", "default"), ("mednext_b", "default"),
+    ],
+)  # fmt: skip
+def test_what_a_training_takes_is_told_to_a_tenth(planner: str, trainer: str) -> None:
+    """For every preset: trainers differ in the same way under every planner."""
+    plan = load_planner(planner)(THICK, 8.0)
+    config = load_trainer(trainer).config.with_settings(["compile=off"])
+    with present() as card:
+        after_first_step(card, plan, config, steps=1)
+    assert tensors_gib(plan, 2, config) == pytest.approx(card.peak / 2**30, rel=0.1)
+
+
+def test_a_training_that_the_card_does_not_hold_ends_with_a_plan_that_it_holds() -> None:
+    plan = load_planner("residual")(THICK, 8.0)
+    with present(limit=6 * 2**30) as card:
+        with pytest.raises(
+            VmsegError, match=r"planned for 8 GB, and 6\.0 GB are there.*--memory (?P<gb>[\d.]+)"
+        ) as told:
+            with within_memory(plan, CUDA):
+                learner_of(plan).step(*batch_of(plan))
+        smaller = float(str(told.value).partition("--memory ")[2].partition("`")[0])
+        card.held = 0
+        after_first_step(card, load_planner("residual")(THICK, smaller), CONFIG, steps=1)
+    assert 4 < smaller < 6
