@@ -13,7 +13,7 @@ from small_cohort import small_cohort
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "plan_and_preprocess", "train", "predict", "evaluate", "select", "demo", "model", "learning_curve", "doctor",
-    "followup", "make_dataset", "report",
+    "followup", "make_dataset", "report", "review",
 )  # fmt: skip
 HEAVY = ("torch", "SimpleITK", "scipy", "pandas", "matplotlib", "skimage", "batchgenerators", "pydicom", "highdicom")
 CPU_SECONDS = 0.6

@@ -29,6 +29,8 @@ _FLAGS = (
     "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
 )  # fmt: skip
 
+_LOOPBACK = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
+"""Takes the place of the rule above: a server on this machine can be reached, and nothing else."""
 _START = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
 )
@@ -38,13 +40,13 @@ _START = (
 class Browser:
     """One page; a context manager. What it asked of a network and wrote to its console is kept."""
 
-    def __init__(self, width: int = 1280, height: int = 900, *, scripts: bool = True) -> None:
+    def __init__(self, width: int = 1280, height: int = 900, *, scripts: bool = True, loopback: bool = False) -> None:
         self.profile = tempfile.mkdtemp(prefix="chromium-")
         ours, theirs = os.pipe(), os.pipe()
         reads, writes = (fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (ours[0], theirs[1]))
         command = [sys.executable, "-S", "-c", _START, str(reads), str(writes), CHROMIUM, *_FLAGS]
         self.process = subprocess.Popen(
-            [*command, f"--user-data-dir={self.profile}"],
+            [*command, f"--user-data-dir={self.profile}", *([_LOOPBACK] if loopback else [])],
             pass_fds=(reads, writes),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -62,7 +64,9 @@ class Browser:
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
-        self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        if not loopback:
+            none = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+            self.call("Network.emulateNetworkConditions", **none)
         self.resize(width, height)
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
 
@@ -90,10 +94,10 @@ class Browser:
         """Be "light" or "dark"."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
-    def open(self, page: Path) -> None:
-        """Load a file, and wait until it is there."""
+    def open(self, page: Path | str) -> None:
+        """Load a file or an address, and wait until it is there."""
         self.loaded = False
-        self.call("Page.navigate", url=page.resolve().as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         self.until(lambda: self.loaded)
 
     def run(self, script: str) -> Any:
@@ -109,9 +113,31 @@ class Browser:
             assert time.monotonic() < end, f"never: {script}"
             time.sleep(0.1)
 
-    def press(self, key: str) -> None:
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=_KEYS[key])
+    def press(self, key: str, *, ctrl: bool = False) -> None:
+        """Press and release a key: one of _KEYS, or a letter."""
+        number = _KEYS.get(key, ord(key[0].upper()))
+        told = {"key": key, "code": key, "windowsVirtualKeyCode": number, "modifiers": 2 * ctrl}
+        text = {"text": key if key != "Enter" else "\r"} if (len(key) == 1 or key == "Enter") and not ctrl else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **told, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **told)
+
+    def mouse(self, kind: str, x: float, y: float, button: str = "left", **more: Any) -> None:
+        """Press ("mousePressed"), move ("mouseMoved"), release ("mouseReleased") or turn the wheel ("mouseWheel")."""
+        held = {"left": 1, "right": 2, "middle": 4}[button]
+        buttons = 0 if kind in ("mouseReleased", "mouseWheel") else held
+        told = {"type": kind, "x": x, "y": y, "button": button, "buttons": buttons, "clickCount": 1, **more}
+        self.call("Input.dispatchMouseEvent", **told)
+
+    def drag(self, places: Sequence[tuple[float, float]], button: str = "left") -> None:
+        """Press at the first place, move over all, and release at the last."""
+        self.mouse("mousePressed", *places[0], button)
+        for place in places[1:]:
+            self.mouse("mouseMoved", *place, button)
+        self.mouse("mouseReleased", *places[-1], button)
+
+    def type(self, text: str) -> None:
+        """Type a text into what has the focus."""
+        self.call("Input.insertText", text=text)
 
     def screenshot(self, clip: Sequence[float] | None = None, *, whole: bool = False) -> bytes:
         """A PNG of the window, of the whole page, or of (x, y, width, height) on the page."""
@@ -171,4 +197,7 @@ class Browser:
             self.complaints.append(told["entry"]["text"])
 
 
-_KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "Tab": 9, "Enter": 13, "End": 35, "Home": 36}
+_KEYS = {
+    "ArrowRight": 39, "ArrowLeft": 37, "ArrowUp": 38, "ArrowDown": 40, "Tab": 9, "Enter": 13, "End": 35, "Home": 36,
+    "PageUp": 33, "PageDown": 34, "Escape": 27, " ": 32, "[": 219, "]": 221,
+}  # fmt: skip

@@ -4,7 +4,7 @@
 label values. A file of other bytes with the same label values on the same grid was saved again, or converted: it holds
 what was predicted. One of other values, or that nothing records, was corrected by hand or lies there by accident. One
 corrected file of a case is its mask, whatever its format; those that still are as written then hold what was predicted
-before.
+before. What a reader has saved with `vmseg_review` counts as corrected too, and the record names its files.
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ from vmseg_auto.utils.text import listed
 
 DICOM = ".dcm"
 """What all DICOM files of a mask end with."""
-SCHEMA = 9
+SCHEMA = 10
 """Of the record."""
 MaskState = Literal["as written", "edited", "damaged", "missing"]
 MADE = "a mask or map that vmseg_predict has made"
 MAP = "a map that vmseg_predict has made of probabilities, and no mask"
 REPLACED = "replaced"
 """Folder of masks corrected by hand that `--overwrite-edited` has set aside."""
+PREDICTED = "predicted"
+"""Folder of masks as they were predicted, before a reader saved others in their place."""
 _ONE = "Keep the file that is right, and move the others away."
 
 
@@ -58,6 +60,19 @@ class MaskFile:
 
 
 @dataclass(frozen=True)
+class SavedMask:
+    """A mask that a reader has saved in place of the predicted one.
+
+    Args:
+        masks: its files as they were written.
+        mask_sha256: of its label values, by `mask_sha256`.
+    """
+
+    masks: tuple[MaskFile, ...]
+    mask_sha256: str
+
+
+@dataclass(frozen=True)
 class Written:
     """A mask as it was written, as its record tells.
 
@@ -68,6 +83,8 @@ class Written:
         mask_sha256: of its label values, by `mask_sha256`.
         labels: name -> value.
         grid: of the scan.
+        saved: what a reader has saved in its place. Of several the first counts: the others are those whose files it
+            was replacing when that was cut short.
     """
 
     case: str
@@ -76,18 +93,19 @@ class Written:
     mask_sha256: str
     labels: dict[str, int]
     grid: Geometry
+    saved: tuple[SavedMask, ...] = ()
 
-    def is_in(self, path: Path) -> bool:
-        """Return whether a file holds the label values that were written, on the same grid; of DICOM files that is
-        not known.
+    def held_by(self, path: Path) -> str | None:
+        """Return the hash of the label values that a file holds; None where they lie on another grid or can't be read,
+        and of DICOM files.
         """
         if _is_dicom(path):
-            return False
+            return None
         try:
             mask, grid = read_labels(path, self.labels, self.grid, self.case)
         except InputError:
-            return False
-        return not grid.differences(self.grid) and mask_sha256(mask) == self.mask_sha256
+            return None
+        return None if grid.differences(self.grid) else mask_sha256(mask)
 
 
 @dataclass(frozen=True)
@@ -97,6 +115,8 @@ class CaseFiles:
     Args:
         sound: hold what was written; first, in the order of the record, those that it names.
         earlier: of earlier predictions in other formats, as they were.
+        saved: hold what a reader has saved; image files first.
+        saved_before: hold what was to be replaced by that, when it was cut short.
         edited: hold something else.
         damaged: written once, and no longer whole.
         odd: never written, and no mask that can be read; with the reason.
@@ -104,6 +124,8 @@ class CaseFiles:
 
     sound: tuple[Path, ...] = ()
     earlier: tuple[Path, ...] = ()
+    saved: tuple[Path, ...] = ()
+    saved_before: tuple[Path, ...] = ()
     edited: tuple[Path, ...] = ()
     damaged: tuple[Path, ...] = ()
     odd: Mapping[Path, str] = field(default_factory=dict)
@@ -114,9 +136,9 @@ class Standing:
     """What stands in a folder of one case's mask.
 
     Args:
-        mask: the file that counts: the corrected one, else the first that holds what was written; the first of those
-            written, where none does.
-        state: of that file.
+        mask: the file that counts: the corrected one, else the first that a reader has saved, else the first that
+            holds what was written; the first of those written, where none does.
+        state: of that file; what a reader has saved is edited.
         files: all that lie there.
     """
 
@@ -130,23 +152,39 @@ class Standing:
         return self.files.sound
 
     @property
+    def counting(self) -> tuple[Path, ...]:
+        """All files that hold the mask that counts."""
+        if self.state == "edited":
+            return self.files.saved if self.mask in self.files.saved else (self.mask,)
+        return self.sound
+
+    @property
     def behind(self) -> tuple[Path, ...]:
-        """Files that hold what was predicted, where another file of the mask was corrected."""
-        return self.sound if self.state == "edited" else ()
+        """Files that hold what was there before, where another file of the mask was corrected."""
+        before = (*self.sound, *self.files.saved, *self.files.saved_before) if self.state == "edited" else ()
+        return tuple(path for path in before if path not in self.counting)
 
 
 def case_files(folder: Path, written: Written) -> CaseFiles:
     """Sort all files of a case's mask in a folder by what they are."""
     names = [one.file for one in written.masks]
-    known = {*names, *(one.file for one in written.outdated)}
+    stored = [one.file for each in written.saved for one in each.masks]
+    known = {*names, *stored, *(one.file for one in written.outdated)}
     sound, earlier, edited, damaged = list[Path](), list[Path](), list[Path](), list[Path]()
+    saved: dict[Path, int] = {}
     odd: dict[Path, str] = {}
     for path in files_of(folder, written.case):
         own = MaskFile.of(path)
         if own in written.outdated:
             earlier.append(path)
-        elif own in written.masks or written.is_in(path):
+        elif own in written.masks:
             sound.append(path)
+        elif (place := _saved_as(own, None, written)) is not None:
+            saved[path] = place
+        elif (held := written.held_by(path)) == written.mask_sha256:
+            sound.append(path)
+        elif (place := _saved_as(own, held, written)) is not None:
+            saved[path] = place
         elif path.name in known:
             (edited if _is_whole(path) else damaged).append(path)
         elif problem := _problem(path):
@@ -154,7 +192,16 @@ def case_files(folder: Path, written: Written) -> CaseFiles:
         else:
             edited.append(path)
     sound.sort(key=lambda path: names.index(path.name) if path.name in names else len(names))
-    return CaseFiles(tuple(sound), tuple(earlier), tuple(edited), tuple(damaged), odd)
+    latest = [path for path, place in saved.items() if place == min(saved.values())]
+    latest.sort(key=lambda path: (_is_dicom(path), stored.index(path.name) if path.name in stored else len(stored)))
+    before = tuple(path for path in saved if path not in latest)
+    return CaseFiles(tuple(sound), tuple(earlier), tuple(latest), before, tuple(edited), tuple(damaged), odd)
+
+
+def _saved_as(own: MaskFile, held: str | None, written: Written) -> int | None:
+    """Return the place in `written.saved` of the mask that a file holds; None where it is none of them."""
+    places = enumerate(written.saved)
+    return next((place for place, one in places if own in one.masks or held == one.mask_sha256), None)
 
 
 def standing(folder: Path, written: Written) -> Standing:
@@ -176,6 +223,8 @@ def standing(folder: Path, written: Written) -> Standing:
         raise InputError(problem, case=written.case, file=files.edited[0], remedy=_ONE)
     if files.edited:
         return Standing(files.edited[0], "edited", files)
+    if files.saved:
+        return Standing(files.saved[0], "edited", files)
     if files.sound:
         return Standing(files.sound[0], "as written", files)
     first = folder / Path(written.masks[0].file).name
@@ -220,7 +269,7 @@ def is_corrected(mask: Path) -> bool:
     if written is None:
         return False
     there = standing(mask.parent, written)
-    return there.state == "edited" and there.mask.name == mask.name
+    return there.state == "edited" and mask.name in [path.name for path in there.counting]
 
 
 def is_predicted(path: Path) -> bool:
@@ -252,7 +301,7 @@ def require_counting(mask: Path) -> None:
     if written is None:
         return
     there = standing(mask.parent, written)
-    if mask.name not in {there.mask.name, *(path.name for path in there.sound)} or mask in there.behind:
+    if mask.name not in {there.mask.name, *(path.name for path in there.counting)}:
         problem = f"it is not the mask of this case that counts, which is {shown(there.mask.name, lines=False)}"
         raise InputError(problem, case=case, file=mask, remedy="Give that one, or move it away.")
 
@@ -315,6 +364,8 @@ def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tupl
             left.add("file", path, MAP, meant=True, folder=source)
         elif path.parent.name == REPLACED and _has_records(path.parent.parent):
             left.add("file", path, "a mask that --overwrite-edited has replaced", meant=True, folder=source)
+        elif path.parent.name == PREDICTED and _has_records(path.parent.parent):
+            left.add("file", path, "a mask as it was predicted, before a reader changed it", meant=True, folder=source)
         else:
             found.setdefault((path.parent, stem(path)), []).append(path)
     _refuse_corrected_copies(found, errors)
@@ -384,7 +435,7 @@ def _counting(folder: Path, case: str, paths: Sequence[Path], left: Inventory | 
 def _why_passed_over(path: Path, there: Standing) -> str:
     if path in there.behind:
         return "as it was predicted, beside a corrected mask"
-    if path in there.sound:
+    if path in there.counting:
         return "a mask that counts in another format"
     return "damaged" if path in there.files.damaged else "of an earlier prediction"
 

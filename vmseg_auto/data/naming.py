@@ -19,7 +19,7 @@ from vmseg_auto.utils.folders import is_file, listed_folder, walk, why_no_file
 from vmseg_auto.utils.left_out import HIDDEN, Inventory, is_hidden
 from vmseg_auto.utils.text import counted
 
-OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "budgets", "logs", "replaced")
+OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "budgets", "logs", "replaced", "predicted", "drafts")
 CORRECTED = (
     "which looks like a corrected mask of that case; save it under the name of the case, in place of the file there, "
     "so that it counts"
@@ -27,7 +27,7 @@ CORRECTED = (
 MISSPELT = "whose name is that of a case but for capitals, accents or signs; rename it"
 DICOM_ENDINGS = (".rtstruct.dcm", ".sc.dcm", ".dcm")
 """Of a mask's DICOM files; a DICOM SEG has no ending of its own."""
-_OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label")
+_OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label", ".draft")
 """What commands write beside masks."""
 
 

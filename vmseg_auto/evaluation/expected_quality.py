@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from vmseg_auto.data.reviews import Decision
 from vmseg_auto.evaluation.confidence import Calibration, Confidence, Expectation, Light, VolumeConfidence
 from vmseg_auto.utils.geometry import Spacing, spacing_in_words
 
@@ -40,6 +41,7 @@ class Judgement:
         corrected: whether somebody has changed the mask since: what was said of the prediction no longer holds.
         spacing_given_mm: the voxel size (Z, Y, X) that a person has given, where the scan's file has none.
         asked_least: the probability that a user has said, below which components were left out.
+        decision: of a reader on the mask as it stands; None where nobody has decided.
     """
 
     case: str
@@ -48,6 +50,7 @@ class Judgement:
     corrected: bool = False
     spacing_given_mm: Spacing | None = None
     asked_least: float | None = None
+    decision: Decision | None = None
 
     @property
     def remark(self) -> str:
@@ -55,7 +58,8 @@ class Judgement:
         given = self.spacing_given_mm and f"voxel size given by hand: {spacing_in_words(self.spacing_given_mm)}"
         least = None if self.corrected else self.asked_least
         asked = "" if least is None else f"components with a p_lesion below {least:g} were left out, as asked"
-        return "; ".join(filter(None, (CORRECTED * self.corrected, given, asked)))
+        decided = self.decision and f"a reader's decision: {self.decision}"
+        return "; ".join(filter(None, (CORRECTED * self.corrected, decided, given, asked)))
 
     def expected(self, calibration: Calibration | None) -> Expectation | None:
         """Return the Dice to expect; None where that is not known."""

@@ -15,6 +15,7 @@ from vmseg_auto.figures.crops import Volume, around_lesions, coarser, cut, grey_
 from vmseg_auto.figures.outlined import OutlinedSlice, outlined_slice
 from vmseg_auto.figures.overlays import Shown, lesions_of
 from vmseg_auto.figures.slices import View, grey_window
+from vmseg_auto.report.decisions import decisions_table
 from vmseg_auto.report.measures import (
     TOTALS,
     Light,
@@ -44,6 +45,13 @@ _CORRECTED = (
     "This mask was corrected by hand after it was predicted. Its volumes are those of the corrected mask; the "
     "interval, the expected Dice and the traffic light of the prediction no longer hold."
 )
+_DECIDED = {
+    "accepted": "A reader has accepted this mask as it is.",
+    "corrected": "A reader has corrected this mask.",
+    "no lesion": "A reader has found no lesion in this scan.",
+    "rejected": "A reader has rejected this mask: it and its volumes must not be used.",
+    "unsure": "A reader was unsure of this mask: somebody else has to decide.",
+}
 _GREYS = 0xFE
 """The lowest bit of a grey level is noise that would not compress."""
 
@@ -135,6 +143,7 @@ def gather_predictions(
         "title": "Predicted scans",
         "patients": patients,
         "totals": Table("What was found in each scan", TOTALS, tuple(totals)).without_empty_columns(),
+        "decisions": decisions_table([one.record for one in ordered]),
         "models": sorted({one.record.model_hash for one in predicted}),
     }, errors
 
@@ -163,7 +172,7 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
         anchor=anchor,
         summary=summary(one.rows),
         light=light_of(one.rows),
-        confidence=(_CORRECTED,) if one.record.judgement.corrected else confidence(one.rows),
+        confidence=_told(one, identity),
         unlike=one.record.judgement.unlike,
         by_hand=spacing_in_words(geometry.spacing_mm) if geometry.spacing_given else "",
         table=lesion_table("Volumes", shown, several),
@@ -172,6 +181,17 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
         lesions=pictures,
         slider=slider,
     )
+
+
+def _told(one: Predicted, identity: bool) -> tuple[str, ...]:
+    """Return in sentences how far a mask can be trusted, and what a reader has decided of it."""
+    trusted = (_CORRECTED,) if one.record.judgement.corrected else confidence(one.rows)
+    if (review := one.review) is None:
+        return trusted
+    decided = f"{_DECIDED[review.decision]} ({review.when[:10]})"
+    if identity:
+        decided += f" {review.reader}: {review.comment}" if review.comment else f" {review.reader}"
+    return (decided, *trusted)
 
 
 def _picture(

@@ -14,6 +14,7 @@ from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.failures import read_failures
 from vmseg_auto.data.mask_files import DICOM
 from vmseg_auto.data.naming import image_files, missing_in_words, note_unpaired, stem
+from vmseg_auto.data.reviews import Review
 from vmseg_auto.data.scans import find_scans
 from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, CASE_COLUMNS
 from vmseg_auto.utils.atomic import read_json
@@ -46,6 +47,13 @@ class Predicted:
     def labels(self) -> dict[str, int]:
         """Label name -> value, without the background."""
         return {name: value for name, value in self.record.labels.items() if value}
+
+    @property
+    def review(self) -> Review | None:
+        """The decision of a reader on the mask as it stands; None where there is none."""
+        record = self.record
+        judgement = record.judgement if record.judgement.corrected else record.judged(record.mask_sha256)
+        return record.reviews[-1] if judgement.decision else None
 
     def read(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], Geometry]:
         """Read the first channel [Z, Y, X], the mask [Z, Y, X] and their grid.
@@ -141,18 +149,28 @@ class _Scans:
             self._left.add("scan", case, "without a prediction in this folder")
 
 
-def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predicted:
-    """Read one prediction. Raises InputError where mask, record or scan is missing, damaged or another."""
-    record = _record(table.parent, case)
-    there = record.standing(table.parent)
+def read_standing(folder: Path, case: str) -> tuple[InPlace, Path]:
+    """Return a prediction's mask as it stands, measured anew if it was corrected, and the image file that holds it.
+
+    Raises:
+        InputError: mask or record is missing or damaged, or the mask is a DICOM SEG alone.
+    """
+    record = _record(folder, case)
+    there = record.standing(folder)
     if there.state in ("damaged", "missing"):
-        others = [stem(path) for path in image_files(table.parent, masks=True)]
+        others = [stem(path) for path in image_files(folder, masks=True)]
         likely = missing_in_words([case], others).removeprefix(case)
         raise InputError(f"the mask is {there.state}{likely}", case=case, file=there.mask, remedy=_AGAIN)
     mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM), None)
     if mask is None:
         raise _only_dicom(there.mask, case)
-    standing = InPlace.of(record, there)
+    return InPlace.of(record, there), mask
+
+
+def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predicted:
+    """Read one prediction. Raises InputError where mask, record or scan is missing, damaged or another."""
+    standing, mask = read_standing(table.parent, case)
+    record = standing.record
     if standing.corrected:
         rows = _rows(standing.record)
     else:

@@ -89,8 +89,8 @@ def render_page(template: str, viewer: bool = False, **content: Any) -> str:
     style, script = _text("report.css"), _text("report.js")
     scripts = [script]
     if viewer:
-        scripts.append(gzip.decompress(_bytes("viewer", _VIEWER)).decode())
-        content["viewer"] = base64.b64encode(_bytes("viewer", _VIEWER)).decode()
+        scripts.append(gzip.decompress(viewer_gz()).decode())
+        content["viewer"] = base64.b64encode(viewer_gz()).decode()
         content["licences"] = _text("viewer", "LICENSES.txt")
     return (
         _environment()
@@ -105,6 +105,11 @@ def render_page(template: str, viewer: bool = False, **content: Any) -> str:
             **content,
         )
     )
+
+
+def viewer_gz() -> bytes:
+    """Return the script of the 3-D viewer (NiiVue), gzipped."""
+    return _bytes("viewer", _VIEWER)
 
 
 def content_policy(styles: Sequence[str], scripts: Sequence[str]) -> str:

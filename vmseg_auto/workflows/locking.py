@@ -24,7 +24,17 @@ from vmseg_auto.utils.text import listed
 
 PATIENCE_S = 600.0
 """How long to wait for another command to be done with what all share: planning and choosing take minutes at most."""
-_OUTPUTS = ("probabilities", "uncertainty", "previews", "imagesTr", "labelsTr", "imagesTs", "labelsTs")
+_OUTPUTS = (
+    "probabilities",
+    "uncertainty",
+    "previews",
+    "imagesTr",
+    "labelsTr",
+    "imagesTs",
+    "labelsTs",
+    "predicted",
+    "drafts",
+)
 """Folders in an output folder that commands write to as well; in the first, also in a folder for each label."""
 
 

@@ -64,6 +64,17 @@ def mask_name(case: Case, written_as: MaskFormat) -> str:
     return f"{case.id}{ending}"
 
 
+def format_of_mask(path: Path) -> MaskFormat:
+    """Return the format of a mask's file, by its ending.
+
+    >>> format_of_mask(Path("anna.sc.dcm")), format_of_mask(Path("anna.mha"))
+    ('dicom-sc', 'nifti')
+    """
+    endings = sorted(_DICOM.items(), key=lambda known: -len(known[1]))
+    dicom = next((written_as for written_as, ending in endings if path.name.lower().endswith(ending)), None)
+    return dicom or ("seg.nrrd" if ending_of(path.name) == SEGMENTS else "nifti")
+
+
 def image_ending(case: Case) -> str:
     """Return the ending of images on a scan's grid."""
     scan = case.images[0]

@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.dicom.series import Choice
 from vmseg_auto.data.images.segmentations import read_labels
-from vmseg_auto.data.mask_files import DICOM, SCHEMA, MaskFile, Standing, Written, case_files, standing
+from vmseg_auto.data.mask_files import (
+    DICOM,
+    SCHEMA,
+    MaskFile,
+    SavedMask,
+    Standing,
+    Written,
+    case_files,
+    mask_sha256,
+    standing,
+)
+from vmseg_auto.data.reviews import Review, review_of
 from vmseg_auto.evaluation.confidence import Calibration
 from vmseg_auto.evaluation.expected_quality import Judgement
 from vmseg_auto.evaluation.lesion_filter import LeftOut
@@ -79,6 +90,9 @@ class PredictionRecord(Stored):
         replaced: masks corrected by hand that `--overwrite-edited` has set aside for it, within the folder.
         in_training: whether the model was trained on this very scan; None where that is not known.
         left_out: components that the lesion filter has left out of the mask.
+        saved: what a reader has saved in place of the mask; of several the first counts.
+        predicted_rows: the rows of volumes.csv that the prediction had, while a saved mask stands in its place.
+        reviews: what readers have decided, in the order of time; those on earlier masks too.
     """
 
     case: str
@@ -95,6 +109,9 @@ class PredictionRecord(Stored):
     replaced: tuple[MaskFile, ...] = ()
     in_training: bool | None = None
     left_out: tuple[LeftOut, ...] = ()
+    saved: tuple[SavedMask, ...] = ()
+    predicted_rows: tuple[dict[str, Any], ...] = ()
+    reviews: tuple[Review, ...] = ()
     schema: int = SCHEMA
 
     def check(self, where: str) -> None:
@@ -124,7 +141,7 @@ class PredictionRecord(Stored):
     @property
     def written(self) -> Written:
         """By which the files of its mask are known."""
-        return Written(self.case, self.masks, self.outdated, self.mask_sha256, self.labels, self.grid)
+        return Written(self.case, self.masks, self.outdated, self.mask_sha256, self.labels, self.grid, self.saved)
 
     def standing(self, folder: Path) -> Standing:
         """Return what stands in a folder of its mask; raises as `data.mask_files.standing`."""
@@ -133,7 +150,12 @@ class PredictionRecord(Stored):
     def corrections(self, folder: Path) -> list[Path]:
         """Return its files that were corrected by hand, or are none: `--overwrite-edited` sets them aside."""
         files = case_files(folder, self.written)
-        return [*files.edited, *files.odd]
+        return [*files.edited, *files.saved, *files.saved_before, *files.odd]
+
+    def judged(self, mask_sha256: str) -> Judgement:
+        """Return how far a mask of this case can be trusted, with what a reader has decided of it."""
+        review = review_of(self.reviews, mask_sha256)
+        return replace(self.judgement, decision=review.decision if review else None)
 
     def why_anew(self, there: Standing, made_from: str) -> str:
         """Describe what of a mask that is to be made anew no longer holds; empty where that is nothing.
@@ -155,10 +177,11 @@ class PredictionRecord(Stored):
 
     def rows(self, calibration: Calibration | None) -> Iterator[dict[str, Any]]:
         """Yield the rows of volumes.csv; what concerns the whole case stands in the rows of its totals."""
+        judgement = self.judgement if self.judgement.corrected else self.judged(self.mask_sha256)
         for row in self.volumes:
             if row["component"] == "all":
-                told = self.judgement.calibrated_columns(row["label"], row["volume_ml"], calibration)
-                row = row | told | self.judgement.columns(calibration)
+                told = judgement.calibrated_columns(row["label"], row["volume_ml"], calibration)
+                row = row | told | judgement.columns(calibration)
             yield row
 
     def read(self, path: Path) -> tuple[NDArray[np.uint8], Geometry]:
@@ -191,7 +214,8 @@ class PredictionRecord(Stored):
         """
         mask, geometry = self.read(path)
         rows = tuple(volume_rows(self.case, None, mask, geometry, self.labels))
-        return replace(self, volumes=rows, left_out=(), judgement=replace(self.judgement, corrected=True))
+        judgement = replace(self.judged(mask_sha256(mask)), corrected=True)
+        return replace(self, volumes=rows, left_out=(), judgement=judgement)
 
 
 @dataclass(frozen=True)

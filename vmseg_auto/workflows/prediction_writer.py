@@ -263,6 +263,7 @@ class PredictionWriter:
                     *(earlier.replaced if earlier else ()),
                     *(replace(MaskFile.of(path), file=self.within(place)) for path, place in aside.items()),
                 ),
+                reviews=earlier.reviews if earlier else (),
             )
             write_sealed(self.record_file(case), record.to_json())
             set_aside(aside)

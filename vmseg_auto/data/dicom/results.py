@@ -47,11 +47,18 @@ class Algorithm:
         name: of the program.
         version: of the program.
         model: the digest of the model and its options.
+        corrected: whether a reader has changed the mask since.
     """
 
     name: str
     version: str
     model: str
+    corrected: bool = False
+
+    @property
+    def kind(self) -> str:
+        """How far a mask was made without a person, in DICOM's words."""
+        return "SEMIAUTOMATIC" if self.corrected else "AUTOMATIC"
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def _segments(labels: Mapping[str, int], algorithm: Algorithm) -> list[Any]:
                     segment_label=name.replace("\\", "/")[:TEXT_LENGTH],
                     segmented_property_category=Code(*codes.category),
                     segmented_property_type=Code(*codes.kind),
-                    algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+                    algorithm_type=hd.seg.SegmentAlgorithmTypeValues(algorithm.kind),
                     algorithm_identification=identification,
                     primary_anatomic_structures=[Code(*codes.structure)] if codes.structure else None,
                 )

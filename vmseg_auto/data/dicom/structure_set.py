@@ -103,7 +103,7 @@ def _region(name: str, number: int, source: Source, algorithm: Algorithm) -> Dat
     region.ROINumber = number
     region.ReferencedFrameOfReferenceUID = source.frame_of_reference
     region.ROIName = name.replace("\\", "/")[:TEXT_LENGTH]
-    region.ROIGenerationAlgorithm = "AUTOMATIC"
+    region.ROIGenerationAlgorithm = algorithm.kind
     region.ROIGenerationDescription = f"{algorithm.name} {algorithm.version}"[:TEXT_LENGTH]
     return region
 

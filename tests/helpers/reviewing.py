@@ -1,0 +1,135 @@
+"""A folder of predictions that is reviewed: as values, and by a server that runs."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from consoles import Heard
+from numpy.typing import NDArray
+from reports import deliver, scan
+
+from vmseg_auto.data.reviews import Decision
+from vmseg_auto.review.cases import Opened, PredictedCases
+from vmseg_auto.review.save import Given
+from vmseg_auto.review.serve import review
+from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.workflows.prediction_writer import MaskFormat
+
+SECONDS = 120.0
+
+
+def predictions(folder: Path, *names: str, formats: tuple[MaskFormat, ...] = ("nifti",)) -> Path:
+    """Two lesions in each scan, as vmseg_predict would have written their masks."""
+    masks = {name: scan(folder / "scans", name) for name in names}
+    return deliver(folder / "scans", folder / "masks", masks, formats=formats)
+
+
+def cases_of(folder: Path) -> PredictedCases:
+    return PredictedCases(folder, None, Inventory())
+
+
+def given(opened: Opened, decision: Decision, **other: Any) -> Given:
+    told = {"reader": "Dr Ada", "comment": "", "minutes": 2.5, "version": opened.version, "base": opened.base}
+    return Given(decision, **(told | other))
+
+
+def drawn(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A mask with the smaller lesion gone and 12 voxels more at the larger one."""
+    changed = mask.copy()
+    changed[6:8, 28:32, 36:40] = 0
+    changed[3, 20, 8:20] = 1
+    return changed
+
+
+def framed(told: Mapping[str, Any], mask: bytes) -> bytes:
+    text = json.dumps(told).encode()
+    return len(text).to_bytes(4, "little") + text + mask
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that runs."""
+
+    link: str
+    heard: Heard
+
+    @property
+    def port(self) -> int:
+        return int(self.link.split(":")[2].split("/")[0])
+
+    @property
+    def token(self) -> str:
+        return self.link.partition("#")[2]
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, dict[str, str]]:
+        """Send what the page would, but for the headers given; an empty one is left out."""
+        usual = {
+            "Host": f"127.0.0.1:{self.port}",
+            "Origin": f"http://127.0.0.1:{self.port}",
+            "X-Vmseg-Token": self.token,
+        }
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
+        try:
+            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+            sent = usual | {"Content-Length": str(len(body or b""))} | dict(headers or {})
+            for name, value in sent.items():
+                if value:
+                    connection.putheader(name, value)
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            return answer.status, answer.read(), {name.lower(): value for name, value in answer.getheaders()}
+        finally:
+            connection.close()
+
+    def json(self, path: str) -> Any:
+        status, body, _ = self.ask("GET", path)
+        assert status == 200, body
+        return json.loads(body)
+
+
+class _Linked(Heard):
+    def __init__(self) -> None:
+        super().__init__()
+        self.there = threading.Event()
+        self.link = ""
+
+    def show(self, text: str) -> None:
+        self.link = text.split()[-1]
+        self.there.set()
+
+
+@contextmanager
+def served(folder: Path, **options: Any) -> Iterator[Served]:
+    """Run the server in a thread of its own until the end of the block."""
+    console = _Linked()
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            review(folder, browser=False, console=console, **options)
+        except BaseException as error:
+            errors.append(error)
+            console.there.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert console.there.wait(SECONDS)
+    if errors:
+        raise errors[0]
+    server = Served(console.link, console)
+    try:
+        yield server
+    finally:
+        server.ask("POST", "/api/end")
+        thread.join(SECONDS)
+        assert not thread.is_alive()

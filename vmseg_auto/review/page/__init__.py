@@ -1,0 +1,1 @@
+"""The page of `vmseg_review`: its frame, style sheet and scripts."""

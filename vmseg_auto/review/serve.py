@@ -1,0 +1,118 @@
+"""The server as it runs: on a port of this machine alone, until the reader ends it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections import Counter
+from pathlib import Path
+
+from vmseg_auto.utils.console import Console, Silent
+from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.extras import extra
+from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.utils.signals import Stopped
+from vmseg_auto.utils.text import counted, listed
+from vmseg_auto.workflows.locking import output_lock
+
+PORT = 8765
+_TRIES = 50
+_TICK_S = 0.2
+
+
+def review(
+    predictions: Path,
+    *,
+    images: Path | None = None,
+    reader: str = "",
+    port: int = PORT,
+    browser: bool = True,
+    left: Inventory | None = None,
+    console: Console | None = None,
+) -> None:
+    """Serve the page until the reader ends it there, or by Ctrl-C.
+
+    Args:
+        predictions: a folder that `vmseg_predict` has written.
+        images: where the scans lie; where they lay when they were predicted, unless given.
+        reader: who reviews; asked for on the page unless given.
+        port: of 127.0.0.1; the next free one where it is in use.
+        browser: whether the page is opened in the browser.
+        left: what of the folders is not used is noted here; a strict one ends the work before it begins.
+        console: where words go.
+
+    Raises:
+        InputError: the folder holds no predictions, the extra `review` is not installed, or no port is free.
+    """
+    console, left = console or Silent(), left or Inventory()
+    with extra("review", "The page for readers"):
+        import uvicorn
+
+        from vmseg_auto.review.guard import Guard
+        from vmseg_auto.review.server import ReviewServer
+    from vmseg_auto.review.cases import TO_DO, PredictedCases
+    from vmseg_auto.review.save import bring_up_to_date
+
+    cases = PredictedCases(predictions, images, left)
+    with output_lock(predictions, "vmseg_review", console):
+        if changed := bring_up_to_date(predictions, cases.usable):
+            console.say(f"Changed since volumes.csv was written, and measured again: {listed(changed)}.")
+    todo = sum(entry.state == TO_DO for entry in cases.entries)
+    unusable = sum(bool(entry.problem) for entry in cases.entries)
+    console.say(f"{counted(len(cases.entries), 'case')}, {todo} of them to do.")
+    if unusable:
+        console.warn(f"{counted(unusable, 'case')} can't be opened; the page says why.")
+    ended = threading.Event()
+    with _listening(port) as listener:
+        guard = Guard(ReviewServer(cases, reader, ended.set).app(), listener.getsockname()[1])
+        config = uvicorn.Config(guard, ws="none", log_config=None, log_level="critical", access_log=False)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        console.show(f"Open this page in a browser on this machine: {guard.link}")
+        console.say("End it on the page (End the review), or by Ctrl-C here. Decisions and drafts are saved already.")
+        if browser and not (_has_screen() and webbrowser.open(guard.link)):
+            console.say("No browser could be opened here: copy the link into one.")
+        try:
+            while thread.is_alive() and not ended.wait(_TICK_S):
+                pass
+        except Stopped:
+            raise
+        except KeyboardInterrupt:  # as good an end as that on the page
+            pass
+        finally:
+            server.should_exit = True
+            thread.join()
+    if not ended.is_set() and not server.started:
+        raise VmsegError("the server could not be started", remedy="Try another --port.")
+    states = Counter(entry.state for entry in cases.entries if entry.state)
+    console.say(f"Decisions: {', '.join(f'{count} {state}' for state, count in sorted(states.items()))}.")
+
+
+def _has_screen() -> bool:
+    """Return whether a browser with windows can be opened; without a screen Python would take one of the terminal."""
+    return sys.platform in ("win32", "darwin") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+
+
+def _listening(port: int) -> socket.socket:
+    """Return a socket that listens on the port, or on the next one that is free, of this machine alone.
+
+    Raises:
+        InputError: none is free.
+    """
+    for number in range(port, min(port + _TRIES, 65_536)):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            listener.bind(("127.0.0.1", number))
+            listener.listen()
+            return listener
+        except OSError as error:
+            listener.close()
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+    problem = f"no port from {port} on is free"
+    raise InputError(problem, remedy="Give another --port, from 1024 to 65535.")

@@ -1,0 +1,311 @@
+"""What the page asks for: the queue, a case's scan and masks, its draft, and saving a decision.
+
+Cases are asked for by their number in the queue, so that no path and no name stands in an address. What is sent with a
+mask is four bytes with the length of a JSON text, the text, and the mask's label values, a byte a voxel.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import datetime
+from importlib.resources import files
+from math import prod
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from vmseg_auto.data.mask_files import mask_sha256
+from vmseg_auto.data.reviews import SAVES, Decision
+from vmseg_auto.figures.slices import grey_window, label_colours
+from vmseg_auto.report.render import viewer_gz
+from vmseg_auto.review.cases import Opened, PredictedCases
+from vmseg_auto.review.drafts import ChangedMeanwhileError, DraftFile, DraftNote
+from vmseg_auto.review.planes import planes
+from vmseg_auto.review.save import Given, save_decision
+from vmseg_auto.utils.console import Silent
+from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.logs import LOGGER
+from vmseg_auto.utils.names import is_text
+from vmseg_auto.workflows.locking import output_lock
+
+_PAGE = "vmseg_auto.review.page"
+_STATIC = {
+    "review.css": "text/css", "app.js": "text/javascript", "mask.js": "text/javascript", "view.js": "text/javascript",
+}  # fmt: skip
+_LONGEST_TEXT = 12_000
+"""Bytes of the JSON before a mask."""
+_LONGEST_COMMENT, _LONGEST_NAME, _MOST_MINUTES = 2_000, 100, 100_000.0
+_STEPS = 65_535
+"""Intensities are sent in as many steps between the scan's darkest and brightest voxel."""
+
+
+class ReviewServer:
+    """Answers the page.
+
+    Args:
+        cases: the queue.
+        reader: who reviews, if that is known before.
+        end: called when the reader ends the work.
+    """
+
+    def __init__(self, cases: PredictedCases, reader: str, end: Callable[[], None]) -> None:
+        self._cases, self._reader, self._end = cases, reader, end
+        self._lock = threading.Lock()
+        self._opened: tuple[int, Opened] | None = None
+        """The case that was opened last."""
+
+    def app(self) -> Starlette:
+        """Return the application; `Guard` is to stand before it."""
+        case = "/api/cases/{key:int}"
+        return Starlette(
+            routes=[
+                Route("/", _index),
+                Route("/static/niivue.js", _niivue),
+                Route("/static/{name}", _static),
+                Route("/api/queue", self._queue),
+                Route(case, self._case),
+                Route(f"{case}/scan", self._scan),
+                Route(f"{case}/mask", self._mask),
+                Route(f"{case}/predicted", self._predicted),
+                Route(f"{case}/draft", self._read_draft, methods=["GET"]),
+                Route(f"{case}/draft", self._write_draft, methods=["PUT"]),
+                Route(f"{case}/draft/{{number:int}}", self._remove_draft, methods=["DELETE"]),
+                Route(f"{case}/decision", self._decide, methods=["POST"]),
+                Route("/api/end", self._finish, methods=["POST"]),
+            ],
+            exception_handlers={VmsegError: _problem, HTTPException: _http_problem, Exception: _unexpected},
+        )
+
+    def _queue(self, request: Request) -> Response:
+        return JSONResponse({"reader": self._reader, "cases": [asdict(entry) for entry in self._cases.entries]})
+
+    def _case(self, request: Request) -> Response:
+        opened = self._open(request, anew=True)
+        record, geometry = opened.record, opened.geometry
+        colours = label_colours(record.labels)
+        low, high = _range(opened.image)
+        review = opened.review
+        return JSONResponse(
+            {
+                "case": record.case,
+                "shape": geometry.shape,
+                "spacing_mm": geometry.spacing_mm,
+                "origin_mm": geometry.origin_mm,
+                "affine": geometry.affine.ravel().tolist(),
+                "planes": planes(geometry),
+                "labels": [
+                    {"name": name, "value": value, "colour": colours[name]}
+                    for name, value in record.labels.items()
+                    if value
+                ],
+                "low": low,
+                "high": high,
+                "window": grey_window(opened.image),
+                "version": opened.version,
+                "base": opened.base,
+                "has_prediction": opened.predicted is not None,
+                "review": asdict(review) if review else None,
+                "unlike": record.judgement.unlike,
+                "spacing_by_hand": geometry.spacing_given,
+            }
+        )
+
+    def _scan(self, request: Request) -> Response:
+        """Send the intensities as unsigned 16 bits, little endian, between the lowest and the highest."""
+        image = self._open(request).image
+        low, high = _range(image)
+        steps = np.round((image - low) * (_STEPS / (high - low))).astype("<u2")
+        return Response(steps.tobytes(), media_type="application/octet-stream")
+
+    def _mask(self, request: Request) -> Response:
+        return _bytes(self._open(request).mask)
+
+    def _predicted(self, request: Request) -> Response:
+        predicted = self._open(request).predicted
+        if predicted is None:
+            raise InputError("the mask is no longer there as it was predicted", remedy="Predict the scan again.")
+        return _bytes(predicted)
+
+    def _read_draft(self, request: Request) -> Response:
+        opened = self._open(request)
+        found = self._draft(request).read(opened.geometry.shape)
+        if found is None:
+            return Response(status_code=204)
+        note, mask = found
+        return Response(_framed({**asdict(note), "of_this_mask": note.base == opened.base}, mask))
+
+    async def _write_draft(self, request: Request) -> Response:
+        told, mask = await self._sent(request)
+        return await run_in_threadpool(self._put_draft, request, told, mask)
+
+    def _put_draft(self, request: Request, told: dict[str, Any], mask: NDArray[np.uint8]) -> Response:
+        draft = self._draft(request)
+        note = DraftNote(
+            number=_whole(told, "draft") + 1,
+            reader=_text(told, "reader", _LONGEST_NAME),
+            when=_now(),
+            minutes=_minutes(told),
+            comment=_text(told, "comment", _LONGEST_COMMENT),
+            base=_text(told, "base", 64),
+            mask_sha256=mask_sha256(mask),
+        )
+        if told.get("take_over") is True:
+            note = replace(note, number=draft.number() + 1)
+        draft.write(note, mask)
+        return JSONResponse({"draft": note.number, "when": note.when})
+
+    def _remove_draft(self, request: Request) -> Response:
+        self._draft(request).remove(int(request.path_params["number"]))
+        return Response(status_code=204)
+
+    async def _decide(self, request: Request) -> Response:
+        told, mask = await self._sent(request)
+        return await run_in_threadpool(self._save, request, told, mask)
+
+    def _save(self, request: Request, told: dict[str, Any], mask: NDArray[np.uint8]) -> Response:
+        decision: Decision | None = next((one for one in get_args(Decision) if one == told.get("decision")), None)
+        reader = _text(told, "reader", _LONGEST_NAME).strip()
+        if decision is None:
+            raise InputError("no decision is given", remedy="Choose one.")
+        if not reader:
+            raise InputError("nobody is named as reader", remedy="Write your name or sign into the field Reader.")
+        comment, minutes = _text(told, "comment", _LONGEST_COMMENT).strip(), _minutes(told)
+        given = Given(decision, reader, comment, minutes, _whole(told, "version"), _text(told, "base", 64))
+        key = int(request.path_params["key"])
+        with self._lock, output_lock(self._cases.folder, "vmseg_review", Silent()):
+            save_decision(self._cases.folder, self._cases.open(key), given, mask)
+            self._opened = key, self._cases.open(key)
+        if decision in SAVES:
+            self._draft(request).remove(_whole(told, "draft"))
+        LOGGER.info("a decision is saved: %s", decision)
+        return JSONResponse({"entry": asdict(self._cases.entries[key])})
+
+    def _finish(self, request: Request) -> Response:
+        self._end()
+        return JSONResponse({})
+
+    def _open(self, request: Request, anew: bool = False) -> Opened:
+        key = int(request.path_params["key"])
+        with self._lock:
+            if anew or self._opened is None or self._opened[0] != key:
+                self._opened = key, self._cases.open(key)
+            return self._opened[1]
+
+    def _draft(self, request: Request) -> DraftFile:
+        return DraftFile(self._cases.folder, self._cases.case(int(request.path_params["key"])))
+
+    async def _sent(self, request: Request) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+        """Read what was sent with a mask.
+
+        Raises:
+            HTTPException: it is larger than a mask can be, or tells no length.
+            InputError: it is no mask of this scan.
+        """
+        opened = await run_in_threadpool(self._open, request)
+        shape = opened.geometry.shape
+        most = 4 + _LONGEST_TEXT + prod(shape)
+        length = request.headers.get("content-length", "")
+        if not length.isdecimal():
+            raise HTTPException(411, "The request does not tell its length.")
+        if int(length) > most:
+            raise HTTPException(413, "The request is larger than a mask of this scan.")
+        body = bytearray()
+        async for block in request.stream():
+            body += block
+            if len(body) > most:
+                raise HTTPException(413, "The request is larger than a mask of this scan.")
+        size = int.from_bytes(body[:4], "little")
+        text, voxels = bytes(body[4 : 4 + size]), bytes(body[4 + size :])
+        try:
+            told = json.loads(text) if size <= _LONGEST_TEXT else None
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict) or len(voxels) != prod(shape):
+            raise InputError("what was sent is no mask of this scan", remedy="Load the case again.")
+        return told, np.frombuffer(voxels, np.uint8).reshape(shape)
+
+
+def _index(request: Request) -> Response:
+    return Response(_file("index.html"), media_type="text/html")
+
+
+def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in _STATIC:
+        raise HTTPException(404, "There is no such page.")
+    return Response(_file(name), media_type=_STATIC[name])
+
+
+def _niivue(request: Request) -> Response:
+    return Response(viewer_gz(), media_type="text/javascript", headers={"Content-Encoding": "gzip"})
+
+
+def _file(name: str) -> bytes:
+    return files(_PAGE).joinpath(name).read_bytes()
+
+
+def _bytes(mask: NDArray[np.uint8]) -> Response:
+    return Response(np.ascontiguousarray(mask).tobytes(), media_type="application/octet-stream")
+
+
+def _framed(told: dict[str, Any], mask: NDArray[np.uint8]) -> bytes:
+    text = json.dumps(told).encode()
+    return len(text).to_bytes(4, "little") + text + np.ascontiguousarray(mask).tobytes()
+
+
+def _range(image: NDArray[np.float32]) -> tuple[float, float]:
+    low, high = float(image.min()), float(image.max())
+    return low, high if high > low else low + 1.0
+
+
+def _text(told: dict[str, Any], name: str, most: int) -> str:
+    value = told.get(name)
+    if not isinstance(value, str) or len(value) > most or not is_text(value):
+        raise InputError(f"the field {name} is no text of at most {most} letters", remedy="Shorten it.")
+    return value
+
+
+def _whole(told: dict[str, Any], name: str) -> int:
+    value = told.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
+        raise InputError(f"the field {name} is no whole number", remedy="Load the case again.")
+    return value
+
+
+def _minutes(told: dict[str, Any]) -> float:
+    value = told.get("minutes")
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= _MOST_MINUTES:
+        raise InputError("the field minutes is no number of minutes", remedy="Load the case again.")
+    return float(value)
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _problem(request: Request, error: Exception) -> Response:
+    status = 409 if isinstance(error, ChangedMeanwhileError) else 422 if isinstance(error, InputError) else 500
+    LOGGER.error("%s", error, exc_info=error)
+    return JSONResponse({"problem": str(error)}, status_code=status)
+
+
+def _http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    told = "There is no such page." if error.status_code in (404, 405) else error.detail
+    return JSONResponse({"problem": told}, status_code=error.status_code)
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    LOGGER.error("unexpected %s", type(error).__name__, exc_info=error)
+    told = f"Unexpected {type(error).__name__}: {error}. The draft of what was drawn is kept."
+    return JSONResponse({"problem": told}, status_code=500)
