@@ -171,11 +171,13 @@ def test_what_a_training_takes_is_told_to_a_tenth(planner: str, trainer: str) ->
 def test_a_training_that_the_card_does_not_hold_ends_with_a_plan_that_it_holds() -> None:
     plan = load_planner("residual")(THICK, 8.0)
     with present(limit=6 * 2**30) as card:
-        with pytest.raises(
-            VmsegError, match=r"planned for 8 GB, and 6\.0 GB are there.*--memory (?P<gb>[\d.]+)"
-        ) as told:
-            with within_memory(plan, CUDA):
-                learner_of(plan).step(*batch_of(plan))
+        with (
+            pytest.raises(
+                VmsegError, match=r"planned for 8 GB, and 6\.0 GB are there.*--memory (?P<gb>[\d.]+)"
+            ) as told,
+            within_memory(plan, CUDA),
+        ):
+            learner_of(plan).step(*batch_of(plan))
         smaller = float(str(told.value).partition("--memory ")[2].partition("`")[0])
         card.held = 0
         after_first_step(card, load_planner("residual")(THICK, smaller), CONFIG, steps=1)

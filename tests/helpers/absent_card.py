@@ -223,7 +223,9 @@ def present(limit: float = math.inf, bf16: bool = True) -> Iterator[Watch]:
             stack.enter_context(mock.patch.object(torch.cuda, name, value))
         for name, value in tensor.items():
             stack.enter_context(mock.patch.object(FakeTensor if name == "tolist" else torch.Tensor, name, value))
-        stack.enter_context(mock.patch.object(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False))
+        stack.enter_context(
+            mock.patch.object(torch.cuda.amp.common, "amp_definitely_not_available", return_value=False)
+        )
         stack.enter_context(mock.patch.object(torch.nn.Module, "_apply", _apply))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         stack.enter_context(_watching(watch))
