@@ -128,7 +128,7 @@ def _observation(name: str, number: int) -> Dataset:
 
 
 def _contours(mask: NDArray[np.bool_], geometry: Geometry, images: list[Dataset]) -> list[Dataset]:
-    found = []
+    found: list[Dataset] = []
     for place in np.flatnonzero(mask.any(axis=(1, 2))).tolist():
         for corners in slice_contours(mask[place]):
             indices = np.column_stack([corners, np.full(len(corners), place), np.ones(len(corners))])
