@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vmseg_auto.figures.captures import MOST_SLICES, PIXELS, draw_pages
+from vmseg_auto.figures.overlays import overlay_figure
 from vmseg_auto.figures.slices import VERMILLION
 from vmseg_auto.utils.geometry import Geometry
 
@@ -34,6 +35,13 @@ def test_of_an_empty_mask_there_is_the_first_page_alone() -> None:
     (page,) = pages_of(4, 0, 0)
     assert not is_outlined(page)
     assert (page > 200).any()
+
+
+def test_the_first_page_has_several_lines_above_it() -> None:
+    geometry = Geometry((4, 20, 24), (4.0, 1.0, 1.0))
+    empty = np.zeros(geometry.shape, np.uint8)
+    figure = overlay_figure(empty.astype(np.float32), empty, geometry, LABELS, "one\ntwo", (8.0, 8.0))
+    assert figure.get_suptitle() == "one\ntwo"
 
 
 def test_of_very_many_slices_some_are_shown() -> None:

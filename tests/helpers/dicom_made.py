@@ -115,6 +115,20 @@ def by_contours(path: Path, geometry: Geometry) -> NDArray[np.uint8]:
     return mask
 
 
+def measured(path: Path, number: int = 0) -> dict[str, float]:
+    """What a Structured Report says was measured of a label: meaning of the code -> number, in mL, mm or none."""
+    (measurements,) = (
+        item
+        for item in dcmread(path).ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeMeaning == "Imaging Measurements"
+    )
+    numbers = [item for item in measurements.ContentSequence[number].ContentSequence if item.ValueType == "NUM"]
+    return {
+        item.ConceptNameCodeSequence[0].CodeMeaning: float(item.MeasuredValueSequence[0].NumericValue)
+        for item in numbers
+    }
+
+
 def complaints(path: Path) -> list[str]:
     """What dciodvfy of dicom3tools calls an error in a file; skips the test where it is not installed."""
     if shutil.which("dciodvfy") is None:

@@ -34,6 +34,10 @@ def test_what_holds_no_mask_stands_last_and_not_alone() -> None:
     assert chosen_formats("dicom-sc,dicom-seg,nifti") == ("dicom-seg", "nifti", "dicom-sc")
     with pytest.raises(InputError, match=r"dicom-sc tells of a mask, and holds none.*--format nifti,dicom-sc"):
         chosen_formats("dicom-sc")
+    assert chosen_formats("dicom-sr,dicom-seg") == ("dicom-seg", "dicom-sr")
+    for alone in ("dicom-sr", "nifti,dicom-sr"):
+        with pytest.raises(InputError, match=r"segments of a DICOM SEG, which is not asked for.*--format dicom-seg,"):
+            chosen_formats(alone)
 
 
 def test_files_are_called_as_the_case(tmp_path: Path) -> None:

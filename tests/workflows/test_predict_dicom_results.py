@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_made import by_contours, by_pydicom, complaints, write_series
+from dicom_made import by_contours, by_pydicom, complaints, measured, write_series
 from workspaces import GRID, cohort, finished_run
 
 from vmseg_auto.cli import predict as predict_command
 from vmseg_auto.data.images.images import read_mask, write_image, write_mask
 from vmseg_auto.data.runs import Run
 from vmseg_auto.utils.atomic import read_json
+from vmseg_auto.utils.tables import read_csv
 
-DICOM = ("dicom-seg", "dicom-rtstruct", "dicom-sc")
-ENDINGS = (".dcm", ".rtstruct.dcm", ".sc.dcm")
+DICOM = ("dicom-seg", "dicom-rtstruct", "dicom-sr", "dicom-sc")
+ENDINGS = (".dcm", ".rtstruct.dcm", ".sr.dcm", ".sc.dcm")
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,8 @@ def test_all_hold_the_same_mask_and_the_record_knows_them(
     assert 0 < mask.mean() < 1
     np.testing.assert_array_equal(by_pydicom(out / "neck.dcm", geometry), mask)
     np.testing.assert_array_equal(by_contours(out / "neck.rtstruct.dcm", geometry), mask)
+    (total,) = (row for row in read_csv(out / "volumes.csv") if row["component"] == "all")
+    assert measured(out / "neck.sr.dcm")["Volume"] == pytest.approx(float(total["volume_ml"]), abs=1e-4)
     names = [f"neck{ending}" for ending in (".nii.gz", *ENDINGS)]
     assert [one["file"] for one in read_json(out / "neck.json")["masks"]] == names
     for name in names[1:]:
@@ -83,7 +86,7 @@ def test_one_that_is_cut_short_is_made_anew(tmp_path: Path, run: Run, scans: Pat
 @pytest.mark.parametrize("written_as", DICOM)
 def test_image_files_are_refused(tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], written_as: str) -> None:
     write_image(tmp_path / "scans" / "a.nii.gz", np.ones(GRID.shape, dtype=np.float32), GRID)
-    assert command(run, tmp_path / "scans", tmp_path / "out", "--format", f"nifti,{written_as}") == 2
+    assert command(run, tmp_path / "scans", tmp_path / "out", "--format", f"nifti,dicom-seg,{written_as}") == 2
     assert "a mask's DICOM file refers to a DICOM series, but 1 of 1 scans are image files" in capsys.readouterr().err
 
 

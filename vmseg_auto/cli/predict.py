@@ -58,8 +58,8 @@ def parser() -> Parser:
         metavar="LIST",
         default="nifti",
         help="of each mask, one or several with commas between: nifti (default; other image files keep their own "
-        "format), seg.nrrd (3D Slicer); of DICOM scans dicom-seg, dicom-rtstruct (contours), dicom-sc (pictures); the "
-        "first one counts in reports",
+        "format), seg.nrrd (3D Slicer); of DICOM scans dicom-seg, dicom-rtstruct (contours), dicom-sr (measurements, "
+        "with dicom-seg), dicom-sc (pictures); the first one counts in reports",
     )
     made.add_argument("--save-probabilities", action="store_true", help="also write each label's probability")
     made.add_argument(

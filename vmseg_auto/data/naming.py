@@ -25,7 +25,7 @@ CORRECTED = (
     "so that it counts"
 )
 MISSPELT = "whose name is that of a case but for capitals, accents or signs; rename it"
-DICOM_ENDINGS = (".rtstruct.dcm", ".sc.dcm", ".dcm")
+DICOM_ENDINGS = (".rtstruct.dcm", ".sr.dcm", ".sc.dcm", ".dcm")
 """Of a mask's DICOM files; a DICOM SEG has no ending of its own."""
 _OUR_ENDINGS = (".json", ".csv", ".png", ".html", ".lock", ".log", ".label", ".draft")
 """What commands write beside masks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -61,7 +62,7 @@ def draw_pages(
 
 
 def _picture(figure: Figure) -> Picture:
-    figure.set_dpi(_DPI)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])  # type: ignore[no-untyped-call]
+    FigureCanvasAgg(figure)
+    pixels = BytesIO()
+    figure.savefig(pixels, format="raw", dpi=_DPI, facecolor="black")
+    return np.frombuffer(pixels.getvalue(), np.uint8).reshape(PIXELS, PIXELS, 4)[..., :3]

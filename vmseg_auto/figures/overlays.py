@@ -147,8 +147,9 @@ def show(panel: Axes, picture: Picture, title: str, sides: Sequence[str], pixel_
 
 
 def _head(figure: Figure, name: str) -> None:
-    """Write the case's name above all panels."""
-    figure.suptitle(shown(name, lines=False), color="white", fontsize=11, ha="left", x=0.01, parse_math=False)
+    """Write the case's name, or several lines, above all panels."""
+    lines = "\n".join(shown(line, lines=False) for line in name.split("\n"))
+    figure.suptitle(lines, color="white", fontsize=11, ha="left", x=0.01, parse_math=False)
 
 
 def draw_legend(figure: Figure, colours: Mapping[str, str], heading: str | None) -> None:

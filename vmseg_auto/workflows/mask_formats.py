@@ -25,11 +25,16 @@ from vmseg_auto.utils.text import counted
 if TYPE_CHECKING:
     from vmseg_auto.data.dicom.results import Algorithm
 
-MaskFormat = Literal["nifti", "seg.nrrd", "dicom-seg", "dicom-rtstruct", "dicom-sc"]
+MaskFormat = Literal["nifti", "seg.nrrd", "dicom-seg", "dicom-rtstruct", "dicom-sr", "dicom-sc"]
 IMAGES: frozenset[MaskFormat] = frozenset({"nifti", "seg.nrrd"})
 """Formats that image viewers open; the others are made for DICOM series alone."""
-_DICOM: dict[MaskFormat, str] = {"dicom-seg": ".dcm", "dicom-rtstruct": ".rtstruct.dcm", "dicom-sc": ".sc.dcm"}
-_NO_MASK: frozenset[MaskFormat] = frozenset({"dicom-sc"})
+_DICOM: dict[MaskFormat, str] = {
+    "dicom-seg": ".dcm",
+    "dicom-rtstruct": ".rtstruct.dcm",
+    "dicom-sr": ".sr.dcm",
+    "dicom-sc": ".sc.dcm",
+}
+_NO_MASK: frozenset[MaskFormat] = frozenset({"dicom-sr", "dicom-sc"})
 """Formats that tell of a mask, and hold none."""
 
 
@@ -39,7 +44,8 @@ def chosen_formats(given: str | Sequence[str]) -> tuple[MaskFormat, ...]:
     Those that hold no mask stand last: the first one's file is the mask that counts.
 
     Raises:
-        InputError: there is none, or an unknown one, or none that holds the mask.
+        InputError: there is none, or an unknown one, none that holds the mask, or a report without the DICOM SEG that
+            it refers to.
     """
     words = [word.strip() for word in (given.split(",") if isinstance(given, str) else given)]
     known = get_args(MaskFormat)
@@ -49,6 +55,9 @@ def chosen_formats(given: str | Sequence[str]) -> tuple[MaskFormat, ...]:
     if not words:
         raise InputError("no format of masks is given", remedy=f"Give one or several of {', '.join(known)}.")
     formats = [cast(MaskFormat, word) for word in dict.fromkeys(words)]
+    if "dicom-sr" in formats and "dicom-seg" not in formats:
+        problem = "dicom-sr refers to the segments of a DICOM SEG, which is not asked for"
+        raise InputError(problem, remedy="Name both, such as `--format dicom-seg,dicom-sr`.")
     if _NO_MASK.issuperset(formats):
         remedy = f"Name one beside it that does, such as `--format nifti,{formats[0]}`."
         raise InputError(f"{formats[0]} tells of a mask, and holds none", remedy=remedy)
@@ -94,7 +103,7 @@ class FinishedMask:
         labels: name -> value.
         algorithm: what made it; needed for DICOM files alone.
         image: the scan's first channel [Z, Y, X]; needed for pictures alone.
-        rows: of volumes.csv; likewise.
+        rows: of volumes.csv; needed for pictures and reports.
     """
 
     case: Case
@@ -134,6 +143,11 @@ class FinishedMask:
 
                 colours = label_colours(self.labels)
                 write_rtstruct(path, self.mask, self.geometry, self.labels, colours, series, algorithm)
+            case "dicom-sr":
+                from vmseg_auto.data.dicom.measurements import write_measurements
+
+                segmentation = path.with_name(mask_name(self.case, "dicom-seg"))  # written before it
+                write_measurements(path, segmentation, self._totals, self.labels, self.geometry, series, algorithm)
             case "dicom-sc":
                 from vmseg_auto.data.dicom.captures import write_captures
                 from vmseg_auto.data.dicom.results import PURPOSE
@@ -150,14 +164,16 @@ class FinishedMask:
 
 
 def _in_words(total: Mapping[str, Any]) -> str:
-    """Say a label's row of volumes.csv in a line."""
+    """Say a label's row of volumes.csv in a line or two."""
     if not total["voxels"]:
         return f"{total['label']}: nothing found"
     low, high = total.get("volume_low_ml"), total.get("volume_high_ml")
-    interval = "" if low is None or high is None else f" (nine in ten lie between {low:.2f} and {high:.2f} mL)"
+    interval = (
+        "" if low is None or high is None else f"\nNine true volumes in ten lie between {low:.2f} and {high:.2f} mL."
+    )
     lesions = counted(total["components"], "lesion")
     longest = f"longest diameter {total['longest_diameter_mm']:.0f} mm"
-    return f"{total['label']}: {total['volume_ml']:.2f} mL{interval}, {lesions}, {longest}"
+    return f"{total['label']}: {total['volume_ml']:.2f} mL, {lesions}, {longest}{interval}"
 
 
 def made_by(model: str, cases: Sequence[Case]) -> Algorithm:

@@ -90,9 +90,9 @@ def predict(
         min_lesion_probability: components whose probability of being a lesion is lower are left out of the masks, and
             named in their records; as the cross-validation chose, unless given. 0 keeps all.
         mask_formats: of each mask; one or several of "nifti" (for other image files their own format), "seg.nrrd" (a
-            segmentation of 3D Slicer), and for DICOM series "dicom-seg" (a Segmentation), "dicom-rtstruct" (contours)
-            and "dicom-sc" (pictures), which carry their patient's and study's identity, as they must. The first one's
-            file is the mask that is reported and scored.
+            segmentation of 3D Slicer), and for DICOM series "dicom-seg" (a Segmentation), "dicom-rtstruct" (contours),
+            "dicom-sr" (measurements, beside "dicom-seg") and "dicom-sc" (pictures), which carry their patient's and
+            study's identity, as they must. The first one's file is the mask that is reported and scored.
         save_probabilities: also write each label's probability, CASE_LABEL in the folder probabilities.
         save_uncertainty: also write how undecided the prediction is at each voxel, from 0 to 1, CASE_uncertainty in the
             folder uncertainty.

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 from pydicom import Dataset, dcmread
-from pydicom.uid import RTStructureSetStorage
+from pydicom.dataelem import RawDataElement
+from pydicom.uid import ComprehensiveSRStorage, RTStructureSetStorage
 from pydicom.valuerep import DSfloat
 
 from vmseg_auto.data.codes import Code
@@ -33,7 +34,8 @@ _MAY_LACK = (
 )  # fmt: skip
 """What every DICOM object holds, be it empty; anonymised files often lack it."""
 _DEFAULT_REPERTOIRE = "ISO 2022 IR 6"
-_APPROVALS = ("UNAPPROVED", "APPROVED", "REJECTED")
+_LAST = {RTStructureSetStorage: "ApprovalStatus", ComprehensiveSRStorage: "ContentSequence"}
+"""What stands last in objects without pixels."""
 TEXT_LENGTH = 64
 """Of most texts in a header (VR LO)."""
 _INSTEAD = "Export the series again, or write NIfTI (--format nifti)."
@@ -202,8 +204,10 @@ def require_whole(path: Path) -> None:
     try:
         with hushed():
             data = dcmread(path)
-            if data.SOPClassUID == RTStructureSetStorage:
-                _APPROVALS.index(data.ApprovalStatus)  # stands last; pydicom takes a file that ends before it
+            if last := _LAST.get(data.SOPClassUID):
+                element = data.get_item(last)  # pydicom takes a file that ends before it, or within it
+                if element is None or (isinstance(element, RawDataElement) and len(element.value) != element.length):
+                    raise ValueError
             else:
                 data.pixel_array  # noqa: B018
     except Exception:  # pydicom on hostile bytes: whatever it stumbles over
