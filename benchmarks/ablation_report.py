@@ -230,7 +230,7 @@ def _patients(results: Iterable[FoldResult]) -> dict[str, str]:
 
 def mean_dice(results: Sequence[FoldResult]) -> str:
     scores, patients = case_scores(results), _patients(results)
-    summary = summarise(np.array(list(scores.values())), [patients[case] for case in scores])
+    summary = summarise(np.array(list(scores.values())), [patients[case] for case in scores], (0.0, 1.0))
     return f"{summary.mean:.3f} {interval(summary)}"
 
 

@@ -109,7 +109,7 @@ would be usable.
 def _volumes(rows: Sequence[Mapping[str, str]]) -> str:
     covered = np.array([is_covered(row) for row in rows], dtype=np.float64)
     patients = [row["patient"] for row in rows]
-    share = summarise(covered, patients)
+    share = summarise(covered, patients, (0.0, 1.0))
     low, high = (np.array([float(row[column]) for row in rows]) for column in INTERVAL_COLUMNS)
     true, found = (np.array([float(row[column]) for row in rows]) for column in ("reference_ml", "volume_ml"))
     per_patient = [covered[np.array(patients) == one].mean() for one in dict.fromkeys(patients)]

@@ -58,7 +58,7 @@ def score(model: Path, dataset: Path, output: Path) -> str:
     vmseg_auto.predict(dataset / "imagesTs", output, model=model)
     table = vmseg_auto.evaluate(output, dataset / "labelsTs").table
     dice = table.groupby("case")["dice"].mean()
-    summary = summarise(dice.to_numpy(float), [str(case) for case in dice.index])
+    summary = summarise(dice.to_numpy(float), [str(case) for case in dice.index], (0.0, 1.0))
     return f"{summary.mean:.3f} ({summary.low_95:.3f} to {summary.high_95:.3f})"
 
 
