@@ -180,12 +180,12 @@ def _filter(one: LabelFilter) -> str:
     return f"""
 ### The lesion filter
 For each component of a mask, `volumes.csv` gives the probability that it touches a lesion (`p_lesion`,
-[method](method.md#lesion-filter)). Here each is told by the other folds' patients alone. Precision, recall and Dice are
-means over patients, the other columns counts over all cases, before and after components below a p_lesion are left out
-(`--min-lesion-probability`):
+[method](method.md#lesion-filter)). Here each is estimated from the other folds' patients alone. Precision, recall
+and Dice are means over patients, the other columns counts over all cases, before and after components below a p_lesion
+are left out (`--min-lesion-probability`):
 
 {table(head, levels)}
-{one.reason[0].upper()}{one.reason[1:]}.
+What `vmseg_select` says of it: {one.reason}.
 
 {calibrated}
 {chr(10).join(figures)}
@@ -231,4 +231,4 @@ def _warnings(warnings: Mapping[str, tuple[int, int]]) -> str:
 ## Scans unlike the cohort
 Spacing, field of view and intensity profile of each scan are compared with those of the other patients' scans:
 
-{table(("what is done to the scan", "told to be unlike"), rows)}"""
+{table(("what is done to the scan", "named as unlike"), rows)}"""
