@@ -83,6 +83,18 @@ def test_one_that_is_cut_short_is_made_anew(tmp_path: Path, run: Run, scans: Pat
     assert complaints(path) == []
 
 
+def test_a_report_is_outdated_where_its_segmentation_is_made_anew(
+    tmp_path: Path, run: Run, scans: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert command(run, scans, out, "--format", "dicom-seg,dicom-sr") == 0
+    (out / "neck.dcm").unlink()
+    capsys.readouterr()
+    assert command(run, scans, out, "--format", "dicom-seg") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "left as they are: neck.sr.dcm. They no longer count" in said
+
+
 @pytest.mark.parametrize("written_as", DICOM)
 def test_image_files_are_refused(tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], written_as: str) -> None:
     write_image(tmp_path / "scans" / "a.nii.gz", np.ones(GRID.shape, dtype=np.float32), GRID)

@@ -328,8 +328,13 @@ class PredictionWriter:
         return found
 
     def _other_formats(self, case: Case, earlier: PredictionRecord) -> list[MaskFile]:
-        """Return the files of the same mask in formats that are not asked for now, as they are."""
+        """Return the files of the same mask in formats that are not asked for now, as they are.
+
+        A report is none of them where its DICOM SEG is made anew: it refers to the former one.
+        """
         asked = self.masks(case)
+        if "dicom-seg" in self.formats:
+            asked.append(self.folder / mask_name(case, "dicom-sr"))
         return [MaskFile.of(path) for path in case_files(self.folder, earlier.written).sound if path not in asked]
 
     def _write_maps(self, case: Case, prediction: Prediction) -> None:
