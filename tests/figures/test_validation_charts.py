@@ -25,7 +25,7 @@ def test_words_stand_with_their_case() -> None:
     told = np.array([[0.5, 0.2], [0.4, 0.1], [0.6, 0.3], [0.55, 0.9]])
     chart = expected_dice_chart(told, ["anna", "bert"])
     assert [(dot.y, dot.words) for dot in chart.dots] == [(0.55, "anna"), (0.9, "bert")]
-    assert chart.words == "1 of 2 lie in the interval that other patients' cases told."
+    assert chart.words == "1 of 2 lie in the interval estimated from the other patients."
 
 
 @pytest.mark.parametrize(("high", "outside"), [(40.0, 0), (20.0, 1)])

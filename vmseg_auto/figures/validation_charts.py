@@ -1,4 +1,4 @@
-"""Charts of validation cases: what other patients' cases told of them, and what came."""
+"""Charts of validation cases: what was estimated from the other patients, and what came."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def expected_dice_chart(told: NDArray[np.float64], words: Sequence[str] = ()) ->
     inside = int(np.sum((told[1] <= told[3]) & (told[3] <= told[2])))
     return Chart(
         f"Dice of {len(dice)} validation cases over the Dice that was to be expected",
-        f"{inside} of {len(dice)} lie in the interval that other patients' cases told.",
+        f"{inside} of {len(dice)} lie in the interval estimated from the other patients.",
         Axis("expected Dice, estimated from the other patients", 0.0, 1.0),
         Axis("Dice", 0.0, 1.0),
         bands=tuple(bands),
@@ -63,7 +63,7 @@ def volume_chart(told: NDArray[np.float64], words: Sequence[str] = ()) -> Chart:
     legend = {"line bar": "interval of nine in ten", "line first": "predicted"}
     legend |= _legend_of(dots, "outlined", "outlined, outside")
     inside = sum(dot.kind == "reference" for dot in dots)
-    title = f"{inside} of {len(dots)} outlined volumes lie in the interval that other patients' cases told"
+    title = f"{inside} of {len(dots)} outlined volumes lie in the interval estimated from the other patients"
     return Chart(
         title,
         f"Volumes from {np.nanmin(told[:2]):.2f} to {np.nanmax(told[:2]):.2f} mL.",

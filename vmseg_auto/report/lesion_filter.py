@@ -47,7 +47,7 @@ def _part(one: LabelFilter) -> FilterPart:
     caption = f"{plain(one.label)}: components by their probability of being a lesion; scores are means over patients"
     figures = figure_table(f"{plain(one.label)}: what p_lesion is worth, all out of fold", one.figures)
     return FilterPart(
-        words=f"{plain(one.reason)}.",
+        words=f"{one.reason.replace(one.label, plain(one.label), 1)}.",
         levels=Table(caption, _COLUMNS, tuple(_cells(level, one) for level in one.levels)),
         figures=figures if one.figures else None,
         reliability=_chart(one) if one.reliability else None,

@@ -84,8 +84,8 @@ def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) 
     dice = {case: fmean(row.values["dice"] for row in rows if row.case == case) for case in {row.case for row in rows}}
     return Scores(
         headline=_headline(told.summary),
-        summary=tuple(_summary(label, values) for label, values in told.summary.items()),
-        definitions=tuple(Fact(metric.title, metric.meaning) for metric in metrics()),
+        summary=tuple(_summary(label, values, told.tolerance_mm) for label, values in told.summary.items()),
+        definitions=tuple(Fact(metric.heading(told.tolerance_mm), metric.meaning) for metric in metrics()),
         interval=" ".join([f"Interval: {told.interval}.", *without_interval(told.patients)]),
         charts=(_by_volume(rows, names), _by_fold(dice, splits, names)),
         agreements=volume_agreements(rows, names),
@@ -98,7 +98,7 @@ def scores(run: Run, splits: Splits, names: Names, patients: Mapping[str, str]) 
         certainty=_certainty(run),
         froc=froc(run),
         filters=lesion_filters(run),
-        cases=_cases(rows, names, patients),
+        cases=_cases(rows, names, patients, told.tolerance_mm),
         dice=dice,
     )
 
@@ -116,7 +116,7 @@ def _headline(summary: Mapping[str, Mapping[str, MeanScore]]) -> tuple[Fact, ...
     return tuple(facts)
 
 
-def _summary(label: str, values: Mapping[str, MeanScore]) -> Table:
+def _summary(label: str, values: Mapping[str, MeanScore], tolerance_mm: float) -> Table:
     rows = []
     for metric in metrics():
         one = values[metric.name]
@@ -124,7 +124,7 @@ def _summary(label: str, values: Mapping[str, MeanScore]) -> Table:
         interval = between_or_why(one.low_95, one.high_95, one.patients, digits) if one.n else NONE
         scans = f"{one.n} of {one.n + one.n_missing}" if one.n_missing else str(one.n)
         cells = shown(one.mean, digits), interval, shown(one.median, digits), scans, str(one.patients)
-        rows.append((metric.title, *cells))
+        rows.append((metric.heading(tolerance_mm), *cells))
     columns = ("Metric", "Mean over scans", "95 % interval", "Median", "Scans", "Patients")
     return Table(plain(label), columns, tuple(rows))
 
@@ -221,7 +221,7 @@ def _certainty(run: Run) -> tuple[Table, Chart] | None:
     return figure_table("What the certainty is worth, all out of fold", told.figures), chart
 
 
-def _cases(rows: Sequence[CaseScore], names: Names, patients: Mapping[str, str]) -> Table:
+def _cases(rows: Sequence[CaseScore], names: Names, patients: Mapping[str, str], tolerance_mm: float) -> Table:
     known = {metric.name: metric for metric in metrics()}
     several = len({row.label for row in rows}) > 1
     made = []
@@ -229,7 +229,8 @@ def _cases(rows: Sequence[CaseScore], names: Names, patients: Mapping[str, str])
         label = (plain(row.label),) if several else ()
         cells = (shown(row.values[name], known[name].digits) for name in _LISTED)
         made.append((names.cases[row.case], names.patients[patients[row.case]], *label, *cells))
-    columns = ("Scan", "Patient", *(["Label"] if several else []), *(known[name].title for name in _LISTED))
+    headings = (known[name].heading(tolerance_mm) for name in _LISTED)
+    columns = ("Scan", "Patient", *(["Label"] if several else []), *headings)
     return Table("Every validation scan, the lowest Dice first", columns, tuple(made))
 
 

@@ -70,7 +70,7 @@ def overfitting_alarm(checks: Sequence[OverfittingCheck], epochs: int) -> Overfi
     """Return the first alarm of a training, which later checks never change; None where there is none.
 
     It is given after a third of the training, when validation has not improved for a tenth of it and the gap has
-    widened meanwhile. What counts are medians over the checks of the last tenth of the training, so that one good or
+    widened meanwhile, to more than 0. What counts are medians over the checks of the last tenth of the training, so that one good or
     bad check changes nothing.
 
     Args:
@@ -92,7 +92,7 @@ def overfitting_alarm(checks: Sequence[OverfittingCheck], epochs: int) -> Overfi
             now.epoch >= EARLIEST * epochs
             and now.epoch - record.epoch >= PATIENCE * epochs
             and index - at >= FEWEST
-            and now.gap - record.gap >= WIDENED
+            and now.gap - max(record.gap, 0.0) >= WIDENED
         ):
             return OverfittingAlarm(now, record.epoch)
     return None
