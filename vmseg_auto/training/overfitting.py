@@ -70,8 +70,8 @@ def overfitting_alarm(checks: Sequence[OverfittingCheck], epochs: int) -> Overfi
     """Return the first alarm of a training, which later checks never change; None where there is none.
 
     It is given after a third of the training, when validation has not improved for a tenth of it and the gap has
-    widened meanwhile, to more than 0. What counts are medians over the checks of the last tenth of the training, so that one good or
-    bad check changes nothing.
+    widened meanwhile, to more than 0. What counts are medians over the checks of the last tenth of the training, so
+    that one good or bad check changes nothing.
 
     Args:
         checks: in the order of epochs.
