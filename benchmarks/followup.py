@@ -30,9 +30,11 @@ from vmseg_auto.followup.compare import Visit, align
 from vmseg_auto.followup.response import Change, Volume
 from vmseg_auto.followup.rigid import placed
 from vmseg_auto.inference.predictor import Predictor
+from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv, write_csv
+from vmseg_auto.workflows.ensemble import choose_runs
 from vmseg_auto.workflows.paths import places
 from vmseg_auto.workflows.staleness import read_standing
 
@@ -141,14 +143,14 @@ def _validation(run: Run, folds: Mapping[str, int]) -> dict[str, ValidationRecor
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-w", "--workspace", type=Path, required=True, help="a trained workspace with a single run")
+    parser.add_argument("-w", "--workspace", type=Path, required=True, help="of a trained cohort")
     parser.add_argument("-o", "--output", type=Path, default=Path("followup_pairs"), help="for tables")
     parser.add_argument("--masks", nargs="*", choices=("true", "model"), default=("true", "model"), help="to work on")
     arguments = parser.parse_args(argv)
     folder, space = places(None, arguments.workspace)
     standing = read_standing(folder, space, Inventory())
     dataset, splits = standing.dataset, standing.splits
-    (run,) = space.runs()
+    (run, *_), _ = choose_runs(space, Silent())
     folds = {name: number for number, fold in enumerate(splits.folds) for name in fold.val}
     tables = {kind: arguments.output / f"{kind}.csv" for kind in ("true", "model")}
     if "true" in arguments.masks:
