@@ -93,7 +93,7 @@ def test_what_one_scan_lacks_does_not_stop_the_others(
 ) -> None:
     for seed, name in enumerate(("anna", "bert", "carl")):
         a_scan(tmp_path / "in", name, seed)
-    real, calls = ModelEnsemble.predict, []
+    real, calls = ModelEnsemble.compute, []
 
     def second_fails(*arguments: object, **options: object) -> object:
         calls.append(1)
@@ -101,7 +101,7 @@ def test_what_one_scan_lacks_does_not_stop_the_others(
             raise unexpected
         return real(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ModelEnsemble, "predict", second_fails)
+    monkeypatch.setattr(ModelEnsemble, "compute", second_fails)
     with pytest.raises(SomeCasesFailedError, match=r"case bert.*(memory is not enough|Input/output error)"):
         predict(tmp_path / "in", tmp_path / "out", model=model, device="cpu")
     assert list(totals(tmp_path / "out")) == ["anna", "carl"]
