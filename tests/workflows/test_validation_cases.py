@@ -27,7 +27,7 @@ from vmseg_auto.workflows.train import train
 SETTINGS = ["epochs=2", "iterations_per_epoch=10", "mirror_axes=[2]"]
 CASES = 22
 FOLDS = (0, 1, 2, 3, 4)
-CHOICE = "Comparing validation cases"
+CHOICE = ["Comparing validation cases", "Describing components"]
 """What follows whenever all folds are validated."""
 
 
@@ -107,7 +107,7 @@ def test_a_wrong_mask_is_found_and_its_correction_changes_scores_alone(cohort: P
     assert f"  - folds {', '.join(others)}: training cases changed: b" in stale
 
     notes = train_again(cohort, fold)
-    assert notes.work == [CHOICE]
+    assert notes.work == CHOICE
     wrong = state(fold, "b")
     assert {**wrong, "dice": None} == {**right, "dice": None}
     assert max(wrong["dice"]) < min(right["dice"])
@@ -118,14 +118,14 @@ def test_a_wrong_mask_is_found_and_its_correction_changes_scores_alone(cohort: P
 
     shutil.copy(cohort.parent / "kept.nii.gz", path)
     assert not any("are stale" in text for text in plan_again(cohort))
-    assert train_again(cohort, fold).work == [CHOICE]
+    assert train_again(cohort, fold).work == CHOICE
     assert state(fold, "b") == right
 
 
 def test_where_nothing_changed_nothing_is_due(cohort: Path) -> None:
     assert not any("keeps its weights" in text for text in plan_again(cohort))
     before = (the_run(cohort).fold(0).validation / "metrics.json").stat().st_mtime_ns
-    assert train_again(cohort, the_run(cohort).fold(0)).work == [CHOICE]
+    assert train_again(cohort, the_run(cohort).fold(0)).work == CHOICE
     assert (the_run(cohort).fold(0).validation / "metrics.json").stat().st_mtime_ns == before
 
 
@@ -135,7 +135,7 @@ def test_a_changed_scan_is_predicted_again_with_the_same_weights(cohort: Path) -
     image, geometry = read_image(path)
     write_image(path, image + np.random.default_rng(5).normal(0, 20, image.shape).astype(np.float32), geometry)
     assert any(f"Fold {fold.name} keeps its weights, with c to be predicted" in text for text in plan_again(cohort))
-    assert train_again(cohort, fold).work == [f"Validating fold {fold.name}", CHOICE]
+    assert train_again(cohort, fold).work == [f"Validating fold {fold.name}", *CHOICE]
     after = state(fold, "c")
     assert after["weights"] == before["weights"]
     assert after["confidence"] != before["confidence"]
@@ -149,7 +149,7 @@ def test_a_case_that_joins_a_fold_as_validation_is_only_predicted(cohort: Path) 
     fold = holder(cohort, "z")
     assert any(f"Fold {fold.name} keeps its weights, with z to be predicted" in text for text in said)
     weights = fold.final.stat().st_mtime_ns
-    assert train_again(cohort, fold).work == [f"Validating fold {fold.name}", CHOICE]
+    assert train_again(cohort, fold).work == [f"Validating fold {fold.name}", *CHOICE]
     assert fold.final.stat().st_mtime_ns == weights
     assert "z" in [row["case"] for row in rows(fold.validation / "metrics.csv")]
 
