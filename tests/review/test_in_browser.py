@@ -19,10 +19,10 @@ import pytest
 from chromium import CHROMIUM, SECONDS, Browser
 from numpy.typing import NDArray
 from reports import GRID, TWO, deliver, scan
-from reviewing import Served, predictions, served
+from reviewing import Served, served
 from scipy import ndimage
 
-from vmseg_auto.data.images.images import read_image, read_mask
+from vmseg_auto.data.images.images import read_image, read_mask, write_mask
 from vmseg_auto.data.mask_files import mask_sha256
 from vmseg_auto.report.write import write_report
 from vmseg_auto.review.drafts import DraftFile
@@ -109,17 +109,6 @@ class Page:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return predictions(tmp_path, "anna", "bert")
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[Served]:
-    with served(folder) as running:
-        yield running
-
-
-@pytest.fixture
 def page(server: Served) -> Iterator[Page]:
     with Browser(1400, 900, loopback=True) as browser:
         yield Page(browser, server.link)
@@ -156,6 +145,31 @@ def in_polygon(points: Sequence[NDArray[np.float64]], number: int) -> NDArray[np
             where = one[2] + (rows - one[1]) / (other[1] - one[1]) * (other[2] - one[2])
         inside[number] ^= crosses & (columns <= where)
     return inside
+
+
+def test_a_stroke_that_a_key_interrupts_is_one_edit(page: Page, folder: Path) -> None:
+    page.open()
+    before = read_mask(folder / "anna.nii.gz")[0]
+    page.go(4, 20, 20)
+    page.tool("brush")
+    start, end = page.place((4, 30, 30)), page.place((4, 30, 38))
+    page.browser.mouse("mousePressed", *start, "left")
+    page.browser.mouse("mouseMoved", *end, "left")
+    page.browser.run("review.choose('move')")
+    page.browser.mouse("mouseReleased", *end, "left")
+    assert page.browser.run("review.drawing") is False
+    assert (page.mask() != before).any()
+    page.browser.run("document.getElementById('undo').click()")
+    np.testing.assert_array_equal(page.mask(), before)
+
+
+def test_of_two_cases_asked_for_the_last_is_shown(page: Page, folder: Path) -> None:
+    write_mask(folder / "bert.nii.gz", np.zeros(GRID.shape, np.uint8), GRID)
+    page.browser.run("Promise.all([review.open(0), review.open(1)])")
+    page.drawn(1)
+    assert not page.mask().any()
+    assert page.text("#name") == "bert"
+    assert page.browser.run("review.unstored") is False
 
 
 def test_what_is_drawn_is_saved_measured_and_reported(page: Page, server: Served, folder: Path) -> None:

@@ -10,12 +10,12 @@ import pydicom
 import pytest
 from dicom_made import write_series
 from numpy.typing import NDArray
-from reports import deliver
+from reports import GRID, LABELS, deliver
 from reviewing import cases_of, drawn, given, predictions
 
 from vmseg_auto.data.images.images import read_mask, write_mask
-from vmseg_auto.data.images.segmentations import read_labels
-from vmseg_auto.data.mask_files import find_masks, is_corrected, mask_sha256, masks_below, require_counting
+from vmseg_auto.data.images.segmentations import read_labels, write_segmentation
+from vmseg_auto.data.mask_files import decision_on, find_masks, is_corrected, mask_sha256, masks_below, require_counting
 from vmseg_auto.data.reviews import Decision
 from vmseg_auto.evaluation.expected_quality import CORRECTED
 from vmseg_auto.evaluation.metrics.overlap import mean_dice
@@ -27,7 +27,7 @@ from vmseg_auto.review.cases import predicted_file
 from vmseg_auto.review.drafts import ChangedMeanwhileError
 from vmseg_auto.review.save import bring_up_to_date, save_decision
 from vmseg_auto.utils.atomic import read_stored
-from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv
@@ -98,6 +98,32 @@ def test_what_is_rejected_or_unsure_leaves_the_mask_and_says_so(tmp_path: Path, 
     assert cases_of(folder).entries[0].state == decision
     words = write_report(folder).read_text()
     assert ("must not be used" in words) == (decision == "rejected")
+
+
+def test_a_rejected_mask_is_taken_into_no_dataset_until_it_is_corrected(tmp_path: Path) -> None:
+    folder, errors = predictions(tmp_path, "anna", "bert"), list[VmsegError]()
+    decide(folder, "rejected")
+    assert decision_on(folder / "anna.nii.gz") == "rejected"
+    assert masks_below(folder, errors, Inventory())[0] == [folder / "bert.nii.gz"]
+    assert "a reader has rejected this mask" in str(errors[0])
+    write_mask(folder / "anna.nii.gz", drawn(read_mask(folder / "anna.nii.gz")[0]), GRID)
+    assert decision_on(folder / "anna.nii.gz") is None
+    assert len(masks_below(folder, errors, Inventory())[0]) == 2
+
+
+def test_a_prediction_that_another_file_still_holds_is_kept(tmp_path: Path) -> None:
+    folder = predictions(tmp_path, "anna", formats=("nifti", "seg.nrrd"))
+    predicted, grid = read_mask(folder / "anna.nii.gz")
+    mask = drawn(predicted)
+    write_segmentation(folder / "anna.seg.nrrd", mask, grid, LABELS, {"venous_malformation": "#ff0000"})
+    opened = cases_of(folder).open(0)
+    assert opened.predicted is not None
+    np.testing.assert_array_equal(opened.predicted, predicted)
+    mask[3, 21, 8:20] = 1
+    record = decide(folder, "corrected", mask)
+    assert record.reviews[0].voxels_changed == 32 + 12 + 12
+    np.testing.assert_array_equal(read_mask(predicted_file(folder, "anna"))[0], predicted)
+    np.testing.assert_array_equal(read_mask(folder / "anna.nii.gz")[0], mask)
 
 
 def test_no_lesion_leaves_an_empty_mask(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import socket
 import zlib
-from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,6 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 
 SIZE = prod(GRID.shape)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return predictions(tmp_path, "anna", "bert")
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[Served]:
-    with served(folder) as running:
-        yield running
 
 
 def told(server: Served, key: int = 0, **other: Any) -> dict[str, Any]:

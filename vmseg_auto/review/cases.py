@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.images.images import read_mask
 from vmseg_auto.data.images.registry import USUAL
+from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.mask_files import PREDICTED, Standing, mask_sha256
 from vmseg_auto.data.reviews import Review, review_of
 from vmseg_auto.report.measures import Light
@@ -140,7 +141,7 @@ class PredictedCases:
         standing, path = read_standing(self.folder, case)
         one = Predicted(standing.record, known.rows, path, known.scan)
         image, mask, geometry = one.read()
-        predicted = self._predicted(record, mask)
+        predicted = self._predicted(record, mask, standing.there.sound)
         self._entries[key] = self._entry(one)
         return Opened(record, standing.there, one, image, mask, predicted, geometry)
 
@@ -149,15 +150,20 @@ class PredictedCases:
             raise InputError("there is no such case in the queue", remedy="Load the page again.")
         return self._found[key]
 
-    def _predicted(self, record: PredictionRecord, mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-        """Return the label values that were predicted: those that stand, or the ones kept when others were saved."""
+    def _predicted(
+        self, record: PredictionRecord, mask: NDArray[np.uint8], sound: Sequence[Path]
+    ) -> NDArray[np.uint8] | None:
+        """Return the label values that were predicted: those that stand, or of a file that still holds them, or the
+        ones kept when others were saved.
+        """
         if mask_sha256(mask) == record.mask_sha256:
             return mask
-        try:
-            kept, grid = read_mask(predicted_file(self.folder, record.case), record.case)
-        except InputError:
-            return None
-        return kept if mask_sha256(kept) == record.mask_sha256 and not grid.differences(record.grid) else None
+        for path in (*sound, predicted_file(self.folder, record.case)):
+            with suppress(InputError):  # a DICOM file, or none
+                kept, grid = read_labels(path, record.labels, record.grid, record.case)
+                if mask_sha256(kept) == record.mask_sha256 and not grid.differences(record.grid):
+                    return kept
+        return None
 
     def _entry(self, one: Predicted) -> Entry:
         record = one.record

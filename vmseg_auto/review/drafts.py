@@ -107,7 +107,7 @@ class DraftFile:
                 file.write(zlib.compress(np.ascontiguousarray(mask).data, _FAST))
 
     def number(self) -> int:
-        """Return the number of the draft that stands; 0 where there is none, or a damaged one."""
+        """Return the number of the draft that stands; 0 where there is none, or its first line is damaged."""
         try:
             with self.path.open("rb") as file:
                 return DraftNote.from_json(json.loads(file.readline(_LONGEST_LINE)), self.path.name).number

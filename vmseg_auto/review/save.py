@@ -155,10 +155,15 @@ def _put_mask(
 ) -> PredictionRecord:
     """Write the record and the mask, in every format in which it lies there; returns the record."""
     scan, there = opened.one.scan, opened.there
+    kept = predicted_file(folder, record.case)
+    if opened.predicted is not None:
+        write_mask(kept, opened.predicted, opened.geometry)
     if there.state == "as written":
-        write_mask(predicted_file(folder, record.case), opened.mask, opened.geometry)
         record = replace(record, predicted_rows=tuple(_rows_of(folder, record.case)))
-    paths = list(dict.fromkeys([there.mask, *there.counting, *there.behind]))
+    lying = dict.fromkeys([there.mask, *there.counting, *there.behind])
+    formats = {path: format_of_mask(path) for path in lying}
+    # A report of measurements tells of the segments of the SEG: where that is gone, so is what it tells of.
+    paths = [path for path in lying if formats[path] != "dicom-sr" or "dicom-seg" in formats.values()]
     with scratch_folder(folder) as scratch:
         made = [scratch / path.name for path in paths]
         finished = _finished(opened, record, mask, own)

@@ -22,6 +22,8 @@ from vmseg_auto.workflows.locking import output_lock
 PORT = 8765
 _TRIES = 50
 _TICK_S = 0.2
+_LAST_ANSWERS_S = 5
+"""For what is still being answered when the review ends."""
 
 
 def review(
@@ -69,7 +71,14 @@ def review(
     ended = threading.Event()
     with _listening(port) as listener:
         guard = Guard(ReviewServer(cases, reader, ended.set).app(), listener.getsockname()[1])
-        config = uvicorn.Config(guard, ws="none", log_config=None, log_level="critical", access_log=False)
+        config = uvicorn.Config(
+            guard,
+            ws="none",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            timeout_graceful_shutdown=_LAST_ANSWERS_S,
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

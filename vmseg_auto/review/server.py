@@ -100,7 +100,6 @@ class ReviewServer:
                 "case": record.case,
                 "shape": geometry.shape,
                 "spacing_mm": geometry.spacing_mm,
-                "origin_mm": geometry.origin_mm,
                 "affine": geometry.affine.ravel().tolist(),
                 "planes": planes(geometry),
                 "labels": [

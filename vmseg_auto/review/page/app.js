@@ -78,6 +78,11 @@ const page = {
     return ["brush", "erase", "like"].includes(this.tool);
   },
 
+  // Whether a stroke has begun and not ended.
+  get drawing() {
+    return Boolean(this.mask && this.mask.edit);
+  },
+
   get value() {
     return Number(get("label").value);
   },
@@ -147,7 +152,7 @@ const page = {
   },
 
   endEdit() {
-    if (this.mask.edit) this.mask.end();
+    if (this.drawing) this.mask.end();
     this.changed();
   },
 
@@ -278,8 +283,10 @@ const page = {
     }
   },
 
+  // Fetch all of a case, and only then show it: of two cases asked for, the one asked for last.
   async load(key) {
     const at = `/api/cases/${key}`;
+    const wanted = (this.wanted = {});
     this.message("");
     get("welcome").hidden = false;
     get("welcome").textContent = "Loading the scan.";
@@ -287,6 +294,8 @@ const page = {
     const scan = new Uint16Array(await (await ask(`${at}/scan`)).arrayBuffer());
     const base = await voxels(`${at}/mask`);
     const predicted = about.has_prediction ? await voxels(`${at}/predicted`) : null;
+    const draft = await this.fetchDraft(at);
+    if (this.wanted !== wanted) return;
     const mask = new Mask(about.shape, about.spacing_mm, base, predicted);
     Object.assign(this, { key, about, scan, mask, shape: about.shape, spacing: about.spacing_mm, window: [...about.window] });
     this.predictedCounts = predicted && Mask.count(predicted);
@@ -301,7 +310,8 @@ const page = {
     get("work").hidden = get("verdict").hidden = false;
     this.closeSolid();
     this.cursor = this.middleOfMask();
-    await this.restore(at);
+    if (draft instanceof Error) this.told(draft);
+    else if (draft) this.restore(...draft);
     this.stored = { revision: this.mask.revision, comment: get("comment").value };
     get("name").textContent = about.case;
     get("notes").textContent = this.notes();
@@ -334,19 +344,22 @@ const page = {
     return this.shape.map((size, axis) => (count ? Math.round(sums[axis] / count) : Math.floor(size / 2)));
   },
 
-  async restore(at) {
+  // The draft of a case, with its note; null where there is none, and what went wrong where it can't be read.
+  async fetchDraft(at) {
     try {
       const answer = await ask(`${at}/draft`);
-      if (answer.status === 204) return;
-      const [note, drawn] = unframed(await answer.arrayBuffer());
-      this.mask.replace(drawn);
-      Object.assign(this, { draft: note.number, seconds: note.minutes * 60 });
-      get("comment").value = note.comment;
-      const other = note.of_this_mask ? "" : " It was begun on another mask than the one that stands now.";
-      get("draft").textContent = `The draft of ${clock(note.when)}${note.reader ? ` by ${note.reader}` : ""} is restored.${other}`;
+      return answer.status === 204 ? null : unframed(await answer.arrayBuffer());
     } catch (error) {
-      this.told(error);
+      return error;
     }
+  },
+
+  restore(note, drawn) {
+    this.mask.replace(drawn);
+    Object.assign(this, { draft: note.number, seconds: note.minutes * 60 });
+    get("comment").value = note.comment;
+    const other = note.of_this_mask ? "" : " It was begun on another mask than the one that stands now.";
+    get("draft").textContent = `The draft of ${clock(note.when)}${note.reader ? ` by ${note.reader}` : ""} is restored.${other}`;
   },
 
   sent() {
@@ -392,7 +405,12 @@ const page = {
       get("reader").focus();
       return;
     }
-    while (this.storing) await this.storing;
+    try {
+      await this.store(); // a rejected or unsure mask is not saved: what was drawn stays as the draft
+    } catch (error) {
+      this.told(error);
+      return;
+    }
     this.saving = true;
     this.tellDecisions();
     try {
@@ -424,13 +442,13 @@ const page = {
 
   // ---- 3-D, by NiiVue ----
 
-  nifti(data, code, bits) {
+  nifti(data) {
     const header = new ArrayBuffer(352);
     const view = new DataView(header);
     view.setInt32(0, 348, true);
     [3, ...[...this.shape].reverse(), 1, 1, 1, 1].forEach((size, i) => view.setInt16(40 + 2 * i, size, true));
-    view.setInt16(70, code, true);
-    view.setInt16(72, bits, true);
+    view.setInt16(70, 2, true); // unsigned 8 bits
+    view.setInt16(72, 8, true);
     [1, ...[...this.spacing].reverse()].forEach((mm, i) => view.setFloat32(76 + 4 * i, mm, true));
     view.setFloat32(108, 352, true);
     view.setFloat32(112, 1, true);
@@ -464,8 +482,8 @@ const page = {
     const solid = new window.niivue.Niivue({ backColor: [0, 0, 0, 1], loadingText: "", logLevel: "error", dragAndDropEnabled: false, show3Dcrosshair: true });
     await solid.attachToCanvas(canvas);
     const grey = Uint8Array.from(this.scan, (step) => step >> 8);
-    await solid.loadFromArrayBuffer(this.nifti(grey, 2, 8), "scan.nii");
-    await solid.loadFromArrayBuffer(this.nifti(this.mask.data, 2, 8), "mask.nii");
+    await solid.loadFromArrayBuffer(this.nifti(grey), "scan.nii");
+    await solid.loadFromArrayBuffer(this.nifti(this.mask.data), "mask.nii");
     const colours = { R: [0], G: [0], B: [0], A: [0], I: [0], labels: [""] };
     for (const { name, value } of this.about.labels) {
       const [red, green, blue] = this.colours[value];

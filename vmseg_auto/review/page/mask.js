@@ -40,6 +40,7 @@ export class Mask {
 
   // An edit is what one undo takes back: begin, any number of changes, end.
   begin() {
+    if (this.edit) this.end();
     this.edit = { places: [], before: [], after: [] };
   }
 
@@ -63,6 +64,7 @@ export class Mask {
   }
 
   undo() {
+    if (this.edit) this.end();
     const edit = this.done.pop();
     if (!edit) return false;
     for (let i = edit.places.length - 1; i >= 0; i -= 1) this._put(edit.places[i], edit.before[i]);
@@ -72,6 +74,7 @@ export class Mask {
   }
 
   redo() {
+    if (this.edit) this.end();
     const edit = this.undone.pop();
     if (!edit) return false;
     edit.places.forEach((at, i) => this._put(at, edit.after[i]));
@@ -182,7 +185,7 @@ export class Mask {
 
   // Between each two neighbouring outlined slices along an axis, what lies between them (shape-based interpolation,
   // Raya and Udupa, IEEE TMI 1990, 9:32): the mean of both slices' signed distances, weighted by nearness.
-  // Slices that hold the label already stay; gaps are closed only between `from` and `to`. axes: as in fill.
+  // Slices that hold the label already stay. axes: as in fill.
   interpolate(axes, value) {
     const [slices, rows, columns] = axes;
     const sides = [this.shape[rows], this.shape[columns]];

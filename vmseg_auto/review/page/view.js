@@ -274,7 +274,7 @@ export class SliceView {
     if (!this.held) return;
     const { button } = this.held;
     this.held = null;
-    if (button === 0 && this.scene.brushing) this.scene.endEdit();
+    if (button === 0 && this.scene.drawing) this.scene.endEdit();
     else if (button === 0 && this.line.length) this.closeLine();
     this.later();
   }
