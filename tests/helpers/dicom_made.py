@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from vmseg_auto.data.dicom.results import require_whole
+from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 
 PATIENT = {
@@ -135,3 +137,13 @@ def complaints(path: Path) -> list[str]:
         pytest.skip("dciodvfy (dicom3tools) is not installed")
     said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, errors="replace", check=False)
     return [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")]
+
+
+def require_whole_wherever_cut(path: Path) -> None:
+    """Assert that a file is whole, and none of its beginnings is."""
+    require_whole(path)
+    data = path.read_bytes()
+    for end in (*range(0, len(data), 97), len(data) - 1):
+        path.write_bytes(data[:end])
+        with pytest.raises(InputError, match="damaged or cut short"):
+            require_whole(path)

@@ -22,6 +22,7 @@ from vmseg_auto.data.images.images import is_whole, read_mask
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of
 from vmseg_auto.data.images.segmentations import read_labels, read_segmentation
 from vmseg_auto.data.naming import OUR_FOLDERS, dicom_stem, image_files, is_ours, stem
+from vmseg_auto.data.reviews import Decision, Review, review_of
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -85,6 +86,7 @@ class Written:
         grid: of the scan.
         saved: what a reader has saved in its place. Of several the first counts: the others are those whose files it
             was replacing when that was cut short.
+        reviews: what readers have decided.
     """
 
     case: str
@@ -94,6 +96,7 @@ class Written:
     labels: dict[str, int]
     grid: Geometry
     saved: tuple[SavedMask, ...] = ()
+    reviews: tuple[Review, ...] = ()
 
     def held_by(self, path: Path) -> str | None:
         """Return the hash of the label values that a file holds; None where they lie on another grid or can't be read,
@@ -272,6 +275,15 @@ def is_corrected(mask: Path) -> bool:
     return there.state == "edited" and mask.name in [path.name for path in there.counting]
 
 
+def decision_on(mask: Path) -> Decision | None:
+    """Return what a reader has decided of a mask; None where nobody has, or where it was changed since."""
+    written = recorded(mask.parent, case_of(mask))
+    if written is None or not written.reviews or (held := written.held_by(mask)) is None:
+        return None
+    review = review_of(written.reviews, held)
+    return review.decision if review else None
+
+
 def is_predicted(path: Path) -> bool:
     """Return whether a file is a mask that a record beside it names, or a map: so it is no scan."""
     written = recorded(path.parent, case_of(path))
@@ -372,6 +384,9 @@ def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tupl
     for (folder, case), paths in found.items():
         try:
             counting = _counting(folder, case, paths, left)
+            if counting and decision_on(counting) == "rejected":
+                remedy = "Correct it (`vmseg_review`), or move it away."
+                raise InputError("a reader has rejected this mask", case=case, file=counting, remedy=remedy)
             masks += paths if counting is None else [counting]
         except InputError as error:
             errors.append(error)

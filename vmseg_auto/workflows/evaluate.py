@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 from vmseg_auto.data.dataset_json import read_description
-from vmseg_auto.data.mask_files import is_corrected
+from vmseg_auto.data.mask_files import decision_on, is_corrected
 from vmseg_auto.data.naming import note_unpaired
 from vmseg_auto.evaluation.evaluate import Evaluation, find_masks
 from vmseg_auto.evaluation.evaluate import evaluate as score_masks
@@ -97,13 +97,15 @@ def evaluate(
 
 
 def _corrected(predictions: Path, cases: Iterable[str]) -> Iterator[str]:
-    """Yield in words which of these masks were corrected by hand after they were predicted."""
+    """Yield in words which of these masks were corrected by hand after they were predicted, or rejected."""
     masks = find_masks(predictions)
     if corrected := [case for case in sorted(cases) if case in masks and is_corrected(masks[case])]:
         yield (
             f"Corrected by hand after they were predicted, so that their scores are not the model's: "
             f"{', '.join(corrected)}."
         )
+    if rejected := [case for case in sorted(cases) if case in masks and decision_on(masks[case]) == "rejected"]:
+        yield f"Rejected by a reader, who has not corrected them: {', '.join(rejected)}."
 
 
 def _known_to_the_model(predictions: Path, cases: Iterable[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from vmseg_auto.data.cases import read_case
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Choice
-from vmseg_auto.data.mask_files import case_of, is_corrected, require_counting
+from vmseg_auto.data.mask_files import case_of, decision_on, is_corrected, require_counting
 from vmseg_auto.data.naming import note_unpaired, stem
 from vmseg_auto.data.scans import FURTHER_CHANNEL, find_scans
 from vmseg_auto.evaluation.evaluate import find_masks, infer_labels
@@ -104,12 +104,8 @@ def follow_up(
                 predict, model=model, dataset=dataset, workspace=workspace, series=series, echo=echo,
                 spacing_mm=spacing_mm, device=device, jobs=jobs, left=left, console=console,
             )  # fmt: skip
-            found = []
-            for source, place, every, cases in zip(scans, ("before", "after"), (first, second), wanted, strict=True):
-                only = None if len(cases) == len(every) else cases
-                made, failed = _segmented(partial(segment, source, target / place, only=only))
-                found.append(made)
-                refused += [one for one in failed if one.case not in {other.case for other in refused}]
+            found, failed = _both_segmented(segment, scans, target, (first, second), wanted)
+            refused += [one for one in failed if one.case not in {other.case for other in refused}]
             wanted = _without(wanted, refused)
         else:
             found = [_masks(Path(mask), left) for mask in masks]
@@ -120,17 +116,39 @@ def follow_up(
         done, failed = _compare_all(pairs, error_percent, spacing_mm, target, console)
         errors = [*refused, *failed]
         if done:
-            all_done = FollowUps(tuple(done))
-            write_csv(target / "followup.csv", COLUMNS, (row for one in done for row in one.rows()))
-            write_json(target / "followup.json", all_done.to_json())
-            pictures = any(not one.alignment.problems for one in done)
-            beside = ", and a picture of each pair that could be aligned" if pictures else ""
-            console.say(f"In {target}: followup.csv (table), followup.json (all figures){beside}.")
+            _write(done, target, console)
     if errors and len(pairs) + len(refused) == 1:
         raise errors[0]
     if errors:
         raise SomeCasesFailedError(f"{len(errors)} of {len(pairs) + len(refused)} pairs could not be compared", errors)
-    return all_done
+    return FollowUps(tuple(done))
+
+
+def _write(done: Sequence[FollowUp], target: Path, console: Console) -> None:
+    """Write the tables of all pairs, and say where they lie."""
+    write_csv(target / "followup.csv", COLUMNS, (row for one in done for row in one.rows()))
+    write_json(target / "followup.json", FollowUps(tuple(done)).to_json())
+    pictures = any(not one.alignment.problems for one in done)
+    beside = ", and a picture of each pair that could be aligned" if pictures else ""
+    console.say(f"In {target}: followup.csv (table), followup.json (all figures){beside}.")
+
+
+def _both_segmented(
+    segment: Callable[..., list[Path]],
+    scans: Sequence[Path],
+    target: Path,
+    every: Sequence[Mapping[str, Case]],
+    wanted: Sequence[Mapping[str, Case]],
+) -> tuple[list[list[Path]], list[VmsegError]]:
+    """Return the masks of both times, and why some cases lack one; each time is predicted in a folder of its own."""
+    found: list[list[Path]] = []
+    failed: list[VmsegError] = []
+    for source, place, there, cases in zip(scans, ("before", "after"), every, wanted, strict=True):
+        only = None if len(cases) == len(there) else cases
+        made, errors = _segmented(partial(segment, source, target / place, only=only))
+        found.append(made)
+        failed += [one for one in errors if one.case not in {other.case for other in failed}]
+    return found, failed
 
 
 def _segmented(segment: Callable[[], list[Path]]) -> tuple[list[Path], list[VmsegError]]:
@@ -325,6 +343,8 @@ def _visit(
     if is_corrected(case.label):
         console.warn(f"{case.id}: the mask was corrected by hand; no interval of its volume is used")
         rows = {}
+    if decision_on(case.label) == "rejected":
+        console.warn(f"{case.id}: a reader has rejected the mask, so that its volume must not be used")
     volumes = {}
     for name, value in labels.items():
         voxels = int(np.count_nonzero(mask == value))

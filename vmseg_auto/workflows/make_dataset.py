@@ -17,7 +17,7 @@ from vmseg_auto.data.dicom.which_series import show_series
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.data.made_dataset import MadeDataset, key_beside
-from vmseg_auto.data.mask_files import is_corrected, is_predicted
+from vmseg_auto.data.mask_files import decision_on, is_corrected, is_predicted
 from vmseg_auto.utils.atomic import new_folder, scratch_folder, sync_folder, write_json
 from vmseg_auto.utils.console import Console, Silent, columns, quoted, shown
 from vmseg_auto.utils.disk import require_space
@@ -278,11 +278,12 @@ def _require_all(members: Sequence[Member], rows: Sequence[KeyRow], there: MadeD
 
 
 def _warn_of_predictions(members: Sequence[Member], console: Console) -> None:
-    """Warn of masks that are predictions which nobody has corrected."""
+    """Warn of masks that are predictions which nobody has corrected or accepted."""
     masks = [member.pair.mask for member in members]
-    if untouched := [mask.name for mask in masks if is_predicted(mask) and not is_corrected(mask)]:
+    own = [mask for mask in masks if is_predicted(mask) and not is_corrected(mask)]
+    if untouched := [mask.name for mask in own if decision_on(mask) != "accepted"]:
         console.warn(
-            f"{counted(len(untouched), 'mask')} as vmseg_predict wrote them, that nobody has corrected: "
+            f"{counted(len(untouched), 'mask')} as vmseg_predict wrote them, that nobody has corrected or accepted: "
             f"{listed(untouched)}. A model that is trained on them learns the mistakes of the one before"
         )
 
