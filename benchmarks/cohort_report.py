@@ -77,8 +77,8 @@ def case_values(results: Iterable[Finished], value: Callable[[Score], float]) ->
     for result in results:
         for case in result.patients:
             known = [one for scores in result.scores.values() if not math.isnan(one := value(scores[case]))]
-            found[case].append(sum(known) / len(known) if known else math.nan)
-    return {case: float(np.mean(found[case])) for case in sorted(found)}
+            found[case] += [sum(known) / len(known)] if known else []
+    return {case: float(np.mean(values)) if values else math.nan for case, values in sorted(found.items())}
 
 
 def paired(ours: Sequence[Finished], base: Sequence[Finished]) -> tuple[Summary, int]:

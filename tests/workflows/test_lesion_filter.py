@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +13,8 @@ from workspaces import GRID, Cohort, ValidationRecord, cohort, finished_run, tra
 from vmseg_auto.cli.common import Screen
 from vmseg_auto.cli.predict import main as predict_main
 from vmseg_auto.data.dataset import Case
-from vmseg_auto.data.images.images import read_mask, write_image
+from vmseg_auto.data.images.images import read_mask
 from vmseg_auto.data.runs import Run
-from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.evaluation.component_classifier import ComponentClassifier
 from vmseg_auto.evaluation.component_features import FEATURES
 from vmseg_auto.evaluation.lesion_filter import LesionFilter
@@ -39,20 +37,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return cohort(tmp_path_factory.mktemp("cohort"), cases=10)
-
-
-@pytest.fixture
-def made(planned: Cohort, tmp_path: Path) -> Cohort:
-    shutil.copytree(planned.space.root, tmp_path / "workspace")
-    return replace(planned, space=Workspace(tmp_path / "workspace"))
-
-
-@pytest.fixture
-def scans(tmp_path: Path) -> Path:
-    for number in range(2):
-        voxels = np.random.default_rng(number).normal(100, 20, GRID.shape).astype(np.float32)
-        write_image(tmp_path / "scans" / f"new_{number}.nii.gz", voxels, GRID)
-    return tmp_path / "scans"
 
 
 def pieces(case: Case, reference: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -98,7 +98,8 @@ def fit_classifier(
     if why := why_none(touching, patients):
         return None, why
     counted_as = scan_weights(scans)
-    centre, scale = np.average(features, axis=0, weights=counted_as), features.std(axis=0)
+    centre = np.average(features, axis=0, weights=counted_as)
+    scale = np.sqrt(np.average((features - centre) ** 2, axis=0, weights=counted_as))
     scale[scale < 1e-9] = 1.0
     *weights, intercept = _logistic((features - centre) / scale, touching, counted_as)
     classifier = ComponentClassifier(

@@ -61,13 +61,18 @@ class Judgement:
         decided = self.decision and f"a reader's decision: {self.decision}"
         return "; ".join(filter(None, (CORRECTED * self.corrected, decided, given, asked)))
 
+    @property
+    def as_validated(self) -> bool:
+        """Whether the mask was made as those that the calibration was measured on."""
+        return not self.corrected and self.asked_least is None
+
     def expected(self, calibration: Calibration | None) -> Expectation | None:
         """Return the Dice to expect; None where that is not known."""
-        return calibration.expect(self.confidence) if calibration and not self.unlike and not self.corrected else None
+        return calibration.expect(self.confidence) if calibration and not self.unlike and self.as_validated else None
 
     def light(self, calibration: Calibration | None) -> Light | None:
         """Return how confident one may be; None where that is not known."""
-        return calibration.light(self.confidence, alike=not self.unlike) if calibration and not self.corrected else None
+        return calibration.light(self.confidence, alike=not self.unlike) if calibration and self.as_validated else None
 
     def columns(self, calibration: Calibration | None) -> dict[str, Any]:
         """Return the values of CASE_COLUMNS; those that are not known are left out."""

@@ -88,5 +88,5 @@ def _chart(one: LabelFilter) -> Chart:
             Line(tuple((bin.probability, bin.share) for bin in one.reliability), "first"),
         ),
         dots=dots,
-        legend={"first": "what came", "second": "as was said"},
+        legend={"line first": "what came", "line second": "as was said"},
     )

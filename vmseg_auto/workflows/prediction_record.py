@@ -141,7 +141,9 @@ class PredictionRecord(Stored):
     @property
     def written(self) -> Written:
         """By which the files of its mask are known."""
-        return Written(self.case, self.masks, self.outdated, self.mask_sha256, self.labels, self.grid, self.saved)
+        return Written(
+            self.case, self.masks, self.outdated, self.mask_sha256, self.labels, self.grid, self.saved, self.reviews
+        )
 
     def standing(self, folder: Path) -> Standing:
         """Return what stands in a folder of its mask; raises as `data.mask_files.standing`."""
