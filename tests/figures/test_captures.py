@@ -31,6 +31,14 @@ def test_each_slice_with_a_lesion_is_a_page() -> None:
     assert all(is_outlined(page) for page in pages)
 
 
+def test_a_small_lesion_has_its_pages_beside_a_large_one() -> None:
+    geometry = Geometry((10, 20, 24), (4.0, 1.0, 1.0))
+    mask = np.zeros(geometry.shape, np.uint8)
+    mask[0, 3, 3] = 1
+    mask[4:9, 2:18, 2:20] = 1
+    assert len(draw_pages(mask.astype(np.float32), mask, geometry, LABELS, ["vmseg_auto"])) == 1 + 6
+
+
 def test_of_an_empty_mask_there_is_the_first_page_alone() -> None:
     (page,) = pages_of(4, 0, 0)
     assert not is_outlined(page)

@@ -11,11 +11,9 @@ import torch
 from nnunet_model import checkpoint, edit, nnunet_model, save, state_dict
 from trap import Trap
 
-from vmseg_auto.data.dataset_json import Description
 from vmseg_auto.models.nnunet import (
     Configuration,
     FoldFile,
-    TrainedFold,
     find_folds,
     read_configuration,
     read_fold,
@@ -25,10 +23,6 @@ from vmseg_auto.models.nnunet import (
 from vmseg_auto.utils.errors import InputError
 
 HERE = ("configurations", "3d_fullres")
-NETWORK = (*HERE, "architecture")
-LAYERS = (*NETWORK, "arch_kwargs")
-DESCRIPTION = Description("x", ("T2", "T1"), {"background": 0, "core": 1, "rim": 2}, ".nii.gz", {})
-FOLD = TrainedFold(FoldFile(0, Path("fold_0/checkpoint_final.pth")), "3d_fullres", "nnUNetTrainer", (0, 2), 10, {})
 
 
 @pytest.fixture

@@ -10,15 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
-import numpy as np
 import pytest
 from nnunet_model import nnunet_model
-from workspaces import GRID, Cohort, cohort, finished_run, sure_of, trained_run, validate_as
+from workspaces import Cohort, cohort, finished_run, sure_of, trained_run, validate_as
 
 from vmseg_auto.cli.common import Screen
-from vmseg_auto.data.images.images import write_image
 from vmseg_auto.data.runs import Run
-from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.inference.predictor import Predictor
 from vmseg_auto.models.zip import unpacked
 from vmseg_auto.planning.fingerprint import Fingerprint
@@ -37,20 +34,6 @@ PATIENT = "muster_"
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return cohort(tmp_path_factory.mktemp("hospital_x"), prefix=PATIENT)
-
-
-@pytest.fixture
-def made(planned: Cohort, tmp_path: Path) -> Cohort:
-    shutil.copytree(planned.space.root, tmp_path / "workspace")
-    return replace(planned, space=Workspace(tmp_path / "workspace"))
-
-
-@pytest.fixture
-def scans(tmp_path: Path) -> Path:
-    for number in range(2):
-        voxels = np.random.default_rng(number).normal(100, 20, GRID.shape).astype(np.float32)
-        write_image(tmp_path / "scans" / f"new_{number}.nii.gz", voxels, GRID)
-    return tmp_path / "scans"
 
 
 def whole_run(made: Cohort) -> Run:

@@ -47,7 +47,8 @@ def draw_pages(
     scan, found = view(image), view(mask)
     window = grey_window(image)
     colours = label_colours(labels)
-    for index in slices_through(found > 0, MOST_SLICES):
+    lesions = np.flatnonzero((found > 0).any(axis=(1, 2))).tolist()
+    for index in lesions if len(lesions) <= MOST_SLICES else slices_through(found > 0, MOST_SLICES):
         outlines = [(found[index] == labels[name], colour) for name, colour in colours.items()]
         picture = draw_slice(scan[index], view.spacing_mm[1:], window, outlines, pixels=PIXELS)
         figure = Figure(figsize=inches, facecolor="black")

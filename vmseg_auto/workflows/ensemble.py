@@ -87,17 +87,6 @@ class ModelEnsemble:
     def _averages(self) -> bool:
         return self.rule is not None and len(self.members) > 1
 
-    def predict(
-        self,
-        image: NDArray[np.float32],
-        geometry: Geometry,
-        *,
-        probabilities: bool = False,
-        progress: OnProgress = None,
-    ) -> Prediction:
-        """Segment one scan; as `inference.predictor.Predictor.predict` for an array."""
-        return self.restore(self.compute(self.preprocess(image, geometry), progress), image, probabilities)
-
     def preprocess(self, image: NDArray[np.float32], geometry: Geometry) -> list[PreprocessedScan]:
         """Bring a scan to the grid of each member that predicts: of the first alone where no rule joins them."""
         members = self.members if self.rule is not None else self.members[:1]

@@ -25,7 +25,7 @@ from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE
 from vmseg_auto.utils.console import Console, Progress, Silent
 from vmseg_auto.utils.devices import describe
-from vmseg_auto.utils.distributed import joined
+from vmseg_auto.utils.distributed import Ranks, joined
 from vmseg_auto.utils.errors import SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.geometry import Geometry, Spacing, require_spacing
@@ -113,8 +113,8 @@ def predict(
 
     Raises:
         InputError: no scan, no model, an unknown fold, a model without a lesion filter where one is asked for,
-            no scan that can be used, scans that are no DICOM where DICOM
-            files are wanted, scans that are not apart from the output folder, or another command at work there.
+            no scan that can be used, scans that are no DICOM where DICOM files are wanted, scans that are not apart
+            from the output folder, or another command at work there.
         VmsegError: the disk is too full for the masks.
         SomeCasesFailedError: some scans failed; all others are written.
     """
@@ -164,23 +164,15 @@ def predict(
             writer, seen=seen_by_all(used), asked_least=ensemble.asked_least, calibration=ensemble.calibration
         )
         ranks.on_main(lambda: require_apart(writer.folder, _files(cases)))
-        work = _Work(ensemble, writer, model_digest, spacing_mm)
+        threads = max(1, jobs or min(4, os.cpu_count() or 1))
+        work = _Work(ensemble, writer, model_digest, spacing_mm, threads)
         with ranks.enter_on_main(output_lock(writer.folder, "vmseg_predict", told)):
-            ranks.on_main(lambda: read_sources(writer.folder))  # a damaged one is told before the work
-            ranks.on_main(
-                lambda: require_prediction_space(cases, writer.folder, len(formats), writer.maps, "dicom-sc" in formats)
-            )
-            threads = max(1, jobs or min(4, os.cpu_count() or 1))
-            outcomes = ranks.gather_in_order(_segment(work, ranks.part(cases), threads, told, console))
-            done = sorted((one for one in outcomes if isinstance(one, Done)), key=lambda one: one.case)
-            failed = [one for one in outcomes if isinstance(one, VmsegError)]
-            conclusion = Conclusion(writer, done, failed, ensemble.calibration, model_digest)
-            ranks.on_main(lambda: conclusion.write(cases, Path(inputs)))
+            conclusion = _predict_all(work, cases, Path(inputs), ranks, console)
             ranks.on_main(lambda: conclusion.say(told))
             if next_steps:
                 ranks.on_main(lambda: conclusion.say_how_to_look(cases, told))
-            masks = [one.mask.there.mask for one in done]
-            ranks.on_main(lambda: _require_all(failed, masks))
+            masks = [one.mask.there.mask for one in conclusion.done]
+            ranks.on_main(lambda: _require_all(conclusion.failed, masks))
     return masks
 
 
@@ -192,14 +184,27 @@ class _Work:
     writer: PredictionWriter
     model_digest: str
     spacing_mm: Spacing | None
+    threads: int
 
 
-def _segment(
-    work: _Work, cases: Sequence[Case], jobs: int, told: Console, console: Console
-) -> Iterator[Done | VmsegError]:
+def _predict_all(work: _Work, cases: Sequence[Case], inputs: Path, ranks: Ranks, console: Console) -> Conclusion:
+    """Predict each process's part of the scans; write what belongs to all of them."""
+    writer, told = work.writer, ranks.console(console)
+    pictures = "dicom-sc" in writer.formats
+    ranks.on_main(lambda: read_sources(writer.folder))  # a damaged one is told before the work
+    ranks.on_main(lambda: require_prediction_space(cases, writer.folder, len(writer.formats), writer.maps, pictures))
+    outcomes = ranks.gather_in_order(_segment(work, ranks.part(cases), told, console))
+    done = sorted((one for one in outcomes if isinstance(one, Done)), key=lambda one: one.case)
+    failed = [one for one in outcomes if isinstance(one, VmsegError)]
+    conclusion = Conclusion(writer, done, failed, work.ensemble.calibration, work.model_digest)
+    ranks.on_main(lambda: conclusion.write(cases, inputs))
+    return conclusion
+
+
+def _segment(work: _Work, cases: Sequence[Case], told: Console, console: Console) -> Iterator[Done | VmsegError]:
     """Write masks; one outcome a case, in order. The first process alone shows progress, in `told`; each one warns."""
     with told.progress("Predicting", len(cases)) as progress:
-        for outcome in _run(work, cases, jobs, progress, console):
+        for outcome in _run(work, cases, progress, console):
             yield outcome
             progress.advance()
 
@@ -241,19 +246,17 @@ def _introduce(
         console.say(f"The mean of {len(runs)} models' probabilities counts; threshold {ensemble.rule.threshold:g}.")
 
 
-def _run(
-    work: _Work, cases: Sequence[Case], jobs: int, progress: Progress, console: Console
-) -> Iterator[Done | VmsegError]:
+def _run(work: _Work, cases: Sequence[Case], progress: Progress, console: Console) -> Iterator[Done | VmsegError]:
     """Yield one outcome a case.
 
     The next scans are read and preprocessed, and the last masks restored and written, while one is computed.
     """
-    with ThreadPoolExecutor(jobs) as readers, ThreadPoolExecutor(jobs) as writers:
+    with ThreadPoolExecutor(work.threads) as readers, ThreadPoolExecutor(work.threads) as writers:
         reading: deque[tuple[Case, Future[_Loaded | Done]]] = deque()
         writing: deque[tuple[Case, Future[Done]]] = deque()
         coming = iter(cases)
         for case in cases:
-            while len(reading) <= jobs and (following := next(coming, None)) is not None:
+            while len(reading) <= work.threads and (following := next(coming, None)) is not None:
                 reading.append((following, readers.submit(_load, work, following)))
             _, future = reading.popleft()
             try:
@@ -269,11 +272,12 @@ def _run(
                 computed = _compute(work, loaded, progress)
                 # Without what the networks have seen, so that its memory is free.
                 writing.append((case, writers.submit(_write, work, replace(loaded, preprocessed=[]), computed, unlike)))
+                del future, loaded, computed
             except VmsegError as error:
                 yield _named(error, case)
             except (MemoryError, OSError) as error:
                 yield _unexpected(error, case)
-            while len(writing) > jobs:
+            while len(writing) > work.threads:
                 yield _outcome(*writing.popleft())
         while writing:
             yield _outcome(*writing.popleft())
