@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.cases import over_cases
-from vmseg_auto.data.dataset import Case, Dataset, Splits
+from vmseg_auto.data.dataset import Case, Dataset
 from vmseg_auto.data.probabilities import read_probabilities
 from vmseg_auto.data.runs import Run
 from vmseg_auto.evaluation.confidence import Confidence
@@ -18,10 +17,10 @@ from vmseg_auto.evaluation.evaluate import read_pair
 from vmseg_auto.models.selection_record import THRESHOLDS
 from vmseg_auto.selection.choose import Runs, Setting, Values
 from vmseg_auto.selection.component_filter import LearntFilter
+from vmseg_auto.selection.out_of_fold_cases import OutOfFoldCases, folds_of_patients, patient_means
 from vmseg_auto.selection.settings import VOXELS, score_settings
 from vmseg_auto.selection.validation_volumes import ValidationVolumes
 from vmseg_auto.utils.console import Console
-from vmseg_auto.utils.errors import DatasetError
 
 MOST_FOR_PAIRS = 4
 """Runs, beyond which only the ensemble of all is tried: pairs would be many, and the best of many is luck."""
@@ -74,41 +73,36 @@ class Candidates:
         return ValidationVolumes(tuple(labels), self.cases, self.reference_ml, measured, judged)
 
 
-def score_candidates(runs: Sequence[Run], splits: Splits, dataset: Dataset, jobs: int, console: Console) -> Candidates:
+def score_candidates(
+    runs: Sequence[Run], cases: OutOfFoldCases, dataset: Dataset, jobs: int, console: Console
+) -> Candidates:
     """Score single runs, all pairs of up to MOST_FOR_PAIRS runs, and the ensemble of all.
 
     Args:
         runs: wholly cross-validated.
+        cases, dataset: of the workspace.
         jobs: threads, and so the number of cases in memory at once.
 
     Raises:
         DatasetError, InputError: files of some cases are missing or damaged.
     """
     ensembles = _ensembles(len(runs))
-    fold_of = {case: number for number, fold in reversed([*enumerate(splits.folds)]) for case in fold.val}
-    cases = [case for case in dataset.cases if case.id in fold_of and case.label is not None]
 
-    def work(case: Case) -> _Scored:
-        return _score_case(case, fold_of[case.id], runs, ensembles, dataset)
+    def work(case: Case, fold: int) -> _Scored:
+        return _score_case(case, fold, runs, ensembles, dataset)
 
-    with console.progress("Comparing validation cases", len(cases)) as progress:
-        found, errors = over_cases(work, cases, jobs, progress.advance)
-    if errors:
-        raise errors[0] if len(errors) == 1 else DatasetError(f"{len(errors)} validation cases can't be scored", errors)
-    rows: dict[str, list[NDArray[np.float64]]] = {}
-    folds: dict[str, int] = {}
-    for case in cases:
-        rows.setdefault(case.patient, []).append(found[case.id].scores)
-        folds[case.patient] = min(fold_of[case.id], folds.get(case.patient, fold_of[case.id]))
-    table = np.stack([np.mean(scores, axis=0) for scores in rows.values()], axis=1)
+    found = cases.over(work, jobs, console, "Comparing validation cases")
+    owners = [case.patient for case in cases.cases]
+    folds = folds_of_patients(owners, [cases.folds[case.id] for case in cases.cases])
     names = [tuple(runs[member].name for member in members) for members in ensembles]
-    measured = np.stack([found[case.id].measured_ml for case in cases], axis=1)
+    table = np.moveaxis(patient_means(owners, [one.scores for one in found]), 1, 0)
+    measured = np.stack([one.measured_ml for one in found], axis=1)
     return Candidates(
-        patients=tuple(rows),
-        folds=np.array([folds[patient] for patient in rows]),
+        patients=tuple(folds),
+        folds=np.array(list(folds.values())),
         scores=dict(zip(names, table, strict=True)),
-        cases=tuple((case.id, case.patient) for case in cases),
-        reference_ml=np.stack([found[case.id].reference_ml for case in cases]),
+        cases=tuple((case.id, case.patient) for case in cases.cases),
+        reference_ml=np.stack([one.reference_ml for one in found]),
         measured_ml=dict(zip(names, measured, strict=True)),
     )
 

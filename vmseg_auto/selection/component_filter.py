@@ -8,15 +8,15 @@ on that fold's patients.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.data.cases import over_cases, read_case
-from vmseg_auto.data.dataset import Case, Dataset, Splits
+from vmseg_auto.data.cases import read_case
+from vmseg_auto.data.dataset import Case, Dataset
 from vmseg_auto.data.probabilities import read_probabilities
 from vmseg_auto.data.runs import Run
 from vmseg_auto.evaluation.component_classifier import ComponentClassifier, fit_classifier
@@ -25,9 +25,9 @@ from vmseg_auto.evaluation.lesion_filter import LesionFilter
 from vmseg_auto.evaluation.metrics.overlap import ratio
 from vmseg_auto.inference.thresholds import classify, from_bytes
 from vmseg_auto.selection.choose import Setting, gains_enough
+from vmseg_auto.selection.out_of_fold_cases import OutOfFoldCases, folds_of_patients, patient_means
 from vmseg_auto.utils.components import keep_largest, label_components
 from vmseg_auto.utils.console import Console
-from vmseg_auto.utils.errors import DatasetError
 from vmseg_auto.utils.geometry import Geometry
 
 Values = NDArray[np.float64]
@@ -158,8 +158,9 @@ class LearntFilter:
         None where these are too few.
         """
         assert self.p_lesion is not None
-        patients, folds = patients_of(self.cases)
-        gain = np.empty(len(patients))
+        owners = [one.patient for one in self.cases]
+        folds = np.array(list(folds_of_patients(owners, [one.fold for one in self.cases]).values()))
+        gain = np.empty(len(folds))
         for fold in np.unique(folds):
             others = [one for one in self.cases if one.fold != fold]
             inner = out_of_fold(others)
@@ -180,32 +181,27 @@ class LearntFilter:
 
 
 def learn_filters(
-    runs: Sequence[Run], setting: Setting, splits: Splits, dataset: Dataset, jobs: int, console: Console
+    runs: Sequence[Run], setting: Setting, cases: OutOfFoldCases, dataset: Dataset, jobs: int, console: Console
 ) -> list[LearntFilter]:
     """Learn the filter of each label of a run, or of an ensemble of runs, under a setting.
 
     Args:
         runs: wholly cross-validated; the mean of their probabilities counts.
         setting: threshold and post-processing of the masks whose components are judged.
-        splits, dataset: of the workspace.
+        cases, dataset: of the workspace.
         jobs: threads, and so the number of cases in memory at once.
         console: where progress goes.
 
     Raises:
         DatasetError, InputError: files of some cases are missing or damaged.
     """
-    fold_of = {case: number for number, fold in reversed([*enumerate(splits.folds)]) for case in fold.val}
-    cases = [case for case in dataset.cases if case.id in fold_of and case.label is not None]
 
-    def work(case: Case) -> list[CaseComponents]:
-        return _components(case, fold_of[case.id], runs, setting, dataset)
+    def work(case: Case, fold: int) -> list[CaseComponents]:
+        return _components(case, fold, runs, setting, dataset)
 
-    with console.progress("Describing components", len(cases)) as progress:
-        found, errors = over_cases(work, cases, jobs, progress.advance)
-    if errors:
-        raise errors[0] if len(errors) == 1 else DatasetError(f"{len(errors)} validation cases can't be read", errors)
+    found = cases.over(work, jobs, console, "Describing components")
     labels = [name for name, value in sorted(dataset.labels.items(), key=lambda item: item[1]) if value]
-    return [LearntFilter.of(label, [found[case.id][index] for case in cases]) for index, label in enumerate(labels)]
+    return [LearntFilter.of(label, [one[index] for one in found]) for index, label in enumerate(labels)]
 
 
 def _components(case: Case, fold: int, runs: Sequence[Run], setting: Setting, dataset: Dataset) -> list[CaseComponents]:
@@ -257,22 +253,6 @@ def best_least(scores: Values) -> int:
     recall = scores[..., RECALL].mean(axis=0)
     allowed = [n for n in range(1, len(LEAST)) if recall[n] >= recall[0] and gains_enough(gain[:, n])]
     return max(allowed, key=lambda n: float(gain[:, n].mean()), default=0)
-
-
-def patients_of(cases: Sequence[CaseComponents]) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the patients of cases, each once, and the fold of each (the first, where it has several)."""
-    folds: dict[str, int] = {}
-    for one in cases:
-        folds[one.patient] = min(one.fold, folds.get(one.patient, one.fold))
-    return list(folds), np.array(list(folds.values()))
-
-
-def over_patients(cases: Sequence[CaseComponents], score: Callable[[int, CaseComponents], Values]) -> Values:
-    """Return of each patient the mean over its cases of what `score` gives of a case and its place."""
-    found: dict[str, list[Values]] = {}
-    for place, one in enumerate(cases):
-        found.setdefault(one.patient, []).append(score(place, one))
-    return np.stack([np.mean(values, axis=0) for values in found.values()])
 
 
 def filter_reason(learnt: LearntFilter) -> str:
@@ -334,6 +314,8 @@ def _fit(cases: Sequence[CaseComponents]) -> tuple[ComponentClassifier | None, s
 
 
 def _scores(cases: Sequence[CaseComponents], p_lesion: Sequence[Values]) -> Values:
-    return over_patients(
-        cases, lambda place, one: np.array([one.scores(p_lesion[place] >= least) for least in LEAST], dtype=np.float64)
-    )
+    each = [
+        np.array([one.scores(chances >= least) for least in LEAST])
+        for one, chances in zip(cases, p_lesion, strict=True)
+    ]
+    return patient_means([one.patient for one in cases], each)

@@ -20,9 +20,9 @@ from vmseg_auto.selection.component_filter import (
     LearntFilter,
     brier_scores,
     filter_reason,
-    over_patients,
 )
 from vmseg_auto.selection.lesion_filter_record import Bin, FilterFigures, LabelFilter, Level
+from vmseg_auto.selection.out_of_fold_cases import patient_means
 from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.figure import Figure
 from vmseg_auto.utils.jackknife import SHARE, Definition, jackknife_figure
@@ -144,8 +144,9 @@ def _level(one: LearntFilter, least: float) -> Level:
         np.ones(len(case.voxels), dtype=bool) if one.p_lesion is None else one.p_lesion[place] >= least
         for place, case in enumerate(one.cases)
     ]
-    mean = over_patients(one.cases, lambda place, case: np.array(case.scores(kept[place]))).mean(axis=0)
     judged = list(zip(one.cases, kept, strict=True))
+    scores = [np.array(case.scores(own)) for case, own in judged]
+    mean = patient_means([case.patient for case in one.cases], scores).mean(axis=0)
     return Level(
         least=least,
         components=sum(int(own.sum()) for own in kept),

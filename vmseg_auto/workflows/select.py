@@ -27,6 +27,8 @@ from vmseg_auto.selection.choose import (
 from vmseg_auto.selection.comparison import choice_reasons, comparison_text, label_reasons, threshold_reason
 from vmseg_auto.selection.component_filter import LearntFilter, filter_reason, learn_filters, lesion_filter
 from vmseg_auto.selection.component_tables import save_components
+from vmseg_auto.selection.out_of_fold_cases import OutOfFoldCases
+from vmseg_auto.selection.validation_volumes import ValidationVolumes
 from vmseg_auto.utils.atomic import read_stored, write_sealed
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError
@@ -81,32 +83,21 @@ def select(
 
 def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: Console) -> Selection:
     """Select as `select` does, for a caller that holds the `workspace_lock` already."""
-    space, fingerprint, splits, data = standing.space, standing.fingerprint, standing.splits, standing.dataset
-    left_out = {run.name: why for run in space.runs() if (why := lacking(run, space, fingerprint, splits, data))}
-    runs = sorted((run for run in space.runs() if run.name not in left_out), key=lambda run: _rank(run, space))
-    if not runs:
-        listed = "".join(f"\n  {name}: {why}" for name, why in left_out.items())
-        raise InputError(
-            "no run of this workspace is cross-validated yet" + (f":{listed}\n" if listed else ""),
-            file=space.root,
-            remedy=f"Train all folds first, with `{first_training(space, range(len(splits.folds)))}`.",
-        )
-    for name, why in left_out.items():
-        left.add("run", f"{name} ({why})", "not cross-validated as a whole")
+    space, data = standing.space, standing.dataset
+    runs, left_out = _cross_validated(standing, left)
     left.require_nothing()
-    warn_of_stale(runs, space, fingerprint, splits, console)
+    warn_of_stale(runs, space, standing.fingerprint, standing.splits, console)
     threads = jobs or min(4, os.cpu_count() or 1)
-    candidates = score_candidates(runs, splits, data, threads, console)
-    labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
+    cases = OutOfFoldCases.of(standing.splits, data)
+    candidates = score_candidates(runs, cases, data, threads, console)
     settings = {names: settle(scores, candidates.folds) for names, scores in candidates.scores.items()}
-    confidence = {run.name: _confidence(run, standing) for run in runs}
     choice = choose(candidates.scores, candidates.folds)
     learnt = {
-        names: learn_filters(
-            [run for run in runs if run.name in names], settings[names], splits, data, threads, console
-        )
+        names: learn_filters([run for run in runs if run.name in names], settings[names], cases, data, threads, console)
         for names in dict.fromkeys([*((run.name,) for run in runs), choice.runs])
     }
+    labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
+    confidence = {run.name: _confidence(run, standing) for run in runs}
     volumes = {
         names: candidates.volumes(
             names, setting, labels, confidence[_best(names, candidates, settings)], learnt.get(names, ())
@@ -131,13 +122,43 @@ def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: C
         made_from={name: trained_on(space, name) for name in (run.name for run in runs)},
     )
     write_sealed(space.selection, selection.to_json())
-    console.say(comparison_text(selection))
-    for reason in volumes[choice.runs].reasons:
-        console.say(f"Volumes: {reason}")
-    for one in learnt[choice.runs]:
-        console.say(f"Lesion filter: {filter_reason(one)}")
+    _tell(selection, volumes[choice.runs], learnt[choice.runs], console)
     console.say(f"The choice: {space.selection}")
     return selection
+
+
+def _cross_validated(standing: Standing, left: Inventory) -> tuple[list[Run], dict[str, str]]:
+    """Return the runs to choose from, what a user gets without choosing first, and why others take no part.
+
+    Raises:
+        InputError: there is none.
+    """
+    space, splits = standing.space, standing.splits
+    left_out = {
+        run.name: why
+        for run in space.runs()
+        if (why := lacking(run, space, standing.fingerprint, splits, standing.dataset))
+    }
+    runs = sorted((run for run in space.runs() if run.name not in left_out), key=lambda run: _rank(run, space))
+    if not runs:
+        listed = "".join(f"\n  {name}: {why}" for name, why in left_out.items())
+        raise InputError(
+            "no run of this workspace is cross-validated yet" + (f":{listed}\n" if listed else ""),
+            file=space.root,
+            remedy=f"Train all folds first, with `{first_training(space, range(len(splits.folds)))}`.",
+        )
+    for name, why in left_out.items():
+        left.add("run", f"{name} ({why})", "not cross-validated as a whole")
+    return runs, left_out
+
+
+def _tell(selection: Selection, volumes: ValidationVolumes, learnt: Sequence[LearntFilter], console: Console) -> None:
+    """Say what was chosen, and what is known of its volumes and components."""
+    console.say(comparison_text(selection))
+    for reason in volumes.reasons:
+        console.say(f"Volumes: {reason}")
+    for one in learnt:
+        console.say(f"Lesion filter: {filter_reason(one)}")
 
 
 def _rank(run: Run, space: Workspace) -> tuple[bool, bool, str]:
