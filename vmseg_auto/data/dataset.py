@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vmseg_auto.data.dicom.series import Scan, path_of
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.json_codec import Stored, decode
@@ -256,6 +254,8 @@ def _deal(thirds: Mapping[str, Sequence[int]], volumes: Mapping[str, float], fol
         thirds: patient, in alphabetical order -> number of cases in each third of the volumes.
         volumes: patient -> mL.
     """
+    import numpy as np  # takes longer to load than all else that a command's --help needs
+
     names = list(thirds)
     validation: list[list[str]] = [[] for _ in range(folds)]
     counts, totals = [[0, 0, 0] for _ in range(folds)], [0.0] * folds
