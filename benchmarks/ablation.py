@@ -1,7 +1,7 @@
 """What each ingredient of the trainers does: cross-validation on vmsemi53, the same number of steps in every row.
 
     python -m benchmarks.ablation                                                      # screening: every row, two folds
-    python -m benchmarks.ablation --rows default small_cohort --folds 0 1 2 3 4 --seeds 0 1       # the final pair
+    python -m benchmarks.ablation --rows nnunet default --folds 0 1 2 3 4 --seeds 0 1       # the final pair
     python -m benchmarks.ablation --rows paper --folds 0 --epochs 200                             # one long run
 
 Each fold's figures are kept as JSON in the work folder. What is finished is never trained again, and an interrupted
@@ -44,7 +44,7 @@ class Row:
 
     name: str
     settings: tuple[str, ...] = ()
-    trainer: str = "default"
+    trainer: str = "nnunet"
     planner: str = "default"
 
     def config(self, protocol: Protocol, seed: int) -> TrainingConfig:
@@ -74,9 +74,9 @@ ROWS = (
     Row("tversky", ("tversky_alpha=0.7",)),
     Row("focal", ("focal_gamma=2",)),
     Row("adamw_onecycle", ("optimizer=adamw", "schedule=onecycle", "lr=0.003", "weight_decay=0.01")),
-    Row("small_cohort", trainer="small_cohort"),
+    Row("default", trainer="default"),
 )
-"""An ingredient is the default trainer with one thing changed; a new row is one entry here."""
+"""An ingredient is nnU-Net's protocol with one thing changed; a new row is one entry here."""
 
 
 @dataclass(frozen=True)

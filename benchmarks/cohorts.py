@@ -35,7 +35,7 @@ from vmseg_auto.cli.common import positive_int
 from vmseg_auto.data.cases import read_dataset
 
 COMMITTED = ROOT / "benchmarks" / "cohorts.json"
-DEFAULT_ROWS = (NNUNET, "default", "small_cohort")
+DEFAULT_ROWS = (NNUNET, "nnunet", "default")
 
 
 @dataclass

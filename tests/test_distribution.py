@@ -96,7 +96,7 @@ def test_what_is_installed_works_in_another_folder(elsewhere: Path, tmp_path: Pa
     dataset = raw_dataset(tmp_path / "patients", cases=3, grid=replace(GRID, shape=(12, 24, 24)))
     plan = ("-m", "vmseg_auto.cli.plan_and_preprocess", "-d", str(dataset), "--memory", "0.02")
     assert "3 cases preprocessed" in run(elsewhere, tmp_path, *plan)
-    for kind, name in (("planners", "residual"), ("trainers", "small_cohort"), ("loggers", "tensorboard")):
+    for kind, name in (("planners", "residual"), ("trainers", "nnunet"), ("loggers", "tensorboard")):
         listed = f"from vmseg_auto.registry import names; print(names('vmseg_auto.{kind}'))"
         assert name in run(elsewhere, tmp_path, "-c", listed)
 

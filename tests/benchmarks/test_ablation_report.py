@@ -105,13 +105,13 @@ def test_the_final_pair_stands_in_tables_of_its_own() -> None:
         for fold in range(5):
             validation = {cases[fold]: 0.5} if fold in cases else {}
             found.append(result(BASELINE, fold, validation, seed))
-            found.append(result("small_cohort", fold, {case: 0.7 for case in validation}, seed))
+            found.append(result("default", fold, {case: 0.7 for case in validation}, seed))
     text = section(found, ORDER)
     whole, unseen = text.split("### Final")[1:]
-    assert "Folds 0, 1, 2, 3, 4, seeds 0, 1: 4 validation cases of 2 patients. What `small_cohort`" in whole
+    assert "Folds 0, 1, 2, 3, 4, seeds 0, 1: 4 validation cases of 2 patients. What `default`" in whole
     assert "Folds 2, 3, 4, seeds 0, 1: 2 validation cases of 1 patients." in unseen
-    assert row_of(whole, "small_cohort")[3:6] == ["+0.200", "(none)", "(none)"]
-    assert row_of(unseen, "small_cohort")[3:6] == ["+0.200", "(none)", "(none)"]
+    assert row_of(whole, "default")[3:6] == ["+0.200", "(none)", "(none)"]
+    assert row_of(unseen, "default")[3:6] == ["+0.200", "(none)", "(none)"]
 
 
 def test_a_long_run_stands_by_itself() -> None:

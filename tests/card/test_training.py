@@ -155,7 +155,7 @@ def test_readers_fill_pinned_memory_for_the_card(preprocessed: Path) -> None:
 @pytest.mark.parametrize(
     ("planner", "trainer"),
     [
-        ("default", "default"), ("default", "small_cohort"), ("default", "paper"), ("default", "quick"),
+        ("default", "default"), ("default", "nnunet"), ("default", "paper"), ("default", "quick"),
         ("residual", "default"), ("mednext_s", "default"), ("mednext_b", "default"),
     ],
 )  # fmt: skip

@@ -75,14 +75,14 @@ def test_a_model_that_lacks_a_fold_names_the_command_that_trains_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = cohort(tmp_path / "my patients")
-    run = trained_run(made, "small_cohort")
+    run = trained_run(made, "nnunet")
     run.fold(3).final.unlink()
     zipped = str(tmp_path / "model.zip")
     for given in (["-w", str(made.space.root)], ["-m", str(run.folder)]):
         assert model.main(["export", *given, "-o", zipped, "--folds", "3"]) == 2
         (command,) = re.findall("`(vmseg_train .*?)`", capsys.readouterr().err)
         named = train.parser().parse_args(shlex.split(command)[1:])
-        assert (named.folds, named.planner, named.trainer) == ([3], "default", "small_cohort")
+        assert (named.folds, named.planner, named.trainer) == ([3], "default", "nnunet")
         assert Path(named.workspace).samefile(made.space.root)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(run.folder, tmp_path / "a" / "b" / "copy")

@@ -1,9 +1,10 @@
-"""nnU-Net v2's training protocol."""
+"""nnU-Net v2's training protocol, and what helped cohorts of some fifty patients on top of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -19,13 +20,14 @@ from vmseg_auto.training.sampling import PatchSampler
 
 
 class DefaultTrainer:
-    """Dice + cross-entropy, deep supervision, SGD with Nesterov momentum, polynomial decay, nnU-Net's augmentation.
+    """nnU-Net's protocol with a running mean of the weights, Dice over the batch, and small lesions as often as large.
 
-    Every part follows the config, so that other trainers of this package are other configs.
+    Mirrored is across the mid-plane alone, which also makes prediction four times as fast. Every part follows the
+    config, so that other trainers of this package are other configs.
     """
 
     name = "default"
-    config = TrainingConfig()
+    config = replace(TrainingConfig(), ema_decay=0.999, batch_dice=True, by_lesion=True, left_right_only=True)
 
     def __call__(self, plan: Plan, config: TrainingConfig, device: torch.device, channels: int, classes: int) -> Parts:
         """Build the parts; the network's weights depend on torch's current seed only."""

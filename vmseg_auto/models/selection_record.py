@@ -31,8 +31,8 @@ def name_of(runs: tuple[str, ...]) -> str:
     """Return the name of an ensemble of runs.
 
     Example:
-        >>> name_of(("default/default", "default/small_cohort"))
-        'default/default + default/small_cohort'
+        >>> name_of(("default/default", "default/nnunet"))
+        'default/default + default/nnunet'
     """
     return " + ".join(runs)
 

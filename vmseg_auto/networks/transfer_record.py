@@ -99,7 +99,7 @@ class Initialisation(Stored):
 
     Args:
         model: the model's folder.
-        name: its planner and trainer, such as default/small_cohort.
+        name: its planner and trainer, such as default/nnunet.
         dataset: name of the dataset that it was trained on.
         fold: the fold of it, as a word.
         weights: hash of that fold's weights.
