@@ -135,8 +135,8 @@ def test_the_monitor_looks_at_annotated_voxels_alone() -> None:
     label = np.full((8, 16, 16), IGNORE, dtype=np.uint8)
     label[4, 8, 8] = 1
     sparse = replace(tiny_case("sparse", 0), image=np.ones((1, 8, 16, 16), np.float32), label=label)
-    empty = replace(sparse, label=np.where(label == 1, np.uint8(0), label))
-    assert _by_lesion_size([empty, sparse]) == [sparse]
+    empty = replace(sparse, id="empty", label=np.where(label == 1, np.uint8(0), label))
+    assert [case is sparse for case in _by_lesion_size([empty, sparse])] == [True]
     monitor = OverfittingMonitor(TrainingConfig(epochs=1), tiny_plan(patch=(8, 16, 16)), [sparse], [sparse])
     network = nn.Conv3d(1, 2, 1)
     nn.init.zeros_(network.weight)

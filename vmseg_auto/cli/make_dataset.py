@@ -48,8 +48,8 @@ def parser() -> Parser:
         "--outlined-slices",
         type=_slices,
         metavar="WHICH",
-        help="slices that were looked at, where not all were: 5 (slices 1, 6, 11, ...), 3:5 (3, 8, 13, ...), 2,7,12, or "
-        "drawn (those with an outline); nothing is learnt from the others (default: all were)",
+        help="slices that were looked at, where not all were: 5 (slices 1, 6, 11, ...), 3:5 (3, 8, 13, ...), 2,7,12, "
+        "or drawn (those with an outline); nothing is learnt from the others (default: all were)",
     )
     made.add_argument("--label", metavar="NAME", help="what they are called (default: lesion)")
     made.add_argument("--channel", metavar="NAME", help="what the scans are (default: T2)")

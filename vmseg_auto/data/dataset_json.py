@@ -151,7 +151,7 @@ def _odd_labels(labels: dict[str, Any]) -> list[str]:
             problems.append(f"label {name} has a list of values: regions are not supported; give it one value")
         elif name != IGNORE_LABEL and name.strip().casefold() == IGNORE_LABEL:
             problems.append(
-                f'label {name!r}: is "{IGNORE_LABEL}" meant, for voxels that nobody has annotated? Write it so'
+                f'label {name!r}: is "{IGNORE_LABEL}" meant, of voxels that nobody has annotated? Write it so'
             )
         elif isinstance(value, bool) or not isinstance(value, int):
             problems.append(f"label {name} is {value!r}, not a whole number")

@@ -64,17 +64,13 @@ class OutlinedSlices:
             InputError: a scan with so few slices lacks them.
         """
         slices = np.arange(1, count + 1)
-        seen = (
-            (slices >= self.first) & ((slices - self.first) % self.every == 0)
-            if self.every
-            else np.isin(slices, self.numbers)
-        )
+        seen = np.isin(slices, slices[self.first - 1 :: self.every] if self.every else self.numbers)
         if lacking := [str(number) for number in (*self.numbers, self.first) if number > count]:
             raise InputError(
                 f"it has {count} slices, and slice {listed(lacking)} is said to be outlined",
                 remedy="Say with --outlined-slices which slices were looked at.",
             )
-        return np.asarray(seen)
+        return seen
 
     def of(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which slices of a scan were looked at [Z].
@@ -86,7 +82,7 @@ class OutlinedSlices:
             InputError: other slices hold an outline, or a slice is not there, or none is outlined where nothing else
                 tells which were looked at.
         """
-        drawn: NDArray[np.bool_] = mask.any(axis=(1, 2))
+        drawn = np.asarray(mask.any(axis=(1, 2)))
         if not (self.every or self.numbers):
             if not drawn.any():
                 problem = "nothing is outlined on it, so that no slice is known to have been looked at"

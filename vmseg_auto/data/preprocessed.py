@@ -218,11 +218,7 @@ def _load_positions(path: Path, case_id: str, shape: Shape) -> dict[str, NDArray
         raise _unreadable(error, case_id, path) from error
     outside = f"it holds positions outside of the shape that {case_id}.json says"
     for name, array in positions.items():
-        if (
-            not (name.isdecimal() or name == _ANNOTATED)
-            or array.ndim != 2
-            or array.shape[1] != 3
-            or not ((array >= 0) & (array < shape)).all()
-        ):
+        placed = array.ndim == 2 and array.shape[1] == 3 and ((array >= 0) & (array < shape)).all()
+        if not (placed and (name.isdecimal() or name == _ANNOTATED)):
             raise InputError(outside, case=case_id, file=path, remedy=_REMEDY)
     return positions

@@ -136,7 +136,7 @@ def annotated_surface(mask: Mask, ignored: Mask, spacing_mm: Spacing) -> Surface
 
 
 def _nearest(mask: Mask, spacing_mm: Spacing) -> tuple[Ints, ...]:
-    """Return for each voxel where in a mask that is not empty the nearest voxel lies, as an index of arrays [Z, Y, X]."""
+    """Return for each voxel where the nearest one of a mask that is not empty lies, as an index of [Z, Y, X]."""
     found = ndimage.distance_transform_edt(~mask, spacing_mm, return_distances=False, return_indices=True)
     return tuple(found)
 

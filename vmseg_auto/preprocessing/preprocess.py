@@ -100,8 +100,8 @@ def _prepare(
 def _positions(
     label: NDArray[np.uint8], classes: int, case: Case
 ) -> tuple[dict[int, NDArray[np.int32]], NDArray[np.int32] | None]:
-    """Draw voxel positions of each class that is there, and of all annotated voxels where some are not, with a seed that
-    is the case's own.
+    """Draw voxel positions of each class that is there, and of all annotated voxels where some are not, with a seed
+    that is the case's own.
 
     Raises:
         InputError: resampling has left no annotated voxel.

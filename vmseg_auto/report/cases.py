@@ -142,7 +142,8 @@ class Album:
         if lesions and not self.whole:
             one = around_lesions(one, np.logical_or.reduce([lesion.mask for lesion in lesions]))
         ml = [np.count_nonzero(mask) * geometry.voxel_ml for mask in (wanted, predicted)]
-        told = f"outlined {ml_words(ml[0])} mL, predicted {ml_words(ml[1])} mL{partly}; {view.plane} slice {view.number(index)}"
+        volumes = f"outlined {ml_words(ml[0])} mL, predicted {ml_words(ml[1])} mL{partly}"
+        told = f"{volumes}; {view.plane} slice {view.number(index)}"
         masks = {"reference": one.mask[0] & _REFERENCE != 0, "prediction": one.mask[0] & _PREDICTION != 0}
         name = self.names.cases[case]
         drawn = outlined_slice(one.image[0], masks, one.geometry.spacing_mm[1:], view.sides, f"{name}: {told}")

@@ -69,7 +69,7 @@ class Candidates:
             learnt: the lesion filters of the labels; of each case, what filters of other patients leave counts.
         """
         at = self.measured_ml[names][:, THRESHOLDS.index(setting.threshold)]
-        told = np.isfinite(self.reference_ml).all(axis=1)
+        told = np.asarray(np.isfinite(self.reference_ml).all(axis=1))
         measured = np.where(setting.keep_largest, at[..., 1], at[..., 0])[told]
         cases = tuple(compress(self.cases, told))
         for column, one in enumerate(learnt):
@@ -116,8 +116,8 @@ def score_candidates(
 
 @dataclass(frozen=True)
 class _Scored:
-    """A case: its scores [candidates, THRESHOLDS, labels, 3, 2], and the labels' volumes as they were outlined; NaN of a
-    mask annotated in part.
+    """A case: its scores [candidates, THRESHOLDS, labels, 3, 2], and the labels' volumes as they were outlined; NaN of
+    a mask annotated in part.
     """
 
     scores: Values

@@ -32,7 +32,7 @@ def forced_foreground(index: int, batch_size: int, share: float) -> bool:
 class PatchSampler:
     """Draws a case, then a box: anywhere, or around a random voxel of a random foreground class it holds.
 
-    Where a case is annotated in part, a box that could lie anywhere lies around a random annotated voxel, as in nnU-Net.
+    In a case annotated in part, a box that could lie anywhere lies around a random annotated voxel, as in nnU-Net.
 
     Args:
         patch: the plan's patch (Z, Y, X); boxes may reach over the border as far as it needs padding.

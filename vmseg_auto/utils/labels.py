@@ -65,7 +65,8 @@ def foreground_of(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
     >>> foreground_of(np.array([0, 1, 255], np.uint8))
     array([False,  True, False])
     """
-    return (mask != 0) & (mask != IGNORE)
+    inside: NDArray[np.bool_] = (mask != 0) & (mask != IGNORE)
+    return inside
 
 
 def without_ignored(

@@ -29,8 +29,8 @@ EMPTY_MASKS = (
     "Both masks empty: overlap, NSD and lesion scores are 1, distances, errors and counts 0; SQ, which then has no "
     f"pair, is missing. One empty: overlap, NSD and lesion scores are 0; distances are missing, or {PENALTY_MM:g} mm "
     "where they are penalised; the relative volume error of an empty reference is missing. Missing values are left out "
-    "of means, and counted. Voxels that nobody has annotated (the label ignore) count in neither mask; where a reference "
-    "has such voxels, volumes and their errors are missing."
+    "of means, and counted. Voxels that nobody has annotated (the label ignore) count in neither mask; where a "
+    "reference has such voxels, volumes and their errors are missing."
 )
 _NOT_METRICS = {"case", "patient", "label"}
 """The other columns of the table."""

@@ -17,8 +17,8 @@ _NAMES = (
 
 
 def volume_scores(pair: MaskPair) -> dict[str, float]:
-    """Return volumes in mL and their difference in mL and %, with and without sign; NaN where the reference is annotated
-    in part, which tells no volume.
+    """Return volumes in mL and their difference in mL and %, with and without sign; NaN where the reference is
+    annotated in part, which tells no volume.
 
     Example:
         >>> prediction, reference = np.array([[[True, True, True]]]), np.array([[[False, True, True]]])
