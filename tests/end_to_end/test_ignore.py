@@ -54,7 +54,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five small scans, four of them outlined on slices 1, 3, 5, ... alone, and one as a whole; trained for a moment."""
+    """Five small scans, four outlined on slices 1, 3, 5, ... alone, and one as a whole; trained for a moment."""
     made = raw_dataset(tmp_path_factory.mktemp("cohort") / "raw", cases=5, grid=GRID)
     folder = made.parent / "sparse"
     masks = made / "labelsTr"

@@ -82,7 +82,7 @@ def analyse(
         raise DatasetError(f"{bad} of {total} cases can't be used", errors, remedy="Mend or remove them:")
     notes = [note for case in (*found.values(), *tested.values()) for note in case.notes]
     notes += _never_drawn(dataset.labels, found.values())
-    notes += partly_annotated({case_id: case.summary for case_id, case in found.items()})
+    notes += _partly_annotated({case_id: case.summary for case_id, case in found.items()})
     checked = found | {f"imagesTs/{case_id}": case for case_id, case in tested.items()}
     notes += unlike_voxel_sizes({case_id: case.spacing_mm for case_id, case in checked.items()})
     summaries = {case_id: case.summary for case_id, case in found.items()}
@@ -164,7 +164,7 @@ def _never_drawn(labels: Mapping[str, int], cases: Iterable[_Findings]) -> list[
     ]
 
 
-def partly_annotated(cases: Mapping[str, CaseSummary]) -> list[str]:
+def _partly_annotated(cases: Mapping[str, CaseSummary]) -> list[str]:
     """Name in one sentence the cases whose masks are annotated in part; empty where there are none."""
     parts = {case_id: summary.annotated_share for case_id, summary in cases.items() if summary.ignored_voxels}
     if not parts:
