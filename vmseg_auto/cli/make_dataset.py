@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, run, workspace_of
-from vmseg_auto.data.outlined_slices import OutlinedSlices
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.streams import write_text
+
+if TYPE_CHECKING:
+    from vmseg_auto.data.outlined_slices import OutlinedSlices
 
 
 def parser() -> Parser:
@@ -150,6 +153,8 @@ def _share(text: str) -> float:
 
 def _slices(text: str) -> OutlinedSlices:
     """Parse which slices were looked at, for argparse."""
+    from vmseg_auto.data.outlined_slices import OutlinedSlices
+
     try:
         return OutlinedSlices.parse(text)
     except ValueError as error:
