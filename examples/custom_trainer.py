@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.training.losses import DeepSupervision
+from vmseg_auto.utils.labels import IGNORE
 from vmseg_trainers.default import DefaultTrainer
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ class FocalTrainer:
 
 
 def focal_loss(gamma: float = 2.0) -> torch.nn.Module:
-    """(1 - p) ** gamma times cross-entropy, mean over voxels."""
+    """(1 - p) ** gamma times cross-entropy, mean over annotated voxels."""
     import torch
     from torch.nn import functional
 
     class Focal(torch.nn.Module):
         def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-            cross_entropy = functional.cross_entropy(logits.float(), target, reduction="none")
-            return ((1 - torch.exp(-cross_entropy)) ** gamma * cross_entropy).mean()
+            cross_entropy = functional.cross_entropy(logits.float(), target, reduction="none", ignore_index=IGNORE)
+            focal = (1 - torch.exp(-cross_entropy)) ** gamma * cross_entropy
+            return focal.sum() / (target != IGNORE).sum().clamp_min(1)
 
     return Focal()

@@ -56,13 +56,17 @@ def test_the_older_form_is_read(tmp_path: Path) -> None:
         ({"labels": {"background": 0}}, "names nothing but the background"),
         ({"labels": {}}, "labels has no background"),
         ({"labels": {"background": 0, "whole": [1, 2], "core": 2}}, "whole has a list of values: regions are not"),
-        ({"labels": {"background": 0, "vm": 1, "ignore": 2}}, "an ignore label, which is not supported"),
+        ({"labels": {"background": 0, "vm": 2, "ignore": 1}}, 'label "ignore" must have the highest value, 2, not 1'),
+        ({"labels": {"background": 0, "vm": 1, "ignore": 3}}, "without gaps, not 0, 1, 3"),
+        ({"labels": {"background": 0, "ignore": 1}}, "names nothing but the background"),
+        ({"labels": {"background": 0, "vm": 1, "Ignore": 2}}, "label 'Ignore': is \"ignore\" meant"),
+        ({"labels": {"background": 0, "vm": 1, "ignore": [2]}}, "ignore has a list of values"),
         ({"labels": {"background": 0, "vm": 2}}, "without gaps, not 0, 2"),
         ({"labels": {"background": 0, "a": 1, "b": 1}}, "without gaps, not 0, 1, 1"),
         ({"labels": {"background": 0, "vm": "1"}}, "label vm is '1', not a whole number"),
         ({"labels": {"background": 0, "vm": True}}, "label vm is True, not a whole number"),
         ({"labels": {"background": 0, "vm": 1.5}}, "label vm is 1.5, not a whole number"),
-        ({"labels": {"background": 0, **{str(n): n for n in range(1, 257)}}}, "255 at most, not 256"),
+        ({"labels": {"background": 0, **{str(n): n for n in range(1, 256)}}}, "254 at most, not 255"),
         ({"file_ending": ".png"}, "file_ending is '.png'; it can be .nii.gz"),
         ({"file_ending": 3}, "file_ending is 3, not a text"),
         ({"name": 3}, "name is 3, not a text"),
@@ -84,7 +88,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, changes: dict[str, Any], wo
 
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
-    path = describe(tmp_path, channel_names=3, labels={"background": 0, "a": [1], "ignore": 2}, file_ending="x", name=1)
+    path = describe(tmp_path, channel_names=3, labels={"background": 0, "a": [1], "IGNORE": 2}, file_ending="x", name=1)
     with pytest.raises(DatasetError) as caught:
         read_description(path)
     assert len(caught.value.errors) == 5
@@ -121,3 +125,11 @@ def test_the_shared_datasets_are_read(shared_data: Path) -> None:
         given = read_description(path)
         assert given.labels == json.loads(path.read_text())["labels"]
         assert len(given.channels) == 1
+
+
+def test_ignored_voxels_have_a_label_and_are_no_class(tmp_path: Path) -> None:
+    found = read_description(describe(tmp_path, labels={"background": 0, "vm": 1, "ignore": 2}))
+    assert found.labels == {"background": 0, "vm": 1, "ignore": 2}
+    assert found.classes == {"background": 0, "vm": 1}
+    most = {"background": 0, **{str(n): n for n in range(1, 255)}, "ignore": 255}
+    assert read_description(describe(tmp_path, labels=most)).labels == most

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_dataset import GRID, LABELS, raw_dataset, tiny_image, tiny_mask
+from numpy.typing import NDArray
+from raw_dataset import GRID, LABELS, describe, raw_dataset, tiny_image, tiny_mask
+from slicer import write_seg_nrrd
 
 from vmseg_auto.data.cases import content_hash, over_cases, read_case, read_dataset
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.images.images import write_image, write_mask
+from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.utils.errors import DatasetError, InputError
+from vmseg_auto.utils.labels import IGNORE
 
 
 def one_case(folder: Path, channels: int = 1) -> Case:
@@ -163,3 +167,73 @@ def test_real_cases_are_read(shared_data: Path, name: str, count: int) -> None:
         assert image.shape == (1, *geometry.shape)
         assert mask.shape == geometry.shape
         assert set(np.unique(mask)) == set(dataset.labels.values())
+
+
+SPARSE = {**LABELS, "ignore": 2}
+
+
+def sparse_mask() -> NDArray[np.uint8]:
+    """A mask of which nobody has looked at the first three slices."""
+    mask = tiny_mask()
+    mask[:3] = 2
+    return mask
+
+
+def test_voxels_that_nobody_has_annotated_are_read_as_such(tmp_path: Path) -> None:
+    case = one_case(tmp_path)
+    assert case.label is not None
+    write_mask(case.label, sparse_mask(), GRID)
+    notes: list[str] = []
+    _, mask, _ = read_case(case, SPARSE, notes)
+    assert mask is not None
+    assert (mask[:3] == IGNORE).all()
+    np.testing.assert_array_equal(mask[3:], tiny_mask()[3:])
+    assert not notes
+    with pytest.raises(InputError, match="holds 2, which is no label"):
+        read_case(case, LABELS)
+
+
+def test_a_mask_with_ignored_voxels_and_nothing_else_but_background_is_empty(tmp_path: Path) -> None:
+    case = one_case(tmp_path)
+    assert case.label is not None
+    write_mask(case.label, np.where(sparse_mask() == 2, 2, 0).astype(np.uint8), GRID)
+    notes: list[str] = []
+    read_case(case, SPARSE, notes)
+    assert notes == ["case a: the mask is empty"]
+
+
+def test_a_mask_that_nobody_has_annotated_anywhere_is_refused(tmp_path: Path) -> None:
+    case = one_case(tmp_path)
+    assert case.label is not None
+    write_mask(case.label, np.full(GRID.shape, 2, np.uint8), GRID)
+    with pytest.raises(InputError, match="nobody has annotated it: every voxel is ignored") as caught:
+        read_case(case, SPARSE)
+    assert (caught.value.case, caught.value.file) == ("a", case.label)
+
+
+def test_255_beside_a_label_ignore_is_not_guessed_at(tmp_path: Path) -> None:
+    case = one_case(tmp_path)
+    assert case.label is not None
+    write_mask(case.label, 255 * tiny_mask(), GRID)
+    with pytest.raises(InputError, match="holds 255, which is no label"):
+        read_case(case, SPARSE)
+
+
+def test_a_segment_called_ignore_is_read_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "a.seg.nrrd"
+    write_seg_nrrd(path, sparse_mask()[None], GRID, {"lesion": (0, 1), "ignore": (0, 2)})
+    mask, _ = read_labels(path, SPARSE, GRID)
+    np.testing.assert_array_equal(mask, np.where(sparse_mask() == 2, IGNORE, sparse_mask()))
+
+
+def test_the_same_mask_is_another_content_with_the_label(tmp_path: Path) -> None:
+    case = one_case(tmp_path)
+    assert content_hash(case) == content_hash(case, LABELS) != content_hash(case, SPARSE)
+
+
+def test_a_dataset_tells_classes_from_what_masks_may_hold(tmp_path: Path) -> None:
+    folder = raw_dataset(tmp_path, cases=1)
+    assert read_dataset(folder).mask_labels == LABELS
+    describe(folder, labels=SPARSE)
+    data = read_dataset(folder)
+    assert (data.labels, data.ignore, data.mask_labels) == (LABELS, 2, SPARSE)

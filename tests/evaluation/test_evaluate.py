@@ -244,3 +244,34 @@ def test_scans_in_the_place_of_masks_are_told(folders: tuple[Path, Path], side: 
     what, option = (("predictions", "-p"), ("references", "-r"))[side]
     with pytest.raises(InputError, match=rf"3 of 3 {what} look like scans.*: a\.nii.*of masks with {option}"):
         evaluate(*folders)
+
+
+SPARSE = {**LABELS, "ignore": 2}
+
+
+def test_a_reference_annotated_in_part_is_scored_there_and_named(folders: tuple[Path, Path]) -> None:
+    """Of case b half of what is outlined and predicted alike is ignored: 2 TP of 4 + 4 become 1 of 3 + 2 a slice."""
+    reference = block(0, 4)
+    reference[:, :, 3] = 2
+    write_mask(folders[1] / "b.nii.gz", reference, GRID)
+    found = evaluate(*folders, SPARSE)
+    assert list(found.table["label"]) == ["lesion"] * 3
+    assert list(found.table["dice"]) == pytest.approx([1, 2 / 6, 0])
+    assert found.table["reference_ml"].isna().tolist() == [False, True, False]
+    assert found.notes == ("Annotated in part, so that they tell no volume: b.",)
+    assert found.agreement()["lesion"][0].scans == 2
+    with pytest.raises(InputError, match="holds 2, which is no label"):
+        evaluate(*folders, LABELS)
+
+
+def test_a_predicted_mask_never_holds_the_label(folders: tuple[Path, Path]) -> None:
+    write_mask(folders[0] / "a.nii.gz", block(0, 4, value=2), GRID)
+    with pytest.raises(InputError, match="holds 2, which is no label") as caught:
+        evaluate(*folders, SPARSE)
+    assert caught.value.file == folders[0] / "a.nii.gz"
+
+
+def test_a_reference_that_nobody_has_annotated_is_refused(folders: tuple[Path, Path]) -> None:
+    write_mask(folders[1] / "a.nii.gz", np.full(GRID.shape, 2, np.uint8), GRID)
+    with pytest.raises(InputError, match="every voxel is ignored"):
+        evaluate(*folders, SPARSE)

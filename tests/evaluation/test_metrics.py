@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from vmseg_auto.evaluation.label_check import contradiction
 from vmseg_auto.evaluation.metrics.metric import PENALTY_MM
+from vmseg_auto.evaluation.metrics.overlap import mean_dice
 from vmseg_auto.evaluation.metrics.score import metrics, score, score_case
+from vmseg_auto.evaluation.surfaces import annotated_surface
 from vmseg_auto.utils.geometry import Geometry, Spacing
+from vmseg_auto.utils.labels import IGNORE
 
 Mask = NDArray[np.bool_]
 UNIT = (1.0, 1.0, 1.0)
@@ -182,3 +186,68 @@ def test_a_row_a_label() -> None:
         {"background": 0, "vein": 1, "node": 2},
     )
     assert [(row["label"], row["dice"]) for row in rows] == [("vein", 0), ("node", 1)]
+
+
+GRID = Geometry((6, 7, 8), (2.0, 1.0, 0.5))
+VALUES = st.sampled_from([0, 0, 1, 2])
+SPARSE_PAIRS = st.tuples(
+    arrays(np.uint8, GRID.shape, elements=VALUES),
+    arrays(np.uint8, GRID.shape, elements=VALUES),
+    arrays(np.uint8, GRID.shape, elements=VALUES),
+    arrays(bool, (6, 1, 1)) | arrays(bool, GRID.shape),
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(SPARSE_PAIRS)
+def test_what_is_predicted_where_nobody_has_annotated_changes_no_score(
+    drawn: tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], Mask],
+) -> None:
+    prediction, other, reference, unseen = drawn
+    reference = np.where(unseen, np.uint8(IGNORE), reference)
+    changed = np.where(reference == IGNORE, other, prediction)
+    labels = {"background": 0, "lesion": 1, "vein": 2}
+    rows = [score_case(mask, reference, GRID, labels) for mask in (prediction, changed)]
+    np.testing.assert_equal(rows[0], rows[1])
+    assert mean_dice(prediction, reference, labels) == mean_dice(changed, reference, labels)
+    assert contradiction(prediction, reference, GRID) == contradiction(changed, reference, GRID)
+
+
+def test_a_case_annotated_in_part_is_scored_in_that_part_and_tells_no_volume() -> None:
+    reference, prediction = np.zeros((2, 6, 10, 10), dtype=np.uint8)
+    reference[1:5, 2:7, 2:7] = 1
+    prediction[1:5, 2:7, 3:7] = 1
+    (whole,) = score_case(prediction, reference, Geometry((6, 10, 10), UNIT), {"lesion": 1})
+    reference[::2] = IGNORE
+    (part,) = score_case(prediction, reference, Geometry((6, 10, 10), UNIT), {"lesion": 1})
+    for name in ("dice", "iou", "precision", "recall"):
+        assert part[name] == pytest.approx(whole[name])
+    assert part["reference_lesions"] == 2
+    for name in ("reference_ml", "prediction_ml", "volume_error_ml", "volume_error_abs_percent"):
+        assert math.isnan(part[name])
+    assert part["specificity"] == 1
+
+
+def test_the_end_of_the_annotation_is_no_surface() -> None:
+    """A lesion of which one slice in three is outlined: too large a disc is wrong at its rim alone."""
+    discs = [np.hypot(*np.mgrid[-15:16, -15:16]) <= radius for radius in (8, 10)]
+    reference, prediction = (np.repeat(disc[None], 9, axis=0).astype(np.uint8) for disc in discs)
+    reference[np.arange(9) % 3 != 1] = IGNORE
+    (found,) = score_case(prediction, reference, Geometry((9, 31, 31), (3.0, 1.0, 1.0)), {"lesion": 1})
+    assert found["nsd"] == 0, "faces above and below would agree"
+    assert found["hd95_mm"] == pytest.approx(2, abs=0.5)
+    assert found["assd_mm"] == pytest.approx(2, abs=0.3)
+    (same,) = score_case(reference, reference, Geometry((9, 31, 31), (3.0, 1.0, 1.0)), {"lesion": 1})
+    assert (same["nsd"], same["hd_mm"]) == (1, 0)
+
+
+def test_the_rim_of_a_slice_that_is_annotated_alone_is_as_that_of_a_long_lesion() -> None:
+    """A cylinder of radius 8 mm: 2 pi r over a slice's thickness."""
+    disc = np.hypot(*np.mgrid[-12:13, -12:13]) <= 8
+    mask = np.zeros((9, 25, 25), dtype=bool)
+    mask[4] = disc
+    ignored = np.ones_like(mask)
+    ignored[4] = False
+    surface = annotated_surface(mask, ignored, (3.0, 1.0, 1.0))
+    assert surface.areas.sum() == pytest.approx(2 * math.pi * 8 * 3, rel=0.05)
+    assert set(surface.components.tolist()) == {1}

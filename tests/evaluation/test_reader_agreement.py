@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vmseg_auto.data.images.images import write_mask
+from vmseg_auto.data.images.images import read_mask, write_mask
 from vmseg_auto.evaluation.reader_agreement import BETWEEN, FIRST, SECOND, compare_readers
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
@@ -138,3 +138,16 @@ def test_a_lesion_that_one_reader_saw_alone_is_no_small_error(tmp_path: Path) ->
     found = compare_readers(model, one, two, LABELS, 1.0, {}, 1)
     assert found.measurement_errors() == {"lesion": None}
     assert "in too many of 12 cases one reader alone saw it" in found.text()
+
+
+def test_readers_are_compared_where_both_have_annotated(folders: tuple[Path, Path, Path]) -> None:
+    """Reader 2 has looked at the first slice of case a alone, and reader 1 at columns up to 5 of case b."""
+    for folder, case, part in ((folders[2], "a", np.s_[1]), (folders[1], "b", np.s_[:, :, 6:])):
+        mask, grid = read_mask(folder / f"{case}.nii.gz")
+        mask[part] = 2
+        write_mask(folder / f"{case}.nii.gz", mask, grid)
+    found = compare_readers(*folders, {**LABELS, "ignore": 2}, 1.0, {}, 1)
+    dice = {name: list(one.table["dice"]) for name, one in found.comparisons.items()}
+    assert dice[FIRST] == pytest.approx([0.6, 2 * 2 / (2 + 6), 0.6])
+    assert dice[SECOND] == pytest.approx([0.8, 0.8, 0.6])
+    assert dice[BETWEEN] == pytest.approx([0.8, 2 * 4 / (4 + 6), 1.0])

@@ -126,7 +126,6 @@ def test_another_folder_is_refused_with_the_right_one_named(folder: Path) -> Non
     ("labels", "words"),
     [
         ({"background": 0, "whole": [1, 2], "core": 1}, "label whole has a list of values: regions are not supported"),
-        ({"background": 0, "lesion": 1, "ignore": 2}, "there is an ignore label, which is not supported"),
         ({"background": 0, "lesion": 2}, "label values must be 0, 1, 2 and so on without gaps, not 0, 2"),
     ],
 )
@@ -134,6 +133,11 @@ def test_labels_that_we_do_not_have(folder: Path, labels: dict[str, Any], words:
     edit(folder / "dataset.json", ("labels",), labels)
     with pytest.raises(InputError, match=rf"(?s)Segment with nnUNetv2_predict.*{words}"):
         read_labels(folder)
+
+
+def test_a_model_trained_with_ignored_voxels_has_no_output_for_them(folder: Path) -> None:
+    edit(folder / "dataset.json", ("labels",), {"background": 0, "core": 1, "rim": 2, "ignore": 3})
+    assert read_labels(folder).classes == {"background": 0, "core": 1, "rim": 2}
 
 
 def test_channels_and_labels(folder: Path) -> None:

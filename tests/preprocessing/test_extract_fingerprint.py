@@ -151,3 +151,22 @@ def test_real_scans_are_measured(shared_data: Path, tmp_path: Path) -> None:
     for case in found.cases.values():
         assert 2 <= case.spacing_mm[0] <= 3
         assert all(case.class_voxels.values())
+
+
+def test_of_masks_annotated_in_part_the_annotated_lesions_count(tmp_path: Path) -> None:
+    folder = raw_dataset(tmp_path, cases=2)
+    describe(folder, labels={"background": 0, "lesion": 1, "ignore": 2}, channel_names={"0": "T1"})
+    mask = tiny_mask()
+    mask[:3] = 2
+    write_mask(folder / "labelsTr" / "a.nii.gz", mask, GRID)
+    found, notes = analyse(read_dataset(folder))
+    assert found.labels == {"background": 0, "lesion": 1}
+    sparse, whole = found.cases["a"], found.cases["b"]
+    assert sparse.class_voxels == {1: 9}
+    assert (sparse.annotated_share, whole.annotated_share) == (0.5, 1)
+    assert sparse.volume_ml == pytest.approx(whole.volume_ml), "half of the slices hold half of the lesion"
+    values = np.concatenate([tiny_image(0)[mask == 1], tiny_image(10)[tiny_mask() == 1]])
+    (stats,) = found.channel_stats
+    assert values.min() <= stats.min <= stats.max <= values.max()
+    (note,) = notes
+    assert note.startswith("1 of 2 masks are annotated in part (50 % to 50 % of their voxels): a;")

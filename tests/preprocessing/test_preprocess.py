@@ -16,6 +16,7 @@ from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.preprocessing.preprocess import preprocess
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.labels import IGNORE
 
 NATIVE = replace(PLAN, axes=(1, 0, 2), spacing_mm=(0.8, 3.0, 0.7))
 
@@ -114,3 +115,42 @@ def test_real_scans_are_preprocessed(shared_data: Path, folder: PreprocessedFold
         assert sorted(case.foreground) == sorted(set(dataset.labels.values()) - {0})
         for index, positions in case.foreground.items():
             assert (case.label[tuple(positions.T)] == index).all()
+
+
+SPARSE = {**LABELS, "ignore": 2}
+
+
+def test_where_a_case_is_annotated_in_part_is_kept(cases: tuple[Case, ...], folder: PreprocessedFolder) -> None:
+    assert cases[0].label is not None
+    mask = tiny_mask()
+    mask[:3] = 2
+    write_mask(cases[0].label, mask, GRID)
+    done = preprocess(cases, NATIVE, folder, 1, SPARSE)
+    assert done.failed == ()
+    found = folder.load("a")
+    assert found.label is not None
+    assert found.annotated is not None
+    cropped = mask[1:5, 1:8, 1:9].transpose(1, 0, 2)
+    np.testing.assert_array_equal(found.label, np.where(cropped == 2, IGNORE, cropped))
+    assert {tuple(at) for at in found.annotated.tolist()} == {tuple(at) for at in np.argwhere(cropped != 2).tolist()}
+    assert set(found.foreground) == {1}
+    assert folder.load("b").annotated is None, "it is annotated as a whole"
+
+
+def test_a_case_without_an_annotated_voxel_in_the_network_s_grid_is_refused(
+    cases: tuple[Case, ...], folder: PreprocessedFolder
+) -> None:
+    assert cases[0].label is not None
+    mask = np.full(GRID.shape, 2, np.uint8)
+    mask[0] = 0  # in the rim that is cropped away
+    write_mask(cases[0].label, mask, GRID)
+    done = preprocess(cases, NATIVE, folder, 1, SPARSE)
+    assert [(error.case, error.file) for error in done.failed] == [("a", cases[0].label)]
+    assert "no annotated voxel is left" in str(done.failed[0])
+
+
+def test_a_case_is_preprocessed_anew_when_its_mask_says_something_else(
+    cases: tuple[Case, ...], folder: PreprocessedFolder
+) -> None:
+    preprocess(cases, NATIVE, folder, 1, {**LABELS, "vein": 2})
+    assert preprocess(cases, NATIVE, folder, 1, SPARSE).made == ("a", "b", "c")

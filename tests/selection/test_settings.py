@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from vmseg_auto.evaluation.lesion_matching import Lesions
 from vmseg_auto.evaluation.metrics.lesions import overlapping_lesions
 from vmseg_auto.evaluation.metrics.overlap import overlap
+from vmseg_auto.evaluation.reliability import reliability
 from vmseg_auto.inference.thresholds import classify, from_bytes
 from vmseg_auto.models.selection_record import THRESHOLDS
+from vmseg_auto.selection.froc import count_lesions
 from vmseg_auto.selection.settings import DICE, RECALL, VOXELS, score_settings
 from vmseg_auto.utils.components import keep_largest
+from vmseg_auto.utils.labels import IGNORE
 
 
 def row(text: str) -> NDArray[np.uint8]:
@@ -69,3 +72,16 @@ def test_scores_are_those_of_the_metrics(labels: int, seed: int) -> None:
                 assert found[DICE, column] == overlap(prediction, target, mask.size)["dice"]
                 lesions = overlapping_lesions(Lesions.of(prediction, target), voxel_ml=1.0)
                 assert found[RECALL, column] == lesions["lesion_recall"]
+
+
+def test_voxels_that_nobody_has_annotated_count_for_neither() -> None:
+    truth = reference("0110011")
+    truth[..., 4:] = IGNORE
+    by_run = [score_settings([row(text)], truth, (0, 1), [(0,)]) for text in ("0990990", "0990099", "0990000")]
+    np.testing.assert_array_equal(by_run[0], by_run[1])
+    np.testing.assert_array_equal(by_run[0], by_run[2])
+    assert (by_run[0][0, THRESHOLDS.index(0.5), 0, DICE] == 1).all()
+    counts = [count_lesions(row(text)[0][None], truth, [1]) for text in ("0990990", "0990000")]
+    np.testing.assert_array_equal(*counts)
+    right = [reliability(row(text)[0][None], truth, [1]) for text in ("0990990", "0990000")]
+    assert right[0] == right[1]

@@ -11,6 +11,7 @@ import pytest
 
 from vmseg_auto.data.runs import Run
 from vmseg_auto.evaluation.confidence import Confidence
+from vmseg_auto.models.selection_record import THRESHOLDS
 from vmseg_auto.selection.candidates import Candidates
 from vmseg_auto.selection.choose import Setting
 from vmseg_auto.selection.validation_volumes import VALIDATION_COLUMNS, ValidationVolumes, is_covered
@@ -94,3 +95,25 @@ def test_volumes_are_those_under_the_chosen_setting(threshold: float, keep: bool
     made = Candidates(("p",), np.zeros(1, int), {}, (("a", "p"),), np.ones((1, 1)), {("r",): measured})
     found = made.volumes(("r",), Setting(threshold, (keep,)), ["lesion"], {"a": Confidence(0.5, 0.5, True)})
     assert found.measured_ml.tolist() == [[expected]]
+
+
+def test_masks_annotated_in_part_tell_no_volume_and_are_named() -> None:
+    measured = np.ones((3, len(THRESHOLDS), 1, 2))
+    cases = (("a", "p"), ("b", "q"), ("c", "r"))
+    reference = np.array([[1.0], [np.nan], [2.0]])
+    made = Candidates(("p", "q", "r"), np.zeros(3, int), {}, cases, reference, {("r",): measured})
+    confidence = {case: Confidence(0.1, 0.0, True) for case, _ in cases}
+    told = made.volumes(("r",), Setting(0.5, (False,)), ("lesion",), confidence)
+    assert [case for case, _ in told.cases] == ["a", "c"]
+    assert told.reference_ml.tolist() == [[1.0], [2.0]]
+    assert told.reasons[0] == "left out, as their masks are annotated in part: b"
+
+
+def test_where_all_masks_are_annotated_in_part_there_is_no_interval() -> None:
+    none = replace(
+        validation(), cases=(), reference_ml=np.empty((0, 2)), measured_ml=np.empty((0, 2)), confidence=(),
+        partly_annotated=("a",),
+    )  # fmt: skip
+    assert [one.found for one in none.trusted.values()] == [None, None]
+    assert none.rows == []
+    assert len(none.reasons) == 5

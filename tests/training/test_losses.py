@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy, downsample, smooth_boundary_labels
+from vmseg_auto.utils.labels import IGNORE
 
 LOG3 = math.log(3.0)
 
@@ -200,3 +202,80 @@ def test_where_only_one_order_of_sums_is_allowed_the_loss_is_the_same(seed: int,
         torch.use_deterministic_algorithms(False)
     assert torch.allclose(usual, other, atol=1e-6)
     assert torch.allclose(slope, other_slope, atol=1e-6)
+
+
+VARIANTS = ({}, {"batch_dice": True}, {"focus": 2.0}, {"boundary_label_smoothing": 0.3}, {"tversky_alpha": 0.3})
+
+
+def some_target(share: float, seed: int, shape: tuple[int, ...] = (2, 4, 5, 6)) -> torch.Tensor:
+    """Three classes at random, and a share of voxels that nobody has annotated."""
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.randint(0, 3, shape, generator=generator)
+    return torch.where(torch.rand(shape, generator=generator) < share, IGNORE, target)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_an_ignored_voxel_changes_nothing_and_has_no_gradient(variant: dict[str, Any], deterministic: bool) -> None:
+    target = some_target(0.4, seed=1)
+    logits = torch.randn(2, 3, 4, 5, 6, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    ignored = (target == IGNORE)[:, None].expand_as(logits)
+    torch.use_deterministic_algorithms(deterministic)
+    try:
+        loss = DiceCrossEntropy(**variant)(logits, target)
+        loss.backward()
+        other = DiceCrossEntropy(**variant)(torch.where(ignored, torch.randn_like(logits) * 9, logits.detach()), target)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert logits.grad is not None
+    assert (logits.grad[ignored] == 0).all()
+    assert (logits.grad[~ignored] != 0).any()
+    assert float(loss.detach()) == float(other)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_loss_of_the_annotated_part_is_that_of_the_part_alone(variant: dict[str, Any]) -> None:
+    target = some_target(0, seed=3)
+    target[:, 2:] = IGNORE
+    logits = torch.randn(2, 3, 4, 5, 6, generator=torch.Generator().manual_seed(4))
+    loss = DiceCrossEntropy(**variant)
+    assert float(loss(logits, target)) == pytest.approx(float(loss(logits[:, :, :2], target[:, :2])), abs=1e-6)
+
+
+def test_a_batch_of_which_nothing_is_annotated_teaches_nothing() -> None:
+    """The coarsest level of deep supervision can be such a one."""
+    logits = torch.randn(1, 2, 2, 3, 4, requires_grad=True)
+    for variant in VARIANTS:
+        loss = DiceCrossEntropy(**variant)(logits, torch.full((1, 2, 3, 4), IGNORE))
+        (gradient,) = torch.autograd.grad(loss, logits)
+        assert float(loss.detach()) == pytest.approx(-1.0)
+        assert (gradient == 0).all()
+
+
+def test_ignored_voxels_stay_so_on_coarser_grids() -> None:
+    target = torch.tensor([[[[0, 0, IGNORE, IGNORE]]]])
+    assert downsample(target, torch.Size((1, 1, 2))).tolist() == [[[[0, IGNORE]]]]
+
+
+def test_smoothed_truths_come_from_annotated_neighbours_alone() -> None:
+    target = torch.tensor([0, 0, IGNORE, 1]).expand(1, 3, 3, 4)
+    smooth = smooth_boundary_labels(target, 2, 0.4)
+    assert (smooth[:, :, :, :, 2] == 0).all()
+    assert torch.equal(smooth[..., [0, 1, 3]].sum(1), torch.ones(1, 3, 3, 3))
+    assert smooth[0, 1, 1, 1].tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("batch_dice", "value", "slope"), [(False, 1.95103121, 1.52362847), (True, 1.95308971, 1.52461135)]
+)
+def test_the_loss_with_ignored_voxels_is_nnunet_s(batch_dice: bool, value: float, slope: float) -> None:
+    """Made with nnunetv2 2.8.1: DC_and_CE_loss with ignore_label=3 and MemoryEfficientSoftDiceLoss, do_bg=False."""
+    shape = (2, 3, 2, 3, 4)
+    logits = torch.sin(torch.arange(math.prod(shape), dtype=torch.float32) * 1.7).reshape(shape) * 3
+    target = (torch.arange(2 * 2 * 3 * 4) * 7 % 5 % 4).reshape(2, 2, 3, 4)
+    logits.requires_grad_()
+    loss = DiceCrossEntropy(batch_dice)(logits, torch.where(target == 3, IGNORE, target))
+    loss.backward()
+    assert logits.grad is not None
+    assert float(loss.detach()) == pytest.approx(value, abs=2e-6)
+    assert float(logits.grad.abs().sum()) == pytest.approx(slope, abs=2e-5)

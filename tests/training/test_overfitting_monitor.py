@@ -19,7 +19,8 @@ from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.inference.windows import count_windows
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.training_config import TrainingConfig
-from vmseg_auto.training.overfitting_monitor import MOST_CHECKS, PASSES, STEP, OverfittingMonitor
+from vmseg_auto.training.overfitting_monitor import MOST_CHECKS, PASSES, STEP, OverfittingMonitor, _by_lesion_size
+from vmseg_auto.utils.labels import IGNORE
 
 CPU = torch.device("cpu")
 LONG = TrainingConfig(epochs=1000, iterations_per_epoch=250)
@@ -127,3 +128,17 @@ def test_a_look_at_what_is_not_a_number_counts_as_none() -> None:
     monitor = OverfittingMonitor(LONG, PLAN, [tiny_case("a", 1)], [tiny_case("b", 2)])
     assert all(math.isnan(dice) for dice in monitor.check(10, network.train(), CPU, None))
     assert network.training
+
+
+def test_the_monitor_looks_at_annotated_voxels_alone() -> None:
+    """The network finds class 1 everywhere; of this case one voxel of it is annotated, and nothing else."""
+    label = np.full((8, 16, 16), IGNORE, dtype=np.uint8)
+    label[4, 8, 8] = 1
+    sparse = replace(tiny_case("sparse", 0), image=np.ones((1, 8, 16, 16), np.float32), label=label)
+    empty = replace(sparse, id="empty", label=np.where(label == 1, np.uint8(0), label))
+    assert [case is sparse for case in _by_lesion_size([empty, sparse])] == [True]
+    monitor = OverfittingMonitor(TrainingConfig(epochs=1), tiny_plan(patch=(8, 16, 16)), [sparse], [sparse])
+    network = nn.Conv3d(1, 2, 1)
+    nn.init.zeros_(network.weight)
+    network.bias = nn.Parameter(torch.tensor([0.0, 1.0]))
+    assert monitor.check(1, network, torch.device("cpu"), None) == (1.0, 1.0)

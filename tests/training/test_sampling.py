@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from tiny import tiny_case
 
 from vmseg_auto.data.preprocessed import PreprocessedCase
+from vmseg_auto.evaluation.lesions import CaseStudy
 from vmseg_auto.training.sampling import PatchSampler, forced_foreground, read_box
 from vmseg_auto.utils.geometry import Shape
+from vmseg_auto.utils.labels import IGNORE
 
 SEEDS = st.integers(0, 2**32 - 1)
 SHAPES = st.tuples(*[st.integers(1, 14)] * 3)
@@ -143,3 +145,34 @@ def test_the_last_third_is_forced_and_at_least_one(batch: int, share: float, for
 @given(st.integers(1, 64))
 def test_a_share_of_nothing_forces_nothing(batch: int) -> None:
     assert not any(forced_foreground(i, batch, 0.0) for i in range(batch))
+
+
+@given(shape=SHAPES, patch=SHAPES, foreground=st.booleans(), seed=SEEDS)
+def test_a_patch_holds_an_annotated_voxel(shape: Shape, patch: Shape, foreground: bool, seed: int) -> None:
+    """Of a case of which one voxel alone is annotated."""
+    rng = np.random.default_rng(seed)
+    at = tuple(int(rng.integers(n)) for n in shape)
+    label = np.full(shape, IGNORE, dtype=np.uint8)
+    label[at] = 0
+    case = replace(mapped_case(shape, {}), label=label, annotated=np.array([at], dtype=np.int32))
+    _, box = PatchSampler(patch, patch)([case], foreground, rng)
+    padded = np.prod(patch) > np.count_nonzero(box == IGNORE) + 1
+    assert (box == 0).sum() >= 1
+    assert padded or (box == 0).sum() == 1
+
+
+def test_foreground_comes_before_other_annotated_voxels() -> None:
+    case = mapped_case((9, 9, 9), {1: [(2, 2, 2)]})
+    case = replace(case, annotated=np.array([(6, 6, 6)], dtype=np.int32))
+    sampler, rng = PatchSampler((3, 3, 3), (3, 3, 3)), np.random.default_rng(0)
+    assert start_of(sampler([case], True, rng)[0]) == [1, 1, 1]
+    assert start_of(sampler([case], False, rng)[0]) == [5, 5, 5]
+
+
+def test_a_lesion_of_which_a_part_may_not_be_annotated_is_not_whole() -> None:
+    case = mapped_case((5, 9, 9), {1: [(1, 1, 1), (3, 7, 7)]})
+    assert case.label is not None
+    case.label[0, 2, 2] = IGNORE
+    study = CaseStudy(case)
+    assert len(study.lesions) == 2
+    assert [lesion.box for lesion in study.whole_lesions] == [((3, 4), (7, 8), (7, 8))]

@@ -13,11 +13,13 @@ from consoles import Heard
 from raw_dataset import GRID, tiny_image, tiny_mask
 from slicer import write_seg_nrrd
 
-from vmseg_auto.data.cases import read_dataset
+from vmseg_auto.data.cases import read_case, read_dataset
 from vmseg_auto.data.dataset import Dataset
 from vmseg_auto.data.images.images import read_image, read_mask, write_image, write_mask
+from vmseg_auto.data.outlined_slices import OutlinedSlices
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.labels import IGNORE
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.make_dataset import make_dataset
 
@@ -325,3 +327,58 @@ def test_folders_that_are_not_there_are_named(tmp_path: Path, images: str, masks
     cohort(tmp_path, ["anna"])
     with pytest.raises(InputError, match=words):
         make_dataset(tmp_path / images, tmp_path / masks, tmp_path / "out")
+
+
+def test_slices_that_nobody_has_looked_at_are_ignored(tmp_path: Path) -> None:
+    """tiny_mask lies on slices 3 and 4 of 6."""
+    cohort(tmp_path, ["anna", "bert"])
+    for place, name in enumerate(["anna", "bert"]):
+        mask = tiny_mask()
+        mask[2] = 0
+        write_mask(tmp_path / "masks" / f"{name}.nii.gz", mask, shifted(place))
+    shown: list[str] = []
+    data, _ = made(tmp_path, outlined_slices=OutlinedSlices.parse("2:2"), confirm=lambda table: not shown.append(table))
+    assert "3 of 6 slices looked at" in shown[0]
+    assert data.mask_labels == {"background": 0, "lesion": 1, "ignore": 2}
+    for case in data.cases:
+        _, mask, _ = read_case(case, data.mask_labels)
+        assert mask is not None
+        assert (mask[::2] == IGNORE).all()
+        np.testing.assert_array_equal(mask[1::2], [0 * tiny_mask()[0], tiny_mask()[3], 0 * tiny_mask()[0]])
+
+
+def test_an_outline_on_another_slice_costs_that_mask_alone(tmp_path: Path) -> None:
+    cohort(tmp_path, ["anna", "bert"])
+    mask = tiny_mask()
+    mask[2] = 0
+    write_mask(tmp_path / "masks" / "anna.nii.gz", mask, shifted(0))
+    with pytest.raises(SomeCasesFailedError, match="hold an outline: 3") as caught:
+        made(tmp_path, outlined_slices=OutlinedSlices.parse("4,6"))
+    assert [error.file for error in caught.value.errors] == [tmp_path / "masks" / "bert.nii.gz"]
+    assert len(read_dataset(tmp_path / "out" / "cohort").cases) == 1
+
+
+def test_a_segment_called_ignore_is_where_nobody_has_looked(tmp_path: Path) -> None:
+    scans(tmp_path, ["anna"])
+    mask = tiny_mask()
+    mask[5] = 2
+    write_seg_nrrd(tmp_path / "masks/anna.seg.nrrd", mask[None], shifted(0), {"VM": (0, 1), "Ignore": (0, 2)})
+    console = Heard()
+    data, _ = made(tmp_path, console=console)
+    _, found, _ = read_case(data.cases[0], data.mask_labels)
+    np.testing.assert_array_equal(found, np.where(mask == 2, IGNORE, mask))
+    assert not console.warned
+
+
+def test_masks_of_other_slices_are_added_by_a_command_of_their_own(tmp_path: Path) -> None:
+    cohort(tmp_path, ["anna"])
+    assert made(tmp_path)[0].ignore is None
+    cohort(tmp_path, ["anna", "bert"])
+    data, key = made(tmp_path, add=True, outlined_slices=OutlinedSlices.parse("drawn"))
+    assert data.ignore == 2
+    masks = {case.id: read_case(case, data.mask_labels)[1] for case in data.cases}
+    whole, partly = (masks[key[name]["case"]] for name in ("anna", "bert"))
+    assert whole is not None
+    assert partly is not None
+    np.testing.assert_array_equal(whole, tiny_mask())
+    assert ((partly == IGNORE).all(axis=(1, 2)) == ~tiny_mask().any(axis=(1, 2))).all()

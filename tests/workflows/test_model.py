@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,17 @@ def test_masks_are_those_of_nnunet(tmp_path: Path, kind: str) -> None:
     assert (mask != arrays["mask"]).sum() <= 3
     for label in range(3):
         assert dice(mask == label, arrays["mask"] == label) > 0.98
+
+
+def test_a_model_trained_with_ignored_voxels_gives_the_same_masks(tmp_path: Path) -> None:
+    """nnU-Net gives `ignore` no output, so that the same weights belong to it."""
+    folder = nnunet_model(tmp_path / "theirs", "plain")
+    stated = json.loads((folder / "dataset.json").read_text())
+    plain = import_nnunet(folder, tmp_path / "plain")
+    stated["labels"]["ignore"] = len(stated["labels"])
+    (folder / "dataset.json").write_text(json.dumps(stated))
+    sparse = import_nnunet(folder, tmp_path / "sparse")
+    assert (sparse / "model.json").read_bytes() == (plain / "model.json").read_bytes()
 
 
 @pytest.mark.parametrize(

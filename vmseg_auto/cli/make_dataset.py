@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, run, workspace_of
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.streams import write_text
+
+if TYPE_CHECKING:
+    from vmseg_auto.data.outlined_slices import OutlinedSlices
 
 
 def parser() -> Parser:
@@ -42,6 +46,13 @@ def parser() -> Parser:
         nargs="+",
         metavar="NAME",
         help="segments that are lesions, by their names in 3D Slicer or by label value (default: all)",
+    )
+    made.add_argument(
+        "--outlined-slices",
+        type=_slices,
+        metavar="WHICH",
+        help="slices that were looked at, where not all were: 5 (slices 1, 6, 11, ...), 3:5 (3, 8, 13, ...), 2,7,12, "
+        "or drawn (those with an outline); nothing is learnt from the others (default: all were)",
     )
     made.add_argument("--label", metavar="NAME", help="what they are called (default: lesion)")
     made.add_argument("--channel", metavar="NAME", help="what the scans are (default: T2)")
@@ -82,6 +93,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
             table, "Write this dataset?", "nothing is written yet; these are the pairs", arguments.yes, screen
         ),
         segments=arguments.segments,
+        outlined_slices=arguments.outlined_slices,
         label=arguments.label,
         channel=arguments.channel,
         series=arguments.series,
@@ -137,6 +149,16 @@ def _share(text: str) -> float:
     if not 0 <= share < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share: write a number from 0 to below 1, such as 0.2")
     return share
+
+
+def _slices(text: str) -> OutlinedSlices:
+    """Parse which slices were looked at, for argparse."""
+    from vmseg_auto.data.outlined_slices import OutlinedSlices
+
+    try:
+        return OutlinedSlices.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

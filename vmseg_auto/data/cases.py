@@ -35,7 +35,7 @@ from vmseg_auto.data.workspace import USUAL
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, listed_folder, why_no_file
 from vmseg_auto.utils.geometry import Geometry, Spacing
-from vmseg_auto.utils.labels import unnamed_labels
+from vmseg_auto.utils.labels import IGNORE_LABEL, foreground_of, unnamed_labels
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.utils.names import split_channel
@@ -89,26 +89,31 @@ def read_dataset(folder: Path, bad: list[VmsegError] | None = None) -> Dataset:
     return Dataset(
         name=given.name or folder.resolve().name,
         channels=given.channels,
-        labels=given.labels,
+        labels=given.classes,
         cases=cases,
         test_cases=tests,
         file_ending=ending,
         notes=tuple(notes),
         stated=frozenset(given.patients),
         left_out=left.found,
+        ignore=given.labels.get(IGNORE_LABEL),
     )
 
 
-def content_hash(case: Case) -> str:
+def content_hash(case: Case, labels: Mapping[str, int] | None = None) -> str:
     """Return 16 hex digits of SHA-256 over the bytes of the case's scans and label file, in this order.
+
+    Args:
+        case: which files.
+        labels: where `ignore` is one of them, its value is hashed too: without it the same mask says something else.
 
     Raises:
         InputError: a file can't be read.
     """
-    return content_hashes(case)[1]
+    return content_hashes(case, labels)[1]
 
 
-def content_hashes(case: Case) -> tuple[str, str]:
+def content_hashes(case: Case, labels: Mapping[str, int] | None = None) -> tuple[str, str]:
     """Return the hash of the case's image files alone, and its `content_hash`; each file is read once.
 
     Raises:
@@ -120,6 +125,8 @@ def content_hashes(case: Case) -> tuple[str, str]:
     image = sha.hexdigest()[:16]
     if case.label is not None:
         _feed(sha, case.label, case)
+        if labels and IGNORE_LABEL in labels:
+            sha.update(f"{IGNORE_LABEL} {labels[IGNORE_LABEL]}".encode())
     return image, sha.hexdigest()[:16]
 
 
@@ -134,7 +141,7 @@ def read_case(
     Args:
         case: which files.
         labels: label name -> value; the mask may hold no other values. With one label besides the background, a
-            mask of 0 and 255 is read as 0 and 1.
+            mask of 0 and 255 is read as 0 and 1; what has the label `ignore`, as IGNORE.
         notes: what is odd but legal is appended here, in words.
         spacing_mm: voxel size (Z, Y, X) of image files that tell none.
 
@@ -167,7 +174,7 @@ def read_case(
             mask, grid = read_labels(case.label, labels, grids[0][1] if grids else None, case.id, found)
             grids.append((case.label, grid))
             if notes is not None:
-                found += [] if mask.any() else ["the mask is empty"]
+                found += [] if foreground_of(mask).any() else ["the mask is empty"]
                 notes += [f"case {case.id}: {note}" for note in found]
         except InputError as error:
             errors.append(error)

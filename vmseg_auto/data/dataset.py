@@ -12,6 +12,7 @@ from typing import Any
 from vmseg_auto.data.dicom.series import Scan, path_of
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.json_codec import Stored, decode
+from vmseg_auto.utils.labels import IGNORE_LABEL
 from vmseg_auto.utils.left_out import LeftOut
 from vmseg_auto.utils.names import case_name
 
@@ -42,13 +43,14 @@ class Dataset:
     Args:
         name: the dataset's name.
         channels: channel names in order, such as ("T2",).
-        labels: label name -> value; "background" is 0.
+        labels: label name -> value of the classes; "background" is 0.
         cases: the training cases (imagesTr, labelsTr), sorted by id.
         test_cases: the cases of imagesTs and labelsTs, sorted by id.
         file_ending: such as ".nii.gz".
         notes: what was inferred rather than read, in words for the user.
         stated: ids of the cases whose patient the dataset's owner has named.
         left_out: what of the folder is not used.
+        ignore: the value of voxels in masks that nobody has annotated; None where there is no such value.
     """
 
     name: str
@@ -60,6 +62,12 @@ class Dataset:
     notes: tuple[str, ...] = ()
     stated: frozenset[str] = frozenset()
     left_out: tuple[LeftOut, ...] = ()
+    ignore: int | None = None
+
+    @property
+    def mask_labels(self) -> dict[str, int]:
+        """What masks may hold, as dataset.json says it: the classes, and `ignore` where there is one."""
+        return self.labels if self.ignore is None else {**self.labels, IGNORE_LABEL: self.ignore}
 
     @property
     def patients(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from vmseg_auto.data.images.registry import scan_endings
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import DatasetError, InputError
-from vmseg_auto.utils.labels import odd_names
+from vmseg_auto.utils.labels import IGNORE_LABEL, MOST_CLASSES, classes_of, odd_names
 from vmseg_auto.utils.names import case_name, close_to
 from vmseg_auto.utils.text import listed
 
@@ -33,7 +33,8 @@ class Description:
     Args:
         name: None where none is given.
         channels: channel names in order.
-        labels: label name -> value; background 0, the others 1, 2, ...
+        labels: label name -> value; background 0, the others 1, 2, ...; the highest may be `ignore`, the value of
+            voxels that nobody has annotated.
         file_ending: None where none is given.
         patients: case id -> patient, where they are given.
         numbers: numTraining and numTest, where they are given.
@@ -49,6 +50,11 @@ class Description:
     numbers: dict[str, int] = field(default_factory=dict)
     listed: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """The labels that a network tells apart: all but `ignore`."""
+        return classes_of(self.labels)
 
 
 def read_description(path: Path) -> Description:
@@ -122,15 +128,17 @@ def _labels(data: dict[str, Any], say: _SAY) -> dict[str, int]:
         say(problem)
     if before:
         return {}
-    values = sorted(labels.values())
+    values, classes = sorted(labels.values()), classes_of(labels)
     if labels.get("background") != 0:
         say('labels has no background; add "background": 0')
-    elif len(values) < 2:
+    elif len(classes) < 2:
         say(f"labels names nothing but the background; add what is to be segmented, {_LABELS}")
     elif values != list(range(len(values))):
         say(f"label values must be 0, 1, 2 and so on without gaps, not {', '.join(map(str, values))}")
-    elif values[-1] > 255:
-        say(f"label values can be 255 at most, not {values[-1]}")
+    elif labels.get(IGNORE_LABEL, values[-1]) != values[-1]:
+        say(f'the label "{IGNORE_LABEL}" must have the highest value, {values[-1]}, not {labels[IGNORE_LABEL]}')
+    elif len(classes) > MOST_CLASSES:
+        say(f"label values can be {MOST_CLASSES - 1} at most, not {max(classes.values())}")
     elif odd := odd_names(labels):
         say(odd)
     return labels
@@ -141,8 +149,10 @@ def _odd_labels(labels: dict[str, Any]) -> list[str]:
     for name, value in labels.items():
         if isinstance(value, list):
             problems.append(f"label {name} has a list of values: regions are not supported; give it one value")
-        elif name == "ignore":
-            problems.append("there is an ignore label, which is not supported; label those voxels, or leave it out")
+        elif name != IGNORE_LABEL and name.strip().casefold() == IGNORE_LABEL:
+            problems.append(
+                f'label {name!r}: is "{IGNORE_LABEL}" meant, of voxels that nobody has annotated? Write it so'
+            )
         elif isinstance(value, bool) or not isinstance(value, int):
             problems.append(f"label {name} is {value!r}, not a whole number")
     return problems

@@ -44,7 +44,7 @@ class MadeDataset:
             raise InputError("the dataset has no dataset.json", file=path, remedy=_MEND)
         made = cls(folder, read_description(path))
         description = made.description
-        if description.file_ending != USUAL or len(description.channels) != 1 or len(description.labels) != 2:
+        if description.file_ending != USUAL or len(description.channels) != 1 or len(description.classes) != 2:
             problem = f"this is no dataset of vmseg_make_dataset: one channel, one label and {USUAL} files"
             raise InputError(problem, file=path, remedy=_MEND)
         return made
@@ -99,8 +99,8 @@ class MadeDataset:
                 problem = f"{row.case} stands in another folder than the key says ({row.set})"
                 raise InputError(problem, file=sorted(moved)[0], remedy="Move it back.")
 
-    def describe(self, cases: Mapping[str, KeyRow | None]) -> None:
-        """Take cases into dataset.json, or out of it (None); all else in it stays as it is.
+    def describe(self, cases: Mapping[str, KeyRow | None], labels: Mapping[str, int] | None = None) -> None:
+        """Take cases into dataset.json, or out of it (None), and further labels; all else in it stays as it is.
 
         Raises:
             VmsegError: it can't be written.
@@ -115,4 +115,5 @@ class MadeDataset:
             if row is not None:
                 patients[case] = row.patient
                 training |= {case} if row.set == "train" else set()
-        write_json(path, {**data, "numTraining": len(training), "patients": patients})
+        known = {**self.description.labels, **(labels or {})}
+        write_json(path, {**data, "numTraining": len(training), "patients": patients, "labels": known})

@@ -18,6 +18,8 @@ from vmseg_auto.utils.geometry import Box, Geometry, Shape
 from vmseg_auto.utils.json_codec import Stored
 from vmseg_auto.utils.open_files import TOO_MANY, too_many_files
 
+_ANNOTATED = "annotated"
+"""Name of these positions beside those of the classes."""
 _REMEDY = "Delete this file and run `vmseg_plan_and_preprocess` again."
 
 
@@ -28,11 +30,13 @@ class PreprocessedCase:
     Args:
         id: the case's id.
         image: float32 [C, Z, Y, X], in the plan's axes and spacing; may be memory-mapped.
-        label: uint8 [Z, Y, X] of class indices 0 to K - 1 (not file values), on the image's grid; None without a mask.
+        label: uint8 [Z, Y, X] of class indices 0 to K - 1 (not file values), on the image's grid; IGNORE (255) where
+            nobody has annotated; None without a mask.
         geometry: grid of the source files, in their own axes.
         crop_box: the part of that grid that was kept, in the files' axes.
         foreground: class index -> voxel positions int32 [n, 3] in `label`, at most 10,000 drawn at random.
         content: hash of the source files.
+        annotated: positions int32 [n, 3] of voxels that are annotated, drawn alike; None where all are.
     """
 
     id: str
@@ -42,6 +46,7 @@ class PreprocessedCase:
     crop_box: Box
     foreground: dict[int, NDArray[np.int32]]
     content: str
+    annotated: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ class PreprocessedFolder:
         if case.label is not None:
             checksums["label"] = _save_array(self._label_path(case.id), case.label)
         positions = {str(index): found for index, found in case.foreground.items()}
+        if case.annotated is not None:
+            positions[_ANNOTATED] = case.annotated
         write_arrays(self._foreground_path(case.id), positions)
         _, z, y, x = case.image.shape
         about = _Record(
@@ -119,14 +126,17 @@ class PreprocessedFolder:
             raise InputError("its crop box lies outside of the scan", case=case_id, file=path, remedy=_REMEDY)
         image = _map_array(self._image_path(case_id), case_id, np.float32, (record.channels, *record.shape))
         label = _map_array(self._label_path(case_id), case_id, np.uint8, record.shape) if record.labelled else None
+        positions = _load_positions(self._foreground_path(case_id), case_id, record.shape)
+        annotated = positions.pop(_ANNOTATED, None)
         return PreprocessedCase(
             id=case_id,
             image=image,
             label=label,
             geometry=record.geometry,
             crop_box=record.crop_box,
-            foreground=_load_foreground(self._foreground_path(case_id), case_id, record.shape),
+            foreground={int(name): found for name, found in positions.items()},
             content=record.content,
+            annotated=annotated,
         )
 
     def verify(self, case_id: str) -> None:
@@ -200,14 +210,15 @@ def _map_array(path: Path, case_id: str, kind: type[np.generic], shape: tuple[in
     return array
 
 
-def _load_foreground(path: Path, case_id: str, shape: Shape) -> dict[int, NDArray[np.int32]]:
+def _load_positions(path: Path, case_id: str, shape: Shape) -> dict[str, NDArray[np.int32]]:
     try:
         found = read_arrays(path, most=3 * 8 * prod(shape))
-        positions = {int(name): array.astype(np.int32, copy=False) for name, array in found.items()}
+        positions = {name: array.astype(np.int32, copy=False) for name, array in found.items()}
     except UNREADABLE as error:
         raise _unreadable(error, case_id, path) from error
     outside = f"it holds positions outside of the shape that {case_id}.json says"
-    for array in positions.values():
-        if array.ndim != 2 or array.shape[1] != 3 or not ((array >= 0) & (array < shape)).all():
+    for name, array in positions.items():
+        placed = array.ndim == 2 and array.shape[1] == 3 and ((array >= 0) & (array < shape)).all()
+        if not (placed and (name.isdecimal() or name == _ANNOTATED)):
             raise InputError(outside, case=case_id, file=path, remedy=_REMEDY)
     return positions

@@ -29,7 +29,7 @@ from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.errors import DatasetError, InputError, NoMaskError, VmsegError
 from vmseg_auto.utils.figure import Figure
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.labels import unnamed_labels
+from vmseg_auto.utils.labels import IGNORE, classes_of, unnamed_labels
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.statistics import INTERVAL, no_interval, summarise_table, without_interval
 from vmseg_auto.utils.tables import write_csv
@@ -171,7 +171,7 @@ def evaluate(
     Args:
         predictions: folder of predicted masks.
         references: folder of reference masks; predictions without one are left out, and noted.
-        labels: label name -> value; the references' values unless given.
+        labels: label name -> value; the references' values unless given. References may hold `ignore`, predictions not.
         tolerance_mm: of the NSD.
         patients: case -> patient; a case that is not named is its own patient.
         jobs: threads.
@@ -211,25 +211,28 @@ def evaluate_pairs(
     jobs: int = 1,
     progress: Callable[[], object] = lambda: None,
     notes: Iterable[str] = (),
+    readers: bool = False,
 ) -> Evaluation:
     """Score pairs of files.
 
     Args:
         pairs: case -> predicted and reference mask; at least one.
         notes: for the evaluation; the other arguments are those of `evaluate`.
+        readers: whether the predictions are a reader's masks, which may hold `ignore` too.
 
     Raises:
         InputError, DatasetError: as `evaluate`.
     """
     metrics()  # one that an installed package brings may be broken, which is one error and not one a case
     known = dict(labels) if labels is not None else infer_labels(reference for _, reference in pairs.values())
+    classes = classes_of(known)
     cases = [Case(case, case, (prediction,), reference) for case, (prediction, reference) in pairs.items()]
 
     read_as: dict[str, list[str]] = {}
 
     def work(case: Case) -> list[Row]:
         found = read_as.setdefault(case.id, [])
-        rows = score_case(*read_pair(case.id, *pairs[case.id], known, found), known, tolerance_mm)
+        rows = score_case(*read_pair(case.id, *pairs[case.id], known, found, readers), classes, tolerance_mm)
         return [{"case": case.id, **row} for row in rows]
 
     scored, errors = over_cases(work, cases, jobs, progress)
@@ -242,6 +245,8 @@ def evaluate_pairs(
     unscored = _never_drawn(rows)
     if odd := sorted(case for case, found in read_as.items() if found):
         notes = [*notes, f"Masks of 0 and 255, read as 0 and 1: {', '.join(odd)}."]
+    if partly := sorted({row["case"] for row in rows if math.isnan(row["reference_ml"])}):
+        notes = [*notes, f"Annotated in part, so that they tell no volume: {listed(partly)}."]
     notes = [*notes, *(f"{label}: no reference mask holds it, so it has no score." for label in unscored)]
     return Evaluation.from_rows((row for row in rows if row["label"] not in unscored), tolerance_mm, patients, notes)
 
@@ -304,20 +309,29 @@ def infer_labels(masks: Iterable[Path]) -> dict[str, int]:
 
 
 def read_pair(
-    case: str, prediction: Path, reference: Path, labels: Mapping[str, int], notes: list[str] | None = None
+    case: str,
+    prediction: Path,
+    reference: Path,
+    labels: Mapping[str, int],
+    notes: list[str] | None = None,
+    readers: bool = False,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Geometry]:
     """Read a predicted mask and its reference, and make sure that they can be compared.
 
     With one label of value 1, a mask of 0 and 255 is read as 0 and 1, and `notes` gets that in words.
 
+    Args:
+        labels: label name -> value; where `ignore` is one of them, the reference may hold it, and the prediction not.
+        readers: whether the prediction may hold it too, as it is a reader's mask.
+
     Returns:
-        Prediction and reference (Z, Y, X), and their grid.
+        Prediction and reference (Z, Y, X), and their grid. The reference holds IGNORE where one of them does.
 
     Raises:
         InputError: a file is no mask, holds a value that is no label, or they do not lie on the same grid.
     """
     target = _common_grid(prediction, reference, case)
-    mask, own_grid = read_labels(prediction, labels, target, case, notes)
+    mask, own_grid = read_labels(prediction, labels if readers else classes_of(labels), target, case, notes)
     wanted, grid = read_labels(reference, labels, target, case, notes)
     if differences := own_grid.differences(grid):
         raise InputError(
@@ -326,7 +340,7 @@ def read_pair(
             file=prediction,
             remedy="Compare masks on the same grid; resample one of them with nearest-neighbour interpolation.",
         )
-    return mask, wanted, grid
+    return mask, np.where(mask == IGNORE, mask, wanted) if readers else wanted, grid
 
 
 def _common_grid(prediction: Path, reference: Path, case: str) -> Geometry | None:
@@ -348,8 +362,8 @@ def _never_drawn(rows: Iterable[Row]) -> list[str]:
     drawn: dict[str, float] = {}
     for row in rows:
         label = str(row["label"])
-        drawn[label] = drawn.get(label, 0.0) + float(row["reference_ml"])
-    return [label for label, volume in drawn.items() if not volume] if any(drawn.values()) else []
+        drawn[label] = drawn.get(label, 0.0) + float(row["reference_lesions"])
+    return [label for label, lesions in drawn.items() if not lesions] if any(drawn.values()) else []
 
 
 def _numbers(row: Mapping[Any, Any], digits: int) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.labels import without_ignored
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Contradiction:
 
 
 def contradiction(prediction: NDArray[np.uint8], mask: NDArray[np.uint8], geometry: Geometry) -> Contradiction:
-    """Compare a prediction with a mask, both of label values (Z, Y, X) on the same grid."""
+    """Compare a prediction with a mask, both of label values (Z, Y, X) on the same grid; IGNORE contradicts nothing."""
+    prediction, mask = without_ignored(prediction, mask)
     differs = prediction != mask
     in_slice = np.count_nonzero(differs, axis=(1, 2))
     return Contradiction(

@@ -14,6 +14,7 @@ from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.preprocessing.air import NO_TISSUE, air_level
 from vmseg_auto.utils.components import label_components
 from vmseg_auto.utils.geometry import Box
+from vmseg_auto.utils.labels import IGNORE, foreground_of
 
 SEEN_VOXELS = 200_000
 """Voxels of a scan from which its percentiles and tissue are taken."""
@@ -29,6 +30,12 @@ class Lesion:
     @property
     def slices(self) -> tuple[slice, slice, slice]:
         z, y, x = (slice(start, stop) for start, stop in self.box)
+        return z, y, x
+
+    @property
+    def surroundings(self) -> tuple[slice, slice, slice]:
+        """Its box and the voxels next to it."""
+        z, y, x = (slice(max(0, start - 1), stop + 1) for start, stop in self.box)
         return z, y, x
 
 
@@ -50,7 +57,13 @@ class CaseStudy:
     @cached_property
     def lesions(self) -> tuple[Lesion, ...]:
         assert self.case.label is not None
-        return find_lesions(np.asarray(self.case.label) > 0)
+        return find_lesions(foreground_of(np.asarray(self.case.label)))
+
+    @cached_property
+    def whole_lesions(self) -> tuple[Lesion, ...]:
+        """The lesions of which all neighbours are annotated, so that nothing of them can be missing."""
+        label = np.asarray(self.case.label)
+        return tuple(lesion for lesion in self.lesions if not (label[lesion.surroundings] == IGNORE).any())
 
     @cached_property
     def tissue(self) -> Tissue:

@@ -156,7 +156,13 @@ def compare_readers(
     pairs = {FIRST: (model, one), SECOND: (model, two), BETWEEN: (two, one)}
     found = {
         name: evaluate_pairs(
-            {case: (mine[case], other[case]) for case in common}, known, tolerance_mm, patients, jobs, notes=notes
+            {case: (mine[case], other[case]) for case in common},
+            known,
+            tolerance_mm,
+            patients,
+            jobs,
+            notes=notes,
+            readers=name == BETWEEN,
         )
         for name, (mine, other) in pairs.items()
     }

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vmseg_auto.utils.labels import without_ignored
+
 SEEN = 3
 """Of 255, about 1 %: voxels below it that nobody outlined are left out, as they are sure, many, and of no interest."""
 BINS = 10
@@ -32,7 +34,7 @@ def reliability(probabilities: NDArray[np.uint8], reference: NDArray[np.uint8], 
 
     Args:
         probabilities: of each label, 0 to 255 for 0 to 1 [labels, Z, Y, X].
-        reference: label values [Z, Y, X].
+        reference: label values [Z, Y, X]; voxels of IGNORE are left out.
         values: of the labels.
 
     Example:
@@ -40,6 +42,7 @@ def reliability(probabilities: NDArray[np.uint8], reference: NDArray[np.uint8], 
         >>> round(found.brier, 2), round(found.calibration_error, 2)
         (0.32, 0.4)
     """
+    probabilities, reference = without_ignored(probabilities, reference)
     found = [_of_counts(_counts(soft, reference == value)) for soft, value in zip(probabilities, values, strict=True)]
     told = [one for one in found if one is not None]
     if not told:

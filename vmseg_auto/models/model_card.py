@@ -120,6 +120,8 @@ def _cohort(cohort: Fingerprint, members: Sequence[Member]) -> str:
         ("Volume of all labels in mL", median_and_range(volumes)),
         ("Scans without any", f"{sum(volume == 0 for volume in volumes)}"),
     ]
+    if partly := sum(case.ignored_voxels > 0 for case in cases):
+        rows.append(("Masks annotated in part, whose volumes are estimates", f"{partly}"))
     return _table(("", "median (least to most)"), rows)
 
 

@@ -81,7 +81,7 @@ def convert_model(plan: Plan, description: Description, fold: TrainedFold, datas
         trainer=fold.trainer,
         dataset=dataset,
         channels=description.channels,
-        labels=description.labels,
+        labels=description.classes,
         plan=plan,
     )
 

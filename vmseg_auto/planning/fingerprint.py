@@ -32,6 +32,7 @@ class CaseSummary:
         image_content: hash of its image files alone; "" in workspaces from before it was kept.
         left_right: the axis that runs closest to the patient's from right to left; None in workspaces from before.
         profiles: of each channel; none in workspaces from before they were kept.
+        ignored_voxels: that nobody has annotated, of the file.
     """
 
     shape: Shape
@@ -42,12 +43,18 @@ class CaseSummary:
     image_content: str = ""
     left_right: int | None = None
     profiles: tuple[Profile, ...] = ()
+    ignored_voxels: int = 0
+
+    @property
+    def annotated_share(self) -> float:
+        """Share of the file's voxels that somebody has annotated."""
+        return 1 - self.ignored_voxels / math.prod(self.shape)
 
     @property
     def volume_ml(self) -> float:
-        """All foreground, in mL."""
+        """All foreground, in mL. Of a mask annotated in part, an estimate: as if the rest held as much."""
         z, y, x = self.spacing_mm
-        return sum(self.class_voxels.values()) * z * y * x / 1000
+        return sum(self.class_voxels.values()) * z * y * x / 1000 / self.annotated_share
 
     @property
     def relative_size(self) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vmseg_auto.preprocessing.normalise import SEEN_VOXELS
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Spacing
+from vmseg_auto.utils.labels import foreground_of
 from vmseg_auto.utils.text import by_axes, listed
 
 _HOT = 1000.0
@@ -61,14 +62,15 @@ def content_notes(image: NDArray[np.float32], mask: NDArray[np.uint8] | None, ca
         case: its id.
     """
     found = [text for channel in image for text in _odd_intensities(channel)]
-    if mask is not None and (outlined := int(np.count_nonzero(mask))):
-        unseen = int(np.count_nonzero((mask != 0) & (image == 0).all(axis=0)))
+    inside = None if mask is None else foreground_of(mask)
+    if inside is not None and (outlined := int(np.count_nonzero(inside))):
+        unseen = int(np.count_nonzero(inside & (image == 0).all(axis=0)))
         if unseen and unseen >= min(_VOXELS, _SHARE * outlined):
             found.append(
                 f"{unseen} of {outlined} outlined voxels lie where the scan is 0 (a removed face, or another scan's "
                 "mask); look whether mask and scan belong together"
             )
-        found += [text for channel in image for text in _saturated(channel, mask != 0)]
+        found += [text for channel in image for text in _saturated(channel, inside)]
     return [f"case {case}: {text}" for text in found]
 
 

@@ -21,6 +21,8 @@ from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Geometry, Spacing
 from vmseg_auto.utils.histogram import Histogram
 from vmseg_auto.utils.json_codec import digest
+from vmseg_auto.utils.labels import IGNORE, classes_of, foreground_of
+from vmseg_auto.utils.text import listed
 
 SAMPLES_PER_CASE = 10_000
 SAMPLE_SEED = 1234
@@ -69,8 +71,10 @@ def analyse(
         DatasetError: cases that can't be used; all are listed.
         InputError: no mask holds any foreground.
     """
-    found, errors = over_cases(lambda case: _examine(case, dataset.labels, decode_cache), dataset.cases, jobs, progress)
-    tested, more = over_cases(lambda case: _check(case, dataset.labels), dataset.test_cases, jobs, lambda: None)
+    found, errors = over_cases(
+        lambda case: _examine(case, dataset.mask_labels, decode_cache), dataset.cases, jobs, progress
+    )
+    tested, more = over_cases(lambda case: _check(case, dataset.mask_labels), dataset.test_cases, jobs, lambda: None)
     errors += more
     if errors:
         bad = len({error.case for error in errors})
@@ -78,6 +82,7 @@ def analyse(
         raise DatasetError(f"{bad} of {total} cases can't be used", errors, remedy="Mend or remove them:")
     notes = [note for case in (*found.values(), *tested.values()) for note in case.notes]
     notes += _never_drawn(dataset.labels, found.values())
+    notes += _partly_annotated({case_id: case.summary for case_id, case in found.items()})
     checked = found | {f"imagesTs/{case_id}": case for case_id, case in tested.items()}
     notes += unlike_voxel_sizes({case_id: case.spacing_mm for case_id, case in checked.items()})
     summaries = {case_id: case.summary for case_id, case in found.items()}
@@ -105,7 +110,7 @@ def analyse(
 def _examine(case: Case, labels: Mapping[str, int], decode_cache: DecodeCache | None) -> _Findings:
     notes: list[str] = []
     image, mask, geometry = _read(case, labels, notes)
-    image_content, content = content_hashes(case)
+    image_content, content = content_hashes(case, labels)
     if mask is None:
         raise InputError("the mask is missing", case=case.id, remedy="Training cases need masks.")
     if decode_cache is not None:
@@ -117,11 +122,12 @@ def _examine(case: Case, labels: Mapping[str, int], decode_cache: DecodeCache | 
         shape=geometry.shape,
         cropped_shape=(z, y, x),
         spacing_mm=geometry.spacing_mm,
-        class_voxels={value: int(np.count_nonzero(mask == value)) for value in labels.values() if value != 0},
+        class_voxels={value: int(np.count_nonzero(mask == value)) for value in classes_of(labels).values() if value},
         content=content,
         image_content=image_content,
         left_right=geometry.patient_axes.index(0),
         profiles=intensity_profiles(cropped),
+        ignored_voxels=int(np.count_nonzero(mask == IGNORE)),
     )
     return _Findings(
         signature=signature(image),
@@ -130,7 +136,7 @@ def _examine(case: Case, labels: Mapping[str, int], decode_cache: DecodeCache | 
         image_content=image_content,
         content=content,
         summary=summary,
-        samples=_foreground_samples(cropped, mask[box_slices(box)] > 0),
+        samples=_foreground_samples(cropped, foreground_of(mask[box_slices(box)])),
     )
 
 
@@ -158,10 +164,22 @@ def _never_drawn(labels: Mapping[str, int], cases: Iterable[_Findings]) -> list[
     ]
 
 
+def _partly_annotated(cases: Mapping[str, CaseSummary]) -> list[str]:
+    """Name in one sentence the cases whose masks are annotated in part; empty where there are none."""
+    parts = {case_id: summary.annotated_share for case_id, summary in cases.items() if summary.ignored_voxels}
+    if not parts:
+        return []
+    low, high = (f"{100 * share:.2g} %" for share in (min(parts.values()), max(parts.values())))
+    return [
+        f"{len(parts)} of {len(cases)} masks are annotated in part ({low} to {high} of their voxels): "
+        f"{listed(list(parts))}; their other voxels are neither learnt from nor scored, and their volumes are estimates"
+    ]
+
+
 def _check(case: Case, labels: Mapping[str, int]) -> _Checked:
     notes: list[str] = []
     image, _, geometry = _read(case, labels, notes)
-    return _Checked(signature(image), geometry.spacing_mm, tuple(notes), *content_hashes(case))
+    return _Checked(signature(image), geometry.spacing_mm, tuple(notes), *content_hashes(case, labels))
 
 
 def _duplicates(checked: Mapping[str, _Checked]) -> tuple[Duplicate, ...]:

@@ -16,6 +16,7 @@ from vmseg_auto.data.preprocessed import PreprocessedCase, PreprocessedFolder
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.preprocessing.transform import preprocess_image, preprocess_mask
 from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.labels import IGNORE, classes_of
 
 FOREGROUND_POSITIONS = 10_000
 """Most positions kept of each class."""
@@ -48,7 +49,7 @@ def preprocess(
         plan: whose numbers are used; the folder is that of its `voxels_hash`.
         folder: where preprocessed cases lie.
         jobs: threads, each of which holds one case in memory.
-        labels: label name -> value, 0 to K - 1, so that a value is its class index.
+        labels: label name -> value, 0 to K - 1, so that a value is its class index; after them, `ignore` may be K.
         progress: called after each case.
         decode_cache: cases decoded already.
 
@@ -59,7 +60,7 @@ def preprocess(
         raise ValueError(f"label values must be 0 to {len(labels) - 1}, not {sorted(labels.values())}")
 
     def work(case: Case) -> bool:
-        content = (decode_cache.content(case) if decode_cache else None) or content_hash(case)
+        content = (decode_cache.content(case) if decode_cache else None) or content_hash(case, labels)
         if folder.holds(case.id, content):
             return False
         folder.save(_prepare(case, content, plan, labels, decode_cache))
@@ -83,25 +84,42 @@ def _prepare(
         error.case, error.file = case.id, case.file
         raise
     label = None if mask is None else preprocess_mask(mask, geometry, crop_box, plan)
+    foreground, annotated = ({}, None) if label is None else _positions(label, len(classes_of(labels)), case)
     return PreprocessedCase(
         id=case.id,
         image=preprocessed,
         label=label,
         geometry=geometry,
         crop_box=crop_box,
-        foreground={} if label is None else _foreground(label, len(labels), case.id),
+        foreground=foreground,
         content=content,
+        annotated=annotated,
     )
 
 
-def _foreground(label: NDArray[np.uint8], classes: int, case_id: str) -> dict[int, NDArray[np.int32]]:
-    """Draw voxel positions of each class that is there, with a seed that is the case's own."""
-    random = np.random.default_rng(zlib.crc32(case_id.encode()))
-    positions = {}
-    for index in range(1, classes):
-        found = np.flatnonzero(label == index)
+def _positions(
+    label: NDArray[np.uint8], classes: int, case: Case
+) -> tuple[dict[int, NDArray[np.int32]], NDArray[np.int32] | None]:
+    """Draw voxel positions of each class that is there, and of all annotated voxels where some are not, with a seed
+    that is the case's own.
+
+    Raises:
+        InputError: resampling has left no annotated voxel.
+    """
+    random = np.random.default_rng(zlib.crc32(case.id.encode()))
+
+    def drawn(there: NDArray[np.bool_]) -> NDArray[np.int32]:
+        found = np.flatnonzero(there)
         if len(found) > FOREGROUND_POSITIONS:
             found = random.choice(found, FOREGROUND_POSITIONS, replace=False)
-        if len(found):
-            positions[index] = np.stack(np.unravel_index(found, label.shape), axis=1).astype(np.int32)
-    return positions
+        return np.stack(np.unravel_index(found, label.shape), axis=1).astype(np.int32)
+
+    positions = {index: found for index in range(1, classes) if len(found := drawn(label == index))}
+    if not (label == IGNORE).any():
+        return positions, None
+    annotated = drawn(label != IGNORE)
+    if not len(annotated):
+        problem = "no annotated voxel is left of its mask where the scan is not 0, at the plan's voxel size"
+        remedy = "Outline more slices, or remove the case."
+        raise InputError(problem, case=case.id, file=case.label, remedy=remedy)
+    return positions, annotated

@@ -23,6 +23,7 @@ from vmseg_auto.report.render import Table
 from vmseg_auto.report.words import require_named, shown
 from vmseg_auto.report.words import volume as ml_words
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.labels import IGNORE, without_ignored
 from vmseg_auto.workflows.run_tables import Row, read_label_check
 
 EACH = 3
@@ -124,7 +125,9 @@ class Album:
     def _draw(self, case: str, note: str, number: int | None = None) -> Shown:
         """Draw a slice of a case: that of this number, where slices lie along the file's Z, else the fullest."""
         reference, prediction = self._files(case)
-        predicted, wanted, geometry = read_pair(case, prediction, reference, self.dataset.labels)
+        predicted, wanted, geometry = read_pair(case, prediction, reference, self.dataset.mask_labels)
+        partly = " in what is annotated" if (wanted == IGNORE).any() else ""
+        predicted, wanted = without_ignored(predicted, wanted)
         image, _ = read_scan(self._case(case).images[0], case)
         marks = ((wanted != 0) * _REFERENCE + (predicted != 0) * _PREDICTION).astype(np.uint8)
         view = View.of(geometry)
@@ -139,7 +142,8 @@ class Album:
         if lesions and not self.whole:
             one = around_lesions(one, np.logical_or.reduce([lesion.mask for lesion in lesions]))
         ml = [np.count_nonzero(mask) * geometry.voxel_ml for mask in (wanted, predicted)]
-        told = f"outlined {ml_words(ml[0])} mL, predicted {ml_words(ml[1])} mL; {view.plane} slice {view.number(index)}"
+        volumes = f"outlined {ml_words(ml[0])} mL, predicted {ml_words(ml[1])} mL{partly}"
+        told = f"{volumes}; {view.plane} slice {view.number(index)}"
         masks = {"reference": one.mask[0] & _REFERENCE != 0, "prediction": one.mask[0] & _PREDICTION != 0}
         name = self.names.cases[case]
         drawn = outlined_slice(one.image[0], masks, one.geometry.spacing_mm[1:], view.sides, f"{name}: {told}")

@@ -38,10 +38,13 @@ def cohort(fingerprint: Fingerprint, patients: dict[str, str], names: Names) -> 
     cases = fingerprint.cases.values()
     labels = [plain(name) for name, value in fingerprint.labels.items() if value]
     volumes = [case.volume_ml for case in cases]
+    partly = sum(case.ignored_voxels > 0 for case in cases)
+    annotated = Fact("Annotated in part", f"{partly} of {counted(len(cases), 'mask')}", "their volumes are estimates")
     facts = (
         Fact("Scans", f"{counted(len(cases), 'scan')} of {counted(len(set(patients.values())), 'patient')}"),
         Fact("Channels", ", ".join(fingerprint.channels)),
         Fact("Outlined", ", ".join(labels)),
+        *([annotated] if partly else []),
         Fact("Lesion volume", f"median {median_and_range(volumes)} mL"),
         Fact(
             "Slice spacing",

@@ -145,8 +145,9 @@ def _by_volume(rows: Sequence[CaseScore], names: Names) -> Chart:
 
 
 def _thirds(rows: Sequence[CaseScore]) -> str:
-    """Describe the mean Dice of small, middle and large lesions."""
-    ordered = sorted(rows, key=lambda row: row.values["reference_ml"])
+    """Describe the mean Dice of small, middle and large lesions, of those whose volume is known."""
+    known = (row for row in rows if isfinite(row.values["reference_ml"]))
+    ordered = sorted(known, key=lambda row: row.values["reference_ml"])
     size = len(ordered) // 3
     if not size:
         return "too few to compare small and large lesions"
@@ -156,7 +157,7 @@ def _thirds(rows: Sequence[CaseScore]) -> str:
 
 def failures(rows: Sequence[CaseScore]) -> str:
     """Describe where the model fails."""
-    missed = {row.case for row in rows if row.values["reference_ml"] > 0 and row.values["dice"] == 0}
+    missed = {row.case for row in rows if row.values["reference_lesions"] > 0 and row.values["dice"] == 0}
     return f"{counted(len(missed), 'scan')} whose outline the model misses wholly. Mean Dice: {_thirds(rows)}."
 
 

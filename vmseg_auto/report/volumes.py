@@ -26,8 +26,9 @@ def volume_agreements(rows: Sequence[CaseScore], names: Names) -> tuple[tuple[Ch
 
 
 def _agreement(label: str, rows: Sequence[CaseScore], names: Names) -> tuple[Chart | None, str]:
-    pairs = [(row, row.values["reference_ml"], row.values["prediction_ml"]) for row in rows]
-    found = agreement([a for _, a, _ in pairs], [b for _, _, b in pairs], [row.patient for row in rows])
+    known = [row for row in rows if isfinite(row.values["reference_ml"])]  # a mask annotated in part tells no volume
+    pairs = [(row, row.values["reference_ml"], row.values["prediction_ml"]) for row in known]
+    found = agreement([a for _, a, _ in pairs], [b for _, _, b in pairs], [row.patient for row in known])
     name = plain(label).capitalize()
     if found is None:
         patients = len({row.patient for row, a, b in pairs if a + b > 0})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from vmseg_auto.selection.out_of_fold_cases import OutOfFoldCases, folds_of_pati
 from vmseg_auto.selection.settings import VOXELS, score_settings
 from vmseg_auto.selection.validation_volumes import ValidationVolumes
 from vmseg_auto.utils.console import Console
+from vmseg_auto.utils.labels import IGNORE
 
 MOST_FOR_PAIRS = 4
 """Runs, beyond which only the ensemble of all is tried: pairs would be many, and the best of many is luck."""
@@ -35,7 +37,7 @@ class Candidates:
         folds: the fold that holds each patient out.
         scores: runs' names -> [patients, THRESHOLDS, labels, 3, 2] (selection.settings); single runs first.
         cases: id and patient of each case.
-        reference_ml: volumes of the labels as they were outlined [cases, labels].
+        reference_ml: volumes of the labels as they were outlined [cases, labels]; NaN of masks annotated in part.
         measured_ml: runs' names -> as they were predicted [cases, THRESHOLDS, labels, 2], with all components and with
             the largest alone.
     """
@@ -57,6 +59,8 @@ class Candidates:
     ) -> ValidationVolumes:
         """Return the volumes that a candidate measures under a setting, with the `confidence` of each case.
 
+        Cases whose masks are annotated in part tell no volume, and are left out by name.
+
         Args:
             names: of the candidate.
             setting: threshold and post-processing.
@@ -65,12 +69,15 @@ class Candidates:
             learnt: the lesion filters of the labels; of each case, what filters of other patients leave counts.
         """
         at = self.measured_ml[names][:, THRESHOLDS.index(setting.threshold)]
-        measured = np.where(setting.keep_largest, at[..., 1], at[..., 0])
+        told = np.asarray(np.isfinite(self.reference_ml).all(axis=1))
+        measured = np.where(setting.keep_largest, at[..., 1], at[..., 0])[told]
+        cases = tuple(compress(self.cases, told))
         for column, one in enumerate(learnt):
             if (kept_ml := one.kept_ml) is not None:
-                measured[:, column] = [kept_ml[case] for case, _ in self.cases]
-        judged = tuple(confidence[case] for case, _ in self.cases)
-        return ValidationVolumes(tuple(labels), self.cases, self.reference_ml, measured, judged)
+                measured[:, column] = [kept_ml[case] for case, _ in cases]
+        judged = tuple(confidence[case] for case, _ in cases)
+        partly = tuple(case for case, _ in compress(self.cases, ~told))
+        return ValidationVolumes(tuple(labels), cases, self.reference_ml[told], measured, judged, partly)
 
 
 def score_candidates(
@@ -109,7 +116,9 @@ def score_candidates(
 
 @dataclass(frozen=True)
 class _Scored:
-    """A case: its scores [candidates, THRESHOLDS, labels, 3, 2], and the labels' volumes as they were outlined."""
+    """A case: its scores [candidates, THRESHOLDS, labels, 3, 2], and the labels' volumes as they were outlined; NaN of
+    a mask annotated in part.
+    """
 
     scores: Values
     reference_ml: Values
@@ -132,12 +141,14 @@ def _score_case(
 ) -> _Scored:
     assert case.label is not None
     mask = runs[0].fold(fold).mask(case.id, dataset.file_ending)
-    _, reference, geometry = read_pair(case.id, mask, case.label, dataset.labels)
+    _, reference, geometry = read_pair(case.id, mask, case.label, dataset.mask_labels)
     values = sorted(dataset.labels.values())
     validation = [
         read_probabilities(run.fold(fold).probabilities(case.id), case.id, len(values) - 1, geometry.shape)
         for run in runs
     ]
-    outlined = np.array([np.count_nonzero(reference == value) for value in values[1:]])
+    outlined = np.array([np.count_nonzero(reference == value) for value in values[1:]], dtype=float)
+    if (reference == IGNORE).any():
+        outlined[:] = np.nan
     scores = score_settings(validation, reference, values, ensembles)
     return _Scored(scores, outlined * geometry.voxel_ml, geometry.voxel_ml)

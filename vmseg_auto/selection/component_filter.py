@@ -29,6 +29,8 @@ from vmseg_auto.selection.out_of_fold_cases import OutOfFoldCases, folds_of_pati
 from vmseg_auto.utils.components import keep_largest, label_components
 from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.labels import IGNORE
+from vmseg_auto.utils.text import listed
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -185,6 +187,8 @@ def learn_filters(
 ) -> list[LearntFilter]:
     """Learn the filter of each label of a run, or of an ensemble of runs, under a setting.
 
+    Cases whose masks are annotated in part are left out: whether a component touches a lesion is not known there.
+
     Args:
         runs: wholly cross-validated; the mean of their probabilities counts.
         setting: threshold and post-processing of the masks whose components are judged.
@@ -196,18 +200,25 @@ def learn_filters(
         DatasetError, InputError: files of some cases are missing or damaged.
     """
 
-    def work(case: Case, fold: int) -> list[CaseComponents]:
+    def work(case: Case, fold: int) -> list[CaseComponents] | None:
         return _components(case, fold, runs, setting, dataset)
 
     found = cases.over(work, jobs, console, "Describing components")
     labels = [name for name, value in sorted(dataset.labels.items(), key=lambda item: item[1]) if value]
-    return [LearntFilter.of(label, [one[index] for one in found]) for index, label in enumerate(labels)]
+    if partly := [case.id for case, one in zip(cases.cases, found, strict=True) if one is None]:
+        console.say(f"Nothing is learnt of components where masks are annotated in part: {listed(partly)}.")
+    told = [one for one in found if one is not None]
+    return [LearntFilter.of(label, [one[index] for one in told]) for index, label in enumerate(labels)]
 
 
-def _components(case: Case, fold: int, runs: Sequence[Run], setting: Setting, dataset: Dataset) -> list[CaseComponents]:
-    """Describe the components of each label in a case."""
-    image, reference, geometry = read_case(case, dataset.labels)
+def _components(
+    case: Case, fold: int, runs: Sequence[Run], setting: Setting, dataset: Dataset
+) -> list[CaseComponents] | None:
+    """Describe the components of each label in a case; None where its mask is annotated in part."""
+    image, reference, geometry = read_case(case, dataset.mask_labels)
     assert reference is not None
+    if (reference == IGNORE).any():
+        return None
     values = sorted(dataset.labels.values())
     soft = [
         from_bytes(read_probabilities(run.fold(fold).probabilities(case.id), case.id, len(values) - 1, geometry.shape))

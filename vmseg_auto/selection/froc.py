@@ -20,6 +20,7 @@ from vmseg_auto.evaluation.lesion_matching import Lesions
 from vmseg_auto.evaluation.metrics.lesions import overlapping_lesions
 from vmseg_auto.inference.thresholds import STEPS, classify, from_bytes
 from vmseg_auto.utils.components import mask_box
+from vmseg_auto.utils.labels import without_ignored
 from vmseg_auto.utils.statistics import Summary, no_interval, summarise
 from vmseg_auto.utils.tables import write_csv
 
@@ -40,12 +41,13 @@ def count_lesions(foreground: NDArray[np.uint8], reference: NDArray[np.uint8], v
 
     Args:
         foreground: probabilities [labels, Z, Y, X] in steps of 1/255.
-        reference: label values [Z, Y, X].
+        reference: label values [Z, Y, X]; voxels of IGNORE count for neither.
         values: of the labels.
 
     Returns:
         [labels, FROC_THRESHOLDS, 3]: LESIONS, FOUND and FALSE.
     """
+    foreground, reference = without_ignored(foreground, reference)
     wanted = [reference == value for value in values]
     likely = foreground.sum(axis=0, dtype=np.uint16) > min(FROC_THRESHOLDS) * STEPS
     box = mask_box(reduce(np.logical_or, wanted, likely)) or ((0, 1), (0, 1), (0, 1))

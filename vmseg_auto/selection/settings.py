@@ -12,6 +12,7 @@ from vmseg_auto.evaluation.metrics.overlap import Mask, overlap
 from vmseg_auto.inference.thresholds import STEPS, classify, from_bytes
 from vmseg_auto.models.selection_record import THRESHOLDS
 from vmseg_auto.utils.components import keep_largest, label_components, mask_box
+from vmseg_auto.utils.labels import without_ignored
 
 DICE, RECALL, VOXELS = 0, 1, 2
 """Of the scores' last but one axis; the last tells all components (0) from the largest alone (1)."""
@@ -27,7 +28,7 @@ def score_settings(
 
     Args:
         validation: for each run the foreground probabilities [K - 1, Z, Y, X] in steps of 1/255.
-        reference: label values [Z, Y, X].
+        reference: label values [Z, Y, X]; voxels of IGNORE count for neither.
         values: label values of the K classes, background first.
         ensembles: which runs' probabilities are averaged, one entry a candidate.
 
@@ -35,6 +36,8 @@ def score_settings(
         [candidates, THRESHOLDS, K - 1, 3, 2]: for each label Dice and lesion recall (evaluation/metrics) and the
         number of voxels predicted, each with all components and with the largest alone.
     """
+    validation = [without_ignored(run, reference)[0] for run in validation]
+    reference = without_ignored(reference, reference)[1]
     likely = (run.sum(axis=0, dtype=np.uint16) > min(THRESHOLDS) * STEPS for run in validation)
     box = mask_box(reduce(np.logical_or, likely, reference != values[0])) or ((0, 1), (0, 1), (0, 1))
     inside = tuple(slice(start, stop) for start, stop in box)

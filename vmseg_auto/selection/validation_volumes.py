@@ -17,6 +17,7 @@ from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, INTERVAL_
 from vmseg_auto.figures.plots import write_charts
 from vmseg_auto.figures.validation_charts import volume_chart
 from vmseg_auto.utils.tables import write_csv
+from vmseg_auto.utils.text import listed
 
 VALIDATION_COLUMNS = ("case", "patient", "label", "reference_ml", "volume_ml", *CALIBRATED_COLUMNS)
 
@@ -30,6 +31,7 @@ class ValidationVolumes:
         cases: id and patient of each case.
         reference_ml, measured_ml: [cases, labels].
         confidence: of each case.
+        partly_annotated: cases that are left out, as their masks tell no volume.
     """
 
     labels: tuple[str, ...]
@@ -37,6 +39,7 @@ class ValidationVolumes:
     reference_ml: NDArray[np.float64]
     measured_ml: NDArray[np.float64]
     confidence: tuple[Confidence, ...]
+    partly_annotated: tuple[str, ...] = ()
 
     @property
     def trusted(self) -> dict[str, VolumeConfidence]:
@@ -55,7 +58,9 @@ class ValidationVolumes:
     @property
     def reasons(self) -> list[str]:
         """In words, what it comes to."""
-        return [words for label, told in self.trusted.items() for words in self._reasons(label, told)]
+        partly = self.partly_annotated
+        left_out = [f"left out, as their masks are annotated in part: {listed(list(partly))}"] if partly else []
+        return [*left_out, *(words for label, told in self.trusted.items() for words in self._reasons(label, told))]
 
     @property
     def _patients(self) -> list[str]:

@@ -29,6 +29,7 @@ from vmseg_auto.training.step import Learner, LearnerState, Step
 from vmseg_auto.utils.devices import computing
 from vmseg_auto.utils.distributed import ALONE, LocalBatch, Ranks
 from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.labels import IGNORE
 from vmseg_auto.utils.signals import Stopped
 
 LOWERED = 0.1
@@ -404,8 +405,8 @@ class _Done:
 
 
 def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """Return for each foreground class [intersection, prediction + truth] in voxels, float32 [K - 1, 2]."""
-    guess = argmax(logits.movedim(1, 0))
+    """Return for each foreground class [intersection, prediction + truth] in annotated voxels, float32 [K - 1, 2]."""
+    guess = argmax(logits.movedim(1, 0)).masked_fill(label == IGNORE, 0)
     rows = []
     for k in range(1, logits.shape[1]):
         ours, theirs = guess == k, label == k

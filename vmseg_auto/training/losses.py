@@ -6,9 +6,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from vmseg_auto.utils.labels import IGNORE
+
 
 class DiceCrossEntropy(nn.Module):
     """Cross-entropy minus soft Dice over the foreground classes (nnU-Net's DC_and_CE_loss), or a relative of it.
+
+    Voxels whose target is IGNORE, which nobody has annotated, count for neither: cross-entropy is the mean over the
+    others, and Dice sums over them. Where there is no other, cross-entropy is 0.
 
     Args:
         batch_dice: sum over the batch before dividing, rather than a sample at a time.
@@ -46,17 +51,19 @@ class DiceCrossEntropy(nn.Module):
         log_probabilities = functional.log_softmax(logits, dim=1)
         probabilities = log_probabilities.exp()
         share = self.boundary_label_smoothing
+        annotated = (target != IGNORE).float()
         truth = smooth_boundary_labels(target, logits.shape[1], share) if share else None
         if self.focus:
             log_probabilities = (1 - probabilities) ** self.focus * log_probabilities
         if truth is None:
-            cross_entropy = _negative_log_likelihood(log_probabilities, target)
+            entropies = _negative_log_likelihood(log_probabilities, target)
         else:
-            cross_entropy = -(truth * log_probabilities).sum(1).mean()
+            entropies = -(truth * log_probabilities).sum()
+        cross_entropy = entropies / annotated.sum().clamp_min(1)
         counts = []
         for label in range(1, logits.shape[1]):
             wanted = (target == label).float() if truth is None else truth[:, label]
-            guess = probabilities[:, label]
+            guess = probabilities[:, label] * annotated
             counts.append(torch.stack([_sum(guess * wanted), _sum(guess), _sum(wanted)], dim=-1))
         sums = torch.stack(counts, dim=1)
         hits, guessed, there = (sums.sum(0) if self.batch_dice else sums).unbind(-1)
@@ -66,16 +73,18 @@ class DiceCrossEntropy(nn.Module):
 
 
 def _negative_log_likelihood(log_probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the negative mean of [B, K, ...] over the voxels, each at its class in target [B, ...]."""
+    """Return the negative sum of [B, K, ...] over the annotated voxels, each at its class in target [B, ...]."""
     if not torch.are_deterministic_algorithms_enabled():
-        return functional.nll_loss(log_probabilities, target)
+        return functional.nll_loss(log_probabilities, target, ignore_index=IGNORE, reduction="sum")
     # The same sum, for which CUDA has one order only.
     there = torch.stack([target == label for label in range(log_probabilities.shape[1])], dim=1)
-    return -torch.where(there, log_probabilities, 0).sum(1).mean()
+    return -torch.where(there, log_probabilities, 0).sum()
 
 
 def smooth_boundary_labels(target: torch.Tensor, classes: int, share: float) -> torch.Tensor:
     """Return truths that are less sure at the margins: [B, Z, Y, X] int64 -> float32 [B, K, Z, Y, X] that sum to 1.
+
+    Voxels that nobody has annotated have no truth (0 for each class), and are no neighbours.
 
     Args:
         share: of a voxel's truth that is the mean of its neighbours'.
@@ -85,11 +94,12 @@ def smooth_boundary_labels(target: torch.Tensor, classes: int, share: float) -> 
         >>> smooth_boundary_labels(target, 2, 0.4)[0, 1, 1, 1]
         tensor([0.0000, 0.0000, 0.1333, 0.8000])
     """
-    sure = functional.one_hot(target, classes).movedim(-1, 1).float()
+    annotated = (target != IGNORE)[:, None].float()
+    sure = functional.one_hot(target.where(target != IGNORE, 0), classes).movedim(-1, 1) * annotated
     rim = (1, 1, 1, 1, 1, 1)  # padded here, as the pooling refuses an axis of one or two voxels
-    inside = functional.avg_pool3d(functional.pad(torch.ones_like(sure[:1, :1]), rim), 3, stride=1)
-    around = functional.avg_pool3d(functional.pad(sure, rim), 3, stride=1) / inside
-    return torch.lerp(sure, around, share)
+    inside = functional.avg_pool3d(functional.pad(annotated, rim), 3, stride=1)
+    around = functional.avg_pool3d(functional.pad(sure, rim), 3, stride=1) / inside.clamp_min(1 / 27)
+    return torch.lerp(sure, around, share) * annotated
 
 
 class DeepSupervision(nn.Module):

@@ -20,6 +20,7 @@ from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.devices import autocast
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.labels import foreground_of
 
 STEP = 1.0
 """Distance of windows as a share of the patch: side by side, overlapping only as far as they must."""
@@ -113,7 +114,7 @@ class OverfittingMonitor:
 
 def _by_lesion_size(cases: Sequence[PreprocessedCase]) -> list[PreprocessedCase]:
     """Return the cases that hold foreground, by its voxels."""
-    sizes = {case.id: 0 if case.label is None else np.count_nonzero(case.label) for case in cases}
+    sizes = {case.id: 0 if case.label is None else np.count_nonzero(foreground_of(case.label)) for case in cases}
     return sorted((case for case in cases if sizes[case.id]), key=lambda case: (sizes[case.id], case.id))
 
 

@@ -32,6 +32,8 @@ def forced_foreground(index: int, batch_size: int, share: float) -> bool:
 class PatchSampler:
     """Draws a case, then a box: anywhere, or around a random voxel of a random foreground class it holds.
 
+    In a case annotated in part, a box that could lie anywhere lies around a random annotated voxel, as in nnU-Net.
+
     Args:
         patch: the plan's patch (Z, Y, X); boxes may reach over the border as far as it needs padding.
         read_shape: shape (Z, Y, X) that is read, at least `patch`: rotation and zoom need a margin.
@@ -67,6 +69,8 @@ class PatchSampler:
         lowest, highest = -(padding // 2), shape + padding // 2 + padding % 2 - read
         if foreground and case.foreground:
             return case, np.maximum(lowest, self._centre(case, rng) - read // 2)
+        if case.annotated is not None:
+            return case, np.maximum(lowest, case.annotated[int(rng.integers(len(case.annotated)))] - read // 2)
         return case, np.array([int(rng.integers(a, b + 1)) for a, b in zip(lowest, highest, strict=True)])
 
     def read(self, case: PreprocessedCase, start: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

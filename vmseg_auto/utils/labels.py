@@ -14,6 +14,13 @@ from numpy.typing import NDArray
 from vmseg_auto.utils.errors import InputError, NoMaskError
 from vmseg_auto.utils.names import case_name, key
 
+IGNORE_LABEL = "ignore"
+"""The label of voxels that nobody has annotated, as nnU-Net calls it in dataset.json. It is no class: no network learns
+or predicts it."""
+IGNORE = 255
+"""What these voxels hold once a mask is read, whatever their value in its file."""
+MOST_CLASSES = 255
+"""Background included, so that none has the value of IGNORE."""
 _LONGEST = 100
 _ROUNDING = 1e-4
 """How far from a whole number a label may lie."""
@@ -30,6 +37,54 @@ def file_part(label: str) -> str:
     """
     able = re.sub(r'[/\\:*?"<>|]', "_", label)
     return case_name([re.sub(r"[. ]+$", "_", able)])
+
+
+def classes_of(labels: Mapping[str, int]) -> dict[str, int]:
+    """Return the labels that a network tells apart: all but `ignore`.
+
+    >>> classes_of({"background": 0, "lesion": 1, "ignore": 2})
+    {'background': 0, 'lesion': 1}
+    """
+    return {name: value for name, value in labels.items() if name != IGNORE_LABEL}
+
+
+def with_ignored(mask: NDArray[np.uint8], labels: Mapping[str, int]) -> NDArray[np.uint8]:
+    """Return a mask [Z, Y, X] with IGNORE where its file has the value of the label `ignore`.
+
+    >>> with_ignored(np.array([[[0, 1, 2]]], np.uint8), {"background": 0, "lesion": 1, "ignore": 2})
+    array([[[  0,   1, 255]]], dtype=uint8)
+    """
+    if IGNORE_LABEL not in labels:
+        return mask
+    return np.where(mask == labels[IGNORE_LABEL], np.uint8(IGNORE), mask)
+
+
+def foreground_of(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return the voxels of a mask as it was read that hold a class beside the background.
+
+    >>> foreground_of(np.array([0, 1, 255], np.uint8))
+    array([False,  True, False])
+    """
+    inside: NDArray[np.bool_] = (mask != 0) & (mask != IGNORE)
+    return inside
+
+
+def without_ignored(
+    predicted: NDArray[np.uint8], reference: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return a prediction and its reference with 0 wherever the reference holds IGNORE, so that it counts for neither.
+
+    Args:
+        predicted: label values [Z, Y, X], or probabilities in steps of 1/255 of each label [labels, Z, Y, X].
+        reference: label values [Z, Y, X].
+
+    >>> without_ignored(np.array([1, 1], np.uint8), np.array([1, 255], np.uint8))
+    (array([1, 0], dtype=uint8), array([1, 0], dtype=uint8))
+    """
+    ignored = reference == IGNORE
+    if not ignored.any():
+        return predicted, reference
+    return np.where(ignored, np.uint8(0), predicted), np.where(ignored, np.uint8(0), reference)
 
 
 def labels_in_words(labels: Mapping[str, int]) -> str:
@@ -57,11 +112,14 @@ def check_labels(labels: Mapping[str, int], where: str) -> None:
     """Refuse what can't be a model's labels.
 
     Raises:
-        InputError: values other than 0, 1, 2, ... up to 255 at most, or odd names.
+        InputError: values other than 0, 1, 2, ... up to 254 at most, odd names, or `ignore` among them.
     """
     remedy = "Mend the labels, or restore the file."
-    if sorted(labels.values()) != list(range(len(labels))) or not 2 <= len(labels) <= 256:
-        raise InputError(f"{where} must have the values 0, 1, 2 and so on, up to 255 at most", remedy=remedy)
+    if sorted(labels.values()) != list(range(len(labels))) or not 2 <= len(labels) <= MOST_CLASSES:
+        problem = f"{where} must have the values 0, 1, 2 and so on, up to {MOST_CLASSES - 1} at most"
+        raise InputError(problem, remedy=remedy)
+    if IGNORE_LABEL in labels:
+        raise InputError(f'{where}: "{IGNORE_LABEL}" is no class that a model can have', remedy=remedy)
     if odd := odd_names(labels):
         raise InputError(f"{where}: {odd}", remedy=remedy)
 

@@ -12,6 +12,7 @@ from typing import Literal
 from vmseg_auto.data.cases import content_hash
 from vmseg_auto.data.dataset_key import KeyRow
 from vmseg_auto.data.dicom.series import Series
+from vmseg_auto.data.outlined_slices import OutlinedSlices
 from vmseg_auto.data.visits import suggest_visits
 from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -51,6 +52,7 @@ class Wishes:
     visits: Visits | None
     test_share: float
     seed: int
+    outlined: OutlinedSlices | None = None
 
 
 def agreed(wishes: Wishes, key: Sequence[KeyRow], patients: Patients | None) -> Wishes:

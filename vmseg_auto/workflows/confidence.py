@@ -92,7 +92,7 @@ class ValidationConfidence:
 
         Args:
             files: case -> its predicted and its reference mask.
-            labels: label name -> value.
+            labels: label name -> value, as masks may hold them.
         """
         write_csv(run.confidence, CONFIDENCE_COLUMNS, [self._row(i, n) for n, i in enumerate(self._least_certain(), 1)])
         write_sealed(run.confidence_figures, self.figures.to_json())

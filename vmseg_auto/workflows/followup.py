@@ -13,6 +13,7 @@ import numpy as np
 
 from vmseg_auto.data.cases import read_case
 from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.dataset_json import read_description
 from vmseg_auto.data.dicom.series import Choice
 from vmseg_auto.data.mask_files import case_of, decision_on, is_corrected, require_counting
 from vmseg_auto.data.naming import note_unpaired, stem
@@ -27,6 +28,7 @@ from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.geometry import Spacing, require_spacing
+from vmseg_auto.utils.labels import IGNORE, classes_of
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.tables import write_csv
 from vmseg_auto.workflows.locking import output_lock
@@ -193,7 +195,7 @@ def _compare_all(
                 first, second = (
                     _visit(case, labels, error_percent, spacing_mm, console) for case in (pair.before, pair.after)
                 )
-                done.append(compare(pair.name, first, second, labels, target / f"{pair.name}_followup.png"))
+                done.append(compare(pair.name, first, second, classes_of(labels), target / f"{pair.name}_followup.png"))
                 console.say(done[-1].text())
                 if not done[-1].sound:
                     console.warn(done[-1].warning())
@@ -310,13 +312,15 @@ def _pairs(before: Mapping[str, Case], after: Mapping[str, Case]) -> list[_Pair]
 
 
 def _labels(pairs: Sequence[_Pair]) -> dict[str, int]:
-    """Return the labels named as in the tables beside the masks, in the order of the values; otherwise by the values in
-    the masks.
+    """Return the labels named as in the tables beside the masks, in the order of the values, or as in the dataset.json
+    beside their folder; otherwise by the values in the masks.
     """
     paths = [case.label for pair in pairs for case in (pair.before, pair.after) if case.label]
     for path in paths:
         if rows := _table(path):
             return {row["label"]: value for value, row in enumerate(rows, 1)}
+        if (stated := path.parent.parent / "dataset.json").is_file():
+            return {name: value for name, value in read_description(stated).labels.items() if value}
     return infer_labels(paths)
 
 
@@ -339,6 +343,9 @@ def _visit(
     assert case.label is not None
     image, mask, geometry = read_case(case, labels, spacing_mm=_spacing_given(case.label) or spacing_mm)
     assert mask is not None
+    if (mask == IGNORE).any():
+        problem, remedy = "it is annotated in part, so that its volume is not known", "Outline it as a whole."
+        raise InputError(problem, case=case.id, file=case.label, remedy=remedy)
     rows = {row["label"]: row for row in _table(case.label)}
     if is_corrected(case.label):
         console.warn(f"{case.id}: the mask was corrected by hand; no interval of its volume is used")
@@ -346,7 +353,7 @@ def _visit(
     if decision_on(case.label) == "rejected":
         console.warn(f"{case.id}: a reader has rejected the mask, so that its volume must not be used")
     volumes = {}
-    for name, value in labels.items():
+    for name, value in classes_of(labels).items():
         voxels = int(np.count_nonzero(mask == value))
         volumes[name] = _volume(voxels * geometry.voxel_ml, voxels, rows.get(name), error_percent)
         if name in rows and rows[name]["voxels"] != voxels:

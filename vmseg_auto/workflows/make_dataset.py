@@ -18,16 +18,18 @@ from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.data.made_dataset import MadeDataset, key_beside
 from vmseg_auto.data.mask_files import decision_on, is_corrected, is_predicted
+from vmseg_auto.data.outlined_slices import OutlinedSlices
 from vmseg_auto.utils.atomic import new_folder, scratch_folder, sync_folder, write_json
 from vmseg_auto.utils.console import Console, Silent, columns, quoted, shown
 from vmseg_auto.utils.disk import require_space
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.folders import require_apart
+from vmseg_auto.utils.labels import IGNORE_LABEL
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.add_patients import Member, Patients, Wishes, agreed, enrol, file_hash
 from vmseg_auto.workflows.locking import output_lock
-from vmseg_auto.workflows.pairs import Found, drawn_mask, find_drawn, find_named_scans, find_pairs
+from vmseg_auto.workflows.pairs import IGNORED, Found, drawn_mask, find_drawn, find_named_scans, find_pairs
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.patients import Visits
 
@@ -46,6 +48,7 @@ def make_dataset(
     key: PathLike | None = None,
     confirm: Callable[[str], bool] = lambda table: True,
     segments: Sequence[str] | None = None,
+    outlined_slices: OutlinedSlices | None = None,
     label: str | None = None,
     channel: str | None = None,
     series: Sequence[str] = (),
@@ -71,7 +74,10 @@ def make_dataset(
             those who are in it. Nobody else changes pseudonym or side.
         key: the key's path; OUTPUT_key.csv unless given. It must lie outside of the dataset.
         confirm: is shown the pairs as a table before anything is written, and says whether to go on.
-        segments: names of the segments (or label values) that are lesions; all unless given.
+        segments: names of the segments (or label values) that are lesions; all unless given. One called `ignore` is
+            where nobody has looked.
+        outlined_slices: which slices of these masks a reader has looked at; all unless given. The others are written
+            with the value of the label `ignore`.
         label: what the one label of the dataset is called; "lesion" unless given.
         channel: what the one channel is called; "T2" unless given.
         series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
@@ -109,7 +115,7 @@ def make_dataset(
         there.require_agreement(rows, label, channel)
     called = (there.label, there.channel) if there else (label or "lesion", channel or "T2")
     chosen = tuple(segments) if segments is not None else None
-    wishes = Wishes(chosen, *called, patients or "scans", visits, test_share, seed)
+    wishes = Wishes(chosen, *called, patients or "scans", visits, test_share, seed, outlined_slices)
     wishes = agreed(wishes, rows, patients) if add else wishes
     workers = max(1, jobs or min(4, os.cpu_count() or 1))
     given = _Given(Path(images), Path(masks), (target, path), Choice(tuple(series), echo), not (add and rows))
@@ -167,7 +173,7 @@ def _find(given: _Given, wishes: Wishes, jobs: int, left: Inventory, console: Co
     for note in notes:
         console.say(note)
     show_series((scan.case.images[0] for scan in scans), wishes.channel, console)
-    found = find_pairs(scans, drawn, given.masks, wishes.segments, jobs, errors, console)
+    found = find_pairs(scans, drawn, given.masks, wishes.segments, wishes.outlined, jobs, errors, console)
     _refuse(found.failed, left)
     if given.names_segments and wishes.segments:
         found.require_segments(wishes.segments)
@@ -334,7 +340,7 @@ class _Writing:
         with scratch_folder(there.folder) as scratch:
             written, failed = self._cases(members, scratch)
             self._write_key(written)
-            there.describe({member.row.case: member.row for member in written})
+            there.describe({member.row.case: member.row for member in written}, _ignored(written))
             for path in (path for member in written for path in reversed(there.files(member.row))):
                 path.parent.mkdir(exist_ok=True)
                 os.replace(scratch / path.relative_to(there.folder), path)
@@ -357,7 +363,7 @@ class _Writing:
             member, notes = by_scan[scan.id], list[str]()
             part = "Ts" if member.test else "Tr"
             image, _, geometry = read_case(scan, notes=notes)
-            mask = drawn_mask(member.pair, self.wishes.segments)
+            mask = drawn_mask(member.pair, self.wishes.segments, self.wishes.outlined)
             write_image(folder / f"images{part}" / f"{member.row.case}_0000{USUAL}", image[0], geometry)
             write_mask(folder / f"labels{part}" / f"{member.row.case}{USUAL}", mask, geometry)
             return notes
@@ -376,8 +382,13 @@ class _Writing:
 def _description(members: Sequence[Member], wishes: Wishes) -> dict[str, Any]:
     return {
         "channel_names": {"0": wishes.channel},
-        "labels": {"background": 0, wishes.label: 1},
+        "labels": {"background": 0, wishes.label: 1, **_ignored(members)},
         "numTraining": sum(not member.test for member in members),
         "file_ending": USUAL,
         "patients": {member.row.case: member.row.patient for member in members},
     }
+
+
+def _ignored(members: Sequence[Member]) -> dict[str, int]:
+    """Return the label of voxels that nobody has looked at, where there are any."""
+    return {IGNORE_LABEL: IGNORED} if any(member.pair.partly for member in members) else {}

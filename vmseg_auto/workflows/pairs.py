@@ -20,14 +20,19 @@ from vmseg_auto.data.images.registry import SEGMENTS, ending_of, mask_endings, s
 from vmseg_auto.data.images.segmentations import Segment, Segmentation, read_segmentation
 from vmseg_auto.data.mask_files import MADE, is_predicted, masks_below
 from vmseg_auto.data.naming import raw_stem
+from vmseg_auto.data.outlined_slices import OutlinedSlices
 from vmseg_auto.data.pairing import Item, Match, Names, agreement, pair
 from vmseg_auto.data.scans import scan_grid
 from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, walk
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.labels import IGNORE_LABEL
 from vmseg_auto.utils.left_out import Inventory, is_hidden
 from vmseg_auto.utils.text import counted, listed
+
+IGNORED = 2
+"""The value in a dataset's masks of voxels that nobody has looked at."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Pair:
         segments: all that the mask names, chosen or not.
         merged: whether several of them become one label.
         voxels: labelled, on the scan's grid.
+        partly: whether voxels are ignored, as nobody has looked at them.
     """
 
     scan: NamedScan
@@ -70,6 +76,7 @@ class Pair:
     voxels: int = 0
     segments: tuple[str, ...] = ()
     merged: bool = False
+    partly: bool = False
 
     @property
     def volume_ml(self) -> float:
@@ -110,7 +117,7 @@ class Found:
         if wanted is not None:
             chosen = {name.casefold() for name in wanted}
             for name in dict.fromkeys(name for one in self.pairs for name in one.segments):
-                if name.casefold() not in chosen:
+                if name.casefold() not in (*chosen, IGNORE_LABEL):
                     left.add("segment", name, "not chosen by --segments", meant=True)
         elif merged := [one for one in self.pairs if one.merged]:
             names = list(dict.fromkeys(name for one in merged for name in one.segments))
@@ -197,6 +204,7 @@ def find_pairs(
     masks: Sequence[Path],
     source: Path,
     segments: Sequence[str] | None,
+    outlined: OutlinedSlices | None,
     jobs: int,
     errors: Sequence[VmsegError],
     console: Console,
@@ -208,6 +216,7 @@ def find_pairs(
         masks: as `find_drawn` has found them in `source`.
         source: that mask or folder of masks.
         segments: names of the segments, or label values, that count; all unless given.
+        outlined: which slices were looked at; all unless given.
         jobs: threads.
         errors: what is wrong with other masks.
         console: where progress goes.
@@ -235,7 +244,9 @@ def find_pairs(
             pairs[scan.case.id] = Pair(scan, grids[scan.case.id], path, match.where, match.by_name)
     with console.progress("Looking into masks", len(pairs)) as progress:
         cases = [one.scan.case for one in pairs.values()]
-        looked, failed = over_cases(lambda case: _looked_into(pairs[case.id], segments), cases, jobs, progress.advance)
+        looked, failed = over_cases(
+            lambda case: _looked_into(pairs[case.id], segments, outlined), cases, jobs, progress.advance
+        )
     errors += failed
     if not looked:
         raise DatasetError(f"{len(errors)} of {len(masks) + before} masks can't be used; nothing is written", errors)
@@ -244,26 +255,44 @@ def find_pairs(
     return Found(sorted_pairs, left, tuple(unusable), tuple(errors))
 
 
-def drawn_mask(one: Pair, segments: Sequence[str] | None) -> NDArray[np.uint8]:
-    """Return the segments that count as one label, on the scan's grid: 1 where any of them is, uint8 [Z, Y, X].
+def drawn_mask(one: Pair, segments: Sequence[str] | None, outlined: OutlinedSlices | None = None) -> NDArray[np.uint8]:
+    """Return the segments that count as one label, on the scan's grid, uint8 [Z, Y, X]: 1 where any of them is, and
+    IGNORED where nobody has looked: in slices that are not among those outlined, and in a segment called `ignore`.
 
     Raises:
-        InputError: the mask can't be read, has none of the segments, or reaches out of the scan.
+        InputError: the mask can't be read, has none of the segments, or reaches out of the scan; slices hold outlines
+            that are said not to.
     """
     read = read_segmentation(one.mask)
-    return _placed(read.union(_chosen(read, segments, one.mask))[0], one)
+    mask = _placed(read.union(_chosen(read, segments, one.mask))[0], one)
+    unseen = _placed(read.union([segment for segment in read.segments if _is_ignore(segment)])[0], one) != 0
+    if outlined is not None:
+        try:
+            unseen[~outlined.of(mask != 0)] = True
+        except InputError as error:
+            raise InputError(error.problem, file=one.mask, remedy=error.remedy) from None
+    mask[unseen & (mask == 0)] = IGNORED
+    return mask
 
 
-def _looked_into(one: Pair, segments: Sequence[str] | None) -> Pair:
+def _looked_into(one: Pair, segments: Sequence[str] | None, outlined: OutlinedSlices | None) -> Pair:
     read = read_segmentation(one.mask)
     chosen = _chosen(read, segments, one.mask)
-    union, overlap = read.union(chosen)
-    placed = _placed(union, one)
+    _, overlap = read.union(chosen)
+    mask = drawn_mask(one, segments, outlined)
     words = ", ".join(segment.name for segment in chosen) or "nothing"
     if overlap:
         words += f" (merged where they overlap, {overlap} voxels)"
+    if partly := bool((mask == IGNORED).any()):
+        seen = np.count_nonzero((mask != IGNORED).any(axis=(1, 2)))
+        words += f", {seen} of {len(mask)} slices looked at"
     names = tuple(segment.name for segment in read.segments)
-    return replace(one, drawn=words, voxels=int(np.count_nonzero(placed)), segments=names, merged=len(chosen) > 1)
+    voxels = int(np.count_nonzero(mask == 1))
+    return replace(one, drawn=words, voxels=voxels, segments=names, merged=len(chosen) > 1, partly=partly)
+
+
+def _is_ignore(segment: Segment) -> bool:
+    return segment.name.casefold() == IGNORE_LABEL
 
 
 def _placed(mask: NDArray[np.uint8], one: Pair) -> NDArray[np.uint8]:
@@ -276,7 +305,7 @@ def _placed(mask: NDArray[np.uint8], one: Pair) -> NDArray[np.uint8]:
 def _chosen(read: Segmentation, segments: Sequence[str] | None, path: Path) -> list[Segment]:
     """Return the segments that count."""
     if segments is None:
-        return list(read.segments)
+        return [segment for segment in read.segments if not _is_ignore(segment)]
     wanted = {name.casefold() for name in segments}
     chosen = [segment for segment in read.segments if segment.name.casefold() in wanted]
     if read.segments and not chosen:

@@ -291,7 +291,7 @@ def _prepare(
     folder = PreprocessedFolder(space.preprocessed(plan.voxels_hash))
     require_preprocessing_space(fingerprint, plan, folder, decode_cache)
     with console.progress("Preprocessing cases", len(data.cases)) as progress:
-        done = preprocess(data.cases, plan, folder, jobs, data.labels, progress.advance, decode_cache)
+        done = preprocess(data.cases, plan, folder, jobs, data.mask_labels, progress.advance, decode_cache)
     kept = f", {len(done.kept)} kept from before" if done.kept else ""
     console.say(f"{counted(len(done.made), 'case')} preprocessed{kept}.")
     _raise_failures(done.failed, len(data.cases))

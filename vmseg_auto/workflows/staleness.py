@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmseg_auto.data.cases import content_hash, over_cases, read_dataset
-from vmseg_auto.data.dataset import Dataset, Splits, check_splits
+from vmseg_auto.data.dataset import Case, Dataset, Splits, check_splits
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.utils.errors import DatasetError, InputError
@@ -106,8 +106,12 @@ def file_hashes(data: Dataset, jobs: int | None = None) -> dict[str, str]:
         DatasetError: files that can't be read; all are listed.
     """
     jobs = jobs or min(8, os.cpu_count() or 1)
-    training, errors = over_cases(content_hash, data.cases, jobs, lambda: None)
-    tests, more = over_cases(content_hash, data.test_cases, jobs, lambda: None)
+
+    def hashed(case: Case) -> str:
+        return content_hash(case, data.mask_labels)
+
+    training, errors = over_cases(hashed, data.cases, jobs, lambda: None)
+    tests, more = over_cases(hashed, data.test_cases, jobs, lambda: None)
     if errors := [*errors, *more]:
         raise DatasetError(f"{len(errors)} cases can't be read", errors)
     return training | {f"imagesTs/{case}": content for case, content in tests.items()}

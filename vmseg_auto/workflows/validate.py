@@ -105,13 +105,13 @@ def finish_run(
         return False
     folds = validation_cases(run, fingerprint, splits, dataset)
     files = {case: pair for fold in folds for case, pair in fold.files.items()}
-    scores = evaluate_pairs(files, dataset.labels, patients=dataset.patients)
+    scores = evaluate_pairs(files, dataset.mask_labels, patients=dataset.patients)
     scores.save(run.cross_validation)
     inference_budget = choose_budget([fold.trials for fold in folds])
     confidence = {case: one for fold in folds for case, one in fold.confidence.items()}
     probabilities = {case: one for fold in folds for case, one in fold.judge_probabilities().items()}
     judged = judge(confidence, scores, {case: right for case, (right, _) in probabilities.items()})
-    judged.save(run, files, dataset.labels)
+    judged.save(run, files, dataset.mask_labels)
     lesions = {case: counts for case, (_, counts) in probabilities.items()}
     Froc.of(dataset.labels, lesions, dataset.patients).save(run)
     info = read_stored(ModelInfo, run.model)

@@ -115,7 +115,7 @@ class ValidationCases:
     def score(self, case: Case) -> None:
         """Compare what is stored of a case with its mask as it is now."""
         predicted, reference = self.files[case.id]
-        first, wanted, _ = read_pair(case.id, predicted, reference, self.dataset.labels)
+        first, wanted, _ = read_pair(case.id, predicted, reference, self.dataset.mask_labels)
         masks = read_mask_deltas(self.folder.mask_deltas(case.id), first)
         dice = tuple(mean_dice(mask, wanted, self.dataset.labels) for mask in masks)
         self.trials = replace(self.trials, dice={**self.trials.dice, case.id: dice})
@@ -131,7 +131,7 @@ class ValidationCases:
         values = sorted(value for value in self.dataset.labels.values() if value)
         found = {}
         for case, (predicted, mask) in self.files.items():
-            _, reference, geometry = read_pair(case, predicted, mask, self.dataset.labels)
+            _, reference, geometry = read_pair(case, predicted, mask, self.dataset.mask_labels)
             soft = read_probabilities(self.folder.probabilities(case), case, len(values), geometry.shape)
             found[case] = reliability(soft, reference, values), count_lesions(soft, reference, values)
         return found
@@ -142,7 +142,7 @@ class ValidationCases:
 
     def sum_up(self) -> Evaluation:
         """Score all cases into metrics.csv and metrics.json."""
-        scores = evaluate_pairs(self.files, self.dataset.labels, patients=self.dataset.patients)
+        scores = evaluate_pairs(self.files, self.dataset.mask_labels, patients=self.dataset.patients)
         write_sealed(self.folder.validation_record, ValidationRecord(self.known).to_json())
         scores.save(self.folder.validation)
         return scores

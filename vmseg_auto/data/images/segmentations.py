@@ -25,7 +25,7 @@ from vmseg_auto.utils.atomic import replacing
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.labels import label_values, labels_in_words
+from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL, label_values, labels_in_words, with_ignored
 from vmseg_auto.utils.names import key
 
 _SEGMENT = re.compile(r"Segment(\d+)_ID")
@@ -141,7 +141,8 @@ def read_labels(
     Args:
         path: ends with one of mask_endings().
         labels: name -> value, by which segments of a .seg.nrrd are known; the mask may hold no other values. Unless
-            given, all values are read, and segments by their own label values.
+            given, all values are read, and segments by their own label values. What has the label `ignore` is read as
+            IGNORE.
         grid: of the scan. A .seg.nrrd that holds a part of its voxels, as 3D Slicer may save it, is put on it.
         case: for messages.
         notes: where 255 is read as 1, that is appended here.
@@ -151,23 +152,34 @@ def read_labels(
 
     Raises:
         InputError: as `read_mask` and `read_segmentation`; values or segments that are no label; segments that
-            overlap; a .seg.nrrd whose voxels are not those of the grid.
+            overlap; a .seg.nrrd whose voxels are not those of the grid; every voxel is ignored.
     """
     try:
-        if ending_of(path.name) != SEGMENTS:
-            voxels, own = read_mask(path, case)
-            known = label_values(voxels, labels) if labels is not None else voxels
-            if known is not voxels and notes is not None:
-                notes.append("the mask holds 0 and 255, read as 0 and 1")
-            return known, own
-        read = read_segmentation(path)
-        mask = read.as_labels(labels if labels is not None else read.labels)
-        if grid is None:
-            return mask, read.geometry
-        return place(mask, placement(read.geometry, grid)), grid
+        mask, own = _read_values(path, labels, grid, case, notes)
+        mask = with_ignored(mask, labels or {})
+        if labels is not None and IGNORE_LABEL in labels and (mask == IGNORE).all():
+            raise InputError("nobody has annotated it: every voxel is ignored", remedy="Outline slices, or remove it.")
+        return mask, own
     except InputError as error:
         error.case, error.file = error.case or case, error.file or path
         raise
+
+
+def _read_values(
+    path: Path, labels: Mapping[str, int] | None, grid: Geometry | None, case: str | None, notes: list[str] | None
+) -> tuple[NDArray[np.uint8], Geometry]:
+    """Return the values as the labels give them, and their grid; see `read_labels`."""
+    if ending_of(path.name) != SEGMENTS:
+        voxels, own = read_mask(path, case)
+        known = label_values(voxels, labels) if labels is not None else voxels
+        if known is not voxels and notes is not None:
+            notes.append("the mask holds 0 and 255, read as 0 and 1")
+        return known, own
+    read = read_segmentation(path)
+    mask = read.as_labels(labels if labels is not None else read.labels)
+    if grid is None:
+        return mask, read.geometry
+    return place(mask, placement(read.geometry, grid)), grid
 
 
 def read_segmentation(path: Path) -> Segmentation:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.evaluation.metrics.metric import Metric
+from vmseg_auto.utils.labels import without_ignored
 
 if TYPE_CHECKING:
     from vmseg_auto.evaluation.metrics.pair import MaskPair
@@ -51,7 +52,7 @@ def mean_dice(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], label
     """Return the mean of the foreground labels' Dice.
 
     Args:
-        prediction, reference: label values (Z, Y, X) on the same grid.
+        prediction, reference: label values (Z, Y, X) on the same grid; where the reference holds IGNORE neither counts.
         labels: label name -> value; background (0) is left out.
 
     Example:
@@ -59,6 +60,7 @@ def mean_dice(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], label
         0.5
     """
     values = [value for value in labels.values() if value]
+    prediction, reference = without_ignored(prediction, reference)
     return float(np.mean([overlap(prediction == v, reference == v, prediction.size)["dice"] for v in values]))
 
 

@@ -22,13 +22,15 @@ from vmseg_auto.evaluation.metrics.pair import MaskPair
 from vmseg_auto.utils.entry_points import load_entry_as, package_of
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry, Spacing
+from vmseg_auto.utils.labels import IGNORE
 
 ENTRY_POINT = "vmseg_auto.metrics"
 EMPTY_MASKS = (
     "Both masks empty: overlap, NSD and lesion scores are 1, distances, errors and counts 0; SQ, which then has no "
     f"pair, is missing. One empty: overlap, NSD and lesion scores are 0; distances are missing, or {PENALTY_MM:g} mm "
     "where they are penalised; the relative volume error of an empty reference is missing. Missing values are left out "
-    "of means, and counted."
+    "of means, and counted. Voxels that nobody has annotated (the label ignore) count in neither mask; where a "
+    "reference has such voxels, volumes and their errors are missing."
 )
 _NOT_METRICS = {"case", "patient", "label"}
 """The other columns of the table."""
@@ -57,7 +59,11 @@ def metrics() -> tuple[Metric, ...]:
 
 
 def score(
-    prediction: Mask, reference: Mask, spacing_mm: Spacing, tolerance_mm: float = TOLERANCE_MM
+    prediction: Mask,
+    reference: Mask,
+    spacing_mm: Spacing,
+    tolerance_mm: float = TOLERANCE_MM,
+    ignored: Mask | None = None,
 ) -> dict[str, float]:
     """Return the values of all metrics of one prediction, by name.
 
@@ -65,6 +71,7 @@ def score(
         prediction, reference: bool (Z, Y, X) on the same grid.
         spacing_mm: (Z, Y, X).
         tolerance_mm: of the NSD.
+        ignored: bool (Z, Y, X): voxels that count in neither, as nobody has annotated them.
 
     Raises:
         ValueError: the shapes differ.
@@ -75,7 +82,7 @@ def score(
         >>> score(mask, mask, (5.0, 0.5, 0.5))["assd_mm"]
         0.0
     """
-    pair = MaskPair.of(prediction, reference, spacing_mm, tolerance_mm)
+    pair = MaskPair.of(prediction, reference, spacing_mm, tolerance_mm, ignored)
     found = {metric.name: _value(metric, pair) for metric in metrics()}
     for metric in metrics():
         if not metric.may_be(value := found[metric.name]):
@@ -105,7 +112,8 @@ def score_case(
     """Score every label of one case.
 
     Args:
-        prediction, reference: label values (Z, Y, X) on the same grid; other values count as background.
+        prediction, reference: label values (Z, Y, X) on the same grid; other values count as background, but where the
+            reference holds IGNORE neither counts.
         geometry: the grid.
         labels: label name -> value; background (0) is left out.
         tolerance_mm: of the NSD.
@@ -113,8 +121,9 @@ def score_case(
     Returns:
         A row a label: "label", and the values of all metrics by name.
     """
+    ignored = reference == IGNORE
     return [
-        {"label": name, **score(prediction == value, reference == value, geometry.spacing_mm, tolerance_mm)}
+        {"label": name, **score(prediction == value, reference == value, geometry.spacing_mm, tolerance_mm, ignored)}
         for name, value in labels.items()
         if value != 0
     ]

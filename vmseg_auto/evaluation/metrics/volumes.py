@@ -10,9 +10,15 @@ from vmseg_auto.evaluation.metrics.metric import Better, Metric
 from vmseg_auto.evaluation.metrics.overlap import ratio
 from vmseg_auto.evaluation.metrics.pair import MaskPair
 
+_NAMES = (
+    "reference_ml", "prediction_ml", "volume_error_ml", "volume_error_abs_ml",
+    "volume_error_percent", "volume_error_abs_percent",
+)  # fmt: skip
+
 
 def volume_scores(pair: MaskPair) -> dict[str, float]:
-    """Return volumes in mL and their difference in mL and %, with and without sign.
+    """Return volumes in mL and their difference in mL and %, with and without sign; NaN where the reference is
+    annotated in part, which tells no volume.
 
     Example:
         >>> prediction, reference = np.array([[[True, True, True]]]), np.array([[[False, True, True]]])
@@ -22,32 +28,27 @@ def volume_scores(pair: MaskPair) -> dict[str, float]:
     voxel_ml = pair.voxel_mm3 / 1000
     predicted, wanted = int(np.count_nonzero(pair.prediction)), int(np.count_nonzero(pair.reference))
     error = predicted - wanted
+    if pair.ignored is not None:
+        return dict.fromkeys(_NAMES, math.nan)
     percent = ratio(100 * error, wanted, 0.0 if error == 0 else float("nan"))
-    return {
-        "reference_ml": wanted * voxel_ml,
-        "prediction_ml": predicted * voxel_ml,
-        "volume_error_ml": error * voxel_ml,
-        "volume_error_abs_ml": abs(error) * voxel_ml,
-        "volume_error_percent": percent,
-        "volume_error_abs_percent": abs(percent),
-    }
+    in_ml = wanted * voxel_ml, predicted * voxel_ml, error * voxel_ml, abs(error) * voxel_ml
+    return dict(zip(_NAMES, (*in_ml, percent, abs(percent)), strict=True))
 
 
 def _amount(
     name: str, title: str, definition: str, better: Better, low: float = 0.0, on_screen: bool = False
 ) -> Metric:
-    percent = name.endswith("_percent")
     return Metric(
         name,
         title,
         definition,
         lambda pair: pair.once(volume_scores)[name],
         "Volumes",
-        "%" if percent else "mL",
+        "%" if name.endswith("_percent") else "mL",
         better,
         low,
         math.inf,
-        may_lack=percent,
+        may_lack=True,
         digits=2,
         on_screen=on_screen,
     )

@@ -29,7 +29,8 @@ class CopyPaste:
 
     After TumorCP (Yang et al., MICCAI 2021), with soft margins, the host's intensities and only on its tissue: the
     lesion keeps the contrast to the tissue about it that it had in its own case, in units of each case's own tissue.
-    It goes where neither air nor another lesion is; where no such place is found, nothing is pasted.
+    It goes where neither air, nor another lesion, nor a voxel that nobody has annotated is; where no such place is
+    found, nothing is pasted. Lesions of which a part may not be annotated stay where they are.
 
     Args:
         sampler: draws the patches.
@@ -56,8 +57,8 @@ class CopyPaste:
         image, label = self.sampler.read(host, start)
         if rng.random() < self.share:
             donor = self.studies.of(cases[int(rng.integers(len(cases)))])
-            if donor.lesions:
-                lesion = donor.lesions[int(rng.integers(len(donor.lesions)))]
+            if donor.whole_lesions:
+                lesion = donor.whole_lesions[int(rng.integers(len(donor.whole_lesions)))]
                 flips = tuple(axis for axis in self.mirror_axes if rng.random() < 0.5)
                 piece = _Piece.cut(donor.case, lesion, donor.tissue, flips)
                 inside = _inside(host, start, label.shape)
