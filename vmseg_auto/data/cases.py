@@ -35,7 +35,8 @@ from vmseg_auto.data.workspace import USUAL
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, listed_folder, why_no_file
 from vmseg_auto.utils.geometry import Geometry, Spacing
-from vmseg_auto.utils.labels import IGNORE_LABEL, foreground_of, unnamed_labels
+from vmseg_auto.utils.label_masks import foreground_of
+from vmseg_auto.utils.labels import IGNORE_LABEL, unnamed_labels
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.utils.names import split_channel

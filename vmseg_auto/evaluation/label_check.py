@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.labels import without_ignored
+from vmseg_auto.utils.label_masks import without_ignored
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.preprocessing.air import NO_TISSUE, air_level
 from vmseg_auto.utils.components import label_components
 from vmseg_auto.utils.geometry import Box
-from vmseg_auto.utils.labels import IGNORE, foreground_of
+from vmseg_auto.utils.label_masks import foreground_of
+from vmseg_auto.utils.labels import IGNORE
 
 SEEN_VOXELS = 200_000
 """Voxels of a scan from which its percentiles and tissue are taken."""

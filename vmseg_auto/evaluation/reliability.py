@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.utils.labels import without_ignored
+from vmseg_auto.utils.label_masks import without_ignored
 
 SEEN = 3
 """Of 255, about 1 %: voxels below it that nobody outlined are left out, as they are sure, many, and of no interest."""

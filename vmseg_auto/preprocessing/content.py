@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vmseg_auto.preprocessing.normalise import SEEN_VOXELS
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Spacing
-from vmseg_auto.utils.labels import foreground_of
+from vmseg_auto.utils.label_masks import foreground_of
 from vmseg_auto.utils.text import by_axes, listed
 
 _HOT = 1000.0

@@ -21,7 +21,8 @@ from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Geometry, Spacing
 from vmseg_auto.utils.histogram import Histogram
 from vmseg_auto.utils.json_codec import digest
-from vmseg_auto.utils.labels import IGNORE, classes_of, foreground_of
+from vmseg_auto.utils.label_masks import foreground_of
+from vmseg_auto.utils.labels import IGNORE, classes_of
 from vmseg_auto.utils.text import listed
 
 SAMPLES_PER_CASE = 10_000

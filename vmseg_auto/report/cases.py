@@ -23,7 +23,8 @@ from vmseg_auto.report.render import Table
 from vmseg_auto.report.words import require_named, shown
 from vmseg_auto.report.words import volume as ml_words
 from vmseg_auto.utils.errors import InputError
-from vmseg_auto.utils.labels import IGNORE, without_ignored
+from vmseg_auto.utils.label_masks import without_ignored
+from vmseg_auto.utils.labels import IGNORE
 from vmseg_auto.workflows.run_tables import Row, read_label_check
 
 EACH = 3

@@ -20,7 +20,7 @@ from vmseg_auto.evaluation.lesion_matching import Lesions
 from vmseg_auto.evaluation.metrics.lesions import overlapping_lesions
 from vmseg_auto.inference.thresholds import STEPS, classify, from_bytes
 from vmseg_auto.utils.components import mask_box
-from vmseg_auto.utils.labels import without_ignored
+from vmseg_auto.utils.label_masks import without_ignored
 from vmseg_auto.utils.statistics import Summary, no_interval, summarise
 from vmseg_auto.utils.tables import write_csv
 

@@ -12,7 +12,7 @@ from vmseg_auto.evaluation.metrics.overlap import Mask, overlap
 from vmseg_auto.inference.thresholds import STEPS, classify, from_bytes
 from vmseg_auto.models.selection_record import THRESHOLDS
 from vmseg_auto.utils.components import keep_largest, label_components, mask_box
-from vmseg_auto.utils.labels import without_ignored
+from vmseg_auto.utils.label_masks import without_ignored
 
 DICE, RECALL, VOXELS = 0, 1, 2
 """Of the scores' last but one axis; the last tells all components (0) from the largest alone (1)."""

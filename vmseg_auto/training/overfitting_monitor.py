@@ -20,7 +20,7 @@ from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.devices import autocast
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import VmsegError
-from vmseg_auto.utils.labels import foreground_of
+from vmseg_auto.utils.label_masks import foreground_of
 
 STEP = 1.0
 """Distance of windows as a share of the patch: side by side, overlapping only as far as they must."""

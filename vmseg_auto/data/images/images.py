@@ -21,7 +21,7 @@ from vmseg_auto.data.images.registry import format_of, scan_endings
 from vmseg_auto.utils.atomic import replacing
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry, Spacing, spacing_in_words
-from vmseg_auto.utils.labels import whole_labels
+from vmseg_auto.utils.label_masks import whole_labels
 from vmseg_auto.utils.names import is_text
 
 _SHEAR_TOLERANCE = 1e-3

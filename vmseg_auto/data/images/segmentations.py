@@ -25,7 +25,8 @@ from vmseg_auto.utils.atomic import replacing
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL, label_values, labels_in_words, with_ignored
+from vmseg_auto.utils.label_masks import label_values, with_ignored
+from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL, labels_in_words
 from vmseg_auto.utils.names import key
 
 _SEGMENT = re.compile(r"Segment(\d+)_ID")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.evaluation.metrics.metric import Metric
-from vmseg_auto.utils.labels import without_ignored
+from vmseg_auto.utils.label_masks import without_ignored
 
 if TYPE_CHECKING:
     from vmseg_auto.evaluation.metrics.pair import MaskPair
