@@ -23,6 +23,10 @@ from vmseg_auto.workflows.patients import Visits, visits_in_words
 Patients = Literal["scans", "folders"]
 
 
+class VisitsUnknownError(InputError):
+    """Scans look like visits of a patient, and nobody has said whether they are."""
+
+
 @dataclass(frozen=True)
 class Member:
     """A pair under its pseudonym.
@@ -92,7 +96,8 @@ def enrol(
         errors: pairs that can't be members are appended here.
 
     Raises:
-        InputError: too few patients are left to train on, or new scans look like visits of a patient of the key.
+        VisitsUnknownError: new scans look like visits of a patient of the key.
+        InputError: too few patients are left to train on.
     """
     hashes = {one.scan.case.id: content_hash(one.scan.case) for one in pairs}
     unlike = _unlike(pairs, hashes, key, errors)
@@ -241,11 +246,11 @@ def _ask_about_visits(suggested: Mapping[str, tuple[str, ...]], known: bool, sur
     """Warn of what looks like visits.
 
     Raises:
-        InputError: they would be those of a patient who is in the dataset, or headers tell so.
+        VisitsUnknownError: they would be those of a patient who is in the dataset, or headers tell so.
     """
     if known or sure:
         whose = "a patient who is in the dataset" if known else "one patient, by the patient ID in their headers"
-        raise InputError(
+        raise VisitsUnknownError(
             f"these scans look like visits of {whose}:\n{visits_in_words(suggested)}",
             remedy="If they are, add --visits join; if not, --visits apart.",
         )

@@ -1,6 +1,9 @@
 // One plane of the scan on a canvas, with the mask over it; the mouse and the keys that work on it.
 // On the screen a slice has rows and columns; plane.order names the array's axes (0 Z, 1 Y, 2 X) that these are.
 
+const MAP_COLOUR = [255, 221, 0];
+const packed = ([red, green, blue], opacity) => (opacity << 24) | (blue << 16) | (green << 8) | red;
+
 export class SliceView {
   // scene holds what all planes share: scan, mask, cursor, window, tool and so on (app.js).
   constructor(figure, scene) {
@@ -11,6 +14,7 @@ export class SliceView {
     this.scene = scene;
     this.grey = document.createElement("canvas");
     this.cover = document.createElement("canvas");
+    this.map = document.createElement("canvas");
     this.line = [];
     this.listen();
     new ResizeObserver(() => this.later()).observe(this.canvas);
@@ -22,7 +26,7 @@ export class SliceView {
     this.axes = plane.order;
     this.size = plane.order.map((axis) => this.scene.shape[axis]);
     this.mm = plane.order.map((axis) => this.scene.spacing[axis]);
-    for (const each of [this.grey, this.cover]) [each.width, each.height] = [this.size[2], this.size[1]];
+    for (const each of [this.grey, this.cover, this.map]) [each.width, each.height] = [this.size[2], this.size[1]];
     this.sides.forEach((element, i) => (element.textContent = plane.sides[i]));
     this.line = [];
     this.fit();
@@ -88,22 +92,28 @@ export class SliceView {
     const top = height / 2 - (this.middle[0] + 0.5) * this.mm[1] * this.scale;
     context.imageSmoothingEnabled = true;
     context.drawImage(this.grey, left, top, across, down);
+    context.imageSmoothingEnabled = false;
+    if (scene.overlay) context.drawImage(this.map, left, top, across, down);
     if (scene.maskShown) {
-      context.imageSmoothingEnabled = false;
       context.drawImage(this.cover, left, top, across, down);
-      this.drawEdges(context, left, top);
+      this.drawEdges(context, left, top, this.edges);
+    }
+    if (scene.outline) {
+      context.setLineDash([5, 4]);
+      this.drawEdges(context, left, top, this.outlines, "#fff");
+      context.setLineDash([]);
     }
     this.drawCross(context);
     this.drawTool(context);
     this.tell();
   }
 
-  // The borders between voxels inside and outside of a label, as lines.
-  drawEdges(context, left, top) {
+  // The borders between voxels inside and outside of a label, as lines of the label's colour or of one for all.
+  drawEdges(context, left, top, edgesOf, colour = null) {
     const [down, across] = [this.mm[1] * this.scale, this.mm[2] * this.scale];
     context.lineWidth = 1.5;
-    for (const [value, edges] of Object.entries(this.edges)) {
-      context.strokeStyle = `rgb(${this.scene.colours[value] || [255, 255, 255]})`;
+    for (const [value, edges] of Object.entries(edgesOf)) {
+      context.strokeStyle = colour || `rgb(${this.scene.colours[value] || [255, 255, 255]})`;
       context.beginPath();
       for (let i = 0; i < edges.length; i += 4) {
         context.moveTo(left + edges[i + 1] * across, top + edges[i] * down);
@@ -113,42 +123,58 @@ export class SliceView {
     }
   }
 
-  // Put the slice's grey levels and the mask's colours into pictures of a pixel a voxel.
-  paint() {
-    this.edges = {};
-    const { scan, mask, cursor, colours } = this.scene;
-    const [low, high] = this.scene.steps();
+  // The place of a pixel of the slice in arrays of voxels.
+  placeAt(row, column) {
+    const { strides } = this.scene.mask;
+    const slice = this.scene.cursor[this.slices] * strides[this.slices];
+    return slice + this.turned(1, row) * strides[this.rows] + this.turned(2, column) * strides[this.columns];
+  }
+
+  // Put a picture of a pixel a voxel on a canvas; colour gives each pixel as `packed` does, 0 for nothing.
+  fillPicture(canvas, colour) {
     const [, height, width] = this.size;
-    const grey = new ImageData(width, height);
-    const cover = new ImageData(width, height);
-    const greys = new Uint32Array(grey.data.buffer);
-    const covers = new Uint32Array(cover.data.buffer);
-    const strides = mask.strides;
-    const start = cursor[this.slices] * strides[this.slices];
-    const value = (row, column) =>
-      row < 0 || column < 0 || row >= height || column >= width
-        ? 0
-        : mask.data[start + this.turned(1, row) * strides[this.rows] + this.turned(2, column) * strides[this.columns]];
-    const factor = 255 / Math.max(1, high - low);
+    const picture = new ImageData(width, height);
+    const pixels = new Uint32Array(picture.data.buffer);
     for (let row = 0; row < height; row += 1) {
-      const first = start + this.turned(1, row) * strides[this.rows];
       for (let column = 0; column < width; column += 1) {
-        const at = first + this.turned(2, column) * strides[this.columns];
-        const level = Math.max(0, Math.min(255, Math.round((scan[at] - low) * factor)));
-        greys[row * width + column] = 0xff000000 | (level << 16) | (level << 8) | level;
-        const own = mask.data[at];
+        pixels[row * width + column] = colour(this.placeAt(row, column));
+      }
+    }
+    canvas.getContext("2d").putImageData(picture, 0, 0);
+  }
+
+  // Put the slice's grey levels, the mask's colours and the map into pictures.
+  paint() {
+    const { scan, mask, colours, overlay, overlayOpacity } = this.scene;
+    const [low, high] = this.scene.steps();
+    const factor = 255 / Math.max(1, high - low);
+    const opacity = Math.round(255 * this.scene.opacity);
+    const covers = Array.from({ length: 256 }, (_, value) => value && packed(colours[value] || [255, 255, 255], opacity));
+    this.fillPicture(this.grey, (at) => 0xff000000 | (0x010101 * Math.max(0, Math.min(255, Math.round((scan[at] - low) * factor)))));
+    this.fillPicture(this.cover, (at) => covers[mask.data[at]]);
+    if (overlay) this.fillPicture(this.map, (at) => packed(MAP_COLOUR, Math.round(overlay[at] * overlayOpacity)));
+    this.edges = this.edgesOf(mask.data);
+    this.outlines = this.scene.outline ? this.edgesOf(this.scene.outline) : {};
+  }
+
+  // Of each label in the slice the borders of its pixels: rows and columns of their ends.
+  edgesOf(voxels) {
+    const found = {};
+    const [, height, width] = this.size;
+    const value = (row, column) =>
+      row < 0 || column < 0 || row >= height || column >= width ? 0 : voxels[this.placeAt(row, column)];
+    for (let row = 0; row < height; row += 1) {
+      for (let column = 0; column < width; column += 1) {
+        const own = value(row, column);
         if (!own) continue;
-        const [red, green, blue] = colours[own] || [255, 255, 255];
-        covers[row * width + column] = (Math.round(255 * this.scene.opacity) << 24) | (blue << 16) | (green << 8) | red;
-        const edges = (this.edges[own] ||= []);
+        const edges = (found[own] ||= []);
         if (value(row - 1, column) !== own) edges.push(row, column, row, column + 1);
         if (value(row + 1, column) !== own) edges.push(row + 1, column, row + 1, column + 1);
         if (value(row, column - 1) !== own) edges.push(row, column, row + 1, column);
         if (value(row, column + 1) !== own) edges.push(row, column + 1, row + 1, column + 1);
       }
     }
-    this.grey.getContext("2d").putImageData(grey, 0, 0);
-    this.cover.getContext("2d").putImageData(cover, 0, 0);
+    return found;
   }
 
   drawCross(context) {
