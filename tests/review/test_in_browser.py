@@ -19,7 +19,7 @@ import pytest
 from chromium import CHROMIUM, SECONDS, Browser
 from numpy.typing import NDArray
 from reports import GRID, TWO, deliver, scan
-from reviewing import Served, by_hand, served
+from reviewing import Served, by_hand, cases_of, served
 from scipy import ndimage
 
 from vmseg_auto.data.cases import read_dataset
@@ -28,6 +28,7 @@ from vmseg_auto.data.mask_files import mask_sha256
 from vmseg_auto.report.write import write_report
 from vmseg_auto.review.drafts import DraftFile
 from vmseg_auto.review.predicted_cases import AddTo, PredictedCases
+from vmseg_auto.review.reader_cases import ReaderCases
 from vmseg_auto.utils.atomic import leftovers, read_json
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
@@ -487,7 +488,39 @@ def test_a_case_is_added_to_the_dataset(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_the_prediction_as_an_outline_and_a_map_over_the_scan(page: Page, server: Served, folder: Path) -> None:
+def test_who_reads_blind_draws_on_an_empty_mask_and_then_sees_all(folder: Path) -> None:
+    with (
+        served(ReaderCases(cases_of(folder), "Dr Ada", 1.0), reader="Dr Ada") as server,
+        Browser(1400, 900, loopback=True) as browser,
+    ):
+        page = Page(browser, server.link)
+        page.open(0)
+        case = page.text("#name")
+        assert not page.mask().any()
+        assert browser.run("document.getElementById('reader').readOnly")
+        assert "You read this case blind" in page.text("#notes")
+        for hidden in ("second", "maps", "add"):
+            assert browser.run(f"document.getElementById('{hidden}').hidden")
+        offered = "[...document.querySelectorAll('#decisions button:not(:disabled)')].map((one) => one.value)"
+        assert browser.run(offered) == ["corrected", "no lesion", "unsure"]
+        assert browser.run("document.getElementById('again').disabled")
+        assert "Dice" not in browser.run("document.body.innerText")
+        page.tool("brush", 3.0)
+        page.stroke((5, 15, 10), (5, 15, 18))
+        drawn = page.mask()
+        page.decide("corrected")
+        page.drawn(1)
+        page.open(0)
+        np.testing.assert_array_equal(page.mask(), drawn)
+        assert browser.run(offered) == []
+        assert "not changed any more" in page.text("#notes")
+        assert not browser.run("document.getElementById('second').hidden")
+        assert page.text("#changed").endswith("voxels differ from the prediction.")
+        page.quiet(server.port)
+    np.testing.assert_array_equal(read_mask(folder / "readers" / "Dr Ada" / f"{case}.nii.gz")[0], drawn)
+
+
+def test_the_prediction_as_an_outline_and_a_map_over_the_scan(page: Page, folder: Path) -> None:
     values = np.zeros(GRID.shape, np.float32)
     values[4, 20, 20] = 0.6
     write_image(folder / "uncertainty" / "anna_uncertainty.nii.gz", values, GRID)
@@ -516,7 +549,6 @@ def test_the_prediction_as_an_outline_and_a_map_over_the_scan(page: Page, server
     page.browser.press("u")
     assert page.browser.run("review.overlay") is None
     assert "uncertainty" not in page.text("#position")
-    page.quiet(server.port)
 
 
 def test_names_do_nothing_and_controls_have_names(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from consoles import Heard
 from numpy.typing import NDArray
-from reviewing import given
+from reviewing import SECONDS, Served, framed, given
 from workspaces import GRID, Cohort, cohort, finished_run, sure_of
 
 from vmseg_auto.data.cases import content_hash, read_dataset
@@ -194,6 +196,28 @@ def test_saving_waits_for_no_long_command(made: Cohort) -> None:
         pytest.raises(InputError, match="vmseg_plan"),
     ):
         decide(made, 1, "no lesion")
+
+
+def test_the_command_serves_training_cases(made: Cohort) -> None:
+    """And says at its end what is to be done next."""
+    dataset = made.space.root.parent
+    command = [sys.executable, "-m", "vmseg_auto.cli.review", "-d", str(dataset), "--no-browser", "--reader", "Dr Ada"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        server = Served(next(line.split()[-1] for line in process.stdout if "http://" in line), Heard())
+        assert [case["case"] for case in server.json("/api/queue")["cases"]] == list("abcde")
+        about = server.json("/api/cases/0")
+        assert (about["reference"], about["has_prediction"]) == ("mask", False)
+        told = {"reader": "Dr Ada", "comment": "", "minutes": 1.0, "draft": 0, "decision": "no lesion"}
+        told |= {name: about[name] for name in ("version", "base")}
+        voxels = server.ask("GET", "/api/cases/0/mask")[1]
+        assert server.ask("POST", "/api/cases/0/decision", framed(told, voxels))[0] == 200
+        server.ask("POST", "/api/end")
+        words = process.stdout.read()
+        assert process.wait(SECONDS) == 0
+    assert "Masks of the dataset have changed: a." in words
+    assert "vmseg_plan_and_preprocess -d" in words
+    assert not read_mask(label(made, "a"))[0].any()
 
 
 def test_a_dataset_that_was_never_planned_can_be_reviewed(tmp_path: Path) -> None:

@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_made import write_series
 from exports import export, files, key, run
 from reports import GRID, deliver, scan
 from reviewing import by_hand, drawn, given
 
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dataset_reviews import DatasetReviews
-from vmseg_auto.data.images.images import read_image, read_mask
+from vmseg_auto.data.images.images import read_image, read_mask, write_mask
 from vmseg_auto.data.reviews import Decision
 from vmseg_auto.review.predicted_cases import AddTo, PredictedCases
 from vmseg_auto.utils.atomic import leftovers
 from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows import add_case
 from vmseg_auto.workflows.add_patients import VisitsUnknownError
@@ -114,6 +116,35 @@ def test_a_scan_in_the_folder_of_a_known_patient_is_that_patients(tmp_path: Path
     cases.add(0, None)
     rows = {row.case: row for row in key(tmp_path).values()}
     assert rows["case_004"].patient == next(row.patient for row in rows.values() if row.scan == "berta/2019")
+
+
+@pytest.mark.parametrize("visits", [None, "join", "apart"])
+def test_the_header_names_a_patient_of_the_test_set(tmp_path: Path, visits: Visits | None) -> None:
+    """Whatever folders and files are called."""
+    small = Geometry((4, 12, 12), (3.0, 1.0, 1.0))
+    mask = np.zeros(small.shape, np.uint8)
+    mask[1:3, 2:8, 2:8] = 1
+    for number, name in enumerate(("alba", "berta", "carla", "dora")):
+        pixels = np.random.default_rng(number).integers(50, 500, small.shape).astype(np.uint16)
+        write_series(tmp_path / "scans" / name, pixels, small, PatientID=f"MRN-{name}")
+        write_mask(tmp_path / "masks" / f"{name}.nii.gz", mask, small)
+    run(tmp_path, label=LABEL, test_share=0.25)
+    tested = next(row for row in key(tmp_path).values() if row.set == "test")
+    pixels = np.random.default_rng(9).integers(50, 500, small.shape).astype(np.uint16)
+    write_series(tmp_path / "new" / "export_7", pixels, small, PatientID=f"MRN-{tested.scan}")
+    folder = deliver(tmp_path / "new", tmp_path / "predicted", {"export_7": mask})
+    cases = PredictedCases(folder, None, Inventory(), AddTo(tmp_path / "cohort"))
+    opened = cases.open(0)
+    cases.save(0, given(opened, "accepted"), opened.mask)
+    if visits is None:
+        with pytest.raises(VisitsUnknownError, match=f"it is a scan of {tested.source_patient}"):
+            cases.add(0, visits)
+    elif visits == "join":
+        with pytest.raises(InputError, match=rf"{tested.patient}\) is in the test set"):
+            cases.add(0, visits)
+    else:
+        assert "case_005 of patient_05, a new patient" in cases.add(0, visits)
+        assert key(tmp_path)["export_7"].set == "train"
 
 
 def test_into_a_dataset_made_by_hand_it_goes_under_its_own_name(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmseg_auto.cli.common import Parser, Screen, make_parser, places_of, positive_int, run, workspace_logs
+from vmseg_auto.cli.common import Parser, Screen, make_parser, number, places_of, positive_int, run, workspace_logs
 from vmseg_auto.data.workspace import OutputFolder
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.text import listed
@@ -38,6 +38,15 @@ def parser() -> Parser:
         "--key", metavar="FILE", help="the key to the pseudonyms of --add-to (default: DATASET_key.csv beside it)"
     )
     made.add_argument("--reader", metavar="NAME", help="who reviews (default: asked for on the page)")
+    made.add_argument(
+        "--blind",
+        action="store_true",
+        help="draw each case from an empty mask, and see no other mask until it is saved; the masks go into "
+        "readers/NAME and change no other (with --reader)",
+    )
+    made.add_argument(
+        "--blind-share", type=_share, metavar="SHARE", help="the same for a random share of the cases, such as 0.2"
+    )
     port = f"of 127.0.0.1; the next free one (default: {_PORT})"
     made.add_argument("--port", type=positive_int, default=_PORT, metavar="N", help=port)
     made.add_argument("--no-browser", action="store_true", help="only show the link")
@@ -47,7 +56,14 @@ def parser() -> Parser:
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.review.serve import review
 
+    share = 1.0 if arguments.blind else arguments.blind_share
+    if share is not None:
+        _require_apart(arguments)
     cases = _training(arguments, screen) if arguments.input is None else _predicted(arguments, screen)
+    if share is not None:
+        from vmseg_auto.review.reader_cases import ReaderCases
+
+        cases = ReaderCases(cases, arguments.reader.strip(), share)
     review(
         cases,
         reader=arguments.reader or "",
@@ -59,6 +75,18 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
 
 def logs(arguments: argparse.Namespace) -> Path:
     return workspace_logs(arguments) if arguments.input is None else OutputFolder(Path(arguments.input)).logs
+
+
+def _require_apart(arguments: argparse.Namespace) -> None:
+    """Raise InputError where options do not go with reading blind."""
+    if not (arguments.reader or "").strip():
+        raise InputError("nobody is named who reads blind", remedy="Add --reader NAME.")
+    if arguments.blind and arguments.blind_share is not None:
+        remedy = "Give one of them: --blind is a share of 1."
+        raise InputError("--blind and --blind-share are given", remedy=remedy)
+    if arguments.add_to:
+        remedy = "Put cases into a dataset in a review without --blind and --blind-share."
+        raise InputError("masks that are read for a comparison go into no dataset", remedy=remedy)
 
 
 def _predicted(arguments: argparse.Namespace, screen: Screen) -> Cases:
@@ -90,6 +118,14 @@ def _training(arguments: argparse.Namespace, screen: Screen) -> Cases:
 
 def main(argv: Sequence[str] | None = None) -> int:
     return run(parser(), work, argv, logs, given=("input", "images", "add_to", "key", "reader"))
+
+
+def _share(text: str) -> float:
+    """Parse a share, for argparse."""
+    share = number(text)
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: write a number above 0 and up to 1, such as 0.2")
+    return share
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmseg_auto.data.images.registry import USUAL
+from vmseg_auto.data.mask_files import READERS
 from vmseg_auto.data.reviews import Review
 from vmseg_auto.utils.atomic import read_stored, write_json
 from vmseg_auto.utils.json_codec import Stored
@@ -107,5 +109,6 @@ class DatasetReviews:
     def files(self, case: str) -> list[Path]:
         """List all that lies here of a case."""
         kept = [self.folder / "earlier" / one.file for one in self.read(case).earlier]
-        own = (self.file(case), self.folder / "drafts" / f"{case}.draft", *kept)
-        return [path for path in own if path.is_file()]
+        places = [self.folder, *self.folder.glob(f"{READERS}/*")]
+        own = [path / name for path in places for name in (f"{case}.json", f"{case}{USUAL}", f"drafts/{case}.draft")]
+        return [path for path in (*own, *kept) if path.is_file()]

@@ -77,6 +77,7 @@ class ReviewServer:
                 Route(f"{case}/mask", self._mask),
                 Route(f"{case}/predicted", self._predicted),
                 Route(f"{case}/overlays/{{number:int}}", self._overlay),
+                Route(f"{case}/reference", self._reference),
                 Route(f"{case}/draft", self._read_draft, methods=["GET"]),
                 Route(f"{case}/draft", self._write_draft, methods=["PUT"]),
                 Route(f"{case}/draft/{{number:int}}", self._remove_draft, methods=["DELETE"]),
@@ -109,6 +110,12 @@ class ReviewServer:
         if predicted is None:
             raise InputError("there is no prediction of this case", remedy="Load the case again.")
         return _bytes(predicted)
+
+    def _reference(self, request: Request) -> Response:
+        reference = self._open(request).reference
+        if reference is None:
+            raise HTTPException(404)
+        return _bytes(reference)
 
     def _overlay(self, request: Request) -> Response:
         overlays, number = self._open(request).overlays, int(request.path_params["number"])
@@ -258,10 +265,10 @@ def _about(opened: Opened) -> dict[str, Any]:
 
 
 def _reference(opened: Opened) -> str | None:
-    """Return which of the masks that are sent is the one that the reader's work is measured against."""
-    if opened.reference is None:
-        return None
-    return "mask" if opened.reference is opened.mask else "predicted"
+    """Return under which name the mask is sent that the reader's work is measured against."""
+    known = {"mask": opened.mask, "predicted": opened.predicted}
+    same = next((name for name, voxels in known.items() if voxels is opened.reference), "reference")
+    return None if opened.reference is None else same
 
 
 def _index(request: Request) -> Response:

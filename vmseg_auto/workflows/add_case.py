@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from vmseg_auto.data.dataset import Case, Dataset
 from vmseg_auto.data.dataset_key import KeyRow, read_dataset_key
 from vmseg_auto.data.dataset_reviews import DatasetReviews, MaskHistory, Reviewed
 from vmseg_auto.data.dicom.series import Choice, Scan, Series, path_of
+from vmseg_auto.data.dicom.series_files import find_series
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.made_dataset import MadeDataset, key_beside
 from vmseg_auto.data.reviews import Review
@@ -30,7 +31,15 @@ from vmseg_auto.utils.labels import labels_in_words
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.names import key as name_key
 from vmseg_auto.utils.text import listed
-from vmseg_auto.workflows.add_patients import VisitsUnknownError, Wishes, agreed, enrol, file_hash
+from vmseg_auto.workflows.add_patients import (
+    Member,
+    VisitsUnknownError,
+    Wishes,
+    agreed,
+    enrol,
+    file_hash,
+    patient_in_header,
+)
 from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.make_dataset import Writing
 from vmseg_auto.workflows.pairs import NamedScan, find_named_scans, pair_of
@@ -185,6 +194,7 @@ def _under_pseudonym(dataset: Path, names: Path, case: ReviewedCase, visits: Vis
         problem = "the patient of this scan was removed from the dataset, and is not taken again"
         raise InputError(problem, case=case.id, file=names, remedy="Leave the case out.")
     (member,) = members
+    member = _as_the_header_says(member, case, rows, visits)
     row = member.row
     if member.test:
         raise _tested(case, f"its patient {row.source_patient} ({row.patient}) is in the test set of the dataset")
@@ -218,6 +228,41 @@ def _named(case: ReviewedCase, made: tuple[Path, Path], rows: Sequence[KeyRow]) 
             names = (row.source_patient, *scan.names)
             return replace(scan, names=names, title="/".join(names))
     return scan
+
+
+def _as_the_header_says(member: Member, case: ReviewedCase, rows: Sequence[KeyRow], visits: Visits | None) -> Member:
+    """Return a member as a scan of the patient whose ID stands in its header, where that is one of the dataset.
+
+    Headers of those who are there are read where their scans still lie as the key says. One ID in all of them, as an
+    anonymiser may write, tells nothing.
+
+    Raises:
+        VisitsUnknownError: the header names a patient of the dataset that the scan's name does not, and nobody has said
+            whether it is the same one.
+        InputError: the header names several of them.
+    """
+    own = patient_in_header(case.scan.images[0])
+    if not own or visits == "apart":
+        return member
+    told: dict[tuple[str, ...], dict[str, KeyRow]] = {own: {}}
+    for row in (row for row in rows if not row.removed and row.case != member.row.case and Path(row.image).exists()):
+        with suppress(InputError):  # what lies there now is no scan any more
+            for series in find_series(Path(row.image)):
+                if patient := patient_in_header(series):
+                    told.setdefault(patient, {})[row.patient] = row
+    others = {patient: row for patient, row in told[own].items() if patient != member.row.patient}
+    if len(told) < 2 or not others:
+        return member
+    names = listed([f"{row.source_patient} ({row.patient})" for row in others.values()])
+    if len(told[own]) > 1:
+        problem, remedy = f"its header names several patients of the dataset: {names}", "Check their scans."
+        raise InputError(problem, case=case.id, remedy=remedy)
+    if visits is None:
+        problem = f"by the patient ID in its header it is a scan of {names}, who is in the dataset"
+        raise VisitsUnknownError(problem, case=case.id, remedy="Say whether it is the same patient.")
+    (owner,) = others.values()
+    row = replace(member.row, patient=owner.patient, set=owner.set, source_patient=owner.source_patient)
+    return Member(member.pair, row, known=True)
 
 
 def _source(scan: Scan) -> Path:

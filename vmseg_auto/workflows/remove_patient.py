@@ -37,7 +37,8 @@ def remove_patient(
     left: Inventory | None = None,
     console: Console | None = None,
 ) -> Traces:
-    """Delete a patient's scans, masks and what a workspace holds of them alone; name what else has seen the patient.
+    """Delete a patient's scans and masks, what readers have left, and what a workspace holds of the patient alone; name
+    what else has seen the patient.
 
     All others keep pseudonym, side and folds. A removal that was cut short is ended by the same call.
 

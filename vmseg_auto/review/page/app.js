@@ -251,6 +251,7 @@ const page = {
     const told = await (await ask("/api/queue")).json();
     this.cases = told.cases;
     if (!get("reader").value) get("reader").value = told.reader || sessionStorage.getItem("reader") || "";
+    if (told.only_reader) Object.assign(get("reader"), { value: told.only_reader, readOnly: true });
     this.tellQueue();
   },
 
@@ -306,9 +307,10 @@ const page = {
     const scan = new Uint16Array(await (await ask(`${at}/scan`)).arrayBuffer());
     const base = await voxels(`${at}/mask`);
     const predicted = about.has_prediction ? await voxels(`${at}/predicted`) : null;
+    const apart = about.reference === "reference" ? await voxels(`${at}/reference`) : null;
     const draft = await this.fetchDraft(at);
     if (this.wanted !== wanted) return;
-    const reference = { mask: base, predicted }[about.reference] ?? null;
+    const reference = { mask: base, predicted, reference: apart }[about.reference] ?? null;
     const mask = new Mask(about.shape, about.spacing_mm, base, reference);
     Object.assign(this, { key, about, scan, mask, predicted, shape: about.shape, spacing: about.spacing_mm, window: [...about.window] });
     this.referenceCounts = reference && Mask.count(reference);

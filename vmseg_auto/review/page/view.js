@@ -78,6 +78,7 @@ export class SliceView {
 
   draw() {
     const { canvas, scene } = this;
+    if (!scene.mask) return; // between two cases
     const sharp = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(1, Math.round(side * sharp)));
     if (canvas.width !== width) canvas.width = width;
