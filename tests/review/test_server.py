@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from reports import GRID, deliver, scan
-from reviewing import Served, by_hand, drawn, framed, predictions, served
+from reviewing import Served, by_hand, drawn, framed, given, predictions, served
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
@@ -192,6 +192,20 @@ def test_a_draft_and_a_decision_are_written(server: Served, folder: Path) -> Non
     assert "Dr Ada has saved this case meanwhile" in problem(late)
     assert read_json(folder / "anna.json")["reviews"][0]["comment"] == "Größe?"
     assert [case["state"] for case in server.json("/api/queue")["cases"]] == ["corrected", "to do"]
+
+
+def test_a_log_names_nobody_of_the_dataset(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = predictions(tmp_path, "alba_v2")
+    cases = PredictedCases(folder, None, Inventory(), AddTo(by_hand(tmp_path, "alba_v1", "bo")))
+    opened = cases.open(0)
+    cases.save(0, given(opened, "accepted"), opened.mask)
+    with served(cases) as server:
+        status, body, _ = server.ask("POST", "/api/cases/0/add/unknown")
+        assert (status, json.loads(body)["asks_visits"]) == (422, True)
+        assert "alba_v1" in json.loads(body)["problem"]
+        assert server.ask("POST", "/api/cases/0/add/join")[0] == 200
+    assert "VisitsUnknownError" in caplog.text
+    assert "alba" not in caplog.text + "".join(server.heard.said)
 
 
 def test_a_case_is_added_where_a_dataset_was_named(folder: Path, tmp_path: Path, server: Served) -> None:

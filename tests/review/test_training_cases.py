@@ -215,7 +215,7 @@ def test_the_command_serves_training_cases(made: Cohort) -> None:
         server.ask("POST", "/api/end")
         words = process.stdout.read()
         assert process.wait(SECONDS) == 0
-    assert "Masks of the dataset have changed: a." in words
+    assert "Masks of the dataset have changed (a): go on with" in words
     assert "vmseg_plan_and_preprocess -d" in words
     assert not read_mask(label(made, "a"))[0].any()
 

@@ -18,8 +18,8 @@ from vmseg_auto.review.save import bring_up_to_date, save_decision
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.left_out import Inventory
-from vmseg_auto.utils.text import listed
-from vmseg_auto.workflows.add_case import add_case
+from vmseg_auto.utils.text import counted, listed
+from vmseg_auto.workflows.add_case import add_case, next_steps
 from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.patients import Visits
 
@@ -59,7 +59,7 @@ class PredictedCases(Cases):
         super().__init__(folder)
         if add_to is not None:
             read_dataset(add_to.dataset)
-        self._images, self._add_to, self._added = images, add_to, dict[int, str]()
+        self._images, self._add_to, self._added = images, add_to, set[int]()
         found, failed = read_predictions(folder, images, left)
         self._found = sorted(found, key=_worth)
         self._failed: Sequence[VmsegError] = failed
@@ -104,11 +104,15 @@ class PredictedCases(Cases):
         case = self.read(key)
         inputs = self._images if self._images is not None else self.folder / case.record.source.inputs
         reviewed = case.reviewed(inputs)
-        self._added[key] = add_case(self._add_to.dataset, reviewed, key=self._add_to.key, visits=visits)
-        return self._added[key]
+        told = add_case(self._add_to.dataset, reviewed, key=self._add_to.key, visits=visits)
+        self._added.add(key)
+        return told
 
     def conclusion(self) -> str:
-        return list(self._added.values())[-1] if self._added else ""
+        if self._add_to is None or not self._added:
+            return ""
+        dataset = self._add_to.dataset
+        return f"{counted(len(self._added), 'case')} put into {dataset}: {next_steps(dataset)}"
 
     def read(self, key: int) -> PredictedCase:
         """Read a case as it stands now, and renew its entry; raises as `open`."""

@@ -184,8 +184,12 @@ class ReviewServer:
         visits = request.path_params["visits"]
         if visits not in answers:
             raise HTTPException(404)
-        with self._lock:
-            told = self._cases.add(int(request.path_params["key"]), answers[visits])
+        try:
+            with self._lock:
+                told = self._cases.add(int(request.path_params["key"]), answers[visits])
+        except VmsegError as error:  # its words can name patients of the dataset, which have no place in a log
+            LOGGER.error("a case is not put into the dataset: %s", type(error).__name__)
+            return _told(error)
         LOGGER.info("a case is put into the dataset")
         return JSONResponse({"told": told})
 
@@ -330,8 +334,12 @@ def _now() -> str:
 
 
 def _problem(request: Request, error: Exception) -> Response:
-    status = 409 if isinstance(error, ChangedMeanwhileError) else 422 if isinstance(error, InputError) else 500
     LOGGER.error("%s", error, exc_info=error)
+    return _told(error)
+
+
+def _told(error: Exception) -> Response:
+    status = 409 if isinstance(error, ChangedMeanwhileError) else 422 if isinstance(error, InputError) else 500
     asks = {"asks_visits": True} if isinstance(error, VisitsUnknownError) else {}
     return JSONResponse({"problem": str(error), **asks}, status_code=status)
 

@@ -36,12 +36,13 @@ from vmseg_auto.review.cases import (
     reviewed,
 )
 from vmseg_auto.utils.atomic import read_stored, replacing
-from vmseg_auto.utils.console import Console, Silent, quoted
+from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.locks import MOMENT_S
 from vmseg_auto.utils.text import listed
+from vmseg_auto.workflows.add_case import next_steps
 from vmseg_auto.workflows.locking import output_lock, workspace_lock
 from vmseg_auto.workflows.run_tables import read_label_check
 
@@ -122,11 +123,8 @@ class TrainingCases(Cases):
     def conclusion(self) -> str:
         words = []
         if self._changed:
-            words.append(
-                f"Masks of the dataset have changed: {listed(list(self._changed))}. Go on with "
-                f"`vmseg_plan_and_preprocess -d {quoted(self._dataset)}`, which preprocesses these cases again, then "
-                "train the folds that it names (`vmseg_train`)."
-            )
+            changed = listed(list(self._changed))
+            words.append(f"Masks of the dataset have changed ({changed}): {next_steps(self._dataset)}")
         if rejected := [entry.case for entry in self.entries if entry.state == "rejected"]:
             words.append(f"Rejected, and still trained on: {listed(rejected)}. Take their scans and masks out.")
         return "\n".join(words)

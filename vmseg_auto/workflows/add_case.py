@@ -138,9 +138,14 @@ def add_case(
             called = _under_pseudonym(dataset, names, case, visits, console)
         else:
             called = _under_its_name(dataset, data, case, read, visits, names)
+    return f"{case.id} is now {called} in {dataset}. Its training set has changed: {next_steps(dataset)}"
+
+
+def next_steps(dataset: Path) -> str:
+    """Return in words what is to be done when training cases of a dataset are new, or have other masks."""
     return (
-        f"{case.id} is now {called} in {dataset}. Its training set has changed: go on with "
-        f"`vmseg_plan_and_preprocess -d {quoted(dataset)}`, then train the folds that it names (`vmseg_train`)."
+        f"go on with `vmseg_plan_and_preprocess -d {quoted(dataset)}`, which preprocesses what is new or changed, then "
+        "train the folds that it names (`vmseg_train`)."
     )
 
 

@@ -2,7 +2,7 @@
 // On the screen a slice has rows and columns; plane.order names the array's axes (0 Z, 1 Y, 2 X) that these are.
 
 const MAP_COLOUR = [255, 221, 0];
-const packed = ([red, green, blue], opacity) => (opacity << 24) | (blue << 16) | (green << 8) | red;
+const packed = ([red, green, blue], opacity) => (Math.round(opacity) << 24) | (blue << 16) | (green << 8) | red;
 
 export class SliceView {
   // scene holds what all planes share: scan, mask, cursor, window, tool and so on (app.js).
@@ -124,56 +124,63 @@ export class SliceView {
     }
   }
 
-  // The place of a pixel of the slice in arrays of voxels.
-  placeAt(row, column) {
+  // Of each pixel of the slice, row by row, its place in arrays of voxels.
+  places() {
     const { strides } = this.scene.mask;
-    const slice = this.scene.cursor[this.slices] * strides[this.slices];
-    return slice + this.turned(1, row) * strides[this.rows] + this.turned(2, column) * strides[this.columns];
-  }
-
-  // Put a picture of a pixel a voxel on a canvas; colour gives each pixel as `packed` does, 0 for nothing.
-  fillPicture(canvas, colour) {
     const [, height, width] = this.size;
-    const picture = new ImageData(width, height);
-    const pixels = new Uint32Array(picture.data.buffer);
+    const found = new Uint32Array(height * width);
+    const slice = this.scene.cursor[this.slices] * strides[this.slices];
     for (let row = 0; row < height; row += 1) {
+      const start = slice + this.turned(1, row) * strides[this.rows];
       for (let column = 0; column < width; column += 1) {
-        pixels[row * width + column] = colour(this.placeAt(row, column));
+        found[row * width + column] = start + this.turned(2, column) * strides[this.columns];
       }
     }
+    return found;
+  }
+
+  // Put the slice's grey levels, the mask's colours and the map into pictures of a pixel a voxel.
+  paint() {
+    const { scan, mask, colours, overlay, outline, opacity, overlayOpacity } = this.scene;
+    const places = this.places();
+    const [low, high] = this.scene.steps();
+    const factor = 255 / Math.max(1, high - low);
+    this.fillPicture(this.grey, (pixels) => {
+      for (let i = 0; i < places.length; i += 1) {
+        const level = Math.max(0, Math.min(255, Math.round((scan[places[i]] - low) * factor)));
+        pixels[i] = 0xff000000 | (level << 16) | (level << 8) | level;
+      }
+    });
+    const coloured = (voxels, palette) => (pixels) => {
+      for (let i = 0; i < places.length; i += 1) pixels[i] = palette[voxels[places[i]]];
+    };
+    const covers = Uint32Array.from({ length: 256 }, (_, value) => value && packed(colours[value] || [255, 255, 255], 255 * opacity));
+    this.fillPicture(this.cover, coloured(mask.data, covers));
+    const shades = Uint32Array.from({ length: 256 }, (_, value) => packed(MAP_COLOUR, value * overlayOpacity));
+    if (overlay) this.fillPicture(this.map, coloured(overlay, shades));
+    this.edges = this.edgesOf(mask.data, places);
+    this.outlines = outline ? this.edgesOf(outline, places) : {};
+  }
+
+  fillPicture(canvas, fill) {
+    const picture = new ImageData(this.size[2], this.size[1]);
+    fill(new Uint32Array(picture.data.buffer));
     canvas.getContext("2d").putImageData(picture, 0, 0);
   }
 
-  // Put the slice's grey levels, the mask's colours and the map into pictures.
-  paint() {
-    const { scan, mask, colours, overlay, overlayOpacity } = this.scene;
-    const [low, high] = this.scene.steps();
-    const factor = 255 / Math.max(1, high - low);
-    const opacity = Math.round(255 * this.scene.opacity);
-    const covers = Array.from({ length: 256 }, (_, value) => value && packed(colours[value] || [255, 255, 255], opacity));
-    this.fillPicture(this.grey, (at) => 0xff000000 | (0x010101 * Math.max(0, Math.min(255, Math.round((scan[at] - low) * factor)))));
-    this.fillPicture(this.cover, (at) => covers[mask.data[at]]);
-    if (overlay) this.fillPicture(this.map, (at) => packed(MAP_COLOUR, Math.round(overlay[at] * overlayOpacity)));
-    this.edges = this.edgesOf(mask.data);
-    this.outlines = this.scene.outline ? this.edgesOf(this.scene.outline) : {};
-  }
-
   // Of each label in the slice the borders of its pixels: rows and columns of their ends.
-  edgesOf(voxels) {
+  edgesOf(voxels, places) {
     const found = {};
     const [, height, width] = this.size;
-    const value = (row, column) =>
-      row < 0 || column < 0 || row >= height || column >= width ? 0 : voxels[this.placeAt(row, column)];
-    for (let row = 0; row < height; row += 1) {
-      for (let column = 0; column < width; column += 1) {
-        const own = value(row, column);
-        if (!own) continue;
-        const edges = (found[own] ||= []);
-        if (value(row - 1, column) !== own) edges.push(row, column, row, column + 1);
-        if (value(row + 1, column) !== own) edges.push(row + 1, column, row + 1, column + 1);
-        if (value(row, column - 1) !== own) edges.push(row, column, row + 1, column);
-        if (value(row, column + 1) !== own) edges.push(row, column + 1, row + 1, column + 1);
-      }
+    for (let i = 0; i < places.length; i += 1) {
+      const own = voxels[places[i]];
+      if (!own) continue;
+      const [row, column] = [Math.floor(i / width), i % width];
+      const edges = (found[own] ||= []);
+      if (row === 0 || voxels[places[i - width]] !== own) edges.push(row, column, row, column + 1);
+      if (row === height - 1 || voxels[places[i + width]] !== own) edges.push(row + 1, column, row + 1, column + 1);
+      if (column === 0 || voxels[places[i - 1]] !== own) edges.push(row, column, row + 1, column);
+      if (column === width - 1 || voxels[places[i + 1]] !== own) edges.push(row, column + 1, row + 1, column + 1);
     }
     return found;
   }
