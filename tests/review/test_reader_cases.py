@@ -128,6 +128,17 @@ def test_nobody_begins_with_a_mask_that_another_program_has_changed(folder: Path
     assert record.saved.dice is None
 
 
+def test_a_damaged_record_is_named_and_costs_its_case_alone(folder: Path) -> None:
+    cases = reader(folder)
+    read(cases, "anna", "no lesion", some())
+    (folder / "readers/Dr Ada/anna.json").write_text("{")
+    entries = {entry.case: entry for entry in cases.entries}
+    assert "anna.json" in entries["anna"].problem
+    assert entries["bertha"].state == TO_DO
+    with pytest.raises(InputError, match=r"anna\.json.*which cases were read blind"):
+        cases.open(key_of(cases, "anna"))
+
+
 def test_two_readers_masks_are_both_kept(folder: Path) -> None:
     one, other = reader(folder), reader(folder, "Dr Bell")
     read(one, "anna", "corrected", some())
@@ -233,7 +244,9 @@ def test_the_server_tells_nothing_of_a_case_that_is_read_blind(folder: Path) -> 
         assert (about["has_prediction"], about["reference"], about["decisions"]) == (True, "predicted", [])
 
 
-def test_options_that_do_not_go_together_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_that_do_not_go_together_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for options, words in (
         (["--blind"], "Add --reader"),
         (["--blind", "--blind-share", "0.2", "--reader", "Ada"], "a share of 1"),
@@ -246,3 +259,6 @@ def test_options_that_do_not_go_together_are_refused(folder: Path, capsys: pytes
     assert main(["-d", str(folder), "--add-to", "x", "--no-browser"]) == 2
     assert "--add-to goes with -i" in capsys.readouterr().err
     assert not (folder / "readers").exists()
+    monkeypatch.chdir(folder.parent)
+    assert main(["--no-browser"]) == 2
+    assert "Name predictions with -i, or a dataset with -d." in capsys.readouterr().err

@@ -166,9 +166,11 @@ def test_a_mask_that_another_program_changes_is_to_do_again(made: Cohort) -> Non
     with pytest.raises(ChangedMeanwhileError, match="was changed meanwhile"):
         cases_of(made).save(2, given(seen, "no lesion"), seen.mask)
     label(made, "c").write_bytes(b"no image")
+    reviews(made).file("d").write_text("{")
     entries = cases_of(made).entries
-    assert (entries[2].state, entries[3].state) == ("", "to do")
-    assert "c" in entries[2].problem
+    assert [entry.state for entry in entries] == ["to do", "to do", "", "", "to do"]
+    assert "c.nii.gz" in entries[2].problem
+    assert "d.json" in entries[3].problem
 
 
 def test_a_mask_that_can_t_be_written_leaves_no_decision(made: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,7 +113,11 @@ def _training(arguments: argparse.Namespace, screen: Screen) -> Cases:
     from vmseg_auto.review.training_cases import TrainingCases
     from vmseg_auto.workflows.paths import places
 
-    return TrainingCases(*places(**places_of(arguments)), screen.left, screen)
+    dataset, space = places(**places_of(arguments))
+    if not any(places_of(arguments).values()) and not (dataset / "imagesTr").is_dir():
+        remedy = "Name predictions with -i, or a dataset with -d."
+        raise InputError("no predictions are named, and the current folder is no dataset", remedy=remedy)
+    return TrainingCases(dataset, space, screen.left, screen)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

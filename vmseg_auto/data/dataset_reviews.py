@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmseg_auto.data.images.registry import USUAL
+from vmseg_auto.data.made_dataset import beside
 from vmseg_auto.data.mask_files import READERS
 from vmseg_auto.data.reviews import Review
 from vmseg_auto.utils.atomic import read_stored, write_json
@@ -80,7 +81,7 @@ class DatasetReviews:
 
     @classmethod
     def beside(cls, dataset: Path) -> DatasetReviews:
-        return cls(dataset.with_name(f"{dataset.resolve().name}_reviews"))
+        return cls(beside(dataset, "_reviews"))
 
     def file(self, case: str) -> Path:
         return self.folder / f"{case}.json"

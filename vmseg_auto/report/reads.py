@@ -27,8 +27,8 @@ _TWO = {2: "two readers, both blind", 1: "two readers, one of them blind", 0: "t
 def reads_table(folder: Path, records: Mapping[str, PredictionRecord]) -> Table:
     """Return the agreement of readers' masks with the prediction and with each other, by who has read blind.
 
-    A reader who begins with a prediction may be drawn to it. Then masks that were read with it agree better with it,
-    and with each other, than blind ones.
+    A reader who begins with a prediction may draw much the same. Then masks that were read with it agree better with
+    it, and with each other, than blind ones.
 
     Args:
         folder: of the predictions.

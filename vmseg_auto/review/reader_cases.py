@@ -112,7 +112,10 @@ class ReaderCases(Cases):
         return self._hidden.hides(case)
 
     def _entry(self, case: str) -> Entry:
-        read = self._reads.read(case)
+        try:
+            read = self._reads.read(case)
+        except InputError as error:
+            return Entry(case, "", problem=str(error))
         if read is None:
             return Entry(case, TO_DO)
         hint = "" if read.saved is None else "read blind" if read.blind else "read with the prediction"

@@ -99,7 +99,7 @@ class TrainingCases(Cases):
             geometry=geometry,
             mask=mask,
             reference=mask,
-            reference_name="the one in the dataset",
+            reference_name="the mask in the dataset",
             predicted=predicted,
             reviews=self._reviews.read(case.id).reviews,
             notes=notes,
