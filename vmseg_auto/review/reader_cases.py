@@ -54,8 +54,8 @@ class ReaderCases(Cases):
         super().__init__(self._reads.folder)
         self.reader = reader
         self._hidden = self._reads.begin(reader, share)
-        keys = [key for key, entry in enumerate(cases.entries) if not entry.problem]
-        self._keys = sorted(keys, key=lambda key: self._hidden.place(f"order/{cases.entries[key].case}"))
+        names = {key: entry.case for key, entry in enumerate(cases.entries) if not entry.problem}
+        self._keys = sorted(names, key=lambda key: self._hidden.place(f"order/{names[key]}"))
 
     @property
     def entries(self) -> list[Entry]:
