@@ -203,6 +203,18 @@ def test_other_labels_and_other_folders_are_refused(tmp_path: Path) -> None:
         decided(tmp_path / "again", "erika", tmp_path / "nothing")
 
 
+def test_a_mask_that_is_changed_while_it_is_added_does_not_go_in(tmp_path: Path) -> None:
+    dataset = by_hand(tmp_path, "alba", "bo")
+    cases = decided(tmp_path, "erika", dataset)
+    seen = cases.read(0).reviewed(tmp_path / "new")
+    write_mask(tmp_path / "masks/erika.nii.gz", np.zeros(GRID.shape, np.uint8), GRID)
+    with pytest.raises(InputError, match="was changed after it was decided on"):
+        add_case.add_case(dataset, seen)
+    with pytest.raises(InputError, match="nobody has accepted or corrected"):
+        cases.add(0, None)
+    assert len(read_dataset(dataset).cases) == 2
+
+
 def test_what_fails_halfway_leaves_the_dataset_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = by_hand(tmp_path, "alba", "bo")
     cases = decided(tmp_path, "alba_v2", dataset)

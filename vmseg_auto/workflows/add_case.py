@@ -19,6 +19,7 @@ from vmseg_auto.data.dicom.series import Choice, Scan, Series, path_of
 from vmseg_auto.data.dicom.series_files import find_series
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.made_dataset import MadeDataset, key_beside
+from vmseg_auto.data.mask_files import mask_sha256
 from vmseg_auto.data.reviews import Review
 from vmseg_auto.data.scans import read_scan, scan_grid
 from vmseg_auto.data.visits import suggest_visits
@@ -150,21 +151,26 @@ def next_steps(dataset: Path) -> str:
 
 
 def _read(case: ReviewedCase) -> _Read:
+    """Read image and mask; raises InputError where the mask is not the one that the reader decided on."""
     image, mask, geometry = read_case(replace(case.scan, label=case.mask), case.labels, None, case.spacing_mm)
     assert mask is not None
+    if mask_sha256(mask) != case.review.mask_sha256:
+        problem = "the mask was changed after it was decided on"
+        raise InputError(problem, case=case.id, file=case.mask, remedy="Load the case again, and decide on it.")
     return _Read(image, mask, geometry)
 
 
 def _require_alike(data: Dataset, case: ReviewedCase, dataset: Path) -> None:
     """Raise InputError where the dataset has other labels or channels than the case."""
-    for what, own, theirs in (
-        ("labels", labels_in_words(case.labels), labels_in_words(data.labels)),
-        ("channels", ", ".join(case.channels), ", ".join(data.channels)),
-    ):
-        if own != theirs:
-            problem = f"the mask was predicted with the {what} {own}, and the dataset has {theirs}"
-            remedy = "Name with --add-to the dataset that the model was trained on, or one like it."
-            raise InputError(problem, case=case.id, file=dataset, remedy=remedy)
+    if case.labels != data.labels:
+        what, own, theirs = "labels", labels_in_words(case.labels), labels_in_words(data.labels)
+    elif case.channels != data.channels:
+        what, own, theirs = "channels", ", ".join(case.channels), ", ".join(data.channels)
+    else:
+        return
+    problem = f"the mask was predicted with the {what} {own}, and the dataset has {theirs}"
+    remedy = "Name with --add-to the dataset that the model was trained on, or one like it."
+    raise InputError(problem, case=case.id, file=dataset, remedy=remedy)
 
 
 def _require_new(data: Dataset, case: ReviewedCase, read: _Read) -> None:
