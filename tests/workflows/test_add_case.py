@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,18 @@ import numpy as np
 import pytest
 from dicom_made import write_series
 from exports import export, files, key, run
+from raw_dataset import GRID as TINY
+from raw_dataset import raw_dataset, tiny_image, tiny_mask
 from reports import GRID, deliver, scan
 from reviewing import by_hand, drawn, given
 
-from vmseg_auto.data.cases import read_dataset
+from vmseg_auto.data.cases import read_case, read_dataset
+from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dataset_reviews import DatasetReviews
-from vmseg_auto.data.images.images import read_image, read_mask, write_mask
-from vmseg_auto.data.reviews import Decision
+from vmseg_auto.data.dicom.series import Choice, path_of
+from vmseg_auto.data.images.images import read_image, read_mask, write_image, write_mask
+from vmseg_auto.data.mask_files import mask_sha256
+from vmseg_auto.data.reviews import Decision, Review
 from vmseg_auto.review.predicted_cases import AddTo, PredictedCases
 from vmseg_auto.utils.atomic import leftovers
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -75,13 +81,13 @@ def test_a_corrected_case_becomes_a_training_case_under_a_pseudonym(tmp_path: Pa
         cases.add(0, None)
 
 
-def test_only_what_was_accepted_or_corrected_goes_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize("decision", ["rejected", "unsure", "no lesion"])
+def test_only_what_was_accepted_or_corrected_goes_in(tmp_path: Path, decision: Decision) -> None:
     dataset = by_hand(tmp_path, "alba", "bo")
-    for decision in ("rejected", "unsure", "no lesion"):
-        cases = decided(tmp_path, "erika", dataset, decision)  # type: ignore[arg-type]
-        assert not cases.open(0).may_be_added
-        with pytest.raises(InputError, match="nobody has accepted or corrected"):
-            cases.add(0, None)
+    cases = decided(tmp_path, "erika", dataset, decision)
+    assert not cases.open(0).may_be_added
+    with pytest.raises(InputError, match="nobody has accepted or corrected"):
+        cases.add(0, None)
     assert len(read_dataset(dataset).cases) == 2
 
 
@@ -201,6 +207,29 @@ def test_other_labels_and_other_folders_are_refused(tmp_path: Path) -> None:
         decided(tmp_path, "erika", dataset).add(0, None)
     with pytest.raises(VmsegError, match="no such folder"):
         decided(tmp_path / "again", "erika", tmp_path / "nothing")
+
+
+def test_every_channel_goes_in_and_in_the_format_of_the_dataset(tmp_path: Path) -> None:
+    dataset = raw_dataset(tmp_path / "data", channels=2, ending=".nrrd")
+    mask, images = tiny_mask(), [tiny_image(seed, TINY.shape) for seed in (77, 78)]
+    paths = tuple(tmp_path / "new" / f"erika_{number:04d}.nii.gz" for number in (0, 1))
+    for path, voxels in zip(paths, images, strict=True):
+        write_image(path, voxels, TINY)
+    write_mask(tmp_path / "erika.nii.gz", mask, TINY)
+    review = Review("accepted", "Dr Ada", "2026-11-30T12:00:00+01:00", 1.0, "", mask_sha256(mask), 0, 1.0, {})
+    seen = add_case.ReviewedCase(
+        scan=Case("erika", "erika", paths, None), mask=tmp_path / "erika.nii.gz", labels={"background": 0, "lesion": 1},
+        channels=("T1", "T2"), source=tmp_path / "new", choice=Choice(), spacing_mm=None, model="0", review=review,
+    )  # fmt: skip
+    add_case.add_case(dataset, seen)
+    added = next(case for case in read_dataset(dataset).cases if case.id == "erika")
+    assert [path.name for path in map(path_of, added.images)] == ["erika_0000.nrrd", "erika_0001.nrrd"]
+    read, own, grid = read_case(added)
+    np.testing.assert_array_equal(read, np.stack(images))
+    np.testing.assert_array_equal(own, mask)
+    assert not grid.differences(TINY)
+    with pytest.raises(InputError, match="predicted with the channels T1"):
+        add_case.add_case(dataset, replace(seen, channels=("T1",)))
 
 
 def test_a_mask_that_is_changed_while_it_is_added_does_not_go_in(tmp_path: Path) -> None:
