@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from consoles import Heard
 from numpy.typing import NDArray
+from raw_dataset import describe
 from reviewing import SECONDS, Served, framed, given
 from workspaces import GRID, Cohort, cohort, finished_run, sure_of
 
@@ -220,6 +221,31 @@ def test_the_command_serves_training_cases(made: Cohort) -> None:
     assert "Masks of the dataset have changed (a): go on with" in words
     assert "vmseg_plan_and_preprocess -d" in words
     assert not read_mask(label(made, "a"))[0].any()
+
+
+def test_what_nobody_has_annotated_stays_so_until_it_is_drawn_over(made: Cohort) -> None:
+    dataset = made.space.root.parent
+    describe(dataset, labels={"background": 0, "lesion": 1, "ignore": 2})
+    mask = read_mask(label(made, "b"))[0]
+    mask[:2] = 2
+    write_mask(label(made, "b"), mask, GRID)
+    cases = cases_of(made)
+    opened = cases.open(1)
+    assert opened.labels == {"background": 0, "lesion": 1, "ignore": 255}
+    assert (opened.mask[:2] == 255).all()
+    assert "counts for nothing" in opened.notes[-1]
+    assert cases.entries[1].volumes_ml == {"lesion": pytest.approx(10 * GRID.voxel_ml)}
+    new = opened.mask.copy()
+    new[1] = 0
+    new[1, 3, 3:6] = 1
+    cases.save(1, given(opened, "corrected"), new)
+    mask[1] = new[1]
+    np.testing.assert_array_equal(read_mask(label(made, "b"))[0], mask)
+    again = cases.open(1)
+    np.testing.assert_array_equal(again.mask, new)
+    assert again.review is not None
+    assert again.review.volumes_ml == {"lesion": pytest.approx(13 * GRID.voxel_ml)}
+    assert cases_of(made).entries[1].state == "corrected"
 
 
 def test_a_dataset_that_was_never_planned_can_be_reviewed(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from vmseg_auto.evaluation.metrics.overlap import mean_dice
 from vmseg_auto.review.drafts import ChangedMeanwhileError
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.labels import classes_of
 from vmseg_auto.workflows.patients import Visits
 
 TO_DO = "to do"
@@ -72,7 +73,7 @@ class Opened:
 
     Args:
         case: its id.
-        labels: name -> value.
+        labels: name -> value; what nobody has annotated has the label `ignore` and the value IGNORE.
         image: first channel of the scan [Z, Y, X].
         geometry: of all.
         mask: label values that stand [Z, Y, X].
@@ -250,7 +251,7 @@ def reviewed(opened: Opened, given: Given, mask: NDArray[np.uint8]) -> Review:
     Args:
         mask: that the decision leaves.
     """
-    labels = {name: value for name, value in opened.labels.items() if value}
+    labels = {name: value for name, value in classes_of(opened.labels).items() if value}
     before = opened.reference
     return Review(
         given.decision,

@@ -39,6 +39,7 @@ from vmseg_auto.utils.atomic import read_stored, replacing
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.locks import MOMENT_S
 from vmseg_auto.utils.text import listed
@@ -47,6 +48,7 @@ from vmseg_auto.workflows.locking import output_lock, workspace_lock
 from vmseg_auto.workflows.run_tables import read_label_check
 
 _COMMAND = "vmseg_review"
+_PARTLY = "What has the label ignore was not annotated, and counts for nothing."
 _CHANGING = ("corrected", "no lesion")
 
 
@@ -88,13 +90,13 @@ class TrainingCases(Cases):
 
     def open(self, key: int) -> Opened:
         case = self._at(key)
-        image, mask, geometry = read_case(case, self._data.labels)
+        image, mask, geometry = read_case(case, self._data.mask_labels)
         assert mask is not None, "training cases have masks"
         told = self._told.get(case.id)
         predicted, notes = self._prediction(case, geometry)
         opened = Opened(
             case=case.id,
-            labels=self._data.labels,
+            labels=self._labels,
             image=image[0],
             geometry=geometry,
             mask=mask,
@@ -102,11 +104,12 @@ class TrainingCases(Cases):
             reference_name="the mask in the dataset",
             predicted=predicted,
             reviews=self._reviews.read(case.id).reviews,
-            notes=notes,
+            notes=(*notes, *([_PARTLY] * bool((mask == IGNORE).any()))),
             overlays=tuple(self._overlays(case, geometry)),
             start=told["slice"] - 1 if told and told["slice"] and told["slice"] <= mask.shape[0] else None,
         )
-        volumes = {name: int(np.count_nonzero(mask == v)) * geometry.voxel_ml for name, v in opened.labels.items() if v}
+        classes = self._data.labels
+        volumes = {name: int(np.count_nonzero(mask == v)) * geometry.voxel_ml for name, v in classes.items() if v}
         self._entries[key] = self._entry(case, opened.review, volumes)
         return opened
 
@@ -135,9 +138,18 @@ class TrainingCases(Cases):
         history = self._reviews.read(case.id)
         if review.mask_sha256 != opened.base:
             history = self._kept(history, case.label, opened.base)
-            write_mask(case.label, mask, opened.geometry)
+            write_mask(case.label, self._as_stored(mask), opened.geometry)
             self._changed[case.id] = None
         self._reviews.write(replace(history, reviews=(*history.reviews, review)))
+
+    @property
+    def _labels(self) -> dict[str, int]:
+        """Label -> value, as masks hold it once they are read."""
+        return self._data.labels if self._data.ignore is None else {**self._data.labels, IGNORE_LABEL: IGNORE}
+
+    def _as_stored(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        ignore = self._data.ignore
+        return mask if ignore is None else np.where(mask == IGNORE, np.uint8(ignore), mask)
 
     def _kept(self, history: MaskHistory, label: Path, own: str) -> MaskHistory:
         """Keep the mask that stands in the dataset, byte for byte, unless it is kept already."""
@@ -186,9 +198,8 @@ class TrainingCases(Cases):
             if not history.reviews:
                 return self._entry(case, None, None)
             assert case.label is not None
-            review = review_of(
-                history.reviews, mask_sha256(read_labels(case.label, self._data.labels, None, case.id)[0])
-            )
+            mask, _ = read_labels(case.label, self._data.mask_labels, None, case.id)
+            review = review_of(history.reviews, mask_sha256(mask))
         except VmsegError as error:
             return Entry(case.id, "", problem=str(error))
         return self._entry(case, review, review.volumes_ml if review else None)
