@@ -242,7 +242,7 @@ def _reports() -> list[Subject]:
         found, failed = read_predictions(root / "masks", None, Inventory())
         require_some([], failed, root)
         names = true_names({one.record.case: one.scan.patient for one in found})
-        content, undrawn = gather_predictions(found, names, False, Silent())
+        content, undrawn = gather_predictions(root / "masks", found, names, False, Silent())
         require_some([], undrawn, root)
         check_page(str(content["patients"]))
 

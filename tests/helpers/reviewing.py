@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any
 import numpy as np
 from consoles import Heard
 from numpy.typing import NDArray
-from reports import deliver, scan
+from reports import GRID, LABELS, deliver, scan
 
+from vmseg_auto.data.images.images import write_mask
 from vmseg_auto.data.reviews import Decision
-from vmseg_auto.review.cases import Opened, PredictedCases
-from vmseg_auto.review.save import Given
+from vmseg_auto.review.cases import Cases, Given, Opened
+from vmseg_auto.review.predicted_cases import PredictedCases
 from vmseg_auto.review.serve import review
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.prediction_writer import MaskFormat
@@ -39,6 +41,20 @@ def cases_of(folder: Path) -> PredictedCases:
 def given(opened: Opened, decision: Decision, **other: Any) -> Given:
     told = {"reader": "Dr Ada", "comment": "", "minutes": 2.5, "version": opened.version, "base": opened.base}
     return Given(decision, **(told | other))
+
+
+def by_hand(folder: Path, *names: str, tests: Sequence[str] = (), patients: dict[str, str] | None = None) -> Path:
+    """A dataset in nnU-Net's layout, whose names are its owner's."""
+    dataset = folder / "mine"
+    for part, members in (("Tr", names), ("Ts", tests)):
+        for name in members:
+            mask = scan(folder / "own", f"owned__{name}")  # its noise goes by the length of the name
+            (dataset / f"images{part}").mkdir(parents=True, exist_ok=True)
+            shutil.move(folder / "own" / f"owned__{name}.nii.gz", dataset / f"images{part}" / f"{name}_0000.nii.gz")
+            write_mask(dataset / f"labels{part}" / f"{name}.nii.gz", mask, GRID)
+    about = {"channel_names": {"0": "T2"}, "labels": LABELS, "file_ending": ".nii.gz", "numTraining": len(names)}
+    (dataset / "dataset.json").write_text(json.dumps(about | ({"patients": patients} if patients else {})))
+    return dataset
 
 
 def drawn(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -109,14 +125,15 @@ class _Linked(Heard):
 
 
 @contextmanager
-def served(folder: Path, **options: Any) -> Iterator[Served]:
-    """Run the server in a thread of its own until the end of the block."""
+def served(source: Path | Cases, **options: Any) -> Iterator[Served]:
+    """Run the server of a folder of predictions, or of other cases, in a thread until the end of the block."""
+    cases = source if isinstance(source, Cases) else cases_of(source)
     console = _Linked()
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            review(folder, browser=False, console=console, **options)
+            review(cases, browser=False, console=console, **options)
         except BaseException as error:
             errors.append(error)
             console.there.set()

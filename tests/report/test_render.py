@@ -43,6 +43,7 @@ def empty_predictions(**changes: object) -> str:
         "title": "t", "identity": False, "patients": [], "models": ["0"],
         "totals": Table("c", ("Scan",), ()), "failed": Table("c", ("Scan",), ()),
         "decisions": Table("c", ("Month",), ()),
+        "reads": Table("c", ("Month",), ()),
     } | changes  # fmt: skip
     return render_page("predictions", viewer=True, **content)
 

@@ -19,15 +19,19 @@ import pytest
 from chromium import CHROMIUM, SECONDS, Browser
 from numpy.typing import NDArray
 from reports import GRID, TWO, deliver, scan
-from reviewing import Served, served
+from reviewing import Served, by_hand, cases_of, served
 from scipy import ndimage
 
-from vmseg_auto.data.images.images import read_image, read_mask, write_mask
+from vmseg_auto.data.cases import read_dataset
+from vmseg_auto.data.images.images import read_image, read_mask, write_image, write_mask
 from vmseg_auto.data.mask_files import mask_sha256
 from vmseg_auto.report.write import write_report
 from vmseg_auto.review.drafts import DraftFile
+from vmseg_auto.review.predicted_cases import AddTo, PredictedCases
+from vmseg_auto.review.reader_cases import ReaderCases
 from vmseg_auto.utils.atomic import leftovers, read_json
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv
 
 pytestmark = [
@@ -451,6 +455,100 @@ def test_the_mask_in_3d(page: Page, server: Served) -> None:
     page.browser.run("document.getElementById('solid').click()")
     assert page.browser.run("document.querySelectorAll('#render canvas').length") == 0
     page.quiet(server.port)
+
+
+def test_a_case_is_added_to_the_dataset(tmp_path: Path) -> None:
+    masks = {name: scan(tmp_path / "scans", name) for name in ("erika", "alba_v2")}
+    folder = deliver(tmp_path / "scans", tmp_path / "masks", masks)
+    dataset = by_hand(tmp_path, "alba_v1", "bo")
+    cases = PredictedCases(folder, None, Inventory(), AddTo(dataset))
+    with served(cases, reader="Dr Ada") as server, Browser(1400, 900, loopback=True) as browser:
+        page = Page(browser, server.link)
+        page.open(0)
+        assert browser.run("document.getElementById('add').hidden")
+        page.decide("accepted")
+        page.drawn(1)
+        assert page.text("#message").startswith("alba_v2 is saved as accepted.")
+        browser.run("document.querySelector('#message button').focus()")
+        browser.press("Enter")
+        browser.wait_for("document.querySelectorAll('#message button').length === 2")
+        assert "a visit of alba_v1" in page.text("#message")
+        browser.run("document.querySelector('#message button').focus()")
+        browser.press("Enter")
+        browser.wait_for("document.querySelector('#message p').innerText.startsWith('alba_v2 is now')")
+        assert "vmseg_plan_and_preprocess" in page.text("#message")
+        page.decide("accepted")
+        page.drawn(1)
+        browser.wait_for("!document.getElementById('add').hidden")
+        browser.run("document.getElementById('add').click()")
+        browser.wait_for("document.querySelector('#message p').innerText.startsWith('erika is now')")
+        assert browser.run("document.getElementById('add').hidden")
+    assert {case.id: case.patient for case in read_dataset(dataset).cases} == {
+        "alba_v1": "alba_v1", "alba_v2": "alba_v1", "bo": "bo", "erika": "erika",
+    }  # fmt: skip
+
+
+def test_who_reads_blind_draws_on_an_empty_mask_and_then_sees_all(folder: Path) -> None:
+    with (
+        served(ReaderCases(cases_of(folder), "Dr Ada", 1.0), reader="Dr Ada") as server,
+        Browser(1400, 900, loopback=True) as browser,
+    ):
+        page = Page(browser, server.link)
+        page.open(0)
+        case = page.text("#name")
+        assert not page.mask().any()
+        assert browser.run("document.getElementById('reader').readOnly")
+        assert "You read this case blind" in page.text("#notes")
+        for hidden in ("second", "maps", "add"):
+            assert browser.run(f"document.getElementById('{hidden}').hidden")
+        offered = "[...document.querySelectorAll('#decisions button:not(:disabled)')].map((one) => one.value)"
+        assert browser.run(offered) == ["corrected", "no lesion", "unsure"]
+        assert browser.run("document.getElementById('again').disabled")
+        assert "Dice" not in browser.run("document.body.innerText")
+        page.tool("brush", 3.0)
+        page.stroke((5, 15, 10), (5, 15, 18))
+        drawn = page.mask()
+        page.decide("corrected")
+        page.drawn(1)
+        page.open(0)
+        np.testing.assert_array_equal(page.mask(), drawn)
+        assert browser.run(offered) == []
+        assert "not changed any more" in page.text("#notes")
+        assert not browser.run("document.getElementById('second').hidden")
+        assert page.text("#changed").endswith("voxels differ from the prediction.")
+        page.quiet(server.port)
+    np.testing.assert_array_equal(read_mask(folder / "readers" / "Dr Ada" / f"{case}.nii.gz")[0], drawn)
+
+
+def test_the_prediction_as_an_outline_and_a_map_over_the_scan(page: Page, folder: Path) -> None:
+    values = np.zeros(GRID.shape, np.float32)
+    values[4, 20, 20] = 0.6
+    write_image(folder / "uncertainty" / "anna_uncertainty.nii.gz", values, GRID)
+    page.open(1)
+    assert page.browser.run("document.getElementById('maps').hidden")
+    page.open(0)
+    page.go(4, 20, 20)
+    page.tool("brush", 3.0)
+    page.stroke((4, 30, 30))
+    page.browser.run("document.querySelector('canvas').focus()")
+    for key in ("p", "u"):
+        page.browser.press(key)
+    page.browser.wait_for("review.overlay !== null && !review.views[0].waiting")
+    for control in ("predicted", "mapped"):
+        assert page.browser.run(f"document.getElementById('{control}').checked")
+    assert "uncertainty 0.60" in page.text("#position")
+    assert "uncertainty 0.60" in page.browser.run("review.views[0].canvas.ariaLabel")
+    outlined = page.browser.run("Object.values(review.views[0].outlines)[0].length / 4")
+    assert outlined == 2 * (10 + 12)
+    drawn = "review.views[0].map.getContext('2d').getImageData(20, 20, 2, 1).data"
+    assert page.browser.run(f"[...{drawn}]")[3::4] == [round(153 * 0.6), 0]
+    page.browser.run(
+        "(c => { c.value = 1; c.dispatchEvent(new Event('input')); })(document.getElementById('map-opacity'))"
+    )
+    page.browser.wait_for(f"{drawn}[3] === 153")
+    page.browser.press("u")
+    assert page.browser.run("review.overlay") is None
+    assert "uncertainty" not in page.text("#position")
 
 
 def test_names_do_nothing_and_controls_have_names(tmp_path: Path) -> None:

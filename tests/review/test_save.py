@@ -23,8 +23,8 @@ from vmseg_auto.evaluation.volumetry import measure
 from vmseg_auto.report.decisions import decisions_table
 from vmseg_auto.report.write import write_report
 from vmseg_auto.review import save
-from vmseg_auto.review.cases import predicted_file
 from vmseg_auto.review.drafts import ChangedMeanwhileError
+from vmseg_auto.review.predicted_case import predicted_file
 from vmseg_auto.review.save import bring_up_to_date, save_decision
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -38,8 +38,9 @@ def decide(
     folder: Path, decision: Decision, mask: NDArray[np.uint8] | None = None, key: int = 0, **other: Any
 ) -> PredictionRecord:
     """Open a case and save a decision, on the mask as it stands unless one is given."""
-    opened = cases_of(folder).open(key)
-    return save_decision(folder, opened, given(opened, decision, **other), opened.mask if mask is None else mask)
+    case = cases_of(folder).read(key)
+    drawn_mask = case.opened.mask if mask is None else mask
+    return save_decision(folder, case, given(case.opened, decision, **other), drawn_mask)
 
 
 def rows(folder: Path, case: str) -> list[dict[str, str]]:
@@ -165,14 +166,15 @@ def test_the_second_reader_is_told_and_nothing_is_overwritten(tmp_path: Path) ->
     seen = cases_of(folder).open(0)
     decide(folder, "corrected", drawn(seen.mask), reader="Dr Bell")
     written = (folder / "anna.nii.gz").read_bytes()
-    again = cases_of(folder).open(0)
+    cases = cases_of(folder)
+    again = cases.open(0)
     with pytest.raises(ChangedMeanwhileError, match="Dr Bell has saved this case meanwhile"):
-        save_decision(folder, again, given(seen, "no lesion"), seen.mask)
+        cases.save(0, given(seen, "no lesion"), seen.mask)
     elsewhere = again.mask.copy()
     elsewhere[0, 0, 0] = 1
     write_mask(folder / "anna.nii.gz", elsewhere, again.geometry)
     with pytest.raises(ChangedMeanwhileError, match="was changed meanwhile"):
-        save_decision(folder, cases_of(folder).open(0), given(again, "no lesion"), again.mask)
+        cases.save(0, given(again, "no lesion"), again.mask)
     assert written != (folder / "anna.nii.gz").read_bytes()
     np.testing.assert_array_equal(read_mask(folder / "anna.nii.gz")[0], elsewhere)
 
@@ -188,7 +190,7 @@ def test_a_mask_that_another_program_changes_later_is_to_do_again(tmp_path: Path
     entry = cases_of(folder).entries[0]
     assert (entry.state, entry.reader) == ("to do", "")
     decide(folder, "corrected", drawn(other))
-    assert [review.decision for review in cases_of(folder).open(0).record.reviews] == ["corrected", "corrected"]
+    assert [review.decision for review in cases_of(folder).open(0).reviews] == ["corrected", "corrected"]
 
 
 def test_every_format_of_the_mask_is_written_again(tmp_path: Path) -> None:
@@ -224,7 +226,8 @@ def test_saving_that_is_cut_short_leaves_every_file_known(
     folder = predictions(tmp_path, "anna", formats=("nifti", "seg.nrrd"))
     first = cases_of(folder).open(0).mask
     decide(folder, "corrected", drawn(first))
-    opened = cases_of(folder).open(0)
+    case = cases_of(folder).read(0)
+    opened = case.opened
     second = opened.mask.copy()
     second[0, :5, :5] = 1
     put, done = save.put_in_place, []
@@ -238,19 +241,21 @@ def test_saving_that_is_cut_short_leaves_every_file_known(
     monkeypatch.setattr(save, "put_in_place", until)
     if files < 2:
         with pytest.raises(KeyboardInterrupt):
-            save_decision(folder, opened, given(opened, "corrected"), second)
+            save_decision(folder, case, given(opened, "corrected"), second)
     else:
-        save_decision(folder, opened, given(opened, "corrected"), second)
+        save_decision(folder, case, given(opened, "corrected"), second)
     monkeypatch.undo()
-    now = cases_of(folder).open(0)
+    again = cases_of(folder).read(0)
+    now = again.opened
     np.testing.assert_array_equal(now.mask, second if files else drawn(first))
-    assert now.review is None if files == 0 else now.review is not None
-    assert now.there.state == "edited"
+    assert now.version == (2 if files == 2 else 1)
+    assert (now.review is None) == (files == 1)
+    assert again.there.state == "edited"
     np.testing.assert_array_equal(now.predicted, first)
     third = now.mask.copy()
     third[9] = 1
     decide(folder, "corrected", third)
-    assert len(cases_of(folder).open(0).there.counting) == 2
+    assert len(cases_of(folder).read(0).there.counting) == 2
     assert sorted(path.name for path in folder.glob("*")) == [
         "anna.json", "anna.nii.gz", "anna.seg.nrrd", "predicted", "volumes.csv",
     ]  # fmt: skip
@@ -310,7 +315,7 @@ def test_the_queue_begins_with_what_is_least_certain(tmp_path: Path) -> None:
     table.write_text("\n".join(_less(line, "bert", "0.31") for line in table.read_text().splitlines()) + "\n")
     entries = cases_of(folder).entries
     assert [entry.case for entry in entries] == ["bert", "anna", "carl"]
-    assert entries[0].expected_dice == pytest.approx(0.31)
+    assert entries[0].hint.startswith("expected Dice 0.31")
 
 
 def _less(line: str, case: str, dice: str) -> str:

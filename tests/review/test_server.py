@@ -13,13 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 from reports import GRID, deliver, scan
-from reviewing import Served, drawn, framed, predictions, served
+from reviewing import Served, by_hand, drawn, framed, given, predictions, served
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
 
 from vmseg_auto.cli.review import main
-from vmseg_auto.data.images.images import read_mask, write_mask
+from vmseg_auto.data.images.images import read_mask, write_image, write_mask
+from vmseg_auto.review.guard import Guard
+from vmseg_auto.review.predicted_cases import AddTo, PredictedCases
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.left_out import Inventory
 
 SIZE = prod(GRID.shape)
 
@@ -45,6 +50,16 @@ def test_another_name_that_points_here_is_refused(server: Served, host: str) -> 
         status, body, _ = server.ask("GET", path, headers={"Host": host.format(port=server.port)})
         assert status == 403
         assert b"anna" not in body
+
+
+def test_the_port_that_browsers_leave_out_is_known() -> None:
+    """Of http://127.0.0.1:80 they send no port."""
+    guard = Guard(JSONResponse({}), 80, "token")
+    for host in ("127.0.0.1", "localhost"):
+        sent = {"host": host, "origin": f"http://{host}", "x-vmseg-token": "token"}
+        assert guard.why_not("POST", "/api/queue", Headers(sent)) is None
+    for host in ("127.0.0.1:81", "evil.example"):
+        assert guard.why_not("GET", "/", Headers({"host": host})) is not None
 
 
 def test_another_page_is_refused(server: Served, folder: Path) -> None:
@@ -177,6 +192,51 @@ def test_a_draft_and_a_decision_are_written(server: Served, folder: Path) -> Non
     assert "Dr Ada has saved this case meanwhile" in problem(late)
     assert read_json(folder / "anna.json")["reviews"][0]["comment"] == "Größe?"
     assert [case["state"] for case in server.json("/api/queue")["cases"]] == ["corrected", "to do"]
+
+
+def test_a_log_names_nobody_of_the_dataset(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = predictions(tmp_path, "alba_v2")
+    cases = PredictedCases(folder, None, Inventory(), AddTo(by_hand(tmp_path, "alba_v1", "bo")))
+    opened = cases.open(0)
+    cases.save(0, given(opened, "accepted"), opened.mask)
+    with served(cases) as server:
+        status, body, _ = server.ask("POST", "/api/cases/0/add/unknown")
+        assert (status, json.loads(body)["asks_visits"]) == (422, True)
+        assert "alba_v1" in json.loads(body)["problem"]
+        assert server.ask("POST", "/api/cases/0/add/join")[0] == 200
+    assert "VisitsUnknownError" in caplog.text
+    assert "alba" not in caplog.text + "".join(server.heard.said)
+
+
+def test_a_case_is_added_where_a_dataset_was_named(folder: Path, tmp_path: Path, server: Served) -> None:
+    answer = server.ask("POST", "/api/cases/0/add/unknown")
+    assert answer[0] == 422
+    assert "no dataset was named" in problem(answer)
+    dataset = by_hand(tmp_path, "alba", "bo")
+    with served(PredictedCases(folder, None, Inventory(), AddTo(dataset))) as other:
+        assert other.ask("POST", "/api/cases/0/add/perhaps")[0] == 404
+        assert other.ask("GET", "/api/cases/0/add/unknown")[0] == 405
+        assert "nobody has accepted" in problem(other.ask("POST", "/api/cases/0/add/unknown"))
+        mask = read_mask(folder / "anna.nii.gz")[0].tobytes()
+        sent = framed(told(other, decision="accepted"), mask)
+        assert json.loads(other.ask("POST", "/api/cases/0/decision", sent)[1])["may_be_added"] is True
+        assert other.ask("POST", "/api/cases/0/add/unknown", headers={"Origin": "https://evil.example"})[0] == 403
+        assert json.loads(other.ask("POST", "/api/cases/0/add/unknown")[1])["told"].startswith("anna is now anna in")
+        assert "the dataset has this scan already, as anna" in problem(other.ask("POST", "/api/cases/0/add/apart"))
+        assert other.ask("POST", "/api/cases/0/add/unknown", headers={"X-Vmseg-Token": ""})[0] == 403
+
+
+def test_maps_are_sent_in_steps_of_their_highest(server: Served, folder: Path) -> None:
+    assert server.json("/api/cases/0")["overlays"] == []
+    assert server.ask("GET", "/api/cases/0/overlays/0")[0] == 404
+    values = np.zeros(GRID.shape, np.float32)
+    values[4, 20, 20] = 0.5
+    write_image(folder / "uncertainty" / "anna_uncertainty.nii.gz", values, GRID)
+    assert server.json("/api/cases/0")["overlays"] == ["uncertainty"]
+    sent = np.frombuffer(server.ask("GET", "/api/cases/0/overlays/0")[1], np.uint8).reshape(GRID.shape)
+    np.testing.assert_array_equal(sent, np.round(255 * values).astype(np.uint8))
+    write_image(folder / "uncertainty" / "anna_uncertainty.nii.gz", values[1:], Geometry((9, 40, 48), GRID.spacing_mm))
+    assert "does not lie on the scan's grid" in problem(server.ask("GET", "/api/cases/0/overlays/0"))
 
 
 def test_what_became_of_files_meanwhile_is_said(server: Served, folder: Path, tmp_path: Path) -> None:

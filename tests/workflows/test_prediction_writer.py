@@ -25,7 +25,7 @@ from vmseg_auto.inference.predictor import Prediction
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.workflows import prediction_writer as deliver
-from vmseg_auto.workflows.prediction_record import InputSource
+from vmseg_auto.workflows.prediction_record import InPlace, InputSource
 from vmseg_auto.workflows.prediction_writer import PredictionWriter
 
 GRID = Geometry((4, 20, 20), (5.0, 1.0, 1.0), (10.0, -3.0, 7.0), (1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0))
@@ -174,7 +174,7 @@ def test_an_edited_mask_is_measured_and_what_was_said_of_the_prediction_withdraw
     write_mask(writer.masks(case)[0], mask, GRID)
     record = writer.record(case)
     assert record is not None
-    writer.write_table([record.corrected(writer.masks(case)[0])], CALIBRATION)
+    writer.write_table([InPlace.of(record, writer.standing(record)).record], CALIBRATION)
     whole, lesion = rows(tmp_path)
     assert (whole["voxels"], float(whole["volume_ml"])) == ("20", pytest.approx(20 * GRID.voxel_ml))
     empty = ("volume_low_ml", "expected_dice", "traffic_light", "uncertainty", "fold_agreement")
@@ -183,7 +183,7 @@ def test_an_edited_mask_is_measured_and_what_was_said_of_the_prediction_withdraw
     mask[0] = 7
     write_mask(writer.masks(case)[0], mask, GRID)
     with pytest.raises(InputError, match=r"anna.*holds 7, which is no label.*--overwrite-edited"):
-        record.corrected(writer.masks(case)[0])
+        InPlace.of(record, writer.standing(record))
 
 
 def test_masks_of_earlier_commands_are_found_and_gone_ones_told(case: Case, tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ from workspaces import CONFIG, GRID
 
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dataset_key import read_dataset_key
+from vmseg_auto.data.dataset_reviews import DatasetReviews, EarlierMask, MaskHistory
+from vmseg_auto.data.made_dataset import MadeDataset
+from vmseg_auto.data.reads import Read, Reads
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.utils.atomic import write_sealed
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -67,6 +70,26 @@ def test_a_patient_leaves_whole_and_is_not_taken_again(made: Path, name: str) ->
     assert len(read_dataset(made / "cohort").cases) == 6
     with pytest.raises(InputError, match="was removed before"):
         remove_patient(made / "cohort", gone.patient)
+
+
+def test_what_readers_have_left_of_the_patient_goes_too(made: Path) -> None:
+    """Records of decisions, earlier masks, drafts, and masks that a reader has drawn apart."""
+    gone, stays = (next(row for row in key(made).values() if row.scan.startswith(name)) for name in ("ben", "carl"))
+    reviews = DatasetReviews.beside(made / "cohort")
+    for row in (gone, stays):
+        mask = MadeDataset.read(made / "cohort").files(row)[1]
+        kept = reviews.earlier(mask, 1)
+        reviews.write(MaskHistory(row.case, earlier=(EarlierMask(kept.name, "x"),)))
+        reads = Reads.of(reviews.folder, "Dr Ada")
+        reads.write(Read(row.case, "Dr Ada", blind=True))
+        for path in (kept, reviews.folder / "drafts" / f"{row.case}.draft", reads.mask(row.case)):
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+    before = {path for path in reviews.folder.rglob("*") if path.is_file()}
+    remove_patient(made / "cohort", "ben")
+    after = {path for path in reviews.folder.rglob("*") if path.is_file()}
+    assert after == {path for path in before if gone.case not in path.name}
+    assert len(after) == len(before) / 2 == 5
 
 
 def test_what_has_seen_the_patient_is_named_and_the_others_stay_in_their_folds(tmp_path: Path) -> None:

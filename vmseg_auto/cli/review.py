@@ -1,4 +1,4 @@
-"""vmseg_review: look at predicted masks in a browser, correct them, and save a decision."""
+"""vmseg_review: look at masks in a browser, correct them, and save a decision."""
 
 from __future__ import annotations
 
@@ -6,29 +6,49 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vmseg_auto.cli.common import Parser, Screen, make_parser, positive_int, run
+from vmseg_auto.cli.common import Parser, Screen, make_parser, number, places_of, positive_int, run, workspace_logs
 from vmseg_auto.data.workspace import OutputFolder
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.text import listed
+
+if TYPE_CHECKING:
+    from vmseg_auto.review.cases import Cases
+
+_PORT = 8765
 
 
 def parser() -> Parser:
     made = make_parser(
         "vmseg_review",
-        "Open a page in the browser of this machine where predicted masks are checked one after another, corrected and "
-        "saved; the volumes are measured again. Nothing leaves the machine.",
-        ("strict", "identity"),
+        "Open a page in the browser of this machine where masks are checked one after another, corrected and saved: "
+        "predicted ones (-i), or those of a dataset's training cases (-d). Nothing leaves the machine.",
+        ("dataset", "workspace", "strict", "identity"),
         epilog="Needs the extra review (docs/review.md). Example: vmseg_review -i masks",
     )
-    made.add_argument(
-        "-i", "--input", required=True, metavar="PREDICTIONS", help="a folder that vmseg_predict has written"
-    )
+    made.add_argument("-i", "--input", metavar="PREDICTIONS", help="a folder that vmseg_predict has written")
     made.add_argument(
         "--images", metavar="FOLDER", help="where the predicted scans lie (default: where they lay when predicted)"
     )
+    made.add_argument(
+        "--add-to", metavar="DATASET", help="a dataset that accepted and corrected cases can be put into, on the page"
+    )
+    made.add_argument(
+        "--key", metavar="FILE", help="the key to the pseudonyms of --add-to (default: DATASET_key.csv beside it)"
+    )
     made.add_argument("--reader", metavar="NAME", help="who reviews (default: asked for on the page)")
     made.add_argument(
-        "--port", type=positive_int, default=8765, metavar="N", help="of 127.0.0.1; the next free one (default: 8765)"
+        "--blind",
+        action="store_true",
+        help="draw each case from an empty mask, and see no other mask until it is saved; the masks go into "
+        "readers/NAME and change no other (with --reader)",
     )
+    made.add_argument(
+        "--blind-share", type=_share, metavar="SHARE", help="the same for a random share of the cases, such as 0.2"
+    )
+    port = f"of 127.0.0.1; the next free one (default: {_PORT})"
+    made.add_argument("--port", type=positive_int, default=_PORT, metavar="N", help=port)
     made.add_argument("--no-browser", action="store_true", help="only show the link")
     return made
 
@@ -36,23 +56,80 @@ def parser() -> Parser:
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.review.serve import review
 
+    share = 1.0 if arguments.blind else arguments.blind_share
+    if share is not None:
+        _require_apart(arguments)
+    cases = _training(arguments, screen) if arguments.input is None else _predicted(arguments, screen)
+    if share is not None:
+        from vmseg_auto.review.reader_cases import ReaderCases
+
+        cases = ReaderCases(cases, arguments.reader.strip(), share)
     review(
-        Path(arguments.input),
-        images=Path(arguments.images) if arguments.images else None,
+        cases,
         reader=arguments.reader or "",
         port=arguments.port,
         browser=not arguments.no_browser,
-        left=screen.left,
         console=screen,
     )
 
 
 def logs(arguments: argparse.Namespace) -> Path:
-    return OutputFolder(Path(arguments.input)).logs
+    return workspace_logs(arguments) if arguments.input is None else OutputFolder(Path(arguments.input)).logs
+
+
+def _require_apart(arguments: argparse.Namespace) -> None:
+    """Raise InputError where options do not go with reading blind."""
+    if not (arguments.reader or "").strip():
+        raise InputError("nobody is named who reads blind", remedy="Add --reader NAME.")
+    if arguments.blind and arguments.blind_share is not None:
+        remedy = "Give one of them: --blind is a share of 1."
+        raise InputError("--blind and --blind-share are given", remedy=remedy)
+    if arguments.add_to:
+        remedy = "Put cases into a dataset in a review without --blind and --blind-share."
+        raise InputError("masks that are read for a comparison go into no dataset", remedy=remedy)
+
+
+def _predicted(arguments: argparse.Namespace, screen: Screen) -> Cases:
+    if arguments.dataset or arguments.workspace:
+        remedy = "Give one of them. To put predicted cases into a dataset, name it with --add-to."
+        raise InputError("-i is for predictions, -d and -w are for training cases", remedy=remedy)
+    from vmseg_auto.review.predicted_cases import AddTo, PredictedCases
+
+    key = Path(arguments.key) if arguments.key else None
+    cases = PredictedCases(
+        Path(arguments.input),
+        Path(arguments.images) if arguments.images else None,
+        screen.left,
+        AddTo(Path(arguments.add_to), key) if arguments.add_to else None,
+    )
+    cases.measure_again(screen)
+    return cases
+
+
+def _training(arguments: argparse.Namespace, screen: Screen) -> Cases:
+    if given := [f"--{name.replace('_', '-')}" for name in ("images", "add_to", "key") if getattr(arguments, name)]:
+        problem = f"{listed(given)} goes with -i, and without it training cases are shown"
+        raise InputError(problem, remedy="Name a folder of predictions with -i, or leave it out.")
+    from vmseg_auto.review.training_cases import TrainingCases
+    from vmseg_auto.workflows.paths import places
+
+    dataset, space = places(**places_of(arguments))
+    if not any(places_of(arguments).values()) and not (dataset / "imagesTr").is_dir():
+        remedy = "Name predictions with -i, or a dataset with -d."
+        raise InputError("no predictions are named, and the current folder is no dataset", remedy=remedy)
+    return TrainingCases(dataset, space, screen.left, screen)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv, logs, given=("input", "images", "reader"))
+    return run(parser(), work, argv, logs, given=("input", "images", "add_to", "key", "reader"))
+
+
+def _share(text: str) -> float:
+    """Parse a share, for argparse."""
+    share = number(text)
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: write a number above 0 and up to 1, such as 0.2")
+    return share
 
 
 if __name__ == "__main__":

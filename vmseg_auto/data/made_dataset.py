@@ -19,7 +19,17 @@ _MEND = "Undo the change, or restore the file from a copy."
 
 def key_beside(dataset: Path) -> Path:
     """Return where a dataset's key lies unless it is named."""
-    return dataset.with_name(f"{dataset.resolve().name}_key.csv")
+    return beside(dataset, "_key.csv")
+
+
+def beside(dataset: Path, ending: str) -> Path:
+    """Return the place beside a dataset of what is called after it.
+
+    >>> beside(Path("data/cohort"), "_key.csv").as_posix()
+    'data/cohort_key.csv'
+    """
+    place = dataset.resolve() if dataset.name in ("", "..") else dataset  # the current folder, or one above it
+    return place.with_name(f"{dataset.resolve().name}{ending}")
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,12 @@ REPLACED = "replaced"
 """Folder of masks corrected by hand that `--overwrite-edited` has set aside."""
 PREDICTED = "predicted"
 """Folder of masks as they were predicted, before a reader saved others in their place."""
+_KEPT = {
+    REPLACED: "a mask that --overwrite-edited has replaced",
+    PREDICTED: "a mask as it was predicted, before a reader changed it",
+}
+READERS = "readers"
+"""Folder of masks that single readers have drawn for a comparison, in a folder for each."""
 _ONE = "Keep the file that is right, and move the others away."
 
 
@@ -285,10 +291,12 @@ def decision_on(mask: Path) -> Decision | None:
 
 
 def is_predicted(path: Path) -> bool:
-    """Return whether a file is a mask that a record beside it names, or a map: so it is no scan."""
+    """Return whether a file is a mask that a record beside it names, a map, or a mask that is kept beside others: so it
+    is no scan.
+    """
     written = recorded(path.parent, case_of(path))
     named = {one.file for one in (*written.masks, *written.outdated)} if written else set()
-    return path.name in named or masks_of_maps(path.parent) is not None
+    return path.name in named or masks_of_maps(path.parent) is not None or _kept_beside(path) is not None
 
 
 def masks_of_maps(folder: Path) -> Path | None:
@@ -374,10 +382,8 @@ def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tupl
             others.append(path)
         elif masks_of_maps(path.parent) is not None:
             left.add("file", path, MAP, meant=True, folder=source)
-        elif path.parent.name == REPLACED and _has_records(path.parent.parent):
-            left.add("file", path, "a mask that --overwrite-edited has replaced", meant=True, folder=source)
-        elif path.parent.name == PREDICTED and _has_records(path.parent.parent):
-            left.add("file", path, "a mask as it was predicted, before a reader changed it", meant=True, folder=source)
+        elif kept := _kept_beside(path):
+            left.add("file", path, kept, meant=True, folder=source)
         else:
             found.setdefault((path.parent, stem(path)), []).append(path)
     _refuse_corrected_copies(found, errors)
@@ -413,8 +419,20 @@ def _refuse_corrected_copies(found: dict[tuple[Path, str], list[Path]], errors: 
             del found[folder, case]
 
 
+def _kept_beside(path: Path) -> str | None:
+    """Return what a mask is that commands keep in a folder beside those that count; None of others."""
+    parent = path.parent
+    if parent.parent.name == READERS and (parent / "blind.json").is_file():
+        return "one reader's mask, for a comparison"
+    if parent.name not in _KEPT or not _has_records(parent.parent):
+        return None
+    return _KEPT[parent.name]
+
+
 def _beside_masks(path: Path, with_images: Collection[tuple[Path, str]]) -> bool:
     """Return whether commands write a file beside masks; a DICOM file counts where another one of its mask is read."""
+    if is_ours(path) and _kept_beside(path):
+        return True
     folder = path.parent.parent if path.parent.name in OUR_FOLDERS else path.parent
     if not is_ours(path) or not _has_records(folder):
         return False

@@ -19,7 +19,17 @@ from vmseg_auto.utils.folders import is_file, listed_folder, walk, why_no_file
 from vmseg_auto.utils.left_out import HIDDEN, Inventory, is_hidden
 from vmseg_auto.utils.text import counted
 
-OUR_FOLDERS = ("probabilities", "uncertainty", "previews", "budgets", "logs", "replaced", "predicted", "drafts")
+OUR_FOLDERS = (
+    "probabilities",
+    "uncertainty",
+    "previews",
+    "budgets",
+    "logs",
+    "replaced",
+    "predicted",
+    "drafts",
+    "readers",
+)
 CORRECTED = (
     "which looks like a corrected mask of that case; save it under the name of the case, in place of the file there, "
     "so that it counts"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from vmseg_auto.report.measures import (
     total_rows,
 )
 from vmseg_auto.report.predictions import Predicted
+from vmseg_auto.report.reads import reads_table
 from vmseg_auto.report.render import Table
 from vmseg_auto.report.words import volume
 from vmseg_auto.utils.console import Console
@@ -122,7 +124,7 @@ class Patient:
 
 
 def gather_predictions(
-    predicted: Sequence[Predicted], names: Names, identity: bool, console: Console
+    folder: Path, predicted: Sequence[Predicted], names: Names, identity: bool, console: Console
 ) -> tuple[dict[str, Any], list[VmsegError]]:
     """Gather the values of the template `predictions`, and what is wrong with scans or masks that can't be shown."""
     budget = min(MOST_BYTES, ALL_BYTES // len(predicted))
@@ -144,6 +146,7 @@ def gather_predictions(
         "patients": patients,
         "totals": Table("What was found in each scan", TOTALS, tuple(totals)).without_empty_columns(),
         "decisions": decisions_table([one.record for one in ordered]),
+        "reads": reads_table(folder, {one.record.case: one.record for one in ordered}),
         "models": sorted({one.record.model_hash for one in predicted}),
     }, errors
 

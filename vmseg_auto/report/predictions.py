@@ -36,24 +36,19 @@ class Predicted:
         rows: its rows of volumes.csv.
         mask: file of the mask.
         scan: files of the scan.
+        review: the decision of a reader on the mask as it stands; None where there is none.
     """
 
     record: PredictionRecord
     rows: tuple[Row, ...]
     mask: Path
     scan: Case
+    review: Review | None
 
     @property
     def labels(self) -> dict[str, int]:
         """Label name -> value, without the background."""
         return {name: value for name, value in self.record.labels.items() if value}
-
-    @property
-    def review(self) -> Review | None:
-        """The decision of a reader on the mask as it stands; None where there is none."""
-        record = self.record
-        judgement = record.judgement if record.judgement.corrected else record.judged(record.mask_sha256)
-        return record.reviews[-1] if judgement.decision else None
 
     def read(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], Geometry]:
         """Read the first channel [Z, Y, X], the mask [Z, Y, X] and their grid.
@@ -175,7 +170,7 @@ def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predic
         rows = _rows(standing.record)
     else:
         _check_rows(rows, record, table)
-    return Predicted(standing.record, tuple(rows), mask, scans.find(record))
+    return Predicted(standing.record, tuple(rows), mask, scans.find(record), standing.review)
 
 
 def _record(folder: Path, case: str) -> PredictionRecord:

@@ -92,7 +92,7 @@ def _of_predictions(
     cases = {error.case or "": error.case or "" for error in failed}
     cases |= {one.record.case: one.scan.patient for one in found}
     names = _names(cases, path, identity)
-    content, undrawn = gather_predictions(found, names, identity, console)
+    content, undrawn = gather_predictions(folder, found, names, identity, console)
     failed = [*failed, *undrawn]
     require_some(content["patients"], failed, folder)
     hidden = None if identity else [folder, *([Path(images)] if images is not None else [])]

@@ -1,1 +1,1 @@
-"""A page on this machine where a reader looks at predicted masks, corrects them and saves a decision."""
+"""A page on this machine where a reader looks at masks, corrects them and saves a decision."""

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TOKEN_HEADER = "x-vmseg-token"
+_HTTP = 80
 _SAME_SITE = ("same-origin", "none")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -71,7 +72,10 @@ class Guard:
 
     def why_not(self, method: str, path: str, headers: Headers) -> str | None:
         """Return in words why a request is refused; None where it is not."""
-        hosts = [f"{name}:{self.port}" for name in ("127.0.0.1", "localhost")]
+        names = ("127.0.0.1", "localhost")
+        hosts = [f"{name}:{self.port}" for name in names]
+        if self.port == _HTTP:  # which browsers leave out
+            hosts += names
         host, origin = headers.get("host", ""), headers.get("origin")
         if host not in hosts:
             return "The page is asked for by another name than 127.0.0.1"

@@ -1,10 +1,9 @@
-"""A reader's decision, written: the record, the mask in each of its formats, the table and the preview."""
+"""A reader's decision on a predicted mask, written: record, mask in each of its formats, table and preview."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,11 @@ from numpy.typing import NDArray
 from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.data.images.images import write_mask
 from vmseg_auto.data.mask_files import MaskFile, SavedMask, mask_sha256
-from vmseg_auto.data.reviews import SAVES, Decision, Review
 from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, CASE_COLUMNS
-from vmseg_auto.evaluation.metrics.overlap import mean_dice
 from vmseg_auto.report.predictions import Predicted
-from vmseg_auto.review.cases import Opened, predicted_file
-from vmseg_auto.review.drafts import ChangedMeanwhileError
+from vmseg_auto.review.cases import Given, decided_mask, require_unchanged, reviewed
+from vmseg_auto.review.predicted_case import PredictedCase, predicted_file
 from vmseg_auto.utils.atomic import put_in_place, scratch_folder, write_sealed
-from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.tables import read_csv, write_csv
 from vmseg_auto.workflows.mask_formats import FinishedMask, format_of_mask, made_by
 from vmseg_auto.workflows.prediction_record import VOLUME_COLUMNS, InPlace, PredictionRecord, volume_rows
@@ -32,37 +28,16 @@ _TEXTS = {"case", "label", "component", "goyal_size", "no_interval", "traffic_li
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Given:
-    """What a reader sends.
-
-    Args:
-        decision: of the case.
-        reader: who decides.
-        comment: free text.
-        minutes: at work on the case.
-        version: number of decisions that the reader has seen.
-        base: hash of the mask that the reader began with.
-    """
-
-    decision: Decision
-    reader: str
-    comment: str
-    minutes: float
-    version: int
-    base: str
-
-
-def save_decision(folder: Path, opened: Opened, given: Given, drawn: NDArray[np.uint8]) -> PredictionRecord:
+def save_decision(folder: Path, case: PredictedCase, given: Given, drawn: NDArray[np.uint8]) -> PredictionRecord:
     """Write a decision, and the mask where it is one of those that save it; the caller holds the folder's lock.
 
     The record is written before the files of the mask get their names, and tells of the former ones too: wherever this
-    is cut short, each file that lies there is known as what it is, and a decision holds only for the mask that it was
-    made on.
+    is cut short, each file that lies there is known as what it is. The decision enters it when all of them are there,
+    and holds only for the mask that it was made on.
 
     Args:
         folder: of the masks.
-        opened: the case as it stands.
+        case: as it stands.
         given: what the reader sends.
         drawn: the label values [Z, Y, X] that the reader sees.
 
@@ -74,22 +49,23 @@ def save_decision(folder: Path, opened: Opened, given: Given, drawn: NDArray[np.
         InputError: the mask does not go with the decision, or holds what is no label.
         VmsegError: a file can't be written.
     """
+    opened = case.opened
     require_unchanged(opened, given)
-    mask = _decided(opened, given, drawn)
-    own = mask_sha256(mask)
-    review = _review(opened, given, mask, own)
-    record = replace(opened.record, reviews=(*opened.record.reviews, review))
+    mask = decided_mask(opened, given, drawn)
+    review = reviewed(opened, given, mask)
+    reviews = (*case.record.reviews, review)
+    record = replace(case.record, reviews=reviews)
     writer = PredictionWriter(folder, record.labels, record.source)
-    predicted = own == record.mask_sha256
+    predicted = review.mask_sha256 == record.mask_sha256
     if predicted:  # first: of a mask that is the predicted one the table must tell the predicted lesions
-        write_rows(folder, {record.case: _rows_of_prediction(folder, record, opened)})
-    if own == opened.base:
-        write_sealed(writer.record_file(opened.one.scan), record.to_json())
-    else:
-        record = _put_mask(folder, opened, record, mask, own)
+        write_rows(folder, {record.case: _rows_of_prediction(folder, record, case)})
+    place = writer.record_file(case.one.scan)
+    if review.mask_sha256 != opened.base:
+        record = replace(_put_mask(folder, case, mask, place), reviews=reviews)
+    write_sealed(place, record.to_json())
     if not predicted:
         write_rows(folder, {record.case: _rows_as_it_stands(folder, record)})
-    preview = writer.preview(opened.one.scan)
+    preview = writer.preview(case.one.scan)
     if preview.is_file():
         from vmseg_auto.figures.overlays import draw_overlay  # loads matplotlib
 
@@ -97,67 +73,18 @@ def save_decision(folder: Path, opened: Opened, given: Given, drawn: NDArray[np.
     return record
 
 
-def require_unchanged(opened: Opened, given: Given) -> None:
-    """Raise ChangedMeanwhileError where the case is not as the reader saw it when he opened it."""
-    if given.version != opened.version and opened.record.reviews:
-        last = opened.record.reviews[-1]
-        problem = f"{last.reader} has saved this case meanwhile ({last.decision}, {last.when})"
-    elif (given.version, given.base) != (opened.version, opened.base):
-        problem = "the mask of this case was changed meanwhile"
-    else:
-        return
-    remedy = "Nothing was overwritten. Load the case again to see how it stands."
-    raise ChangedMeanwhileError(problem, case=opened.record.case, remedy=remedy)
+def _put_mask(folder: Path, case: PredictedCase, mask: NDArray[np.uint8], place: Path) -> PredictionRecord:
+    """Write the mask, in every format in which it lies there, and before it a record that knows old files and new.
 
+    Args:
+        place: of the record.
 
-def _decided(opened: Opened, given: Given, drawn: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the mask that the decision leaves.
-
-    Raises:
-        InputError: it does not go with the decision, or holds what is no label.
+    Returns:
+        The record that knows the new files alone.
     """
-    case, record = opened.record.case, opened.record
-    if unknown := sorted(set(np.unique(drawn).tolist()) - {0, *record.labels.values()}):
-        problem = f"the mask that was sent holds {unknown[0]}, which is no label"
-        raise InputError(problem, case=case, remedy="Load the case again.")
-    if given.decision == "no lesion":
-        return np.zeros_like(opened.mask)
-    if given.decision not in SAVES:
-        return opened.mask
-    own = mask_sha256(drawn)
-    if given.decision == "accepted" and own not in (opened.base, record.mask_sha256):
-        problem = "the mask was changed, so that it can't be accepted as it is"
-        raise InputError(problem, case=case, remedy="Save it as corrected, or go back to the prediction.")
-    if given.decision == "corrected" and own == record.mask_sha256:
-        problem = "the mask is as it was predicted, so that nothing is corrected"
-        raise InputError(problem, case=case, remedy="Save it as accepted.")
-    return drawn
-
-
-def _review(opened: Opened, given: Given, mask: NDArray[np.uint8], own: str) -> Review:
-    labels = {name: value for name, value in opened.record.labels.items() if value}
-    before = opened.predicted
-    return Review(
-        given.decision,
-        given.reader,
-        datetime.now().astimezone().isoformat(timespec="seconds"),
-        round(given.minutes, 2),
-        given.comment,
-        own,
-        None if before is None else int(np.count_nonzero(mask != before)),
-        None if before is None else mean_dice(mask, before, labels),
-        {name: int(np.count_nonzero(mask == v)) * opened.geometry.voxel_ml for name, v in labels.items()},
-    )
-
-
-def _put_mask(
-    folder: Path, opened: Opened, record: PredictionRecord, mask: NDArray[np.uint8], own: str
-) -> PredictionRecord:
-    """Write the record and the mask, in every format in which it lies there; returns the record."""
-    scan, there = opened.one.scan, opened.there
-    kept = predicted_file(folder, record.case)
+    opened, there, record, own = case.opened, case.there, case.record, mask_sha256(mask)
     if opened.predicted is not None:
-        write_mask(kept, opened.predicted, opened.geometry)
+        write_mask(predicted_file(folder, record.case), opened.predicted, opened.geometry)
     if there.state == "as written":
         record = replace(record, predicted_rows=tuple(_rows_of(folder, record.case)))
     lying = dict.fromkeys([there.mask, *there.counting, *there.behind])
@@ -166,7 +93,7 @@ def _put_mask(
     paths = [path for path in lying if formats[path] != "dicom-sr" or "dicom-seg" in formats.values()]
     with scratch_folder(folder) as scratch:
         made = [scratch / path.name for path in paths]
-        finished = _finished(opened, record, mask, own)
+        finished = _finished(case, mask, own)
         for path in made:
             finished.write(path, format_of_mask(path))
         files = tuple(MaskFile.of(path) for path in made)
@@ -177,17 +104,15 @@ def _put_mask(
         else:
             final = replace(record, saved=(SavedMask(files, own),))
             pending = replace(record, saved=(*final.saved, *record.saved))
-        place = PredictionWriter(folder, record.labels, record.source).record_file(scan)
         write_sealed(place, pending.to_json())
         for path in made:
             put_in_place(path, folder / path.name)
-    write_sealed(place, final.to_json())
     return final
 
 
-def _finished(opened: Opened, record: PredictionRecord, mask: NDArray[np.uint8], own: str) -> FinishedMask:
+def _finished(case: PredictedCase, mask: NDArray[np.uint8], own: str) -> FinishedMask:
     """Return the mask with what its files tell; intervals are not told in pictures, as they were for the prediction."""
-    scan = opened.one.scan
+    scan, record, opened = case.one.scan, case.record, case.opened
     algorithm = None
     if isinstance(scan.images[0], Series):
         algorithm = replace(made_by(record.model_hash, [scan]), corrected=own != record.mask_sha256)
@@ -240,11 +165,11 @@ def _rows_as_it_stands(folder: Path, record: PredictionRecord) -> list[Row]:
     return list(InPlace.of(record, record.standing(folder)).record.rows(None))
 
 
-def _rows_of_prediction(folder: Path, record: PredictionRecord, opened: Opened) -> list[Row]:
+def _rows_of_prediction(folder: Path, record: PredictionRecord, case: PredictedCase) -> list[Row]:
     """Return the rows that the prediction had, with what is decided of it now."""
     remark = record.judged(record.mask_sha256).remark
-    again = opened.record.predicted_rows or tuple(record.rows(None))
-    before = again if opened.there.state == "edited" else _rows_of(folder, record.case)
+    again = case.record.predicted_rows or tuple(record.rows(None))
+    before = again if case.there.state == "edited" else _rows_of(folder, record.case)
     return [{**row, "remark": remark} if row["component"] == "all" else row for row in before]
 
 

@@ -9,17 +9,14 @@ import sys
 import threading
 import webbrowser
 from collections import Counter
-from pathlib import Path
 
+from vmseg_auto.review.cases import TO_DO, Cases
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.extras import extra
-from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.signals import Stopped
-from vmseg_auto.utils.text import counted, listed
-from vmseg_auto.workflows.locking import output_lock
+from vmseg_auto.utils.text import counted
 
-PORT = 8765
 _TRIES = 50
 _TICK_S = 0.2
 _LAST_ANSWERS_S = 5
@@ -27,42 +24,26 @@ _LAST_ANSWERS_S = 5
 
 
 def review(
-    predictions: Path,
-    *,
-    images: Path | None = None,
-    reader: str = "",
-    port: int = PORT,
-    browser: bool = True,
-    left: Inventory | None = None,
-    console: Console | None = None,
+    cases: Cases, *, reader: str = "", port: int = 0, browser: bool = True, console: Console | None = None
 ) -> None:
     """Serve the page until the reader ends it there, or by Ctrl-C.
 
     Args:
-        predictions: a folder that `vmseg_predict` has written.
-        images: where the scans lie; where they lay when they were predicted, unless given.
+        cases: the queue.
         reader: who reviews; asked for on the page unless given.
-        port: of 127.0.0.1; the next free one where it is in use.
+        port: of 127.0.0.1; the next free one where it is in use. Any free one unless given.
         browser: whether the page is opened in the browser.
-        left: what of the folders is not used is noted here; a strict one ends the work before it begins.
         console: where words go.
 
     Raises:
-        InputError: the folder holds no predictions, the extra `review` is not installed, or no port is free.
+        InputError: the extra `review` is not installed, or no port is free.
     """
-    console, left = console or Silent(), left or Inventory()
+    console = console or Silent()
     with extra("review", "The page for readers"):
         import uvicorn
 
         from vmseg_auto.review.guard import Guard
         from vmseg_auto.review.server import ReviewServer
-    from vmseg_auto.review.cases import TO_DO, PredictedCases
-    from vmseg_auto.review.save import bring_up_to_date
-
-    cases = PredictedCases(predictions, images, left)
-    with output_lock(predictions, "vmseg_review", console):
-        if changed := bring_up_to_date(predictions, cases.usable):
-            console.say(f"Changed since volumes.csv was written, and measured again: {listed(changed)}.")
     todo = sum(entry.state == TO_DO for entry in cases.entries)
     unusable = sum(bool(entry.problem) for entry in cases.entries)
     console.say(f"{counted(len(cases.entries), 'case')}, {todo} of them to do.")
@@ -100,6 +81,8 @@ def review(
         raise VmsegError("the server could not be started", remedy="Try another --port.")
     states = Counter(entry.state for entry in cases.entries if entry.state)
     console.say(f"Decisions: {', '.join(f'{count} {state}' for state, count in sorted(states.items()))}.")
+    if conclusion := cases.conclusion():
+        console.say(conclusion)
 
 
 def _has_screen() -> bool:

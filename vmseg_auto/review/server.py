@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from importlib.resources import files
 from math import prod
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +25,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from vmseg_auto.data.mask_files import mask_sha256
-from vmseg_auto.data.reviews import SAVES, Decision
+from vmseg_auto.data.reviews import SAVES
 from vmseg_auto.figures.slices import grey_window, label_colours
 from vmseg_auto.report.render import viewer_gz
-from vmseg_auto.review.cases import Opened, PredictedCases
+from vmseg_auto.review.cases import DECISIONS, Cases, Given, Opened
 from vmseg_auto.review.drafts import ChangedMeanwhileError, DraftFile, DraftNote
 from vmseg_auto.review.planes import planes
-from vmseg_auto.review.save import Given, save_decision
-from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.utils.names import is_text
-from vmseg_auto.workflows.locking import output_lock
+from vmseg_auto.workflows.add_patients import VisitsUnknownError
+from vmseg_auto.workflows.patients import Visits
 
 _PAGE = "vmseg_auto.review.page"
 _STATIC = {
@@ -58,7 +57,7 @@ class ReviewServer:
         end: called when the reader ends the work.
     """
 
-    def __init__(self, cases: PredictedCases, reader: str, end: Callable[[], None]) -> None:
+    def __init__(self, cases: Cases, reader: str, end: Callable[[], None]) -> None:
         self._cases, self._reader, self._end = cases, reader, end
         self._lock = threading.Lock()
         self._opened: tuple[int, Opened] | None = None
@@ -77,47 +76,24 @@ class ReviewServer:
                 Route(f"{case}/scan", self._scan),
                 Route(f"{case}/mask", self._mask),
                 Route(f"{case}/predicted", self._predicted),
+                Route(f"{case}/overlays/{{number:int}}", self._overlay),
+                Route(f"{case}/reference", self._reference),
                 Route(f"{case}/draft", self._read_draft, methods=["GET"]),
                 Route(f"{case}/draft", self._write_draft, methods=["PUT"]),
                 Route(f"{case}/draft/{{number:int}}", self._remove_draft, methods=["DELETE"]),
                 Route(f"{case}/decision", self._decide, methods=["POST"]),
+                Route(f"{case}/add/{{visits}}", self._add, methods=["POST"]),
                 Route("/api/end", self._finish, methods=["POST"]),
             ],
             exception_handlers={VmsegError: _problem, HTTPException: _http_problem, Exception: _unexpected},
         )
 
     def _queue(self, request: Request) -> Response:
-        return JSONResponse({"reader": self._reader, "cases": [asdict(entry) for entry in self._cases.entries]})
+        entries = [asdict(entry) for entry in self._cases.entries]
+        return JSONResponse({"reader": self._reader, "only_reader": self._cases.reader, "cases": entries})
 
     def _case(self, request: Request) -> Response:
-        opened = self._open(request, anew=True)
-        record, geometry = opened.record, opened.geometry
-        colours = label_colours(record.labels)
-        low, high = _range(opened.image)
-        review = opened.review
-        return JSONResponse(
-            {
-                "case": record.case,
-                "shape": geometry.shape,
-                "spacing_mm": geometry.spacing_mm,
-                "affine": geometry.affine.ravel().tolist(),
-                "planes": planes(geometry),
-                "labels": [
-                    {"name": name, "value": value, "colour": colours[name]}
-                    for name, value in record.labels.items()
-                    if value
-                ],
-                "low": low,
-                "high": high,
-                "window": grey_window(opened.image),
-                "version": opened.version,
-                "base": opened.base,
-                "has_prediction": opened.predicted is not None,
-                "review": asdict(review) if review else None,
-                "unlike": record.judgement.unlike,
-                "spacing_by_hand": geometry.spacing_given,
-            }
-        )
+        return JSONResponse(_about(self._open(request, anew=True)))
 
     def _scan(self, request: Request) -> Response:
         """Send the intensities as unsigned 16 bits, little endian, between the lowest and the highest."""
@@ -132,8 +108,20 @@ class ReviewServer:
     def _predicted(self, request: Request) -> Response:
         predicted = self._open(request).predicted
         if predicted is None:
-            raise InputError("the mask is no longer there as it was predicted", remedy="Predict the scan again.")
+            raise InputError("there is no prediction of this case", remedy="Load the case again.")
         return _bytes(predicted)
+
+    def _reference(self, request: Request) -> Response:
+        reference = self._open(request).reference
+        if reference is None:
+            raise HTTPException(404)
+        return _bytes(reference)
+
+    def _overlay(self, request: Request) -> Response:
+        overlays, number = self._open(request).overlays, int(request.path_params["number"])
+        if number >= len(overlays):
+            raise HTTPException(404)
+        return _bytes(overlays[number].read())
 
     def _read_draft(self, request: Request) -> Response:
         opened = self._open(request)
@@ -172,7 +160,7 @@ class ReviewServer:
         return await run_in_threadpool(self._save, request, told, mask)
 
     def _save(self, request: Request, told: dict[str, Any], mask: NDArray[np.uint8]) -> Response:
-        decision: Decision | None = next((one for one in get_args(Decision) if one == told.get("decision")), None)
+        decision = next((one for one in DECISIONS if one == told.get("decision")), None)
         reader = _text(told, "reader", _LONGEST_NAME).strip()
         if decision is None:
             raise InputError("no decision is given", remedy="Choose one.")
@@ -181,13 +169,29 @@ class ReviewServer:
         comment, minutes = _text(told, "comment", _LONGEST_COMMENT).strip(), _minutes(told)
         given = Given(decision, reader, comment, minutes, _whole(told, "version"), _text(told, "base", 64))
         key = int(request.path_params["key"])
-        with self._lock, output_lock(self._cases.folder, "vmseg_review", Silent()):
-            save_decision(self._cases.folder, self._cases.open(key), given, mask)
-            self._opened = key, self._cases.open(key)
+        with self._lock:
+            self._cases.save(key, given, mask)
+            opened = self._cases.open(key)
+            self._opened = key, opened
         if decision in SAVES:
             self._draft(request).remove(_whole(told, "draft"))
         LOGGER.info("a decision is saved: %s", decision)
-        return JSONResponse({"entry": asdict(self._cases.entries[key])})
+        told = {"entry": asdict(self._cases.entries[key]), "may_be_added": opened.may_be_added}
+        return JSONResponse(told)
+
+    def _add(self, request: Request) -> Response:
+        answers: dict[str, Visits | None] = {"unknown": None, "join": "join", "apart": "apart"}
+        visits = request.path_params["visits"]
+        if visits not in answers:
+            raise HTTPException(404)
+        try:
+            with self._lock:
+                told = self._cases.add(int(request.path_params["key"]), answers[visits])
+        except VmsegError as error:  # its words can name patients of the dataset, which have no place in a log
+            LOGGER.error("a case is not put into the dataset: %s", type(error).__name__)
+            return _told(error)
+        LOGGER.info("a case is put into the dataset")
+        return JSONResponse({"told": told})
 
     def _finish(self, request: Request) -> Response:
         self._end()
@@ -234,6 +238,43 @@ class ReviewServer:
         return told, np.frombuffer(voxels, np.uint8).reshape(shape)
 
 
+def _about(opened: Opened) -> dict[str, Any]:
+    """Return all of a case but its voxels, as the page is told it."""
+    geometry, review = opened.geometry, opened.review
+    colours = label_colours(opened.labels)
+    low, high = _range(opened.image)
+    drawn = [(name, value) for name, value in opened.labels.items() if value]
+    return {
+        "case": opened.case,
+        "shape": geometry.shape,
+        "spacing_mm": geometry.spacing_mm,
+        "affine": geometry.affine.ravel().tolist(),
+        "planes": planes(geometry),
+        "labels": [{"name": name, "value": value, "colour": colours[name]} for name, value in drawn],
+        "low": low,
+        "high": high,
+        "window": grey_window(opened.image),
+        "version": opened.version,
+        "base": opened.base,
+        "has_prediction": opened.predicted is not None,
+        "reference": _reference(opened),
+        "reference_name": opened.reference_name,
+        "review": asdict(review) if review else None,
+        "notes": opened.notes,
+        "decisions": opened.decisions,
+        "may_be_added": opened.may_be_added,
+        "start": opened.start,
+        "overlays": [overlay.name for overlay in opened.overlays],
+    }
+
+
+def _reference(opened: Opened) -> str | None:
+    """Return under which name the mask is sent that the reader's work is measured against."""
+    known = {"mask": opened.mask, "predicted": opened.predicted}
+    same = next((name for name, voxels in known.items() if voxels is opened.reference), "reference")
+    return None if opened.reference is None else same
+
+
 def _index(request: Request) -> Response:
     return Response(_file("index.html"), media_type="text/html")
 
@@ -253,8 +294,8 @@ def _file(name: str) -> bytes:
     return files(_PAGE).joinpath(name).read_bytes()
 
 
-def _bytes(mask: NDArray[np.uint8]) -> Response:
-    return Response(np.ascontiguousarray(mask).tobytes(), media_type="application/octet-stream")
+def _bytes(voxels: NDArray[np.uint8]) -> Response:
+    return Response(np.ascontiguousarray(voxels).tobytes(), media_type="application/octet-stream")
 
 
 def _framed(told: dict[str, Any], mask: NDArray[np.uint8]) -> bytes:
@@ -293,9 +334,14 @@ def _now() -> str:
 
 
 def _problem(request: Request, error: Exception) -> Response:
-    status = 409 if isinstance(error, ChangedMeanwhileError) else 422 if isinstance(error, InputError) else 500
     LOGGER.error("%s", error, exc_info=error)
-    return JSONResponse({"problem": str(error)}, status_code=status)
+    return _told(error)
+
+
+def _told(error: Exception) -> Response:
+    status = 409 if isinstance(error, ChangedMeanwhileError) else 422 if isinstance(error, InputError) else 500
+    asks = {"asks_visits": True} if isinstance(error, VisitsUnknownError) else {}
+    return JSONResponse({"problem": str(error), **asks}, status_code=status)
 
 
 def _http_problem(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from vmseg_auto.data.cases import content_hash
 from vmseg_auto.data.dataset_key import KeyRow
-from vmseg_auto.data.dicom.series import Series
+from vmseg_auto.data.dicom.series import Scan, Series
 from vmseg_auto.data.outlined_slices import OutlinedSlices
 from vmseg_auto.data.visits import suggest_visits
 from vmseg_auto.utils.console import Console
@@ -21,6 +21,10 @@ from vmseg_auto.workflows.pairs import Pair
 from vmseg_auto.workflows.patients import Visits, visits_in_words
 
 Patients = Literal["scans", "folders"]
+
+
+class VisitsUnknownError(InputError):
+    """Scans look like visits of a patient, and nobody has said whether they are."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ def enrol(
         errors: pairs that can't be members are appended here.
 
     Raises:
-        InputError: too few patients are left to train on, or new scans look like visits of a patient of the key.
+        VisitsUnknownError: new scans look like visits of a patient of the key.
+        InputError: too few patients are left to train on.
     """
     hashes = {one.scan.case.id: content_hash(one.scan.case) for one in pairs}
     unlike = _unlike(pairs, hashes, key, errors)
@@ -200,14 +205,13 @@ def _of_one_patient(scans: Sequence[tuple[Pair, str]]) -> list[tuple[str, ...]]:
     """Find the scans whose headers tell of one patient; none where they all do, as where an anonymiser wrote one ID."""
     names: dict[tuple[str, ...], set[str]] = {}
     for one, name in scans:
-        if patient := _patient(one):
+        if patient := patient_in_header(one.scan.case.images[0]):
             names.setdefault(patient, set()).add(name)
     return [tuple(sorted(group)) for group in names.values() if len(group) > 1] if len(names) > 1 else []
 
 
-def _patient(one: Pair) -> tuple[str, ...]:
+def patient_in_header(scan: Scan) -> tuple[str, ...]:
     """Return hashes of what a scan's header tells of its patient; none of an image file, and where it tells no ID."""
-    scan = one.scan.case.images[0]
     told = scan.slices[0].patient if isinstance(scan, Series) and scan.slices else ()
     return told if any(told[:1]) else ()
 
@@ -227,7 +231,7 @@ def _joined(
 def _warn_of_two_patients(pairs: Sequence[Pair], persons: Mapping[str, str], console: Console) -> None:
     told: dict[str, dict[tuple[str, ...], str]] = {}
     for one in pairs:
-        if patient := _patient(one):
+        if patient := patient_in_header(one.scan.case.images[0]):
             told.setdefault(persons[one.scan.case.id], {}).setdefault(patient, one.scan.title)
     for titles in told.values():
         if len(titles) > 1:
@@ -241,11 +245,11 @@ def _ask_about_visits(suggested: Mapping[str, tuple[str, ...]], known: bool, sur
     """Warn of what looks like visits.
 
     Raises:
-        InputError: they would be those of a patient who is in the dataset, or headers tell so.
+        VisitsUnknownError: they would be those of a patient who is in the dataset, or headers tell so.
     """
     if known or sure:
         whose = "a patient who is in the dataset" if known else "one patient, by the patient ID in their headers"
-        raise InputError(
+        raise VisitsUnknownError(
             f"these scans look like visits of {whose}:\n{visits_in_words(suggested)}",
             remedy="If they are, add --visits join; if not, --visits apart.",
         )

@@ -138,7 +138,7 @@ def make_dataset(
     else:
         needed = sum(math.prod(member.pair.grid.shape) for member in members) * _BYTES_A_VOXEL
         require_space(target, needed, f"writing {len(members)} cases")
-        writing = _Writing(wishes, rows, path, left.strict, workers, console)
+        writing = Writing(wishes, rows, path, left.strict, workers, console)
         with output_lock(target if there else target.parent, "vmseg_make_dataset", console):
             written, failed = writing.into(there, members) if there else writing.new(target, members)
         errors += failed
@@ -304,8 +304,17 @@ def _tell_of_changed_masks(members: Sequence[Member], console: Console) -> None:
 
 
 @dataclass(frozen=True)
-class _Writing:
-    """How members are written, and beside what rows of the key."""
+class Writing:
+    """How members are written, and beside what rows of the key.
+
+    Args:
+        wishes: what is wanted of the dataset.
+        rows: of the key, of those who are in the dataset, or were.
+        key: where it lies.
+        strict: whether one case that can't be used stops all.
+        jobs: threads.
+        console: where progress goes.
+    """
 
     wishes: Wishes
     rows: Sequence[KeyRow]

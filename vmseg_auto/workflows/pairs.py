@@ -14,7 +14,7 @@ from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Choice, Scan, Series
 from vmseg_auto.data.dicom.series_files import find_series
 from vmseg_auto.data.dicom.stack import MIN_SLICES
-from vmseg_auto.data.grids import Placement, place
+from vmseg_auto.data.grids import Placement, place, placement
 from vmseg_auto.data.images.images import read_grid
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of, mask_endings, scan_endings
 from vmseg_auto.data.images.segmentations import Segment, Segmentation, read_segmentation
@@ -253,6 +253,16 @@ def find_pairs(
     left = tuple(scan.title for scan in usable if scan.case.id not in pairs)
     sorted_pairs = tuple(sorted(looked.values(), key=lambda one: one.scan.title))
     return Found(sorted_pairs, left, tuple(unusable), tuple(errors))
+
+
+def pair_of(scan: NamedScan, mask: Path) -> Pair:
+    """Return a scan with the mask that is known to be of it.
+
+    Raises:
+        InputError: one of them can't be read, or the mask does not lie on the scan's voxels.
+    """
+    grid = scan_grid(scan.case.images[0], scan.case.id)
+    return Pair(scan, grid, mask, placement(read_grid(mask, layers=True), grid), by_name=True)
 
 
 def drawn_mask(one: Pair, segments: Sequence[str] | None, outlined: OutlinedSlices | None = None) -> NDArray[np.uint8]:

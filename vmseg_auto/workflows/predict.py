@@ -338,7 +338,7 @@ def _write(work: _Work, loaded: _Loaded, computed: Sequence[Computed], unlike: S
     record = writer.write(loaded.case, loaded.made_from, loaded.image, prediction, unlike)
     before = loaded.earlier.replaced if loaded.earlier else ()
     replaced = tuple(one.file for one in record.replaced if one not in before)
-    return Done(InPlace(record, record.standing(writer.folder)), why=loaded.why, replaced=replaced)
+    return Done(InPlace.of(record, record.standing(writer.folder)), why=loaded.why, replaced=replaced)
 
 
 def _compute(work: _Work, loaded: _Loaded, progress: Progress) -> list[Computed]:

@@ -205,16 +205,10 @@ class PredictionRecord(Stored):
             raise InputError(problem, case=self.case, file=path, remedy=_REMEDY)
         return mask, own
 
-    def corrected(self, path: Path) -> PredictionRecord:
-        """Return the record of a corrected mask, measured without its scan: margin widths are not known.
-
-        Args:
-            path: the file that counts.
-
-        Raises:
-            InputError: as `read`.
+    def corrected(self, mask: NDArray[np.uint8], geometry: Geometry) -> PredictionRecord:
+        """Return the record of a corrected mask, as `read` gives it, measured without its scan: margin widths are not
+        known.
         """
-        mask, geometry = self.read(path)
         rows = tuple(volume_rows(self.case, None, mask, geometry, self.labels))
         judgement = replace(self.judged(mask_sha256(mask)), corrected=True)
         return replace(self, volumes=rows, left_out=(), judgement=judgement)
@@ -227,10 +221,12 @@ class InPlace:
     Args:
         record: of it; of a corrected mask what was measured of that.
         there: its files.
+        mask_sha256: of its label values.
     """
 
     record: PredictionRecord
     there: Standing
+    mask_sha256: str
 
     @classmethod
     def of(cls, record: PredictionRecord, there: Standing) -> InPlace:
@@ -239,7 +235,10 @@ class InPlace:
         Raises:
             InputError: as `PredictionRecord.read`.
         """
-        return cls(record.corrected(there.mask) if there.state == "edited" else record, there)
+        if there.state != "edited":
+            return cls(record, there, record.mask_sha256)
+        mask, geometry = record.read(there.mask)
+        return cls(record.corrected(mask, geometry), there, mask_sha256(mask))
 
     @property
     def case(self) -> str:
@@ -248,6 +247,11 @@ class InPlace:
     @property
     def corrected(self) -> bool:
         return self.there.state == "edited"
+
+    @property
+    def review(self) -> Review | None:
+        """The decision of a reader on it; None where there is none."""
+        return review_of(self.record.reviews, self.mask_sha256)
 
 
 def image_sha256(image: NDArray[np.float32]) -> str:

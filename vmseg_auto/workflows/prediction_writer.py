@@ -153,7 +153,7 @@ class PredictionWriter:
         asked = self.masks(case)
         if there.state != "as written" or not set(asked) <= set(there.sound):
             return None
-        return InPlace(record, replace(there, mask=asked[0]))
+        return InPlace(record, replace(there, mask=asked[0]), record.mask_sha256)
 
     def require_same_scan(self, case: Case, record: PredictionRecord, image: NDArray[np.float32]) -> None:
         """Make sure that a mask of another scan, which only has the same name, is not overwritten.

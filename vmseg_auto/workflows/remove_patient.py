@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from vmseg_auto.data.dataset_key import KeyRow, read_dataset_key, write_dataset_key
+from vmseg_auto.data.dataset_reviews import DatasetReviews
 from vmseg_auto.data.made_dataset import MadeDataset, key_beside
 from vmseg_auto.data.naming import raw_stem
 from vmseg_auto.data.workspace import Workspace, workspace_root
@@ -36,7 +37,8 @@ def remove_patient(
     left: Inventory | None = None,
     console: Console | None = None,
 ) -> Traces:
-    """Delete a patient's scans, masks and what a workspace holds of them alone; name what else has seen the patient.
+    """Delete a patient's scans and masks, what readers have left, and what a workspace holds of the patient alone; name
+    what else has seen the patient.
 
     All others keep pseudonym, side and folds. A removal that was cut short is ended by the same call.
 
@@ -67,7 +69,8 @@ def remove_patient(
     cases = sorted(
         {row.case for row in rows if row.patient == pseudonym} | {c for c, p in known.items() if p == pseudonym}
     )
-    files = made.all_files(cases)
+    reviews = DatasetReviews.beside(folder)
+    files = [*made.all_files(cases), *(file for case in cases for file in reviews.files(case))]
     seen = traces(space, pseudonym, cases, (set(known) | {row.case for row in rows}) - set(cases))
     if (
         not files

@@ -13,9 +13,9 @@ sessionStorage.setItem("token", token);
 history.replaceState(null, "", "/");
 
 class Refused extends Error {
-  constructor(status, problem) {
+  constructor(status, problem, asksVisits = false) {
     super(problem);
-    this.status = status;
+    Object.assign(this, { status, asksVisits });
   }
 }
 
@@ -28,7 +28,7 @@ async function ask(path, options = {}) {
   }
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({ problem: `The server answered ${answer.status}.` }));
-  throw new Refused(answer.status, told.problem);
+  throw new Refused(answer.status, told.problem, told.asks_visits);
 }
 
 const voxels = async (path) => new Uint8Array(await (await ask(path)).arrayBuffer());
@@ -57,6 +57,7 @@ const page = {
   about: null,
   scan: null,
   mask: null,
+  predicted: null,
   shape: null,
   spacing: null,
   cursor: [0, 0, 0],
@@ -66,6 +67,10 @@ const page = {
   radius: 3,
   opacity: 0.3,
   maskShown: true,
+  predictionShown: false,
+  mapShown: false,
+  map: null,
+  overlayOpacity: 0.6,
   views: [],
   draft: 0,
   stored: { revision: 0, comment: "" },
@@ -81,6 +86,16 @@ const page = {
   // Whether a stroke has begun and not ended.
   get drawing() {
     return Boolean(this.mask && this.mask.edit);
+  },
+
+  // The second outline that is drawn.
+  get outline() {
+    return this.predictionShown ? this.predicted : null;
+  },
+
+  // The map that is laid over the scan.
+  get overlay() {
+    return this.mapShown ? this.map : null;
   },
 
   get value() {
@@ -119,7 +134,8 @@ const page = {
     const mm = [0, 4, 8].map((row) => m[row] * x + m[row + 1] * y + m[row + 2] * z + m[row + 3]);
     const sides = [["R", "L"], ["A", "P"], ["I", "S"]].map((pair, i) => `${pair[Number(mm[i] >= 0)]} ${Math.abs(mm[i]).toFixed(1)}`);
     const label = this.about.labels.find((one) => one.value === this.mask.data[at]);
-    return `${sides.join(", ")} mm; intensity ${Number(this.intensity(at).toPrecision(4))}; ${label ? label.name : "no label"}`;
+    const mapped = this.overlay ? `; ${get("map").selectedOptions[0].text} ${(this.overlay[at] / 255).toFixed(2)}` : "";
+    return `${sides.join(", ")} mm; intensity ${Number(this.intensity(at).toPrecision(4))}; ${label ? label.name : "no label"}${mapped}`;
   },
 
   tellPosition() {
@@ -188,7 +204,7 @@ const page = {
     const voxel = about.spacing_mm.reduce((product, mm) => product * mm, 1) / 1000;
     get("volumes").replaceChildren(
       ...about.labels.map(({ name, value }) => {
-        const [own, before] = [mask.counts[value] * voxel, this.predictedCounts && this.predictedCounts[value] * voxel];
+        const [own, before] = [mask.counts[value] * voxel, this.referenceCounts && this.referenceCounts[value] * voxel];
         const against = before === null ? "not known" : `${own - before < 0 ? "−" : "+"}${Math.abs(own - before).toFixed(2)}`;
         const row = document.createElement("tr");
         row.append(...[name, own.toFixed(2), against].map((text) => {
@@ -199,20 +215,20 @@ const page = {
         return row;
       }),
     );
-    get("changed").textContent = mask.predicted
-      ? `${mask.fromPredicted} voxels differ from the prediction.`
-      : "The prediction is no longer there: the mask was changed by another program.";
+    get("changed").textContent = mask.reference ? `${mask.fromReference} voxels differ from ${about.reference_name}.` : "";
     get("undo").disabled = !mask.done.length;
     get("redo").disabled = !mask.undone.length;
     get("stands").disabled = mask.asItStands;
-    get("again").disabled = !mask.predicted || mask.asPredicted;
+    get("again").disabled = !this.predicted || (mask.reference === this.predicted && mask.asReference);
     this.tellDecisions();
   },
 
   tellDecisions() {
-    const { mask } = this;
-    const may = { accepted: mask.asItStands || mask.asPredicted, corrected: !mask.asPredicted };
-    for (const button of get("decisions").children) button.disabled = this.saving || may[button.value] === false;
+    const { mask, about } = this;
+    const may = { accepted: mask.asItStands || mask.asReference, corrected: !mask.asReference };
+    for (const button of get("decisions").children) {
+      button.disabled = this.saving || may[button.value] === false || !about.decisions.includes(button.value);
+    }
   },
 
   message(text, choices = []) {
@@ -235,6 +251,7 @@ const page = {
     const told = await (await ask("/api/queue")).json();
     this.cases = told.cases;
     if (!get("reader").value) get("reader").value = told.reader || sessionStorage.getItem("reader") || "";
+    if (told.only_reader) Object.assign(get("reader"), { value: told.only_reader, readOnly: true });
     this.tellQueue();
   },
 
@@ -263,13 +280,9 @@ const page = {
 
   describe(one) {
     if (one.problem) return one.problem;
-    const volumes = Object.values(one.volumes_ml).reduce((sum, ml) => sum + ml, 0);
-    const sure =
-      one.expected_dice !== null
-        ? `expected Dice ${one.expected_dice.toFixed(2)}${one.traffic_light ? `, ${one.traffic_light}` : ""}`
-        : `uncertainty ${one.uncertainty.toFixed(2)}`;
+    const volume = one.volumes_ml && `${Object.values(one.volumes_ml).reduce((sum, ml) => sum + ml, 0).toFixed(2)} mL`;
     const who = one.when ? ` by ${one.reader}, ${clock(one.when)}` : "";
-    return `${one.state}${who}; ${volumes.toFixed(2)} mL; ${sure}`;
+    return [`${one.state}${who}`, volume, one.hint].filter(Boolean).join("; ");
   },
 
   // ---- a case ----
@@ -294,11 +307,13 @@ const page = {
     const scan = new Uint16Array(await (await ask(`${at}/scan`)).arrayBuffer());
     const base = await voxels(`${at}/mask`);
     const predicted = about.has_prediction ? await voxels(`${at}/predicted`) : null;
+    const apart = about.reference === "reference" ? await voxels(`${at}/reference`) : null;
     const draft = await this.fetchDraft(at);
     if (this.wanted !== wanted) return;
-    const mask = new Mask(about.shape, about.spacing_mm, base, predicted);
-    Object.assign(this, { key, about, scan, mask, shape: about.shape, spacing: about.spacing_mm, window: [...about.window] });
-    this.predictedCounts = predicted && Mask.count(predicted);
+    const reference = { mask: base, predicted, reference: apart }[about.reference] ?? null;
+    const mask = new Mask(about.shape, about.spacing_mm, base, reference);
+    Object.assign(this, { key, about, scan, mask, predicted, shape: about.shape, spacing: about.spacing_mm, window: [...about.window] });
+    this.referenceCounts = reference && Mask.count(reference);
     this.likeRange = ((about.window[1] - about.window[0]) / (about.high - about.low)) * 65535;
     this.colours = [];
     for (const { value, colour } of about.labels) this.colours[value] = rgb(colour);
@@ -308,26 +323,51 @@ const page = {
     get("draft").textContent = "";
     get("welcome").hidden = true;
     get("work").hidden = get("verdict").hidden = false;
+    get("add").hidden = !about.may_be_added;
+    get("map").replaceChildren(...about.overlays.map((name, number) => new Option(name, number)));
+    get("maps").hidden = !about.overlays.length;
+    get("second").hidden = !predicted;
+    this.map = null;
     this.closeSolid();
     this.cursor = this.middleOfMask();
+    if (about.start !== null) this.cursor[0] = about.start;
     if (draft instanceof Error) this.told(draft);
     else if (draft) this.restore(...draft);
     this.stored = { revision: this.mask.revision, comment: get("comment").value };
     get("name").textContent = about.case;
     get("notes").textContent = this.notes();
+    get("against").textContent = about.reference ? `Volumes, and their change against ${about.reference_name}` : "Volumes";
     this.views.forEach((view, i) => view.show(about.planes[i]));
+    if (this.mapShown) await this.loadMap();
     this.tellQueue();
     this.tellPosition();
     this.changed();
   },
 
+  // Fetch the chosen map of this case, where it has one.
+  async loadMap() {
+    const number = get("map").value;
+    if (number === "") return;
+    const { key } = this;
+    const map = await voxels(`/api/cases/${key}/overlays/${number}`);
+    if (this.key !== key || get("map").value !== number) return;
+    this.map = map;
+    this.tellPosition();
+    this.redraw();
+  },
+
+  showMap(shown) {
+    this.mapShown = shown;
+    this.redraw();
+    if (!this.mask) return;
+    this.tellPosition();
+    if (shown && !this.map) this.loadMap().catch((error) => this.told(error));
+  },
+
   notes() {
-    const { review, unlike, spacing_by_hand: byHand } = this.about;
-    return [
-      review ? `Last decision: ${review.decision}, by ${review.reader}, ${clock(review.when)}.` : "Nobody has decided on this mask yet.",
-      unlike.length ? `The scan is unlike those that the model knows: ${unlike.join("; ")}.` : "",
-      byHand ? "The voxel size was given by hand." : "",
-    ].filter(Boolean).join(" ");
+    const { review, notes } = this.about;
+    const decided = review ? `Last decision: ${review.decision}, by ${review.reader}, ${clock(review.when)}.` : "Nobody has decided on this mask yet.";
+    return [decided, ...notes].join(" ");
   },
 
   middleOfMask() {
@@ -416,13 +456,28 @@ const page = {
     try {
       const body = framed({ ...this.sent(), decision }, this.mask.data);
       const told = await (await ask(`/api/cases/${this.key}/decision`, { method: "POST", body })).json();
-      this.cases[this.key] = told.entry;
+      const [key, name, saved] = [this.key, this.about.case, told.may_be_added];
+      this.cases[key] = told.entry;
       this.mask = null;
       await this.next();
+      if (saved) this.message(`${name} is saved as ${decision}.`, [[`Add ${name} to the dataset`, () => this.add(key)]]);
     } catch (error) {
       this.saving = false;
       if (this.mask) this.tellDecisions();
       this.told(error, error.status === 409 ? [["Load the case again", () => this.open(this.key, true)]] : []);
+    }
+  },
+
+  // Put a case into the dataset; where its patient may be there, the reader says whether it is so.
+  async add(key, visits = "unknown") {
+    this.message("Adding the case to the dataset.");
+    try {
+      const { told } = await (await ask(`/api/cases/${key}/add/${visits}`, { method: "POST" })).json();
+      if (key === this.key) get("add").hidden = true;
+      this.message(told);
+    } catch (error) {
+      const choices = [["It is the same patient", () => this.add(key, "join")], ["It is another patient", () => this.add(key, "apart")]];
+      this.told(error, error.asksVisits ? choices : []);
     }
   },
 
@@ -518,7 +573,7 @@ const page = {
     act("redo", redo);
     act("between", () => this.between());
     act("stands", () => this.mask.replace(this.mask.base) && this.changed());
-    act("again", () => this.mask.replace(this.mask.predicted) && this.changed());
+    act("again", () => this.mask.replace(this.predicted) && this.changed());
     act("fit", () => this.views.forEach((view) => view.fit()));
     act("solid", () => this.openSolid());
     get("tool").addEventListener("change", (event) => this.choose(event.target.value));
@@ -531,15 +586,31 @@ const page = {
       this.opacity = Number(event.target.value);
       this.redraw();
     });
+    get("predicted").addEventListener("change", (event) => {
+      this.predictionShown = event.target.checked;
+      this.redraw();
+    });
+    get("mapped").addEventListener("change", (event) => this.showMap(event.target.checked));
+    get("map").addEventListener("change", () => {
+      this.map = null;
+      this.showMap(this.mapShown);
+    });
+    get("map-opacity").addEventListener("input", (event) => {
+      this.overlayOpacity = Number(event.target.value);
+      this.redraw();
+    });
     get("filter").addEventListener("change", () => this.tellQueue());
     get("reader").addEventListener("change", (event) => sessionStorage.setItem("reader", event.target.value));
     get("decisions").addEventListener("click", (event) => event.target.value && this.decide(event.target.value));
+    get("add").addEventListener("click", () => this.add(this.key));
     get("end").addEventListener("click", () => this.end());
     const keys = {
       "[": () => this.size(this.radius - 0.5),
       "]": () => this.size(this.radius + 0.5),
       x: () => get("three").click(),
       m: () => get("shown").click(),
+      p: () => get("second").hidden || get("predicted").click(),
+      u: () => get("maps").hidden || get("mapped").click(),
       f: () => this.between(),
       n: () => this.open([...this.cases.keys()].find((key) => key > this.key && !this.cases[key].problem) ?? this.key),
     };

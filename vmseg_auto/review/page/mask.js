@@ -2,14 +2,14 @@
 // Arrays are [Z, Y, X]; a point is [z, y, x] in voxels, whole numbers at the voxels' centres.
 
 export class Mask {
-  // base is the mask as it stands in the folder, predicted as it was predicted (null where that is gone).
-  constructor(shape, spacing, base, predicted) {
-    Object.assign(this, { shape, spacing, base, predicted });
+  // base is the mask as it stands in the folder, reference what the work is measured against (null where that is gone).
+  constructor(shape, spacing, base, reference) {
+    Object.assign(this, { shape, spacing, base, reference });
     this.strides = [shape[1] * shape[2], shape[2], 1];
     this.data = base.slice();
     this.counts = Mask.count(base);
     this.fromBase = 0;
-    this.fromPredicted = predicted ? base.reduce((sum, value, at) => sum + (value !== predicted[at]), 0) : 0;
+    this.fromReference = reference ? base.reduce((sum, value, at) => sum + (value !== reference[at]), 0) : 0;
     this.done = [];
     this.undone = [];
     this.edit = null;
@@ -26,8 +26,8 @@ export class Mask {
     return this.fromBase === 0;
   }
 
-  get asPredicted() {
-    return this.predicted !== null && this.fromPredicted === 0;
+  get asReference() {
+    return this.reference !== null && this.fromReference === 0;
   }
 
   at([z, y, x]) {
@@ -90,7 +90,7 @@ export class Mask {
     this.counts[value] += 1;
     const changed = (other) => (value !== other) - (before !== other);
     this.fromBase += changed(this.base[at]);
-    if (this.predicted) this.fromPredicted += changed(this.predicted[at]);
+    if (this.reference) this.fromReference += changed(this.reference[at]);
   }
 
   replace(voxels) {

@@ -1,6 +1,9 @@
 // One plane of the scan on a canvas, with the mask over it; the mouse and the keys that work on it.
 // On the screen a slice has rows and columns; plane.order names the array's axes (0 Z, 1 Y, 2 X) that these are.
 
+const MAP_COLOUR = [255, 221, 0];
+const packed = ([red, green, blue], opacity) => (Math.round(opacity) << 24) | (blue << 16) | (green << 8) | red;
+
 export class SliceView {
   // scene holds what all planes share: scan, mask, cursor, window, tool and so on (app.js).
   constructor(figure, scene) {
@@ -11,6 +14,7 @@ export class SliceView {
     this.scene = scene;
     this.grey = document.createElement("canvas");
     this.cover = document.createElement("canvas");
+    this.map = document.createElement("canvas");
     this.line = [];
     this.listen();
     new ResizeObserver(() => this.later()).observe(this.canvas);
@@ -22,7 +26,7 @@ export class SliceView {
     this.axes = plane.order;
     this.size = plane.order.map((axis) => this.scene.shape[axis]);
     this.mm = plane.order.map((axis) => this.scene.spacing[axis]);
-    for (const each of [this.grey, this.cover]) [each.width, each.height] = [this.size[2], this.size[1]];
+    for (const each of [this.grey, this.cover, this.map]) [each.width, each.height] = [this.size[2], this.size[1]];
     this.sides.forEach((element, i) => (element.textContent = plane.sides[i]));
     this.line = [];
     this.fit();
@@ -74,6 +78,7 @@ export class SliceView {
 
   draw() {
     const { canvas, scene } = this;
+    if (!scene.mask) return; // between two cases
     const sharp = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(1, Math.round(side * sharp)));
     if (canvas.width !== width) canvas.width = width;
@@ -88,22 +93,28 @@ export class SliceView {
     const top = height / 2 - (this.middle[0] + 0.5) * this.mm[1] * this.scale;
     context.imageSmoothingEnabled = true;
     context.drawImage(this.grey, left, top, across, down);
+    context.imageSmoothingEnabled = false;
+    if (scene.overlay) context.drawImage(this.map, left, top, across, down);
     if (scene.maskShown) {
-      context.imageSmoothingEnabled = false;
       context.drawImage(this.cover, left, top, across, down);
-      this.drawEdges(context, left, top);
+      this.drawEdges(context, left, top, this.edges);
+    }
+    if (scene.outline) {
+      context.setLineDash([5, 4]);
+      this.drawEdges(context, left, top, this.outlines, "#fff");
+      context.setLineDash([]);
     }
     this.drawCross(context);
     this.drawTool(context);
     this.tell();
   }
 
-  // The borders between voxels inside and outside of a label, as lines.
-  drawEdges(context, left, top) {
+  // The borders between voxels inside and outside of a label, as lines of the label's colour or of one for all.
+  drawEdges(context, left, top, edgesOf, colour = null) {
     const [down, across] = [this.mm[1] * this.scale, this.mm[2] * this.scale];
     context.lineWidth = 1.5;
-    for (const [value, edges] of Object.entries(this.edges)) {
-      context.strokeStyle = `rgb(${this.scene.colours[value] || [255, 255, 255]})`;
+    for (const [value, edges] of Object.entries(edgesOf)) {
+      context.strokeStyle = colour || `rgb(${this.scene.colours[value] || [255, 255, 255]})`;
       context.beginPath();
       for (let i = 0; i < edges.length; i += 4) {
         context.moveTo(left + edges[i + 1] * across, top + edges[i] * down);
@@ -113,42 +124,65 @@ export class SliceView {
     }
   }
 
-  // Put the slice's grey levels and the mask's colours into pictures of a pixel a voxel.
-  paint() {
-    this.edges = {};
-    const { scan, mask, cursor, colours } = this.scene;
-    const [low, high] = this.scene.steps();
+  // Of each pixel of the slice, row by row, its place in arrays of voxels.
+  places() {
+    const { strides } = this.scene.mask;
     const [, height, width] = this.size;
-    const grey = new ImageData(width, height);
-    const cover = new ImageData(width, height);
-    const greys = new Uint32Array(grey.data.buffer);
-    const covers = new Uint32Array(cover.data.buffer);
-    const strides = mask.strides;
-    const start = cursor[this.slices] * strides[this.slices];
-    const value = (row, column) =>
-      row < 0 || column < 0 || row >= height || column >= width
-        ? 0
-        : mask.data[start + this.turned(1, row) * strides[this.rows] + this.turned(2, column) * strides[this.columns]];
-    const factor = 255 / Math.max(1, high - low);
+    const found = new Uint32Array(height * width);
+    const slice = this.scene.cursor[this.slices] * strides[this.slices];
     for (let row = 0; row < height; row += 1) {
-      const first = start + this.turned(1, row) * strides[this.rows];
+      const start = slice + this.turned(1, row) * strides[this.rows];
       for (let column = 0; column < width; column += 1) {
-        const at = first + this.turned(2, column) * strides[this.columns];
-        const level = Math.max(0, Math.min(255, Math.round((scan[at] - low) * factor)));
-        greys[row * width + column] = 0xff000000 | (level << 16) | (level << 8) | level;
-        const own = mask.data[at];
-        if (!own) continue;
-        const [red, green, blue] = colours[own] || [255, 255, 255];
-        covers[row * width + column] = (Math.round(255 * this.scene.opacity) << 24) | (blue << 16) | (green << 8) | red;
-        const edges = (this.edges[own] ||= []);
-        if (value(row - 1, column) !== own) edges.push(row, column, row, column + 1);
-        if (value(row + 1, column) !== own) edges.push(row + 1, column, row + 1, column + 1);
-        if (value(row, column - 1) !== own) edges.push(row, column, row + 1, column);
-        if (value(row, column + 1) !== own) edges.push(row, column + 1, row + 1, column + 1);
+        found[row * width + column] = start + this.turned(2, column) * strides[this.columns];
       }
     }
-    this.grey.getContext("2d").putImageData(grey, 0, 0);
-    this.cover.getContext("2d").putImageData(cover, 0, 0);
+    return found;
+  }
+
+  // Put the slice's grey levels, the mask's colours and the map into pictures of a pixel a voxel.
+  paint() {
+    const { scan, mask, colours, overlay, outline, opacity, overlayOpacity } = this.scene;
+    const places = this.places();
+    const [low, high] = this.scene.steps();
+    const factor = 255 / Math.max(1, high - low);
+    this.fillPicture(this.grey, (pixels) => {
+      for (let i = 0; i < places.length; i += 1) {
+        const level = Math.max(0, Math.min(255, Math.round((scan[places[i]] - low) * factor)));
+        pixels[i] = 0xff000000 | (level << 16) | (level << 8) | level;
+      }
+    });
+    const coloured = (voxels, palette) => (pixels) => {
+      for (let i = 0; i < places.length; i += 1) pixels[i] = palette[voxels[places[i]]];
+    };
+    const covers = Uint32Array.from({ length: 256 }, (_, value) => value && packed(colours[value] || [255, 255, 255], 255 * opacity));
+    this.fillPicture(this.cover, coloured(mask.data, covers));
+    const shades = Uint32Array.from({ length: 256 }, (_, value) => packed(MAP_COLOUR, value * overlayOpacity));
+    if (overlay) this.fillPicture(this.map, coloured(overlay, shades));
+    this.edges = this.edgesOf(mask.data, places);
+    this.outlines = outline ? this.edgesOf(outline, places) : {};
+  }
+
+  fillPicture(canvas, fill) {
+    const picture = new ImageData(this.size[2], this.size[1]);
+    fill(new Uint32Array(picture.data.buffer));
+    canvas.getContext("2d").putImageData(picture, 0, 0);
+  }
+
+  // Of each label in the slice the borders of its pixels: rows and columns of their ends.
+  edgesOf(voxels, places) {
+    const found = {};
+    const [, height, width] = this.size;
+    for (let i = 0; i < places.length; i += 1) {
+      const own = voxels[places[i]];
+      if (!own) continue;
+      const [row, column] = [Math.floor(i / width), i % width];
+      const edges = (found[own] ||= []);
+      if (row === 0 || voxels[places[i - width]] !== own) edges.push(row, column, row, column + 1);
+      if (row === height - 1 || voxels[places[i + width]] !== own) edges.push(row + 1, column, row + 1, column + 1);
+      if (column === 0 || voxels[places[i - 1]] !== own) edges.push(row, column, row + 1, column);
+      if (column === width - 1 || voxels[places[i + 1]] !== own) edges.push(row, column + 1, row + 1, column + 1);
+    }
+    return found;
   }
 
   drawCross(context) {

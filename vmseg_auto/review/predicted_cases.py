@@ -1,0 +1,152 @@
+"""Predictions in a folder as cases to be reviewed: their order, and a decision on one of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vmseg_auto.data.cases import read_dataset
+from vmseg_auto.report.predictions import Predicted, read_predictions
+from vmseg_auto.review.cases import Cases, Entry, Given, Opened, require_place
+from vmseg_auto.review.predicted_case import ADDED, PredictedCase
+from vmseg_auto.review.save import bring_up_to_date, save_decision
+from vmseg_auto.utils.console import Console, Silent
+from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.left_out import Inventory
+from vmseg_auto.utils.text import counted, listed
+from vmseg_auto.workflows.add_case import add_case, next_steps
+from vmseg_auto.workflows.locking import output_lock
+from vmseg_auto.workflows.patients import Visits
+
+
+@dataclass(frozen=True)
+class AddTo:
+    """The dataset that cases are put into.
+
+    Args:
+        dataset: its folder.
+        key: to its pseudonyms; DATASET_key.csv beside it unless given.
+    """
+
+    dataset: Path
+    key: Path | None = None
+
+
+class PredictedCases(Cases):
+    """All cases of a folder of predictions, those first whose check is worth most.
+
+    A check is worth most where the Dice to expect is lowest. Without a calibration one minus the uncertainty stands for
+    it, which is itself a Dice: that of a network's masks in opposite mirrorings. Scans unlike those that the model
+    knows come first, as nothing is to be expected of them.
+
+    Args:
+        folder: that `vmseg_predict` has written.
+        images: where the scans lie; where they lay when they were predicted, unless given.
+        left: what of both is not used is noted here.
+        add_to: the dataset that accepted and corrected cases can be put into.
+
+    Raises:
+        InputError: the folder holds no predictions, or there is no such dataset.
+        DatasetError: the dataset can't be used.
+    """
+
+    def __init__(self, folder: Path, images: Path | None, left: Inventory, add_to: AddTo | None = None) -> None:
+        super().__init__(folder)
+        if add_to is not None:
+            read_dataset(add_to.dataset)
+        self._images, self._add_to, self._added = images, add_to, set[int]()
+        found, failed = read_predictions(folder, images, left)
+        self._found = sorted(found, key=_worth)
+        self._failed: Sequence[VmsegError] = failed
+        self._entries: dict[int, Entry] = {key: _entry(one) for key, one in enumerate(self._found)}
+        left.require_nothing()
+
+    @property
+    def entries(self) -> list[Entry]:
+        unusable = [Entry(error.case or "", "", problem=str(error)) for error in self._failed]
+        return [*self._entries.values(), *unusable]
+
+    @property
+    def usable(self) -> list[Predicted]:
+        """The cases that could be read when the queue was made."""
+        return list(self._found)
+
+    def measure_again(self, console: Console) -> None:
+        """Write rows of volumes.csv anew where a mask was changed since it was written, and say so.
+
+        Raises:
+            InputError: another command writes to the folder.
+        """
+        with output_lock(self.folder, "vmseg_review", console):
+            if changed := bring_up_to_date(self.folder, self._found):
+                console.say(f"Changed since volumes.csv was written, and measured again: {listed(changed)}.")
+
+    def case(self, key: int) -> str:
+        return self._at(key).record.case
+
+    def open(self, key: int) -> Opened:
+        opened = self.read(key).opened
+        decided = opened.review is not None and opened.review.decision in ADDED
+        return replace(opened, may_be_added=decided and self._add_to is not None and key not in self._added)
+
+    def save(self, key: int, given: Given, drawn: NDArray[np.uint8]) -> None:
+        with output_lock(self.folder, "vmseg_review", Silent()):
+            save_decision(self.folder, self.read(key), given, drawn)
+
+    def add(self, key: int, visits: Visits | None) -> str:
+        if self._add_to is None:
+            return super().add(key, visits)
+        case = self.read(key)
+        inputs = self._images if self._images is not None else self.folder / case.record.source.inputs
+        reviewed = case.reviewed(inputs)
+        told = add_case(self._add_to.dataset, reviewed, key=self._add_to.key, visits=visits)
+        self._added.add(key)
+        return told
+
+    def conclusion(self) -> str:
+        if self._add_to is None or not self._added:
+            return ""
+        dataset = self._add_to.dataset
+        return f"{counted(len(self._added), 'case')} put into {dataset}: {next_steps(dataset)}"
+
+    def read(self, key: int) -> PredictedCase:
+        """Read a case as it stands now, and renew its entry; raises as `open`."""
+        case = PredictedCase.read(self.folder, self._at(key))
+        self._entries[key] = _entry(case.one)
+        return case
+
+    def _at(self, key: int) -> Predicted:
+        require_place(key, len(self._found))
+        return self._found[key]
+
+
+def _entry(one: Predicted) -> Entry:
+    volumes = {row["label"]: row["volume_ml"] for row in one.record.volumes if row["component"] == "all"}
+    return Entry.of(one.record.case, one.review, _hint(one), volumes)
+
+
+def _hint(one: Predicted) -> str:
+    """Return the Dice to expect with its traffic light; the uncertainty where that is not known."""
+    told = next((row for row in one.rows if row["component"] == "all"), {})
+    expected = None if one.record.judgement.corrected else _known(told.get("expected_dice"))
+    if expected is None:
+        return f"uncertainty {one.record.judgement.confidence.uncertainty:.2f}"
+    light = told.get("traffic_light")
+    return f"expected Dice {expected:.2f}" + (f", {light}" if light else "")
+
+
+def _worth(one: Predicted) -> tuple[bool, float, str]:
+    """Return what orders the queue: the smallest first."""
+    judgement = one.record.judgement
+    expected = _known(next((row["expected_dice"] for row in one.rows if row["component"] == "all"), None))
+    agreement = 1 - judgement.confidence.uncertainty
+    return not judgement.unlike, expected if expected is not None else agreement, one.record.case
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
