@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from benchmarks.gpu_day.arrival import arrive, carried_commit, environment
 from benchmarks.gpu_day.findings import DayResults, read_results, write_results
 from benchmarks.gpu_day.schedule import CHECKS, PATIENCE, Place, chosen, run_all
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def begun(path: Path, device: str, carried: Path | None, toy: bool) -> DayResults:
     """Results to go on with: those at `path` if they are of the same setting, else none yet."""
-    versions, commit = our_versions(), carried_commit(carried)
+    versions, commit = {**our_versions(), "torch": torch.__version__}, carried_commit(carried)  # of which CUDA, too
     if versions["vmseg_auto"] == "unknown" and commit:
         versions["vmseg_auto"] = commit
     new = DayResults(this_machine(), describe(choose_device(device), None), versions, toy)
