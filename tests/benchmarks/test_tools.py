@@ -33,9 +33,6 @@ def test_what_a_job_leaves_behind_is_not_waited_for_and_ended(tmp_path: Path) ->
 
 
 def test_a_job_that_fails_says_what_it_said_last() -> None:
+    script = "import sys; print(*(f'line {n}' for n in range(25)), sep='\\n', flush=True); sys.exit('out of luck')"
     with pytest.raises(SetupError, match=r"(?s)ended with 1:\nline 1\n.*line 24\nout of luck$"):
-        run_once(
-            python(
-                "import sys; print(*(f'line {n}' for n in range(25)), sep='\\n', flush=True); sys.exit('out of luck')"
-            )
-        )
+        run_once(python(script))
