@@ -77,7 +77,7 @@ def test_one_number_stands_for_all_stages_and_axes(tmp_path: Path) -> None:
         (
             (*HERE, "patch_size"),
             [16, 12],
-            r"the configuration 3d_fullres is 2-D\. This program's networks are 3-D",
+            "the configuration 3d_fullres is 2-D, and only 3-D ones can be imported",
         ),
         ((*HERE, "previous_stage"), "3d_lowres", "is a cascade: it needs masks of 3d_lowres"),
         (("image_reader_writer",), "NibabelIOWithReorient", "image_reader_writer is 'NibabelIOWithReorient'"),

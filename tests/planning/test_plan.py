@@ -30,6 +30,20 @@ def test_json_round_trip() -> None:
     assert again.voxels_hash == plan.voxels_hash
 
 
+def test_a_plan_of_slices_leaves_their_thickness() -> None:
+    slices = tiny_plan(
+        patch=(1, 16, 16), spacing_mm=(5.0, 0.8, 0.7), strides=((1, 1, 1), (1, 2, 2)), kernels=((1, 3, 3),) * 2
+    )
+    slices.check()
+    assert slices.by_slice
+    assert not PLAN.by_slice
+    assert slices.target_spacing((3.0, 1.0, 1.0)) == (3.0, 0.8, 0.7)
+    assert PLAN.target_spacing((3.0, 1.0, 1.0)) == (1.0, 1.0, 1.0)
+    assert (slices.spacing_text(), PLAN.spacing_text()) == ("0.8 x 0.7 mm in the slices", "1 x 1 x 1 mm")
+    assert slices.voxels_hash == replace(slices, spacing_mm=(4.0, 0.8, 0.7)).voxels_hash
+    assert slices.voxels_hash != replace(slices, patch=(8, 16, 16)).voxels_hash
+
+
 def test_a_sealed_plan_notices_edits() -> None:
     assert not PLAN.edited
     assert Plan.from_json(edited(batch_size=3)).edited

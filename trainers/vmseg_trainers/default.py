@@ -33,11 +33,11 @@ class DefaultTrainer:
         """Build the parts; the network's weights depend on torch's current seed only."""
         network = build_network(plan.network, channels, classes).to(device)
         chances = STRONG if config.strong_augmentation else NNUNET
-        augment = PatchAugmentation(plan.patch, config.mirrored(plan.left_right), chances) if config.augment else None
+        augment = PatchAugmentation(plan.patch, config.mirrored(plan), chances) if config.augment else None
         return Parts(
             config=config,
             network=network,
-            loss=make_loss(config),
+            loss=make_loss(config, plan),
             optimizer=make_optimizer(network, config),
             schedule=make_schedule(config),
             sampler=make_sampler(plan, config),
@@ -46,10 +46,13 @@ class DefaultTrainer:
         )
 
 
-def make_loss(config: TrainingConfig) -> torch.nn.Module:
-    """Return Dice and cross-entropy, or the relatives that the config names, over the decoder's levels."""
+def make_loss(config: TrainingConfig, plan: Plan) -> torch.nn.Module:
+    """Return Dice and cross-entropy, or the relatives that the config names, over the decoder's levels.
+
+    Of single slices, most of which hold no lesion, Dice is always summed over the batch, as in nnU-Net's 2d.
+    """
     loss = DiceCrossEntropy(
-        config.batch_dice,
+        config.batch_dice or plan.by_slice,
         tversky_alpha=config.tversky_alpha,
         focus=config.focal_gamma,
         boundary_label_smoothing=config.boundary_label_smoothing,
@@ -63,7 +66,7 @@ def make_sampler(plan: Plan, config: TrainingConfig) -> Sampler:
     sampler = PatchSampler(plan.patch, read, config.by_lesion)
     if not config.copy_paste:
         return sampler
-    return CopyPaste(sampler, config.copy_paste, config.mirrored(plan.left_right))
+    return CopyPaste(sampler, config.copy_paste, config.mirrored(plan))
 
 
 def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

@@ -152,7 +152,7 @@ class Predictor:
         self.ensemble = FoldEnsemble(
             networks=[self._network(c, dtype) for c in checkpoints],
             classes=len(info.labels),
-            mirror_axes=checkpoints[0].config.mirrored(self.plan.left_right) if tta else (),
+            mirror_axes=checkpoints[0].config.mirrored(self.plan) if tta else (),
             device=self.device,
             dtype=dtype,
             names=[f"fold {c.fold} ({c.plan.planner}/{c.trainer})" for c in checkpoints],

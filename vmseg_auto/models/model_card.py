@@ -135,7 +135,7 @@ def _training(members: Sequence[Member]) -> Iterator[str]:
             [
                 ("Planner, trainer", f"{plan.planner}, {member.info.trainer}"),
                 ("Network", f"{plan.network.builder}, {len(plan.network.features)} stages"),
-                ("Spacing in mm, patch in voxels (plan's axes)", f"{by_axes(plan.spacing_mm)}, {by_axes(plan.patch)}"),
+                ("Spacing; patch in voxels (plan's axes)", f"{plan.spacing_text()}; {by_axes(plan.patch)}"),
                 ("Folds", ", ".join(map(str, member.folds))),
                 ("Epochs, steps, batch", f"{epochs}, {config.iterations_per_epoch} an epoch, {plan.batch_size} a step"),
                 ("First weights", "; ".join(member.first_weights)),

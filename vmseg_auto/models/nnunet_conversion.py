@@ -120,8 +120,8 @@ def convert_fold(info: ModelInfo, fold: TrainedFold, batch_dice: bool = False) -
 
 def _refuse_other_ways(plans: Plans, name: str, configuration: Configuration, path: Path) -> None:
     if len(configuration.patch_size) != 3:
-        remedy = f"This program's networks are 3-D. {USE_NNUNET}"
-        raise InputError(f"the configuration {name} is {len(configuration.patch_size)}-D", file=path, remedy=remedy)
+        problem = f"the configuration {name} is {len(configuration.patch_size)}-D, and only 3-D ones can be imported"
+        raise InputError(problem, file=path, remedy=USE_NNUNET)
     if configuration.previous_stage is not None:
         raise InputError(
             f"the configuration {name} is a cascade: it needs masks of {configuration.previous_stage}",

@@ -10,6 +10,7 @@ from vmseg_auto.planning.network import Int3, NetworkSpec
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Shape, Spacing
 from vmseg_auto.utils.json_codec import Stored, digest, encode
+from vmseg_auto.utils.text import by_axes
 
 PLUGIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """Of a planner or trainer: it names a folder, and in a file never code to import."""
@@ -44,9 +45,9 @@ class Plan(Stored):
         planner, trainer: the planner that made it, and the trainer used unless another is named.
         axes: order in which the scan's (Z, Y, X) axes are taken; the coarsest comes first. All the numbers
             below are in this order.
-        spacing_mm: target spacing.
+        spacing_mm: target spacing; the first number counts for nothing where slices are taken one by one.
         median_shape: the cohort's median shape at that spacing, in voxels.
-        patch: patch size in voxels.
+        patch: patch size in voxels; of one slice for a 2-D network.
         batch_size: patches a step.
         normalization: one for each channel.
         network: the network's numbers.
@@ -84,10 +85,30 @@ class Plan(Stored):
         return digest(told)
 
     @property
+    def by_slice(self) -> bool:
+        """Whether the network is given one slice at a time, as nnU-Net's 2d configuration is."""
+        return self.patch[0] == 1
+
+    def target_spacing(self, spacing: Spacing) -> Spacing:
+        """Return the spacing in mm that a scan is resampled to: slices taken one by one stay as thick as they are.
+
+        Args:
+            spacing: the scan's, in mm, in the plan's order of axes.
+        """
+        return (spacing[0], *self.spacing_mm[1:]) if self.by_slice else self.spacing_mm
+
+    def spacing_text(self, between: str = " x ") -> str:
+        """Return what scans are resampled to: "5 x 0.7 x 0.7 mm", or "0.7 x 0.7 mm in the slices"."""
+        if self.by_slice:
+            return f"{by_axes(self.spacing_mm[1:], between=between)} mm in the slices"
+        return f"{by_axes(self.spacing_mm, between=between)} mm"
+
+    @property
     def voxels_hash(self) -> str:
         """Hash of what decides a preprocessed case's voxels."""
         turned = [] if self.left_right is None else ["turned"]
-        return digest([self.axes, self.spacing_mm, self.normalization, *turned])
+        spacing = [*self.spacing_mm[1:], "by slice"] if self.by_slice else self.spacing_mm
+        return digest([self.axes, spacing, self.normalization, *turned])
 
     @property
     def edited(self) -> bool:

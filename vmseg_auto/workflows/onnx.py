@@ -61,7 +61,7 @@ def _write(fold: FoldFolder, folder: Path, name: str) -> float:
         "output": "logits: float32 [B, K, Z, Y, X]; K in the order of the labels' values",
         "channels": list(checkpoint.channels),
         "labels": checkpoint.labels,
-        "mirror_axes": list(checkpoint.config.mirror_axes),
+        "mirror_axes": list(checkpoint.config.mirrored(plan)),
         "tile_step_size": checkpoint.config.tile_step_size,
         "plan": plan.to_json(),
     }
