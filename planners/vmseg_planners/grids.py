@@ -87,7 +87,7 @@ def _coarser(grid: Grid, full: Grid) -> Grid:
     fine = [axis for axis in AXES if coarsest / grid.spacing[axis] > 2] or AXES
     z, y, x = (edge * COARSER if axis in fine else edge for axis, edge in enumerate(grid.spacing))
     sizes = [edge / new * n for n, edge, new in zip(full.median, full.spacing, (z, y, x), strict=True)]
-    median = float(round(sizes[0])), float(round(sizes[1])), float(round(sizes[2]))
+    median = float(max(1, round(sizes[0]))), float(max(1, round(sizes[1]))), float(max(1, round(sizes[2])))
     return Grid(full.axes, (z, y, x), median, prod(sizes))
 
 
