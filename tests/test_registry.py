@@ -48,7 +48,7 @@ def test_installed_trainers(name: str) -> None:
     assert isinstance(trainer.config, TrainingConfig)
 
 
-@pytest.mark.parametrize("name", ["2d", "default", "lowres", "mednext_b", "mednext_s", "residual"])
+@pytest.mark.parametrize("name", ["2d", "cascade", "default", "lowres", "mednext_b", "mednext_s", "residual"])
 def test_installed_planners(name: str) -> None:
     assert load_planner(name).name == name
 

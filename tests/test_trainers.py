@@ -12,6 +12,7 @@ from vmseg_auto.training.augmentation.copy_paste import CopyPaste
 from vmseg_auto.training.augmentation.cpu import NNUNET, STRONG, NoAugmentation, PatchAugmentation
 from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy
 from vmseg_auto.training.sampling import PatchSampler
+from vmseg_auto.utils.errors import InputError
 from vmseg_trainers.default import DefaultTrainer, make_loss
 from vmseg_trainers.paper import PaperTrainer
 
@@ -73,6 +74,15 @@ def test_slices_are_trained_with_dice_over_the_batch_and_mirrored_in_their_plane
     assert isinstance(parts.loss.loss, DiceCrossEntropy)
     assert parts.loss.loss.batch_dice
     assert parts.augment == PatchAugmentation((1, 16, 16), (1, 2), NNUNET)
+
+
+def test_a_cascade_changes_masks_in_workers_and_pastes_no_lesions() -> None:
+    cascade = tiny_plan(first_stage="lowres")
+    parts = DefaultTrainer()(cascade, TrainingConfig(), CPU, 3, 3)
+    assert parts.augment == PatchAugmentation(PLAN.patch, (0, 1, 2), NNUNET, masks=2)
+    assert parts.device_augment is None
+    with pytest.raises(InputError, match="copy_paste can't be used in a cascade"):
+        DefaultTrainer()(cascade, TrainingConfig(copy_paste=0.5), CPU, 3, 3)
 
 
 def test_strong_augmentation_is_stronger_everywhere() -> None:

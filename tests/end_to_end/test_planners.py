@@ -14,11 +14,14 @@ from vmseg_auto.cli import plan_and_preprocess as planning
 from vmseg_auto.cli import predict as prediction
 from vmseg_auto.cli import train as training
 from vmseg_auto.data.images.images import read_mask
+from vmseg_auto.data.runs import Run
 from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.inference.predictor import Predictor
 from vmseg_auto.models.selection_record import Selection
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.left_out import LeftOutWarning
 from vmseg_auto.workflows.export import export_model
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.predict import predict
@@ -94,3 +97,33 @@ def test_a_low_resolution_is_trained_and_predicts_where_one_is_needed(tmp_path: 
     raw_dataset(small, cases=2, grid=GRID)
     with pytest.raises(InputError, match="needs no low resolution"):
         plan_and_preprocess(small, planner="lowres", memory_gb=1, jobs=1)
+
+
+def test_a_cascade_is_trained_on_masks_of_its_first_stage_and_given_away_with_it(tmp_path: Path) -> None:
+    large, place = Geometry((20, 72, 72), (3.0, 0.8, 0.8)), tmp_path / "cohort"
+    raw_dataset(place, cases=3, test_cases=1, grid=large)
+    plan_and_preprocess(place, planner=["lowres", "cascade"], memory_gb=0.02, jobs=1)
+    brief = ["epochs=1", "iterations_per_epoch=1", "validation_share=0", "mirror_axes=[]", "tile_step_size=1"]
+
+    def trained(folds: list[int], planner: str, *more: str, fresh: bool = False) -> Run:
+        settings = [*brief, *more]
+        return train(folds, dataset=place, planner=planner, settings=settings, device="cpu", jobs=1, fresh=fresh)
+
+    with pytest.raises(InputError, match=r"first stage has no masks.*Run `vmseg_train 0 1 2 --planner lowres`"):
+        trained([0], "cascade")
+    trained([0, 1, 2], "lowres")
+    run = trained([0, 1, 2], "cascade")
+    assert run.cross_validation.is_dir()
+    network = Predictor.load(run.folder, device="cpu").ensemble.networks[0]
+    assert next(network.parameters()).shape[1] == 2
+
+    scans = place / "imagesTs"
+    (first,) = predict(scans, tmp_path / "masks", model=run.folder, device="cpu", jobs=1)
+    packed = export_model(tmp_path / "model.zip", model=run.folder, onnx=True)
+    (second,) = predict(scans, tmp_path / "again", model=packed, device="cpu", jobs=1)
+    assert first.read_bytes() == second.read_bytes()
+
+    with pytest.warns(LeftOutWarning, match="its first stage has other masks now"):
+        trained([0, 1, 2], "lowres", "seed=5", fresh=True)
+    with pytest.raises(InputError, match="the first stage has other masks"):
+        trained([0], "cascade")

@@ -20,6 +20,7 @@ from vmseg_auto.planning.memory import conv_outputs
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Shape
+from vmseg_planners.cascade import CascadePlanner
 from vmseg_planners.default import PLAIN, DefaultPlanner
 from vmseg_planners.lowres import PLAIN_LOWRES, LowresPlanner
 from vmseg_planners.mednext import BASE, SMALL, MedNeXtBasePlanner, MedNeXtSmallPlanner
@@ -95,6 +96,24 @@ def test_nnunet_plans_the_same_low_resolution_or_none(name: str) -> None:
     assert list(plan.network.features) == expected["features"]
     assert [list(stride) for stride in plan.network.strides] == expected["strides"]
     assert [list(kernel) for kernel in plan.network.kernels] == expected["kernels"]
+    plan.check()
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_cascade_is_planned_wherever_a_low_resolution_is(name: str) -> None:
+    golden = GOLDEN[name]
+    expected, fingerprint = golden["plans"]["cascade"], cohort(golden["spacings"], golden["shapes"])
+    assert (expected is None) == (golden["plans"]["lowres"] is None)
+    if expected is None:
+        with pytest.raises(InputError, match="needs no low resolution"):
+            CascadePlanner()(fingerprint, golden["memory_gb"])
+        return
+    plan = CascadePlanner()(fingerprint, golden["memory_gb"])
+    assert expected == {"previous_stage": f"3d_{plan.first_stage}"}
+    assert plan.mask_channels(3) == 2
+    default = DefaultPlanner()(fingerprint, golden["memory_gb"])
+    assert replace(plan, planner="default", first_stage="", reasons=default.reasons).sealed() == default
+    assert plan.voxels_hash == default.voxels_hash
     plan.check()
 
 

@@ -72,6 +72,7 @@ def test_what_changes_no_result_is_no_edit(change: dict[str, Any]) -> None:
         ({"axes": [1, 0, 2]}, True),
         ({"normalization": [{"scheme": "none"}]}, True),
         ({"left_right": 2}, True),
+        ({"first_stage": "lowres"}, False),
     ],
 )
 def test_hashes_tell_what_must_be_done_again(change: dict[str, Any], voxels_too: bool) -> None:

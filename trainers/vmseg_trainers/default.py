@@ -17,6 +17,7 @@ from vmseg_auto.training.augmentation.cpu import NNUNET, STRONG, NoAugmentation,
 from vmseg_auto.training.augmentation.device import BatchAugmentation
 from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy
 from vmseg_auto.training.sampling import PatchSampler
+from vmseg_auto.utils.errors import InputError
 
 
 class DefaultTrainer:
@@ -33,7 +34,8 @@ class DefaultTrainer:
         """Build the parts; the network's weights depend on torch's current seed only."""
         network = build_network(plan.network, channels, classes).to(device)
         chances = STRONG if config.strong_augmentation else NNUNET
-        augment = PatchAugmentation(plan.patch, config.mirrored(plan), chances) if config.augment else None
+        masks = plan.mask_channels(classes)
+        augment = PatchAugmentation(plan.patch, config.mirrored(plan), chances, masks) if config.augment else None
         return Parts(
             config=config,
             network=network,
@@ -42,7 +44,7 @@ class DefaultTrainer:
             schedule=make_schedule(config),
             sampler=make_sampler(plan, config),
             augment=augment or NoAugmentation(),
-            device_augment=BatchAugmentation(augment) if augment else None,
+            device_augment=BatchAugmentation(augment) if augment and not masks else None,
         )
 
 
@@ -66,6 +68,11 @@ def make_sampler(plan: Plan, config: TrainingConfig) -> Sampler:
     sampler = PatchSampler(plan.patch, read, config.by_lesion)
     if not config.copy_paste:
         return sampler
+    if plan.first_stage:
+        raise InputError(
+            "copy_paste can't be used in a cascade: the first stage has no masks of lesions that are pasted",
+            remedy="Add --set copy_paste=0.",
+        )
     return CopyPaste(sampler, config.copy_paste, config.mirrored(plan))
 
 

@@ -54,6 +54,7 @@ class Plan(Stored):
         left_right: which of the axes runs between the patient's left and right. Scans are turned round so that every
             axis runs the same way in all of them. None where that differs within the cohort, and in an imported
             model: scans are taken as they are stored.
+        first_stage: of a cascade, the planner whose masks the network is given beside the image; empty elsewhere.
         memory_gb: the memory budget that it was planned for; 0 in an imported model.
         fingerprint_hash: the cohort that it was planned from; empty in an imported model.
         reasons: why, in words.
@@ -72,6 +73,7 @@ class Plan(Stored):
     memory_gb: float
     fingerprint_hash: str
     left_right: int | None = None
+    first_stage: str = ""
     reasons: tuple[str, ...] = ()
     planned_hash: str = ""
     schema: int = 2
@@ -82,12 +84,18 @@ class Plan(Stored):
         told = encode(replace(self, reasons=(), planned_hash="", trainer="", fingerprint_hash="", memory_gb=0.0))
         if self.left_right is None:
             del told["left_right"]  # plans from before it was known keep their hash
+        if not self.first_stage:
+            del told["first_stage"]
         return digest(told)
 
     @property
     def by_slice(self) -> bool:
         """Whether the network is given one slice at a time, as nnU-Net's 2d configuration is."""
         return self.patch[0] == 1
+
+    def mask_channels(self, classes: int) -> int:
+        """Count the channels beside the image's: a mask of each label by the first stage, if there is one."""
+        return classes - 1 if self.first_stage else 0
 
     def target_spacing(self, spacing: Spacing) -> Spacing:
         """Return the spacing in mm that a scan is resampled to: slices taken one by one stay as thick as they are.
@@ -138,8 +146,8 @@ def _impossible(plan: Plan) -> list[str]:
     totals = plan.network.divisors
     found = [
         f"{kind} is {name[:80]!r}, not the plain name of one that is installed (letters, digits, _, . and -)"
-        for kind, name in (("planner", plan.planner), ("trainer", plan.trainer))
-        if not PLUGIN_NAME.fullmatch(name)
+        for kind, name in (("planner", plan.planner), ("trainer", plan.trainer), ("first_stage", plan.first_stage))
+        if (name or kind != "first_stage") and not PLUGIN_NAME.fullmatch(name)
     ]
     if sorted(plan.axes) != [0, 1, 2]:
         found.append(f"axes {plan.axes} is no order of 0, 1, 2")

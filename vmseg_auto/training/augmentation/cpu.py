@@ -106,11 +106,14 @@ class PatchAugmentation:
         patch: shape (Z, Y, X) that is given back; what comes in is at least `read_shape(patch)`.
         mirror_axes: patch axes that may be mirrored.
         chances: how often and how far.
+        masks: how many of the image's channels, the last ones, are masks of a cascade's first stage: they move with the
+            label, and are then changed as `mask_channels.changed_masks` does.
     """
 
     patch: Shape
     mirror_axes: tuple[int, ...]
     chances: Chances = NNUNET
+    masks: int = 0
 
     def __call__(
         self, patch: tuple[NDArray[np.float32], NDArray[np.uint8]], seed: int
@@ -118,7 +121,7 @@ class PatchAugmentation:
         """Return image [C, Z, Y, X] and label [Z, Y, X], augmented; `seed` fixes every random number."""
         from vmseg_auto.training.augmentation.sample import augmented  # batchgenerators takes long to load
 
-        return augmented(patch, seed, self.patch, self.mirror_axes, self.chances)
+        return augmented(patch, seed, self.patch, self.mirror_axes, self.chances, self.masks)
 
 
 def rotates_in_plane(patch: Shape) -> bool:
