@@ -48,7 +48,7 @@ def test_installed_trainers(name: str) -> None:
     assert isinstance(trainer.config, TrainingConfig)
 
 
-@pytest.mark.parametrize("name", ["default", "mednext_b", "mednext_s", "residual"])
+@pytest.mark.parametrize("name", ["2d", "cascade", "default", "lowres", "mednext_b", "mednext_s", "residual"])
 def test_installed_planners(name: str) -> None:
     assert load_planner(name).name == name
 
@@ -63,7 +63,7 @@ def test_what_is_installed_is_listed() -> None:
 @pytest.mark.parametrize("load", [load_planner, load_trainer])
 def test_an_unknown_name_lists_the_known_ones(load: object) -> None:
     kind = "planner" if load is load_planner else "trainer"
-    with pytest.raises(InputError, match=rf"there is no {kind} 'nobody'.*Installed are: default.*module:Class"):
+    with pytest.raises(InputError, match=rf"there is no {kind} 'nobody'.*Installed are: .*default.*module:Class"):
         load("nobody")  # type: ignore[operator]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import PLAN
+from tiny import PLAN, tiny_plan
 
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_trainer, names
@@ -12,6 +12,7 @@ from vmseg_auto.training.augmentation.copy_paste import CopyPaste
 from vmseg_auto.training.augmentation.cpu import NNUNET, STRONG, NoAugmentation, PatchAugmentation
 from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy
 from vmseg_auto.training.sampling import PatchSampler
+from vmseg_auto.utils.errors import InputError
 from vmseg_trainers.default import DefaultTrainer, make_loss
 from vmseg_trainers.paper import PaperTrainer
 
@@ -66,6 +67,24 @@ def test_a_setting_changes_its_part_and_no_other(settings: list[str], changed: s
     assert {name for name, value in plain.items() if other[name] != value} == changed
 
 
+def test_slices_are_trained_with_dice_over_the_batch_and_mirrored_in_their_plane() -> None:
+    slices = tiny_plan(patch=(1, 16, 16), strides=((1, 1, 1), (1, 2, 2)), kernels=((1, 3, 3),) * 2)
+    parts = DefaultTrainer()(slices, TrainingConfig(), CPU, 1, 2)
+    assert isinstance(parts.loss, DeepSupervision)
+    assert isinstance(parts.loss.loss, DiceCrossEntropy)
+    assert parts.loss.loss.batch_dice
+    assert parts.augment == PatchAugmentation((1, 16, 16), (1, 2), NNUNET)
+
+
+def test_a_cascade_changes_masks_in_workers_and_pastes_no_lesions() -> None:
+    cascade = tiny_plan(first_stage="lowres")
+    parts = DefaultTrainer()(cascade, TrainingConfig(), CPU, 3, 3)
+    assert parts.augment == PatchAugmentation(PLAN.patch, (0, 1, 2), NNUNET, masks=2)
+    assert parts.device_augment is None
+    with pytest.raises(InputError, match="copy_paste can't be used in a cascade"):
+        DefaultTrainer()(cascade, TrainingConfig(copy_paste=0.5), CPU, 3, 3)
+
+
 def test_strong_augmentation_is_stronger_everywhere() -> None:
     assert DefaultTrainer()(PLAN, TrainingConfig(), CPU, 1, 2).augment == PatchAugmentation(
         PLAN.patch, (0, 1, 2), NNUNET
@@ -86,4 +105,4 @@ def test_the_paper_trains_without_augmentation_mirroring_or_deep_supervision() -
     assert parts.config.mirror_axes == ()
     levels = [torch.zeros(1, 2, *PLAN.patch), torch.full((1, 2, 4, 8, 8), torch.nan)]
     assert torch.isfinite(parts.loss(levels, torch.zeros(1, *PLAN.patch, dtype=torch.int64)))
-    assert make_loss(TrainingConfig())(levels[:1], torch.zeros(1, *PLAN.patch, dtype=torch.int64)).isfinite()
+    assert make_loss(TrainingConfig(), PLAN)(levels[:1], torch.zeros(1, *PLAN.patch, dtype=torch.int64)).isfinite()

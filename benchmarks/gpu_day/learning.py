@@ -98,7 +98,7 @@ def logits_of(
     *, step: float = 0.5, tta: bool = False, budget: InferenceBudget = EXHAUSTIVE,
 ) -> torch.Tensor:  # fmt: skip
     """float32 [K, Z, Y, X] on the CPU, of networks made ready in that precision on that device."""
-    axes = DefaultTrainer.config.mirrored(cohort.plan.left_right) if tta else ()
+    axes = DefaultTrainer.config.mirrored(cohort.plan) if tta else ()
     ensemble = FoldEnsemble(networks, cohort.classes, axes, device, PRECISIONS[precision])
     air = air_level(image)
     (logits,) = predict_logits(ensemble, image, cohort.plan.patch, step=step, budgets=(budget,), air_below=air)

@@ -1,25 +1,22 @@
-"""From a cohort and a memory budget to a plan, rule by rule as nnU-Net 2.8.1 plans its 3d_fullres."""
+"""From a cohort and a memory budget to a plan, rule by rule as nnU-Net 2.8.1 plans its configurations."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import inf, prod
+from math import inf
 from typing import Any
-
-import numpy as np
 
 from vmseg_auto.planning.fingerprint import CaseSummary, ChannelStats, Fingerprint
 from vmseg_auto.planning.memory import conv_outputs
 from vmseg_auto.planning.network import Int3, NetworkSpec
 from vmseg_auto.planning.plan import Normalization, Plan
-from vmseg_auto.preprocessing.resample import new_shape
 from vmseg_auto.utils.errors import InputError
-from vmseg_auto.utils.geometry import Spacing
 
 from . import reasons
-from .topology import Budget, Size, Topology, axes_order, fit_batch, fit_patch, target_spacing
+from .grids import Grid, full_resolution, lower_resolution
+from .topology import APART, Budget, Topology, fit_batch, fit_patch
 
 FIRST_FEATURES = 32
 MASK_BELOW = 0.75
@@ -39,6 +36,8 @@ class Architecture:
         max_features: of a stage; from 32 on they double with each stage.
         max_stages: of the network.
         arguments: as in NetworkSpec.
+        by_slice: whether it is a 2-D network, whose patch is a slice and whose kernels are 1 across slices.
+        low_resolution: whether scans are seen at a spacing at which a patch holds a quarter of one.
     """
 
     builder: str
@@ -49,6 +48,8 @@ class Architecture:
     max_features: int = 320
     max_stages: int = 10
     arguments: dict[str, Any] = field(default_factory=dict)
+    by_slice: bool = False
+    low_resolution: bool = False
 
     def network(self, topology: Topology) -> NetworkSpec:
         """Build the network's description for a patch."""
@@ -63,6 +64,17 @@ class Architecture:
             arguments=self.arguments,
         )
 
+    def cost(self, topology: Topology, classes: int) -> int:
+        """Count the conv outputs of a patch."""
+        return conv_outputs(self.network(topology), topology.patch, classes)
+
+    def topology(self, grid: Grid, classes: int, memory_gb: float) -> Topology:
+        """Choose patch and strides for the cohort on a grid; errors as of `fit_patch`."""
+        spacing = (APART, *grid.spacing[1:]) if self.by_slice else grid.spacing
+        return fit_patch(
+            spacing, grid.median, lambda tried: self.cost(tried, classes), self.budget, memory_gb, self.max_stages
+        )
+
 
 def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerprint, memory_gb: float) -> Plan:
     """Make the plan; it depends on nothing but the arguments.
@@ -74,36 +86,32 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
         memory_gb: how much memory training may take.
 
     Raises:
-        InputError: the budget holds no patch, or the scans have too few voxels.
+        InputError: the budget holds no patch, the scans have too few voxels, or no low resolution is needed.
     """
     if not 0 < memory_gb < inf:
         raise InputError(f"the memory budget is {memory_gb:g} GB", remedy="Give --memory a number above 0.")
-    cases = list(fingerprint.cases.values())
-    spacing, finer = target_spacing([c.spacing_mm for c in cases], [c.cropped_shape for c in cases])
-    axes = axes_order(spacing)
-    shapes = np.median([new_shape(c.cropped_shape, c.spacing_mm, spacing) for c in cases], axis=0)
-    ordered: Spacing = (spacing[axes[0]], spacing[axes[1]], spacing[axes[2]])
-    median: Size = (float(shapes[axes[0]]), float(shapes[axes[1]]), float(shapes[axes[2]]))
-    classes = len(fingerprint.labels)
+    cases, classes = list(fingerprint.cases.values()), len(fingerprint.labels)
 
-    def cost(topology: Topology) -> int:
-        return conv_outputs(architecture.network(topology), topology.patch, classes)
+    def fit(grid: Grid) -> Topology:
+        return architecture.topology(grid, classes, memory_gb)
 
-    topology = fit_patch(ordered, median, cost, architecture.budget, memory_gb, architecture.max_stages)
-    left_right = left_right_axis(cases, axes)
-    network, held, needed = architecture.network(topology), architecture.budget.held_by(memory_gb), cost(topology)
-    batch = fit_batch(held, needed, prod(median) * len(cases), topology.patch, architecture.dataset_share)
+    full, finer = full_resolution(cases)
+    grid, topology = lower_resolution(full, fit) if architecture.low_resolution else (full, fit(full))
+    left_right = left_right_axis(cases, grid.axes)
+    network = architecture.network(topology)
+    held, needed = architecture.budget.held_by(memory_gb), architecture.cost(topology, classes)
+    batch = fit_batch(held, needed, grid.voxels * len(cases), topology.patch, architecture.dataset_share)
     relative_size = fingerprint.median_relative_size
     normalization = tuple(
         _normalization(channel, stats, relative_size)
         for channel, stats in zip(fingerprint.channels, fingerprint.channel_stats, strict=True)
     )
     why = (
-        reasons.spacing(ordered, finer),
+        _spacing_reason(architecture, grid, full, finer),
         reasons.orientation(left_right),
-        *([reasons.axes(axes[0])] if axes[0] else []),
+        *([reasons.axes(grid.axes[0])] if grid.axes[0] else []),
         reasons.network(network),
-        reasons.patch(topology.patch, median, memory_gb, held, needed),
+        reasons.patch(topology.patch, grid.median, memory_gb, held, needed),
         reasons.stages(topology),
         reasons.batch(batch, memory_gb, architecture.dataset_share),
         *(
@@ -114,9 +122,9 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
     return Plan(
         planner=planner,
         trainer="default",
-        axes=axes,
-        spacing_mm=ordered,
-        median_shape=(round(median[0]), round(median[1]), round(median[2])),
+        axes=grid.axes,
+        spacing_mm=grid.spacing,
+        median_shape=(round(grid.median[0]), round(grid.median[1]), round(grid.median[2])),
         patch=topology.patch,
         batch_size=batch[0],
         normalization=normalization,
@@ -126,6 +134,14 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
         fingerprint_hash=fingerprint.dataset_hash,
         reasons=why,
     ).sealed()
+
+
+def _spacing_reason(architecture: Architecture, grid: Grid, full: Grid, finer: bool) -> str:
+    if architecture.by_slice:
+        return reasons.spacing_in_slices(grid.spacing)
+    if architecture.low_resolution:
+        return reasons.lower_spacing(grid.spacing, full.spacing)
+    return reasons.spacing(grid.spacing, finer)
 
 
 def left_right_axis(cases: Sequence[CaseSummary], axes: Int3) -> int | None:

@@ -7,16 +7,31 @@ from vmseg_auto.planning.plan import Normalization
 from vmseg_auto.utils.geometry import Shape, Spacing
 from vmseg_auto.utils.text import counted
 
+from .grids import PATCH_SHARE
 from .topology import MIN_EDGE, Size, Topology
 
 
 def spacing(target: Spacing, finer: bool) -> str:
-    shown = " x ".join(f"{edge:.4g}" for edge in target)
+    shown = _mm(target)
     if not finer:
         return f"spacing {shown} mm: the cohort's median along each axis"
     return (
         f"spacing {shown} mm: the cohort's median in-plane; across the slices, which are more than 3 times as thick "
         "and fewer than a third as many, the finest tenth of the scans decides, so that their detail is kept"
+    )
+
+
+def spacing_in_slices(target: Spacing) -> str:
+    return (
+        f"spacing {_mm(target[1:])} mm in the slices: the cohort's median along each axis; slices are taken one by one "
+        "and stay as thick as each scan has them"
+    )
+
+
+def lower_spacing(target: Spacing, full: Spacing) -> str:
+    return (
+        f"spacing {_mm(target)} mm: made coarser, from {_mm(full)} mm, until a patch holds "
+        f"{100 * PATCH_SHARE:g} % of a median scan"
     )
 
 
@@ -44,10 +59,11 @@ def network(spec: NetworkSpec) -> str:
 
 
 def patch(size: Shape, median: Size, memory_gb: float, held: float, needed: int) -> str:
-    text = f"patch {_times(size)}: median shape {_times(median)}; {memory_gb:g} GB allow {held / 1e6:.4g} million "
-    text += f"values in the network's layers, and this patch makes {needed / 1e6:.4g} million"
-    if all(n >= whole for n, whole in zip(size, median, strict=True)):
-        return f"{text}; it holds a whole median scan"
+    skipped, shape, whole = (1, "slice", "slice") if size[0] == 1 else (0, "shape", "scan")
+    text = f"patch {_times(size)}: median {shape} {_times(median[skipped:])}; {memory_gb:g} GB allow {held / 1e6:.4g} "
+    text += f"million values in the network's layers, and this patch makes {needed / 1e6:.4g} million"
+    if all(n >= edge for n, edge in zip(size[skipped:], median[skipped:], strict=True)):
+        return f"{text}; it holds a whole median {whole}"
     return text
 
 
@@ -59,7 +75,9 @@ def stages(topology: Topology) -> str:
         f"{topology.stages} stages: axes are halved while they keep {MIN_EDGE} voxels, the finest first and the others "
         f"once voxels differ less than twofold: {z}, {y} and {x} times, to {smallest} voxels at the bottom"
     )
-    if flat:
+    if flat == topology.stages:
+        text += "; kernels are 1x3x3 in all stages, so slices never mix"
+    elif flat:
         text += (
             f"; kernels are 1x3x3 in the first {'stage' if flat == 1 else f'{flat} stages'}, so slices do not mix there"
         )
@@ -92,6 +110,10 @@ def normalization(channel: str, how: Normalization, relative_size: float) -> str
                 f"as only {100 * relative_size:.3g} % of the voxels are in its box"
             )
     return f"intensities of {channel}: {text}"
+
+
+def _mm(spacing: tuple[float, ...]) -> str:
+    return " x ".join(f"{edge:.4g}" for edge in spacing)
 
 
 def _times(values: tuple[float, ...]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil, inf, isfinite, prod
 
 import numpy as np
 
@@ -19,10 +19,13 @@ ANISOTROPY = 3
 """An axis is coarse when its voxels are more than this many times as long as the others'."""
 MIN_EDGE = 4
 """No feature map gets smaller than this by halving, in voxels."""
-START_VOXELS = 256**3
-"""Volume of the patch from which the search starts; far more than any usual budget allows."""
+START_VOXELS = {2: 2048**2, 3: 256**3}
+"""Voxels of the slice, or volume, from which the search starts; far more than any usual budget allows."""
 MIN_BATCH = 2
 """Also the batch that budgets are stated for."""
+
+APART = inf
+"""Spacing, in mm, of slices that are taken one by one: no patch has two, no kernel reaches from one to the next."""
 
 AXES = range(3)
 Size = tuple[float, float, float]
@@ -36,7 +39,7 @@ class Topology:
     Args:
         patch: voxels, a multiple of `divisors` on each axis.
         strides: stride on entering each stage, the first (1, 1, 1).
-        kernels: kernel of each stage, the last (3, 3, 3).
+        kernels: kernel of each stage, the last (3, 3, 3), or (1, 3, 3) for slices one by one.
     """
 
     patch: Shape
@@ -121,10 +124,17 @@ def axes_order(spacing: Spacing) -> Int3:
 
 
 def start_patch(spacing: Spacing, median_shape: Size) -> Size:
-    """Make a patch of 256^3 voxels that is a cube in mm, clipped to the median shape."""
-    aspect = 1 / np.array(spacing)
-    edges = aspect * (START_VOXELS / np.prod(aspect)) ** (1 / 3)
-    z, y, x = (float(min(round(edge), size)) for edge, size in zip(edges, median_shape, strict=True))
+    """Make a patch of 256^3 voxels that is a cube in mm, or a square of 2048^2, clipped to the median shape.
+
+    >>> start_patch((APART, 0.5, 0.5), (24, 4000, 320))
+    (1.0, 2048.0, 320.0)
+    """
+    aspect = [1 / edge for edge in spacing if isfinite(edge)]
+    scale = (START_VOXELS[len(aspect)] / prod(aspect)) ** (1 / len(aspect))
+    z, y, x = (
+        float(min(round(scale * (1 / edge)), size)) if isfinite(edge) else 1.0
+        for edge, size in zip(spacing, median_shape, strict=True)
+    )
     return z, y, x
 
 
@@ -133,7 +143,8 @@ def pool(spacing: Spacing, size: Size, max_stages: int = 10) -> Topology:
 
     An axis is halved when at least 8 voxels are left on it and its voxels are less than twice as long as the
     shortest among such axes; an axis that would be halved alone needs 12. Its kernel is 1 until its voxels are
-    less than twice as long as the shortest of all, and 3 from there on and at the coarsest stage.
+    less than twice as long as the shortest of all, and 3 from there on and at the coarsest stage; between slices that
+    are APART it stays 1.
 
     Args:
         spacing: in mm, in the order of `size`.
@@ -156,7 +167,7 @@ def pool(spacing: Spacing, size: Size, max_stages: int = 10) -> Topology:
             left[axis] = ceil(left[axis] / 2)
         z, y, x = (2 if axis in chosen else 1 for axis in AXES)
         strides.append((z, y, x))
-    kernels.append((3, 3, 3))
+    kernels.append((3 if isfinite(spacing[0]) else 1, 3, 3))
     divisors = [prod(stride[axis] for stride in strides) for axis in AXES]
     z, y, x = (ceil(n / divisor) * divisor for n, divisor in zip(size, divisors, strict=True))
     return Topology((z, y, x), tuple(strides), tuple(kernels))
@@ -173,7 +184,7 @@ def fit_patch(
     """Find the largest patch that the memory holds, with the aspect of the median shape.
 
     Args:
-        spacing: target spacing in mm, the coarsest axis first.
+        spacing: target spacing in mm, the coarsest axis first; it may be APART.
         median_shape: the cohort's at that spacing, in the same order.
         cost: conv outputs of the network that a topology leads to.
         budget: what a memory holds.
@@ -242,7 +253,7 @@ def _halved_next(edges: Sequence[float], left: Sequence[float]) -> list[int]:
 def _shrunk(spacing: Spacing, median_shape: Size, topology: Topology, max_stages: int) -> Topology | None:
     """Shrink the axis that covers the most of the median shape; None where nothing would be left of it."""
     patch = topology.patch
-    axis = max(AXES, key=lambda a: (patch[a] / median_shape[a], a))
+    axis = max((a for a in AXES if isfinite(spacing[a])), key=lambda a: (patch[a] / median_shape[a], a))
 
     def less(divisor: int) -> Shape:
         z, y, x = (n - divisor if a == axis else n for a, n in enumerate(patch))

@@ -156,7 +156,7 @@ def test_readers_fill_pinned_memory_for_the_card(preprocessed: Path) -> None:
     ("planner", "trainer"),
     [
         ("default", "default"), ("default", "nnunet"), ("default", "paper"), ("default", "quick"),
-        ("residual", "default"), ("mednext_s", "default"), ("mednext_b", "default"),
+        ("2d", "default"), ("residual", "default"), ("mednext_s", "default"), ("mednext_b", "default"),
     ],
 )  # fmt: skip
 def test_what_a_training_takes_is_told_to_a_tenth(planner: str, trainer: str) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from vmseg_auto.planning.network import NetworkSpec
 
-KINDS = ("plain", "residual")
+KINDS = ("plain", "residual", "slices")
 _SIZES: dict[str, Any] = {
     "features": (3, 4, 5),
     "strides": ((1, 1, 1), (1, 2, 2), (2, 2, 2)),
@@ -23,8 +23,14 @@ _SIZES: dict[str, Any] = {
 SPECS = {
     "plain": NetworkSpec(builder="plain_unet", blocks=(2, 1, 2), **_SIZES),
     "residual": NetworkSpec(builder="residual_unet", blocks=(1, 3, 4), **_SIZES),
+    "slices": NetworkSpec(
+        builder="plain_unet",
+        blocks=(2, 1, 2),
+        **{**_SIZES, "strides": ((1, 1, 1), (1, 2, 2), (1, 2, 2)), "kernels": ((1, 3, 3),) * 3},
+    ),
 }
 """What the files of each kind describe."""
+CONFIGURATIONS = {"plain": "3d_fullres", "residual": "3d_fullres", "slices": "2d"}
 DATA = Path(__file__).parents[1] / "golden" / "nnunet"
 
 
@@ -52,7 +58,7 @@ def checkpoint(kind: str, **changes: Any) -> dict[str, Any]:
         "logging": {"mean_fg_dice": [np.float64(0.5), np.float32(0.625)], "epoch": [np.int64(7)]},
         "_best_ema": np.float32(0.45),
         "current_epoch": 10,
-        "init_args": {"configuration": "3d_fullres", "fold": 0, "device": torch.device("cpu")},
+        "init_args": {"configuration": CONFIGURATIONS[kind], "fold": 0, "device": torch.device("cpu")},
         "trainer_name": "nnUNetTrainer",
         "inference_allowed_mirroring_axes": axes or None,
     } | changes

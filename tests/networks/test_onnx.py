@@ -15,9 +15,12 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not i
 pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
 
 
-@pytest.mark.parametrize("builder", ["plain_unet", "residual_unet"])
-def test_logits_are_the_same_over_twenty_windows(builder: str) -> None:
-    plan = tiny_plan(builder=builder)
+SLICE: dict[str, object] = {"patch": (1, 16, 16), "strides": ((1, 1, 1), (1, 2, 2)), "kernels": ((1, 3, 3),) * 2}
+
+
+@pytest.mark.parametrize("changes", [{}, {"builder": "residual_unet"}, SLICE], ids=["plain", "residual", "slice"])
+def test_logits_are_the_same_over_twenty_windows(changes: dict[str, object]) -> None:
+    plan = tiny_plan(**changes)
     torch.manual_seed(0)
     network = build_network(plan.network, 2, 3).eval()
     content = to_onnx(network, 2, plan.patch)

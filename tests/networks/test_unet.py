@@ -12,7 +12,7 @@ from nnunet_model import KINDS, SPECS, golden, state_dict
 from tiny import NETWORK, tiny_plan
 from torch import nn
 
-from vmseg_auto.networks.blocks import InstanceNorm, MeanPool, ResidualBlock
+from vmseg_auto.networks.blocks import Conv, ConvTranspose, InstanceNorm, MeanPool, ResidualBlock
 from vmseg_auto.networks.nnunet_weights import from_nnunet
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.memory import conv_outputs
@@ -120,6 +120,18 @@ def test_logits_are_those_of_nnunet(kind: str) -> None:
     with torch.no_grad():
         logits = network(torch.from_numpy(arrays["patch"].astype(np.float32))).numpy()
     np.testing.assert_allclose(logits, arrays["logits"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "ours", [Conv(3, 4, (1, 3, 3), (1, 2, 2), (0, 1, 1)), ConvTranspose(3, 4, (1, 2, 2), (1, 2, 2))]
+)
+def test_a_single_slice_is_convolved_to_the_same(ours: Conv | ConvTranspose) -> None:
+    image = torch.randn(2, 3, 1, 9, 8, requires_grad=True)
+    own, theirs = ours(image), type(ours).__mro__[1].forward(ours, image)  # type: ignore[attr-defined]
+    assert own.shape == theirs.shape
+    assert torch.allclose(own, theirs, atol=1e-5)
+    for mine, wanted in zip(*(torch.autograd.grad(out.sum(), ours.parameters()) for out in (own, theirs)), strict=True):
+        assert torch.allclose(mine, wanted, atol=1e-4)
 
 
 def test_an_untrained_residual_block_is_its_shortcut() -> None:

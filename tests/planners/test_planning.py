@@ -20,18 +20,24 @@ from vmseg_auto.planning.memory import conv_outputs
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Shape
+from vmseg_planners.cascade import CascadePlanner
 from vmseg_planners.default import PLAIN, DefaultPlanner
+from vmseg_planners.lowres import PLAIN_LOWRES, LowresPlanner
 from vmseg_planners.mednext import BASE, SMALL, MedNeXtBasePlanner, MedNeXtSmallPlanner
 from vmseg_planners.planning import Architecture
 from vmseg_planners.residual import RESIDUAL, ResidualPlanner
+from vmseg_planners.two_d import PLAIN_2D, TwoDPlanner
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden_plans.json").read_text(encoding="utf-8"))
-PLANNERS: dict[str, tuple[Planner, Architecture]] = {
+IN_SPACE: dict[str, tuple[Planner, Architecture]] = {
     "default": (DefaultPlanner(), PLAIN),
     "residual": (ResidualPlanner(), RESIDUAL),
     "mednext_s": (MedNeXtSmallPlanner(), SMALL),
     "mednext_b": (MedNeXtBasePlanner(), BASE),
 }
+"""Planners of 3-D networks at full resolution."""
+PLANNERS = {**IN_SPACE, "2d": (TwoDPlanner(), PLAIN_2D)}
+ALL = {**PLANNERS, "lowres": (LowresPlanner(), PLAIN_LOWRES)}
 each_planner = pytest.mark.parametrize("planner", [planner for planner, _ in PLANNERS.values()], ids=list(PLANNERS))
 
 
@@ -55,6 +61,60 @@ def test_nnunet_plans_the_same(planner: Planner, name: str) -> None:
     assert list(plan.axes) == expected["transpose_forward"]
     plan.check()
     assert not plan.edited
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_nnunet_plans_the_same_for_slices(name: str) -> None:
+    golden = GOLDEN[name]
+    expected, in_space = golden["plans"]["2d"], golden["plans"]["default"]
+    plan = TwoDPlanner()(cohort(golden["spacings"], golden["shapes"]), golden["memory_gb"])
+    assert plan.by_slice
+    assert list(plan.axes) == in_space["transpose_forward"]
+    assert plan.target_spacing((7.0, 1.0, 1.0)) == pytest.approx((7.0, *expected["spacing"]), rel=1e-12)
+    assert list(plan.median_shape) == in_space["median_shape"]
+    assert list(plan.patch) == [1, *expected["patch"]]
+    assert plan.batch_size == expected["batch"]
+    assert list(plan.network.features) == expected["features"]
+    assert [list(stride) for stride in plan.network.strides] == [[1, *stride] for stride in expected["strides"]]
+    assert [list(kernel) for kernel in plan.network.kernels] == [[1, *kernel] for kernel in expected["kernels"]]
+    plan.check()
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_nnunet_plans_the_same_low_resolution_or_none(name: str) -> None:
+    golden = GOLDEN[name]
+    expected, fingerprint = golden["plans"]["lowres"], cohort(golden["spacings"], golden["shapes"])
+    assert (expected is not None) == golden["plans"]["default"]["lowres_offered"]
+    if expected is None:
+        with pytest.raises(InputError, match=r"needs no low resolution: .* % of a median scan"):
+            LowresPlanner()(fingerprint, golden["memory_gb"])
+        return
+    plan = LowresPlanner()(fingerprint, golden["memory_gb"])
+    assert plan.spacing_mm == pytest.approx(expected["spacing"], rel=1e-12)
+    assert list(plan.patch) == expected["patch"]
+    assert plan.batch_size == expected["batch"]
+    assert list(plan.network.features) == expected["features"]
+    assert [list(stride) for stride in plan.network.strides] == expected["strides"]
+    assert [list(kernel) for kernel in plan.network.kernels] == expected["kernels"]
+    plan.check()
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_cascade_is_planned_wherever_a_low_resolution_is(name: str) -> None:
+    golden = GOLDEN[name]
+    expected, fingerprint = golden["plans"]["cascade"], cohort(golden["spacings"], golden["shapes"])
+    assert (expected is None) == (golden["plans"]["lowres"] is None)
+    if expected is None:
+        with pytest.raises(InputError, match="needs no low resolution"):
+            CascadePlanner()(fingerprint, golden["memory_gb"])
+        return
+    plan = CascadePlanner()(fingerprint, golden["memory_gb"])
+    assert expected == {"previous_stage": f"3d_{plan.first_stage}"}
+    assert plan.mask_channels(3) == 2
+    default = DefaultPlanner()(fingerprint, golden["memory_gb"])
+    assert replace(plan, planner="default", first_stage="", reasons=default.reasons).sealed() == default
+    assert plan.voxels_hash == default.voxels_hash
+    plan.check()
 
 
 @pytest.mark.parametrize(
@@ -114,6 +174,19 @@ def test_normalization(channel: str, relative_size: float, scheme: str) -> None:
         assert (normalization.lower, normalization.upper) == (1.0, 120.0)
 
 
+def test_the_reasons_of_slices_tell_of_slices() -> None:
+    text = "\n".join(TwoDPlanner()(cohort([(5.0, 0.7, 0.7)] * 53, [(24, 320, 320)] * 53), 8).reasons)
+    assert "spacing 0.7 x 0.7 mm in the slices" in text
+    assert "patch 1x320x320: median slice 320x320; 8 GB allow 510 million" in text
+    assert "it holds a whole median slice" in text
+    assert "kernels are 1x3x3 in all stages, so slices never mix" in text
+
+
+def test_the_reasons_of_a_low_resolution_name_both_spacings() -> None:
+    reason = LowresPlanner()(cohort([(2.0, 0.5, 0.5)] * 53, [(75, 511, 511)] * 53), 8).reasons[0]
+    assert reason.startswith("spacing 2 x 0.779 x 0.779 mm: made coarser, from 2 x 0.5 x 0.5 mm")
+
+
 def test_reasons_name_the_numbers() -> None:
     plan = DefaultPlanner()(cohort([(3.0, 1.39, 1.39)] * 53, [(24, 95, 96)] * 53), 0.25)
     text = "\n".join(plan.reasons)
@@ -157,9 +230,9 @@ def cohorts(draw: st.DrawFn) -> Fingerprint:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.sampled_from(list(PLANNERS)), cohorts(), st.floats(0.1, 80.0))
+@given(st.sampled_from(list(ALL)), cohorts(), st.floats(0.1, 80.0))
 def test_any_cohort_gets_a_plan_that_works(name: str, fingerprint: Fingerprint, memory_gb: float) -> None:
-    planner, architecture = PLANNERS[name]
+    planner, architecture = ALL[name]
     try:
         plan = planner(fingerprint, memory_gb)
     except InputError as error:
@@ -188,9 +261,9 @@ def test_a_residual_encoder_grows_deeper_stage_by_stage() -> None:
 
 def test_planners_share_preprocessed_cases() -> None:
     fingerprint = cohort([(5.0, 0.7, 0.7)] * 53, [(24, 320, 320)] * 53)
-    plans = [planner(fingerprint, 8) for planner, _ in PLANNERS.values()]
+    plans = [planner(fingerprint, 8) for planner, _ in IN_SPACE.values()]
     assert len({plan.voxels_hash for plan in plans}) == 1
-    assert len({plan.content_hash for plan in plans}) == len(PLANNERS)
+    assert len({plan.content_hash for plan in plans}) == len(IN_SPACE)
 
 
 def test_a_residual_batch_may_hold_more_of_a_small_cohort() -> None:

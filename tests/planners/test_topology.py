@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vmseg_auto.utils.geometry import Spacing
 from vmseg_planners.default import PLAIN
 from vmseg_planners.residual import RESIDUAL
-from vmseg_planners.topology import Budget, axes_order, pool, start_patch, target_spacing
+from vmseg_planners.topology import APART, Budget, axes_order, pool, start_patch, target_spacing
 
 
 def test_finer_slices_decide_where_slices_are_thick() -> None:
@@ -39,6 +39,13 @@ def test_pooling_stops_for_one_short_axis() -> None:
     assert pool((1.0, 1.0, 1.0), (11, 4, 4)).stages == 1
     lone = pool((1.0, 1.0, 1.0), (12, 4, 4))
     assert (lone.patch, lone.strides) == ((12, 4, 4), ((1, 1, 1), (2, 1, 1)))
+
+
+def test_slices_that_are_apart_are_never_joined() -> None:
+    slices = pool((APART, 1.0, 1.0), (1, 16, 20))
+    assert slices.patch == (1, 16, 20)
+    assert slices.strides == ((1, 1, 1), (1, 2, 2), (1, 2, 2))
+    assert slices.kernels == ((1, 3, 3),) * 3
 
 
 def test_half_a_voxel_in_the_median_is_rounded_up() -> None:

@@ -18,7 +18,7 @@ THICK = cohort([(4.0, 0.6, 0.6)] * 50, [(30, 320, 320)] * 50)
 @pytest.mark.parametrize(
     ("planner", "memory_gb"),
     [
-        ("default", 1), ("default", 8), ("default", 24), ("residual", 8), ("residual", 24), ("mednext_s", 8),
+        ("default", 1), ("default", 8), ("default", 24), ("2d", 8), ("residual", 8), ("residual", 24), ("mednext_s", 8),
         ("mednext_b", 8),
     ],
 )  # fmt: skip

@@ -30,6 +30,20 @@ def test_json_round_trip() -> None:
     assert again.voxels_hash == plan.voxels_hash
 
 
+def test_a_plan_of_slices_leaves_their_thickness() -> None:
+    slices = tiny_plan(
+        patch=(1, 16, 16), spacing_mm=(5.0, 0.8, 0.7), strides=((1, 1, 1), (1, 2, 2)), kernels=((1, 3, 3),) * 2
+    )
+    slices.check()
+    assert slices.by_slice
+    assert not PLAN.by_slice
+    assert slices.target_spacing((3.0, 1.0, 1.0)) == (3.0, 0.8, 0.7)
+    assert PLAN.target_spacing((3.0, 1.0, 1.0)) == (1.0, 1.0, 1.0)
+    assert (slices.spacing_text(), PLAN.spacing_text()) == ("0.8 x 0.7 mm in the slices", "1 x 1 x 1 mm")
+    assert slices.voxels_hash == replace(slices, spacing_mm=(4.0, 0.8, 0.7)).voxels_hash
+    assert slices.voxels_hash != replace(slices, patch=(8, 16, 16)).voxels_hash
+
+
 def test_a_sealed_plan_notices_edits() -> None:
     assert not PLAN.edited
     assert Plan.from_json(edited(batch_size=3)).edited
@@ -58,6 +72,7 @@ def test_what_changes_no_result_is_no_edit(change: dict[str, Any]) -> None:
         ({"axes": [1, 0, 2]}, True),
         ({"normalization": [{"scheme": "none"}]}, True),
         ({"left_right": 2}, True),
+        ({"first_stage": "lowres"}, False),
     ],
 )
 def test_hashes_tell_what_must_be_done_again(change: dict[str, Any], voxels_too: bool) -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import fields, replace
 
 import pytest
+from tiny import PLAN, tiny_plan
 
 from vmseg_auto.planning import unknown_setting
 from vmseg_auto.planning.training_config import TrainingConfig
@@ -27,10 +28,16 @@ def test_settings_replace_fields() -> None:
 
 
 def test_mirroring_across_the_mid_plane_alone() -> None:
-    one = TrainingConfig(left_right_only=True)
-    assert TrainingConfig().mirrored(2) == one.mirrored(None) == (0, 1, 2)
-    assert one.mirrored(2) == (2,)
-    assert replace(one, mirror_axes=(0, 1)).mirrored(2) == ()
+    one, known = TrainingConfig(left_right_only=True), tiny_plan(left_right=2)
+    assert TrainingConfig().mirrored(known) == one.mirrored(PLAN) == (0, 1, 2)
+    assert one.mirrored(known) == (2,)
+    assert replace(one, mirror_axes=(0, 1)).mirrored(known) == ()
+
+
+def test_a_slice_is_mirrored_in_its_plane() -> None:
+    slices = tiny_plan(patch=(1, 16, 16))
+    assert TrainingConfig().mirrored(slices) == (1, 2)
+    assert TrainingConfig(left_right_only=True).mirrored(replace(slices, left_right=0)) == ()
 
 
 @pytest.mark.parametrize(

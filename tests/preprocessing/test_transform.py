@@ -72,6 +72,22 @@ def test_holes_count_as_inside_but_notches_do_not() -> None:
     assert 0 < preprocessed[0, 4, 4, 4] < 1
 
 
+def test_slices_taken_one_by_one_stay_as_they_are() -> None:
+    """In-plane resampling alone, there and back, whatever spacing the plan names across slices."""
+    plan = replace(RAW, patch=(1, 16, 16), spacing_mm=(1.5, 0.4, 0.35))
+    image = tiny_image()[None]
+    preprocessed, box = preprocess_image(image, GRID, plan)
+    assert preprocessed.shape == (1, 4, 14, 16)
+    for index in range(4):
+        alone = image.copy()
+        alone[:, [z for z in range(len(alone[0])) if z != 1 + index]] = 0
+        (one,) = preprocess_image(alone, GRID, plan)[0][0]
+        np.testing.assert_allclose(preprocessed[0, index], one, atol=1e-4)
+    assert preprocess_mask(tiny_mask(), GRID, box, plan).shape == (4, 14, 16)
+    restored = restore_logits(preprocessed, GRID, box, plan)
+    assert restored.shape == (1, 4, 7, 8)
+
+
 def test_image_and_mask_land_on_the_same_grid() -> None:
     plan = replace(turned(RAW, (1, 2, 0)), spacing_mm=(1.1, 0.4, 2.0))
     preprocessed, box = preprocess_image(tiny_image()[None], GRID, plan)

@@ -176,3 +176,13 @@ def test_a_lesion_of_which_a_part_may_not_be_annotated_is_not_whole() -> None:
     study = CaseStudy(case)
     assert len(study.lesions) == 2
     assert [lesion.box for lesion in study.whole_lesions] == [((3, 4), (7, 8), (7, 8))]
+
+
+def test_slices_are_drawn_one_by_one_with_foreground_where_it_is_wanted() -> None:
+    case = mapped_case((7, 9, 9), {1: [(2, 4, 4), (5, 4, 4)]})
+    sampler, rng = PatchSampler((1, 8, 8), (1, 12, 12)), np.random.default_rng(0)
+    anywhere = [start_of(sampler([case], False, rng)[0])[0] for _ in range(200)]
+    assert set(anywhere) == set(range(7))
+    forced = [sampler([case], True, rng) for _ in range(50)]
+    assert {start_of(image)[0] for image, _ in forced} == {2, 5}
+    assert all(label.any() for _, label in forced)

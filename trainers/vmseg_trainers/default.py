@@ -17,6 +17,7 @@ from vmseg_auto.training.augmentation.cpu import NNUNET, STRONG, NoAugmentation,
 from vmseg_auto.training.augmentation.device import BatchAugmentation
 from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy
 from vmseg_auto.training.sampling import PatchSampler
+from vmseg_auto.utils.errors import InputError
 
 
 class DefaultTrainer:
@@ -33,23 +34,27 @@ class DefaultTrainer:
         """Build the parts; the network's weights depend on torch's current seed only."""
         network = build_network(plan.network, channels, classes).to(device)
         chances = STRONG if config.strong_augmentation else NNUNET
-        augment = PatchAugmentation(plan.patch, config.mirrored(plan.left_right), chances) if config.augment else None
+        masks = plan.mask_channels(classes)
+        augment = PatchAugmentation(plan.patch, config.mirrored(plan), chances, masks) if config.augment else None
         return Parts(
             config=config,
             network=network,
-            loss=make_loss(config),
+            loss=make_loss(config, plan),
             optimizer=make_optimizer(network, config),
             schedule=make_schedule(config),
             sampler=make_sampler(plan, config),
             augment=augment or NoAugmentation(),
-            device_augment=BatchAugmentation(augment) if augment else None,
+            device_augment=BatchAugmentation(augment) if augment and not masks else None,
         )
 
 
-def make_loss(config: TrainingConfig) -> torch.nn.Module:
-    """Return Dice and cross-entropy, or the relatives that the config names, over the decoder's levels."""
+def make_loss(config: TrainingConfig, plan: Plan) -> torch.nn.Module:
+    """Return Dice and cross-entropy, or the relatives that the config names, over the decoder's levels.
+
+    Of single slices, most of which hold no lesion, Dice is always summed over the batch, as in nnU-Net's 2d.
+    """
     loss = DiceCrossEntropy(
-        config.batch_dice,
+        config.batch_dice or plan.by_slice,
         tversky_alpha=config.tversky_alpha,
         focus=config.focal_gamma,
         boundary_label_smoothing=config.boundary_label_smoothing,
@@ -63,7 +68,12 @@ def make_sampler(plan: Plan, config: TrainingConfig) -> Sampler:
     sampler = PatchSampler(plan.patch, read, config.by_lesion)
     if not config.copy_paste:
         return sampler
-    return CopyPaste(sampler, config.copy_paste, config.mirrored(plan.left_right))
+    if plan.first_stage:
+        raise InputError(
+            "copy_paste can't be used in a cascade: the first stage has no masks of lesions that are pasted",
+            remedy="Add --set copy_paste=0.",
+        )
+    return CopyPaste(sampler, config.copy_paste, config.mirrored(plan))
 
 
 def make_optimizer(network: torch.nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:

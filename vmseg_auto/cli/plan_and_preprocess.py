@@ -20,9 +20,11 @@ def parser() -> Parser:
     )
     made.add_argument(
         "--planner",
-        default="default",
+        nargs="+",
+        default=["default"],
         metavar="NAME",
-        help="default, residual, mednext_s, mednext_b or module:Class (default: default)",
+        help="default, 2d, lowres, cascade, residual, mednext_s, mednext_b or module:Class; several plan one after "
+        "another (default: default)",
     )
     made.add_argument(
         "--memory", type=number, metavar="GB", help="GPU memory the plan may use (default: the last plan's, else 8)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,11 +23,13 @@ from vmseg_auto.inference.uncertainty import UncertaintyEstimator
 from vmseg_auto.inference.windows import air_level
 from vmseg_auto.models.checkpoints import Checkpoint
 from vmseg_auto.models.hashes import weights_hash
-from vmseg_auto.models.load import read_model
+from vmseg_auto.models.load import read_stages
 from vmseg_auto.models.model import ModelInfo
+from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
 from vmseg_auto.planning.plan import Plan
+from vmseg_auto.preprocessing.mask_channels import with_masks
 from vmseg_auto.preprocessing.normalise import intensity_profiles
 from vmseg_auto.preprocessing.transform import box_slices, nonzero_box, preprocess_image, restore_labels, restore_logits
 from vmseg_auto.utils.components import apply_postprocessing
@@ -51,12 +54,14 @@ class PreprocessedScan:
         geometry: the scan's grid.
         crop_box: what was kept of it.
         budget: of each window.
+        first: the scan as a cascade's first stage sees it.
     """
 
     image: NDArray[np.float32]
     geometry: Geometry
     crop_box: Box
     budget: InferenceBudget
+    first: PreprocessedScan | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,7 @@ class Predictor:
         min_lesion_probability: components whose probability of being a lesion is lower are left out; as the
             cross-validation chose, unless given.
         console: is told what is done where the device's memory runs out.
+        first: a cascade's first stage, whose masks the networks are given too.
 
     Raises:
         InputError: no checkpoint, folds of different plans, or a model without a lesion filter where one is asked for.
@@ -130,6 +136,7 @@ class Predictor:
         precision: Precision = "auto",
         min_lesion_probability: float | None = None,
         console: Console | None = None,
+        first: Predictor | None = None,
     ) -> None:
         console = console or Silent()
         if step is not None and not 0 < step <= 1:
@@ -141,7 +148,7 @@ class Predictor:
                 remedy="Train the older ones again with --fresh, or choose folds of one plan with --folds.",
             )
         info = replace(info, lesion_filter=with_least(info.lesion_filter, min_lesion_probability))
-        self.info, self.plan = info, checkpoints[0].plan
+        self.info, self.plan, self.first = info, checkpoints[0].plan, first
         self.folds = tuple(c.fold for c in checkpoints)
         self.step = step if step is not None else checkpoints[0].config.tile_step_size
         self.inference_budget = None if exhaustive else info.inference_budget
@@ -152,7 +159,7 @@ class Predictor:
         self.ensemble = FoldEnsemble(
             networks=[self._network(c, dtype) for c in checkpoints],
             classes=len(info.labels),
-            mirror_axes=checkpoints[0].config.mirrored(self.plan.left_right) if tta else (),
+            mirror_axes=checkpoints[0].config.mirrored(self.plan) if tta else (),
             device=self.device,
             dtype=dtype,
             names=[f"fold {c.fold} ({c.plan.planner}/{c.trainer})" for c in checkpoints],
@@ -183,19 +190,17 @@ class Predictor:
             InputError: it is no model, a zip that is damaged or of several models, a fold asked
                 for is not finished, or a file of it is a link leading elsewhere.
         """
-        info, checkpoints = read_model(Path(model), folds)
+        *before, (info, checkpoints) = read_stages(Path(model), folds)
+        make = partial(
+            cls, device=device, tta=tta, step=step, exhaustive=exhaustive, precision=precision, console=console
+        )
+        first = None
         try:
-            return cls(
-                checkpoints,
-                info,
-                device=device,
-                tta=tta,
-                step=step,
-                exhaustive=exhaustive,
-                precision=precision,
-                min_lesion_probability=min_lesion_probability,
-                console=console,
-            )
+            for about, ensemble in before:
+                # As in training: masks of the plain threshold, without post-processing.
+                plain = replace(about, postprocessing=None, threshold=PLAIN_THRESHOLD, lesion_filter=None)
+                first = make(ensemble, plain, first=first)
+            return make(checkpoints, info, min_lesion_probability=min_lesion_probability, first=first)
         except InputError as error:
             error.file = error.file or model
             raise
@@ -244,12 +249,18 @@ class Predictor:
         preprocessed, box = preprocess_image(array, geometry, self.plan)
         sparing = self.inference_budget is not None and not self.unlike(array, geometry)
         budget = self.inference_budget.budget if sparing and self.inference_budget else EXHAUSTIVE
-        return PreprocessedScan(preprocessed, geometry, box, budget)
+        first = self.first.preprocess(array, geometry) if self.first else None
+        return PreprocessedScan(preprocessed, geometry, box, budget, first)
 
     def compute(self, preprocessed: PreprocessedScan, progress: OnProgress = None) -> Computed:
         """Return what the networks say of a scan; arguments and errors as of `predict`."""
-        (logits,), confidence = self._logits(preprocessed.image, (preprocessed.budget,), progress)
-        return Computed(logits, confidence, preprocessed.geometry, preprocessed.crop_box)
+        image, geometry, box = preprocessed.image, preprocessed.geometry, preprocessed.crop_box
+        if self.first and preprocessed.first:
+            before = self.first.compute(preprocessed.first, progress)
+            mask = self.first._mask(before.logits, before.geometry, before.crop_box)
+            image = with_masks(image, mask, geometry, box, self.plan, len(self.info.labels))
+        (logits,), confidence = self._logits(image, (preprocessed.budget,), progress)
+        return Computed(logits, confidence, geometry, box)
 
     def restore(self, computed: Computed, image: NDArray[np.float32], probabilities: bool = False) -> Prediction:
         """Return the segmentation of the scan `image` on its own grid; `probabilities` as of `predict`."""
@@ -310,7 +321,7 @@ class Predictor:
             self.plan.patch,
             step=self.step,
             budgets=budgets,
-            air_below=air_level(image),
+            air_below=air_level(image[: len(self.info.channels)]),
             progress=progress,
             estimator=estimator,
         )
@@ -339,10 +350,12 @@ class Predictor:
             str(self.ensemble.dtype),
             [weights_hash(network.state_dict()) for network in self.ensemble.networks],
         ]
-        return digest(about)
+        return digest([*about, self.first.digest()] if self.first else about)
 
     def _network(self, checkpoint: Checkpoint, dtype: torch.dtype | None) -> torch.nn.Module:
-        network = build_network(self.plan.network, len(self.info.channels), len(self.info.labels))
+        classes = len(self.info.labels)
+        channels = len(self.info.channels) + self.plan.mask_channels(classes)
+        network = build_network(self.plan.network, channels, classes)
         try:
             network.load_state_dict(checkpoint.weights)
         except RuntimeError as error:

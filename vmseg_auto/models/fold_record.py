@@ -23,6 +23,7 @@ class FoldRecord(Stored):
         channels: channel names in order, of which the weights know nothing either.
         images: case id -> hash of the case's image files alone, on both sides.
         init: hash of the weights that the training started from; empty where they were drawn at random.
+        first_stage: of a cascade, hash of the first stage's masks that the training cases were given; empty elsewhere.
         patients: how many patients the training cases are of; 0 where that was not counted.
     """
 
@@ -34,6 +35,7 @@ class FoldRecord(Stored):
     channels: tuple[str, ...] = ()
     images: dict[str, str] = field(default_factory=dict)
     init: str = ""
+    first_stage: str = ""
     patients: int = 0
     schema: int = 5
 
@@ -58,7 +60,8 @@ class FoldRecord(Stored):
         """Return in words everything in which `other` would give other weights, settings included."""
         starts = [record.init or "random" for record in (self, other)]
         start = [] if starts[0] == starts[1] else [f"first weights: {starts[0]} against {starts[1]}"]
-        return self.config.differences(other.config) + start + self.data_differences(other)
+        masks = ["the first stage has other masks"] if self.first_stage != other.first_stage else []
+        return self.config.differences(other.config) + start + masks + self.data_differences(other)
 
     def old_names(self, other: FoldRecord) -> list[str]:
         """Return in words the labels and channels that `other` only calls by other names."""

@@ -8,19 +8,23 @@ from pathlib import Path
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run, train_command
 from vmseg_auto.models.checkpoints import Checkpoint
 from vmseg_auto.models.final_checkpoint import load_final
+from vmseg_auto.models.manifest import FIRST_STAGE
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.zip import unpacked
 from vmseg_auto.utils.atomic import read_stored, refuse_links
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.labels import labels_in_words
 
+Stage = tuple[ModelInfo, list[Checkpoint]]
+"""What a model says of itself, and its folds."""
 
-def read_model(model: Path, folds: Sequence[FoldName] | None) -> tuple[ModelInfo, list[Checkpoint]]:
-    """Read a model folder, or the zip of a single model.
+
+def read_stages(model: Path, folds: Sequence[FoldName] | None) -> list[Stage]:
+    """Read a model folder, or the zip of a single model: of a cascade both stages, the first one first.
 
     Args:
         model: folder or zip.
-        folds: which finished folds; all the numbered ones, or else `all`, unless given.
+        folds: which finished folds; all the numbered ones, or else `all`, unless given. A first stage has all of its.
 
     Raises:
         InputError: it is no model, a zip that is damaged or of several models, a fold asked for is not finished, or a
@@ -92,9 +96,34 @@ def require_own(checkpoint: Checkpoint, info: ModelInfo, fold: FoldName, file: P
         )
 
 
-def _read_folder(run: Run, folds: Sequence[FoldName] | None) -> tuple[ModelInfo, list[Checkpoint]]:
+def first_stage_of(run: Run, info: ModelInfo) -> Run | None:
+    """Return the first stage of a cascade: within the model's folder in a zip, else beside it; None of other models.
+
+    Raises:
+        InputError: it is not there, or of other labels or channels.
+    """
+    if not info.plan.first_stage:
+        return None
+    inside = Run(run.folder / FIRST_STAGE)
+    first = inside if inside.model.is_file() else Run(run.folder.parent.parent / info.plan.first_stage / info.trainer)
+    if not first.model.is_file():
+        raise InputError(
+            f"this is a cascade's second stage, and the first, {first.name}, is not there",
+            file=first.folder,
+            remedy="Give the model where it was trained, or the zip that `vmseg_model export` makes of it.",
+        )
+    other = read_info(first)
+    if (other.labels, other.channels) != (info.labels, info.channels):
+        problem = "the cascade's stages have different labels or channels"
+        raise InputError(problem, file=first.folder, remedy="Train both stages again.")
+    return first
+
+
+def _read_folder(run: Run, folds: Sequence[FoldName] | None) -> list[Stage]:
     refuse_links(run.folder, run.model)
     info = read_info(run)
     finished = run.usable_folds(folds)
     refuse_links(run.folder, *(fold.final for fold in finished))
-    return info, [load_fold(fold, info) for fold in finished]
+    first = first_stage_of(run, info)
+    before = _read_folder(first, None) if first else []
+    return [*before, (info, [load_fold(fold, info) for fold in finished])]

@@ -11,7 +11,9 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.json_codec import Stored
 
 MANIFEST, CARD, FINGERPRINT = "manifest.json", "card.md", "fingerprint.json"
-_MODEL = r"(model_[0-9]{1,2})/"
+FIRST_STAGE = "first_stage"
+"""Folder of a cascade's first stage within that of its second."""
+_MODEL = rf"(model_[0-9]{{1,2}})/(?:{FIRST_STAGE}/)?"
 _TEXT = re.compile(rf"manifest\.json|card\.md|fingerprint\.json|{_MODEL}model\.json")
 _WEIGHTS = re.compile(rf"{_MODEL}fold_(?:[0-9]{{1,3}}|all)/checkpoint_final\.safetensors")
 

@@ -129,13 +129,14 @@ def _training(members: Sequence[Member]) -> Iterator[str]:
     for number, member in enumerate(members, 1):
         plan, config = member.info.plan, member.config
         epochs = " or ".join(map(str, sorted(set(member.epochs))))
+        after = f" (given the masks of {plan.first_stage}, which is within)" if plan.first_stage else ""
         yield from ([f"### Model {number}"] if len(members) > 1 else [])
         yield _table(
             ("", ""),
             [
-                ("Planner, trainer", f"{plan.planner}, {member.info.trainer}"),
+                ("Planner, trainer", f"{plan.planner}{after}, {member.info.trainer}"),
                 ("Network", f"{plan.network.builder}, {len(plan.network.features)} stages"),
-                ("Spacing in mm, patch in voxels (plan's axes)", f"{by_axes(plan.spacing_mm)}, {by_axes(plan.patch)}"),
+                ("Spacing; patch in voxels (plan's axes)", f"{plan.spacing_text()}; {by_axes(plan.patch)}"),
                 ("Folds", ", ".join(map(str, member.folds))),
                 ("Epochs, steps, batch", f"{epochs}, {config.iterations_per_epoch} an epoch, {plan.batch_size} a step"),
                 ("First weights", "; ".join(member.first_weights)),

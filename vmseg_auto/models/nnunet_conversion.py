@@ -53,14 +53,19 @@ def convert_plan(plans: Plans, name: str, configuration: Configuration, channels
         InputError: something that this program does not do in the same way.
     """
     _refuse_other_ways(plans, name, configuration, path)
-    spec = _network(configuration.architecture, path)
+    slices = len(configuration.patch_size) == 2
+    lead = [1] if slices else []
+    spacing = [max(configuration.spacing, default=0.0)] * slices  # of slices it counts for nothing
+    spec = _network(configuration.architecture, slices, path)
     plan = Plan(
         planner=plans.plans_name,
         trainer="default",
         axes=plans.transpose_forward,
-        spacing_mm=decode(tuple[float, float, float], configuration.spacing, f"{path}: spacing"),
-        median_shape=_whole(configuration.median_image_size_in_voxels, f"{path}: median_image_size_in_voxels"),
-        patch=decode(tuple[int, int, int], configuration.patch_size, f"{path}: patch_size"),
+        spacing_mm=decode(tuple[float, float, float], [*spacing, *configuration.spacing], f"{path}: spacing"),
+        median_shape=_whole(
+            (*lead, *configuration.median_image_size_in_voxels), f"{path}: median_image_size_in_voxels"
+        ),
+        patch=decode(tuple[int, int, int], [*lead, *configuration.patch_size], f"{path}: patch_size"),
         batch_size=configuration.batch_size,
         normalization=_normalization(plans, configuration, channels, path),
         network=spec,
@@ -93,10 +98,14 @@ def convert_fold(info: ModelInfo, fold: TrainedFold, batch_dice: bool = False) -
         InputError: weights that do not fit the plan, or mirrored axes that a scan has not.
     """
     path = fold.source.file
-    if not set(fold.mirror_axes) <= {0, 1, 2}:
+    axes = {0: 1, 1: 2} if info.plan.by_slice else {0: 0, 1: 1, 2: 2}  # a slice's own, and those of a patch
+    if not set(fold.mirror_axes) <= set(axes):
         raise InputError(
-            f"inference_allowed_mirroring_axes is {fold.mirror_axes}", file=path, remedy="A scan has axes 0, 1 and 2."
+            f"inference_allowed_mirroring_axes is {fold.mirror_axes}",
+            file=path,
+            remedy=f"It may name axes {', '.join(map(str, axes))}. {USE_NNUNET}",
         )
+    mirrored = tuple(sorted({axes[axis] for axis in fold.mirror_axes}))
     try:
         weights = from_nnunet(fold.weights, info.plan.network, len(info.channels), len(info.labels))
     except InputError as error:
@@ -107,7 +116,7 @@ def convert_fold(info: ModelInfo, fold: TrainedFold, batch_dice: bool = False) -
     epochs = max(1, fold.epochs)
     return Checkpoint(
         plan=info.plan,
-        config=TrainingConfig(epochs=epochs, mirror_axes=tuple(sorted(set(fold.mirror_axes))), batch_dice=batch_dice),
+        config=TrainingConfig(epochs=epochs, mirror_axes=mirrored, batch_dice=batch_dice),
         labels=info.labels,
         channels=info.channels,
         trainer=info.trainer,
@@ -119,9 +128,12 @@ def convert_fold(info: ModelInfo, fold: TrainedFold, batch_dice: bool = False) -
 
 
 def _refuse_other_ways(plans: Plans, name: str, configuration: Configuration, path: Path) -> None:
-    if len(configuration.patch_size) != 3:
-        remedy = f"This program's networks are 3-D. {USE_NNUNET}"
-        raise InputError(f"the configuration {name} is {len(configuration.patch_size)}-D", file=path, remedy=remedy)
+    if len(configuration.patch_size) not in (2, 3):
+        problem = f"the configuration {name} is {len(configuration.patch_size)}-D"
+        raise InputError(problem, file=path, remedy=USE_NNUNET)
+    if len(configuration.patch_size) == 3 and configuration.patch_size[0] == 1:
+        problem = f"the configuration {name} has 3-D patches of one slice, which are taken for a 2-D network's here"
+        raise InputError(problem, file=path, remedy=USE_NNUNET)
     if configuration.previous_stage is not None:
         raise InputError(
             f"the configuration {name} is a cascade: it needs masks of {configuration.previous_stage}",
@@ -145,7 +157,7 @@ def _refuse_other_ways(plans: Plans, name: str, configuration: Configuration, pa
             _require(f"resampling_fn_{of}_kwargs: {key}", value, (wanted[key],), path)
 
 
-def _network(architecture: Architecture, path: Path) -> NetworkSpec:
+def _network(architecture: Architecture, slices: bool, path: Path) -> NetworkSpec:
     name = architecture.network_class_name
     known = _counterparts()
     _require("network_class_name", name, known, path)
@@ -154,12 +166,12 @@ def _network(architecture: Architecture, path: Path) -> NetworkSpec:
     stages = decode(int, given.get("n_stages"), f"{path}: n_stages")
     if not 2 <= stages <= 10:
         raise InputError(f"n_stages is {stages}", file=path, remedy="2 to 10 are possible.")
-    axes = {"features_per_stage": 0, "kernel_sizes": 1, "strides": 1, blocks: 0}
-    spread = {key: _spread(given.pop(key, None), stages, bool(by_axis)) for key, by_axis in axes.items()}
-    decoder = _spread(given.pop("n_conv_per_stage_decoder", None), stages - 1, False)
+    axes = {"features_per_stage": 0, "kernel_sizes": 2 + (not slices), "strides": 2 + (not slices), blocks: 0}
+    spread = {key: _spread(given.pop(key, None), stages, by_axis) for key, by_axis in axes.items()}
+    decoder = _spread(given.pop("n_conv_per_stage_decoder", None), stages - 1, 0)
     spread |= {"n_stages": given.pop("n_stages"), "n_conv_per_stage_decoder": decoder, "blocks": spread.pop(blocks)}
     numbers = decode(_Numbers, spread, f"{path}: arch_kwargs")
-    _refuse_other_layers(given, numbers.features_per_stage[:1], path)
+    _refuse_other_layers(given, numbers.features_per_stage[:1], 2 if slices else 3, path)
     return NetworkSpec(
         builder=builder,
         features=numbers.features_per_stage,
@@ -176,12 +188,15 @@ def _counterparts() -> dict[str, tuple[str, str]]:
     return {path: (name, theirs.blocks) for name, theirs in families.items() if theirs for path in theirs.classes}
 
 
-def _refuse_other_layers(given: dict[str, Any], stem: tuple[int, ...], path: Path) -> None:
+def _refuse_other_layers(given: dict[str, Any], stem: tuple[int, ...], dimensions: int, path: Path) -> None:
     """Refuse every setting of the network under which ours would differ; what is left out has its own default."""
     settings: dict[str, tuple[Any, tuple[Any, ...]]] = {
-        "conv_op": (None, ("torch.nn.modules.conv.Conv3d", "torch.nn.Conv3d")),
+        "conv_op": (None, (f"torch.nn.modules.conv.Conv{dimensions}d", f"torch.nn.Conv{dimensions}d")),
         "conv_bias": (False, (True,)),
-        "norm_op": (None, ("torch.nn.modules.instancenorm.InstanceNorm3d", "torch.nn.InstanceNorm3d")),
+        "norm_op": (
+            None,
+            (f"torch.nn.modules.instancenorm.InstanceNorm{dimensions}d", f"torch.nn.InstanceNorm{dimensions}d"),
+        ),
         "nonlin": (None, ("torch.nn.LeakyReLU", "torch.nn.modules.activation.LeakyReLU")),
         "dropout_op": (None, (None,)),
         "nonlin_first": (False, (False,)),
@@ -247,17 +262,18 @@ def _require(name: str, value: Any, allowed: Iterable[Any], path: Path) -> None:
         raise InputError(problem, file=path, remedy=f"Possible is {possible}. {USE_NNUNET}")
 
 
-def _spread(value: Any, times: int, by_axis: bool) -> Any:
-    """Repeat what nnU-Net takes as one number for all stages, and as one for all axes.
+def _spread(value: Any, times: int, axes: int) -> Any:
+    """Repeat what nnU-Net takes as one number for all stages, and as one for all axes; of two axes make three.
 
     Example:
-        >>> _spread(2, 3, by_axis=False), _spread([1, [1, 2, 2]], 2, by_axis=True)
-        ([2, 2, 2], [[1, 1, 1], [1, 2, 2]])
+        >>> _spread(2, 3, axes=0), _spread([1, [1, 2, 2]], 2, axes=3), _spread([3, [3, 5]], 2, axes=2)
+        ([2, 2, 2], [[1, 1, 1], [1, 2, 2]], [[1, 3, 3], [1, 3, 5]])
     """
     values = [value] * times if isinstance(value, int) else value
-    if by_axis and isinstance(values, list):
-        return [[one] * 3 if isinstance(one, int) else one for one in values]
-    return values
+    if not axes or not isinstance(values, list):
+        return values
+    each = [[one] * axes if isinstance(one, int) else one for one in values]
+    return [[1, *one] if axes == 2 and isinstance(one, list) else one for one in each]
 
 
 def _whole(values: tuple[float, ...], where: str) -> Shape:

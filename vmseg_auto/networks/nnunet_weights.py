@@ -57,6 +57,8 @@ def from_nnunet(
         wanted = build_network(spec, channels, classes).state_dict()
     if (size := sum(tensor.numel() for tensor in wanted.values())) > LARGEST:
         raise InputError(f"the network would have {size / 1e9:.1f} billion parameters; {LARGEST / 1e9:g} are possible")
+    if all(kernel[0] == 1 for kernel in spec.kernels):  # nnU-Net's 2-D convolutions have no axis of slices
+        weights = {name: tensor.unsqueeze(2) if tensor.dim() == 4 else tensor for name, tensor in weights.items()}
     names = {nnunet_name(name, spec): name for name in wanted}
     found: dict[str, torch.Tensor] = {}
     for name, tensor in weights.items():

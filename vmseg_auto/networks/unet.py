@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from vmseg_auto.networks.blocks import conv_blocks
+from vmseg_auto.networks.blocks import Conv, ConvTranspose, conv_blocks
 from vmseg_auto.planning.network import NetworkSpec
 
 
@@ -67,9 +67,9 @@ def with_conv_decoder(encoder: Sequence[nn.Module], spec: NetworkSpec, classes: 
     heads: list[nn.Module] = []
     for level in range(len(spec.features) - 2, -1, -1):
         fine, coarse, stride = spec.features[level], spec.features[level + 1], spec.strides[level + 1]
-        up.append(nn.ConvTranspose3d(coarse, fine, stride, stride))
+        up.append(ConvTranspose(coarse, fine, stride, stride))
         decoder.append(conv_blocks(2 * fine, fine, spec.kernels[level], (1, 1, 1), spec.decoder_blocks[level]))
-        heads.append(nn.Conv3d(fine, classes, 1))
+        heads.append(Conv(fine, classes, 1))
     return UNet(encoder, up, decoder, heads, spec.deep_supervision, _side_by_side).apply(_initialise)
 
 

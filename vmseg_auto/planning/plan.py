@@ -10,6 +10,7 @@ from vmseg_auto.planning.network import Int3, NetworkSpec
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Shape, Spacing
 from vmseg_auto.utils.json_codec import Stored, digest, encode
+from vmseg_auto.utils.text import by_axes
 
 PLUGIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """Of a planner or trainer: it names a folder, and in a file never code to import."""
@@ -44,15 +45,16 @@ class Plan(Stored):
         planner, trainer: the planner that made it, and the trainer used unless another is named.
         axes: order in which the scan's (Z, Y, X) axes are taken; the coarsest comes first. All the numbers
             below are in this order.
-        spacing_mm: target spacing.
+        spacing_mm: target spacing; the first number counts for nothing where slices are taken one by one.
         median_shape: the cohort's median shape at that spacing, in voxels.
-        patch: patch size in voxels.
+        patch: patch size in voxels; of one slice for a 2-D network.
         batch_size: patches a step.
         normalization: one for each channel.
         network: the network's numbers.
         left_right: which of the axes runs between the patient's left and right. Scans are turned round so that every
             axis runs the same way in all of them. None where that differs within the cohort, and in an imported
             model: scans are taken as they are stored.
+        first_stage: of a cascade, the planner whose masks the network is given beside the image; empty elsewhere.
         memory_gb: the memory budget that it was planned for; 0 in an imported model.
         fingerprint_hash: the cohort that it was planned from; empty in an imported model.
         reasons: why, in words.
@@ -71,6 +73,7 @@ class Plan(Stored):
     memory_gb: float
     fingerprint_hash: str
     left_right: int | None = None
+    first_stage: str = ""
     reasons: tuple[str, ...] = ()
     planned_hash: str = ""
     schema: int = 2
@@ -81,13 +84,39 @@ class Plan(Stored):
         told = encode(replace(self, reasons=(), planned_hash="", trainer="", fingerprint_hash="", memory_gb=0.0))
         if self.left_right is None:
             del told["left_right"]  # plans from before it was known keep their hash
+        if not self.first_stage:
+            del told["first_stage"]
         return digest(told)
+
+    @property
+    def by_slice(self) -> bool:
+        """Whether the network is given one slice at a time, as nnU-Net's 2d configuration is."""
+        return self.patch[0] == 1
+
+    def mask_channels(self, classes: int) -> int:
+        """Count the channels beside the image's: a mask of each label by the first stage, if there is one."""
+        return classes - 1 if self.first_stage else 0
+
+    def target_spacing(self, spacing: Spacing) -> Spacing:
+        """Return the spacing in mm that a scan is resampled to: slices taken one by one stay as thick as they are.
+
+        Args:
+            spacing: the scan's, in mm, in the plan's order of axes.
+        """
+        return (spacing[0], *self.spacing_mm[1:]) if self.by_slice else self.spacing_mm
+
+    def spacing_text(self, between: str = " x ") -> str:
+        """Return what scans are resampled to: "5 x 0.7 x 0.7 mm", or "0.7 x 0.7 mm in the slices"."""
+        if self.by_slice:
+            return f"{by_axes(self.spacing_mm[1:], between=between)} mm in the slices"
+        return f"{by_axes(self.spacing_mm, between=between)} mm"
 
     @property
     def voxels_hash(self) -> str:
         """Hash of what decides a preprocessed case's voxels."""
         turned = [] if self.left_right is None else ["turned"]
-        return digest([self.axes, self.spacing_mm, self.normalization, *turned])
+        spacing = [*self.spacing_mm[1:], "by slice"] if self.by_slice else self.spacing_mm
+        return digest([self.axes, spacing, self.normalization, *turned])
 
     @property
     def edited(self) -> bool:
@@ -117,8 +146,8 @@ def _impossible(plan: Plan) -> list[str]:
     totals = plan.network.divisors
     found = [
         f"{kind} is {name[:80]!r}, not the plain name of one that is installed (letters, digits, _, . and -)"
-        for kind, name in (("planner", plan.planner), ("trainer", plan.trainer))
-        if not PLUGIN_NAME.fullmatch(name)
+        for kind, name in (("planner", plan.planner), ("trainer", plan.trainer), ("first_stage", plan.first_stage))
+        if (name or kind != "first_stage") and not PLUGIN_NAME.fullmatch(name)
     ]
     if sorted(plan.axes) != [0, 1, 2]:
         found.append(f"axes {plan.axes} is no order of 0, 1, 2")

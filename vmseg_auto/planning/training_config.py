@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from vmseg_auto.planning.plan import Plan
 from vmseg_auto.planning.unknown_setting import remedy_of
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.json_codec import Stored, parse_setting
@@ -104,11 +105,12 @@ class TrainingConfig(Stored):
                 f"the setting mirror_axes is {self.mirror_axes}", remedy="It may name axes 0, 1 and 2, each once."
             )
 
-    def mirrored(self, left_right: int | None) -> tuple[int, ...]:
-        """Return the patch axes that are mirrored under a plan with this axis between left and right."""
-        if self.left_right_only and left_right is not None:
-            return tuple(axis for axis in self.mirror_axes if axis == left_right)
-        return self.mirror_axes
+    def mirrored(self, plan: Plan) -> tuple[int, ...]:
+        """Return the patch axes that are mirrored under a plan: never the first where a patch is a slice."""
+        axes = {1, 2} if plan.by_slice else {0, 1, 2}
+        if self.left_right_only and plan.left_right is not None:
+            axes &= {plan.left_right}
+        return tuple(axis for axis in self.mirror_axes if axis in axes)
 
     @property
     def epoch_work(self) -> float:

@@ -18,7 +18,7 @@ from vmseg_auto.preprocessing.resample import new_shape, resample_image, resampl
 from vmseg_auto.utils.argmax import argmax
 from vmseg_auto.utils.components import mask_box
 from vmseg_auto.utils.errors import InputError
-from vmseg_auto.utils.geometry import Box, Geometry, Shape
+from vmseg_auto.utils.geometry import Box, Geometry, Shape, Spacing
 
 T = TypeVar("T", bound=np.generic)
 N = TypeVar("N", int, float)
@@ -78,13 +78,12 @@ def preprocess_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan)
         # Beyond the box there is nothing to enclose a hole with: filling the crop is filling the whole.
         inside = binary_fill_holes((cropped != 0).any(axis=0))
     normalized = _to_plan(normalize(cropped, plan.normalization, inside), geometry, plan)
-    return resample_image(normalized, _ordered(geometry.spacing_mm, plan.axes), plan.spacing_mm), box
+    return resample_image(normalized, *_spacings(geometry, plan)), box
 
 
 def _refuse_too_large(box: Box, geometry: Geometry, plan: Plan) -> None:
     """Refuse, before memory is taken for it, a scan whose voxel size is wrong."""
-    spacing = _ordered(geometry.spacing_mm, plan.axes)
-    shape = new_shape(_ordered(_size(box), plan.axes), spacing, plan.spacing_mm)
+    shape = new_shape(_ordered(_size(box), plan.axes), *_spacings(geometry, plan))
     if math.prod(shape) <= _MOST_VOXELS:
         return
     size, made = (" x ".join(f"{n:g}" for n in numbers[::-1]) for numbers in (geometry.spacing_mm, shape))
@@ -104,7 +103,7 @@ def preprocess_mask(mask: NDArray[np.uint8], geometry: Geometry, crop_box: Box, 
         plan: whose numbers are used.
     """
     cropped = _to_plan(mask[box_slices(crop_box)], geometry, plan)
-    return resample_mask(cropped, _ordered(geometry.spacing_mm, plan.axes), plan.spacing_mm)
+    return resample_mask(cropped, *_spacings(geometry, plan))
 
 
 def restore_logits(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
@@ -153,8 +152,14 @@ def _classes(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, pla
 
 
 def _restore(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
-    shape = _ordered(_size(crop_box), plan.axes)
-    return resample_logits(logits, plan.spacing_mm, _ordered(geometry.spacing_mm, plan.axes), shape)
+    own, target = _spacings(geometry, plan)
+    return resample_logits(logits, target, own, _ordered(_size(crop_box), plan.axes))
+
+
+def _spacings(geometry: Geometry, plan: Plan) -> tuple[Spacing, Spacing]:
+    """Return a scan's own spacing and the one it is resampled to, in mm, in the plan's order of axes."""
+    own = _ordered(geometry.spacing_mm, plan.axes)
+    return own, plan.target_spacing(own)
 
 
 def _to_plan(array: NDArray[T], geometry: Geometry, plan: Plan) -> NDArray[T]:

@@ -15,7 +15,7 @@ from vmseg_auto.models.selection_record import Selection
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.report.scores import failures
-from vmseg_auto.report.words import by, plain
+from vmseg_auto.report.words import TIMES, plain
 from vmseg_auto.utils.statistics import FEWEST_PATIENTS
 from vmseg_auto.utils.text import counted, median_and_range
 from vmseg_auto.workflows.run_tables import CaseScore
@@ -94,7 +94,7 @@ def _data(study: Study) -> tuple[Item, ...]:
     missing = "none: a scan without a channel or mask is refused"
     pixels = median_and_range([case.spacing_mm[1] for case in study.fingerprint.cases.values()])
     slices = median_and_range([case.spacing_mm[0] for case in study.fingerprint.cases.values()])
-    preprocessed = f"resampled to {by(study.plan.spacing_mm)} mm; {_intensities(study.plan)}"
+    preprocessed = f"resampled to {study.plan.spacing_text(TIMES)}; {_intensities(study.plan)}"
     grid = f"pixels of {pixels} mm, slices every {slices} mm"
     return (
         Item("5", "Prospective or retrospective", "5a", "", "which of them"),

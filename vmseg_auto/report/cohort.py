@@ -11,7 +11,7 @@ from vmseg_auto.figures.charts import Chart, Dot, axis_of
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.report.render import Fact, Table
-from vmseg_auto.report.words import by, plain, volume
+from vmseg_auto.report.words import TIMES, by, plain, volume
 from vmseg_auto.utils.text import counted, median_and_range
 
 
@@ -64,7 +64,7 @@ def planned(plan: Plan, splits: Splits, fingerprint: Fingerprint) -> Planned:
     validation = [sum(fingerprint.cases[case].volume_ml for case in fold.val) for fold in splits.folds]
     facts = (
         Fact("Planner", plan.planner),
-        Fact("Target spacing", f"{by(plan.spacing_mm)} mm", "to which every scan is resampled"),
+        Fact("Target spacing", plan.spacing_text(TIMES), "to which every scan is resampled"),
         Fact("Patch", f"{by(plan.patch)} voxels", f"{plan.batch_size} in each training step"),
         Fact(
             "Network",

@@ -12,6 +12,9 @@ from vmseg_auto.utils.statistics import no_interval
 from vmseg_auto.utils.text import UNKNOWN, by_axes, decimal, interval, listed, minus_signs
 from vmseg_auto.workflows.run_tables import Row
 
+TIMES = " \N{MULTIPLICATION SIGN} "
+"""Between sizes along axes."""
+
 
 def require_named(rows: Iterable[Row], names: Names, table: Path) -> None:
     """Raise InputError where a row's case is none that the report knows."""
@@ -56,7 +59,7 @@ def between_or_why(low: float | None, high: float | None, patients: int, digits:
 
 def by(values: Iterable[float]) -> str:
     """Write sizes along axes."""
-    return by_axes(values, between=" \N{MULTIPLICATION SIGN} ")
+    return by_axes(values, between=TIMES)
 
 
 def plain(label: str) -> str:

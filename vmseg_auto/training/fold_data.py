@@ -108,7 +108,7 @@ class FoldSetup:
         Each window is predicted in every mirroring; a forward pass is a third of a training sample's work.
         """
         config, plan = self.parts.config, self.plan
-        mirrorings = 1 << len(config.mirrored(plan.left_right))
+        mirrorings = 1 << len(config.mirrored(plan))
         folder = PreprocessedFolder(self.preprocessed)
         shapes = (folder.load(case).image.shape[1:] for case in self.cases.val)
         windows = sum(count_windows(shape, plan.patch, config.tile_step_size) for shape in shapes)

@@ -245,7 +245,7 @@ class Checkup:
             return  # a plan that can't be read may be the one that a folder belongs to
         wanted = {plan.voxels_hash for plan in plans}
         for folder in sorted(self.space.root.glob("preprocessed/*")):
-            if folder.is_dir() and folder.name not in wanted:
+            if folder.is_dir() and folder.name.partition("_")[0] not in wanted:  # a cascade's names its first stage too
                 size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
                 self.notes.append(f"{folder} belongs to no plan any more; deleting it frees {in_words(size)}")
 

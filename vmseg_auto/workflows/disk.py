@@ -48,8 +48,8 @@ def require_prediction_space(
 def preprocessed_bytes(case: CaseSummary, plan: Plan, channels: int) -> float:
     """Return the bytes of a preprocessed case: float32 a channel and a byte for the label, on the plan's grid."""
     voxels = math.prod(case.cropped_shape)
-    spacing = [case.spacing_mm[axis] for axis in plan.axes]
-    scaled = voxels * math.prod(have / want for have, want in zip(spacing, plan.spacing_mm, strict=True))
+    z, y, x = (case.spacing_mm[axis] for axis in plan.axes)
+    scaled = voxels * z * y * x / math.prod(plan.target_spacing((z, y, x)))
     return scaled * (4 * channels + 1)
 
 

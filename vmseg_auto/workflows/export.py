@@ -13,8 +13,8 @@ from typing import Any
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run, chosen_folds
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.models.load import load_fold, read_info
-from vmseg_auto.models.manifest import CARD, FINGERPRINT, MANIFEST, Manifest
+from vmseg_auto.models.load import first_stage_of, load_fold, read_info
+from vmseg_auto.models.manifest import CARD, FINGERPRINT, FIRST_STAGE, MANIFEST, Manifest
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.model_card import Facts, Member, model_card
 from vmseg_auto.models.selection_record import Candidate, Selection
@@ -87,6 +87,8 @@ def export_model(
         for folder, member, own in zip(folders, facts.members, finished, strict=True):
             contents[f"{folder}/model.json"] = _text(member.info.to_json())
             contents |= {f"{folder}/{fold.folder.name}/{fold.final.name}": fold.final for fold in own}
+        for folder, run in zip(folders, runs, strict=True):
+            contents |= _first_stage(f"{folder}/{FIRST_STAGE}", run, facts.name)
         about = Manifest(facts.name, licence, facts.version, folders, facts.rule, {})
         with output_lock(target.parent, "vmseg_model export", console), ExitStack() as made:
             if onnx:
@@ -127,6 +129,18 @@ def model_info(model: PathLike, left: Inventory | None = None, console: Console 
     files = f"{len(manifest.members) + 1} files, {path.stat().st_size / 1e6:.1f} MB"
     console.say(f"{card}\n{path}: {files}, each as its manifest says; SHA-256 of the manifest: {identity}")
     return card
+
+
+def _first_stage(folder: str, run: Run, name: str) -> dict[str, str | Path]:
+    """Return the files of a cascade's first stage, by their names in the zip; none of other models."""
+    first = first_stage_of(run, read_info(run))
+    if first is None:
+        return {}
+    info, folds = replace(read_info(first), dataset=name), first.usable_folds(None)
+    for fold in folds:
+        load_fold(fold, info)  # no damaged weights are given away
+    weights = {f"{folder}/{fold.folder.name}/{fold.final.name}": fold.final for fold in folds}
+    return {f"{folder}/model.json": _text(info.to_json()), **weights}
 
 
 def _warn_of_cases_that_are_gone(

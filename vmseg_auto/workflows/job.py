@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from vmseg_auto.contracts import Logger, Parts, Trainer
 from vmseg_auto.data.dataset import Dataset, Fold, Splits
 from vmseg_auto.data.preprocessed import PreprocessedFolder
-from vmseg_auto.data.runs import FoldName, Run
+from vmseg_auto.data.runs import FoldName, Run, train_command
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.evaluation.metrics.score import metrics
 from vmseg_auto.models.fold_record import FoldRecord
@@ -29,8 +29,11 @@ from vmseg_auto.utils.devices import choose_device, cudnn_fault, describe, free_
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory
-from vmseg_auto.workflows.paths import PathLike, places, plan_command, read_plan
-from vmseg_auto.workflows.staleness import read_standing
+from vmseg_auto.utils.text import listed
+from vmseg_auto.workflows.first_stage import first_stage_hash, first_stage_run, with_first_stage
+from vmseg_auto.workflows.paths import PathLike, places, plan_command, read_plan, record_now
+from vmseg_auto.workflows.staleness import Standing, read_standing
+from vmseg_auto.workflows.validate import lacking
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ class Job:
             InputError: its network is not the plan's: no checkpoint could be used.
         """
         torch.manual_seed(config.seed * 1009 + (1000 if fold == "all" else int(fold)))
-        channels, classes = len(self.fingerprint.channels), len(self.fingerprint.labels)
+        classes = len(self.fingerprint.labels)
+        channels = len(self.fingerprint.channels) + self.plan.mask_channels(classes)
         parts = self.trainer(self.plan, config, self.device, channels, classes)
         if why_not := why_not_rebuilt(parts.network, self.plan.network, channels, classes):
             raise InputError(
@@ -75,6 +79,12 @@ class Job:
                 remedy="Give that network a name and a planner (docs/extending/network.md), and plan with it.",
             )
         return parts
+
+    def record(self, fold: FoldName) -> FoldRecord:
+        """Return what a training of this fold depends on."""
+        record = record_now(self.fingerprint, self.splits, self.plan, self.config, fold)
+        masks = first_stage_hash(self.space, self.plan, self.trainer.name, self.splits, self.dataset)
+        return replace(record, first_stage=masks)
 
     def introduce(self) -> None:
         """Say what begins, once all is checked."""
@@ -138,7 +148,7 @@ def open_job(
         trainer=chosen,
         config=config,
         run=space.run(plan.planner, chosen.name),
-        preprocessed=ranks.on_main(lambda: _preprocessed(space, plan, standing.fingerprint)),
+        preprocessed=ranks.on_main(lambda: _preprocessed(standing, plan, chosen.name, console)),
         device=where,
         workers=jobs or default_workers(where),
         console=console,
@@ -157,12 +167,15 @@ def settle(left: Inventory, console: Console) -> None:
         console.warn(left.text())
 
 
-def _preprocessed(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Path:
+def _preprocessed(standing: Standing, plan: Plan, trainer: str, console: Console) -> Path:
     """Return the folder of preprocessed cases, all read once: damage shows before a night of training.
+
+    Those of a cascade's second stage are made here, as they take the masks of a trained first one.
 
     Raises:
         InputError: a case is missing, out of date or damaged.
     """
+    space, fingerprint = standing.space, standing.fingerprint
     folder = PreprocessedFolder(space.preprocessed(plan.voxels_hash))
     lacking = [case for case, summary in fingerprint.cases.items() if not folder.holds(case, summary.content)]
     if lacking:
@@ -173,4 +186,27 @@ def _preprocessed(space: Workspace, plan: Plan, fingerprint: Fingerprint) -> Pat
         )
     for case in fingerprint.cases:
         folder.verify(case)
-    return folder.folder
+    if not plan.first_stage:
+        return folder.folder
+    _require_first_stage(standing, plan, trainer)
+    with console.progress("Adding the first stage's masks", len(fingerprint.cases)) as bar:
+        made = with_first_stage(space, plan, trainer, standing.splits, standing.dataset, folder, bar.advance)
+    return made.folder
+
+
+def _require_first_stage(standing: Standing, plan: Plan, trainer: str) -> None:
+    run, folds = first_stage_run(standing.space, plan, trainer), range(len(standing.splits.folds))
+    why = f"{run.name} is not trained"
+    held_out = {case for fold in standing.splits.folds for case in fold.val}
+    if alone := sorted({case for fold in standing.splits.folds for case in fold.train} - held_out):
+        problem = f"no fold leaves out {listed(alone)}, so that a cascade's first stage has no mask of it"
+        raise InputError(problem, file=standing.space.splits, remedy="Let each case be validated in some fold.")
+    if run.model.is_file():
+        found = lacking(run, standing.space, standing.fingerprint, standing.splits, standing.dataset)
+        if found is None:
+            return
+        why = found
+    command = train_command(folds, plan.first_stage, trainer if trainer != plan.trainer else None)
+    raise InputError(
+        f"the cascade's first stage has no masks of all cases yet: {why}", remedy=f"Run `{command}` first."
+    )

@@ -63,11 +63,10 @@ def import_nnunet(
     with output_lock(target.parent, "vmseg_model import", console), new_folder(target) as temporary:
         info, taken = _convert(source, Run(temporary), folds, left, console)
     network = info.plan.network
-    spacing = " x ".join(f"{mm:.3g}" for mm in info.plan.spacing_mm)
     console.say(
         f"{info.plan.reasons[0]}; trainer {info.trainer}\n"
         f"  {network.builder}, {len(network.features)} stages, patch {' x '.join(map(str, info.plan.patch))} "
-        f"at {spacing} mm\n"
+        f"at {info.plan.spacing_text()}\n"
         f"  channels {', '.join(info.channels)}; labels {', '.join(info.labels)}\n"
         f"  fold {', '.join(str(file.fold) for file in taken)}\n"
         f"The model is {target}. Segment with `vmseg_predict -m {quoted(target)} -i SCANS -o MASKS`."

@@ -43,7 +43,8 @@ def write_onnx(models: Mapping[str, Sequence[FoldFolder]], folder: Path, console
 
 def _write(fold: FoldFolder, folder: Path, name: str) -> float:
     checkpoint = load_final(fold.final)
-    plan, channels = checkpoint.plan, len(checkpoint.channels)
+    plan = checkpoint.plan
+    channels = len(checkpoint.channels) + plan.mask_channels(len(checkpoint.labels))
     network = build_network(plan.network, channels, len(checkpoint.labels)).eval()
     network.load_state_dict(checkpoint.weights)
     content = to_onnx(network, channels, plan.patch)
@@ -58,10 +59,11 @@ def _write(fold: FoldFolder, folder: Path, name: str) -> float:
     (folder / f"{name}_{fold.folder.name}.onnx").write_bytes(content)
     about = {
         "input": "image: float32 [B, C, Z, Y, X]; B is free, Z, Y, X are the patch, in the plan's order of axes",
+        "mask_channels": plan.mask_channels(len(checkpoint.labels)),
         "output": "logits: float32 [B, K, Z, Y, X]; K in the order of the labels' values",
         "channels": list(checkpoint.channels),
         "labels": checkpoint.labels,
-        "mirror_axes": list(checkpoint.config.mirror_axes),
+        "mirror_axes": list(checkpoint.config.mirrored(plan)),
         "tile_step_size": checkpoint.config.tile_step_size,
         "plan": plan.to_json(),
     }

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vmseg_auto.contracts import Planner
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dataset import Dataset, Splits, beside_folds, check_splits, extend_splits, split_by_patient
 from vmseg_auto.data.decode_cache import DecodeCache
@@ -43,9 +44,10 @@ DEFAULT_MEMORY_GB = 8.0
 
 @dataclass(frozen=True)
 class Planned:
-    """What stands in the workspace afterwards; the plan and splits are None after a mere check.
+    """What stands in the workspace afterwards; plan and splits are None after a mere check.
 
     Args:
+        plan: that of the first planner.
         due: the commands that train what is not trained yet or stale, and do what else has to be done again.
     """
 
@@ -61,7 +63,7 @@ def plan_and_preprocess(
     dataset: PathLike | None = None,
     workspace: PathLike | None = None,
     *,
-    planner: str = "default",
+    planner: str | Sequence[str] = "default",
     memory_gb: float | None = None,
     visits: Visits | None = None,
     merge_fingerprints: Sequence[PathLike] = (),
@@ -74,7 +76,7 @@ def plan_and_preprocess(
 
     Args:
         dataset, workspace: folders, as on the command line.
-        planner: a name or "module:Class".
+        planner: a name or "module:Class", or several, each of which plans for itself.
         memory_gb: GPU memory that the plan may use; the last plan's unless given, 8 GB for a first plan.
         visits: "join" to take cases whose names suggest so for visits of one patient, "apart" not to; the workspace
             remembers it.
@@ -86,9 +88,9 @@ def plan_and_preprocess(
         console: where words and progress go.
 
     Raises:
-        InputError: bad cases (all are listed), an impossible edit of plan.json or splits.json, no such planner,
-            fingerprints that can't be merged, a workspace of another dataset, or another command at work on what would
-            change.
+        InputError: bad cases (all are listed), an impossible edit of plan.json or splits.json, no such planner, one
+            that has nothing to plan for this cohort, fingerprints that can't be merged, a workspace of another dataset,
+            or another command at work on what would change.
         VmsegError: the disk is too full for the preprocessed cases.
         SomeCasesFailedError: all is planned, but some cases could not be preprocessed.
     """
@@ -97,7 +99,7 @@ def plan_and_preprocess(
     if memory_gb is not None and not 0 < memory_gb <= 1024:
         raise InputError(f"the memory is {memory_gb:g} GB", remedy="Give --memory in GB, above 0 and at most 1024.")
     folder, space = places(dataset, workspace)
-    chosen = load_planner(planner)
+    planners = [load_planner(name) for name in dict.fromkeys([planner] if isinstance(planner, str) else planner)]
     bad: list[VmsegError] = []
     data = read_dataset(folder, bad)
     if bad:
@@ -127,11 +129,12 @@ def plan_and_preprocess(
         write_json(space.splits, splits.to_json())
         write_sealed(space.dataset, Source(str(folder.resolve()), data.name, accepted).to_json())
         cohort = cohort_to_plan(fingerprint, merge_fingerprints, space, console)
-        plan = _plan(chosen.name, planner, cohort, space, memory_gb, console)
-        console.say(plan_table(fingerprint, plan, splits, data.patients))
-        due = report_outdated(Standing(space, data, fingerprint, splits), plan, console)
-        _prepare(data, fingerprint, plan, space, jobs, console, decode_cache)
-    return Planned(space, fingerprint, plan, splits, due)
+        plans, due = [_plan(chosen, cohort, space, memory_gb, console) for chosen in planners], []
+        for plan in plans:
+            console.say(plan_table(fingerprint, plan, splits, data.patients))
+            due += report_outdated(Standing(space, data, fingerprint, splits), plan, console)
+            _prepare(data, fingerprint, plan, space, jobs, console, decode_cache)
+    return Planned(space, fingerprint, plans[0], splits, due)
 
 
 def _warn_of_names(data: Dataset, console: Console) -> None:
@@ -249,10 +252,10 @@ def _fitted(old: Splits, path: Path, gone: set[str], patients: Mapping[str, str]
 
 
 def _plan(
-    name: str, planner: str, fingerprint: Fingerprint, space: Workspace, memory_gb: float | None, console: Console
+    planner: Planner, fingerprint: Fingerprint, space: Workspace, memory_gb: float | None, console: Console
 ) -> Plan:
     """Return the stored plan where it was edited or still holds, else a new one."""
-    path = space.plan(name)
+    path = space.plan(planner.name)
     stored: Plan | None = None
     if path.is_file():
         stored = read_stored(Plan, path)
@@ -268,7 +271,7 @@ def _plan(
                 console.warn("the cohort has changed since this plan was made; delete plan.json to plan anew.")
             return stored
     memory_gb = memory_gb or (stored.memory_gb if stored else DEFAULT_MEMORY_GB)
-    plan = load_planner(planner)(fingerprint, memory_gb).sealed()
+    plan = planner(fingerprint, memory_gb).sealed()
     if stored == plan:
         console.say("Plan kept.")
         return plan

@@ -26,7 +26,7 @@ def plan_table(fingerprint: Fingerprint, plan: Plan, splits: Splits, patients: M
         ("Lesion volume", _volumes(fingerprint)),
         ("Folds", f"{len(splits.folds)} ({splits.source})"),
         ("Validation", _validation(fingerprint, splits)),
-        ("Target spacing", f"{by_axes(plan.spacing_mm, '.3g')} mm"),
+        ("Target spacing", plan.spacing_text()),
         ("Patch, batch", f"{by_axes(plan.patch, 'd')} voxels, {plan.batch_size} a step"),
         (
             "Network",

@@ -30,7 +30,7 @@ from vmseg_auto.workflows.fresh_start import begin_folds, begun_fresh, confirm_f
 from vmseg_auto.workflows.initial_weights import Start, begin_from, check_fits, find_starts, first_weights
 from vmseg_auto.workflows.job import Job, open_job, settle
 from vmseg_auto.workflows.locking import folds_at_work, take_folds, workspace_lock
-from vmseg_auto.workflows.paths import PathLike, places, read_record, record_now
+from vmseg_auto.workflows.paths import PathLike, places, read_record
 from vmseg_auto.workflows.progress import FoldProgress, duration
 from vmseg_auto.workflows.seen_scans import SeenTests, seen_tests
 from vmseg_auto.workflows.select import choose_run
@@ -102,7 +102,7 @@ def train(
         with ranks.enter_on_main(workspace_lock(space, command, console)):
             job = open_job(dataset, workspace, planner, trainer, settings, hours, device, jobs, left, console, ranks)
             job = replace(job, loggers=trackers if ranks.is_main else ())
-            records = {fold: record_now(job.fingerprint, job.splits, job.plan, job.config, fold) for fold in folds}
+            records = {fold: job.record(fold) for fold in folds}
             left.add_all(beside_folds(job.splits, job.fingerprint.cases, folds) if ranks.is_main else ())
             ranks.on_main(lambda: settle(left, console))
             ranks.on_main(lambda: take_folds(held, [job.run.fold(fold) for fold in folds], command, console))

@@ -29,6 +29,7 @@ from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.confidence import judge
+from vmseg_auto.workflows.first_stage import first_stage_hash
 from vmseg_auto.workflows.paths import read_plan, read_record, record_now, train_command
 from vmseg_auto.workflows.validation_cases import ValidationCases, validation_cases
 
@@ -138,6 +139,7 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
     if untrained := run.unfinished_folds(len(splits.folds)):
         which = f"fold {untrained[0]} is" if len(untrained) == 1 else f"folds {listed([*map(str, untrained)])} are"
         return f"{which} not trained; `{train_command(space, run, untrained, plan)}` does it"
+    masks = first_stage_hash(space, plan, info.trainer, splits, dataset)
     for fold in validation_cases(run, fingerprint, splits, dataset):
         number, record, current = fold.folder.name, read_record(fold.folder), fold.is_current()
         again = train_command(space, run, [number], plan)
@@ -146,6 +148,8 @@ def lacking(run: Run, space: Workspace, fingerprint: Fingerprint, splits: Splits
         now = record_now(fingerprint, splits, plan, record.config, number)
         if old := record.old_names(now):
             return f"fold {number} has old names ({'; '.join(old)}); `{again}` renews them without training"
+        if record.first_stage != masks:
+            return f"fold {number} is stale (its first stage has other masks now); `{again} --fresh` mends it"
         if stale := record.conflicts(now) if current else record.data_differences(now):
             return f"fold {number} is stale ({'; '.join(stale)}); `{again} --fresh` mends it"
         if not current:

@@ -44,7 +44,7 @@ def find(day: Day) -> Iterator[Figure]:
     if why := day.why_no_nnunet:
         yield left_out("beside nnU-Net", why)
         return
-    axes = DefaultTrainer.config.mirrored(cohort.plan.left_right)
+    axes = DefaultTrainer.config.mirrored(cohort.plan)
     predictor = predictor_of(cohort, networks, axes, day.device, day.folder / "nnunet" / "head")
     if day.cuda:
         predictor.predict_sliding_window_return_logits(image)  # to warm up

@@ -1,9 +1,9 @@
 """Make the golden files of this folder with nnU-Net itself: `python tests/golden/nnunet/make.py`.
 
-It needs an environment with nnunetv2 2.8.1; the tests do not. For each of two small networks with random weights it
+It needs an environment with nnunetv2 2.8.1; the tests do not. For each of three small networks with random weights it
 writes plans.json, dataset.json and golden.npz, which holds
   names, index, tensor_0, tensor_1, ...  the state dict: names[i] is tensor_index[i] (most stand there twice)
-  patch, logits                          an input [1, C, Z, Y, X] of the network, and what it gives
+  patch, logits                          an input [1, C, Z, Y, X] of the network, and what it gives (Z is 1 for slices)
   image, spacing_mm, mask                a scan [C, Z, Y, X], its voxel size, and the mask by nnU-Net's predictor
 """
 
@@ -80,6 +80,17 @@ def plans(axes, schemes, masked, network, **numbers):
     }  # fmt: skip
 
 
+def of_slices(plan):
+    """The same as nnU-Net's 2d configuration."""
+    configuration = plan["configurations"].pop("3d_fullres")
+    for key in ("patch_size", "median_image_size_in_voxels", "spacing"):
+        configuration[key] = configuration[key][1:]
+    kwargs = configuration["architecture"]["arch_kwargs"]
+    kwargs |= {"kernel_sizes": [[3, 3]] * 3, "strides": [[1, 1], [2, 2], [2, 2]]}
+    kwargs |= {key: kwargs[key].replace("3d", "2d") for key in ("conv_op", "norm_op")}
+    return {**plan, "configurations": {"2d": {**configuration, "batch_dice": True}}}
+
+
 def weights_of(network, generator):
     """Random, norms included, and such that 16 bits hold them; tensors with several names stay one."""
     with torch.no_grad():
@@ -114,14 +125,17 @@ def make(name, plan, shape, spacing_mm, mirror_axes, seed):
     plan = json.loads(json.dumps(plan, default=int))
     (folder / "plans.json").write_text(json.dumps(plan, indent=1) + "\n")
     (folder / "dataset.json").write_text(json.dumps(dataset, indent=1) + "\n")
-    architecture = plan["configurations"]["3d_fullres"]["architecture"]
+    ((name_of_it, configuration),) = plan["configurations"].items()
+    architecture = configuration["architecture"]
     wanted = (dict(architecture["arch_kwargs"]), architecture["_kw_requires_import"], 2, 3)
     network = get_network_from_plans(architecture["network_class_name"], *wanted, deep_supervision=False).eval()
     state = weights_of(network, torch.Generator().manual_seed(seed))
     rng = np.random.default_rng(seed)
-    patch = rng.normal(0, 1, (1, 2, 4, 16, 12)).astype(np.float16).astype(np.float32)
+    patch = rng.normal(0, 1, (1, 2, *configuration["patch_size"])).astype(np.float16).astype(np.float32)
     with torch.no_grad():
         logits = network(torch.from_numpy(patch)).numpy()
+    if name_of_it == "2d":
+        patch, logits = patch[:, :, None], logits[:, :, None]
     image = scan(rng, shape)
     mask = predict(plan, dataset, state, image, spacing_mm, mirror_axes)
     tensors, index, seen = {}, [], {}
@@ -146,7 +160,7 @@ def predict(plan, dataset, state, image, spacing_mm, mirror_axes):
         checkpoint = {
             "network_weights": state,
             "trainer_name": "nnUNetTrainer",
-            "init_args": {"configuration": "3d_fullres"},
+            "init_args": {"configuration": next(iter(plan["configurations"]))},
             "inference_allowed_mirroring_axes": mirror_axes,
         }
         torch.save(checkpoint, folder / "fold_0" / "checkpoint_final.pth")
@@ -170,3 +184,13 @@ if __name__ == "__main__":
         n_blocks_per_stage=[1, 3, 4],
     )  # fmt: skip
     make("residual", residual, (8, 22, 20), (2.5, 1.3, 1.2), None, 4)
+    slices = of_slices(
+        plans(
+            [1, 0, 2],
+            ["ZScoreNormalization", "ZScoreNormalization"],
+            [False, True],
+            "PlainConvUNet",
+            n_conv_per_stage=[2, 1, 2],
+        )
+    )
+    make("slices", slices, (20, 7, 24), (1.1, 2.6, 1.3), (0, 1), 9)

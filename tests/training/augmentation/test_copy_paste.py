@@ -68,6 +68,15 @@ def test_a_lesion_stays_on_tissue_and_keeps_its_label_and_contrast() -> None:
         assert contrast == pytest.approx(6.0, abs=0.01), "in units of the host's tissue"
 
 
+def test_a_patch_of_one_slice_gets_one_slice_of_a_lesion() -> None:
+    host, donor = head("host", HOST, 1.0), head("donor", DONOR, 10.0, lesion=6.0)
+    draws = [sampler(patch=(1, 32, 32))([host, donor], False, np.random.default_rng(seed)) for seed in range(60)]
+    found = [label for image, label in draws if label.any() and image.max() < 20]
+    assert len(found) > 5
+    for label in found:
+        assert [int((label == k).sum()) for k in (1, 2)] == [20, 5]
+
+
 def test_far_from_the_lesion_the_host_stays_as_it_is() -> None:
     host, donor = head("host", HOST, 1.0), head("donor", DONOR, 10.0, lesion=6.0)
     for image, label in samples(host, donor):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vmseg_auto.training.augmentation.cpu import NoAugmentation, PatchAugmentation, read_shape, rotates_in_plane
 from vmseg_auto.utils.geometry import Shape
 
-CUBE, FLAT = (12, 14, 16), (5, 18, 16)
+CUBE, FLAT, SLICE = (12, 14, 16), (5, 18, 16), (1, 18, 16)
 Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
 
@@ -25,7 +25,7 @@ def patch_to_read(patch: Shape, channels: int = 1) -> Patch:
     return rng.normal(size=(channels, *shape)).astype(np.float32), rng.choice([0, 1, 7], shape).astype(np.uint8)
 
 
-@pytest.mark.parametrize("patch", [CUBE, FLAT])
+@pytest.mark.parametrize("patch", [CUBE, FLAT, SLICE])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shape_type_and_labels(patch: Shape, channels: int) -> None:
     augment, given = PatchAugmentation(patch, (0, 1, 2)), patch_to_read(patch, channels)
@@ -127,10 +127,12 @@ def test_the_centre_of_what_was_read_is_the_centre_of_what_is_given() -> None:
         ((20, 320, 256), True, (20, 376, 376)),
         ((16, 48, 48), False, None),
         ((15, 48, 48), True, None),
+        ((1, 320, 256), True, (1, 376, 376)),
+        ((1, 512, 320), True, (1, 679, 376)),
     ],
 )
 def test_what_is_read_is_what_nnunet_reads(patch: Shape, flat: bool, read: Shape | None) -> None:
-    """The sizes are those that nnU-Net's get_patch_size gives for its 30 (or 90) degrees and zoom of 0.85."""
+    """The sizes are those that nnU-Net's get_patch_size gives for its 30 (or 90, or 15) degrees and zoom of 0.85."""
     assert rotates_in_plane(patch) == flat
     if read is not None:
         assert read_shape(patch) == read

@@ -59,6 +59,8 @@ class CopyPaste:
             donor = self.studies.of(cases[int(rng.integers(len(cases)))])
             if donor.whole_lesions:
                 lesion = donor.whole_lesions[int(rng.integers(len(donor.whole_lesions)))]
+                if len(label) == 1:
+                    lesion = _slice_of(lesion, rng)
                 flips = tuple(axis for axis in self.mirror_axes if rng.random() < 0.5)
                 piece = _Piece.cut(donor.case, lesion, donor.tissue, flips)
                 inside = _inside(host, start, label.shape)
@@ -118,6 +120,13 @@ class _Piece:
         target = image[(slice(None), *here)]
         target += self.weight * (pasted - target)
         label[here][self.label > 0] = self.label[self.label > 0]
+
+
+def _slice_of(lesion: Lesion, rng: np.random.Generator) -> Lesion:
+    """Return a random slice of a lesion, for patches of one slice."""
+    at = int(rng.integers(len(lesion.mask)))
+    first = lesion.box[0][0] + at
+    return Lesion(((first, first + 1), *lesion.box[1:]), lesion.mask[at : at + 1])
 
 
 def _inside(case: PreprocessedCase, start: NDArray[np.int64], shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -99,18 +99,21 @@ class PatchAugmentation:
 
     A bias field comes between blur and brightness where `chances` has one.
 
-    Rotations are in-plane and of any angle where the patch is more than 3 x anisotropic, else up to 30 degrees
-    about each axis. There is no elastic deformation; images are interpolated linearly, labels take the nearest.
+    Rotations are in-plane where the patch is more than 3 x anisotropic, else about each axis (`largest_angle`).
+    There is no elastic deformation; images are interpolated linearly, labels take the nearest.
 
     Args:
         patch: shape (Z, Y, X) that is given back; what comes in is at least `read_shape(patch)`.
         mirror_axes: patch axes that may be mirrored.
         chances: how often and how far.
+        masks: how many of the image's channels, the last ones, are masks of a cascade's first stage: they move with the
+            label, and are then changed as `mask_channels.changed_masks` does.
     """
 
     patch: Shape
     mirror_axes: tuple[int, ...]
     chances: Chances = NNUNET
+    masks: int = 0
 
     def __call__(
         self, patch: tuple[NDArray[np.float32], NDArray[np.uint8]], seed: int
@@ -118,7 +121,7 @@ class PatchAugmentation:
         """Return image [C, Z, Y, X] and label [Z, Y, X], augmented; `seed` fixes every random number."""
         from vmseg_auto.training.augmentation.sample import augmented  # batchgenerators takes long to load
 
-        return augmented(patch, seed, self.patch, self.mirror_axes, self.chances)
+        return augmented(patch, seed, self.patch, self.mirror_axes, self.chances, self.masks)
 
 
 def rotates_in_plane(patch: Shape) -> bool:
@@ -132,7 +135,16 @@ def rotates_in_plane(patch: Shape) -> bool:
 
 
 def largest_angle(patch: Shape) -> float:
-    """Return the angle, in radians, from minus which to which rotations are drawn."""
+    """Return the angle, in radians, from minus which to which rotations are drawn.
+
+    It is 180 degrees in-plane, but 15 where the patch is a single slice more than 1.5 x as long as wide; 30 about each
+    axis of a patch that turns in space (nnU-Net).
+
+    >>> [round(np.degrees(largest_angle(patch))) for patch in ((16, 64, 64), (32, 64, 64), (1, 64, 48), (1, 64, 40))]
+    [180, 30, 180, 15]
+    """
+    if patch[0] == 1 and max(patch[1:]) / min(patch[1:]) > 1.5:
+        return np.pi / 12
     return np.pi if rotates_in_plane(patch) else np.pi / 6
 
 
@@ -169,7 +181,7 @@ def read_shape(patch: Shape) -> Shape:
         >>> read_shape((16, 64, 64)), read_shape((32, 32, 32))
         ((16, 75, 75), (51, 51, 51))
     """
-    angle = np.pi / 2 if rotates_in_plane(patch) else np.pi / 6
+    angle = min(largest_angle(patch), np.pi / 2)
     corners = np.array(patch, dtype=float)
     turns = (
         [(angle, 0.0, 0.0)] if rotates_in_plane(patch) else [(angle, 0.0, 0.0), (0.0, angle, 0.0), (0.0, 0.0, angle)]

@@ -25,6 +25,7 @@ from vmseg_auto.training.augmentation.cpu import (
     largest_angle,
     rotates_in_plane,
 )
+from vmseg_auto.training.augmentation.mask_channels import changed_masks
 from vmseg_auto.utils.geometry import Shape
 
 
@@ -34,6 +35,7 @@ def augmented(
     shape: Shape,
     mirror_axes: tuple[int, ...],
     chances: Chances,
+    masks: int = 0,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Return the patch as `cpu.PatchAugmentation` augments it.
 
@@ -43,16 +45,20 @@ def augmented(
         shape: (Z, Y, X) that is given back.
         mirror_axes: patch axes that may be mirrored.
         chances: how often and how far.
+        masks: how many of the image's channels, the last ones, are masks.
     """
     # batchgenerators draws from both global streams.
     random.seed(seed)
     np.random.seed(seed % 2**32)
     image, label = patch
-    out = _transforms(shape, mirror_axes, chances)(data=image[None].copy(), seg=label[None, None].astype(np.float32))
-    return (
-        np.ascontiguousarray(out["data"][0], np.float32),
-        np.ascontiguousarray(np.rint(out["seg"][0, 0]), np.uint8),
-    )
+    channels = len(image) - masks
+    moving = np.concatenate([label[None], image[channels:]], dtype=np.float32)
+    out = _transforms(shape, mirror_axes, chances)(data=image[None, :channels].copy(), seg=moving[None])
+    augmented_image, (label_there, *masks_there) = out["data"][0], np.rint(out["seg"][0])
+    if masks:
+        changed = changed_masks(np.stack(masks_there) > 0, np.random.default_rng(seed))
+        augmented_image = np.concatenate([augmented_image, changed.astype(np.float32)])
+    return np.ascontiguousarray(augmented_image, np.float32), np.ascontiguousarray(label_there, np.uint8)
 
 
 class _InPlane(AbstractTransform):  # type: ignore[misc]
