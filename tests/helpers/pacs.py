@@ -52,12 +52,23 @@ def program() -> str:
     return found
 
 
+def of_dcmtk(program: str) -> str:
+    """A program of dcmtk; pynetdicom's scripts of the same names are passed over."""
+    for folder in os.environ["PATH"].split(os.pathsep):
+        if (found := shutil.which(program, path=folder)) and Path(found).read_bytes()[:2] != b"#!":
+            return found
+    pytest.skip(f"{program} (dcmtk) is not installed")
+
+
 def dcmtk(program: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a program of dcmtk; the test is skipped where it is not installed."""
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} (dcmtk) is not installed")
     done = subprocess.run(
-        [program, *map(str, arguments)], capture_output=True, text=True, errors="replace", check=False, timeout=300
+        [of_dcmtk(program), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=300,
     )
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
@@ -253,7 +264,13 @@ def node(
 
 
 def store(
-    folder: Path, port: int, *options: object, title: str = SENDER, called: str = NODE, check: bool = True
+    folder: Path, port: int, *, title: str = SENDER, called: str = NODE, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
     """Send all files of a folder by storescu."""
-    return dcmtk("storescu", "-v", *options, "-aet", title, "-aec", called, "+sd", HERE, port, folder, check=check)
+    return dcmtk("storescu", "-d", "-aet", title, "-aec", called, "+sd", HERE, port, folder, check=check)
+
+
+def start_storing(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """Begin to send all files of a folder by storescu."""
+    command = [of_dcmtk("storescu"), "-aet", SENDER, "-aec", NODE, "+sd", HERE, str(port), str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

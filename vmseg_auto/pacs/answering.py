@@ -76,7 +76,7 @@ class Answering:
         count = counted(len(self._queue.to_send(series)), "result")
         self._events.say(f"predicted in {time.monotonic() - began:.0f} s, {count}.", series)
         for note in notes:
-            self._events.warn(note, series)
+            self._events.warn(note.removeprefix(f"{series} "), series)
         return True
 
     def _tell_failed(self, state: SeriesState, error: VmsegError) -> None:

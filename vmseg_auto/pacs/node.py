@@ -5,22 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from vmseg_auto.pacs.answer import Options, in_process, model_facts
 from vmseg_auto.pacs.answering import Answering
-from vmseg_auto.pacs.completeness import judged
 from vmseg_auto.pacs.events import Events
+from vmseg_auto.pacs.judging import Judging
 from vmseg_auto.pacs.loops import TICK_S, Loop
 from vmseg_auto.pacs.network import require_pynetdicom
 from vmseg_auto.pacs.queue import Queue
 from vmseg_auto.pacs.receiver import Receiver
 from vmseg_auto.pacs.sending import Sending
-from vmseg_auto.pacs.settings import NodeSettings, PacsSettings
-from vmseg_auto.pacs.states import SeriesState
+from vmseg_auto.pacs.settings import PacsSettings
 from vmseg_auto.utils.console import Console
-from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.locking import output_lock
 
 _PURGE_S = 3600.0
@@ -64,24 +61,23 @@ def serve(
             events.warn("its state was damaged; it is taken as received just now.", series)
         stop = threading.Event()
         options = Options(node.formats, node.series, node.echo, device, jobs)
-        steps = Answering(queue, events, known, options, stop).step, Sending(settings, queue, events).step
-        loops = [Loop(step, stop) for step in steps]
+        judging, sending = Judging(settings, queue, events), Sending(settings, queue, events)
+        answering = Answering(queue, events, known, options, stop)
+        loops = [Loop(work.step, stop) for work in (judging, answering, sending)]
         try:
             with Receiver(settings, queue, events):
                 events.say(f"{node.ae_title} takes calls on port {node.port}.")
-                _watch(node, queue, events, loops, keep_days)
+                _watch(queue, events, loops, keep_days)
         finally:
             stop.set()
             for loop in loops:
                 loop.join()
 
 
-def _watch(node: NodeSettings, queue: Queue, events: Events, loops: Sequence[Loop], keep_days: float | None) -> None:
-    """Queue complete series, and delete old ones, until the node is stopped or one of its loops fails."""
+def _watch(queue: Queue, events: Events, loops: Sequence[Loop], keep_days: float | None) -> None:
+    """Delete old scans, until the node is stopped or one of its loops fails."""
     due = time.monotonic()
     while True:
-        for state in queue.of("receiving"):
-            _judge(state, node, queue, events)
         if keep_days is not None and time.monotonic() >= due:
             due = time.monotonic() + _PURGE_S
             purge(queue, keep_days, events)
@@ -107,25 +103,3 @@ def purge_now(folder: Path, days: float, console: Console) -> None:
         queue = Queue(folder)
         queue.recover()
         purge(queue, days, Events(console, queue))
-
-
-def _judge(state: SeriesState, node: NodeSettings, queue: Queue, events: Events) -> None:
-    """Queue a series that is complete; refuse one that lacks images and gets no more."""
-    series, quiet_s, header = state.series, queue.quiet_s(state.series), queue.about(state.series)
-    announced = header.announced if header else None
-    if announced is None and quiet_s < node.quiet_s:
-        return
-    images, content = queue.content(series)
-    phase, reason = judged(state, images, announced, content == state.content, quiet_s, node)
-
-    def moved(now: SeriesState) -> SeriesState:
-        if now != state or phase == "receiving":  # an image has come meanwhile, or may come
-            return now
-        now = replace(now.moved(phase, reason), images=images)
-        return replace(now, content=content, sent=(), crashes=0) if phase == "queued" else now
-
-    match queue.change(series, moved).phase:
-        case "queued":
-            events.say(f"complete, {counted(images, 'image')}.", series)
-        case "refused":
-            events.warn(f"refused: {reason}.", series)

@@ -208,8 +208,9 @@ class Queue:
 
     def _require_one_patient(self, image: ImageHeader) -> None:
         """Refuse an image whose study has another patient's here; none of that study is answered then."""
-        known = self._patients.setdefault(image.study, self._patient(image.study) or image.patient)
-        if known != image.patient:
+        if image.study not in self._patients:
+            self._patients[image.study] = self._patient(image.study) or image.patient
+        if self._patients[image.study] != image.patient:
             for state in self.all():
                 if state.study == image.study and state.phase in ("receiving", "queued"):
                     self._put(state.moved("refused", "its study holds images of two patients"))

@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from vmseg_auto.pacs.events import Events
 from vmseg_auto.pacs.incoming import SUCCESS, SYNTAXES, RefusedError, read_incoming
-from vmseg_auto.pacs.network import addresses, application
+from vmseg_auto.pacs.network import ANSWER_S, addresses, application
 from vmseg_auto.pacs.queue import Queue
 from vmseg_auto.pacs.settings import PacsSettings
 from vmseg_auto.utils.console import shown
@@ -67,6 +67,7 @@ class Receiver:
         entity = application(node.ae_title)
         entity.require_called_aet = True
         entity.require_calling_aet = sorted({self._settings.peers[name].ae_title for name in node.accept})
+        entity.network_timeout = max(ANSWER_S, 2 * node.quiet_s)  # what has come by then is complete
         entity.add_supported_context(Verification)
         for context in AllStoragePresentationContexts:  # each object that is no scan is refused by its own status
             entity.add_supported_context(context.abstract_syntax, list(SYNTAXES))
@@ -108,6 +109,7 @@ class Receiver:
                 call.peer = name
                 return
         association.acse.send_reject(_REJECTED, _BY_USER, _UNKNOWN_CALLER)
+        association.kill()  # which waits until the rejection is sent
         self._tell_rejected(association, "no peer on the list has this AE title and address")
 
     def _rejected(self, event: Event) -> None:

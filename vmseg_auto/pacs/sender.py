@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pydicom import dcmread
+from pydicom.filereader import read_file_meta_info
 
 from vmseg_auto.pacs.network import PeerError, associated
 from vmseg_auto.pacs.settings import PacsSettings
@@ -32,13 +32,8 @@ def send(
     Raises:
         PeerError: the peer can't be reached, rejects the association, or breaks it off.
     """
-    contexts = defaultdict(set)
-    for path in files:
-        meta = dcmread(path, specific_tags=[]).file_meta
-        contexts[str(meta.MediaStorageSOPClassUID)].add(str(meta.TransferSyntaxUID))
-    wanted = [(kind, sorted(syntaxes)) for kind, syntaxes in contexts.items()]
     refused = {}
-    with associated(settings, peer, settings.the_node.ae_title, wanted) as association:
+    with associated(settings, peer, settings.the_node.ae_title, _contexts(files)) as association:
         for path in files:
             try:
                 status = association.send_c_store(path).get("Status")
@@ -54,3 +49,12 @@ def send(
             else:
                 refused[path] = PeerError(f"{peer} refuses it with status 0x{status:04X}")
     return refused
+
+
+def _contexts(files: Sequence[Path]) -> list[tuple[str, list[str]]]:
+    """Return the SOP classes of files, and the transfer syntaxes of each."""
+    found = defaultdict(set)
+    for path in files:
+        meta = read_file_meta_info(path)
+        found[str(meta.MediaStorageSOPClassUID)].add(str(meta.TransferSyntaxUID))
+    return [(kind, sorted(syntaxes)) for kind, syntaxes in found.items()]
