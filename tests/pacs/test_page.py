@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -40,15 +42,21 @@ def test_the_page_can_be_followed(tmp_path: Path) -> None:
     export_model(tmp_path / "model.zip", model=trained_run(cohort(tmp_path / "cohort"), "default").folder)
     write_series(tmp_path / "scan", numbers((8, 16, 16)).astype(np.uint16), grid_of((8, 16, 16)))
     place = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-emc", commands()],
+    shell = subprocess.Popen(
+        ["bash", "-ec", commands()],
         cwd=tmp_path,
         env={**os.environ, "PATH": place, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        start_new_session=True,
     )
+    try:
+        said, _ = shell.communicate(timeout=180)
+    finally:
+        with suppress(ProcessLookupError):  # what it has left, where it did not come to its end
+            os.killpg(shell.pid, signal.SIGKILL)
     logs = "".join((tmp_path / name).read_text(errors="replace") for name in ("node.log", "orthanc.log"))
-    assert done.returncode == 0, done.stdout + done.stderr + logs
-    assert "1 answered." in done.stdout
+    assert shell.returncode == 0, said + logs
+    assert "1 answered." in said
     assert "answered: orthanc took all results." in (tmp_path / "node.log").read_text()
