@@ -12,8 +12,9 @@ def judged(
     """Return the phase that a series being received is in now, and where it is refused, why.
 
     Where the number of its images is known, that number counts: the series is queued as soon as all are there, and
-    never with fewer. Where nobody tells it, the series counts as complete some time after its last image. But one whose
-    association broke off may be half a series: it waits until its peer sends it again.
+    never with fewer. Where nobody tells it, the series counts as complete some time after its last image, and a longer
+    time where its association is still open, as the network may be slow. One whose association broke off may be half a
+    series: it waits until its peer sends it again.
 
     Args:
         state: of the series.
@@ -25,19 +26,22 @@ def judged(
 
     Example:
         >>> node = NodeSettings(accept=("pacs",), send_to=("pacs",))
-        >>> judged(SeriesState("s", "t", link="open"), 11, None, False, 5.0, node)
+        >>> judged(SeriesState("s", "t", link="open"), 11, None, False, 31.0, node)
         ('receiving', '')
         >>> judged(SeriesState("s", "t", link="released"), 22, None, False, 31.0, node)
         ('queued', '')
     """
-    if announced is not None and images >= announced and state.link != "broken":
+    is_whole = announced is not None and images >= announced
+    if is_whole and state.link != "broken":
         return "queued", ""
     if quiet_s < node.quiet_s:
         return "receiving", ""
-    lacks = announced is not None and images < announced
-    if unchanged or (announced is not None and not lacks) or (announced is None and state.link != "broken"):
+    if is_whole or unchanged or (announced is None and state.link == "released"):
         return "queued", ""
     if quiet_s < node.patience_s:
         return "receiving", ""
+    if announced is None and state.link == "open":
+        return "queued", ""
+    lacks = announced is not None
     why = f"{images} of {announced} images came" if lacks else f"its association broke off after {images} images"
     return "refused", f"{why}, and no more for {node.patience_s:g} s; send it again"

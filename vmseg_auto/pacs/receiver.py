@@ -67,7 +67,7 @@ class Receiver:
         entity = application(node.ae_title)
         entity.require_called_aet = True
         entity.require_calling_aet = sorted({self._settings.peers[name].ae_title for name in node.accept})
-        entity.network_timeout = max(ANSWER_S, 2 * node.quiet_s)  # what has come by then is complete
+        entity.network_timeout = 2 * node.patience_s + ANSWER_S  # what has come by then is complete
         entity.add_supported_context(Verification)
         for context in AllStoragePresentationContexts:  # each object that is no scan is refused by its own status
             entity.add_supported_context(context.abstract_syntax, list(SYNTAXES))

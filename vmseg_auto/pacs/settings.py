@@ -70,8 +70,9 @@ class NodeSettings:
         series: names of the series wanted (SeriesDescription), or patterns such as "*T2*". Unless given, a series is
             refused that looks otherwise weighted than the model's channel is named.
         echo: of series with several echoes, from 1 (the shortest echo time).
-        quiet_s: a series counts as complete so many seconds after its last image.
-        patience_s: a series that is known to lack images is refused so many seconds after its last one.
+        quiet_s: a series counts as complete so many seconds after its last image, if its association was released.
+        patience_s: so many seconds after its last image a series is refused that lacks images or broke off, and counts
+            as complete where its association is still open.
         free_gb: images are refused where less is free on the disk of the queue.
     """
 

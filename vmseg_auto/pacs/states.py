@@ -62,7 +62,7 @@ def pseudonym(study: str, series: str) -> str:
     """Return what a series is called in files and logs, made from its UIDs, which it doesn't tell.
 
     >>> pseudonym("1.2.3", "1.2.3.4")
-    'series_97a92cff59f6'
+    'series_80b719b7a9c2'
     """
     return f"series_{study_hash(f'{study}/{series}')}"
 
