@@ -28,14 +28,13 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from vmseg_auto.pacs.settings import NodeSettings
 from vmseg_auto.pacs.states import SeriesState
 from vmseg_auto.utils.atomic import read_stored, write_json
 from vmseg_auto.utils.errors import InputError
 
 HERE, SENDER, TAKER, NODE = "127.0.0.1", "SENDER", "ARCHIVE", "VMSEG"
 SHAPE = (8, 16, 16)
-RESULTS = len(NodeSettings.formats)
+FORMATS = ("dicom-seg", "dicom-sr")
 
 
 def study(number: int) -> list[Dataset]:
@@ -158,6 +157,7 @@ def measured(model: str, studies: int, kills: int, seed: int, folder: Path) -> s
         "send_to": ["archive"],
         "quiet_s": 1,
         "free_gb": 0.1,
+        "formats": FORMATS,
     }
     write_json(folder / "pacs.json", {"peers": peers, "node": own})
 
@@ -180,11 +180,11 @@ def measured(model: str, studies: int, kills: int, seed: int, folder: Path) -> s
             time.sleep(0.2)
         node.kill()
     objects = Counter(name for name, _ in archive.taken)
-    whole = sum(count == RESULTS for count in objects.values())
+    whole = sum(count == len(FORMATS) for count in objects.values())
     again = sum(count - 1 for count in archive.taken.values())
     return (
-        f"{studies} studies, {kills} kills: {whole} answered by {RESULTS} objects, {studies - len(objects)} lost, "
-        f"{sum(count > RESULTS for count in objects.values())} with further objects; {again} of "
+        f"{studies} studies, {kills} kills: {whole} answered by {len(FORMATS)} objects, {studies - len(objects)} lost, "
+        f"{sum(count > len(FORMATS) for count in objects.values())} with further objects; {again} of "
         f"{sum(archive.taken.values())} objects were sent a second time with the same UID, as a kill came before their "
         f"receipt was noted; memory of the node at most {max(node.peaks):.0f} MB, in its last life "
         f"{node.peaks[-1]:.0f} MB; {(time.monotonic() - began) / 60:.0f} minutes"
