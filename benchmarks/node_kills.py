@@ -34,6 +34,8 @@ from vmseg_auto.utils.errors import InputError
 
 HERE, SENDER, TAKER, NODE = "127.0.0.1", "SENDER", "ARCHIVE", "VMSEG"
 SHAPE = (8, 16, 16)
+AHEAD = 3
+"""So many studies are sent before the first of them is answered: kills meet the node while it receives, too."""
 FORMATS = ("dicom-seg", "dicom-sr")
 
 
@@ -163,6 +165,8 @@ def measured(model: str, studies: int, kills: int, seed: int, folder: Path) -> s
 
     def send_all() -> None:
         for number in range(studies):
+            while number - node.answered() > AHEAD:
+                time.sleep(0.2)
             while not sent(study(number), ports[1]):
                 time.sleep(0.5)
 
