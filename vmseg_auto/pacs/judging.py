@@ -38,6 +38,8 @@ class Judging:
         if announced is None and quiet_s < self._node.quiet_s:
             return
         images, content = self._queue.content(series)
+        if not images:  # the first one could not be written
+            return
         phase, reason = judged(state, images, announced, content == state.content, quiet_s, self._node)
 
         def moved(now: SeriesState) -> SeriesState:

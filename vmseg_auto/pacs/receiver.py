@@ -66,7 +66,6 @@ class Receiver:
         node = self._settings.the_node
         entity = application(node.ae_title)
         entity.require_called_aet = True
-        entity.require_calling_aet = sorted({self._settings.peers[name].ae_title for name in node.accept})
         entity.network_timeout = 2 * node.patience_s + ANSWER_S  # what has come by then is complete
         entity.add_supported_context(Verification)
         for context in AllStoragePresentationContexts:  # each object that is no scan is refused by its own status
@@ -96,7 +95,7 @@ class Receiver:
             association.abort()
 
     def _requested(self, event: Event) -> None:
-        """Note who calls; reject an AE title that comes from another address than its peer's."""
+        """Note who calls; reject whoever is on no list, by AE title and address."""
         for earlier in list(self._calls):
             if not earlier.is_alive():  # its thread has ended without a word
                 self._ended(earlier, "broken")
@@ -113,7 +112,7 @@ class Receiver:
         self._tell_rejected(association, "no peer on the list has this AE title and address")
 
     def _rejected(self, event: Event) -> None:
-        self._tell_rejected(event.assoc, "its AE title is on no list, or it called another one than this node's")
+        self._tell_rejected(event.assoc, "it called another AE title than this node's")
 
     def _tell_rejected(self, association: Association, why: str) -> None:
         self._calls.pop(association, None)
