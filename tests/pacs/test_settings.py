@@ -30,7 +30,7 @@ def test_paths_are_seen_from_the_file(tmp_path: Path) -> None:
     assert settings.tls is not None
     assert settings.the_node.queue == str(tmp_path / "queue")
     assert settings.tls.certificate == str(tmp_path / "node.pem")
-    assert settings.tls.authority == "/etc/hospital.pem"
+    assert settings.tls.authority == str(tmp_path / "/etc/hospital.pem")
     assert settings.peer("scanner").port == 0
 
 
