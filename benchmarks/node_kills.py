@@ -175,7 +175,7 @@ def measured(model: str, studies: int, kills: int, seed: int, folder: Path) -> s
         sender = Thread(target=send_all, daemon=True)
         sender.start()
         marks = sorted(rng.uniform(0, studies - 1) for _ in range(kills))
-        while sender.is_alive() or node.answered() < studies:
+        while marks or sender.is_alive() or node.answered() < studies:
             if marks and node.answered() >= marks[0]:
                 marks.pop(0)
                 time.sleep(rng.uniform(0, 8))
@@ -187,7 +187,8 @@ def measured(model: str, studies: int, kills: int, seed: int, folder: Path) -> s
     whole = sum(count == len(FORMATS) for count in objects.values())
     again = sum(count - 1 for count in archive.taken.values())
     return (
-        f"{studies} studies, {kills} kills: {whole} answered by {len(FORMATS)} objects, {studies - len(objects)} lost, "
+        f"{studies} studies, {len(node.peaks) - 1} kills: {whole} answered by {len(FORMATS)} objects, "
+        f"{studies - len(objects)} lost, "
         f"{sum(count > len(FORMATS) for count in objects.values())} with further objects; {again} of "
         f"{sum(archive.taken.values())} objects were sent a second time with the same UID, as a kill came before their "
         f"receipt was noted; memory of the node at most {max(node.peaks):.0f} MB, in its last life "
