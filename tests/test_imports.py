@@ -13,9 +13,12 @@ from small_cohort import small_cohort
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
     "plan_and_preprocess", "train", "predict", "evaluate", "select", "demo", "model", "learning_curve", "doctor",
-    "followup", "make_dataset", "report", "review",
+    "followup", "make_dataset", "report", "review", "node",
 )  # fmt: skip
-HEAVY = ("torch", "SimpleITK", "scipy", "pandas", "matplotlib", "skimage", "batchgenerators", "pydicom", "highdicom")
+HEAVY = (
+    "torch", "SimpleITK", "scipy", "pandas", "matplotlib", "skimage", "batchgenerators", "pydicom", "highdicom",
+    "pynetdicom",
+)  # fmt: skip
 CPU_SECONDS = 0.6
 """Twice what is promised (0.3 s), as a busy machine counts more."""
 

@@ -36,11 +36,11 @@ class Workers(ProcessPoolExecutor):
 
     def __init__(self, count: int, begin: Callable[..., object] | None = None, arguments: tuple[Any, ...] = ()) -> None:
         _refuse_piped()
-        with _safe_path():
+        with safe_path():
             super().__init__(count, get_context("spawn"), _begin, (begin, arguments))
 
     def submit(self, work: Callable[..., Any], /, *arguments: Any, **more: Any) -> Future[Any]:
-        with _safe_path():  # a process may be started here
+        with safe_path():  # a process may be started here
             return super().submit(work, *arguments, **more)
 
 
@@ -51,7 +51,7 @@ def may_have_workers() -> bool:
     if multiprocessing.current_process().daemon:
         return False
     try:
-        with _safe_path():
+        with safe_path():
             get_context("spawn").Lock()
     except OSError:  # /dev/shm is full, or there is none
         return False
@@ -73,7 +73,7 @@ def _refuse_piped() -> None:
 
 
 @contextmanager
-def _safe_path() -> Iterator[None]:
+def safe_path() -> Iterator[None]:
     """Let Python processes that are started within leave the current folder out of where they import from."""
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,21 @@ def test_it_reads_back_voxel_for_voxel(tmp_path: Path, direction: Any) -> None:
     path = written(tmp_path, series, mask)
     np.testing.assert_array_equal(by_pydicom(path, stack(series)), mask)
     np.testing.assert_array_equal(by_highdicom(path, stack(series)), mask)
+
+
+def test_made_again_of_the_same_it_is_the_same_object(tmp_path: Path) -> None:
+    series, mask = a_series(tmp_path), a_mask()
+
+    def uids(mask: NDArray[np.uint8], algorithm: Algorithm = ALGORITHM) -> tuple[str, str]:
+        write_dicom_seg(tmp_path / "seg.dcm", mask, stack(series), LABELS, series, algorithm)
+        data = pydicom.dcmread(tmp_path / "seg.dcm")
+        return data.SOPInstanceUID, data.SeriesInstanceUID
+
+    first = uids(mask)
+    assert uids(mask.copy()) == first
+    others = [uids((mask > 0).astype(np.uint8)), uids(mask, replace(ALGORITHM, corrected=True))]
+    others.append(uids(mask, replace(ALGORITHM, model="fedcba9876543210")))
+    assert len({uid for pair in (first, *others) for uid in pair}) == 8
 
 
 def test_it_refers_to_the_images_that_it_lies_on(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def write_captures(
 
     def made(source: Source) -> Dataset:
         kind = MultiFrameTrueColorSecondaryCaptureImageStorage
-        found: Dataset = source.new_object(CAPTURES, algorithm, kind, "OT", ExplicitVRLittleEndian)
+        pixels = pages.tobytes()
+        found: Dataset = source.new_object(CAPTURES, algorithm, pixels, kind, "OT", ExplicitVRLittleEndian)
         found.ConversionType = "WSD"
         found.ImageType = ["DERIVED", "SECONDARY"]
         found.PatientOrientation = None
@@ -61,7 +62,7 @@ def write_captures(
         found.BitsAllocated = found.BitsStored = 8
         found.HighBit = 7
         found.PixelRepresentation = 0
-        found.add_new("PixelData", "OB", pages.tobytes())
+        found.add_new("PixelData", "OB", pixels)
         return found
 
     write_object(path, series, geometry, CAPTURES, made)

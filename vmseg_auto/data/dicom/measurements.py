@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def write_measurements(
         from pydicom.sr.coding import Code
 
         segments = dcmread(segmentation, stop_before_pixels=True)
+        said = [{column: total.get(column) for column in ("label", *_MEASURED)} for total in totals]
         device = hd.sr.ObserverContext(
             observer_type=hd.sr.CodedConcept("121007", "DCM", "Device"),
             observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
@@ -80,7 +82,10 @@ def write_measurements(
             )
         )
         document: Dataset = hd.sr.ComprehensiveSR(
-            evidence=[*source.headers, segments], content=report, is_complete=True, **MEASUREMENTS.identity(algorithm)
+            evidence=[*source.headers, segments],
+            content=report,
+            is_complete=True,
+            **MEASUREMENTS.identity(source, algorithm, json.dumps([segments.SOPInstanceUID, *said]).encode()),
         )
         return document
 

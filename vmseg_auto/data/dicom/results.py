@@ -6,16 +6,19 @@ highdicom, which the extra `dicom` brings, is imported by this module and those 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
-from pydicom.uid import ComprehensiveSRStorage, RTStructureSetStorage
+from pydicom.uid import ComprehensiveSRStorage, RTStructureSetStorage, generate_uid
 from pydicom.valuerep import DSfloat
 
 from vmseg_auto.data.codes import Code
@@ -38,6 +41,8 @@ _LAST = {RTStructureSetStorage: "ApprovalStatus", ComprehensiveSRStorage: "Conte
 """What stands last in objects without pixels."""
 TEXT_LENGTH = 64
 """Of most texts in a header (VR LO)."""
+_UID_ROOT = "1.2.826.0.1.3680043.10.511.3."
+"""highdicom's, whose own UIDs begin so too."""
 _INSTEAD = "Export the series again, or write NIfTI (--format nifti)."
 
 
@@ -77,15 +82,20 @@ class Kind:
     content: str
     series_number: int
 
-    def identity(self, algorithm: Algorithm) -> dict[str, Any]:
-        """Return what highdicom's classes ask of the new series and its one object, and of what made it."""
-        import highdicom as hd
+    def identity(self, source: Source, algorithm: Algorithm, content: bytes) -> dict[str, Any]:
+        """Return what highdicom's classes ask of the new series and its one object, and of what made it.
 
+        Their UIDs follow from what the object is made of: made again of the same, it is the same object to an archive.
+
+        Args:
+            content: what the object shows of the series, such as the bytes of the mask.
+        """
+        made_of = [*source.instances, self.name, *map(str, astuple(algorithm)), hashlib.sha256(content).hexdigest()]
         return {
-            "series_instance_uid": hd.UID(),
+            "series_instance_uid": generate_uid(_UID_ROOT, ["series", *made_of]),
             "series_number": self.series_number,
             "series_description": f"{algorithm.name} {self.content}, {PURPOSE}",
-            "sop_instance_uid": hd.UID(),
+            "sop_instance_uid": generate_uid(_UID_ROOT, ["instance", *made_of]),
             "instance_number": 1,
             "manufacturer": algorithm.name,
             "manufacturer_model_name": algorithm.name,
@@ -112,6 +122,11 @@ class Source:
     def first(self) -> Dataset:
         return self.headers[0]
 
+    @property
+    def instances(self) -> list[str]:
+        """SOPInstanceUID of each file."""
+        return [str(header.SOPInstanceUID) for header in self.headers]
+
     def images(self) -> list[Dataset]:
         """Return a reference to the image of each slice (Image SOP Instance Reference Macro, PS3.3, 10.3)."""
         by_file = dict(zip(self.series.files, self.headers, strict=True))
@@ -126,7 +141,9 @@ class Source:
             found.append(item)
         return found
 
-    def new_object(self, kind: Kind, algorithm: Algorithm, sop_class: str, modality: str, syntax: str) -> Any:
+    def new_object(
+        self, kind: Kind, algorithm: Algorithm, content: bytes, sop_class: str, modality: str, syntax: str
+    ) -> Any:
         """Return an object of patient and study, for which highdicom has no class; what it holds is to be added."""
         import highdicom as hd
 
@@ -145,10 +162,15 @@ class Source:
             study_date=first.StudyDate,
             study_time=first.StudyTime,
             referring_physician_name=first.get("ReferringPhysicianName"),
-            **kind.identity(algorithm),
+            **kind.identity(self, algorithm, content),
         )
         made.copy_patient_and_study_information(first)
         return made
+
+
+def content_of(mask: NDArray[np.uint8], labels: Mapping[str, int]) -> bytes:
+    """Return the bytes that tell a mask [Z, Y, X] with its labels from any other."""
+    return json.dumps([dict(labels), mask.shape]).encode() + mask.tobytes()
 
 
 def coded_item(code: Code) -> Dataset:

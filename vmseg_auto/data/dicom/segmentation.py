@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from vmseg_auto.data.codes import coded
-from vmseg_auto.data.dicom.results import TEXT_LENGTH, Algorithm, Kind, Source, write_object
+from vmseg_auto.data.dicom.results import TEXT_LENGTH, Algorithm, Kind, Source, content_of, write_object
 from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.utils.geometry import Geometry
 
@@ -58,7 +58,7 @@ def write_dicom_seg(
             content_label="SEGMENTATION",
             omit_empty_frames=bool(mask.any()),
             specific_character_set=None,
-            **SEGMENTATION.identity(algorithm),
+            **SEGMENTATION.identity(source, algorithm, content_of(mask, labels)),
         )
         return segmentation
 

@@ -16,7 +16,16 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from vmseg_auto.data.codes import coded
 from vmseg_auto.data.dicom.contours import slice_contours
-from vmseg_auto.data.dicom.results import PURPOSE, TEXT_LENGTH, Algorithm, Kind, Source, coded_item, write_object
+from vmseg_auto.data.dicom.results import (
+    PURPOSE,
+    TEXT_LENGTH,
+    Algorithm,
+    Kind,
+    Source,
+    coded_item,
+    content_of,
+    write_object,
+)
 from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.utils.geometry import Geometry
 
@@ -56,7 +65,7 @@ def write_rtstruct(
     def made(source: Source) -> Dataset:
         # Implicit, as an element's length has 16 bits in the others, too few for long contours
         found: Dataset = source.new_object(
-            STRUCTURES, algorithm, RTStructureSetStorage, "RTSTRUCT", ImplicitVRLittleEndian
+            STRUCTURES, algorithm, content_of(mask, labels), RTStructureSetStorage, "RTSTRUCT", ImplicitVRLittleEndian
         )
         found.OperatorsName = ""
         found.FrameOfReferenceUID = source.frame_of_reference
