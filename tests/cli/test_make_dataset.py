@@ -31,7 +31,7 @@ def test_a_dataset_that_can_be_planned(folder: Path, capsys: pytest.CaptureFixtu
     assert make_dataset.main(command(folder, "--yes", "--test-share", "0.2")) == 0
     out, err = capsys.readouterr()
     assert "anna.nrrd   1 " in out
-    assert f"5 training and 1 test cases in {folder / 'cohort'}" in out
+    assert f"Written to {folder / 'cohort'}: 5 training cases, 1 test case." in out
     assert f"{folder / 'cohort_key.csv'} says who is who. Keep it apart from the dataset" in out
     assert "Warning" not in err
     assert sorted(path.name for path in folder.iterdir()) == ["cohort", "cohort_key.csv", "masks", "scans"]

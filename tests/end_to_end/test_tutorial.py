@@ -84,8 +84,8 @@ def test_the_page_names_the_files_that_are_there(day: Day) -> None:
 
 def test_the_pairs_are_shown_before_anything_is_written(day: Day) -> None:
     said = day.of("vmseg_make_dataset -i")
-    assert said.index("Ahornfeld_Anna.nii.gz") < said.index("Write this dataset?") < said.index("test cases in")
-    assert "6 training and 2 test cases in my_patients." in said
+    assert said.index("Ahornfeld_Anna.nii.gz") < said.index("Write this dataset?") < said.index("Written to")
+    assert "Written to my_patients: 6 training cases, 2 test cases." in said
 
 
 def test_the_corrected_mask_is_named_and_measured(day: Day) -> None:

@@ -156,6 +156,8 @@ def test_decisions_that_do_not_fit_the_mask_are_refused(tmp_path: Path) -> None:
         decide(folder, "accepted", drawn(predicted))
     with pytest.raises(InputError, match="nothing is corrected"):
         decide(folder, "corrected")
+    with pytest.raises(InputError, match=r"the mask is empty\. Save it as no lesion"):
+        decide(folder, "corrected", np.zeros_like(predicted))
     with pytest.raises(InputError, match="holds 7, which is no label"):
         decide(folder, "corrected", np.where(predicted, 7, predicted).astype(np.uint8))
     assert read_stored(PredictionRecord, folder / "anna.json").reviews == ()

@@ -161,3 +161,11 @@ def test_the_figures_tell_how_far_the_probabilities_hold() -> None:
     assert (one.figures[0].scans, one.figures[0].patients) == (10, 10)
     (without,) = filter_figures([LearntFilter.of("lesion", cases(4))]).labels
     assert (len(without.levels), without.figures, without.reliability) == (1, (), ())
+
+
+def test_a_cohort_annotated_in_part_teaches_no_filter_and_says_so() -> None:
+    """Then no case is left."""
+    learnt = LearntFilter.of("lesion", [])
+    (told,) = filter_figures([learnt]).labels
+    assert (told.levels, told.chosen, told.lesions) == ((), 0, 0)
+    assert "no lesion filter: it takes components of 5 patients, and here are 0" in filter_reason(learnt)

@@ -382,3 +382,27 @@ def test_masks_of_other_slices_are_added_by_a_command_of_their_own(tmp_path: Pat
     assert partly is not None
     np.testing.assert_array_equal(whole, tiny_mask())
     assert ((partly == IGNORE).all(axis=(1, 2)) == ~tiny_mask().any(axis=(1, 2))).all()
+
+
+def test_masks_added_to_others_annotated_in_part_are_not_taken_for_whole_ones_silently(tmp_path: Path) -> None:
+    cohort(tmp_path, ["anna"])
+    made(tmp_path, outlined_slices=OutlinedSlices.parse("drawn"))
+    cohort(tmp_path, ["anna", "bert"])
+    console = Heard()
+    data, _ = made(tmp_path, add=True, console=console)
+    assert len(data.cases) == 2
+    (warning,) = console.warned
+    assert "bert.nii.gz would count as annotated on every slice" in warning
+    assert "--outlined-slices" in warning
+
+
+def test_a_value_that_the_dataset_ignores_is_not_taken_for_a_lesion(tmp_path: Path) -> None:
+    cohort(tmp_path, ["anna"])
+    made(tmp_path, outlined_slices=OutlinedSlices.parse("drawn"))
+    cohort(tmp_path, ["anna", "bert"])
+    mask = tiny_mask()
+    mask[5] = 2
+    write_mask(tmp_path / "masks" / "bert.nii.gz", mask, shifted(1))
+    with pytest.raises(InputError, match='it holds 2, which is "ignore" in this dataset'):
+        made(tmp_path, add=True)
+    assert len(read_dataset(tmp_path / "out" / "cohort").cases) == 1

@@ -143,7 +143,8 @@ def with_least(lesion_filter: LesionFilter | None, least: float | None) -> Lesio
         raise InputError(problem, remedy="It must lie between 0, which keeps all components, and 1.")
     if lesion_filter is None or not lesion_filter.classifiers:
         why = f" ({'; '.join(lesion_filter.reasons)})" if lesion_filter else ""
-        remedy = "Leave the option out, or train all folds: the last one, or `vmseg_select`, learns a filter."
+        learns = "a cohort with more cases teaches one" if lesion_filter else "training all folds teaches one"
+        remedy = f"Leave the option out; {learns}."
         raise InputError(f"the model has no lesion filter, so no component has a probability{why}", remedy=remedy)
     asked = dict.fromkeys(lesion_filter.classifiers, least)
     return lesion_filter if asked == lesion_filter.least else replace(lesion_filter, least=asked, asked_for=least)

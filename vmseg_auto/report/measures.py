@@ -20,7 +20,10 @@ _COLUMNS = (
     "Longest (mm)",
     "Right-left \N{MULTIPLICATION SIGN} front-back \N{MULTIPLICATION SIGN} head-foot (mm)",
 )
-TOTALS = ("Scan", "Label", "Volume (mL)", "9 in 10 (mL)", "Lesions", "Longest (mm)", "Expected Dice", "Confidence")
+TOTALS = (
+    "Scan", "Label", "Volume (mL)", "9 in 10 (mL)", "Lesions", "Longest (mm)", "Expected Dice", "Confidence",
+    "Decision",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,8 @@ def lesion_name(label: str, component: str, several: bool) -> str:
     return "All lesions" if component == "all" else f"Lesion {component}"
 
 
-def total_rows(name: str, rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """Return rows of TOTALS of one scan, one for each label."""
+def total_rows(name: str, rows: Sequence[Row], decision: str | None) -> list[tuple[str, ...]]:
+    """Return rows of TOTALS of one scan, one for each label, with a reader's decision on its mask."""
     light = light_of(rows)
     return [
         (
@@ -175,6 +178,7 @@ def total_rows(name: str, rows: Sequence[Row]) -> list[tuple[str, ...]]:
             _mm(row, "longest_diameter_mm"),
             _expected(row),
             f"{light.sign} {light.word}" if light else shown(None),
+            "rejected: not to be used" if decision == "rejected" else decision or shown(None),
         )
         for row in _totals(rows)
     ]

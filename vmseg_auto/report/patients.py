@@ -137,7 +137,7 @@ def gather_predictions(
             name = names.cases[one.record.case]
             try:
                 patients.append(_patient(one, name, f"scan-{place}", budget, identity))
-                totals += total_rows(name, one.rows)
+                totals += total_rows(name, one.rows, one.review.decision if one.review else None)
             except VmsegError as error:
                 errors.append(error)
             progress.advance()

@@ -235,6 +235,8 @@ def decided_mask(opened: Opened, given: Given, drawn: NDArray[np.uint8]) -> NDAr
         return np.zeros_like(opened.mask)
     if given.decision not in SAVES:
         return opened.mask
+    if given.decision == "corrected" and not drawn.any() and "no lesion" in opened.decisions:
+        raise InputError("the mask is empty", case=opened.case, remedy="Save it as no lesion, or draw one.")
     as_reference = opened.reference is not None and np.array_equal(drawn, opened.reference)
     if given.decision == "accepted" and not (as_reference or np.array_equal(drawn, opened.mask)):
         problem = "the mask was changed, so that it can't be accepted as it is"

@@ -81,7 +81,7 @@ def filter_figures(learnt: Sequence[LearntFilter]) -> FilterFigures:
 
 
 def _label(one: LearntFilter) -> LabelFilter:
-    levels = tuple(_level(one, least) for least in (LEAST if one.p_lesion is not None else LEAST[:1]))
+    levels = (LEAST if one.p_lesion is not None else LEAST[:1]) if one.cases else ()
     return LabelFilter(
         label=one.label,
         reason=filter_reason(one),
@@ -89,7 +89,7 @@ def _label(one: LearntFilter) -> LabelFilter:
         chosen=one.least,
         figures=_figures(one),
         reliability=_reliability(one),
-        levels=levels,
+        levels=tuple(_level(one, least) for least in levels),
     )
 
 

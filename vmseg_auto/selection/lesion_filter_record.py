@@ -58,7 +58,7 @@ class LabelFilter:
         chosen: the probability below which components are left out; 0 keeps all.
         figures: what the probabilities are worth; none without a filter.
         reliability: probabilities beside the shares that came, in ascending order; none without a filter.
-        levels: what leaving out would come to; of all components alone without a filter.
+        levels: what leaving out would come to; of all components alone without a filter, and none without cases.
     """
 
     label: str

@@ -34,8 +34,9 @@ class VmsegError(Exception):
         case = [f"case {shown(self.case, lines=False)}"] * (self.case is not None)
         where = ", ".join(case + [shown(self.file, lines=False)] * (self.file is not None))
         text = f"{where}: {self.problem}" if where else self.problem
-        whole = f"{text}. {self.remedy}" if self.remedy else text
-        return "\n".join([whole, *(f"  - {error}" for error in self.errors)])
+        if self.remedy:  # a list keeps its lines
+            text = f"{text.rstrip()}\n{self.remedy}" if "\n" in text else f"{text.removesuffix('.')}. {self.remedy}"
+        return "\n".join([text, *(f"  - {error}" for error in self.errors)])
 
 
 class InputError(VmsegError):

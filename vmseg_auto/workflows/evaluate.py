@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 from vmseg_auto.data.dataset_json import read_description
-from vmseg_auto.data.mask_files import decision_on, is_corrected
+from vmseg_auto.data.mask_files import case_of, decision_on, is_corrected, recorded
 from vmseg_auto.data.naming import note_unpaired
 from vmseg_auto.evaluation.evaluate import Evaluation, find_masks
 from vmseg_auto.evaluation.evaluate import evaluate as score_masks
@@ -42,7 +42,8 @@ def evaluate(
     """Score every reference's prediction, and write the scores as CSV and JSON.
 
     Label names and patients are those of the dataset.json beside the references' folder, where there is one, and
-    patients those of the workspace, where `--visits join` has said so.
+    patients those of the workspace, where `--visits join` has said so. Without dataset.json labels are those of the
+    model that predicted, and without its records those that the references hold.
 
     Args:
         predictions, references: folders of masks; files of one case have the same name.
@@ -68,7 +69,7 @@ def evaluate(
             console.warn(f"{one} and {other} are the same folder: each mask is compared with itself")
     stated = wanted.parent / "dataset.json"
     given = read_description(stated) if stated.is_file() else None
-    labels = given.labels if given else None
+    labels = given.labels if given else _labels_of(predicted)
     patients = accepted_patients(places(wanted.parent, workspace)[1]) | (given.patients if given else {})
     target = Path(output) if output is not None else predicted
     threads = jobs or os.cpu_count() or 1
@@ -94,6 +95,13 @@ def evaluate(
         console.say(readers.text())
         console.say(f"Model and readers, all cases: {both}; summary: {both.with_suffix('.json')}.")
     return scores
+
+
+def _labels_of(predictions: Path) -> dict[str, int] | None:
+    """Return the labels of the model that predicted these masks; None where no record tells, or several differ."""
+    written = [recorded(mask.parent, case_of(mask)) for mask in find_masks(predictions).values()]
+    told = [one.labels for one in written if one is not None]
+    return told[0] if told and all(labels == told[0] for labels in told) else None
 
 
 def _corrected(predictions: Path, cases: Iterable[str]) -> Iterator[str]:

@@ -130,6 +130,9 @@ def make_dataset(
         _tell_of_changed_masks(members, console)
         members = [member for member in members if not there.holds(member.row)]
     _warn_of_predictions(members, console)
+    if there and (ignored := there.description.labels.get(IGNORE_LABEL)) is not None:
+        _require_no_value(members, ignored)
+        _warn_of_whole_masks(members, console)
     if not members:
         console.say(f"Nothing is new: all scans with masks are in {target} already.")
     elif not confirm(table(members, found, wishes, errors)):
@@ -191,10 +194,32 @@ def _refuse(errors: Sequence[VmsegError], left: Inventory) -> None:
 def _conclude(written: Sequence[Member], target: Path, key: Path, console: Console) -> None:
     tests = sum(member.test for member in written)
     console.say(
-        f"{len(written) - tests} training and {tests} test cases in {target}.\n"
+        f"Written to {target}: {counted(len(written) - tests, 'training case')}, {counted(tests, 'test case')}.\n"
         f"{key} says who is who. Keep it apart from the dataset, and do not pass it on with it.\n"
         f"Go on with `vmseg_plan_and_preprocess -d {quoted(target)}`."
     )
+
+
+def _require_no_value(members: Sequence[Member], ignored: int) -> None:
+    """Raise InputError where a mask holds the dataset's value of what nobody has annotated, and no name tells so."""
+    holding = [member.pair.mask for member in members if str(ignored) in member.pair.segments]
+    if holding:
+        names = listed([mask.name for mask in holding])
+        raise InputError(
+            f'it holds {ignored}, which is "{IGNORE_LABEL}" in this dataset, and would be taken for a lesion: {names}',
+            file=holding[0],
+            remedy=f'Save it as .seg.nrrd with a segment called "{IGNORE_LABEL}"; or take that value out, and say with '
+            "--outlined-slices which slices were looked at.",
+        )
+
+
+def _warn_of_whole_masks(members: Sequence[Member], console: Console) -> None:
+    """Warn of masks that count as annotated as a whole beside others that are not."""
+    if whole := [member.pair.mask.name for member in members if not member.pair.partly]:
+        console.warn(
+            f"masks of this dataset may be annotated in part, and {listed(whole)} would count as annotated on every "
+            "slice; if not every slice was looked at, say with --outlined-slices which were"
+        )
 
 
 def table(members: Sequence[Member], found: Found, wishes: Wishes, errors: Sequence[VmsegError] = ()) -> str:
