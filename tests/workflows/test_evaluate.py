@@ -41,5 +41,7 @@ def test_a_value_that_the_model_does_not_know_is_no_lesion(tmp_path: Path) -> No
     mask, grid = read_mask(masks / "anna.nii.gz")
     mask[0] = 2
     write_mask(tmp_path / "truth" / "anna.nii.gz", mask, grid)
-    with pytest.raises(InputError, match=r"the mask holds 2, which is no label \(background 0, venous_malformation 1\)"):
+    with pytest.raises(
+        InputError, match=r"the mask holds 2, which is no label \(background 0, venous_malformation 1\)"
+    ):
         evaluate(masks, tmp_path / "truth", output=tmp_path / "scores.csv")
