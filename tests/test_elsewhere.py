@@ -56,6 +56,7 @@ def test_processes_are_spawned_and_texts_have_an_encoding(path: Path) -> None:
             assert [ast.unparse(argument) for argument in node.args] == ["'spawn'"]
         if called in ("ProcessPoolExecutor", "Pool"):
             assert "mp_context" in options, f"line {node.lineno}"
-        assert called not in ("Process", "set_start_method")
+        assert called != "set_start_method"
+        assert called != "Process" or ast.unparse(node.func) == "context.Process", f"line {node.lineno}"
         if called in ("read_text", "write_text") and isinstance(node.func, ast.Attribute):
             assert "encoding" in options, f"line {node.lineno}"

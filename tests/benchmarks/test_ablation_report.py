@@ -69,7 +69,7 @@ def test_seeds_are_averaged_before_cases_are_compared() -> None:
 
 
 def test_rows_scored_on_other_cases_are_not_compared() -> None:
-    with pytest.raises(SetupError, match="better and default hold out different cases"):
+    with pytest.raises(SetupError, match=f"better and {BASELINE} hold out different cases"):
         paired([result("better", 0, {"a": 0.5})], [result(BASELINE, 0, {"b": 0.5})])
 
 
@@ -83,13 +83,13 @@ def test_the_screening_shows_rows_differences_and_where() -> None:
     assert "### Screening: 1000 steps a fold (20 epochs of 50), plan for 0.25 GB" in text
     assert "Folds 0, 1, seeds 0: 4 validation cases of 2 patients." in text
     assert row_of(text, BASELINE) == [
-        "`default`", "`default`", "0.500 (none)", "-", "-", "-", "0.900", "+0.500", "100", "1",
+        f"`{BASELINE}`", "`default`", "0.500 (none)", "-", "-", "-", "0.900", "+0.500", "100", "1",
     ]  # fmt: skip
     assert row_of(text, "better") == [
         "`better`", "`default`, `lr=0.02`", "0.600 (none)", "+0.100", "(none)", "(none)", "0.900", "+0.500", "100",
         "1, 2",
     ]  # fmt: skip
-    assert text.index("| `default` |") < text.index("| `better` |")
+    assert text.index(f"| `{BASELINE}` |") < text.index("| `better` |")
     assert "Not yet trained on all of these folds: unmonitored." in text
     assert "no figure here is a clinical Dice" in text
     assert "1. Test CPU" in text

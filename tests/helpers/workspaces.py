@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +25,15 @@ from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE
-from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.workflows.paths import read_fingerprint, read_plan, read_splits, record_now
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.validation_cases import ValidationCases, validation_cases
+from vmseg_trainers.default import DefaultTrainer
 
 GRID = Geometry((8, 16, 16), (2.0, 1.0, 1.0))
-CONFIG = TrainingConfig(epochs=1, iterations_per_epoch=1, mirror_axes=(), tile_step_size=1.0)
+CONFIG = replace(DefaultTrainer.config, epochs=1, iterations_per_epoch=1, mirror_axes=(), tile_step_size=1.0)
 ValidationRecord = Callable[[Case, NDArray[np.bool_]], NDArray[np.float32]]
 """A case and its reference (Z, Y, X) -> probabilities of the foreground."""
 

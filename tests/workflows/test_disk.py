@@ -25,6 +25,7 @@ from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.predict import predict
 from vmseg_auto.workflows.train import train
 from vmseg_auto.workflows.training_disk import checkpoint_copies, network_bytes
+from vmseg_trainers.default import DefaultTrainer
 
 SETTINGS = ("epochs=4", "iterations_per_epoch=2", "validation_share=0", "tile_step_size=1", "mirror_axes=[]")
 
@@ -92,7 +93,7 @@ class _Steps(SilentProgress):
 def test_a_disk_that_fills_up_in_a_training_loses_nothing(made: Cohort, tmp_path: Path) -> None:
     whole = shutil.copytree(made.space.root, tmp_path / "whole", ignore=shutil.ignore_patterns("runs"))
     wanted = load_final(train([0], workspace=whole, settings=SETTINGS, device="cpu").fold(0).final).weights
-    with small_disk(tmp_path / "disk", kilobytes=70_000) as disk:
+    with small_disk(tmp_path / "disk", kilobytes=80_000) as disk:
         space = Workspace(shutil.copytree(made.space.root, disk / "w", ignore=shutil.ignore_patterns("runs")))
         options = (*SETTINGS, "checkpoint_every=1")
         with pytest.raises(VmsegError, match=r"it can't be written \(No space left on device\)"):
@@ -100,7 +101,7 @@ def test_a_disk_that_fills_up_in_a_training_loses_nothing(made: Cohort, tmp_path
         fold = space.run("default", "default").fold(0)
         assert load_checkpoint(fold.latest).epoch == 2
         weights = network_bytes(read_plan(space, None), 1, 2)
-        assert weights < fold.latest.stat().st_size < checkpoint_copies(TrainingConfig()) * weights
+        assert weights < fold.latest.stat().st_size < checkpoint_copies(DefaultTrainer.config) * weights
         assert not fold.final.exists()
         assert [path for path in space.root.rglob(".*") if path.is_file()] == []
         (disk / "filler").unlink()
