@@ -111,7 +111,8 @@ def test_predicted_masks_and_reports_know_nothing_of_it(dataset: Path) -> None:
 
 
 def test_a_mask_annotated_in_part_has_no_follow_up(dataset: Path) -> None:
-    rows = read_table(dataset / "masks" / "metrics.csv")
+    (own,) = Workspace(dataset / "vmseg").runs()
+    rows = read_table(own.cross_validation / "metrics.csv")
     one, other = [row["case"] for row in rows if not row["reference_ml"]][:2]
     scans = (f"imagesTr/{one}_0000.nii.gz", f"imagesTr/{other}_0000.nii.gz")
     masks = ("--masks", f"labelsTr/{one}.nii.gz", f"labelsTr/{other}.nii.gz")
