@@ -12,17 +12,8 @@ from raw_dataset import GRID, tiny_mask
 
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.images.segmentations import write_segmentation
-from vmseg_auto.data.mask_files import (
-    SCHEMA,
-    MaskFile,
-    Standing,
-    Written,
-    case_of,
-    find_masks,
-    is_corrected,
-    mask_sha256,
-    standing,
-)
+from vmseg_auto.data.mask_files import SCHEMA, MaskFile, Standing, Written, case_of, is_corrected, mask_sha256, standing
+from vmseg_auto.data.mask_folders import find_masks
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.json_codec import encode
 from vmseg_auto.utils.left_out import Inventory

@@ -15,7 +15,7 @@ from workspaces import cohort
 
 from vmseg_auto.cli.review import main
 from vmseg_auto.data.images.images import read_mask, write_image, write_mask
-from vmseg_auto.data.mask_files import masks_below
+from vmseg_auto.data.mask_folders import masks_below
 from vmseg_auto.data.reads import Hidden, Reads
 from vmseg_auto.data.reviews import Decision
 from vmseg_auto.evaluation.metrics.overlap import mean_dice

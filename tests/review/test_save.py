@@ -15,7 +15,8 @@ from reviewing import cases_of, drawn, given, predictions
 
 from vmseg_auto.data.images.images import read_mask, write_mask
 from vmseg_auto.data.images.segmentations import read_labels, write_segmentation
-from vmseg_auto.data.mask_files import decision_on, find_masks, is_corrected, mask_sha256, masks_below, require_counting
+from vmseg_auto.data.mask_files import decision_on, is_corrected, mask_sha256
+from vmseg_auto.data.mask_folders import find_masks, masks_below, require_counting
 from vmseg_auto.data.reviews import Decision
 from vmseg_auto.evaluation.expected_quality import CORRECTED
 from vmseg_auto.evaluation.metrics.overlap import mean_dice

@@ -13,7 +13,7 @@ from vmseg_auto.data.dicom.series import Choice, Scan, Series, path_of
 from vmseg_auto.data.dicom.stack import stack
 from vmseg_auto.data.images.images import read_grid, read_image
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of
-from vmseg_auto.data.mask_files import MADE, is_predicted
+from vmseg_auto.data.mask_folders import MADE, is_predicted
 from vmseg_auto.data.naming import case_and_channel, endings_in_words, group_scans, image_files, stem
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError

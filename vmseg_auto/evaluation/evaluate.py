@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from vmseg_auto.data import mask_files
+from vmseg_auto.data import mask_folders
 from vmseg_auto.data.cases import over_cases, values_in
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.images.images import read_grid
@@ -271,7 +271,7 @@ def _refuse_scans(errors: Sequence[VmsegError], pairs: Mapping[str, tuple[Path, 
 def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:
     """Find the masks in a folder: case -> file.
 
-    Where a case has several files, it is the one that counts (data/mask_files.py).
+    Where a case has several files, it is the one that counts (data/mask_folders.py).
 
     Args:
         left: what of the folder is not used is noted here.
@@ -282,7 +282,7 @@ def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError("there is no such folder", file=folder, remedy="Name the folder that holds the masks.")
     errors: list[VmsegError] = []
-    found = mask_files.find_masks(folder, errors, left)
+    found = mask_folders.find_masks(folder, errors, left)
     if errors:
         raise errors[0]
     if not found:

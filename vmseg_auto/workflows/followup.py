@@ -15,7 +15,8 @@ from vmseg_auto.data.cases import read_case
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dataset_json import read_description
 from vmseg_auto.data.dicom.series import Choice
-from vmseg_auto.data.mask_files import case_of, decision_on, is_corrected, require_counting
+from vmseg_auto.data.mask_files import case_of, decision_on, is_corrected
+from vmseg_auto.data.mask_folders import require_counting
 from vmseg_auto.data.naming import note_unpaired, stem
 from vmseg_auto.data.scans import FURTHER_CHANNEL, find_scans
 from vmseg_auto.evaluation.evaluate import find_masks, infer_labels

@@ -17,7 +17,8 @@ from vmseg_auto.data.dicom.which_series import show_series
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.data.made_dataset import MadeDataset, key_beside
-from vmseg_auto.data.mask_files import decision_on, is_corrected, is_predicted
+from vmseg_auto.data.mask_files import decision_on, is_corrected
+from vmseg_auto.data.mask_folders import is_predicted
 from vmseg_auto.data.outlined_slices import OutlinedSlices
 from vmseg_auto.utils.atomic import new_folder, scratch_folder, sync_folder, write_json
 from vmseg_auto.utils.console import Console, Silent, columns, quoted, shown

@@ -18,7 +18,7 @@ from vmseg_auto.data.grids import Placement, place, placement
 from vmseg_auto.data.images.images import read_grid
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of, mask_endings, scan_endings
 from vmseg_auto.data.images.segmentations import Segment, Segmentation, read_segmentation
-from vmseg_auto.data.mask_files import MADE, is_predicted, masks_below
+from vmseg_auto.data.mask_folders import MADE, is_predicted, masks_below
 from vmseg_auto.data.naming import raw_stem
 from vmseg_auto.data.outlined_slices import OutlinedSlices
 from vmseg_auto.data.pairing import Item, Match, Names, agreement, pair
@@ -142,7 +142,7 @@ def find_drawn(source: Path, scans: Path, errors: list[VmsegError], left: Invent
         left: what else lies there is noted here.
 
     Raises:
-        InputError: there is none, or the one that is named does not count (data/mask_files.py).
+        InputError: there is none, or the one that is named does not count (data/mask_folders.py).
     """
     masks, others = masks_below(source, errors, left)
     if not masks and not errors:
