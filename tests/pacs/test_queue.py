@@ -14,7 +14,7 @@ from small_disk import fill, small_disk
 
 from vmseg_auto.pacs.incoming import NO_ROOM, TWO_PATIENTS, ImageHeader, RefusedError, read_incoming
 from vmseg_auto.pacs.queue import Queue
-from vmseg_auto.pacs.states import SeriesState, pseudonym
+from vmseg_auto.pacs.states import Phase, SeriesState, pseudonym
 from vmseg_auto.utils.atomic import read_stored
 
 SHAPE = (4, 6, 7)
@@ -79,15 +79,36 @@ def test_a_second_patient_in_a_study_is_refused_and_the_study_not_answered(tmp_p
     queue = Queue(tmp_path / "queue")
     series = added(queue, images(tmp_path / "in"))
     header, data = images(tmp_path / "in", PatientID="18")[0]
-    with pytest.raises(RefusedError, match="another patient") as refused:
-        Queue.add(queue, header, data)
+    with pytest.raises(RefusedError, match="two patients") as refused:
+        queue.add(header, data)
     assert refused.value.status == TWO_PATIENTS
     assert stored(queue, series).phase == "refused"
     assert stored(queue, series).reason == "its study holds images of two patients"
     later = Queue(tmp_path / "queue")  # the next start knows it too
     later.recover()
-    with pytest.raises(RefusedError, match="another patient"):
+    with pytest.raises(RefusedError, match="two patients"):
         later.add(header, data)
+
+
+@pytest.mark.parametrize("phase", ["receiving", "queued", "sending", "answered"])
+def test_a_study_of_two_patients_takes_no_image_until_it_is_purged(phase: Phase, tmp_path: Path) -> None:
+    queue, first = Queue(tmp_path / "queue"), images(tmp_path / "in")
+    series = added(queue, first)
+    queue.change(series, lambda state: state.moved(phase))
+    second = images(tmp_path / "in", PatientID="18")
+    with pytest.raises(RefusedError, match="two patients"):
+        queue.add(*second[0])
+    ended = "answered" if phase == "answered" else "refused"
+    later = Queue(tmp_path / "queue")
+    later.recover()
+    for one in (queue, later):
+        for header, data in (first[0], second[0]):
+            with pytest.raises(RefusedError, match="two patients"):
+                one.add(header, data)
+        assert one.state(series).phase == ended
+    assert later.purge(0) == [series]
+    added(later, second)
+    assert later.state(series).phase == "receiving"
 
 
 def test_a_full_disk_refuses_and_leaves_what_was_taken(tmp_path: Path) -> None:

@@ -30,6 +30,9 @@ from vmseg_auto.utils.errors import InputError, VmsegError
 
 _GB = 1e9
 _ENDED = ("answered", "refused")
+_MIXED = "its study holds images of two patients"
+_NOBODY = ""
+"""Whose the images of a study with two patients are."""
 
 
 class Queue:
@@ -109,7 +112,7 @@ class Queue:
         """Store an image; both its file and its series' state are on the disk when this returns.
 
         Raises:
-            RefusedError: there is no room, or the study holds another patient's images.
+            RefusedError: there is no room, or the study holds images of two patients.
         """
         try:
             with self._lock:
@@ -177,8 +180,9 @@ class Queue:
             if state.phase not in _ENDED or datetime.fromisoformat(state.changed) > before:
                 continue
             with self._lock:
-                if self._states[state.series] == state and (self.images(state.series) or self.to_send(state.series)):
-                    self._put(replace(state, answer=""))
+                holds = state.mixed or self.images(state.series) or self.to_send(state.series)
+                if self._states[state.series] == state and holds:
+                    self._put(replace(state, answer="", mixed=False))
                     self._delete(state.series)
                     self._patients.clear()
                     gone.append(state.series)
@@ -207,21 +211,25 @@ class Queue:
             raise RefusedError(NO_ROOM, "too little is free on the disk of the queue")
 
     def _require_one_patient(self, image: ImageHeader) -> None:
-        """Refuse an image whose study has another patient's here; none of that study is answered then."""
-        if image.study not in self._patients:
-            self._patients[image.study] = self._patient(image.study) or image.patient
-        if self._patients[image.study] != image.patient:
+        """Refuse an image whose study has another patient's here, and each of that study until it is purged."""
+        study = image.study
+        if study not in self._patients:
+            known = self._patient(study)
+            self._patients[study] = image.patient if known is None else known
+        if self._patients[study] != image.patient:
+            self._patients[study] = _NOBODY
             for state in self.all():
-                if state.study == image.study and state.phase in ("receiving", "queued"):
-                    self._put(state.moved("refused", "its study holds images of two patients"))
-            raise RefusedError(TWO_PATIENTS, "its study holds images of another patient")
+                if state.study == study:
+                    self.change(state.series, _mixed)
+            raise RefusedError(TWO_PATIENTS, _MIXED)
 
     def _patient(self, study: str) -> str | None:
-        """Return the patient of a study's images that lie here."""
-        for state in self._states.values():
-            if state.study == study and (header := self.about(state.series)):
-                return header.patient
-        return None
+        """Return the patient of a study's images that lie here; None where none do."""
+        several = [state for state in self._states.values() if state.study == study]
+        if any(state.mixed for state in several):
+            return _NOBODY
+        headers = (self.about(state.series) for state in several)
+        return next((header.patient for header in headers if header), None)
 
     def _delete(self, series: str) -> None:
         for folder in (self.scan(series), self.results(series)):
@@ -231,3 +239,10 @@ class Queue:
         self._delete(series)
         self.state_file(series).unlink(missing_ok=True)
         self._states.pop(series, None)
+
+
+def _mixed(state: SeriesState) -> SeriesState:
+    """Return the state of a series whose study has turned out to hold two patients' images."""
+    if state.mixed:
+        return state
+    return replace(state if state.phase == "answered" else state.moved("refused", _MIXED), mixed=True)

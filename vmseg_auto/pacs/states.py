@@ -30,6 +30,7 @@ class SeriesState(Stored):
         answers: how often all results have been sent.
         crashes: how often the process that predicts it ended without a word.
         reason: why it is refused, or what it waits for.
+        mixed: whether its study holds images of two patients; none of that study is taken until it is purged.
         changed: when the phase was last changed, in UTC.
     """
 
@@ -44,8 +45,9 @@ class SeriesState(Stored):
     answers: int = 0
     crashes: int = 0
     reason: str = ""
+    mixed: bool = False
     changed: str = ""
-    schema: int = 1
+    schema: int = 2
 
     OLDER = "Move the queue's folder away: the node makes a new one, and series can be sent again."
 
