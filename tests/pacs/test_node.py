@@ -174,7 +174,7 @@ def test_a_destination_that_is_down_gets_its_results_later(model: Path, archive:
         for number in range(2):
             store(scan(tmp_path / f"in_{number}", number), running.port)
         running.wait_until("sending", 2)
-        running.wait_for_line("archive can't be reached; results for it wait.")
+        running.wait_for_line("archive can't be reached; results for archive wait.")
         archive.start()
         running.wait_until("answered", 2)
         assert running.log.count("can't be reached") == 1
@@ -249,7 +249,7 @@ def test_a_study_of_two_patients_is_not_answered(model: Path, archive: Orthanc, 
         assert "0xc001" in (done.stdout + done.stderr).lower()
         (state,) = running.wait_until("refused")
         assert state.reason == "its study holds images of two patients"
-        running.wait_for_line("with status 0xC001: its study holds images of another patient.")
+        running.wait_for_line("with status 0xC001: its study holds images of two patients.")
     assert results(archive) == []
 
 

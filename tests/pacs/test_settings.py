@@ -48,6 +48,10 @@ def test_a_file_without_a_node_names_archives_alone(tmp_path: Path) -> None:
         ({"node": NODE | {"accept": []}}, r"node.accept names no peer"),
         ({"node": NODE | {"send_to": ["attic"]}}, r"node.send_to: there is no peer attic. There are: pacs, scanner"),
         ({"node": NODE | {"send_to": ["scanner"]}}, r"node.send_to: scanner has no port"),
+        (
+            {"peers": PEERS | {"scanner": PEERS["scanner"] | {"counts_images": True}}},
+            r"node.accept: scanner has counts_images and no port. Give peers.scanner its port",
+        ),
         ({"node": NODE | {"ae_title": "A" * 17}}, r"node.ae_title is 'A+'. An AE title has 1 to 16"),
         ({"node": NODE | {"ae_title": "A\\B"}}, r"node.ae_title"),
         ({"node": NODE | {"formats": ["nifti", "dicom-seg"]}}, r"node.formats: only DICOM can be sent"),

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from vmseg_auto.pacs.completeness import judged
 from vmseg_auto.pacs.events import Events
-from vmseg_auto.pacs.network import PeerError
 from vmseg_auto.pacs.query import count_images
 from vmseg_auto.pacs.queue import Queue
 from vmseg_auto.pacs.settings import PacsSettings
 from vmseg_auto.pacs.states import SeriesState
+from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.text import counted
 
 
@@ -72,6 +72,6 @@ class Judging:
         for peer in peers:
             try:
                 known.append(count_images(self._settings, peer, uids))
-            except PeerError as error:
+            except VmsegError as error:
                 self._events.warn(f"how many images it has is not known: {error.problem}.", series)
         return max((count for count in known if count is not None), default=None)

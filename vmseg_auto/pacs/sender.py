@@ -31,6 +31,7 @@ def send(
 
     Raises:
         PeerError: the peer can't be reached, rejects the association, or breaks it off.
+        OSError: a file can't be read.
     """
     refused = {}
     with associated(settings, peer, settings.the_node.ae_title, _contexts(files)) as association:

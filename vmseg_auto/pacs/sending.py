@@ -7,11 +7,11 @@ from pathlib import Path
 
 from vmseg_auto.pacs.events import Events
 from vmseg_auto.pacs.loops import Waits
-from vmseg_auto.pacs.network import PeerError
 from vmseg_auto.pacs.queue import Queue
 from vmseg_auto.pacs.sender import send
 from vmseg_auto.pacs.settings import PacsSettings
 from vmseg_auto.pacs.states import SeriesState
+from vmseg_auto.utils.errors import VmsegError
 
 
 class Sending:
@@ -48,12 +48,16 @@ class Sending:
 
         try:
             refused = send(self._settings, peer, files, taken)
-        except PeerError as error:
+        except VmsegError as error:
             self._waits.failed(peer)
             self._note(state, error.problem)
             if peer not in self._down:
                 self._down.add(peer)
-                self._events.warn(f"{error.problem}; results for it wait.")
+                self._events.warn(f"{error.problem}; results for {peer} wait.")
+            return
+        except OSError:  # they are gone, as an image has come meanwhile
+            self._waits.failed(f"{peer} {state.series}")
+            self._note(state, "its results can't be read")
             return
         self._waits.done(peer)
         if peer in self._down:

@@ -128,6 +128,10 @@ class PacsSettings(Stored):
         for name in node.send_to:
             if not self.peers[name].port:
                 raise InputError(f"{where}.send_to: {name} has no port", remedy=f"Give peers.{name} its port.")
+        for name in node.accept:
+            if self.peers[name].counts_images and not self.peers[name].port:
+                problem = f"{where}.accept: {name} has counts_images and no port"
+                raise InputError(problem, remedy=f"Give peers.{name} its port, or leave counts_images out.")
         if len({self.peers[name].tls for name in node.accept}) > 1:
             problem = f"{where}.accept: some of these peers use TLS and some don't, and the node has one port"
             raise InputError(problem, remedy="Run a node for each.")

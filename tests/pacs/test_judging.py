@@ -1,0 +1,52 @@
+"""Received series are judged: what a peer can't answer never ends the node, and each line is told once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dicom import grid_of, numbers
+from dicom_made import write_series
+from pacs import HERE, free_port
+from pydicom import dcmread
+
+from vmseg_auto.pacs.events import Events
+from vmseg_auto.pacs.incoming import read_incoming
+from vmseg_auto.pacs.judging import Judging
+from vmseg_auto.pacs.queue import Queue
+from vmseg_auto.pacs.settings import NodeSettings, PacsSettings, Peer, Tls
+from vmseg_auto.utils.console import Silent
+
+SHAPE = (4, 6, 7)
+NODE = NodeSettings(accept=("pacs",), send_to=("pacs",), quiet_s=0, patience_s=0)
+
+
+@dataclass
+class Told(Silent):
+    """A console that keeps warnings."""
+
+    warned: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+
+def received(folder: Path, queue: Queue, **texts: str) -> str:
+    """Add a series to a queue, and return its name there."""
+    made = write_series(folder, numbers(SHAPE).astype("uint16"), grid_of(SHAPE), **texts)
+    for path in made.iterdir():
+        header = dcmread(path)
+        image = read_incoming(path.read_bytes(), header.SOPClassUID, header.SOPInstanceUID)
+        queue.add(image, path.read_bytes())
+    return image.series
+
+
+def test_certificates_that_cannot_be_read_are_told_and_the_series_is_complete_by_quiet(tmp_path: Path) -> None:
+    queue, told = Queue(tmp_path / "queue"), Told()
+    series = received(tmp_path / "in", queue)
+    tls = Tls(str(tmp_path / "no.pem"), str(tmp_path / "no.key"), str(tmp_path / "no.pem"))
+    archive = Peer("PACS", HERE, free_port(), tls=True, counts_images=True)
+    Judging(PacsSettings({"pacs": archive}, NODE, tls), queue, Events(told, queue)).step()
+    assert queue.state(series).phase == "queued"
+    (line,) = told.warned
+    assert line.endswith("is not known: the certificates of tls can't be used (No such file or directory).")
