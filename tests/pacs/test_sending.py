@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from consoles import Heard
 from dicom import grid_of, numbers
 from dicom_made import write_series
 from pacs import HERE, free_port
@@ -18,20 +19,9 @@ from vmseg_auto.pacs.sending import Sending
 from vmseg_auto.pacs.settings import NodeSettings, PacsSettings, Peer, Tls
 from vmseg_auto.pacs.states import SeriesState
 from vmseg_auto.utils.atomic import write_sealed
-from vmseg_auto.utils.console import Silent
 
 SHAPE = (4, 6, 7)
 NODE = NodeSettings(accept=("pacs",), send_to=("pacs",))
-
-
-@dataclass
-class Told(Silent):
-    """A console that keeps warnings."""
-
-    warned: list[str] = field(default_factory=list)
-
-    def warn(self, text: str) -> None:
-        self.warned.append(text)
 
 
 @contextmanager
@@ -67,7 +57,7 @@ def waiting(folder: Path) -> Queue:
 
 
 def test_results_that_vanish_while_they_are_sent_leave_the_node_at_work(tmp_path: Path) -> None:
-    queue, told = waiting(tmp_path), Told()
+    queue, told = waiting(tmp_path), Heard()
 
     def late_image() -> None:
         queue.change("s", lambda state: state.moved("queued"))
@@ -82,7 +72,7 @@ def test_results_that_vanish_while_they_are_sent_leave_the_node_at_work(tmp_path
 
 
 def test_certificates_that_cannot_be_read_are_told_once_and_results_wait(tmp_path: Path) -> None:
-    queue, told = waiting(tmp_path), Told()
+    queue, told = waiting(tmp_path), Heard()
     tls = Tls(str(tmp_path / "no.pem"), str(tmp_path / "no.key"), str(tmp_path / "no.pem"))
     settings = PacsSettings({"pacs": Peer("PACS", HERE, free_port(), tls=True)}, NODE, tls)
     sending = Sending(settings, queue, Events(told, queue))

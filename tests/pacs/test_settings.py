@@ -50,7 +50,7 @@ def test_a_file_without_a_node_names_archives_alone(tmp_path: Path) -> None:
         ({"node": NODE | {"send_to": ["scanner"]}}, r"node.send_to: scanner has no port"),
         (
             {"peers": PEERS | {"scanner": PEERS["scanner"] | {"counts_images": True}}},
-            r"node.accept: scanner has counts_images and no port. Give peers.scanner its port",
+            r"peers.scanner.counts_images is true, but it has no port",
         ),
         ({"node": NODE | {"ae_title": "A" * 17}}, r"node.ae_title is 'A+'. An AE title has 1 to 16"),
         ({"node": NODE | {"ae_title": "A\\B"}}, r"node.ae_title"),

@@ -111,6 +111,8 @@ class PacsSettings(Stored):
             _require_title(peer.ae_title, f"{place}.ae_title")
             if peer.port and peer.port not in _PORTS:
                 raise InputError(f"{place}.port is {peer.port}", remedy="A port is a number from 1 to 65535.")
+            if peer.counts_images and not peer.port:
+                raise InputError(f"{place}.counts_images is true, but it has no port", remedy="Give it its port.")
             if peer.tls and self.tls is None:
                 raise InputError(f"{place}.tls is true, but the file has no tls", remedy="Name the certificates in it.")
         if self.node is not None:
@@ -128,10 +130,6 @@ class PacsSettings(Stored):
         for name in node.send_to:
             if not self.peers[name].port:
                 raise InputError(f"{where}.send_to: {name} has no port", remedy=f"Give peers.{name} its port.")
-        for name in node.accept:
-            if self.peers[name].counts_images and not self.peers[name].port:
-                problem = f"{where}.accept: {name} has counts_images and no port"
-                raise InputError(problem, remedy=f"Give peers.{name} its port, or leave counts_images out.")
         if len({self.peers[name].tls for name in node.accept}) > 1:
             problem = f"{where}.accept: some of these peers use TLS and some don't, and the node has one port"
             raise InputError(problem, remedy="Run a node for each.")
