@@ -18,7 +18,7 @@ from vmseg_auto.utils.json_codec import digest
 from vmseg_auto.utils.text import counted
 
 _MOST_CRASHES = 3
-"""So often the process that predicts a series may end without a word, before the series is refused."""
+"""So often the prediction of a series may end without an answer, before the series is refused."""
 
 
 class Answering:
@@ -66,11 +66,14 @@ class Answering:
         try:
             with new_folder(results) as output:
                 notes = in_process(self._stop.is_set, write_answer, scan, output, self._model, self._options)
-                if notes is None or self._queue.content(series)[1] != state.content:
+                if notes is None:
+                    raise _GivenUpError
+                if self._queue.content(series)[1] != state.content:
+                    self._queue.change(series, lambda now: now.moved("receiving") if now.is_still(state) else now)
                     raise _GivenUpError
         except _GivenUpError:  # stopped, or an image has come meanwhile
             return False
-        except (InputError, VmsegError) as error:
+        except VmsegError as error:
             self._tell_failed(state, error)
             return False
         count = counted(len(self._queue.to_send(series)), "result")
@@ -91,7 +94,8 @@ class Answering:
                 now.moved("refused", error.problem) if is_last else replace(now, crashes=crashes, reason=error.problem)
             )
 
-        self._queue.change(state.series, failed)
+        if self._queue.change(state.series, failed).reason != error.problem:
+            return  # an image has come meanwhile, or the series was refused
         if is_last:
             self._events.warn(f"refused: {error.problem}.", state.series)
             return

@@ -37,22 +37,26 @@ class Judging:
         announced = self._announced(series, quiet_s)
         if announced is None and quiet_s < self._node.quiet_s:
             return
-        images, content = self._queue.content(series)
+        images = len(self._queue.images(series))
         if not images:  # the first one could not be written
             return
-        phase, reason = judged(state, images, announced, content == state.content, quiet_s, self._node)
 
-        def moved(now: SeriesState) -> SeriesState:
-            if now != state or phase == "receiving":  # an image has come meanwhile, or may come
-                return now
-            now = replace(now.moved(phase, reason), images=images)
-            return replace(now, content=content, sent=(), crashes=0) if phase == "queued" else now
+        def unchanged() -> bool:
+            return self._queue.content(series)[1] == state.content
 
-        match self._queue.change(series, moved).phase:
-            case "queued":
-                self._events.say(f"complete, {counted(images, 'image')}.", series)
-            case "refused":
-                self._events.warn(f"refused: {reason}.", series)
+        phase, reason = judged(state, images, announced, unchanged, quiet_s, self._node)
+        if phase == "receiving":
+            return
+        wanted = replace(state.moved(phase, reason), images=images)
+        if phase == "queued":
+            images, content = self._queue.content(series)
+            wanted = replace(wanted, images=images, content=content, sent=(), crashes=0)
+        if self._queue.change(series, lambda now: wanted if now == state else now) is not wanted:
+            return  # an image has come meanwhile, or the series was refused
+        if phase == "queued":
+            self._events.say(f"complete, {counted(images, 'image')}.", series)
+        else:
+            self._events.warn(f"refused: {reason}.", series)
 
     def _announced(self, series: str, quiet_s: float) -> int | None:
         """Return how many images a series has, as its headers tell, or else a peer that knows it."""

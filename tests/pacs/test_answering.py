@@ -1,0 +1,38 @@
+"""Queued series are predicted: once for what lies there."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from consoles import Heard
+from dicom import grid_of, numbers
+from dicom_made import write_series
+from pydicom import dcmread
+from workspaces import cohort, trained_run
+
+from vmseg_auto.pacs.answer import Options, model_facts
+from vmseg_auto.pacs.answering import Answering
+from vmseg_auto.pacs.events import Events
+from vmseg_auto.pacs.incoming import read_incoming
+from vmseg_auto.pacs.queue import Queue
+
+SHAPE = (8, 16, 16)
+
+
+@pytest.mark.slow
+def test_a_series_with_other_images_than_it_was_queued_with_is_judged_again(tmp_path: Path) -> None:
+    """Not predicted again and again: an image may be written while its series becomes complete."""
+    model = trained_run(cohort(tmp_path, cases=2), "default").folder
+    queue, told = Queue(tmp_path / "queue"), Heard()
+    for path in write_series(tmp_path / "in", numbers(SHAPE).astype("uint16"), grid_of(SHAPE)).iterdir():
+        header = dcmread(path)
+        image = read_incoming(path.read_bytes(), header.SOPClassUID, header.SOPInstanceUID)
+        queue.add(image, path.read_bytes())
+    queue.change(image.series, lambda state: state.moved("queued"))
+    facts, options = model_facts(str(model), "cpu"), Options(("dicom-seg",), device="cpu")
+    Answering(queue, Events(told, queue), facts, options, threading.Event()).step()
+    assert told.warned == []
+    assert queue.state(image.series).phase == "receiving"
+    assert not queue.results(image.series).exists()
