@@ -10,7 +10,7 @@ import pytest
 from tiny import IsKilled
 
 from vmseg_auto.pacs.answer import EndedError, in_process
-from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.errors import InputError
 
 
 def going_on() -> bool:
@@ -31,7 +31,7 @@ def _read(path: Path) -> object:
 
 def test_a_mistake_is_named_without_its_words() -> None:
     """They may repeat what a header says."""
-    with pytest.raises(VmsegError, match=r"an unexpected ValueError in .*\.py:\d+ ended the prediction") as raised:
+    with pytest.raises(EndedError, match=r"an unexpected ValueError in .*\.py:\d+ ended the prediction") as raised:
         in_process(going_on, int, "Mustermann")
     assert "Mustermann" not in str(raised.value)
 

@@ -111,7 +111,7 @@ class _Notes(Silent):
 
 
 class EndedError(VmsegError):
-    """A process ended without an answer: the system has ended it, or it crashed."""
+    """A process ended without an answer: the system has ended it, it crashed, or met an error that nobody expected."""
 
 
 def in_process(stopped: Callable[[], bool], work: Callable[..., T], *arguments: Any) -> T | None:
@@ -123,7 +123,7 @@ def in_process(stopped: Callable[[], bool], work: Callable[..., T], *arguments: 
 
     Raises:
         VmsegError, InputError: the function did.
-        EndedError: the process ended without a word.
+        EndedError: the process ended without a word, or the function raised another exception.
     """
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -164,5 +164,5 @@ def _run(theirs: Connection, work: Callable[..., T], arguments: tuple[Any, ...])
     except Exception as error:  # its words may repeat what a header says
         at = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(at.filename).name}:{at.lineno}"
-        done = _Done(error=VmsegError(f"an unexpected {type(error).__name__} in {where} ended the prediction"))
+        done = _Done(error=EndedError(f"an unexpected {type(error).__name__} in {where} ended the prediction"))
     theirs.send(done)

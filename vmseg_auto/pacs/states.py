@@ -28,7 +28,7 @@ class SeriesState(Stored):
         answer: hash of what the results in place were made from; empty where there are none.
         sent: PEER/FILE of results that were taken since the series was last complete.
         answers: how often all results have been sent.
-        crashes: how often the process that predicts it ended without a word.
+        crashes: how often its prediction ended without an answer.
         reason: why it is refused, or what it waits for.
         mixed: whether its study holds images of two patients; none of that study is taken until it is purged.
         changed: when the phase was last changed, in UTC.
