@@ -180,6 +180,31 @@ def test_old_scans_and_results_are_deleted_and_their_states_stay(tmp_path: Path)
     assert queue.images(open_)
 
 
+def test_a_full_disk_is_purged_and_the_next_start_goes_on_there(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 500) as disk:
+        queue = Queue(disk / "queue")
+        old, new = (added(queue, images(tmp_path / name)) for name in ("old", "new"))
+        queue.change(old, lambda state: state.moved("answered"))
+        fill(disk, leave=0)
+        later = Queue(disk / "queue")
+        assert later.recover() == []
+        assert later.state(new).link == "broken"
+        assert later.purge(0) == [old]
+        assert not later.images(old)
+        later.add(*images(tmp_path / "next")[0])  # there is room again
+
+
+def test_a_start_writes_no_state_that_holds_as_it_is(tmp_path: Path) -> None:
+    queue = Queue(tmp_path / "queue")
+    series = added(queue, images(tmp_path / "in"))
+    queue.ended([series], "released")
+    before = queue.state_file(series).stat()
+    later = Queue(tmp_path / "queue")
+    later.recover()
+    assert later.state(series) == queue.state(series)
+    assert queue.state_file(series).stat().st_mtime_ns == before.st_mtime_ns
+
+
 def test_reports_are_sent_after_the_segmentation_that_they_refer_to(tmp_path: Path) -> None:
     queue = Queue(tmp_path)
     queue.results("s").mkdir(parents=True)

@@ -78,8 +78,9 @@ class Queue:
         damaged = []
         for path in sorted((self.folder / "states").glob("*.json")):
             series = path.stem
+            stored = None
             try:
-                state = read_stored(SeriesState, path)
+                state = stored = read_stored(SeriesState, path)
             except InputError:
                 damaged.append(series)
                 header = self.about(series)
@@ -91,14 +92,16 @@ class Queue:
             if state.phase in ("receiving", "queued") and not self.images(series):
                 self._remove(series)
             else:
-                self._put(replace(state, link="broken") if state.link == "open" else state)
+                self._states[series] = replace(state, link="broken") if state.link == "open" else state
                 self._last[series] = time.monotonic()
+                if self._states[series] != stored:
+                    self._try_put(self._states[series])
         return damaged
 
     def all(self) -> list[SeriesState]:
         """Return every state, the one changed longest ago first."""
         with self._lock:
-            return sorted(self._states.values(), key=lambda state: (state.changed, state.series))
+            return sorted(self._states.values(), key=_age)
 
     def state(self, series: str) -> SeriesState:
         with self._lock:
@@ -106,7 +109,8 @@ class Queue:
 
     def of(self, phase: Phase) -> list[SeriesState]:
         """Return the states of a phase, as `all` does."""
-        return [state for state in self.all() if state.phase == phase]
+        with self._lock:
+            return sorted((state for state in self._states.values() if state.phase == phase), key=_age)
 
     def add(self, image: ImageHeader, data: bytes) -> None:
         """Store an image; both its file and its series' state are on the disk when this returns.
@@ -122,8 +126,9 @@ class Queue:
                 state = self._states.get(image.series) or SeriesState(image.series, image.study).moved("receiving")
                 if state.phase != "receiving":
                     state = state.moved("receiving")
-                if image.series not in self._states or state != self._states[image.series] or state.link != "open":
-                    self._put(replace(state, link="open"))
+                state = replace(state, link="open")
+                if state != self._states.get(image.series):
+                    self._put(state)
             self._write(image, data)
         except (VmsegError, OSError):
             raise RefusedError(NO_ROOM, "it can't be written to the disk of the queue") from None
@@ -144,8 +149,7 @@ class Queue:
             state = change(self._states[series])
             if state != self._states[series]:
                 self._states[series] = state
-                with suppress(VmsegError):
-                    self._put(state)
+                self._try_put(state)
             return state
 
     def content(self, series: str) -> tuple[int, str]:
@@ -182,8 +186,8 @@ class Queue:
             with self._lock:
                 holds = state.mixed or self.images(state.series) or self.to_send(state.series)
                 if self._states[state.series] == state and holds:
-                    self._put(replace(state, answer="", mixed=False))
-                    self._delete(state.series)
+                    self._delete(state.series)  # first, as it makes room for the state
+                    self.change(state.series, lambda now: replace(now, answer="", mixed=False))
                     self._patients.clear()
                     gone.append(state.series)
         return gone
@@ -197,6 +201,11 @@ class Queue:
         """Write a state to the disk; then it holds."""
         write_sealed(self.state_file(state.series), state.to_json())
         self._states[state.series] = state
+
+    def _try_put(self, state: SeriesState) -> None:
+        """Write a state to the disk, unless that is full."""
+        with suppress(VmsegError):
+            self._put(state)
 
     def _write(self, image: ImageHeader, data: bytes) -> None:
         path = self.scan(image.series) / f"{image.instance}.dcm"
@@ -239,6 +248,11 @@ class Queue:
         self._delete(series)
         self.state_file(series).unlink(missing_ok=True)
         self._states.pop(series, None)
+
+
+def _age(state: SeriesState) -> tuple[str, str]:
+    """Return what sorts states by age, oldest first."""
+    return state.changed, state.series
 
 
 def _mixed(state: SeriesState) -> SeriesState:
