@@ -71,6 +71,21 @@ def test_results_that_vanish_while_they_are_sent_leave_the_node_at_work(tmp_path
     assert told.warned == []
 
 
+def test_a_series_that_is_refused_meanwhile_goes_to_no_further_peer(tmp_path: Path) -> None:
+    queue, told = waiting(tmp_path), Heard()
+    taken: list[int] = []
+
+    def second_patient() -> None:
+        queue.change("s", lambda state: state.moved("refused", "its study holds images of two patients"))
+
+    with peer(second_patient) as first, peer(lambda: taken.append(1)) as second:
+        node = replace(NODE, send_to=("pacs", "other"))
+        Sending(PacsSettings({"pacs": first, "other": second}, node), queue, Events(told, queue)).step()
+    assert taken == []
+    assert queue.state("s").phase == "refused"
+    assert told.said == []
+
+
 def test_certificates_that_cannot_be_read_are_told_once_and_results_wait(tmp_path: Path) -> None:
     queue, told = waiting(tmp_path), Heard()
     tls = Tls(str(tmp_path / "no.pem"), str(tmp_path / "no.key"), str(tmp_path / "no.pem"))

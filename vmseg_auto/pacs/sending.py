@@ -31,6 +31,8 @@ class Sending:
         """Send what peers have not taken yet; what failed waits for its turn."""
         for state in self._queue.of("sending"):
             for peer in self._peers:
+                if not self._queue.state(state.series).is_still(state):
+                    break
                 files = self._missing(state, peer)
                 if files and self._waits.is_due(peer) and self._waits.is_due(f"{peer} {state.series}"):
                     self._send(state, peer, files)
