@@ -27,7 +27,7 @@ from vmseg_auto.data.dataset import Dataset, Fold, split_by_patient
 from vmseg_auto.data.images.images import read_mask, write_mask
 from vmseg_auto.data.outlined_slices import OutlinedSlices
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.utils.atomic import read_json, write_json
+from vmseg_auto.utils.atomic import new_folder, read_json, write_json
 
 COHORT = "vmsemi53"
 EVERY = 5
@@ -37,7 +37,7 @@ ALL, SPARSE, FEW = "all slices", f"every {EVERY}th slice, as many patients", f"a
 def sparse_masks(source: Path, target: Path, cases: Sequence[str]) -> None:
     """Copy a dataset with masks of these cases of which every fifth slice alone is annotated, from the third on."""
     data = read_dataset(source)
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("vmseg", "splits_final.json"))
+    _copy(source, target)
     ignored = max(data.labels.values()) + 1
     seen = OutlinedSlices(EVERY // 2 + 1, EVERY)
     for case in data.cases:
@@ -47,6 +47,11 @@ def sparse_masks(source: Path, target: Path, cases: Sequence[str]) -> None:
             write_mask(target / "labelsTr" / case.label.name, mask, geometry)
     stated = read_json(target / "dataset.json")
     write_json(target / "dataset.json", {**stated, "labels": {**data.labels, "ignore": ignored}})
+
+
+def _copy(source: Path, target: Path) -> None:
+    ignored = shutil.ignore_patterns("vmseg", "splits_final.json")
+    shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
 
 
 def fewer(patients: Mapping[str, str], slices: Mapping[str, int], seed: int = 0) -> tuple[str, ...]:
@@ -102,8 +107,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     few = Fold(fewer({case: data.patients[case] for case in fold.train}, slices), fold.val)
     whole, sparse = work / "whole", work / "every_fifth"
     if not whole.is_dir():
-        shutil.copytree(source, whole, ignore=shutil.ignore_patterns("vmseg", "splits_final.json"))
-        sparse_masks(source, sparse, fold.train)
+        with new_folder(whole) as folder:
+            _copy(source, folder)
+    if not sparse.is_dir():
+        with new_folder(sparse) as folder:
+            sparse_masks(source, folder, fold.train)
     settings = [f"epochs={arguments.epochs}", f"iterations_per_epoch={arguments.steps}"]
     print("| trained on | patients | scans | outlined slices | Dice |\n|---|---|---|---|---|")
     for name, dataset, own in ((ALL, whole, fold), (SPARSE, sparse, fold), (FEW, whole, few)):

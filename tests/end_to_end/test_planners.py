@@ -102,7 +102,8 @@ def test_a_low_resolution_is_trained_and_predicts_where_one_is_needed(tmp_path: 
 def test_a_cascade_is_trained_on_masks_of_its_first_stage_and_given_away_with_it(tmp_path: Path) -> None:
     large, place = Geometry((20, 72, 72), (3.0, 0.8, 0.8)), tmp_path / "cohort"
     raw_dataset(place, cases=3, test_cases=1, grid=large)
-    plan_and_preprocess(place, planner=["lowres", "cascade"], memory_gb=0.02, jobs=1)
+    planned = plan_and_preprocess(place, planner="cascade", memory_gb=0.02, jobs=1)
+    assert [command.partition("--planner ")[2].split()[0] for command in planned.due] == ["lowres", "cascade"]
     brief = ["epochs=1", "iterations_per_epoch=1", "validation_share=0", "mirror_axes=[]", "tile_step_size=1"]
 
     def trained(folds: list[int], planner: str, *more: str, fresh: bool = False) -> Run:

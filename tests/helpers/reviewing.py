@@ -19,6 +19,7 @@ from reports import GRID, LABELS, deliver, scan
 
 from vmseg_auto.data.images.images import write_mask
 from vmseg_auto.data.reviews import Decision
+from vmseg_auto.report.predictions import Predicted, read_predictions
 from vmseg_auto.review.cases import Cases, Given, Opened
 from vmseg_auto.review.predicted_cases import PredictedCases
 from vmseg_auto.review.serve import review
@@ -36,6 +37,10 @@ def predictions(folder: Path, *names: str, formats: tuple[MaskFormat, ...] = ("n
 
 def cases_of(folder: Path) -> PredictedCases:
     return PredictedCases(folder, None, Inventory())
+
+
+def predicted_of(folder: Path) -> list[Predicted]:
+    return read_predictions(folder, None, Inventory())[0]
 
 
 def given(opened: Opened, decision: Decision, **other: Any) -> Given:

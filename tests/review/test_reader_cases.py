@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from reports import GRID
-from reviewing import cases_of, drawn, framed, given, predictions, served
+from reviewing import cases_of, drawn, framed, given, predicted_of, predictions, served
 from workspaces import cohort
 
 from vmseg_auto.cli.review import main
@@ -81,6 +81,8 @@ def test_who_reads_blind_sees_nothing_of_others_until_a_mask_is_saved(folder: Pa
     read(cases, "anna", "unsure", blind.mask)
     assert not cases.open(key).mask.any()
     assert cases.open(key).predicted is None
+    (unsure,) = cases.open(key).reviews
+    assert (unsure.voxels_changed, unsure.dice) == (None, None)  # they would tell how much others have drawn
     read(cases, "anna", "corrected", some(), minutes=7.0)
     assert bytes_of(folder) == before
     now = cases.open(key)
@@ -96,6 +98,7 @@ def test_who_reads_blind_sees_nothing_of_others_until_a_mask_is_saved(folder: Pa
     assert record is not None
     assert (record.blind, record.reader) == (True, "Dr Ada")
     assert [review.decision for review in record.reviews] == ["unsure", "corrected"]
+    assert record.reviews[0].voxels_changed
     assert record.reviews[-1].dice == pytest.approx(mean_dice(some(), opened.mask, {"lesion": 1}))
     assert cases.conclusion() == f"Dr Ada has read 1 of 3 cases; the masks lie in {folder / 'readers' / 'Dr Ada'}."
 
@@ -197,7 +200,7 @@ def test_readers_masks_are_no_masks_of_the_folder_and_no_scans(folder: Path, tmp
 
 
 def test_a_report_tells_how_blind_reads_agree(folder: Path) -> None:
-    records = {one.record.case: one.record for one in cases_of(folder).usable}
+    records = {one.record.case: one.record for one in predicted_of(folder)}
     assert reads_table(folder, records).rows == ()
     predicted = cases_of(folder).open(0).mask
     ada, bell = reader(folder), reader(folder, "Dr Bell", share=1e-9)

@@ -11,7 +11,7 @@ import pytest
 from dicom_made import write_series
 from numpy.typing import NDArray
 from reports import GRID, LABELS, deliver
-from reviewing import cases_of, drawn, given, predictions
+from reviewing import cases_of, drawn, given, predicted_of, predictions
 
 from vmseg_auto.data.images.images import read_mask, write_mask
 from vmseg_auto.data.images.segmentations import read_labels, write_segmentation
@@ -288,22 +288,22 @@ def test_masks_kept_as_predicted_are_no_masks_of_the_folder(tmp_path: Path) -> N
 def test_rows_that_another_program_or_a_kill_left_behind_are_measured_again(tmp_path: Path) -> None:
     folder = predictions(tmp_path, "anna", "bert")
     opened = cases_of(folder).open(0)
-    assert bring_up_to_date(folder, cases_of(folder).usable) == []
+    assert bring_up_to_date(folder, predicted_of(folder)) == []
     write_mask(folder / "anna.nii.gz", drawn(opened.mask), opened.geometry)
     others = rows(folder, "bert")
-    assert bring_up_to_date(folder, cases_of(folder).usable) == ["anna"]
+    assert bring_up_to_date(folder, predicted_of(folder)) == ["anna"]
     assert (rows(folder, "anna")[0]["voxels"], rows(folder, "anna")[0]["remark"]) == ("612", CORRECTED)
     assert rows(folder, "bert") == others
-    assert bring_up_to_date(folder, cases_of(folder).usable) == []
+    assert bring_up_to_date(folder, predicted_of(folder)) == []
 
 
 def test_a_report_counts_decisions_by_month(tmp_path: Path) -> None:
     folder = predictions(tmp_path, "anna", "bert", "carl")
-    assert decisions_table([one.record for one in cases_of(folder).usable]).rows == ()
+    assert decisions_table([one.record for one in predicted_of(folder)]).rows == ()
     decide(folder, "accepted", minutes=1.0)
     decide(folder, "unsure", key=1)
     decide(folder, "corrected", drawn(cases_of(folder).open(1).mask), key=1, minutes=4.0)
-    table = decisions_table([one.record for one in cases_of(folder).usable])
+    table = decisions_table([one.record for one in predicted_of(folder)])
     record = read_stored(PredictionRecord, folder / "bert.json")
     month, dice = record.reviews[1].when[:7], record.reviews[1].dice
     assert table.rows == ((month, "2", "1", "1", "0", "0", "0", f"{dice:.2f}", "2.5"),)

@@ -153,6 +153,26 @@ def test_the_header_names_a_patient_of_the_test_set(tmp_path: Path, visits: Visi
         assert key(tmp_path)["export_7"].set == "train"
 
 
+def test_name_and_header_that_tell_two_patients_are_refused(tmp_path: Path) -> None:
+    """Whatever is said of one of them: it may be the other who is in the test set."""
+    small = Geometry((4, 12, 12), (3.0, 1.0, 1.0))
+    mask = np.zeros(small.shape, np.uint8)
+    mask[1:3, 2:8, 2:8] = 1
+    for number, name in enumerate(("alba_v1", "berta_v1")):
+        pixels = np.random.default_rng(number).integers(50, 500, small.shape).astype(np.uint16)
+        write_series(tmp_path / "scans" / name, pixels, small, PatientID=f"MRN-{name}")
+        write_mask(tmp_path / "masks" / f"{name}.nii.gz", mask, small)
+    run(tmp_path, label=LABEL, test_share=0.0)
+    pixels = np.random.default_rng(9).integers(50, 500, small.shape).astype(np.uint16)
+    write_series(tmp_path / "new" / "alba_v2", pixels, small, PatientID="MRN-berta_v1")
+    folder = deliver(tmp_path / "new", tmp_path / "predicted", {"alba_v2": mask})
+    cases = PredictedCases(folder, None, Inventory(), AddTo(tmp_path / "cohort"))
+    opened = cases.open(0)
+    cases.save(0, given(opened, "accepted"), opened.mask)
+    with pytest.raises(InputError, match="its name is that of a scan of alba_v1, and its header names berta_v1"):
+        cases.add(0, "join")
+
+
 def test_into_a_dataset_made_by_hand_it_goes_under_its_own_name(tmp_path: Path) -> None:
     dataset = by_hand(tmp_path, "alba", "bo", tests=["tom"])
     cases = decided(tmp_path, "erika", dataset, "accepted")

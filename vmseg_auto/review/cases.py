@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
@@ -108,7 +109,7 @@ class Opened:
         """How many decisions there are."""
         return len(self.reviews)
 
-    @property
+    @cached_property
     def base(self) -> str:
         """Hash of the label values that stand."""
         return mask_sha256(self.mask)

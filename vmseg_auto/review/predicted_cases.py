@@ -71,11 +71,6 @@ class PredictedCases(Cases):
         unusable = [Entry(error.case or "", "", problem=str(error)) for error in self._failed]
         return [*self._entries.values(), *unusable]
 
-    @property
-    def usable(self) -> list[Predicted]:
-        """The cases that could be read when the queue was made."""
-        return list(self._found)
-
     def measure_again(self, console: Console) -> None:
         """Write rows of volumes.csv anew where a mask was changed since it was written, and say so.
 

@@ -75,13 +75,14 @@ class ReaderCases(Cases):
             raise InputError(problem, case=self.case(key), remedy=remedy)
         with output_lock(self.folder, "vmseg_review", Silent()):
             inner = self._inner.open(self._at(key))
-            shown = self._as_read(inner)
+            shown, read = self._as_read(inner), self._reads.read(inner.case)
+            earlier = read.reviews if read else ()
             require_unchanged(shown, given)
             mask = decided_mask(shown, given, drawn)
             review = reviewed(replace(shown, reference=inner.reference), given, mask)
             if given.decision in SAVES:
                 write_mask(self._reads.mask(inner.case), mask, inner.geometry)
-            self._reads.write(Read(inner.case, self.reader, self._is_blind(inner.case), (*shown.reviews, review)))
+            self._reads.write(Read(inner.case, self.reader, self._is_blind(inner.case), (*earlier, review)))
 
     def conclusion(self) -> str:
         done = sum(entry.state in SAVES for entry in self.entries)
@@ -100,6 +101,7 @@ class ReaderCases(Cases):
         elif blind:
             decisions = _BLIND
             shown = _hidden(inner)
+            reviews = tuple(replace(one, voxels_changed=None, dice=None) for one in reviews)  # they tell of the others
         elif inner.reference is None:
             problem = "the mask is no longer there as it was predicted, so that no reader can begin with it"
             raise InputError(problem, case=inner.case, remedy="Predict the scan again, or leave the case out.")

@@ -211,9 +211,9 @@ def _under_pseudonym(dataset: Path, names: Path, case: ReviewedCase, visits: Vis
         raise _tested(case, f"its patient {row.source_patient} ({row.patient}) is in the test set of the dataset")
     if there.holds(row):
         raise InputError(f"the dataset has this scan already, as {row.case}", case=case.id, file=dataset)
-    DatasetReviews.beside(dataset).write(MaskHistory(row.case, (case.review,), made_of=case.origin))
     # The mask has the dataset's one label, whatever segments the masks that readers drew had.
     Writing(replace(wishes, segments=None), rows, names, True, 1, console).into(there, members)
+    DatasetReviews.beside(dataset).write(MaskHistory(row.case, (case.review,), made_of=case.origin))
     return f"{row.case} of {row.patient}" + (
         "" if member.known else f", a new patient ({row.source_patient} in the key)"
     )
@@ -250,7 +250,7 @@ def _as_the_header_says(member: Member, case: ReviewedCase, rows: Sequence[KeyRo
     Raises:
         VisitsUnknownError: the header names a patient of the dataset that the scan's name does not, and nobody has said
             whether it is the same one.
-        InputError: the header names several of them.
+        InputError: the header names several of them, or another one than the name.
     """
     own = patient_in_header(case.scan.images[0])
     if not own or visits == "apart":
@@ -268,6 +268,9 @@ def _as_the_header_says(member: Member, case: ReviewedCase, rows: Sequence[KeyRo
     if len(told[own]) > 1:
         problem, remedy = f"its header names several patients of the dataset: {names}", "Check their scans."
         raise InputError(problem, case=case.id, remedy=remedy)
+    if member.known:
+        problem = f"its name is that of a scan of {member.row.source_patient}, and its header names {names}"
+        raise InputError(problem, case=case.id, remedy="Check whose scan it is, and rename it.")
     if visits is None:
         problem = f"by the patient ID in its header it is a scan of {names}, who is in the dataset"
         raise VisitsUnknownError(problem, case=case.id, remedy="Say whether it is the same patient.")
@@ -300,9 +303,9 @@ def _under_its_name(
         for image, file in zip(read.image, images, strict=True):
             write_image(scratch / file, image, read.geometry)
         write_mask(scratch / mask, read.mask, read.geometry)
-        DatasetReviews.beside(dataset).write(MaskHistory(case.id, (case.review,), made_of=case.origin))
         with _described(dataset, case.id, patient):
             _put_all(scratch, dataset, (mask, *images))
+    DatasetReviews.beside(dataset).write(MaskHistory(case.id, (case.review,), made_of=case.origin))
     return case.id + (f" of {patient}" if patient != case.id else "")
 
 

@@ -69,7 +69,8 @@ def evaluate(
             console.warn(f"{one} and {other} are the same folder: each mask is compared with itself")
     stated = wanted.parent / "dataset.json"
     given = read_description(stated) if stated.is_file() else None
-    labels = given.labels if given else _labels_of(predicted)
+    found = find_masks(predicted)
+    labels = given.labels if given else _labels_of(found.values())
     patients = accepted_patients(places(wanted.parent, workspace)[1]) | (given.patients if given else {})
     target = Path(output) if output is not None else predicted
     threads = jobs or os.cpu_count() or 1
@@ -83,7 +84,8 @@ def evaluate(
             _note_unpaired(find_masks(wanted), find_masks(Path(second_reader), left), left)
         with console.progress("Scoring", len(find_masks(wanted))) as progress:
             scores = score_masks(predicted, wanted, labels, tolerance_mm, patients, threads, progress.advance, left)
-        about_masks = *_corrected(predicted, find_masks(wanted)), *_known_to_the_model(predicted, find_masks(wanted))
+        scored = [case for case in sorted(find_masks(wanted)) if case in found]
+        about_masks = *_corrected({case: found[case] for case in scored}), *_known_to_the_model(predicted, scored)
         scores = replace(scores, notes=(*scores.notes, *about_masks))
         table, about = scores.save(target)
         if second_reader is not None:
@@ -97,29 +99,28 @@ def evaluate(
     return scores
 
 
-def _labels_of(predictions: Path) -> dict[str, int] | None:
+def _labels_of(masks: Iterable[Path]) -> dict[str, int] | None:
     """Return the labels of the model that predicted these masks; None where no record tells, or several differ."""
-    written = [recorded(mask.parent, case_of(mask)) for mask in find_masks(predictions).values()]
+    written = [recorded(mask.parent, case_of(mask)) for mask in masks]
     told = [one.labels for one in written if one is not None]
     return told[0] if told and all(labels == told[0] for labels in told) else None
 
 
-def _corrected(predictions: Path, cases: Iterable[str]) -> Iterator[str]:
+def _corrected(masks: Mapping[str, Path]) -> Iterator[str]:
     """Yield in words which of these masks were corrected by hand after they were predicted, or rejected."""
-    masks = find_masks(predictions)
-    if corrected := [case for case in sorted(cases) if case in masks and is_corrected(masks[case])]:
+    if corrected := [case for case, mask in masks.items() if is_corrected(mask)]:
         yield (
             f"Corrected by hand after they were predicted, so that their scores are not the model's: "
             f"{', '.join(corrected)}."
         )
-    if rejected := [case for case in sorted(cases) if case in masks and decision_on(masks[case]) == "rejected"]:
+    if rejected := [case for case, mask in masks.items() if decision_on(mask) == "rejected"]:
         yield f"Rejected by a reader, who has not corrected them: {', '.join(rejected)}."
 
 
 def _known_to_the_model(predictions: Path, cases: Iterable[str]) -> Iterator[str]:
     """Yield in words which of these scans the model that predicted them was trained on, by each mask's CASE.json."""
     told: dict[bool | None, list[str]] = {}
-    for case in sorted(cases):
+    for case in cases:
         with contextlib.suppress(InputError):  # masks from elsewhere have no such file
             told.setdefault(read_stored(PredictionRecord, predictions / f"{case}.json").in_training, []).append(case)
     if True in told:

@@ -274,7 +274,14 @@ def drawn_mask(one: Pair, segments: Sequence[str] | None, outlined: OutlinedSlic
             that are said not to.
     """
     read = read_segmentation(one.mask)
-    mask = _placed(read.union(_chosen(read, segments, one.mask))[0], one)
+    return _mask_of(one, read, read.union(_chosen(read, segments, one.mask))[0], outlined)
+
+
+def _mask_of(
+    one: Pair, read: Segmentation, union: NDArray[np.uint8], outlined: OutlinedSlices | None
+) -> NDArray[np.uint8]:
+    """Put what counts of a mask on the scan's grid; raises as `drawn_mask`."""
+    mask = _placed(union, one)
     unseen = _placed(read.union([segment for segment in read.segments if _is_ignore(segment)])[0], one) != 0
     if outlined is not None:
         try:
@@ -288,8 +295,8 @@ def drawn_mask(one: Pair, segments: Sequence[str] | None, outlined: OutlinedSlic
 def _looked_into(one: Pair, segments: Sequence[str] | None, outlined: OutlinedSlices | None) -> Pair:
     read = read_segmentation(one.mask)
     chosen = _chosen(read, segments, one.mask)
-    _, overlap = read.union(chosen)
-    mask = drawn_mask(one, segments, outlined)
+    union, overlap = read.union(chosen)
+    mask = _mask_of(one, read, union, outlined)
     words = ", ".join(segment.name for segment in chosen) or "nothing"
     if overlap:
         words += f" (merged where they overlap, {overlap} voxels)"

@@ -76,7 +76,8 @@ def plan_and_preprocess(
 
     Args:
         dataset, workspace: folders, as on the command line.
-        planner: a name or "module:Class", or several, each of which plans for itself.
+        planner: a name or "module:Class", or several, each of which plans for itself. With a cascade its first stage
+            is planned too.
         memory_gb: GPU memory that the plan may use; the last plan's unless given, 8 GB for a first plan.
         visits: "join" to take cases whose names suggest so for visits of one patient, "apart" not to; the workspace
             remembers it.
@@ -129,8 +130,12 @@ def plan_and_preprocess(
         write_json(space.splits, splits.to_json())
         write_sealed(space.dataset, Source(str(folder.resolve()), data.name, accepted).to_json())
         cohort = cohort_to_plan(fingerprint, merge_fingerprints, space, console)
-        plans, due = [_plan(chosen, cohort, space, memory_gb, console) for chosen in planners], []
-        for plan in plans:
+        plans = [_plan(chosen, cohort, space, memory_gb, console) for chosen in planners]
+        stages = [plan.first_stage for plan in plans if plan.first_stage]
+        missing = sorted({*stages} - {plan.planner for plan in plans})
+        firsts = [_plan(load_planner(name), cohort, space, memory_gb, console) for name in missing]
+        due: list[str] = []
+        for plan in sorted([*firsts, *plans], key=lambda plan: bool(plan.first_stage)):  # as they are to be trained
             console.say(plan_table(fingerprint, plan, splits, data.patients))
             due += report_outdated(Standing(space, data, fingerprint, splits), plan, console)
             _prepare(data, fingerprint, plan, space, jobs, console, decode_cache)

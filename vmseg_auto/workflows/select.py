@@ -145,7 +145,11 @@ def _cross_validated(standing: Standing, left: Inventory) -> tuple[list[Run], di
         raise InputError(
             "no run of this workspace is cross-validated yet" + (f":{listed}\n" if listed else ""),
             file=space.root,
-            remedy=f"Train all folds first, with `{first_training(space, range(len(splits.folds)))}`.",
+            remedy=(
+                "Train what is missing first."
+                if left_out
+                else f"Train all folds first, with `{first_training(space, range(len(splits.folds)))}`."
+            ),
         )
     for name, why in left_out.items():
         left.add("run", f"{name} ({why})", "not cross-validated as a whole")
