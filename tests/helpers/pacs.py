@@ -21,7 +21,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from vmseg_auto.pacs.states import SeriesState
-from vmseg_auto.utils.atomic import read_stored, write_json
+from vmseg_auto.utils.atomic import read_stored, whole_files, write_json
 
 HERE = "127.0.0.1"
 ORTHANC, NODE, SENDER = "ORTHANC", "VMSEG", "STORESCU"
@@ -232,7 +232,7 @@ class Node:
         self.start()
 
     def states(self) -> list[SeriesState]:
-        return [read_stored(SeriesState, path) for path in sorted((self.queue / "states").glob("*.json"))]
+        return [read_stored(SeriesState, path) for path in whole_files(self.queue / "states", "*.json")]
 
     def all_are(self, phase: str, count: int = 1) -> bool:
         return [state.phase for state in self.states()] == [phase] * count

@@ -31,7 +31,7 @@ def commands() -> str:
     for port in PORTS:
         assert port in text
         text = text.replace(port, str(free_port()))
-    return text
+    return text.replace('"quiet_s": 10', '"quiet_s": 1, "free_gb": 0')
 
 
 def test_the_page_can_be_followed(tmp_path: Path) -> None:
@@ -53,9 +53,12 @@ def test_the_page_can_be_followed(tmp_path: Path) -> None:
     )
     try:
         said, _ = shell.communicate(timeout=180)
+    except subprocess.TimeoutExpired as late:
+        said = f"stopped after {late.timeout} s: {late.output}"
     finally:
         with suppress(ProcessLookupError):  # what it has left, where it did not come to its end
             os.killpg(shell.pid, signal.SIGKILL)
+        shell.wait()
     logs = "".join((tmp_path / name).read_text(errors="replace") for name in ("node.log", "orthanc.log"))
     assert shell.returncode == 0, said + logs
     assert "1 answered." in said

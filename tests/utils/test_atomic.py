@@ -20,6 +20,7 @@ from vmseg_auto.utils.atomic import (
     read_json,
     remove_leftovers,
     replacing,
+    whole_files,
     write_json,
     write_text,
 )
@@ -183,6 +184,14 @@ def unfinished(path: Path) -> Path:
     assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == 9
     (left,) = set(path.parent.iterdir()) - {path}
     return left
+
+
+def test_a_file_that_is_being_written_is_not_listed(tmp_path: Path) -> None:
+    write_json(tmp_path / "b.json", 1)
+    with replacing(tmp_path / "a.json"):
+        assert [path.name for path in whole_files(tmp_path, "*.json")] == ["b.json"]
+    assert [path.name for path in whole_files(tmp_path, "*.json")] == ["a.json", "b.json"]
+    assert whole_files(tmp_path / "none", "*.json") == []
 
 
 def test_what_a_killed_command_left_is_found_and_removed_and_nothing_else(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_a_further_visit_is_known_by_its_header(tmp_path: Path) -> None:
 
 def test_folders_and_headers_that_contradict_each_other_are_told(tmp_path: Path) -> None:
     exported(tmp_path, ("anna/1", "1"), ("anna/2", "9"), ("ben/1", "2"), ("carl/1", "2"))
-    with pytest.raises(InputError, match=r"by the patient ID in their headers:\n  - ben, carl\."):
+    with pytest.raises(InputError, match=r"by the patient ID in their headers:\n  - ben, carl\nIf"):
         patients_of(tmp_path, patients="folders")
     console = Heard()
     found = patients_of(tmp_path, patients="folders", visits="join", console=console)

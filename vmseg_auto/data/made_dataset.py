@@ -10,7 +10,7 @@ from typing import Any
 from vmseg_auto.data.dataset_json import Description, read_description
 from vmseg_auto.data.dataset_key import KeyRow
 from vmseg_auto.data.images.registry import USUAL
-from vmseg_auto.utils.atomic import read_json, write_json
+from vmseg_auto.utils.atomic import read_json, whole_files, write_json
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.text import listed
 
@@ -71,7 +71,7 @@ class MadeDataset:
     def names(self) -> set[str]:
         """Names of cases and patients that the dataset has, whether the key knows them or not."""
         patients = self.description.patients
-        masks = {path.name.removesuffix(USUAL) for path in self.folder.glob(f"labelsT[rs]/*{USUAL}")}
+        masks = {path.name.removesuffix(USUAL) for path in whole_files(self.folder, f"labelsT[rs]/*{USUAL}")}
         return {*patients, *patients.values(), *masks}
 
     def files(self, row: KeyRow) -> tuple[Path, Path]:
@@ -86,8 +86,8 @@ class MadeDataset:
 
     def all_files(self, cases: Collection[str]) -> list[Path]:
         """List what stands of these cases on either side, images before masks."""
-        images = [path for path in sorted(self.folder.glob(f"imagesT[rs]/*{USUAL}")) if path.name[:-12] in cases]
-        masks = [path for path in sorted(self.folder.glob(f"labelsT[rs]/*{USUAL}")) if path.name[:-7] in cases]
+        images = [path for path in whole_files(self.folder, f"imagesT[rs]/*{USUAL}") if path.name[:-12] in cases]
+        masks = [path for path in whole_files(self.folder, f"labelsT[rs]/*{USUAL}") if path.name[:-7] in cases]
         return [*images, *masks]
 
     def require_agreement(self, rows: Sequence[KeyRow], label: str | None, channel: str | None) -> None:
@@ -118,7 +118,7 @@ class MadeDataset:
         path = self.folder / "dataset.json"
         data: dict[str, Any] = read_json(path)
         patients = dict(self.description.patients)
-        training = {file.name.removesuffix(USUAL) for file in self.folder.glob(f"labelsTr/*{USUAL}")}
+        training = {file.name.removesuffix(USUAL) for file in whole_files(self.folder, f"labelsTr/*{USUAL}")}
         for case, row in cases.items():
             patients.pop(case, None)
             training.discard(case)

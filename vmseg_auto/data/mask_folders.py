@@ -19,6 +19,7 @@ from vmseg_auto.data.mask_files import (
     standing,
 )
 from vmseg_auto.data.naming import OUR_FOLDERS, image_files, is_ours, stem
+from vmseg_auto.utils.atomic import whole_files
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, walk
@@ -184,7 +185,7 @@ def _beside_masks(path: Path, with_images: Collection[tuple[Path, str]]) -> bool
 
 
 def _has_records(folder: Path) -> bool:
-    return any(recorded(folder, path.stem) for path in folder.glob("*.json"))
+    return any(recorded(folder, path.stem) for path in whole_files(folder, "*.json"))
 
 
 def _counting(folder: Path, case: str, paths: Sequence[Path], left: Inventory | None) -> Path | None:

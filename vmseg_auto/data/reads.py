@@ -11,7 +11,7 @@ from pathlib import Path
 from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.data.mask_files import READERS
 from vmseg_auto.data.reviews import SAVES, Review
-from vmseg_auto.utils.atomic import read_stored, write_json
+from vmseg_auto.utils.atomic import read_stored, whole_files, write_json
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.json_codec import Stored
 from vmseg_auto.utils.labels import file_part
@@ -121,7 +121,7 @@ class Reads:
         Raises:
             InputError: a record is damaged.
         """
-        for path in sorted(self.folder.glob("*.json")):
+        for path in whole_files(self.folder, "*.json"):
             if path.name != "blind.json":
                 yield read_stored(Read, path, remedy=_MEND)
 

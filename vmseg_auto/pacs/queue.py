@@ -24,7 +24,7 @@ from typing import Literal
 
 from vmseg_auto.pacs.incoming import NO_ROOM, TWO_PATIENTS, ImageHeader, RefusedError, read_received
 from vmseg_auto.pacs.states import Phase, SeriesState
-from vmseg_auto.utils.atomic import read_stored, remove_leftovers, replacing, sync_folder, write_sealed
+from vmseg_auto.utils.atomic import read_stored, remove_leftovers, replacing, sync_folder, whole_files, write_sealed
 from vmseg_auto.utils.disk import free_bytes
 from vmseg_auto.utils.errors import InputError, VmsegError
 
@@ -63,7 +63,7 @@ class Queue:
 
     def images(self, series: str) -> list[Path]:
         """List the images of a series that lie here."""
-        return sorted(self.scan(series).glob("*.dcm"))
+        return whole_files(self.scan(series), "*.dcm")
 
     def to_send(self, series: str) -> list[Path]:
         """List the results of a series that are for its peers: a report after the DICOM SEG that it refers to."""
@@ -76,7 +76,7 @@ class Queue:
         """
         remove_leftovers(self.folder)
         damaged = []
-        for path in sorted((self.folder / "states").glob("*.json")):
+        for path in whole_files(self.folder / "states", "*.json"):
             series = path.stem
             stored = None
             try:

@@ -9,7 +9,7 @@ from vmseg_auto.data.workspace import OutputFolder
 from vmseg_auto.pacs.events import identity
 from vmseg_auto.pacs.queue import Queue
 from vmseg_auto.pacs.states import SeriesState
-from vmseg_auto.utils.atomic import read_stored
+from vmseg_auto.utils.atomic import read_stored, whole_files
 from vmseg_auto.utils.console import Console, columns
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.locks import holder
@@ -29,7 +29,7 @@ def show_status(folder: Path, console: Console, with_identity: bool = False) -> 
     owner = holder(OutputFolder(folder).lock)
     console.show(f"The node is at work: {owner}." if owner else "No node is at work on this queue.")
     queue, states, damaged = Queue(folder), [], 0
-    for path in sorted((folder / "states").glob("*.json")):
+    for path in whole_files(folder / "states", "*.json"):
         try:
             states.append(read_stored(SeriesState, path))
         except InputError:

@@ -160,6 +160,11 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def whole_files(folder: Path, pattern: str) -> list[Path]:
+    """List the files of a folder that match, sorted; not those that are being written. A missing folder holds none."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith(_TEMPORARY))
+
+
 def leftovers(folder: Path, below: Callable[[Path], bool] = lambda folder: True) -> list[Path]:
     """List what commands that have ended left unfinished in a folder and those in it.
 

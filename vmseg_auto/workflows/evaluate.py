@@ -69,8 +69,6 @@ def evaluate(
             console.warn(f"{one} and {other} are the same folder: each mask is compared with itself")
     stated = wanted.parent / "dataset.json"
     given = read_description(stated) if stated.is_file() else None
-    found = find_masks(predicted)
-    labels = given.labels if given else _labels_of(found.values())
     patients = accepted_patients(places(wanted.parent, workspace)[1]) | (given.patients if given else {})
     target = Path(output) if output is not None else predicted
     threads = jobs or os.cpu_count() or 1
@@ -80,6 +78,8 @@ def evaluate(
     for key in given.unused if given else ():
         left.add("key", key, "unknown in dataset.json")
     with output_lock(place, "vmseg_evaluate", console):
+        found = find_masks(predicted)
+        labels = given.labels if given else _labels_of(found.values())
         if second_reader is not None:
             _note_unpaired(find_masks(wanted), find_masks(Path(second_reader), left), left)
         with console.progress("Scoring", len(find_masks(wanted))) as progress:

@@ -20,7 +20,7 @@ from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, CASE_COLU
 from vmseg_auto.inference.predictor import Prediction
 from vmseg_auto.inference.uncertainty import undecided
 from vmseg_auto.networks.transfer_record import Seen
-from vmseg_auto.utils.atomic import put_in_place, read_stored, scratch_folder, write_sealed
+from vmseg_auto.utils.atomic import put_in_place, read_stored, scratch_folder, whole_files, write_sealed
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.labels import file_part
 from vmseg_auto.utils.tables import write_csv
@@ -186,7 +186,7 @@ class PredictionWriter:
         found: list[InPlace] = []
         gone: list[str] = []
         errors: list[VmsegError] = []
-        for path in sorted(self.folder.glob("*.json")):
+        for path in whole_files(self.folder, "*.json"):
             try:
                 record = read_stored(PredictionRecord, path)
             except InputError:  # another program's file
