@@ -106,6 +106,7 @@ def _images() -> list[Subject]:
 def _descriptions() -> list[Subject]:
     from vmseg_auto.data.cases import read_dataset
     from vmseg_auto.data.workspace import Workspace
+    from vmseg_auto.models.fold_record import read_record
     from vmseg_auto.models.model import ModelInfo
     from vmseg_auto.utils.atomic import read_json
     from vmseg_auto.utils.console import Silent
@@ -113,7 +114,6 @@ def _descriptions() -> list[Subject]:
     from vmseg_auto.workflows.paths import (
         read_fingerprint,
         read_plan,
-        read_record,
         read_source,
         read_splits,
         record_now,

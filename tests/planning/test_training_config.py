@@ -6,6 +6,8 @@ import json
 from dataclasses import fields, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny import PLAN, tiny_plan
 
 from vmseg_auto.planning import unknown_setting
@@ -25,6 +27,22 @@ def test_settings_replace_fields() -> None:
     )
     assert config == replace(TrainingConfig(), epochs=7, lr=0.002, optimizer="adamw", mirror_axes=(1, 2), augment=False)
     assert TrainingConfig().with_settings([]) == TrainingConfig()
+
+
+@given(
+    st.builds(
+        TrainingConfig,
+        epochs=st.integers(1, 99),
+        lr=st.floats(1e-9, 10),
+        compile=st.sampled_from(["on", "off"]),
+        mirror_axes=st.lists(st.integers(0, 2), unique=True).map(tuple),
+        augment=st.booleans(),
+    )
+)
+def test_settings_in_words_make_the_same_config(config: TrainingConfig) -> None:
+    base = TrainingConfig(epochs=20, optimizer="adamw")
+    assert base.with_settings(config.settings(base)) == config
+    assert config.settings(config) == ()
 
 
 def test_mirroring_across_the_mid_plane_alone() -> None:

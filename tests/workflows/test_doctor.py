@@ -199,4 +199,5 @@ def test_weights_of_another_fold_or_trainer_and_weights_that_are_gone_are_named(
     words = "\n".join(map(str, found.findings))
     assert "this checkpoint is not of fold 0 of this model (it is fold 1's)" in words
     assert "fold 2 of this model (it was trained by the trainer other, the model by default)" in words
-    assert f"{run.fold(3).folder} has no weights; `vmseg_train 3` trains it" in found.notes
+    command = f"vmseg_train 3 --planner default --trainer default -w {made.space.root}"
+    assert f"{run.fold(3).folder} has no weights; `{command}` trains it" in found.notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,14 @@ from workspaces import CONFIG, cohort, trained_run
 from vmseg_auto.data.runs import FoldFolder
 from vmseg_auto.models.checkpoints import save_checkpoint
 from vmseg_auto.models.final_checkpoint import load_final
-from vmseg_auto.models.fold_record import FoldRecord
+from vmseg_auto.models.fold_record import FoldRecord, settings_of
 from vmseg_auto.models.load import load_fold, read_info
 from vmseg_auto.utils.atomic import read_stored, write_sealed
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.fresh_start import begin_folds, begun_fresh, confirm_fresh, drop_replaced, end_fresh, goes_on
 from vmseg_auto.workflows.job import Job, open_job
-from vmseg_auto.workflows.paths import record_now
+from vmseg_auto.workflows.paths import alike_folds, record_now
 from vmseg_auto.workflows.plan import plan_and_preprocess
 
 COMMAND = "vmseg_train 0 --fresh"
@@ -91,19 +92,45 @@ def test_only_finished_folds_are_asked_for(dataset: Path) -> None:
 
 
 def test_a_renamed_label_is_renewed_without_training(dataset: Path) -> None:
-    _, folder, _ = opened(dataset, Heard())
+    _, folder, record = opened(dataset, Heard())
+    write_sealed(folder.record, replace(record, settings=("epochs=20", "mirror_axes=[0, 1]")).to_json())
     before = load_final(folder.final)
     describe(dataset, labels={"background": 0, "malformation": 1})
     heard = Heard()
     plan_and_preprocess(dataset, jobs=1, console=heard)
     (kept,) = [text for text in heard.said if text.startswith("Fold 0 keeps its weights")]
     assert "with old names (lesion, now malformation) to be renewed" in kept
-    assert "`vmseg_train 0`, with the --set or --hours that it had, does it without training" in kept
+    assert '`vmseg_train 0 --set epochs=20 "mirror_axes=[0, 1]"` does it without training' in kept
     job, folder, record = opened(dataset, heard)
     begin_folds(job, {0: record})
     after = load_fold(folder, read_info(job.run))
     assert after.labels == {"background": 0, "malformation": 1}
     assert all((tensor == before.weights[name]).all() for name, tensor in after.weights.items())
+
+
+def test_folds_with_other_settings_are_told(dataset: Path) -> None:
+    heard = Heard()
+    job, folder, record = opened(dataset, heard)
+    begin_folds(job, {0: record})
+    assert heard.warned == []
+    folder.final.unlink()
+    folder.record.unlink()
+    begin_folds(job, {0: replace(record, config=replace(CONFIG, epochs=77, lr=0.5))})
+    (warning,) = heard.warned
+    assert warning.startswith("folds 1, 2")
+    assert (
+        "of default/default had other settings (then against now: epochs: 1 against 77; lr: 0.01 against 0.5)"
+        in warning
+    )
+
+
+def test_folds_of_unlike_settings_are_trained_again_by_two_commands(dataset: Path) -> None:
+    job, _, record = opened(dataset, Heard())
+    for fold in (0, 2):
+        write_sealed(job.run.fold(fold).record, replace(record, settings=("epochs=20",)).to_json())
+    write_sealed(job.run.fold(1).record, replace(record, settings=("epochs=30",)).to_json())
+    assert alike_folds(job.run, [0, 1, 2]) == [[0, 2], [1]]
+    assert settings_of(job.run, 1) == ("epochs=30",)
 
 
 def test_an_older_version_s_fold_is_refused_and_left_as_it_is(dataset: Path) -> None:

@@ -11,13 +11,13 @@ from raw_dataset import describe, raw_dataset, tiny_image, tiny_mask
 
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.runs import Run
+from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.networks.transfer_record import Initialisation, Seen
 from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.atomic import read_json, read_stored
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.workflows.evaluate import evaluate
 from vmseg_auto.workflows.export import model_info
-from vmseg_auto.workflows.paths import read_record
 from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.predict import predict
 from vmseg_auto.workflows.seen_scans import seen_by

@@ -270,10 +270,10 @@ class Run:
             raise InputError("no fold of this model is finished", file=self.folder, remedy=remedy)
         return [fold for name, fold in finished.items() if name != "all"] or [finished["all"]]
 
-    def train_command(self, folds: Iterable[FoldName | str]) -> str | None:
+    def train_command(self, folds: Iterable[FoldName | str], settings: Sequence[str] = ()) -> str | None:
         """Return the command that trains folds of this run, from any folder; None of a model in no workspace."""
-        workspace = self._workspace()
-        return train_command(folds, self.folder.parent.name, self.folder.name, workspace) if workspace else None
+        workspace, planner, trainer = self._workspace(), self.folder.parent.name, self.folder.name
+        return train_command(folds, planner, trainer, workspace, settings) if workspace else None
 
     def _workspace(self) -> Path | None:
         """Return the workspace that the run lies in; None of a model in none."""
@@ -305,11 +305,13 @@ def train_command(
     planner: str | None = None,
     trainer: str | None = None,
     workspace: Path | None = None,
+    settings: Sequence[str] = (),
 ) -> str:
     """Return the command that trains folds, with these options; None leaves an option out."""
     given = (planner, trainer and importable("trainers", trainer), workspace and quoted(workspace))
     options = "".join(f" {flag} {value}" for flag, value in zip(_OPTIONS, given, strict=True) if value)
-    return f"vmseg_train {' '.join(map(str, folds))}{options}"
+    changed = f" --set {' '.join(map(quoted, settings))}" if settings else ""
+    return f"vmseg_train {' '.join(map(str, folds))}{options}{changed}"
 
 
 def importable(kind: str, name: str) -> str:

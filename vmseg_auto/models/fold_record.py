@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vmseg_auto.data.runs import FoldFolder, FoldName, Run
 from vmseg_auto.planning.training_config import TrainingConfig
+from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.json_codec import Stored
 from vmseg_auto.utils.labels import labels_in_words
 from vmseg_auto.utils.text import listed
@@ -24,6 +26,7 @@ class FoldRecord(Stored):
         images: case id -> hash of the case's image files alone, on both sides.
         init: hash of the weights that the training started from; empty where they were drawn at random.
         first_stage: of a cascade, hash of the first stage's masks that the training cases were given; empty elsewhere.
+        settings: `field=value` for each setting in which the config is not the trainer's own.
         patients: how many patients the training cases are of; 0 where that was not counted.
     """
 
@@ -36,8 +39,9 @@ class FoldRecord(Stored):
     images: dict[str, str] = field(default_factory=dict)
     init: str = ""
     first_stage: str = ""
+    settings: tuple[str, ...] = ()
     patients: int = 0
-    schema: int = 5
+    schema: int = 6
 
     def data_differences(self, other: FoldRecord) -> list[str]:
         """Return in words how `other` differs in network and cases that weights depend on: what makes a fold stale."""
@@ -90,6 +94,19 @@ class FreshStart(Stored):
 
     command: str
     schema: int = 1
+
+
+def read_record(folder: FoldFolder) -> FoldRecord | None:
+    """Return what a fold on disk was trained on; None where it was never begun."""
+    if not folder.record.is_file():
+        return None
+    return read_stored(FoldRecord, folder.record)
+
+
+def settings_of(run: Run, fold: FoldName) -> tuple[str, ...]:
+    """Return the settings that a fold was begun with, or else the run's first fold that was begun."""
+    begun = (read_record(folder) for folder in (run.fold(fold), *run.folds()))
+    return next((record.settings for record in begun if record), ())
 
 
 def _changes(side: str, ours: dict[str, str], theirs: dict[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run, train_command
 from vmseg_auto.models.checkpoints import Checkpoint
 from vmseg_auto.models.final_checkpoint import load_final
+from vmseg_auto.models.fold_record import settings_of
 from vmseg_auto.models.manifest import FIRST_STAGE
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.zip import unpacked
@@ -87,7 +88,8 @@ def require_own(checkpoint: Checkpoint, info: ModelInfo, fold: FoldName, file: P
     if len(checkpoint.channels) != len(info.channels) or (names_count and checkpoint.channels != info.channels):
         found.append(f"its channels are {', '.join(checkpoint.channels)}, the model's {', '.join(info.channels)}")
     if found:
-        command = Run(file.parent.parent).train_command([fold]) or train_command([fold])
+        run = Run(file.parent.parent)
+        command = run.train_command([fold], settings_of(run, fold)) or train_command([fold])
         raise InputError(
             f"this checkpoint is not of fold {fold} of this model ({'; '.join(found)})",
             file=file,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -140,6 +141,18 @@ class TrainingConfig(Stored):
                 raise InputError(problem, remedy=remedy)
             changes[name] = parse_setting(hints[name], value, f"the setting {name}")
         return replace(self, **changes)
+
+    def settings(self, base: TrainingConfig) -> tuple[str, ...]:
+        """Return the `field=value` settings that make this config of `base`.
+
+        Example:
+            >>> TrainingConfig(epochs=20, mirror_axes=(0,)).settings(TrainingConfig())
+            ('epochs=20', 'mirror_axes=[0]')
+        """
+        changed = [f.name for f in fields(self) if getattr(self, f.name) != getattr(base, f.name)]
+        values = {name: getattr(self, name) for name in changed}
+        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+        return tuple(f"{name}={text}" for name, text in texts.items())
 
     def differences(self, other: TrainingConfig) -> list[str]:
         """Describe the fields in which `other` differs.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from vmseg_auto.data.dataset import SPLIT_SEED, Splits
 from vmseg_auto.data.pseudonyms import Names
 from vmseg_auto.data.runs import Run
+from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.report.render import Fact, Table
 from vmseg_auto.utils.json_codec import digest
-from vmseg_auto.workflows.paths import read_record
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from vmseg_auto.data.dataset import Dataset, Splits
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run
 from vmseg_auto.figures.charts import Chart
 from vmseg_auto.figures.training_charts import History, dice_chart, loss_chart
+from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.networks.transfer_record import Initialisation
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.training_config import TrainingConfig
@@ -17,7 +18,6 @@ from vmseg_auto.report.render import Fact, Table
 from vmseg_auto.report.words import shown
 from vmseg_auto.training.overfitting import OverfittingCheck, overfitting_alarm, overfitting_checks
 from vmseg_auto.utils.text import counted
-from vmseg_auto.workflows.paths import read_record
 from vmseg_auto.workflows.run_tables import read_history
 from vmseg_auto.workflows.seen_scans import OTHER_SCANS, read_initialisation, seen_tests
 

@@ -12,6 +12,7 @@ from vmseg_auto.data.dataset import Dataset, Splits
 from vmseg_auto.data.pseudonyms import Names
 from vmseg_auto.data.runs import Run
 from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.models.fold_record import settings_of
 from vmseg_auto.models.selection_record import Selection
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
@@ -166,12 +167,12 @@ def _withheld(run: Run, study: WorkspaceStudy, names: Names) -> str:
     """Describe why the cross-validation of a run is not shown; empty where it is."""
     if not (cases := study.unlike.get(run.name, ())):
         return ""
-    command = run.train_command(range(len(study.splits.folds)))
+    command = run.train_command(range(len(study.splits.folds)), settings_of(run, 0))
     called = listed([names.cases.get(case, "a case that is gone") for case in cases])
     return (
         "The cross-validation was summed up from other folds than those that are there now: one was trained or scored "
         f"anew since, or is gone. Other scores by now: {called}. "
-        f"`{command}`, with the --set or --hours that they had, does what is due and sums it up."
+        f"`{command}` does what is due and sums it up."
     )
 
 

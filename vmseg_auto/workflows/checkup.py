@@ -18,7 +18,7 @@ from vmseg_auto.evaluation.learning_curve_record import LearningCurve
 from vmseg_auto.evaluation.scores import ScoreSummary
 from vmseg_auto.models.checkpoints import load_checkpoint
 from vmseg_auto.models.final_checkpoint import load_final
-from vmseg_auto.models.fold_record import FoldRecord, FreshStart
+from vmseg_auto.models.fold_record import FoldRecord, FreshStart, settings_of
 from vmseg_auto.models.load import read_info, require_own
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.selection_record import Selection
@@ -175,14 +175,17 @@ class Checkup:
         for run in self.space.runs():
             for fold in run.gone_folds():
                 if not fold.folder.is_dir():
-                    self.notes.append(f"{fold.folder} is gone; `{run.train_command([fold.name])}` trains it again")
+                    again = run.train_command([fold.name], settings_of(run, fold.name))
+                    self.notes.append(f"{fold.folder} is gone; `{again}` trains it again")
         for fold in self.space.fold_folders():
             if fold.final.is_file() and not fold.record.is_file():
                 problem, remedy = "it is not recorded what this fold was trained on", "Train it again with --fresh."
                 self.findings.append(VmsegError(problem, file=fold.folder, remedy=remedy))
             weights = fold.final, fold.latest, fold.previous
             if fold.record.is_file() and not any(map(Path.is_file, weights)) and holder(fold.lock) is None:
-                self.notes.append(f"{fold.folder} has no weights; `vmseg_train {fold.name}` trains it")
+                run = Run(fold.folder.parent)
+                command = run.train_command([fold.name], settings_of(run, fold.name))
+                self.notes.append(f"{fold.folder} has no weights" + (f"; `{command}` trains it" if command else ""))
             if fold.latest.is_file() and not fold.final.is_file() and holder(fold.lock) is None:
                 self.notes.append(f"{fold.folder} is not trained to its end; the command that began it goes on with it")
             if fold.aside.is_dir() and holder(fold.lock) is None:

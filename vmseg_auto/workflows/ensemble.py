@@ -16,6 +16,7 @@ from vmseg_auto.evaluation.lesion_filter import apply_lesion_filter, with_least
 from vmseg_auto.inference.predictor import Computed, Prediction, Predictor, PreprocessedScan
 from vmseg_auto.inference.sliding_window import OnProgress
 from vmseg_auto.inference.thresholds import classify
+from vmseg_auto.models.fold_record import settings_of
 from vmseg_auto.models.selection_record import Candidate, Selection
 from vmseg_auto.models.zip import unpacked
 from vmseg_auto.utils.atomic import read_stored
@@ -184,12 +185,12 @@ def note_other_folds(
         left.add("fold", fold.folder, "whose weights are gone", folder=run.folder)
     if gone and console:
         which = f"{'fold' if len(gone) == 1 else 'folds'} {', '.join(str(fold.name) for fold in gone)}"
-        command = run.train_command(fold.name for fold in gone)
+        command = run.train_command([fold.name for fold in gone], settings_of(run, gone[0].name))
         console.warn(
             f"the weights of {which} of {run.name} are gone: masks, volumes and "
             f"uncertainty are those of the other {len(taken)}, and differ from those of all. The expected Dice and the "
             "intervals of volumes were measured with one fold at a time, and count here too"
-            + (f"; `{command}`, with the --set or --hours that it had, trains it again" if command else "")
+            + (f"; `{command}` trains it again" if command else "")
         )
     for fold in run.folds():
         if fold.name in names or fold in gone:

@@ -13,6 +13,7 @@ from typing import Any
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run, chosen_folds
 from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.models.load import first_stage_of, load_fold, read_info
 from vmseg_auto.models.manifest import CARD, FINGERPRINT, FIRST_STAGE, MANIFEST, Manifest
 from vmseg_auto.models.model import ModelInfo
@@ -30,7 +31,7 @@ from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.ensemble import models_of, note_other_folds
 from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.onnx import write_onnx
-from vmseg_auto.workflows.paths import PathLike, read_record, read_source
+from vmseg_auto.workflows.paths import PathLike, read_source
 from vmseg_auto.workflows.run_tables import read_summary, unlike_folds
 from vmseg_auto.workflows.seen_scans import read_initialisation, seen_tests
 

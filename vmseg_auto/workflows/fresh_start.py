@@ -10,7 +10,7 @@ from dataclasses import replace
 from vmseg_auto.data.runs import FoldFolder, FoldName
 from vmseg_auto.models.checkpoints import load_newest
 from vmseg_auto.models.final_checkpoint import load_final, save_final
-from vmseg_auto.models.fold_record import FoldRecord, FreshStart
+from vmseg_auto.models.fold_record import FoldRecord, FreshStart, read_record
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.utils.atomic import read_stored, unwritable, write_sealed
 from vmseg_auto.utils.console import Console
@@ -18,7 +18,6 @@ from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.job import Job
-from vmseg_auto.workflows.paths import read_record
 from vmseg_auto.workflows.seen_scans import read_initialisation
 
 
@@ -81,6 +80,7 @@ def begin_folds(job: Job, records: Mapping[FoldName, FoldRecord], fresh: str = "
     folders = {fold: job.run.fold(fold) for fold in records}
     # Read before any fold is set aside: another version's model is refused as it stands.
     known = read_stored(ModelInfo, job.run.model) if job.run.model.is_file() else None
+    _warn_of_other_settings(job, records)
     for fold, folder in folders.items():
         if fresh and not goes_on(folder, records[fold], fresh):
             _set_aside(folder, fresh, job.console)
@@ -122,6 +122,22 @@ def _set_aside(folder: FoldFolder, command: str, console: Console) -> None:
     except OSError as error:
         raise unwritable(folder.folder, error) from error
     write_sealed(folder.fresh, FreshStart(command).to_json())
+
+
+def _warn_of_other_settings(job: Job, records: Mapping[FoldName, FoldRecord]) -> None:
+    """Warn where other folds of the run were trained with other settings: they would be one model."""
+    config = next(iter(records.values())).config
+    unlike: dict[str, list[str]] = {}
+    for folder in job.run.folds():
+        before = read_record(folder) if folder.name not in records else None
+        if before and (changes := before.config.differences(config)):
+            unlike.setdefault("; ".join(changes), []).append(str(folder.name))
+    for differences, folds in unlike.items():
+        which = f"fold {folds[0]}" if len(folds) == 1 else f"folds {listed(folds)}"
+        job.console.warn(
+            f"{which} of {job.run.name} had other settings (then against now: {differences}): scores and masks of "
+            "unlike folds would be mixed. Give all folds of a run the same --set and --hours."
+        )
 
 
 def _refuse_differences(record: FoldRecord, fold: FoldName, folder: FoldFolder) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run
 from vmseg_auto.models.final_checkpoint import load_final
-from vmseg_auto.models.fold_record import FoldRecord
+from vmseg_auto.models.fold_record import FoldRecord, read_record
 from vmseg_auto.models.hashes import weights_hash
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.networks.transfer import Weights, transfer
@@ -22,7 +22,7 @@ from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.ensemble import runs_of
-from vmseg_auto.workflows.paths import PathLike, read_record
+from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.seen_scans import OTHER_SCANS, SeenTests, seen_by
 
 _OTHER_MODEL = "Name another trained model with --init: its zip, or its folder WORKSPACE/runs/PLANNER/TRAINER."

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from vmseg_auto.data.runs import FoldFolder, Run
+from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.text import listed
-from vmseg_auto.workflows.paths import read_record, record_now, stale_folds, stale_in_words, train_command
+from vmseg_auto.workflows.paths import alike_folds, record_now, stale_folds, stale_in_words, train_command
 from vmseg_auto.workflows.staleness import Standing
 from vmseg_auto.workflows.validation_cases import ValidationCases
 
@@ -23,22 +24,21 @@ def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
     own = [run for run in space.runs() if run.folder.parent.name == plan.planner]
     for run in own or [space.run(plan.planner, plan.trainer)]:
         stale = stale_folds(run, now.fingerprint, now.splits, plan)
-        if stale:
-            due.append(f"{train_command(space, run, stale, plan)} --fresh")
+        for folds in alike_folds(run, stale):
+            due.append(f"{train_command(space, run, folds, plan)} --fresh")
             console.warn(
-                f"folds of {run.name} are stale; `{due[-1]}`, with the --set or --hours that they had, trains them "
-                f"again:\n{stale_in_words(stale)}"
+                f"folds of {run.name} are stale; `{due[-1]}` trains them again:\n"
+                f"{stale_in_words({fold: stale[fold] for fold in folds})}"
             )
         kept = {folder.name: _due_without_training(folder, run, now, plan) for folder in run.finished_folds()}
         for fold, words in kept.items():
             if words and fold not in stale:
                 command = train_command(space, run, [fold], plan)
                 console.say(
-                    f"Fold {fold} keeps its weights, with {words}; `{command}`, with the --set or --hours that it had, "
-                    f"does it without training ({run.name})."
+                    f"Fold {fold} keeps its weights, with {words}; `{command}` does it without training ({run.name})."
                 )
         left = [fold for fold, words in kept.items() if words] + run.unfinished_folds(len(now.splits.folds))
-        if folds := sorted({fold for fold in left if fold not in stale}, key=str):
+        for folds in alike_folds(run, sorted({fold for fold in left if fold not in stale}, key=str)):
             due.append(train_command(space, run, folds, plan))
     return due
 

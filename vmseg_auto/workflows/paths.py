@@ -8,9 +8,9 @@ from pathlib import Path
 
 from vmseg_auto.data import runs
 from vmseg_auto.data.dataset import Fold, Splits, fold_cases
-from vmseg_auto.data.runs import FoldFolder, FoldName, Run
+from vmseg_auto.data.runs import FoldName, Run
 from vmseg_auto.data.workspace import Workspace, workspace_root
-from vmseg_auto.models.fold_record import FoldRecord
+from vmseg_auto.models.fold_record import FoldRecord, read_record, settings_of
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.planning.training_config import TrainingConfig
@@ -127,23 +127,27 @@ def record_now(
     )
 
 
-def read_record(folder: FoldFolder) -> FoldRecord | None:
-    """Return what a fold on disk was trained on; None where it was never begun."""
-    if not folder.record.is_file():
-        return None
-    return read_stored(FoldRecord, folder.record)
-
-
 def train_command(space: Workspace, run: Run, folds: Iterable[FoldName], plan: Plan) -> str:
-    """Return the command that trains these folds of a run.
+    """Return the command that trains these folds of a run, with the settings of the first.
 
     Args:
         plan: of the run's planner.
     """
-    planner, trainer = run.folder.parent.name, run.folder.name
+    planner, trainer, folds = run.folder.parent.name, run.folder.name, list(folds)
     return runs.train_command(
-        folds, planner if len(space.plans()) > 1 else None, trainer if trainer != plan.trainer else None
+        folds,
+        planner if len(space.plans()) > 1 else None,
+        trainer if trainer != plan.trainer else None,
+        settings=settings_of(run, folds[0]),
     )
+
+
+def alike_folds(run: Run, folds: Iterable[FoldName]) -> list[list[FoldName]]:
+    """Return these folds of a run in groups that one command trains: those with the same settings."""
+    groups: dict[tuple[str, ...], list[FoldName]] = {}
+    for fold in folds:
+        groups.setdefault(settings_of(run, fold), []).append(fold)
+    return list(groups.values())
 
 
 def first_training(space: Workspace, folds: Iterable[FoldName]) -> str:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from vmseg_auto.data.dataset import Dataset
 from vmseg_auto.data.runs import FoldFolder
+from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.networks.transfer_record import Initialisation, Seen
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.text import listed
-from vmseg_auto.workflows.paths import read_record
 
 OTHER_SCANS = (
     "Scans are compared by the hash of their files: other scans of the same patients in another dataset can't be known."

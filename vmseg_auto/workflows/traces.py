@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vmseg_auto.data.runs import FoldFolder
 from vmseg_auto.data.workspace import Workspace
-from vmseg_auto.workflows.paths import read_record
+from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.workflows.seen_scans import read_initialisation
 
 _TEXTS = {".csv", ".json", ".log", ".md", ".txt", ".html"}

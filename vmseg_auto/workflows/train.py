@@ -12,7 +12,7 @@ from vmseg_auto.data.dataset import beside_folds
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run, chosen_folds
 from vmseg_auto.models.checkpoints import Checkpoint, TrainingState, load_newest, save_checkpoint
 from vmseg_auto.models.final_checkpoint import save_final
-from vmseg_auto.models.fold_record import FoldRecord
+from vmseg_auto.models.fold_record import FoldRecord, read_record
 from vmseg_auto.models.load import require_own
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_logger
@@ -30,7 +30,7 @@ from vmseg_auto.workflows.fresh_start import begin_folds, begun_fresh, confirm_f
 from vmseg_auto.workflows.initial_weights import Start, begin_from, check_fits, find_starts, first_weights
 from vmseg_auto.workflows.job import Job, open_job, settle
 from vmseg_auto.workflows.locking import folds_at_work, take_folds, workspace_lock
-from vmseg_auto.workflows.paths import PathLike, places, read_record
+from vmseg_auto.workflows.paths import PathLike, places
 from vmseg_auto.workflows.progress import FoldProgress, duration
 from vmseg_auto.workflows.seen_scans import SeenTests, seen_tests
 from vmseg_auto.workflows.select import choose_run
@@ -146,7 +146,9 @@ def train_one(job: Job, fold: FoldName, record: FoldRecord, start: Start | None 
     """
     folder, ranks = job.run.fold(fold), job.ranks
     patients = {job.dataset.patients[case] for case in record.train}
-    ranks.on_main(lambda: write_sealed(folder.record, replace(record, patients=len(patients)).to_json()))
+    given = record.config.settings(job.trainer.config)
+    whole = replace(record, settings=given, patients=len(patients))
+    ranks.on_main(lambda: write_sealed(folder.record, whole.to_json()))
     if ranks.on_main(folder.final.is_file):
         job.console.say(f"Fold {fold} is already trained; it is kept. To train it again, add --fresh.")
     else:

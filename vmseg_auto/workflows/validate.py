@@ -16,6 +16,7 @@ from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.evaluation.confidence import ValidationCase
 from vmseg_auto.evaluation.evaluate import Evaluation, evaluate_pairs
 from vmseg_auto.inference.predictor import Predictor
+from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.models.load import load_fold
 from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
@@ -30,7 +31,7 @@ from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.confidence import judge
 from vmseg_auto.workflows.first_stage import first_stage_hash
-from vmseg_auto.workflows.paths import read_plan, read_record, record_now, train_command
+from vmseg_auto.workflows.paths import read_plan, record_now, train_command
 from vmseg_auto.workflows.validation_cases import ValidationCases, validation_cases
 
 T = TypeVar("T")
