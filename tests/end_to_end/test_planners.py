@@ -128,3 +128,5 @@ def test_a_cascade_is_trained_on_masks_of_its_first_stage_and_given_away_with_it
         trained([0, 1, 2], "lowres", "seed=5", fresh=True)
     with pytest.raises(InputError, match="the first stage has other masks"):
         trained([0], "cascade")
+    due = plan_and_preprocess(place, planner="cascade", memory_gb=0.02, jobs=1).due
+    assert any(command.startswith("vmseg_train 0 1 2 --planner cascade") and "--fresh" in command for command in due)

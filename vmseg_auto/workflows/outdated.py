@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from vmseg_auto.data.runs import FoldFolder, Run
+from vmseg_auto.data.runs import FoldFolder, FoldName, Run
 from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.text import listed
+from vmseg_auto.workflows.first_stage import first_stage_hash
 from vmseg_auto.workflows.paths import alike_folds, record_now, stale_folds, stale_in_words, train_command
 from vmseg_auto.workflows.staleness import Standing
 from vmseg_auto.workflows.validation_cases import ValidationCases
@@ -23,7 +24,7 @@ def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
     space, due = now.space, []
     own = [run for run in space.runs() if run.folder.parent.name == plan.planner]
     for run in own or [space.run(plan.planner, plan.trainer)]:
-        stale = stale_folds(run, now.fingerprint, now.splits, plan)
+        stale = _stale(run, now, plan)
         for folds in alike_folds(run, stale):
             due.append(f"{train_command(space, run, folds, plan)} --fresh")
             console.warn(
@@ -41,6 +42,17 @@ def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
         for folds in alike_folds(run, sorted({fold for fold in left if fold not in stale}, key=str)):
             due.append(train_command(space, run, folds, plan))
     return due
+
+
+def _stale(run: Run, now: Standing, plan: Plan) -> dict[FoldName, list[str]]:
+    """Find folds trained on data, plans or masks of a first stage that have changed since, each with what changed."""
+    stale = stale_folds(run, now.fingerprint, now.splits, plan)
+    masks = first_stage_hash(now.space, plan, run.folder.name, now.splits, now.dataset)
+    for folder in run.folds():
+        record = read_record(folder)
+        if record and record.first_stage != masks:
+            stale.setdefault(folder.name, []).append("the first stage has other masks")
+    return stale
 
 
 def _due_without_training(folder: FoldFolder, run: Run, now: Standing, plan: Plan) -> str:
