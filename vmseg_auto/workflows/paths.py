@@ -79,7 +79,8 @@ def read_plan(space: Workspace, planner: str | None) -> Plan:
     """Read the plan of that planner, or the only plan there is.
 
     Raises:
-        InputError: nothing is planned; there are several plans and none was named; the plan is impossible.
+        InputError: nothing is planned; there are several plans and none was named; there is none of that planner, or it
+            is impossible.
     """
     space.require_planned()
     known = space.plans()
@@ -88,6 +89,13 @@ def read_plan(space: Workspace, planner: str | None) -> Plan:
             f"this workspace holds the plans of several planners: {', '.join(known)}",
             file=space.root,
             remedy=f"Choose one with --planner, such as --planner {known[0]}.",
+        )
+    if planner is not None and known and planner not in known:
+        is_known = runs.importable("planners", planner) == planner
+        raise InputError(
+            f"the planner {planner} has planned nothing here; there are plans of: {', '.join(known)}",
+            file=space.root,
+            remedy="Choose one of these" + (f", or run `{plan_command(space, planner)}` first." if is_known else "."),
         )
     name = planner if planner is not None else (known or ["default"])[0]
     return read_stored(Plan, space.plan(name), remedy=f"Run `{plan_command(space, name)}` first.")
