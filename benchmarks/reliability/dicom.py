@@ -94,6 +94,7 @@ def _serve(pipe: Connection, cohort: Path, place: Path, seed: int) -> None:
         os.dup2(nowhere.fileno(), 2)
     tempfile.tempdir = str(place)
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "builtin type", DeprecationWarning)  # at the import of SimpleITK before 2.5.7
     limit_memory()
     pipe.send("ready")
     while True:

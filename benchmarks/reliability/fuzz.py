@@ -141,6 +141,7 @@ def _serve(pipe: Connection, cohort: Path, place: Path, seed: int) -> None:
     with open(os.devnull, "w") as nowhere:  # what ITK's and HDF5's own code prints
         os.dup2(nowhere.fileno(), 2)
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "builtin type", DeprecationWarning)  # at the import of SimpleITK before 2.5.7
     limit_memory()
     written: list[str] = []
     sys.addaudithook(Watch(root, written))

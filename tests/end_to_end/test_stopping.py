@@ -20,7 +20,7 @@ from vmseg_auto.workflows.plan import plan_and_preprocess
 from vmseg_auto.workflows.train import train
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no such signals")
-SETTINGS = ("epochs=2", "iterations_per_epoch=40", "validation_share=0.05", "mirror_axes=[]")
+SETTINGS = ("epochs=2", "iterations_per_epoch=20", "validation_share=0.05", "mirror_axes=[]")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_stopped_training_goes_on_where_it_was(cohort: Path, tmp_path: Path, n
     assert f"stopped ({name}). What was done is kept; the same command goes on from there" in shown
     saved = load_checkpoint(fold.latest)
     assert saved.epoch == 1
-    assert 0 < len(saved.under_way) < 40
+    assert 0 < len(saved.under_way) < 20
     assert not list(folder.rglob("*.lock"))
 
     train([0], dataset=folder, settings=SETTINGS, device="cpu")

@@ -60,8 +60,10 @@ def describe_components(mask: Mask, probability: Image, image: Image, geometry: 
         >>> mask[1, 2:5, 2:5], mask[1, 7, 7] = True, True
         >>> soft, scan = np.where(mask, 0.9, 0.1).astype(np.float32), np.where(mask, 5.0, 1.0).astype(np.float32)
         >>> found = describe_components(mask, soft, scan, Geometry((3, 8, 8), (3.0, 1.0, 1.0)))
-        >>> found.features.shape == (2, len(FEATURES)), round(found.features[0, FEATURES.index("mean_probability")], 1)
-        (True, np.float64(2.2))
+        >>> found.features.shape == (2, len(FEATURES))
+        True
+        >>> print(found.features[0, FEATURES.index("mean_probability")].round(1))
+        2.2
     """
     lesions = sorted(find_lesions(mask), key=lambda lesion: -int(np.count_nonzero(lesion.mask)))
     if not lesions:
