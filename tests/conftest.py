@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: threads beside them would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # On the path, not in a package: worker processes that tests spawn import their samplers from there by name.
 sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
