@@ -36,7 +36,11 @@ def parser() -> Parser:
         help="a CSV table of studies to fetch, a row each: columns study (StudyInstanceUID), accession, patient, date, "
         "and name (of the patient's folder); what is fetched is kept in DATASET_scans unless --keep-scans",
     )
-    made.add_argument("-m", "--masks", help="folder of masks (.seg.nrrd, .nrrd, .nii.gz, .nii, .mha), or one mask")
+    made.add_argument(
+        "-m",
+        "--masks",
+        help="folder of masks (.seg.nrrd, .nrrd, .nii.gz, .nii, .mha; DICOM SEG, RTSTRUCT), or one mask",
+    )
     made.add_argument(
         "-o", "--output", required=True, metavar="DATASET", help="the dataset folder to make; DATASET_key.csv beside it"
     )
