@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -142,6 +143,14 @@ def test_fewer_images_than_the_archive_counts_are_told(archive: Orthanc, pull: P
     assert "archive sent 5 images of 6" in str(error.value)
     assert "Run the command again" in str(error.value)
     assert not list((tmp_path / "out").rglob("*.dcm"))
+
+
+def test_without_the_extra_it_is_said_how_to_install_it(
+    pull: Pull, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynetdicom", None)
+    with pytest.raises(InputError, match=r"Speaking with a PACS needs a package .*vmseg_auto\[pacs\]"):
+        pull.study(StudyKeys("1.2.826.1"), tmp_path)
 
 
 def test_a_pacs_that_is_down_is_named(archive: Orthanc, pull: Pull, tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ _GET, _MOVE = "1.2.840.10008.5.1.4.1.2.2.3", "1.2.840.10008.5.1.4.1.2.2.2"
 _QUESTIONS = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 _DONE = (0x0000, 0xB000)
 """Success, and some or all images failed (PS3.4, table C.4-3)."""
+_PATIENCE_S = 600.0
+"""How long to wait for the next image: an archive may have to get it from a slow store first."""
 _LATE_S = 5.0
 """How long an image may still be on its way when C-MOVE is done, as it comes over another association."""
 
@@ -146,7 +148,7 @@ def _by_get(settings: PacsSettings, peer: str, intake: _Intake) -> int | None:
     contexts = [(_GET, _QUESTIONS), *((kind, (syntax,)) for kind in SCANS for syntax in SYNTAXES)]
     roles = [build_role(kind, scp_role=True) for kind in SCANS]
     more = {"ext_neg": roles, "evt_handlers": [(evt.EVT_C_STORE, intake.store)]}
-    with associated(settings, peer, settings.puller.ae_title, contexts, **more) as association:
+    with associated(settings, peer, settings.puller.ae_title, contexts, _PATIENCE_S, **more) as association:
         try:
             status = _last(association.send_c_get(_asked(intake.series), _GET))
         except ValueError:  # no such context was accepted
@@ -171,7 +173,11 @@ def _by_move(settings: PacsSettings, peer: str, intake: _Intake) -> int | None:
         problem = f"{peer} has no C-GET, or does not allow it to {puller.ae_title}"
         remedy = "Ask its administrator; or add a port to `pull` in the settings file for C-MOVE (docs/pacs.md)."
         raise PeerError(problem, remedy=remedy)
-    with _taking(settings, peer, intake), associated(settings, peer, puller.ae_title, [(_MOVE, _QUESTIONS)]) as asking:
+    contexts = [(_MOVE, _QUESTIONS)]
+    with (
+        _taking(settings, peer, intake),
+        associated(settings, peer, puller.ae_title, contexts, _PATIENCE_S) as asking,
+    ):
         try:
             return _last(asking.send_c_move(_asked(intake.series), puller.ae_title, _MOVE))
         except ValueError:  # no such context was accepted
@@ -189,7 +195,7 @@ def _taking(settings: PacsSettings, peer: str, intake: _Intake) -> Iterator[None
     from pynetdicom import evt
 
     puller = settings.puller
-    entity = application(puller.ae_title)
+    entity = application(puller.ae_title, _PATIENCE_S)
     entity.require_called_aet = True
     for kind in SCANS:
         entity.add_supported_context(kind, list(SYNTAXES))

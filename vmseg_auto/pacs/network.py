@@ -36,19 +36,24 @@ def require_pynetdicom() -> None:
         import pynetdicom  # noqa: F401
 
 
-def application(ae_title: str) -> AE:
-    """Return an application entity of this name, which waits for nobody without end."""
+def application(ae_title: str, answer_s: float = ANSWER_S) -> AE:
+    """Return an application entity of this name, which waits so long for an answer, and for nobody without end."""
     from pynetdicom import AE
 
     made = AE(ae_title)
     made.connection_timeout, made.acse_timeout = CONNECT_S, CONNECT_S
-    made.dimse_timeout, made.network_timeout = ANSWER_S, ANSWER_S
+    made.dimse_timeout, made.network_timeout = answer_s, answer_s
     return made
 
 
 @contextmanager
 def associated(
-    settings: PacsSettings, name: str, ae_title: str, contexts: Sequence[tuple[str, Sequence[str]]], **more: Any
+    settings: PacsSettings,
+    name: str,
+    ae_title: str,
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    answer_s: float = ANSWER_S,
+    **more: Any,
 ) -> Iterator[Association]:
     """Yield an association with a peer, and release it at the end.
 
@@ -57,6 +62,7 @@ def associated(
         name: of the peer in it.
         ae_title: how this side calls itself.
         contexts: SOP classes, and transfer syntaxes of which the peer takes one; a class may stand there several times.
+        answer_s: how long to wait for an answer.
         more: of pynetdicom's `associate`.
 
     Raises:
@@ -68,7 +74,7 @@ def associated(
         raise InputError(f"the peer {name} has no port", remedy=f"Give peers.{name} its port in the settings file.")
     from pynetdicom import build_context
 
-    entity = application(ae_title)
+    entity = application(ae_title, answer_s)
     entity.requested_contexts = [build_context(sop_class, list(syntaxes)) for sop_class, syntaxes in contexts]
     tls = (settings.tls_context(server=False), peer.host) if peer.tls else None
     association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls, **more)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +127,21 @@ def test_it_is_of_its_own_series_alone(scan: Series, tmp_path: Path) -> None:
     (other,) = find_series(write_series(tmp_path / "other", numbers(SHAPE).astype(np.uint16), grid_of(SHAPE)))
     assert read_mask_object(path).is_of(scan)
     assert not read_mask_object(path).is_of(other)
+
+
+def test_a_scan_in_a_zip_is_known_too(scan: Series, tmp_path: Path) -> None:
+    as_rtstruct(path := tmp_path / "a.dcm", drawn(), scan)
+    with zipfile.ZipFile(tmp_path / "scan.zip", "w") as packed:
+        for file in scan.files:
+            packed.write(file, file.name)
+    (zipped,) = find_series(tmp_path / "scan.zip")
+    assert read_mask_object(path).is_of(zipped)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+def test_a_pipe_is_no_mask(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.dcm")
+    assert not holds_mask(tmp_path / "a.dcm")
 
 
 def changed(path: Path, change: Callable[[Dataset], object]) -> Path:

@@ -19,7 +19,8 @@ from pydicom import Dataset, dcmread
 from pydicom.filereader import read_file_meta_info
 
 from vmseg_auto.data.dicom.contours import filled
-from vmseg_auto.data.dicom.elements import hushed
+from vmseg_auto.data.dicom.elements import Tag, hushed, parsed, text
+from vmseg_auto.data.dicom.files import DicomFiles
 from vmseg_auto.data.dicom.pixels import IMPLICIT, LITTLE
 from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.data.dicom.sop_class import MASKS, SEG
@@ -58,9 +59,9 @@ class MaskObject:
         """Return whether it was drawn on a series: it refers to it, or, where it names none, lies in its frame of
         reference.
         """
-        with hushed():
-            header = dcmread(scan.files[0], stop_before_pixels=True)
-            own, frame = str(header.get("SeriesInstanceUID", "")), str(header.get("FrameOfReferenceUID", ""))
+        with DicomFiles() as files:
+            header = parsed(scan.files[0], files, pixels=False)
+        own, frame = text(header, Tag.SERIES), text(header, Tag.FRAME_OF_REFERENCE)
         return own in self.series if self.series else bool(frame) and frame == self.frame_of_reference
 
     def on(self, grid: Geometry) -> Segmentation:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from vmseg_auto.utils.folders import is_file
+
 SEG, RTSTRUCT = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3"
 MASKS = {SEG: "DICOM SEG", RTSTRUCT: "RTSTRUCT"}
 """SOP classes of objects that hold masks, and what they are called."""
@@ -14,6 +16,8 @@ _WITHIN = 232
 
 def holds_mask(path: Path) -> bool:
     """Return whether a file is a DICOM Segmentation or Structure Set."""
+    if not is_file(path):  # a pipe would never end
+        return False
     try:
         with path.open("rb") as file:
             head = file.read(_WITHIN)
