@@ -25,6 +25,7 @@ TESTS = Path(__file__).parent
 SLOW = (
     "benchmarks", "end_to_end", "extending", "reliability", "report", "workflows",
     "models/test_zip.py", "pacs/test_node.py", "pacs/test_page.py",
+    "pacs/test_pull.py",
     "test_absent_card.py", "test_distribution.py", "test_imports.py", "test_small_installation.py",
     "training/test_loader.py", "training/test_loggers.py", "training/test_loop.py",
     "training/test_overfitting_alarm.py", "training/test_resume.py",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from vmseg_auto.workflows.export import export_model as export_model
     from vmseg_auto.workflows.export import model_info as model_info
     from vmseg_auto.workflows.followup import follow_up as follow_up
+    from vmseg_auto.workflows.followup_times import follow_times as follow_times
     from vmseg_auto.workflows.learning_curve import learning_curve as learning_curve
     from vmseg_auto.workflows.make_dataset import make_dataset as make_dataset
     from vmseg_auto.workflows.model import import_nnunet as import_nnunet
@@ -59,6 +60,7 @@ _HOMES = {
     "doctor": "vmseg_auto.workflows.doctor",
     "evaluate": "vmseg_auto.workflows.evaluate",
     "export_model": "vmseg_auto.workflows.export",
+    "follow_times": "vmseg_auto.workflows.followup_times",
     "follow_up": "vmseg_auto.workflows.followup",
     "import_nnunet": "vmseg_auto.workflows.model",
     "learning_curve": "vmseg_auto.workflows.learning_curve",

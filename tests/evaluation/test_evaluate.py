@@ -170,7 +170,7 @@ def test_masks_of_0_and_255(folders: tuple[Path, Path]) -> None:
     for labels in (LABELS, None):
         found = evaluate(*folders, labels)
         assert list(found.table["dice"]) == pytest.approx([1, 0.5, 0])
-        assert "Masks of 0 and 255, read as 0 and 1: a." in found.notes
+        assert "The mask holds 0 and 255, read as 0 and 1: a." in found.notes
 
 
 def test_a_label_that_no_reference_holds_has_no_score(folders: tuple[Path, Path]) -> None:

@@ -81,10 +81,12 @@ class Orthanc:
     Args:
         folder: of its storage and its settings.
         node: port of the node that it knows as "vmseg".
+        settings: of its own, in place of those below.
     """
 
     folder: Path
     node: int
+    settings: dict[str, Any] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     http: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -96,7 +98,7 @@ class Orthanc:
             "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomAet": ORTHANC, "Plugins": [],
             "DicomModalities": {"vmseg": [NODE, HERE, self.node]}, "DicomAlwaysAllowStore": True,
             "DicomAlwaysAllowGet": True, "DicomAlwaysAllowMove": True, "DicomAlwaysAllowFind": True,
-            "OverwriteInstances": False, "DicomAssociationCloseDelay": 0,
+            "OverwriteInstances": False, "DicomAssociationCloseDelay": 0, **self.settings,
         }  # fmt: skip
         write_json(self.folder / "orthanc.json", settings)
         with (self.folder / "orthanc.log").open("ab") as log:
@@ -144,11 +146,11 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, node: int) -> Iterator[Orthanc]:
+def orthanc(folder: Path, node: int, **settings: Any) -> Iterator[Orthanc]:
     """Run an archive; the test is skipped where Orthanc is not installed."""
     program()
     folder.mkdir(parents=True, exist_ok=True)
-    archive = Orthanc(folder, node)
+    archive = Orthanc(folder, node, settings)
     archive.start()
     try:
         yield archive

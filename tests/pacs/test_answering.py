@@ -12,7 +12,7 @@ from dicom_made import write_series
 from pydicom import dcmread
 from workspaces import cohort, trained_run
 
-from vmseg_auto.pacs.answer import Options, model_facts
+from vmseg_auto.pacs.answer import Model, Options, model_facts
 from vmseg_auto.pacs.answering import Answering
 from vmseg_auto.pacs.events import Events
 from vmseg_auto.pacs.incoming import read_incoming
@@ -21,18 +21,36 @@ from vmseg_auto.pacs.queue import Queue
 SHAPE = (8, 16, 16)
 
 
-@pytest.mark.slow
-def test_a_series_with_other_images_than_it_was_queued_with_is_judged_again(tmp_path: Path) -> None:
-    """Not predicted again and again: an image may be written while its series becomes complete."""
-    model = trained_run(cohort(tmp_path, cases=2), "default").folder
-    queue, told = Queue(tmp_path / "queue"), Heard()
+def queued(tmp_path: Path) -> tuple[Queue, str]:
+    """A queue with one series in it."""
+    queue = Queue(tmp_path / "queue")
     for path in write_series(tmp_path / "in", numbers(SHAPE).astype("uint16"), grid_of(SHAPE)).iterdir():
         header = dcmread(path)
         image = read_incoming(path.read_bytes(), header.SOPClassUID, header.SOPInstanceUID)
         queue.add(image, path.read_bytes())
     queue.change(image.series, lambda state: state.moved("queued"))
+    return queue, image.series
+
+
+@pytest.mark.slow
+def test_a_series_with_other_images_than_it_was_queued_with_is_judged_again(tmp_path: Path) -> None:
+    """Not predicted again and again: an image may be written while its series becomes complete."""
+    model = trained_run(cohort(tmp_path, cases=2), "default").folder
+    (queue, series), told = queued(tmp_path), Heard()
     facts, options = model_facts(str(model), "cpu"), Options(("dicom-seg",), device="cpu")
     Answering(queue, Events(told, queue), facts, options, threading.Event()).step()
     assert told.warned == []
-    assert queue.state(image.series).phase == "receiving"
-    assert not queue.results(image.series).exists()
+    assert queue.state(series).phase == "receiving"
+    assert not queue.results(series).exists()
+
+
+def test_a_series_whose_results_can_not_be_written_is_queued_again_and_told_of_once(tmp_path: Path) -> None:
+    (queue, series), told = queued(tmp_path), Heard()
+    (queue.folder / "results").write_text("a file in the way of the folder")
+    answering = Answering(queue, Events(told, queue), Model("m", "d", "T2"), Options(("dicom-seg",)), threading.Event())
+    answering.step()
+    answering.step()  # not due yet
+    state = queue.state(series)
+    assert state.phase == "queued"
+    assert state.reason.startswith("it can't be written")
+    assert told.warned == [f"{series}: {state.reason}; it is tried again."]

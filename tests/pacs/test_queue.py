@@ -90,7 +90,7 @@ def test_a_second_patient_in_a_study_is_refused_and_the_study_not_answered(tmp_p
         later.add(header, data)
 
 
-@pytest.mark.parametrize("phase", ["receiving", "queued", "sending", "answered"])
+@pytest.mark.parametrize("phase", ["receiving", "queued", "predicting", "sending", "answered"])
 def test_a_study_of_two_patients_takes_no_image_until_it_is_purged(phase: Phase, tmp_path: Path) -> None:
     queue, first = Queue(tmp_path / "queue"), images(tmp_path / "in")
     series = added(queue, first)
@@ -150,6 +150,15 @@ def test_the_next_start_goes_on_from_what_lies_there(tmp_path: Path) -> None:
     last = Queue(tmp_path / "queue")
     last.recover()
     assert (last.state(series).phase, last.state(series).answer) == ("queued", "")
+
+
+def test_what_was_being_predicted_is_queued_at_the_next_start(tmp_path: Path) -> None:
+    queue = Queue(tmp_path / "queue")
+    series = added(queue, images(tmp_path / "in"))
+    queue.change(series, lambda state: state.moved("predicting", "it crashed once"))
+    later = Queue(tmp_path / "queue")
+    later.recover()
+    assert (later.state(series).phase, later.state(series).reason) == ("queued", "it crashed once")
 
 
 def test_a_state_without_images_is_none_and_a_damaged_one_is_made_anew(tmp_path: Path) -> None:

@@ -42,6 +42,14 @@ def test_a_file_without_a_node_names_archives_alone(tmp_path: Path) -> None:
         settings.peer("attic")
 
 
+def test_scans_are_fetched_under_the_nodes_title_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    node = NODE | {"ae_title": "OURS"}
+    assert read_settings(written(tmp_path, node=node)).puller.ae_title == "OURS"
+    assert read_settings(written(tmp_path, node=None)).puller.ae_title == "VMSEG"
+    puller = read_settings(written(tmp_path, node=node, pull={"ae_title": "PULL", "port": 11113})).puller
+    assert (puller.ae_title, puller.port) == ("PULL", 11113)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -55,7 +63,14 @@ def test_a_file_without_a_node_names_archives_alone(tmp_path: Path) -> None:
         ({"node": NODE | {"ae_title": "A" * 17}}, r"node.ae_title is 'A+'. An AE title has 1 to 16"),
         ({"node": NODE | {"ae_title": "A\\B"}}, r"node.ae_title"),
         ({"node": NODE | {"formats": ["nifti", "dicom-seg"]}}, r"node.formats: only DICOM can be sent"),
-        ({"node": NODE | {"formats": ["dicom-sr"]}}, r"dicom-sr refers to the segments of a DICOM SEG"),
+        ({"node": NODE | {"formats": ["dicom-sr"]}}, r"pacs.json: node.formats: dicom-sr refers to the segments of a"),
+        (
+            {"node": NODE | {"formats": ["dicom"]}},
+            r"pacs.json: node.formats: there is no format of masks named",
+        ),
+        ({"node": NODE | {"echo": 0}}, r"pacs.json: node.echo is 0. Echoes are counted from 1"),
+        ({"pull": {"ae_title": ""}}, r"pacs.json: pull.ae_title is ''"),
+        ({"pull": {"port": 65_536}}, r"pacs.json: pull.port is 65536"),
         ({"node": NODE | {"port": 65_536}}, r"node.port is 65536"),
         ({"node": NODE | {"quiet_s": 30, "patience_s": 10}}, r"nor patience_s below quiet_s"),
         ({"node": NODE | {"prot": 104}}, r"has an unknown field: prot"),

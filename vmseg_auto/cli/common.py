@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmseg_auto import __version__
 from vmseg_auto.data.redaction import redaction_of
@@ -24,6 +24,9 @@ from vmseg_auto.utils.redaction import Redaction
 from vmseg_auto.utils.scratch import name_spare
 from vmseg_auto.utils.signals import Stopped, stoppable
 from vmseg_auto.utils.streams import open_streams, write_text
+
+if TYPE_CHECKING:
+    from vmseg_auto.pacs.settings import PacsSettings
 
 _UNKNOWN = "unrecognized arguments: "
 _MAY_BE_EMPTY = ("licence", "label", "set")
@@ -55,7 +58,7 @@ def make_parser(prog: str, description: str, options: Sequence[str], epilog: str
 
     Args:
         options: of "dataset", "workspace", "model", "series", "echo", "spacing", "device", "jobs", "strict",
-            "identity". --version, --debug and --quiet stand everywhere.
+            "identity", "pacs", "keep_scans". --version, --debug and --quiet stand everywhere.
     """
     parser = bare_parser(prog, description, epilog)
     add_options(parser, options)
@@ -91,6 +94,13 @@ def places_of(arguments: argparse.Namespace) -> dict[str, str | None]:
 def workspace_of(arguments: argparse.Namespace) -> str | None:
     """Return -w, or the environment's."""
     return arguments.workspace or os.environ.get("VMSEG_WORKSPACE") or None
+
+
+def settings_of(arguments: argparse.Namespace) -> PacsSettings:
+    """Return what the settings file says that is named by --pacs or the environment, else the usual one."""
+    from vmseg_auto.pacs.settings import USUAL, read_settings
+
+    return read_settings(Path(arguments.pacs or os.environ.get("VMSEG_PACS") or USUAL))
 
 
 def go_on(screen: Screen, *commands: str, joined: str = " or ") -> None:
@@ -363,6 +373,17 @@ _SHARED: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "action": "store_true",
             "help": "let the log name the files and folders that were given, which may tell who a patient is",
         },
+    ),
+    "pacs": (
+        ("--pacs",),
+        {
+            "metavar": "FILE",
+            "help": "the settings file (default: $VMSEG_PACS, else pacs.json in the current folder)",
+        },
+    ),
+    "keep_scans": (
+        ("--keep-scans",),
+        {"metavar": "FOLDER", "help": "keep what is fetched from a PACS in FOLDER, and fetch nothing twice"},
     ),
 }
 """The options that several commands have: flags, and what argparse is told of them."""

@@ -1,4 +1,4 @@
-"""vmseg_followup: the same patient at two times."""
+"""vmseg_followup: the same patient at two or more times."""
 
 from __future__ import annotations
 
@@ -6,27 +6,30 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from vmseg_auto.cli.common import Parser, Screen, make_parser, number, places_of, run
 from vmseg_auto.data.workspace import OutputFolder
+from vmseg_auto.utils.errors import InputError
 
 
 def parser() -> Parser:
     made = make_parser(
         "vmseg_followup",
         "Compare a patient's lesions at two times: volumes, their change with its interval, the response to treatment, "
-        "and which lesions are new, gone, split or merged.",
+        "and which lesions are new, gone, split or merged. With more times also the target lesions' sum of diameters.",
         ("dataset", "workspace", "model", "series", "echo", "spacing", "device", "jobs", "strict", "identity"),
         epilog="Example: vmseg_followup anna_2019.nii.gz anna_2021.nii.gz -o anna",
     )
     made.add_argument("before", metavar="BEFORE", help="the first scan (a file or DICOM series), or a folder of scans")
     made.add_argument("after", metavar="AFTER", help="the second; in folders, scans of the same name belong together")
+    made.add_argument("later", metavar="LATER", nargs="*", help="further times, each compared with BEFORE")
     made.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for table, figures and pictures")
     made.add_argument(
         "--masks",
-        nargs=2,
-        metavar=("BEFORE_MASK", "AFTER_MASK"),
-        help="masks, or folders of masks, to compare (default: both scans are predicted)",
+        nargs="+",
+        metavar="MASK",
+        help="a mask, or a folder of masks, for each time in order (default: the scans are predicted)",
     )
     made.add_argument(
         "--error",
@@ -50,25 +53,32 @@ def parser() -> Parser:
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.workflows.followup import follow_up
+    from vmseg_auto.workflows.followup_times import follow_times
 
-    follow_up(
-        arguments.before,
-        arguments.after,
-        arguments.output,
-        masks=tuple(arguments.masks) if arguments.masks else None,
-        error_percent=arguments.error,
-        order_as_given=arguments.order_as_given,
-        same_patient=arguments.same_patient,
-        spacing_mm=tuple(arguments.spacing) if arguments.spacing else None,
-        model=arguments.model,
+    times = [arguments.before, arguments.after, *arguments.later]
+    masks = tuple(arguments.masks) if arguments.masks else None
+    if masks is not None and len(masks) != len(times):
+        problem = f"there are {len(times)} scans or folders of scans, and --masks names {len(masks)}"
+        raise InputError(problem, remedy="Name a mask, or a folder of masks, for each.")
+    options: dict[str, Any] = {
+        "masks": masks,
+        "error_percent": arguments.error,
+        "order_as_given": arguments.order_as_given,
+        "same_patient": arguments.same_patient,
+        "spacing_mm": tuple(arguments.spacing) if arguments.spacing else None,
+        "model": arguments.model,
         **places_of(arguments),
-        series=arguments.series,
-        echo=arguments.echo,
-        device=arguments.device,
-        jobs=arguments.jobs,
-        left=screen.left,
-        console=screen,
-    )
+        "series": arguments.series,
+        "echo": arguments.echo,
+        "device": arguments.device,
+        "jobs": arguments.jobs,
+        "left": screen.left,
+        "console": screen,
+    }
+    if arguments.later:
+        follow_times(times, arguments.output, **options)
+    else:
+        follow_up(arguments.before, arguments.after, arguments.output, **options)
 
 
 def logs(arguments: argparse.Namespace) -> Path:
@@ -76,7 +86,7 @@ def logs(arguments: argparse.Namespace) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv, logs, given=("before", "after", "masks", "output"))
+    return run(parser(), work, argv, logs, given=("before", "after", "later", "masks", "output"))
 
 
 if __name__ == "__main__":

@@ -21,11 +21,26 @@ def parser() -> Parser:
         "Make a dataset for vmseg_plan_and_preprocess from scans (DICOM or image files) and masks drawn in 3D Slicer "
         "or ITK-SNAP. Shows which mask goes with which scan before anything is written, and writes pseudonyms. Later "
         "patients enter with --add, and one who withdraws consent leaves with --remove.",
-        ("workspace", "series", "echo", "jobs", "strict"),
+        ("workspace", "series", "echo", "jobs", "strict", "pacs", "keep_scans"),
         epilog="Example: vmseg_make_dataset -i pacs_export -m masks -o my_patients --patients folders --test-share 0.2",
     )
-    made.add_argument("-i", "--images", metavar="SCANS", help="DICOM folder or zip, or folder of images")
-    made.add_argument("-m", "--masks", help="folder of masks (.seg.nrrd, .nrrd, .nii.gz, .nii, .mha), or one mask")
+    made.add_argument(
+        "-i",
+        "--images",
+        metavar="SCANS",
+        help="DICOM folder or zip, or folder of images; or pacs:NAME, a PACS of which --studies names the studies",
+    )
+    made.add_argument(
+        "--studies",
+        metavar="FILE",
+        help="a CSV table of studies to fetch, a row each: columns study (StudyInstanceUID), accession, patient, date, "
+        "and name (of the patient's folder); what is fetched is kept in DATASET_scans unless --keep-scans",
+    )
+    made.add_argument(
+        "-m",
+        "--masks",
+        help="folder of masks (.seg.nrrd, .nrrd, .nii.gz, .nii, .mha; DICOM SEG, RTSTRUCT), or one mask",
+    )
     made.add_argument(
         "-o", "--output", required=True, metavar="DATASET", help="the dataset folder to make; DATASET_key.csv beside it"
     )
@@ -81,10 +96,15 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         return
     if arguments.images is None or arguments.masks is None:
         raise InputError("scans or masks are not given", remedy="Name them with -i and -m.")
+    from vmseg_auto.cli.pulling import pulled_studies
+    from vmseg_auto.pacs.address import is_address
     from vmseg_auto.workflows.make_dataset import make_dataset
 
+    from_pacs = is_address(arguments.images)
+    if arguments.studies is not None and not from_pacs:
+        raise InputError("--studies names studies of a PACS, and -i names none", remedy="Write -i pacs:NAME.")
     make_dataset(
-        arguments.images,
+        pulled_studies(arguments, screen) if from_pacs else arguments.images,
         arguments.masks,
         arguments.output,
         add=arguments.add,

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vmseg_auto.cli.common import Parser, Screen, make_parser, number, run
+from vmseg_auto.cli.common import Parser, Screen, make_parser, number, run, settings_of
 from vmseg_auto.data.workspace import OutputFolder
 from vmseg_auto.utils.errors import InputError
-
-if TYPE_CHECKING:
-    from vmseg_auto.pacs.settings import PacsSettings
 
 
 def parser() -> Parser:
@@ -22,14 +17,11 @@ def parser() -> Parser:
         "vmseg_node",
         "Run a DICOM node: it takes series of MR images from the peers on its list, predicts each that is complete, "
         "and sends the results back. It runs until it is stopped, and goes on from there when it is started again.",
-        ("device", "jobs"),
+        ("device", "jobs", "pacs"),
         epilog="Needs the extra pacs and a settings file (docs/pacs.md). Example: vmseg_node -m model.zip",
     )
     made.add_argument(
         "-m", "--model", metavar="MODEL", help="a model's zip, or its folder WORKSPACE/runs/PLANNER/TRAINER"
-    )
-    made.add_argument(
-        "--pacs", metavar="FILE", help="the settings file (default: $VMSEG_PACS, else pacs.json in the current folder)"
     )
     made.add_argument("--status", action="store_true", help="show where each series of the queue stands, and end")
     made.add_argument(
@@ -43,13 +35,6 @@ def parser() -> Parser:
         "--with-identity", action="store_true", help="also tell whose scan each is, in lines, log and --status"
     )
     return made
-
-
-def settings_of(arguments: argparse.Namespace) -> PacsSettings:
-    """Return what the settings file says that is named by --pacs or the environment, else the usual one."""
-    from vmseg_auto.pacs.settings import USUAL, read_settings
-
-    return read_settings(Path(arguments.pacs or os.environ.get("VMSEG_PACS") or USUAL))
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:

@@ -10,12 +10,17 @@ from pathlib import Path
 from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, number, places_of, run, workspace_logs
 from vmseg_auto.data.workspace import OutputFolder
 
+_SHARED = (
+    "dataset", "workspace", "model", "series", "echo", "spacing", "device", "jobs", "strict", "identity", "pacs",
+    "keep_scans",
+)  # fmt: skip
+
 
 def parser() -> Parser:
     made = make_parser(
         "vmseg_predict",
         "Segment scans with the ensemble of a model's finished folds: a mask for each scan, and their volumes in mL.",
-        ("dataset", "workspace", "model", "series", "echo", "spacing", "device", "jobs", "strict", "identity"),
+        _SHARED,
         epilog="Example: vmseg_predict -i new_scans -o masks",
     )
     made.add_argument(
@@ -23,7 +28,7 @@ def parser() -> Parser:
         "--input",
         required=True,
         metavar="IN",
-        help="a scan, or a folder or zip of scans: DICOM, NIfTI, NRRD, MHA",
+        help="a scan, or a folder or zip of scans: DICOM, NIfTI, NRRD, MHA; or pacs:NAME/STUDY_UID, a study of a PACS",
     )
     made.add_argument("-o", "--output", required=True, metavar="OUT", help="folder for masks and volumes.csv")
     made.add_argument(
@@ -79,10 +84,21 @@ def parser() -> Parser:
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
+    from vmseg_auto.cli.pulling import pulled_study
+    from vmseg_auto.pacs.address import is_address
+
+    if not is_address(arguments.input):
+        _predict(arguments, arguments.input, screen, next_steps=True)
+        return
+    with pulled_study(arguments, screen) as scans:
+        _predict(arguments, scans, screen, next_steps=arguments.keep_scans is not None)
+
+
+def _predict(arguments: argparse.Namespace, scans: str | Path, screen: Screen, *, next_steps: bool) -> None:
     from vmseg_auto.workflows.predict import predict
 
     predict(
-        arguments.input,
+        scans,
         arguments.output,
         model=arguments.model,
         **places_of(arguments),
@@ -94,7 +110,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         save_uncertainty=arguments.save_uncertainty,
         previews=arguments.previews,
         overwrite_edited=arguments.overwrite_edited,
-        next_steps=True,
+        next_steps=next_steps,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,
         min_lesion_probability=arguments.min_lesion_probability,

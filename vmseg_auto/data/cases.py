@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.dataset import Case, Dataset
 from vmseg_auto.data.dataset_json import Description, read_description
-from vmseg_auto.data.dicom.series import Scan, path_of
+from vmseg_auto.data.dicom.series import Scan, Series, path_of
 from vmseg_auto.data.images.images import read_grid, read_mask
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of
 from vmseg_auto.data.images.segmentations import read_labels
@@ -172,6 +172,7 @@ def read_case(
     if case.label is not None:
         try:
             found: list[str] = []
+            _require_own(case)
             mask, grid = read_labels(case.label, labels, grids[0][1] if grids else None, case.id, found)
             grids.append((case.label, grid))
             if notes is not None:
@@ -179,7 +180,7 @@ def read_case(
                 notes += [f"case {case.id}: {note}" for note in found]
         except InputError as error:
             errors.append(error)
-            if ending_of(case.label.name) != SEGMENTS:
+            if ending_of(case.label.name) not in (SEGMENTS, None):
                 with suppress(InputError):  # where its values alone are wrong, its grid is looked at all the same
                     grids.append((case.label, read_grid(case.label, case.id)))
     errors += _grid_errors(case, grids)
@@ -188,6 +189,18 @@ def read_case(
     if errors:
         raise DatasetError(f"case {case.id} can't be used", errors)
     return (images[0][None] if len(images) == 1 else np.stack(images)), mask, grids[0][1]
+
+
+def _require_own(case: Case) -> None:
+    """Raise InputError where a mask is a DICOM object that was drawn on another series than the case's scan."""
+    scan, mask = case.images[0], case.label
+    if mask is None or ending_of(mask.name) is not None or not isinstance(scan, Series):
+        return
+    from vmseg_auto.data.dicom.mask_objects import read_mask_object  # most masks are image files
+
+    if not read_mask_object(mask).is_of(scan):
+        problem, remedy = "it was drawn on another series than this scan", "Give the series that it names."
+        raise InputError(problem, case=case.id, file=mask, remedy=remedy)
 
 
 def over_cases(

@@ -92,20 +92,30 @@ def place(mask: NDArray[np.uint8], where: Placement) -> NDArray[np.uint8]:
     Raises:
         InputError: labelled voxels lie outside the target.
     """
+    placed = np.zeros(where.shape, dtype=np.uint8)
+    place_into(placed, mask, where)
+    return placed
+
+
+def place_into(placed: NDArray[np.uint8], mask: NDArray[np.uint8], where: Placement) -> None:
+    """Place the labelled voxels of a mask [Z, Y, X] in what lies on the target's grid already, in place.
+
+    Raises:
+        InputError: some lie outside the target.
+    """
     turned = np.flip(mask.transpose(where.axes), tuple(axis for axis in range(3) if where.flips[axis]))
     from_, to = [], []
     for begin, size, whole in zip(where.start, turned.shape, where.shape, strict=True):
         low, high = max(begin, 0), max(min(begin + size, whole), 0)
         from_.append(slice(low - begin, max(high - begin, low - begin)))
         to.append(slice(low, max(high, low)))
-    placed = np.zeros(where.shape, dtype=np.uint8)
-    placed[tuple(to)] = turned[tuple(from_)]
-    if lost := int(np.count_nonzero(mask)) - int(np.count_nonzero(placed)):
+    part, there = turned[tuple(from_)], placed[tuple(to)]
+    np.copyto(there, part, where=part != 0)
+    if lost := int(np.count_nonzero(mask)) - int(np.count_nonzero(part)):
         raise InputError(
             f"{lost} of its voxels lie outside the image",
             remedy="Check that mask and image belong together; erase what lies outside.",
         )
-    return placed
 
 
 def _difference(source: Geometry, target: Geometry) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from vmseg_auto.data.dicom.sop_class import holds_mask
 from vmseg_auto.data.images.registry import ending_of
 from vmseg_auto.data.mask_files import (
     ONE_FILE,
@@ -72,7 +73,7 @@ def require_counting(mask: Path) -> None:
 
 
 def find_masks(folder: Path, errors: list[VmsegError], left: Inventory | None = None) -> dict[str, Path]:
-    """Find the image files in a folder that are masks: case -> the one that counts.
+    """Find the files in a folder that are masks, images and DICOM objects: case -> the one that counts.
 
     Args:
         errors: cases of which no file counts go here.
@@ -115,7 +116,7 @@ def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tupl
         InputError: the one that is named is a map, or does not count.
     """
     if not source.is_dir():
-        if not ending_of(source.name) or not is_file(source):
+        if not is_file(source) or not _may_be_mask(source):
             return [], []
         require_counting(source)
         return [source], []
@@ -123,7 +124,7 @@ def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tupl
     others: list[Path] = []
     found: dict[tuple[Path, str], list[Path]] = {}
     for path in walk(source):
-        if not ending_of(path.name) or is_hidden(path.name):
+        if is_hidden(path.name) or not _may_be_mask(path):
             others.append(path)
         elif masks_of_maps(path.parent) is not None:
             left.add("file", path, MAP, meant=True, folder=source)
@@ -146,6 +147,11 @@ def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tupl
         left.add("file", path, "written beside masks by vmseg_predict", meant=True, folder=source)
         others.remove(path)
     return sorted(masks), others
+
+
+def _may_be_mask(path: Path) -> bool:
+    """Return whether a file is an image, or a DICOM object that holds a mask."""
+    return bool(ending_of(path.name)) or holds_mask(path)
 
 
 def _refuse_corrected_copies(found: dict[tuple[Path, str], list[Path]], errors: list[VmsegError]) -> None:
@@ -194,12 +200,12 @@ def _counting(folder: Path, case: str, paths: Sequence[Path], left: Inventory | 
     if written is None:
         return paths[0] if len(paths) == 1 else None
     there = standing(folder, written)
-    if there.state == "edited" and is_dicom(there.mask):
-        problem, remedy = "the DICOM file was changed after it was predicted, and can't be read here", ONE_FILE
-        raise InputError(problem, case=case, file=there.mask, remedy=remedy)
+    if there.state == "edited" and there.mask not in paths:
+        problem = "the DICOM file was changed after it was predicted, and holds no mask"
+        raise InputError(problem, case=case, file=there.mask, remedy=ONE_FILE)
     images = [path for path in (there.mask, *there.sound) if path in paths and path not in there.files.damaged]
     if not images:
-        told = "a DICOM file, which can't be read here" if there.state == "as written" else there.state
+        told = "no mask that can be read" if there.state == "as written" else there.state
         others = listed([f"{path.name} is {_why_passed_over(path, there)}" for path in paths])
         remedy = f"Predict its scan again, or move {paths[0].name} away."
         raise InputError(f"its mask {there.mask.name} is {told}; {others}", case=case, file=folder, remedy=remedy)

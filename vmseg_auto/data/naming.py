@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vmseg_auto.data.dicom.series import Scan, Series, path_of
+from vmseg_auto.data.dicom.sop_class import holds_mask
 from vmseg_auto.data.images.registry import ending_of, mask_endings, scan_endings
 from vmseg_auto.utils import names
 from vmseg_auto.utils.console import shown
@@ -50,8 +51,8 @@ def image_files(
         folder: may be missing, and then holds none.
         ending: the only ending wanted; any of scan_endings() unless given. Capitals (.NII.GZ) make no difference.
         left: what of the folder is not used is noted here.
-        masks: whether masks are looked for: then segmentations of 3D Slicer count too, and what commands write beside
-            masks is not noted.
+        masks: whether masks are looked for: then segmentations of 3D Slicer and DICOM objects that hold masks count
+            too, and what commands write beside masks is not noted.
 
     Raises:
         InputError: the folder can't be read.
@@ -61,7 +62,9 @@ def image_files(
         return []
     found = []
     for path in listed_folder(folder):
-        if ending_of(path.name) in wanted and not is_hidden(path.name) and is_file(path):
+        own = ending_of(path.name)
+        is_wanted = own in wanted or (masks and own is None and holds_mask(path))
+        if is_wanted and not is_hidden(path.name) and is_file(path):
             found.append(path)
         elif left is not None and not (masks and is_ours(path)):
             _note(path, ending, left)
@@ -69,12 +72,13 @@ def image_files(
 
 
 def raw_stem(path: Path) -> str:
-    """Return a file's name without its image ending.
+    """Return a file's name without its ending, an image's or that of a DICOM mask.
 
     >>> raw_stem(Path("anna.nii.gz"))
     'anna'
     """
-    return path.name[: len(path.name) - len(ending_of(path.name) or "")]
+    known = dicom_stem(path)
+    return path.name[: len(path.name) - len(ending_of(path.name) or "")] if known is None else known
 
 
 def stem(scan: Scan) -> str:

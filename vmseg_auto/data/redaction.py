@@ -30,6 +30,7 @@ def redaction_of(places: Mapping[str, Sequence[str]], names: Iterable[str] = ())
     texts = dict.fromkeys(_spellings(Path.cwd()), "FOLDER")
     found = set(names)
     for told, paths in places.items():
+        texts |= dict.fromkeys(paths, told)
         for given in map(Path, paths):
             for path in (given, *_origins(given)):
                 texts |= dict.fromkeys(_spellings(path), told)

@@ -19,7 +19,8 @@ from vmseg_auto.data.cases import over_cases, values_in
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.images.images import read_grid
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of, mask_endings
-from vmseg_auto.data.images.segmentations import numbered, read_labels, read_segmentation
+from vmseg_auto.data.images.segmentations import numbered, read_labels, segment_names
+from vmseg_auto.data.mask_files import case_of, recorded
 from vmseg_auto.data.naming import missing_in_words, note_unpaired
 from vmseg_auto.evaluation.concordance import volume_concordance
 from vmseg_auto.evaluation.metrics.metric import PENALTY_MM, TOLERANCE_MM
@@ -243,12 +244,17 @@ def evaluate_pairs(
         raise errors[0] if len(different) == 1 else DatasetError(f"{len(errors)} cases can't be scored", [*different])
     rows = [row for found in scored.values() for row in found]
     unscored = _never_drawn(rows)
-    if odd := sorted(case for case, found in read_as.items() if found):
-        notes = [*notes, f"Masks of 0 and 255, read as 0 and 1: {', '.join(odd)}."]
+    told = sorted({note for found in read_as.values() for note in found})
+    notes = [*notes, *(_of_cases(note, sorted(case for case in read_as if note in read_as[case])) for note in told)]
     if partly := sorted({row["case"] for row in rows if math.isnan(row["reference_ml"])}):
         notes = [*notes, f"Annotated in part, so that they tell no volume: {listed(partly)}."]
     notes = [*notes, *(f"{label}: no reference mask holds it, so it has no score." for label in unscored)]
     return Evaluation.from_rows((row for row in rows if row["label"] not in unscored), tolerance_mm, patients, notes)
+
+
+def _of_cases(note: str, cases: Sequence[str]) -> str:
+    """Say once what holds for several cases."""
+    return f"{note[0].upper()}{note[1:]}: {', '.join(cases)}."
 
 
 def _refuse_scans(errors: Sequence[VmsegError], pairs: Mapping[str, tuple[Path, Path]]) -> None:
@@ -291,7 +297,7 @@ def find_masks(folder: Path, left: Inventory | None = None) -> dict[str, Path]:
 
 
 def infer_labels(masks: Iterable[Path]) -> dict[str, int]:
-    """Return labels by the names of segments in .seg.nrrd files, else by the values in masks.
+    """Return labels by the names of segments in .seg.nrrd files and DICOM objects, else by the values in masks.
 
     Values are named as in a dataset without dataset.json.
 
@@ -300,11 +306,11 @@ def infer_labels(masks: Iterable[Path]) -> dict[str, int]:
     named: list[tuple[str, int]] = []
     others: list[Path] = []
     for path in masks:
-        if ending_of(path.name) != SEGMENTS:
+        if ending_of(path.name) not in (SEGMENTS, None):
             others.append(path)
             continue
         with contextlib.suppress(InputError):
-            named += [(one.name, one.value) for one in read_segmentation(path).segments]
+            named += segment_names(path)
     return numbered(named) if named else unnamed_labels(values_in(others))
 
 
@@ -344,14 +350,25 @@ def read_pair(
 
 
 def _common_grid(prediction: Path, reference: Path, case: str) -> Geometry | None:
-    """Return the grid to compare on where one is a .seg.nrrd, which may hold a part of the scan; else None.
+    """Return the grid to compare on where one is a .seg.nrrd, which may hold a part of the scan, or a DICOM object,
+    which tells none; else None.
 
-    It is that of the other, or the larger of two.
+    It is that of the other, or the larger of two. That of a predicted DICOM object is known by the record beside it.
+
+    Raises:
+        InputError: none of them tells a grid.
     """
-    if SEGMENTS not in (ending_of(prediction.name), ending_of(reference.name)):
+    both = {path: ending_of(path.name) for path in (prediction, reference)}
+    if not {SEGMENTS, None} & set(both.values()):
         return None
-    known = [path for path in (prediction, reference) if ending_of(path.name) != SEGMENTS] or [prediction, reference]
-    return max((read_grid(path, case, layers=True) for path in known), key=lambda grid: math.prod(grid.shape))
+    whole = [read_grid(path, case) for path, ending in both.items() if ending not in (SEGMENTS, None)]
+    records = (recorded(path.parent, case_of(path)) for path, ending in both.items() if ending is None)
+    whole += [record.grid for record in records if record]
+    known = whole or [read_grid(path, case, layers=True) for path, ending in both.items() if ending == SEGMENTS]
+    if not known:
+        problem = "neither this mask nor the other one tells the voxels of its scan"
+        raise InputError(problem, case=case, file=reference, remedy="Give one of them as an image file (.nii.gz).")
+    return max(known, key=lambda grid: math.prod(grid.shape))
 
 
 def _never_drawn(rows: Iterable[Row]) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vmseg_auto.evaluation.volumetry import measure
 from vmseg_auto.figures.overlays import Compared, draw_followup
 from vmseg_auto.followup.comparability import OtherSlices, doubts, other_slices
 from vmseg_auto.followup.matching import Match, match_lesions
@@ -86,7 +87,7 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
     if alignment.problems or transform is None:
         return FollowUp(case, before.name, after.name, changes, alignment, (), tuple(notes), doubted)
     matches = {name: match_lesions(first, second, transform) for name, (first, second) in sides.items()}
-    lesions = tuple(_lesion(name, match, *sides[name]) for name, found in matches.items() for match in found)
+    lesions = tuple(lesion for name, found in matches.items() for lesion in _lesions(name, found, *sides[name]))
     notes += _beyond_view(sides, before.geometry, after.geometry, transform)
     told = FollowUp(case, before.name, after.name, changes, alignment, lesions, tuple(notes), doubted)
     drawn = _compared(before, after, sides, matches, transform)
@@ -136,12 +137,34 @@ def _by_slices(slices: OtherSlices, first: Components, second: Components) -> fl
     return 1 + math.hypot(*shares)
 
 
-def _lesion(label: str, match: Match, first: Components, second: Components) -> LesionChange:
-    before, after = first.volume_ml(match.before), second.volume_ml(match.after)
-    seen = match.before and match.fate != "out of view"
-    return LesionChange(
-        label, match.fate, match.before, match.after, before, after, 100 * (after / before - 1) if seen else None
-    )
+def _lesions(label: str, matches: Sequence[Match], first: Components, second: Components) -> Iterator[LesionChange]:
+    """Yield what has become of each lesion of a label."""
+    before_mm, after_mm = _diameters_mm(first), _diameters_mm(second)
+    for match in matches:
+        before, after = first.volume_ml(match.before), second.volume_ml(match.after)
+        seen = match.before and match.fate != "out of view"
+        yield LesionChange(
+            label,
+            match.fate,
+            match.before,
+            match.after,
+            before,
+            after,
+            100 * (after / before - 1) if seen else None,
+            tuple(before_mm[number] for number in match.before),
+            tuple(after_mm[number] for number in match.after),
+            tuple(first.volume_ml((number,)) for number in match.before),
+        )
+
+
+def _diameters_mm(lesions: Components) -> dict[int, float]:
+    """Return the longest axial diameter of each lesion, by its number."""
+    found = {}
+    for piece in measure(lesions.numbered > 0, lesions.geometry)[1]:
+        inside = tuple(slice(start, stop) for start, stop in piece.lesion.box)
+        number = int(lesions.numbered[inside][piece.lesion.mask][0])
+        found[number] = piece.size.axial_diameter_mm or 0.0
+    return found
 
 
 def _beyond_view(sides: LesionsByLabel, before: Geometry, after: Geometry, transform: RigidTransform) -> list[str]:

@@ -33,7 +33,7 @@ COLUMNS = (
     "case", "label", "component", "fate", "component_after", "before_ml", "before_low_ml", "before_high_ml", "after_ml",
     "after_low_ml", "after_high_ml", "change_percent", "change_low_percent", "change_high_percent", "beyond_error",
     "detectable_decrease_percent", "detectable_decrease_ml", "detectable_increase_percent", "detectable_increase_ml",
-    "response", "grid_percent", "sound",
+    "response", "grid_percent", "sound", "before_mm", "after_mm",
 )  # fmt: skip
 """Of followup.csv."""
 
@@ -116,6 +116,8 @@ class LesionChange:
         before, after: their numbers in each scan's mask, 1 being a label's largest.
         before_ml, after_ml: their volume, together.
         percent: change; None for what is new or was not seen.
+        before_mm, after_mm: the longest axial diameter of each.
+        before_each_ml: the volume of each before.
     """
 
     label: str
@@ -125,6 +127,9 @@ class LesionChange:
     before_ml: float
     after_ml: float
     percent: float | None
+    before_mm: tuple[float, ...] = ()
+    after_mm: tuple[float, ...] = ()
+    before_each_ml: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,8 @@ class FollowUp:
                         "before_ml": lesion.before_ml,
                         "after_ml": lesion.after_ml,
                         "change_percent": lesion.percent,
+                        "before_mm": sum(lesion.before_mm),
+                        "after_mm": sum(lesion.after_mm),
                     }
 
     def text(self) -> str:
@@ -231,7 +238,7 @@ class FollowUps(Stored):
     """followup.json."""
 
     pairs: tuple[FollowUp, ...]
-    schema: int = 4
+    schema: int = 5
 
 
 def verdict(change: Change) -> str:

@@ -44,14 +44,24 @@ class Answering:
         made_from = self._made_from(state)
         if state.answer == made_from and self._queue.to_send(state.series):
             self._events.say("answered before; the results are sent again.", state.series)
-        elif not self._predicted(state):
-            return
+        else:
+            state = self._begun(state)
+            if state.phase != "predicting" or not self._predicted(state):
+                return
         self._waits.done(state.series)
 
         def answered(now: SeriesState) -> SeriesState:
             return replace(now.moved("sending") if now.is_still(state) else now, answer=made_from)
 
         self._queue.change(state.series, answered)
+
+    def _begun(self, state: SeriesState) -> SeriesState:
+        """Note that a series is being predicted, unless an image has come meanwhile; returns where it stands."""
+
+        def begun(now: SeriesState) -> SeriesState:
+            return now.moved("predicting", now.reason) if now.is_still(state) else now
+
+        return self._queue.change(state.series, begun)
 
     def _made_from(self, state: SeriesState) -> str:
         """Return a hash of all that decides the results."""
@@ -90,9 +100,7 @@ class Answering:
         def failed(now: SeriesState) -> SeriesState:
             if not now.is_still(state):
                 return now
-            return (
-                now.moved("refused", error.problem) if is_last else replace(now, crashes=crashes, reason=error.problem)
-            )
+            return replace(now.moved("refused" if is_last else "queued", error.problem), crashes=crashes)
 
         if self._queue.change(state.series, failed).reason != error.problem:
             return  # an image has come meanwhile, or the series was refused

@@ -29,7 +29,7 @@ from vmseg_auto.utils.disk import free_bytes
 from vmseg_auto.utils.errors import InputError, VmsegError
 
 _GB = 1e9
-_ENDED = ("answered", "refused")
+ENDED = ("answered", "refused")
 _MIXED = "its study holds images of two patients"
 _NOBODY = ""
 """Whose the images of a study with two patients are."""
@@ -87,8 +87,8 @@ class Queue:
                 state = SeriesState(series, header.study if header else "").moved("receiving")
             if state.answer and not self.to_send(series):
                 state = replace(state, answer="")
-            if state.phase == "sending" and not state.answer:
-                state = state.moved("queued")
+            if state.phase == "predicting" or (state.phase == "sending" and not state.answer):
+                state = state.moved("queued", state.reason)
             if state.phase in ("receiving", "queued") and not self.images(series):
                 self._remove(series)
             else:
@@ -181,7 +181,7 @@ class Queue:
         before = datetime.now(UTC) - timedelta(days=days)
         gone = []
         for state in self.all():
-            if state.phase not in _ENDED or datetime.fromisoformat(state.changed) > before:
+            if state.phase not in ENDED or datetime.fromisoformat(state.changed) > before:
                 continue
             with self._lock:
                 holds = state.mixed or self.images(state.series) or self.to_send(state.series)

@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from vmseg_auto.pacs.events import Events
 from vmseg_auto.pacs.incoming import SUCCESS, SYNTAXES, RefusedError, read_incoming
-from vmseg_auto.pacs.network import ANSWER_S, addresses, application
+from vmseg_auto.pacs.network import ANSWER_S, REJECT_CALLER, addresses, application
 from vmseg_auto.pacs.queue import Queue
 from vmseg_auto.pacs.settings import PacsSettings
 from vmseg_auto.utils.console import shown
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.events import Event
 
-_REJECTED, _BY_USER, _UNKNOWN_CALLER = 0x01, 0x01, 0x03
 _TEXT_LENGTH = 64
 
 
@@ -107,7 +106,7 @@ class Receiver:
             if peer.ae_title.strip() == title and association.requestor.address in addresses(peer):
                 call.peer = name
                 return
-        association.acse.send_reject(_REJECTED, _BY_USER, _UNKNOWN_CALLER)
+        association.acse.send_reject(*REJECT_CALLER)
         association.kill()  # which waits until the rejection is sent
         self._tell_rejected(association, "no peer on the list has this AE title and address")
 

@@ -1,4 +1,4 @@
-"""The settings file, pacs.json: which archives there are, and how the node answers.
+"""The settings file, pacs.json: which archives there are, how scans are fetched, and how the node answers.
 
 JSON, as all that this program reads and people write: a wrong field is named, and no package is needed.
 """
@@ -91,6 +91,21 @@ class NodeSettings:
 
 
 @dataclass(frozen=True)
+class PullSettings:
+    """How scans are fetched from peers (`-i pacs:NAME`).
+
+    Args:
+        ae_title: how this side calls itself, which peers must know.
+        port: where it takes images from peers that know no C-GET but C-MOVE; 0 for C-GET alone.
+        address: of this machine, at which it takes them; all of them unless given.
+    """
+
+    ae_title: str = "VMSEG"
+    port: int = 0
+    address: str = ""
+
+
+@dataclass(frozen=True)
 class PacsSettings(Stored):
     """All of the settings file. Paths in the file are seen from its folder; here they are whole.
 
@@ -98,23 +113,29 @@ class PacsSettings(Stored):
         peers: name -> what is known of it. Commands and logs use the name.
         node: how the node answers; None where there is none.
         tls: needed where a peer's connections are encrypted.
+        pull: how scans are fetched; None where nothing is said of it.
     """
 
     peers: dict[str, Peer]
     node: NodeSettings | None = None
     tls: Tls | None = None
+    pull: PullSettings | None = None
     schema: int = 1
 
     def check(self, where: str) -> None:
         for name, peer in self.peers.items():
             place = f"{where}: peers.{name}"
             _require_title(peer.ae_title, f"{place}.ae_title")
-            if peer.port and peer.port not in _PORTS:
-                raise InputError(f"{place}.port is {peer.port}", remedy="A port is a number from 1 to 65535.")
+            if peer.port:
+                _require_port(peer.port, place)
             if peer.counts_images and not peer.port:
                 raise InputError(f"{place}.counts_images is true, but it has no port", remedy="Give it its port.")
             if peer.tls and self.tls is None:
                 raise InputError(f"{place}.tls is true, but the file has no tls", remedy="Name the certificates in it.")
+        if self.pull is not None:
+            _require_title(self.pull.ae_title, f"{where}: pull.ae_title")
+            if self.pull.port:
+                _require_port(self.pull.port, f"{where}: pull")
         if self.node is not None:
             self._check_node(self.node, f"{where}: node")
 
@@ -133,10 +154,11 @@ class PacsSettings(Stored):
         if len({self.peers[name].tls for name in node.accept}) > 1:
             problem = f"{where}.accept: some of these peers use TLS and some don't, and the node has one port"
             raise InputError(problem, remedy="Run a node for each.")
-        if any(not each.startswith("dicom-") for each in chosen_formats(node.formats)):
-            raise InputError(f"{where}.formats: only DICOM can be sent", remedy="Leave out nifti and seg.nrrd.")
-        if node.port not in _PORTS:
-            raise InputError(f"{where}.port is {node.port}", remedy="A port is a number from 1 to 65535.")
+        _require_formats(node.formats, f"{where}.formats")
+        _require_port(node.port, where)
+        if node.echo is not None and node.echo < 1:
+            problem = f"{where}.echo is {node.echo}"
+            raise InputError(problem, remedy="Echoes are counted from 1, the shortest echo time.")
         if min(node.quiet_s, node.free_gb) < 0 or node.patience_s < node.quiet_s:
             problem = f"{where}: quiet_s and free_gb must not be below 0, nor patience_s below quiet_s"
             raise InputError(problem, remedy="Mend them.")
@@ -147,6 +169,11 @@ class PacsSettings(Stored):
         if self.node is None:
             raise InputError("the settings file has no node", remedy="docs/pacs.md shows one.")
         return self.node
+
+    @property
+    def puller(self) -> PullSettings:
+        """How scans are fetched: as the file says, else by C-GET under the node's AE title or the usual one."""
+        return self.pull or PullSettings(self.node.ae_title if self.node else PullSettings.ae_title)
 
     def peer(self, name: str) -> Peer:
         """Return what is known of a peer; raises InputError where there is none of that name."""
@@ -192,6 +219,20 @@ def read_settings(path: Path) -> PacsSettings:
         places = {each.name: str(folder / getattr(found.tls, each.name)) for each in fields(Tls)}
         found = replace(found, tls=Tls(**places))
     return found
+
+
+def _require_formats(formats: tuple[str, ...], where: str) -> None:
+    try:
+        chosen = chosen_formats(formats)
+    except InputError as error:
+        raise InputError(f"{where}: {error.problem}", remedy=error.remedy) from None
+    if any(not each.startswith("dicom-") for each in chosen):
+        raise InputError(f"{where}: only DICOM can be sent", remedy="Leave out nifti and seg.nrrd.")
+
+
+def _require_port(port: int, where: str) -> None:
+    if port not in _PORTS:
+        raise InputError(f"{where}.port is {port}", remedy="A port is a number from 1 to 65535.")
 
 
 def _require_title(title: str, where: str) -> None:

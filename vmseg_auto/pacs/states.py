@@ -9,9 +9,9 @@ from typing import Literal
 
 from vmseg_auto.utils.json_codec import Stored
 
-Phase = Literal["receiving", "queued", "sending", "answered", "refused"]
-"""Images may still come; complete, and to be predicted; results are there, and to be sent; all has been sent; no answer
-is possible as things are. A further image makes it `receiving` again."""
+Phase = Literal["receiving", "queued", "predicting", "sending", "answered", "refused"]
+"""Images may still come; complete, and to be predicted; being predicted right now; results are there, and to be sent;
+all has been sent; no answer is possible as things are. A further image makes it `receiving` again."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class SeriesState(Stored):
     reason: str = ""
     mixed: bool = False
     changed: str = ""
-    schema: int = 2
+    schema: int = 3
 
     OLDER = "Move the queue's folder away: the node makes a new one, and series can be sent again."
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vmseg_auto.data.workspace import OutputFolder
 from vmseg_auto.pacs.events import identity
-from vmseg_auto.pacs.queue import Queue
+from vmseg_auto.pacs.queue import ENDED, Queue
 from vmseg_auto.pacs.states import SeriesState
 from vmseg_auto.utils.atomic import read_stored, whole_files
 from vmseg_auto.utils.console import Console, columns
@@ -15,7 +15,7 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.locks import holder
 from vmseg_auto.utils.text import counted
 
-_HEAD = ("series", "phase", "images", "results sent", "since (UTC)", "reason")
+_HEAD = ("series", "phase", "images", "times answered", "since (UTC)", "reason")
 
 
 def show_status(folder: Path, console: Console, with_identity: bool = False) -> None:
@@ -40,16 +40,23 @@ def show_status(folder: Path, console: Console, with_identity: bool = False) -> 
     if not states:
         console.show("The queue is empty.")
         return
-    rows = [(*_row(state), *_whose(queue, state.series, with_identity)) for state in states]
+    phases = {state.series: _phase(state, queue) for state in states}
+    rows = [(*_row(state, phases[state.series]), *_whose(queue, state.series, with_identity)) for state in states]
     console.show(columns([(*_HEAD, *(("identity",) if with_identity else ())), *rows]))
-    count = Counter(state.phase for state in states)
+    count = Counter(phases.values())
     console.show(f"{', '.join(f'{number} {phase}' for phase, number in count.items())}.")
 
 
-def _row(state: SeriesState) -> tuple[str, ...]:
+def _phase(state: SeriesState, queue: Queue) -> str:
+    """Return where a series stands, and whether its scan and results are deleted."""
+    is_gone = state.phase in ENDED and not queue.images(state.series) and not queue.to_send(state.series)
+    return f"{state.phase} (deleted)" if is_gone else state.phase
+
+
+def _row(state: SeriesState, phase: str) -> tuple[str, ...]:
     return (
         state.series,
-        state.phase,
+        phase,
         str(state.images or ""),
         str(state.answers or ""),
         state.changed.removesuffix("+00:00").replace("T", " "),

@@ -148,7 +148,7 @@ def read_standing(folder: Path, case: str) -> tuple[InPlace, Path]:
     """Return a prediction's mask as it stands, measured anew if it was corrected, and the image file that holds it.
 
     Raises:
-        InputError: mask or record is missing or damaged, or the mask is a DICOM SEG alone.
+        InputError: mask or record is missing or damaged.
     """
     record = _record(folder, case)
     there = record.standing(folder)
@@ -156,9 +156,7 @@ def read_standing(folder: Path, case: str) -> tuple[InPlace, Path]:
         others = [stem(path) for path in image_files(folder, masks=True)]
         likely = missing_in_words([case], others).removeprefix(case)
         raise InputError(f"the mask is {there.state}{likely}", case=case, file=there.mask, remedy=_AGAIN)
-    mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM), None)
-    if mask is None:
-        raise _only_dicom(there.mask, case)
+    mask = next((path for path in (there.mask, *there.sound) if path.suffix != DICOM), there.mask)
     return InPlace.of(record, there), mask
 
 
@@ -201,9 +199,3 @@ def _check_rows(rows: Sequence[Row], record: PredictionRecord, table: Path) -> N
     if sorted(told) != sorted(known):
         problem = f"its rows are not the lesions that {record.case}.json beside it tells of"
         raise InputError(problem, case=record.case, file=table, remedy=_AGAIN)
-
-
-def _only_dicom(mask: Path, case: str) -> InputError:
-    problem = "the mask is there as DICOM alone, from which no report is made"
-    remedy = "Predict once more with nifti in the list of --format, such as `--format dicom-seg,nifti`."
-    return InputError(problem, case=case, file=mask, remedy=remedy)

@@ -17,11 +17,12 @@ from vmseg_auto.inference.predictor import Computed, Prediction, Predictor, Prep
 from vmseg_auto.inference.sliding_window import OnProgress
 from vmseg_auto.inference.thresholds import classify
 from vmseg_auto.models.fold_record import settings_of
+from vmseg_auto.models.load import read_info
 from vmseg_auto.models.selection_record import Candidate, Selection
 from vmseg_auto.models.zip import unpacked
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.components import apply_postprocessing
-from vmseg_auto.utils.console import Console
+from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.json_codec import digest
@@ -168,6 +169,20 @@ def runs_of(model: PathLike) -> Iterator[tuple[list[Run], Candidate | None]]:
     else:
         with unpacked(Path(model)) as (manifest, folder):
             yield [Run(folder / name) for name in manifest.models], manifest.rule
+
+
+def only_channel(model: PathLike | None, dataset: PathLike | None, workspace: PathLike | None) -> str:
+    """Return what the scans of the models that predict are called, such as T2.
+
+    Raises:
+        InputError: as `models_of`, or they take several channels.
+    """
+    with models_of(model, dataset, workspace, Silent()) as (runs, _):
+        channels = read_info(runs[0]).channels
+    if len(channels) > 1:
+        problem = f"the model takes {len(channels)} channels, and a series is one"
+        raise InputError(problem, remedy="Give it folders of scans, or take a model of one channel.")
+    return channels[0]
 
 
 def note_other_folds(

@@ -98,8 +98,8 @@ def follow_up(
     require_apart(target, scans)
     choice = Choice(tuple(series), echo)
     left = left or Inventory()
-    first, second = (_scans(source, choice, masks is not None, left) for source in scans)
-    *wanted, refused = _comparable(*_partners(first, second, left), Word(order_as_given, same_patient))
+    first, second = (scans_of_time(source, choice, masks is not None, left) for source in scans)
+    *wanted, refused = comparable(*partners(first, second, left), Word(order_as_given, same_patient))
     left.require_nothing()
     with output_lock(target, "vmseg_followup", console):
         if masks is None:
@@ -114,7 +114,7 @@ def follow_up(
             found = [_masks(Path(mask), left) for mask in masks]
         told = {error.case for error in refused}
         first, second = (_with_masks(*side, told, left) for side in zip(scans, wanted, found, strict=True))
-        pairs = _pairs(*_partners(first, second, left))
+        pairs = _pairs(*partners(first, second, left))
         left.require_nothing()
         done, failed = _compare_all(pairs, error_percent, spacing_mm, target, console)
         errors = [*refused, *failed]
@@ -123,7 +123,8 @@ def follow_up(
     if errors and len(pairs) + len(refused) == 1:
         raise errors[0]
     if errors:
-        raise SomeCasesFailedError(f"{len(errors)} of {len(pairs) + len(refused)} pairs could not be compared", errors)
+        problem = f"{len(errors)} of {len(pairs) + len(refused)} pairs could not be compared"
+        raise SomeCasesFailedError(problem, errors, [target / "followup.json"] if done else [])
     return FollowUps(tuple(done))
 
 
@@ -148,13 +149,13 @@ def _both_segmented(
     failed: list[VmsegError] = []
     for source, place, there, cases in zip(scans, ("before", "after"), every, wanted, strict=True):
         only = None if len(cases) == len(there) else cases
-        made, errors = _segmented(partial(segment, source, target / place, only=only))
+        made, errors = segmented(partial(segment, source, target / place, only=only))
         found.append(made)
         failed += [one for one in errors if one.case not in {other.case for other in failed}]
     return found, failed
 
 
-def _segmented(segment: Callable[[], list[Path]]) -> tuple[list[Path], list[VmsegError]]:
+def segmented(segment: Callable[[], list[Path]]) -> tuple[list[Path], list[VmsegError]]:
     """Return the masks of one time, and why some scans have none."""
     try:
         return segment(), []
@@ -206,7 +207,7 @@ def _compare_all(
     return done, errors
 
 
-def _scans(source: Path, choice: Choice, masked: bool, left: Inventory) -> dict[str, Case]:
+def scans_of_time(source: Path, choice: Choice, masked: bool, left: Inventory) -> dict[str, Case]:
     """Find the scans of one time, as their first channel; which further ones are wanted, only a model knows."""
     own = Inventory()
     found = find_scans(source, _FIRST_CHANNEL, choice, left=own)
@@ -218,7 +219,7 @@ def _scans(source: Path, choice: Choice, masked: bool, left: Inventory) -> dict[
     return {case.id: case for case in found}
 
 
-def _partners(
+def partners(
     before: Mapping[str, Case], after: Mapping[str, Case], left: Inventory
 ) -> tuple[dict[str, Case], dict[str, Case]]:
     """Return the scans that belong together, in the same order: single scans whatever their names, otherwise those of
@@ -240,7 +241,7 @@ def _partners(
     return {name: before[name] for name in common}, {name: after[name] for name in common}
 
 
-def _comparable(
+def comparable(
     before: Mapping[str, Case], after: Mapping[str, Case], word: Word
 ) -> tuple[dict[str, Case], dict[str, Case], list[VmsegError]]:
     """Return the pairs whose headers do not speak against comparing them, and what speaks against the others.

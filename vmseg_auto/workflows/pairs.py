@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.cases import over_cases
 from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.dicom.mask_objects import read_mask_object
 from vmseg_auto.data.dicom.series import Choice, Scan, Series
 from vmseg_auto.data.dicom.series_files import find_series
 from vmseg_auto.data.dicom.stack import MIN_SLICES
@@ -229,9 +230,10 @@ def find_pairs(
         grids, unusable = over_cases(lambda case: scan_grid(case.images[0], case.id), cases, jobs, progress.advance)
     usable = [scan for scan in scans if scan.case.id in grids]
     errors, before = list(errors), len(errors)
-    drawn = _drawn(masks, source, errors)
+    images = [path for path in masks if ending_of(path.name)]
+    drawn = _drawn(images, source, errors)
     matches = pair([item for _, item in drawn], [Item(scan.title, scan.names, grids[scan.case.id]) for scan in usable])
-    pairs: dict[str, Pair] = {}
+    pairs = _by_reference([path for path in masks if path not in images], usable, grids, errors)
     for (path, item), match in zip(drawn, matches, strict=True):
         if match.image is None or match.where is None:
             errors.append(_unmatched(path, item, match, scans, unusable))
@@ -241,6 +243,10 @@ def find_pairs(
             errors.append(InputError(problem, file=path, remedy=remedy))
         else:
             scan = usable[match.image]
+            if other := pairs.pop(scan.case.id, None):
+                problem = f"{other.mask.name} belongs to this image too: keep or merge one"
+                errors.append(InputError(problem, file=path, remedy="Move one of them away."))
+                continue
             pairs[scan.case.id] = Pair(scan, grids[scan.case.id], path, match.where, match.by_name)
     with console.progress("Looking into masks", len(pairs)) as progress:
         cases = [one.scan.case for one in pairs.values()]
@@ -255,6 +261,41 @@ def find_pairs(
     return Found(sorted_pairs, left, tuple(unusable), tuple(errors))
 
 
+def _by_reference(
+    masks: Sequence[Path], scans: Sequence[NamedScan], grids: Mapping[str, Geometry], errors: list[VmsegError]
+) -> dict[str, Pair]:
+    """Match each DICOM object with the series that it was drawn on, as it says itself: case -> pair.
+
+    Args:
+        errors: objects that can't be read, or whose series is not among the scans, go here; and of several on one
+            series all.
+    """
+    found: dict[str, list[Pair]] = {}
+    for path in masks:
+        try:
+            drawn = read_mask_object(path)
+            own = [scan for scan in scans if isinstance(one := scan.case.images[0], Series) and drawn.is_of(one)]
+            if len(own) != 1:
+                many = f"{len(own)} of the scans are the series" if own else "none of the scans is the series"
+                remedy = "Give the DICOM series that the mask names, once."
+                raise InputError(f"{many} that it was drawn on", file=path, remedy=remedy)
+            grid = grids[own[0].case.id]
+            pair_ = Pair(own[0], grid, path, placement(grid, grid), by_name=True)
+            found.setdefault(own[0].case.id, []).append(pair_)
+        except InputError as error:
+            errors.append(error)
+    for several in [each for each in found.values() if len(each) > 1]:
+        names = listed([one.mask.name for one in several])
+        problem = f"{len(several)} masks were drawn on one series ({names}): keep or merge one"
+        errors.append(InputError(problem, file=several[0].mask, remedy="Move the others away."))
+    return {case: each[0] for case, each in found.items() if len(each) == 1}
+
+
+def _place_of(mask: Path, grid: Geometry) -> Placement:
+    """Return the place of a mask on its scan's grid; a DICOM object is put there when it is read."""
+    return placement(read_grid(mask, layers=True) if ending_of(mask.name) else grid, grid)
+
+
 def pair_of(scan: NamedScan, mask: Path) -> Pair:
     """Return a scan with the mask that is known to be of it.
 
@@ -262,7 +303,7 @@ def pair_of(scan: NamedScan, mask: Path) -> Pair:
         InputError: one of them can't be read, or the mask does not lie on the scan's voxels.
     """
     grid = scan_grid(scan.case.images[0], scan.case.id)
-    return Pair(scan, grid, mask, placement(read_grid(mask, layers=True), grid), by_name=True)
+    return Pair(scan, grid, mask, _place_of(mask, grid), by_name=True)
 
 
 def drawn_mask(one: Pair, segments: Sequence[str] | None, outlined: OutlinedSlices | None = None) -> NDArray[np.uint8]:
@@ -273,7 +314,7 @@ def drawn_mask(one: Pair, segments: Sequence[str] | None, outlined: OutlinedSlic
         InputError: the mask can't be read, has none of the segments, or reaches out of the scan; slices hold outlines
             that are said not to.
     """
-    read = read_segmentation(one.mask)
+    read = read_segmentation(one.mask, one.grid)
     return _mask_of(one, read, read.union(_chosen(read, segments, one.mask))[0], outlined)
 
 
@@ -293,7 +334,7 @@ def _mask_of(
 
 
 def _looked_into(one: Pair, segments: Sequence[str] | None, outlined: OutlinedSlices | None) -> Pair:
-    read = read_segmentation(one.mask)
+    read = read_segmentation(one.mask, one.grid)
     chosen = _chosen(read, segments, one.mask)
     union, overlap = read.union(chosen)
     mask = _mask_of(one, read, union, outlined)

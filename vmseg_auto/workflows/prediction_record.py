@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from vmseg_auto.data.dicom.series import Choice
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.mask_files import (
-    DICOM,
     SCHEMA,
     MaskFile,
     SavedMask,
@@ -192,9 +191,6 @@ class PredictionRecord(Stored):
         Raises:
             InputError: it can't be read, does not lie on that grid, or holds what is no label.
         """
-        if path.suffix.lower() == DICOM:
-            problem = "the DICOM file was changed after it was predicted, and can't be measured"
-            raise InputError(problem, case=self.case, file=path, remedy=_REMEDY)
         try:
             mask, own = read_labels(path, self.labels, self.grid, self.case)
         except InputError as error:

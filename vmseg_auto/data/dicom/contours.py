@@ -43,6 +43,29 @@ def slice_contours(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
     return [_corners(contour) for contour in _joined(padded, outer, holes)]
 
 
+def filled(corners: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the voxels whose centres lie within a closed contour, those that a line to the left crosses an odd number
+    of times.
+
+    Args:
+        corners: [corners, 2] of columns and rows in voxels, as `slice_contours` returns them.
+        shape: of the slice (Y, X).
+
+    Example:
+        >>> filled(slice_contours(np.array([[False, True]]))[0], (1, 2)).tolist()
+        [[False, True]]
+    """
+    inside = np.zeros(shape, dtype=np.bool_)
+    (x1, y1), (x2, y2) = corners.T, np.roll(corners, -1, axis=0).T
+    columns = np.arange(shape[1])
+    first, last = np.ceil(corners[:, 1].min()), np.floor(corners[:, 1].max())
+    for row in range(max(int(first), 0), min(int(last), shape[0] - 1) + 1):
+        crossing = (np.minimum(y1, y2) <= row) & (row < np.maximum(y1, y2))
+        at = x1[crossing] + (row - y1[crossing]) * (x2 - x1)[crossing] / (y2 - y1)[crossing]
+        inside[row] = np.searchsorted(np.sort(at), columns) % 2 == 1
+    return inside
+
+
 def _loops(padded: NDArray[np.bool_]) -> Iterator[Loop]:
     """Yield the closed ways along the edges between mask and background, each touching no corner twice.
 

@@ -27,7 +27,15 @@ _ENDINGS = (".dcm", ".dicom", ".ima")
 _NO_SCAN_BUT = "no scan but a "
 _BESIDE_SCANS = tuple(
     f"{_NO_SCAN_BUT}{kind}"
-    for kind in ("localizer", "report", "document", "presentation state", "table of contents (DICOMDIR)")
+    for kind in (
+        "localizer",
+        "report",
+        "document",
+        "presentation state",
+        "table of contents (DICOMDIR)",
+        "segmentation or registration",
+        "radiotherapy object",
+    )
 )
 """What comes with most studies, and nobody expects to be segmented."""
 _NO_SCAN = "neither DICOM nor an image of a format that is read"

@@ -27,7 +27,22 @@ def weighting(series: Series) -> str | None:
     A STIR is a T2 here: like it, it shows what is fluid brightly.
     """
     kind = _by_times(series.acquisition.repetition_ms, _echo(series), series.acquisition.inversion_ms)
-    return kind or next((name for name, word in _WORDS.items() if word.search(series.acquisition.description)), None)
+    return kind or next(iter(weightings_named(series.acquisition.description)), None)
+
+
+def weightings_named(description: str) -> list[str]:
+    """Return which of T1, T2 and PD a SeriesDescription names.
+
+    >>> weightings_named("t2_tse_fs_tra"), weightings_named("localizer")
+    (['T2'], [])
+    """
+    return [name for name, word in _WORDS.items() if word.search(description)]
+
+
+def wanted_weighting(channel: str) -> str | None:
+    """Return T1, T2 or PD, as the name of a channel begins with it; None where it tells none."""
+    named = _NAMED.match(channel.strip())
+    return named[1].upper() if named else None
 
 
 def _echo(series: Series) -> float | None:
@@ -67,8 +82,9 @@ def unlike(series: Sequence[Series], channel: str) -> list[tuple[Series, str, st
         Series, its weighting, and the one that it should have.
     """
     told = [(one, kind) for one in series if (kind := weighting(one))]
-    named = _NAMED.match(channel.strip())
-    wanted = named[1].upper() if named else Counter(kind for _, kind in told).most_common(1)[0][0] if told else ""
+    wanted = wanted_weighting(channel)
+    if wanted is None:
+        wanted = Counter(kind for _, kind in told).most_common(1)[0][0] if told else ""
     return [(one, kind, wanted) for one, kind in told if kind != wanted]
 
 

@@ -1,4 +1,4 @@
-"""Masks as readers draw them: label values, or the named segments of 3D Slicer's .seg.nrrd.
+"""Masks as readers draw them: label values, or named segments of 3D Slicer's .seg.nrrd and of DICOM objects.
 
 Slicer's file is a NRRD whose header names the segments: SegmentN_Name, SegmentN_LabelValue and SegmentN_Layer (3D
 Slicer developer guide, "Segmentation labelmap file format"). Segments that overlap lie in several layers. Files of
@@ -111,6 +111,14 @@ class Segmentation:
             mask[inside] = value
         return mask
 
+    def renamed(self, labels: Mapping[str, int]) -> list[str]:
+        """Say which segments are read as labels of other names."""
+        names = {value: name for name, value in labels.items()}
+        pairs = [
+            (one.name, names[value]) for one, value in zip(self.segments, self._values(labels), strict=True) if value
+        ]
+        return [f"the segment {own} is read as {label}" for own, label in pairs if key(own) != key(label)]
+
     def _values(self, labels: Mapping[str, int]) -> list[int | None]:
         """Return the label value of each segment; None of those that are no label."""
         named = {key(name): value for name, value in labels.items() if value}
@@ -144,9 +152,10 @@ def read_labels(
         labels: name -> value, by which segments of a .seg.nrrd are known; the mask may hold no other values. Unless
             given, all values are read, and segments by their own label values. What has the label `ignore` is read as
             IGNORE.
-        grid: of the scan. A .seg.nrrd that holds a part of its voxels, as 3D Slicer may save it, is put on it.
+        grid: of the scan. A .seg.nrrd that holds a part of its voxels, as 3D Slicer may save it, is put on it; a DICOM
+            SEG or RTSTRUCT can't be read without it.
         case: for messages.
-        notes: where 255 is read as 1, that is appended here.
+        notes: where 255 is read as 1, or a DICOM object's segment as a label of another name, that is appended here.
 
     Returns:
         uint8 [Z, Y, X] and its grid.
@@ -170,26 +179,40 @@ def _read_values(
     path: Path, labels: Mapping[str, int] | None, grid: Geometry | None, case: str | None, notes: list[str] | None
 ) -> tuple[NDArray[np.uint8], Geometry]:
     """Return the values as the labels give them, and their grid; see `read_labels`."""
-    if ending_of(path.name) != SEGMENTS:
+    if ending_of(path.name) not in (SEGMENTS, None):
         voxels, own = read_mask(path, case)
         known = label_values(voxels, labels) if labels is not None else voxels
         if known is not voxels and notes is not None:
             notes.append("the mask holds 0 and 255, read as 0 and 1")
         return known, own
-    read = read_segmentation(path)
-    mask = read.as_labels(labels if labels is not None else read.labels)
+    read = read_segmentation(path, grid)
+    named = labels if labels is not None else read.labels
+    mask = read.as_labels(named)
+    if notes is not None and ending_of(path.name) is None:
+        notes += read.renamed(named)
     if grid is None:
         return mask, read.geometry
     return place(mask, placement(read.geometry, grid)), grid
 
 
-def read_segmentation(path: Path) -> Segmentation:
+def read_segmentation(path: Path, grid: Geometry | None = None) -> Segmentation:
     """Read a mask with the names of its segments.
+
+    Args:
+        path: an image file; any other is a DICOM SEG or RTSTRUCT.
+        grid: of the scan, on which a DICOM object is put.
 
     Raises:
         InputError: as `read_mask`, or segments that are no binary label maps or that lie outside the file, or voxels of
-            none of them.
+            none of them; of a DICOM object without a grid, or as `read_mask_object` and `MaskObject.on`.
     """
+    if ending_of(path.name) is None:
+        from vmseg_auto.data.dicom.mask_objects import read_mask_object  # most masks are image files
+
+        if grid is None:
+            problem = "a DICOM object does not tell the voxels of its scan"
+            raise InputError(problem, file=path, remedy="Give its scan too, or the mask as an image file.")
+        return read_mask_object(path).on(grid)
     layers, geometry, texts = read_layers(path)
     numbers = sorted(int(found[1]) for field in texts if (found := _SEGMENT.fullmatch(field)))
     if numbers:
@@ -204,6 +227,19 @@ def read_segmentation(path: Path) -> Segmentation:
         )
     values = np.unique(layers)
     return Segmentation(tuple(Segment(str(value), 0, int(value)) for value in values if value), layers, geometry)
+
+
+def segment_names(path: Path) -> list[tuple[str, int]]:
+    """Return the name of each segment of a .seg.nrrd file or DICOM object, and its value.
+
+    Raises:
+        InputError: as `read_segmentation`, as far as is looked at.
+    """
+    if ending_of(path.name) is None:
+        from vmseg_auto.data.dicom.mask_objects import read_mask_object  # most masks are image files
+
+        return [(name, value) for value, name in enumerate(read_mask_object(path).names, 1)]
+    return [(segment.name, segment.value) for segment in read_segmentation(path).segments]
 
 
 def write_segmentation(
