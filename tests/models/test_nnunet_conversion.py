@@ -21,18 +21,20 @@ from vmseg_auto.models.nnunet import (
 from vmseg_auto.models.nnunet_conversion import convert_fold, convert_model, convert_plan
 from vmseg_auto.planning.plan import Normalization, Plan
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.labels import Labels
 
 HERE = ("configurations", "3d_fullres")
 NETWORK = (*HERE, "architecture")
 LAYERS = (*NETWORK, "arch_kwargs")
-DESCRIPTION = Description("x", ("T2", "T1"), {"background": 0, "core": 1, "rim": 2}, ".nii.gz", {})
+DESCRIPTION = Description("x", ("T2", "T1"), Labels({"background": 0, "core": 1, "rim": 2}), ".nii.gz", {})
 FOLD = TrainedFold(FoldFile(0, Path("fold_0/checkpoint_final.pth")), "3d_fullres", "nnUNetTrainer", (0, 2), 10, {})
 
 
 def convert(folder: Path, channels: int = 2, name: str = "3d_fullres") -> Plan:
     plans = read_plans(folder)
     path = folder / "plans.json"
-    return convert_plan(plans, name, read_configuration(plans, name, path), channels, path)
+    description = replace(DESCRIPTION, channels=("T2",) * channels)
+    return convert_plan(plans, name, read_configuration(plans, name, path), description, path)
 
 
 def test_every_number_of_a_plain_model_arrives(tmp_path: Path) -> None:
@@ -194,5 +196,5 @@ def test_misfits_name_the_file_and_the_trainer() -> None:
 def test_the_golden_plans_are_left_as_they_are() -> None:
     plans = read_plans(DATA / "plain")
     before = copy.deepcopy(plans)
-    convert_plan(plans, "3d_fullres", read_configuration(plans, "3d_fullres", DATA), 2, DATA)
+    convert_plan(plans, "3d_fullres", read_configuration(plans, "3d_fullres", DATA), DESCRIPTION, DATA)
     assert plans == before

@@ -164,7 +164,7 @@ def read_labels(folder: Path) -> Description:
     """Read channels and labels of dataset.json.
 
     Raises:
-        DatasetError: they are missing, or of a kind that this program has not (regions).
+        DatasetError: they are missing, or can't be.
     """
     try:
         return read_description(folder / "dataset.json")

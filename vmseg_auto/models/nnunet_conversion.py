@@ -21,6 +21,7 @@ from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Shape
 from vmseg_auto.utils.json_codec import decode
+from vmseg_auto.utils.labels import count_outputs, output_regions
 
 _READERS = ("SimpleITKIO", "NibabelIO")
 """The classes that leave a scan's axes as they lie in its file, as we do."""
@@ -39,14 +40,14 @@ class _Numbers:
     n_conv_per_stage_decoder: tuple[int, ...]
 
 
-def convert_plan(plans: Plans, name: str, configuration: Configuration, channels: int, path: Path) -> Plan:
+def convert_plan(plans: Plans, name: str, configuration: Configuration, description: Description, path: Path) -> Plan:
     """Return the plan that preprocesses scans and builds the network as nnU-Net does.
 
     Args:
         plans: what holds for all configurations.
         name: the configuration's name.
         configuration: its fields.
-        channels: image channels.
+        description: what dataset.json says.
         path: of plans.json, for messages.
 
     Raises:
@@ -67,8 +68,9 @@ def convert_plan(plans: Plans, name: str, configuration: Configuration, channels
         ),
         patch=decode(tuple[int, int, int], [*lead, *configuration.patch_size], f"{path}: patch_size"),
         batch_size=configuration.batch_size,
-        normalization=_normalization(plans, configuration, channels, path),
+        normalization=_normalization(plans, configuration, len(description.channels), path),
         network=spec,
+        regions=output_regions(description.classes),
         memory_gb=0.0,
         fingerprint_hash="",
         reasons=(f"imported from nnU-Net v2: {plans.dataset_name}, {plans.plans_name}, {name}",),
@@ -106,8 +108,9 @@ def convert_fold(info: ModelInfo, fold: TrainedFold, batch_dice: bool = False) -
             remedy=f"It may name axes {', '.join(map(str, axes))}. {USE_NNUNET}",
         )
     mirrored = tuple(sorted({axes[axis] for axis in fold.mirror_axes}))
+    channels = len(info.channels) + info.plan.mask_channels(len(info.labels))
     try:
-        weights = from_nnunet(fold.weights, info.plan.network, len(info.channels), len(info.labels))
+        weights = from_nnunet(fold.weights, info.plan.network, channels, count_outputs(info.labels))
     except InputError as error:
         remedy = (
             f"Copy the file again; if the trainer {fold.trainer} builds a network of its own, use nnUNetv2_predict."

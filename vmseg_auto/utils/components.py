@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vmseg_auto.utils.geometry import Box, Geometry
+from vmseg_auto.utils.label_masks import mask_of
 from vmseg_auto.utils.postprocessing import PostProcessing
 
 _NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
@@ -56,22 +57,23 @@ def component_volumes(mask: NDArray[np.bool_]) -> list[int]:
     return sorted((int(n) for n in np.bincount(numbered.ravel())[1:]), reverse=True)
 
 
-def keep_largest(mask: NDArray[np.uint8], values: Iterable[int]) -> NDArray[np.uint8]:
+def keep_largest(mask: NDArray[np.uint8], names: Iterable[str], labels: Mapping[str, int]) -> NDArray[np.uint8]:
     """Set all but the largest component of each of these labels to background.
 
     Of equally large components the first in memory is kept.
 
     Args:
         mask: label values (Z, Y, X); it is left as it is.
-        values: label values to clean; others are not touched.
+        names: labels to clean; others are not touched.
+        labels: label name -> value.
 
     Example:
-        >>> keep_largest(np.array([[[1, 1, 0, 1]]], np.uint8), [1])
+        >>> keep_largest(np.array([[[1, 1, 0, 1]]], np.uint8), ["lesion"], {"background": 0, "lesion": 1})
         array([[[1, 1, 0, 0]]], dtype=uint8)
     """
     cleaned = mask.copy()
-    for value in values:
-        numbered, count = label_components(mask == value)
+    for name in names:
+        numbered, count = label_components(mask_of(mask, labels, name))
         if count > 1:
             largest = 1 + int(np.argmax(np.bincount(numbered.ravel())[1:]))
             cleaned[(numbered != 0) & (numbered != largest)] = 0
@@ -88,7 +90,7 @@ def apply_postprocessing(
     """
     if postprocessing is None or not postprocessing.keep_largest:
         return mask
-    return keep_largest(mask, [labels[name] for name in postprocessing.keep_largest])
+    return keep_largest(mask, postprocessing.keep_largest, labels)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from vmseg_auto.data.naming import DICOM_ENDINGS
 from vmseg_auto.figures.slices import label_colours
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.labels import refuse_regions
 from vmseg_auto.utils.text import counted
 
 if TYPE_CHECKING:
@@ -62,6 +63,17 @@ def chosen_formats(given: str | Sequence[str]) -> tuple[MaskFormat, ...]:
         remedy = f"Name one beside it that does, such as `--format nifti,{formats[0]}`."
         raise InputError(f"{formats[0]} tells of a mask, and holds none", remedy=remedy)
     return tuple(sorted(formats, key=_NO_MASK.__contains__))
+
+
+def require_separate_labels(formats: Sequence[MaskFormat], labels: Mapping[str, int]) -> None:
+    """Refuse formats that hold each label by its own value, where labels overlap.
+
+    Raises:
+        InputError: such a format is asked for, and some label is a region.
+    """
+    for one in formats:
+        if one not in ("nifti", "dicom-rtstruct", "dicom-sc"):
+            refuse_regions(labels, f"--format {one}")
 
 
 def mask_name(case: Case, written_as: MaskFormat) -> str:

@@ -85,7 +85,7 @@ def _convert(
     path = source / "plans.json"
     first = read_fold(files[0])
     configuration = read_configuration(plans, first.configuration, path)
-    plan = convert_plan(plans, first.configuration, configuration, len(description.channels), path)
+    plan = convert_plan(plans, first.configuration, configuration, description, path)
     info = convert_model(plan, description, first, plans.dataset_name)
     with console.progress("Importing", len(files)) as progress:
         for file in files:

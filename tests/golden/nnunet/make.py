@@ -1,6 +1,6 @@
 """Make the golden files of this folder with nnU-Net itself: `python tests/golden/nnunet/make.py`.
 
-It needs an environment with nnunetv2 2.8.1; the tests do not. For each of three small networks with random weights it
+It needs an environment with nnunetv2 2.8.1; the tests do not. For each of some small networks with random weights it
 writes plans.json, dataset.json and golden.npz, which holds
   names, index, tensor_0, tensor_1, ...  the state dict: names[i] is tensor_index[i] (most stand there twice)
   patch, logits                          an input [1, C, Z, Y, X] of the network, and what it gives (Z is 1 for slices)
@@ -113,15 +113,17 @@ def scan(rng, shape):
     return image.round().astype(np.int16)
 
 
-def make(name, plan, shape, spacing_mm, mirror_axes, seed):
+CLASSES = {"labels": {"background": 0, "core": 1, "rim": 2}}
+REGIONS = {
+    "labels": {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "hot": 2, "ignore": 4},
+    "regions_class_order": [1, 3, 2],
+}
+
+
+def make(name, plan, shape, spacing_mm, mirror_axes, seed, described=CLASSES):
     folder = HERE / name
     folder.mkdir(exist_ok=True)
-    dataset = {
-        "channel_names": {"0": "T2", "1": "T1"},
-        "labels": {"background": 0, "core": 1, "rim": 2},
-        "numTraining": 53,
-        "file_ending": ".nii.gz",
-    }
+    dataset = {"channel_names": {"0": "T2", "1": "T1"}, **described, "numTraining": 53, "file_ending": ".nii.gz"}
     plan = json.loads(json.dumps(plan, default=int))
     (folder / "plans.json").write_text(json.dumps(plan, indent=1) + "\n")
     (folder / "dataset.json").write_text(json.dumps(dataset, indent=1) + "\n")
@@ -194,3 +196,5 @@ if __name__ == "__main__":
         )
     )
     make("slices", slices, (20, 7, 24), (1.1, 2.6, 1.3), (0, 1), 9)
+    regions = plans([0, 1, 2], ["ZScoreNormalization"] * 2, [False, False], "PlainConvUNet", n_conv_per_stage=[1, 1, 1])
+    make("regions", regions, (8, 22, 20), (2.5, 1.3, 1.2), (2,), 6, REGIONS)
