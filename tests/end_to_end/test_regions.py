@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from vmseg_auto.data.images.images import read_image, read_mask, write_image, wr
 from vmseg_auto.data.runs import Run
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.inference.predictor import Predictor
+from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.labels import IGNORE, Labels
 from vmseg_auto.workflows.evaluate import evaluate
@@ -59,6 +61,9 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     planned = plan_and_preprocess(folder, memory_gb=0.01, jobs=1)
     assert planned.plan is not None
     assert planned.plan.regions == ((1, 2), (2,))
+    space, network = planned.workspace, planned.plan.network
+    narrow = replace(network, features=tuple(min(width, 8) for width in network.features))
+    write_json(space.plan("default"), replace(planned.plan, network=narrow).to_json())
     train(range(3), dataset=folder, settings=BRIEF, device="cpu", jobs=1)
     return folder
 
@@ -94,7 +99,7 @@ def test_masks_are_written_in_order_and_each_region_has_probabilities(cohort: Pa
     )  # fmt: skip
     mask, _ = read_mask(path)
     folder = tmp_path / "masks" / "probabilities"
-    soft = {name: read_image(folder / f"s_{name}_probability.nii.gz")[0] for name in ("whole", "core")}
+    soft = {name: read_image(folder / name / "s.nii.gz")[0] for name in ("whole", "core")}
     expected = np.where(soft["core"] > 0.5, 2, np.where(soft["whole"] > 0.5, 1, 0))
     assert 2 in mask
     info = Predictor.load(run.folder, device="cpu").info

@@ -31,7 +31,10 @@ SPECS = {
     "regions": NetworkSpec(builder="plain_unet", blocks=(1, 1, 1), **_SIZES),
 }
 """What the files of each kind describe."""
-CONFIGURATIONS = {"plain": "3d_fullres", "residual": "3d_fullres", "slices": "2d", "regions": "3d_fullres"}
+CONFIGURATIONS = {"plain": "3d_fullres", "residual": "3d_fullres", "slices": "2d", "regions": "3d_fullres"} | {
+    "lowres": "3d_lowres",
+    "cascade": "3d_cascade_fullres",
+}
 DATA = Path(__file__).parents[1] / "golden" / "nnunet"
 
 

@@ -95,7 +95,6 @@ def test_one_number_stands_for_all_stages_and_axes(tmp_path: Path) -> None:
             "the configuration 3d_fullres is 1-D",
         ),
         ((*HERE, "patch_size"), [1, 16, 12], "has 3-D patches of one slice"),
-        ((*HERE, "previous_stage"), "3d_lowres", "is a cascade: it needs masks of 3d_lowres"),
         (("image_reader_writer",), "NibabelIOWithReorient", "image_reader_writer is 'NibabelIOWithReorient'"),
         (("label_manager",), "MyManager", "label_manager is 'MyManager'"),
         ((*HERE, "preprocessor_name"), "MyPreprocessor", "preprocessor_name is 'MyPreprocessor'"),

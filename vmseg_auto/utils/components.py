@@ -73,11 +73,18 @@ def keep_largest(mask: NDArray[np.uint8], names: Iterable[str], labels: Mapping[
     """
     cleaned = mask.copy()
     for name in names:
-        numbered, count = label_components(mask_of(mask, labels, name))
-        if count > 1:
-            largest = 1 + int(np.argmax(np.bincount(numbered.ravel())[1:]))
-            cleaned[(numbered != 0) & (numbered != largest)] = 0
+        cleaned[_smaller(mask_of(mask, labels, name))] = 0
     return cleaned
+
+
+def _smaller(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the voxels of all components but the largest."""
+    numbered, count = label_components(inside)
+    if count < 2:
+        return np.zeros_like(inside)
+    largest = 1 + int(np.argmax(np.bincount(numbered.ravel())[1:]))
+    smaller: NDArray[np.bool_] = (numbered != 0) & (numbered != largest)
+    return smaller
 
 
 def apply_postprocessing(
@@ -88,7 +95,11 @@ def apply_postprocessing(
     Args:
         labels: label name -> value.
     """
-    if postprocessing is None or not postprocessing.keep_largest:
+    if postprocessing is None:
+        return mask
+    if postprocessing.together:
+        mask = np.where(_smaller(mask != 0), np.uint8(0), mask)
+    if not postprocessing.keep_largest:
         return mask
     return keep_largest(mask, postprocessing.keep_largest, labels)
 

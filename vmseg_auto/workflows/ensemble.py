@@ -249,5 +249,5 @@ def _selected(space: Workspace, runs: Sequence[Run], console: Console) -> tuple[
                 f"the folds of {name} are not those that were selected: some were trained or scored anew since, or are "
                 "gone; when all are finished, run `vmseg_select`"
             )
-    dice = {candidate.runs: candidate.dice.mean for candidate in selection.candidates}
+    dice = {candidate.runs: candidate.dice.mean for candidate in selection.candidates if candidate.dice}
     return chosen, [known[name] for name in sorted(chosen.runs, key=lambda name: -dice.get((name,), 0.0))]
