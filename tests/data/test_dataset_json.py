@@ -83,7 +83,7 @@ def regions(labels: dict[str, Any], order: list[Any]) -> dict[str, Any]:
         ({"labels": {"background": 0, "vm": True}}, "label vm is True, not a whole number"),
         ({"labels": {"background": 0, "vm": 1.5}}, "label vm is 1.5, not a whole number"),
         ({"labels": {"background": 0, **{str(n): n for n in range(1, 256)}}}, "254 at most, not 255"),
-        ({"file_ending": ".png"}, "file_ending is '.png'; it can be .nii.gz"),
+        ({"file_ending": ".bmp"}, "file_ending is '.bmp'; it can be .nii.gz"),
         ({"file_ending": 3}, "file_ending is 3, not a text"),
         ({"name": 3}, "name is 3, not a text"),
         ({"patients": ["a"]}, "patients must name the patient of each case"),

@@ -40,7 +40,7 @@ def task(folder: Path, channels: int) -> Path:
         "name": "Hippocampus", "description": "left and right", "reference": "r", "licence": "CC-BY-SA 4.0",
         "release": "1.0", "tensorImageSize": "4D", "modality": {str(n): f"MRI{n}" for n in range(channels)},
         "labels": {"0": "background", "1": "Anterior"}, "numTraining": 2, "numTest": 1,
-        "training": [{"image": f"./imagesTr/{c}.nii.gz", "label": f"./labelsTr/{c}.nii.gz"} for c in ("hip_1", "hip_2")],
+        "training": [{"image": f"./imagesTr/hip_{n}.nii.gz", "label": f"./labelsTr/hip_{n}.nii.gz"} for n in (1, 2)],
         "test": ["./imagesTs/hip_3.nii.gz"],
     }  # fmt: skip
     (folder / "dataset.json").write_text(json.dumps(stated))
@@ -67,7 +67,7 @@ def test_a_scan_of_other_channels_and_what_is_no_task_are_refused_and_nothing_is
     source = task(tmp_path / "task", 2)
     edited = json.loads((source / "dataset.json").read_text())
     (source / "dataset.json").write_text(json.dumps({**edited, "modality": {"0": "MRI"}}))
-    with pytest.raises(InputError, match="it has 2 channels in 4 dimensions, and dataset.json names 1") as caught:
+    with pytest.raises(InputError, match=r"it has 2 channels in 4 dimensions, and dataset\.json names 1") as caught:
         dataset_from_msd(source, tmp_path / "made")
     assert caught.value.case == "hip_1"
     (source / "dataset.json").write_text(json.dumps(edited))

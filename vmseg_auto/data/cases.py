@@ -18,6 +18,7 @@ from vmseg_auto.data.dataset import Case, Dataset
 from vmseg_auto.data.dataset_json import Description, read_description
 from vmseg_auto.data.dicom.series import Scan, path_of
 from vmseg_auto.data.images.images import read_grid, read_mask
+from vmseg_auto.data.images.pictures import SPACING_FILE
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.naming import (
@@ -42,7 +43,7 @@ from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.utils.names import split_channel
 
 T = TypeVar("T")
-_FOLDERS, _FILES = ("imagesTr", "labelsTr", "imagesTs", "labelsTs"), ("dataset.json", "splits_final.json")
+_FOLDERS, _FILES = ("imagesTr", "labelsTr", "imagesTs", "labelsTs"), ("dataset.json", "splits_final.json", SPACING_FILE)
 _COUNTED = (("numTraining", "training"), ("numTest", "test"))
 _MADE = ("fingerprint.json", "workspace.lock", "sources.csv", "volumes.csv", "metrics.csv", "followup.csv")
 """Each tells that commands have made the folder that it lies in."""

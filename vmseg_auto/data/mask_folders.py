@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from vmseg_auto.data.images.registry import ending_of
+from vmseg_auto.data.images.registry import ending_of, is_image
 from vmseg_auto.data.mask_files import (
     ONE_FILE,
     PREDICTED,
@@ -123,7 +123,7 @@ def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tupl
     others: list[Path] = []
     found: dict[tuple[Path, str], list[Path]] = {}
     for path in walk(source):
-        if not ending_of(path.name) or is_hidden(path.name):
+        if not is_image(path) or is_hidden(path.name):
             others.append(path)
         elif masks_of_maps(path.parent) is not None:
             left.add("file", path, MAP, meant=True, folder=source)

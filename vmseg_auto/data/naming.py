@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vmseg_auto.data.dicom.series import Scan, Series, path_of
-from vmseg_auto.data.images.registry import ending_of, mask_endings, scan_endings
+from vmseg_auto.data.images.pictures import is_spacing_file
+from vmseg_auto.data.images.registry import ending_of, is_image, mask_endings, scan_endings
 from vmseg_auto.utils import names
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -61,9 +62,9 @@ def image_files(
         return []
     found = []
     for path in listed_folder(folder):
-        if ending_of(path.name) in wanted and not is_hidden(path.name) and is_file(path):
+        if ending_of(path.name) in wanted and not is_hidden(path.name) and is_file(path) and is_image(path):
             found.append(path)
-        elif left is not None and not (masks and is_ours(path)):
+        elif left is not None and not (masks and is_ours(path)) and not is_spacing_file(path):
             _note(path, ending, left)
     return found
 

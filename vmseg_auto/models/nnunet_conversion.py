@@ -24,7 +24,7 @@ from vmseg_auto.utils.json_codec import decode
 from vmseg_auto.utils.labels import Labels, count_outputs, foreground_labels, mask_values, output_regions, values_of
 from vmseg_auto.utils.postprocessing import PostProcessing
 
-_READERS = ("SimpleITKIO", "NibabelIO")
+_READERS = ("SimpleITKIO", "NibabelIO", "Tiff3DIO")
 """The classes that leave a scan's axes as they lie in its file, as we do."""
 _RESAMPLING = {"is_seg": False, "order_z": 0, "force_separate_z": None, "separate_z_anisotropy_threshold": 3}
 

@@ -14,7 +14,7 @@ from vmseg_auto import __version__
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.data.images.images import write_mask
-from vmseg_auto.data.images.registry import SEGMENTS, USUAL, ending_of
+from vmseg_auto.data.images.registry import SEGMENTS, USUAL, ending_of, format_of
 from vmseg_auto.data.images.segmentations import write_segmentation
 from vmseg_auto.data.naming import DICOM_ENDINGS
 from vmseg_auto.figures.slices import label_colours
@@ -102,6 +102,12 @@ def image_ending(case: Case) -> str:
     ending = USUAL if isinstance(scan, Series) else ending_of(scan.name)
     assert ending is not None, "find_scans takes no other files"
     return ending
+
+
+def map_ending(case: Case) -> str:
+    """Return the ending of maps on a scan's grid, which hold fractions."""
+    known = format_of(ending := image_ending(case))
+    return ending if known is None or known.fractions else USUAL
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.labels import Labels, file_part, foreground_labels, regions_of
 from vmseg_auto.utils.tables import write_csv
 from vmseg_auto.utils.text import listed
-from vmseg_auto.workflows.mask_formats import IMAGES, FinishedMask, MaskFormat, image_ending, mask_name
+from vmseg_auto.workflows.mask_formats import IMAGES, FinishedMask, MaskFormat, map_ending, mask_name
 from vmseg_auto.workflows.prediction_record import (
     VOLUME_COLUMNS,
     InPlace,
@@ -91,10 +91,10 @@ class PredictionWriter:
         """Return the path of a label's probabilities, in a folder for each label: no two cases and labels meet in one
         name.
         """
-        return self.folder / "probabilities" / file_part(label) / f"{case.id}{image_ending(case)}"
+        return self.folder / "probabilities" / file_part(label) / f"{case.id}{map_ending(case)}"
 
     def uncertainty(self, case: Case) -> Path:
-        return self.folder / "uncertainty" / f"{case.id}_uncertainty{image_ending(case)}"
+        return self.folder / "uncertainty" / f"{case.id}_uncertainty{map_ending(case)}"
 
     def preview(self, case: Case) -> Path:
         return self.folder / "previews" / f"{case.id}_overlay.png"
