@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,8 +114,13 @@ def test_masks_are_written_in_order_and_each_region_has_probabilities(cohort: Pa
         device="cpu", jobs=1,
     )  # fmt: skip
     assert packed.read_bytes() == path.read_bytes()
-    scores = evaluate(cohort / "labelsTr", cohort / "labelsTr", output=tmp_path / "scores")
-    assert set(scores.table["label"]) == {"whole", "core"}
+    references, drawn = tmp_path / "cohort" / "labelsTr", tmp_path / "drawn"
+    for folder in (references, drawn):
+        folder.mkdir(parents=True)
+        shutil.copyfile(cohort / "labelsTr" / "b.nii.gz", folder / "b.nii.gz")
+    shutil.copyfile(cohort / "dataset.json", references.parent / "dataset.json")
+    scores = evaluate(drawn, references, output=tmp_path / "scores")
+    assert dict(zip(scores.table["label"], scores.table["dice"], strict=True)) == {"whole": 1.0, "core": 1.0}
 
 
 def test_selection_reports_and_follow_up_know_regions(cohort: Path, run: Run, tmp_path: Path) -> None:

@@ -239,11 +239,12 @@ def test_an_ensemble_averages_probabilities_and_is_cleaned_as_nnunet_found(tmp_p
 
 def test_post_processing_is_taken_where_it_is_named_and_refused_where_ours_differs(tmp_path: Path) -> None:
     theirs, file = nnunet_model(tmp_path / "theirs", "regions"), tmp_path / "postprocessing.json"
-    model = import_nnunet(theirs, tmp_path / "ours", postprocessing=postprocessing(file, [1, 2, 3], [2, 3], 2))
+    model = import_nnunet(theirs, tmp_path / "ours", postprocessing=postprocessing(file, [1, 2, 3]))
     found = read_stored(ModelInfo, model / "model.json").postprocessing
     assert found is not None
-    assert (found.together, found.keep_largest) == (False, ("whole", "core", "hot"))
+    assert (found.together, found.keep_largest) == (False, ("whole",))
     for steps, changes, words in (
+        (([1, 2, 3], [2, 3]), {}, "makes background of components of the region core, which here stay"),
         (([1, 2],), {}, "keeps the largest component of the values 1, 2"),
         ((1,), {"postprocessing_fns": ["remove_small"]}, "it does remove_small, which can't be imported"),
         ((), {"postprocessing_kwargs": [{"labels_or_regions": 1, "background_label": 3}]}, "it has the arguments"),

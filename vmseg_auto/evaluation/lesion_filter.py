@@ -17,7 +17,7 @@ from vmseg_auto.evaluation.component_features import describe_components
 from vmseg_auto.evaluation.lesions import Lesion
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.label_masks import mask_of
+from vmseg_auto.utils.label_masks import mask_of, take_out
 from vmseg_auto.utils.labels import foreground_labels
 
 
@@ -109,7 +109,7 @@ class LesionFilter:
             p_lesion[label] = tuple(chance for chance, stays in zip(chances, kept, strict=True) if stays)
             for lesion, chance, stays in zip(found.lesions, chances, kept, strict=True):
                 if not stays:
-                    filtered[lesion.slices][lesion.mask] = 0
+                    take_out(filtered[lesion.slices], lesion.mask, labels, label)
                     left_out.append(_left_out(label, lesion, chance, geometry))
         return Filtered(filtered, p_lesion, tuple(left_out))
 

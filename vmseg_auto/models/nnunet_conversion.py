@@ -21,7 +21,15 @@ from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Shape
 from vmseg_auto.utils.json_codec import decode
-from vmseg_auto.utils.labels import Labels, count_outputs, foreground_labels, mask_values, output_regions, values_of
+from vmseg_auto.utils.labels import (
+    Labels,
+    count_outputs,
+    foreground_labels,
+    mask_values,
+    output_regions,
+    values_of,
+    values_without,
+)
 from vmseg_auto.utils.postprocessing import PostProcessing
 
 _READERS = ("SimpleITKIO", "NibabelIO", "Tiff3DIO")
@@ -103,6 +111,10 @@ def convert_postprocessing(steps: Sequence[tuple[int, ...]], labels: Labels, pat
     if odd := [step for step in own if step not in of_label]:
         problem = f"it keeps the largest component of the values {', '.join(map(str, sorted(odd[0])))}"
         raise InputError(problem, file=path, remedy="Possible are all labels together, before anything else, and one.")
+    for name in (of_label[step] for step in own):
+        if any(values_without(labels, name).values()):
+            problem = f"it makes background of components of the region {name}, which here stay in the region around it"
+            raise InputError(problem, file=path, remedy="Leave post-processing out, or do it with nnU-Net.")
     reason = "imported from nnU-Net, which found it in its own cross-validation"
     return PostProcessing(tuple(of_label[step] for step in own), (reason,), together)
 

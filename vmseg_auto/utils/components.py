@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vmseg_auto.utils.geometry import Box, Geometry
-from vmseg_auto.utils.label_masks import mask_of
+from vmseg_auto.utils.label_masks import mask_of, take_out
 from vmseg_auto.utils.postprocessing import PostProcessing
 
 _NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
@@ -58,7 +58,7 @@ def component_volumes(mask: NDArray[np.bool_]) -> list[int]:
 
 
 def keep_largest(mask: NDArray[np.uint8], names: Iterable[str], labels: Mapping[str, int]) -> NDArray[np.uint8]:
-    """Set all but the largest component of each of these labels to background.
+    """Take all but the largest component out of each of these labels.
 
     Of equally large components the first in memory is kept.
 
@@ -73,7 +73,7 @@ def keep_largest(mask: NDArray[np.uint8], names: Iterable[str], labels: Mapping[
     """
     cleaned = mask.copy()
     for name in names:
-        cleaned[_smaller(mask_of(mask, labels, name))] = 0
+        take_out(cleaned, _smaller(mask_of(mask, labels, name)), labels, name)
     return cleaned
 
 

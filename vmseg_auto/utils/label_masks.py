@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.utils.errors import InputError, NoMaskError
-from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL, mask_values, values_of
+from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL, mask_values, values_of, values_without
 
 _ROUNDING = 1e-4
 """How far from a whole number a label may lie."""
@@ -48,6 +48,19 @@ def within(mask: NDArray[np.uint8], values: Sequence[int]) -> NDArray[np.bool_]:
     for value in others:
         inside |= mask == value
     return inside
+
+
+def take_out(mask: NDArray[np.uint8], voxels: NDArray[np.bool_], labels: Mapping[str, int], name: str) -> None:
+    """Take voxels out of a label, in the mask itself; they stay in other regions where that can be.
+
+    >>> mask = np.array([1, 1, 2], np.uint8)
+    >>> take_out(mask, np.array([True, False, True]), {"lesion": 1, "vein": 2}, "lesion")
+    >>> mask
+    array([0, 1, 2], dtype=uint8)
+    """
+    places = [(voxels & (mask == value), other) for value, other in values_without(labels, name).items()]
+    for place, other in places:
+        mask[place] = other
 
 
 def foreground_of(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -105,6 +105,25 @@ def value_names(labels: Mapping[str, int]) -> dict[int, str]:
     return {value: " + ".join(name for name in names if value in values_of(labels, name)) for value in values}
 
 
+def values_without(labels: Mapping[str, int], name: str) -> dict[int, int]:
+    """Return what a voxel becomes that is taken out of a label: each of the label's values -> another one.
+
+    It stays in as many of its other regions as there is a value for; where there is none it becomes background.
+
+    >>> nested = Labels({"background": 0, "whole": 1, "core": 2}, {"whole": (1, 2), "core": (2,)})
+    >>> values_without(nested, "core"), values_without(nested, "whole"), values_without({"lesion": 1}, "lesion")
+    ({2: 1}, {1: 0, 2: 0}, {1: 0})
+    """
+    regions = regions_of(labels)
+    held = {value: {one for one in regions if value in regions[one]} for value in sorted(mask_values(labels) - {0})}
+
+    def best(value: int) -> int:
+        able = [other for other, of in held.items() if of and of <= held[value] - {name}]
+        return max(able, key=lambda other: len(held[other]), default=0)
+
+    return {value: best(value) for value in values_of(labels, name)}
+
+
 def mask_values(labels: Mapping[str, int]) -> set[int]:
     """Return all values that a mask may hold.
 
