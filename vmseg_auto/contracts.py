@@ -91,7 +91,11 @@ class Parts:
 
 
 class Trainer(Protocol):
-    """A bag of parts, not a loop. `name` names its folder; `config` holds its default settings."""
+    """A bag of parts, not a loop. `name` names its folder; `config` holds its default settings.
+
+    One that can train labels that overlap (the plan has `regions`) says so by `regions = True`; then `classes` is the
+    number of regions, one for each of the network's outputs. Others are refused for such labels.
+    """
 
     name: str
     config: TrainingConfig

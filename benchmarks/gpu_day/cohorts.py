@@ -21,6 +21,7 @@ from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.atomic import read_json, read_stored, write_json
 from vmseg_auto.utils.geometry import Box, Geometry
 from vmseg_auto.utils.json_codec import Stored
+from vmseg_auto.utils.labels import Labels
 from vmseg_auto.workflows.paths import read_fingerprint, read_plan, read_splits
 from vmseg_planners.default import DefaultPlanner
 
@@ -163,7 +164,7 @@ def make_up(root: Path, cases: int = 6) -> None:
     names = [f"case_{number:02d}" for number in range(cases)]
     summary = CaseSummary(shape, shape, spacing, {1: 300}, "made up")
     stats = ChannelStats(0.0, 0.0, 1.0, -3.0, 3.0, -2.5, 2.5)
-    labels, summaries = {"background": 0, "lesion": 1}, dict.fromkeys(names, summary)
+    labels, summaries = Labels({"background": 0, "lesion": 1}), dict.fromkeys(names, summary)
     fingerprint = Fingerprint("made up", ("T2",), labels, summaries, (stats,), 1.0, "made up")
     plan = DefaultPlanner()(fingerprint, TOY_GB)
     preprocessed = PreprocessedFolder(space.preprocessed(plan.voxels_hash))

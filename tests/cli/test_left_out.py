@@ -164,7 +164,7 @@ def test_nnunets_post_processing_is_not_passed_over_in_silence(
     assert not (tmp_path / "model").exists()
     assert main("model")(arguments) == 0
     err = capsys.readouterr().err
-    assert "nnU-Net's post-processing, which is not taken over: crossval_results_folds_0/postpro" in err
+    assert "nnU-Net's post-processing, not named with --postprocessing: crossval_results_folds_0/postpro" in err
 
 
 def test_the_screen_is_given_ten_names_and_the_log_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

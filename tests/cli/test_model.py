@@ -56,10 +56,10 @@ def test_a_trap_in_a_checkpoint_is_one_message_and_2(tmp_path: Path, capsys: pyt
 
 def test_what_we_can_not_do_is_named_and_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     theirs = nnunet_model(tmp_path / "theirs")
-    edit(theirs / "plans.json", ("configurations", "3d_fullres", "previous_stage"), "3d_lowres")
+    edit(theirs / "plans.json", ("configurations", "3d_fullres", "preprocessor_name"), "ResEnc")
     assert model.main(["import", str(theirs), "-o", str(tmp_path / "ours")]) == 2
     err = capsys.readouterr().err
-    assert "plans.json: the configuration 3d_fullres is a cascade: it needs masks of 3d_lowres. Segment with" in err
+    assert "plans.json: preprocessor_name is 'ResEnc', which can't be imported" in err
     assert list(tmp_path.iterdir()) == [theirs]
 
 

@@ -7,17 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from raw_dataset import GRID, LABELS, describe, raw_dataset, tiny_image, tiny_mask
+from raw_dataset import GRID, LABELS, VOLUMES, describe, raw_dataset, tiny_image, tiny_mask
 
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.images.images import write_image, write_mask
-from vmseg_auto.data.images.registry import scan_endings
 from vmseg_auto.data.scans import find_scans
 from vmseg_auto.utils.errors import DatasetError, InputError
 
 
-@pytest.mark.parametrize("ending", scan_endings())
+@pytest.mark.parametrize("ending", VOLUMES)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_dataset_is_read(tmp_path: Path, ending: str, channels: int) -> None:
     folder = raw_dataset(tmp_path / "cohort", ending=ending, channels=channels, test_cases=2)

@@ -41,6 +41,10 @@ def test_the_older_form_is_read(tmp_path: Path) -> None:
     assert read_description(path) == Description(None, ("MRI",), {"background": 0, "a": 1, "b": 2}, None, {})
 
 
+def regions(labels: dict[str, Any], order: list[Any]) -> dict[str, Any]:
+    return {"labels": {"background": 0, **labels}, "regions_class_order": order}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -55,7 +59,19 @@ def test_the_older_form_is_read(tmp_path: Path) -> None:
         ({"labels": {"background": 1, "vm": 0}}, "labels has no background"),
         ({"labels": {"background": 0}}, "names nothing but the background"),
         ({"labels": {}}, "labels has no background"),
-        ({"labels": {"background": 0, "whole": [1, 2], "core": 2}}, "whole has a list of values: regions are not"),
+        (
+            {"labels": {"background": 0, "whole": [1, 2], "core": 2}},
+            "need regions_class_order: .* each of the 2 labels",
+        ),
+        (regions({"whole": [1, 2], "core": 2}, [1]), "need regions_class_order"),
+        (regions({"whole": [1, 2], "core": 2}, [1, True]), "need regions_class_order"),
+        (regions({"whole": [1, 3], "core": 3}, [1, 3]), "together must be 1, 2, 3 and so on without gaps, not 1, 3"),
+        (regions({"whole": [1, 2], "core": 2}, [2, 1]), "region core is written as 1, which is none of its values"),
+        (regions({"whole": [1, 2], "core": 2}, [2, 2]), "two regions are written as the same value"),
+        (regions({"whole": [1, 2], "all": [2, 1]}, [1, 2]), "two regions hold the same values"),
+        (regions({"whole": [0, 1], "core": 1}, [1, 1]), "label whole holds 0, which is the background"),
+        (regions({"whole": [], "core": [1, 2]}, [1, 2]), r"label whole is \[\], not a whole number"),
+        (regions({"whole": [1, 2], "core": 2, "ignore": 4}, [1, 2]), '"ignore" must have the highest value, 3, not 4'),
         ({"labels": {"background": 0, "vm": 2, "ignore": 1}}, 'label "ignore" must have the highest value, 2, not 1'),
         ({"labels": {"background": 0, "vm": 1, "ignore": 3}}, "without gaps, not 0, 1, 3"),
         ({"labels": {"background": 0, "ignore": 1}}, "names nothing but the background"),
@@ -67,7 +83,7 @@ def test_the_older_form_is_read(tmp_path: Path) -> None:
         ({"labels": {"background": 0, "vm": True}}, "label vm is True, not a whole number"),
         ({"labels": {"background": 0, "vm": 1.5}}, "label vm is 1.5, not a whole number"),
         ({"labels": {"background": 0, **{str(n): n for n in range(1, 256)}}}, "254 at most, not 255"),
-        ({"file_ending": ".png"}, "file_ending is '.png'; it can be .nii.gz"),
+        ({"file_ending": ".bmp"}, "file_ending is '.bmp'; it can be .nii.gz"),
         ({"file_ending": 3}, "file_ending is 3, not a text"),
         ({"name": 3}, "name is 3, not a text"),
         ({"patients": ["a"]}, "patients must name the patient of each case"),
@@ -88,7 +104,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, changes: dict[str, Any], wo
 
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
-    path = describe(tmp_path, channel_names=3, labels={"background": 0, "a": [1], "IGNORE": 2}, file_ending="x", name=1)
+    path = describe(tmp_path, channel_names=3, labels={"background": 0, "a": "1", "IGNORE": 2}, file_ending="x", name=1)
     with pytest.raises(DatasetError) as caught:
         read_description(path)
     assert len(caught.value.errors) == 5

@@ -15,7 +15,7 @@ def scan(levels: list[int], true: list[int]) -> tuple[np.ndarray, np.ndarray]:
 
 def test_figures_counted_by_hand() -> None:
     """Voxels of 0.8 (twice, one true), 0.2 (not true) and 0 (outlined all the same); one of 0 is left out."""
-    found = reliability(*scan([204, 204, 51, 0, 0], [1, 0, 0, 1, 0]), [1])
+    found = reliability(*scan([204, 204, 51, 0, 0], [1, 0, 0, 1, 0]), {"a": 1})
     assert found.brier == pytest.approx((0.04 + 0.64 + 0.04 + 1) / 4)
     assert found.calibration_error == pytest.approx((abs(1.6 - 1) + 0.2 + 1) / 4)
 
@@ -25,11 +25,11 @@ def test_probabilities_that_are_right_have_no_calibration_error() -> None:
     levels = rng.integers(3, 256, 200_000)
     true = rng.random(len(levels)) < levels / 255
     soft, reference = scan(levels.tolist(), true.astype(int).tolist())
-    assert reliability(soft, reference, [1]).calibration_error < 0.01
+    assert reliability(soft, reference, {"a": 1}).calibration_error < 0.01
 
 
 def test_labels_count_alike_and_a_scan_of_nothing_has_no_figure() -> None:
     soft = np.zeros((2, 1, 1, 3), dtype=np.uint8)
     reference = np.array([[[0, 0, 2]]], dtype=np.uint8)
-    assert reliability(soft, reference, [1, 2]).brier == 1.0
-    assert np.isnan(reliability(soft, np.zeros_like(reference), [1, 2]).brier)
+    assert reliability(soft, reference, {"a": 1, "b": 2}).brier == 1.0
+    assert np.isnan(reliability(soft, np.zeros_like(reference), {"a": 1, "b": 2}).brier)

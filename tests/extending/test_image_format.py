@@ -76,7 +76,7 @@ def test_a_header_is_laid_out_as_freesurfer_does(formats: None, tmp_path: Path) 
 
 
 def test_scans_and_datasets_may_be_of_it(formats: None, tmp_path: Path) -> None:
-    assert registry.scan_endings() == (".nii.gz", ".nii", ".mha", ".nrrd", ".mgz", ".mgh")
+    assert registry.scan_endings() == (".nii.gz", ".nii", ".mha", ".nrrd", ".png", ".tif", ".tiff", ".mgz", ".mgh")
     assert not registry.packs("ANNA.MGH")
     write_image(tmp_path / "anna_0000.MGZ", np.ones(GRID.shape, np.float32), GRID)
     assert [case.id for case in find_scans(tmp_path, ("T2",))] == ["anna"]

@@ -13,7 +13,7 @@ import torch
 
 from vmseg_auto.planning.network import NetworkSpec
 
-KINDS = ("plain", "residual", "slices")
+KINDS = ("plain", "residual", "slices", "regions")
 _SIZES: dict[str, Any] = {
     "features": (3, 4, 5),
     "strides": ((1, 1, 1), (1, 2, 2), (2, 2, 2)),
@@ -28,9 +28,13 @@ SPECS = {
         blocks=(2, 1, 2),
         **{**_SIZES, "strides": ((1, 1, 1), (1, 2, 2), (1, 2, 2)), "kernels": ((1, 3, 3),) * 3},
     ),
+    "regions": NetworkSpec(builder="plain_unet", blocks=(1, 1, 1), **_SIZES),
 }
 """What the files of each kind describe."""
-CONFIGURATIONS = {"plain": "3d_fullres", "residual": "3d_fullres", "slices": "2d"}
+CONFIGURATIONS = {"plain": "3d_fullres", "residual": "3d_fullres", "slices": "2d", "regions": "3d_fullres"} | {
+    "lowres": "3d_lowres",
+    "cascade": "3d_cascade_fullres",
+}
 DATA = Path(__file__).parents[1] / "golden" / "nnunet"
 
 

@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.data.images.images import write_image, write_mask
+from vmseg_auto.data.images.registry import scan_endings
 from vmseg_auto.utils.geometry import Geometry, Shape
 
 GRID = Geometry((6, 9, 10), (3.0, 0.8, 0.7), (1.0, -2.0, 3.0))
+VOLUMES = tuple(ending for ending in scan_endings() if ending not in (".png", ".tif", ".tiff"))
+"""Endings of files that tell where their voxels lie, as pictures do not."""
 LABELS = {"background": 0, "lesion": 1}
 
 

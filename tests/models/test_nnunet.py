@@ -125,7 +125,7 @@ def test_another_folder_is_refused_with_the_right_one_named(folder: Path) -> Non
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        ({"background": 0, "whole": [1, 2], "core": 1}, "label whole has a list of values: regions are not supported"),
+        ({"background": 0, "whole": [1, 2], "core": 1}, "hold several values need regions_class_order"),
         ({"background": 0, "lesion": 2}, "label values must be 0, 1, 2 and so on without gaps, not 0, 2"),
     ],
 )

@@ -21,18 +21,20 @@ from vmseg_auto.models.nnunet import (
 from vmseg_auto.models.nnunet_conversion import convert_fold, convert_model, convert_plan
 from vmseg_auto.planning.plan import Normalization, Plan
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.labels import Labels
 
 HERE = ("configurations", "3d_fullres")
 NETWORK = (*HERE, "architecture")
 LAYERS = (*NETWORK, "arch_kwargs")
-DESCRIPTION = Description("x", ("T2", "T1"), {"background": 0, "core": 1, "rim": 2}, ".nii.gz", {})
+DESCRIPTION = Description("x", ("T2", "T1"), Labels({"background": 0, "core": 1, "rim": 2}), ".nii.gz", {})
 FOLD = TrainedFold(FoldFile(0, Path("fold_0/checkpoint_final.pth")), "3d_fullres", "nnUNetTrainer", (0, 2), 10, {})
 
 
 def convert(folder: Path, channels: int = 2, name: str = "3d_fullres") -> Plan:
     plans = read_plans(folder)
     path = folder / "plans.json"
-    return convert_plan(plans, name, read_configuration(plans, name, path), channels, path)
+    description = replace(DESCRIPTION, channels=("T2",) * channels)
+    return convert_plan(plans, name, read_configuration(plans, name, path), description, path)
 
 
 def test_every_number_of_a_plain_model_arrives(tmp_path: Path) -> None:
@@ -93,7 +95,6 @@ def test_one_number_stands_for_all_stages_and_axes(tmp_path: Path) -> None:
             "the configuration 3d_fullres is 1-D",
         ),
         ((*HERE, "patch_size"), [1, 16, 12], "has 3-D patches of one slice"),
-        ((*HERE, "previous_stage"), "3d_lowres", "is a cascade: it needs masks of 3d_lowres"),
         (("image_reader_writer",), "NibabelIOWithReorient", "image_reader_writer is 'NibabelIOWithReorient'"),
         (("label_manager",), "MyManager", "label_manager is 'MyManager'"),
         ((*HERE, "preprocessor_name"), "MyPreprocessor", "preprocessor_name is 'MyPreprocessor'"),
@@ -194,5 +195,5 @@ def test_misfits_name_the_file_and_the_trainer() -> None:
 def test_the_golden_plans_are_left_as_they_are() -> None:
     plans = read_plans(DATA / "plain")
     before = copy.deepcopy(plans)
-    convert_plan(plans, "3d_fullres", read_configuration(plans, "3d_fullres", DATA), 2, DATA)
+    convert_plan(plans, "3d_fullres", read_configuration(plans, "3d_fullres", DATA), DESCRIPTION, DATA)
     assert plans == before

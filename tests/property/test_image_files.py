@@ -10,11 +10,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from raw_dataset import VOLUMES
 
 from vmseg_auto.data.cases import content_hash
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.images.images import read_mask, write_mask
-from vmseg_auto.data.images.registry import scan_endings
 from vmseg_auto.utils.geometry import Geometry
 
 MM = st.floats(0.25, 8, width=32)
@@ -43,7 +43,7 @@ def rotations(draw: st.DrawFn) -> tuple[float, ...]:
     spacing=st.tuples(MM, MM, MM),
     origin=st.tuples(*[st.floats(-300, 300, width=32)] * 3),
     direction=rotations(),
-    ending=st.sampled_from(scan_endings()),
+    ending=st.sampled_from(VOLUMES),
 )
 def test_masks_keep_voxels_and_grid_in_every_format(
     mask: NDArray[np.uint8],

@@ -33,7 +33,7 @@ def reference(text: str) -> NDArray[np.uint8]:
 
 def test_by_hand() -> None:
     """Of two lesions one has 0.9 and one 0.4; a false one has 0.7."""
-    (counts,) = count_lesions(row("0990004400070"), reference("1110001100000"), (1,))
+    (counts,) = count_lesions(row("0990004400070"), reference("1110001100000"), {"a": 1})
     assert counts.shape == (len(FROC_THRESHOLDS), 3)
     assert counts[:, LESIONS].tolist() == [2] * 9
     assert counts[:, FOUND].tolist() == [2, 2, 2, 1, 1, 1, 1, 1, 1]
@@ -41,14 +41,14 @@ def test_by_hand() -> None:
 
 
 def test_a_scan_without_any_lesion_counts_as_a_scan() -> None:
-    (counts,) = count_lesions(row("000000"), reference("000000"), (1,))
+    (counts,) = count_lesions(row("000000"), reference("000000"), {"a": 1})
     assert not counts.any()
 
 
 def test_each_label_has_its_own_lesions() -> None:
     """Where two labels compete, the stronger one counts."""
     foreground = np.concatenate([row("880030"), row("100060")])
-    first, second = count_lesions(foreground, reference("110020"), (1, 2))
+    first, second = count_lesions(foreground, reference("110020"), {"a": 1, "b": 2})
     assert first[AT_HALF].tolist() == [1, 1, 0]
     assert second[AT_HALF].tolist() == [1, 1, 0]
 
@@ -57,7 +57,7 @@ def test_each_label_has_its_own_lesions() -> None:
 def test_at_one_half_it_is_what_the_scores_count(seed: int) -> None:
     rng = np.random.default_rng(seed)
     soft, truth = rng.integers(0, 256, (1, 3, 6, 6), dtype=np.uint8), rng.integers(0, 2, (3, 6, 6), dtype=np.uint8)
-    counts = count_lesions(soft, truth, (1,))[0]
+    counts = count_lesions(soft, truth, {"a": 1})[0]
     scores = overlapping_lesions(Lesions.of(soft[0] > 127, truth == 1), 1.0)
     names = ("reference_lesions", "lesions_found", "false_positive_lesions")
     assert counts[AT_HALF].tolist() == [scores[name] for name in names]

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy, downsample, smooth_boundary_labels
+from vmseg_auto.training.losses import (
+    DeepSupervision,
+    DiceBinaryCrossEntropy,
+    DiceCrossEntropy,
+    downsample,
+    smooth_boundary_labels,
+)
 from vmseg_auto.utils.labels import IGNORE
 
 LOG3 = math.log(3.0)
@@ -279,3 +285,39 @@ def test_the_loss_with_ignored_voxels_is_nnunet_s(batch_dice: bool, value: float
     assert logits.grad is not None
     assert float(loss.detach()) == pytest.approx(value, abs=2e-6)
     assert float(logits.grad.abs().sum()) == pytest.approx(slope, abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("ignored", "batch_dice", "dice", "entropy"),
+    [
+        (False, False, -0.42533502, 1.14075732),
+        (False, True, -0.42547166, 1.14075732),
+        (True, False, -0.47870830, 3.44556499 / 3),
+        (True, True, -0.47841775, 3.44556522 / 3),
+    ],
+)
+def test_the_loss_of_regions_is_nnunet_s(ignored: bool, batch_dice: bool, dice: float, entropy: float) -> None:
+    """Made with nnunetv2 2.8.1: DC_and_BCE_loss with MemoryEfficientSoftDiceLoss, do_bg=True.
+
+    With an ignore label its entropy is summed over the three regions; ours is their mean in both cases.
+    """
+    shape = (2, 3, 2, 3, 4)
+    logits = torch.sin(torch.arange(math.prod(shape), dtype=torch.float32) * 1.7).reshape(shape) * 3
+    target = (torch.arange(2 * 2 * 3 * 4) * 7 % 5).reshape(2, 2, 3, 4)
+    wanted = torch.where(target == 4, IGNORE if ignored else 0, target)
+    loss = DiceBinaryCrossEntropy(((1, 2, 3), (2, 3), (2,)), batch_dice=batch_dice)
+    assert float(loss(logits, wanted)) == pytest.approx(dice + entropy, abs=2e-6)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_loss_of_regions_knows_nothing_of_ignored_voxels(variant: dict[str, Any]) -> None:
+    generator = torch.Generator().manual_seed(2)
+    target = torch.randint(0, 3, (2, 4, 5, 6), generator=generator)
+    target[:, 2:] = IGNORE
+    loss, logits = DiceBinaryCrossEntropy(((1, 2), (2,)), **variant), torch.randn(2, 2, 4, 5, 6, generator=generator)
+    other = torch.where((target == IGNORE)[:, None], 9.0, logits)
+    assert float(loss(other, target)) == float(loss(logits, target))
+    assert float(loss(logits, target)) == pytest.approx(float(loss(logits[:, :, :2], target[:, :2])), abs=1e-6)
+    sure = torch.stack([(target == 1) | (target == 2), target == 2], dim=1) * 40.0 - 20
+    if not variant.get("boundary_label_smoothing"):
+        assert float(loss(sure, target)) == pytest.approx(-1.0, abs=1e-4)

@@ -109,9 +109,9 @@ def test_an_ensembles_volumes_are_off_as_measured_of_it_not_of_its_first_member(
 def test_an_ensemble_is_cleaned_by_the_rule_not_by_its_members() -> None:
     members = [predictor(1, postprocessing=PostProcessing(("vein",))), predictor(2)]
     ragged = predicted(ModelEnsemble(members, rule(0.7))).mask
-    assert not np.array_equal(ragged, keep_largest(ragged, [7]))
+    assert not np.array_equal(ragged, keep_largest(ragged, ["vein"], {"vein": 7}))
     cleaned = predicted(ModelEnsemble(members, rule(0.7, keep=("lesion",))))
-    assert np.array_equal(cleaned.mask, keep_largest(ragged, [3]))
+    assert np.array_equal(cleaned.mask, keep_largest(ragged, ["lesion"], {"lesion": 3}))
     assert not np.array_equal(cleaned.mask, ragged)
     assert cleaned.probabilities is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.training.augmentation.copy_paste import CopyPaste
 from vmseg_auto.training.augmentation.cpu import NNUNET, STRONG, NoAugmentation, PatchAugmentation, read_shape
 from vmseg_auto.training.augmentation.device import BatchAugmentation
-from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy
+from vmseg_auto.training.losses import DeepSupervision, DiceBinaryCrossEntropy, DiceCrossEntropy
 from vmseg_auto.training.sampling import PatchSampler
 from vmseg_auto.utils.errors import InputError
 
@@ -28,6 +29,7 @@ class DefaultTrainer:
     """
 
     name = "default"
+    regions = True
     config = replace(TrainingConfig(), ema_decay=0.999, batch_dice=True, by_lesion=True, left_right_only=True)
 
     def __call__(self, plan: Plan, config: TrainingConfig, device: torch.device, channels: int, classes: int) -> Parts:
@@ -49,16 +51,17 @@ class DefaultTrainer:
 
 
 def make_loss(config: TrainingConfig, plan: Plan) -> torch.nn.Module:
-    """Return Dice and cross-entropy, or the relatives that the config names, over the decoder's levels.
+    """Return Dice and cross-entropy (of regions binary), or the relatives that the config names, at all decoder levels.
 
     Of single slices, most of which hold no lesion, Dice is always summed over the batch, as in nnU-Net's 2d.
     """
-    loss = DiceCrossEntropy(
-        config.batch_dice or plan.by_slice,
-        tversky_alpha=config.tversky_alpha,
-        focus=config.focal_gamma,
-        boundary_label_smoothing=config.boundary_label_smoothing,
-    )
+    settings: dict[str, Any] = {
+        "batch_dice": config.batch_dice or plan.by_slice,
+        "tversky_alpha": config.tversky_alpha,
+        "focus": config.focal_gamma,
+        "boundary_label_smoothing": config.boundary_label_smoothing,
+    }
+    loss = DiceBinaryCrossEntropy(plan.regions, **settings) if plan.regions else DiceCrossEntropy(**settings)
     return DeepSupervision(loss, finest_only=not config.deep_supervision)
 
 

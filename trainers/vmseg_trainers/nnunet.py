@@ -14,6 +14,7 @@ class NnUnetTrainer:
     """Dice + cross-entropy, deep supervision, SGD with Nesterov momentum, polynomial decay, nnU-Net's augmentation."""
 
     name = "nnunet"
+    regions = True
     config = TrainingConfig()
 
     def __call__(self, plan: Plan, config: TrainingConfig, device: torch.device, channels: int, classes: int) -> Parts:

@@ -20,6 +20,7 @@ class PaperTrainer:
     """
 
     name = "paper"
+    regions = True
     config = replace(TrainingConfig(), augment=False, deep_supervision=False, mirror_axes=())
 
     def __call__(self, plan: Plan, config: TrainingConfig, device: torch.device, channels: int, classes: int) -> Parts:

@@ -16,6 +16,7 @@ class QuickTrainer:
     """The default trainer's parts under a short config: AdamW, one learning-rate cycle, patches from anywhere."""
 
     name = "quick"
+    regions = True
     config = replace(
         TrainingConfig(),
         epochs=20,

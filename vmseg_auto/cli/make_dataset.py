@@ -45,6 +45,11 @@ def parser() -> Parser:
         "-o", "--output", required=True, metavar="DATASET", help="the dataset folder to make; DATASET_key.csv beside it"
     )
     made.add_argument(
+        "--from-msd",
+        metavar="FOLDER",
+        help="make DATASET of a folder of the Medical Segmentation Decathlon, such as Task04_Hippocampus, instead",
+    )
+    made.add_argument(
         "--add",
         action="store_true",
         help="put new patients, and further scans of known ones, into DATASET; all others keep pseudonym and side",
@@ -94,6 +99,9 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     if arguments.remove is not None:
         _remove(arguments, screen)
         return
+    if arguments.from_msd is not None:
+        _from_msd(arguments, screen)
+        return
     if arguments.images is None or arguments.masks is None:
         raise InputError("scans or masks are not given", remedy="Name them with -i and -m.")
     from vmseg_auto.cli.pulling import pulled_studies
@@ -126,6 +134,14 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         left=screen.left,
         console=screen,
     )
+
+
+def _from_msd(arguments: argparse.Namespace, screen: Screen) -> None:
+    if arguments.add or arguments.images is not None or arguments.masks is not None:
+        raise InputError("--from-msd goes with neither --add nor -i nor -m", remedy="Give one command for each.")
+    from vmseg_auto.workflows.from_msd import dataset_from_msd
+
+    dataset_from_msd(arguments.from_msd, arguments.output, left=screen.left, console=screen)
 
 
 def _remove(arguments: argparse.Namespace, screen: Screen) -> None:

@@ -30,10 +30,21 @@ def _add_import(commands: Any) -> None:
         epilog="Example: vmseg_model import nnUNetTrainer__nnUNetPlans__3d_fullres -o my_model",
     )
     imports.add_argument(
-        "folder", metavar="NNUNET_MODEL_FOLDER", help="folder with plans.json, dataset.json and fold_0, fold_1, ..."
+        "folder",
+        nargs="+",
+        metavar="NNUNET_MODEL_FOLDER",
+        help="folder with plans.json, dataset.json and fold_0, fold_1, ...; several predict together",
     )
-    imports.add_argument("-o", "--output", required=True, metavar="MODEL", help="the model folder to make")
+    imports.add_argument(
+        "-o", "--output", required=True, metavar="MODEL", help="the model folder to make; of several models a zip"
+    )
     imports.add_argument("--folds", nargs="+", type=fold_name, metavar="FOLD", help="folds to take (default: all)")
+    imports.add_argument(
+        "--first-stage", metavar="FOLDER", help="of a cascade, its first stage (default: the folder beside it)"
+    )
+    imports.add_argument(
+        "--postprocessing", metavar="JSON", help="nnU-Net's postprocessing.json, to be done to masks (default: nothing)"
+    )
     add_options(imports, ("strict",))
     imports.set_defaults(work=_import, logs=lambda arguments: OutputFolder(Path(arguments.output)).logs)
 
@@ -75,7 +86,15 @@ def _add_info(commands: Any) -> None:
 def _import(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.workflows.model import import_nnunet
 
-    import_nnunet(arguments.folder, arguments.output, folds=arguments.folds, left=screen.left, console=screen)
+    import_nnunet(
+        arguments.folder,
+        arguments.output,
+        folds=arguments.folds,
+        first_stage=arguments.first_stage,
+        postprocessing=arguments.postprocessing,
+        left=screen.left,
+        console=screen,
+    )
 
 
 def _export(arguments: argparse.Namespace, screen: Screen) -> None:

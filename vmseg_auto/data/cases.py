@@ -18,6 +18,7 @@ from vmseg_auto.data.dataset import Case, Dataset
 from vmseg_auto.data.dataset_json import Description, read_description
 from vmseg_auto.data.dicom.series import Scan, Series, path_of
 from vmseg_auto.data.images.images import read_grid, read_mask
+from vmseg_auto.data.images.pictures import SPACING_FILE
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.naming import (
@@ -36,13 +37,13 @@ from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, listed_folder, why_no_file
 from vmseg_auto.utils.geometry import Geometry, Spacing
 from vmseg_auto.utils.label_masks import foreground_of
-from vmseg_auto.utils.labels import IGNORE_LABEL, unnamed_labels
+from vmseg_auto.utils.labels import IGNORE_LABEL, Labels, unnamed_labels
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.utils.names import split_channel
 
 T = TypeVar("T")
-_FOLDERS, _FILES = ("imagesTr", "labelsTr", "imagesTs", "labelsTs"), ("dataset.json", "splits_final.json")
+_FOLDERS, _FILES = ("imagesTr", "labelsTr", "imagesTs", "labelsTs"), ("dataset.json", "splits_final.json", SPACING_FILE)
 _COUNTED = (("numTraining", "training"), ("numTest", "test"))
 _MADE = ("fingerprint.json", "workspace.lock", "sources.csv", "volumes.csv", "metrics.csv", "followup.csv")
 """Each tells that commands have made the folder that it lies in."""
@@ -73,7 +74,7 @@ def read_dataset(folder: Path, bad: list[VmsegError] | None = None) -> Dataset:
     given = read_description(stated) if stated.is_file() else None
     ending, notes = _common_ending(images, given)
     if given is None:
-        given = Description(None, ("T2",), _inferred_labels(image_files(labels, ending), stated), ending, {})
+        given = Description(None, ("T2",), Labels(_inferred_labels(image_files(labels, ending), stated)), ending, {})
         shown = ", ".join(f"{name} {value}" for name, value in given.labels.items())
         notes.append(f"dataset.json is missing; inferred: one channel (T2), labels {shown}, files *{ending}")
     errors, left = bad if bad is not None else [], Inventory()

@@ -12,7 +12,7 @@ from typing import Any
 from vmseg_auto.data.dicom.series import Scan, path_of
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.json_codec import Stored, decode
-from vmseg_auto.utils.labels import IGNORE_LABEL
+from vmseg_auto.utils.labels import IGNORE_LABEL, Labels, regions_of
 from vmseg_auto.utils.left_out import LeftOut
 from vmseg_auto.utils.names import case_name
 
@@ -55,7 +55,7 @@ class Dataset:
 
     name: str
     channels: tuple[str, ...]
-    labels: dict[str, int]
+    labels: Labels
     cases: tuple[Case, ...]
     test_cases: tuple[Case, ...]
     file_ending: str
@@ -65,9 +65,11 @@ class Dataset:
     ignore: int | None = None
 
     @property
-    def mask_labels(self) -> dict[str, int]:
+    def mask_labels(self) -> Labels:
         """What masks may hold, as dataset.json says it: the classes, and `ignore` where there is one."""
-        return self.labels if self.ignore is None else {**self.labels, IGNORE_LABEL: self.ignore}
+        if self.ignore is None:
+            return self.labels
+        return Labels({**self.labels, IGNORE_LABEL: self.ignore}, regions_of(self.labels))
 
     @property
     def patients(self) -> dict[str, str]:

@@ -10,17 +10,18 @@ from typing import Any
 from vmseg_auto.data.images.registry import scan_endings
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import DatasetError, InputError
-from vmseg_auto.utils.labels import IGNORE_LABEL, MOST_CLASSES, classes_of, odd_names
+from vmseg_auto.utils.labels import IGNORE_LABEL, MOST_CLASSES, Labels, classes_of, odd_names, odd_regions
 from vmseg_auto.utils.names import case_name, close_to
 from vmseg_auto.utils.text import listed
 
 _SAY = Callable[[str], None]
-_USED = ("name", "channel_names", "modality", "labels", "file_ending", "patients", "numTraining")
+_ORDER = "regions_class_order"
+_USED = ("name", "channel_names", "modality", "labels", _ORDER, "file_ending", "patients", "numTraining")
 _COMPARED = ("numTest", "training", "test")
 """Fields that are held against the files that there are."""
 _OF_NNUNET = (
     "description", "reference", "licence", "license", "release", "tensorImageSize",
-    "overwrite_image_reader_writer", "regions_class_order", "converted_by", "dataset_name", "citation", "author",
+    "overwrite_image_reader_writer", "converted_by", "dataset_name", "citation", "author",
 )  # fmt: skip
 """Fields that its datasets have, and nothing here depends on."""
 _LABELS = 'such as {"background": 0, "lesion": 1}'
@@ -34,7 +35,7 @@ class Description:
         name: None where none is given.
         channels: channel names in order.
         labels: label name -> value; background 0, the others 1, 2, ...; the highest may be `ignore`, the value of
-            voxels that nobody has annotated.
+            voxels that nobody has annotated. Labels that are regions hold several values each.
         file_ending: None where none is given.
         patients: case id -> patient, where they are given.
         numbers: numTraining and numTest, where they are given.
@@ -44,7 +45,7 @@ class Description:
 
     name: str | None
     channels: tuple[str, ...]
-    labels: dict[str, int]
+    labels: Labels
     file_ending: str | None
     patients: dict[str, str]
     numbers: dict[str, int] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class Description:
     unused: tuple[str, ...] = ()
 
     @property
-    def classes(self) -> dict[str, int]:
+    def classes(self) -> Labels:
         """The labels that a network tells apart: all but `ignore`."""
         return classes_of(self.labels)
 
@@ -112,28 +113,37 @@ def _channels(data: dict[str, Any], say: _SAY) -> tuple[str, ...]:
     return ()
 
 
-def _labels(data: dict[str, Any], say: _SAY) -> dict[str, int]:
-    """Name -> value; the older value -> name is turned round."""
+def _labels(data: dict[str, Any], say: _SAY) -> Labels:
+    """Name -> value; the older value -> name is turned round. A list of several values makes regions of all labels."""
+    nothing = Labels({})
     labels = data.get("labels")
     if labels is None:
         say(f"labels is missing; it gives each label a value, {_LABELS}")
-        return {}
+        return nothing
     if not isinstance(labels, dict):
         say(f"labels is {labels!r}; it must give each label a value, {_LABELS}")
-        return {}
+        return nothing
     if labels and all(key.isdigit() and isinstance(name, str) for key, name in labels.items()):
         labels = {name: int(key) for key, name in labels.items()}
-    before = len(found := _odd_labels(labels))
-    for problem in found:
-        say(problem)
-    if before:
-        return {}
-    values, classes = sorted(labels.values()), classes_of(labels)
+    if found := _odd_labels(labels):
+        for problem in found:
+            say(problem)
+        return nothing
     if labels.get("background") != 0:
         say('labels has no background; add "background": 0')
-    elif len(classes) < 2:
+    elif len(classes_of(labels)) < 2:
         say(f"labels names nothing but the background; add what is to be segmented, {_LABELS}")
-    elif values != list(range(len(values))):
+    elif any(isinstance(value, list) and len(value) > 1 for value in labels.values()):
+        return _regions(labels, data.get(_ORDER), say)
+    else:
+        return _classes({name: value[0] if isinstance(value, list) else value for name, value in labels.items()}, say)
+    return nothing
+
+
+def _classes(labels: dict[str, int], say: _SAY) -> Labels:
+    """Check labels each of which is a value of its own."""
+    values, classes = sorted(labels.values()), classes_of(labels)
+    if values != list(range(len(values))):
         say(f"label values must be 0, 1, 2 and so on without gaps, not {', '.join(map(str, values))}")
     elif labels.get(IGNORE_LABEL, values[-1]) != values[-1]:
         say(f'the label "{IGNORE_LABEL}" must have the highest value, {values[-1]}, not {labels[IGNORE_LABEL]}')
@@ -141,21 +151,49 @@ def _labels(data: dict[str, Any], say: _SAY) -> dict[str, int]:
         say(f"label values can be {MOST_CLASSES - 1} at most, not {max(classes.values())}")
     elif odd := odd_names(labels):
         say(odd)
-    return labels
+    return Labels(labels)
+
+
+def _regions(labels: dict[str, Any], order: Any, say: _SAY) -> Labels:
+    """Check labels that overlap: each holds the values in its list, and is written as regions_class_order says."""
+    names = [name for name in labels if name not in ("background", IGNORE_LABEL)]
+    regions = {name: labels[name] if isinstance(labels[name], list) else [labels[name]] for name in names}
+    whole = isinstance(order, list) and all(isinstance(value, int) and not isinstance(value, bool) for value in order)
+    if not whole or len(order) != len(names):
+        say(
+            f"labels that hold several values need {_ORDER}: the values that are written for each of the "
+            f"{len(names)} labels, in their order; the last one is written over the others"
+        )
+        return Labels({})
+    held = {name: tuple(sorted({*values})) for name, values in regions.items()}
+    found = Labels({"background": 0, **dict(zip(names, order, strict=True))}, held)
+    highest = max(value for values in held.values() for value in values)
+    if odd := odd_regions(found, held) or odd_names(labels):
+        say(odd)
+    elif labels.get(IGNORE_LABEL, highest + 1) != highest + 1:
+        say(f'the label "{IGNORE_LABEL}" must have the highest value, {highest + 1}, not {labels[IGNORE_LABEL]}')
+    return Labels({**found, IGNORE_LABEL: highest + 1}, held) if IGNORE_LABEL in labels else found
 
 
 def _odd_labels(labels: dict[str, Any]) -> list[str]:
     problems = []
     for name, value in labels.items():
-        if isinstance(value, list):
-            problems.append(f"label {name} has a list of values: regions are not supported; give it one value")
-        elif name != IGNORE_LABEL and name.strip().casefold() == IGNORE_LABEL:
+        if name != IGNORE_LABEL and name.strip().casefold() == IGNORE_LABEL:
             problems.append(
                 f'label {name!r}: is "{IGNORE_LABEL}" meant, of voxels that nobody has annotated? Write it so'
             )
-        elif isinstance(value, bool) or not isinstance(value, int):
-            problems.append(f"label {name} is {value!r}, not a whole number")
+        elif isinstance(value, list) and name in ("background", IGNORE_LABEL):
+            problems.append(f"label {name} has a list of values; it can only be one")
+        elif any(isinstance(one, bool) or not isinstance(one, int) for one in (_values(value))):
+            problems.append(f"label {name} is {value!r}, not a whole number, nor a list of some")
+        elif isinstance(value, list) and 0 in value:
+            problems.append(f"label {name} holds 0, which is the background")
     return problems
+
+
+def _values(value: Any) -> list[Any]:
+    """Return the values of a label; of an empty list None, which is no number."""
+    return (value or [None]) if isinstance(value, list) else [value]
 
 
 def _patients(data: dict[str, Any], say: _SAY) -> dict[str, str]:

@@ -12,6 +12,7 @@ from vmseg_auto.data.dataset_key import KeyRow
 from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.utils.atomic import read_json, whole_files, write_json
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.labels import refuse_regions
 from vmseg_auto.utils.text import listed
 
 _MEND = "Undo the change, or restore the file from a copy."
@@ -54,6 +55,7 @@ class MadeDataset:
             raise InputError("the dataset has no dataset.json", file=path, remedy=_MEND)
         made = cls(folder, read_description(path))
         description = made.description
+        refuse_regions(description.labels, "adding cases to a dataset")
         if description.file_ending != USUAL or len(description.channels) != 1 or len(description.classes) != 2:
             problem = f"this is no dataset of vmseg_make_dataset: one channel, one label and {USUAL} files"
             raise InputError(problem, file=path, remedy=_MEND)

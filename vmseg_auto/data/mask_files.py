@@ -27,6 +27,7 @@ from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.json_codec import decode
+from vmseg_auto.utils.labels import Labels
 from vmseg_auto.utils.names import case_name
 from vmseg_auto.utils.text import listed
 
@@ -90,7 +91,7 @@ class Written:
     masks: tuple[MaskFile, ...]
     outdated: tuple[MaskFile, ...]
     mask_sha256: str
-    labels: dict[str, int]
+    labels: Labels
     grid: Geometry
     saved: tuple[SavedMask, ...] = ()
     reviews: tuple[Review, ...] = ()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from vmseg_auto.data.dicom.sop_class import holds_mask
-from vmseg_auto.data.images.registry import ending_of
+from vmseg_auto.data.images.registry import is_image
 from vmseg_auto.data.mask_files import (
     ONE_FILE,
     PREDICTED,
@@ -151,7 +151,7 @@ def masks_below(source: Path, errors: list[VmsegError], left: Inventory) -> tupl
 
 def _may_be_mask(path: Path) -> bool:
     """Return whether a file is an image, or a DICOM object that holds a mask."""
-    return bool(ending_of(path.name)) or holds_mask(path)
+    return is_image(path) or holds_mask(path)
 
 
 def _refuse_corrected_copies(found: dict[tuple[Path, str], list[Path]], errors: list[VmsegError]) -> None:

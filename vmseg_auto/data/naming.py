@@ -12,7 +12,8 @@ from pathlib import Path
 
 from vmseg_auto.data.dicom.series import Scan, Series, path_of
 from vmseg_auto.data.dicom.sop_class import holds_mask
-from vmseg_auto.data.images.registry import ending_of, mask_endings, scan_endings
+from vmseg_auto.data.images.pictures import is_spacing_file
+from vmseg_auto.data.images.registry import ending_of, is_image, mask_endings, scan_endings
 from vmseg_auto.utils import names
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -63,10 +64,10 @@ def image_files(
     found = []
     for path in listed_folder(folder):
         own = ending_of(path.name)
-        is_wanted = own in wanted or (masks and own is None and holds_mask(path))
+        is_wanted = (own in wanted and is_image(path)) or (masks and own is None and holds_mask(path))
         if is_wanted and not is_hidden(path.name) and is_file(path):
             found.append(path)
-        elif left is not None and not (masks and is_ours(path)):
+        elif left is not None and not (masks and is_ours(path)) and not is_spacing_file(path):
             _note(path, ending, left)
     return found
 

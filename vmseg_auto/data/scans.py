@@ -12,7 +12,7 @@ from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Choice, Scan, Series, path_of
 from vmseg_auto.data.dicom.stack import stack
 from vmseg_auto.data.images.images import read_grid, read_image
-from vmseg_auto.data.images.registry import SEGMENTS, ending_of
+from vmseg_auto.data.images.registry import SEGMENTS, ending_of, is_image
 from vmseg_auto.data.mask_folders import MADE, is_predicted
 from vmseg_auto.data.naming import case_and_channel, endings_in_words, group_scans, image_files, stem
 from vmseg_auto.utils.console import shown
@@ -183,7 +183,7 @@ def _note_image_files(source: Path, files: Sequence[Path], scans: Sequence[Scan]
         if path not in scans:
             left.add("file", path, "no DICOM series, which --series asks for", meant=True, folder=source)
     for path in walk(source):
-        if ending_of(path.name) and path not in files:
+        if is_image(path) and path not in files:
             why = "an image file in a folder within, where only DICOM is looked for"
             if ending_of(path.name) == SEGMENTS:
                 why = "a segmentation, which is no scan"

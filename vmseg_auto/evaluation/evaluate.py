@@ -225,7 +225,7 @@ def evaluate_pairs(
         InputError, DatasetError: as `evaluate`.
     """
     metrics()  # one that an installed package brings may be broken, which is one error and not one a case
-    known = dict(labels) if labels is not None else infer_labels(reference for _, reference in pairs.values())
+    known = labels if labels is not None else infer_labels(reference for _, reference in pairs.values())
     classes = classes_of(known)
     cases = [Case(case, case, (prediction,), reference) for case, (prediction, reference) in pairs.items()]
 

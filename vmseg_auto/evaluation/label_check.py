@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.label_masks import without_ignored
+from vmseg_auto.utils.label_masks import mask_of, without_ignored
+from vmseg_auto.utils.labels import foreground_labels
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,17 @@ class Contradiction:
         return "the model does not see what is outlined"
 
 
-def contradiction(prediction: NDArray[np.uint8], mask: NDArray[np.uint8], geometry: Geometry) -> Contradiction:
-    """Compare a prediction with a mask, both of label values (Z, Y, X) on the same grid; IGNORE contradicts nothing."""
+def contradiction(
+    prediction: NDArray[np.uint8], mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int]
+) -> Contradiction:
+    """Compare a prediction with a mask, both of label values (Z, Y, X) on the same grid; IGNORE contradicts nothing.
+
+    Args:
+        labels: name -> value; voxels differ where they are not in the same labels.
+    """
     prediction, mask = without_ignored(prediction, mask)
-    differs = prediction != mask
+    pairs = ((mask_of(prediction, labels, name), mask_of(mask, labels, name)) for name in foreground_labels(labels))
+    differs = np.logical_or.reduce([ours != theirs for ours, theirs in pairs])
     in_slice = np.count_nonzero(differs, axis=(1, 2))
     return Contradiction(
         slice=int(np.argmax(in_slice)) + 1 if in_slice.any() else None,

@@ -17,6 +17,8 @@ from vmseg_auto.evaluation.component_features import describe_components
 from vmseg_auto.evaluation.lesions import Lesion
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.label_masks import mask_of, take_out
+from vmseg_auto.utils.labels import foreground_labels
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class LesionFilter:
 
         Args:
             mask: label values [Z, Y, X]; it is left as it is.
-            probabilities: of all classes [K, Z, Y, X], in the order of their values.
+            probabilities: of the background and all labels [K, Z, Y, X].
             image: the scan [C, Z, Y, X]; its first channel is looked at.
             geometry: the grid of all.
             labels: label name -> value.
@@ -98,16 +100,16 @@ class LesionFilter:
         filtered = mask.copy()
         p_lesion: dict[str, tuple[float, ...]] = {}
         left_out: list[LeftOut] = []
-        order = sorted(labels, key=lambda name: labels[name])
+        order = ["", *foreground_labels(labels)]
         for label, classifier in self.classifiers.items():
             soft = probabilities[order.index(label)]
-            found = describe_components(mask == labels[label], soft, image[0], geometry)
+            found = describe_components(mask_of(mask, labels, label), soft, image[0], geometry)
             chances = classifier.probability(found.features).tolist()
             kept = [chance >= self.least[label] for chance in chances]
             p_lesion[label] = tuple(chance for chance, stays in zip(chances, kept, strict=True) if stays)
             for lesion, chance, stays in zip(found.lesions, chances, kept, strict=True):
                 if not stays:
-                    filtered[lesion.slices][lesion.mask] = 0
+                    take_out(filtered[lesion.slices], lesion.mask, labels, label)
                     left_out.append(_left_out(label, lesion, chance, geometry))
         return Filtered(filtered, p_lesion, tuple(left_out))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vmseg_auto.utils.label_masks import without_ignored
+from vmseg_auto.utils.label_masks import mask_of, without_ignored
+from vmseg_auto.utils.labels import foreground_labels
 
 SEEN = 3
 """Of 255, about 1 %: voxels below it that nobody outlined are left out, as they are sure, many, and of no interest."""
@@ -29,21 +31,25 @@ class Reliability:
     calibration_error: float
 
 
-def reliability(probabilities: NDArray[np.uint8], reference: NDArray[np.uint8], values: list[int]) -> Reliability:
+def reliability(
+    probabilities: NDArray[np.uint8], reference: NDArray[np.uint8], labels: Mapping[str, int]
+) -> Reliability:
     """Compare a scan's stored probabilities with its outline; the mean over labels, NaN where there is no such voxel.
 
     Args:
         probabilities: of each label, 0 to 255 for 0 to 1 [labels, Z, Y, X].
         reference: label values [Z, Y, X]; voxels of IGNORE are left out.
-        values: of the labels.
+        labels: name -> value; the background is left out.
 
     Example:
-        >>> found = reliability(np.array([[[[0, 255, 204]]]], np.uint8), np.array([[[0, 1, 0]]], np.uint8), [1])
+        >>> soft, mask = np.array([[[[0, 255, 204]]]], np.uint8), np.array([[[0, 1, 0]]], np.uint8)
+        >>> found = reliability(soft, mask, {"lesion": 1})
         >>> round(found.brier, 2), round(found.calibration_error, 2)
         (0.32, 0.4)
     """
     probabilities, reference = without_ignored(probabilities, reference)
-    found = [_of_counts(_counts(soft, reference == value)) for soft, value in zip(probabilities, values, strict=True)]
+    pairs = zip(probabilities, foreground_labels(labels), strict=True)
+    found = [_of_counts(_counts(soft, mask_of(reference, labels, name))) for soft, name in pairs]
     told = [one for one in found if one is not None]
     if not told:
         return Reliability(math.nan, math.nan)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vmseg_auto.figures.overlays import draw_legend, overlay_figure, show
 from vmseg_auto.figures.slices import Picture, View, draw_slice, grey_window, label_colours, slices_through
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.label_masks import mask_of
 
 MOST_SLICES = 24
 PIXELS = 768
@@ -49,7 +50,7 @@ def draw_pages(
     colours = label_colours(labels)
     lesions = np.flatnonzero((found > 0).any(axis=(1, 2))).tolist()
     for index in lesions if len(lesions) <= MOST_SLICES else slices_through(found > 0, MOST_SLICES):
-        outlines = [(found[index] == labels[name], colour) for name, colour in colours.items()]
+        outlines = [(mask_of(found[index], labels, name), colour) for name, colour in colours.items()]
         picture = draw_slice(scan[index], view.spacing_mm[1:], window, outlines, pixels=PIXELS)
         figure = Figure(figsize=inches, facecolor="black")
         figure.set_layout_engine("constrained")

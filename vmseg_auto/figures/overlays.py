@@ -35,6 +35,7 @@ from vmseg_auto.figures.slices import (
 from vmseg_auto.utils.components import Components
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.geometry import Geometry, Spacing
+from vmseg_auto.utils.label_masks import mask_of
 
 ROWS, ACROSS = 3, 3
 """Components shown, and slices of each."""
@@ -63,7 +64,7 @@ def lesions_of(
     mask: NDArray[np.uint8], geometry: Geometry, labels: Mapping[str, int], most: int = ROWS
 ) -> tuple[list[Shown], int]:
     """Return the largest lesions of a mask (Z, Y, X), `most` at most, and how many more there are."""
-    found = {name: Components.of(mask == value, geometry) for name, value in labels.items() if value}
+    found = {name: Components.of(mask_of(mask, labels, name), geometry) for name, value in labels.items() if value}
     ranked = [(one.volume_ml((n,)), name, n) for name, one in found.items() for n in range(1, one.count + 1)]
     ranked.sort(key=lambda lesion: -lesion[0])
     shown = [Shown(name, n, found[name].numbered == n, volume) for volume, name, n in ranked[:most]]
@@ -118,7 +119,7 @@ def overlay_figure(
         panel.set_axis_off()
     view = View.of(geometry)
     colours = label_colours(labels)
-    masks = [(view(mask == labels[name]), colour) for name, colour in colours.items()]
+    masks = [(view(mask_of(mask, labels, name)), colour) for name, colour in colours.items()]
     for row, lesion in zip(panels, lesions, strict=False):
         for panel, (index, picture, mm) in zip(row, _slices(view, image, lesion, masks), strict=False):
             title = f"{view.plane} slice {view.number(index)}"

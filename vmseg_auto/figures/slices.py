@@ -210,7 +210,12 @@ def label_colours(labels: Mapping[str, int]) -> dict[str, str]:
     >>> label_colours({"background": 0, "lesion": 1})
     {'lesion': '#D55E00'}
     """
-    return {name: LABEL_COLOURS[(value - 1) % len(LABEL_COLOURS)] for name, value in labels.items() if value}
+    return {name: value_colour(value) for name, value in labels.items() if value}
+
+
+def value_colour(value: int) -> str:
+    """Return the colour (#RRGGBB) of a value of masks, which is that of the label that is written so."""
+    return LABEL_COLOURS[(value - 1) % len(LABEL_COLOURS)]
 
 
 def _rgb(colour: str) -> NDArray[np.float32]:

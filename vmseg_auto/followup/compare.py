@@ -21,6 +21,7 @@ from vmseg_auto.followup.rigid import RigidTransform, in_view, local_ncc, mapped
 from vmseg_auto.preprocessing.duplicates import same_scan
 from vmseg_auto.utils.components import Components
 from vmseg_auto.utils.geometry import Geometry, spacing_in_words
+from vmseg_auto.utils.label_masks import mask_of
 
 LesionsByLabel = dict[str, tuple[Components, Components]]
 """Label -> its lesions before and after."""
@@ -58,7 +59,10 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
         VmsegError: the picture can't be written.
     """
     sides = {
-        name: (Components.of(before.mask == value, before.geometry), Components.of(after.mask == value, after.geometry))
+        name: (
+            Components.of(mask_of(before.mask, labels, name), before.geometry),
+            Components.of(mask_of(after.mask, labels, name), after.geometry),
+        )
         for name, value in labels.items()
         if value
     }

@@ -43,6 +43,7 @@ class FoldEnsemble:
         names: what the networks are called in errors; numbered from 0 unless given.
         console: is told what is done for want of memory.
         stays: whether the networks must not leave the device, as others work with them.
+        overlap: whether the outputs are regions, which overlap.
     """
 
     networks: Sequence[nn.Module]
@@ -53,6 +54,7 @@ class FoldEnsemble:
     names: Sequence[str] = ()
     console: Console = field(default_factory=Silent)
     stays: bool = False
+    overlap: bool = False
     leaves: bool = field(default=False, init=False)
     """Whether the networks may go over to the CPU just now."""
     at_once: int | None = field(default=None, init=False)

@@ -38,6 +38,7 @@ from vmseg_auto.utils.devices import choose_device, cudnn_fault, lay_out, reduce
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Box, Geometry
 from vmseg_auto.utils.json_codec import digest
+from vmseg_auto.utils.labels import count_outputs, written_values
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -158,12 +159,13 @@ class Predictor:
             console.warn(f"{fault}.")
         self.ensemble = FoldEnsemble(
             networks=[self._network(c, dtype) for c in checkpoints],
-            classes=len(info.labels),
+            classes=count_outputs(info.labels),
             mirror_axes=checkpoints[0].config.mirrored(self.plan) if tta else (),
             device=self.device,
             dtype=dtype,
             names=[f"fold {c.fold} ({c.plan.planner}/{c.trainer})" for c in checkpoints],
             console=console,
+            overlap=bool(self.plan.regions),
         )
 
     @classmethod
@@ -218,7 +220,7 @@ class Predictor:
         Args:
             image: [C, Z, Y, X] or, with one channel, [Z, Y, X]; or a SimpleITK image of one channel.
             geometry: the array's grid; a SimpleITK image brings its own.
-            probabilities: also give the softmax of the mean logits.
+            probabilities: also give those of the mean logits: their softmax, of regions their sigmoid.
             progress: called with (windows done, windows in all).
 
         Raises:
@@ -274,7 +276,7 @@ class Predictor:
         return Prediction(found.mask, geometry, computed.confidence, asked, found.p_lesion, found.left_out)
 
     def probabilities(self, computed: Computed) -> NDArray[np.float32]:
-        """Return the softmax of the mean logits [K, Z, Y, X] on the scan's own grid."""
+        """Return the probabilities of the mean logits [K, Z, Y, X], background first, on the scan's own grid."""
         return _probabilities(computed.logits, computed.geometry, computed.crop_box, self.plan)
 
     def compare(
@@ -314,7 +316,9 @@ class Predictor:
         self, preprocessed: NDArray[np.float32], budgets: Sequence[InferenceBudget], progress: OnProgress = None
     ) -> tuple[list[NDArray[np.float32]], Confidence]:
         image = torch.tensor(np.asarray(preprocessed))
-        estimator = UncertaintyEstimator(len(self.ensemble.networks), mirrored=bool(self.ensemble.mirror_axes))
+        estimator = UncertaintyEstimator(
+            len(self.ensemble.networks), bool(self.ensemble.mirror_axes), self.ensemble.overlap
+        )
         found = predict_logits(
             self.ensemble,
             image,
@@ -328,8 +332,8 @@ class Predictor:
         return [logits.cpu().numpy() for logits in found], estimator.confidence()
 
     def _mask(self, logits: NDArray[np.float32], geometry: Geometry, crop_box: Box) -> NDArray[np.uint8]:
-        favoured = favour_background(logits, self.info.threshold)
-        mask = restore_labels(favoured, geometry, crop_box, self.plan, sorted(self.info.labels.values()))
+        favoured = favour_background(logits, self.info.threshold, self.ensemble.overlap)
+        mask = restore_labels(favoured, geometry, crop_box, self.plan, written_values(self.info.labels))
         return apply_postprocessing(mask, self.info.postprocessing, self.info.labels)
 
     def digest(self) -> str:
@@ -353,9 +357,8 @@ class Predictor:
         return digest([*about, self.first.digest()] if self.first else about)
 
     def _network(self, checkpoint: Checkpoint, dtype: torch.dtype | None) -> torch.nn.Module:
-        classes = len(self.info.labels)
-        channels = len(self.info.channels) + self.plan.mask_channels(classes)
-        network = build_network(self.plan.network, channels, classes)
+        channels = len(self.info.channels) + self.plan.mask_channels(len(self.info.labels))
+        network = build_network(self.plan.network, channels, count_outputs(self.info.labels))
         try:
             network.load_state_dict(checkpoint.weights)
         except RuntimeError as error:
@@ -386,10 +389,14 @@ class Predictor:
 
 
 def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
-    """Return the softmax over classes on the full grid; outside the crop the background is certain."""
-    restored = restore_logits(logits, geometry, crop_box, plan)
-    soft: Any = torch.softmax(torch.from_numpy(restored), dim=0).numpy()
-    full = np.zeros((len(logits), *geometry.shape), dtype=np.float32)
+    """Return probabilities [K, Z, Y, X], background first, on the full grid; outside the crop that is certain."""
+    restored = torch.from_numpy(restore_logits(logits, geometry, crop_box, plan))
+    if plan.regions:
+        likely = restored.sigmoid()
+        soft: Any = torch.cat([1 - likely.amax(dim=0, keepdim=True), likely]).numpy()
+    else:
+        soft = torch.softmax(restored, dim=0).numpy()
+    full = np.zeros((len(soft), *geometry.shape), dtype=np.float32)
     full[0] = 1
     full[(slice(None), *(slice(a, b) for a, b in crop_box))] = soft
     return full

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from vmseg_auto.inference.ensemble import FoldEnsemble
+from vmseg_auto.inference.outputs import foreground
 from vmseg_auto.inference.uncertainty import UncertaintyEstimator
 from vmseg_auto.inference.windows import Tile, WeightedSum, gaussian_weight, maxima, pad, tiling
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
@@ -228,8 +229,8 @@ class _SlidingWindow:
 
     def _peaks(self, first: WeightedSum) -> dict[Shape, float]:
         """Return the highest foreground probability in the core of each window."""
-        foreground = 1 - torch.softmax(first.mean(), dim=0)[0]
-        found = maxima(foreground, [tile.core for tile in self.tiles])
+        likely = foreground(first.mean(), self.ensemble.overlap)
+        found = maxima(likely, [tile.core for tile in self.tiles])
         return {tile.place: peak for tile, peak in zip(self.tiles, found, strict=True)}
 
     def _groups(self) -> Iterator[list[Tile]]:

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from vmseg_auto.evaluation.confidence import Confidence
-from vmseg_auto.inference.argmax import argmax
+from vmseg_auto.inference.outputs import masks_of_logits, masks_of_probabilities, probabilities
 from vmseg_auto.inference.windows import Tile
 from vmseg_auto.utils.components import component_volumes
 from vmseg_auto.utils.geometry import Shape
@@ -33,8 +34,8 @@ class _Window:
     """The core of one window after the passes so far.
 
     Args:
-        waiting: probabilities in the mirroring whose opposite is still to come, float16 [K - 1, n].
-        votes: network -> class of each voxel, uint8 [n]; empty once all networks have voted.
+        waiting: probabilities in the mirroring whose opposite is still to come, float16 [labels, n].
+        votes: network -> mask of each label, bool [labels, n]; empty once all networks have voted.
     """
 
     waiting: torch.Tensor | None = None
@@ -47,10 +48,11 @@ class UncertaintyEstimator:
     Args:
         networks: how many the ensemble has.
         mirrored: whether windows that count get more than one mirroring.
+        overlap: whether the outputs are regions, which overlap.
     """
 
-    def __init__(self, networks: int, mirrored: bool) -> None:
-        self.networks, self.mirrored = networks, mirrored
+    def __init__(self, networks: int, mirrored: bool, overlap: bool = False) -> None:
+        self.networks, self.mirrored, self.overlap = networks, mirrored, overlap
         self._windows: dict[Shape, _Window] = {}
         self._pairs: dict[int, list[torch.Tensor]] = {}
         self._shared: list[torch.Tensor] = []
@@ -69,23 +71,23 @@ class UncertaintyEstimator:
         if mirroring and not first:
             return
         core = tuple(slice(c.start - b.start, c.stop - b.start) for b, c in zip(tile.box, tile.core, strict=True))
-        probabilities = logits[(slice(None), *core)].flatten(1).softmax(dim=0)[1:]
+        likely = probabilities(logits[(slice(None), *core)].flatten(1), self.overlap)
         window = self._windows.setdefault(tile.place, _Window())
         if first and mirroring % 2 == 0:
-            window.waiting = probabilities.half()
+            window.waiting = likely.half()
         elif first and window.waiting is not None:
-            self._pairs.setdefault(mirroring // 2, []).append(_sums(window.waiting.float(), probabilities))
+            self._pairs.setdefault(mirroring // 2, []).append(self._sums(window.waiting.float(), likely))
             window.waiting = None
         if mirroring == 0 and self.networks > 1:
-            window.votes[network] = _classes(probabilities)
+            window.votes[network] = masks_of_probabilities(likely, self.overlap)
             if len(window.votes) == self.networks:
-                self._shared.append(_overlaps(window.votes, len(probabilities)))
+                self._shared.append(_overlaps(window.votes))
                 window.votes.clear()
 
     def finalize(self, logits: torch.Tensor) -> None:
         """Add the logits [K, Z, Y, X] of all passes together."""
-        classes = argmax(logits).cpu().numpy()
-        self._scatter = float(np.mean([_scatter(classes == label) for label in range(1, len(logits))]))
+        masks = masks_of_logits(logits, self.overlap).cpu().numpy()
+        self._scatter = float(np.mean([_scatter(mask) for mask in masks]))
 
     def reset(self) -> None:
         """Drop all passes: the prediction begins anew."""
@@ -96,7 +98,7 @@ class UncertaintyEstimator:
     def confidence(self) -> Confidence:
         """Return what all passes and their sum came to."""
         waiting = [window.waiting.float() for window in self._windows.values() if window.waiting is not None]
-        lone = [_sums(p, p) for p in waiting]
+        lone = [self._sums(p, p) for p in waiting]
         pairs = [[*compared, *lone] for compared in self._pairs.values()] or [lone]
         if not pairs[0]:
             return Confidence(1.0, self._scatter, self.mirrored)
@@ -105,6 +107,19 @@ class UncertaintyEstimator:
         dice = np.where(masks > 0, 2 * shared / np.maximum(soft + masks, 1), 0.0)
         uncertainty = float(np.clip(1 - dice.mean(), 0, 1))
         return Confidence(uncertainty, self._scatter, self.mirrored, self._fold_agreement())
+
+    def _sums(self, p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        """Return for each label the sums over voxels that two soft Dice need, with P and Q the masks of p and q.
+
+        Args:
+            p, q: probabilities in opposite mirrorings, [labels, n].
+
+        Returns:
+            [labels, 6]: p Q, q P, p, q, Q, P.
+        """
+        mask_p, mask_q = (masks_of_probabilities(one, self.overlap).float() for one in (p, q))
+        sums = (p * mask_q).sum(1), (q * mask_p).sum(1), *(x.sum(1) for x in (p, q, mask_q, mask_p))
+        return torch.stack(sums, dim=1)
 
     def _fold_agreement(self) -> float | None:
         """Return the mean Dice over pairs of networks, then over the labels that any of them finds."""
@@ -120,7 +135,7 @@ class UncertaintyEstimator:
         return float(np.mean(agreements)) if agreements else None
 
 
-def undecided(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+def undecided(probabilities: NDArray[np.float32], overlap: bool = False) -> NDArray[np.float32]:
     """Return the entropy of the mean probabilities of all passes, as a share of the highest there is.
 
     It is 0 where all passes are sure of the same class, and 1 where all classes are equally likely: because each pass
@@ -128,6 +143,8 @@ def undecided(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Args:
         probabilities: [K, Z, Y, X], background first, the mean of all passes.
+        overlap: whether labels are regions: of each it is then whether it is there that is in doubt, and the greatest
+            doubt counts.
 
     Returns:
         [Z, Y, X], in steps of a thousandth, which pack well.
@@ -136,6 +153,9 @@ def undecided(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
         >>> undecided(np.array([[1.0, 0.5], [0.0, 0.5]], np.float32).reshape(2, 1, 1, 2))
         array([[[0., 1.]]], dtype=float32)
     """
+    if overlap:
+        each = (undecided(np.stack([1 - one, one])) for one in probabilities[1:])
+        return reduce(np.maximum, each)
     entropy = np.zeros(probabilities.shape[1:], dtype=np.float32)
     for one in probabilities:
         entropy -= one * np.log(np.maximum(one, np.finfo(np.float32).tiny))
@@ -149,27 +169,7 @@ def _scatter(mask: NDArray[np.bool_]) -> float:
     return 1 - sizes[0] / sum(sizes) if sizes else 1.0
 
 
-def _sums(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """Return for each label the sums over voxels that two soft Dice need, with P and Q the masks of p and q.
-
-    Args:
-        p, q: probabilities in opposite mirrorings, [K - 1, n].
-
-    Returns:
-        [K - 1, 6]: p Q, q P, p, q, Q, P.
-    """
-    labels = torch.arange(1, len(p) + 1, device=p.device)[:, None]
-    mask_p, mask_q = (_classes(p) == labels).float(), (_classes(q) == labels).float()
-    return torch.stack([(p * mask_q).sum(1), (q * mask_p).sum(1), *(x.sum(1) for x in (p, q, mask_q, mask_p))], dim=1)
-
-
-def _classes(probabilities: torch.Tensor) -> torch.Tensor:
-    """Return the class of each voxel, from the probabilities [K - 1, n] of all classes but the background."""
-    return argmax(torch.cat([1 - probabilities.sum(0, keepdim=True), probabilities]))
-
-
-def _overlaps(votes: dict[int, torch.Tensor], labels: int) -> torch.Tensor:
+def _overlaps(votes: dict[int, torch.Tensor]) -> torch.Tensor:
     """Return the voxels that each two networks share, for each label: float32 [labels, F, F]."""
-    stacked = torch.stack([votes[network] for network in sorted(votes)])
-    masks = torch.stack([(stacked == label).float() for label in range(1, labels + 1)])
+    masks = torch.stack([votes[network] for network in sorted(votes)], dim=1).float()
     return masks @ masks.mT

@@ -19,6 +19,7 @@ from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import parse_json, replacing, sync_folder
 from vmseg_auto.utils.errors import DamagedError, InputError
 from vmseg_auto.utils.json_codec import NEWER, decode, encode, is_newer
+from vmseg_auto.utils.labels import Labels
 
 FORMAT = "vmseg_auto checkpoint"
 SCHEMA = 3
@@ -69,7 +70,7 @@ class Checkpoint(TrainingState):
 
     plan: Plan
     config: TrainingConfig
-    labels: dict[str, int]
+    labels: Labels
     channels: tuple[str, ...]
     trainer: str
     fold: int | str
@@ -79,7 +80,7 @@ class Checkpoint(TrainingState):
         return {
             "plan": self.plan.to_json(),
             "config": self.config.to_json(),
-            "labels": self.labels,
+            "labels": encode(self.labels),
             "channels": list(self.channels),
             "trainer": self.trainer,
             "fold": self.fold,
@@ -103,7 +104,7 @@ class Checkpoint(TrainingState):
         return cls(
             plan=Plan.from_json(about["plan"], f"{path}: plan"),
             config=TrainingConfig.from_json(about["config"], f"{path}: config"),
-            labels=decode(dict[str, int], about["labels"], f"{path}: labels"),
+            labels=decode(Labels, about["labels"], f"{path}: labels"),
             channels=decode(tuple[str, ...], about["channels"], f"{path}: channels"),
             trainer=decode(str, about["trainer"], f"{path}: trainer"),
             fold=about["fold"] if about["fold"] == "all" else decode(int, about["fold"], f"{path}: fold"),

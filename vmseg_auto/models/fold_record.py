@@ -8,7 +8,7 @@ from vmseg_auto.data.runs import FoldFolder, FoldName, Run
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.json_codec import Stored
-from vmseg_auto.utils.labels import labels_in_words
+from vmseg_auto.utils.labels import Labels, labels_in_words
 from vmseg_auto.utils.text import listed
 
 
@@ -34,7 +34,7 @@ class FoldRecord(Stored):
     plan_hash: str
     train: dict[str, str]
     val: dict[str, str]
-    labels: dict[str, int] = field(default_factory=dict)
+    labels: Labels = field(default_factory=lambda: Labels({}))
     channels: tuple[str, ...] = ()
     images: dict[str, str] = field(default_factory=dict)
     init: str = ""

@@ -13,7 +13,7 @@ from vmseg_auto.planning.inference_budget import ChosenBudget
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.json_codec import Stored
-from vmseg_auto.utils.labels import check_labels
+from vmseg_auto.utils.labels import Labels, check_labels, output_regions
 from vmseg_auto.utils.postprocessing import PostProcessing
 
 
@@ -38,7 +38,7 @@ class ModelInfo(Stored):
     trainer: str
     dataset: str
     channels: tuple[str, ...]
-    labels: dict[str, int]
+    labels: Labels
     plan: Plan
     postprocessing: PostProcessing | None = None
     threshold: float = PLAIN_THRESHOLD
@@ -59,6 +59,9 @@ class ModelInfo(Stored):
     def check(self, where: str) -> None:
         self.plan.check(f"{where}: plan")
         check_labels(self.labels, f"{where}: labels")
+        if self.plan.regions != output_regions(self.labels):
+            problem = f"{where}: the regions of the plan are not those of the labels"
+            raise InputError(problem, remedy="Restore the file from where the model was trained.")
         if len(self.channels) != len(self.plan.normalization):
             problem = f"{where} has {len(self.channels)} channels, but {len(self.plan.normalization)} normalizations"
             raise InputError(problem, remedy="Restore the file from where the model was trained.")

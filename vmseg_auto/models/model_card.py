@@ -147,7 +147,7 @@ def _training(members: Sequence[Member]) -> Iterator[str]:
 def _scores(facts: Facts) -> Iterator[str]:
     """Yield what was measured, with 95 % intervals over patients."""
     old = any(member.why_no_scores for member in facts.members)
-    if facts.rule is not None and not old:
+    if facts.rule is not None and facts.rule.dice is not None and not old:
         over = counted(facts.rule.dice.patients, "patient")
         yield (
             f"Cross-validated Dice of all together, mean over {over} with 95 % interval: {_estimate(facts.rule.dice)}; "

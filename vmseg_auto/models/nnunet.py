@@ -21,6 +21,7 @@ from vmseg_auto.utils.json_codec import decode
 T = TypeVar("T")
 USE_NNUNET = "Segment with nnUNetv2_predict instead; this program can't do the same with such a model."
 RESTORE = "Copy the file again from where the model was trained."
+_KEEP_LARGEST = "remove_all_but_largest_component_from_segmentation"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 """The first of them that a fold holds is taken."""
 
@@ -110,6 +111,12 @@ class _About:
 
 
 @dataclass(frozen=True)
+class _PostProcessing:
+    postprocessing_fns: tuple[str, ...]
+    postprocessing_kwargs: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
 class _Parent:
     inherits_from: str | None = None
 
@@ -164,12 +171,36 @@ def read_labels(folder: Path) -> Description:
     """Read channels and labels of dataset.json.
 
     Raises:
-        DatasetError: they are missing, or of a kind that this program has not (regions).
+        DatasetError: they are missing, or can't be.
     """
     try:
         return read_description(folder / "dataset.json")
     except DatasetError as error:
         raise DatasetError("the model's dataset.json can't be used", error.errors, remedy=USE_NNUNET) from None
+
+
+def read_postprocessing(path: Path) -> list[tuple[int, ...]]:
+    """Read postprocessing.json, as nnUNetv2_find_best_configuration and nnUNetv2_determine_postprocessing write it.
+
+    Returns:
+        For each step the values of masks; of the voxels with some of them only the largest component is kept.
+
+    Raises:
+        InputError: it is no such file, or does something else.
+    """
+    data = _object(read_json(path, RESTORE), path, "an object")
+    about = _pick(_PostProcessing, data, str(path))
+    if odd := sorted({*about.postprocessing_fns} - {_KEEP_LARGEST}):
+        raise InputError(f"it does {', '.join(odd)}, which can't be imported", file=path, remedy=USE_NNUNET)
+    steps = []
+    for one in about.postprocessing_kwargs:
+        given = one.get("labels_or_regions")
+        nested = given if isinstance(given, list) else [given]
+        values = [value for item in nested for value in (item if isinstance(item, list) else [item])]
+        if set(one) - {"labels_or_regions", "background_label"} or one.get("background_label", 0) != 0:
+            raise InputError(f"it has the arguments {one!r}, which can't be imported", file=path, remedy=USE_NNUNET)
+        steps.append(decode(tuple[int, ...], values, f"{path}: labels_or_regions"))
+    return steps
 
 
 def find_folds(folder: Path, wanted: Sequence[FoldName] | None = None) -> list[FoldFile]:

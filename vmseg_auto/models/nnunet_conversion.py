@@ -5,7 +5,7 @@ Whatever would make a mask other than nnU-Net's own is refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,18 @@ from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Shape
 from vmseg_auto.utils.json_codec import decode
+from vmseg_auto.utils.labels import (
+    Labels,
+    count_outputs,
+    foreground_labels,
+    mask_values,
+    output_regions,
+    values_of,
+    values_without,
+)
+from vmseg_auto.utils.postprocessing import PostProcessing
 
-_READERS = ("SimpleITKIO", "NibabelIO")
+_READERS = ("SimpleITKIO", "NibabelIO", "Tiff3DIO")
 """The classes that leave a scan's axes as they lie in its file, as we do."""
 _RESAMPLING = {"is_seg": False, "order_z": 0, "force_separate_z": None, "separate_z_anisotropy_threshold": 3}
 
@@ -39,14 +49,14 @@ class _Numbers:
     n_conv_per_stage_decoder: tuple[int, ...]
 
 
-def convert_plan(plans: Plans, name: str, configuration: Configuration, channels: int, path: Path) -> Plan:
+def convert_plan(plans: Plans, name: str, configuration: Configuration, description: Description, path: Path) -> Plan:
     """Return the plan that preprocesses scans and builds the network as nnU-Net does.
 
     Args:
         plans: what holds for all configurations.
         name: the configuration's name.
         configuration: its fields.
-        channels: image channels.
+        description: what dataset.json says.
         path: of plans.json, for messages.
 
     Raises:
@@ -67,8 +77,10 @@ def convert_plan(plans: Plans, name: str, configuration: Configuration, channels
         ),
         patch=decode(tuple[int, int, int], [*lead, *configuration.patch_size], f"{path}: patch_size"),
         batch_size=configuration.batch_size,
-        normalization=_normalization(plans, configuration, channels, path),
+        normalization=_normalization(plans, configuration, len(description.channels), path),
         network=spec,
+        first_stage=configuration.previous_stage or "",
+        regions=output_regions(description.classes),
         memory_gb=0.0,
         fingerprint_hash="",
         reasons=(f"imported from nnU-Net v2: {plans.dataset_name}, {plans.plans_name}, {name}",),
@@ -78,6 +90,33 @@ def convert_plan(plans: Plans, name: str, configuration: Configuration, channels
     except DatasetError as error:
         raise DatasetError(f"{path}: {name} can't be imported", error.errors, remedy=USE_NNUNET) from None
     return plan
+
+
+def convert_postprocessing(steps: Sequence[tuple[int, ...]], labels: Labels, path: Path) -> PostProcessing:
+    """Return the post-processing that nnU-Net found, as ours.
+
+    Args:
+        steps: values of masks; of the voxels with some of them only the largest component is kept, a step at a time.
+        labels: the model's.
+        path: of postprocessing.json, for messages.
+
+    Raises:
+        InputError: a step is neither about all labels together nor about one of them, or in an order that ours has not.
+    """
+    of_label = {frozenset(values_of(labels, name)): name for name in foreground_labels(labels)}
+    every = frozenset(mask_values(labels) - {0})
+    wanted = [frozenset(step) for step in steps]
+    together = bool(wanted) and wanted[0] == every and every not in of_label
+    own = wanted[together:]
+    if odd := [step for step in own if step not in of_label]:
+        problem = f"it keeps the largest component of the values {', '.join(map(str, sorted(odd[0])))}"
+        raise InputError(problem, file=path, remedy="Possible are all labels together, before anything else, and one.")
+    for name in (of_label[step] for step in own):
+        if any(values_without(labels, name).values()):
+            problem = f"it makes background of components of the region {name}, which here stay in the region around it"
+            raise InputError(problem, file=path, remedy="Leave post-processing out, or do it with nnU-Net.")
+    reason = "imported from nnU-Net, which found it in its own cross-validation"
+    return PostProcessing(tuple(of_label[step] for step in own), (reason,), together)
 
 
 def convert_model(plan: Plan, description: Description, fold: TrainedFold, dataset: str) -> ModelInfo:
@@ -106,8 +145,9 @@ def convert_fold(info: ModelInfo, fold: TrainedFold, batch_dice: bool = False) -
             remedy=f"It may name axes {', '.join(map(str, axes))}. {USE_NNUNET}",
         )
     mirrored = tuple(sorted({axes[axis] for axis in fold.mirror_axes}))
+    channels = len(info.channels) + info.plan.mask_channels(len(info.labels))
     try:
-        weights = from_nnunet(fold.weights, info.plan.network, len(info.channels), len(info.labels))
+        weights = from_nnunet(fold.weights, info.plan.network, channels, count_outputs(info.labels))
     except InputError as error:
         remedy = (
             f"Copy the file again; if the trainer {fold.trainer} builds a network of its own, use nnUNetv2_predict."
@@ -134,12 +174,6 @@ def _refuse_other_ways(plans: Plans, name: str, configuration: Configuration, pa
     if len(configuration.patch_size) == 3 and configuration.patch_size[0] == 1:
         problem = f"the configuration {name} has 3-D patches of one slice, which are taken for a 2-D network's here"
         raise InputError(problem, file=path, remedy=USE_NNUNET)
-    if configuration.previous_stage is not None:
-        raise InputError(
-            f"the configuration {name} is a cascade: it needs masks of {configuration.previous_stage}",
-            file=path,
-            remedy=USE_NNUNET,
-        )
     _require("image_reader_writer", plans.image_reader_writer, _READERS, path)
     _require("label_manager", plans.label_manager, ("LabelManager",), path)
     _require("preprocessor_name", configuration.preprocessor_name, ("DefaultPreprocessor",), path)

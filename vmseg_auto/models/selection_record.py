@@ -61,9 +61,9 @@ class Candidate:
         runs: names (PLANNER/TRAINER); the mean of their probabilities counts.
         threshold: a voxel is foreground where the argmax foreground class exceeds it beside the background alone.
         postprocessing: what is done to the masks.
-        plain: cross-validated Dice at 0.5 and without post-processing.
+        plain: cross-validated Dice at 0.5 and without post-processing; None of an imported ensemble.
         dice: the same with `threshold` and `postprocessing`, before any lesion filter; flattered, as these were chosen
-            on it.
+            on it. None of an imported ensemble.
         reasons: for the threshold, in words.
         volumes: label name -> how far its volumes can be trusted then.
         lesion_filter: how probable it is that a predicted component is a lesion; None where it was not learnt, as of
@@ -73,8 +73,8 @@ class Candidate:
     runs: tuple[str, ...]
     threshold: float
     postprocessing: PostProcessing
-    plain: Estimate
-    dice: Estimate
+    plain: Estimate | None
+    dice: Estimate | None
     reasons: tuple[str, ...]
     volumes: dict[str, VolumeConfidence] = field(default_factory=dict)
     lesion_filter: LesionFilter | None = None

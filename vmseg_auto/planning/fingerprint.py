@@ -11,7 +11,7 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry, Shape, Spacing
 from vmseg_auto.utils.histogram import Histogram
 from vmseg_auto.utils.json_codec import Stored, digest
-from vmseg_auto.utils.labels import check_labels
+from vmseg_auto.utils.labels import Labels, check_labels
 
 Profile = tuple[float, ...]
 """How a scan's intensities are distributed, whatever their scale: where PROFILE_PERCENTILES lie between dark and bright
@@ -164,7 +164,7 @@ class Fingerprint(Stored):
 
     dataset: str
     channels: tuple[str, ...]
-    labels: dict[str, int]
+    labels: Labels
     cases: dict[str, CaseSummary]
     channel_stats: tuple[ChannelStats, ...]
     median_relative_size: float

@@ -55,6 +55,8 @@ class Plan(Stored):
             axis runs the same way in all of them. None where that differs within the cohort, and in an imported
             model: scans are taken as they are stored.
         first_stage: of a cascade, the planner whose masks the network is given beside the image; empty elsewhere.
+        regions: where labels overlap, the values of masks that each of the network's outputs stands for; empty where
+            each label is a value of its own.
         memory_gb: the memory budget that it was planned for; 0 in an imported model.
         fingerprint_hash: the cohort that it was planned from; empty in an imported model.
         reasons: why, in words.
@@ -74,6 +76,7 @@ class Plan(Stored):
     fingerprint_hash: str
     left_right: int | None = None
     first_stage: str = ""
+    regions: tuple[tuple[int, ...], ...] = ()
     reasons: tuple[str, ...] = ()
     planned_hash: str = ""
     schema: int = 2
@@ -86,6 +89,8 @@ class Plan(Stored):
             del told["left_right"]  # plans from before it was known keep their hash
         if not self.first_stage:
             del told["first_stage"]
+        if not self.regions:
+            del told["regions"]
         return digest(told)
 
     @property
@@ -94,8 +99,19 @@ class Plan(Stored):
         return self.patch[0] == 1
 
     def mask_channels(self, classes: int) -> int:
-        """Count the channels beside the image's: a mask of each label by the first stage, if there is one."""
-        return classes - 1 if self.first_stage else 0
+        """Count the channels beside the image's: a mask of each label by the first stage, if there is one.
+
+        Where labels overlap, that is one of each value that a mask may hold.
+        """
+        return len(self.mask_values(classes)) if self.first_stage else 0
+
+    def label_values(self, classes: int) -> tuple[tuple[int, ...], ...]:
+        """Return which values of a mask are in each label but the background, of so many with it."""
+        return self.regions or tuple((value,) for value in range(1, classes))
+
+    def mask_values(self, classes: int) -> list[int]:
+        """Return the values other than 0 that a mask may hold, of so many labels with the background."""
+        return sorted({value for held in self.label_values(classes) for value in held})
 
     def target_spacing(self, spacing: Spacing) -> Spacing:
         """Return the spacing in mm that a scan is resampled to: slices taken one by one stay as thick as they are.
@@ -116,7 +132,7 @@ class Plan(Stored):
         """Hash of what decides a preprocessed case's voxels."""
         turned = [] if self.left_right is None else ["turned"]
         spacing = [*self.spacing_mm[1:], "by slice"] if self.by_slice else self.spacing_mm
-        return digest([self.axes, spacing, self.normalization, *turned])
+        return digest([self.axes, spacing, self.normalization, *turned, *([self.regions] if self.regions else [])])
 
     @property
     def edited(self) -> bool:

@@ -22,7 +22,7 @@ from vmseg_auto.utils.geometry import Geometry, Spacing
 from vmseg_auto.utils.histogram import Histogram
 from vmseg_auto.utils.json_codec import digest
 from vmseg_auto.utils.label_masks import foreground_of
-from vmseg_auto.utils.labels import IGNORE, classes_of
+from vmseg_auto.utils.labels import IGNORE, classes_of, mask_values, values_of
 from vmseg_auto.utils.text import listed
 
 SAMPLES_PER_CASE = 10_000
@@ -123,7 +123,9 @@ def _examine(case: Case, labels: Mapping[str, int], decode_cache: DecodeCache | 
         shape=geometry.shape,
         cropped_shape=(z, y, x),
         spacing_mm=geometry.spacing_mm,
-        class_voxels={value: int(np.count_nonzero(mask == value)) for value in classes_of(labels).values() if value},
+        class_voxels={
+            value: int(np.count_nonzero(mask == value)) for value in sorted(mask_values(classes_of(labels)) - {0})
+        },
         content=content,
         image_content=image_content,
         left_right=geometry.patient_axes.index(0),
@@ -161,7 +163,7 @@ def _never_drawn(labels: Mapping[str, int], cases: Iterable[_Findings]) -> list[
         f"no mask holds the label {name} ({value}): it can't be learnt, and gets no score; "
         "take it out of dataset.json, or add cases with it"
         for name, value in labels.items()
-        if value and value not in drawn
+        if value and not drawn.intersection(values_of(labels, name))
     ]
 
 

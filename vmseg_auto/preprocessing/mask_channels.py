@@ -13,15 +13,17 @@ from vmseg_auto.utils.geometry import Box, Geometry
 def with_masks(
     image: NDArray[np.float32], mask: NDArray[np.uint8], geometry: Geometry, crop_box: Box, plan: Plan, classes: int
 ) -> NDArray[np.float32]:
-    """Return an image [C + K - 1, Z, Y, X]: the preprocessed one, and a mask of ones and zeros for each label.
+    """Return an image [C + M, Z, Y, X]: the preprocessed one, and a mask of ones and zeros for each value.
 
     Args:
         image: [C, Z, Y, X] as `preprocess_image` gave it.
-        mask: label values 0 to K - 1 on the scan's own grid.
+        mask: label values on the scan's own grid.
         geometry: that grid.
         crop_box: what was kept of it.
         plan: of the second stage.
-        classes: K.
+        classes: labels, background included.
     """
     resampled = preprocess_mask(mask, geometry, crop_box, plan)
-    return np.concatenate([image, *((resampled == label)[None] for label in range(1, classes))], dtype=np.float32)
+    return np.concatenate(
+        [image, *((resampled == value)[None] for value in plan.mask_values(classes))], dtype=np.float32
+    )

@@ -16,7 +16,8 @@ from vmseg_auto.data.preprocessed import PreprocessedCase, PreprocessedFolder
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.preprocessing.transform import preprocess_image, preprocess_mask
 from vmseg_auto.utils.errors import InputError, VmsegError
-from vmseg_auto.utils.labels import IGNORE, classes_of
+from vmseg_auto.utils.label_masks import mask_of
+from vmseg_auto.utils.labels import IGNORE, foreground_labels, regions_of
 
 FOREGROUND_POSITIONS = 10_000
 """Most positions kept of each class."""
@@ -49,14 +50,15 @@ def preprocess(
         plan: whose numbers are used; the folder is that of its `voxels_hash`.
         folder: where preprocessed cases lie.
         jobs: threads, each of which holds one case in memory.
-        labels: label name -> value, 0 to K - 1, so that a value is its class index; after them, `ignore` may be K.
+        labels: label name -> value, 0 to K - 1, so that a value is its class index; after them, `ignore` may be K. Of
+            labels that overlap, the class index is their place in the plan's regions, from 1.
         progress: called after each case.
         decode_cache: cases decoded already.
 
     Raises:
         ValueError: the label values are not 0 to K - 1.
     """
-    if sorted(labels.values()) != list(range(len(labels))):
+    if not regions_of(labels) and sorted(labels.values()) != list(range(len(labels))):
         raise ValueError(f"label values must be 0 to {len(labels) - 1}, not {sorted(labels.values())}")
 
     def work(case: Case) -> bool:
@@ -84,7 +86,7 @@ def _prepare(
         error.case, error.file = case.id, case.file
         raise
     label = None if mask is None else preprocess_mask(mask, geometry, crop_box, plan)
-    foreground, annotated = ({}, None) if label is None else _positions(label, len(classes_of(labels)), case)
+    foreground, annotated = ({}, None) if label is None else _positions(label, labels, case)
     return PreprocessedCase(
         id=case.id,
         image=preprocessed,
@@ -98,7 +100,7 @@ def _prepare(
 
 
 def _positions(
-    label: NDArray[np.uint8], classes: int, case: Case
+    label: NDArray[np.uint8], labels: Mapping[str, int], case: Case
 ) -> tuple[dict[int, NDArray[np.int32]], NDArray[np.int32] | None]:
     """Draw voxel positions of each class that is there, and of all annotated voxels where some are not, with a seed
     that is the case's own.
@@ -114,7 +116,8 @@ def _positions(
             found = random.choice(found, FOREGROUND_POSITIONS, replace=False)
         return np.stack(np.unravel_index(found, label.shape), axis=1).astype(np.int32)
 
-    positions = {index: found for index in range(1, classes) if len(found := drawn(label == index))}
+    classes = enumerate(foreground_labels(labels), 1)
+    positions = {index: found for index, name in classes if len(found := drawn(mask_of(label, labels, name)))}
     if not (label == IGNORE).any():
         return positions, None
     annotated = drawn(label != IGNORE)

@@ -15,7 +15,7 @@ from vmseg_auto.planning.plan import Plan
 from vmseg_auto.preprocessing.content import require_contrast
 from vmseg_auto.preprocessing.normalise import normalize
 from vmseg_auto.preprocessing.resample import new_shape, resample_image, resample_logits, resample_mask
-from vmseg_auto.utils.argmax import argmax
+from vmseg_auto.utils.argmax import argmax, last_of
 from vmseg_auto.utils.components import mask_box
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Box, Geometry, Shape, Spacing
@@ -126,15 +126,17 @@ def restore_labels(
 ) -> NDArray[np.uint8]:
     """Return the mask of the logits on the scan's own grid: the greatest logit wins, the first on a tie.
 
+    Where labels overlap (the plan has regions), the last label whose logit is above 0 counts.
+
     Args:
         logits, geometry, crop_box, plan: as in `restore_logits`.
-        label_values: the file value of each class index, background first.
+        label_values: the value in files of the background, then of each label (utils/labels.py:written_values).
 
     Returns:
         [Z, Y, X] as in the file; background beyond the crop box.
     """
-    if len(label_values) != len(logits):
-        raise ValueError(f"{len(label_values)} label values for {len(logits)} classes")
+    if len(label_values) != len(logits) + bool(plan.regions):
+        raise ValueError(f"{len(label_values)} label values for {len(logits)} outputs")
     classes = _classes(logits, geometry, crop_box, plan)
     values = np.asarray(label_values, dtype=np.uint8)
     mask = np.full(geometry.shape, values[0], dtype=np.uint8)
@@ -144,6 +146,8 @@ def restore_labels(
 
 def _classes(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.uint8]:
     """Return class indices in the plan's axes, one class at a time: all of them at full size may not fit in memory."""
+    if plan.regions:
+        return last_of(_restore(one[None], geometry, crop_box, plan)[0] > 0 for one in logits)
     if len(logits) == 2:
         # Resampling is linear, so the difference can be resampled in place of both.
         difference: NDArray[np.float32] = _restore(logits[1:] - logits[:1], geometry, crop_box, plan)[0]

@@ -34,6 +34,7 @@ from vmseg_auto.report.words import volume
 from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.geometry import spacing_in_words
+from vmseg_auto.utils.labels import value_names
 from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.run_tables import Row
 
@@ -74,7 +75,7 @@ class Slider:
 
     Args:
         scan, mask: NIfTI files in base64, turned as the view.
-        labels: names in the order of the mask's values.
+        labels: what a voxel of each of the mask's values is, in their order.
         numbers: number of each slice in the file.
         start: index of the slice to show first.
         plane, sides: of the slices.
@@ -207,7 +208,7 @@ def _picture(
     one = cut(scan, ((index, index + 1), (0, rows), (0, columns)))
     if not identity:
         one = around_lesions(one, seen[index : index + 1])
-    masks = {label: one.mask[0] == value for label, value in labels.items()}
+    masks = {label: one.mask[0] == value for value, label in value_names(labels).items()}
     title = lesion_name(lesion.label, str(lesion.number), len(labels) > 1)
     note = f"{volume(lesion.volume_ml)} mL; {view.plane} slice {view.number(index)}"
     drawn = outlined_slice(one.image[0], masks, one.geometry.spacing_mm[1:], view.sides, f"{name}, {title}: {note}")
@@ -223,7 +224,7 @@ def _slider(part: Volume, view: View, labels: Mapping[str, int], start: int, bud
         packed = _packed(coarser(part, factor))
     scan, mask = (base64.b64encode(data).decode() for data in packed)
     numbers = tuple(view.number(part.start + index) for index in range(len(part.image)))
-    names = tuple(sorted(labels, key=lambda label: labels[label]))
+    names = tuple(value_names(labels).values())
     pixel = part.geometry.spacing_mm[2] * factor
     return Slider(scan, mask, names, numbers, start, view.plane, view.sides, pixel, factor > 1)
 

@@ -20,6 +20,7 @@ from vmseg_auto.evaluation.expected_quality import CALIBRATED_COLUMNS, CASE_COLU
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.labels import Labels, without_background
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.prediction_record import FILTER_COLUMNS, SIZE_COLUMNS, InPlace, InputSource, PredictionRecord
 from vmseg_auto.workflows.run_tables import Row, read_volumes
@@ -46,9 +47,9 @@ class Predicted:
     review: Review | None
 
     @property
-    def labels(self) -> dict[str, int]:
+    def labels(self) -> Labels:
         """Label name -> value, without the background."""
-        return {name: value for name, value in self.record.labels.items() if value}
+        return without_background(self.record.labels)
 
     def read(self) -> tuple[NDArray[np.float32], NDArray[np.uint8], Geometry]:
         """Read the first channel [Z, Y, X], the mask [Z, Y, X] and their grid.

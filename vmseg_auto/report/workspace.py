@@ -184,11 +184,12 @@ def _comparison(selection: Selection | None) -> Table | None:
         (
             candidate.name,
             f"{candidate.threshold:g}",
-            shown(candidate.dice.mean, 3),
-            between_or_why(candidate.dice.low_95, candidate.dice.high_95, candidate.dice.patients, 3),
+            shown(dice.mean, 3),
+            between_or_why(dice.low_95, dice.high_95, dice.patients, 3),
             "chosen" if candidate.runs == selection.runs else "",
         )
         for candidate in selection.candidates
+        if (dice := candidate.dice)
     )
     caption = " ".join(
         [

@@ -17,6 +17,7 @@ from vmseg_auto.review.predicted_case import ADDED, PredictedCase
 from vmseg_auto.review.save import bring_up_to_date, save_decision
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.labels import refuse_regions
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.add_case import add_case, next_steps
@@ -61,6 +62,8 @@ class PredictedCases(Cases):
             read_dataset(add_to.dataset)
         self._images, self._add_to, self._added = images, add_to, set[int]()
         found, failed = read_predictions(folder, images, left)
+        for one in found:
+            refuse_regions(one.record.labels, "a review of masks")
         self._found = sorted(found, key=_worth)
         self._failed: Sequence[VmsegError] = failed
         self._entries: dict[int, Entry] = {key: _entry(one) for key, one in enumerate(self._found)}

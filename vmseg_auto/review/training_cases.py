@@ -39,7 +39,7 @@ from vmseg_auto.utils.atomic import read_stored, replacing
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL
+from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL, refuse_regions
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.locks import MOMENT_S
 from vmseg_auto.utils.text import listed
@@ -71,6 +71,7 @@ class TrainingCases(Cases):
         super().__init__(self._reviews.folder)
         self._dataset, self._space = dataset, space
         self._data = read_dataset(dataset)
+        refuse_regions(self._data.labels, "a review of masks")
         left.add_all(self._data.left_out)
         left.require_nothing()
         self._run = _run_of(space, console)

@@ -22,7 +22,8 @@ from vmseg_auto.selection.out_of_fold_cases import OutOfFoldCases, folds_of_pati
 from vmseg_auto.selection.settings import VOXELS, score_settings
 from vmseg_auto.selection.validation_volumes import ValidationVolumes
 from vmseg_auto.utils.console import Console
-from vmseg_auto.utils.labels import IGNORE
+from vmseg_auto.utils.label_masks import mask_of
+from vmseg_auto.utils.labels import IGNORE, foreground_labels
 
 MOST_FOR_PAIRS = 4
 """Runs, beyond which only the ensemble of all is tried: pairs would be many, and the best of many is luck."""
@@ -142,13 +143,13 @@ def _score_case(
     assert case.label is not None
     mask = runs[0].fold(fold).mask(case.id, dataset.file_ending)
     _, reference, geometry = read_pair(case.id, mask, case.label, dataset.mask_labels)
-    values = sorted(dataset.labels.values())
+    labels = dataset.labels
+    names = foreground_labels(labels)
     validation = [
-        read_probabilities(run.fold(fold).probabilities(case.id), case.id, len(values) - 1, geometry.shape)
-        for run in runs
+        read_probabilities(run.fold(fold).probabilities(case.id), case.id, len(names), geometry.shape) for run in runs
     ]
-    outlined = np.array([np.count_nonzero(reference == value) for value in values[1:]], dtype=float)
+    outlined = np.array([np.count_nonzero(mask_of(reference, labels, name)) for name in names], dtype=float)
     if (reference == IGNORE).any():
         outlined[:] = np.nan
-    scores = score_settings(validation, reference, values, ensembles)
+    scores = score_settings(validation, reference, labels, ensembles)
     return _Scored(scores, outlined * geometry.voxel_ml, geometry.voxel_ml)

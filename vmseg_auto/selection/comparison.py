@@ -119,5 +119,7 @@ def _worth(selection: Selection) -> Iterator[str]:
         yield f"on patients that it was not chosen by (each fold scored with the others' choice): Dice {gain}"
 
 
-def _estimate(value: Estimate, sign: bool = False) -> str:
+def _estimate(value: Estimate | None, sign: bool = False) -> str:
+    if value is None:
+        return "-"
     return with_interval(value.mean, value.low_95, value.high_95, no_interval(value.patients), sign=sign)

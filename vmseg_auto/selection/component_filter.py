@@ -23,13 +23,14 @@ from vmseg_auto.evaluation.component_classifier import ComponentClassifier, fit_
 from vmseg_auto.evaluation.component_features import FEATURES, describe_components
 from vmseg_auto.evaluation.lesion_filter import LesionFilter
 from vmseg_auto.evaluation.metrics.overlap import ratio
-from vmseg_auto.inference.thresholds import classify, from_bytes
+from vmseg_auto.inference.thresholds import from_bytes, mask_from
 from vmseg_auto.selection.choose import Setting, gains_enough
 from vmseg_auto.selection.out_of_fold_cases import OutOfFoldCases, folds_of_patients, patient_means
 from vmseg_auto.utils.components import keep_largest, label_components
 from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.labels import IGNORE
+from vmseg_auto.utils.label_masks import mask_of
+from vmseg_auto.utils.labels import IGNORE, foreground_labels, regions_of
 from vmseg_auto.utils.text import listed
 
 Values = NDArray[np.float64]
@@ -204,7 +205,7 @@ def learn_filters(
         return _components(case, fold, runs, setting, dataset)
 
     found = cases.over(work, jobs, console, "Describing components")
-    labels = [name for name, value in sorted(dataset.labels.items(), key=lambda item: item[1]) if value]
+    labels = foreground_labels(dataset.labels)
     if partly := [case.id for case, one in zip(cases.cases, found, strict=True) if one is None]:
         console.say(f"Nothing is learnt of components where masks are annotated in part: {listed(partly)}.")
     told = [one for one in found if one is not None]
@@ -219,18 +220,20 @@ def _components(
     assert reference is not None
     if (reference == IGNORE).any():
         return None
-    values = sorted(dataset.labels.values())
-    soft = [
-        from_bytes(read_probabilities(run.fold(fold).probabilities(case.id), case.id, len(values) - 1, geometry.shape))
-        for run in runs
-    ]
+    labels, names = dataset.labels, foreground_labels(dataset.labels)
+    kept = (
+        read_probabilities(run.fold(fold).probabilities(case.id), case.id, len(names), geometry.shape) for run in runs
+    )
+    soft = [from_bytes(one, bool(regions_of(labels))) for one in kept]
     mean = sum(soft[1:], soft[0]) / np.float32(len(soft))
-    largest = [index for index, keep in enumerate(setting.keep_largest, 1) if keep]
-    classes = keep_largest(classify(mean, setting.threshold), largest)
-    names = case.id, case.patient, fold
+    largest = [name for name, keep in zip(names, setting.keep_largest, strict=True) if keep]
+    mask = keep_largest(mask_from(mean, labels, setting.threshold), largest, labels)
+    whose = case.id, case.patient, fold
     return [
-        CaseComponents.of(names, classes == index, reference == value, mean[index], image[0], geometry)
-        for index, value in enumerate(values[1:], 1)
+        CaseComponents.of(
+            whose, mask_of(mask, labels, name), mask_of(reference, labels, name), mean[index], image[0], geometry
+        )
+        for index, name in enumerate(names, 1)
     ]
 
 

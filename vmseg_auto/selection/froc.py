@@ -7,7 +7,7 @@ lesions are the components of the mask that this threshold makes; at 0.5 it is t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from vmseg_auto.data.runs import Run
 from vmseg_auto.evaluation.lesion_matching import Lesions
 from vmseg_auto.evaluation.metrics.lesions import overlapping_lesions
-from vmseg_auto.inference.thresholds import STEPS, classify, from_bytes
+from vmseg_auto.inference.thresholds import STEPS, from_bytes, mask_from
 from vmseg_auto.utils.components import mask_box
-from vmseg_auto.utils.label_masks import without_ignored
+from vmseg_auto.utils.label_masks import mask_of, without_ignored
+from vmseg_auto.utils.labels import foreground_labels, regions_of
 from vmseg_auto.utils.statistics import Summary, no_interval, summarise
 from vmseg_auto.utils.tables import write_csv
 
@@ -36,28 +37,29 @@ LESIONS, FOUND, FALSE = 0, 1, 2
 Counts = NDArray[np.int64]
 
 
-def count_lesions(foreground: NDArray[np.uint8], reference: NDArray[np.uint8], values: Sequence[int]) -> Counts:
+def count_lesions(foreground: NDArray[np.uint8], reference: NDArray[np.uint8], labels: Mapping[str, int]) -> Counts:
     """Count the lesions of a case, those found and false ones, at every threshold.
 
     Args:
         foreground: probabilities [labels, Z, Y, X] in steps of 1/255.
         reference: label values [Z, Y, X]; voxels of IGNORE count for neither.
-        values: of the labels.
+        labels: name -> value; the background is left out.
 
     Returns:
         [labels, FROC_THRESHOLDS, 3]: LESIONS, FOUND and FALSE.
     """
     foreground, reference = without_ignored(foreground, reference)
-    wanted = [reference == value for value in values]
+    names = foreground_labels(labels)
+    wanted = [mask_of(reference, labels, name) for name in names]
     likely = foreground.sum(axis=0, dtype=np.uint16) > min(FROC_THRESHOLDS) * STEPS
     box = mask_box(reduce(np.logical_or, wanted, likely)) or ((0, 1), (0, 1), (0, 1))
     inside = tuple(slice(start, stop) for start, stop in box)
-    probabilities = from_bytes(foreground[(slice(None), *inside)])
-    counts = np.empty((len(values), len(FROC_THRESHOLDS), 3), dtype=np.int64)
+    probabilities = from_bytes(foreground[(slice(None), *inside)], bool(regions_of(labels)))
+    counts = np.empty((len(names), len(FROC_THRESHOLDS), 3), dtype=np.int64)
     for number, threshold in enumerate(FROC_THRESHOLDS):
-        classes = classify(probabilities, threshold)
-        for label, mask in enumerate(wanted):
-            found = overlapping_lesions(Lesions.of(classes == label + 1, mask[inside]), 1.0)
+        predicted = mask_from(probabilities, labels, threshold)
+        for label, (name, mask) in enumerate(zip(names, wanted, strict=True)):
+            found = overlapping_lesions(Lesions.of(mask_of(predicted, labels, name), mask[inside]), 1.0)
             counts[label, number] = [
                 found[name] for name in ("reference_lesions", "lesions_found", "false_positive_lesions")
             ]
@@ -84,12 +86,11 @@ class Froc:
 
         Args:
             labels: name -> value; the background's is 0.
-            counts: of each case, by `count_lesions` with the labels' values in ascending order.
+            counts: of each case, by `count_lesions`.
             patients: case -> patient; a case that is not named is its own patient.
         """
-        names = sorted((name for name, value in labels.items() if value), key=labels.__getitem__)
         owners = tuple(patients.get(case, case) for case in counts)
-        return cls(tuple(names), owners, np.stack(list(counts.values())))
+        return cls(tuple(foreground_labels(labels)), owners, np.stack(list(counts.values())))
 
     def save(self, run: Run) -> None:
         """Write froc.csv: a row a label and threshold."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.evaluation.metrics.overlap import Mask, overlap
-from vmseg_auto.inference.thresholds import STEPS, classify, from_bytes
+from vmseg_auto.inference.thresholds import STEPS, from_bytes, mask_from
 from vmseg_auto.models.selection_record import THRESHOLDS
 from vmseg_auto.utils.components import keep_largest, label_components, mask_box
-from vmseg_auto.utils.label_masks import without_ignored
+from vmseg_auto.utils.label_masks import mask_of, without_ignored
+from vmseg_auto.utils.labels import foreground_labels, regions_of
 
 DICE, RECALL, VOXELS = 0, 1, 2
 """Of the scores' last but one axis; the last tells all components (0) from the largest alone (1)."""
@@ -21,7 +22,7 @@ DICE, RECALL, VOXELS = 0, 1, 2
 def score_settings(
     validation: Sequence[NDArray[np.uint8]],
     reference: NDArray[np.uint8],
-    values: Sequence[int],
+    labels: Mapping[str, int],
     ensembles: Sequence[tuple[int, ...]],
 ) -> NDArray[np.float64]:
     """Score a case under every setting.
@@ -29,7 +30,7 @@ def score_settings(
     Args:
         validation: for each run the foreground probabilities [K - 1, Z, Y, X] in steps of 1/255.
         reference: label values [Z, Y, X]; voxels of IGNORE count for neither.
-        values: label values of the K classes, background first.
+        labels: name -> value, background included.
         ensembles: which runs' probabilities are averaged, one entry a candidate.
 
     Returns:
@@ -39,19 +40,20 @@ def score_settings(
     validation = [without_ignored(run, reference)[0] for run in validation]
     reference = without_ignored(reference, reference)[1]
     likely = (run.sum(axis=0, dtype=np.uint16) > min(THRESHOLDS) * STEPS for run in validation)
-    box = mask_box(reduce(np.logical_or, likely, reference != values[0])) or ((0, 1), (0, 1), (0, 1))
+    box = mask_box(reduce(np.logical_or, likely, reference != 0)) or ((0, 1), (0, 1), (0, 1))
     inside = tuple(slice(start, stop) for start, stop in box)
-    runs = [from_bytes(run[(slice(None), *inside)]) for run in validation]
-    targets = [_Target(reference[inside] == value) for value in values[1:]]
+    runs = [from_bytes(run[(slice(None), *inside)], bool(regions_of(labels))) for run in validation]
+    names = foreground_labels(labels)
+    targets = [_Target(mask_of(reference[inside], labels, name)) for name in names]
     scores = np.empty((len(ensembles), len(THRESHOLDS), len(targets), 3, 2))
     for candidate, members in enumerate(ensembles):
         mean = sum((runs[member] for member in members[1:]), runs[members[0]]) / np.float32(len(members))
         for number, threshold in enumerate(THRESHOLDS):
-            classes = classify(mean, threshold)
-            for index, target in enumerate(targets):
-                largest = keep_largest(classes, [index + 1]) == index + 1
-                scores[candidate, number, index, :, 0] = target.score(classes == index + 1)
-                scores[candidate, number, index, :, 1] = target.score(largest)
+            mask = mask_from(mean, labels, threshold)
+            for index, (name, target) in enumerate(zip(names, targets, strict=True)):
+                largest = keep_largest(mask, [name], labels)
+                scores[candidate, number, index, :, 0] = target.score(mask_of(mask, labels, name))
+                scores[candidate, number, index, :, 1] = target.score(mask_of(largest, labels, name))
     return scores
 
 

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 
 from vmseg_auto.contracts import DeviceAugment
-from vmseg_auto.inference.argmax import argmax
+from vmseg_auto.inference.outputs import masks_of_logits, within
 from vmseg_auto.models.checkpoints import TrainingState
 from vmseg_auto.models.step_record import StepLog
+from vmseg_auto.planning.plan import Plan
 from vmseg_auto.training.compiled import compile_mode
 from vmseg_auto.training.fold_data import FoldSetup
 from vmseg_auto.training.loader import Batch, batches_ahead
@@ -348,7 +349,7 @@ class Loop:
         own = []
         for image, label, _ in self._tensors(batches):
             logits = self.learner.forward(network, image)
-            own.append((self.parts.loss([logits], label), _overlap(logits, label)))
+            own.append((self.parts.loss([logits], label), _overlap(logits, label, self.setup.plan)))
         seen = self.ranks.gather_in_order((float(loss), overlap.cpu()) for loss, overlap in own)
         if not seen:
             return math.nan, math.nan
@@ -404,12 +405,12 @@ class _Done:
         self.tell(step)
 
 
-def _overlap(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """Return for each foreground class [intersection, prediction + truth] in annotated voxels, float32 [K - 1, 2]."""
-    guess = argmax(logits.movedim(1, 0)).masked_fill(label == IGNORE, 0)
+def _overlap(logits: torch.Tensor, label: torch.Tensor, plan: Plan) -> torch.Tensor:
+    """Return for each label [intersection, prediction + truth] in annotated voxels, float32 [labels, 2]."""
+    masks = masks_of_logits(logits.movedim(1, 0), bool(plan.regions)) & (label != IGNORE)
     rows = []
-    for k in range(1, logits.shape[1]):
-        ours, theirs = guess == k, label == k
+    for ours, values in zip(masks, plan.label_values(logits.shape[1]), strict=True):
+        theirs = within(label, values)
         rows.append(torch.stack([(ours & theirs).sum(), ours.sum() + theirs.sum()]))
     return torch.stack(rows).float()
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
 
+from vmseg_auto.inference.outputs import within
 from vmseg_auto.utils.labels import IGNORE
 
 
@@ -60,16 +64,72 @@ class DiceCrossEntropy(nn.Module):
         else:
             entropies = -(truth * log_probabilities).sum()
         cross_entropy = entropies / annotated.sum().clamp_min(1)
+        labels = range(1, logits.shape[1])
+        wanted = ((target == label).float() if truth is None else truth[:, label] for label in labels)
+        return cross_entropy - self.overlap(((probabilities[:, label] for label in labels), wanted), annotated)
+
+    def overlap(
+        self, pairs: tuple[Iterable[torch.Tensor], Iterable[torch.Tensor]], annotated: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the mean of the labels' soft Dice, or Tversky index.
+
+        Args:
+            pairs: of each label probabilities [B, Z, Y, X], and truths that are 0 where nobody has annotated.
+            annotated: 1 where somebody has [B, Z, Y, X].
+        """
         counts = []
-        for label in range(1, logits.shape[1]):
-            wanted = (target == label).float() if truth is None else truth[:, label]
-            guess = probabilities[:, label] * annotated
+        for probability, wanted in zip(*pairs, strict=True):
+            guess = probability * annotated
             counts.append(torch.stack([_sum(guess * wanted), _sum(guess), _sum(wanted)], dim=-1))
         sums = torch.stack(counts, dim=1)
         hits, guessed, there = (sums.sum(0) if self.batch_dice else sums).unbind(-1)
         total = 2 * (self.tversky_alpha * guessed + (1 - self.tversky_alpha) * there)
-        overlap = (2 * hits + self.smooth) / (total + self.smooth).clamp_min(1e-8)
-        return cross_entropy - overlap.mean()
+        return ((2 * hits + self.smooth) / (total + self.smooth).clamp_min(1e-8)).mean()
+
+
+class DiceBinaryCrossEntropy(DiceCrossEntropy):
+    """Binary cross-entropy minus soft Dice over regions, which overlap (nnU-Net's DC_and_BCE_loss), or a relative.
+
+    Voxels whose target is IGNORE count for neither. Binary cross-entropy is the mean over the others and over regions.
+    nnU-Net takes the mean over regions too, but sums over them in a dataset with the label `ignore`.
+
+    Args:
+        regions: the values of targets that each output stands for.
+        others: those of DiceCrossEntropy.
+
+    Example:
+        >>> logits = torch.tensor([[9.0, 9.0], [-9.0, 9.0]]).reshape(1, 2, 1, 1, 2)  # two regions, two voxels
+        >>> loss = DiceBinaryCrossEntropy(((1, 2), (2,)))
+        >>> round(float(loss(logits, torch.tensor([[[[1, 2]]]]))), 3)
+        -1.0
+    """
+
+    def __init__(self, regions: Sequence[Sequence[int]], **others: Any) -> None:
+        super().__init__(**others)
+        self.regions = tuple(tuple(values) for values in regions)
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss, a float32 scalar, of logits [B, R, Z, Y, X] and target [B, Z, Y, X] int64."""
+        logits = logits.float()
+        annotated = (target != IGNORE).float()
+        truth = [self._truth(target, values) for values in self.regions]
+        total = logits.new_zeros(())
+        for index, wanted in enumerate(truth):
+            entropy = functional.binary_cross_entropy_with_logits(logits[:, index], wanted, reduction="none")
+            if self.focus:
+                chance = logits[:, index].sigmoid()
+                right = chance * wanted + (1 - chance) * (1 - wanted)
+                entropy = (1 - right) ** self.focus * entropy
+            total = total + (entropy * annotated).sum()
+        entropies = total / (annotated.sum().clamp_min(1) * len(self.regions))
+        return entropies - self.overlap((logits.sigmoid().unbind(1), truth), annotated)
+
+    def _truth(self, target: torch.Tensor, values: Sequence[int]) -> torch.Tensor:
+        inside = within(target, values)
+        if not self.boundary_label_smoothing:
+            return inside.float()
+        known = torch.where(target == IGNORE, target, inside.long())
+        return smooth_boundary_labels(known, 2, self.boundary_label_smoothing)[:, 1]
 
 
 def _negative_log_likelihood(log_probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

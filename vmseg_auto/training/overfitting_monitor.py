@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from vmseg_auto.data.preprocessed import PreprocessedCase
-from vmseg_auto.evaluation.metrics.overlap import mean_dice
-from vmseg_auto.inference.argmax import argmax
+from vmseg_auto.evaluation.metrics.overlap import overlap
 from vmseg_auto.inference.ensemble import FoldEnsemble
+from vmseg_auto.inference.outputs import masks_of_logits
 from vmseg_auto.inference.sliding_window import predict_logits
 from vmseg_auto.inference.windows import air_level, count_windows
 from vmseg_auto.planning.plan import Plan
@@ -20,7 +20,8 @@ from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.devices import autocast
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import VmsegError
-from vmseg_auto.utils.label_masks import foreground_of
+from vmseg_auto.utils.label_masks import foreground_of, within
+from vmseg_auto.utils.labels import IGNORE
 
 STEP = 1.0
 """Distance of windows as a share of the patch: side by side, overlapping only as far as they must."""
@@ -47,11 +48,11 @@ class OverfittingMonitor:
     def __init__(
         self, config: TrainingConfig, plan: Plan, train: Sequence[PreprocessedCase], val: Sequence[PreprocessedCase]
     ) -> None:
-        self.patch = plan.patch
+        self.plan, self.patch = plan, plan.patch
         self.train: list[PreprocessedCase] = []
         self.val: list[PreprocessedCase] = []
         self.due = range(0)
-        self._classes: int | None = None
+        self._outputs: int | None = None
         sides = [_by_lesion_size(cases) for cases in (train, val)] if config.monitor_cases else []
         if not sides or not all(sides):
             return
@@ -86,7 +87,8 @@ class OverfittingMonitor:
             return math.nan, math.nan
         mode = network.training
         network.eval()
-        ensemble = FoldEnsemble([network], self._known_classes(network, device, dtype), (), device, dtype, stays=True)
+        outputs, regions = self._known_outputs(network, device, dtype), bool(self.plan.regions)
+        ensemble = FoldEnsemble([network], outputs, (), device, dtype, stays=True, overlap=regions)
         dice = ranks.gather_in_order(self._dice(case, ensemble) for case in ranks.part([*self.train, *self.val]))
         network.train(mode)
         if not np.isfinite(dice).all():
@@ -100,16 +102,19 @@ class OverfittingMonitor:
             (logits,) = predict_logits(ensemble, image, self.patch, step=STEP, air_below=air_level(image))
         except VmsegError:  # logits that are not finite, as can happen in 16 bits
             return math.nan
-        mask = argmax(logits).cpu().numpy()
-        return mean_dice(mask, np.asarray(case.label), {str(value): value for value in case.foreground})
+        label = np.asarray(case.label)
+        masks = masks_of_logits(logits, ensemble.overlap).cpu().numpy() & (label != IGNORE)
+        values = self.plan.label_values(len(logits))
+        pairs = ((masks[index - 1], within(label, values[index - 1])) for index in case.foreground)
+        return float(np.mean([overlap(ours, theirs, label.size)["dice"] for ours, theirs in pairs]))
 
     @torch.inference_mode()
-    def _known_classes(self, network: nn.Module, device: torch.device, dtype: torch.dtype | None) -> int:
-        if self._classes is None:
+    def _known_outputs(self, network: nn.Module, device: torch.device, dtype: torch.dtype | None) -> int:
+        if self._outputs is None:
             with autocast(device, dtype):
                 logits = network(torch.zeros(1, len(self.train[0].image), *self.patch, device=device))
-            self._classes = logits.shape[1]
-        return self._classes
+            self._outputs = logits.shape[1]
+        return self._outputs
 
 
 def _by_lesion_size(cases: Sequence[PreprocessedCase]) -> list[PreprocessedCase]:

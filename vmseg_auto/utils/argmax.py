@@ -1,4 +1,6 @@
-"""Which class is the greatest at each voxel, one class after another; inference/argmax.py does the same in torch."""
+"""Which class a voxel is of, one class after another: the greatest (inference/argmax.py does the same in torch), or the
+last that is there.
+"""
 
 from __future__ import annotations
 
@@ -26,3 +28,19 @@ def argmax(classes: Iterable[NDArray[np.float32]]) -> tuple[NDArray[np.uint8], N
         index[values > greatest] = number
         np.maximum(greatest, values, out=greatest)
     return index, greatest
+
+
+def last_of(masks: Iterable[NDArray[np.bool_]]) -> NDArray[np.uint8]:
+    """Return the number of the last mask, counted from 1, that is True at each voxel; 0 where none is.
+
+    Args:
+        masks: at least one, up to 255, of one shape.
+
+    >>> last_of(np.array([[True, True, False], [False, True, False]]))
+    array([1, 2, 0], dtype=uint8)
+    """
+    others = iter(masks)
+    index = next(others).astype(np.uint8)
+    for number, mask in enumerate(others, 2):
+        index[mask] = number
+    return index

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from vmseg_auto.utils.geometry import Box, Geometry
+from vmseg_auto.utils.label_masks import mask_of, take_out
 from vmseg_auto.utils.postprocessing import PostProcessing
 
 _NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
@@ -56,26 +57,34 @@ def component_volumes(mask: NDArray[np.bool_]) -> list[int]:
     return sorted((int(n) for n in np.bincount(numbered.ravel())[1:]), reverse=True)
 
 
-def keep_largest(mask: NDArray[np.uint8], values: Iterable[int]) -> NDArray[np.uint8]:
-    """Set all but the largest component of each of these labels to background.
+def keep_largest(mask: NDArray[np.uint8], names: Iterable[str], labels: Mapping[str, int]) -> NDArray[np.uint8]:
+    """Take all but the largest component out of each of these labels.
 
     Of equally large components the first in memory is kept.
 
     Args:
         mask: label values (Z, Y, X); it is left as it is.
-        values: label values to clean; others are not touched.
+        names: labels to clean; others are not touched.
+        labels: label name -> value.
 
     Example:
-        >>> keep_largest(np.array([[[1, 1, 0, 1]]], np.uint8), [1])
+        >>> keep_largest(np.array([[[1, 1, 0, 1]]], np.uint8), ["lesion"], {"background": 0, "lesion": 1})
         array([[[1, 1, 0, 0]]], dtype=uint8)
     """
     cleaned = mask.copy()
-    for value in values:
-        numbered, count = label_components(mask == value)
-        if count > 1:
-            largest = 1 + int(np.argmax(np.bincount(numbered.ravel())[1:]))
-            cleaned[(numbered != 0) & (numbered != largest)] = 0
+    for name in names:
+        take_out(cleaned, _smaller(mask_of(mask, labels, name)), labels, name)
     return cleaned
+
+
+def _smaller(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the voxels of all components but the largest."""
+    numbered, count = label_components(inside)
+    if count < 2:
+        return np.zeros_like(inside)
+    largest = 1 + int(np.argmax(np.bincount(numbered.ravel())[1:]))
+    smaller: NDArray[np.bool_] = (numbered != 0) & (numbered != largest)
+    return smaller
 
 
 def apply_postprocessing(
@@ -86,9 +95,13 @@ def apply_postprocessing(
     Args:
         labels: label name -> value.
     """
-    if postprocessing is None or not postprocessing.keep_largest:
+    if postprocessing is None:
         return mask
-    return keep_largest(mask, [labels[name] for name in postprocessing.keep_largest])
+    if postprocessing.together:
+        mask = np.where(_smaller(mask != 0), np.uint8(0), mask)
+    if not postprocessing.keep_largest:
+        return mask
+    return keep_largest(mask, postprocessing.keep_largest, labels)
 
 
 @dataclass(frozen=True)

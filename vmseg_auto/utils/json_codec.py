@@ -11,6 +11,7 @@ import typing
 from typing import Any, ClassVar, Self, TypeVar, Union
 
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.labels import Labels
 
 T = TypeVar("T")
 _TOO_LARGE = 2**63
@@ -50,6 +51,8 @@ def encode(value: Any) -> Any:
     """Turn dataclasses, tuples and dicts into plain JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Labels):
+        return value.to_json()
     if isinstance(value, dict):
         return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -104,6 +107,8 @@ def _decode(kind: Any, data: Any, where: str) -> Any:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return data
+    if kind is Labels:
+        return _decode_labels(data, where)
     if dataclasses.is_dataclass(kind):
         return _decode_dataclass(typing.cast(type, kind), data, where)
     if origin in (Union, types.UnionType):
@@ -151,6 +156,26 @@ def _decode_dataclass(kind: type, data: Any, where: str) -> Any:
         return kind(**values)
     except InputError as error:
         raise InputError(f"{where}: {error.problem}", remedy=error.remedy) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Region:
+    """A label that holds several values, and the one that is written."""
+
+    value: int
+    holds: tuple[int, ...]
+
+
+def _decode_labels(data: Any, where: str) -> Labels:
+    """Build labels of what `Labels.to_json` gave: a label's value, or a region."""
+    if not isinstance(data, dict):
+        raise _wrong(where, "an object", data)
+    found = {
+        name: _decode(_Region if isinstance(one, dict) else int, one, f"{where}.{name}") for name, one in data.items()
+    }
+    regions = {name: one for name, one in found.items() if isinstance(one, _Region)}
+    values = {name: regions[name].value if name in regions else one for name, one in found.items()}
+    return Labels(values, {name: one.holds for name, one in regions.items()})
 
 
 def _check_schema(kind: type, data: dict[str, Any], where: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.utils.errors import InputError, NoMaskError
-from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL
+from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL, mask_values, values_of, values_without
 
 _ROUNDING = 1e-4
 """How far from a whole number a label may lie."""
@@ -26,6 +26,41 @@ def with_ignored(mask: NDArray[np.uint8], labels: Mapping[str, int]) -> NDArray[
     if IGNORE_LABEL not in labels:
         return mask
     return np.where(mask == labels[IGNORE_LABEL], np.uint8(IGNORE), mask)
+
+
+def mask_of(mask: NDArray[np.uint8], labels: Mapping[str, int], name: str) -> NDArray[np.bool_]:
+    """Return the voxels of a mask of label values that are in a label, of whatever shape.
+
+    >>> mask_of(np.array([0, 1, 2], np.uint8), {"background": 0, "lesion": 1, "vein": 2}, "vein")
+    array([False, False,  True])
+    """
+    return within(mask, values_of(labels, name))
+
+
+def within(mask: NDArray[np.uint8], values: Sequence[int]) -> NDArray[np.bool_]:
+    """Return the voxels of a mask that hold one of these values.
+
+    >>> within(np.array([0, 1, 2], np.uint8), (1, 2))
+    array([False,  True,  True])
+    """
+    first, *others = values
+    inside: NDArray[np.bool_] = mask == first
+    for value in others:
+        inside |= mask == value
+    return inside
+
+
+def take_out(mask: NDArray[np.uint8], voxels: NDArray[np.bool_], labels: Mapping[str, int], name: str) -> None:
+    """Take voxels out of a label, in the mask itself; they stay in other regions where that can be.
+
+    >>> mask = np.array([1, 1, 2], np.uint8)
+    >>> take_out(mask, np.array([True, False, True]), {"lesion": 1, "vein": 2}, "lesion")
+    >>> mask
+    array([0, 1, 2], dtype=uint8)
+    """
+    places = [(voxels & (mask == value), other) for value, other in values_without(labels, name).items()]
+    for place, other in places:
+        mask[place] = other
 
 
 def foreground_of(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -120,11 +155,11 @@ def label_values(mask: NDArray[np.uint8], labels: Mapping[str, int]) -> NDArray[
         >>> label_values(np.array([[[0, 255]]], np.uint8), {"lesion": 1})
         array([[[0, 1]]], dtype=uint8)
     """
-    values, known = {int(value) for value in np.unique(mask)}, {0, *labels.values()}
+    values, known = {int(value) for value in np.unique(mask)}, {0, *mask_values(labels)}
     if known == {0, 1} and 255 in values <= {0, 255}:
         return np.minimum(mask, 1)
     if odd := sorted(values - known):
-        names = ", ".join(f"{name} {value}" for name, value in labels.items())
+        names = ", ".join(f"{name} {'+'.join(map(str, values_of(labels, name)))}" for name in labels)
         raise InputError(
             f"the mask holds {', '.join(map(str, odd))}, which is no label ({names})",
             remedy="Name the value under labels in dataset.json, or mend the mask.",

@@ -15,10 +15,12 @@ class PostProcessing:
     Args:
         keep_largest: names of the labels of which only the largest connected component is kept.
         reasons: why or why not, in words, one for each label.
+        together: whether, before that, only the largest component of all labels together is kept, as in nnU-Net.
     """
 
     keep_largest: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    together: bool = False
     schema: int = 1
 
     def require_labels(self, labels: Collection[str], where: str) -> None:

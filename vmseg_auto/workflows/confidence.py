@@ -163,7 +163,7 @@ def judge(
 
 
 def _differences(case: str, predicted: Path, reference: Path, labels: Mapping[str, int]) -> dict[str, Any]:
-    found = contradiction(*read_pair(case, predicted, reference, labels))
+    found = contradiction(*read_pair(case, predicted, reference, labels), labels)
     return {
         "slice": found.slice,
         "outlined_ml": found.outlined_ml,

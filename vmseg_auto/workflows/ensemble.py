@@ -15,7 +15,7 @@ from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.evaluation.lesion_filter import apply_lesion_filter, with_least
 from vmseg_auto.inference.predictor import Computed, Prediction, Predictor, PreprocessedScan
 from vmseg_auto.inference.sliding_window import OnProgress
-from vmseg_auto.inference.thresholds import classify
+from vmseg_auto.inference.thresholds import mask_from
 from vmseg_auto.models.fold_record import settings_of
 from vmseg_auto.models.load import read_info
 from vmseg_auto.models.selection_record import Candidate, Selection
@@ -109,8 +109,8 @@ class ModelEnsemble:
         for member, one in zip(self.members[1:], computed[1:], strict=True):
             total += member.probabilities(one)
         total /= len(computed)
-        geometry, values = computed[0].geometry, np.array(sorted(self.labels.values()), dtype=np.uint8)
-        mask = apply_postprocessing(values[classify(total, self.rule.threshold)], self.rule.postprocessing, self.labels)
+        geometry, plain = computed[0].geometry, mask_from(total, self.labels, self.rule.threshold)
+        mask = apply_postprocessing(plain, self.rule.postprocessing, self.labels)
         found = apply_lesion_filter(self.rule.lesion_filter, mask, total, image, geometry, self.labels)
         asked = total if probabilities else None
         return Prediction(found.mask, geometry, computed[0].confidence, asked, found.p_lesion, found.left_out)
@@ -264,5 +264,5 @@ def _selected(space: Workspace, runs: Sequence[Run], console: Console) -> tuple[
                 f"the folds of {name} are not those that were selected: some were trained or scored anew since, or are "
                 "gone; when all are finished, run `vmseg_select`"
             )
-    dice = {candidate.runs: candidate.dice.mean for candidate in selection.candidates}
+    dice = {candidate.runs: candidate.dice.mean for candidate in selection.candidates if candidate.dice}
     return chosen, [known[name] for name in sorted(chosen.runs, key=lambda name: -dice.get((name,), 0.0))]

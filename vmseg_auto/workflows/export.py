@@ -81,29 +81,52 @@ def export_model(
         left.require_nothing()
         _warn_of_cases_that_are_gone(runs, finished, console)
         facts = _facts(runs, finished, rule, name or target.stem, licence)
-        contents: dict[str, str | Path] = {CARD: model_card(facts)}
-        if facts.cohort is not None:
-            contents[FINGERPRINT] = _text(facts.cohort.to_json())
-        folders = tuple(f"model_{number}" for number in range(len(runs)))
-        for folder, member, own in zip(folders, facts.members, finished, strict=True):
-            contents[f"{folder}/model.json"] = _text(member.info.to_json())
-            contents |= {f"{folder}/{fold.folder.name}/{fold.final.name}": fold.final for fold in own}
-        for folder, run in zip(folders, runs, strict=True):
-            contents |= _first_stage(f"{folder}/{FIRST_STAGE}", run, facts.name)
-        about = Manifest(facts.name, licence, facts.version, folders, facts.rule, {})
-        with output_lock(target.parent, "vmseg_model export", console), ExitStack() as made:
-            if onnx:
-                beside = made.enter_context(new_folder(target.with_name(f"{target.stem}_onnx")))
-                write_onnx(dict(zip(folders, finished, strict=True)), beside, console)
-            write_model_zip(target, about, contents)
+        _pack(target, runs, finished, facts, onnx, console)
+    return target
+
+
+def pack_runs(target: Path, runs: Sequence[Run], rule: Candidate, console: Console) -> None:
+    """Pack runs that predict together by a rule, with all their folds, into a zip as `export_model` makes it.
+
+    Raises:
+        InputError: the zip exists, or a checkpoint is damaged.
+        VmsegError: the zip can't be written.
+    """
+    finished = [run.usable_folds(None) for run in runs]
+    _pack(target, runs, finished, _facts(runs, finished, rule, target.stem, ""), False, console)
+
+
+def _pack(
+    target: Path,
+    runs: Sequence[Run],
+    finished: Sequence[Sequence[FoldFolder]],
+    facts: Facts,
+    onnx: bool,
+    console: Console,
+) -> None:
+    """Write the zip and the networks as ONNX beside it, and say so."""
+    contents: dict[str, str | Path] = {CARD: model_card(facts)}
+    if facts.cohort is not None:
+        contents[FINGERPRINT] = _text(facts.cohort.to_json())
+    folders = tuple(f"model_{number}" for number in range(len(runs)))
+    for folder, member, own in zip(folders, facts.members, finished, strict=True):
+        contents[f"{folder}/model.json"] = _text(member.info.to_json())
+        contents |= {f"{folder}/{fold.folder.name}/{fold.final.name}": fold.final for fold in own}
+    for folder, run in zip(folders, runs, strict=True):
+        contents |= _first_stage(f"{folder}/{FIRST_STAGE}", run, facts.name)
+    about = Manifest(facts.name, facts.licence, facts.version, folders, facts.rule, {})
+    with output_lock(target.parent, "vmseg_model export", console), ExitStack() as made:
+        if onnx:
+            beside = made.enter_context(new_folder(target.with_name(f"{target.stem}_onnx")))
+            write_onnx(dict(zip(folders, finished, strict=True)), beside, console)
+        write_model_zip(target, about, contents)
     console.say(
         f"{target}: {counted(len(folders), 'model')}, {target.stat().st_size / 1e6:.1f} MB, without any image or name "
         f"of a case. Read its {CARD} before you give it away (`vmseg_model info {quoted(target)}`).\n"
         f"Segment with `vmseg_predict -m {quoted(target)} -i SCANS -o MASKS`."
     )
-    if not licence:
+    if not facts.licence:
         console.warn("no licence is given (--licence), so nobody else can know what they may do with the model")
-    return target
 
 
 @telling_left_out
@@ -172,7 +195,7 @@ def _facts(
     if cohort and not all(_is_of(fold, cohort) for folds in finished for fold in folds):
         cohort = None
     members = tuple(_member(run, folds, name, cohort) for run, folds in zip(runs, finished, strict=True))
-    selection = read_stored(Selection, space.selection) if rule else None
+    selection = read_stored(Selection, space.selection) if rule and known else None
     return Facts(
         name=name,
         licence=licence,

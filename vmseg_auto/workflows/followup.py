@@ -15,7 +15,7 @@ from vmseg_auto.data.cases import read_case
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dataset_json import read_description
 from vmseg_auto.data.dicom.series import Choice
-from vmseg_auto.data.mask_files import case_of, decision_on, is_corrected
+from vmseg_auto.data.mask_files import case_of, decision_on, is_corrected, recorded
 from vmseg_auto.data.mask_folders import require_counting
 from vmseg_auto.data.naming import note_unpaired, stem
 from vmseg_auto.data.scans import FURTHER_CHANNEL, find_scans
@@ -29,7 +29,8 @@ from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.geometry import Spacing, require_spacing
-from vmseg_auto.utils.labels import IGNORE, classes_of
+from vmseg_auto.utils.label_masks import mask_of
+from vmseg_auto.utils.labels import IGNORE, classes_of, without_background
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.tables import write_csv
 from vmseg_auto.workflows.locking import output_lock
@@ -314,15 +315,17 @@ def _pairs(before: Mapping[str, Case], after: Mapping[str, Case]) -> list[_Pair]
 
 
 def _labels(pairs: Sequence[_Pair]) -> dict[str, int]:
-    """Return the labels named as in the tables beside the masks, in the order of the values, or as in the dataset.json
-    beside their folder; otherwise by the values in the masks.
+    """Return the labels of the model that predicted the masks, else named as in the tables beside them, in the order of
+    the values, or as in the dataset.json beside their folder; otherwise by the values in the masks.
     """
     paths = [case.label for pair in pairs for case in (pair.before, pair.after) if case.label]
     for path in paths:
+        if record := recorded(path.parent, case_of(path)):
+            return without_background(record.labels)
         if rows := _table(path):
             return {row["label"]: value for value, row in enumerate(rows, 1)}
         if (stated := path.parent.parent / "dataset.json").is_file():
-            return {name: value for name, value in read_description(stated).labels.items() if value}
+            return without_background(read_description(stated).labels)
     return infer_labels(paths)
 
 
@@ -355,8 +358,8 @@ def _visit(
     if decision_on(case.label) == "rejected":
         console.warn(f"{case.id}: a reader has rejected the mask, so that its volume must not be used")
     volumes = {}
-    for name, value in classes_of(labels).items():
-        voxels = int(np.count_nonzero(mask == value))
+    for name in classes_of(labels):
+        voxels = int(np.count_nonzero(mask_of(mask, labels, name)))
         volumes[name] = _volume(voxels * geometry.voxel_ml, voxels, rows.get(name), error_percent)
         if name in rows and rows[name]["voxels"] != voxels:
             console.warn(

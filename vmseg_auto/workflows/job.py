@@ -28,6 +28,7 @@ from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.devices import choose_device, cudnn_fault, describe, free_gib, reduced_precision
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.labels import count_outputs, refuse_regions
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.first_stage import first_stage_hash, first_stage_run, with_first_stage
@@ -69,7 +70,7 @@ class Job:
             InputError: its network is not the plan's: no checkpoint could be used.
         """
         torch.manual_seed(config.seed * 1009 + (1000 if fold == "all" else int(fold)))
-        classes = len(self.fingerprint.labels)
+        classes = count_outputs(self.fingerprint.labels)
         channels = len(self.fingerprint.channels) + self.plan.mask_channels(classes)
         parts = self.trainer(self.plan, config, self.device, channels, classes)
         if why_not := why_not_rebuilt(parts.network, self.plan.network, channels, classes):
@@ -139,6 +140,8 @@ def open_job(
     where = choose_device(device)
     compiled.compile_mode(config, plan, where)  # refused now, where it is asked for and can't be had
     standing = ranks.on_main(lambda: read_standing(folder, space, left))
+    if not getattr(chosen, "regions", False):
+        refuse_regions(standing.fingerprint.labels, f"training by {chosen.name}, which does not say that it can,")
     return Job(
         space=space,
         dataset=standing.dataset,

@@ -14,12 +14,13 @@ from vmseg_auto import __version__
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.data.images.images import write_mask
-from vmseg_auto.data.images.registry import SEGMENTS, USUAL, ending_of
+from vmseg_auto.data.images.registry import SEGMENTS, USUAL, ending_of, format_of
 from vmseg_auto.data.images.segmentations import write_segmentation
 from vmseg_auto.data.naming import DICOM_ENDINGS
 from vmseg_auto.figures.slices import label_colours
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.labels import refuse_regions
 from vmseg_auto.utils.text import counted
 
 if TYPE_CHECKING:
@@ -64,6 +65,17 @@ def chosen_formats(given: str | Sequence[str]) -> tuple[MaskFormat, ...]:
     return tuple(sorted(formats, key=_NO_MASK.__contains__))
 
 
+def require_separate_labels(formats: Sequence[MaskFormat], labels: Mapping[str, int]) -> None:
+    """Refuse formats that hold each label by its own value, where labels overlap.
+
+    Raises:
+        InputError: such a format is asked for, and some label is a region.
+    """
+    for one in formats:
+        if one not in ("nifti", "dicom-rtstruct", "dicom-sc"):
+            refuse_regions(labels, f"--format {one}")
+
+
 def mask_name(case: Case, written_as: MaskFormat) -> str:
     """Return what the file of a mask is called: as the case, with an ending of the format.
 
@@ -90,6 +102,12 @@ def image_ending(case: Case) -> str:
     ending = USUAL if isinstance(scan, Series) else ending_of(scan.name)
     assert ending is not None, "find_scans takes no other files"
     return ending
+
+
+def map_ending(case: Case) -> str:
+    """Return the ending of maps on a scan's grid, which hold fractions."""
+    known = format_of(ending := image_ending(case))
+    return ending if known is None or known.fractions else USUAL
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from vmseg_auto.networks.unet import build_network
 from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.console import Console
 from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.json_codec import encode
+from vmseg_auto.utils.labels import count_outputs
 
 
 def write_onnx(models: Mapping[str, Sequence[FoldFolder]], folder: Path, console: Console) -> float:
@@ -45,7 +47,7 @@ def _write(fold: FoldFolder, folder: Path, name: str) -> float:
     checkpoint = load_final(fold.final)
     plan = checkpoint.plan
     channels = len(checkpoint.channels) + plan.mask_channels(len(checkpoint.labels))
-    network = build_network(plan.network, channels, len(checkpoint.labels)).eval()
+    network = build_network(plan.network, channels, count_outputs(checkpoint.labels)).eval()
     network.load_state_dict(checkpoint.weights)
     content = to_onnx(network, channels, plan.patch)
     difference = onnx_difference(network, content, channels, plan.patch, WINDOWS)
@@ -60,9 +62,14 @@ def _write(fold: FoldFolder, folder: Path, name: str) -> float:
     about = {
         "input": "image: float32 [B, C, Z, Y, X]; B is free, Z, Y, X are the patch, in the plan's order of axes",
         "mask_channels": plan.mask_channels(len(checkpoint.labels)),
-        "output": "logits: float32 [B, K, Z, Y, X]; K in the order of the labels' values",
+        "output": (
+            "logits: float32 [B, K, Z, Y, X]; K in the order of the labels as they are listed, without the background; "
+            "a label is where its logit is above 0"
+            if plan.regions
+            else "logits: float32 [B, K, Z, Y, X]; K in the order of the labels' values"
+        ),
         "channels": list(checkpoint.channels),
-        "labels": checkpoint.labels,
+        "labels": encode(checkpoint.labels),
         "mirror_axes": list(checkpoint.config.mirrored(plan)),
         "tile_step_size": checkpoint.config.tile_step_size,
         "plan": plan.to_json(),

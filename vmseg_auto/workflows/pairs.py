@@ -17,7 +17,7 @@ from vmseg_auto.data.dicom.series_files import find_series
 from vmseg_auto.data.dicom.stack import MIN_SLICES
 from vmseg_auto.data.grids import Placement, place, placement
 from vmseg_auto.data.images.images import read_grid
-from vmseg_auto.data.images.registry import SEGMENTS, ending_of, mask_endings, scan_endings
+from vmseg_auto.data.images.registry import SEGMENTS, ending_of, is_image, mask_endings, scan_endings
 from vmseg_auto.data.images.segmentations import Segment, Segmentation, read_segmentation
 from vmseg_auto.data.mask_folders import MADE, is_predicted, masks_below
 from vmseg_auto.data.naming import raw_stem
@@ -425,7 +425,7 @@ def _files(source: Path) -> list[Path]:
     """Return an image file, or all in a folder and the folders in it, sorted; hidden ones are passed over."""
     if not source.is_dir():
         return [source] if ending_of(source.name) and is_file(source) else []
-    return sorted(path for path in walk(source) if ending_of(path.name) and not is_hidden(path.name))
+    return sorted(path for path in walk(source) if is_image(path) and not is_hidden(path.name))
 
 
 def _names(path: Path, source: Path) -> Names:

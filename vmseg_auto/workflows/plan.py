@@ -21,6 +21,7 @@ from vmseg_auto.registry import load_planner
 from vmseg_auto.utils.atomic import read_stored, write_json, write_sealed
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.utils.labels import output_regions
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.redaction import identifying
 from vmseg_auto.utils.text import counted, listed
@@ -270,13 +271,17 @@ def _plan(
                 file=path,
                 remedy="Mend it, or delete it to plan anew.",
             )
+        if stored.edited and stored.regions != output_regions(fingerprint.labels):
+            remedy = "Delete it to plan anew."
+            raise InputError("the regions of the plan are not those of dataset.json", file=path, remedy=remedy)
         if stored.edited:
             console.say(f"Plan kept as you edited it ({path}).")
             if stored.fingerprint_hash != fingerprint.dataset_hash:
                 console.warn("the cohort has changed since this plan was made; delete plan.json to plan anew.")
             return stored
+    regions = output_regions(fingerprint.labels)
     memory_gb = memory_gb or (stored.memory_gb if stored else DEFAULT_MEMORY_GB)
-    plan = planner(fingerprint, memory_gb).sealed()
+    plan = replace(planner(fingerprint, memory_gb), regions=regions).sealed()
     if stored == plan:
         console.say("Plan kept.")
         return plan

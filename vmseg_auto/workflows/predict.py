@@ -35,7 +35,7 @@ from vmseg_auto.workflows.conclusion import Conclusion, Done
 from vmseg_auto.workflows.disk import require_prediction_space
 from vmseg_auto.workflows.ensemble import ModelEnsemble, models_of, note_other_folds
 from vmseg_auto.workflows.locking import output_lock
-from vmseg_auto.workflows.mask_formats import IMAGES, chosen_formats, made_by
+from vmseg_auto.workflows.mask_formats import IMAGES, chosen_formats, made_by, require_separate_labels
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.prediction_record import InPlace, InputSource, PredictionRecord
 from vmseg_auto.workflows.prediction_writer import PredictionWriter
@@ -144,6 +144,7 @@ def predict(
         for run in runs if ranks.is_main else ():
             note_other_folds(run, run.usable_folds(folds), folds is not None, left, console)
         ensemble = ModelEnsemble([load(run.folder) for run in runs], rule, min_lesion_probability)
+        require_separate_labels(formats, ensemble.labels)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
         found = ranks.on_main(lambda: find_scans(Path(inputs), ensemble.channels, choice, notes, left))

@@ -33,6 +33,8 @@ from vmseg_auto.evaluation.volumetry import Size, margin_width_mm, measure
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.json_codec import Stored
+from vmseg_auto.utils.label_masks import mask_of
+from vmseg_auto.utils.labels import Labels
 
 SIZE_COLUMNS = (
     "volume_ml", "voxels", "longest_diameter_mm", "axial_diameter_mm", "extent_rl_mm", "extent_ap_mm", "extent_si_mm",
@@ -102,7 +104,7 @@ class PredictionRecord(Stored):
     volumes: tuple[dict[str, Any], ...]
     judgement: Judgement
     source: InputSource
-    labels: dict[str, int]
+    labels: Labels
     grid: Geometry
     outdated: tuple[MaskFile, ...] = ()
     replaced: tuple[MaskFile, ...] = ()
@@ -282,7 +284,7 @@ def volume_rows(
         if value == 0:
             continue
         chances = (p_lesion or {}).get(label)
-        inside = mask == value
+        inside = mask_of(mask, labels, label)
         whole, pieces = measure(inside, geometry)
         total = {**_names(case, label, "all"), **_size_columns(whole), "components": len(pieces)}
         yield total if chances is None else total | _left_out_columns([one for one in left_out if one.label == label])

@@ -22,10 +22,10 @@ from vmseg_auto.inference.uncertainty import undecided
 from vmseg_auto.networks.transfer_record import Seen
 from vmseg_auto.utils.atomic import put_in_place, read_stored, scratch_folder, whole_files, write_sealed
 from vmseg_auto.utils.errors import InputError, VmsegError
-from vmseg_auto.utils.labels import file_part
+from vmseg_auto.utils.labels import Labels, file_part, foreground_labels, regions_of
 from vmseg_auto.utils.tables import write_csv
 from vmseg_auto.utils.text import listed
-from vmseg_auto.workflows.mask_formats import IMAGES, FinishedMask, MaskFormat, image_ending, mask_name
+from vmseg_auto.workflows.mask_formats import IMAGES, FinishedMask, MaskFormat, map_ending, mask_name
 from vmseg_auto.workflows.prediction_record import (
     VOLUME_COLUMNS,
     InPlace,
@@ -91,10 +91,10 @@ class PredictionWriter:
         """Return the path of a label's probabilities, in a folder for each label: no two cases and labels meet in one
         name.
         """
-        return self.folder / "probabilities" / file_part(label) / f"{case.id}{image_ending(case)}"
+        return self.folder / "probabilities" / file_part(label) / f"{case.id}{map_ending(case)}"
 
     def uncertainty(self, case: Case) -> Path:
-        return self.folder / "uncertainty" / f"{case.id}_uncertainty{image_ending(case)}"
+        return self.folder / "uncertainty" / f"{case.id}_uncertainty{map_ending(case)}"
 
     def preview(self, case: Case) -> Path:
         return self.folder / "previews" / f"{case.id}_overlay.png"
@@ -313,7 +313,7 @@ class PredictionWriter:
                 asked_least=self.asked_least,
             ),
             self.source,
-            dict(self.labels),
+            Labels(self.labels, regions_of(self.labels)),
             replace(prediction.geometry, forms=None, doubts=()),
         )
         seen = self.seen.holds(record.scan_hash)
@@ -340,11 +340,11 @@ class PredictionWriter:
     def _write_maps(self, case: Case, prediction: Prediction) -> None:
         assert prediction.probabilities is not None
         if self.save_probabilities:
-            for index, label in enumerate(sorted(self.labels, key=lambda name: self.labels[name])):
-                if index:
-                    write_image(self.probability(case, label), prediction.probabilities[index], prediction.geometry)
+            for label, likely in zip(foreground_labels(self.labels), prediction.probabilities[1:], strict=True):
+                write_image(self.probability(case, label), likely, prediction.geometry)
         if self.save_uncertainty:
-            write_image(self.uncertainty(case), undecided(prediction.probabilities), prediction.geometry)
+            doubt = undecided(prediction.probabilities, bool(regions_of(self.labels)))
+            write_image(self.uncertainty(case), doubt, prediction.geometry)
 
     def write_table(
         self, records: Sequence[PredictionRecord], calibration: Calibration | None, model: str | None = None

@@ -32,6 +32,7 @@ from vmseg_auto.selection.validation_volumes import ValidationVolumes
 from vmseg_auto.utils.atomic import read_stored, write_sealed
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.labels import foreground_labels
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.postprocessing import PostProcessing
 from vmseg_auto.workflows.locking import workspace_lock
@@ -96,7 +97,7 @@ def choose_run(standing: Standing, jobs: int | None, left: Inventory, console: C
         names: learn_filters([run for run in runs if run.name in names], settings[names], cases, data, threads, console)
         for names in dict.fromkeys([*((run.name,) for run in runs), choice.runs])
     }
-    labels = [name for name, value in sorted(data.labels.items(), key=lambda item: item[1]) if value]
+    labels = foreground_labels(data.labels)
     confidence = {run.name: _confidence(run, standing) for run in runs}
     volumes = {
         names: candidates.volumes(

@@ -12,6 +12,7 @@ from vmseg_auto.planning.fingerprint import CaseSummary
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.disk import require_space
+from vmseg_auto.utils.labels import count_outputs
 from vmseg_auto.workflows.disk import PACKED
 from vmseg_auto.workflows.job import Job
 
@@ -21,7 +22,7 @@ def require_training_space(job: Job, trainings: Sequence[tuple[FoldFolder, FoldR
 
     States of an unfinished training that stand there already are part of what it takes.
     """
-    weights = network_bytes(job.plan, len(job.fingerprint.channels), len(job.fingerprint.labels))
+    weights = network_bytes(job.plan, len(job.fingerprint.channels), count_outputs(job.fingerprint.labels))
     config = max((record.config for _, record in trainings), key=checkpoint_copies, default=job.config)
     cases = [job.fingerprint.cases[name] for _, record in trainings for name in record.val]
     # While one is written, the one before it and the one before that still stand.

@@ -128,12 +128,12 @@ class ValidationCases:
         Raises:
             InputError: a file of a case is missing or damaged.
         """
-        values = sorted(value for value in self.dataset.labels.values() if value)
+        labels = self.dataset.labels
         found = {}
         for case, (predicted, mask) in self.files.items():
             _, reference, geometry = read_pair(case, predicted, mask, self.dataset.mask_labels)
-            soft = read_probabilities(self.folder.probabilities(case), case, len(values), geometry.shape)
-            found[case] = reliability(soft, reference, values), count_lesions(soft, reference, values)
+            soft = read_probabilities(self.folder.probabilities(case), case, len(labels) - 1, geometry.shape)
+            found[case] = reliability(soft, reference, labels), count_lesions(soft, reference, labels)
         return found
 
     def remove_summary(self) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from vmseg_auto.data.dicom.series import Scan, Series
 from vmseg_auto.data.images.registry import SEGMENTS
 from vmseg_auto.data.mask_files import DICOM
-from vmseg_auto.figures.slices import label_colours
+from vmseg_auto.figures.slices import value_colour
 from vmseg_auto.utils.atomic import write_text
+from vmseg_auto.utils.labels import value_names
 
 LABEL_FILE = "itksnap.label"
 """Names and colours of the labels for ITK-SNAP, beside the masks."""
@@ -20,14 +21,12 @@ _ON_WINDOWS = os.name == "nt"
 
 def write_label_file(folder: Path, labels: Mapping[str, int]) -> None:
     """Write ITK-SNAP's label description: value, colour, opacity, two flags and name of each label."""
-    colours = label_colours(labels)
     lines = ["# ITK-SnAP Label Description File", "# IDX   -R-  -G-  -B-  -A--  VIS MSH  LABEL"]
     lines.append('    0     0    0    0        0  0  0    "Clear Label"')
-    for name, value in sorted(labels.items(), key=lambda label: label[1]):
-        if value:
-            red, green, blue = (int(colours[name][at : at + 2], 16) for at in (1, 3, 5))
-            quoted = name.replace('"', "'")
-            lines.append(f'{value:5d} {red:5d}{green:5d}{blue:5d}        1  1  1    "{quoted}"')
+    for value, name in value_names(labels).items():
+        red, green, blue = (int(value_colour(value)[at : at + 2], 16) for at in (1, 3, 5))
+        quoted = name.replace('"', "'")
+        lines.append(f'{value:5d} {red:5d}{green:5d}{blue:5d}        1  1  1    "{quoted}"')
     write_text(folder / LABEL_FILE, "\n".join(lines) + "\n")
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_dataset import GRID, tiny_image
+from raw_dataset import GRID, VOLUMES, tiny_image
 
 from vmseg_auto.data.images.images import read_image, write_image
-from vmseg_auto.data.images.registry import scan_endings
 
 
-@pytest.mark.parametrize("ending", scan_endings())
+@pytest.mark.parametrize("ending", VOLUMES)
 def test_threads_write_and_read_side_by_side(tmp_path: Path, ending: str) -> None:
     def there_and_back(number: int) -> bool:
         path = tmp_path / f"{number}{ending}"

@@ -1,6 +1,6 @@
 """Make the golden files of this folder with nnU-Net itself: `python tests/golden/nnunet/make.py`.
 
-It needs an environment with nnunetv2 2.8.1; the tests do not. For each of three small networks with random weights it
+It needs an environment with nnunetv2 2.8.1; the tests do not. For each of some small networks with random weights it
 writes plans.json, dataset.json and golden.npz, which holds
   names, index, tensor_0, tensor_1, ...  the state dict: names[i] is tensor_index[i] (most stand there twice)
   patch, logits                          an input [1, C, Z, Y, X] of the network, and what it gives (Z is 1 for slices)
@@ -113,31 +113,41 @@ def scan(rng, shape):
     return image.round().astype(np.int16)
 
 
-def make(name, plan, shape, spacing_mm, mirror_axes, seed):
+CLASSES = {"labels": {"background": 0, "core": 1, "rim": 2}}
+REGIONS = {
+    "labels": {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "hot": 2, "ignore": 4},
+    "regions_class_order": [1, 3, 2],
+}
+
+
+def stage(name, plan, **changes):
+    """The same as one of a cascade's configurations."""
+    configuration = plan["configurations"].pop("3d_fullres")
+    return {**plan, "configurations": {name: {**configuration, **changes}}}
+
+
+def make(name, plan, shape, spacing_mm, mirror_axes, seed, described=CLASSES, image=None, before=None):
+    """Write a folder; `before` is the mask of a cascade's first stage. Gives the scan and its mask."""
     folder = HERE / name
     folder.mkdir(exist_ok=True)
-    dataset = {
-        "channel_names": {"0": "T2", "1": "T1"},
-        "labels": {"background": 0, "core": 1, "rim": 2},
-        "numTraining": 53,
-        "file_ending": ".nii.gz",
-    }
+    dataset = {"channel_names": {"0": "T2", "1": "T1"}, **described, "numTraining": 53, "file_ending": ".nii.gz"}
     plan = json.loads(json.dumps(plan, default=int))
     (folder / "plans.json").write_text(json.dumps(plan, indent=1) + "\n")
     (folder / "dataset.json").write_text(json.dumps(dataset, indent=1) + "\n")
     ((name_of_it, configuration),) = plan["configurations"].items()
     architecture = configuration["architecture"]
-    wanted = (dict(architecture["arch_kwargs"]), architecture["_kw_requires_import"], 2, 3)
+    channels = 2 if before is None else 4
+    wanted = (dict(architecture["arch_kwargs"]), architecture["_kw_requires_import"], channels, 3)
     network = get_network_from_plans(architecture["network_class_name"], *wanted, deep_supervision=False).eval()
     state = weights_of(network, torch.Generator().manual_seed(seed))
     rng = np.random.default_rng(seed)
-    patch = rng.normal(0, 1, (1, 2, *configuration["patch_size"])).astype(np.float16).astype(np.float32)
+    patch = rng.normal(0, 1, (1, channels, *configuration["patch_size"])).astype(np.float16).astype(np.float32)
     with torch.no_grad():
         logits = network(torch.from_numpy(patch)).numpy()
     if name_of_it == "2d":
         patch, logits = patch[:, :, None], logits[:, :, None]
-    image = scan(rng, shape)
-    mask = predict(plan, dataset, state, image, spacing_mm, mirror_axes)
+    image = scan(rng, shape) if image is None else image
+    mask = predict(plan, dataset, state, image, spacing_mm, mirror_axes, before)
     tensors, index, seen = {}, [], {}
     for tensor in state.values():
         number = seen.setdefault(tensor.data_ptr(), len(seen))
@@ -148,9 +158,10 @@ def make(name, plan, shape, spacing_mm, mirror_axes, seed):
         image=image, spacing_mm=spacing_mm, mask=mask.astype(np.uint8), mirror_axes=mirror_axes or [], **tensors,
     )  # fmt: skip
     print(name, np.bincount(mask.ravel()), (folder / "golden.npz").stat().st_size, "bytes")
+    return image, mask
 
 
-def predict(plan, dataset, state, image, spacing_mm, mirror_axes):
+def predict(plan, dataset, state, image, spacing_mm, mirror_axes, before):
     """What nnU-Net's own predictor makes of the scan, from a model folder."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -166,7 +177,8 @@ def predict(plan, dataset, state, image, spacing_mm, mirror_axes):
         torch.save(checkpoint, folder / "fold_0" / "checkpoint_final.pth")
         predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
         predictor.initialize_from_trained_model_folder(place, (0,))
-        return predictor.predict_single_npy_array(image.astype(np.float32), {"spacing": list(spacing_mm)})
+        given = None if before is None else before[None].astype(np.float32)
+        return predictor.predict_single_npy_array(image.astype(np.float32), {"spacing": list(spacing_mm)}, given)
 
 
 if __name__ == "__main__":
@@ -194,3 +206,10 @@ if __name__ == "__main__":
         )
     )
     make("slices", slices, (20, 7, 24), (1.1, 2.6, 1.3), (0, 1), 9)
+    regions = plans([0, 1, 2], ["ZScoreNormalization"] * 2, [False, False], "PlainConvUNet", n_conv_per_stage=[1, 1, 1])
+    make("regions", regions, (8, 22, 20), (2.5, 1.3, 1.2), (2,), 6, REGIONS)
+    small = ([1, 0, 2], ["ZScoreNormalization"] * 2, [False, False], "PlainConvUNet")
+    lowres = stage("3d_lowres", plans(*small, n_conv_per_stage=[1, 1, 1]), spacing=[4.0, 1.6, 1.9])
+    image, mask = make("lowres", lowres, (20, 7, 24), (1.1, 3.6, 1.0), (0, 2), 5)
+    cascade = stage("3d_cascade_fullres", plans(*small, n_conv_per_stage=[1, 2, 1]), previous_stage="3d_lowres")
+    make("cascade", cascade, (20, 7, 24), (1.1, 3.6, 1.0), (0, 2), 2, image=image, before=mask)

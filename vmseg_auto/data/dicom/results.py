@@ -28,6 +28,7 @@ from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.utils.atomic import replacing
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.json_codec import encode
 
 PURPOSE = "for research, not for diagnosis"
 """Stands in the description of every series that is made."""
@@ -170,7 +171,7 @@ class Source:
 
 def content_of(mask: NDArray[np.uint8], labels: Mapping[str, int]) -> bytes:
     """Return the bytes that tell a mask [Z, Y, X] with its labels from any other."""
-    return json.dumps([dict(labels), mask.shape]).encode() + mask.tobytes()
+    return json.dumps([encode(labels), mask.shape]).encode() + mask.tobytes()
 
 
 def coded_item(code: Code) -> Dataset:

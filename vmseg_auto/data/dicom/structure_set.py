@@ -28,6 +28,7 @@ from vmseg_auto.data.dicom.results import (
 )
 from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.label_masks import mask_of
 
 STRUCTURES = Kind("DICOM RTSTRUCT", "contours", 9001)
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"
@@ -83,7 +84,7 @@ def write_rtstruct(
         found.RTROIObservationsSequence = []
         for name, value in sorted(labels.items(), key=lambda label: label[1]):
             if value:
-                contours = _contours(mask == value, geometry, images)
+                contours = _contours(mask_of(mask, labels, name), geometry, images)
                 found.StructureSetROISequence.append(_region(name, value, source, algorithm))
                 found.ROIContourSequence.append(_drawn(value, colours[name], contours))
                 found.RTROIObservationsSequence.append(_observation(name, value))

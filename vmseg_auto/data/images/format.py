@@ -56,12 +56,18 @@ class ImageFormat(ABC):
         endings: of its files' names, in lower case, the usual one first.
         scans: whether a scan may be of this format; else masks alone are.
         uncompressed: those of the endings whose files are as large as their voxels.
+        fractions: whether it can hold float32; maps of such scans are NIfTI where it can't.
     """
 
     name: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
     scans: ClassVar[bool] = True
     uncompressed: ClassVar[tuple[str, ...]] = ()
+    fractions: ClassVar[bool] = True
+
+    def takes(self, path: Path) -> bool:
+        """Return whether a file of these endings in a folder is a scan or mask, and not something beside them."""
+        return True
 
     @abstractmethod
     def read_header(self, path: Path) -> Header:

@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from vmseg_auto.data.images import formats as own
 from vmseg_auto.data.images.format import ImageFormat
@@ -59,6 +60,12 @@ def ending_of(name: str) -> str | None:
     """
     small = name.lower()
     return next((ending for ending in _by_ending() if small.endswith(ending)), None)
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a file in a folder is taken for a scan or mask."""
+    known = format_of(path.name)
+    return known is not None and known.takes(path)
 
 
 def packs(name: str) -> bool:

@@ -26,7 +26,7 @@ from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.label_masks import label_values, with_ignored
-from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL, labels_in_words
+from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL, labels_in_words, refuse_regions
 from vmseg_auto.utils.names import key
 
 _SEGMENT = re.compile(r"Segment(\d+)_ID")
@@ -91,8 +91,10 @@ class Segmentation:
             labels: name -> value.
 
         Raises:
-            InputError: a segment with voxels is none of the labels, or segments of two labels overlap.
+            InputError: a segment with voxels is none of the labels, segments of two labels overlap, or labels are
+                regions.
         """
+        refuse_regions(labels, "reading segments of a .seg.nrrd")
         mask = np.zeros(self.geometry.shape, dtype=np.uint8)
         for segment, value in zip(self.segments, self._values(labels), strict=True):
             inside = self.where(segment)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.evaluation.metrics.metric import Metric
-from vmseg_auto.utils.label_masks import without_ignored
+from vmseg_auto.utils.label_masks import mask_of, without_ignored
+from vmseg_auto.utils.labels import foreground_labels
 
 if TYPE_CHECKING:
     from vmseg_auto.evaluation.metrics.pair import MaskPair
@@ -59,9 +60,11 @@ def mean_dice(prediction: NDArray[np.uint8], reference: NDArray[np.uint8], label
         >>> mean_dice(np.array([[[1, 1, 2]]]), np.array([[[1, 1, 0]]]), {"lesion": 1, "vein": 2})
         0.5
     """
-    values = [value for value in labels.values() if value]
     prediction, reference = without_ignored(prediction, reference)
-    return float(np.mean([overlap(prediction == v, reference == v, prediction.size)["dice"] for v in values]))
+    masks = (
+        (mask_of(prediction, labels, name), mask_of(reference, labels, name)) for name in foreground_labels(labels)
+    )
+    return float(np.mean([overlap(ours, theirs, prediction.size)["dice"] for ours, theirs in masks]))
 
 
 def _overlap(name: str, title: str, definition: str, on_screen: bool = False) -> Metric:

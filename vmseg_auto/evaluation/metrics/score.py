@@ -22,6 +22,7 @@ from vmseg_auto.evaluation.metrics.pair import MaskPair
 from vmseg_auto.utils.entry_points import load_entry_as, package_of
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry, Spacing
+from vmseg_auto.utils.label_masks import mask_of
 from vmseg_auto.utils.labels import IGNORE
 
 ENTRY_POINT = "vmseg_auto.metrics"
@@ -123,7 +124,16 @@ def score_case(
     """
     ignored = reference == IGNORE
     return [
-        {"label": name, **score(prediction == value, reference == value, geometry.spacing_mm, tolerance_mm, ignored)}
+        {
+            "label": name,
+            **score(
+                mask_of(prediction, labels, name),
+                mask_of(reference, labels, name),
+                geometry.spacing_mm,
+                tolerance_mm,
+                ignored,
+            ),
+        }
         for name, value in labels.items()
         if value != 0
     ]
