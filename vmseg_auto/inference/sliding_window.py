@@ -75,6 +75,7 @@ def predict_logits(
             estimator.finalize(logits[0])
         return logits
 
+    ensemble.come_back()
     try:
         return attempt(ensemble.device)
     except RuntimeError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from importlib.util import find_spec
 from math import prod
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -49,6 +51,8 @@ def why_not_compiled(config: TrainingConfig, device: torch.device) -> str | None
     variable, names = ("CC", ("cc", "gcc", "clang")) if device.type == "cuda" else ("CXX", ("g++", "clang++"))
     if not any(map(shutil.which, (*filter(None, [os.environ.get(variable)]), *names))):
         return f"there is no {'C' if device.type == 'cuda' else 'C++'} compiler ({names[-2]})"
+    if device.type == "cuda" and not Path(sysconfig.get_path("include", "posix_prefix"), "Python.h").is_file():
+        return "Python's headers are not installed (the system's package python3-dev)"
     return None
 
 
