@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,14 +78,14 @@ class FoldSetup:
         )
 
     @cached_property
-    def _gib_to_hold(self) -> float:
-        """The GiB of the training cases, where batches can be cut from them on the device; infinite where they can't.
+    def _gib_to_hold(self) -> float | None:
+        """The GiB of the training cases, where batches can be cut from them on the device; None where they can't.
 
         They can where a step's samples are boxes of the cases, and nothing is done to them on the way.
         """
         source = self.training_source()
         boxes = type(source.sampler) is PatchSampler  # of another kind it may change what it reads
-        return gib_of(source.open()) if boxes and source.augment == NoAugmentation() else math.inf
+        return gib_of(source.open()) if boxes and source.augment == NoAugmentation() else None
 
     def held_cases(self) -> HeldCases | None:
         """Return the training cases on the device; None where they can't be held, or there is no room for them.
@@ -102,13 +101,13 @@ class FoldSetup:
 
     def cases_in_words(self) -> str:
         """Say whether the training cases are held on the card; empty where they could not be."""
-        if self.room_gib is None or self._gib_to_hold == math.inf:
-            return ""
-        return in_words(self._gib_to_hold, self.room_gib)
+        size, room = self._gib_to_hold, self.room_gib
+        return in_words(size, room) if size is not None and room is not None else ""
 
     @property
     def _holds(self) -> bool:
-        return self.room_gib is not None and self._gib_to_hold <= self.room_gib
+        size, room = self._gib_to_hold, self.room_gib
+        return size is not None and room is not None and size <= room
 
     def training_loader(self, workers: int, samples: range) -> BatchLoader | BoxLoader:
         """Return what makes training batches, in processes, or in threads where they only read.
