@@ -204,3 +204,30 @@ def test_network_and_loss_are_one_graph_each_and_learn_the_same(builder: str, mo
     assert (len(compiled), said) == (2, [])
     for name, weight in one.state().weights.items():
         assert torch.allclose(weight, plain.state().weights[name], atol=1e-6), name
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, where it loads its compiler
+def test_no_norm_of_torch_s_own_is_left_where_a_network_is_compiled() -> None:
+    """Neither its own kernel, which is slow in bfloat16, nor cuDNN's: means, and what is done with each value."""
+    from functorch.compile import make_boxed_func
+    from torch._dynamo.backends.common import aot_autograd
+    from torch._inductor.decomposition import select_decomp_table
+
+    operators: set[str] = set()
+
+    def noted(graph: torch.fx.GraphModule, inputs: list[Any]) -> Any:
+        operators.update(str(node.target) for node in graph.graph.nodes if node.op == "call_function")
+        return make_boxed_func(graph.forward)
+
+    known = select_decomp_table()
+    backend = aot_autograd(fw_compiler=noted, bw_compiler=noted, decompositions=known)
+    network = make_parts(TrainingConfig()).network
+    compiled = torch.compile(network, backend=backend, dynamic=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        levels = compiled(torch.randn(2, 1, *PLAN.patch))
+    sum(level.sum() for level in levels).backward()
+    assert "aten.convolution_backward.default" in operators, "forward and backward"
+    assert not [name for name in operators if "norm" in name]
+    assert torch.ops.aten.cudnn_batch_norm.default in known, "what a card has in its place"
+    assert torch.ops.aten.cudnn_batch_norm_backward.default in known

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import copy
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -89,7 +92,10 @@ def test_descriptions_are_for_people() -> None:
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
         (RuntimeError("CUDA driver error: out of memory"), True),
-        (RuntimeError("backend='inductor' raised:\nOutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (
+            RuntimeError("backend='inductor' raised:\nOutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"),
+            True,
+        ),
         (RuntimeError("Triton Error [CUDA]: out of memory"), True),
         (RuntimeError("CUDA error: device-side assert triggered"), False),
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
@@ -146,6 +152,15 @@ def as_before() -> Iterator[None]:
     yield
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = (value == "tf32" for value in before)
     torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision = before
+
+
+def test_no_torch_that_comes_with_one_can_be_installed() -> None:
+    """2.9 and 2.10 from PyPI do."""
+    config = configparser.ConfigParser()
+    config.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")
+    wanted = re.search(r"^torch>=(\d+)\.(\d+)$", config["options"]["install_requires"], flags=re.MULTILINE)
+    assert wanted is not None
+    assert (int(wanted[1]), int(wanted[2])) >= (2, 11)
 
 
 @pytest.mark.parametrize(
