@@ -20,6 +20,8 @@ from vmseg_auto.planning.memory import card_gib, tensors_gib
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_planner, load_trainer
+from vmseg_auto.training.augmentation.cpu import STRONG, PatchAugmentation, read_shape
+from vmseg_auto.training.augmentation.device import BatchAugmentation
 from vmseg_auto.training.fold_data import FoldSetup
 from vmseg_auto.training.held_cases import gib_of
 from vmseg_auto.training.loader import Batch
@@ -34,8 +36,12 @@ from vmseg_trainers.default import DefaultTrainer
 
 CUDA = torch.device("cuda", 0)
 CONFIG = TrainingConfig(epochs=1, iterations_per_epoch=6, compile="off")
-NOT_DETERMINISTIC = ("avg_pool3d_backward", "nll_loss2d_forward", "grid_sampler_3d_backward", "upsample_trilinear3d_b")
-"""Of what torch.use_deterministic_algorithms lists, what comes close to our work."""
+NOT_DETERMINISTIC = (
+    "avg_pool3d_backward", "adaptive_avg_pool", "adaptive_max_pool", "fractional_max_pool", "max_unpool",
+    "linear1d_back", "bilinear2d_back", "bicubic2d_back", "trilinear3d_back", "reflection_pad", "nll_loss", "ctc_loss",
+    ".put_", "histc", "bincount", "median", "grid_sampler_2d_back", "grid_sampler_3d_back", "cumsum",
+)  # fmt: skip
+"""What torch.use_deterministic_algorithms lists as refused."""
 THICK = cohort([(4.0, 0.6, 0.6)] * 50, [(30, 320, 320)] * 50)
 
 
@@ -95,15 +101,38 @@ def test_every_ingredient_stays_on_the_card() -> None:
     assert lacking_cuda(frozenset(card.operators)) == []
 
 
+def without_an_order(card: Watch) -> list[str]:
+    return [name for name in card.operators if any(part in name for part in NOT_DETERMINISTIC)]
+
+
 @pytest.mark.parametrize("builder", ["plain_unet", "residual_unet"])
 def test_a_deterministic_step_takes_no_operator_without_an_order(builder: str) -> None:
     def near(alike: bool) -> list[str]:
         with present() as card, computing(alike, CUDA):
             after_first_step(card, tiny_plan(builder=builder), CONFIG, steps=1)
-        return [name for name in card.operators if any(part in name for part in NOT_DETERMINISTIC)]
+        return without_an_order(card)
 
     assert near(False)
     assert near(True) == []
+
+
+@pytest.mark.parametrize("patch", [(8, 16, 16), (2, 32, 32), (1, 32, 32)])
+def test_every_step_of_augmentation_stays_on_the_card_and_has_an_order(patch: tuple[int, int, int]) -> None:
+    """Patches that turn in space, in their slices, and single slices; every step is drawn again and again."""
+    augment = BatchAugmentation(PatchAugmentation(patch, (0, 1, 2), STRONG))
+    with present() as card, computing(True, CUDA):
+        image = torch.randn(24, 2, *read_shape(patch), device=CUDA)
+        label = torch.zeros(24, *read_shape(patch), dtype=torch.uint8, device=CUDA)
+        image, label = augment(image, label, range(24))
+        assert {image.device, label.device} == {CUDA}
+        assert (image.shape, label.shape, label.dtype) == ((24, 2, *patch), (24, *patch), torch.uint8)
+    done = {name.split(".")[1] for name in card.operators}
+    assert {"randn", "exp", "_upsample_nearest_exact3d", "flip"} <= done
+    assert done & {"grid_sampler_2d", "grid_sampler_3d"}
+    assert done & {"mm", "bmm"}
+    assert card.waits == []
+    assert without_an_order(card) == []
+    assert lacking_cuda(frozenset(card.operators)) == []
 
 
 def test_a_step_that_waits_would_be_seen() -> None:

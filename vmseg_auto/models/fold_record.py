@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run
 from vmseg_auto.planning.training_config import TrainingConfig
@@ -65,8 +65,7 @@ class FoldRecord(Stored):
         starts = [record.init or "random" for record in (self, other)]
         start = [] if starts[0] == starts[1] else [f"first weights: {starts[0]} against {starts[1]}"]
         masks = ["the first stage has other masks"] if self.first_stage != other.first_stage else []
-        config = replace(other.config, hold_cases=self.config.hold_cases)  # where cases lie changes no weight
-        return self.config.differences(config) + start + masks + self.data_differences(other)
+        return self.config.differences(other.config) + start + masks + self.data_differences(other)
 
     def old_names(self, other: FoldRecord) -> list[str]:
         """Return in words the labels and channels that `other` only calls by other names."""

@@ -158,7 +158,7 @@ class TrainingConfig(Stored):
         return tuple(f"{name}={text}" for name, text in texts.items())
 
     def differences(self, other: TrainingConfig) -> list[str]:
-        """Describe the fields in which `other` differs.
+        """Describe the fields in which `other` differs; where cases are held is no difference, as it changes no result.
 
         >>> TrainingConfig(epochs=100).differences(TrainingConfig(epochs=50))
         ['epochs: 100 against 50']
@@ -166,7 +166,7 @@ class TrainingConfig(Stored):
         return [
             f"{f.name}: {getattr(self, f.name)} against {getattr(other, f.name)}"
             for f in fields(self)
-            if getattr(self, f.name) != getattr(other, f.name)
+            if f.name != "hold_cases" and getattr(self, f.name) != getattr(other, f.name)
         ]
 
 
