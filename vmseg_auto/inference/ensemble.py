@@ -12,15 +12,8 @@ import torch
 from torch import nn
 
 from vmseg_auto.utils.console import Console, Silent
-from vmseg_auto.utils.devices import (
-    autocast,
-    choose_device,
-    float32_products,
-    forget_freed_memory,
-    lay_out,
-    memory_ran_out,
-    round_convolutions,
-)
+from vmseg_auto.utils.device_memory import forget_freed_memory, memory_ran_out
+from vmseg_auto.utils.devices import autocast, choose_device, float32_products, lay_out, round_convolutions
 from vmseg_auto.utils.geometry import Shape
 
 Pass = tuple[tuple[int, ...], nn.Module]

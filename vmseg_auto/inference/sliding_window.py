@@ -14,7 +14,7 @@ from vmseg_auto.inference.ensemble import FoldEnsemble
 from vmseg_auto.inference.uncertainty import UncertaintyEstimator
 from vmseg_auto.inference.windows import Tile, WeightedSum, gaussian_weight, maxima, pad, tiling
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
-from vmseg_auto.utils.devices import memory_ran_out
+from vmseg_auto.utils.device_memory import memory_ran_out
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.geometry import Shape
 

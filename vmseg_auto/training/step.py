@@ -12,7 +12,8 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vmseg_auto.training.compiled import Mode
-from vmseg_auto.utils.devices import autocast, float32_products, lay_out, memory_ran_out, reduced_precision
+from vmseg_auto.utils.device_memory import memory_ran_out
+from vmseg_auto.utils.devices import autocast, float32_products, lay_out, reduced_precision
 from vmseg_auto.utils.distributed import LocalBatch
 from vmseg_auto.utils.errors import InputError
 

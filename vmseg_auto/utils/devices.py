@@ -15,23 +15,6 @@ from vmseg_auto.utils.distributed import local_rank
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.text import counted
 
-_NO_MEMORY = (
-    "out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
-    "Invalid buffer size",
-)
-"""What CUDA's runtime, driver and libraries, compilers and MPS say where memory is short."""
-_PERHAPS_NO_MEMORY = (
-    "unable to find an engine to execute this computation",
-    "CUBLAS_STATUS_NOT_INITIALIZED",
-    "CUDNN_STATUS_NOT_INITIALIZED",
-)
-"""What cuDNN and cuBLAS say where something is wrong, or where they have no memory to begin."""
-_LIBRARIES_WANT = 2**30
-"""Bytes."""
 _SPOILING_CUDNN = range(90_800, 91_500)
 """9.8 to 9.14: PyTorch 2.9 and 2.10 from PyPI have them, and some builds of 2.8."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -79,43 +62,6 @@ def keep_freed_memory() -> None:
     mallopt = ctypes.CDLL(None).mallopt
     for option, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, 2**30), (_TRIM_THRESHOLD, 2**31 - 1)):
         mallopt(option, value)
-
-
-def memory_ran_out(error: RuntimeError) -> bool:
-    """Return whether an error of torch is one of too little memory; only its own allocator has a type for it."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    text = str(error)
-    return any(words in text for words in _NO_MEMORY) or (
-        any(words in text for words in _PERHAPS_NO_MEMORY) and _card_is_full()
-    )
-
-
-def _card_is_full() -> bool:
-    """Return whether the GPU, or this process's part of it, has less left than libraries want for themselves."""
-    if not torch.cuda.is_available():
-        return False
-    free, total = torch.cuda.mem_get_info()
-    part = torch.cuda.get_per_process_memory_fraction() * total - torch.cuda.memory_reserved()
-    return min(free, part) < _LIBRARIES_WANT
-
-
-def free_gib(device: torch.device) -> float:
-    """Return the GiB of a CUDA device that this process could have, with what it holds.
-
-    Of a card that is shared it may be given a part (`torch.cuda.set_per_process_memory_fraction`).
-    """
-    free, total = torch.cuda.mem_get_info(device)
-    part = torch.cuda.get_per_process_memory_fraction(device) * total
-    return float(min(free + torch.cuda.memory_reserved(device), part)) / 2**30
-
-
-def forget_freed_memory(device: torch.device) -> None:
-    """Give back to the device what is free but kept for later."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "mps":
-        torch.mps.empty_cache()
 
 
 def cudnn_fault() -> str | None:

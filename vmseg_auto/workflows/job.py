@@ -26,7 +26,8 @@ from vmseg_auto.training import compiled
 from vmseg_auto.training.fold_data import FoldSetup, default_workers
 from vmseg_auto.training.held_cases import SHARE
 from vmseg_auto.utils.console import Console
-from vmseg_auto.utils.devices import choose_device, cudnn_fault, describe, free_gib, reduced_precision
+from vmseg_auto.utils.device_memory import free_gib
+from vmseg_auto.utils.devices import choose_device, cudnn_fault, describe, reduced_precision
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory
