@@ -156,7 +156,10 @@ def test_validation_s_many_budgets_stay_within_their_bound() -> None:
 
     def peak(card: Watch) -> int:
         ensemble = FoldEnsemble([torch.nn.Conv3d(1, 2, 1).to(CUDA)], 2, (), CUDA)
-        predict_logits(ensemble, torch.zeros(1, *shape), (64, 256, 256), step=1.0, budgets=[EXHAUSTIVE] * budgets)
+        several = [EXHAUSTIVE] * (budgets - 1) + [InferenceBudget(2, 0.5)]  # the gate looks at the whole scan once
+        estimator = UncertaintyEstimator(1, mirrored=False)
+        image = torch.zeros(1, *shape)
+        predict_logits(ensemble, image, (64, 256, 256), step=1.0, budgets=several, estimator=estimator)
         return card.peak
 
     with present() as card:
