@@ -25,7 +25,7 @@ from vmseg_auto.training.augmentation.device import BatchAugmentation
 from vmseg_auto.training.fold_data import FoldSetup
 from vmseg_auto.training.held_cases import gib_of
 from vmseg_auto.training.loader import Batch
-from vmseg_auto.training.loop import STEPS_AHEAD, Loop
+from vmseg_auto.training.loop import STEPS_AHEAD, Loop, seconds_per_step
 from vmseg_auto.training.memory_advice import within_memory
 from vmseg_auto.training.step import Learner
 from vmseg_auto.utils.devices import computing
@@ -167,6 +167,14 @@ def test_the_loop_tells_of_steps_that_are_done_and_waits_for_results_at_the_epoc
     assert STEPS_AHEAD == 2
     assert set(card.waits) == {"Loop.train"}
     assert lacking_cuda(frozenset(card.operators)) == []
+
+
+def test_the_time_of_a_step_is_that_of_steps_that_are_done(preprocessed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is the number of steps that the card was waited for: those before the timed ones are done, as these."""
+    with present() as card:
+        monkeypatch.setattr("vmseg_auto.training.loop.time", SimpleNamespace(monotonic=lambda: float(card.events)))
+        setup = FoldSetup(parts_of(), PLAN, preprocessed, Fold(("a", "b"), ("c",)), 0, CUDA, room_gib=1.0)
+        assert seconds_per_step(setup, workers=1) == 1.0
 
 
 def test_readers_fill_pinned_memory_for_the_card(preprocessed: Path) -> None:
