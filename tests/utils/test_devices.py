@@ -28,6 +28,7 @@ from vmseg_auto.utils.devices import (
     describe,
     float32_products,
     lay_out,
+    present_devices,
     reduced_precision,
     round_convolutions,
 )
@@ -165,9 +166,17 @@ def test_the_precision_is_that_of_the_card_asked_about(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device", made_current)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: current[0])
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(major=8 - index))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
+
+    def properties(device: int | torch.device) -> SimpleNamespace:
+        index = device if isinstance(device, int) else device.index
+        return SimpleNamespace(major=8 - index, total_memory=24 * 2**30)
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
     found = [reduced_precision(torch.device("cuda", index)) for index in range(2)]
     assert found == [torch.bfloat16, torch.float16]
+    assert present_devices()[:2] == ["card 0, bfloat16, 24 GiB", "card 1, float16, 24 GiB"]
 
 
 def test_cublas_may_compute_alike_from_its_first_product_on(monkeypatch: pytest.MonkeyPatch) -> None:
