@@ -45,6 +45,11 @@ NO_GPU = """\
 No figure of a GPU has been measured yet. `python -m benchmarks.gpu_day` measures what there is to know in nine minutes
 ([how](../CONTRIBUTING.md)). Its results.json, put into the folder of results (`--work`) as gpu_day.json, becomes the
 table of this section.
+
+What is done there for speed is therefore not proved by a figure either: network and loss of a training are compiled,
+so that no instance norm is torch's own kernel, which loses half of its time in bfloat16; without a compiler and in
+prediction it is that kernel all the same. Small batches are replayed as CUDA graphs. Cases are held on the card where
+there is room. [Method](method.md#a-step-on-a-gpu) says when each is done.
 """
 
 REPRODUCTION = """

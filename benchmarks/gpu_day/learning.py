@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -60,9 +61,12 @@ def _refuse(text: str) -> None:
     raise RuntimeError(text)
 
 
-def setup_of(cohort: Cohort, parts: Parts, device: torch.device, plan: Plan | None = None) -> FoldSetup:
-    """Fold 0, to be trained by the product's own loop."""
-    return FoldSetup(parts, plan or cohort.plan, cohort.preprocessed, cohort.cases, 0, device)
+def setup_of(
+    cohort: Cohort, parts: Parts, device: torch.device, plan: Plan | None = None, held: bool = True
+) -> FoldSetup:
+    """Fold 0, to be trained by the product's own loop; its cases are held on the device where they can be."""
+    room = math.inf if held else None
+    return FoldSetup(parts, plan or cohort.plan, cohort.preprocessed, cohort.cases, 0, device, room)
 
 
 def batches_of(cohort: Cohort, device: torch.device, plan: Plan | None = None) -> Iterator[Batch]:

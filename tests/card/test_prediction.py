@@ -11,15 +11,20 @@ from consoles import Heard
 from tiny import tiny_plan
 
 from vmseg_auto.inference.ensemble import FoldEnsemble
+from vmseg_auto.inference.predictor import Predictor
 from vmseg_auto.inference.sliding_window import SUMMED_BYTES, budgets_at_once, predict_logits
 from vmseg_auto.inference.uncertainty import UncertaintyEstimator
+from vmseg_auto.models.checkpoints import Checkpoint
+from vmseg_auto.models.model import ModelInfo
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.devices import reduced_precision, round_convolutions
 
 CUDA = torch.device("cuda", 0)
 PLAN = tiny_plan()
+INFO = ModelInfo("default", "x", ("T2",), {"background": 0, "lesion": 1}, PLAN)
 SHAPE = (12, 24, 24)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -60,6 +65,19 @@ def test_a_scan_is_predicted_on_the_card_in_its_precision(
     assert lacking_cuda(frozenset(card.operators)) == []
 
 
+def test_a_predictor_warns_of_a_torch_that_spoils_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = Checkpoint(
+        1, build_network(PLAN.network, 1, 2).state_dict(), (), plan=PLAN, config=TrainingConfig(), labels=INFO.labels,
+        channels=INFO.channels, trainer="default", fold=0,
+    )  # fmt: skip
+    for version, count in ((91501, 0), (91002, 1)):
+        monkeypatch.setattr(torch.backends.cudnn, "version", lambda version=version: version)
+        heard = Heard()
+        with present():
+            assert Predictor([checkpoint], INFO, device="cuda", console=heard).device == CUDA
+        assert sum("which refuses or spoils 3-D convolutions in 16 bits" in text for text in heard.warned) == count
+
+
 def whole_peak() -> tuple[int, int]:
     """Bytes of the networks, and at most, where there is room for everything."""
     with present() as card:
@@ -98,6 +116,24 @@ def test_where_no_window_fits_the_cpu_predicts_and_the_networks_come_back() -> N
         assert predicted(ensemble)[0].device == CUDA
 
 
+def test_networks_that_find_no_room_afterwards_come_back_for_a_later_scan() -> None:
+    """Another program has taken their place meanwhile, and ends."""
+    networks, _ = whole_peak()
+    with present(limit=1.05 * networks) as card:
+        ensemble = ensemble_of()
+
+        def taken(done: int, whole: int) -> None:
+            if ensemble.device.type == "cpu":
+                card.limit = 0.5 * networks
+
+        predict_logits(ensemble, torch.zeros(1, *SHAPE), PLAN.patch, progress=taken)
+        assert (places(ensemble), ensemble.device.type) == ({"cpu"}, "cpu")
+        assert predicted(ensemble)[0].device.type == "cpu"
+        card.limit = float("inf")
+        assert predicted(ensemble)[0].device == CUDA
+        assert (places(ensemble), ensemble.device, ensemble.dtype) == ({"cuda"}, CUDA, torch.bfloat16)
+
+
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
 def test_memory_may_run_out_at_any_moment(share: float) -> None:
     """As another program on the card may take it: once, in the middle of a scan."""
@@ -120,7 +156,10 @@ def test_validation_s_many_budgets_stay_within_their_bound() -> None:
 
     def peak(card: Watch) -> int:
         ensemble = FoldEnsemble([torch.nn.Conv3d(1, 2, 1).to(CUDA)], 2, (), CUDA)
-        predict_logits(ensemble, torch.zeros(1, *shape), (64, 256, 256), step=1.0, budgets=[EXHAUSTIVE] * budgets)
+        several = [EXHAUSTIVE] * (budgets - 1) + [InferenceBudget(2, 0.5)]  # the gate looks at the whole scan once
+        estimator = UncertaintyEstimator(1, mirrored=False)
+        image = torch.zeros(1, *shape)
+        predict_logits(ensemble, image, (64, 256, 256), step=1.0, budgets=several, estimator=estimator)
         return card.peak
 
     with present() as card:

@@ -198,6 +198,7 @@ def present(limit: float = math.inf, bf16: bool = True) -> Iterator[Watch]:
         "is_available": lambda: True,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
+        "device": lambda device: nullcontext(),
         "is_bf16_supported": lambda including_emulation=True: bf16 or including_emulation,
         "get_device_name": lambda device=None: "a card that is not there",
         "get_per_process_memory_fraction": lambda device=None: 1.0,

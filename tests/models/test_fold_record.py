@@ -28,6 +28,11 @@ def test_settings_are_no_difference_of_the_data() -> None:
     assert RECORD.differences(other) == ["epochs: 5 against 6"]
 
 
+def test_where_cases_are_held_is_no_difference() -> None:
+    """So a training goes on with or without."""
+    assert RECORD.differences(replace(RECORD, config=replace(RECORD.config, hold_cases="off"))) == []
+
+
 def test_every_change_of_the_data_is_said() -> None:
     other = replace(RECORD, plan_hash="def", train={"a": "changed", "d": "4"}, val={"c": "3", "b": "2"})
     assert RECORD.data_differences(other) == [

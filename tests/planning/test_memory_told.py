@@ -10,6 +10,8 @@ from cohorts import cohort
 from vmseg_auto.planning.memory import card_gib, tensors_gib
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_planner
+from vmseg_auto.workflows.summary import DEFAULT_TRAINER, memory_needed
+from vmseg_trainers.default import DefaultTrainer
 
 PAGE = Path(__file__).parents[2] / "docs" / "method.md"
 THICK = cohort([(4.0, 0.6, 0.6)] * 50, [(30, 320, 320)] * 50)
@@ -23,9 +25,15 @@ THICK = cohort([(4.0, 0.6, 0.6)] * 50, [(30, 320, 320)] * 50)
     ],
 )  # fmt: skip
 def test_the_page_s_table(planner: str, memory_gb: int) -> None:
-    plan, config = load_planner(planner)(THICK, memory_gb), TrainingConfig()
+    plan, config = load_planner(planner)(THICK, memory_gb), DEFAULT_TRAINER
     told = f"| {card_gib(plan, 2, config):.1f} GiB | {tensors_gib(plan, 2, config):.1f} GiB |"
     assert f"| {planner} | {memory_gb:g} GB {told}" in PAGE.read_text(encoding="utf-8")
+
+
+def test_it_is_what_the_default_trainer_takes() -> None:
+    plan = load_planner("default")(THICK, 8)
+    assert card_gib(plan, 2, DEFAULT_TRAINER) == card_gib(plan, 2, DefaultTrainer.config)
+    assert f"about {card_gib(plan, 2, DefaultTrainer.config):.2g} GiB" in memory_needed(plan, 2)
 
 
 def test_moments_and_a_running_mean_take_memory_too() -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import configparser
+import contextlib
 import copy
 import os
 import platform
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,11 +26,11 @@ from vmseg_auto.utils.devices import (
     computing,
     cudnn_fault,
     describe,
+    float32_products,
     lay_out,
-    memory_ran_out,
+    present_devices,
     reduced_precision,
     round_convolutions,
-    whole_float32,
 )
 from vmseg_auto.utils.errors import InputError
 
@@ -76,38 +82,6 @@ def test_descriptions_are_for_people() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "is_memory"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
-        (RuntimeError("MPS backend out of memory (MPS allocated: 8.91 GB, other allocations: 1.20 GB)"), True),
-        (RuntimeError("Invalid buffer size: 19.07 GB"), True),
-        (torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported later", 2), True),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
-        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
-        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
-        (RuntimeError("CUDA error: device-side assert triggered"), False),
-        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
-    ],
-)
-def test_every_device_s_words_for_too_little_memory_are_known(error: RuntimeError, is_memory: bool) -> None:
-    assert memory_ran_out(error) == is_memory
-
-
-@pytest.mark.parametrize(
-    ("free", "part", "is_memory"), [(2**29, 1.0, True), (2**33, 1.0, False), (2**33, 0.05, True), (2**33, 0.5, False)]
-)
-def test_no_engine_of_cudnn_is_for_want_of_memory_where_the_card_or_the_part_given_is_full(
-    free: int, part: float, is_memory: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 2**35))
-    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: part)
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 2**30)
-    error = RuntimeError("GET was unable to find an engine to execute this computation")
-    assert memory_ran_out(error) == is_memory
-
-
-@pytest.mark.parametrize(
     ("version", "spoils"), [(None, False), (90701, False), (90800, True), (91002, True), (91400, True), (91501, False)]
 )
 def test_a_cudnn_that_spoils_sixteen_bits_is_named(
@@ -122,20 +96,87 @@ def test_a_cudnn_that_spoils_sixteen_bits_is_named(
         assert "PyTorch 2.11 or newer" in fault
 
 
+def switches() -> tuple[str, str]:
+    return torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
+
+
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    """Puts both generations of torch's switches back."""
+    before = switches()
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = (value == "tf32" for value in before)
+    torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision = before
+
+
+def test_no_torch_that_comes_with_one_can_be_installed() -> None:
+    """2.9 and 2.10 from PyPI do."""
+    config = configparser.ConfigParser()
+    config.read(Path(__file__).parents[2] / "setup.cfg", encoding="utf-8")
+    wanted = re.search(r"^torch>=(\d+)\.(\d+)$", config["options"]["install_requires"], flags=re.MULTILINE)
+    assert wanted is not None
+    assert (int(wanted[1]), int(wanted[2])) >= (2, 11)
+
+
 @pytest.mark.parametrize(
-    ("device", "dtype", "tf32"),
-    [("cuda", None, False), ("cuda", torch.bfloat16, True), ("cuda", torch.float16, True), ("cpu", None, True)],
+    ("device", "dtype", "inside"),
+    [
+        ("cuda", None, ("ieee", "ieee")),
+        ("cuda", torch.bfloat16, ("tf32", "tf32")),
+        ("cuda", torch.float16, ("tf32", "tf32")),
+        ("cpu", None, None),
+    ],
 )
-def test_float32_is_all_of_it_on_cuda_and_only_inside(device: str, dtype: torch.dtype | None, tf32: bool) -> None:
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = True
+@pytest.mark.parametrize("outside", [("tf32", "none"), ("tf32", "tf32"), ("ieee", "ieee"), ("ieee", "tf32")])
+@pytest.mark.usefixtures("as_before")
+def test_float32_is_all_of_it_where_it_is_wanted_and_tf32_elsewhere_on_cuda(
+    device: str, dtype: torch.dtype | None, inside: tuple[str, str] | None, outside: tuple[str, str]
+) -> None:
+    """Whatever a script has set before, by torch's newer switches, after which it refuses to read the older ones."""
+    torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision = outside
+    with float32_products(torch.device(device), dtype):
+        assert switches() == (inside or outside)
+        if inside:  # compilers read the older ones
+            tf32 = inside == ("tf32", "tf32")
+            assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == (tf32, tf32)
+    assert switches() == outside
+
+
+@pytest.mark.usefixtures("as_before")
+def test_float32_is_all_of_it_also_where_everything_was_allowed_tf32() -> None:
+    """torch's oldest switch, set to False, leaves convolutions to the one above it."""
+    torch.backends.fp32_precision = "tf32"
     try:
-        with whole_float32(torch.device(device), dtype):
-            assert (cudnn.allow_tf32, matmul.allow_tf32) == (tf32, tf32)
-        assert (cudnn.allow_tf32, matmul.allow_tf32) == (True, True)
+        with float32_products(torch.device("cuda"), None):
+            assert switches() == ("ieee", "ieee")
     finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before
+        torch.backends.fp32_precision = "none"
+
+
+def test_the_precision_is_that_of_the_card_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch tells of the current one; the second of these is older."""
+    current = [0]
+
+    @contextlib.contextmanager
+    def made_current(device: torch.device) -> Iterator[None]:
+        current[0] = device.index
+        yield
+        current[0] = 0
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device", made_current)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: current[0])
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
+
+    def properties(device: int | torch.device) -> SimpleNamespace:
+        index = device if isinstance(device, int) else device.index
+        return SimpleNamespace(major=8 - index, total_memory=24 * 2**30)
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    found = [reduced_precision(torch.device("cuda", index)) for index in range(2)]
+    assert found == [torch.bfloat16, torch.float16]
+    assert present_devices()[:2] == ["card 0, bfloat16, 24 GiB", "card 1, float16, 24 GiB"]
 
 
 def test_cublas_may_compute_alike_from_its_first_product_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from vmseg_auto.training.step import Learner
 from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.distributed import ALONE, LocalBatch, Ranks, joined
-from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.errors import InputError, VmsegError
 
 
 @given(st.integers(1, 9), st.integers(1, 9))
@@ -33,6 +33,21 @@ def test_each_sample_is_one_ranks(world: int, size: int) -> None:
 def test_each_item_is_one_ranks(world: int, items: list[int]) -> None:
     parts = [Ranks(rank, world).part(items) for rank in range(world)]
     assert sorted(item for part in parts for item in part) == sorted(items)
+
+
+def test_a_rank_whose_device_is_full_says_so_and_not_that_another_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = iter(
+        [RuntimeError("NCCL error: unhandled cuda error, Cuda failure 2 'out of memory'"), RuntimeError("EOF")]
+    )
+
+    def fails(*given: object) -> None:
+        raise next(errors)
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", fails)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Ranks(0, 2).add(torch.zeros(1))
+    with pytest.raises(VmsegError, match="another process of this command has ended"):
+        Ranks(0, 2).add(torch.zeros(1))
 
 
 def test_one_process_is_a_world_of_one() -> None:

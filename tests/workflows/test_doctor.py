@@ -70,6 +70,15 @@ def test_all_is_well(made: Cohort, thorough: bool) -> None:
     assert {path: path.read_bytes() for path in made.space.root.rglob("*") if path.is_file()} == before
 
 
+def test_a_torch_that_spoils_masks_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert doctor().findings == ()
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    (finding,) = doctor().findings
+    assert "comes with cuDNN 9.10, which refuses or spoils 3-D convolutions in 16 bits" in str(finding)
+    assert "install PyTorch 2.11 or newer" in str(finding)
+
+
 def test_the_command_says_so(made: Cohort, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-w", str(made.space.root)]) == 0
     shown = capsys.readouterr().out

@@ -12,15 +12,8 @@ import torch
 from torch import nn
 
 from vmseg_auto.utils.console import Console, Silent
-from vmseg_auto.utils.devices import (
-    autocast,
-    choose_device,
-    forget_freed_memory,
-    lay_out,
-    memory_ran_out,
-    round_convolutions,
-    whole_float32,
-)
+from vmseg_auto.utils.device_memory import forget_freed_memory, memory_ran_out
+from vmseg_auto.utils.devices import autocast, choose_device, float32_products, lay_out, round_convolutions
 from vmseg_auto.utils.geometry import Shape
 
 Pass = tuple[tuple[int, ...], nn.Module]
@@ -32,7 +25,8 @@ class FoldEnsemble:
     """Networks, each of which predicts a window in every mirroring (test-time augmentation).
 
     It computes as many windows at a time as it is given, and learns from running out of memory to take fewer. Where a
-    single one is too many, its networks go over to the CPU if they may (`free_to_leave`), and come back afterwards.
+    single one is too many, its networks go over to the CPU if they may (`free_to_leave`), and come back afterwards
+    (`come_back`).
 
     Args:
         networks: in eval mode, on `device`; each maps [B, C, Z, Y, X] to [B, K, Z, Y, X].
@@ -59,6 +53,9 @@ class FoldEnsemble:
     """Whether the networks may go over to the CPU just now."""
     at_once: int | None = field(default=None, init=False)
     """Windows that memory was found to hold; None before it ran out."""
+
+    def __post_init__(self) -> None:
+        self._home = self.device, self.dtype
 
     def passes(self, place: Shape, count: int | None = None) -> list[Pass]:
         """Return all networks in as few mirrorings as give so many passes, in the order in which a window runs them.
@@ -100,15 +97,29 @@ class FoldEnsemble:
     @contextlib.contextmanager
     def free_to_leave(self) -> Iterator[None]:
         """Let the networks leave for the CPU within where the device holds no window; bring them back afterwards."""
-        device, dtype = self.device, self.dtype
-        forget_freed_memory(device)
+        forget_freed_memory(self.device)
         self.leaves = not self.stays
         try:
             yield
         finally:
-            if self.device is not device:
-                self._come_back(device, dtype)
+            self.come_back()
             self.leaves = False
+
+    def come_back(self) -> None:
+        """Compute on the device again where the networks have left it, if it has room for them by now."""
+        device, dtype = self._home
+        if self.device is device:
+            return
+        try:
+            for network in self.networks:
+                # Rounded before they go: in float32 they would take twice the room that they left.
+                lay_out(round_convolutions(network, dtype).to(device), device)
+        except RuntimeError as error:
+            if not memory_ran_out(error):
+                raise
+            self._go_over_to_cpu()
+        else:
+            self.device, self.dtype = device, dtype
 
     def name(self, network: int) -> str:
         return self.names[network] if self.names else f"network {network}"
@@ -144,23 +155,10 @@ class FoldEnsemble:
         for network in self.networks:
             lay_out(network.to(self.device, torch.float32), self.device)
 
-    def _come_back(self, device: torch.device, dtype: torch.dtype | None) -> None:
-        """Compute on `device` again, if it has room for the networks."""
-        try:
-            for network in self.networks:
-                # Rounded before they go: in float32 they would take twice the room that they left.
-                lay_out(round_convolutions(network, dtype).to(device), device)
-        except RuntimeError as error:
-            if not memory_ran_out(error):
-                raise
-            self._go_over_to_cpu()
-        else:
-            self.device, self.dtype = device, dtype
-
     def _forward(self, windows: torch.Tensor, one: Pass) -> torch.Tensor:
         flip, network = one
         axes = tuple(axis + 2 for axis in flip)
-        with whole_float32(self.device, self.dtype), autocast(self.device, self.dtype):
+        with float32_products(self.device, self.dtype), autocast(self.device, self.dtype):
             logits: torch.Tensor = network(windows.flip(axes) if axes else windows)
         logits = logits.to(torch.float32, memory_format=torch.contiguous_format)  # the network's layout is its own
         return logits.flip(axes) if axes else logits

@@ -15,7 +15,7 @@ from vmseg_auto.inference.outputs import foreground
 from vmseg_auto.inference.uncertainty import UncertaintyEstimator
 from vmseg_auto.inference.windows import Tile, WeightedSum, gaussian_weight, maxima, pad, tiling
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
-from vmseg_auto.utils.devices import memory_ran_out
+from vmseg_auto.utils.device_memory import memory_ran_out
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.geometry import Shape
 
@@ -76,6 +76,7 @@ def predict_logits(
             estimator.finalize(logits[0])
         return logits
 
+    ensemble.come_back()
     try:
         return attempt(ensemble.device)
     except RuntimeError as error:

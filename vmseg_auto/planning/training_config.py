@@ -44,6 +44,8 @@ class TrainingConfig(Stored):
         strong_augmentation: whether more often and further than nnU-Net does, with bias fields.
         device_augmentation: whether whole batches are augmented on the training's device, in place of samples in
             worker processes: "auto" (on CUDA only), "on" or "off". The distribution is the same, the draws are not.
+        hold_cases: whether the training cases are held in a GPU's memory: "auto" (where they are at most a quarter of
+            what the training leaves of it) or "off". It changes no result.
         mirror_axes: patch axes (0 is the plan's first) that are mirrored in training and prediction.
         left_right_only: whether of these only the axis between the patient's left and right is mirrored, across which
             a head is symmetric, where the plan knows it.
@@ -83,6 +85,7 @@ class TrainingConfig(Stored):
     augment: bool = True
     strong_augmentation: bool = False
     device_augmentation: typing.Literal["auto", "on", "off"] = "auto"
+    hold_cases: typing.Literal["auto", "off"] = "auto"
     mirror_axes: tuple[int, ...] = (0, 1, 2)
     left_right_only: bool = False
     tile_step_size: float = 0.5
@@ -155,7 +158,7 @@ class TrainingConfig(Stored):
         return tuple(f"{name}={text}" for name, text in texts.items())
 
     def differences(self, other: TrainingConfig) -> list[str]:
-        """Describe the fields in which `other` differs.
+        """Describe the fields in which `other` differs; where cases are held is no difference, as it changes no result.
 
         >>> TrainingConfig(epochs=100).differences(TrainingConfig(epochs=50))
         ['epochs: 100 against 50']
@@ -163,7 +166,7 @@ class TrainingConfig(Stored):
         return [
             f"{f.name}: {getattr(self, f.name)} against {getattr(other, f.name)}"
             for f in fields(self)
-            if getattr(self, f.name) != getattr(other, f.name)
+            if f.name != "hold_cases" and getattr(self, f.name) != getattr(other, f.name)
         ]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from importlib.util import find_spec
 from math import prod
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -49,7 +51,15 @@ def why_not_compiled(config: TrainingConfig, device: torch.device) -> str | None
     variable, names = ("CC", ("cc", "gcc", "clang")) if device.type == "cuda" else ("CXX", ("g++", "clang++"))
     if not any(map(shutil.which, (*filter(None, [os.environ.get(variable)]), *names))):
         return f"there is no {'C' if device.type == 'cuda' else 'C++'} compiler ({names[-2]})"
+    if device.type == "cuda" and not _headers().is_file():
+        return "Python's headers are not installed (the system's package python3-dev)"
     return None
+
+
+def _headers() -> Path:
+    """Return where triton looks for Python's headers: Debian's own scheme names a folder that holds none."""
+    scheme = sysconfig.get_default_scheme().replace("posix_local", "posix_prefix")
+    return Path(sysconfig.get_path("include", scheme), "Python.h")
 
 
 def in_words(config: TrainingConfig, plan: Plan, device: torch.device) -> str:

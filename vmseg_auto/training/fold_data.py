@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.inference.windows import count_windows
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.training.augmentation.cpu import NoAugmentation
-from vmseg_auto.training.loader import Batch, BatchLoader, BatchSource
+from vmseg_auto.training.held_cases import HeldCases, gib_of, in_words
+from vmseg_auto.training.loader import Batch, BatchLoader, BatchSource, BoxLoader
 from vmseg_auto.training.overfitting_monitor import PASSES, OverfittingMonitor
 from vmseg_auto.training.sampling import PatchSampler, forced_foreground
 from vmseg_auto.utils.distributed import Ranks
@@ -38,6 +40,7 @@ class FoldSetup:
         cases: the fold's training and validation cases.
         fold: its number or "all"; with the config's seed it decides all random numbers.
         device: where to compute.
+        room_gib: of the device's memory, for the training cases to be held in; None where they are never held.
     """
 
     parts: Parts
@@ -46,6 +49,7 @@ class FoldSetup:
     cases: Fold
     fold: int | str
     device: torch.device
+    room_gib: float | None = None
 
     @property
     def stream(self) -> tuple[int, int]:
@@ -73,12 +77,47 @@ class FoldSetup:
             samples=samples,
         )
 
-    def training_loader(self, workers: int, samples: range) -> BatchLoader:
+    @cached_property
+    def _gib_to_hold(self) -> float | None:
+        """The GiB of the training cases, where batches can be cut from them on the device; None where they can't.
+
+        They can where a step's samples are boxes of the cases, and nothing is done to them on the way.
+        """
+        source = self.training_source()
+        boxes = type(source.sampler) is PatchSampler  # of another kind it may change what it reads
+        return gib_of(source.open()) if boxes and source.augment == NoAugmentation() else None
+
+    def held_cases(self) -> HeldCases | None:
+        """Return the training cases on the device; None where they can't be held, or there is no room for them.
+
+        Raises:
+            RuntimeError: its memory does not hold them.
+        """
+        if not self._holds:
+            return None
+        sampler, source = self.parts.sampler, self.training_source()
+        assert isinstance(sampler, PatchSampler)
+        return HeldCases.of(source.open(), sampler.read_shape, self.device)
+
+    def cases_in_words(self) -> str:
+        """Say whether the training cases are held on the card; empty where they could not be."""
+        size, room = self._gib_to_hold, self.room_gib
+        return in_words(size, room) if size is not None and room is not None else ""
+
+    @property
+    def _holds(self) -> bool:
+        size, room = self._gib_to_hold, self.room_gib
+        return size is not None and room is not None and size <= room
+
+    def training_loader(self, workers: int, samples: range) -> BatchLoader | BoxLoader:
         """Return what makes training batches, in processes, or in threads where they only read.
 
-        For CUDA, threads read into pinned memory, from which the card fetches by itself.
+        For CUDA, threads read into pinned memory, from which the card fetches by itself; or they only draw boxes of the
+        cases that the device holds.
         """
         source = self.training_source(samples)
+        if self._holds:
+            return BoxLoader(source, workers)
         empty = pinned if self.device.type == "cuda" else np.empty
         return BatchLoader(source, workers, threads=source.augment == NoAugmentation(), empty=empty)
 

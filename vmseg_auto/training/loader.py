@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, overload
+from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.data.preprocessed import PreprocessedCase, PreprocessedFolder
+from vmseg_auto.training.sampling import PatchSampler
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.open_files import allow_open_files
 from vmseg_auto.utils.workers import GUARD, Workers, may_have_workers
 
 Patch = tuple[NDArray[np.float32], NDArray[np.uint8]]
+Made = TypeVar("Made")
 Empty = Callable[[tuple[int, ...], np.dtype[Any]], NDArray[Any]]
 """(shape, dtype) -> an array of any content."""
 
@@ -37,6 +39,19 @@ class Batch(NamedTuple):
 
     image: NDArray[np.float32]
     label: NDArray[np.uint8]
+    seeds: tuple[int, ...]
+    cases: tuple[str, ...]
+
+
+class Boxes(NamedTuple):
+    """Where the samples of a training step lie in their cases: a batch for a device that holds these.
+
+    Args:
+        places: of each sample its case's id, and where its box begins (Z, Y, X); it may lie outside.
+        seeds, cases: as of a batch.
+    """
+
+    places: tuple[tuple[str, tuple[int, ...]], ...]
     seeds: tuple[int, ...]
     cases: tuple[str, ...]
 
@@ -77,8 +92,7 @@ class BatchSource:
     def batch(self, cases: Sequence[PreprocessedCase], number: int, empty: Empty = np.empty) -> Batch:
         """Make the batch of that number, counted from the start of the training, in arrays of `empty`'s."""
         noted = _Noted(cases)
-        indices = range(len(self.foreground)) if self.samples is None else self.samples
-        samples = [self._sample(noted, number, index) for index in indices]
+        samples = [self._sample(noted, number, index) for index in self._indices]
         patches, seeds = zip(*samples, strict=True)
         images, labels = zip(*patches, strict=True)
         image, label = (
@@ -86,10 +100,29 @@ class BatchSource:
         )
         return Batch(image, label, seeds, tuple(noted.taken))
 
+    def boxes(self, cases: Sequence[PreprocessedCase], number: int) -> Boxes:
+        """Draw the same samples, of a `PatchSampler` and without its augmentation, and read none of them."""
+        noted, sampler = _Noted(cases), self.sampler
+        assert isinstance(sampler, PatchSampler)
+        places, seeds = [], []
+        for index in self._indices:
+            rng = self._rng(number, index)
+            case, start = sampler.place(noted, self.foreground[index], rng)
+            places.append((case.id, tuple(start.tolist())))
+            seeds.append(_seed(rng))
+        return Boxes(tuple(places), tuple(seeds), tuple(noted.taken))
+
+    @property
+    def _indices(self) -> range:
+        return range(len(self.foreground)) if self.samples is None else self.samples
+
+    def _rng(self, number: int, index: int) -> np.random.Generator:
+        return np.random.default_rng([*self.stream, number, index])
+
     def _sample(self, cases: Sequence[PreprocessedCase], number: int, index: int) -> tuple[Patch, int]:
-        rng = np.random.default_rng([*self.stream, number, index])
+        rng = self._rng(number, index)
         patch = self.sampler(cases, self.foreground[index], rng)
-        seed = int(rng.integers(2**31))
+        seed = _seed(rng)
         return self.augment(patch, seed), seed
 
 
@@ -121,29 +154,21 @@ class _Noted(Sequence[PreprocessedCase]):
         return found
 
 
-class BatchLoader:
-    """Makes batches ahead of time in workers, in order, whatever their number.
+class Loader(Generic[Made]):
+    """Has batches made ahead of time by workers, in order, whatever their number.
 
     Use it as a context manager: the workers end with it, and by themselves if this process dies.
 
     Args:
-        source: what to make.
-        workers: number of processes.
-        threads: workers are threads of this process. They suit a source that only reads: a process takes longer to
-            hand over a large patch than to read it, and much of that time is this process's own.
-        empty: makes the arrays that threads fill: where a device reads them from.
+        pool: the workers.
+        make: makes the batch of a number, in a worker.
+        workers: how many they are.
     """
 
-    def __init__(self, source: BatchSource, workers: int, threads: bool = False, empty: Empty = np.empty) -> None:
-        self._ahead = batches_ahead(workers)
-        self._pool: Executor
-        self._make: Callable[[int], Batch]
-        if threads or not may_have_workers():
-            self._pool, self._make = ThreadPoolExecutor(workers), partial(source.batch, source.open(), empty=empty)
-        else:
-            self._pool, self._make = Workers(workers, _start, (source,)), _make
+    def __init__(self, pool: Executor, make: Callable[[int], Made], workers: int) -> None:
+        self._pool, self._make, self._ahead = pool, make, batches_ahead(workers)
 
-    def __enter__(self) -> BatchLoader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -151,13 +176,13 @@ class BatchLoader:
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def batches(self, start: int, stop: int) -> Generator[Batch, None, None]:
+    def batches(self, start: int, stop: int) -> Generator[Made, None, None]:
         """Yield batches number `start` to `stop` - 1.
 
         Raises:
             VmsegError: a worker was ended from outside; errors inside a worker come through as they are.
         """
-        pending: deque[Future[Batch]] = deque()
+        pending: deque[Future[Made]] = deque()
         coming, begun = iter(range(start, stop)), False
         try:
             for number in coming:
@@ -175,6 +200,37 @@ class BatchLoader:
                 future.cancel()
 
 
+class BatchLoader(Loader[Batch]):
+    """Makes batches.
+
+    Args:
+        source: what to make.
+        workers: number of processes.
+        threads: workers are threads of this process. They suit a source that only reads: a process takes longer to
+            hand over a large patch than to read it, and much of that time is this process's own.
+        empty: makes the arrays that threads fill: where a device reads them from.
+    """
+
+    def __init__(self, source: BatchSource, workers: int, threads: bool = False, empty: Empty = np.empty) -> None:
+        if threads or not may_have_workers():
+            make = partial(source.batch, source.open(), empty=empty)
+            super().__init__(ThreadPoolExecutor(workers), make, workers)
+        else:
+            super().__init__(Workers(workers, _start, (source,)), _make, workers)
+
+
+class BoxLoader(Loader[Boxes]):
+    """Draws the boxes of batches, in threads.
+
+    Args:
+        source: what to draw.
+        workers: number of threads.
+    """
+
+    def __init__(self, source: BatchSource, workers: int) -> None:
+        super().__init__(ThreadPoolExecutor(workers), partial(source.boxes, source.open()), workers)
+
+
 def batches_ahead(workers: int) -> int:
     """Return how many batches are made before the first is taken: so many steps hardly wait for data.
 
@@ -182,6 +238,11 @@ def batches_ahead(workers: int) -> int:
     3
     """
     return 2 * workers + 1
+
+
+def _seed(rng: np.random.Generator) -> int:
+    """Draw the seed of a sample's augmentation."""
+    return int(rng.integers(2**31))
 
 
 def _lost(begun: bool) -> VmsegError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import chain, islice
@@ -23,16 +23,18 @@ from vmseg_auto.models.step_record import StepLog
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.training.compiled import compile_mode
 from vmseg_auto.training.fold_data import FoldSetup
-from vmseg_auto.training.loader import Batch, batches_ahead
+from vmseg_auto.training.held_cases import HeldCases
+from vmseg_auto.training.loader import Batch, Boxes, batches_ahead
 from vmseg_auto.training.memory_advice import within_memory
 from vmseg_auto.training.overfitting import best_check, overfitting_alarm, overfitting_checks
 from vmseg_auto.training.step import Learner, LearnerState, Step
-from vmseg_auto.utils.devices import computing
+from vmseg_auto.utils.devices import computing, float32_products
 from vmseg_auto.utils.distributed import ALONE, LocalBatch, Ranks
 from vmseg_auto.utils.errors import VmsegError
 from vmseg_auto.utils.labels import IGNORE
 from vmseg_auto.utils.signals import Stopped
 
+Coming = Generator[Batch | Boxes, None, None]
 LOWERED = 0.1
 """What the learning rate is multiplied by when the training goes back."""
 TIMED_STEPS = 7
@@ -126,7 +128,7 @@ def train_fold(
         loop = Loop(setup, state, share, hooks.not_compiled)
         validation, monitor = setup.validation_batches(ranks), setup.overfitting_monitor()
         with setup.training_loader(workers, share.seen) as loader:
-            stream = loader.batches(loop.steps, config.epochs * config.iterations_per_epoch)
+            stream: Coming = loader.batches(loop.steps, config.epochs * config.iterations_per_epoch)
             while not loop.ended:
                 began, lr = time.monotonic(), loop.lr
                 coming = islice(stream, config.iterations_per_epoch - len(loop.under_way))
@@ -169,7 +171,7 @@ def seconds_per_step(setup: FoldSetup, workers: int, ranks: Ranks = ALONE) -> fl
     with within_memory(setup.plan, setup.device), computing(setup.parts.config.deterministic, setup.device):
         loop, before = Loop(setup, None, share), batches_ahead(workers)
         with setup.training_loader(workers, share.seen) as loader:
-            stream = loader.batches(0, before + TIMED_STEPS)
+            stream: Coming = loader.batches(0, before + TIMED_STEPS)
             loop.train(islice(stream, before), lambda step: None)
             began = time.monotonic()
             loop.train(stream, lambda step: None)
@@ -209,6 +211,7 @@ class Loop:
             compiled=compile_mode(config, setup.plan, self.device),
             notify=note,
         )
+        self.held = setup.held_cases()
         self.epoch, self.lr_factor = 0, 1.0
         self.history: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] = {}
@@ -302,7 +305,7 @@ class Loop:
         self._stand_at(replace(self.sound, lr_factor=LOWERED))
 
     def train(
-        self, batches: Iterable[Batch], stepped: Callable[[int], None], stop: Callable[[], int] = lambda: 0
+        self, batches: Iterable[Batch | Boxes], stepped: Callable[[int], None], stop: Callable[[], int] = lambda: 0
     ) -> int:
         """Take a step on each batch, on with the epoch that is under way.
 
@@ -369,11 +372,12 @@ class Loop:
         return config.early_stopping and overfitting_alarm(overfitting_checks(self.history), config.epochs) is not None
 
     def _tensors(
-        self, batches: Iterable[Batch], augment: DeviceAugment | None = None
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Batch]]:
-        for image, label, batch in sent(batches, self.device):
+        self, batches: Iterable[Batch | Boxes], augment: DeviceAugment | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Batch | Boxes]]:
+        for image, label, batch in sent(batches, self.device, self.held):
             if augment is not None:
-                image, label = augment(image, label, batch.seeds)
+                with float32_products(self.device, self.learner.dtype):
+                    image, label = augment(image, label, batch.seeds)
             yield image, label.long(), batch
 
 
@@ -415,14 +419,20 @@ def _overlap(logits: torch.Tensor, label: torch.Tensor, plan: Plan) -> torch.Ten
     return torch.stack(rows).float()
 
 
-def sent(batches: Iterable[Batch], device: torch.device) -> Iterator[tuple[torch.Tensor, torch.Tensor, Batch]]:
-    """Yield images and labels of each batch, on the device, and the batch itself.
+def sent(
+    batches: Iterable[Batch | Boxes], device: torch.device, held: HeldCases | None = None
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, Batch | Boxes]]:
+    """Yield images and labels of each batch, on the device, and the batch itself; boxes are cut from cases held there.
 
     To CUDA they go from pinned memory on a stream of their own: a batch is copied while the device still works on
     the one before, and the CPU waits for neither.
     """
     side = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
     for batch in batches:
+        if isinstance(batch, Boxes):
+            assert held is not None
+            yield *held.cut(batch), batch
+            continue
         image, label = torch.from_numpy(batch.image), torch.from_numpy(batch.label)
         if side is None:
             yield image.to(device), label.to(device), batch

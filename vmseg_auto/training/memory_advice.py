@@ -9,7 +9,7 @@ import torch
 
 from vmseg_auto.planning.memory import smaller_budget_gb
 from vmseg_auto.planning.plan import Plan
-from vmseg_auto.utils.devices import free_gib, memory_ran_out
+from vmseg_auto.utils.device_memory import free_gib, memory_ran_out
 from vmseg_auto.utils.errors import VmsegError
 
 

@@ -14,6 +14,7 @@ from vmseg_auto.evaluation.lesions import Studies, random_voxel
 from vmseg_auto.utils.geometry import Shape
 
 T = TypeVar("T", bound=np.generic)
+Slices = tuple[slice, slice, slice]
 
 
 def forced_foreground(index: int, batch_size: int, share: float) -> bool:
@@ -94,11 +95,22 @@ def read_box(array: NDArray[T], start: NDArray[np.int64], size: NDArray[np.int64
         >>> read_box(np.array([[[1, 2, 3]]]), np.array([0, 0, 1]), np.array([1, 1, 3]))
         array([[[2, 3, 0]]])
     """
-    stop = start + size
-    inner_start, inner_stop = np.maximum(start, 0), np.minimum(stop, array.shape[-3:])
     box: NDArray[T] = np.zeros((*array.shape[:-3], *size), dtype=array.dtype)
-    if np.all(inner_stop > inner_start):
-        z, y, x = (slice(a, b) for a, b in zip(inner_start, inner_stop, strict=True))
-        to_z, to_y, to_x = (slice(a - s, b - s) for a, b, s in zip(inner_start, inner_stop, start, strict=True))
-        box[..., to_z, to_y, to_x] = array[..., z, y, x]
+    here, there = overlap(start.tolist(), size.tolist(), array.shape[-3:])
+    box[(..., *here)] = array[(..., *there)]
     return box
+
+
+def overlap(start: Sequence[int], size: Sequence[int], shape: Sequence[int]) -> tuple[Slices, Slices]:
+    """Return the part of a box that lies in an array, in voxels of the box and of the array (Z, Y, X); it may be empty.
+
+    Example:
+        >>> here, there = overlap((0, 0, -1), (1, 1, 3), (1, 1, 9))
+        >>> here[2], there[2]
+        (slice(1, 3, None), slice(0, 2, None))
+    """
+    inner = [(min(max(a, 0), n), max(min(a + s, n), 0)) for a, s, n in zip(start, size, shape, strict=True)]
+    z, y, x = ((a, max(a, b)) for a, b in inner)
+    there = slice(*z), slice(*y), slice(*x)
+    to_z, to_y, to_x = (slice(part.start - a, part.stop - a) for part, a in zip(there, start, strict=True))
+    return (to_z, to_y, to_x), there

@@ -12,7 +12,8 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vmseg_auto.training.compiled import Mode
-from vmseg_auto.utils.devices import autocast, lay_out, memory_ran_out, reduced_precision, whole_float32
+from vmseg_auto.utils.device_memory import memory_ran_out
+from vmseg_auto.utils.devices import autocast, float32_products, lay_out, reduced_precision
 from vmseg_auto.utils.distributed import LocalBatch
 from vmseg_auto.utils.errors import InputError
 
@@ -110,7 +111,7 @@ class Learner:
         """
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        with whole_float32(self.device, self.dtype):
+        with float32_products(self.device, self.dtype):
             loss = self._compiled_or_not(image, label)
         self.share.ranks.add_gradients(self.network.parameters())
         self.scaler.unscale_(self.optimizer)
@@ -124,20 +125,26 @@ class Learner:
 
     def _compile(self, mode: Mode | None) -> None:
         """Let steps compute with compiled network and loss, which share the weights; None for the plain ones."""
-        self.compiled, self._proved = mode, False
-        # The loss never as a CUDA graph: the next replay would overwrite what is read at the epoch's end.
-        self._fast = (torch.compile(self.network, mode=mode), torch.compile(self.loss)) if mode else None
+        self.compiled = mode
+        # A CUDA graph is run as kernels first, then recorded, then replayed.
+        self._to_prove = 3 if mode == "reduce-overhead" else 1
+        # For these very sizes, also where another plan was trained before. The loss never as a CUDA graph: the next
+        # replay would overwrite what is read at the epoch's end.
+        self._fast = None
+        if mode:
+            self._fast = torch.compile(self.network, mode=mode, dynamic=False), torch.compile(self.loss, dynamic=False)
 
     def _compiled_or_not(self, image: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-        """Return the loss, as `_differentiate`; without the compiler for good where it fails, in the first step."""
+        """Return the loss, as `_differentiate`; without the compiler for good where it fails, in the first steps."""
         try:
             loss = self._differentiate(image, label)
         except Exception as error:  # compilers fail with errors of any kind
-            if self._proved or self.compiled is None or (isinstance(error, RuntimeError) and memory_ran_out(error)):
+            short = isinstance(error, RuntimeError) and memory_ran_out(error)
+            if not self._to_prove or self.compiled is None or short:
                 raise
             why = f"{type(error).__name__}: {error}".splitlines()[0]
         else:
-            self._proved = True
+            self._to_prove = max(0, self._to_prove - 1)
             return loss
         self.notify(f"Network and loss can't be compiled here ({why}); the training goes on without, and takes longer.")
         self._compile(None)
@@ -181,7 +188,7 @@ class Learner:
 
     def forward(self, network: Callable[[torch.Tensor], Any], image: torch.Tensor) -> Any:
         """Return the network's output of a batch, in this device's precision."""
-        with whole_float32(self.device, self.dtype), autocast(self.device, self.dtype):
+        with float32_products(self.device, self.dtype), autocast(self.device, self.dtype):
             return network(image)
 
     def state(self) -> LearnerState:

@@ -7,6 +7,7 @@ import ctypes
 import os
 import platform
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 
@@ -14,24 +15,12 @@ from vmseg_auto.utils.distributed import local_rank
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.text import counted
 
-_NO_MEMORY = (
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
-    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
-    "MPS backend out of memory",
-    "Invalid buffer size",
-)
-"""What CUDA's runtime, its libraries and MPS say where memory is short."""
-_NO_ENGINE = "unable to find an engine to execute this computation"
-"""Of cuDNN, for a convolution that it can't compute, or has no memory to compute."""
-_ENGINES_WANT = 2**30
-"""Bytes."""
 _SPOILING_CUDNN = range(90_800, 91_500)
 """9.8 to 9.14: PyTorch 2.9 and 2.10 from PyPI have them, and some builds of 2.8."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Of glibc's malloc.h."""
+_convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+"""Torch's switch for how they compute in float32."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -75,41 +64,6 @@ def keep_freed_memory() -> None:
         mallopt(option, value)
 
 
-def memory_ran_out(error: RuntimeError) -> bool:
-    """Return whether an error of torch is one of too little memory; only its own allocator has a type for it."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    text = str(error)
-    return any(words in text for words in _NO_MEMORY) or (_NO_ENGINE in text and _card_is_full())
-
-
-def _card_is_full() -> bool:
-    """Return whether the GPU, or this process's part of it, has less left than cuDNN's engines want for themselves."""
-    if not torch.cuda.is_available():
-        return False
-    free, total = torch.cuda.mem_get_info()
-    part = torch.cuda.get_per_process_memory_fraction() * total - torch.cuda.memory_reserved()
-    return min(free, part) < _ENGINES_WANT
-
-
-def free_gib(device: torch.device) -> float:
-    """Return the GiB of a CUDA device that this process could have, with what it holds.
-
-    Of a card that is shared it may be given a part (`torch.cuda.set_per_process_memory_fraction`).
-    """
-    free, total = torch.cuda.mem_get_info(device)
-    part = torch.cuda.get_per_process_memory_fraction(device) * total
-    return float(min(free + torch.cuda.memory_reserved(device), part)) / 2**30
-
-
-def forget_freed_memory(device: torch.device) -> None:
-    """Give back to the device what is free but kept for later."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif device.type == "mps":
-        torch.mps.empty_cache()
-
-
 def cudnn_fault() -> str | None:
     """Describe why 16-bit results on a GPU can't be relied on with this PyTorch; None where they can."""
     version = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
@@ -125,7 +79,8 @@ def cudnn_fault() -> str | None:
 def reduced_precision(device: torch.device) -> torch.dtype | None:
     """Return the 16-bit type that this hardware computes natively, or None where float32 is faster."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+        with torch.cuda.device(device):  # of which torch tells
+            return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "cpu":
         # Without native bf16 instructions oneDNN emulates them, many times slower than float32.
         abilities = _abilities()
@@ -145,21 +100,29 @@ def autocast(device: torch.device, dtype: torch.dtype | None) -> contextlib.Abst
 
 
 @contextlib.contextmanager
-def whole_float32(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
-    """Compute in float32 itself on CUDA, and not in the 19 bits of TF32, where no 16-bit type is wanted.
+def float32_products(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
+    """Compute what stays in float32 on CUDA in TF32, of 19 bits, beside a 16-bit type; in float32 itself beside None.
 
-    Forward and backward pass must both lie within. Nothing outside is changed.
+    It concerns convolutions and matrix products. Forward and backward pass must both lie within. Nothing outside is
+    changed.
     """
-    if device.type != "cuda" or dtype is not None:
+    if device.type != "cuda":
         yield
         return
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.allow_tf32, matmul.allow_tf32
-    cudnn.allow_tf32 = matmul.allow_tf32 = False
+    before = _convolutions.fp32_precision, torch.backends.cuda.matmul.fp32_precision
+    wanted = "ieee" if dtype is None else "tf32"
+    _set_float32_products(wanted, wanted)
     try:
         yield
     finally:
-        cudnn.allow_tf32, matmul.allow_tf32 = before
+        _set_float32_products(*before)
+
+
+def _set_float32_products(convolutions: str, products: str) -> None:
+    """Set both of torch's switches alike: it refuses to read the older one where the newer one says otherwise."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    cudnn.allow_tf32, matmul.allow_tf32 = convolutions == "tf32", products == "tf32"
+    _convolutions.fp32_precision, matmul.fp32_precision = convolutions, products
 
 
 def round_convolutions(network: torch.nn.Module, dtype: torch.dtype | None) -> torch.nn.Module:

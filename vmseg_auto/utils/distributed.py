@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import nn
 
 from vmseg_auto.utils.console import Console, Silent
+from vmseg_auto.utils.device_memory import memory_ran_out
 from vmseg_auto.utils.errors import VmsegError
 
 T = TypeVar("T")
@@ -242,10 +243,16 @@ def _outcome(work: Callable[[], T]) -> tuple[T | None, VmsegError | None]:
 
 @contextmanager
 def _in_company() -> Iterator[None]:
-    """Raise VmsegError within where another rank has ended."""
+    """Raise VmsegError within where another rank has ended.
+
+    Raises:
+        RuntimeError: this rank's device has too little memory to speak with the others.
+    """
     try:
         yield
     except RuntimeError as error:
+        if memory_ran_out(error):
+            raise
         raise VmsegError(
             "another process of this command has ended, or can't be reached",
             remedy="Its own message says why. The same command goes on from what is saved; `torchrun --max-restarts 3` "

@@ -24,8 +24,10 @@ from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_trainer
 from vmseg_auto.training import compiled
 from vmseg_auto.training.fold_data import FoldSetup, default_workers
+from vmseg_auto.training.held_cases import SHARE
 from vmseg_auto.utils.console import Console
-from vmseg_auto.utils.devices import choose_device, cudnn_fault, describe, free_gib, reduced_precision
+from vmseg_auto.utils.device_memory import free_gib
+from vmseg_auto.utils.devices import choose_device, cudnn_fault, describe, reduced_precision
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.labels import count_outputs, refuse_regions
@@ -95,8 +97,7 @@ class Job:
         if self.device.type != "cuda":
             return
         self.console.say(compiled.in_words(self.config, self.plan, self.device))
-        classes = len(self.fingerprint.labels)
-        needed, free = card_gib(self.plan, classes, self.config), free_gib(self.device)
+        needed, free = self._card_gib
         if needed > free:
             self.console.warn(
                 f"this training takes about {needed:.2g} GiB of the card, and {free:.2g} GiB are there for it. If it "
@@ -107,8 +108,17 @@ class Job:
 
     def setup(self, record: FoldRecord, fold: FoldName) -> FoldSetup:
         """Return the fold, to be trained on what `record` says."""
-        cases = Fold(tuple(record.train), tuple(record.val))
-        return FoldSetup(self.parts(record.config, fold), self.plan, self.preprocessed, cases, fold, self.device)
+        cases, parts = Fold(tuple(record.train), tuple(record.val)), self.parts(record.config, fold)
+        room_gib = None
+        if self.device.type == "cuda" and self.config.hold_cases == "auto":
+            needed, free = self._card_gib
+            room_gib = max(0.0, SHARE * (free - needed))
+        return FoldSetup(parts, self.plan, self.preprocessed, cases, fold, self.device, room_gib)
+
+    @property
+    def _card_gib(self) -> tuple[float, float]:
+        """The GiB of the card that a training takes, and those that are there for it."""
+        return card_gib(self.plan, len(self.fingerprint.labels), self.config), free_gib(self.device)
 
 
 def open_job(

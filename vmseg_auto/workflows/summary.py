@@ -11,6 +11,9 @@ from vmseg_auto.planning.plan import Plan
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.utils.text import by_axes, counted, median_and_range, medians_by_axes, value_range
 
+DEFAULT_TRAINER = TrainingConfig(ema_decay=0.999)
+"""The default trainer's settings, as far as memory goes; itself it loads torch, which planning does without."""
+
 
 def plan_table(fingerprint: Fingerprint, plan: Plan, splits: Splits, patients: Mapping[str, str]) -> str:
     """Return the table that the command shows once it has planned."""
@@ -46,7 +49,7 @@ def memory_needed(plan: Plan, classes: int) -> str:
         plan: the plan.
         classes: labels, background included.
     """
-    return f"training takes about {card_gib(plan, classes, TrainingConfig()):.2g} GiB of a GPU"
+    return f"training takes about {card_gib(plan, classes, DEFAULT_TRAINER):.2g} GiB of a GPU"
 
 
 def _volumes(fingerprint: Fingerprint) -> str:

@@ -175,6 +175,8 @@ def _sum_up(job: Job, dataset: Path, jobs: int | None, left: Inventory) -> None:
 
 def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldRecord, start: Start | None) -> None:
     config, setup, ranks = record.config, job.setup(record, fold), job.ranks
+    if told := setup.cases_in_words():
+        job.console.say(told)
     state = ranks.on_main(lambda: _resume(job, folder, config))
     if start is not None and state is None:
         tests = _known_tests(job, start)

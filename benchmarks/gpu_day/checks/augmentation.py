@@ -39,7 +39,7 @@ def measured(day: Day, samples: int, on_device: bool) -> NDArray[np.float64]:
     """MEASURES of so many samples [samples, 8], of the same patches either way; a label's place is NaN without one."""
     cohort = day.cohort("vmsemi53")
     choice = f"device_augmentation={'on' if on_device else 'off'}"
-    setup = setup_of(cohort, parts_of(cohort, day.device, choice), day.device)
+    setup = setup_of(cohort, parts_of(cohort, day.device, choice), day.device, held=False)
     size, rows = cohort.plan.batch_size, list[list[float]]()
     workers = min(day.size(14, 2), len(os.sched_getaffinity(0)))
     with setup.training_loader(workers, range(size)) as loader:

@@ -40,6 +40,10 @@ def find(day: Day) -> Iterator[Figure]:
     sparing = day.seconds(lambda: found.update(some=ask(budget=ECONOMY)))
     yield noted("all of it", whole, "s")
     yield noted(f"sparingly ({ECONOMY.passes} passes, gate {ECONOMY.gate:g})", sparing, "s")
+    torch.backends.cudnn.benchmark = True  # prediction leaves it off, so that a card gives the same mask every time
+    ask(budget=InferenceBudget(passes=1))
+    yield noted("all of it, cudnn.benchmark on", day.seconds(lambda: ask(budget=EXHAUSTIVE)), "s")
+    torch.backends.cudnn.benchmark = False
     yield noted("voxels of the same class, sparingly", alike(found["some"], found["all"])[1])
     if why := day.why_no_nnunet:
         yield left_out("beside nnU-Net", why)

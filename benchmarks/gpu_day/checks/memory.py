@@ -20,7 +20,7 @@ from vmseg_auto.inference.sliding_window import predict_logits
 from vmseg_auto.planning.memory import card_gib
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.console import Silent
-from vmseg_auto.utils.devices import forget_freed_memory
+from vmseg_auto.utils.device_memory import forget_freed_memory
 from vmseg_planners.default import DefaultPlanner
 from vmseg_planners.residual import ResidualPlanner
 from vmseg_trainers.default import DefaultTrainer

@@ -140,21 +140,26 @@ def beside_floor(day: Day, cohort: Cohort, batch: Batch, product: float) -> Iter
 
 
 def idle(day: Day, cohort: Cohort, step: float) -> Iterator[Figure]:
-    """The loop with its own loader and augmentation, beside steps on a batch that lies on the card."""
-    parts = parts_of(cohort, day.device, "monitor_cases=0", "validation_share=0")
-    setup = setup_of(cohort, parts, day.device)
-    looped = 1e3 * seconds_per_step(setup, default_workers(day.device))
-    augmenting = 0.0
-    if setup.device_augment is not None:
-        drawn = setup.training_source().batch(setup.training_source().open(), 0)
-        image, label = (torch.from_numpy(array).to(day.device) for array in (drawn.image, drawn.label))
-        augment: Any = setup.device_augment
-        augmenting = 1e3 * day.median_s(lambda: augment(image, label, drawn.seeds), day.size(15, 1), 2)
-        yield noted("augmentation of a batch on the device", augmenting, "ms")
-    yield noted("a step of the training loop, its data included", looped, "ms")
-    share = max(0.0, 1 - (step + augmenting) / looped)
-    name = "share of time that the card waits for data"
-    yield day.target(name, share, IDLE)
+    """The loop with its own loader and augmentation, beside steps on a batch that lies on the card: its cases held
+    there, and read by threads.
+    """
+    settings = "monitor_cases=0", "validation_share=0", "device_augmentation=on"
+
+    def looped(held: bool) -> float:
+        setup = setup_of(cohort, parts_of(cohort, day.device, *settings), day.device, held=held)
+        return 1e3 * seconds_per_step(setup, default_workers(day.device))
+
+    setup = setup_of(cohort, parts_of(cohort, day.device, *settings), day.device)
+    drawn = setup.training_source().batch(setup.training_source().open(), 0)
+    image, label = (torch.from_numpy(array).to(day.device) for array in (drawn.image, drawn.label))
+    augment: Any = setup.device_augment
+    augmenting = 1e3 * day.median_s(lambda: augment(image, label, drawn.seeds), day.size(15, 1), 2)
+    yield noted("augmentation of a batch on the device", augmenting, "ms")
+    for held, where in ((True, "cases held on the card"), (False, "patches read by threads")):
+        with_data = looped(held)
+        yield noted(f"a step of the training loop, {where}", with_data, "ms")
+        share = max(0.0, 1 - (step + augmenting) / with_data)
+        yield day.target(f"share of time that the card waits for data, {where}", share, IDLE)
 
 
 def norms(day: Day, cohort: Cohort, batch: Batch) -> Iterator[Figure]:

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from vmseg_auto.data.preprocessed import PreprocessedCase
 from vmseg_auto.evaluation.lesions import Lesion, Studies, Tissue
-from vmseg_auto.training.sampling import PatchSampler
+from vmseg_auto.training.sampling import PatchSampler, overlap
 
 MARGIN = 3
 """Voxels about a lesion, in its slices, over which it blends into its host."""
@@ -63,7 +63,7 @@ class CopyPaste:
                     lesion = _slice_of(lesion, rng)
                 flips = tuple(axis for axis in self.mirror_axes if rng.random() < 0.5)
                 piece = _Piece.cut(donor.case, lesion, donor.tissue, flips)
-                inside = _inside(host, start, label.shape)
+                inside, _ = overlap(start.tolist(), label.shape, host.image.shape[1:])
                 # Views: what lies beyond the scan is no tissue, whatever it is filled with.
                 piece.paste(image[(slice(None), *inside)], label[inside], self.studies.of(host).tissue, rng)
         return image, label
@@ -127,9 +127,3 @@ def _slice_of(lesion: Lesion, rng: np.random.Generator) -> Lesion:
     at = int(rng.integers(len(lesion.mask)))
     first = lesion.box[0][0] + at
     return Lesion(((first, first + 1), *lesion.box[1:]), lesion.mask[at : at + 1])
-
-
-def _inside(case: PreprocessedCase, start: NDArray[np.int64], shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """Return the part of a box that begins at `start` (Z, Y, X) and has this shape which lies in the case."""
-    ends = zip(start.tolist(), shape, case.image.shape[1:], strict=True)
-    return tuple(slice(max(0, -at), max(0, min(n, size - at))) for at, n, size in ends)
