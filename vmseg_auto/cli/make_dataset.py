@@ -81,7 +81,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         return
     if arguments.images is None or arguments.masks is None:
         raise InputError("scans or masks are not given", remedy="Name them with -i and -m.")
-    from vmseg_auto.workflows.make_dataset import make_dataset
+    from vmseg_auto.workflows.make_dataset import UNCONFIRMED, make_dataset
 
     make_dataset(
         arguments.images,
@@ -89,9 +89,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         arguments.output,
         add=arguments.add,
         key=arguments.key,
-        confirm=lambda table: _confirmed(
-            table, "Write this dataset?", "nothing is written yet; these are the pairs", arguments.yes, screen
-        ),
+        confirm=lambda table: _confirmed(table, "Write this dataset?", UNCONFIRMED, arguments.yes, screen),
         segments=arguments.segments,
         outlined_slices=arguments.outlined_slices,
         label=arguments.label,

@@ -23,7 +23,8 @@ def parser() -> Parser:
     made = make_parser(
         "vmseg_review",
         "Open a page in the browser of this machine where masks are checked one after another, corrected and saved: "
-        "predicted ones (-i), or those of a dataset's training cases (-d). Nothing leaves the machine.",
+        "predicted ones (-i), or those of a dataset's training cases (-d). In a folder that is no dataset, and without "
+        "options, a start page leads from an export to reports. Nothing leaves the machine.",
         ("dataset", "workspace", "strict", "identity"),
         epilog="Needs the extra review (docs/review.md). Example: vmseg_review -i masks",
     )
@@ -50,10 +51,25 @@ def parser() -> Parser:
     port = f"of 127.0.0.1; the next free one (default: {_PORT})"
     made.add_argument("--port", type=positive_int, default=_PORT, metavar="N", help=port)
     made.add_argument("--no-browser", action="store_true", help="only show the link")
+    made.add_argument(
+        "--install-shortcut",
+        action="store_true",
+        help="make an entry of the desktop that opens the start page in the current folder, and end",
+    )
     return made
 
 
 def work(arguments: argparse.Namespace, screen: Screen) -> None:
+    if arguments.install_shortcut:
+        from vmseg_auto.start.shortcut import install_shortcut
+
+        screen.say(install_shortcut(Path.cwd()))
+        return
+    if _is_start(arguments):
+        from vmseg_auto.start.serve import start_page
+
+        start_page(Path.cwd(), port=arguments.port, browser=not arguments.no_browser, console=screen)
+        return
     from vmseg_auto.review.serve import review
 
     share = 1.0 if arguments.blind else arguments.blind_share
@@ -75,6 +91,13 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
 
 def logs(arguments: argparse.Namespace) -> Path:
     return workspace_logs(arguments) if arguments.input is None else OutputFolder(Path(arguments.input)).logs
+
+
+def _is_start(arguments: argparse.Namespace) -> bool:
+    """Return whether nothing is named to be reviewed, and the current folder is no dataset."""
+    named = [*places_of(arguments).values(), arguments.input, arguments.images, arguments.add_to, arguments.key]
+    apart = arguments.blind or arguments.blind_share is not None
+    return not (any(named) or apart or Path("imagesTr").is_dir())
 
 
 def _require_apart(arguments: argparse.Namespace) -> None:
@@ -114,9 +137,6 @@ def _training(arguments: argparse.Namespace, screen: Screen) -> Cases:
     from vmseg_auto.workflows.paths import places
 
     dataset, space = places(**places_of(arguments))
-    if not any(places_of(arguments).values()) and not (dataset / "imagesTr").is_dir():
-        remedy = "Name predictions with -i, or a dataset with -d."
-        raise InputError("no predictions are named, and the current folder is no dataset", remedy=remedy)
     return TrainingCases(dataset, space, screen.left, screen)
 
 
