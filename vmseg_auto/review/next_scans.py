@@ -78,8 +78,10 @@ def most_worth_first(
         new, known: scans as vectors of length 1 [N, D] and [M, D]; known ones are annotated.
 
     >>> scans = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
-    >>> most_worth_first(np.ones(3), scans, np.empty((0, 2))), most_worth_first(np.ones(3), scans[1:], scans[:1])
-    ([2, 0, 1], [0, 1])
+    >>> most_worth_first(np.ones(3), scans, np.empty((0, 2)))
+    [2, 0, 1]
+    >>> most_worth_first(np.array([0.9, 0.1]), scans[1:], scans[:1])
+    [0, 1]
     """
     likeness = new @ new.T
     distance = 1 - (new @ known.T).max(axis=1) if len(known) else likeness.mean(axis=1)
