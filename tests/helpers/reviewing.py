@@ -7,7 +7,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,6 +166,7 @@ def _running(serve: Callable[[Heard], None]) -> Iterator[Served]:
     try:
         yield server
     finally:
-        server.ask("POST", "/api/end")
+        with suppress(ConnectionRefusedError):  # it was ended before
+            server.ask("POST", "/api/end")
         thread.join(SECONDS)
         assert not thread.is_alive()

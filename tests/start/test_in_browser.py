@@ -12,7 +12,7 @@ import pytest
 from chromium import CHROMIUM, Browser
 from reviewing import Served, start_served
 from small_cohort import small_cohort
-from starting import export
+from starting import export, wait_until
 
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.sources import read_sources
@@ -102,11 +102,16 @@ class StartPage:
         return said
 
 
+def titles(browser: Browser) -> list[str]:
+    """Of all windows."""
+    return [one["title"] for one in browser.call("Target.getTargets")["targetInfos"]]
+
+
 def quiet(browser: Browser, server: Served) -> None:
     """Nothing was complained of, and nothing asked for but this server."""
     assert browser.complaints == []
     asked = [url for url in browser.requests if not url.startswith("data:")]
-    assert [url for url in asked if not url.startswith(f"http://127.0.0.1:{server.port}/")] == []
+    assert [url for url in asked if not url.startswith((f"http://127.0.0.1:{server.port}/", "about:"))] == []
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +123,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def page(root: Path) -> Iterator[tuple[StartPage, Served]]:
+@pytest.fixture(scope="module")
+def shown(root: Path) -> Iterator[tuple[Browser, Served]]:
     with start_served(root) as server, Browser(1280, 900, loopback=True) as browser:
-        yield StartPage(browser, server), server
+        yield browser, server
+
+
+@pytest.fixture
+def page(shown: tuple[Browser, Served]) -> tuple[StartPage, Served]:
+    browser, server = shown
+    browser.resize(1280, 900)
+    browser.open("about:blank")
+    return StartPage(browser, server), server
 
 
 def test_from_an_export_to_a_report_by_the_keyboard_alone(tmp_path: Path) -> None:
@@ -181,6 +194,8 @@ def test_from_an_export_to_a_report_by_the_keyboard_alone(tmp_path: Path) -> Non
             page.run("report", "vmseg_report -d my_patients -i new_masks")
             page.reach("#step-report .actions > button:not(.main)")
             assert page.text(":focus") == "Open new_masks/report.html"
+            page.press("Enter")
+            wait_until(lambda: any("Predicted scans" in title for title in titles(browser)))
     assert [job.exit_code for job in Jobs(tmp_path).read_all()] == [2, 0, 0, 0, 0, 0, 143, 0]
 
 
@@ -241,9 +256,9 @@ def test_what_is_being_written_stays_while_the_page_is_brought_up_to_date(
     start.browser.wait_for("document.querySelector('#step-train .command code').textContent.includes('--hours 1.5')")
 
 
-def test_who_ends_the_page_is_told_that_jobs_go_on(root: Path) -> None:
-    with Browser(*PHONE, loopback=True) as browser, start_served(root) as server:
-        page = StartPage(browser, server)
-        page.reach("#end")
-        page.press("Enter")
-        browser.wait_for("document.getElementById('message').innerText.includes('goes on')")
+def test_who_ends_the_page_is_told_that_jobs_go_on(page: tuple[StartPage, Served], tmp_path: Path) -> None:
+    with start_served(tmp_path) as server:
+        other = StartPage(page[0].browser, server)
+        other.reach("#end")
+        other.press("Enter")
+        other.browser.wait_for("document.getElementById('message').innerText.includes('goes on')")

@@ -38,8 +38,12 @@ _STATIC = {"start.css": "text/css", "start.js": "text/javascript"}
 _LINK = re.compile(r"http://127\.0\.0\.1:\d+/#[\w-]+")
 _MOST_BYTES = 20_000
 _TICKETS = 100
-_SANDBOX = "sandbox allow-scripts allow-downloads"
-"""A report is a page of its own, with a policy of its own, and reaches nothing of this server."""
+_APART = {
+    "Content-Security-Policy": "sandbox allow-scripts allow-downloads",
+    "Cross-Origin-Opener-Policy": "unsafe-none",
+}
+"""A report is a page of its own, with a policy of its own, and reaches nothing of this server. Browsers refuse a page
+in a sandbox that asks for an opener policy as well."""
 _WORDS: dict[End, str] = {
     "running": "It runs.",
     "done": "Done.",
@@ -220,7 +224,7 @@ class StartServer:
             page = path.read_bytes()
         except OSError as error:
             raise InputError(f"the report can't be read ({error.strerror})", remedy="Write it again.") from error
-        return Response(page, media_type="text/html", headers={"Content-Security-Policy": _SANDBOX})
+        return Response(page, media_type="text/html", headers=_APART)
 
     def _finish(self, request: Request) -> Response:
         self._end()

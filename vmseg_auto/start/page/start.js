@@ -256,12 +256,13 @@ class StepView {
   }
 
   async openReport(report) {
+    const opened = window.open("", "_blank"); // now, as browsers allow it to a click alone
     try {
-      const opened = window.open("", "_blank");
       const { page: address } = await ask("/api/report", { dataset: page.dataset, report });
       opened.opener = null;
       opened.location = address;
     } catch (error) {
+      if (opened) opened.close();
       told(error);
     }
   }
