@@ -6,8 +6,8 @@ import http.client
 import json
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from vmseg_auto.report.predictions import Predicted, read_predictions
 from vmseg_auto.review.cases import Cases, Given, Opened
 from vmseg_auto.review.predicted_cases import PredictedCases
 from vmseg_auto.review.serve import review
+from vmseg_auto.start.serve import start_page
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.prediction_writer import MaskFormat
 
@@ -133,12 +134,25 @@ class _Linked(Heard):
 def served(source: Path | Cases, **options: Any) -> Iterator[Served]:
     """Run the server of a folder of predictions, or of other cases, in a thread until the end of the block."""
     cases = source if isinstance(source, Cases) else cases_of(source)
+    with _running(lambda console: review(cases, browser=False, console=console, **options)) as server:
+        yield server
+
+
+@contextmanager
+def start_served(root: Path) -> Iterator[Served]:
+    """Run the server of a start page in a thread until the end of the block."""
+    with _running(lambda console: start_page(root, browser=False, console=console)) as server:
+        yield server
+
+
+@contextmanager
+def _running(serve: Callable[[Heard], None]) -> Iterator[Served]:
     console = _Linked()
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            review(cases, browser=False, console=console, **options)
+            serve(console)
         except BaseException as error:
             errors.append(error)
             console.there.set()
@@ -152,6 +166,7 @@ def served(source: Path | Cases, **options: Any) -> Iterator[Served]:
     try:
         yield server
     finally:
-        server.ask("POST", "/api/end")
+        with suppress(ConnectionRefusedError):  # it was ended before
+            server.ask("POST", "/api/end")
         thread.join(SECONDS)
         assert not thread.is_alive()

@@ -106,7 +106,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         raise InputError("scans or masks are not given", remedy="Name them with -i and -m.")
     from vmseg_auto.cli.pulling import pulled_studies
     from vmseg_auto.pacs.address import is_address
-    from vmseg_auto.workflows.make_dataset import make_dataset
+    from vmseg_auto.workflows.make_dataset import UNCONFIRMED, make_dataset
 
     from_pacs = is_address(arguments.images)
     if arguments.studies is not None and not from_pacs:
@@ -117,9 +117,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         arguments.output,
         add=arguments.add,
         key=arguments.key,
-        confirm=lambda table: _confirmed(
-            table, "Write this dataset?", "nothing is written yet; these are the pairs", arguments.yes, screen
-        ),
+        confirm=lambda table: _confirmed(table, "Write this dataset?", UNCONFIRMED, arguments.yes, screen),
         segments=arguments.segments,
         outlined_slices=arguments.outlined_slices,
         label=arguments.label,

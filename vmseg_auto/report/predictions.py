@@ -145,14 +145,16 @@ class _Scans:
             self._left.add("scan", case, "without a prediction in this folder")
 
 
-def read_standing(folder: Path, case: str) -> tuple[InPlace, Path]:
+def read_standing(folder: Path, record: PredictionRecord) -> tuple[InPlace, Path]:
     """Return a prediction's mask as it stands, measured anew if it was corrected, and the image file that holds it.
 
+    Args:
+        record: as it lies in the folder.
+
     Raises:
-        InputError: mask or record is missing or damaged.
+        InputError: the mask is missing or damaged.
     """
-    record = _record(folder, case)
-    there = record.standing(folder)
+    case, there = record.case, record.standing(folder)
     if there.state in ("damaged", "missing"):
         others = [stem(path) for path in image_files(folder, masks=True)]
         likely = missing_in_words([case], others).removeprefix(case)
@@ -163,7 +165,7 @@ def read_standing(folder: Path, case: str) -> tuple[InPlace, Path]:
 
 def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predicted:
     """Read one prediction. Raises InputError where mask, record or scan is missing, damaged or another."""
-    standing, mask = read_standing(table.parent, case)
+    standing, mask = read_standing(table.parent, read_record(table.parent, case))
     record = standing.record
     if standing.corrected:
         rows = _rows(standing.record)
@@ -172,7 +174,8 @@ def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predic
     return Predicted(standing.record, tuple(rows), mask, scans.find(record), standing.review)
 
 
-def _record(folder: Path, case: str) -> PredictionRecord:
+def read_record(folder: Path, case: str) -> PredictionRecord:
+    """Read the record of a prediction; raises InputError where it is missing, damaged, or speaks of another case."""
     path = folder / f"{case}.json"
     data = read_json(path, remedy=_AGAIN)
     try:

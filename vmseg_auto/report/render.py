@@ -21,6 +21,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from vmseg_auto.figures.charts import Chart
 from vmseg_auto.figures.slices import MARGIN_MM
 from vmseg_auto.utils.atomic import write_text
 from vmseg_auto.utils.machine import versions
@@ -105,6 +106,17 @@ def render_page(template: str, viewer: bool = False, **content: Any) -> str:
             **content,
         )
     )
+
+
+def render_chart(chart: Chart) -> str:
+    """Render a chart as a figure of SVG, as it stands in a report."""
+    macros: Any = _environment().get_template("macros.html.j2").module
+    return str(macros.chart(chart))
+
+
+def style_sheet() -> str:
+    """Return the style sheet of reports."""
+    return _text("report.css")
 
 
 def viewer_gz() -> bytes:

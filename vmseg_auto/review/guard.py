@@ -61,7 +61,9 @@ class Guard:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         why = self.why_not(scope["method"], scope["path"], Headers(scope=scope))
@@ -79,7 +81,9 @@ class Guard:
         host, origin = headers.get("host", ""), headers.get("origin")
         if host not in hosts:
             return "The page is asked for by another name than 127.0.0.1"
-        if origin not in (None, f"http://{host}") or headers.get("sec-fetch-site", "none") not in _SAME_SITE:
+        if origin not in (None, f"http://{host}"):
+            return "Another page has sent the request"
+        if headers.get("sec-fetch-site", "none") not in _SAME_SITE and not _follows_link(method, path, headers):
             return "Another page has sent the request"
         if method not in ("GET", "HEAD") and origin is None:
             return "The request does not tell which page has sent it"
@@ -88,3 +92,11 @@ class Guard:
         ):
             return "The link is not that of this server: open the one that vmseg_review has shown last"
         return None
+
+
+def _follows_link(method: str, path: str, headers: Headers) -> bool:
+    """Return whether a person follows a link from another page of this machine, such as the start page: it leads to the
+    page's frame, which tells nothing and is the same for all.
+    """
+    told = {name: headers.get(f"sec-fetch-{name}") for name in ("site", "mode", "dest")}
+    return (method, path) == ("GET", "/") and told == {"site": "same-site", "mode": "navigate", "dest": "document"}

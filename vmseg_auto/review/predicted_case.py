@@ -16,9 +16,8 @@ from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.mask_files import PREDICTED, Standing, mask_sha256
 from vmseg_auto.data.reviews import Decision
-from vmseg_auto.report.predictions import Predicted, read_standing
+from vmseg_auto.report.predictions import Predicted, read_record, read_standing
 from vmseg_auto.review.cases import Opened, Overlay
-from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.workflows.add_case import ReviewedCase
@@ -83,8 +82,8 @@ class PredictedCase:
             InputError: its mask, record or scan is gone, damaged or another.
         """
         case = known.record.case
-        record = read_stored(PredictionRecord, folder / f"{case}.json", remedy="Predict its scan again.")
-        standing, path = read_standing(folder, case)
+        record = read_record(folder, case)
+        standing, path = read_standing(folder, record)
         one = Predicted(standing.record, known.rows, path, known.scan, standing.review)
         image, mask, geometry = one.read()
         predicted = _predicted(folder, record, mask, standing.there.sound)

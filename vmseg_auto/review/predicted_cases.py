@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.data.cases import read_dataset
+from vmseg_auto.data.dataset import Case
 from vmseg_auto.report.predictions import Predicted, read_predictions
 from vmseg_auto.review.cases import Cases, Entry, Given, Opened, require_place
+from vmseg_auto.review.next_scans import order_scans
 from vmseg_auto.review.predicted_case import ADDED, PredictedCase
 from vmseg_auto.review.save import bring_up_to_date, save_decision
 from vmseg_auto.utils.console import Console, Silent
@@ -43,28 +45,40 @@ class PredictedCases(Cases):
 
     A check is worth most where the Dice to expect is lowest. Without a calibration one minus the uncertainty stands for
     it, which is itself a Dice: that of a network's masks in opposite mirrorings. Scans unlike those that the model
-    knows come first, as nothing is to be expected of them.
+    knows come first, as nothing is to be expected of them. By learning, those come first instead that a model would
+    learn most from, and those that are in the dataset already stand last.
 
     Args:
         folder: that `vmseg_predict` has written.
         images: where the scans lie; where they lay when they were predicted, unless given.
         left: what of both is not used is noted here.
         add_to: the dataset that accepted and corrected cases can be put into.
+        by_learning: whether the order is that of learning.
+        console: where progress goes.
 
     Raises:
         InputError: the folder holds no predictions, or there is no such dataset.
         DatasetError: the dataset can't be used.
     """
 
-    def __init__(self, folder: Path, images: Path | None, left: Inventory, add_to: AddTo | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        images: Path | None,
+        left: Inventory,
+        add_to: AddTo | None = None,
+        by_learning: bool = False,
+        console: Console | None = None,
+    ) -> None:
         super().__init__(folder)
-        if add_to is not None:
-            read_dataset(add_to.dataset)
+        data = read_dataset(add_to.dataset) if add_to is not None else None
         self._images, self._add_to, self._added = images, add_to, set[int]()
         found, failed = read_predictions(folder, images, left)
         for one in found:
             refuse_regions(one.record.labels, "a review of masks")
         self._found = sorted(found, key=_worth)
+        if by_learning:
+            self._found = _by_learning(self._found, data.cases if data else (), console or Silent())
         self._failed: Sequence[VmsegError] = failed
         self._entries: dict[int, Entry] = {key: _entry(one) for key, one in enumerate(self._found)}
         left.require_nothing()
@@ -144,6 +158,15 @@ def _worth(one: Predicted) -> tuple[bool, float, str]:
     expected = _known(next((row["expected_dice"] for row in one.rows if row["component"] == "all"), None))
     agreement = 1 - judgement.confidence.uncertainty
     return not judgement.unlike, expected if expected is not None else agreement, one.record.case
+
+
+def _by_learning(found: Sequence[Predicted], annotated: Sequence[Case], console: Console) -> list[Predicted]:
+    """Order predictions by what a model would learn from their scans; those that somebody has decided on stand last."""
+    by_case = {one.record.case: one for one in found}
+    done = {case for case, one in by_case.items() if one.review is not None}
+    doubts = {case: one.record.judgement.confidence.uncertainty for case, one in by_case.items()}
+    ordered = order_scans([one.scan for one in found], annotated, done, doubts, console).cases
+    return [*(by_case[case] for case in ordered), *(one for case, one in by_case.items() if case not in ordered)]
 
 
 def _known(value: float | None) -> float | None:

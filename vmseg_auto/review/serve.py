@@ -9,6 +9,8 @@ import sys
 import threading
 import webbrowser
 from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from vmseg_auto.review.cases import TO_DO, Cases
 from vmseg_auto.utils.console import Console, Silent
@@ -17,6 +19,10 @@ from vmseg_auto.utils.extras import extra
 from vmseg_auto.utils.signals import Stopped
 from vmseg_auto.utils.text import counted
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+PURPOSE = "The page in the browser"
 _TRIES = 50
 _TICK_S = 0.2
 _LAST_ANSWERS_S = 5
@@ -39,19 +45,44 @@ def review(
         InputError: the extra `review` is not installed, or no port is free.
     """
     console = console or Silent()
-    with extra("review", "The page for readers"):
-        import uvicorn
-
-        from vmseg_auto.review.guard import Guard
+    with extra("review", PURPOSE):
         from vmseg_auto.review.server import ReviewServer
     todo = sum(entry.state == TO_DO for entry in cases.entries)
     unusable = sum(bool(entry.problem) for entry in cases.entries)
     console.say(f"{counted(len(cases.entries), 'case')}, {todo} of them to do.")
     if unusable:
         console.warn(f"{counted(unusable, 'case')} can't be opened; the page says why.")
+    ending = "End it on the page (End the review), or by Ctrl-C here. Decisions and drafts are saved already."
+    serve(lambda end: ReviewServer(cases, reader, end).app(), ending, port, browser, console)
+    states = Counter(entry.state for entry in cases.entries if entry.state)
+    console.say(f"Decisions: {', '.join(f'{count} {state}' for state, count in sorted(states.items()))}.")
+    if conclusion := cases.conclusion():
+        console.say(conclusion)
+
+
+def serve(
+    make: Callable[[Callable[[], None]], ASGIApp], ending: str, port: int, browser: bool, console: Console
+) -> None:
+    """Serve an application on this machine alone until it ends itself, or by Ctrl-C.
+
+    Args:
+        make: gives the application; is handed what ends it.
+        ending: in words how it is ended.
+        port: of 127.0.0.1; the next free one where it is in use. Any free one where it is 0.
+        browser: whether the page is opened in the browser.
+        console: is shown the link.
+
+    Raises:
+        InputError: the extra `review` is not installed, or no port is free.
+        VmsegError: the server can't be started.
+    """
+    with extra("review", PURPOSE):
+        import uvicorn
+
+        from vmseg_auto.review.guard import Guard
     ended = threading.Event()
     with _listening(port) as listener:
-        guard = Guard(ReviewServer(cases, reader, ended.set).app(), listener.getsockname()[1])
+        guard = Guard(make(ended.set), listener.getsockname()[1])
         config = uvicorn.Config(
             guard,
             ws="none",
@@ -64,7 +95,7 @@ def review(
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         console.show(f"Open this page in a browser on this machine: {guard.link}")
-        console.say("End it on the page (End the review), or by Ctrl-C here. Decisions and drafts are saved already.")
+        console.say(ending)
         if browser and not (_has_screen() and webbrowser.open(guard.link)):
             console.say("No browser could be opened here: copy the link into one.")
         try:
@@ -79,10 +110,6 @@ def review(
             thread.join()
     if not ended.is_set() and not server.started:
         raise VmsegError("the server could not be started", remedy="Try another --port.")
-    states = Counter(entry.state for entry in cases.entries if entry.state)
-    console.say(f"Decisions: {', '.join(f'{count} {state}' for state, count in sorted(states.items()))}.")
-    if conclusion := cases.conclusion():
-        console.say(conclusion)
 
 
 def _has_screen() -> bool:

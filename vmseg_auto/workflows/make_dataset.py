@@ -34,6 +34,8 @@ from vmseg_auto.workflows.pairs import IGNORED, Found, drawn_mask, find_drawn, f
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.patients import Visits
 
+UNCONFIRMED = "nothing is written yet; these are the pairs"
+"""What is said where nobody is there to confirm them."""
 _SHOWN = 8
 _BYTES_A_VOXEL = 2.5
 """What compression leaves of an image's four bytes, and its mask."""

@@ -1,0 +1,170 @@
+"""What the server of the start page answers, and what it refuses: strangers, and whatever it did not list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reviewing import Served, start_served
+from small_cohort import small_cohort
+from starting import export, wait_until
+
+from vmseg_auto.start.jobs import Job, Jobs
+from vmseg_auto.utils.atomic import write_json
+from vmseg_auto.utils.owners import this_process
+from vmseg_auto.workflows.plan import plan_and_preprocess
+
+SCRIPT = "<script>window.hurt=1<"
+"""Part of a folder's name."""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = export(tmp_path_factory.mktemp("start"))
+    (root / SCRIPT).mkdir()
+    plan_and_preprocess(small_cohort(root / "mine", 3), memory_gb=0.1)
+    (root / "mine" / "vmseg" / "report.html").write_text("<p>the report</p>")
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(root: Path) -> Iterator[Served]:
+    with start_served(root) as running:
+        yield running
+
+
+def post(server: Served, path: str, told: Any, **headers: str) -> tuple[int, Any]:
+    body = told if isinstance(told, bytes) else json.dumps(told).encode()
+    status, said, _ = server.ask("POST", path, body, {name.replace("_", "-"): one for name, one in headers.items()})
+    return status, json.loads(said)
+
+
+def test_the_whole_state_is_told(server: Served, root: Path) -> None:
+    status, state = post(server, "/api/state", {"dataset": ""})
+    assert status == 200
+    assert (state["folder"], state["dataset"], state["datasets"]) == (str(root), "mine", ["mine"])
+    steps = {step["name"]: step for step in state["steps"]}
+    assert steps["plan"]["state"] == "done"
+    assert steps["train"]["charts"] == []
+    assert steps["report"]["reports"] == ["mine/vmseg/report.html"]
+    assert post(server, "/api/state", {"dataset": "gone"})[1]["dataset"] == "mine"
+
+
+def test_strangers_are_refused(server: Served, root: Path) -> None:
+    before = sorted(root.iterdir())
+    for headers in (
+        {"Host": "evil.example"},
+        {"Origin": "https://evil.example"},
+        {"Origin": ""},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"X_Vmseg_Token": ""},
+        {"X_Vmseg_Token": "wrong"},
+    ):
+        for path in ("/api/run/check", "/api/state", "/api/report", "/api/end", "/api/jobs/1/stop"):
+            status, said = post(server, path, {"answers": {}}, **headers)
+            assert status == 403
+            assert set(said) == {"problem"}
+    assert sorted(root.iterdir()) == before
+
+
+def test_a_link_from_the_start_page_may_be_followed_and_nothing_else(server: Served) -> None:
+    link = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Origin": ""}
+    assert server.ask("GET", "/", headers=link)[0] == 200
+    for other in ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Dest": "iframe"}, {"Sec-Fetch-Mode": "no-cors"}):
+        assert server.ask("GET", "/", headers={**link, **other})[0] == 403
+    assert server.ask("GET", "/static/start.js", headers=link)[0] == 403
+    assert server.ask("POST", "/api/state", b"{}", headers=link)[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("step", "answers"),
+    [
+        ("pairs", {"scans": "/etc"}), ("pairs", {"scans": "../"}), ("pairs", {"masks": "export/../masks"}),
+        ("pairs", {"dataset": "../elsewhere"}), ("pairs", {"dataset": "/tmp/elsewhere"}), ("pairs", {"other": "x"}),
+        ("plan", {"planner": "os:system"}), ("train", {"folds": "0 --fresh"}), ("report", {"what": "export"}),
+        ("review", {"reader": "--images=/etc"}), ("train", {"trainer": ["quick"]}), ("predict", {}), ("nothing", {}),
+        ("export", {}), ("check", []),
+    ],
+)  # fmt: skip
+def test_nothing_is_run_that_was_not_offered(server: Served, root: Path, step: str, answers: Any) -> None:
+    status, said = post(server, f"/api/run/{step}", {"dataset": "mine", "answers": answers})
+    assert status == 422
+    assert said["problem"]
+    assert Jobs(root).read_all() == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../server.py", "/static/%2e%2e/server.py", "/static/start.html", "/report/x", "/report/../etc",
+             "/api/jobs/../state", "/api/jobs/-1/log", "/%00", "/api/run/train/../check"],
+)  # fmt: skip
+def test_no_path_of_a_request_is_opened(server: Served, path: str) -> None:
+    status, body, _ = server.ask("GET", path)
+    assert status == 404
+    assert json.loads(body) == {"problem": "There is no such page."}
+
+
+def test_bodies_are_small_objects(server: Served) -> None:
+    for body, headers, status in (
+        (b"[]", {}, 422),
+        (b"{", {}, 422),
+        (b'{"a": ' * 3000, {}, 422),
+        (b" " * 30_000, {}, 413),
+        (b"{}", {"Content-Length": str(10**12)}, 413),
+        (b"2\r\n{}\r\n0\r\n\r\n", {"Content-Length": "", "Transfer-Encoding": "chunked"}, 411),
+    ):
+        assert server.ask("POST", "/api/state", body, headers)[0] == status
+    assert post(server, "/api/state", {"dataset": 3})[0] == 422
+
+
+def test_a_report_is_shown_once_for_a_ticket_and_reaches_nothing_here(server: Served) -> None:
+    asked = {"dataset": "mine", "report": "mine/vmseg/report.html"}
+    _, said = post(server, "/api/report", asked)
+    status, body, headers = server.ask("GET", said["page"], headers={"X-Vmseg-Token": ""})
+    assert (status, body) == (200, b"<p>the report</p>")
+    assert headers["content-security-policy"] == "sandbox allow-scripts allow-downloads"
+    assert server.ask("GET", said["page"])[0] == 404
+    for report in ("../x", "/etc/passwd", "mine/dataset.json", "mine/vmseg/../vmseg/report.html"):
+        assert post(server, "/api/report", {**asked, "report": report})[0] == 422
+
+
+def test_a_command_is_told_as_it_would_be_typed(server: Served) -> None:
+    asked = {"dataset": "mine", "answers": {"reader": "Dr Ada"}}
+    assert post(server, "/api/command/review", asked) == (
+        200, {"command": 'vmseg_review -d mine --reader "Dr Ada" --no-browser'},
+    )  # fmt: skip
+    asked["answers"] = {"reader": "-x"}
+    assert "can't be used" in post(server, "/api/command/review", asked)[1]["problem"]
+
+
+def test_only_pairs_that_were_shown_are_confirmed(tmp_path: Path) -> None:
+    jobs = Jobs(export(tmp_path))
+    write_json(jobs.record(1), Job(1, "pairs", "", ("vmseg_make_dataset",), "", this_process(), 0, "now", 2).to_json())
+    jobs.log(1).write_text("vmseg_make_dataset: there is no mask")
+    with start_served(tmp_path) as server:
+        assert post(server, "/api/jobs/1/confirm", {})[0] == 422
+        assert post(server, "/api/jobs/2/confirm", {})[0] == 422
+        assert post(server, "/api/jobs/2/stop", {})[0] == 422
+
+
+@pytest.mark.slow
+def test_a_job_goes_on_without_the_server_and_is_found_again(tmp_path: Path) -> None:
+    small_cohort(tmp_path / "mine", 1)
+    with start_served(tmp_path) as server:
+        assert post(server, "/api/run/review", {"answers": {}}) == (200, {"number": 1})
+        assert post(server, "/api/run/review", {"answers": {}})[0] == 422
+        wait_until(lambda: "#" in job_of(server)["link"])
+    with start_served(tmp_path) as server:
+        assert server.heard.said[0].startswith("At work here: `vmseg_review -d mine --no-browser`")
+        assert job_of(server)["state"] == "running"
+        assert post(server, "/api/jobs/1/stop", {})[0] == 200
+        wait_until(lambda: job_of(server)["state"] == "stopped")
+        assert job_of(server)["link"] == ""
+        assert "stopped" in server.json("/api/jobs/1/log")["text"]
+
+
+def job_of(server: Served) -> Any:
+    steps = post(server, "/api/state", {})[1]["steps"]
+    return next(step["job"] for step in steps if step["name"] == "review")

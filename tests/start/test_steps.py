@@ -1,0 +1,132 @@
+"""Steps: the command of each is what a person would type, and how each stands is read from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_cohort import small_cohort
+from starting import export
+
+from vmseg_auto.cli.make_dataset import parser as make_dataset_parser
+from vmseg_auto.cli.plan_and_preprocess import parser as plan_parser
+from vmseg_auto.cli.predict import parser as predict_parser
+from vmseg_auto.cli.report import parser as report_parser
+from vmseg_auto.cli.review import parser as review_parser
+from vmseg_auto.cli.train import parser as train_parser
+from vmseg_auto.start.fields import checked
+from vmseg_auto.start.steps import STEPS, Place, reports, step_of
+from vmseg_auto.utils.errors import InputError
+from vmseg_auto.workflows.plan import plan_and_preprocess
+
+PARSERS = (
+    make_dataset_parser(), plan_parser(), train_parser(), predict_parser(), review_parser(), report_parser(),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A start folder with an export and a dataset that is planned."""
+    root = export(tmp_path_factory.mktemp("start"))
+    plan_and_preprocess(small_cohort(root / "mine", 3), memory_gb=0.1)
+    (root / "masks_there").mkdir()
+    (root / "masks_there" / "sources.csv").write_text("case,channel,source,files,inputs\neva,0,eva,1,..\n")
+    return root
+
+
+def command(root: Path, name: str, **given: str) -> str:
+    place = Place.of(root, None)
+    step = step_of(name)
+    words = step.command(place, checked(step.fields(place), given))
+    parser = next(parser for parser in PARSERS if parser.prog == words[0])
+    parser.parse_args(words[1:])
+    return " ".join(words)
+
+
+def states(root: Path) -> dict[str, str]:
+    place = Place.of(root, None)
+    return {step.name: step.standing(place).state for step in STEPS}
+
+
+def test_of_an_empty_folder_the_export_comes_first(tmp_path: Path) -> None:
+    assert states(tmp_path) == {
+        "export": "ready", "pairs": "waiting", "check": "waiting", "plan": "waiting", "train": "waiting",
+        "predict": "waiting", "review": "waiting", "report": "waiting",
+    }  # fmt: skip
+
+
+def test_scans_and_masks_are_guessed_by_their_names(tmp_path: Path) -> None:
+    assert states(export(tmp_path))["pairs"] == "ready"
+    assert command(tmp_path, "pairs") == (
+        "vmseg_make_dataset -i export -m masks -o my_patients --patients folders --test-share 0.2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "answers", "words"),
+    [
+        ("pairs", {"dataset": "mine", "visits": "join", "tests": ""},
+         "vmseg_make_dataset -i export -m masks -o mine --add --visits join"),
+        ("check", {}, "vmseg_plan_and_preprocess -d mine --check-only"),
+        ("plan", {"memory": "24", "planner": "residual"},
+         "vmseg_plan_and_preprocess -d mine --planner residual --memory 24"),
+        ("train", {"hours": "2"}, "vmseg_train 0 1 2 -d mine --hours 2"),
+        ("train", {"folds": "1", "trainer": "quick", "epochs": "3", "iterations": "4", "fresh": "yes"},
+         "vmseg_train 1 -d mine --trainer quick --set epochs=3 iterations_per_epoch=4 --fresh"),
+        ("predict", {"uncertainty": "yes"},
+         "vmseg_predict -d mine -i new_scans -o new_masks --previews --save-uncertainty"),
+        ("predict", {"masks": "masks_there", "previews": ""}, "vmseg_predict -d mine -i new_scans -o masks_there"),
+        ("review", {"reader": "Dr Ada"},
+         "vmseg_review -i masks_there --add-to mine --reader Dr Ada --no-browser"),
+        ("review", {"what": "mine"}, "vmseg_review -d mine --no-browser"),
+        ("report", {}, "vmseg_report -d mine -i masks_there"),
+        ("report", {"what": "mine"}, "vmseg_report -d mine"),
+    ],
+)  # fmt: skip
+def test_a_command_is_what_a_person_would_type(planned: Path, step: str, answers: dict[str, Any], words: str) -> None:
+    place = Place.of(planned, "mine")
+    one = step_of(step)
+    built = one.command(place, checked(one.fields(place), answers))
+    assert " ".join(built) == words
+    next(parser for parser in PARSERS if parser.prog == built[0]).parse_args(built[1:])
+
+
+def test_steps_stand_as_the_files_say(planned: Path) -> None:
+    assert states(planned) == {
+        "export": "done", "pairs": "done", "check": "done", "plan": "done", "train": "ready", "predict": "waiting",
+        "review": "ready", "report": "ready",
+    }  # fmt: skip
+    place = Place.of(planned, None)
+    assert step_of("review").standing(place).words == "masks_there: 0 of 1 decided."
+    assert step_of("plan").standing(place).words == "Planned (default) for 3 cases in 3 folds."
+
+
+def test_a_case_that_is_new_makes_the_plan_old(tmp_path: Path) -> None:
+    plan_and_preprocess(small_cohort(tmp_path / "mine", 3), memory_gb=0.1)
+    small_cohort(tmp_path / "mine", 4)
+    standing = step_of("plan").standing(Place.of(tmp_path, None))
+    assert standing.state == "ready"
+    assert "1 case new, 0 cases gone" in standing.words
+
+
+def test_nothing_is_written_over(planned: Path) -> None:
+    for step, field in (("pairs", "dataset"), ("predict", "masks")):
+        place = Place.of(planned, None)
+        answers = checked(step_of(step).fields(place), {field: "export"})
+        with pytest.raises(InputError, match="something called export already"):
+            step_of(step).command(place, answers)
+
+
+def test_reports_are_those_that_stand(planned: Path) -> None:
+    assert reports(Place.of(planned, None)) == []
+    (planned / "mine" / "vmseg" / "report.html").write_text("<p>")
+    assert reports(Place.of(planned, None)) == ["mine/vmseg/report.html"]
+    (planned / "mine" / "vmseg" / "report.html").unlink()
+
+
+def test_what_is_not_there_is_named(planned: Path) -> None:
+    with pytest.raises(InputError, match="not there any more"):
+        Place.of(planned, "../mine")
+    with pytest.raises(InputError, match="no such step"):
+        step_of("format")
