@@ -163,3 +163,15 @@ def test_positions_of_training_are_by_region(cohort: Path) -> None:
     assert len(case.foreground[1]) == np.count_nonzero(label)
     assert len(case.foreground[2]) == np.count_nonzero(label == 2)
     assert IGNORE in np.asarray(PreprocessedFolder(folder).load("a").label)
+
+
+def test_a_plan_edited_by_hand_is_refused_for_other_regions(tmp_path: Path) -> None:
+    folder = write_cohort(tmp_path)
+    planned = plan_and_preprocess(folder, memory_gb=0.01, jobs=1)
+    assert planned.plan is not None
+    write_json(planned.workspace.plan("default"), replace(planned.plan, batch_size=3).to_json())
+    stated = json.loads((folder / "dataset.json").read_text())
+    stated["labels"] = {"background": 0, "whole": [1, 2], "core": [2]}
+    (folder / "dataset.json").write_text(json.dumps({**stated, "regions_class_order": [1, 2]}))
+    with pytest.raises(InputError, match=r"the regions of the plan are not those of dataset\.json"):
+        plan_and_preprocess(folder, memory_gb=0.01, jobs=1)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from vmseg_auto.inference.thresholds import classify, favour_background, from_bytes, to_bytes
+from vmseg_auto.inference.thresholds import classify, favour_background, from_bytes, mask_from, to_bytes
 from vmseg_auto.models.selection_record import THRESHOLDS
+from vmseg_auto.utils.labels import Labels
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -70,3 +71,29 @@ def test_eight_bits_are_half_a_step_off_at_most(classes: int, seed: int) -> None
     assert np.abs(back[1:] - probabilities[1:]).max() <= 0.5 / 255 + 1e-6
     assert back.min() >= 0
     assert back.sum(axis=0) == pytest.approx(np.ones((3, 4, 5)), abs=0.01)
+
+
+NESTED = Labels({"background": 0, "whole": 1, "core": 3, "hot": 2}, {"whole": (1, 2, 3), "core": (2, 3), "hot": (2,)})
+
+
+@given(st.integers(0, 1000), st.sampled_from(THRESHOLDS))
+def test_of_regions_the_last_one_above_the_threshold_counts_by_logits_and_by_probabilities(
+    seed: int, threshold: float
+) -> None:
+    """As nnU-Net's convert_probabilities_to_segmentation writes them, one after another."""
+    logits = drawn(3, seed)
+    likely = 1 / (1 + np.exp(-logits))
+    expected = np.zeros(logits.shape[1:], np.uint8)
+    for soft, value in zip(likely, (1, 3, 2), strict=True):
+        expected[soft > threshold] = value
+    probabilities = np.concatenate([1 - likely.max(axis=0, keepdims=True), likely])
+    assert np.array_equal(mask_from(probabilities, NESTED, threshold), expected)
+    above = favour_background(logits, threshold, overlap=True) > 0
+    values = np.select([above[2], above[1], above[0]], [2, 3, 1])
+    assert np.array_equal(values, expected)
+
+
+def test_regions_in_eight_bits_come_back_with_their_background() -> None:
+    probabilities = np.array([0.2, 0.8, 0.6, 0.0], np.float32).reshape(4, 1, 1, 1)
+    found = from_bytes(to_bytes(probabilities), overlap=True)
+    assert found.ravel().tolist() == pytest.approx([0.2, 0.8, 0.6, 0.0], abs=0.002)

@@ -219,3 +219,20 @@ def test_undecided_is_a_share_whatever_the_number_and_order_of_classes(classes: 
     np.testing.assert_allclose(undecided(soft[::-1]), found, atol=0.0011)
     even = np.full_like(soft, 1 / classes)
     np.testing.assert_array_equal(undecided(even), np.ones((2, 3, 4), np.float32))
+
+
+def test_undecided_is_the_greatest_doubt_of_a_region() -> None:
+    probabilities = np.array([[0.0, 0.4], [1.0, 0.5], [1.0, 0.6]], np.float32).reshape(3, 1, 1, 2)
+    assert undecided(probabilities, overlap=True).ravel().tolist() == [0.0, 1.0]
+
+
+def test_regions_that_overlap_are_judged_one_by_one() -> None:
+    """Both are sure and everywhere; as classes they would share each voxel between them."""
+    tile = tiling((4, 4, 4), (4, 4, 4), 1.0)[0]
+    logits = torch.full((2, 4, 4, 4), 20.0)
+    estimator = UncertaintyEstimator(networks=1, mirrored=True, overlap=True)
+    for mirroring in (0, 1):
+        estimator.update(tile, logits, mirroring, network=0, first=True)
+    estimator.finalize(logits)
+    assert estimator.confidence().uncertainty == pytest.approx(0, abs=1e-3)
+    assert estimator.confidence().scatter == 0

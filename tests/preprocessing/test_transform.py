@@ -150,7 +150,7 @@ def test_ties_between_classes_go_to_the_first() -> None:
 def test_misuse_is_refused() -> None:
     with pytest.raises(InputError, match="the scan has 2 channels, but the plan wants 1"):
         preprocess_image(np.ones((2, *GRID.shape), dtype=np.float32), GRID, RAW)
-    with pytest.raises(ValueError, match="3 label values for 2 classes"):
+    with pytest.raises(ValueError, match="3 label values for 2 outputs"):
         restore_labels(np.ones((2, 4, 7, 8), dtype=np.float32), GRID, ((1, 5), (1, 8), (1, 9)), RAW, (0, 1, 2))
 
 

@@ -30,11 +30,12 @@ class PreprocessedCase:
     Args:
         id: the case's id.
         image: float32 [C, Z, Y, X], in the plan's axes and spacing; may be memory-mapped.
-        label: uint8 [Z, Y, X] of class indices 0 to K - 1 (not file values), on the image's grid; IGNORE (255) where
-            nobody has annotated; None without a mask.
+        label: uint8 [Z, Y, X] of class indices 0 to K - 1 (of regions the values in files), on the image's grid; IGNORE
+            (255) where nobody has annotated; None without a mask.
         geometry: grid of the source files, in their own axes.
         crop_box: the part of that grid that was kept, in the files' axes.
-        foreground: class index -> voxel positions int32 [n, 3] in `label`, at most 10,000 drawn at random.
+        foreground: class index (of regions their number, from 1) -> voxel positions int32 [n, 3] in `label`, at most
+            10,000 drawn at random.
         content: hash of the source files.
         annotated: positions int32 [n, 3] of voxels that are annotated, drawn alike; None where all are.
     """
