@@ -27,6 +27,17 @@ def probabilities(logits: torch.Tensor, overlap: bool) -> torch.Tensor:
     return logits.sigmoid() if overlap else logits.softmax(dim=0)[1:]
 
 
+def with_background(logits: torch.Tensor, overlap: bool) -> torch.Tensor:
+    """Return the probabilities of `probabilities` behind that of the background, [1 + F, ...] of logits [K, ...].
+
+    Of regions it is one minus the greatest of theirs.
+    """
+    if not overlap:
+        return logits.softmax(dim=0)
+    likely = probabilities(logits, overlap)
+    return torch.cat([1 - likely.amax(dim=0, keepdim=True), likely])
+
+
 def foreground(logits: torch.Tensor, overlap: bool) -> torch.Tensor:
     """Return the probability that a voxel is anything but background, [...] of logits [K, ...]."""
     return logits.sigmoid().amax(dim=0) if overlap else 1 - logits.softmax(dim=0)[0]

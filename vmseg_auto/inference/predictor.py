@@ -17,6 +17,7 @@ from vmseg_auto.data.runs import FoldName
 from vmseg_auto.evaluation.confidence import Confidence
 from vmseg_auto.evaluation.lesion_filter import LeftOut, apply_lesion_filter, with_least
 from vmseg_auto.inference.ensemble import FoldEnsemble
+from vmseg_auto.inference.outputs import with_background
 from vmseg_auto.inference.sliding_window import OnProgress, budgets_at_once, predict_logits
 from vmseg_auto.inference.thresholds import favour_background
 from vmseg_auto.inference.uncertainty import UncertaintyEstimator
@@ -391,11 +392,7 @@ class Predictor:
 def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
     """Return probabilities [K, Z, Y, X], background first, on the full grid; outside the crop that is certain."""
     restored = torch.from_numpy(restore_logits(logits, geometry, crop_box, plan))
-    if plan.regions:
-        likely = restored.sigmoid()
-        soft: Any = torch.cat([1 - likely.amax(dim=0, keepdim=True), likely]).numpy()
-    else:
-        soft = torch.softmax(restored, dim=0).numpy()
+    soft: Any = with_background(restored, bool(plan.regions)).numpy()
     full = np.zeros((len(soft), *geometry.shape), dtype=np.float32)
     full[0] = 1
     full[(slice(None), *(slice(a, b) for a, b in crop_box))] = soft
