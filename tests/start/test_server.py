@@ -163,6 +163,11 @@ def test_a_job_goes_on_without_the_server_and_is_found_again(tmp_path: Path) -> 
         wait_until(lambda: job_of(server)["state"] == "stopped")
         assert job_of(server)["link"] == ""
         assert "stopped" in server.json("/api/jobs/1/log")["text"]
+        assert post(server, "/api/jobs/1/again", {}) == (200, {"number": 2})
+        assert job_of(server)["command"] == "vmseg_review -d mine --no-browser"
+        assert post(server, "/api/jobs/2/again", {})[0] == 422
+        assert post(server, "/api/jobs/2/stop", {})[0] == 200
+        wait_until(lambda: job_of(server)["state"] == "stopped")
 
 
 def job_of(server: Served) -> Any:

@@ -12,9 +12,9 @@ from vmseg_auto.data.runs import FoldFolder, Run
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.figures.charts import Chart
 from vmseg_auto.figures.training_charts import dice_chart, loss_chart
+from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.tables import read_csv
-from vmseg_auto.workflows.paths import read_record
 from vmseg_auto.workflows.progress import duration
 from vmseg_auto.workflows.run_tables import read_history
 
