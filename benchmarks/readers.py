@@ -30,7 +30,7 @@ from vmseg_auto.data.images.images import read_mask
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.evaluation.metrics.overlap import mean_dice
 from vmseg_auto.preprocessing.duplicates import signature
-from vmseg_auto.report.predictions import read_record
+from vmseg_auto.report.predictions import read_prediction_record
 from vmseg_auto.review.next_scans import most_worth_first
 from vmseg_auto.utils.atomic import new_folder, read_json, write_json
 from vmseg_auto.utils.tables import read_csv, write_csv
@@ -102,7 +102,7 @@ def run_seed(source: Path, work: Path, seed: int, sizes: tuple[int, int], settin
     first, rest = pool[: sizes[0]], pool[sizes[0] :]
     masks = predicted(source, work / f"{seed}_first", first, [*rest, *tests], settings)
     known, new = scans_as_vectors(first), scans_as_vectors(rest)
-    doubts = np.array([read_record(masks, case.id).judgement.confidence.uncertainty for case in rest])
+    doubts = np.array([read_prediction_record(masks, case.id).judgement.confidence.uncertainty for case in rest])
     nothing: dict[str, list[int]] = {"none": []}
     chosen = nothing | {name: list(by(doubts, new, known))[: sizes[1]] for name, by in orders(seed).items()}
     for name, places in chosen.items():

@@ -31,6 +31,6 @@ def test_what_is_predicted_now_and_what_is_deleted_are_told(tmp_path: Path) -> N
     _, table, count = screen.shown
     head, *rows = [" ".join(line.split()[:3]) for line in table.splitlines()]
     assert head == "series phase images"
-    assert "times answered" in table
+    assert "answers" in table.splitlines()[0]
     assert sorted(rows) == ["a predicting 8", "b answered (deleted)", "c answered 8"]
     assert sorted(count.removesuffix(".").split(", ")) == ["1 answered", "1 answered (deleted)", "1 predicting"]

@@ -16,7 +16,7 @@ from reviewing import by_hand, predictions
 
 from vmseg_auto.data.images.images import read_image, write_image
 from vmseg_auto.data.scans import find_scans
-from vmseg_auto.report.predictions import read_record
+from vmseg_auto.report.predictions import read_prediction_record
 from vmseg_auto.review.next_scans import most_worth_first, order_scans
 from vmseg_auto.review.predicted_cases import AddTo, PredictedCases
 from vmseg_auto.utils.atomic import write_sealed
@@ -86,7 +86,7 @@ def test_predictions_come_in_this_order_when_asked_for(tmp_path: Path) -> None:
 
 
 def set_uncertainty(folder: Path, case: str, uncertainty: float) -> None:
-    record = read_record(folder, case)
+    record = read_prediction_record(folder, case)
     confidence = replace(record.judgement.confidence, uncertainty=uncertainty)
     judgement = replace(record.judgement, confidence=confidence)
     write_sealed(folder / f"{case}.json", replace(record, judgement=judgement).to_json())

@@ -263,5 +263,5 @@ def test_options_that_do_not_go_together_are_refused(
     assert "--add-to goes with -i" in capsys.readouterr().err
     assert not (folder / "readers").exists()
     monkeypatch.chdir(folder.parent)
-    assert main(["--no-browser"]) == 2
-    assert "Name predictions with -i, or a dataset with -d." in capsys.readouterr().err
+    assert main(["--add-to", "x", "--no-browser"]) == 2
+    assert "Name a folder of predictions with -i" in capsys.readouterr().err

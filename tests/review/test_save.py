@@ -11,7 +11,7 @@ import pytest
 from dicom_made import write_series
 from numpy.typing import NDArray
 from reports import GRID, LABELS, deliver
-from reviewing import cases_of, drawn, given, predicted_of, predictions
+from reviewing import by_hand, cases_of, drawn, given, predicted_of, predictions
 
 from vmseg_auto.data.images.images import read_mask, write_mask
 from vmseg_auto.data.images.segmentations import read_labels, write_segmentation
@@ -26,6 +26,7 @@ from vmseg_auto.report.write import write_report
 from vmseg_auto.review import save
 from vmseg_auto.review.drafts import ChangedMeanwhileError
 from vmseg_auto.review.predicted_case import predicted_file
+from vmseg_auto.review.predicted_cases import AddTo, PredictedCases
 from vmseg_auto.review.save import bring_up_to_date, save_decision
 from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -339,3 +340,20 @@ def test_a_case_that_vanished_is_named(tmp_path: Path) -> None:
     (tmp_path / "scans" / "carl.nii.gz").write_bytes(b"")
     last = cases_of(predictions(tmp_path / "more", "dora")).entries[-1]
     assert last.problem == ""
+
+
+def test_a_saved_case_stands_in_the_queue_as_when_it_is_opened_again(tmp_path: Path) -> None:
+    folder = predictions(tmp_path, "anna", "bert")
+    cases = PredictedCases(folder, None, Inventory(), AddTo(by_hand(tmp_path, "cornelius")))
+    predicted = read_mask(folder / "anna.nii.gz")[0]
+    sequence: tuple[tuple[Decision, Any], ...] = (
+        ("corrected", drawn(predicted)), ("rejected", predicted), ("no lesion", predicted), ("accepted", predicted),
+        ("unsure", predicted),
+    )  # fmt: skip
+    for decision, mask in sequence:
+        may_be_added = cases.save(0, given(cases.open(0), decision), mask)
+        entry = cases.entries[0]
+        assert may_be_added == cases.open(0).may_be_added == (decision in ("corrected", "accepted"))
+        again = cases.entries[0]
+        assert (entry.state, entry.hint, entry.when) == (again.state, again.hint, again.when)
+        assert entry.volumes_ml == pytest.approx(again.volumes_ml)

@@ -118,7 +118,7 @@ def test_a_corrected_mask_takes_the_place_of_the_earlier_one_which_is_kept(made:
     assert review.voxels_changed == np.count_nonzero(new != mask)
     assert (reviews(made).folder / "earlier" / kept.file).read_bytes() == before
     assert kept.file == "b.nii.gz.1.earlier"
-    assert cases.entries[1].state == "to do"  # until it is opened again
+    assert cases.entries[1].state == "corrected"
     assert cases.open(1).review == review
     assert (cases.entries[1].state, cases.entries[1].reader) == ("corrected", "Dr Ada")
     assert f"`vmseg_plan_and_preprocess -d {made.space.root.parent}`" in cases.conclusion()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from consoles import Heard
 from reviewing import Served, start_served
 from small_cohort import small_cohort
-from starting import export, wait_until
+from starting import SECONDS, export, wait_until
 
 from vmseg_auto.start.jobs import Job, Jobs
 from vmseg_auto.utils.atomic import write_json
@@ -163,8 +168,26 @@ def test_a_job_goes_on_without_the_server_and_is_found_again(tmp_path: Path) -> 
         wait_until(lambda: job_of(server)["state"] == "stopped")
         assert job_of(server)["link"] == ""
         assert "stopped" in server.json("/api/jobs/1/log")["text"]
+        assert post(server, "/api/jobs/1/again", {}) == (200, {"number": 2})
+        assert job_of(server)["command"] == "vmseg_review -d mine --no-browser"
+        assert post(server, "/api/jobs/2/again", {})[0] == 422
+        assert post(server, "/api/jobs/2/stop", {})[0] == 200
+        wait_until(lambda: job_of(server)["state"] == "stopped")
 
 
 def job_of(server: Served) -> Any:
     steps = post(server, "/api/state", {})[1]["steps"]
     return next(step["job"] for step in steps if step["name"] == "review")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal")
+def test_the_command_without_options_shows_the_page_of_the_current_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "vmseg_auto.cli.review", "--no-browser"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        server = Served(process.stdout.readline().split()[-1], Heard())
+        assert post(server, "/api/state", {})[1]["folder"] == str(tmp_path)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 0
+    assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.locks import holder
 from vmseg_auto.utils.text import counted
 
-_HEAD = ("series", "phase", "images", "times answered", "since (UTC)", "reason")
+_HEAD = ("series", "phase", "images", "answers", "since (UTC)", "reason")
 
 
 def show_status(folder: Path, console: Console, with_identity: bool = False) -> None:

@@ -165,7 +165,7 @@ def read_standing(folder: Path, record: PredictionRecord) -> tuple[InPlace, Path
 
 def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predicted:
     """Read one prediction. Raises InputError where mask, record or scan is missing, damaged or another."""
-    standing, mask = read_standing(table.parent, read_record(table.parent, case))
+    standing, mask = read_standing(table.parent, read_prediction_record(table.parent, case))
     record = standing.record
     if standing.corrected:
         rows = _rows(standing.record)
@@ -174,7 +174,7 @@ def _predicted(case: str, rows: list[Row], table: Path, scans: _Scans) -> Predic
     return Predicted(standing.record, tuple(rows), mask, scans.find(record), standing.review)
 
 
-def read_record(folder: Path, case: str) -> PredictionRecord:
+def read_prediction_record(folder: Path, case: str) -> PredictionRecord:
     """Read the record of a prediction; raises InputError where it is missing, damaged, or speaks of another case."""
     path = folder / f"{case}.json"
     data = read_json(path, remedy=_AGAIN)

@@ -172,11 +172,14 @@ class Cases(ABC):
         """
 
     @abstractmethod
-    def save(self, key: int, given: Given, drawn: NDArray[np.uint8]) -> None:
+    def save(self, key: int, given: Given, drawn: NDArray[np.uint8]) -> bool:
         """Write a decision, and the mask where it is one of those that save it, whole or not at all.
 
         Args:
             drawn: the label values [Z, Y, X] that the reader sees.
+
+        Returns:
+            Whether the case can now be put into the dataset that was named.
 
         Raises:
             ChangedMeanwhileError: somebody else has saved the case since the reader opened it.

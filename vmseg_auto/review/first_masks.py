@@ -113,10 +113,9 @@ class FirstMasks(Cases):
         )
         review = opened.review
         self._entries[key] = _entry(case.id, review)
-        drawn = review is not None and review.decision == "corrected"
-        return replace(opened, may_be_added=drawn and self._add_to is not None and key not in self._added)
+        return replace(opened, may_be_added=self._may_be_added(key, review))
 
-    def save(self, key: int, given: Given, drawn: NDArray[np.uint8]) -> None:
+    def save(self, key: int, given: Given, drawn: NDArray[np.uint8]) -> bool:
         with output_lock(self._masks, "vmseg_review", Silent()):
             opened = self.open(key)
             require_unchanged(opened, given)
@@ -125,6 +124,8 @@ class FirstMasks(Cases):
             if given.decision in SAVES:
                 write_mask(self._mask(opened.case), mask, opened.geometry)
             self._reviews.write(MaskHistory(opened.case, (*opened.reviews, review)))
+            self._entries[key] = _entry(opened.case, review)
+        return self._may_be_added(key, review)
 
     def add(self, key: int, visits: Visits | None) -> str:
         if self._add_to is None:
@@ -182,6 +183,10 @@ class FirstMasks(Cases):
         except VmsegError:  # opening it tells what is wrong
             return _entry(case, None)
         return _entry(case, review_of(reviews, mask_sha256(mask)))
+
+    def _may_be_added(self, key: int, review: Review | None) -> bool:
+        drawn = review is not None and review.decision == "corrected"
+        return drawn and self._add_to is not None and key not in self._added
 
     def _mask(self, case: str) -> Path:
         return self._masks / f"{case}{USUAL}"

@@ -16,7 +16,7 @@ from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.mask_files import PREDICTED, Standing, mask_sha256
 from vmseg_auto.data.reviews import Decision
-from vmseg_auto.report.predictions import Predicted, read_record, read_standing
+from vmseg_auto.report.predictions import Predicted, read_prediction_record, read_standing
 from vmseg_auto.review.cases import Opened, Overlay
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
@@ -82,7 +82,7 @@ class PredictedCase:
             InputError: its mask, record or scan is gone, damaged or another.
         """
         case = known.record.case
-        record = read_record(folder, case)
+        record = read_prediction_record(folder, case)
         standing, path = read_standing(folder, record)
         one = Predicted(standing.record, known.rows, path, known.scan, standing.review)
         image, mask, geometry = one.read()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.reviews import Review
 from vmseg_auto.report.predictions import Predicted, read_predictions
 from vmseg_auto.review.cases import Cases, Entry, Given, Opened, require_place
 from vmseg_auto.review.next_scans import order_scans
@@ -103,12 +104,17 @@ class PredictedCases(Cases):
 
     def open(self, key: int) -> Opened:
         opened = self.read(key).opened
-        decided = opened.review is not None and opened.review.decision in ADDED
-        return replace(opened, may_be_added=decided and self._add_to is not None and key not in self._added)
+        return replace(opened, may_be_added=self._may_be_added(key, opened.review))
 
-    def save(self, key: int, given: Given, drawn: NDArray[np.uint8]) -> None:
+    def save(self, key: int, given: Given, drawn: NDArray[np.uint8]) -> bool:
         with output_lock(self.folder, "vmseg_review", Silent()):
-            save_decision(self.folder, self.read(key), given, drawn)
+            case = self.read(key)
+            record = save_decision(self.folder, case, given, drawn)
+        review = record.reviews[-1]
+        judgement = replace(record.judgement, corrected=review.mask_sha256 != record.mask_sha256)
+        hint = _hint(replace(case.one, record=replace(record, judgement=judgement)))
+        self._entries[key] = Entry.of(record.case, review, hint, review.volumes_ml)
+        return self._may_be_added(key, review)
 
     def add(self, key: int, visits: Visits | None) -> str:
         if self._add_to is None:
@@ -131,6 +137,10 @@ class PredictedCases(Cases):
         case = PredictedCase.read(self.folder, self._at(key))
         self._entries[key] = _entry(case.one)
         return case
+
+    def _may_be_added(self, key: int, review: Review | None) -> bool:
+        decided = review is not None and review.decision in ADDED
+        return decided and self._add_to is not None and key not in self._added
 
     def _at(self, key: int) -> Predicted:
         require_place(key, len(self._found))

@@ -69,7 +69,7 @@ class ReaderCases(Cases):
     def open(self, key: int) -> Opened:
         return self._as_read(self._inner.open(self._at(key)))
 
-    def save(self, key: int, given: Given, drawn: NDArray[np.uint8]) -> None:
+    def save(self, key: int, given: Given, drawn: NDArray[np.uint8]) -> bool:
         if given.reader != self.reader:
             problem, remedy = f"these are the masks of {self.reader}", "Start vmseg_review with your own --reader."
             raise InputError(problem, case=self.case(key), remedy=remedy)
@@ -83,6 +83,7 @@ class ReaderCases(Cases):
             if given.decision in SAVES:
                 write_mask(self._reads.mask(inner.case), mask, inner.geometry)
             self._reads.write(Read(inner.case, self.reader, self._is_blind(inner.case), (*earlier, review)))
+        return False
 
     def conclusion(self) -> str:
         done = sum(entry.state in SAVES for entry in self.entries)

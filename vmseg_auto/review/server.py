@@ -170,13 +170,12 @@ class ReviewServer:
         given = Given(decision, reader, comment, minutes, _whole(told, "version"), _text(told, "base", 64))
         key = int(request.path_params["key"])
         with self._lock:
-            self._cases.save(key, given, mask)
-            opened = self._cases.open(key)
-            self._opened = key, opened
+            may_be_added = self._cases.save(key, given, mask)
+            self._opened = None
         if decision in SAVES:
             self._draft(request).remove(_whole(told, "draft"))
         LOGGER.info("a decision is saved: %s", decision)
-        told = {"entry": asdict(self._cases.entries[key]), "may_be_added": opened.may_be_added}
+        told = {"entry": asdict(self._cases.entries[key]), "may_be_added": may_be_added}
         return JSONResponse(told)
 
     def _add(self, request: Request) -> Response:

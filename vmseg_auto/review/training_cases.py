@@ -114,7 +114,7 @@ class TrainingCases(Cases):
         self._entries[key] = self._entry(case, opened.review, volumes)
         return opened
 
-    def save(self, key: int, given: Given, drawn: NDArray[np.uint8]) -> None:
+    def save(self, key: int, given: Given, drawn: NDArray[np.uint8]) -> bool:
         with ExitStack() as held:
             held.enter_context(output_lock(self._dataset, _COMMAND, Silent()))
             if self._space.root.is_dir():
@@ -122,7 +122,10 @@ class TrainingCases(Cases):
             opened = self.open(key)
             require_unchanged(opened, given)
             mask = decided_mask(opened, given, drawn)
-            self._write(self._at(key), opened, mask, reviewed(opened, given, mask))
+            review = reviewed(opened, given, mask)
+            self._write(self._at(key), opened, mask, review)
+            self._entries[key] = self._entry(self._at(key), review, review.volumes_ml)
+        return False
 
     def conclusion(self) -> str:
         words = []

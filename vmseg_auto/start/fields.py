@@ -17,7 +17,7 @@ _FORMS = {
     "number": (re.compile(r"(\d{1,6}(\.\d{1,4})?)?"), "a number such as 2 or 0.5"),
     "whole": (re.compile(r"([1-9]\d{0,5})?"), "a whole number above 0"),
     "name": (re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}"), "a name of letters, digits, _ and -, without blanks"),
-    "text": (re.compile(r"([^\W_-][^\x00-\x1f]*)?"), "a text that begins with a letter or digit"),
+    "text": (re.compile(r"((\*|[^\W_-])[^\x00-\x1f]*)?"), "a text that begins with a letter, a digit or *"),
     "tick": (re.compile(f"(?:{YES})?"), "ticked or not"),
 }
 

@@ -44,6 +44,8 @@ _APART = {
 }
 """A report is a page of its own, with a policy of its own, and reaches nothing of this server. Browsers refuse a page
 in a sandbox that asks for an opener policy as well."""
+_CUT_SHORT: tuple[End, ...] = ("stopped", "lost", "failed", "some failed")
+"""After which the same command goes on."""
 _WORDS: dict[End, str] = {
     "running": "It runs.",
     "done": "Done.",
@@ -81,6 +83,7 @@ class StartServer:
                 Route("/api/run/{step}", self._run, methods=["POST"]),
                 Route("/api/jobs/{number:int}/log", self._log),
                 Route("/api/jobs/{number:int}/confirm", self._confirm, methods=["POST"]),
+                Route("/api/jobs/{number:int}/again", self._again, methods=["POST"]),
                 Route("/api/jobs/{number:int}/stop", self._stop, methods=["POST"]),
                 Route("/api/report", self._ask_report, methods=["POST"]),
                 Route("/report/{ticket}", self._report),
@@ -142,6 +145,7 @@ class StartServer:
             "began": job.began,
             "ended": job.ended,
             "confirm": unconfirmed,
+            "again": standing in _CUT_SHORT,
             "link": _link_in(self._jobs.tail(job.number)) if standing == "running" else "",
         }
 
@@ -193,6 +197,13 @@ class StartServer:
         if self._jobs.standing(job) != "refused" or UNCONFIRMED not in self._jobs.tail(job.number):
             raise InputError("there is nothing to be confirmed", remedy="Look for the pairs again.")
         return self._started(job.step, job.dataset, [*job.command, "--yes"])
+
+    def _again(self, request: Request) -> Response:
+        """Run the command of a job that was cut short again: it goes on from what was done."""
+        job = self._job(request)
+        if self._jobs.standing(job) not in _CUT_SHORT:
+            raise InputError("there is nothing to go on with", remedy="Load the page again.")
+        return self._started(job.step, job.dataset, list(job.command))
 
     def _stop(self, request: Request) -> Response:
         self._jobs.stop(self._job(request))

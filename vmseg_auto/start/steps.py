@@ -30,6 +30,9 @@ from vmseg_auto.workflows.paths import read_fingerprint, read_splits
 Answers = dict[str, str]
 State = Literal["done", "ready", "waiting"]
 _NO_DATASET = "Make a dataset first."
+_SERIES = Field(
+    "series", "Only DICOM series called", "text", help="A name, or a pattern such as *_T2; all if empty.", further=True
+)
 _VISITS = (
     ("", "not known: name them, and leave them apart"),
     ("join", "yes: they are one patient's"),
@@ -197,6 +200,7 @@ class Pairs(Step):
                 "Test patients are not trained on. Nothing is chosen by them. With 0 there are none.",
             ),
             Field("visits", "Names that look like visits of one patient", "choice", "", options=_VISITS, further=True),
+            _SERIES,
         )
 
     def command(self, place: Place, answers: Answers) -> list[str]:
@@ -206,7 +210,8 @@ class Pairs(Step):
             raise InputError(f"there is something called {name} already", remedy="Write another name.")
         command = ["vmseg_make_dataset", "-i", answers["scans"], "-m", answers["masks"], "-o", name]
         command += ["--add"] if grows else ["--patients", answers["patients"]]
-        return [*command, *_option("--test-share", answers["tests"]), *_option("--visits", answers["visits"])]
+        command += [*_option("--test-share", answers["tests"]), *_option("--visits", answers["visits"])]
+        return [*command, *_option("--series", answers["series"])]
 
     def dataset(self, place: Place, answers: Answers) -> str:
         return answers["dataset"]
@@ -354,6 +359,7 @@ class Predict(Step):
             Field("masks", "Folder for the masks", "name", "new_masks", "One that is there is brought up to date."),
             Field("previews", "Draw a picture of each", "tick", YES),
             Field("uncertainty", "Draw a map of uncertainty", "tick", further=True),
+            _SERIES,
         )
 
     def command(self, place: Place, answers: Answers) -> list[str]:
@@ -365,6 +371,7 @@ class Predict(Step):
             *("vmseg_predict", "-d", _dataset_of(place), "-i", answers["scans"], "-o", masks),
             *(["--previews"] if answers["previews"] else []),
             *(["--save-uncertainty"] if answers["uncertainty"] else []),
+            *_option("--series", answers["series"]),
         ]
 
 

@@ -79,10 +79,11 @@ class StepView {
     this.jobCommand = make("code");
     this.link = make("a", { target: "_blank", rel: "noopener noreferrer", textContent: "Open the page for readers" });
     this.confirm = make("button", { type: "button", className: "main", textContent: "The pairs are right: write the dataset", onclick: () => this.act("confirm") });
+    this.again = make("button", { type: "button", textContent: "Go on with the same command", onclick: () => this.act("again") });
     this.stop = make("button", { type: "button", textContent: "Stop", onclick: () => this.act("stop") });
     this.log = make("pre", { tabIndex: 0, role: "region" });
     this.saying = make("details", { ontoggle: () => this.loadLog() }, make("summary", { textContent: "What it says" }), this.log);
-    return make("div", { className: "job", hidden: true }, make("p", {}, this.jobCommand), this.jobWords, make("div", { className: "actions" }, this.link, this.confirm, this.stop), this.saying);
+    return make("div", { className: "job", hidden: true }, make("p", {}, this.jobCommand), this.jobWords, make("div", { className: "actions" }, this.link, this.confirm, this.again, this.stop), this.saying);
   }
 
   goTo(event) {
@@ -211,6 +212,7 @@ class StepView {
     this.link.hidden = !job.link;
     if (job.link) this.link.href = job.link;
     this.confirm.hidden = !job.confirm;
+    this.again.hidden = !job.again;
     this.stop.hidden = job.state !== "running";
     const news = !before || before.number !== job.number || before.state !== job.state;
     if (news && ((before && before.state === "running") || !before) && !["running", "done"].includes(job.state)) this.saying.open = true;
@@ -240,7 +242,7 @@ class StepView {
       told(error);
     }
     await page.load();
-    if (what === "confirm") this.stop.focus();
+    if (what !== "stop") this.stop.focus();
   }
 
   // ---- charts and reports ----
