@@ -146,7 +146,8 @@ class Export(Step):
     words = (
         "Export the T2 series from the PACS into a folder below this one, a folder for each patient. Draw the lesions "
         "in 3D Slicer or ITK-SNAP, and save each mask (.seg.nrrd, .nrrd, .nii.gz) into a second folder, under the name "
-        "of the patient's folder. What you copy there appears here by itself."
+        "of the patient's folder. What you copy there appears here by itself. `vmseg_review --next FOLDER`, in a "
+        "terminal, opens a page on which the first masks can be drawn too."
     )
 
     def standing(self, place: Place) -> Standing:
