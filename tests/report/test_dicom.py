@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from pydicom import dcmread
 from reports import deliver
 
@@ -13,7 +12,6 @@ from vmseg_auto.data.cases import read_case
 from vmseg_auto.data.pseudonym_key import read_key
 from vmseg_auto.data.scans import find_scans
 from vmseg_auto.report.write import write_report
-from vmseg_auto.utils.errors import InputError
 
 
 def test_a_dicom_series_is_found_again_and_shown(shared_data: Path, tmp_path: Path) -> None:
@@ -35,11 +33,10 @@ def test_a_dicom_series_is_found_again_and_shown(shared_data: Path, tmp_path: Pa
     assert image.shape[1:] == geometry.shape
 
 
-def test_dicom_segmentations_are_refused_in_words(tmp_path: Path, shared_data: Path) -> None:
+def test_masks_in_dicom_alone_are_reported(tmp_path: Path, shared_data: Path) -> None:
     source = shared_data / "dicom" / "t2_series"
     (case,) = find_scans(source, ("T2",))
     mask = np.ones(read_case(case)[2].shape, dtype=np.uint8)
-    masks = deliver(source, tmp_path / "masks", {case.id: mask}, formats=("dicom-seg",))
-    with pytest.raises(InputError, match="DICOM alone, from which no report is made"):
-        write_report(masks)
-    write_report(deliver(source, tmp_path / "both", {case.id: mask}, formats=("dicom-seg", "seg.nrrd")))
+    for formats in (("dicom-seg",), ("dicom-rtstruct", "dicom-seg"), ("dicom-seg", "seg.nrrd")):
+        masks = deliver(source, tmp_path / "_".join(formats), {case.id: mask}, formats=formats)
+        assert 'class="scan"' in write_report(masks).read_text(encoding="utf-8")
