@@ -15,6 +15,7 @@ from vmseg_auto.cli import model, plan_and_preprocess, predict, select, train
 from vmseg_auto.cli.common import in_place
 from vmseg_auto.data.runs import Run
 from vmseg_auto.utils.errors import InputError
+from vmseg_trainers.default import DefaultTrainer
 
 TRAIN = ["--device", "cpu", "--jobs", "1", "--set", *SETTINGS, IN_THREADS]
 
@@ -32,9 +33,14 @@ def test_from_the_check_to_the_report(tmp_path: Path, capsys: pytest.CaptureFixt
     assert plan_and_preprocess.main(plan) == 0
     assert last_line() == f"Go on with `vmseg_train 0 1{places}`."
     assert train.main(["0", "-d", str(folder), *TRAIN]) == 0
-    assert f"fold 1 is not trained; `vmseg_train 1{places}` does it" in last_line()
+    told = re.search(r"fold 1 is not trained; `(vmseg_train 1 --set .*)` does it", last_line())
+    assert told
     assert plan_and_preprocess.main(plan) == 0
-    assert last_line() == f"Go on with `vmseg_train 1{places}`."
+    assert last_line() == f"Go on with `{told[1]}`."
+    given = train.parser().parse_args(shlex.split(told[1])[1:])
+    config = DefaultTrainer.config
+    assert config.with_settings(given.set) == config.with_settings([*SETTINGS, IN_THREADS])
+    assert given.dataset == str(folder)
     after = f"Go on with `vmseg_report{places}` or `vmseg_predict -i SCANS -o MASKS{places}`."
     assert train.main(["1", "-d", str(folder), *TRAIN]) == 0
     assert last_line() == after

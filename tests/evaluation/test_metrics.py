@@ -210,7 +210,7 @@ def test_what_is_predicted_where_nobody_has_annotated_changes_no_score(
     rows = [score_case(mask, reference, GRID, labels) for mask in (prediction, changed)]
     np.testing.assert_equal(rows[0], rows[1])
     assert mean_dice(prediction, reference, labels) == mean_dice(changed, reference, labels)
-    assert contradiction(prediction, reference, GRID) == contradiction(changed, reference, GRID)
+    assert contradiction(prediction, reference, GRID, labels) == contradiction(changed, reference, GRID, labels)
 
 
 def test_a_case_annotated_in_part_is_scored_in_that_part_and_tells_no_volume() -> None:
