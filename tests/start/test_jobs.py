@@ -16,7 +16,9 @@ from starting import wait_until
 
 from vmseg_auto.start.jobs import KEPT, Job, Jobs
 from vmseg_auto.utils.atomic import write_json
+from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.locks import holder, locked
 from vmseg_auto.utils.owners import this_process
 
 REVIEW = ("vmseg_review", "-d", "patients", "--no-browser")
@@ -76,13 +78,39 @@ def test_a_command_that_is_killed_has_failed(tmp_path: Path) -> None:
     assert (job.exit_code, jobs.standing(job)) == (-signal.SIGKILL, "failed")
 
 
-def test_a_job_whose_machine_was_switched_off_is_lost(tmp_path: Path) -> None:
+def test_a_job_whose_machine_was_switched_off_is_lost_and_blocks_nothing(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path)
+    job = Job(1, "train", "", ("vmseg_train", "0"), "", "", 0)
+    write(jobs, job)
+    with locked(jobs.lock(1), "vmseg_train", Silent()):
+        assert jobs.standing(job) == "running"
+        with pytest.raises(InputError, match="is at work"):
+            jobs.start("train", "", ["vmseg_train", "0"])
+    jobs.lock(1).touch()  # it is left behind by who could not remove it any more
+    assert jobs.standing(jobs.read(1)) == "lost"
+    write(jobs, replace(job, ended="now", exit_code=0))
+    assert jobs.standing(job) == "done", "a job that has ended since its record was read"
+
+
+def test_without_locks_the_process_is_looked_for(tmp_path: Path) -> None:
     jobs = Jobs(tmp_path)
     machine, process, _ = this_process().split("-")
     job = Job(1, "train", "", ("vmseg_train", "0"), "", f"{machine}-{process}-1", 0)
     write(jobs, job)
-    assert jobs.standing(jobs.read(1)) == "lost"
+    assert jobs.standing(job) == "lost"
     assert jobs.standing(replace(job, runner=this_process())) == "running"
+
+
+@pytest.mark.slow
+def test_a_job_whose_runner_is_killed_is_lost(tmp_path: Path) -> None:
+    small_cohort(tmp_path / "patients", 1)
+    jobs = Jobs(tmp_path)
+    job = jobs.start("review", "patients", REVIEW)
+    runner = holder(jobs.lock(1))
+    assert runner is not None
+    os.kill(runner.process, signal.SIGKILL)
+    os.kill(job.process, signal.SIGTERM)
+    assert jobs.standing(ended(jobs, job)) == "lost"
 
 
 def test_a_damaged_record_is_named_and_its_number_is_not_used_again(tmp_path: Path) -> None:
@@ -101,7 +129,7 @@ def test_of_many_jobs_the_oldest_that_have_ended_are_removed(tmp_path: Path) -> 
     for number in range(1, KEPT + 3):
         write(jobs, Job(number, "plan", "", ("vmseg_report",), "", this_process(), 0, "now", 0))
         jobs.log(number).touch()
-    write(jobs, replace(jobs.read(1), exit_code=None))
+    write(jobs, replace(jobs.read(1), exit_code=None, runner=this_process()))
     ended(jobs, jobs.start("train", "", ["vmseg_train", "--help"]))
     assert [job.number for job in jobs.read_all()] == [1, *range(3, KEPT + 4)]
     assert not jobs.log(2).exists()

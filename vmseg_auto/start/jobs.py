@@ -2,7 +2,8 @@
 
 A job is a few files in the folder vmseg_jobs of the start folder: NUMBER.json tells what runs, NUMBER.log holds what
 the command says, and NUMBER.stop is there once somebody has asked it to stop. The record is written by the process that
-runs the job (start/run_job.py) alone.
+runs the job (start/run_job.py) alone, which holds a lock on NUMBER.lock as long as it lives: so a job whose machine was
+switched off is known for one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from vmseg_auto.utils.atomic import read_stored, whole_files
 from vmseg_auto.utils.console import Silent, quoted
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.json_codec import Stored
-from vmseg_auto.utils.locks import locked
+from vmseg_auto.utils.locks import holder, locked
 from vmseg_auto.utils.owners import has_ended
 
 FOLDER = "vmseg_jobs"
@@ -50,7 +51,8 @@ class Job(Stored):
         dataset: that it works on, as seen from the start folder; empty where there is none.
         command: its words.
         began: local time, ISO 8601.
-        runner: name of the process that waits for the command's end (utils/owners.py).
+        runner: name of the process that waits for the command's end (utils/owners.py), where the file system has no
+            locks; empty where that process holds the job's lock.
         process: number of the command's own process.
         ended: local time; empty while it runs.
         exit_code: None while it runs.
@@ -65,7 +67,7 @@ class Job(Stored):
     process: int
     ended: str = ""
     exit_code: int | None = None
-    schema: int = 1
+    schema: int = 2
 
     @property
     def text(self) -> str:
@@ -100,6 +102,9 @@ class Jobs:
     def stop_file(self, number: int) -> Path:
         return self.folder / f"{number:04d}.stop"
 
+    def lock(self, number: int) -> Path:
+        return self.folder / f"{number:04d}.lock"
+
     def read_all(self, problems: list[str] | None = None) -> list[Job]:
         """Return all jobs, the latest last.
 
@@ -125,7 +130,11 @@ class Jobs:
     def standing(self, job: Job) -> End:
         """Return how a job stands."""
         if job.exit_code is None:
-            return "lost" if has_ended(job.runner) else "running"
+            if not self._is_over(job):
+                return "running"
+            job = self._as_stored(job)  # it may have ended in order, after its record was read
+        if job.exit_code is None:
+            return "lost"
         if job.exit_code and self.stop_file(job.number).exists():
             return "stopped"
         return _ENDS.get(job.exit_code, "failed")
@@ -167,6 +176,13 @@ class Jobs:
         lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
         return "\n".join(lines[1:] if start else lines).strip("\n")
 
+    def _is_over(self, job: Job) -> bool:
+        """Return whether the process that runs a job has ended, in whatever way."""
+        return bool(has_ended(job.runner)) if job.runner else holder(self.lock(job.number)) is None
+
+    def _as_stored(self, job: Job) -> Job:
+        return next((one for one in self.read_all() if one.number == job.number), job)
+
     def _next_number(self) -> int:
         """Return a number that no file has: one whose record is damaged keeps its own."""
         taken = [int(path.stem) for path in self.folder.glob("[0-9]*.*") if path.stem.isdecimal()]
@@ -196,5 +212,5 @@ class Jobs:
     def _remove_oldest(self, there: Sequence[Job]) -> None:
         for job in there[: max(0, len(there) - KEPT)]:
             if self.standing(job) != "running":
-                for path in (self.log(job.number), self.stop_file(job.number), self.record(job.number)):
-                    path.unlink(missing_ok=True)
+                for file in (self.log, self.stop_file, self.lock, self.record):
+                    file(job.number).unlink(missing_ok=True)

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from vmseg_auto.start.jobs import PRIVATE, Job, Jobs
 from vmseg_auto.utils.atomic import write_json
+from vmseg_auto.utils.console import Silent
+from vmseg_auto.utils.locks import locked
 from vmseg_auto.utils.owners import this_process
 from vmseg_auto.utils.signals import SIGNALS
 
@@ -37,11 +39,18 @@ def run_job(root: Path, number: int, step: str, dataset: str, command: Sequence[
         VmsegError: the record can't be written.
     """
     jobs = Jobs(root)
+    with locked(jobs.lock(number), command[0], Silent()) as held:
+        return _run(jobs, Job(number, step, dataset, tuple(command), _now(), "" if held else this_process(), 0))
+
+
+def _run(jobs: Jobs, job: Job) -> int:
+    """Run a command, and write down that it runs and how it ended."""
+    number = job.number
     handle = os.open(jobs.log(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
-    with os.fdopen(handle, "w") as log, _started(command, root, log.fileno()) as process:
+    with os.fdopen(handle, "w") as log, _started(job.command, jobs.root, log.fileno()) as process:
         for one in (*SIGNALS, signal.SIGINT):
             signal.signal(one, signal.SIG_IGN)  # this process stays to see the command's end
-        job = Job(number, step, dataset, tuple(command), _now(), this_process(), process.pid)
+        job = replace(job, process=process.pid)
         write_json(jobs.record(number), job.to_json())
         code = _waited_for(process, jobs.stop_file(number))
     write_json(jobs.record(number), replace(job, ended=_now(), exit_code=code).to_json())
