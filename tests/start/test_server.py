@@ -88,7 +88,7 @@ def test_a_link_from_the_start_page_may_be_followed_and_nothing_else(server: Ser
     ("step", "answers"),
     [
         ("pairs", {"scans": "/etc"}), ("pairs", {"scans": "../"}), ("pairs", {"masks": "export/../masks"}),
-        ("pairs", {"dataset": "../elsewhere"}), ("pairs", {"dataset": "/tmp/elsewhere"}), ("pairs", {"other": "x"}),
+        ("pairs", {"dataset": "../elsewhere"}), ("pairs", {"name": "../elsewhere"}), ("pairs", {"other": "x"}),
         ("plan", {"planner": "os:system"}), ("train", {"folds": "0 --fresh"}), ("report", {"what": "export"}),
         ("review", {"reader": "--images=/etc"}), ("train", {"trainer": ["quick"]}), ("predict", {}), ("nothing", {}),
         ("export", {}), ("check", []),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from vmseg_auto.cli.predict import parser as predict_parser
 from vmseg_auto.cli.report import parser as report_parser
 from vmseg_auto.cli.review import parser as review_parser
 from vmseg_auto.cli.train import parser as train_parser
+from vmseg_auto.data.dataset_key import KeyRow, write_dataset_key
+from vmseg_auto.data.made_dataset import key_beside
 from vmseg_auto.start.fields import checked
+from vmseg_auto.start.jobs import Job
 from vmseg_auto.start.steps import STEPS, Place, reports, step_of
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.workflows.plan import plan_and_preprocess
@@ -66,8 +71,12 @@ def test_scans_and_masks_are_guessed_by_their_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("step", "answers", "words"),
     [
-        ("pairs", {"dataset": "mine", "visits": "join", "tests": ""},
+        ("pairs", {"dataset": "mine", "visits": "join"},
          "vmseg_make_dataset -i export -m masks -o mine --add --visits join"),
+        ("pairs", {"dataset": "mine", "tests": "0.3"},
+         "vmseg_make_dataset -i export -m masks -o mine --add --test-share 0.3"),
+        ("pairs", {"dataset": "", "name": "second"},
+         "vmseg_make_dataset -i export -m masks -o second --patients folders --test-share 0.2"),
         ("check", {}, "vmseg_plan_and_preprocess -d mine --check-only"),
         ("plan", {"memory": "24", "planner": "residual"},
          "vmseg_plan_and_preprocess -d mine --planner residual --memory 24"),
@@ -111,11 +120,46 @@ def test_a_case_that_is_new_makes_the_plan_old(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_over(planned: Path) -> None:
-    for step, field in (("pairs", "dataset"), ("predict", "masks")):
-        place = Place.of(planned, None)
-        answers = checked(step_of(step).fields(place), {field: "export"})
-        with pytest.raises(InputError, match="something called export already"):
+    place = Place.of(planned, None)
+    for step, name, given in (
+        ("pairs", "export", {"dataset": "", "name": "export"}),
+        ("pairs", "mine", {"dataset": "", "name": "mine"}),
+        ("predict", "export", {"masks": "export"}),
+    ):
+        answers = checked(step_of(step).fields(place), given)
+        with pytest.raises(InputError, match=f"something called {name} already"):
             step_of(step).command(place, answers)
+
+
+def test_predictions_go_into_a_folder_that_was_made_for_them_alone(planned: Path) -> None:
+    """Not into one whose name an earlier command holds for another reason."""
+    run = ("vmseg_predict", "-d", "mine", "-i", "export", "-o", "new_masks")
+    place = Place.of(planned, "mine", [Job(1, "predict", "mine", run, "", "", 0, "now", 1)])
+    answers = {"scans": "new_scans", "previews": "", "uncertainty": "", "series": ""}
+    for masks in ("mine", "export", "new_scans"):
+        with pytest.raises(InputError, match=f"something called {masks} already"):
+            step_of("predict").command(place, {**answers, "masks": masks})
+    (planned / "new_masks" / "logs").mkdir(parents=True)  # it was stopped before its first mask
+    place = Place.of(planned, "mine", place.jobs)
+    try:
+        assert step_of("predict").command(place, {**answers, "masks": "new_masks"})[-1] == "new_masks"
+        with pytest.raises(InputError, match="something called new_masks already"):
+            step_of("predict").command(place, {**answers, "scans": "new_masks", "masks": "new_masks"})
+    finally:
+        shutil.rmtree(planned / "new_masks")
+
+
+def test_a_dataset_with_any_name_grows_and_keeps_its_share_of_tests(tmp_path: Path) -> None:
+    export(tmp_path)
+    name = "two studies/my patients"
+    small_cohort(tmp_path / name, 3)
+    assert command(tmp_path, "pairs") == f"vmseg_make_dataset -i export -m masks -o {name} --add"
+    sides = ("train", "test", "train", "train", "removed")
+    rows = [KeyRow(f"case_{n}", f"patient_{n}", side, str(n), image_hash=str(n)) for n, side in enumerate(sides)]
+    write_dataset_key(
+        key_beside(tmp_path / name), [replace(row, source_patient="") if row.removed else row for row in rows]
+    )
+    assert command(tmp_path, "pairs").endswith(f"-o {name} --add --test-share 0.25")
 
 
 def test_reports_are_those_that_stand(planned: Path) -> None:

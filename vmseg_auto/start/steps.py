@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from vmseg_auto.data.cases import read_dataset
+from vmseg_auto.data.dataset_key import read_dataset_key
+from vmseg_auto.data.made_dataset import key_beside
 from vmseg_auto.data.sources import read_sources
 from vmseg_auto.data.workspace import USUAL, OutputFolder, Workspace
 from vmseg_auto.registry import names
@@ -30,6 +32,8 @@ from vmseg_auto.workflows.paths import read_fingerprint, read_splits
 Answers = dict[str, str]
 State = Literal["done", "ready", "waiting"]
 _NO_DATASET = "Make a dataset first."
+_TEST_SHARE = "0.2"
+"""Of a new dataset."""
 _SERIES = Field(
     "series", "Only DICOM series called", "text", help="A name, or a pattern such as *_T2; all if empty.", further=True
 )
@@ -181,11 +185,13 @@ class Pairs(Step):
             Field("masks", "Masks", "choice", _likely(masks, "mask", "label", "seg"), options=masks),
             Field(
                 "dataset",
-                "Name of the dataset",
-                "name",
-                place.dataset or "my_patients",
-                "The name of one that is there adds what is new to it.",
+                "Dataset",
+                "choice",
+                place.dataset,
+                "To one that is there what is new is added.",
+                options=(*((path, path) for path in place.paths("dataset")), ("", "a new one")),
             ),
+            Field("name", "Name of a new dataset", "name", "my_patients"),
             Field(
                 "patients",
                 "A folder of scans is",
@@ -197,25 +203,25 @@ class Pairs(Step):
                 "tests",
                 "Share of patients to test on",
                 "number",
-                "0.2",
-                "Test patients are not trained on. Nothing is chosen by them. With 0 there are none.",
+                help="Test patients are not trained on. Nothing is chosen by them. With 0 there are none. Left empty: "
+                f"{_TEST_SHARE} of a new dataset; the share that it has, where one grows.",
             ),
             Field("visits", "Names that look like visits of one patient", "choice", "", options=_VISITS, further=True),
             _SERIES,
         )
 
     def command(self, place: Place, answers: Answers) -> list[str]:
-        name = answers["dataset"]
-        grows = name in place.paths("dataset")
-        if not grows and (place.root / name).exists() and any((place.root / name).iterdir()):
+        name, grows = self.dataset(place, answers), bool(answers["dataset"])
+        if not grows and _is_taken(place.root / name):
             raise InputError(f"there is something called {name} already", remedy="Write another name.")
         command = ["vmseg_make_dataset", "-i", answers["scans"], "-m", answers["masks"], "-o", name]
         command += ["--add"] if grows else ["--patients", answers["patients"]]
-        command += [*_option("--test-share", answers["tests"]), *_option("--visits", answers["visits"])]
+        tests = answers["tests"] or (_share_of_tests(place.root / name) if grows else _TEST_SHARE)
+        command += [*_option("--test-share", tests), *_option("--visits", answers["visits"])]
         return [*command, *_option("--series", answers["series"])]
 
     def dataset(self, place: Place, answers: Answers) -> str:
-        return answers["dataset"]
+        return answers["dataset"] or answers["name"]
 
     def _counted(self, place: Place) -> str:
         try:
@@ -365,8 +371,7 @@ class Predict(Step):
 
     def command(self, place: Place, answers: Answers) -> list[str]:
         masks = answers["masks"]
-        ours = masks in place.paths("predictions") or any(_writes_to(job, masks) for job in place.jobs)
-        if not ours and (place.root / masks).exists():
+        if not _is_for_predictions(place, masks, answers["scans"]) and (place.root / masks).exists():
             raise InputError(f"there is something called {masks} already", remedy="Write another name.")
         return [
             *("vmseg_predict", "-d", _dataset_of(place), "-i", answers["scans"], "-o", masks),
@@ -453,12 +458,41 @@ def reports(place: Place) -> list[str]:
     return [file.relative_to(place.root).as_posix() for file in files if file.is_file() and not file.is_symlink()]
 
 
+def _is_taken(path: Path) -> bool:
+    """Return whether there is something that no new dataset may take the place of: all but an empty folder."""
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
+
+
+def _share_of_tests(dataset: Path) -> str:
+    """Return which share of a dataset's patients are tested on, as its key shows; empty where none are, or the key
+    can't be read, which the command tells.
+    """
+    with suppress(VmsegError):
+        sides = {row.patient: row.set for row in read_dataset_key(key_beside(dataset)) if not row.removed}
+        tests = sum(side == "test" for side in sides.values())
+        return f"{tests / len(sides):.4f}".rstrip("0") if tests else ""
+    return ""
+
+
 def _is_of(job: Job, step: str, place: Place) -> bool:
     return job.step == step and job.dataset == place.dataset
 
 
-def _writes_to(job: Job, masks: str) -> bool:
-    return job.step == Predict.name and masks in job.command
+def _is_for_predictions(place: Place, masks: str, scans: str) -> bool:
+    """Return whether a folder holds predictions, or a command was to write some there that was cut short before the
+    first. One that holds what a command has read is none.
+    """
+    if masks in place.paths("predictions"):
+        return True
+    jobs = [job for job in place.jobs if job.step in (Pairs.name, Predict.name)]
+    read = {_after(job, flag) for job in jobs for flag in ("-i", "-m")} | {scans}
+    written = {_after(job, "-o") for job in jobs if job.step == Predict.name}
+    return masks in written - read and masks in place.paths("other")
+
+
+def _after(job: Job, flag: str) -> str:
+    """Return the word after an option of a job's command; empty where the command has none."""
+    return job.command[job.command.index(flag) + 1] if flag in job.command[:-1] else ""
 
 
 def _dataset_of(place: Place) -> str:
