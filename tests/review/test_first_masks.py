@@ -13,11 +13,11 @@ from reviewing import by_hand, given, served
 from vmseg_auto.cli.review import main
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dataset_reviews import DatasetReviews
-from vmseg_auto.data.images.images import read_mask, write_mask
+from vmseg_auto.data.images.images import read_image, read_mask, write_image, write_mask
 from vmseg_auto.review.drafts import ChangedMeanwhileError
 from vmseg_auto.review.first_masks import FirstMasks
 from vmseg_auto.review.predicted_cases import AddTo
-from vmseg_auto.utils.atomic import read_json
+from vmseg_auto.utils.atomic import read_json, write_json
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
@@ -88,6 +88,49 @@ def test_a_mask_on_another_grid_is_refused(scans: Path) -> None:
     cases = first(scans)
     with pytest.raises(InputError, match="scan's grid"):
         cases.open(key_of(cases, "anna"))
+
+
+def test_a_mask_that_was_drawn_elsewhere_is_shown_and_kept(scans: Path) -> None:
+    path = scans.parent / "scans_masks" / "anna.nii.gz"
+    elsewhere = np.roll(DRAWN, 3, axis=2)
+    write_mask(path, elsewhere, GRID)
+    stored = path.read_bytes()
+    cases = first(scans)
+    key = key_of(cases, "anna")
+    np.testing.assert_array_equal(cases.open(key).mask, elsewhere)
+    cases.save(key, given(cases.open(key), "corrected"), elsewhere)
+    assert path.read_bytes() == stored
+    cases.save(key, given(cases.open(key), "no lesion"), DRAWN)
+    assert not read_mask(path)[0].any()
+    history = DatasetReviews.beside(scans).read("anna")
+    assert [review.decision for review in history.reviews] == ["corrected", "no lesion"]
+    (kept,) = history.earlier
+    assert (scans.parent / "scans_reviews" / "earlier" / kept.file).read_bytes() == stored
+
+
+def test_masks_of_other_formats_and_names_are_named(scans: Path) -> None:
+    masks = scans.parent / "scans_masks"
+    for name in ("anna.mha", "bertram.nii.gz", "bertram.mha", "stranger.nii.gz"):
+        write_mask(masks / name, DRAWN, GRID)
+    left = Inventory()
+    cases = FirstMasks(scans, left, None, Heard())
+    assert "stranger.nii.gz" in left.text()
+    with pytest.raises(InputError, match="drawn already, in another format"):
+        cases.open(key_of(cases, "anna"))
+    with pytest.raises(InputError, match="the same case as"):
+        cases.open(key_of(cases, "bertram"))
+
+
+def test_a_dataset_of_regions_is_refused_and_its_test_cases_are_known(scans: Path, tmp_path: Path) -> None:
+    dataset = by_hand(tmp_path, "cornelius")
+    image, grid = read_image(scans / "anna.nii.gz")
+    write_image(dataset / "imagesTs" / "t1_0000.nii.gz", image, grid)
+    assert [entry.case for entry in first(scans, dataset).entries] == ["bertram"]
+    about = read_json(dataset / "dataset.json")
+    about |= {"labels": {"background": 0, "whole": [1, 2], "core": 2}, "regions_class_order": [1, 2]}
+    write_json(dataset / "dataset.json", about)
+    with pytest.raises(InputError, match="a review of masks"):
+        first(scans, dataset)
 
 
 def test_drawn_masks_make_a_dataset(scans: Path) -> None:

@@ -20,7 +20,6 @@ from vmseg_auto.report.predictions import read_prediction_record
 from vmseg_auto.review.next_scans import most_worth_first, order_scans
 from vmseg_auto.review.predicted_cases import AddTo, PredictedCases
 from vmseg_auto.utils.atomic import write_sealed
-from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.left_out import Inventory
 
 
@@ -66,8 +65,12 @@ def test_scans_that_are_annotated_or_unreadable_are_told_apart(tmp_path: Path) -
     write_image(tmp_path / "known" / "case_1.nii.gz", image, GRID)
     data = bytearray((tmp_path / "new" / "carl.nii.gz").read_bytes())
     (tmp_path / "new" / "carl.nii.gz").write_bytes(data[: len(data) // 2])
+    (tmp_path / "known" / "case_2.nii.gz").write_bytes(data[: len(data) // 2])
     scans, known = (find_scans(tmp_path / name, ("T2",)) for name in ("new", "known"))
-    ordered = order_scans(scans, known, (), {}, Silent())
+    ordered = order_scans(scans, known, (), {}, heard := Heard())
+    assert [("case_2" in words, "scan of the dataset can't be read" in words) for words in heard.warned] == [
+        (True, True)
+    ]
     assert ordered.cases == ("anna",)
     assert ordered.there == {"bert": "case_1"}
     assert [error.case for error in ordered.failed] == ["carl"]

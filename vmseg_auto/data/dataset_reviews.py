@@ -6,14 +6,14 @@ be taken for one of the dataset.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.data.made_dataset import beside
 from vmseg_auto.data.mask_files import READERS
 from vmseg_auto.data.reviews import Review
-from vmseg_auto.utils.atomic import read_stored, write_json
+from vmseg_auto.utils.atomic import read_stored, replacing, write_json
 from vmseg_auto.utils.json_codec import Stored
 
 EARLIER = ".earlier"
@@ -102,6 +102,26 @@ class DatasetReviews:
             VmsegError: it can't be written.
         """
         write_json(self.file(history.case), history.to_json())
+
+    def keep(self, history: MaskHistory, mask: Path, own: str) -> MaskHistory:
+        """Keep a mask that is about to be replaced, byte for byte, unless it is kept already; return the history then.
+
+        Args:
+            history: what is known of the case's mask.
+            mask: the file that stands.
+            own: hash of its label values.
+
+        Raises:
+            VmsegError: it can't be written.
+        """
+        if history.earlier and history.earlier[-1].mask_sha256 == own:
+            return history
+        place = self.earlier(mask, len(history.earlier) + 1)
+        with replacing(place) as temporary:
+            temporary.write_bytes(mask.read_bytes())
+        history = replace(history, earlier=(*history.earlier, EarlierMask(place.name, own)))
+        self.write(history)
+        return history
 
     def earlier(self, mask: Path, number: int) -> Path:
         """Return where the mask of a dataset that was the first, second, ... to be replaced is kept."""

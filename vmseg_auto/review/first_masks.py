@@ -18,6 +18,7 @@ from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.made_dataset import beside
 from vmseg_auto.data.mask_files import mask_sha256
+from vmseg_auto.data.mask_folders import find_masks
 from vmseg_auto.data.reviews import SAVES, Decision, Review, review_of
 from vmseg_auto.data.scans import find_scans
 from vmseg_auto.review.cases import (
@@ -36,6 +37,7 @@ from vmseg_auto.review.predicted_cases import AddTo
 from vmseg_auto.utils.console import Console, Silent, quoted
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.labels import refuse_regions
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.add_case import ReviewedCase, add_case, next_steps
@@ -51,8 +53,8 @@ _LABELS = {"background": 0, "lesion": 1}
 class FirstMasks(Cases):
     """All scans of a folder, those first that a model would learn most from; those that are done stand last.
 
-    Masks go into FOLDER_masks, beside the folder, and decisions and drafts into FOLDER_reviews. Scans that are in the
-    dataset already are left out.
+    Masks go into FOLDER_masks, beside the folder, and decisions and drafts into FOLDER_reviews; a mask that another is
+    saved in place of is kept there too. Scans that are in the dataset already, to train or to test on, are left out.
 
     Args:
         folder: of the scans.
@@ -61,7 +63,7 @@ class FirstMasks(Cases):
         console: where progress goes.
 
     Raises:
-        InputError: the folder holds no scan, or none that is not in the dataset.
+        InputError: the folder holds no scan, or none that is not in the dataset; the dataset's labels are regions.
         DatasetError: the dataset can't be used.
     """
 
@@ -71,14 +73,18 @@ class FirstMasks(Cases):
         self._scans, self._add_to, self._added = folder, add_to, set[int]()
         data = read_dataset(add_to.dataset) if add_to else None
         self._labels = data.labels if data else _LABELS
+        refuse_regions(self._labels, "a review of masks")
         self._channels = data.channels if data else ("T2",)
         found = {case.id: case for case in find_scans(folder, self._channels, left=left)}
         seen = {case: self._first_entry(case) for case in found}
         done = {case for case, entry in seen.items() if entry.state in SAVES}
-        annotated = data.cases if data else ()
+        annotated = (*data.cases, *data.test_cases) if data else ()
         ordered = order_scans(list(found.values()), annotated, done, {}, console or Silent())
         for case, known in ordered.there.items():
             left.add("scan", case, f"in the dataset already, as {known}", meant=True)
+        for case, path in find_masks(self._masks, []).items():
+            if case not in found:
+                left.add("mask", path.name, "called after none of the scans", folder=self._masks)
         left.require_nothing()
         self._failed: Sequence[VmsegError] = ordered.failed
         self._cases = [found[case] for case in ordered.cases]
@@ -121,9 +127,10 @@ class FirstMasks(Cases):
             require_unchanged(opened, given)
             mask = decided_mask(opened, given, drawn)
             review = reviewed(opened, given, mask)
+            history = self._reviews.read(opened.case)
             if given.decision in SAVES:
-                write_mask(self._mask(opened.case), mask, opened.geometry)
-            self._reviews.write(MaskHistory(opened.case, (*opened.reviews, review)))
+                history = self._write(history, opened, mask, review)
+            self._reviews.write(replace(history, reviews=(*history.reviews, review)))
             self._entries[key] = _entry(opened.case, review)
         return self._may_be_added(key, review)
 
@@ -158,14 +165,39 @@ class FirstMasks(Cases):
         told = f"{counted(drawn, 'mask')} in {self._masks}."
         return told if self._add_to or not drawn else f"{told} When there are enough, `{make}` makes a dataset of them."
 
+    def _write(self, history: MaskHistory, opened: Opened, mask: NDArray[np.uint8], review: Review) -> MaskHistory:
+        """Write a mask, and keep the one that it replaces; return what is known of the case's mask then."""
+        there = self._file(opened.case)
+        if there is not None and review.mask_sha256 == opened.base:
+            return history
+        if there is not None:
+            history = self._reviews.keep(history, there, opened.base)
+        write_mask(self._mask(opened.case), mask, opened.geometry)
+        return history
+
+    def _file(self, case: str) -> Path | None:
+        """Return the file of the mask that was drawn, here or elsewhere; None where there is none.
+
+        Raises:
+            InputError: there are several, or it is of a format that no mask is written in here.
+        """
+        errors: list[VmsegError] = []
+        there = find_masks(self._masks, errors).get(case)
+        if own := next((error for error in errors if error.case == case), None):
+            raise own
+        if there is not None and there != self._mask(case):
+            remedy = f"Save it as {self._mask(case).name} to go on with it here, or move it away to draw another."
+            raise InputError("its mask is drawn already, in another format", case=case, file=there, remedy=remedy)
+        return there
+
     def _drawn(self, case: str, geometry: Geometry) -> NDArray[np.uint8] | None:
         """Return the mask that was drawn; None where there is none.
 
         Raises:
-            InputError: it is damaged, or lies on another grid.
+            InputError: it is damaged, or lies on another grid; and as `_file`.
         """
-        path = self._mask(case)
-        if not path.is_file():
+        path = self._file(case)
+        if path is None:
             return None
         mask, grid = read_labels(path, self._labels, geometry, case)
         if differences := grid.differences(geometry):

@@ -51,12 +51,14 @@ def order_scans(
         annotated: cases that the model learns from already.
         done: ids of scans that a reader is done with.
         uncertainty: id of a scan -> the uncertainty of its prediction, from 0 to 1; 1 where there is none.
-        console: where progress goes.
+        console: where progress goes; annotated cases that can't be read are named there.
     """
     jobs = min(4, os.cpu_count() or 1)
     with console.progress("Reading scans", len(scans) + len(annotated)) as progress:
         new, failed = over_cases(_signature, scans, jobs, progress.advance)
-        known, _ = over_cases(_signature, annotated, jobs, progress.advance)
+        known, unread = over_cases(_signature, annotated, jobs, progress.advance)
+    for error in unread:
+        console.warn(f"a scan of the dataset can't be read, and those like it are not known for it: {error}")
     there = _there(new, known)
     cases = [case for case in new if case not in there and case not in done]
     last = [case for case in new if case not in there and case in done]

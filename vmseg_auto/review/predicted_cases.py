@@ -79,7 +79,9 @@ class PredictedCases(Cases):
             refuse_regions(one.record.labels, "a review of masks")
         self._found = sorted(found, key=_worth)
         if by_learning:
-            self._found = _by_learning(self._found, data.cases if data else (), console or Silent())
+            self._found = _by_learning(
+                self._found, (*data.cases, *data.test_cases) if data else (), console or Silent()
+            )
         self._failed: Sequence[VmsegError] = failed
         self._entries: dict[int, Entry] = {key: _entry(one) for key, one in enumerate(self._found)}
         left.require_nothing()

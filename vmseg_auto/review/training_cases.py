@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.cases import read_case, read_dataset
 from vmseg_auto.data.dataset import Case, Splits
-from vmseg_auto.data.dataset_reviews import DatasetReviews, EarlierMask, MaskHistory
+from vmseg_auto.data.dataset_reviews import DatasetReviews
 from vmseg_auto.data.images.images import write_mask
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.mask_files import mask_sha256
@@ -35,7 +35,7 @@ from vmseg_auto.review.cases import (
     require_unchanged,
     reviewed,
 )
-from vmseg_auto.utils.atomic import read_stored, replacing
+from vmseg_auto.utils.atomic import read_stored
 from vmseg_auto.utils.console import Console, Silent
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
@@ -141,7 +141,7 @@ class TrainingCases(Cases):
         assert case.label is not None
         history = self._reviews.read(case.id)
         if review.mask_sha256 != opened.base:
-            history = self._kept(history, case.label, opened.base)
+            history = self._reviews.keep(history, case.label, opened.base)
             write_mask(case.label, self._as_stored(mask), opened.geometry)
             self._changed[case.id] = None
         self._reviews.write(replace(history, reviews=(*history.reviews, review)))
@@ -154,17 +154,6 @@ class TrainingCases(Cases):
     def _as_stored(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         ignore = self._data.ignore
         return mask if ignore is None else np.where(mask == IGNORE, np.uint8(ignore), mask)
-
-    def _kept(self, history: MaskHistory, label: Path, own: str) -> MaskHistory:
-        """Keep the mask that stands in the dataset, byte for byte, unless it is kept already."""
-        if history.earlier and history.earlier[-1].mask_sha256 == own:
-            return history
-        place = self._reviews.earlier(label, len(history.earlier) + 1)
-        with replacing(place) as temporary:
-            temporary.write_bytes(label.read_bytes())
-        history = replace(history, earlier=(*history.earlier, EarlierMask(place.name, own)))
-        self._reviews.write(history)
-        return history
 
     def _prediction(self, case: Case, geometry: Geometry) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
         """Return the mask by the fold that was not trained on the case, and what is to be said of it."""
