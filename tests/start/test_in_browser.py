@@ -149,7 +149,7 @@ def test_from_an_export_to_a_report_by_the_keyboard_alone(tmp_path: Path) -> Non
             assert not (tmp_path / "my_patients").exists()
             page.reach("#step-pairs .job .main")
             page.press("Enter")
-            page.browser.wait_for("start.views.pairs.shown.job.command.endsWith('--yes')")
+            page.browser.wait_for("start.views.pairs.shown.job.command.includes(' --confirm ')")
             page.ends("pairs", "done")
             assert len(read_dataset(tmp_path / "my_patients").cases) == 4
             page.browser.wait_for("!document.querySelector('#step-check .command').closest('[hidden]')")

@@ -155,6 +155,29 @@ def test_only_pairs_that_were_shown_are_confirmed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_pairs_that_nobody_has_seen_are_not_written(tmp_path: Path) -> None:
+    export(tmp_path)
+    jobs = Jobs(tmp_path)
+
+    def end(number: int) -> str:
+        wait_until(lambda: jobs.standing(jobs.read(number)) != "running")
+        return jobs.standing(jobs.read(number))
+
+    with start_served(tmp_path) as server:
+        assert post(server, "/api/run/pairs", {"answers": {"tests": "0"}}) == (200, {"number": 1})
+        assert end(1) == "refused"
+        (tmp_path / "masks" / "Ahorn_Anna.nii.gz").unlink()
+        assert post(server, "/api/jobs/1/confirm", {}) == (200, {"number": 2})
+        assert end(2) == "refused"
+        assert not (tmp_path / "my_patients").exists()
+        assert "not those that were confirmed" in jobs.tail(2)
+        assert post(server, "/api/jobs/2/confirm", {}) == (200, {"number": 3})
+        assert end(3) == "done"
+    assert len(list((tmp_path / "my_patients" / "labelsTr").iterdir())) == 3
+    assert jobs.read(3).command.count("--confirm") == 1
+
+
+@pytest.mark.slow
 def test_a_job_goes_on_without_the_server_and_is_found_again(tmp_path: Path) -> None:
     small_cohort(tmp_path / "mine", 1)
     with start_served(tmp_path) as server:

@@ -62,6 +62,11 @@ def parser() -> Parser:
     made.add_argument("--key", metavar="FILE", help="the key to the pseudonyms (default: DATASET_key.csv)")
     made.add_argument("--yes", action="store_true", help="go on without asking")
     made.add_argument(
+        "--confirm",
+        metavar="CODE",
+        help="go on without asking if the pairs are those that were shown with this code; the start page does so",
+    )
+    made.add_argument(
         "--segments",
         nargs="+",
         metavar="NAME",
@@ -106,7 +111,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         raise InputError("scans or masks are not given", remedy="Name them with -i and -m.")
     from vmseg_auto.cli.pulling import pulled_studies
     from vmseg_auto.pacs.address import is_address
-    from vmseg_auto.workflows.make_dataset import UNCONFIRMED, make_dataset
+    from vmseg_auto.workflows.make_dataset import make_dataset
 
     from_pacs = is_address(arguments.images)
     if arguments.studies is not None and not from_pacs:
@@ -117,7 +122,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         arguments.output,
         add=arguments.add,
         key=arguments.key,
-        confirm=lambda table: _confirmed(table, "Write this dataset?", UNCONFIRMED, arguments.yes, screen),
+        confirm=lambda table: _confirmed_pairs(table, arguments.confirm, arguments.yes, screen),
         segments=arguments.segments,
         outlined_slices=arguments.outlined_slices,
         label=arguments.label,
@@ -162,6 +167,20 @@ def _remove(arguments: argparse.Namespace, screen: Screen) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     return run(parser(), work, argv)  # no log: it would repeat the names of files and folders
+
+
+def _confirmed_pairs(table: str, code: str | None, yes: bool, screen: Screen) -> bool:
+    """Return whether pairs are confirmed: by their code, by --yes, or by who is asked.
+
+    Raises:
+        InputError: the code is of other pairs, or nobody is there to be asked.
+    """
+    from vmseg_auto.workflows.make_dataset import UNCONFIRMED, code_of, with_code
+
+    if code is not None and code != code_of(table):
+        problem = f"the pairs are not those that were confirmed, and {UNCONFIRMED}:\n{with_code(table)}"
+        raise InputError(problem, remedy=f"If this is right, write --confirm {code_of(table)}.")
+    return _confirmed(with_code(table), "Write this dataset?", UNCONFIRMED, yes or code is not None, screen)
 
 
 def _confirmed(words: str, question: str, not_yet: str, yes: bool, screen: Screen) -> bool:

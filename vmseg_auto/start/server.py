@@ -31,7 +31,7 @@ from vmseg_auto.start.trainings import latest_folds, time_left, training_charts
 from vmseg_auto.utils.console import quoted
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.logs import LOGGER
-from vmseg_auto.workflows.make_dataset import UNCONFIRMED
+from vmseg_auto.workflows.make_dataset import code_in
 
 _PAGE = "vmseg_auto.start.page"
 _STATIC = {"start.css": "text/css", "start.js": "text/javascript"}
@@ -132,7 +132,7 @@ class StartServer:
 
     def _job_state(self, job: Job, place: Place) -> dict[str, Any]:
         standing = self._jobs.standing(job)
-        unconfirmed = standing == "refused" and UNCONFIRMED in self._jobs.tail(job.number)
+        unconfirmed = standing == "refused" and bool(code_in(self._jobs.tail(job.number)))
         words = "These are the pairs. Nothing is written yet." if unconfirmed else _WORDS[standing]
         if standing == "running" and job.step == "train":
             asked = [word for word in job.command[1:] if word.isdecimal() or word == "all"]
@@ -192,11 +192,13 @@ class StartServer:
         return JSONResponse({"text": self._jobs.tail(int(request.path_params["number"]))})
 
     def _confirm(self, request: Request) -> Response:
-        """Run the same command again, confirmed."""
+        """Run the same command again, confirmed for the pairs that it has shown, and for no others."""
         job = self._job(request)
-        if self._jobs.standing(job) != "refused" or UNCONFIRMED not in self._jobs.tail(job.number):
+        code = code_in(self._jobs.tail(job.number)) if self._jobs.standing(job) == "refused" else ""
+        if not code:
             raise InputError("there is nothing to be confirmed", remedy="Look for the pairs again.")
-        return self._started(job.step, job.dataset, [*job.command, "--yes"])
+        asked = job.command[:-2] if job.command[-2:-1] == ("--confirm",) else job.command
+        return self._started(job.step, job.dataset, [*asked, "--confirm", code])
 
     def _again(self, request: Request) -> Response:
         """Run the command of a job that was cut short again: it goes on from what was done."""

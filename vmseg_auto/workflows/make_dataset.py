@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,7 @@ from vmseg_auto.workflows.patients import Visits
 
 UNCONFIRMED = "nothing is written yet; these are the pairs"
 """What is said where nobody is there to confirm them."""
+_CODE = re.compile(r"^The code of these pairs is ([0-9a-f]{8})\b", re.MULTILINE)
 _SHOWN = 8
 _BYTES_A_VOXEL = 2.5
 """What compression leaves of an image's four bytes, and its mask."""
@@ -250,6 +253,25 @@ def table(members: Sequence[Member], found: Found, wishes: Wishes, errors: Seque
     if errors:
         lines.append(_left_out("file", "that can't be used", [str(error) for error in errors]))
     return "\n".join(lines)
+
+
+def code_of(table: str) -> str:
+    """Return the code by which shown pairs can be confirmed: 8 hex digits, others for another table."""
+    return hashlib.sha256(table.encode(errors="replace")).hexdigest()[:8]
+
+
+def with_code(table: str) -> str:
+    """Return a table of pairs and its code, in a line of its own.
+
+    >>> code_in(with_code("anna  anna.nrrd")) == code_of("anna  anna.nrrd")
+    True
+    """
+    return f"{table}\nThe code of these pairs is {code_of(table)}."
+
+
+def code_in(text: str) -> str:
+    """Return the code of the pairs that a command has shown last; empty where it has shown none."""
+    return next(reversed(_CODE.findall(text)), "")
 
 
 def _left_out(what: str, why: str, names: Sequence[str]) -> str:
