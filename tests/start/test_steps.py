@@ -19,10 +19,14 @@ from vmseg_auto.cli.review import parser as review_parser
 from vmseg_auto.cli.train import parser as train_parser
 from vmseg_auto.data.dataset_key import KeyRow, write_dataset_key
 from vmseg_auto.data.made_dataset import key_beside
+from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.start.fields import checked
 from vmseg_auto.start.jobs import Job
 from vmseg_auto.start.steps import STEPS, Place, reports, step_of
+from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.workflows.paths import read_fingerprint, read_plan, read_splits, record_now
 from vmseg_auto.workflows.plan import plan_and_preprocess
 
 PARSERS = (
@@ -117,6 +121,25 @@ def test_a_case_that_is_new_makes_the_plan_old(tmp_path: Path) -> None:
     standing = step_of("plan").standing(Place.of(tmp_path, None))
     assert standing.state == "ready"
     assert "1 case new, 0 cases gone" in standing.words
+    assert step_of("check").standing(Place.of(tmp_path, None)).state == "ready"
+
+
+def test_folds_of_an_older_plan_or_split_are_to_be_trained_again(tmp_path: Path) -> None:
+    plan_and_preprocess(small_cohort(tmp_path / "mine", 3), memory_gb=0.1)
+    space = Workspace(tmp_path / "mine" / "vmseg")
+    fingerprint, splits, plan = read_fingerprint(space), read_splits(space), read_plan(space, None)
+    for number in range(3):
+        fold = space.run("default", "quick").fold(number)
+        record = record_now(fingerprint, splits, plan, TrainingConfig(epochs=1), number)
+        write_json(fold.record, record.to_json())
+        fold.final.touch()
+    standing = step_of("train").standing(Place.of(tmp_path, None))
+    assert (standing.state, standing.words) == ("done", "3 of 3 folds are trained.")
+    old = replace(record, train={**record.train, next(iter(record.train)): "changed"})
+    write_json(fold.record, old.to_json())
+    standing = step_of("train").standing(Place.of(tmp_path, None))
+    assert standing.state == "ready"
+    assert "to be trained again: 2." in standing.words
 
 
 def test_nothing_is_written_over(planned: Path) -> None:

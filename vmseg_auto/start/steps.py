@@ -23,7 +23,7 @@ from vmseg_auto.registry import names
 from vmseg_auto.start.fields import YES, Field
 from vmseg_auto.start.folders import Found, Kind, find_folders
 from vmseg_auto.start.jobs import Job
-from vmseg_auto.start.trainings import latest_folds, training_in_words
+from vmseg_auto.start.trainings import latest_folds, sound_folds, training_in_words
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.text import counted
@@ -241,6 +241,8 @@ class Check(Step):
         if not place.dataset:
             return Standing("waiting", _NO_DATASET)
         if place.is_planned:
+            if changed := _changed_since_planned(place):
+                return Standing("ready", changed)
             return Standing("done", "All cases were checked when the plan was made.")
         last = next((job for job in reversed(place.jobs) if _is_of(job, self.name, place)), None)
         if last is not None and last.exit_code == 0:
@@ -264,16 +266,10 @@ class PlanStep(Step):
             return Standing("waiting", _NO_DATASET)
         if not place.is_planned:
             return Standing("ready", "Nothing is planned yet.")
-        try:
-            planned = set(read_fingerprint(place.space).cases)
-            now = {case.id for case in read_dataset(place.root / place.dataset).cases}
-        except VmsegError as error:
-            return Standing("ready", str(error))
-        if planned != now:
-            new, gone = counted(len(now - planned), "case"), counted(len(planned - now), "case")
-            return Standing("ready", f"The dataset has changed since: {new} new, {gone} gone. Plan again.")
-        plans = ", ".join(place.space.plans())
-        return Standing("done", f"Planned ({plans}) for {counted(len(now), 'case')} in {counted(place.folds, 'fold')}.")
+        if changed := _changed_since_planned(place):
+            return Standing("ready", f"{changed} Plan again.")
+        plans, cases = ", ".join(place.space.plans()), counted(len(read_fingerprint(place.space).cases), "case")
+        return Standing("done", f"Planned ({plans}) for {cases} in {counted(place.folds, 'fold')}.")
 
     def fields(self, place: Place) -> tuple[Field, ...]:
         planners = tuple((name, name) for name in names("vmseg_auto.planners"))
@@ -305,8 +301,15 @@ class Train(Step):
         folds = latest_folds(place.space)
         if not folds:
             return Standing("ready", "No training has begun.")
-        finished = sum(fold.finished for fold in folds if fold.folder.name != "all")
-        return Standing("done" if finished >= place.folds else "ready", training_in_words(folds, place.folds))
+        try:
+            sound = sound_folds(place.space, folds)
+        except VmsegError as error:
+            return Standing("ready", str(error))
+        finished = sum(fold.finished for fold in sound if fold.folder.name != "all")
+        told = training_in_words(folds, place.folds)
+        if old := [str(fold.folder.name) for fold in folds if fold not in sound]:
+            told += f" Trained before data or plan changed, and to be trained again: {', '.join(old)}."
+        return Standing("done" if finished >= place.folds else "ready", told)
 
     def fields(self, place: Place) -> tuple[Field, ...]:
         every = " ".join(map(str, range(place.folds)))
@@ -472,6 +475,19 @@ def _share_of_tests(dataset: Path) -> str:
         tests = sum(side == "test" for side in sides.values())
         return f"{tests / len(sides):.4f}".rstrip("0") if tests else ""
     return ""
+
+
+def _changed_since_planned(place: Place) -> str:
+    """Return how the cases of the dataset differ from those that were planned with, or why that can't be known; empty
+    where they are the same.
+    """
+    try:
+        planned = set(read_fingerprint(place.space).cases)
+        now = {case.id for case in read_dataset(place.root / place.dataset).cases}
+    except VmsegError as error:
+        return str(error)
+    new, gone = counted(len(now - planned), "case"), counted(len(planned - now), "case")
+    return f"The dataset has changed since: {new} new, {gone} gone." if planned != now else ""
 
 
 def _is_of(job: Job, step: str, place: Place) -> bool:

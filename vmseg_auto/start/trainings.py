@@ -15,6 +15,7 @@ from vmseg_auto.figures.training_charts import dice_chart, loss_chart
 from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.tables import read_csv
+from vmseg_auto.workflows.paths import read_fingerprint, read_plan, read_splits, stale_folds
 from vmseg_auto.workflows.progress import duration
 from vmseg_auto.workflows.run_tables import read_history
 
@@ -64,6 +65,20 @@ def latest_folds(space: Workspace) -> list[FoldTraining]:
         return []
     folds = Run(max(runs, key=lambda folder: runs[folder])).folds()
     return [training for fold in folds if (training := FoldTraining.read(fold))]
+
+
+def sound_folds(space: Workspace, folds: Sequence[FoldTraining]) -> list[FoldTraining]:
+    """Return the folds of a run that were trained on data and plan as they stand now.
+
+    Raises:
+        InputError: data, split or plan can't be read.
+    """
+    if not folds:
+        return []
+    run = Run(folds[0].folder.folder.parent)
+    plan = read_plan(space, run.folder.parent.name)
+    stale = stale_folds(run, read_fingerprint(space), read_splits(space), plan)
+    return [fold for fold in folds if fold.folder.name not in stale]
 
 
 def training_in_words(folds: Sequence[FoldTraining], count: int) -> str:
