@@ -17,6 +17,7 @@ from reviewing import Served, start_served
 from small_cohort import small_cohort
 from starting import SECONDS, export, wait_until
 
+from vmseg_auto.start.folders import MOST
 from vmseg_auto.start.jobs import Job, Jobs
 from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.owners import this_process
@@ -142,6 +143,14 @@ def test_a_command_is_told_as_it_would_be_typed(server: Served) -> None:
     )  # fmt: skip
     asked["answers"] = {"reader": "-x"}
     assert "can't be used" in post(server, "/api/command/review", asked)[1]["problem"]
+
+
+def test_folders_that_are_not_listed_are_counted(tmp_path: Path) -> None:
+    for number in range(MOST + 1):
+        (tmp_path / f"{number}.zip").touch()
+    with start_served(tmp_path) as server:
+        (problem,) = post(server, "/api/state", {})[1]["problems"]
+    assert problem.startswith("1 more folders and zips")
 
 
 def test_only_pairs_that_were_shown_are_confirmed(tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from vmseg_auto.utils.names import is_text
 _DEPTH = 2
 _MOST_BELOW = 12
 """Folders in a folder that are listed; where there are more, each is likely a patient's, and only their number is."""
-_MOST = 300
+MOST = 300
+"""Folders and zips that are listed."""
 Kind = Literal["dataset", "predictions", "zip", "other"]
+_ORDER: tuple[Kind, ...] = ("dataset", "predictions", "other", "zip")
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,16 @@ class Found:
         return f"{self.path} ({what or f'{self.folders} folders, {self.files} files'})"
 
 
-def find_folders(root: Path) -> list[Found]:
+def find_folders(root: Path) -> tuple[list[Found], int]:
     """List what lies below the start folder, sorted by path; hidden folders and links are passed over.
 
     Of a dataset its test scans (imagesTs) are listed too.
+
+    Returns:
+        At most 300 folders and zips, and how many more there are. Datasets and predictions are the last to be cut.
     """
-    return sorted(_below(root, "", _DEPTH), key=lambda one: one.path)[:_MOST]
+    found = sorted(_below(root, "", _DEPTH), key=lambda one: (_ORDER.index(one.kind), one.path))
+    return sorted(found[:MOST], key=lambda one: one.path), max(0, len(found) - MOST)
 
 
 def _below(root: Path, path: str, depth: int) -> Iterator[Found]:

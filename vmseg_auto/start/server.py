@@ -104,6 +104,9 @@ class StartServer:
             place = Place.of(self._root, dataset, jobs)
         except InputError:  # it was moved away
             place = Place.of(self._root, None, jobs)
+        if place.unlisted:
+            more = f"{place.unlisted} more folders and zips lie below this folder than the page lists"
+            problems.append(f"{more}. Put them together in one folder, or move them elsewhere.")
         return {
             "folder": str(self._root),
             "dataset": place.dataset,

@@ -66,12 +66,14 @@ class Place:
         dataset: the dataset that is worked on, as seen from it; empty where there is none.
         folders: what lies below.
         jobs: that were started, the latest last.
+        unlisted: how many folders and zips more there are than are listed.
     """
 
     root: Path
     dataset: str
     folders: tuple[Found, ...]
     jobs: tuple[Job, ...] = ()
+    unlisted: int = 0
 
     @classmethod
     def of(cls, root: Path, dataset: str | None, jobs: Sequence[Job] = ()) -> Place:
@@ -83,11 +85,11 @@ class Place:
         Raises:
             InputError: there is no such dataset.
         """
-        folders = tuple(find_folders(root))
+        folders, unlisted = find_folders(root)
         known = [one.path for one in folders if one.kind == "dataset"]
         if dataset and dataset not in known:
             raise InputError("this dataset is not there any more", remedy="Choose another, or load the page again.")
-        return cls(root, dataset or (known[0] if known else ""), folders, tuple(jobs))
+        return cls(root, dataset or (known[0] if known else ""), tuple(folders), tuple(jobs), unlisted)
 
     def paths(self, *kinds: Kind) -> list[str]:
         """List what lies below and is of these kinds."""
