@@ -84,6 +84,7 @@ def test_a_real_outline_gives_the_mask_that_others_made_of_it(patient: str, shar
 @pytest.mark.parametrize("write", [as_seg, as_rtstruct])
 def test_what_is_written_is_read_voxel_for_voxel(write: Write, scan: Series, tmp_path: Path) -> None:
     write(path := tmp_path / "a.dcm", drawn(), scan)
+    assert holds_mask(path)
     found, grid = read_labels(path, LABELS, stack(scan))
     assert np.array_equal(found, drawn())
     assert grid == stack(scan)
