@@ -23,7 +23,7 @@ from vmseg_auto.cli.make_dataset import main as make_dataset
 from vmseg_auto.cli.predict import main as predict
 from vmseg_auto.data.dicom.series_files import find_series
 from vmseg_auto.data.images.images import write_mask
-from vmseg_auto.pacs.address import StudyKeys, read_studies
+from vmseg_auto.pacs.address import Listed, StudyKeys, read_studies
 from vmseg_auto.pacs.fetch import IncompleteError
 from vmseg_auto.pacs.network import PeerError
 from vmseg_auto.pacs.pull import Pull
@@ -194,6 +194,18 @@ def test_wrong_titles_are_told_apart(strict_archive: Orthanc, pull: Pull, tmp_pa
         replace(pull, settings=stranger).study(StudyKeys("1.2.826.1"), tmp_path)
 
 
+def test_an_archive_that_answers_no_more_hides_no_earlier_error(
+    strict_archive: Orthanc, pull: Pull, tmp_path: Path
+) -> None:
+    rows = [Listed(line, StudyKeys("1.2.826.1"), f"p{line}") for line in (2, 3, 4)]
+    stranger = replace(settings_of(strict_archive), pull=PullSettings("STRANGER"))
+    with pytest.raises(DatasetError) as error:
+        replace(pull, settings=stranger).table(rows, tmp_path / "studies.csv", tmp_path)
+    told = [one.problem for one in error.value.errors]
+    assert told[0].startswith("line 2: archive gives no answer")
+    assert told[1:] == ["2 rows after it not tried: line 3, 4"]
+
+
 @pytest.fixture
 def settings_file(archive: Orthanc, tmp_path: Path) -> str:
     peer = {"ae_title": ORTHANC, "host": HERE, "port": archive.port}
@@ -270,3 +282,9 @@ def test_rows_without_a_study_are_all_told(tmp_path: Path) -> None:
         "line 3: no study is named",
         "line 4: the StudyInstanceUID has a sign that stands for others (*, ? or \\)",
     ]
+
+
+def test_a_column_of_another_name_is_refused(tmp_path: Path) -> None:
+    write_csv(tmp_path / "studies.csv", ("patient", "Date"), [{"patient": "17", "Date": "20260131"}])
+    with pytest.raises(InputError, match=r"there is no such column: Date\. There are study, accession"):
+        read_studies(tmp_path / "studies.csv")

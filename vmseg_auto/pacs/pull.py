@@ -19,7 +19,7 @@ from vmseg_auto.data.dicom.weighting import wanted_weighting, weightings_named
 from vmseg_auto.pacs.address import Listed, StudyKeys
 from vmseg_auto.pacs.fetch import IncompleteError, fetch
 from vmseg_auto.pacs.incoming import read_received
-from vmseg_auto.pacs.network import require_pynetdicom
+from vmseg_auto.pacs.network import PeerError, require_pynetdicom
 from vmseg_auto.pacs.query import FoundSeries, FoundStudy, finding
 from vmseg_auto.pacs.settings import PacsSettings
 from vmseg_auto.pacs.states import study_hash
@@ -78,7 +78,7 @@ class Pull:
 
         Raises:
             DatasetError: some studies are not there, not wanted, or not whole; all are listed.
-            InputError, PeerError, VmsegError: as `study`.
+            InputError, VmsegError: as `study`; PeerError only where no association is possible at the beginning.
         """
         require_pynetdicom()
         wanted: dict[Listed, tuple[Path, list[FoundSeries]]] = {}
@@ -95,6 +95,9 @@ class Pull:
                     wanted[row] = folder / name, self._wanted(study)
                 except InputError as error:
                     errors.append(_of_line(row, error))
+                except PeerError as error:  # the association is of no use any more
+                    errors += [_of_line(row, error), *_not_tried(rows, row)]
+                    break
         _require_all(errors, rows, table, "no image is fetched")
         with self._progress([series for _, series in wanted.values()]) as progress:
             for row, (place, series) in wanted.items():
@@ -102,6 +105,9 @@ class Pull:
                     self._fetch(series, place, progress)
                 except (InputError, IncompleteError) as error:
                     errors.append(_of_line(row, error))
+                except PeerError as error:
+                    errors += [_of_line(row, error), *_not_tried(list(wanted), row)]
+                    break
         _require_all(errors, rows, table, f"what came is in {folder}, and the same command goes on from there")
 
     def _wanted(self, study: FoundStudy) -> list[FoundSeries]:
@@ -156,6 +162,17 @@ class Pull:
 
 def _of_line(row: Listed, error: VmsegError) -> VmsegError:
     return InputError(f"line {row.line}: {error.problem}", case=error.case, remedy=error.remedy)
+
+
+def _not_tried(rows: Sequence[Listed], last: Listed) -> list[VmsegError]:
+    """Return an error that counts the rows after the last one that was tried; none where there are none."""
+    others = rows[rows.index(last) + 1 :]
+    if not others:
+        return []
+    lines = ", ".join(str(row.line) for row in others)
+    return [
+        VmsegError(f"{counted(len(others), 'row')} after it not tried: line {lines}", remedy="Run the command again.")
+    ]
 
 
 def _require_all(errors: Sequence[VmsegError], rows: Sequence[Listed], table: Path, what_now: str) -> None:
