@@ -28,6 +28,7 @@ from vmseg_auto.pacs.fetch import IncompleteError
 from vmseg_auto.pacs.network import PeerError
 from vmseg_auto.pacs.pull import Pull
 from vmseg_auto.pacs.settings import PacsSettings, Peer, PullSettings
+from vmseg_auto.pacs.states import study_hash
 from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.left_out import Inventory
@@ -194,13 +195,22 @@ def test_wrong_titles_are_told_apart(strict_archive: Orthanc, pull: Pull, tmp_pa
         replace(pull, settings=stranger).study(StudyKeys("1.2.826.1"), tmp_path)
 
 
+def test_folders_without_a_name_tell_no_patient_id(pull: Pull, tmp_path: Path) -> None:
+    rows = [Listed(2, StudyKeys("1.2.826.1")), Listed(3, StudyKeys("1.2.826.2"))]
+    for place, salt in (("a", "1.txt"), ("b", "1.txt"), ("c", "2.txt")):
+        pull.table(rows, tmp_path / "studies.csv", tmp_path / place, tmp_path / salt)
+    ((one,), (again,), (other,)) = ([path.name for path in (tmp_path / place).iterdir()] for place in "abc")
+    assert one == again != other  # both studies are one patient's
+    assert one != f"patient_{study_hash('4711')}"
+
+
 def test_an_archive_that_answers_no_more_hides_no_earlier_error(
     strict_archive: Orthanc, pull: Pull, tmp_path: Path
 ) -> None:
     rows = [Listed(line, StudyKeys("1.2.826.1"), f"p{line}") for line in (2, 3, 4)]
     stranger = replace(settings_of(strict_archive), pull=PullSettings("STRANGER"))
     with pytest.raises(DatasetError) as error:
-        replace(pull, settings=stranger).table(rows, tmp_path / "studies.csv", tmp_path)
+        replace(pull, settings=stranger).table(rows, tmp_path / "studies.csv", tmp_path, tmp_path / "salt.txt")
     told = [one.problem for one in error.value.errors]
     assert told[0].startswith("line 2: archive gives no answer")
     assert told[1:] == ["2 rows after it not tried: line 3, 4"]
