@@ -23,11 +23,12 @@ from vmseg_auto.cli.make_dataset import main as make_dataset
 from vmseg_auto.cli.predict import main as predict
 from vmseg_auto.data.dicom.series_files import find_series
 from vmseg_auto.data.images.images import write_mask
-from vmseg_auto.pacs.address import StudyKeys, read_studies
+from vmseg_auto.pacs.address import Listed, StudyKeys, read_studies
 from vmseg_auto.pacs.fetch import IncompleteError
 from vmseg_auto.pacs.network import PeerError
 from vmseg_auto.pacs.pull import Pull
 from vmseg_auto.pacs.settings import PacsSettings, Peer, PullSettings
+from vmseg_auto.pacs.states import study_hash
 from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.left_out import Inventory
@@ -194,6 +195,27 @@ def test_wrong_titles_are_told_apart(strict_archive: Orthanc, pull: Pull, tmp_pa
         replace(pull, settings=stranger).study(StudyKeys("1.2.826.1"), tmp_path)
 
 
+def test_folders_without_a_name_tell_no_patient_id(pull: Pull, tmp_path: Path) -> None:
+    rows = [Listed(2, StudyKeys("1.2.826.1")), Listed(3, StudyKeys("1.2.826.2"))]
+    for place, salt in (("a", "1.txt"), ("b", "1.txt"), ("c", "2.txt")):
+        pull.table(rows, tmp_path / "studies.csv", tmp_path / place, tmp_path / salt)
+    ((one,), (again,), (other,)) = ([path.name for path in (tmp_path / place).iterdir()] for place in "abc")
+    assert one == again != other  # both studies are one patient's
+    assert one != f"patient_{study_hash('4711')}"
+
+
+def test_an_archive_that_answers_no_more_hides_no_earlier_error(
+    strict_archive: Orthanc, pull: Pull, tmp_path: Path
+) -> None:
+    rows = [Listed(line, StudyKeys("1.2.826.1"), f"p{line}") for line in (2, 3, 4)]
+    stranger = replace(settings_of(strict_archive), pull=PullSettings("STRANGER"))
+    with pytest.raises(DatasetError) as error:
+        replace(pull, settings=stranger).table(rows, tmp_path / "studies.csv", tmp_path, tmp_path / "salt.txt")
+    told = [one.problem for one in error.value.errors]
+    assert told[0].startswith("line 2: archive gives no answer")
+    assert told[1:] == ["2 rows after it not tried: line 3, 4"]
+
+
 @pytest.fixture
 def settings_file(archive: Orthanc, tmp_path: Path) -> str:
     peer = {"ae_title": ORTHANC, "host": HERE, "port": archive.port}
@@ -270,3 +292,9 @@ def test_rows_without_a_study_are_all_told(tmp_path: Path) -> None:
         "line 3: no study is named",
         "line 4: the StudyInstanceUID has a sign that stands for others (*, ? or \\)",
     ]
+
+
+def test_a_column_of_another_name_is_refused(tmp_path: Path) -> None:
+    write_csv(tmp_path / "studies.csv", ("patient", "Date"), [{"patient": "17", "Date": "20260131"}])
+    with pytest.raises(InputError, match=r"there is no such column: Date\. There are study, accession"):
+        read_studies(tmp_path / "studies.csv")

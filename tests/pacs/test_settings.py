@@ -46,6 +46,7 @@ def test_scans_are_fetched_under_the_nodes_title_unless_the_file_says_otherwise(
     node = NODE | {"ae_title": "OURS"}
     assert read_settings(written(tmp_path, node=node)).puller.ae_title == "OURS"
     assert read_settings(written(tmp_path, node=None)).puller.ae_title == "VMSEG"
+    assert read_settings(written(tmp_path, node=node, pull={"address": "127.0.0.1"})).puller.ae_title == "OURS"
     puller = read_settings(written(tmp_path, node=node, pull={"ae_title": "PULL", "port": 11113})).puller
     assert (puller.ae_title, puller.port) == ("PULL", 11113)
 
@@ -69,7 +70,9 @@ def test_scans_are_fetched_under_the_nodes_title_unless_the_file_says_otherwise(
             r"pacs.json: node.formats: there is no format of masks named",
         ),
         ({"node": NODE | {"echo": 0}}, r"pacs.json: node.echo is 0. Echoes are counted from 1"),
-        ({"pull": {"ae_title": ""}}, r"pacs.json: pull.ae_title is ''"),
+        ({"pull": {"ae_title": " "}}, r"pacs.json: pull.ae_title is ' '"),
+        ({"pull": {"port": 11113}}, r"pull takes images at a port of its own, but as VMSEG, which the node is called"),
+        ({"pull": {"port": 11112, "ae_title": "PULL"}}, r"pacs.json: pull.port is the node's"),
         ({"pull": {"port": 65_536}}, r"pacs.json: pull.port is 65536"),
         ({"node": NODE | {"port": 65_536}}, r"node.port is 65536"),
         ({"node": NODE | {"quiet_s": 30, "patience_s": 10}}, r"nor patience_s below quiet_s"),

@@ -15,6 +15,7 @@ from workspaces import cohort, trained_run
 
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dicom.results import Algorithm
+from vmseg_auto.data.dicom.segmentation import write_dicom_seg
 from vmseg_auto.data.dicom.series_files import find_series
 from vmseg_auto.data.dicom.stack import stack
 from vmseg_auto.data.dicom.structure_set import write_rtstruct
@@ -34,6 +35,15 @@ def box(shift: int = 0) -> NDArray[np.uint8]:
     mask = np.zeros(SHAPE, dtype=np.uint8)
     mask[1:5, 4 + shift : 11, 4:10] = 1
     return mask
+
+
+def segmented(scan: Path, path: Path, mask: NDArray[np.uint8]) -> Path:
+    """A DICOM SEG of a series in a folder."""
+    pytest.importorskip("highdicom", reason="the extra dicom is not installed")
+    (series,) = find_series(scan)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_dicom_seg(path, mask, stack(series), {"lesion": 1}, series, Algorithm("x", "1", "m"))
+    return path
 
 
 def outlined(scan: Path, path: Path, mask: NDArray[np.uint8], name: str = "GTV") -> Path:
@@ -81,6 +91,19 @@ def test_outlines_find_their_series_by_what_they_say(tmp_path: Path) -> None:
         make_dataset(tmp_path / "scans", tmp_path / "masks", tmp_path / "again", left=Inventory(strict=True))
     assert "none of the scans is the series that it was drawn on" in str(error.value)
     assert "2 masks were drawn on one series (2.dcm, 3.dcm): keep or merge one" in str(error.value)
+
+
+def test_segmentations_are_found_in_folders(tmp_path: Path) -> None:
+    scans = [scan_in(tmp_path / "scans" / name, seed) for seed, name in enumerate(("x", "y"))]
+    for scan, name, shift in zip(scans, ("y.dcm", "x.dcm"), (0, 3), strict=True):  # names that mislead
+        segmented(scan, tmp_path / "masks" / name, box(shift))
+        (series,) = find_series(scan)
+        write_mask(tmp_path / "predictions" / name.replace("dcm", "nii.gz"), box(shift), stack(series))
+    make_dataset(tmp_path / "scans", tmp_path / "masks", tmp_path / "made", confirm=lambda _: True)
+    made = [read_mask(case.label)[0].sum() for case in read_dataset(tmp_path / "made").cases if case.label]
+    assert sorted(made) == sorted([box().sum(), box(3).sum()])
+    found = evaluate(tmp_path / "predictions", tmp_path / "masks", labels={"lesion": 1})
+    assert found.table["dice"].tolist() == [1, 1]
 
 
 def test_outlines_are_references_and_what_they_are_called_is_said(tmp_path: Path) -> None:

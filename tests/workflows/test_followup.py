@@ -147,6 +147,16 @@ def small(tmp_path: Path) -> Folders:
     return folders
 
 
+def test_masks_of_other_patients_are_no_pair(small: Folders) -> None:
+    for folder in (*small.scans, *small.masks):
+        (anna,) = folder.iterdir()
+        shutil.copy(anna, folder / anna.name.replace("anna", "bea"))
+    (small.masks[0] / "bea.nii.gz").unlink()
+    (small.masks[1] / "anna.nii.gz").unlink()
+    with pytest.raises(InputError, match="no scan has a mask at both times"):
+        follow_up(*small.scans, small.root / "out", masks=small.masks)
+
+
 def test_dicom_series_are_compared_as_the_same_scans_in_nifti_are(small: Folders) -> None:
     exports = small.root / "export_1", small.root / "export_2"
     for scans, export in zip(small.scans, exports, strict=True):

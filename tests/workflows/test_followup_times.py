@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from consoles import Heard
+from dicom import grid_of, numbers
+from dicom_made import write_series
 from matplotlib.image import imread
 from workspaces import cohort, trained_run
 
 from vmseg_auto.cli.followup import main
-from vmseg_auto.data.images.images import read_mask, write_image, write_mask
+from vmseg_auto.data.images.images import read_image, read_mask, write_image, write_mask
 from vmseg_auto.demo.phantom.phantom import make_phantom
 from vmseg_auto.evaluation.volumetry import measure
 from vmseg_auto.followup.trajectory import LEAST_MM, Trajectories
@@ -88,6 +91,50 @@ def test_times_and_masks_must_be_as_many(times: Times, tmp_path: Path, capsys: p
         follow_times(scans, tmp_path, masks=masks[:2])
     assert main([*map(str, scans), "-o", str(tmp_path / "out"), "--masks", *map(str, masks[:2])]) == 2
     assert "there are 3 scans or folders of scans, and --masks names 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("odd", [{"StudyDate": "20200103"}, {"PatientID": "18"}])
+def test_a_patient_whose_later_times_are_out_of_order_is_left_out(odd: dict[str, str], tmp_path: Path) -> None:
+    """Each later time fits the baseline, so that the comparisons with it alone would not tell."""
+    shape, grid = (6, 16, 16), grid_of((6, 16, 16))
+    mask = np.zeros(shape, dtype=np.uint8)
+    mask[1:5, 4:12, 4:12] = 1
+    for time, day in enumerate(("20200101", "20200105", "20200107")):
+        for name in ("anna", "bea"):
+            told = {"StudyDate": day, "PatientID": None if time == 0 else "17"}
+            told |= odd if (name, time) == ("bea", 2) else {}
+            write_series(tmp_path / f"scans_{time}" / name, numbers(shape, 0).astype(np.uint16), grid, **told)
+            write_mask(tmp_path / f"masks_{time}" / f"{name}.nii.gz", mask, grid)
+    scans, masks = ([tmp_path / f"{kind}_{time}" for time in range(3)] for kind in ("scans", "masks"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "bea_trajectory.csv").write_text("of an earlier run")
+    with pytest.raises(SomeCasesFailedError) as error:
+        follow_times(scans, tmp_path / "out", masks=masks)
+    assert [one.case for one in error.value.errors] == ["bea"]
+    assert [path.name for path in (tmp_path / "out").glob("*_trajectory.*")].count("anna_trajectory.csv") == 1
+    assert not list((tmp_path / "out").rglob("bea*"))
+
+
+@pytest.mark.slow
+def test_an_old_mask_of_a_scan_that_is_refused_now_is_not_used(times: Times, tmp_path: Path) -> None:
+    model = trained_run(cohort(tmp_path / "cohort", cases=2), "default").folder
+    scans = [tmp_path / f"scans_{time}" for time in range(3)]
+    for source, folder in zip(times[0], scans, strict=True):
+        for name in ("anna", "bea"):
+            folder.mkdir(exist_ok=True)
+            shutil.copy(source / "anna_0000.nii.gz", folder / f"{name}_0000.nii.gz")
+    follow_times(scans, tmp_path / "out", model=model, device="cpu")
+    image, grid = read_image(scans[1] / "bea_0000.nii.gz")
+    image[0, 0, 0] = np.nan
+    write_image(scans[1] / "bea_0000.nii.gz", image, grid)
+    with pytest.raises(SomeCasesFailedError) as error:
+        follow_times(scans, tmp_path / "out", model=model, device="cpu")
+    assert [one.case for one in error.value.errors] == ["bea"]
+    assert (tmp_path / "out" / "time_1" / "bea.nii.gz").is_file()
+    found = {one.case: one for one in read_stored(Trajectories, tmp_path / "out" / "trajectories.json").patients}
+    assert {
+        name: [point.time for points in one.labels.values() for point in points] for name, one in found.items()
+    } == {"anna": [0, 1, 2], "bea": [0, 2]}
 
 
 def test_scans_are_predicted_where_no_masks_are_given(times: Times, tmp_path: Path) -> None:

@@ -79,3 +79,16 @@ def test_a_scan_of_other_channels_and_what_is_no_task_are_refused_and_nothing_is
         dataset_from_msd(tmp_path, tmp_path / "made")
     assert not (tmp_path / "made").exists()
     assert make_dataset.main(["--from-msd", str(source), "-o", str(tmp_path / "x"), "--add"]) == 2
+
+
+def test_patients_stay_known_and_regions_are_refused(tmp_path: Path) -> None:
+    source = task(tmp_path / "task", 1)
+    edited = json.loads((source / "dataset.json").read_text()) | {"patients": {"hip_1": "anna", "hip_2": "anna"}}
+    (source / "dataset.json").write_text(json.dumps(edited))
+    dataset_from_msd(source, tmp_path / "made")
+    assert {case.patient for case in read_dataset(tmp_path / "made").cases} == {"anna"}
+    edited["labels"] = {"background": 0, "whole": [1, 2], "core": 2}
+    edited["regions_class_order"] = [1, 2]
+    (source / "dataset.json").write_text(json.dumps(edited))
+    with pytest.raises(InputError, match=r"--from-msd is not possible yet with labels that are regions \(whole, core"):
+        dataset_from_msd(source, tmp_path / "again")

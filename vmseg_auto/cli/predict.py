@@ -129,7 +129,7 @@ def logs(arguments: argparse.Namespace) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv, logs, given=("input", "output"))
+    return run(parser(), work, argv, logs, given=("input", "output", "keep_scans"))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ def pulled_studies(arguments: argparse.Namespace, screen: Screen) -> Path:
     rows = read_studies(table)
     channel = MadeDataset.read(target).channel if arguments.add else arguments.channel or "T2"
     pull = Pull(settings_of(arguments), peer, tuple(arguments.series), channel, screen.left, screen)
-    pull.table(rows, table, folder)
+    key = Path(arguments.key or target.with_name(f"{target.name}_key.csv"))
+    pull.table(rows, table, folder, key.with_name(f"{key.stem}_salt.txt"))
     screen.say(
         f"The scans from the PACS lie in {folder}. Their headers name patients: delete the folder when the dataset is "
         "made."

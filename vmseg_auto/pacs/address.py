@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.names import case_name
 from vmseg_auto.utils.tables import read_csv
@@ -124,7 +125,7 @@ def read_studies(path: Path) -> list[Listed]:
     """Read a table of studies: columns study, accession, patient, date, of which others may be missing, and name.
 
     Raises:
-        InputError: it is no table, has none of these columns, or no row.
+        InputError: it is no table, has none of these columns or others too, or no row.
         DatasetError: rows that name no study, or a folder that can't be; all are listed.
     """
     rows = read_csv(path, "Save it as CSV with commas.")
@@ -132,6 +133,11 @@ def read_studies(path: Path) -> list[Listed]:
     if not columns & {"study", "accession", "patient"}:
         remedy = f"It needs one of the columns study, accession and patient; date and {_NAME} may stand beside."
         raise InputError("no study is named in it", file=path, remedy=remedy)
+    if unknown := sorted(filter(None, columns - {*_WORDS, _NAME})):
+        problem = f"there is no such column: {', '.join(map(shown, unknown))}"
+        raise InputError(
+            problem, file=path, remedy=f"There are {', '.join((*_WORDS, _NAME))}. Take it out, or mend it."
+        )
     listed_rows: list[Listed] = []
     errors: list[VmsegError] = []
     for line, row in enumerate(rows, 2):

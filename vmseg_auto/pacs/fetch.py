@@ -153,6 +153,8 @@ def _by_get(settings: PacsSettings, peer: str, intake: _Intake) -> int | None:
             status = _last(association.send_c_get(_asked(intake.series), _GET))
         except ValueError:  # no such context was accepted
             raise _NoGetError from None
+        except RuntimeError:  # the association has ended
+            return None
     if not intake.came and status not in _DONE:
         raise _NoGetError
     return status
@@ -183,6 +185,8 @@ def _by_move(settings: PacsSettings, peer: str, intake: _Intake) -> int | None:
         except ValueError:  # no such context was accepted
             remedy = "Ask its administrator to let this node fetch scans."
             raise PeerError(f"{peer} has neither C-GET nor C-MOVE", remedy=remedy) from None
+        except RuntimeError:  # the association has ended
+            return None
 
 
 @contextmanager

@@ -1,14 +1,16 @@
 """Scans come from a PACS into a folder, from which commands read them as from any other.
 
     FOLDER/STUDY/SERIES/*.dcm      of one study that is predicted
-    FOLDER/NAME/SERIES/*.dcm       of the studies of a table; NAME is the table's, or made from the patient's id
+    FOLDER/NAME/SERIES/*.dcm       of the studies of a table; NAME is the table's, or a salted hash of the patient's id
 
-Folders and files are named after hashes of UIDs, so that cases have the names that `vmseg_node` gives them. A series is
+Series and files are named after hashes of UIDs, so that cases have the names that `vmseg_node` gives them. A series is
 there as a whole or not at all: the same command goes on from what has come.
 """
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +21,11 @@ from vmseg_auto.data.dicom.weighting import wanted_weighting, weightings_named
 from vmseg_auto.pacs.address import Listed, StudyKeys
 from vmseg_auto.pacs.fetch import IncompleteError, fetch
 from vmseg_auto.pacs.incoming import read_received
-from vmseg_auto.pacs.network import require_pynetdicom
+from vmseg_auto.pacs.network import PeerError, require_pynetdicom
 from vmseg_auto.pacs.query import FoundSeries, FoundStudy, finding
 from vmseg_auto.pacs.settings import PacsSettings
 from vmseg_auto.pacs.states import study_hash
-from vmseg_auto.utils.atomic import whole_files
+from vmseg_auto.utils.atomic import whole_files, write_text
 from vmseg_auto.utils.console import Console, Progress, columns, shown
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.left_out import Inventory
@@ -73,12 +75,19 @@ class Pull:
             self._fetch(series, place, progress)
         return place
 
-    def table(self, rows: Sequence[Listed], table: Path, folder: Path) -> None:
+    def table(self, rows: Sequence[Listed], table: Path, folder: Path, salt: Path) -> None:
         """Fetch the studies of a table into `folder`; what has come stays there, also where others can't be fetched.
+
+        Args:
+            rows: of the table.
+            table: where they stand, for messages.
+            folder: of the scans.
+            salt: a secret file, made where there is none. Folders without a name are called after a hash of it and the
+                patient's id: whoever lacks it can't find the id by trying all.
 
         Raises:
             DatasetError: some studies are not there, not wanted, or not whole; all are listed.
-            InputError, PeerError, VmsegError: as `study`.
+            InputError, VmsegError: as `study`; PeerError only where no association is possible at the beginning.
         """
         require_pynetdicom()
         wanted: dict[Listed, tuple[Path, list[FoundSeries]]] = {}
@@ -91,10 +100,13 @@ class Pull:
                     if lines.setdefault(study.uid, row.line) != row.line:
                         problem = f"it names the same study as line {lines[study.uid]}"
                         raise InputError(problem, remedy="Take one of them out.")
-                    name = row.name or f"patient_{study_hash(study.patient or study.uid)}"
+                    name = row.name or self._patient_name(study, row, salt)
                     wanted[row] = folder / name, self._wanted(study)
                 except InputError as error:
                     errors.append(_of_line(row, error))
+                except PeerError as error:  # the association is of no use any more
+                    errors += [_of_line(row, error), *_not_tried(rows, row)]
+                    break
         _require_all(errors, rows, table, "no image is fetched")
         with self._progress([series for _, series in wanted.values()]) as progress:
             for row, (place, series) in wanted.items():
@@ -102,7 +114,21 @@ class Pull:
                     self._fetch(series, place, progress)
                 except (InputError, IncompleteError) as error:
                     errors.append(_of_line(row, error))
+                except PeerError as error:
+                    errors += [_of_line(row, error), *_not_tried(list(wanted), row)]
+                    break
         _require_all(errors, rows, table, f"what came is in {folder}, and the same command goes on from there")
+
+    def _patient_name(self, study: FoundStudy, row: Listed, salt: Path) -> str:
+        if not study.patient:
+            self.console.warn(
+                f"line {row.line}: {self.peer} gives no PatientID, so this study counts as a patient of its own; give "
+                "studies of one patient the same name in the table"
+            )
+        if not salt.exists():
+            write_text(salt, secrets.token_hex(32))
+        known_as = f"{salt.read_text()} {study.patient or study.uid}"
+        return f"patient_{hashlib.sha256(known_as.encode()).hexdigest()[:12]}"
 
     def _wanted(self, study: FoundStudy) -> list[FoundSeries]:
         """Return the series to fetch, and show all."""
@@ -156,6 +182,17 @@ class Pull:
 
 def _of_line(row: Listed, error: VmsegError) -> VmsegError:
     return InputError(f"line {row.line}: {error.problem}", case=error.case, remedy=error.remedy)
+
+
+def _not_tried(rows: Sequence[Listed], last: Listed) -> list[VmsegError]:
+    """Return an error that counts the rows after the last one that was tried; none where there are none."""
+    others = rows[rows.index(last) + 1 :]
+    if not others:
+        return []
+    lines = ", ".join(str(row.line) for row in others)
+    return [
+        VmsegError(f"{counted(len(others), 'row')} after it not tried: line {lines}", remedy="Run the command again.")
+    ]
 
 
 def _require_all(errors: Sequence[VmsegError], rows: Sequence[Listed], table: Path, what_now: str) -> None:

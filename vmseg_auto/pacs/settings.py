@@ -95,12 +95,12 @@ class PullSettings:
     """How scans are fetched from peers (`-i pacs:NAME`).
 
     Args:
-        ae_title: how this side calls itself, which peers must know.
+        ae_title: how this side calls itself, which peers must know; the node's, else VMSEG, unless given.
         port: where it takes images from peers that know no C-GET but C-MOVE; 0 for C-GET alone.
         address: of this machine, at which it takes them; all of them unless given.
     """
 
-    ae_title: str = "VMSEG"
+    ae_title: str = ""
     port: int = 0
     address: str = ""
 
@@ -133,11 +133,21 @@ class PacsSettings(Stored):
             if peer.tls and self.tls is None:
                 raise InputError(f"{place}.tls is true, but the file has no tls", remedy="Name the certificates in it.")
         if self.pull is not None:
-            _require_title(self.pull.ae_title, f"{where}: pull.ae_title")
+            _require_title(self.puller.ae_title, f"{where}: pull.ae_title")
             if self.pull.port:
                 _require_port(self.pull.port, f"{where}: pull")
+                self._require_apart(f"{where}: pull")
         if self.node is not None:
             self._check_node(self.node, f"{where}: node")
+
+    def _require_apart(self, where: str) -> None:
+        """Refuse a port for C-MOVE under the node's title: a peer would send the images to the node, which answers."""
+        node, pull = self.node, self.puller
+        if node and pull.port == node.port:
+            raise InputError(f"{where}.port is the node's", remedy="Give pull another port.")
+        if node and pull.ae_title == node.ae_title:
+            problem = f"{where} takes images at a port of its own, but as {pull.ae_title}, which the node is called"
+            raise InputError(problem, remedy="Give pull another ae_title, and enter it in the PACS with this port.")
 
     def _check_node(self, node: NodeSettings, where: str) -> None:
         _require_title(node.ae_title, f"{where}.ae_title")
@@ -172,8 +182,9 @@ class PacsSettings(Stored):
 
     @property
     def puller(self) -> PullSettings:
-        """How scans are fetched: as the file says, else by C-GET under the node's AE title or the usual one."""
-        return self.pull or PullSettings(self.node.ae_title if self.node else PullSettings.ae_title)
+        """How scans are fetched: as the file says, under the node's AE title or the usual one where it gives none."""
+        pull = self.pull or PullSettings()
+        return replace(pull, ae_title=pull.ae_title or (self.node.ae_title if self.node else NodeSettings.ae_title))
 
     def peer(self, name: str) -> Peer:
         """Return what is known of a peer; raises InputError where there is none of that name."""

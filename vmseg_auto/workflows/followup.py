@@ -62,6 +62,7 @@ def follow_up(
     echo: int | None = None,
     device: str = "auto",
     jobs: int | None = None,
+    leave_out: Collection[str] = (),
     left: Inventory | None = None,
     console: Console | None = None,
 ) -> FollowUps:
@@ -81,6 +82,7 @@ def follow_up(
             records, and need not be given.
         model, dataset, workspace, series, echo, device: as for `predict`.
         jobs: threads that read and write for it.
+        leave_out: scans before that are not compared, by their names, as the caller tells why.
         left: what is not used of scans and masks is noted here; a strict one ends the work before it begins.
         console: where words and progress go.
 
@@ -100,7 +102,11 @@ def follow_up(
     choice = Choice(tuple(series), echo)
     left = left or Inventory()
     first, second = (scans_of_time(source, choice, masks is not None, left) for source in scans)
-    *wanted, refused = comparable(*partners(first, second, left), Word(order_as_given, same_patient))
+    both = partners(first, second, left)
+    compared = [two for two in both if two[0].id not in leave_out]
+    if not compared:
+        return FollowUps(())
+    *wanted, refused = _comparable(compared, Word(order_as_given, same_patient))
     left.require_nothing()
     with output_lock(target, "vmseg_followup", console):
         if masks is None:
@@ -113,9 +119,9 @@ def follow_up(
             wanted = _without(wanted, refused)
         else:
             found = [_masks(Path(mask), left) for mask in masks]
-        told = {error.case for error in refused}
+        told = {error.case for error in refused} | {case.id for two in both for case in two if two[0].id in leave_out}
         first, second = (_with_masks(*side, told, left) for side in zip(scans, wanted, found, strict=True))
-        pairs = _pairs(*partners(first, second, left))
+        pairs = _pairs(wanted, (first, second))
         left.require_nothing()
         done, failed = _compare_all(pairs, error_percent, spacing_mm, target, console)
         errors = [*refused, *failed]
@@ -220,17 +226,14 @@ def scans_of_time(source: Path, choice: Choice, masked: bool, left: Inventory) -
     return {case.id: case for case in found}
 
 
-def partners(
-    before: Mapping[str, Case], after: Mapping[str, Case], left: Inventory
-) -> tuple[dict[str, Case], dict[str, Case]]:
-    """Return the scans that belong together, in the same order: single scans whatever their names, otherwise those of
-    the same name.
+def partners(before: Mapping[str, Case], after: Mapping[str, Case], left: Inventory) -> list[tuple[Case, Case]]:
+    """Return the scans that belong together: single scans whatever their names, otherwise those of the same name.
 
     Raises:
         InputError: there is nothing of the kind.
     """
     if len(before) == len(after) == 1:
-        return dict(before), dict(after)
+        return list(zip(before.values(), after.values(), strict=True))
     common = sorted(set(before) & set(after))
     if not common:
         raise InputError(
@@ -239,11 +242,11 @@ def partners(
         )
     for name in sorted(set(before) ^ set(after)):
         left.add("scan", name, "there at one time only")
-    return {name: before[name] for name in common}, {name: after[name] for name in common}
+    return [(before[name], after[name]) for name in common]
 
 
-def comparable(
-    before: Mapping[str, Case], after: Mapping[str, Case], word: Word
+def _comparable(
+    pairs: Sequence[tuple[Case, Case]], word: Word
 ) -> tuple[dict[str, Case], dict[str, Case], list[VmsegError]]:
     """Return the pairs whose headers do not speak against comparing them, and what speaks against the others.
 
@@ -253,7 +256,7 @@ def comparable(
     """
     refused: list[VmsegError] = []
     kept = []
-    for first, second in zip(before.values(), after.values(), strict=True):
+    for first, second in pairs:
         try:
             check_headers(_name(first, second), first.images[0], second.images[0], word)
             kept.append((first, second))
@@ -288,12 +291,12 @@ def _with_masks(
     names.
 
     Args:
-        refused: pairs that are told of as errors; their masks are not left out.
+        refused: pairs that are told of as errors; their masks are passed over.
 
     Raises:
         InputError: none has.
     """
-    masks = {stem(path): path for path in paths}
+    masks = {name: path for path in paths if (name := stem(path)) not in refused}
     if len(scans) == len(masks) == 1:
         (case,), (mask,) = scans.values(), masks.values()
         return {case.id: replace(case, label=mask)}
@@ -302,16 +305,27 @@ def _with_masks(
         raise InputError("no scan has a mask of the same name", file=source, remedy="Name masks as their scans.")
     for name in sorted(set(scans) - set(found)):
         left.add("scan", name, "without a mask", folder=source)
-    others = {name: path for name, path in masks.items() if name not in scans and name not in refused}
+    others = {name: path for name, path in masks.items() if name not in scans}
     for folder in {path.parent for path in others.values()}:
         here = {name: path for name, path in others.items() if path.parent == folder}
         note_unpaired("mask", here, scans, "without a scan at this time that has a partner", left, folder)
     return found
 
 
-def _pairs(before: Mapping[str, Case], after: Mapping[str, Case]) -> list[_Pair]:
-    both = zip(before.values(), after.values(), strict=True)
-    return [_Pair(_name(a, b), a, b) for a, b in both]
+def _pairs(wanted: Sequence[Mapping[str, Case]], masked: Sequence[Mapping[str, Case]]) -> list[_Pair]:
+    """Return the pairs of scans that belong together, as far as both have a mask.
+
+    Raises:
+        InputError: none has two.
+    """
+    pairs = []
+    for one, other in zip(*wanted, strict=True):
+        if one in masked[0] and other in masked[1]:
+            before, after = masked[0][one], masked[1][other]
+            pairs.append(_Pair(_name(before, after), before, after))
+    if not pairs:
+        raise InputError("no scan has a mask at both times", remedy="Name masks as their scans.")
+    return pairs
 
 
 def _labels(pairs: Sequence[_Pair]) -> dict[str, int]:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Choice
+from vmseg_auto.data.naming import stem
 from vmseg_auto.figures.plots import write_charts
-from vmseg_auto.followup.comparability import Word
+from vmseg_auto.followup.comparability import Word, check_headers
 from vmseg_auto.followup.records import FollowUp, FollowUps
 from vmseg_auto.followup.trajectory import COLUMNS, Trajectories, trajectory
 from vmseg_auto.followup.trajectory_charts import charts_of
 from vmseg_auto.utils.atomic import read_stored, write_json
 from vmseg_auto.utils.console import Console, Silent
-from vmseg_auto.utils.errors import InputError, SomeCasesFailedError, VmsegError
+from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.folders import require_apart
 from vmseg_auto.utils.geometry import Spacing
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.tables import write_csv
-from vmseg_auto.workflows.followup import comparable, follow_up, partners, scans_of_time, segmented
+from vmseg_auto.workflows.followup import follow_up, partners, scans_of_time, segmented
 from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.predict import predict
+
+_ENDINGS = "_trajectory.csv", "_trajectory.png"
 
 
 @telling_left_out
@@ -67,26 +72,40 @@ def follow_times(
         raise InputError(f"there are {given}", remedy="Name three times or more, and a mask for each or none.")
     sources = [Path(scan) for scan in scans]
     require_apart(target, sources)
-    errors = _out_of_order(sources, Choice(tuple(series), echo), Word(order_as_given, same_patient))
+    found = [scans_of_time(source, Choice(tuple(series), echo), True, Inventory()) for source in sources]
+    patients = _patients(found)
+    errors = _out_of_order(patients, Word(order_as_given, same_patient))
+    refused = {error.case for error in errors}
     with output_lock(target, "vmseg_followup", console):
         places = [Path(mask) for mask in masks] if masks is not None else []
+        failed = [set[str]() for _ in sources]
         for time, source in enumerate(sources if masks is None else ()):
             places.append(target / f"time_{time}")
             segment = partial(
                 predict, source, places[-1], model=model, dataset=dataset, workspace=workspace, series=series,
                 echo=echo, spacing_mm=spacing_mm, device=device, jobs=jobs, left=left, console=console,
             )  # fmt: skip
-            errors += segmented(segment)[1]
+            made, why = segmented(segment)
+            errors += why
+            if why:  # a mask of an earlier run may lie there still
+                failed[time] = set(found[time]) - {stem(mask) for mask in made}
         pairs: dict[str, list[tuple[int, FollowUp]]] = {}
         for time in range(1, len(sources)):
+            without = {
+                name for name, own in patients.items()
+                if name in refused or name in failed[0] or (time in own and own[time].id in failed[time])
+            }  # fmt: skip
             compare = partial(
                 follow_up, sources[0], sources[time], target / f"0_to_{time}", masks=(places[0], places[time]),
                 error_percent=error_percent, order_as_given=order_as_given, same_patient=same_patient,
-                spacing_mm=spacing_mm, series=series, echo=echo, left=left, console=console,
+                spacing_mm=spacing_mm, series=series, echo=echo, leave_out=without, left=left, console=console,
             )  # fmt: skip
             for pair in _compared(compare, errors):
                 pairs.setdefault(pair.before, []).append((time, pair))
         done = Trajectories(tuple(trajectory(own) for own in pairs.values()))
+        for name in set(patients) - set(pairs):  # of an earlier run
+            for ending in _ENDINGS:
+                (target / f"{name}{ending}").unlink(missing_ok=True)
         if done.patients:
             _write(done, target, console)
     if errors:
@@ -94,16 +113,34 @@ def follow_times(
     return done
 
 
-def _out_of_order(sources: Sequence[Path], choice: Choice, word: Word) -> list[VmsegError]:
-    """Return what the headers of neighbouring times tell against their order; the baseline is looked at with each.
+def _patients(found: Sequence[Mapping[str, Case]]) -> dict[str, dict[int, Case]]:
+    """Return the scans of each patient: name at baseline -> time -> scan."""
+    patients = {name: {0: case} for name, case in found[0].items()}
+    for time, scans in enumerate(found[1:], 1):
+        with suppress(InputError):  # no patient is there: comparing this time says so
+            for before, after in partners(found[0], scans, Inventory()):
+                patients[before.id][time] = after
+    return patients
+
+
+def _out_of_order(patients: Mapping[str, Mapping[int, Case]], word: Word) -> list[VmsegError]:
+    """Return why patients are left out, by the headers of neighbouring times; each later time is compared with the
+    baseline, so that this alone would not tell.
 
     Raises:
-        InputError, DatasetError: of two times no pair is right.
+        InputError: of a single patient.
+        DatasetError: every patient is left out.
     """
     errors: list[VmsegError] = []
-    for one, other in pairwise(sources[1:]):
-        first, second = (scans_of_time(source, choice, True, Inventory()) for source in (one, other))
-        errors += comparable(*partners(first, second, Inventory()), word)[2]
+    for name, scans in patients.items():
+        later = [scan for time, scan in scans.items() if time]
+        try:
+            for one, other in pairwise(later):
+                check_headers(name, one.images[0], other.images[0], word)
+        except InputError as error:
+            errors.append(error)
+    if errors and len(errors) == len(patients):
+        raise errors[0] if len(errors) == 1 else DatasetError("no patient can be followed", errors)
     return errors
 
 
@@ -121,8 +158,8 @@ def _compared(compare: Callable[[], FollowUps], errors: list[VmsegError]) -> tup
 
 def _write(done: Trajectories, target: Path, console: Console) -> None:
     for one in done.patients:
-        write_csv(target / f"{one.case}_trajectory.csv", COLUMNS, one.rows())
-        write_charts(charts_of(one), target / f"{one.case}_trajectory.png")
+        write_csv(target / f"{one.case}{_ENDINGS[0]}", COLUMNS, one.rows())
+        write_charts(charts_of(one), target / f"{one.case}{_ENDINGS[1]}")
         console.say(one.text())
     write_json(target / "trajectories.json", done.to_json())
     console.say(f"In {target}: CASE_trajectory.csv and .png of each patient, trajectories.json (all figures).")

@@ -17,6 +17,7 @@ from vmseg_auto.utils.atomic import new_folder, read_json, write_json
 from vmseg_auto.utils.console import Console, Silent, quoted
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.folders import require_apart
+from vmseg_auto.utils.labels import refuse_regions
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.text import counted
 from vmseg_auto.workflows.locking import output_lock
@@ -54,6 +55,7 @@ def dataset_from_msd(
         raise InputError("there is no dataset.json, so this is no folder of the Decathlon", file=source, remedy=remedy)
     require_apart(target, [source])
     told, description = read_json(stated), read_description(stated)
+    refuse_regions(description.labels, "vmseg_make_dataset --from-msd")
     parts = {name: image_files(source / name, USUAL, left) for name in ("imagesTr", "labelsTr", "imagesTs")}
     for key in description.unused:
         left.add("key", key, "unknown in dataset.json")
@@ -68,7 +70,9 @@ def dataset_from_msd(
                     channels = 0 if part == "labelsTr" else len(description.channels)
                     _copy(file, made / part, channels)
                     progress.advance()
-        about = {key: told[key] for key in ("description", "reference", "licence", "release") if key in told}
+        about = {
+            key: told[key] for key in ("description", "reference", "licence", "release", "patients") if key in told
+        }
         named = {"name": description.name or source.name, "numTraining": len(parts["labelsTr"]), "file_ending": USUAL}
         channel_names = {str(number): name for number, name in enumerate(description.channels)}
         labels = dict(description.labels)

@@ -84,12 +84,24 @@ def test_a_real_outline_gives_the_mask_that_others_made_of_it(patient: str, shar
 @pytest.mark.parametrize("write", [as_seg, as_rtstruct])
 def test_what_is_written_is_read_voxel_for_voxel(write: Write, scan: Series, tmp_path: Path) -> None:
     write(path := tmp_path / "a.dcm", drawn(), scan)
+    assert holds_mask(path)
     found, grid = read_labels(path, LABELS, stack(scan))
     assert np.array_equal(found, drawn())
     assert grid == stack(scan)
-    notes: list[str] = []
-    read_labels(path, {"background": 0, "tumour": 1, "vessel": 2}, stack(scan), notes=notes)
-    assert notes == ["the segment lesion is read as tumour", "the segment vein is read as vessel"]
+    for labels in ({"background": 0, "tumour": 1, "vessel": 2}, {"background": 0, "tumour": 1}):
+        with pytest.raises(InputError, match=r"no segment \(lesion, vein\) has the name of a label"):
+            read_labels(path, labels, stack(scan))  # its numbers are no label values
+
+
+def test_one_segment_is_the_one_label_whatever_it_is_called(scan: Series, tmp_path: Path) -> None:
+    mask = (drawn() == 1).astype(np.uint8)
+    path, notes = tmp_path / "a.dcm", list[str]()
+    write_rtstruct(path, mask, stack(scan), {"GTV": 1}, {"GTV": "#ff0000"}, scan, ALGORITHM)
+    found, _ = read_labels(path, {"background": 0, "lesion": 1, "ignore": 2}, stack(scan), notes=notes)
+    assert np.array_equal(found, mask)
+    assert notes == ["the segment GTV is read as lesion"]
+    with pytest.raises(InputError, match="no segment"):
+        read_labels(path, LABELS, stack(scan))
 
 
 @pytest.mark.parametrize("write", [as_seg, as_rtstruct])

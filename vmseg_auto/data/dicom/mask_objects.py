@@ -86,7 +86,7 @@ class MaskObject:
         except Exception:  # pydicom on hostile bytes, and numbers of any kind: whatever they stumble over
             raise _damaged(self.path) from None
         whole = layers or [np.zeros(grid.shape, dtype=np.uint8)]
-        return Segmentation(tuple(segments), np.stack(whole), grid)
+        return Segmentation(tuple(segments), np.stack(whole), grid, has_values=False)
 
 
 def read_mask_object(path: Path) -> MaskObject:

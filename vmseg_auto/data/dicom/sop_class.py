@@ -10,8 +10,10 @@ SEG, RTSTRUCT = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3"
 MASKS = {SEG: "DICOM SEG", RTSTRUCT: "RTSTRUCT"}
 """SOP classes of objects that hold masks, and what they are called."""
 _PREAMBLE, _MAGIC = 128, b"DICM"
+_KIND = b"\x02\x00\x02\x00UI"
+"""The element MediaStorageSOPClassUID of the meta information (PS3.10, 7.1): tag and VR, then its length in 2 bytes."""
 _WITHIN = 232
-"""The SOP class stands among the first elements of the meta information."""
+"""It stands among the first elements."""
 
 
 def holds_mask(path: Path) -> bool:
@@ -24,4 +26,8 @@ def holds_mask(path: Path) -> bool:
     except OSError:
         return False
     start = _PREAMBLE + len(_MAGIC)
-    return head[_PREAMBLE:start] == _MAGIC and any(f"{uid}\0".encode() in head[start:] for uid in MASKS)
+    if head[_PREAMBLE:start] != _MAGIC:
+        return False
+    _, _, rest = head[start:].partition(_KIND)
+    length = int.from_bytes(rest[:2], "little")
+    return rest[2 : 2 + length].rstrip(b"\0 ").decode("ascii", "replace") in MASKS

@@ -26,7 +26,7 @@ from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.label_masks import label_values, with_ignored
-from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL, labels_in_words, refuse_regions
+from vmseg_auto.utils.labels import IGNORE, IGNORE_LABEL, foreground_labels, labels_in_words, refuse_regions
 from vmseg_auto.utils.names import key
 
 _SEGMENT = re.compile(r"Segment(\d+)_ID")
@@ -58,11 +58,13 @@ class Segmentation:
         segments: in the order of the file.
         layers: uint8 [L, Z, Y, X].
         geometry: the grid of each layer; it may be a part of the scan's.
+        has_values: whether a reader may have chosen the values; those of DICOM objects are running numbers.
     """
 
     segments: tuple[Segment, ...]
     layers: NDArray[np.uint8]
     geometry: Geometry
+    has_values: bool = True
 
     def where(self, segment: Segment) -> NDArray[np.bool_]:
         """Return the voxels of a segment, [Z, Y, X]."""
@@ -85,7 +87,7 @@ class Segmentation:
         """Label values, uint8 [Z, Y, X].
 
         A segment is the label of its name (capitals make no difference). A file in which no segment has a label's name
-        is read by its label values.
+        is read by its label values; a DICOM object, which has none, where it has one segment and there is one label.
 
         Args:
             labels: name -> value.
@@ -127,6 +129,12 @@ class Segmentation:
         own = [named.get(key(segment.name)) for segment in self.segments]
         if any(own):
             return own
+        if own and not self.has_values and max(len(own), len(foreground_labels(labels))) > 1:
+            segments = ", ".join(shown(segment.name) for segment in self.segments)
+            raise InputError(
+                f"no segment ({segments}) has the name of a label ({labels_in_words(labels)})",
+                remedy="Rename the segments as the labels that they are; a DICOM object has no label values.",
+            )
         return [segment.value if segment.value in named.values() else None for segment in self.segments]
 
 
