@@ -23,6 +23,7 @@ from workspaces import cohort, trained_run
 from vmseg_auto.cli.predict import main
 from vmseg_auto.cli.report import main as write_report
 from vmseg_auto.data.images.images import read_image, read_mask, write_image
+from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import InputError, SomeCasesFailedError
 from vmseg_auto.workflows.followup import follow_up
 from vmseg_auto.workflows.predict import predict
@@ -64,6 +65,8 @@ def test_masks_are_those_of_the_same_scan_as_nifti(model: Path, tmp_path: Path) 
         assert np.array_equal(mask, first)
         assert geometry.differences(grid) == []
     assert (tmp_path / "out" / "folder" / "probabilities" / "lesion" / "anna.nii.gz").is_file()
+    told = [read_json(mask.with_name(mask.name.replace(".nii.gz", ".json")))["in_training"] for mask in masks]
+    assert told == [None, None, False], "files of a series never are those that the model was trained on"
 
 
 def test_a_mask_is_kept_while_the_series_is_the_same(model: Path, tmp_path: Path) -> None:

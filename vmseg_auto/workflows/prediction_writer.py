@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.dicom.series import Series
 from vmseg_auto.data.images.images import write_image
 from vmseg_auto.data.mask_files import MaskFile, Standing, case_files, files_of, mask_sha256
 from vmseg_auto.data.set_aside import places_aside, set_aside
@@ -317,6 +318,8 @@ class PredictionWriter:
             replace(prediction.geometry, forms=None, doubts=()),
         )
         seen = self.seen.holds(record.scan_hash)
+        if not seen and any(isinstance(scan, Series) for scan in case.images):
+            seen = None  # a dataset holds image files made of the series, whose hashes are others
         return replace(record, in_training=seen, left_out=prediction.left_out)
 
     def _corrections(self, case: Case, earlier: PredictionRecord | None) -> list[Path]:
