@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -272,9 +273,10 @@ def test_a_case_added_later_joins_the_split_and_marks_folds_stale(dataset: Path,
     (holder,) = [number for number, fold in enumerate(new) if "phantom_005" in fold["val"]]
     assert f"Fold {holder} keeps its weights, with phantom_005 to be predicted" in done.stdout
     others = [number for number in range(5) if number != holder]
-    again = f"vmseg_train {' '.join(map(str, others))} --fresh"
-    assert f"folds of default/default are stale; `{again}`" in done.stderr
-    assert done.stdout.splitlines()[-1] == f"Go on with `{again}` and then `vmseg_train {holder}`."
+    told = re.search(rf"stale; `vmseg_train {' '.join(map(str, others))}( --set .*) --fresh` trains them", done.stderr)
+    assert told
+    again = f"vmseg_train {' '.join(map(str, others))}{told[1]} --fresh"
+    assert done.stdout.splitlines()[-1] == f"Go on with `{again}` and then `vmseg_train {holder}{told[1]}`."
     for before, after in zip(old, new, strict=True):
         assert set(before["val"]) <= set(after["val"])
         assert set(before["train"]) <= set(after["train"])
