@@ -94,3 +94,21 @@ def test_a_process_gets_a_folder_where_the_system_has_none(tmp_path: Path) -> No
     done = subprocess.run(words, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=True)
     assert Path(done.stdout.strip()).parent == tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["system"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere it can't be known whether a process has ended")
+def test_what_a_killed_process_left_is_removed_by_the_next_and_nothing_else(own_folder: Path) -> None:
+    script = (
+        "import os, sys\nfrom vmseg_auto.utils.scratch import scratch\n"
+        "with scratch(1) as folder:\n    (folder / 'image.dcm').touch()\n    os._exit(9)"
+    )
+    environment = {**os.environ, "TMPDIR": str(own_folder)}
+    assert subprocess.run([sys.executable, "-c", script], env=environment, check=False).returncode == 9
+    (left,) = own_folder.iterdir()
+    (own_folder / "vmseg_results.zip").touch()
+    (own_folder / "vmseg_notes.d").mkdir()
+    with scratch(1) as folder, scratch(1) as other:
+        assert {path.name for path in own_folder.iterdir()} == {
+            "vmseg_results.zip", "vmseg_notes.d", folder.name, other.name,
+        }  # fmt: skip
+    assert not left.exists()

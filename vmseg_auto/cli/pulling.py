@@ -43,7 +43,10 @@ def pulled_study(arguments: argparse.Namespace, screen: Screen) -> Iterator[Path
         return
     with scratch(_ROOM) as folder:
         yield pull.study(keys, folder)
-    screen.say("The scans from the PACS are deleted again; `vmseg_report` and `vmseg_review` need them: --keep-scans.")
+    screen.say(
+        "The scans from the PACS are deleted again. A report or a review of these masks needs them: predict with "
+        "--keep-scans FOLDER for that."
+    )
 
 
 def pulled_studies(arguments: argparse.Namespace, screen: Screen) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,9 +12,12 @@ from pathlib import Path
 
 from vmseg_auto.utils.disk import existing, free_bytes, in_words
 from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.owners import has_ended, this_process
 
 FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 """What the system says where there is no room."""
+_PREFIX = "vmseg_"
+"""Of the names of such folders; the process follows."""
 _spare: list[Path] = []
 
 
@@ -27,7 +31,7 @@ def name_spare(folder: Path) -> None:
         tempfile.gettempdir()
     except FileNotFoundError:
         with suppress(OSError):  # what needs a folder tells of it
-            own = tempfile.TemporaryDirectory(prefix="vmseg_", dir=existing(folder), ignore_cleanup_errors=True)
+            own = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=existing(folder), ignore_cleanup_errors=True)
             atexit.register(own.cleanup)
             tempfile.tempdir = own.name
 
@@ -35,6 +39,8 @@ def name_spare(folder: Path) -> None:
 @contextmanager
 def scratch(needed: int) -> Iterator[Path]:
     """Yield an empty folder with room for so many bytes; it is gone afterwards.
+
+    Where this process is killed it stays, and the next process that needs such a folder there removes it.
 
     Raises:
         VmsegError: there is no room anywhere.
@@ -54,9 +60,18 @@ def _made(needed: int) -> tempfile.TemporaryDirectory[str]:
     place = Path("TMPDIR")
     for place in _places():
         with suppress(OSError):  # it is closed to us, or gone
+            _remove_left(place)
             if free_bytes(place) >= needed:
-                return tempfile.TemporaryDirectory(prefix="vmseg_", dir=place, ignore_cleanup_errors=True)
+                prefix = f"{_PREFIX}{this_process()}."
+                return tempfile.TemporaryDirectory(prefix=prefix, dir=place, ignore_cleanup_errors=True)
     raise no_room(place, needed)
+
+
+def _remove_left(place: Path) -> None:
+    """Remove the folders that killed processes of this machine have left: they may hold a patient's scan."""
+    for path in place.glob(f"{_PREFIX}*.*"):
+        if has_ended(path.name.removeprefix(_PREFIX).rpartition(".")[0]):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _places() -> Iterator[Path]:
