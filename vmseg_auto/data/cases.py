@@ -19,7 +19,7 @@ from vmseg_auto.data.dataset_json import Description, read_description
 from vmseg_auto.data.dicom.series import Scan, Series, path_of
 from vmseg_auto.data.images.images import read_grid, read_mask
 from vmseg_auto.data.images.pictures import SPACING_FILE
-from vmseg_auto.data.images.registry import SEGMENTS, ending_of
+from vmseg_auto.data.images.registry import SEGMENTS, ending_of, why_no_image
 from vmseg_auto.data.images.segmentations import read_labels
 from vmseg_auto.data.naming import (
     case_and_channel,
@@ -51,6 +51,7 @@ _LAYOUT = (
     "A dataset holds imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz: go to its folder, or name it with -d; "
     "`vmseg_make_dataset` makes one from scans and masks."
 )
+_SPACING = 'Write {"spacing": [thickness, height, width]} in mm to spacing.json in the dataset\'s folder.'
 
 
 def read_dataset(folder: Path, bad: list[VmsegError] | None = None) -> Dataset:
@@ -264,6 +265,10 @@ def _common_ending(images: Path, given: Description | None) -> tuple[str, list[s
     chosen = ending or (counts.most_common(1)[0][0] if counts else "")
     if not counts[chosen]:
         there = ", ".join(f"{number} *{other}" for other, number in counts.items())
+        for path in listed_folder(images) if images.is_dir() else ():
+            is_meant = not chosen or ending_of(path.name) == chosen
+            if is_meant and (why := why_no_image(path)):
+                raise InputError(why, file=path, remedy=_SPACING)
         raise InputError(
             f"there is no case: no file ends with {endings_in_words(chosen)}" + (f", but {there}" if there else ""),
             file=images,

@@ -13,7 +13,7 @@ from pathlib import Path
 from vmseg_auto.data.dicom.series import Scan, Series, path_of
 from vmseg_auto.data.dicom.sop_class import holds_mask
 from vmseg_auto.data.images.pictures import is_spacing_file
-from vmseg_auto.data.images.registry import ending_of, is_image, mask_endings, scan_endings
+from vmseg_auto.data.images.registry import ending_of, is_image, mask_endings, scan_endings, why_no_image
 from vmseg_auto.utils import names
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -221,7 +221,8 @@ def _note(path: Path, ending: str | None, left: Inventory) -> None:
     if os.path.isdir(path):
         note_folder(path, "not looked into", left)
     else:
-        why = f"of another format than {endings_in_words(ending)}" if is_file(path) else why_no_file(path)
+        other = why_no_image(path) or f"of another format than {endings_in_words(ending)}"
+        why = other if is_file(path) else why_no_file(path)
         left.add_file(path, path.parent, why)
 
 

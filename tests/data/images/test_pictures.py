@@ -85,6 +85,22 @@ def test_pictures_without_a_voxel_size_are_no_scans_and_are_named(tmp_path: Path
             read_grid(picture)
 
 
+@pytest.mark.parametrize("told", [None, '{"spacing": [1.0, 1.0]}', '{"spacing": [0, 1, 1]}', "{spacing 5"])
+def test_a_dataset_of_pictures_whose_voxel_size_nobody_tells(tmp_path: Path, told: str | None) -> None:
+    folder = dataset(tmp_path / "p", ".png", of_all=True)
+    (folder / "spacing.json").unlink()
+    if told is not None:
+        (folder / "spacing.json").write_text(told)
+    words = (
+        r"a_0000\.png: (no file tells its voxel size|its spacing file does not tell three sizes).*Write .\"spacing\""
+    )
+    with pytest.raises(InputError, match=words):
+        read_dataset(folder)
+    describe(folder, file_ending=".nrrd")
+    with pytest.raises(InputError, match=r"there is no case: no file ends with \.nrrd"):
+        read_dataset(folder)
+
+
 def test_what_is_no_plain_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "spacing.json").write_text('{"spacing": [3, 1, 1]}')
     Image.fromarray(np.zeros((6, 5, 3), np.uint8)).save(tmp_path / "colour.png")

@@ -65,9 +65,9 @@ class ImageFormat(ABC):
     uncompressed: ClassVar[tuple[str, ...]] = ()
     fractions: ClassVar[bool] = True
 
-    def takes(self, path: Path) -> bool:
-        """Return whether a file of these endings in a folder is a scan or mask, and not something beside them."""
-        return True
+    def why_not_taken(self, path: Path) -> str:
+        """Describe why a file of these endings in a folder is no scan or mask; empty where it is one."""
+        return ""
 
     @abstractmethod
     def read_header(self, path: Path) -> Header:

@@ -33,8 +33,6 @@ SPACING_FILE = "spacing.json"
 _KEY = "spacing"
 _GREY = {"1": "u1", "L": "u1", "I;16": "u2", "I;16B": "u2", "I;16L": "u2", "I": "i4", "F": "f4"}
 """Pillow's modes of one number a voxel."""
-
-
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, Warning, StructError,
 )  # fmt: skip
@@ -50,11 +48,12 @@ class PictureFormat(ImageFormat):
     pillow: ClassVar[str]
     """What Pillow calls the format."""
 
-    def takes(self, path: Path) -> bool:
+    def why_not_taken(self, path: Path) -> str:
         try:
-            return self.read_header(path).spacing_mm is not None
-        except InputError:
-            return False
+            spacing = self.read_header(path).spacing_mm
+        except InputError as error:
+            return error.problem
+        return "" if spacing else f"no file tells its voxel size ({SPACING_FILE}, or CASE.json beside it)"
 
     def read_header(self, path: Path) -> Header:
         with self._opened(path) as picture:
@@ -98,17 +97,7 @@ class PictureFormat(ImageFormat):
             raise InputError(NO_IMAGE, remedy=EXPORT_AGAIN) from None
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise InputError(f"a slice is too large ({error})", remedy="Crop the picture.") from None
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            EOFError,
-            LookupError,
-            TypeError,
-            ArithmeticError,
-            Warning,
-            StructError,
-        ) as error:
+        except _BROKEN as error:
             raise damaged(str(error)) from error
 
 

@@ -64,8 +64,13 @@ def ending_of(name: str) -> str | None:
 
 def is_image(path: Path) -> bool:
     """Return whether a file in a folder is taken for a scan or mask."""
+    return ending_of(path.name) is not None and not why_no_image(path)
+
+
+def why_no_image(path: Path) -> str:
+    """Describe why a file is taken for no scan or mask in spite of its ending; empty where it is, or has another."""
     known = format_of(path.name)
-    return known is not None and known.takes(path)
+    return known.why_not_taken(path) if known else ""
 
 
 def packs(name: str) -> bool:
