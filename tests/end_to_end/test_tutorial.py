@@ -115,7 +115,8 @@ def test_one_patient_joins_and_the_others_stay(day: Day) -> None:
 def test_planning_says_which_folds_are_to_be_trained_again(day: Day) -> None:
     said = day.of("vmseg_plan_and_preprocess -d my_patients\n")
     assert "training cases added: case_009" in said
-    assert "--trainer quick --fresh -d my_patients`" in [line for line in said.splitlines() if "Go on with" in line][-1]
+    (following,) = [line for line in said.splitlines() if "Go on with" in line]
+    assert "--trainer quick --set epochs=2 iterations_per_epoch=4 --fresh -d my_patients`" in following
 
 
 def test_nobody_is_named_but_where_names_are_wanted(day: Day) -> None:
