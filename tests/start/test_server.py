@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -220,6 +219,9 @@ def test_the_command_without_options_shows_the_page_of_the_current_folder(tmp_pa
         assert process.stdout is not None
         server = Served(process.stdout.readline().split()[-1], Heard())
         assert post(server, "/api/state", {})[1]["folder"] == str(tmp_path)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(SECONDS) == 0
+        post(server, "/api/end", {})
+        try:
+            assert process.wait(SECONDS) == 0
+        finally:
+            process.kill()
     assert list(tmp_path.iterdir()) == []
