@@ -225,7 +225,9 @@ def draw_ratios(bars: Sequence[tuple[str, Spread, float]], path: Path) -> None:
         panel.annotate(f" {ratio.median:.2f}", (max(1.0, ratio.high), place), va="center", fontsize=9)
     panel.set_xscale("log", base=2)
     ticks = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
-    lowest = min(min(ratio.low, goal) for _, ratio, goal in bars) / 1.5
+    lowest = max(
+        min(min(ratio.low, goal) for _, ratio, goal in bars) / 1.5, ticks[0] / 2
+    )  # a time may be measured as 0
     panel.set_xlim(lowest, 1.35 * max(1.0, *(ratio.high for _, ratio, _ in bars)))
     panel.set_xticks(
         [t for t in ticks if t >= lowest], [f"1/{1 / t:.0f}" if t < 1 else "1" for t in ticks if t >= lowest]

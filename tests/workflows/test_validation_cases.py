@@ -103,7 +103,8 @@ def test_a_wrong_mask_is_found_and_its_correction_changes_scores_alone(cohort: P
     assert any(f"1 case preprocessed, {CASES - 1} kept" in text for text in said)
     others = [str(number) for number in FOLDS if number != fold.name]
     (stale,) = [text for text in said if "are stale" in text]
-    assert f"folds of default/default are stale; `vmseg_train {' '.join(others)} --fresh`" in stale
+    command = f'vmseg_train {" ".join(others)} --set {" ".join(SETTINGS[:2])} "{SETTINGS[2]}" --fresh'
+    assert f"folds of default/default are stale; `{command}`" in stale
     assert f"  - folds {', '.join(others)}: training cases changed: b" in stale
 
     notes = train_again(cohort, fold)

@@ -127,7 +127,7 @@ class Pull:
             )
         if not salt.exists():
             write_text(salt, secrets.token_hex(32))
-        known_as = f"{salt.read_text()} {study.patient or study.uid}"
+        known_as = f"{salt.read_text(encoding='ascii')} {study.patient or study.uid}"
         return f"patient_{hashlib.sha256(known_as.encode()).hexdigest()[:12]}"
 
     def _wanted(self, study: FoundStudy) -> list[FoundSeries]:
