@@ -97,6 +97,11 @@ class StartPage:
         said = self.browser.run(f"document.querySelector('#step-{step} .job').innerText")
         assert self.browser.run(stands) == state, said
 
+    def says(self, selector: str, words: str) -> None:
+        """Wait until a part of the page holds words: it asks for them from time to time."""
+        part = f"document.querySelector({json.dumps(selector)})"
+        self.browser.wait_for(f"{part} && {part}.innerText.includes({json.dumps(words)})")
+
     def text(self, selector: str) -> str:
         said: str = self.browser.run(f"document.querySelector({json.dumps(selector)}).innerText")
         return said
@@ -145,7 +150,7 @@ def test_from_an_export_to_a_report_by_the_keyboard_alone(tmp_path: Path) -> Non
             page.write("#pairs-tests", "0")
             make = "vmseg_make_dataset -i export -m masks -o my_patients --patients folders --test-share 0"
             page.run("pairs", make, "refused")
-            assert "Ahorn_Anna.nii.gz" in page.text("#step-pairs pre")
+            page.says("#step-pairs pre", "Ahorn_Anna.nii.gz")
             assert not (tmp_path / "my_patients").exists()
             page.reach("#step-pairs .job .main")
             page.press("Enter")
@@ -173,7 +178,7 @@ def test_from_an_export_to_a_report_by_the_keyboard_alone(tmp_path: Path) -> Non
         with start_served(tmp_path) as server:  # the training goes on meanwhile
             page = StartPage(browser, server)
             page.ends("train", "done")
-            assert "1 of 4 folds are trained" in page.text("#step-train .told")
+            page.says("#step-train .told", "1 of 4 folds are trained")
             page.browser.wait_for("document.querySelectorAll('#step-train svg[role=img]').length === 2")
             page.run("predict", "vmseg_predict -d my_patients -i new_scans -o new_masks --previews")
             assert [row["case"] for row in read_sources(tmp_path / "new_masks")] == ["Erle_Eva"]
