@@ -119,6 +119,6 @@ def test_every_way_to_compute_a_window_is_timed_and_gives_the_same() -> None:
     torch.manual_seed(0)
     plan = tiny_plan()
     rows = timed("tiny", build_network(plan.network, 1, 2).eval(), torch.randn(1, 1, *plan.patch), 2)
-    assert [one["computed by"] for one in rows][0] == "torch"
+    assert rows[0]["computed by"] == "torch"
     assert len(rows) == 4
     assert all(str(one["other voxels"]).startswith("0 of ") for one in rows)
