@@ -60,6 +60,7 @@ python -m pip install -c constraints.txt -e ".[test]"
 python -m benchmarks.compare --nnunet nnunet --data $DATA      # $DATA: the test data; --only NAME for one workload
 python -m benchmarks.growth --data $DATA
 python -m benchmarks.agreement --data $DATA --nnunet nnunet
+python -m benchmarks.cpu --data $DATA --nnunet nnunet
 ```
 """
 
@@ -92,6 +93,14 @@ _SECTIONS = {
     "growth": """
 ## Growth with the number and the size of scans
 vmseg_auto alone: time should grow in proportion, memory not with the number of scans. Made by `benchmarks.growth`.
+
+""",
+    "cpu": """
+## On a CPU without 16-bit arithmetic
+Predictions in float32. "torch" is torch's own choice of code; "ours" asks oneDNN for every convolution and puts
+channels last; OpenVINO is `--backend openvino`. Shares are of the CPU time of the first row of the same work in the
+same round: medians, with the range over rounds. Other voxels have another label than in the first row. Made by
+`benchmarks.cpu`.
 
 """,
     "agreement": """

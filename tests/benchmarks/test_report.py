@@ -11,14 +11,20 @@ if not Path("/proc/self/smaps_rollup").exists():
     pytest.skip("memory is measured through Linux's /proc", allow_module_level=True)
 
 from dataclasses import replace
+from importlib.util import find_spec
 from statistics import median
 
+import torch
+from tiny import tiny_plan
+
 from benchmarks.compare import main, take_turn
+from benchmarks.cpu import middle, row, timed
 from benchmarks.gpu_day.findings import DayResults, Finding, at_most, write_results
 from benchmarks.report import gpu_section, write_report
 from benchmarks.results import Machine, Results, Spread, load, our_versions, ratios, save, spread, this_machine
 from benchmarks.tools import Job
 from benchmarks.workloads import NNUNET, OURS
+from vmseg_auto.networks.unet import build_network
 
 QUICK = Job((sys.executable, "-c", "pass"))
 SLOW = Job((sys.executable, "-c", "import time; held = bytearray(b'x') * 50_000_000; time.sleep(0.3)"))
@@ -89,3 +95,30 @@ def test_what_a_gpu_has_shown_is_a_section(tmp_path: Path) -> None:
     found = {"steps": Finding("done", 20.0, 33.0, (at_most("loss", 0.1, 0.2),))}
     write_results(path, DayResults(Machine("CPU", 2, 8.0, 2, False, "Linux"), "a card", {}, False, found))
     assert "| `steps` | loss | 0.1 | at most 0.2 | yes |" in gpu_section(path)
+
+
+def test_what_a_cpu_without_16_bits_takes_has_a_section(results: Results, tmp_path: Path) -> None:
+    made = row("window 4 x 8 x 8", "ours", [2.0, 3.0, 1.0], [4.0, 4.0, 4.0], "0 of 256")
+    save(tmp_path, replace(results, workload="cpu", rounds={}, facts={"rows": [made]}))
+    write_report(tmp_path, tmp_path / "performance.md")
+    text = (tmp_path / "performance.md").read_text()
+    assert "| window 4 x 8 x 8 | ours | 2 | 0.500 (0.250 to 0.750) | 0 of 256 | 3 |" in text
+
+
+def test_a_window_in_the_middle_is_cut_and_filled_up() -> None:
+    scan = torch.arange(1.0, 1 + 6 * 3 * 4).reshape(1, 6, 3, 4)
+    window = middle(scan, tiny_plan(patch=(4, 5, 4)))
+    assert window.shape == (1, 1, 4, 5, 4)
+    assert torch.equal(window[0, 0, :, 1:4], scan[0, 1:5])
+    assert not window[0, 0, :, [0, 4]].any()
+
+
+def test_every_way_to_compute_a_window_is_timed_and_gives_the_same() -> None:
+    if find_spec("openvino") is None:
+        pytest.skip("the extra openvino is not installed")
+    torch.manual_seed(0)
+    plan = tiny_plan()
+    rows = timed("tiny", build_network(plan.network, 1, 2).eval(), torch.randn(1, 1, *plan.patch), 2)
+    assert rows[0]["computed by"] == "torch"
+    assert len(rows) == 4
+    assert all(str(one["other voxels"]).startswith("0 of ") for one in rows)

@@ -222,10 +222,12 @@ def test_another_layout_is_the_same_network(builder: str) -> None:
     assert float((gradients[0] - gradients[1]).norm() / gradients[0].norm()) < 1e-4
 
 
-def test_channels_come_last_where_a_cpu_has_avx_512_and_nowhere_else() -> None:
-    wide = bool(torch.cpu.get_capabilities().get("avx512_f")) if hasattr(torch.cpu, "get_capabilities") else False
+@pytest.mark.parametrize(("trains", "needed"), [(True, "avx512_f"), (False, "avx2")])
+def test_channels_come_last_where_a_cpu_has_wide_registers_and_nowhere_else(trains: bool, needed: str) -> None:
+    wide = bool(torch.cpu.get_capabilities().get(needed)) if hasattr(torch.cpu, "get_capabilities") else False
     for device, expected in ((CPU, wide), (torch.device("cuda"), False)):
-        network = lay_out(torch.nn.Sequential(torch.nn.Conv3d(2, 3, 3), torch.nn.Conv2d(2, 3, 3)), device)
+        layers = torch.nn.Sequential(torch.nn.Conv3d(2, 3, 3), torch.nn.Conv2d(2, 3, 3))
+        network = lay_out(layers, device, trains=trains)
         last = network[0].weight.is_contiguous(memory_format=torch.channels_last_3d)  # type: ignore[operator,union-attr]
         assert last == expected
         assert network[1].weight.is_contiguous()  # type: ignore[operator,union-attr]

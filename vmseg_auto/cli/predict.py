@@ -53,6 +53,13 @@ def parser() -> Parser:
         help="auto: 16 bits where this machine computes them faster (default); float32: never",
     )
     made.add_argument(
+        "--backend",
+        choices=("torch", "openvino"),
+        default="torch",
+        help="what computes the networks: torch (default), or openvino (extra openvino), faster on CPUs without 16-bit "
+        "arithmetic; float32 on the CPU",
+    )
+    made.add_argument(
         "--min-lesion-probability",
         type=number,
         metavar="P",
@@ -113,6 +120,7 @@ def _predict(arguments: argparse.Namespace, scans: str | Path, screen: Screen, *
         next_steps=next_steps,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,
+        backend=arguments.backend,
         min_lesion_probability=arguments.min_lesion_probability,
         series=arguments.series,
         echo=arguments.echo,

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 Precision = Literal["auto", "float32"]
+Backend = Literal["torch", "openvino"]
+"""What computes the networks."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +119,16 @@ class Predictor:
         exhaustive: run every fold on every mirroring of every window, even where cross-validation found fewer
             passes enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
+        backend: what computes the networks; "openvino" does so on the CPU and in float32 alone.
         min_lesion_probability: components whose probability of being a lesion is lower are left out; as the
             cross-validation chose, unless given.
         console: is told what is done where the device's memory runs out.
         first: a cascade's first stage, whose masks the networks are given too.
 
     Raises:
-        InputError: no checkpoint, folds of different plans, or a model without a lesion filter where one is asked for.
+        InputError: no checkpoint, folds of different plans, or a model without a lesion filter where one is asked for;
+            OpenVINO is not installed, or is to compute elsewhere than on the CPU.
+        VmsegError: OpenVINO does not give torch's logits.
     """
 
     def __init__(
@@ -136,6 +141,7 @@ class Predictor:
         step: float | None = None,
         exhaustive: bool = False,
         precision: Precision = "auto",
+        backend: Backend = "torch",
         min_lesion_probability: float | None = None,
         console: Console | None = None,
         first: Predictor | None = None,
@@ -154,8 +160,8 @@ class Predictor:
         self.folds = tuple(c.fold for c in checkpoints)
         self.step = step if step is not None else checkpoints[0].config.tile_step_size
         self.inference_budget = None if exhaustive else info.inference_budget
-        self.device = choose_device(device)
-        dtype = reduced_precision(self.device) if precision == "auto" else None
+        self.backend, self.device = backend, _device_of(backend, device)
+        dtype = reduced_precision(self.device) if precision == "auto" and backend == "torch" else None
         if self.device.type == "cuda" and (fault := cudnn_fault()):
             console.warn(f"{fault}.")
         self.ensemble = FoldEnsemble(
@@ -180,6 +186,7 @@ class Predictor:
         step: float | None = None,
         exhaustive: bool = False,
         precision: Precision = "auto",
+        backend: Backend = "torch",
         min_lesion_probability: float | None = None,
         console: Console | None = None,
     ) -> Predictor:
@@ -187,7 +194,7 @@ class Predictor:
 
         Args:
             folds: which finished folds to ensemble; all the numbered ones, or else `all`, unless given.
-            device, tta, step, exhaustive, precision, min_lesion_probability, console: as for the class.
+            device, tta, step, exhaustive, precision, backend, min_lesion_probability, console: as for the class.
 
         Raises:
             InputError: it is no model, a zip that is damaged or of several models, a fold asked
@@ -195,7 +202,14 @@ class Predictor:
         """
         *before, (info, checkpoints) = read_stages(Path(model), folds)
         make = partial(
-            cls, device=device, tta=tta, step=step, exhaustive=exhaustive, precision=precision, console=console
+            cls,
+            device=device,
+            tta=tta,
+            step=step,
+            exhaustive=exhaustive,
+            precision=precision,
+            backend=backend,
+            console=console,
         )
         first = None
         try:
@@ -353,6 +367,7 @@ class Predictor:
             self.inference_budget,
             self.info.scans,
             str(self.ensemble.dtype),
+            *([] if self.backend == "torch" else [self.backend]),
             [weights_hash(network.state_dict()) for network in self.ensemble.networks],
         ]
         return digest([*about, self.first.digest()] if self.first else about)
@@ -366,7 +381,12 @@ class Predictor:
             raise InputError(
                 f"the weights of fold {checkpoint.fold} do not fit the plan", remedy="Train it again with --fresh."
             ) from error
-        return lay_out(round_convolutions(network, dtype).to(self.device), self.device).eval()
+        network = lay_out(round_convolutions(network, dtype).to(self.device), self.device).eval()
+        if self.backend == "torch":
+            return network
+        from vmseg_auto.networks.openvino import OpenVinoNetwork
+
+        return OpenVinoNetwork(network, channels, self.plan.patch)
 
     def _check(self, image: NDArray[np.float32], geometry: Geometry) -> None:
         channels = self.info.channels
@@ -387,6 +407,19 @@ class Predictor:
             )
         if not np.isfinite(image).all():
             raise InputError("the scan holds NaN or infinite voxels", remedy="Export it again from the source.")
+
+
+def _device_of(backend: Backend, name: str) -> torch.device:
+    """Return the device asked for; OpenVINO's is the CPU.
+
+    Raises:
+        InputError: it is not there, or the backend does not compute on it.
+    """
+    if backend == "openvino" and name not in ("auto", "cpu"):
+        raise InputError(
+            f"OpenVINO computes on the CPU here, and not on {name}", remedy="Use --device cpu, or --backend torch."
+        )
+    return choose_device("cpu" if backend == "openvino" else name)
 
 
 def _probabilities(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:

@@ -8,27 +8,45 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from vmseg_auto.networks.cpu_convolutions import convolve, convolve_transposed
 from vmseg_auto.planning.network import Int3
 
 
 class Conv(nn.Conv3d):
     """nn.Conv3d, which convolves a single slice as the picture that it is: libraries have faster code for those."""
 
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int | Int3,
+        stride: Int3 = (1, 1, 1),
+        padding: Int3 = (0, 0, 0),
+        bias: bool = True,
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, padding, bias=bias)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        stride, padding = self.stride, cast(Int3, self.padding)
         if x.shape[2] > 1 or self.kernel_size[0] > 1:
-            return super().forward(x)
-        (_, *stride), (_, *padding) = self.stride, cast(Int3, self.padding)
-        return functional.conv2d(x.squeeze(2), self.weight.squeeze(2), self.bias, stride, padding).unsqueeze(2)
+            return convolve(x, self.weight, self.bias, stride, padding)
+        return convolve(x.squeeze(2), self.weight.squeeze(2), self.bias, stride[1:], padding[1:]).unsqueeze(2)
 
 
 class ConvTranspose(nn.ConvTranspose3d):
     """nn.ConvTranspose3d, which treats a single slice as `Conv` does."""
 
+    def __init__(self, inputs: int, outputs: int, kernel: Int3, stride: Int3) -> None:
+        super().__init__(inputs, outputs, kernel, stride)
+
     def forward(self, x: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
-        if x.shape[2] > 1 or self.kernel_size[0] > 1:
+        if output_size is not None:
             return super().forward(x, output_size)
-        weight, (_, *stride) = self.weight.squeeze(2), self.stride
-        return functional.conv_transpose2d(x.squeeze(2), weight, self.bias, stride).unsqueeze(2)
+        if x.shape[2] > 1 or self.kernel_size[0] > 1:
+            return convolve_transposed(x, self.weight, self.bias, self.stride, (0, 0, 0))
+        return convolve_transposed(x.squeeze(2), self.weight.squeeze(2), self.bias, self.stride[1:], (0, 0)).unsqueeze(
+            2
+        )
 
 
 class ConvBlock(nn.Sequential):
@@ -59,9 +77,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Sequential(_conv(outputs, outputs, kernel), last)
         self.pool = MeanPool(stride, stride) if max(stride) > 1 else nn.Identity()
         self.project = (
-            nn.Sequential(nn.Conv3d(inputs, outputs, 1, bias=False), _norm(outputs))
-            if inputs != outputs
-            else nn.Identity()
+            nn.Sequential(Conv(inputs, outputs, 1, bias=False), _norm(outputs)) if inputs != outputs else nn.Identity()
         )
         self.nonlin = nn.LeakyReLU(0.01, inplace=True)
 

@@ -149,6 +149,7 @@ def gather_predictions(
         "decisions": decisions_table([one.record for one in ordered]),
         "reads": reads_table(folder, {one.record.case: one.record for one in ordered}),
         "models": sorted({one.record.model_hash for one in predicted}),
+        "backends": sorted({one.record.backend for one in predicted}),
     }, errors
 
 

@@ -83,7 +83,8 @@ class Learner:
         compiled: Mode | None = None,
         notify: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.network, self.loss, self.optimizer, self.device = lay_out(network, device), loss, optimizer, device
+        self.network = lay_out(network, device, trains=True)
+        self.loss, self.optimizer, self.device = loss, optimizer, device
         self.gradient_clip = gradient_clip
         self.dtype = reduced_precision(device) if amp else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vmseg_auto.data.runs import FoldFolder, Run
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.evaluation.lesion_filter import apply_lesion_filter, with_least
-from vmseg_auto.inference.predictor import Computed, Prediction, Predictor, PreprocessedScan
+from vmseg_auto.inference.predictor import Backend, Computed, Prediction, Predictor, PreprocessedScan
 from vmseg_auto.inference.sliding_window import OnProgress
 from vmseg_auto.inference.thresholds import mask_from
 from vmseg_auto.models.fold_record import settings_of
@@ -78,6 +78,11 @@ class ModelEnsemble:
             rule.postprocessing.require_labels(self.labels, "selection.json: postprocessing")
         if rule is not None and rule.lesion_filter is not None:
             rule.lesion_filter.check("selection.json: lesion_filter", self.labels)
+
+    @property
+    def backend(self) -> Backend:
+        """What computes the networks."""
+        return self.members[0].backend
 
     @property
     def asked_least(self) -> float | None:

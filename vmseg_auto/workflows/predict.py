@@ -20,7 +20,7 @@ from vmseg_auto.data.dicom.which_series import show_series
 from vmseg_auto.data.runs import FoldName, Run, chosen_folds
 from vmseg_auto.data.scans import find_scans
 from vmseg_auto.data.sources import read_sources
-from vmseg_auto.inference.predictor import Computed, Precision, Predictor, PreprocessedScan
+from vmseg_auto.inference.predictor import Backend, Computed, Precision, Predictor, PreprocessedScan
 from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE
 from vmseg_auto.utils.console import Console, Progress, Silent
@@ -61,6 +61,7 @@ def predict(
     next_steps: bool = False,
     exhaustive: bool = False,
     precision: Precision = "auto",
+    backend: Backend = "torch",
     min_lesion_probability: float | None = None,
     series: Sequence[str] = (),
     echo: int | None = None,
@@ -87,6 +88,7 @@ def predict(
         step: distance of windows as a share of the patch; the config's unless given.
         exhaustive: every fold and mirroring in every window, also where cross-validation found less to be enough.
         precision: "auto" computes in 16 bits where the hardware does; "float32" never does.
+        backend: "torch", or "openvino", which computes in float32 on the CPU.
         min_lesion_probability: components whose probability of being a lesion is lower are left out of the masks, and
             named in their records; as the cross-validation chose, unless given. 0 keeps all.
         mask_formats: of each mask; one or several of "nifti" (for other image files their own format), "seg.nrrd" (a
@@ -138,6 +140,7 @@ def predict(
             step=step,
             exhaustive=exhaustive,
             precision=precision,
+            backend=backend,
             min_lesion_probability=None if rule and len(runs) > 1 else min_lesion_probability,
             console=console,
         )
@@ -162,7 +165,11 @@ def predict(
         used = [run.fold(fold) for run, one in zip(runs, ensemble.members, strict=True) for fold in one.folds]
         writer = PredictionWriter(Path(output), ensemble.labels, source, *wanted, formats, algorithm, overwrite_edited)
         writer = replace(
-            writer, seen=seen_by_all(used), asked_least=ensemble.asked_least, calibration=ensemble.calibration
+            writer,
+            seen=seen_by_all(used),
+            asked_least=ensemble.asked_least,
+            calibration=ensemble.calibration,
+            backend=ensemble.backend,
         )
         ranks.on_main(lambda: require_apart(writer.folder, _files(cases)))
         threads = max(1, jobs or min(4, os.cpu_count() or 1))
@@ -233,7 +240,8 @@ def _introduce(
         of = f" of {count}" if count and len(member.folds) < count else ""
         folds = f"{'fold' if len(member.folds) == 1 else 'folds'} {', '.join(map(str, member.folds))}{of}"
         threshold = "" if member.info.threshold == PLAIN_THRESHOLD else f", threshold {member.info.threshold:g}"
-        where = describe(member.device, member.ensemble.dtype)
+        by = "" if member.backend == "torch" else " by OpenVINO"
+        where = f"{describe(member.device, member.ensemble.dtype)}{by}"
         console.say(f"Model {model or run.folder}, {folds}{threshold}, on {where}.")
         chosen = member.inference_budget
         if chosen and chosen.budget != EXHAUSTIVE:

@@ -91,6 +91,7 @@ class PredictionRecord(Stored):
         replaced: masks corrected by hand that `--overwrite-edited` has set aside for it, within the folder.
         in_training: whether the model was trained on this very scan; None where that is not known.
         left_out: components that the lesion filter has left out of the mask.
+        backend: what computed the networks.
         saved: what a reader has saved in place of the mask; of several the first counts.
         predicted_rows: the rows of volumes.csv that the prediction had, while a saved mask stands in its place.
         reviews: what readers have decided, in the order of time; those on earlier masks too.
@@ -110,6 +111,7 @@ class PredictionRecord(Stored):
     replaced: tuple[MaskFile, ...] = ()
     in_training: bool | None = None
     left_out: tuple[LeftOut, ...] = ()
+    backend: str = "torch"
     saved: tuple[SavedMask, ...] = ()
     predicted_rows: tuple[dict[str, Any], ...] = ()
     reviews: tuple[Review, ...] = ()

@@ -59,6 +59,7 @@ class PredictionWriter:
         seen: the scans that the model was trained on.
         asked_least: the probability that a user has said, below which components are left out; None where none was.
         calibration: of the model, for the intervals that pictures tell.
+        backend: what computes the networks.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class PredictionWriter:
     seen: Seen = field(default_factory=partial(Seen, whole=False))
     asked_least: float | None = None
     calibration: Calibration | None = None
+    backend: str = "torch"
 
     @property
     def maps(self) -> int:
@@ -320,7 +322,7 @@ class PredictionWriter:
         seen = self.seen.holds(record.scan_hash)
         if not seen and any(isinstance(scan, Series) for scan in case.images):
             seen = None  # a dataset holds image files made of the series, whose hashes are others
-        return replace(record, in_training=seen, left_out=prediction.left_out)
+        return replace(record, in_training=seen, left_out=prediction.left_out, backend=self.backend)
 
     def _corrections(self, case: Case, earlier: PredictionRecord | None) -> list[Path]:
         """Return the masks that are to be set aside: those corrected by hand, or that no record tells of."""

@@ -43,6 +43,7 @@ def build(spec: NetworkSpec, channels: int, classes: int) -> nn.Module:
     """Build the network; see `build_network`."""
     from torch import nn
 
+    from vmseg_auto.networks.blocks import Conv
     from vmseg_auto.networks.unet import UNet
 
     features, kernels, strides, ratios = spec.features, spec.kernels, spec.strides, expansion(spec)
@@ -51,7 +52,7 @@ def build(spec: NetworkSpec, channels: int, classes: int) -> nn.Module:
         width = features[level]
         return (block(width, width, ratios[level], kernels[level]) for _ in range(blocks))
 
-    encoder = [nn.Sequential(nn.Conv3d(channels, features[0], 1), *stage(0, spec.blocks[0]))]
+    encoder = [nn.Sequential(Conv(channels, features[0], 1), *stage(0, spec.blocks[0]))]
     up, decoder, heads = [], [], []
     for level in range(1, len(features)):
         fine, coarse, resample = features[level - 1], features[level], (kernels[level], strides[level])
@@ -59,7 +60,7 @@ def build(spec: NetworkSpec, channels: int, classes: int) -> nn.Module:
         encoder.append(nn.Sequential(down, *stage(level, spec.blocks[level])))
         up.append(block(coarse, fine, ratios[level - 1], *resample, up=True))
         decoder.append(nn.Sequential(*stage(level - 1, spec.decoder_blocks[level - 1])))
-        heads.append(nn.Conv3d(fine, classes, 1))
+        heads.append(Conv(fine, classes, 1))
     return UNet(encoder, up[::-1], decoder[::-1], heads[::-1], spec.deep_supervision, join=operator.add)
 
 
@@ -77,7 +78,7 @@ def block(
     """
     from torch import nn
 
-    from vmseg_auto.networks.blocks import InstanceNorm, Sum
+    from vmseg_auto.networks.blocks import Conv, InstanceNorm, Sum
 
     def conv(outputs: int, kernel: Int3, groups: int = 1) -> nn.Module:
         (z, y, x), steps = kernel, stride or (1, 1, 1)
@@ -90,9 +91,9 @@ def block(
     body = nn.Sequential(
         conv(inputs, kernel, groups=inputs),
         InstanceNorm(inputs, affine=True),  # the paper's GroupNorm of one channel a group
-        nn.Conv3d(inputs, ratio * inputs, 1),
+        Conv(inputs, ratio * inputs, 1),
         nn.GELU(),
-        nn.Conv3d(ratio * inputs, outputs, 1),
+        Conv(ratio * inputs, outputs, 1),
     )
     return Sum(body, conv(outputs, (1, 1, 1)) if stride else nn.Identity())
 
