@@ -147,17 +147,18 @@ def predict(
         require_separate_labels(formats, ensemble.labels)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
-        found = ranks.on_main(lambda: find_scans(Path(inputs), ensemble.channels, choice, notes, left))
+        channels, optional = ensemble.channels, ensemble.optional
+        found = ranks.on_main(lambda: find_scans(Path(inputs), channels, choice, notes, left, optional))
         cases = [case for case in found if only is None or case.id in only]
         _introduce(runs, model, ensemble, notes, told)
-        show_series((scan for case in cases for scan in case.images[:1]), ensemble.channels[0], told)
+        show_series((scan for case in cases for scan in case.images[:1]), channels[0], told)
         model_digest = ensemble.digest()
         if spacing_mm is not None:
             model_digest = digest([model_digest, spacing_mm])
         algorithm = made_by(model_digest, cases) if in_dicom else None
         if algorithm:
             told.say("DICOM files name patient and study of their series, as they must; no other tells of a header.")
-        source = InputSource.of(Path(inputs), Path(output), ensemble.channels, choice)
+        source = InputSource.of(Path(inputs), Path(output), channels, choice, optional)
         wanted = save_probabilities, save_uncertainty, previews
         used = [run.fold(fold) for run, one in zip(runs, ensemble.members, strict=True) for fold in one.folds]
         writer = PredictionWriter(Path(output), ensemble.labels, source, *wanted, formats, algorithm, overwrite_edited)
