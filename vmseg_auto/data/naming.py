@@ -29,6 +29,7 @@ OUR_FOLDERS = (
     "budgets",
     "logs",
     "replaced",
+    "without",
     "predicted",
     "drafts",
     "readers",

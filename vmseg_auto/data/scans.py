@@ -34,6 +34,7 @@ def find_scans(
     notes: list[str] | None = None,
     left: Inventory | None = None,
     optional: Collection[str] = (),
+    failed: list[VmsegError] | None = None,
 ) -> list[Case]:
     """Find the scans in a folder or a zip, or the one that a file belongs to, without masks.
 
@@ -48,13 +49,15 @@ def find_scans(
         notes: what was found is appended here, in words.
         left: what is not used is noted here; a strict one ends it.
         optional: names of the channels that a scan may lack.
+        failed: what is wrong with some of several scans is appended here; raised unless given.
 
     Returns:
         Cases sorted by id; each is its own patient.
 
     Raises:
         InputError: there is no such file or folder, or no scan in it.
-        DatasetError: missing channels, or two files for one case and channel; all are listed.
+        DatasetError: missing channels, or two files for one case and channel, of any scan, or with `failed` of all; all
+            are listed.
     """
     if not source.exists():
         raise InputError("there is no such file or folder", file=source, remedy="Check the name.")
@@ -79,8 +82,10 @@ def find_scans(
         return [Case(name, name, (scan,), None) for name, scan in _one_name_each(scans, source, notes)]
     errors: list[VmsegError] = []
     found = group_scans(scans, channels, errors, optional, _MAY_LACK)
-    if errors:
+    if errors and (failed is None or not found):
         raise DatasetError(f"{source}: these scans can't be used", errors)
+    if failed is not None:
+        failed += errors
     return [case_of(case_id, case_id, images, len(channels)) for case_id, images in found.items()]
 
 

@@ -148,7 +148,8 @@ def predict(
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
         channels, optional = ensemble.channels, ensemble.optional
-        found = ranks.on_main(lambda: find_scans(Path(inputs), channels, choice, notes, left, optional))
+        not_whole: list[VmsegError] = []
+        found = ranks.on_main(lambda: find_scans(Path(inputs), channels, choice, notes, left, optional, not_whole))
         cases = [case for case in found if only is None or case.id in only]
         _introduce(runs, model, ensemble, notes, told)
         show_series((scan for case in cases for scan in case.images[:1]), channels[0], told)
@@ -167,7 +168,7 @@ def predict(
         )
         ranks.on_main(lambda: require_apart(writer.folder, _files(cases)))
         threads = max(1, jobs or min(4, os.cpu_count() or 1))
-        work = _Work(ensemble, writer, model_digest, spacing_mm, threads)
+        work = _Work(ensemble, writer, model_digest, spacing_mm, threads, not_whole)
         with ranks.enter_on_main(output_lock(writer.folder, "vmseg_predict", told)):
             conclusion = _predict_all(work, cases, Path(inputs), ranks, console)
             ranks.on_main(lambda: conclusion.say(told))
@@ -180,13 +181,14 @@ def predict(
 
 @dataclass(frozen=True)
 class _Work:
-    """What is the same for all scans of one command."""
+    """What is the same for all scans of one command, and why others can't be predicted."""
 
     ensemble: ModelEnsemble
     writer: PredictionWriter
     model_digest: str
     spacing_mm: Spacing | None
     threads: int
+    not_whole: Sequence[VmsegError] = ()
 
 
 def _predict_all(work: _Work, cases: Sequence[Case], inputs: Path, ranks: Ranks, console: Console) -> Conclusion:
@@ -197,7 +199,7 @@ def _predict_all(work: _Work, cases: Sequence[Case], inputs: Path, ranks: Ranks,
     ranks.on_main(lambda: require_prediction_space(cases, writer.folder, len(writer.formats), writer.maps, pictures))
     outcomes = ranks.gather_in_order(_segment(work, ranks.part(cases), told, console))
     done = sorted((one for one in outcomes if isinstance(one, Done)), key=lambda one: one.case)
-    failed = [one for one in outcomes if isinstance(one, VmsegError)]
+    failed = [*work.not_whole, *(one for one in outcomes if isinstance(one, VmsegError))]
     conclusion = Conclusion(writer, done, failed, work.ensemble.calibration, work.model_digest)
     ranks.on_main(lambda: conclusion.write(cases, inputs))
     return conclusion
