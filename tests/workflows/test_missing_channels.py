@@ -180,5 +180,5 @@ def test_a_model_without_dropout_refuses_by_name(
 def test_one_channel_cant_be_dropped(tmp_path: Path) -> None:
     folder = small_cohort(tmp_path / "cohort", 4)
     plan_and_preprocess(folder, memory_gb=0.01, jobs=1)
-    with pytest.raises(InputError, match="channel_dropout is 0.3, and there is one channel, T2"):
+    with pytest.raises(InputError, match=r"channel_dropout is 0\.3, and there is one channel, T2"):
         train([0], dataset=folder, settings=["channel_dropout=0.3"], device="cpu", jobs=1)

@@ -49,9 +49,7 @@ class DefaultTrainer:
         )
 
 
-def make_augment(
-    plan: Plan, config: TrainingConfig, channels: int, masks: int
-) -> tuple[Augment, DeviceAugment | None]:
+def make_augment(plan: Plan, config: TrainingConfig, channels: int, masks: int) -> tuple[Augment, DeviceAugment | None]:
     """Return what augments samples, and what does the same to batches on a device, where that can be.
 
     Args:

@@ -21,6 +21,7 @@ from vmseg_auto.data.images.images import read_grid, read_mask
 from vmseg_auto.data.images.pictures import SPACING_FILE
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of, why_no_image
 from vmseg_auto.data.images.segmentations import read_labels
+from vmseg_auto.data.made_dataset import REGISTRATION
 from vmseg_auto.data.naming import (
     case_and_channel,
     case_of,
@@ -363,7 +364,7 @@ def _note_what_is_told(given: Description, cases: Sequence[Case], tests: Sequenc
 def _note_what_is_beside(folder: Path, left: Inventory) -> None:
     """Note files and folders that are none of a dataset's."""
     for path in listed_folder(folder):
-        if path.name in (*_FOLDERS, *_FILES, USUAL) or any(is_file(path / name) for name in _MADE):
+        if path.name in (*_FOLDERS, *_FILES, USUAL, REGISTRATION) or any(is_file(path / name) for name in _MADE):
             continue
         if path.is_dir():
             note_folder(path, f"no folder of a dataset ({', '.join(_FOLDERS)})", left)

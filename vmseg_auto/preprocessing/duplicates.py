@@ -40,8 +40,9 @@ class Signature:
     Args:
         voxels: hash of shape and voxels.
         blocks: [7, C * GRID^3] float32: how equal blocks differ in mean intensity from those around them, over the
-            whole image (0 in channels that are missing), then over the image without its first or last slice, row or column. Outlines, which people
-            scanned alike share, count little that way. Each has mean 0 and length 1; all 0 for a flat image.
+            whole image, then over the image without its first or last slice, row or column. Outlines, which people
+            scanned alike share, count little that way. Each has mean 0 and length 1; all 0 for a flat image. Channels
+            that are missing are 0.
     """
 
     voxels: str

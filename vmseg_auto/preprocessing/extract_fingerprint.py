@@ -209,9 +209,7 @@ def _duplicates(checked: Mapping[str, _Checked]) -> tuple[Duplicate, ...]:
     return tuple(Duplicate((names[a], names[b]), "identical" if same else "nearly identical") for a, b, same in pairs)
 
 
-def _foreground_samples(
-    image: NDArray[np.float32], foreground: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], ...]:
+def _foreground_samples(image: NDArray[np.float32], foreground: NDArray[np.bool_]) -> tuple[NDArray[np.float32], ...]:
     random = np.random.RandomState(SAMPLE_SEED)
     nothing = np.empty(0, dtype=np.float32)
     return tuple(

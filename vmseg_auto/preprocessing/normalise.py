@@ -39,10 +39,9 @@ def channels_there(image: NDArray[np.float32]) -> list[bool]:
 
 
 def intensity_profiles(image: NDArray[np.float32]) -> tuple[Profile, ...]:
-    """Compute where the PROFILE_PERCENTILES of each channel lie between its 1st percentile (0) and its 99th (1); nothing
-    of a channel that is missing, and so 0 everywhere.
+    """Compute where the PROFILE_PERCENTILES of each channel lie between its 1st percentile (0) and its 99th (1).
 
-    Neither the scale nor the offset of the intensities changes it.
+    Neither the scale nor the offset of the intensities changes it. A channel that is missing has an empty profile.
 
     Args:
         image: [C, Z, Y, X], cropped to what is not 0.

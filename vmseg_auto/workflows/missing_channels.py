@@ -55,7 +55,7 @@ class DiceByMissing:
         write_csv(run.missing_channels, COLUMNS, told)
 
     def text(self) -> str:
-        """Return a table for the screen, a row for each set of missing channels; empty where there is nothing to tell."""
+        """Return a table for the screen, a row for each set of missing channels; empty where nothing is to be told."""
         if not self.rows:
             return ""
         table = [("missing", "Dice", "95 % interval", "cases", "scanned so")]
