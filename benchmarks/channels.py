@@ -45,6 +45,7 @@ HELD_OUT = 4
 NOISE = 30.0
 ENHANCEMENT = 600.0
 DROPOUT = 0.3
+MEMORY_GB = 0.1
 Image = NDArray[np.float32]
 
 
@@ -159,7 +160,7 @@ def dice_without(run: Run, dataset: Path, preprocessed: Path, channel: int | Non
 
 def trained(dataset: Path, workspace: Path, settings: Sequence[str]) -> tuple[Run, Path]:
     """Train fold 0, if it is not trained yet; gives the run and its preprocessed cases."""
-    vmseg_auto.plan_and_preprocess(dataset, workspace, memory_gb=0.25)
+    vmseg_auto.plan_and_preprocess(dataset, workspace, memory_gb=MEMORY_GB)
     run = vmseg_auto.train([0], dataset=dataset, workspace=workspace, trainer="quick", settings=settings, device="cpu")
     space = Workspace(workspace)
     return run, space.preprocessed(read_plan(space, None).voxels_hash)
@@ -193,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tell_registration(make_cohort(dataset, arguments.patients))
     print("| trained | T2 + T1 | without T1 | without T2 |\n|---|---|---|---|")
     for name, dropout in (("without dropout", 0.0), (f"channel_dropout={DROPOUT:g}", DROPOUT)):
-        settings = [f"epochs={arguments.epochs}", f"channel_dropout={dropout:g}"]
+        settings = [f"epochs={arguments.epochs}", f"channel_dropout={dropout:g}", "monitor_cases=0"]
         run, preprocessed = trained(dataset, arguments.work / f"dropout_{dropout:g}", settings)
         scores = [dice_without(run, dataset, preprocessed, channel) for channel in (None, 1, 0)]
         print(f"| {name} | {' | '.join(f'{np.mean(dice):.3f}' for dice in scores)} |", flush=True)

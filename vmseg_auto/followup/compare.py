@@ -58,14 +58,7 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
     Raises:
         VmsegError: the picture can't be written.
     """
-    sides = {
-        name: (
-            Components.of(mask_of(before.mask, labels, name), before.geometry),
-            Components.of(mask_of(after.mask, labels, name), after.geometry),
-        )
-        for name, value in labels.items()
-        if value
-    }
+    sides = lesions_of(before, after, labels)
     slices = other_slices(before.geometry, after.geometry)
     factors = {name: _by_slices(slices, *pair) for name, pair in sides.items()} if slices else {}
     changes = {
@@ -90,13 +83,34 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
     transform = alignment.transform
     if alignment.problems or transform is None:
         return FollowUp(case, before.name, after.name, changes, alignment, (), tuple(notes), doubted)
-    matches = {name: match_lesions(first, second, transform) for name, (first, second) in sides.items()}
-    lesions = tuple(lesion for name, found in matches.items() for lesion in _lesions(name, found, *sides[name]))
+    matches, lesions = matched(sides, transform)
     notes += _beyond_view(sides, before.geometry, after.geometry, transform)
     told = FollowUp(case, before.name, after.name, changes, alignment, lesions, tuple(notes), doubted)
     drawn = _compared(before, after, sides, matches, transform)
     draw_followup(drawn, before.geometry, picture, case, told.headlines())
     return told
+
+
+def lesions_of(before: Visit, after: Visit, labels: Mapping[str, int]) -> LesionsByLabel:
+    """Return label -> its lesions at both times; background (0) is left out."""
+    return {
+        name: (
+            Components.of(mask_of(before.mask, labels, name), before.geometry),
+            Components.of(mask_of(after.mask, labels, name), after.geometry),
+        )
+        for name, value in labels.items()
+        if value
+    }
+
+
+def matched(
+    sides: LesionsByLabel, transform: RigidTransform
+) -> tuple[dict[str, list[Match]], tuple[LesionChange, ...]]:
+    """Match the lesions of both times, brought together by this transform; gives label -> matches, and what has become
+    of each lesion.
+    """
+    matches = {name: match_lesions(first, second, transform) for name, (first, second) in sides.items()}
+    return matches, tuple(lesion for name, found in matches.items() for lesion in _lesions(name, found, *sides[name]))
 
 
 def align(before: Visit, after: Visit) -> Alignment:
