@@ -97,8 +97,8 @@ def _pairs(case: Case, dataset: Dataset) -> Iterator[tuple[int, Pair]]:
 def _seen(case: Case, percent: int, pair: Pair) -> Row:
     image, mask, geometry = read_case(case)
     assert mask is not None
-    before = Visit(case.id, image[0], mask, geometry, {"lesion": _read_volume(mask, geometry)})
-    after = Visit(case.id, pair.image, pair.mask, pair.geometry, {"lesion": _read_volume(pair.mask, pair.geometry)})
+    before = Visit(case.id, image[0], mask, geometry, {"lesion": read_volume(mask, geometry)})
+    after = Visit(case.id, pair.image, pair.mask, pair.geometry, {"lesion": read_volume(pair.mask, pair.geometry)})
     alignment = align(before, after)
     off = float("nan")
     if alignment.transform is not None:
@@ -108,7 +108,7 @@ def _seen(case: Case, percent: int, pair: Pair) -> Row:
     return _told(case, percent, change) | {"aligned": not alignment.problems, "off_mm": off}
 
 
-def _read_volume(mask: NDArray[np.uint8], geometry: Geometry) -> Volume:
+def read_volume(mask: NDArray[np.uint8], geometry: Geometry) -> Volume:
     return Volume.within(int(np.count_nonzero(mask)) * geometry.voxel_ml, READER_ERROR)
 
 

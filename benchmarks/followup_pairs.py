@@ -52,7 +52,7 @@ def make_pair(image: Image, mask: Mask, geometry: Geometry, percent: float, rng:
     wanted = round(np.count_nonzero(mask) * (1 + percent / 100))
     changed = resized(mask > 0, geometry, wanted)
     edited = _refilled(image, mask > 0, changed, geometry, rng)
-    transform = _draw_movement(mask.astype(bool) | changed, geometry, rng)
+    transform = draw_movement(mask.astype(bool) | changed, geometry, rng)
     if transform is None:
         return None
     turned = np.array(transform.rotation).reshape(3, 3)
@@ -102,8 +102,10 @@ def _refilled(
     return edited
 
 
-def _draw_movement(lesions: NDArray[np.bool_], geometry: Geometry, rng: np.random.Generator) -> RigidTransform | None:
-    """One that keeps all lesions in view, the patient turned about the middle of the scan."""
+def draw_movement(lesions: NDArray[np.bool_], geometry: Geometry, rng: np.random.Generator) -> RigidTransform | None:
+    """Draw a motion that keeps all lesions in view, the patient turned about the middle of the scan; None after
+    TRIES that do not.
+    """
     voxels = np.argwhere(lesions)
     middle = (geometry.affine @ (*(np.array(geometry.shape[::-1]) - 1) / 2, 1))[:3]
     for _ in range(TRIES):

@@ -13,6 +13,8 @@ from vmseg_auto.utils.atomic import write_text
 
 Rows = Sequence[Mapping[str, str]]
 
+BEGIN = "<!-- Written by `python -m benchmarks.followup_times` down to the next mark; don't edit it. -->"
+END = "<!-- End of what `python -m benchmarks.followup_times` writes. -->"
 INTRODUCTION = """\
 # Follow-up of known changes
 
@@ -48,13 +50,15 @@ python -m benchmarks.followup -w vm
 
 
 def write_report(seen: Rows, model: Rows, out: Path) -> None:
-    """Put both tables into words.
+    """Put both tables into words; what `benchmarks.followup_times` has written between its marks stays.
 
     Args:
         seen, model: rows of benchmarks/followup.py, by true masks and by the model's.
         out: a Markdown file.
     """
-    write_text(out, INTRODUCTION + by_true_masks(seen) + MODEL + by_model(model) + REPRODUCE)
+    _, _, rest = (out.read_text(encoding="utf-8") if out.is_file() else "").partition(BEGIN)
+    times = f"\n{BEGIN}{rest.partition(END)[0] or chr(10)}{END}\n"
+    write_text(out, INTRODUCTION + by_true_masks(seen) + MODEL + by_model(model) + times + REPRODUCE)
 
 
 def by_true_masks(rows: Rows) -> str:

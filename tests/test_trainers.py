@@ -8,6 +8,7 @@ from tiny import PLAN, tiny_plan
 
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_trainer, names
+from vmseg_auto.training.augmentation.channel_dropout import ChannelDropout
 from vmseg_auto.training.augmentation.copy_paste import CopyPaste
 from vmseg_auto.training.augmentation.cpu import NNUNET, STRONG, NoAugmentation, PatchAugmentation
 from vmseg_auto.training.losses import DeepSupervision, DiceCrossEntropy
@@ -35,6 +36,7 @@ def test_every_trainer_builds_its_parts(name: str) -> None:
     [
         (["by_lesion=true"], {"by_lesion"}),
         (["copy_paste=0.5"], {"copy_paste"}),
+        (["channel_dropout=0.3"], {"augment"}),
         (["strong_augmentation=true"], {"augment"}),
         (["augment=false"], {"augment", "read_shape"}),
         (["batch_dice=true"], {"batch_dice"}),
@@ -83,6 +85,16 @@ def test_a_cascade_changes_masks_in_workers_and_pastes_no_lesions() -> None:
     assert parts.device_augment is None
     with pytest.raises(InputError, match="copy_paste can't be used in a cascade"):
         DefaultTrainer()(cascade, TrainingConfig(copy_paste=0.5), CPU, 3, 3)
+    with_dropout = DefaultTrainer()(cascade, TrainingConfig(channel_dropout=0.5), CPU, 4, 3)
+    assert with_dropout.augment == ChannelDropout(parts.augment, 0.5, channels=2)
+
+
+def test_channels_are_dropped_on_the_device_as_in_workers_and_no_lesions_pasted_then() -> None:
+    parts = DefaultTrainer()(PLAN, TrainingConfig(channel_dropout=0.5), CPU, 2, 2)
+    assert parts.device_augment is not None
+    assert parts.device_augment.stands_for == parts.augment
+    with pytest.raises(InputError, match="copy_paste can't be used with channel_dropout"):
+        DefaultTrainer()(PLAN, TrainingConfig(channel_dropout=0.5, copy_paste=0.5), CPU, 2, 2)
 
 
 def test_strong_augmentation_is_stronger_everywhere() -> None:

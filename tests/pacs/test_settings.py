@@ -77,7 +77,7 @@ def test_scans_are_fetched_under_the_nodes_title_unless_the_file_says_otherwise(
         ({"node": NODE | {"port": 65_536}}, r"node.port is 65536"),
         ({"node": NODE | {"quiet_s": 30, "patience_s": 10}}, r"nor patience_s below quiet_s"),
         ({"node": NODE | {"prot": 104}}, r"has an unknown field: prot"),
-        ({"peers": PEERS | {"pacs": {"ae_title": "PACS"}}}, r"lacks the field host"),
+        ({"peers": PEERS | {"pacs": {"ae_title": "PACS"}}}, r"peers.pacs has neither host nor url"),
         (
             {"peers": PEERS | {"pacs": PEERS["pacs"] | {"tls": True}}},
             r"peers.pacs.tls is true, but",

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from vmseg_auto.contracts import Parts, Sampler
+from vmseg_auto.contracts import Augment, DeviceAugment, Parts, Sampler
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.planning.training_config import TrainingConfig
+from vmseg_auto.training.augmentation.channel_dropout import BatchChannelDropout, ChannelDropout
 from vmseg_auto.training.augmentation.copy_paste import CopyPaste
 from vmseg_auto.training.augmentation.cpu import NNUNET, STRONG, NoAugmentation, PatchAugmentation, read_shape
 from vmseg_auto.training.augmentation.device import BatchAugmentation
@@ -35,9 +36,7 @@ class DefaultTrainer:
     def __call__(self, plan: Plan, config: TrainingConfig, device: torch.device, channels: int, classes: int) -> Parts:
         """Build the parts; the network's weights depend on torch's current seed only."""
         network = build_network(plan.network, channels, classes).to(device)
-        chances = STRONG if config.strong_augmentation else NNUNET
-        masks = plan.mask_channels(classes)
-        augment = PatchAugmentation(plan.patch, config.mirrored(plan), chances, masks) if config.augment else None
+        augment, device_augment = make_augment(plan, config, channels, plan.mask_channels(classes))
         return Parts(
             config=config,
             network=network,
@@ -45,9 +44,31 @@ class DefaultTrainer:
             optimizer=make_optimizer(network, config),
             schedule=make_schedule(config),
             sampler=make_sampler(plan, config),
-            augment=augment or NoAugmentation(),
-            device_augment=BatchAugmentation(augment) if augment and not masks else None,
+            augment=augment,
+            device_augment=device_augment,
         )
+
+
+def make_augment(plan: Plan, config: TrainingConfig, channels: int, masks: int) -> tuple[Augment, DeviceAugment | None]:
+    """Return what augments samples, and what does the same to batches on a device, where that can be.
+
+    Args:
+        channels: of a sample's image.
+        masks: how many of them, the last ones, are masks of a cascade's first stage.
+    """
+    augment: Augment = NoAugmentation()
+    device_augment: DeviceAugment | None = None
+    if config.augment:
+        chances = STRONG if config.strong_augmentation else NNUNET
+        augment = own = PatchAugmentation(plan.patch, config.mirrored(plan), chances, masks)
+        device_augment = None if masks else BatchAugmentation(own)
+    if not config.channel_dropout:
+        return augment, device_augment
+    dropout = config.channel_dropout, channels - masks
+    return (
+        ChannelDropout(augment, *dropout),
+        BatchChannelDropout(device_augment, *dropout) if device_augment else None,
+    )
 
 
 def make_loss(config: TrainingConfig, plan: Plan) -> torch.nn.Module:
@@ -75,6 +96,11 @@ def make_sampler(plan: Plan, config: TrainingConfig) -> Sampler:
         raise InputError(
             "copy_paste can't be used in a cascade: the first stage has no masks of lesions that are pasted",
             remedy="Add --set copy_paste=0.",
+        )
+    if config.channel_dropout:
+        raise InputError(
+            "copy_paste can't be used with channel_dropout: a lesion would be pasted into channels that a case lacks",
+            remedy="Add --set copy_paste=0 or --set channel_dropout=0.",
         )
     return CopyPaste(sampler, config.copy_paste, config.mirrored(plan))
 

@@ -80,7 +80,14 @@ def parser() -> Parser:
         "or drawn (those with an outline); nothing is learnt from the others (default: all were)",
     )
     made.add_argument("--label", metavar="NAME", help="what they are called (default: lesion)")
-    made.add_argument("--channel", metavar="NAME", help="what the scans are (default: T2)")
+    made.add_argument(
+        "--channel",
+        action="append",
+        default=[],
+        metavar="NAME[=FOLDER]",
+        help="what the scans of -i are (default: T2); given again as NAME=FOLDER, another sequence of these "
+        "patients, called as the scans of -i, which is registered to those; some patients may lack it",
+    )
     made.add_argument(
         "--patients",
         choices=("scans", "folders"),
@@ -111,11 +118,13 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         raise InputError("scans or masks are not given", remedy="Name them with -i and -m.")
     from vmseg_auto.cli.pulling import pulled_studies
     from vmseg_auto.pacs.address import is_address
+    from vmseg_auto.workflows.further_channels import parse_channels
     from vmseg_auto.workflows.make_dataset import make_dataset
 
     from_pacs = is_address(arguments.images)
     if arguments.studies is not None and not from_pacs:
         raise InputError("--studies names studies of a PACS, and -i names none", remedy="Write -i pacs:NAME.")
+    channel, further = parse_channels(arguments.channel)
     make_dataset(
         pulled_studies(arguments, screen) if from_pacs else arguments.images,
         arguments.masks,
@@ -126,7 +135,8 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         segments=arguments.segments,
         outlined_slices=arguments.outlined_slices,
         label=arguments.label,
-        channel=arguments.channel,
+        channel=channel,
+        further_channels={one.name: one.folder for one in further},
         series=arguments.series,
         echo=arguments.echo,
         patients=arguments.patients,

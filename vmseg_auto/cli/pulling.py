@@ -57,6 +57,7 @@ def pulled_studies(arguments: argparse.Namespace, screen: Screen) -> Path:
     """
     from vmseg_auto.data.made_dataset import MadeDataset
     from vmseg_auto.pacs.pull import Pull
+    from vmseg_auto.workflows.further_channels import parse_channels
 
     peer, keys = parse_address(arguments.images)
     if keys is not None or arguments.studies is None:
@@ -65,7 +66,8 @@ def pulled_studies(arguments: argparse.Namespace, screen: Screen) -> Path:
     folder = Path(arguments.keep_scans or target.with_name(f"{target.name}_scans"))
     require_apart(target, [folder])
     rows = read_studies(table)
-    channel = MadeDataset.read(target).channel if arguments.add else arguments.channel or "T2"
+    named = parse_channels(arguments.channel)[0]
+    channel = MadeDataset.read(target).channel if arguments.add else named or "T2"
     pull = Pull(settings_of(arguments), peer, tuple(arguments.series), channel, screen.left, screen)
     key = Path(arguments.key or target.with_name(f"{target.name}_key.csv"))
     pull.table(rows, table, folder, key.with_name(f"{key.stem}_salt.txt"))

@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.data.dataset import Case, Dataset
-from vmseg_auto.data.dataset_json import Description, read_description
+from vmseg_auto.data.dataset_json import OPTIONAL, Description, read_description
 from vmseg_auto.data.dicom.series import Scan, Series, path_of
 from vmseg_auto.data.images.images import read_grid, read_mask
 from vmseg_auto.data.images.pictures import SPACING_FILE
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of, why_no_image
 from vmseg_auto.data.images.segmentations import read_labels
+from vmseg_auto.data.made_dataset import REGISTRATION
 from vmseg_auto.data.naming import (
     case_and_channel,
+    case_of,
     endings_in_words,
     group_scans,
     image_files,
@@ -50,6 +52,10 @@ _MADE = ("fingerprint.json", "workspace.lock", "sources.csv", "volumes.csv", "me
 _LAYOUT = (
     "A dataset holds imagesTr/CASE_0000.nii.gz and labelsTr/CASE.nii.gz: go to its folder, or name it with -d; "
     "`vmseg_make_dataset` makes one from scans and masks."
+)
+_MAY_LACK = (
+    f"Or name the channel in {OPTIONAL} of dataset.json, and train with --set channel_dropout=0.3: then cases may lack "
+    "it."
 )
 _SPACING = 'Write {"spacing": [thickness, height, width]} in mm to spacing.json in the dataset\'s folder.'
 
@@ -100,6 +106,7 @@ def read_dataset(folder: Path, bad: list[VmsegError] | None = None) -> Dataset:
         stated=frozenset(given.patients),
         left_out=left.found,
         ignore=given.labels.get(IGNORE_LABEL),
+        optional=given.optional,
     )
 
 
@@ -125,6 +132,8 @@ def content_hashes(case: Case, labels: Mapping[str, int] | None = None) -> tuple
     sha = hashlib.sha256()
     for scan in case.images:
         _feed(sha, scan, case)
+    if case.missing:
+        sha.update(f"without {case.missing}".encode())
     image = sha.hexdigest()[:16]
     if case.label is not None:
         _feed(sha, case.label, case)
@@ -149,7 +158,8 @@ def read_case(
         spacing_mm: voxel size (Z, Y, X) of image files that tell none.
 
     Returns:
-        Image [C, Z, Y, X], mask [Z, Y, X] (None without one), and the grid of the first image.
+        Image [C, Z, Y, X], 0 everywhere in channels that are missing, mask [Z, Y, X] (None without one), and the grid
+        of the first image.
 
     Raises:
         InputError: something is wrong with a file, or files do not lie on the same grid.
@@ -190,6 +200,8 @@ def read_case(
         raise errors[0]
     if errors:
         raise DatasetError(f"case {case.id} can't be used", errors)
+    for number in case.missing:
+        images.insert(number, np.zeros_like(images[0]))
     return (images[0][None] if len(images) == 1 else np.stack(images)), mask, grids[0][1]
 
 
@@ -316,7 +328,7 @@ def _cases(
     `left`.
     """
     files = image_files(images, ending, left)
-    scans = group_scans(files, given.channels, errors)
+    scans = group_scans(files, given.channels, errors, given.optional, _MAY_LACK)
     masks = masks_by_case(image_files(labels, ending, left), errors)
     seen = {case_and_channel(path, len(given.channels))[0] for path in files}
     for case_id in sorted(set(masks) - seen):
@@ -330,7 +342,8 @@ def _cases(
         problem, remedy = "the mask is missing", "Add it, or remove the case."
         errors.append(InputError(problem, case=case_id, file=labels / f"{case_id}{ending}", remedy=remedy))
     return tuple(
-        Case(case_id, given.patients.get(case_id, case_id), scan, masks.get(case_id)) for case_id, scan in scans.items()
+        case_of(case_id, given.patients.get(case_id, case_id), scan, len(given.channels), masks.get(case_id))
+        for case_id, scan in scans.items()
     )
 
 
@@ -351,7 +364,7 @@ def _note_what_is_told(given: Description, cases: Sequence[Case], tests: Sequenc
 def _note_what_is_beside(folder: Path, left: Inventory) -> None:
     """Note files and folders that are none of a dataset's."""
     for path in listed_folder(folder):
-        if path.name in (*_FOLDERS, *_FILES, USUAL) or any(is_file(path / name) for name in _MADE):
+        if path.name in (*_FOLDERS, *_FILES, USUAL, REGISTRATION) or any(is_file(path / name) for name in _MADE):
             continue
         if path.is_dir():
             note_folder(path, f"no folder of a dataset ({', '.join(_FOLDERS)})", left)

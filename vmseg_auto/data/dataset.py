@@ -23,17 +23,32 @@ SPLIT_SHUFFLES = 300
 
 @dataclass(frozen=True)
 class Case:
-    """One scan: a file or DICOM series for each channel, and its mask where there is one."""
+    """One scan: a file or DICOM series for each channel, and its mask where there is one.
+
+    Args:
+        id: what it is called.
+        patient: whose it is.
+        images: in the order of the channels; the first channel is always there.
+        label: its mask.
+        missing: numbers of the channels that it has no image of, ascending.
+    """
 
     id: str
     patient: str
     images: tuple[Scan, ...]
     label: Path | None
+    missing: tuple[int, ...] = ()
 
     @property
     def file(self) -> Path:
         """The file or folder to name in a message."""
         return path_of(self.images[0])
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The channels' numbers, of each image one."""
+        every = range(len(self.images) + len(self.missing))
+        return tuple(number for number in every if number not in self.missing)
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,7 @@ class Dataset:
         stated: ids of the cases whose patient the dataset's owner has named.
         left_out: what of the folder is not used.
         ignore: the value of voxels in masks that nobody has annotated; None where there is no such value.
+        optional: names of the channels that a case may lack.
     """
 
     name: str
@@ -63,6 +79,7 @@ class Dataset:
     stated: frozenset[str] = frozenset()
     left_out: tuple[LeftOut, ...] = ()
     ignore: int | None = None
+    optional: tuple[str, ...] = ()
 
     @property
     def mask_labels(self) -> Labels:

@@ -16,7 +16,9 @@ from vmseg_auto.utils.text import listed
 
 _SAY = Callable[[str], None]
 _ORDER = "regions_class_order"
-_USED = ("name", "channel_names", "modality", "labels", _ORDER, "file_ending", "patients", "numTraining")
+OPTIONAL = "optional_channels"
+"""The field that names the channels that a case may lack."""
+_USED = ("name", "channel_names", "modality", OPTIONAL, "labels", _ORDER, "file_ending", "patients", "numTraining")
 _COMPARED = ("numTest", "training", "test")
 """Fields that are held against the files that there are."""
 _OF_NNUNET = (
@@ -41,6 +43,7 @@ class Description:
         numbers: numTraining and numTest, where they are given.
         listed: files that training and test list, where they are given.
         unused: keys that nothing is read from, and that nnU-Net does not know either.
+        optional: names of the channels that a case may lack; never the first.
     """
 
     name: str | None
@@ -51,6 +54,7 @@ class Description:
     numbers: dict[str, int] = field(default_factory=dict)
     listed: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
     @property
     def classes(self) -> Labels:
@@ -69,15 +73,17 @@ def read_description(path: Path) -> Description:
     if not isinstance(data, dict):
         raise InputError("it must hold an object", file=path, remedy="Write { ... } with channel_names and labels.")
     problems: list[str] = []
+    channels = _channels(data, problems.append)
     description = Description(
         name=_text(data, "name", problems.append),
-        channels=_channels(data, problems.append),
+        channels=channels,
         labels=_labels(data, problems.append),
         file_ending=_text(data, "file_ending", problems.append),
         patients=_patients(data, problems.append),
         numbers=_numbers(data, problems.append),
         listed=tuple(file for key in ("training", "test") for file in _files(data.get(key))),
         unused=tuple(key for key in data if key not in (*_USED, *_COMPARED, *_OF_NNUNET)),
+        optional=_optional(data.get(OPTIONAL, []), channels, problems.append),
     )
     for key in description.unused:
         if meant := close_to(key, _USED):
@@ -110,6 +116,16 @@ def _channels(data: dict[str, Any], say: _SAY) -> tuple[str, ...]:
         say(f"{field} must number the channels 0 to {len(names) - 1}, but has {', '.join(sorted(names))}")
     else:
         return tuple(names[str(number)] for number in range(len(names)))
+    return ()
+
+
+def _optional(names: Any, channels: tuple[str, ...], say: _SAY) -> tuple[str, ...]:
+    """Read the names of the channels that a case may lack: any but the first, on whose grid masks are drawn."""
+    further = channels[1:]
+    if isinstance(names, list) and all(name in further for name in names):
+        return tuple(name for name in further if name in names)
+    there = f"some of {listed(list(further))}" if further else "none, as there is one channel"
+    say(f"{OPTIONAL} is {names!r}; it can name {there}")
     return ()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmseg_auto.data.dataset_json import Description, read_description
+from vmseg_auto.data.dataset_json import OPTIONAL, Description, read_description
 from vmseg_auto.data.dataset_key import KeyRow
 from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.utils.atomic import read_json, whole_files, write_json
@@ -15,6 +15,9 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.labels import refuse_regions
 from vmseg_auto.utils.text import listed
 
+REGISTRATION = "registration"
+"""The folder of a dataset with pictures of its further channels before and after they were registered."""
+_TOLD = (".png", ".json")
 _MEND = "Undo the change, or restore the file from a copy."
 
 
@@ -56,8 +59,8 @@ class MadeDataset:
         made = cls(folder, read_description(path))
         description = made.description
         refuse_regions(description.labels, "adding cases to a dataset")
-        if description.file_ending != USUAL or len(description.channels) != 1 or len(description.classes) != 2:
-            problem = f"this is no dataset of vmseg_make_dataset: one channel, one label and {USUAL} files"
+        if description.file_ending != USUAL or len(description.classes) != 2:
+            problem = f"this is no dataset of vmseg_make_dataset: one label and {USUAL} files"
             raise InputError(problem, file=path, remedy=_MEND)
         return made
 
@@ -77,24 +80,41 @@ class MadeDataset:
         return {*patients, *patients.values(), *masks}
 
     def files(self, row: KeyRow) -> tuple[Path, Path]:
-        """Return image and mask of a case."""
+        """Return image (of the first channel) and mask of a case."""
         part = "Ts" if row.set == "test" else "Tr"
         image = self.folder / f"images{part}" / f"{row.case}_0000{USUAL}"
         return image, self.folder / f"labels{part}" / f"{row.case}{USUAL}"
+
+    def further_files(self, row: KeyRow) -> list[Path]:
+        """Return the images of a case in further channels, and what tells of their registration; some may lack."""
+        image, _ = self.files(row)
+        further = range(1, len(self.description.channels))
+        images = [image.with_name(f"{row.case}_{number:04d}{USUAL}") for number in further]
+        return [*images, *(self.folder / REGISTRATION / f"{row.case}{ending}" for ending in _TOLD if images)]
 
     def holds(self, row: KeyRow) -> bool:
         """Return whether a case stands in the dataset as a whole."""
         return row.case in self.description.patients and all(path.is_file() for path in self.files(row))
 
     def all_files(self, cases: Collection[str]) -> list[Path]:
-        """List what stands of these cases on either side, images before masks."""
+        """List what stands of these cases on either side, images before masks, and what tells of registration."""
         images = [path for path in whole_files(self.folder, f"imagesT[rs]/*{USUAL}") if path.name[:-12] in cases]
         masks = [path for path in whole_files(self.folder, f"labelsT[rs]/*{USUAL}") if path.name[:-7] in cases]
-        return [*images, *masks]
+        told = whole_files(self.folder, f"{REGISTRATION}/*")
+        return [*images, *masks, *(path for path in told if path.stem in cases)]
 
-    def require_agreement(self, rows: Sequence[KeyRow], label: str | None, channel: str | None) -> None:
-        """Raise InputError where dataset.json or files contradict the key, or another label or channel is wished."""
+    def require_agreement(
+        self, rows: Sequence[KeyRow], label: str | None, channel: str | None, further: Sequence[str] = ()
+    ) -> None:
+        """Raise InputError where dataset.json or files contradict the key, or another label or other channels are
+        wished.
+        """
         path = self.folder / "dataset.json"
+        if tuple(further) != self.description.channels[1:]:
+            problem = f"the channels of this dataset are {', '.join(self.description.channels)}"
+            folders = " ".join(f"--channel {name}=FOLDER" for name in self.description.channels[1:])
+            remedy = f"Add cases by `vmseg_make_dataset --add` with --channel {self.channel} {folders}".strip() + "."
+            raise InputError(problem, file=path, remedy=remedy)
         for given, stands, what in ((label, self.label, "label"), (channel, self.channel, "channel")):
             if given not in (None, stands):
                 remedy = f"Leave --{what} out."
@@ -107,12 +127,18 @@ class MadeDataset:
             if row.removed and (row.case in patients or self.all_files([row.case])):
                 remedy = f"Give `vmseg_make_dataset -o {self.folder} --remove {row.patient}` again."
                 raise InputError(f"{row.patient} was removed, but {row.case} is still there", file=path, remedy=remedy)
-            if moved := set(self.all_files([row.case])) - set(self.files(row)):
+            if moved := set(self.all_files([row.case])) - {*self.files(row), *self.further_files(row)}:
                 problem = f"{row.case} stands in another folder than the key says ({row.set})"
                 raise InputError(problem, file=sorted(moved)[0], remedy="Move it back.")
 
-    def describe(self, cases: Mapping[str, KeyRow | None], labels: Mapping[str, int] | None = None) -> None:
-        """Take cases into dataset.json, or out of it (None), and further labels; all else in it stays as it is.
+    def describe(
+        self,
+        cases: Mapping[str, KeyRow | None],
+        labels: Mapping[str, int] | None = None,
+        optional: Collection[str] = (),
+    ) -> None:
+        """Take cases into dataset.json, or out of it (None), further labels, and channels that cases may lack; all else
+        in it stays as it is.
 
         Raises:
             VmsegError: it can't be written.
@@ -128,4 +154,6 @@ class MadeDataset:
                 patients[case] = row.patient
                 training |= {case} if row.set == "train" else set()
         known = {**self.description.labels, **(labels or {})}
-        write_json(path, {**data, "numTraining": len(training), "patients": patients, "labels": known})
+        lacking = [name for name in self.description.channels if name in {*self.description.optional, *optional}]
+        told = {OPTIONAL: lacking} if lacking else {}
+        write_json(path, {**data, "numTraining": len(training), "patients": patients, "labels": known, **told})

@@ -10,6 +10,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dicom.series import Scan, Series, path_of
 from vmseg_auto.data.dicom.sop_class import holds_mask
 from vmseg_auto.data.images.pictures import is_spacing_file
@@ -28,6 +29,7 @@ OUR_FOLDERS = (
     "budgets",
     "logs",
     "replaced",
+    "without",
     "predicted",
     "drafts",
     "readers",
@@ -114,9 +116,21 @@ def case_and_channel(scan: Scan, channels: int) -> tuple[str, int | None]:
 
 
 def group_scans(
-    scans: Iterable[Scan], channels: Sequence[str], errors: list[VmsegError]
-) -> dict[str, tuple[Scan, ...]]:
-    """Return case id -> a scan for each channel, sorted by id; cases that are not whole go to `errors` instead."""
+    scans: Iterable[Scan],
+    channels: Sequence[str],
+    errors: list[VmsegError],
+    optional: Collection[str] = (),
+    may_lack: str = "",
+) -> dict[str, dict[int, Scan]]:
+    """Return case id -> channel number -> scan, sorted; cases that are not whole go to `errors` instead.
+
+    Args:
+        scans: of all cases.
+        channels: names in order.
+        errors: what is wrong with cases is appended here.
+        optional: names of the channels that a case may lack.
+        may_lack: how cases may lack others too, in a sentence for the message.
+    """
     found: dict[str, dict[int, Scan]] = {}
     bad: set[str] = set()
     ids: dict[str, str] = {}
@@ -138,14 +152,22 @@ def group_scans(
             bad.add(case)
         else:
             known[channel] = scan
+    needed = {number for number, name in enumerate(channels) if name not in optional}
     for case in sorted(set(found) - bad):
-        for channel in sorted(set(range(len(channels))) - set(found[case])):
+        for channel in sorted(needed - set(found[case])):
             there = next(iter(found[case].values()))
             expected = path_of(there).with_name(f"{case}_{channel:04d}{_ending(there)}")
             problem = f"channel {channel} ({channels[channel]}) is missing"
-            errors.append(InputError(problem, case=case, file=expected, remedy="Add it, or remove the case."))
+            remedy = f"Add it, or remove the case. {may_lack if channel else ''}".strip()
+            errors.append(InputError(problem, case=case, file=expected, remedy=remedy))
             bad.add(case)
-    return {case: tuple(found[case][channel] for channel in range(len(channels))) for case in sorted(set(found) - bad)}
+    return {case: dict(sorted(found[case].items())) for case in sorted(set(found) - bad)}
+
+
+def case_of(case: str, patient: str, scans: Mapping[int, Scan], channels: int, label: Path | None = None) -> Case:
+    """Return a case of these scans by channel number; of the others of so many channels it has none."""
+    missing = tuple(number for number in range(channels) if number not in scans)
+    return Case(case, patient, tuple(scans.values()), label, missing)
 
 
 def masks_by_case(paths: Iterable[Path], errors: list[VmsegError]) -> dict[str, Path]:

@@ -76,6 +76,23 @@ def pair(masks: Sequence[Item], images: Sequence[Item]) -> list[Match]:
     ]
 
 
+def pair_scans(scans: Sequence[Names], images: Sequence[Names]) -> list[int | None]:
+    """Find for each scan of another sequence the image of the same patient and visit, by names alone.
+
+    Returns:
+        For each scan the place of the image that its names agree with most; None where no name agrees, or several
+        images agree alike.
+    """
+    common = set[str].intersection(*map(_keys, images)) if len(images) > 1 else set()
+    known = [_keys(image) - common for image in images]
+    found: list[int | None] = []
+    for scan in scans:
+        scores = [_agreement(_keys(scan), keys) for keys in known]
+        best = [number for number, score in enumerate(scores) if score == max(scores) > 0]
+        found.append(best[0] if len(best) == 1 else None)
+    return found
+
+
 def agreement(mask: Names, image: Names) -> float:
     """Count the letters in which the names agree; equal names count half a letter more than beginnings.
 

@@ -123,6 +123,10 @@ class FoldFolder:
         """Return the path of a case's masks by the other budgets (data/mask_deltas.py)."""
         return self.validation / "budgets" / f"{case}.npz"
 
+    def mask_without(self, case: str, channel: int, ending: str) -> Path:
+        """Return the path of a case's mask, predicted without the channel of this number."""
+        return self.validation / "without" / f"{case}_{channel:04d}{ending}"
+
     @property
     def budgets(self) -> Path:
         """Dice of each validation case by each budget that was tried."""
@@ -181,6 +185,11 @@ class Run:
     def lesion_filter(self) -> Path:
         """What these probabilities are worth, in figures."""
         return self.cross_validation / "lesion_filter.json"
+
+    @property
+    def missing_channels(self) -> Path:
+        """Dice of every validation case, as it was scanned and without each channel."""
+        return self.cross_validation / "missing_channels.csv"
 
     @property
     def label_check(self) -> Path:

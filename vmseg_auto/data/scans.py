@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from vmseg_auto.data.dicom.stack import stack
 from vmseg_auto.data.images.images import read_grid, read_image
 from vmseg_auto.data.images.registry import SEGMENTS, ending_of, is_image
 from vmseg_auto.data.mask_folders import MADE, is_predicted
-from vmseg_auto.data.naming import case_and_channel, endings_in_words, group_scans, image_files, stem
+from vmseg_auto.data.naming import case_and_channel, case_of, endings_in_words, group_scans, image_files, stem
 from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.folders import is_file, walk, why_no_file
@@ -23,6 +23,7 @@ from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.names import distinct, split_channel
 
 FURTHER_CHANNEL = "a further channel of another scan, by its name and grid"
+_MAY_LACK = "Or take a model that was trained with --set channel_dropout=0.3: it predicts scans that lack the channel."
 _BLOCK = 1 << 20
 
 
@@ -32,6 +33,8 @@ def find_scans(
     choice: Choice | None = None,
     notes: list[str] | None = None,
     left: Inventory | None = None,
+    optional: Collection[str] = (),
+    failed: list[VmsegError] | None = None,
 ) -> list[Case]:
     """Find the scans in a folder or a zip, or the one that a file belongs to, without masks.
 
@@ -45,13 +48,16 @@ def find_scans(
         choice: which DICOM series are wanted; with names given, nothing but them.
         notes: what was found is appended here, in words.
         left: what is not used is noted here; a strict one ends it.
+        optional: names of the channels that a scan may lack.
+        failed: what is wrong with some of several scans is appended here; raised unless given.
 
     Returns:
         Cases sorted by id; each is its own patient.
 
     Raises:
         InputError: there is no such file or folder, or no scan in it.
-        DatasetError: missing channels, or two files for one case and channel; all are listed.
+        DatasetError: missing channels, or two files for one case and channel, of any scan, or with `failed` of all; all
+            are listed.
     """
     if not source.exists():
         raise InputError("there is no such file or folder", file=source, remedy="Check the name.")
@@ -75,10 +81,12 @@ def find_scans(
     if len(channels) == 1:
         return [Case(name, name, (scan,), None) for name, scan in _one_name_each(scans, source, notes)]
     errors: list[VmsegError] = []
-    found = group_scans(scans, channels, errors)
-    if errors:
+    found = group_scans(scans, channels, errors, optional, _MAY_LACK)
+    if errors and (failed is None or not found):
         raise DatasetError(f"{source}: these scans can't be used", errors)
-    return [Case(case_id, case_id, images, None) for case_id, images in found.items()]
+    if failed is not None:
+        failed += errors
+    return [case_of(case_id, case_id, images, len(channels)) for case_id, images in found.items()]
 
 
 def read_scan(

@@ -41,7 +41,7 @@ def read_sources(folder: Path) -> list[dict[str, str]]:
 
 def _rows(cases: Sequence[Case], root: Path, inputs: str) -> Iterator[dict[str, str]]:
     for case in cases:
-        for channel, scan in enumerate(case.images):
+        for channel, scan in zip(case.channels, case.images, strict=True):
             count = len(scan.files) if isinstance(scan, Series) else 1
             yield {
                 "case": case.id,

@@ -130,7 +130,7 @@ def overlay_figure(
         draw_legend(figure, colours, f"and {more} smaller ones that are not shown" if more else None)
     else:
         figure.text(0.5, 0.5, "Nothing was found in this scan.", color="white", ha="center", va="center")
-    _head(figure, heading)
+    head_lines(figure, heading)
     return figure
 
 
@@ -147,7 +147,7 @@ def show(panel: Axes, picture: Picture, title: str, sides: Sequence[str], pixel_
     panel.text(0.04 * width, 0.945 * height, "10 mm", color="white", fontsize=7, va="bottom")
 
 
-def _head(figure: Figure, name: str) -> None:
+def head_lines(figure: Figure, name: str) -> None:
     """Write the case's name, or several lines, above all panels."""
     lines = "\n".join(shown(line, lines=False) for line in name.split("\n"))
     figure.suptitle(lines, color="white", fontsize=11, ha="left", x=0.01, parse_math=False)
@@ -230,7 +230,7 @@ def draw_followup(compared: Compared, geometry: Geometry, path: Path, name: str,
     if not lesions:
         figure.text(0.5, 0.5, "Nothing was found at either time.", color="white", ha="center", va="center")
     draw_legend(figure, {"first scan": SKY_BLUE, "second scan": VERMILLION}, None)
-    _head(figure, "\n".join([name, *words]))
+    head_lines(figure, "\n".join([name, *words]))
     save_figure(figure, path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from vmseg_auto.evaluation.volumetry import measure
 from vmseg_auto.figures.overlays import Compared, draw_followup
+from vmseg_auto.followup.alignment import align_scans
 from vmseg_auto.followup.comparability import OtherSlices, doubts, other_slices
 from vmseg_auto.followup.matching import Match, match_lesions
 from vmseg_auto.followup.records import Alignment, FollowUp, LesionChange
-from vmseg_auto.followup.registration import find_transform
 from vmseg_auto.followup.response import Change, Volume
-from vmseg_auto.followup.rigid import RigidTransform, in_view, local_ncc, mapped, placed, resample
+from vmseg_auto.followup.rigid import RigidTransform, in_view, mapped, resample
 from vmseg_auto.preprocessing.duplicates import same_scan
 from vmseg_auto.utils.components import Components
 from vmseg_auto.utils.geometry import Geometry, spacing_in_words
@@ -58,14 +58,7 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
     Raises:
         VmsegError: the picture can't be written.
     """
-    sides = {
-        name: (
-            Components.of(mask_of(before.mask, labels, name), before.geometry),
-            Components.of(mask_of(after.mask, labels, name), after.geometry),
-        )
-        for name, value in labels.items()
-        if value
-    }
+    sides = lesions_of(before, after, labels)
     slices = other_slices(before.geometry, after.geometry)
     factors = {name: _by_slices(slices, *pair) for name, pair in sides.items()} if slices else {}
     changes = {
@@ -90,8 +83,7 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
     transform = alignment.transform
     if alignment.problems or transform is None:
         return FollowUp(case, before.name, after.name, changes, alignment, (), tuple(notes), doubted)
-    matches = {name: match_lesions(first, second, transform) for name, (first, second) in sides.items()}
-    lesions = tuple(lesion for name, found in matches.items() for lesion in _lesions(name, found, *sides[name]))
+    matches, lesions = matched(sides, transform)
     notes += _beyond_view(sides, before.geometry, after.geometry, transform)
     told = FollowUp(case, before.name, after.name, changes, alignment, lesions, tuple(notes), doubted)
     drawn = _compared(before, after, sides, matches, transform)
@@ -99,31 +91,31 @@ def compare(case: str, before: Visit, after: Visit, labels: Mapping[str, int], p
     return told
 
 
-def align(before: Visit, after: Visit) -> Alignment:
-    """Bring the second scan onto the first, and judge whether that can be relied on.
+def lesions_of(before: Visit, after: Visit, labels: Mapping[str, int]) -> LesionsByLabel:
+    """Return label -> its lesions at both times; background (0) is left out."""
+    return {
+        name: (
+            Components.of(mask_of(before.mask, labels, name), before.geometry),
+            Components.of(mask_of(after.mask, labels, name), after.geometry),
+        )
+        for name, value in labels.items()
+        if value
+    }
 
-    The second scan is also tried with its left and right exchanged, in which no patient lies.
+
+def matched(
+    sides: LesionsByLabel, transform: RigidTransform
+) -> tuple[dict[str, list[Match]], tuple[LesionChange, ...]]:
+    """Match the lesions of both times, brought together by this transform; gives label -> matches, and what has become
+    of each lesion.
     """
-    mirror = np.flip(after.image, after.geometry.patient_axes.index(0))
-    _, _, mirrored = _laid_over(before, replace(after, image=np.ascontiguousarray(mirror)))
-    transform, moved, alike = _laid_over(before, after)
-    if transform is None:
-        return Alignment.judged(None, 0.0, 0.0, 0.0, mirrored)
-    back = resample(np.ones(before.mask.shape, np.float32), before.geometry, after.geometry, transform.inverse, 0.0)
-    overlap = max(float(np.isfinite(moved).mean()), float((back > 0.5).mean()))
-    middle = (np.array(before.geometry.shape)[None] - 1) / 2
-    start, end = (placed(middle, before.geometry, how)[0] for how in (RigidTransform(), transform))
-    shift = float(np.linalg.norm(end - start))
-    return Alignment.judged(transform, shift, overlap, alike, mirrored)
+    matches = {name: match_lesions(first, second, transform) for name, (first, second) in sides.items()}
+    return matches, tuple(lesion for name, found in matches.items() for lesion in _lesions(name, found, *sides[name]))
 
 
-def _laid_over(before: Visit, after: Visit) -> tuple[RigidTransform | None, NDArray[np.float32], float]:
-    """Return the patient's movement, the second scan on the first one's grid (NaN outside), and their local NCC."""
-    transform = find_transform(before.image, before.geometry, after.image, after.geometry)
-    if transform is None:
-        return None, np.full_like(before.image, np.nan), 0.0
-    moved = resample(after.image, after.geometry, before.geometry, transform, float("nan"))
-    return transform, moved, local_ncc(before.image, moved, before.geometry.spacing_mm)
+def align(before: Visit, after: Visit) -> Alignment:
+    """Bring the second scan onto the first, and judge whether that can be relied on."""
+    return align_scans(before.image, before.geometry, after.image, after.geometry)
 
 
 def _by_slices(slices: OtherSlices, first: Components, second: Components) -> float:

@@ -68,11 +68,21 @@ class Alignment:
 
     @classmethod
     def judged(
-        cls, transform: RigidTransform | None, shift_mm: float, overlap: float, local_ncc: float, mirrored: float = 0.0
+        cls,
+        transform: RigidTransform | None,
+        shift_mm: float,
+        overlap: float,
+        local_ncc: float,
+        mirrored: float = 0.0,
+        least_ncc: float = LEAST_NCC,
     ) -> Alignment:
-        """Judge how two scans were aligned, and list what speaks against relying on it."""
+        """Judge how two scans were aligned, and list what speaks against relying on it.
+
+        Args:
+            least_ncc: the local NCC from which they are alike: less for two sequences than for one.
+        """
         problems = []
-        if mirrored >= cls.LEAST_NCC and cls._far_better(mirrored, local_ncc):
+        if mirrored >= least_ncc and cls._far_better(mirrored, local_ncc):
             problems.append(
                 f"the second scan fits far better mirrored (local NCC {mirrored:.2f} against {local_ncc:.2f}): its "
                 "left and right may have been exchanged, as by a conversion that lost a flip"
@@ -84,10 +94,11 @@ class Alignment:
             problems.append(f"they share only {overlap:.0%} of their field of view")
         if transform.degrees > cls.MOST_DEGREES:
             problems.append(f"one would have to be turned by {transform.degrees:.0f} degrees")
-        if local_ncc < cls.LEAST_NCC:
+        if local_ncc < least_ncc:
+            another = "sequence" if least_ncc == cls.LEAST_NCC else "part of the body"
             problems.append(
-                f"laid over each other they are not alike (local NCC {local_ncc:.2f}, at least {cls.LEAST_NCC:g} is "
-                "needed): another patient, another sequence or a damaged scan"
+                f"laid over each other they are not alike (local NCC {local_ncc:.2f}, at least {least_ncc:g} is "
+                f"needed): another patient, another {another} or a damaged scan"
             )
         return cls(transform, transform.degrees, shift_mm, overlap, local_ncc, tuple(problems), mirrored)
 

@@ -31,7 +31,7 @@ from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.preprocessing.mask_channels import with_masks
-from vmseg_auto.preprocessing.normalise import intensity_profiles
+from vmseg_auto.preprocessing.normalise import channels_there, intensity_profiles
 from vmseg_auto.preprocessing.transform import box_slices, nonzero_box, preprocess_image, restore_labels, restore_logits
 from vmseg_auto.utils.components import apply_postprocessing
 from vmseg_auto.utils.console import Console, Silent
@@ -160,6 +160,9 @@ class Predictor:
         self.folds = tuple(c.fold for c in checkpoints)
         self.step = step if step is not None else checkpoints[0].config.tile_step_size
         self.inference_budget = None if exhaustive else info.inference_budget
+        dropped = all(c.config.channel_dropout for c in checkpoints) and (first is None or bool(first.optional))
+        self.optional: tuple[str, ...] = info.channels[1:] if dropped else ()
+        """Names of the channels that a scan may lack, as the folds were trained to do without."""
         self.backend, self.device = backend, _device_of(backend, device)
         dtype = reduced_precision(self.device) if precision == "auto" and backend == "torch" else None
         if self.device.type == "cuda" and (fault := cudnn_fault()):
@@ -315,22 +318,24 @@ class Predictor:
         return Prediction(masks[0], geometry, confidence, soft), masks[1:]
 
     def unlike(self, image: NDArray[np.float32], geometry: Geometry) -> list[str]:
-        """Describe what sets a scan [C, Z, Y, X] apart from those that the model was trained on; empty where nothing
-        does.
+        """Describe what sets a scan [C, Z, Y, X] apart from those that the model was trained on and measured with;
+        empty where nothing does. A scan that lacks a channel is apart: how good masks are is measured with all of them.
 
         Raises:
             InputError: the scan is empty.
         """
+        box = nonzero_box(image)
+        missing = [name for name, there in zip(self.info.channels, channels_there(image), strict=True) if not there]
+        told = [f"the channel {name} is missing" for name in missing]
         if self.info.scans is None:
-            return []
-        return self.info.scans.unlike(
-            geometry, intensity_profiles(image[(slice(None), *box_slices(nonzero_box(image)))])
-        )
+            return told
+        return [*told, *self.info.scans.unlike(geometry, intensity_profiles(image[(slice(None), *box_slices(box))]))]
 
     def _logits(
         self, preprocessed: NDArray[np.float32], budgets: Sequence[InferenceBudget], progress: OnProgress = None
     ) -> tuple[list[NDArray[np.float32]], Confidence]:
         image = torch.tensor(np.asarray(preprocessed))
+        scans = image[: len(self.info.channels)]
         estimator = UncertaintyEstimator(
             len(self.ensemble.networks), bool(self.ensemble.mirror_axes), self.ensemble.overlap
         )
@@ -340,7 +345,7 @@ class Predictor:
             self.plan.patch,
             step=self.step,
             budgets=budgets,
-            air_below=air_level(image[: len(self.info.channels)]),
+            air_below=air_level(scans[channels_there(scans.numpy())]),
             progress=progress,
             estimator=estimator,
         )

@@ -1,4 +1,4 @@
-"""Images of a series come from an archive: by C-GET, or by C-MOVE from one that has no C-GET."""
+"""Images of a series come from an archive: by C-GET, by C-MOVE from one that has no C-GET, or over DICOMweb."""
 
 from __future__ import annotations
 
@@ -55,10 +55,12 @@ def fetch(settings: PacsSettings, peer: str, series: FoundSeries, folder: Path, 
     """
     with new_folder(folder) as made:
         intake = _Intake(series, made, progress)
-        try:
-            told = _by_get(settings, peer, intake)
-        except _NoGetError:
-            told = _by_move(settings, peer, intake)
+        if settings.peer(peer).url:
+            from vmseg_auto.pacs.dicomweb import fetch_by_web  # loads requests
+
+            told = fetch_by_web(settings, peer, series.uids, intake.take, _PATIENCE_S)
+        else:
+            told = _by_dimse(settings, peer, intake)
         intake.require_whole(peer, told)
         sync_folder(made)
 
@@ -79,11 +81,16 @@ class _Intake:
         self._unwritten: VmsegError | None = None
 
     def store(self, event: Event) -> int:
-        """Take an image, and return the status for it."""
+        """Take an image by C-STORE, and return the status for it."""
         request = event.request
+        return self.take(event.encoded_dataset(), str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+
+    def take(self, data: bytes, sop_class: str, instance: str) -> int:
+        """Take an image as a file's bytes, which its sender says to be of this class and instance; returns the status
+        for it.
+        """
         try:
-            data = event.encoded_dataset()
-            image = read_incoming(data, str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+            image = read_incoming(data, sop_class, instance)
             if image.uids != self.series.uids:
                 raise RefusedError(MISMATCH, "of another series")
             path = self._folder / f"{image.instance}.dcm"
@@ -135,6 +142,14 @@ class _Intake:
         problem += "".join(f"; {counted(count, 'object')} refused: {why}" for why, count in sorted(refused.items()))
         remedy = "Run the command again; if that does not help, look in the PACS whether the series is whole."
         raise IncompleteError(problem, case=self.series.name, remedy=remedy)
+
+
+def _by_dimse(settings: PacsSettings, peer: str, intake: _Intake) -> int | None:
+    """Ask for a series by C-GET, else by C-MOVE; returns as `_by_get`."""
+    try:
+        return _by_get(settings, peer, intake)
+    except _NoGetError:
+        return _by_move(settings, peer, intake)
 
 
 def _by_get(settings: PacsSettings, peer: str, intake: _Intake) -> int | None:

@@ -1,7 +1,8 @@
-"""Questions to archives, by C-FIND."""
+"""Questions to archives: by C-FIND, or over DICOMweb (pacs/dicomweb.py)."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,16 +67,15 @@ class FoundStudy:
     series: tuple[FoundSeries, ...]
 
 
-class Archive:
-    """A peer that answers questions, while the association with it is open.
+class Archive(ABC):
+    """A peer that answers questions.
 
     Args:
         name: of the peer.
-        association: with it.
     """
 
-    def __init__(self, name: str, association: Association) -> None:
-        self.name, self._association = name, association
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def find_study(self, keys: StudyKeys) -> FoundStudy:
         """Find the one study that is known by these keys, and its series.
@@ -133,8 +133,29 @@ class Archive:
         counts = (_whole(told["NumberOfSeriesRelatedInstances"]) for told in self._find("SERIES", asked))
         return max((count for count in counts if count), default=None)
 
+    @abstractmethod
     def _find(self, level: str, asked: dict[str, str | None]) -> Iterator[dict[str, str]]:
-        """Yield each answer: keyword -> text, empty where nothing is told."""
+        """Yield each answer: keyword -> text, empty where nothing is told.
+
+        Args:
+            level: STUDY or SERIES.
+            asked: keyword -> the text that it must have; None where that is asked for.
+        """
+
+
+class DimseArchive(Archive):
+    """A peer that answers by C-FIND, while the association with it is open.
+
+    Args:
+        name: of the peer.
+        association: with it.
+    """
+
+    def __init__(self, name: str, association: Association) -> None:
+        super().__init__(name)
+        self._association = association
+
+    def _find(self, level: str, asked: dict[str, str | None]) -> Iterator[dict[str, str]]:
         question = Dataset()
         question.QueryRetrieveLevel = level
         for keyword, value in asked.items():
@@ -152,7 +173,7 @@ class Archive:
             raise PeerError(f"{self.name} gives no answer to a question for studies{how}", remedy=remedy)
         for told, found in answers:
             if told.Status in _PENDING and found is not None:
-                yield {keyword: _text(found, keyword) for keyword in asked}
+                yield {keyword: text_of(found, keyword) for keyword in asked}
 
 
 @contextmanager
@@ -163,8 +184,13 @@ def finding(settings: PacsSettings, peer: str) -> Iterator[Archive]:
         PeerError: it can't be reached, or rejects the association.
         InputError: there is no such peer, or it takes no calls.
     """
+    if settings.peer(peer).url:
+        from vmseg_auto.pacs.dicomweb import WebArchive, web_client  # loads requests
+
+        yield WebArchive(peer, web_client(settings, peer))
+        return
     with associated(settings, peer, settings.puller.ae_title, _CONTEXTS) as association:
-        yield Archive(peer, association)
+        yield DimseArchive(peer, association)
 
 
 def count_images(settings: PacsSettings, peer: str, uids: tuple[str, str]) -> int | None:
@@ -179,10 +205,11 @@ def count_images(settings: PacsSettings, peer: str, uids: tuple[str, str]) -> in
         PeerError: it can't be reached, rejects the association, or gives no answer.
     """
     with associated(settings, peer, settings.the_node.ae_title, _CONTEXTS) as association:
-        return Archive(peer, association).count_images(uids)
+        return DimseArchive(peer, association).count_images(uids)
 
 
-def _text(found: Dataset, keyword: str) -> str:
+def text_of(found: Dataset, keyword: str) -> str:
+    """Return an element's text; empty where there is none, or it can't be read."""
     try:
         with hushed():
             return str(found.get(keyword) or "").strip()

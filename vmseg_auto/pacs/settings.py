@@ -38,7 +38,7 @@ class Tls:
 
 @dataclass(frozen=True)
 class Peer:
-    """Another DICOM node: an archive, a scanner, a workstation.
+    """Another DICOM node: an archive, a scanner, a workstation; or an archive that is spoken with over DICOMweb.
 
     Args:
         ae_title: how it calls itself.
@@ -46,13 +46,15 @@ class Peer:
         port: where it takes calls; 0 for one that only sends.
         tls: whether connections with it are encrypted.
         counts_images: whether it answers C-FIND: the node then asks it how many images a series has.
+        url: of its DICOMweb, in place of all others: scans can be fetched from it, and nothing else.
     """
 
-    ae_title: str
-    host: str
+    ae_title: str = ""
+    host: str = ""
     port: int = 0
     tls: bool = False
     counts_images: bool = False
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,11 @@ class PacsSettings(Stored):
     def check(self, where: str) -> None:
         for name, peer in self.peers.items():
             place = f"{where}: peers.{name}"
+            if peer.url:
+                _require_url(peer, place)
+                continue
+            if not peer.host:
+                raise InputError(f"{place} has neither host nor url", remedy="Give it host and ae_title, or url.")
             _require_title(peer.ae_title, f"{place}.ae_title")
             if peer.port:
                 _require_port(peer.port, place)
@@ -158,6 +165,9 @@ class PacsSettings(Stored):
                 if name not in self.peers:
                     known = ", ".join(self.peers) or "none"
                     raise InputError(f"{where}.{key}: there is no peer {name}", remedy=f"There are: {known}.")
+                if self.peers[name].url:
+                    problem = f"{where}.{key}: {name} is spoken with over DICOMweb, and the node speaks DIMSE alone"
+                    raise InputError(problem, remedy="Name a peer with host, port and ae_title.")
         for name in node.send_to:
             if not self.peers[name].port:
                 raise InputError(f"{where}.send_to: {name} has no port", remedy=f"Give peers.{name} its port.")
@@ -239,6 +249,15 @@ def _require_formats(formats: tuple[str, ...], where: str) -> None:
         raise InputError(f"{where}: {error.problem}", remedy=error.remedy) from None
     if any(not each.startswith("dicom-") for each in chosen):
         raise InputError(f"{where}: only DICOM can be sent", remedy="Leave out nifti and seg.nrrd.")
+
+
+def _require_url(peer: Peer, where: str) -> None:
+    if not re.fullmatch(r"https?://[^\s/?#@]+[^\s?#@]*", peer.url):
+        remedy = "Write it as https://HOST:8042/dicom-web; name and password belong into ~/.netrc."
+        raise InputError(f"{where}.url is no address of a DICOMweb", remedy=remedy)
+    if peer != Peer(url=peer.url):
+        problem = f"{where} has a url, and other fields beside it"
+        raise InputError(problem, remedy="A peer with a url has nothing else; give the same PACS two names.")
 
 
 def _require_port(port: int, where: str) -> None:

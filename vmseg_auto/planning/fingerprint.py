@@ -31,7 +31,7 @@ class CaseSummary:
         content: hash of the case's image and label files.
         image_content: hash of its image files alone; "" in workspaces from before it was kept.
         left_right: the axis that runs closest to the patient's from right to left; None in workspaces from before.
-        profiles: of each channel; none in workspaces from before they were kept.
+        profiles: of each channel, empty of one that is missing; none in workspaces from before they were kept.
         ignored_voxels: that nobody has annotated, of the file.
     """
 
@@ -44,6 +44,11 @@ class CaseSummary:
     left_right: int | None = None
     profiles: tuple[Profile, ...] = ()
     ignored_voxels: int = 0
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """Numbers of the channels that the case has no image of."""
+        return tuple(number for number, profile in enumerate(self.profiles) if not profile)
 
     @property
     def annotated_share(self) -> float:
@@ -106,6 +111,8 @@ class ScanRange:
     def _unlike_intensities(self, profiles: Sequence[Profile]) -> Iterator[str]:
         """Describe for each channel the percentile that lies furthest outside."""
         for number, (profile, (low, high)) in enumerate(zip(profiles, self.profiles, strict=False), 1):
+            if not profile:
+                continue
             rows = list(zip(PROFILE_PERCENTILES, profile, low, high, strict=True))
             percent, value, least, most = max(rows, key=lambda row: max(row[2] - row[1], row[1] - row[3]))
             if not least - self.PROFILE_MARGIN <= value <= most + self.PROFILE_MARGIN:
@@ -181,7 +188,8 @@ class Fingerprint(Stored):
             tuple(n * mm for n, mm in zip(case.shape, case.spacing_mm, strict=True)) for case in self.cases.values()
         ]
         channels = zip(*(case.profiles for case in self.cases.values()), strict=False)
-        profiles = tuple((_lowest(channel), _highest(channel)) for channel in channels)
+        known = ([profile for profile in channel if profile] for channel in channels)
+        profiles = tuple((_lowest(channel), _highest(channel)) for channel in known)
         return ScanRange((_least(spacings), _most(spacings)), (_least(extents), _most(extents)), profiles)
 
     @property

@@ -33,6 +33,8 @@ class TrainingConfig(Stored):
         by_lesion: whether it is a voxel of a random lesion, so that small ones come as often as large ones, rather than
             any foreground voxel.
         copy_paste: share of patches that get a lesion of another training case.
+        channel_dropout: how often each channel of a training sample is set to 0, but never all of them, so that scans
+            that lack one can be predicted.
         deep_supervision: whether the coarser decoder levels learn too.
         batch_dice: whether soft Dice sums over the batch before it divides, rather than a sample at a time.
         tversky_alpha: of false positives in Dice's denominator, false negatives get the rest up to 1; less
@@ -76,6 +78,7 @@ class TrainingConfig(Stored):
     foreground_oversampling: float = 1 / 3
     by_lesion: bool = False
     copy_paste: float = 0.0
+    channel_dropout: float = 0.0
     deep_supervision: bool = True
     batch_dice: bool = False
     tversky_alpha: float = 0.5
@@ -181,6 +184,7 @@ _BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("gradient_clip", 1e-6, 1e9),
     ("foreground_oversampling", 0, 1),
     ("copy_paste", 0, 1),
+    ("channel_dropout", 0, 1),
     ("tversky_alpha", 0, 1),
     ("focal_gamma", 0, 10),
     ("boundary_label_smoothing", 0, 1),

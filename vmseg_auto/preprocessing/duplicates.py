@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from vmseg_auto.preprocessing.normalise import channels_there
 from vmseg_auto.preprocessing.transform import box_slices
 from vmseg_auto.utils.components import mask_box
 from vmseg_auto.utils.geometry import Geometry
@@ -40,7 +41,8 @@ class Signature:
         voxels: hash of shape and voxels.
         blocks: [7, C * GRID^3] float32: how equal blocks differ in mean intensity from those around them, over the
             whole image, then over the image without its first or last slice, row or column. Outlines, which people
-            scanned alike share, count little that way. Each has mean 0 and length 1; all 0 for a flat image.
+            scanned alike share, count little that way. Each has mean 0 and length 1; all 0 for a flat image. Channels
+            that are missing are 0.
     """
 
     voxels: str
@@ -54,7 +56,7 @@ def signature(image: NDArray[np.float32]) -> Signature:
     box = mask_box((image > image.min(axis=(1, 2, 3), keepdims=True)).any(axis=0))
     inside = box_slices(box) if box else ...
     blocks = np.concatenate([_blocks(channel[inside]) for channel in image], axis=1)
-    blocks /= np.sqrt(len(image))
+    blocks /= np.sqrt(max(1, sum(channels_there(image))))
     return Signature(sha.hexdigest()[:16], blocks)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -42,10 +42,12 @@ class _Checked:
 
 @dataclass(frozen=True)
 class _Findings(_Checked):
-    """What is kept of a training case besides: summary, foreground samples [C, n] (n is 0 without foreground)."""
+    """What is kept of a training case besides: summary, and of each channel foreground samples [n] (n is 0 without
+    foreground, and of a channel that is missing).
+    """
 
     summary: CaseSummary
-    samples: NDArray[np.float32]
+    samples: tuple[NDArray[np.float32], ...]
 
 
 def analyse(
@@ -70,7 +72,7 @@ def analyse(
 
     Raises:
         DatasetError: cases that can't be used; all are listed.
-        InputError: no mask holds any foreground.
+        InputError: no mask holds any foreground, or no case with foreground has one of the channels.
     """
     found, errors = over_cases(
         lambda case: _examine(case, dataset.mask_labels, decode_cache), dataset.cases, jobs, progress
@@ -85,19 +87,23 @@ def analyse(
     notes += _never_drawn(dataset.labels, found.values())
     notes += _partly_annotated({case_id: case.summary for case_id, case in found.items()})
     checked = found | {f"imagesTs/{case_id}": case for case_id, case in tested.items()}
+    notes += _missing_channels({case_id: case.summary for case_id, case in found.items()}, dataset.channels)
     notes += unlike_voxel_sizes({case_id: case.spacing_mm for case_id, case in checked.items()})
     summaries = {case_id: case.summary for case_id, case in found.items()}
-    samples = [case.samples for case in found.values() if case.samples.shape[1]]
-    if not samples:
+    samples = [np.concatenate(channel) for channel in zip(*(case.samples for case in found.values()), strict=True)]
+    if not any(map(len, samples)):
         raise InputError(
             "no mask holds any foreground", remedy="Training needs masks with something in them; check labelsTr."
         )
+    if lost := [name for name, channel in zip(dataset.channels, samples, strict=True) if not len(channel)]:
+        problem = f"no case whose mask holds foreground has the channel {listed(lost)}"
+        raise InputError(problem, remedy="Take the channel out of dataset.json, or add cases that have it.")
     fingerprint = Fingerprint(
         dataset=dataset.name,
         channels=dataset.channels,
         labels=dataset.labels,
         cases=summaries,
-        channel_stats=tuple(_stats(channel) for channel in np.concatenate(samples, axis=1)),
+        channel_stats=tuple(_stats(channel) for channel in samples),
         median_relative_size=median(summary.relative_size for summary in summaries.values()),
         dataset_hash=digest(
             [dataset.channels, dataset.labels, sorted((name, case.content) for name, case in summaries.items())]
@@ -179,6 +185,18 @@ def _partly_annotated(cases: Mapping[str, CaseSummary]) -> list[str]:
     ]
 
 
+def _missing_channels(cases: Mapping[str, CaseSummary], channels: Sequence[str]) -> list[str]:
+    """Name for each channel the cases that lack it, in a sentence."""
+    found = []
+    for number, channel in enumerate(channels):
+        if lacking := [case_id for case_id, summary in cases.items() if number in summary.missing]:
+            found.append(
+                f"{len(lacking)} of {len(cases)} cases lack the channel {channel}: {listed(lacking)}; train with "
+                "--set channel_dropout=0.3, so that the network learns to do without it"
+            )
+    return found
+
+
 def _check(case: Case, labels: Mapping[str, int]) -> _Checked:
     notes: list[str] = []
     image, _, geometry = _read(case, labels, notes)
@@ -191,12 +209,15 @@ def _duplicates(checked: Mapping[str, _Checked]) -> tuple[Duplicate, ...]:
     return tuple(Duplicate((names[a], names[b]), "identical" if same else "nearly identical") for a, b, same in pairs)
 
 
-def _foreground_samples(image: NDArray[np.float32], foreground: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _foreground_samples(image: NDArray[np.float32], foreground: NDArray[np.bool_]) -> tuple[NDArray[np.float32], ...]:
     random = np.random.RandomState(SAMPLE_SEED)
-    values = image[:, foreground]
-    if not values.shape[1]:
-        return np.empty((len(image), 0), dtype=np.float32)
-    return np.stack([random.choice(channel, SAMPLES_PER_CASE, replace=True) for channel in values])
+    nothing = np.empty(0, dtype=np.float32)
+    return tuple(
+        random.choice(channel[foreground], SAMPLES_PER_CASE, replace=True)
+        if foreground.any() and channel.any()
+        else nothing
+        for channel in image
+    )
 
 
 def _stats(values: NDArray[np.float32]) -> ChannelStats:

@@ -18,7 +18,7 @@ SEEN_VOXELS = 200_000
 def normalize(
     image: NDArray[np.float32], schemes: Sequence[Normalization], inside: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    """Normalise each channel by its own scheme.
+    """Normalise each channel by its own scheme; one that is missing, and so 0 everywhere, stays so.
 
     Args:
         image: [C, Z, Y, X], cropped, at its native spacing; left as it is.
@@ -33,15 +33,20 @@ def normalize(
     return np.stack([_normalize(channel, scheme, inside) for channel, scheme in zip(image, schemes, strict=True)])
 
 
+def channels_there(image: NDArray[np.float32]) -> list[bool]:
+    """Return of each channel of an image [C, Z, Y, X] whether it is there; one that is missing is 0 everywhere."""
+    return [bool(channel.any()) for channel in image]
+
+
 def intensity_profiles(image: NDArray[np.float32]) -> tuple[Profile, ...]:
     """Compute where the PROFILE_PERCENTILES of each channel lie between its 1st percentile (0) and its 99th (1).
 
-    Neither the scale nor the offset of the intensities changes it.
+    Neither the scale nor the offset of the intensities changes it. A channel that is missing has an empty profile.
 
     Args:
         image: [C, Z, Y, X], cropped to what is not 0.
     """
-    return tuple(_profile(channel.reshape(-1)) for channel in image)
+    return tuple(_profile(channel.reshape(-1)) if channel.any() else () for channel in image)
 
 
 def _profile(values: NDArray[np.float32]) -> Profile:
@@ -53,7 +58,7 @@ def _profile(values: NDArray[np.float32]) -> Profile:
 def _normalize(
     channel: NDArray[np.float32], scheme: Normalization, inside: NDArray[np.bool_] | None
 ) -> NDArray[np.float32]:
-    if scheme.scheme == "none":
+    if scheme.scheme == "none" or not channel.any():
         return channel
     if scheme.scheme == "ct":
         return _shift(np.clip(channel, scheme.lower, scheme.upper), scheme.mean, scheme.std)

@@ -129,7 +129,7 @@ class _Scans:
         place = self._images if self._images is not None else self._folder / source.inputs
         if (place, source) not in self._known:
             left = self._left if self._images is not None else None
-            found = find_scans(place, source.channels, choice=source.choice, left=left)
+            found = find_scans(place, source.channels, choice=source.choice, left=left, optional=source.optional)
             self._known[place, source] = {scan.id: scan for scan in found}
         scan = self._known[place, source].get(record.case)
         if scan is None:

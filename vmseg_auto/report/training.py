@@ -108,6 +108,7 @@ def _facts(run: Run, config: TrainingConfig) -> tuple[Fact, ...]:
         Fact("Optimiser", f"{config.optimizer}, learning rate {config.lr:g}", f"{config.schedule} schedule"),
         Fact("Augmentation", "strong" if config.strong_augmentation else "as in nnU-Net" if config.augment else "none"),
         Fact("Lesion copy-paste", f"{config.copy_paste:.0%} of the patches" if config.copy_paste else "none"),
+        *([Fact("Channel dropout", f"{config.channel_dropout:.0%} of each")] if config.channel_dropout else []),
         Fact("Seed", str(config.seed)),
     )
 

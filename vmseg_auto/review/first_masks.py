@@ -74,8 +74,8 @@ class FirstMasks(Cases):
         data = read_dataset(add_to.dataset) if add_to else None
         self._labels = data.labels if data else _LABELS
         refuse_regions(self._labels, "a review of masks")
-        self._channels = data.channels if data else ("T2",)
-        found = {case.id: case for case in find_scans(folder, self._channels, left=left)}
+        self._channels, optional = (data.channels, data.optional) if data else (("T2",), ())
+        found = {case.id: case for case in find_scans(folder, self._channels, left=left, optional=optional)}
         seen = {case: self._first_entry(case) for case in found}
         done = {case for case, entry in seen.items() if entry.state in SAVES}
         annotated = (*data.cases, *data.test_cases) if data else ()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.cases import content_hash, read_case, read_dataset
 from vmseg_auto.data.dataset import Case, Dataset
+from vmseg_auto.data.dataset_json import OPTIONAL
 from vmseg_auto.data.dataset_key import KeyRow, read_dataset_key
 from vmseg_auto.data.dataset_reviews import DatasetReviews, MaskHistory, Reviewed
 from vmseg_auto.data.dicom.series import Choice, Scan, Series, path_of
@@ -166,6 +167,10 @@ def _require_alike(data: Dataset, case: ReviewedCase, dataset: Path) -> None:
         what, own, theirs = "labels", labels_in_words(case.labels), labels_in_words(data.labels)
     elif case.channels != data.channels:
         what, own, theirs = "channels", ", ".join(case.channels), ", ".join(data.channels)
+    elif lacking := [name for n in case.scan.missing if (name := data.channels[n]) not in data.optional]:
+        problem = f"the scan lacks the channel {listed(lacking)}, and no case of the dataset may"
+        remedy = f'To allow it, write it into "{OPTIONAL}" of dataset.json.'
+        raise InputError(problem, case=case.id, file=dataset, remedy=remedy)
     else:
         return
     problem = f"the mask was predicted with the {what} {own}, and the dataset has {theirs}"
@@ -298,9 +303,10 @@ def _under_its_name(
     if patient in {one.patient for one in data.test_cases}:
         raise _tested(case, f"its patient {patient} is in the test set of the dataset")
     with scratch_folder(dataset) as scratch:
-        images = [Path("imagesTr", f"{case.id}_{number:04d}{data.file_ending}") for number in range(len(read.image))]
+        channels = case.scan.channels
+        images = [Path("imagesTr", f"{case.id}_{number:04d}{data.file_ending}") for number in channels]
         mask = Path("labelsTr", f"{case.id}{data.file_ending}")
-        for image, file in zip(read.image, images, strict=True):
+        for image, file in zip(read.image[list(channels)], images, strict=True):
             write_image(scratch / file, image, read.geometry)
         write_mask(scratch / mask, read.mask, read.geometry)
         with _described(dataset, case.id, patient):

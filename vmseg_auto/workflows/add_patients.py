@@ -57,6 +57,7 @@ class Wishes:
     test_share: float
     seed: int
     outlined: OutlinedSlices | None = None
+    further: tuple[str, ...] = ()
 
 
 def agreed(wishes: Wishes, key: Sequence[KeyRow], patients: Patients | None) -> Wishes:

@@ -66,6 +66,7 @@ class ModelEnsemble:
             rule = replace(rule, lesion_filter=with_least(rule.lesion_filter, min_lesion_probability))
         self.members, self.rule = members, rule
         self.channels, self.labels = members[0].info.channels, members[0].info.labels
+        self.optional = tuple(name for name in self.channels if all(name in one.optional for one in members))
         self.calibration = members[0].info.calibration
         if rule and len(members) > 1 and self.calibration:
             self.calibration = replace(self.calibration, volumes=rule.volumes)

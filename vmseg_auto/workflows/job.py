@@ -138,7 +138,8 @@ def open_job(
 
     Raises:
         InputError: nothing is planned, the dataset has changed since, a case is not preprocessed or out of date, an
-            unknown trainer, setting or device, a broken metric of a package, or an impossible time.
+            unknown trainer, setting or device, a broken metric of a package, an impossible time, or channels that are
+            missing, or can't be dropped, as the config says.
     """
     folder, space = places(dataset, workspace)
     metrics()  # a package whose metric is broken is told of now, not after a night of training
@@ -152,6 +153,7 @@ def open_job(
     standing = ranks.on_main(lambda: read_standing(folder, space, left))
     if not getattr(chosen, "regions", False):
         refuse_regions(standing.fingerprint.labels, f"training by {chosen.name}, which does not say that it can,")
+    _require_channels(standing.fingerprint, config)
     return Job(
         space=space,
         dataset=standing.dataset,
@@ -167,6 +169,24 @@ def open_job(
         console=console,
         ranks=ranks,
     )
+
+
+def _require_channels(fingerprint: Fingerprint, config: TrainingConfig) -> None:
+    """Refuse cases that lack a channel where the training drops none, and dropping the only channel."""
+    if config.channel_dropout and len(fingerprint.channels) == 1:
+        problem = f"channel_dropout is {config.channel_dropout:g}, and there is one channel, {fingerprint.channels[0]}"
+        raise InputError(problem, remedy="Leave --set channel_dropout out.")
+    lacking = [case for case, summary in fingerprint.cases.items() if summary.missing]
+    if lacking and not config.channel_dropout:
+        names = listed([name for n, name in enumerate(fingerprint.channels) if _lacks(fingerprint, n)])
+        raise InputError(
+            f"{listed(lacking)} lack a channel ({names}), and this training would not teach the network to do without",
+            remedy="Add --set channel_dropout=0.3, or add the scans.",
+        )
+
+
+def _lacks(fingerprint: Fingerprint, channel: int) -> bool:
+    return any(channel in summary.missing for summary in fingerprint.cases.values())
 
 
 def settle(left: Inventory, console: Console) -> None:

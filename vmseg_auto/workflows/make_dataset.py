@@ -6,19 +6,23 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vmseg_auto.data.cases import over_cases, read_case
 from vmseg_auto.data.dataset import Case
+from vmseg_auto.data.dataset_json import OPTIONAL
 from vmseg_auto.data.dataset_key import KeyRow, read_dataset_key, write_dataset_key
 from vmseg_auto.data.dicom.series import Choice
 from vmseg_auto.data.dicom.which_series import show_series
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.images.registry import USUAL
-from vmseg_auto.data.made_dataset import MadeDataset, key_beside
+from vmseg_auto.data.made_dataset import REGISTRATION, MadeDataset, key_beside
 from vmseg_auto.data.mask_files import decision_on, is_corrected
 from vmseg_auto.data.mask_folders import is_predicted
 from vmseg_auto.data.outlined_slices import OutlinedSlices
@@ -27,10 +31,12 @@ from vmseg_auto.utils.console import Console, Silent, columns, quoted, shown
 from vmseg_auto.utils.disk import require_space
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
 from vmseg_auto.utils.folders import require_apart
+from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.labels import IGNORE_LABEL
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.add_patients import Member, Patients, Wishes, agreed, enrol, file_hash
+from vmseg_auto.workflows.further_channels import Channel, Fit, draw_fits, fitted, with_further
 from vmseg_auto.workflows.locking import output_lock
 from vmseg_auto.workflows.pairs import IGNORED, Found, drawn_mask, find_drawn, find_named_scans, find_pairs
 from vmseg_auto.workflows.paths import PathLike
@@ -57,6 +63,7 @@ def make_dataset(
     outlined_slices: OutlinedSlices | None = None,
     label: str | None = None,
     channel: str | None = None,
+    further_channels: Mapping[str, PathLike] | None = None,
     series: Sequence[str] = (),
     echo: int | None = None,
     patients: Patients | None = None,
@@ -85,7 +92,9 @@ def make_dataset(
         outlined_slices: which slices of these masks a reader has looked at; all unless given. The others are written
             with the value of the label `ignore`.
         label: what the one label of the dataset is called; "lesion" unless given.
-        channel: what the one channel is called; "T2" unless given.
+        channel: what the channel of `images` is called; "T2" unless given.
+        further_channels: name -> folder of the scans of another sequence, which are called as those in `images`. They
+            are registered to these; a case may lack some, and one whose scan does not fit is left out and named.
         series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
         echo: of DICOM series with several echoes, from 1 (the shortest echo time).
         patients: "scans", the default: each scan is a patient of its own; "folders": scans in the same folder right
@@ -118,13 +127,16 @@ def make_dataset(
         raise InputError(f'the label of what is drawn can\'t be called "{label}"', remedy=remedy)
     rows = read_dataset_key(path, left) if add or path.is_file() else []
     if there:
-        there.require_agreement(rows, label, channel)
+        there.require_agreement(rows, label, channel, tuple(further_channels or ()))
     called = (there.label, there.channel) if there else (label or "lesion", channel or "T2")
     chosen = tuple(segments) if segments is not None else None
-    wishes = Wishes(chosen, *called, patients or "scans", visits, test_share, seed, outlined_slices)
+    others = tuple(Channel(name, Path(folder)) for name, folder in (further_channels or {}).items())
+    names = tuple(one.name for one in others)
+    wishes = Wishes(chosen, *called, patients or "scans", visits, test_share, seed, outlined_slices, names)
     wishes = agreed(wishes, rows, patients) if add else wishes
     workers = max(1, jobs or min(4, os.cpu_count() or 1))
-    given = _Given(Path(images), Path(masks), (target, path), Choice(tuple(series), echo), not (add and rows))
+    choice = Choice(tuple(series), echo)
+    given = _Given(Path(images), Path(masks), (target, path), choice, not (add and rows), others)
     found = _find(given, wishes, workers, left, console)
     errors = list(found.failed)
     members = enrol(found.pairs, wishes, rows if add else (), there.names if there else (), errors, console)
@@ -134,6 +146,7 @@ def make_dataset(
     _require_all(members, rows, there, path)
     if there:
         _tell_of_changed_masks(members, console)
+        _tell_of_new_channels(members, there, console)
         members = [member for member in members if not there.holds(member.row)]
     _warn_of_predictions(members, console)
     if there and (ignored := there.description.labels.get(IGNORE_LABEL)) is not None:
@@ -145,13 +158,14 @@ def make_dataset(
         remedy = "Mend names or files, or add --yes."
         raise InputError("the pairs were not confirmed; nothing is written", remedy=remedy)
     else:
-        needed = sum(math.prod(member.pair.grid.shape) for member in members) * _BYTES_A_VOXEL
+        voxels = sum(math.prod(member.pair.grid.shape) for member in members)
+        needed = voxels * (1 + len(wishes.further)) * _BYTES_A_VOXEL
         require_space(target, needed, f"writing {len(members)} cases")
         writing = Writing(wishes, rows, path, left.strict, workers, console)
         with output_lock(target if there else target.parent, "vmseg_make_dataset", console):
             written, failed = writing.into(there, members) if there else writing.new(target, members)
         errors += failed
-        _conclude(written, target, path, console)
+        _conclude(written, wishes, target, path, console)
     if errors:
         raise SomeCasesFailedError(f"{len(errors)} masks or scans can't be used and were left out", errors)
     return path
@@ -165,6 +179,7 @@ class _Given:
         made: the dataset and its key.
         choice: which series are wanted.
         names_segments: whether the segments are named by this command, not by that which made the dataset.
+        further: channels, and where their scans lie.
     """
 
     images: Path
@@ -172,6 +187,7 @@ class _Given:
     made: tuple[Path, Path]
     choice: Choice
     names_segments: bool
+    further: tuple[Channel, ...]
 
 
 def _find(given: _Given, wishes: Wishes, jobs: int, left: Inventory, console: Console) -> Found:
@@ -186,6 +202,13 @@ def _find(given: _Given, wishes: Wishes, jobs: int, left: Inventory, console: Co
     _refuse(found.failed, left)
     if given.names_segments and wishes.segments:
         found.require_segments(wishes.segments)
+    if given.further:
+        apart, notes = (given.masks, *given.made), []
+        whole, more = with_further(found.pairs, given.further, given.images, apart, notes, left)
+        for note in notes:
+            console.say(note)
+        found = replace(found, pairs=tuple(whole), failed=(*found.failed, *more))
+        _refuse(more, left)
     found.tell_of_segments(wishes.segments, wishes.label, left, console)
     found.note_left_out(left)
     left.require_nothing()
@@ -197,8 +220,18 @@ def _refuse(errors: Sequence[VmsegError], left: Inventory) -> None:
         raise DatasetError(f"{len(errors)} masks or scans can't be used; nothing is written", errors)
 
 
-def _conclude(written: Sequence[Member], target: Path, key: Path, console: Console) -> None:
+def _conclude(written: Sequence[Member], wishes: Wishes, target: Path, key: Path, console: Console) -> None:
     tests = sum(member.test for member in written)
+    if wishes.further:
+        console.say(
+            f"{listed(list(wishes.further))} lie on the grid of {wishes.channel} now: look at the pictures in "
+            f"{target / REGISTRATION}, where edges that meet tell that they fit."
+        )
+    if optional := _optional(written, wishes):
+        console.warn(
+            f"some cases lack {listed(optional)}, as dataset.json says ({OPTIONAL}): train with "
+            "--set channel_dropout=0.3, so that the network learns to do without"
+        )
     console.say(
         f"Written to {target}: {counted(len(written) - tests, 'training case')}, {counted(tests, 'test case')}.\n"
         f"{key} says who is who. Keep it apart from the dataset, and do not pass it on with it.\n"
@@ -230,13 +263,14 @@ def _warn_of_whole_masks(members: Sequence[Member], console: Console) -> None:
 
 def table(members: Sequence[Member], found: Found, wishes: Wishes, errors: Sequence[VmsegError] = ()) -> str:
     """Return the pairs as a table, a row each, and what is left out."""
-    head = ("case", "patient", "set", "image", "mask", "drawn", "mL", "fit")
+    head = ("case", "patient", "set", "image", *wishes.further, "mask", "drawn", "mL", "fit")
     rows = [
         (
             member.row.case,
             member.row.patient + (" (known)" if member.known else ""),
             member.row.set,
             shown(member.pair.scan.title, lines=False),
+            *(shown(one.title, lines=False) if one else "missing" for one in member.pair.further),
             shown(member.pair.mask.name, lines=False),
             member.pair.drawn,
             f"{member.pair.volume_ml:.2f}",
@@ -245,7 +279,8 @@ def table(members: Sequence[Member], found: Found, wishes: Wishes, errors: Seque
         for member in sorted(members, key=lambda member: member.pair.scan.title)
     ]
     lines = [columns([head, *rows])]
-    lines.append(f'Channel "{wishes.channel}", label "{wishes.label}"')
+    channels = ", ".join(f'"{name}"' for name in (wishes.channel, *wishes.further))
+    lines.append(f'Channel{"s" * bool(wishes.further)} {channels}, label "{wishes.label}"')
     if found.without_mask:
         lines.append(_left_out("image", "without a mask", found.without_mask))
     if found.unusable:
@@ -353,6 +388,24 @@ def _tell_of_changed_masks(members: Sequence[Member], console: Console) -> None:
         )
 
 
+def _tell_of_new_channels(members: Sequence[Member], there: MadeDataset, console: Console) -> None:
+    """Warn of scans of further channels whose case is in the dataset already, without them."""
+    late = [
+        one.row.case
+        for one in members
+        if there.holds(one.row)
+        and any(
+            scan and not path.is_file()
+            for scan, path in zip(one.pair.further, there.further_files(one.row), strict=False)
+        )
+    ]
+    if late:
+        console.warn(
+            f"the dataset has {listed(late)} without a channel of which there is a scan now. Only new cases are "
+            "written: to take it in, make the dataset anew, or --remove the patient and --add again."
+        )
+
+
 @dataclass(frozen=True)
 class Writing:
     """How members are written, and beside what rows of the key.
@@ -399,11 +452,15 @@ class Writing:
         with scratch_folder(there.folder) as scratch:
             written, failed = self._cases(members, scratch)
             self._write_key(written)
-            there.describe({member.row.case: member.row for member in written}, _ignored(written))
-            for path in (path for member in written for path in reversed(there.files(member.row))):
-                path.parent.mkdir(exist_ok=True)
-                os.replace(scratch / path.relative_to(there.folder), path)
-                sync_folder(path.parent)
+            rows = {member.row.case: member.row for member in written}
+            there.describe(rows, _ignored(written), _optional(written, self.wishes))
+            for row in rows.values():
+                image, mask = there.files(row)
+                for path in (mask, *there.further_files(row), image):
+                    if (made := scratch / path.relative_to(there.folder)).is_file():
+                        path.parent.mkdir(exist_ok=True)
+                        os.replace(made, path)
+                        sync_folder(path.parent)
         return written, failed
 
     def _write_key(self, written: Sequence[Member]) -> None:
@@ -423,7 +480,13 @@ class Writing:
             part = "Ts" if member.test else "Tr"
             image, _, geometry = read_case(scan, notes=notes)
             mask = drawn_mask(member.pair, self.wishes.segments, self.wishes.outlined)
-            write_image(folder / f"images{part}" / f"{member.row.case}_0000{USUAL}", image[0], geometry)
+            fits = self._fits(member, image[0], geometry, notes)
+            for number, channel in {0: image[0], **{number: fit.image for number, fit in fits.items()}}.items():
+                write_image(folder / f"images{part}" / f"{member.row.case}_{number:04d}{USUAL}", channel, geometry)
+            if fits:
+                told = folder / REGISTRATION / f"{member.row.case}.png"
+                draw_fits(image[0], geometry, list(fits.values()), told, member.row.case)
+                write_json(told.with_suffix(".json"), [fit.figures for fit in fits.values()])
             write_mask(folder / f"labels{part}" / f"{member.row.case}{USUAL}", mask, geometry)
             return notes
 
@@ -437,15 +500,30 @@ class Writing:
             raise DatasetError(problem, failed)
         return [by_scan[case] for case in noted], failed
 
+    def _fits(self, member: Member, first: NDArray[np.float32], grid: Geometry, notes: list[str]) -> dict[int, Fit]:
+        """Return channel number -> its scan on the first channel's grid, for those that there are."""
+        further = zip(self.wishes.further, member.pair.further, strict=True)
+        return {
+            number: fitted(first, grid, scan, name, member.row.case, notes)
+            for number, (name, scan) in enumerate(further, 1)
+            if scan is not None
+        }
+
 
 def _description(members: Sequence[Member], wishes: Wishes) -> dict[str, Any]:
     return {
-        "channel_names": {"0": wishes.channel},
+        "channel_names": {str(n): name for n, name in enumerate((wishes.channel, *wishes.further))},
+        **({OPTIONAL: optional} if (optional := _optional(members, wishes)) else {}),
         "labels": {"background": 0, wishes.label: 1, **_ignored(members)},
         "numTraining": sum(not member.test for member in members),
         "file_ending": USUAL,
         "patients": {member.row.case: member.row.patient for member in members},
     }
+
+
+def _optional(members: Sequence[Member], wishes: Wishes) -> list[str]:
+    """Return the channels that some cases lack."""
+    return [name for n, name in enumerate(wishes.further) if any(one.pair.further[n] is None for one in members)]
 
 
 def _ignored(members: Sequence[Member]) -> dict[str, int]:

@@ -66,6 +66,7 @@ class Pair:
         merged: whether several of them become one label.
         voxels: labelled, on the scan's grid.
         partly: whether voxels are ignored, as nobody has looked at them.
+        further: the scan of each further channel; None where there is none.
     """
 
     scan: NamedScan
@@ -78,6 +79,7 @@ class Pair:
     segments: tuple[str, ...] = ()
     merged: bool = False
     partly: bool = False
+    further: tuple[NamedScan | None, ...] = ()
 
     @property
     def volume_ml(self) -> float:

@@ -150,17 +150,19 @@ def predict(
         require_separate_labels(formats, ensemble.labels)
         notes: list[str] = []
         choice = Choice(tuple(series), echo)
-        found = ranks.on_main(lambda: find_scans(Path(inputs), ensemble.channels, choice, notes, left))
+        channels, optional = ensemble.channels, ensemble.optional
+        not_whole: list[VmsegError] = []
+        found = ranks.on_main(lambda: find_scans(Path(inputs), channels, choice, notes, left, optional, not_whole))
         cases = [case for case in found if only is None or case.id in only]
         _introduce(runs, model, ensemble, notes, told)
-        show_series((scan for case in cases for scan in case.images[:1]), ensemble.channels[0], told)
+        show_series((scan for case in cases for scan in case.images[:1]), channels[0], told)
         model_digest = ensemble.digest()
         if spacing_mm is not None:
             model_digest = digest([model_digest, spacing_mm])
         algorithm = made_by(model_digest, cases) if in_dicom else None
         if algorithm:
             told.say("DICOM files name patient and study of their series, as they must; no other tells of a header.")
-        source = InputSource.of(Path(inputs), Path(output), ensemble.channels, choice)
+        source = InputSource.of(Path(inputs), Path(output), channels, choice, optional)
         wanted = save_probabilities, save_uncertainty, previews
         used = [run.fold(fold) for run, one in zip(runs, ensemble.members, strict=True) for fold in one.folds]
         writer = PredictionWriter(Path(output), ensemble.labels, source, *wanted, formats, algorithm, overwrite_edited)
@@ -173,7 +175,7 @@ def predict(
         )
         ranks.on_main(lambda: require_apart(writer.folder, _files(cases)))
         threads = max(1, jobs or min(4, os.cpu_count() or 1))
-        work = _Work(ensemble, writer, model_digest, spacing_mm, threads)
+        work = _Work(ensemble, writer, model_digest, spacing_mm, threads, not_whole)
         with ranks.enter_on_main(output_lock(writer.folder, "vmseg_predict", told)):
             conclusion = _predict_all(work, cases, Path(inputs), ranks, console)
             ranks.on_main(lambda: conclusion.say(told))
@@ -186,13 +188,14 @@ def predict(
 
 @dataclass(frozen=True)
 class _Work:
-    """What is the same for all scans of one command."""
+    """What is the same for all scans of one command, and why others can't be predicted."""
 
     ensemble: ModelEnsemble
     writer: PredictionWriter
     model_digest: str
     spacing_mm: Spacing | None
     threads: int
+    not_whole: Sequence[VmsegError] = ()
 
 
 def _predict_all(work: _Work, cases: Sequence[Case], inputs: Path, ranks: Ranks, console: Console) -> Conclusion:
@@ -203,7 +206,7 @@ def _predict_all(work: _Work, cases: Sequence[Case], inputs: Path, ranks: Ranks,
     ranks.on_main(lambda: require_prediction_space(cases, writer.folder, len(writer.formats), writer.maps, pictures))
     outcomes = ranks.gather_in_order(_segment(work, ranks.part(cases), told, console))
     done = sorted((one for one in outcomes if isinstance(one, Done)), key=lambda one: one.case)
-    failed = [one for one in outcomes if isinstance(one, VmsegError)]
+    failed = [*work.not_whole, *(one for one in outcomes if isinstance(one, VmsegError))]
     conclusion = Conclusion(writer, done, failed, work.ensemble.calibration, work.model_digest)
     ranks.on_main(lambda: conclusion.write(cases, inputs))
     return conclusion

@@ -55,21 +55,25 @@ class InputSource:
         inputs: the scan, or the folder of scans, that was to be predicted; as seen from the output folder.
         channels: names of the scan's channels.
         choice: which DICOM series were wanted.
+        optional: names of the channels that scans may lack.
     """
 
     inputs: str
     channels: tuple[str, ...]
     choice: Choice = field(default_factory=Choice)
+    optional: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, inputs: Path, output: Path, channels: tuple[str, ...], choice: Choice) -> InputSource:
+    def of(
+        cls, inputs: Path, output: Path, channels: tuple[str, ...], choice: Choice, optional: tuple[str, ...] = ()
+    ) -> InputSource:
         """Describe where all scans of one command lay; the way to them stays right where both folders are moved
         together.
         """
         place = inputs.resolve()
         with contextlib.suppress(ValueError):  # on another drive, in Windows
             place = Path(os.path.relpath(place, output.resolve()))
-        return cls(place.as_posix(), channels, choice)
+        return cls(place.as_posix(), channels, choice, optional)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from vmseg_auto.utils.logs import LOGGER
 from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.confidence import judge
 from vmseg_auto.workflows.first_stage import first_stage_hash
+from vmseg_auto.workflows.missing_channels import dice_by_missing, without_channel
 from vmseg_auto.workflows.paths import read_plan, record_now, train_command
 from vmseg_auto.workflows.validation_cases import ValidationCases, validation_cases
 
@@ -109,6 +110,8 @@ def finish_run(
     files = {case: pair for fold in folds for case, pair in fold.files.items()}
     scores = evaluate_pairs(files, dataset.mask_labels, patients=dataset.patients)
     scores.save(run.cross_validation)
+    by_missing = dice_by_missing(folds, dataset)
+    by_missing.save(run)
     inference_budget = choose_budget([fold.trials for fold in folds])
     confidence = {case: one for fold in folds for case, one in fold.confidence.items()}
     probabilities = {case: one for fold in folds for case, one in fold.judge_probabilities().items()}
@@ -119,6 +122,8 @@ def finish_run(
     info = read_stored(ModelInfo, run.model)
     write_sealed(run.model, replace(info, inference_budget=inference_budget, calibration=judged.calibration).to_json())
     console.say(f"\nCross-validation of {run.name}\n{scores.text()}")
+    if told := by_missing.text():
+        console.say(told)
     if inference_budget:
         console.say("\n".join(["Faster prediction:", *(f"  - {reason}" for reason in inference_budget.reasons)]))
     console.say("\n".join(["Confidence:", *(f"  - {reason}" for reason in judged.reasons)]))
@@ -181,7 +186,12 @@ def _predict_validation(
 
     def predicted(case: Case) -> ValidationCase:
         scan = source.load(case.id)
-        return fold.store(case, *predictor.compare(scan.image, scan.geometry, scan.crop_box, budgets))
+        grid = scan.geometry, scan.crop_box
+        without = {
+            channel: predictor.compare(without_channel(scan.image, channel), *grid, (EXHAUSTIVE,))[0].mask
+            for channel in fold.droppable(case.id)
+        }
+        return fold.store(case, *predictor.compare(scan.image, *grid, budgets), without)
 
     def kept(stored: ValidationCase, case: Case) -> None:
         fold.keep(case, stored)

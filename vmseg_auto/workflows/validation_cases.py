@@ -24,6 +24,7 @@ from vmseg_auto.evaluation.evaluate import Evaluation, evaluate_pairs, read_pair
 from vmseg_auto.evaluation.metrics.overlap import mean_dice
 from vmseg_auto.evaluation.reliability import Reliability, reliability
 from vmseg_auto.inference.thresholds import to_bytes
+from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.planning.fingerprint import CaseSummary, Fingerprint
 from vmseg_auto.planning.inference_budget import InferenceBudget, Trials
 from vmseg_auto.selection.froc import Counts, count_lesions
@@ -51,6 +52,7 @@ class ValidationCases:
         self.trials = replace(trials, dice={name: dice for name, dice in trials.dice.items() if name in self.cases})
         self.known = {name: case for name, case in known.items() if name in self.cases}
         self.gone = set(known) - set(self.cases)
+        self._drops = _drops_channels(folder)
 
     @property
     def confidence(self) -> dict[str, Confidence]:
@@ -61,6 +63,19 @@ class ValidationCases:
     def files(self) -> dict[str, tuple[Path, Path]]:
         """Case id -> its predicted and its reference mask."""
         return {name: (self._mask(name), case.label) for name, case in self.cases.items() if case.label is not None}
+
+    def droppable(self, name: str) -> tuple[int, ...]:
+        """Return the channels without which a case is predicted too: those that it has, but the first, of a fold that
+        was trained to do without.
+        """
+        missing = self.content[name].missing
+        further = range(1, len(self.dataset.channels)) if self._drops else ()
+        return tuple(channel for channel in further if channel not in missing)
+
+    def without(self, name: str) -> dict[int, Path]:
+        """Return channel -> the mask of a case that was predicted without it."""
+        ending = self.dataset.file_ending
+        return {channel: self.folder.mask_without(name, channel, ending) for channel in self.droppable(name)}
 
     def unpredicted(self) -> list[Case]:
         """Return the cases whose image is not predicted, or has changed since, and those that have lost a file."""
@@ -94,14 +109,28 @@ class ValidationCases:
         if self.trials.budgets != tuple(budgets):
             self.trials, self.known = Trials(tuple(budgets), {}), {}
 
-    def store(self, case: Case, prediction: Prediction, others: Sequence[NDArray[np.uint8]]) -> ValidationCase:
+    def store(
+        self,
+        case: Case,
+        prediction: Prediction,
+        others: Sequence[NDArray[np.uint8]],
+        without: Mapping[int, NDArray[np.uint8]] | None = None,
+    ) -> ValidationCase:
         """Write a case's mask and probabilities by all budget, and its masks by the other budgets.
+
+        Args:
+            case: whose they are.
+            prediction: by all budget.
+            others: masks by the other budgets.
+            without: masks of the case without each of its droppable channels.
 
         Returns:
             What is to be kept of it; until then nothing vouches for these files.
         """
         assert prediction.probabilities is not None
-        mask, deltas, probabilities = self._predicted(case.id)
+        mask, deltas, probabilities, *_ = self._predicted(case.id)
+        for channel, one in (without or {}).items():
+            write_mask(self.without(case.id)[channel], one, prediction.geometry)
         write_mask(mask, prediction.mask, prediction.geometry)
         write_mask_deltas(deltas, [prediction.mask, *others])
         write_probabilities(probabilities, to_bytes(prediction.probabilities))
@@ -154,14 +183,25 @@ class ValidationCases:
     def _mask(self, name: str) -> Path:
         return self.folder.mask(name, self.dataset.file_ending)
 
-    def _predicted(self, name: str) -> tuple[Path, Path, Path]:
-        """Return the paths of a case's mask, of the masks by other budgets, and of its probabilities."""
-        return self._mask(name), self.folder.mask_deltas(name), self.folder.probabilities(name)
+    def _predicted(self, name: str) -> tuple[Path, ...]:
+        """Return the paths of a case's mask, of the masks by other budgets, of its probabilities, and of masks without
+        a channel.
+        """
+        own = self._mask(name), self.folder.mask_deltas(name), self.folder.probabilities(name)
+        return *own, *self.without(name).values()
 
 
 def validation_cases(run: Run, fingerprint: Fingerprint, splits: Splits, dataset: Dataset) -> list[ValidationCases]:
     """Return the validation cases of each fold of a split."""
     return [ValidationCases(run.fold(n), fold.val, dataset, fingerprint) for n, fold in enumerate(splits.folds)]
+
+
+def _drops_channels(folder: FoldFolder) -> bool:
+    """Return whether a fold was trained to do without a channel; not of a cascade's second stage, whose first one's
+    masks were made of all.
+    """
+    record = read_record(folder)
+    return record is not None and record.config.channel_dropout > 0 and not record.first_stage
 
 
 def _read_known(folder: FoldFolder) -> tuple[Trials, dict[str, ValidationCase]]:
