@@ -88,13 +88,13 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.pacs.address import is_address
 
     if not is_address(arguments.input):
-        _predict(arguments, arguments.input, screen, next_steps=True)
+        _predict(arguments, arguments.input, screen, scans_stay=True)
         return
     with pulled_study(arguments, screen) as scans:
-        _predict(arguments, scans, screen, next_steps=arguments.keep_scans is not None)
+        _predict(arguments, scans, screen, scans_stay=arguments.keep_scans is not None)
 
 
-def _predict(arguments: argparse.Namespace, scans: str | Path, screen: Screen, *, next_steps: bool) -> None:
+def _predict(arguments: argparse.Namespace, scans: str | Path, screen: Screen, *, scans_stay: bool) -> None:
     from vmseg_auto.workflows.predict import predict
 
     predict(
@@ -110,7 +110,8 @@ def _predict(arguments: argparse.Namespace, scans: str | Path, screen: Screen, *
         save_uncertainty=arguments.save_uncertainty,
         previews=arguments.previews,
         overwrite_edited=arguments.overwrite_edited,
-        next_steps=next_steps,
+        next_steps=scans_stay,
+        scans_stay=scans_stay,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,
         min_lesion_probability=arguments.min_lesion_probability,

@@ -52,7 +52,8 @@ class InputSource:
     """Where a predicted scan is found again.
 
     Args:
-        inputs: the scan, or the folder of scans, that was to be predicted; as seen from the output folder.
+        inputs: the scan, or the folder of scans, that was to be predicted; as seen from the output folder. Empty where
+            scans were fetched and not kept.
         channels: names of the scan's channels.
         choice: which DICOM series were wanted.
     """
@@ -62,14 +63,35 @@ class InputSource:
     choice: Choice = field(default_factory=Choice)
 
     @classmethod
-    def of(cls, inputs: Path, output: Path, channels: tuple[str, ...], choice: Choice) -> InputSource:
-        """Describe where all scans of one command lay; the way to them stays right where both folders are moved
-        together.
+    def of(cls, inputs: Path | None, output: Path, channels: tuple[str, ...], choice: Choice) -> InputSource:
+        """Describe where all scans of one command lie, None where they will not be kept; the way to them stays right
+        where both folders are moved together.
         """
+        if inputs is None:
+            return cls("", channels, choice)
         place = inputs.resolve()
         with contextlib.suppress(ValueError):  # on another drive, in Windows
             place = Path(os.path.relpath(place, output.resolve()))
         return cls(place.as_posix(), channels, choice)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the scans were to lie where they were, and were not fetched for a moment."""
+        return bool(self.inputs)
+
+    def same_place(self, other: InputSource, folder: Path, scan: Path) -> bool:
+        """Return whether a scan of these inputs may be one of another command's in the same output folder: it lies where
+        those lay, or both were fetched and not kept. Fetched scans are named after their UIDs, so the name tells.
+
+        Args:
+            other: of the other command.
+            folder: of the masks of both.
+            scan: the file of the scan, now.
+        """
+        if not other.kept:
+            return True
+        before, now = (folder / other.inputs).resolve(), scan.resolve()
+        return now.is_relative_to(before) or before.is_relative_to(now)
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,14 @@ class PredictionWriter:
             return None
         return found if found.case == case.id else None
 
+    def note_kept_scan(self, record: PredictionRecord) -> PredictionRecord:
+        """Return the record of a mask that stays, written anew where its scan was not kept before and is now."""
+        if record.source.kept or not self.source.kept:
+            return record
+        record = replace(record, source=self.source)
+        write_sealed(self.folder / f"{record.case}.json", record.to_json())
+        return record
+
     def require_known(self, case: Case) -> None:
         """Raise InputError where a mask lies here that no record tells of: somebody may have corrected it."""
         if self.overwrite_edited or self.record(case) is not None:
@@ -170,8 +178,8 @@ class PredictionWriter:
         there = self.standing(record)
         if there.state == "missing":
             return
-        before, now = (self.folder / record.source.inputs).resolve(), case.file.resolve()
-        if not (now.is_relative_to(before) or before.is_relative_to(now)):
+        if not self.source.same_place(record.source, self.folder, case.file):
+            before = (self.folder / record.source.inputs).resolve()
             raise InputError(
                 f"{there.mask.name} in the output folder is the mask of another scan of the same name, from {before}",
                 case=case.id,
