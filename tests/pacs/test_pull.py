@@ -302,6 +302,6 @@ def test_rows_without_a_study_are_all_told(tmp_path: Path) -> None:
 
 
 def test_a_column_of_another_name_is_refused(tmp_path: Path) -> None:
-    write_csv(tmp_path / "studies.csv", ("patient", "Date"), [{"patient": "17", "Date": "20260131"}])
-    with pytest.raises(InputError, match=r"there is no such column: Date\. There are study, accession"):
+    write_csv(tmp_path / "studies.csv", ("patient", "born"), [{"patient": "17", "born": "20260131"}])
+    with pytest.raises(InputError, match=r"there is no such column: born\. There are study, accession"):
         read_studies(tmp_path / "studies.csv")

@@ -130,7 +130,7 @@ def logs(arguments: argparse.Namespace) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv, logs, given=("input", "output", "keep_scans"))
+    return run(parser(), work, argv, logs, given=("input", "output", "keep_scans"), fetched="input")
 
 
 if __name__ == "__main__":

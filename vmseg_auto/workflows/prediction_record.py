@@ -80,8 +80,8 @@ class InputSource:
         return bool(self.inputs)
 
     def same_place(self, other: InputSource, folder: Path, scan: Path) -> bool:
-        """Return whether a scan of these inputs may be one of another command's in the same output folder: it lies where
-        those lay, or both were fetched and not kept. Fetched scans are named after their UIDs, so the name tells.
+        """Return whether a scan of these inputs may be the scan of the same name of another command's inputs: it lies
+        where those lay, or those were fetched and not kept, and so named after their UIDs.
 
         Args:
             other: of the other command.
