@@ -306,12 +306,13 @@ class Screen:
 
     def tell_left_out(self) -> None:
         """Name what was left out, at a command's end; of many names the screen shows the first, and the log all."""
-        if self.left.unwanted:
-            LOGGER.warning("%s", self.left.whole_text)
-            self._write(f"Warning: {self.left.text()}", sys.stderr)
-        elif self.left.found:
-            LOGGER.info("%s", self.left.whole_text)
-            self.show(self.left.text())
+        left = self.left if self.quiet else self.left.not_shown()
+        if left.unwanted:
+            LOGGER.warning("%s", left.whole_text)
+            self._write(f"Warning: {left.text()}", sys.stderr)
+        elif left.found:
+            LOGGER.info("%s", left.whole_text)
+            self.show(left.text())
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:
         LOGGER.info("%s: %s of %s done", title, done, total)
