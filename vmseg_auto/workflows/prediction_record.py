@@ -116,6 +116,7 @@ class PredictionRecord(Stored):
         saved: what a reader has saved in place of the mask; of several the first counts.
         predicted_rows: the rows of volumes.csv that the prediction had, while a saved mask stands in its place.
         reviews: what readers have decided, in the order of time; those on earlier masks too.
+        maps: files of its maps as they were written, within the folder.
     """
 
     case: str
@@ -135,6 +136,7 @@ class PredictionRecord(Stored):
     saved: tuple[SavedMask, ...] = ()
     predicted_rows: tuple[dict[str, Any], ...] = ()
     reviews: tuple[Review, ...] = ()
+    maps: tuple[MaskFile, ...] = ()
     schema: int = SCHEMA
 
     def check(self, where: str) -> None:
