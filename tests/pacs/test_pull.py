@@ -251,9 +251,15 @@ def test_a_study_is_predicted_and_no_trace_of_it_stays(
     assert not any("moment" in text for text in texts)  # where the scans lie no more
     assert report(["-i", str(tmp_path / "masks")]) == 0
     assert "Predict again with --keep-scans FOLDER" in capsys.readouterr().err
-    assert predict(["-i", given, "-o", str(tmp_path / "masks"), *options, "--keep-scans", str(tmp_path / "kept")]) == 0
+    kept = tmp_path / "Doe_Jane"
+    assert predict(["-i", given, "-o", str(tmp_path / "masks"), *options, "--keep-scans", str(kept)]) == 0
     assert "had been made before" in capsys.readouterr().out
-    assert len(list((tmp_path / "kept").rglob("*.dcm"))) == SHAPE[0]
+    assert len(list(kept.rglob("*.dcm"))) == SHAPE[0]
+    *_, log = sorted((tmp_path / "masks" / "logs").glob("vmseg_predict*"), key=lambda path: path.stat().st_mtime_ns)
+    words = log.read_text()
+    assert "'keep_scans': 'KEEP_SCANS'" in words
+    assert "'input': 'INPUT'" in words
+    assert not any(told in words for told in ("4711", "20260131", "1.2.826", "Doe", "t1_tse", "t2_tse"))
     assert report(["-i", str(tmp_path / "masks")]) == 0
     assert "not kept" not in "".join(capsys.readouterr())
 
