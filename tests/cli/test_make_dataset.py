@@ -61,6 +61,25 @@ def test_at_a_terminal_it_asks(
     assert (folder / "cohort").exists() is (code == 0)
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_scans_without_a_mask_are_named_once(folder: Path, quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "masks" / "fritz.nrrd").unlink()
+    (folder / "masks" / "notes.dat").write_text("a")
+    assert make_dataset.main(command(folder, "--yes", *["--quiet"] * quiet)) == 0
+    out, err = capsys.readouterr()
+    assert (out + err).count("fritz") == 1
+    assert ("fritz" in err) is quiet
+    assert err.count("notes.dat") == 1
+    assert make_dataset.main(command(folder, "--add")) == 0
+    out, err = capsys.readouterr()
+    assert "Nothing is new" in out
+    assert "1 scan, without a mask: fritz" in err  # no table has shown it
+    (folder / "masks" / "notes.dat").unlink()
+    (folder / "cohort_key.csv").unlink()
+    assert make_dataset.main(command(folder, "-o", str(folder / "other"), "--strict", "--yes")) == 2
+    assert "1 scan, without a mask: fritz" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("share", ["1", "-0.1", "half"])
 def test_an_odd_share_is_refused(folder: Path, share: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert make_dataset.main(command(folder, "--test-share", share)) == 2

@@ -24,7 +24,7 @@ from vmseg_auto.models.final_checkpoint import load_final
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "slurm"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
-SETTINGS = ("epochs=6", "iterations_per_epoch=30", "validation_share=0.1", "mirror_axes=[]", "tile_step_size=1")
+SETTINGS = ("epochs=6", "iterations_per_epoch=6", "validation_share=0.1", "mirror_axes=[]", "tile_step_size=1")
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -174,6 +174,10 @@ def test_the_example_trains_all_folds_and_a_requeued_one_goes_on(cluster: Cluste
         log = logs[f"vmseg_train_{train}_{number}.log"]
         assert f"stopped ({name})" in log, log
         assert f"Fold {number} goes on after epoch" in log, log
+    for number in (1, 2, 3):  # the requeue of one fold leaves the others alone
+        log = logs[f"vmseg_train_{train}_{number}.log"]
+        assert log.count("Training default/default") == 1, log
+        assert "stopped" not in log, log
     assert all(len(load_final(fold.final).history) == 6 for fold in run.finished_folds())
     assert Workspace(folder / "vmseg").selection.is_file()
     assert any(name.startswith("vmseg_select") for name in logs)

@@ -97,3 +97,32 @@ def edit(file: Path, where: Sequence[str], value: Any) -> None:
     else:
         inner[where[-1]] = value
     file.write_text(json.dumps(data))
+
+
+PRETRAINED = DATA / "pretrained" / "checkpoint.pth"
+"""An encoder in the form of nnssl's checkpoints. tests/golden/nnunet/make_pretrained.py made it."""
+_HALVES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
+TO_TRAIN = {
+    "same": NetworkSpec("residual_unet", (3, 4, 5, 5), _HALVES, ((3, 3, 3),) * 4, (1, 2, 2, 1), (1, 1, 1)),
+    "flat": NetworkSpec(
+        "residual_unet",
+        (3, 4, 5),
+        ((1, 1, 1), (1, 2, 2), (2, 2, 2)),
+        ((1, 3, 3), (1, 3, 3), (3, 3, 3)),
+        (1, 3, 1),
+        (1, 1),
+    ),
+    "deep": NetworkSpec(
+        "residual_unet", (3, 4, 5, 5, 6), (*_HALVES, (1, 2, 2)), ((3, 3, 3),) * 5, (1, 1, 2, 1, 1), (1,) * 4
+    ),
+}
+"""Networks that start from it."""
+
+
+def to_train(kind: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The random state dict of such a network under nnU-Net's names; and patch and logits with the encoder in it."""
+    with np.load(DATA / "pretrained" / f"{kind}.npz") as arrays:
+        index = arrays["index"]
+        tensors = [torch.from_numpy(arrays[f"tensor_{n}"].astype(np.float32)) for n in range(index.max() + 1)]
+        names = {str(name): tensors[n] for name, n in zip(arrays["names"], index, strict=True)}
+        return names, {name: arrays[name] for name in ("patch", "logits")}

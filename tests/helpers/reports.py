@@ -58,11 +58,12 @@ def deliver(
     masks: Mapping[str, NDArray[np.uint8]],
     labels: Mapping[str, int] = LABELS,
     formats: tuple[MaskFormat, ...] = ("nifti",),
+    kept: bool = True,
 ) -> Path:
-    """Write what vmseg_predict would, had it found these masks in the scans."""
+    """Write what vmseg_predict would, had it found these masks in the scans; `kept` unless it had fetched them."""
     cases = find_scans(scans, ("T2",))
     algorithm = made_by("0123456789abcdef", cases) if any(each.startswith("dicom") for each in formats) else None
-    origin = InputSource.of(scans, output, ("T2",), Choice())
+    origin = InputSource.of(scans if kept else None, output, ("T2",), Choice())
     delivery = PredictionWriter(output, labels, origin, formats=formats, algorithm=algorithm)
     records = []
     for case in cases:

@@ -8,7 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ from consoles import Heard
 from numpy.typing import NDArray
 from reports import GRID, LABELS, deliver, scan
 
-from vmseg_auto.data.images.images import write_mask
+from vmseg_auto.data.images.images import write_image, write_mask
+from vmseg_auto.data.mask_files import MaskFile
 from vmseg_auto.data.reviews import Decision
-from vmseg_auto.report.predictions import Predicted, read_predictions
+from vmseg_auto.report.predictions import Predicted, read_prediction_record, read_predictions
 from vmseg_auto.review.cases import Cases, Given, Opened
 from vmseg_auto.review.predicted_cases import PredictedCases
 from vmseg_auto.review.serve import review
 from vmseg_auto.start.serve import start_page
+from vmseg_auto.utils.atomic import write_sealed
+from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.prediction_writer import MaskFormat
 
@@ -34,6 +37,16 @@ def predictions(folder: Path, *names: str, formats: tuple[MaskFormat, ...] = ("n
     """Two lesions in each scan, as vmseg_predict would have written their masks."""
     masks = {name: scan(folder / "scans", name) for name in names}
     return deliver(folder / "scans", folder / "masks", masks, formats=formats)
+
+
+def put_map(folder: Path, case: str, values: NDArray[np.float32], grid: Geometry = GRID) -> Path:
+    """Write a map of uncertainty beside a mask, as if it had been predicted with it."""
+    path = folder / "uncertainty" / f"{case}_uncertainty.nii.gz"
+    write_image(path, values, grid)
+    told = replace(MaskFile.of(path), file=path.relative_to(folder).as_posix())
+    record = read_prediction_record(folder, case)
+    write_sealed(folder / f"{case}.json", replace(record, maps=(told,)).to_json())
+    return path
 
 
 def cases_of(folder: Path) -> PredictedCases:

@@ -21,6 +21,7 @@ from workspaces import cohort, trained_run
 
 from vmseg_auto.cli.make_dataset import main as make_dataset
 from vmseg_auto.cli.predict import main as predict
+from vmseg_auto.cli.report import main as report
 from vmseg_auto.data.dicom.series_files import find_series
 from vmseg_auto.data.images.images import write_mask
 from vmseg_auto.pacs.address import Listed, StudyKeys, read_studies
@@ -246,9 +247,21 @@ def test_a_study_is_predicted_and_no_trace_of_it_stays(
     assert (segmentation.PatientID, segmentation.StudyInstanceUID) == ("4711", "1.2.826.1")
     logs = "".join(path.read_text() for path in (tmp_path / "masks" / "logs").iterdir())
     assert not any(told in logs for told in ("4711", "20260131", "1.2.826", "Doe", "t1_tse", "t2_tse"))
-    assert predict(["-i", given, "-o", str(tmp_path / "masks"), *options, "--keep-scans", str(tmp_path / "kept")]) == 0
+    texts = [path.read_text() for path in (tmp_path / "masks").iterdir() if path.suffix in (".csv", ".json")]
+    assert not any("moment" in text for text in texts)  # where the scans lie no more
+    assert report(["-i", str(tmp_path / "masks")]) == 0
+    assert "Predict again with --keep-scans FOLDER" in capsys.readouterr().err
+    kept = tmp_path / "Doe_Jane"
+    assert predict(["-i", given, "-o", str(tmp_path / "masks"), *options, "--keep-scans", str(kept)]) == 0
     assert "had been made before" in capsys.readouterr().out
-    assert len(list((tmp_path / "kept").rglob("*.dcm"))) == SHAPE[0]
+    assert len(list(kept.rglob("*.dcm"))) == SHAPE[0]
+    *_, log = sorted((tmp_path / "masks" / "logs").glob("vmseg_predict*"), key=lambda path: path.stat().st_mtime_ns)
+    words = log.read_text()
+    assert "'keep_scans': 'KEEP_SCANS'" in words
+    assert "'input': 'INPUT'" in words
+    assert not any(told in words for told in ("4711", "20260131", "1.2.826", "Doe", "t1_tse", "t2_tse"))
+    assert report(["-i", str(tmp_path / "masks")]) == 0
+    assert "not kept" not in "".join(capsys.readouterr())
 
 
 def test_a_dataset_is_made_of_studies_of_a_table(
@@ -295,6 +308,6 @@ def test_rows_without_a_study_are_all_told(tmp_path: Path) -> None:
 
 
 def test_a_column_of_another_name_is_refused(tmp_path: Path) -> None:
-    write_csv(tmp_path / "studies.csv", ("patient", "Date"), [{"patient": "17", "Date": "20260131"}])
-    with pytest.raises(InputError, match=r"there is no such column: Date\. There are study, accession"):
+    write_csv(tmp_path / "studies.csv", ("patient", "born"), [{"patient": "17", "born": "20260131"}])
+    with pytest.raises(InputError, match=r"there is no such column: born\. There are study, accession"):
         read_studies(tmp_path / "studies.csv")

@@ -289,3 +289,21 @@ def test_a_corrected_mask_is_measured_and_a_damaged_one_refused(predictions: Pat
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(SomeCasesFailedError, match=r"doe_jane.*the mask is damaged"):
         write_report(predictions)
+
+
+def test_scans_that_were_fetched_and_not_kept_are_told_without_slices(tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    deliver(scans, tmp_path / "masks", {name: scan(scans, name) for name in NAMES}, kept=False)
+    console = Heard()
+    page = write_report(tmp_path / "masks", console=console).read_text()
+    assert embedded(page, "scan") == embedded(page, "mask") == []
+    told = "The scan was fetched from a PACS and not kept, so nothing of it is shown. Predict again with --keep-scans"
+    assert page.count(told) == 2
+    (volume,) = {row["volume_ml"] for row in read_csv(tmp_path / "masks" / "volumes.csv") if row["component"] == "all"}
+    assert page.count(f'<td class="number">{float(volume):.2f}</td>') >= 2
+    assert any(
+        "not kept, so the report shows no slices of it: doe_jane, roe_richard" in text for text in console.warned
+    )
+    page = write_report(tmp_path / "masks", images=scans).read_text()
+    assert len(embedded(page, "scan")) == 2
+    assert told not in page

@@ -18,7 +18,7 @@ from vmseg_auto.review.drafts import ChangedMeanwhileError
 from vmseg_auto.review.first_masks import FirstMasks
 from vmseg_auto.review.predicted_cases import AddTo
 from vmseg_auto.utils.atomic import read_json, write_json
-from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.make_dataset import make_dataset
@@ -184,3 +184,17 @@ def test_options_that_do_not_go_together_are_refused(
     monkeypatch.chdir(scans.parent)
     assert main(["--next", "scans", *options, "--no-browser"]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_masks_are_no_scans(scans: Path, tmp_path: Path) -> None:
+    write_mask(scans / "carl.nii.gz", DRAWN, GRID)
+    cases = first(scans)
+    assert [entry.case for entry in cases.entries[2:]] == ["carl"]
+    told = "carl.nii.gz: it looks like a mask and not like a scan: it holds 2 values. Name the folder of the scans"
+    assert told in cases.entries[2].problem
+    for name in ("anna", "bertram"):
+        write_mask(tmp_path / "masks" / f"{name}.nii.gz", DRAWN, GRID)
+    with pytest.raises(DatasetError, match="masks: no scan can be used") as error:
+        first(tmp_path / "masks")
+    assert len(error.value.errors) == 2
+    assert not (tmp_path / "masks_masks").exists()

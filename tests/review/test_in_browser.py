@@ -19,11 +19,11 @@ import pytest
 from chromium import CHROMIUM, SECONDS, Browser
 from numpy.typing import NDArray
 from reports import GRID, TWO, deliver, scan
-from reviewing import Served, by_hand, cases_of, served
+from reviewing import Served, by_hand, cases_of, put_map, served
 from scipy import ndimage
 
 from vmseg_auto.data.cases import read_dataset
-from vmseg_auto.data.images.images import read_image, read_mask, write_image, write_mask
+from vmseg_auto.data.images.images import read_image, read_mask, write_mask
 from vmseg_auto.data.mask_files import mask_sha256
 from vmseg_auto.report.write import write_report
 from vmseg_auto.review.drafts import DraftFile
@@ -523,7 +523,7 @@ def test_who_reads_blind_draws_on_an_empty_mask_and_then_sees_all(folder: Path) 
 def test_the_prediction_as_an_outline_and_a_map_over_the_scan(page: Page, folder: Path) -> None:
     values = np.zeros(GRID.shape, np.float32)
     values[4, 20, 20] = 0.6
-    write_image(folder / "uncertainty" / "anna_uncertainty.nii.gz", values, GRID)
+    put_map(folder, "anna", values)
     page.open(1)
     assert page.browser.run("document.getElementById('maps').hidden")
     page.open(0)

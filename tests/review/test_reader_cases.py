@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from reports import GRID
-from reviewing import cases_of, drawn, framed, given, predicted_of, predictions, served
+from reviewing import cases_of, drawn, framed, given, predicted_of, predictions, put_map, served
 from workspaces import cohort
 
 from vmseg_auto.cli.review import main
-from vmseg_auto.data.images.images import read_mask, write_image, write_mask
+from vmseg_auto.data.images.images import read_mask, write_mask
 from vmseg_auto.data.mask_folders import masks_below
 from vmseg_auto.data.reads import Hidden, Reads
 from vmseg_auto.data.reviews import Decision
@@ -36,7 +36,7 @@ NAMES = ("anna", "bertha", "carolina")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     made = predictions(tmp_path, *NAMES)
-    write_image(made / "uncertainty" / "anna_uncertainty.nii.gz", np.zeros(GRID.shape, np.float32), GRID)
+    put_map(made, "anna", np.zeros(GRID.shape, np.float32))
     return made
 
 

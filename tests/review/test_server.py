@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from reports import GRID, deliver, scan
-from reviewing import Served, by_hand, drawn, framed, given, predictions, served
+from reviewing import Served, by_hand, drawn, framed, given, predictions, put_map, served
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
@@ -231,12 +231,24 @@ def test_maps_are_sent_in_steps_of_their_highest(server: Served, folder: Path) -
     assert server.ask("GET", "/api/cases/0/overlays/0")[0] == 404
     values = np.zeros(GRID.shape, np.float32)
     values[4, 20, 20] = 0.5
-    write_image(folder / "uncertainty" / "anna_uncertainty.nii.gz", values, GRID)
+    path = put_map(folder, "anna", values)
     assert server.json("/api/cases/0")["overlays"] == ["uncertainty"]
     sent = np.frombuffer(server.ask("GET", "/api/cases/0/overlays/0")[1], np.uint8).reshape(GRID.shape)
     np.testing.assert_array_equal(sent, np.round(255 * values).astype(np.uint8))
-    write_image(folder / "uncertainty" / "anna_uncertainty.nii.gz", values[1:], Geometry((9, 40, 48), GRID.spacing_mm))
+    write_image(path, values / 2, GRID)
+    assert "the map was changed since it was written" in problem(server.ask("GET", "/api/cases/0/overlays/0"))
+    put_map(folder, "anna", values[1:], Geometry((9, 40, 48), GRID.spacing_mm))
+    assert server.json("/api/cases/0")["overlays"] == ["uncertainty"]
     assert "does not lie on the scan's grid" in problem(server.ask("GET", "/api/cases/0/overlays/0"))
+
+
+def test_a_map_of_another_prediction_is_named_and_not_shown(server: Served, folder: Path) -> None:
+    write_image(folder / "uncertainty" / "anna_uncertainty.nii.gz", np.zeros(GRID.shape, np.float32), GRID)
+    told = server.json("/api/cases/0")
+    assert told["overlays"] == []
+    assert told["notes"][-1].startswith(
+        "Not shown, as they are not of this prediction: anna_uncertainty.nii.gz. Predict"
+    )
 
 
 def test_what_became_of_files_meanwhile_is_said(server: Served, folder: Path, tmp_path: Path) -> None:

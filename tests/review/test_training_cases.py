@@ -248,6 +248,24 @@ def test_what_nobody_has_annotated_stays_so_until_it_is_drawn_over(made: Cohort)
     assert cases_of(made).entries[1].state == "corrected"
 
 
+def test_no_lesion_says_nothing_of_slices_that_nobody_has_annotated(made: Cohort) -> None:
+    describe(made.space.root.parent, labels={"background": 0, "lesion": 1, "ignore": 2})
+    mask = read_mask(label(made, "b"))[0]
+    mask[:2] = 2
+    write_mask(label(made, "b"), mask, GRID)
+    cases = cases_of(made)
+    opened = cases.open(1)
+    drawn = opened.mask.copy()
+    drawn[1] = 0  # the reader has looked at this one too
+    cases.save(1, given(opened, "no lesion"), drawn)
+    wanted = np.zeros_like(mask)
+    wanted[0] = 2
+    np.testing.assert_array_equal(read_mask(label(made, "b"))[0], wanted)
+    again = cases_of(made).open(1)
+    assert again.review is not None
+    assert (again.review.decision, again.review.volumes_ml) == ("no lesion", {"lesion": 0.0})
+
+
 def test_a_dataset_that_was_never_planned_can_be_reviewed(tmp_path: Path) -> None:
     dataset = cohort(tmp_path / "data").space.root.parent
     cases = TrainingCases(dataset, Workspace(tmp_path / "nowhere"), Inventory(), Silent())

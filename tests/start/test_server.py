@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +17,12 @@ from reviewing import Served, start_served
 from small_cohort import small_cohort
 from starting import SECONDS, export, wait_until
 
+from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.start.folders import MOST
 from vmseg_auto.start.jobs import Job, Jobs
 from vmseg_auto.utils.atomic import write_json
+from vmseg_auto.utils.console import Silent
+from vmseg_auto.utils.locks import locked
 from vmseg_auto.utils.owners import this_process
 from vmseg_auto.workflows.plan import plan_and_preprocess
 
@@ -56,6 +60,20 @@ def test_the_whole_state_is_told(server: Served, root: Path) -> None:
     assert steps["train"]["charts"] == []
     assert steps["report"]["reports"] == ["mine/vmseg/report.html"]
     assert post(server, "/api/state", {"dataset": "gone"})[1]["dataset"] == "mine"
+
+
+def test_no_plan_is_made_while_a_fold_is_trained(server: Served, root: Path) -> None:
+    fold = Workspace(root / "mine" / "vmseg").run("default", "default").fold(0)
+    fold.folder.mkdir(parents=True)
+    with locked(fold.lock, "vmseg_train 0", Silent()):
+        steps = {step["name"]: step for step in post(server, "/api/state", {"dataset": ""})[1]["steps"]}
+        assert (steps["plan"]["state"], steps["plan"]["runs"], steps["check"]["runs"]) == ("done", False, True)
+        assert "plan when that has ended, or stop it first" in steps["plan"]["told"]
+        status, said = post(server, "/api/run/plan", {"dataset": "mine", "answers": {"planner": "default"}})
+        assert status == 422
+        assert said["problem"].startswith("this step can't be run just now. It is being trained on (fold")
+    shutil.rmtree(fold.folder.parents[1])
+    assert Jobs(root).read_all() == []
 
 
 def test_strangers_are_refused(server: Served, root: Path) -> None:
@@ -180,7 +198,10 @@ def test_pairs_that_nobody_has_seen_are_not_written(tmp_path: Path) -> None:
         assert not (tmp_path / "my_patients").exists()
         assert "not those that were confirmed" in jobs.tail(2)
         assert post(server, "/api/jobs/2/confirm", {}) == (200, {"number": 3})
+        assert post(server, "/api/jobs/2/confirm", {}) == (200, {"number": 3})  # pressed twice
         assert end(3) == "done"
+        assert post(server, "/api/jobs/2/confirm", {}) == (200, {"number": 3})
+        assert len(jobs.read_all()) == 3
     assert len(list((tmp_path / "my_patients" / "labelsTr").iterdir())) == 3
     assert jobs.read(3).command.count("--confirm") == 1
 

@@ -25,7 +25,9 @@ from vmseg_auto.start.fields import checked
 from vmseg_auto.start.jobs import Job
 from vmseg_auto.start.steps import STEPS, Place, reports, step_of
 from vmseg_auto.utils.atomic import write_json
+from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.locks import locked
 from vmseg_auto.workflows.paths import read_fingerprint, read_plan, read_splits, record_now
 from vmseg_auto.workflows.plan import plan_and_preprocess
 
@@ -63,6 +65,25 @@ def test_of_an_empty_folder_the_export_comes_first(tmp_path: Path) -> None:
         "export": "ready", "pairs": "waiting", "check": "waiting", "plan": "waiting", "train": "waiting",
         "predict": "waiting", "review": "waiting", "report": "waiting",
     }  # fmt: skip
+
+
+def test_an_export_alone_is_no_scans_and_masks(tmp_path: Path) -> None:
+    shutil.rmtree(export(tmp_path) / "masks")
+    shutil.rmtree(tmp_path / "new_scans")
+    standing = step_of("export").standing(Place.of(tmp_path, None))
+    assert standing.state == "ready"
+    assert standing.words.endswith("There is export (4 folders, 0 files).")
+    (tmp_path / "export" / "drawn_masks").mkdir()
+    assert states(tmp_path)["export"] == "done"
+
+
+def test_nothing_is_planned_while_a_fold_is_trained(planned: Path) -> None:
+    step, fold = step_of("plan"), Place.of(planned, None).space.run("default", "default").fold(0)
+    fold.folder.mkdir(parents=True)
+    with locked(fold.lock, "vmseg_train 0", Silent()):
+        assert step.in_the_way(Place.of(planned, None)).startswith("It is being trained on (fold 0: vmseg_train 0")
+    assert step.in_the_way(Place.of(planned, None)) == ""
+    shutil.rmtree(fold.folder.parents[1])
 
 
 def test_scans_and_masks_are_guessed_by_their_names(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from vmseg_auto.cli import make_dataset
 from vmseg_auto.data.cases import read_case, read_dataset
 from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.from_msd import dataset_from_msd
 
 
@@ -92,3 +93,37 @@ def test_patients_stay_known_and_regions_are_refused(tmp_path: Path) -> None:
     (source / "dataset.json").write_text(json.dumps(edited))
     with pytest.raises(InputError, match=r"--from-msd is not possible yet with labels that are regions \(whole, core"):
         dataset_from_msd(source, tmp_path / "again")
+
+
+def test_a_scan_without_a_mask_and_a_mask_without_a_scan_are_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = task(tmp_path / "task", 1)
+    edited = json.loads((source / "dataset.json").read_text()) | {"patients": {"hip_1": "anna", "hip_2": "anna"}}
+    (source / "dataset.json").write_text(json.dumps(edited))
+    (source / "labelsTr" / "hip_2.nii.gz").rename(source / "labelsTr" / "hip_9.nii.gz")
+    assert make_dataset.main(["--from-msd", str(source), "-o", str(tmp_path / "strict"), "--strict"]) == 2
+    assert not (tmp_path / "strict").exists()
+    capsys.readouterr()
+    assert make_dataset.main(["--from-msd", str(source), "-o", str(tmp_path / "made")]) == 0
+    told = capsys.readouterr()
+    assert "1 training case." in told.out
+    assert "1 scan, without a mask in labelsTr: hip_2.nii.gz" in told.err
+    assert "1 mask, without a scan in imagesTr: hip_9.nii.gz" in told.err
+    data = read_dataset(tmp_path / "made")
+    assert [(case.id, case.patient) for case in (*data.cases, *data.test_cases)] == [
+        ("hip_1", "anna"),
+        ("hip_3", "hip_3"),
+    ]
+    assert data.left_out == ()
+    (source / "labelsTr" / "hip_1.nii.gz").unlink()
+    with pytest.raises(InputError, match="there is no case"):
+        dataset_from_msd(source, tmp_path / "none", left=Inventory())
+
+
+def test_scans_that_are_listed_and_not_there_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = task(tmp_path / "task", 1)
+    for part in ("imagesTr", "labelsTr"):
+        (source / part / "hip_2.nii.gz").unlink()
+    assert make_dataset.main(["--from-msd", str(source), "-o", str(tmp_path / "made")]) == 0
+    assert "listed in dataset.json, and not there: ./imagesTr/hip_2.nii.gz" in capsys.readouterr().err

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 from consoles import Heard
-from nnunet_model import SPECS, nnunet_model
+from nnunet_model import PRETRAINED, SPECS, TO_TRAIN, nnunet_model
 from raw_dataset import raw_dataset
 
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run
 from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.models.final_checkpoint import load_final, save_final
 from vmseg_auto.models.fold_record import FoldRecord
+from vmseg_auto.models.pretrained import read_pretrained
 from vmseg_auto.networks.transfer_record import Initialisation, Seen
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.planning.training_config import TrainingConfig
@@ -25,7 +26,7 @@ from vmseg_auto.utils.console import Progress, SilentProgress
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.workflows.export import export_model
-from vmseg_auto.workflows.initial_weights import Start, choose_start
+from vmseg_auto.workflows.initial_weights import FoldStart, choose_start
 from vmseg_auto.workflows.model import import_nnunet
 from vmseg_auto.workflows.paths import read_fingerprint
 from vmseg_auto.workflows.plan import plan_and_preprocess
@@ -230,11 +231,11 @@ def record_of(train: dict[str, str], val: dict[str, str]) -> FoldRecord:
 OURS = record_of({"a": "1", "b": "2"}, {"c": "3"})
 
 
-def start(fold: FoldName, train: dict[str, str], val: dict[str, str], earlier: tuple[str, ...] = ()) -> Start:
-    return Start(FoldFolder(Path(f"fold_{fold}")), record_of(train, val), Seen((*train.values(), *earlier)))
+def start(fold: FoldName, train: dict[str, str], val: dict[str, str], earlier: tuple[str, ...] = ()) -> FoldStart:
+    return FoldStart(FoldFolder(Path(f"fold_{fold}")), record_of(train, val), Seen((*train.values(), *earlier)))
 
 
-def chosen(starts: list[Start], same_name: bool = False) -> FoldName:
+def chosen(starts: list[FoldStart], same_name: bool = False) -> FoldName:
     return choose_start(starts, 1, OURS, same_name, Path("model")).folder.name
 
 
@@ -266,3 +267,28 @@ def test_another_split_of_the_same_cohort() -> None:
     assert chosen(starts) == 0
     with pytest.raises(InputError, match="anew on the same split"):
         chosen(starts[1:])
+
+
+@pytest.mark.parametrize("kind", ["flat", "plain"])
+def test_a_training_starts_from_a_pretrained_encoder(kind: str, space: Workspace) -> None:
+    path = space.plan("default")
+    network = (TO_TRAIN | SPECS)[kind]
+    write_json(path, replace(read_stored(Plan, path), network=network, patch=(4, 8, 8)).to_json())
+    begin = {"workspace": space.root, "settings": STILL, "init": PRETRAINED, "device": "cpu"}
+    if kind == "plain":
+        with pytest.raises(InputError, match=r"none of its weights fit the network of this plan .* the encoder"):
+            train([0], **begin)
+        return
+    console = Heard()
+    fold = train([0], **begin, console=console).fold(0)
+    encoder = read_pretrained(PRETRAINED)
+    stem = encoder.weights["encoder.stem.convs.0.conv.weight"].mean(dim=2, keepdim=True)
+    torch.testing.assert_close(weights(fold)["encoder.0.0.0.weight"], stem.repeat(1, 2, 1, 1, 1) / 2)
+    about = read_stored(Initialisation, fold.init)
+    assert (about.name, about.fold, about.dataset, about.seen.whole) == ("ResEncL", "", "", False)
+    assert about.taken.parts["decoder"].taken == about.taken.parts["heads"].taken == 0
+    assert about.taken.changed[0] == "the stem was repeated for 2 channels"
+    told = "\n".join(console.said)
+    assert f"Fold 0 starts from the encoder ResEncL of {PRETRAINED}; taken: encoder" in told
+    assert "to fit, the stem was repeated for 2 channels, 7 kernels averaged along an axis" in told
+    assert any("it is not recorded which cases" in text for text in console.warned)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,24 @@ def test_the_map_lies_on_the_scans_grid_in_its_format(case: Case, tmp_path: Path
     assert found[1, 5, 5] == pytest.approx(0.881, abs=0.001)
     assert np.count_nonzero(found) == 2 * (16 - 4)
     assert not (tmp_path / "out" / "probabilities").exists()
-    (tmp_path / "out" / "uncertainty" / "anna_uncertainty.mha").unlink()
+    path = tmp_path / "out" / "uncertainty" / "anna_uncertainty.mha"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert writer.kept(case, "model-scan") is None  # somebody has changed it
+    path.unlink()
     assert writer.kept(case, "model-scan") is None
+
+
+def test_the_record_tells_of_the_maps_of_its_own_prediction_alone(case: Case, tmp_path: Path) -> None:
+    plain = PredictionWriter(tmp_path, LABELS, ORIGIN)
+    mapped = replace(plain, save_uncertainty=True)
+    (told,) = mapped.write(case, "x-1", image(), prediction(), []).maps
+    path = tmp_path / "uncertainty" / "anna_uncertainty.mha"
+    assert (told.file, told.sha256) == ("uncertainty/anna_uncertainty.mha", sha256(path.read_bytes()).hexdigest())
+    assert plain.write(case, "x-1", image(), prediction(), []).maps == (told,)  # the same model, scan and options
+    assert plain.write(case, "y-1", image(), prediction(), []).maps == ()
+    assert path.is_file()
+    assert mapped.kept(case, "y-1") is None
 
 
 def test_rows_measure_lesions_and_tell_what_validation_cases_told(case: Case, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vmseg_auto import __version__
 from vmseg_auto.data.redaction import redaction_of
 from vmseg_auto.data.workspace import Workspace, workspace_root
+from vmseg_auto.pacs.address import is_address
 from vmseg_auto.utils.console import Progress, quoted
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.left_out import Inventory
@@ -164,6 +165,7 @@ def run(
     argv: Sequence[str] | None = None,
     logs: Callable[[argparse.Namespace], Path | None] = lambda arguments: None,
     given: Sequence[str] = (),
+    fetched: str = "",
 ) -> int:
     """Parse, work, and turn errors into one message and an exit code (0 done, 1 failure, 2 bad use, 3 some failed,
     128 and the signal's number where one ended it).
@@ -172,6 +174,7 @@ def run(
         logs: arguments -> the folder in which the command's log file goes, or None for no log.
         given: options that name scans, masks, or where they go. Neither these paths nor names in them stand in the log,
             unless --with-identity.
+        fetched: the option that may name scans of a PACS.
     """
     open_streams()
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
@@ -179,6 +182,7 @@ def run(
         arguments = parser.parse_args(argv)
         _refuse_names_that_are_no_text(arguments)
         _refuse_empty(arguments)
+        _refuse_addresses(arguments, fetched, parser.prog)
     except VmsegError as error:
         return _end(parser.prog, error, debug, None)
     options = {name: value for name, value in vars(arguments).items() if not callable(value)}
@@ -229,6 +233,20 @@ def _refuse_empty(arguments: argparse.Namespace) -> None:
             name = option.replace("_", " ")
             remedy = "Leave it out, or say what is meant: a variable of the shell may not be set."
             raise InputError(f"what is given as {name} is empty", remedy=remedy)
+
+
+def _refuse_addresses(arguments: argparse.Namespace, fetched: str, prog: str) -> None:
+    """Refuse an address of a PACS (pacs:NAME) where a file or folder is wanted; it is not repeated, as it may name
+    a patient.
+    """
+    for option, given in vars(arguments).items():
+        words = given if isinstance(given, (list, tuple)) else [given]
+        if option != fetched and any(isinstance(word, str) and is_address(word) for word in words):
+            problem = f"what is given as {option.replace('_', ' ')} names a PACS, and {prog} fetches nothing for it"
+            remedy = (
+                "Fetch scans with `vmseg_predict -i pacs:NAME/STUDY_UID --keep-scans FOLDER`, and name FOLDER here."
+            )
+            raise InputError(problem, remedy=remedy)
 
 
 def _end(
@@ -288,12 +306,13 @@ class Screen:
 
     def tell_left_out(self) -> None:
         """Name what was left out, at a command's end; of many names the screen shows the first, and the log all."""
-        if self.left.unwanted:
-            LOGGER.warning("%s", self.left.whole_text)
-            self._write(f"Warning: {self.left.text()}", sys.stderr)
-        elif self.left.found:
-            LOGGER.info("%s", self.left.whole_text)
-            self.show(self.left.text())
+        left = self.left if self.quiet else self.left.not_shown()
+        if left.unwanted:
+            LOGGER.warning("%s", left.whole_text)
+            self._write(f"Warning: {left.text()}", sys.stderr)
+        elif left.found:
+            LOGGER.info("%s", left.whole_text)
+            self.show(left.text())
 
     def progress(self, title: str, total: int, done: int = 0) -> Progress:
         LOGGER.info("%s: %s of %s done", title, done, total)

@@ -176,7 +176,8 @@ def _remove(arguments: argparse.Namespace, screen: Screen) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv)  # no log: it would repeat the names of files and folders
+    # no log: it would repeat the names of files and folders
+    return run(parser(), work, argv, fetched="images")
 
 
 def _confirmed_pairs(table: str, code: str | None, yes: bool, screen: Screen) -> bool:

@@ -95,13 +95,13 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
     from vmseg_auto.pacs.address import is_address
 
     if not is_address(arguments.input):
-        _predict(arguments, arguments.input, screen, next_steps=True)
+        _predict(arguments, arguments.input, screen, scans_stay=True)
         return
     with pulled_study(arguments, screen) as scans:
-        _predict(arguments, scans, screen, next_steps=arguments.keep_scans is not None)
+        _predict(arguments, scans, screen, scans_stay=arguments.keep_scans is not None)
 
 
-def _predict(arguments: argparse.Namespace, scans: str | Path, screen: Screen, *, next_steps: bool) -> None:
+def _predict(arguments: argparse.Namespace, scans: str | Path, screen: Screen, *, scans_stay: bool) -> None:
     from vmseg_auto.workflows.predict import predict
 
     predict(
@@ -117,7 +117,8 @@ def _predict(arguments: argparse.Namespace, scans: str | Path, screen: Screen, *
         save_uncertainty=arguments.save_uncertainty,
         previews=arguments.previews,
         overwrite_edited=arguments.overwrite_edited,
-        next_steps=next_steps,
+        next_steps=scans_stay,
+        scans_stay=scans_stay,
         exhaustive=arguments.exhaustive,
         precision=arguments.precision,
         backend=arguments.backend,
@@ -137,7 +138,7 @@ def logs(arguments: argparse.Namespace) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv, logs, given=("input", "output", "keep_scans"))
+    return run(parser(), work, argv, logs, given=("input", "output", "keep_scans"), fetched="input")
 
 
 if __name__ == "__main__":

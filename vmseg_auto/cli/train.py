@@ -36,7 +36,10 @@ def parser() -> Parser:
     )
     add_training_options(made)
     made.add_argument(
-        "--init", metavar="MODEL", help="start from the weights of another model, its folder or zip, as far as they fit"
+        "--init",
+        metavar="MODEL",
+        help="start from the weights of another model, its folder or zip, or of a pretrained encoder (FILE.pth), as "
+        "far as they fit",
     )
     made.add_argument(
         "--logger",

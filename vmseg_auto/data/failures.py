@@ -21,11 +21,12 @@ def write_failures(folder: Path, failed: Sequence[VmsegError], cases: Collection
         failed: of one command; each names its case.
         cases: all of that command: what an earlier one has told of these no longer holds.
         inputs: its folder of scans, as seen from the folder of masks; no other scans of an earlier command are there.
+            Empty where they were fetched and not kept.
 
     Raises:
         VmsegError: it can't be written.
     """
-    kept = [row for row in _rows(folder) if row["case"] not in cases and row["inputs"] != inputs]
+    kept = [row for row in _rows(folder) if row["case"] not in cases and (row["inputs"] != inputs or not inputs)]
     new = [
         {
             "case": shown(error.case, lines=False),

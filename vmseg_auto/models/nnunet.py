@@ -235,7 +235,7 @@ def read_fold(source: FoldFile) -> TrainedFold:
         InputError: the file is missing, damaged, holds objects other than numbers, or is no checkpoint of nnU-Net v2.
     """
     path = source.file
-    data = load_archive(path, missing=RESTORE, remedy=RESTORE, stand_ins=_STAND_INS)
+    data = load_archive(path, missing=RESTORE, remedy=RESTORE, stand_ins=STAND_INS)
     data = _object(data, path, "the checkpoint of nnU-Net v2")
     init = _object(data.get("init_args"), path, "init_args")
     about = _pick(_About, {**data, "configuration": init.get("configuration")}, str(path))
@@ -294,8 +294,9 @@ def _scalar(*arguments: Any) -> None:
     """Stand in for numpy's scalars, which are in nnU-Net's training log only."""
 
 
-_STAND_INS: tuple[tuple[Callable[..., Any], str], ...] = (
+STAND_INS: tuple[tuple[Callable[..., Any], str], ...] = (
     (Anything, "numpy.dtype"),
     (_scalar, "numpy.core.multiarray.scalar"),  # written with numpy 1
     (_scalar, "numpy._core.multiarray.scalar"),
 )
+"""For the numbers of numpy in a checkpoint."""

@@ -60,11 +60,7 @@ def from_nnunet(
     if all(kernel[0] == 1 for kernel in spec.kernels):  # nnU-Net's 2-D convolutions have no axis of slices
         weights = {name: tensor.unsqueeze(2) if tensor.dim() == 4 else tensor for name, tensor in weights.items()}
     names = {nnunet_name(name, spec): name for name in wanted}
-    found: dict[str, torch.Tensor] = {}
-    for name, tensor in weights.items():
-        first = found.setdefault(_plain_name(name), tensor)
-        if first is not tensor and not _same(first, tensor):
-            raise InputError(f"the checkpoint is damaged: it holds {_plain_name(name)} twice, and unlike")
+    found = by_plain_name(weights)
     problems = [
         *_listed("missing", [name for name in names if name not in found]),
         *_listed("left over", [name for name in found if name not in names]),
@@ -82,6 +78,20 @@ def from_nnunet(
     if broken := [name for name in names if not _usable(found[name])]:
         raise InputError(f"the weights hold NaN, infinity or no real numbers: {', '.join(broken[:3])}")
     return {ours: found[theirs].to(torch.float32, copy=True).contiguous() for theirs, ours in names.items()}
+
+
+def by_plain_name(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return each tensor of a state dict of nnU-Net's once.
+
+    Raises:
+        InputError: one is stored twice and unlike.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for name, tensor in weights.items():
+        first = found.setdefault(_plain_name(name), tensor)
+        if first is not tensor and not _same(first, tensor):
+            raise InputError(f"the checkpoint is damaged: it holds {_plain_name(name)} twice, and unlike")
+    return found
 
 
 def _plain_name(name: str) -> str:

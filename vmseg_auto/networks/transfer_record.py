@@ -24,10 +24,12 @@ class Taken:
     Args:
         parts: encoder, decoder, heads (or a network's own parts) -> how much was taken.
         left: in words, what was not taken, and why.
+        changed: in words, how it was changed to fit.
     """
 
     parts: dict[str, PartTaken]
     left: tuple[str, ...]
+    changed: tuple[str, ...] = ()
 
     @property
     def tensors(self) -> int:
@@ -43,7 +45,8 @@ class Taken:
         """
         counts = [f"{name} {part.taken} of {part.tensors}" for name, part in self.parts.items() if part.taken]
         taken = ", ".join([f"{counts[0]} tensors", *counts[1:]]) if counts else "nothing"
-        return f"taken: {taken}" + (f"; not taken: {', '.join(self.left)}" if self.left else "")
+        changed = f"; to fit, {', '.join(self.changed)}" if self.changed else ""
+        return f"taken: {taken}" + (f"; not taken: {', '.join(self.left)}" if self.left else "") + changed
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,11 @@ class Initialisation(Stored):
     """The weights that a fold's training started from.
 
     Args:
-        model: the model's folder.
-        name: its planner and trainer, such as default/nnunet.
-        dataset: name of the dataset that it was trained on.
-        fold: the fold of it, as a word.
-        weights: hash of that fold's weights.
+        model: the model's folder or zip, or the file of a pretrained encoder.
+        name: its planner and trainer, such as default/nnunet; of an encoder what its network is called.
+        dataset: name of the dataset that it was trained on; empty where that is not known.
+        fold: the fold of it, as a word; empty of an encoder.
+        weights: hash of that fold's weights, or of the encoder's.
         seen: what these weights were trained on.
         tests: test cases of this workspace that they had seen, or another scan of whose patient, when training began.
         taken: what was taken of them.
@@ -117,3 +120,16 @@ class Initialisation(Stored):
     tests: tuple[str, ...]
     taken: Taken
     schema: int = 2
+
+    @property
+    def origin(self) -> str:
+        """Where the weights come from, in words.
+
+        Example:
+            >>> Initialisation("x.pth", "ResEncL", "", "", "ab12", Seen(whole=False), (), Taken({}, ())).origin
+            'ResEncL (hash ab12)'
+            >>> Initialisation("x", "default/nnunet", "lgg", "0", "ab12", Seen(), (), Taken({}, ())).origin
+            'default/nnunet (dataset lgg, fold 0, hash ab12)'
+        """
+        known = {"dataset": self.dataset, "fold": self.fold, "hash": self.weights}
+        return f"{self.name} ({', '.join(f'{what} {value}' for what, value in known.items() if value)})"

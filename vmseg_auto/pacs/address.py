@@ -9,10 +9,9 @@ import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from vmseg_auto.utils.console import shown
 from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
+from vmseg_auto.utils.foreign_tables import read_foreign_table
 from vmseg_auto.utils.names import case_name
-from vmseg_auto.utils.tables import read_csv
 
 PREFIX = "pacs:"
 _WORDS = {
@@ -27,8 +26,20 @@ _HOW = (
 )
 _UID = re.compile(r"[0-9.]{1,64}")
 _DAY = re.compile(r"\d{8}")
-_NEXT_KEY = re.compile(rf",(?=(?:{'|'.join(_WORDS)})=)")
+_NEXT_KEY = re.compile(rf",(?=(?:{'|'.join(_WORDS)})=)", re.IGNORECASE)
 _NAME = "name"
+_COLUMNS = {
+    "study": ("StudyInstanceUID", "study UID"),
+    "accession": ("AccessionNumber",),
+    "patient": ("PatientID",),
+    "date": ("StudyDate",),
+    _NAME: (),
+}
+"""Of a table of studies, and what DICOM calls them."""
+_KEYS = ("study", "accession", "patient")
+_TABLE = (
+    f"Write a row for each study; it needs one of the columns {', '.join(_KEYS)}; date and {_NAME} may stand beside."
+)
 
 
 @dataclass(frozen=True)
@@ -90,10 +101,10 @@ class Listed:
 def is_address(given: str | None) -> bool:
     """Return whether an input names scans of a PACS, and no file or folder.
 
-    >>> is_address("pacs:archive/1.2.3"), is_address("./pacs")
-    (True, False)
+    >>> is_address("pacs:archive/1.2.3"), is_address("PACS:archive"), is_address("./pacs")
+    (True, True, False)
     """
-    return given is not None and given.startswith(PREFIX)
+    return given is not None and given[: len(PREFIX)].lower() == PREFIX
 
 
 def parse_address(given: str) -> tuple[str, StudyKeys | None]:
@@ -105,7 +116,7 @@ def parse_address(given: str) -> tuple[str, StudyKeys | None]:
     Raises:
         InputError: it can't be read so; what is wrong is said.
     """
-    name, _, told = given.removeprefix(PREFIX).partition("/")
+    name, _, told = given[len(PREFIX) :].partition("/")
     if not name:
         raise InputError("no PACS is named", remedy=_HOW)
     if not told:
@@ -115,8 +126,13 @@ def parse_address(given: str) -> tuple[str, StudyKeys | None]:
     keys: dict[str, str] = {}
     for part in _NEXT_KEY.split(told):
         key, _, value = part.partition("=")
-        if key not in _WORDS or key in keys or not value.strip():
+        key = key.strip().lower()
+        if key not in _WORDS:
             raise InputError(f"what the study is known by can't be read; there are {', '.join(_WORDS)}", remedy=_HOW)
+        if key in keys:
+            raise InputError(f"{key}= stands twice", remedy=_HOW)
+        if not value.strip():
+            raise InputError(f"nothing stands behind {key}=", remedy=_HOW)
         keys[key] = value.strip()
     return name, StudyKeys(**keys)
 
@@ -124,31 +140,33 @@ def parse_address(given: str) -> tuple[str, StudyKeys | None]:
 def read_studies(path: Path) -> list[Listed]:
     """Read a table of studies: columns study, accession, patient, date, of which others may be missing, and name.
 
+    Columns are known in capitals and by DICOM's names too; cells are parted by commas, semicolons or tabs.
+
     Raises:
-        InputError: it is no table, has none of these columns or others too, or no row.
+        InputError: it is missing or no table, has none of these columns or others too, or no row.
         DatasetError: rows that name no study, or a folder that can't be; all are listed.
     """
-    rows = read_csv(path, "Save it as CSV with commas.")
-    columns = set(rows[0]) if rows else set()
-    if not columns & {"study", "accession", "patient"}:
-        remedy = f"It needs one of the columns study, accession and patient; date and {_NAME} may stand beside."
-        raise InputError("no study is named in it", file=path, remedy=remedy)
-    if unknown := sorted(filter(None, columns - {*_WORDS, _NAME})):
-        problem = f"there is no such column: {', '.join(map(shown, unknown))}"
-        raise InputError(
-            problem, file=path, remedy=f"There are {', '.join((*_WORDS, _NAME))}. Take it out, or mend it."
-        )
+    if not path.is_file():
+        raise InputError("there is no such table of studies", file=path, remedy=_TABLE)
+    columns, rows = read_foreign_table(path, _COLUMNS, f"There are {', '.join(_COLUMNS)}. Take it out, or mend it.")
+    if not rows or columns.isdisjoint(_KEYS):
+        raise InputError("no study is named in it", file=path, remedy=_TABLE)
     listed_rows: list[Listed] = []
     errors: list[VmsegError] = []
-    for line, row in enumerate(rows, 2):
-        cells = {name: (row.get(name) or "").strip() for name in (*_WORDS, _NAME)}
+    for line, row in rows:
         try:
-            folder = cells.pop(_NAME)
-            if folder and (folder in (".", "..") or "/" in folder or "\\" in folder or case_name([folder]) != folder):
-                raise InputError("no folder can have this name", remedy="Write letters, digits, - and _.")
-            listed_rows.append(Listed(line, StudyKeys(**cells), folder))
+            listed_rows.append(_listed(line, row))
         except InputError as error:
             errors.append(InputError(f"line {line}: {error.problem}", remedy=error.remedy))
     if errors:
         raise DatasetError(f"{path.name}: {len(errors)} of {len(rows)} rows can't be used", errors)
     return listed_rows
+
+
+def _listed(line: int, cells: dict[str, str]) -> Listed:
+    """Return a row of a table. Raises InputError where it names no study, or a folder that can't be."""
+    keys = {name: cells.get(name, "") for name in _WORDS}
+    folder = cells.get(_NAME, "")
+    if folder and (folder in (".", "..") or "/" in folder or "\\" in folder or case_name([folder]) != folder):
+        raise InputError("no folder can have this name", remedy="Write letters, digits, - and _.")
+    return Listed(line, StudyKeys(**keys), folder)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from vmseg_auto.report.measures import (
     summary,
     total_rows,
 )
-from vmseg_auto.report.predictions import Predicted
+from vmseg_auto.report.predictions import KEEP, NOT_KEPT, Predicted
 from vmseg_auto.report.reads import reads_table
 from vmseg_auto.report.render import Table
 from vmseg_auto.report.words import volume
@@ -103,6 +104,7 @@ class Patient:
         confidence: sentences.
         unlike: what sets the scan apart from those that the model knows.
         by_hand: the voxel size, where it was given by hand.
+        unseen: why nothing of the scan is shown, and what to do; empty where it is there.
         table: the lesions of which there are pictures, after each label as a whole.
         jumps: row of the table -> index in the slider; -1 where it has no slice.
         rest: the smaller lesions; None where there are none.
@@ -117,6 +119,7 @@ class Patient:
     confidence: tuple[str, ...]
     unlike: tuple[str, ...]
     by_hand: str
+    unseen: str
     table: Table
     jumps: tuple[int, ...]
     rest: Table | None
@@ -154,6 +157,8 @@ def gather_predictions(
 
 
 def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool) -> Patient:
+    if one.found is None:
+        return _section(one, name, anchor, identity)
     image, mask, geometry = one.read()
     view = View.of(geometry)
     lesions, _ = lesions_of(mask, geometry, one.labels, PICTURED)
@@ -168,7 +173,18 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
         pictures = tuple(_picture(lesion, scan, part.start, view, name, one.labels, identity) for lesion in lesions)
         slider = _slider(part, view, one.labels, pictures[0].index if pictures else 0, budget)
     places = {(lesion.label, str(lesion.number)): drawn.index for lesion, drawn in zip(lesions, pictures, strict=False)}
-    shown = [row for row in one.rows if row["component"] == "all" or _key(row) in places or not pictures]
+    return replace(_section(one, name, anchor, identity, places), lesions=pictures, slider=slider)
+
+
+def _section(
+    one: Predicted, name: str, anchor: str, identity: bool, places: Mapping[tuple[str, str], int] = MappingProxyType({})
+) -> Patient:
+    """Return the section without its pictures.
+
+    Args:
+        places: label and component of the lesions that are pictured -> index in the slider.
+    """
+    shown = [row for row in one.rows if row["component"] == "all" or _key(row) in places or not places]
     several = len(one.labels) > 1
     rest = [row for row in one.rows if row not in shown]
     smaller = lesion_table(f"{counted(len(rest), 'smaller lesion')}, without pictures", rest, several)
@@ -179,12 +195,13 @@ def _patient(one: Predicted, name: str, anchor: str, budget: int, identity: bool
         light=light_of(one.rows),
         confidence=_told(one, identity),
         unlike=one.record.judgement.unlike,
-        by_hand=spacing_in_words(geometry.spacing_mm) if geometry.spacing_given else "",
+        by_hand=spacing_in_words(spacing) if (spacing := one.record.judgement.spacing_given_mm) else "",
+        unseen="" if one.found else f"The {NOT_KEPT}, so nothing of it is shown. {KEEP}",
         table=lesion_table("Volumes", shown, several),
         jumps=tuple(places.get(_key(row), -1) for row in shown),
         rest=smaller if rest else None,
-        lesions=pictures,
-        slider=slider,
+        lesions=(),
+        slider=None,
     )
 
 

@@ -25,6 +25,8 @@ from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.workflows.prediction_record import FILTER_COLUMNS, SIZE_COLUMNS, InPlace, InputSource, PredictionRecord
 from vmseg_auto.workflows.run_tables import Row, read_volumes
 
+NOT_KEPT = "scan was fetched from a PACS and not kept"
+KEEP = "Predict again with --keep-scans FOLDER: the masks stay as they are."
 _AGAIN = "Name a folder that `vmseg_predict` has written, or predict again."
 
 
@@ -36,15 +38,22 @@ class Predicted:
         record: what its mask was made from; of a corrected one measured as it is.
         rows: its rows of volumes.csv.
         mask: file of the mask.
-        scan: files of the scan.
+        found: files of the scan; None where it was fetched and not kept.
         review: the decision of a reader on the mask as it stands; None where there is none.
     """
 
     record: PredictionRecord
     rows: tuple[Row, ...]
     mask: Path
-    scan: Case
+    found: Case | None
     review: Review | None
+
+    @property
+    def scan(self) -> Case:
+        """Files of the scan. Raises InputError where it was fetched and not kept."""
+        if self.found is None:
+            raise InputError(f"the {NOT_KEPT}", case=self.record.case, remedy=KEEP)
+        return self.found
 
     @property
     def labels(self) -> Labels:
@@ -55,7 +64,7 @@ class Predicted:
         """Read the first channel [Z, Y, X], the mask [Z, Y, X] and their grid.
 
         Raises:
-            InputError: the scan is not the one that the mask was made from, or a file is damaged.
+            InputError: the scan is not the one that the mask was made from or was not kept, or a file is damaged.
         """
         case = self.scan.id
         if content_hash(self.scan) != self.record.scan_hash:
@@ -79,8 +88,8 @@ def read_predictions(folder: Path, images: Path | None, left: Inventory) -> tupl
         left: what of the folder, and of `images`, is not used is noted here.
 
     Returns:
-        A value for each case of volumes.csv whose mask, record and scan are as they should be; and what is wrong with
-        the others, and with the scans that `vmseg_predict` made no mask of.
+        A value for each case of volumes.csv whose mask, record and scan are as they should be, or whose scan was not
+        kept; and what is wrong with the others, and with the scans that `vmseg_predict` made no mask of.
 
     Raises:
         InputError: the folder holds no predictions, or a damaged table.
@@ -123,9 +132,15 @@ class _Scans:
         self._folder, self._images, self._left = folder, images, left
         self._known: dict[tuple[Path, InputSource], dict[str, Case]] = {}
 
-    def find(self, record: PredictionRecord) -> Case:
-        """Find the scan that a prediction was made from. Raises InputError where it is no longer there."""
+    def find(self, record: PredictionRecord) -> Case | None:
+        """Find the scan that a prediction was made from; None where it was fetched and not kept.
+
+        Raises:
+            InputError: it is no longer there.
+        """
         source = record.source
+        if self._images is None and not source.kept:
+            return None
         place = self._images if self._images is not None else self._folder / source.inputs
         if (place, source) not in self._known:
             left = self._left if self._images is not None else None

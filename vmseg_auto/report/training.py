@@ -83,8 +83,7 @@ def starts(run: Run, fingerprint: Fingerprint, splits: Splits, dataset: Dataset)
         return (f"The trainings of {run.name} began with random weights.",) if run.finished_folds() else ()
     validation: dict[FoldName, tuple[str, ...]] = {number: fold.val for number, fold in enumerate(splits.folds)}
     told = [
-        f"Fold {name} of {run.name} began with weights of {start.name} (dataset {start.dataset}, fold {start.fold}, "
-        f"hash {start.weights}), trained on {start.seen.text()}: "
+        f"Fold {name} of {run.name} began with weights of {start.origin}, trained on {start.seen.text()}: "
         f"{_overlap(start, fingerprint, validation.get(name, ()), dataset)}; {start.taken.text()}."
         for name, start in found.items()
     ]

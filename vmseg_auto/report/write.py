@@ -9,7 +9,7 @@ from vmseg_auto.data.pseudonyms import Names, true_names
 from vmseg_auto.data.workspace import OutputFolder
 from vmseg_auto.report.failed import failed_table, require_all, require_some
 from vmseg_auto.report.patients import gather_predictions
-from vmseg_auto.report.predictions import read_predictions
+from vmseg_auto.report.predictions import KEEP, NOT_KEPT, read_predictions
 from vmseg_auto.report.render import write_page
 from vmseg_auto.report.workspace import gather_workspace, read_study
 from vmseg_auto.utils.console import Console, Silent
@@ -89,8 +89,10 @@ def _of_predictions(
     left.require_nothing()
     if corrected := [one.record.case for one in found if one.record.judgement.corrected]:
         console.say(f"Corrected by hand after it was predicted, and measured as it is now: {listed(corrected)}.")
+    if unseen := [one.record.case for one in found if one.found is None]:
+        console.warn(f"the {NOT_KEPT}, so the report shows no slices of it: {listed(unseen)}. {KEEP}")
     cases = {error.case or "": error.case or "" for error in failed}
-    cases |= {one.record.case: one.scan.patient for one in found}
+    cases |= {one.record.case: one.found.patient if one.found else one.record.case for one in found}
     names = _names(cases, path, identity)
     content, undrawn = gather_predictions(folder, found, names, identity, console)
     failed = [*failed, *undrawn]

@@ -19,7 +19,7 @@ from vmseg_auto.evaluation.metrics.overlap import mean_dice
 from vmseg_auto.review.drafts import ChangedMeanwhileError
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
-from vmseg_auto.utils.labels import classes_of
+from vmseg_auto.utils.labels import IGNORE_LABEL, classes_of
 from vmseg_auto.workflows.patients import Visits
 
 TO_DO = "to do"
@@ -224,7 +224,8 @@ def require_unchanged(opened: Opened, given: Given) -> None:
 
 
 def decided_mask(opened: Opened, given: Given, drawn: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the mask that a decision leaves [Z, Y, X].
+    """Return the mask that a decision leaves [Z, Y, X]. What the reader has left as not annotated stays so: without a
+    lesion elsewhere, nobody has looked there.
 
     Raises:
         InputError: it does not go with the decision, or holds what is no label.
@@ -236,7 +237,7 @@ def decided_mask(opened: Opened, given: Given, drawn: NDArray[np.uint8]) -> NDAr
         problem = f"the mask that was sent holds {unknown[0]}, which is no label"
         raise InputError(problem, case=opened.case, remedy="Load the case again.")
     if given.decision == "no lesion":
-        return np.zeros_like(opened.mask)
+        return np.where(drawn == opened.labels.get(IGNORE_LABEL, 0), drawn, np.uint8(0))
     if given.decision not in SAVES:
         return opened.mask
     if given.decision == "corrected" and not drawn.any() and "no lesion" in opened.decisions:

@@ -35,7 +35,7 @@ from vmseg_auto.review.cases import (
 from vmseg_auto.review.next_scans import order_scans
 from vmseg_auto.review.predicted_cases import AddTo
 from vmseg_auto.utils.console import Console, Silent, quoted
-from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.errors import DatasetError, InputError, VmsegError
 from vmseg_auto.utils.geometry import Geometry
 from vmseg_auto.utils.labels import refuse_regions
 from vmseg_auto.utils.left_out import Inventory
@@ -64,7 +64,7 @@ class FirstMasks(Cases):
 
     Raises:
         InputError: the folder holds no scan, or none that is not in the dataset; the dataset's labels are regions.
-        DatasetError: the dataset can't be used.
+        DatasetError: the dataset can't be used, or none of the scans; all that is wrong is listed.
     """
 
     def __init__(self, folder: Path, left: Inventory, add_to: AddTo | None = None, console: Console | None = None):
@@ -90,6 +90,8 @@ class FirstMasks(Cases):
         self._cases = [found[case] for case in ordered.cases]
         if not self._cases and not self._failed:
             raise InputError("all scans of this folder are in the dataset already", file=folder)
+        if not self._cases:
+            raise DatasetError(f"{folder}: no scan can be used", self._failed)
         self._entries = {key: seen[case.id] for key, case in enumerate(self._cases)}
 
     @property

@@ -19,7 +19,9 @@ from vmseg_auto.data.cases import over_cases, read_case
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.preprocessing.duplicates import Signature, same_images, signature
 from vmseg_auto.utils.console import Console
-from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.errors import InputError, VmsegError
+from vmseg_auto.utils.label_masks import looks_like_intensities
+from vmseg_auto.utils.text import counted
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Ordered:
     Args:
         cases: ids, the most worth first; those that are done stand last.
         there: id of a scan that is annotated already -> the id of the case that it is.
-        failed: what is wrong with scans that can't be read.
+        failed: what is wrong with scans that can't be read, or are masks.
     """
 
     cases: tuple[str, ...]
@@ -55,7 +57,7 @@ def order_scans(
     """
     jobs = min(4, os.cpu_count() or 1)
     with console.progress("Reading scans", len(scans) + len(annotated)) as progress:
-        new, failed = over_cases(_signature, scans, jobs, progress.advance)
+        new, failed = over_cases(_signature_of_scan, scans, jobs, progress.advance)
         known, unread = over_cases(_signature, annotated, jobs, progress.advance)
     for error in unread:
         console.warn(f"a scan of the dataset can't be read, and those like it are not known for it: {error}")
@@ -100,6 +102,15 @@ def most_worth_first(
 
 def _signature(case: Case) -> Signature:
     return signature(read_case(case)[0][:1])
+
+
+def _signature_of_scan(case: Case) -> Signature:
+    """Return the signature of a scan that is to be annotated; raises InputError where it is a mask."""
+    image = read_case(case)[0][:1]
+    if not looks_like_intensities(image[0]):
+        problem = f"it looks like a mask and not like a scan: it holds {counted(len(np.unique(image)), 'value')}"
+        raise InputError(problem, case=case.id, file=case.file, remedy="Name the folder of the scans, or move it away.")
+    return signature(image)
 
 
 def _there(new: Mapping[str, Signature], known: Mapping[str, Signature]) -> dict[str, str]:

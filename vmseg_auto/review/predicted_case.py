@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from vmseg_auto.data.images.images import read_image
 from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.data.images.segmentations import read_labels
-from vmseg_auto.data.mask_files import PREDICTED, Standing, mask_sha256
+from vmseg_auto.data.mask_files import PREDICTED, MaskFile, Standing, mask_sha256
 from vmseg_auto.data.reviews import Decision
 from vmseg_auto.report.predictions import Predicted, read_prediction_record, read_standing
 from vmseg_auto.review.cases import Opened, Overlay
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.text import listed
 from vmseg_auto.workflows.add_case import ReviewedCase
 from vmseg_auto.workflows.prediction_record import PredictionRecord
 from vmseg_auto.workflows.prediction_writer import PredictionWriter
@@ -27,6 +28,7 @@ from vmseg_auto.workflows.prediction_writer import PredictionWriter
 PREDICTION = "the prediction"
 ADDED: tuple[Decision, ...] = ("accepted", "corrected")
 """Decisions after which a case can be put into a dataset."""
+_MAPS_AGAIN = "Predict again with --save-uncertainty or --save-probabilities to make them anew."
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class PredictedCase:
             reference_name=PREDICTION,
             predicted=predicted,
             reviews=record.reviews,
-            notes=tuple(_notes(record, geometry, predicted is None)),
+            notes=(*_notes(record, geometry, predicted is None), *_strange_maps(folder, one)),
             overlays=tuple(_overlays(folder, one, geometry)),
         )
         return cls(record, standing.there, one, opened)
@@ -117,22 +119,38 @@ def _notes(record: PredictionRecord, geometry: Geometry, gone: bool) -> Iterator
         yield "The prediction is no longer there: the mask was changed by another program."
 
 
-def _overlays(folder: Path, one: Predicted, geometry: Geometry) -> Iterator[Overlay]:
-    """Yield the maps that lie beside a mask."""
+def _maps(folder: Path, one: Predicted) -> dict[str, tuple[Path, MaskFile | None]]:
+    """Return the maps that lie beside a mask: name -> file, and what the record tells of it, if anything."""
     writer = PredictionWriter(folder, one.record.labels, one.record.source)
     paths = {"uncertainty": writer.uncertainty(one.scan)}
     paths |= {f"probability of {label}": writer.probability(one.scan, label) for label in one.labels}
-    for name, path in paths.items():
-        if path.is_file():
-            yield Overlay(name, partial(_map, path, one.record.case, geometry))
+    known = {told.file: told for told in one.record.maps}
+    return {name: (path, known.get(writer.within(path))) for name, path in paths.items() if path.is_file()}
 
 
-def _map(path: Path, case: str, geometry: Geometry) -> NDArray[np.uint8]:
+def _strange_maps(folder: Path, one: Predicted) -> Iterator[str]:
+    if strange := [path.name for path, told in _maps(folder, one).values() if told is None]:
+        yield f"Not shown, as they are not of this prediction: {listed(strange)}. {_MAPS_AGAIN}"
+
+
+def _overlays(folder: Path, one: Predicted, geometry: Geometry) -> Iterator[Overlay]:
+    """Yield the maps of a prediction."""
+    for name, (path, told) in _maps(folder, one).items():
+        if told is not None:
+            yield Overlay(name, partial(_map, path, told, one.record.case, geometry))
+
+
+def _map(path: Path, told: MaskFile, case: str, geometry: Geometry) -> NDArray[np.uint8]:
     """Read a map of numbers from 0 to 1, in steps of 1/255.
 
+    Args:
+        told: what the record tells of it.
+
     Raises:
-        InputError: it can't be read, or lies on another grid.
+        InputError: it can't be read, was changed since it was written, or lies on another grid.
     """
+    if MaskFile.of(path).sha256 != told.sha256:
+        raise InputError("the map was changed since it was written", case=case, file=path, remedy=_MAPS_AGAIN)
     values, grid = read_image(path, case)
     if differences := grid.differences(geometry):
         problem = f"the map does not lie on the scan's grid: {'; '.join(differences)}"

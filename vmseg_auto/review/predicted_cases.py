@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.reviews import Review
-from vmseg_auto.report.predictions import Predicted, read_predictions
+from vmseg_auto.report.predictions import KEEP, NOT_KEPT, Predicted, read_predictions
 from vmseg_auto.review.cases import Cases, Entry, Given, Opened, require_place
 from vmseg_auto.review.next_scans import order_scans
 from vmseg_auto.review.predicted_case import ADDED, PredictedCase
 from vmseg_auto.review.save import bring_up_to_date, save_decision
 from vmseg_auto.utils.console import Console, Silent
-from vmseg_auto.utils.errors import VmsegError
+from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.labels import refuse_regions
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.text import counted, listed
@@ -77,12 +77,15 @@ class PredictedCases(Cases):
         found, failed = read_predictions(folder, images, left)
         for one in found:
             refuse_regions(one.record.labels, "a review of masks")
-        self._found = sorted(found, key=_worth)
+        self._found = sorted((one for one in found if one.found is not None), key=_worth)
+        unseen = [
+            InputError(f"the {NOT_KEPT}", case=one.record.case, remedy=KEEP) for one in found if one.found is None
+        ]
         if by_learning:
             self._found = _by_learning(
                 self._found, (*data.cases, *data.test_cases) if data else (), console or Silent()
             )
-        self._failed: Sequence[VmsegError] = failed
+        self._failed: Sequence[VmsegError] = [*failed, *unseen]
         self._entries: dict[int, Entry] = {key: _entry(one) for key, one in enumerate(self._found)}
         left.require_nothing()
 

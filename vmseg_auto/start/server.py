@@ -120,13 +120,14 @@ class StartServer:
         own = [job for job in place.jobs if job.step == step.name]
         job = next((one for one in reversed(own) if self._jobs.standing(one) == "running"), own[-1] if own else None)
         folds = latest_folds(place.space) if step.name == "train" and place.is_planned else []
+        in_the_way = step.in_the_way(place)
         return {
             "name": step.name,
             "title": step.title,
             "words": step.words,
             "state": standing.state,
-            "told": standing.words,
-            "runs": step.runs and standing.state != "waiting",
+            "told": " ".join(filter(None, [standing.words, in_the_way])),
+            "runs": step.runs and standing.state != "waiting" and not in_the_way,
             "fields": [] if standing.state == "waiting" else [asdict(field) for field in step.fields(place)],
             "job": self._job_state(job, place) if job else None,
             "charts": [render_chart(chart) for chart in training_charts(folds)],
@@ -173,10 +174,14 @@ class StartServer:
             raise InputError("this step has no command")
         return self._started(request.path_params["step"], dataset, command)
 
-    def _started(self, step: str, dataset: str, command: list[str]) -> Response:
+    def _started(self, step: str, dataset: str, command: list[str], after: Job | None = None) -> Response:
+        """Start a command, unless it has been started already to go on from the job `after`, as by a first press."""
         with self._lock:
-            job = self._jobs.start(step, dataset, command)
-        LOGGER.info("job %s is started: %s", job.number, command[0])
+            later = (one for one in self._jobs.read_all() if after and one.number > after.number and one.step == step)
+            job = next(later, None)
+            if job is None or job.command != tuple(command):
+                job = self._jobs.start(step, dataset, command)
+                LOGGER.info("job %s is started: %s", job.number, command[0])
         return JSONResponse({"number": job.number})
 
     def _asked(self, request: Request, told: Mapping[str, Any]) -> tuple[str, list[str]]:
@@ -188,6 +193,8 @@ class StartServer:
         place = Place.of(self._root, _text(told, "dataset"), self._jobs.read_all())
         if (standing := step.standing(place)).state == "waiting":
             raise InputError("it is not the turn of this step yet", remedy=standing.words)
+        if in_the_way := step.in_the_way(place):
+            raise InputError("this step can't be run just now", remedy=in_the_way)
         given = checked(step.fields(place), answers)
         return step.dataset(place, given), step.command(place, given)
 
@@ -201,14 +208,14 @@ class StartServer:
         if not code:
             raise InputError("there is nothing to be confirmed", remedy="Look for the pairs again.")
         asked = job.command[:-2] if job.command[-2:-1] == ("--confirm",) else job.command
-        return self._started(job.step, job.dataset, [*asked, "--confirm", code])
+        return self._started(job.step, job.dataset, [*asked, "--confirm", code], job)
 
     def _again(self, request: Request) -> Response:
         """Run the command of a job that was cut short again: it goes on from what was done."""
         job = self._job(request)
         if self._jobs.standing(job) not in _CUT_SHORT:
             raise InputError("there is nothing to go on with", remedy="Load the page again.")
-        return self._started(job.step, job.dataset, list(job.command))
+        return self._started(job.step, job.dataset, list(job.command), job)
 
     def _stop(self, request: Request) -> Response:
         self._jobs.stop(self._job(request))

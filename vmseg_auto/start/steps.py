@@ -26,7 +26,8 @@ from vmseg_auto.start.jobs import Job
 from vmseg_auto.start.trainings import latest_folds, sound_folds, training_in_words
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import InputError, VmsegError
-from vmseg_auto.utils.text import counted
+from vmseg_auto.utils.text import counted, listed
+from vmseg_auto.workflows.locking import folds_at_work
 from vmseg_auto.workflows.paths import read_fingerprint, read_splits
 
 Answers = dict[str, str]
@@ -37,6 +38,8 @@ _TEST_SHARE = "0.2"
 _SERIES = Field(
     "series", "Only DICOM series called", "text", help="A name, or a pattern such as *_T2; all if empty.", further=True
 )
+_MASKS = ("mask", "label", "seg")
+"""What folders of masks are called."""
 _VISITS = (
     ("", "not known: name them, and leave them apart"),
     ("join", "yes: they are one patient's"),
@@ -126,6 +129,10 @@ class Step(ABC):
     @abstractmethod
     def standing(self, place: Place) -> Standing: ...
 
+    def in_the_way(self, place: Place) -> str:
+        """Return in a sentence why the command can't be run just now; empty where it can."""
+        return ""
+
     def fields(self, place: Place) -> tuple[Field, ...]:
         return ()
 
@@ -160,8 +167,10 @@ class Export(Step):
         there = place.options("other", "zip")
         if place.dataset:
             return Standing("done", f"The dataset {place.dataset} is made of them.")
-        if len(there) < 2:
-            return Standing("ready", "There are no two folders below this one yet, one of scans and one of masks.")
+        if not _scans_and_masks(there):
+            alone = f" There is {there[0][1]}." if there else ""
+            told = f"There are no two folders below this one yet, one of scans and one of masks.{alone}"
+            return Standing("ready", told)
         return Standing("done", f"There are {', '.join(words for _, words in there[:6])}.")
 
 
@@ -184,7 +193,7 @@ class Pairs(Step):
         scans, masks = place.options("other", "zip"), place.options("other", "predictions")
         return (
             Field("scans", "Scans", "choice", _likely(scans, "export", "scan", "image"), options=scans),
-            Field("masks", "Masks", "choice", _likely(masks, "mask", "label", "seg"), options=masks),
+            Field("masks", "Masks", "choice", _likely(masks, *_MASKS), options=masks),
             Field(
                 "dataset",
                 "Dataset",
@@ -272,6 +281,11 @@ class PlanStep(Step):
             return Standing("ready", f"{changed} Plan again.")
         plans, cases = ", ".join(place.space.plans()), counted(len(read_fingerprint(place.space).cases), "case")
         return Standing("done", f"Planned ({plans}) for {cases} in {counted(place.folds, 'fold')}.")
+
+    def in_the_way(self, place: Place) -> str:
+        if place.dataset and (busy := folds_at_work(place.space.fold_folders())):
+            return f"It is being trained on ({listed(busy)}): plan when that has ended, or stop it first."
+        return ""
 
     def fields(self, place: Place) -> tuple[Field, ...]:
         planners = tuple((name, name) for name in names("vmseg_auto.planners"))
@@ -461,6 +475,18 @@ def reports(place: Place) -> list[str]:
     files = [place.space.report] if place.dataset else []
     files += [OutputFolder(place.root / path).report for path in place.paths("predictions")]
     return [file.relative_to(place.root).as_posix() for file in files if file.is_file() and not file.is_symlink()]
+
+
+def _scans_and_masks(there: Sequence[tuple[str, str]]) -> bool:
+    """Return whether there may be a folder of scans and one of masks: two that do not lie in one another's folder, or
+    one that is called so.
+    """
+    outermost = {path.partition("/")[0] for path, _ in there}
+    return len(outermost) > 1 or any(_may_be_masks(path) for path, _ in there)
+
+
+def _may_be_masks(path: str) -> bool:
+    return any(part in path.rpartition("/")[2].lower() for part in _MASKS)
 
 
 def _is_taken(path: Path) -> bool:

@@ -51,6 +51,7 @@ class LeftOut:
         why: why it is not used; stands behind "2 files, ".
         meant: it is so by the user's own word, or by nature (hidden, a README): --strict does not mind it.
         folder: in which it lies.
+        shown: the command shows it while it works: it is not told again at the end.
     """
 
     what: str
@@ -58,6 +59,7 @@ class LeftOut:
     why: str
     meant: bool = False
     folder: str = ""
+    shown: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -76,11 +78,13 @@ class Inventory:
         self.strict = strict
         self._found: dict[tuple[str, ...], LeftOut] = {}
 
-    def add(self, what: str, where: object, why: str, meant: bool = False, folder: Path | None = None) -> None:
-        """Note one thing; the same is noted once."""
+    def add(
+        self, what: str, where: object, why: str, meant: bool = False, folder: Path | None = None, told: bool = False
+    ) -> None:
+        """Note one thing, and whether the command shows it while it works; the same is noted once."""
         name = where.relative_to(folder) if isinstance(where, Path) and folder and where != folder else where
         place = shown(folder, lines=False) if folder else ""
-        self.add_all([LeftOut(what, shown(name, lines=False), why, meant, place)])
+        self.add_all([LeftOut(what, shown(name, lines=False), why, meant, place, told)])
 
     def add_file(self, path: Path, folder: Path, why: str) -> None:
         """Note a file that is not used for this reason, or for what its name tells."""
@@ -89,12 +93,21 @@ class Inventory:
 
     def add_all(self, found: Iterable[LeftOut]) -> None:
         for one in found:
-            self._found.setdefault(one.key, one)
+            if one.shown:
+                self._found[one.key] = one
+            else:
+                self._found.setdefault(one.key, one)
 
     @property
     def found(self) -> tuple[LeftOut, ...]:
         """In the order in which it was found."""
         return tuple(self._found.values())
+
+    def not_shown(self) -> Inventory:
+        """Return what is to be told at the end of a command that has shown the rest."""
+        others = Inventory(self.strict)
+        others.add_all(one for one in self.found if not one.shown)
+        return others
 
     @property
     def unwanted(self) -> list[LeftOut]:

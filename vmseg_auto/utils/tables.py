@@ -184,7 +184,7 @@ def read_csv(path: Path, remedy: str = _AGAIN) -> list[dict[str, str]]:
     for line, row in enumerate(rows, 2):
         if None in row:
             raise InputError(f"line {line} has more cells than the header", file=path, remedy=remedy)
-    return [_as_given(row) for row in rows]
+    return [_row_as_given(row) for row in rows]
 
 
 def _range(low: float, high: float) -> str:
@@ -193,9 +193,18 @@ def _range(low: float, high: float) -> str:
     return f", {low:g} or above" if math.isfinite(low) else ""
 
 
-def _as_given(row: Mapping[str, str]) -> dict[str, str]:
+def _row_as_given(row: Mapping[str, str]) -> dict[str, str]:
     """Return a row as it was given to `write_csv`; a cell that it lacks is None."""
-    return {_WRITTEN.sub(r"\1", name): cell and _WRITTEN.sub(r"\1", cell) for name, cell in row.items()}
+    return {as_given(name): cell and as_given(cell) for name, cell in row.items()}
+
+
+def as_given(cell: str) -> str:
+    """Return a text as it was given to `write_csv`, which writes an apostrophe before what looks like a formula.
+
+    >>> as_given("'=1"), as_given("'a")
+    ('=1', "'a")
+    """
+    return _WRITTEN.sub(r"\1", cell)
 
 
 def _cell(value: Any) -> Any:

@@ -8,11 +8,11 @@ import gzip
 import struct
 from pathlib import Path
 
-from vmseg_auto.data.dataset_json import read_description
+from vmseg_auto.data.dataset_json import Description, read_description
 from vmseg_auto.data.images.formats.nifti import parse_header
 from vmseg_auto.data.images.packed import damaged, file_bytes, unpacked
 from vmseg_auto.data.images.registry import USUAL
-from vmseg_auto.data.naming import image_files, raw_stem
+from vmseg_auto.data.naming import image_files, note_unpaired, raw_stem
 from vmseg_auto.utils.atomic import new_folder, read_json, write_json
 from vmseg_auto.utils.console import Console, Silent, quoted
 from vmseg_auto.utils.errors import InputError
@@ -36,7 +36,8 @@ def dataset_from_msd(
 ) -> Path:
     """Make a dataset in nnU-Net's raw layout of one of the Medical Segmentation Decathlon (Task04_Hippocampus).
 
-    Cases keep their names, as the Decathlon is public; voxels and the rest of their headers stay as they are.
+    Cases keep their names, as the Decathlon is public; voxels and the rest of their headers stay as they are. A
+    training scan without a mask, or a mask without a scan, is left out.
 
     Args:
         folder: with dataset.json, imagesTr, labelsTr and, where there are test scans, imagesTs; left as it is.
@@ -56,12 +57,11 @@ def dataset_from_msd(
     require_apart(target, [source])
     told, description = read_json(stated), read_description(stated)
     refuse_regions(description.labels, "vmseg_make_dataset --from-msd")
-    parts = {name: image_files(source / name, USUAL, left) for name in ("imagesTr", "labelsTr", "imagesTs")}
-    for key in description.unused:
-        left.add("key", key, "unknown in dataset.json")
+    parts = _parts(source, description, left)
     left.require_nothing()
     if not parts["imagesTr"]:
-        raise InputError(f"there is no case: no file ends with {USUAL}", file=source / "imagesTr", remedy="Unpack it.")
+        problem = f"there is no case: no file of this name that ends with {USUAL} lies in imagesTr and labelsTr"
+        raise InputError(problem, file=source, remedy="Unpack it.")
     with output_lock(target.parent, "vmseg_make_dataset", console), new_folder(target) as made:
         with console.progress("Copying", sum(map(len, parts.values()))) as progress:
             for part, files in parts.items():
@@ -70,9 +70,10 @@ def dataset_from_msd(
                     channels = 0 if part == "labelsTr" else len(description.channels)
                     _copy(file, made / part, channels)
                     progress.advance()
-        about = {
-            key: told[key] for key in ("description", "reference", "licence", "release", "patients") if key in told
-        }
+        about = {key: told[key] for key in ("description", "reference", "licence", "release") if key in told}
+        copied = {raw_stem(file) for part in ("imagesTr", "imagesTs") for file in parts[part]}
+        if patients := {case: patient for case, patient in description.patients.items() if case in copied}:
+            about["patients"] = patients
         named = {"name": description.name or source.name, "numTraining": len(parts["labelsTr"]), "file_ending": USUAL}
         channel_names = {str(number): name for number, name in enumerate(description.channels)}
         labels = dict(description.labels)
@@ -80,6 +81,28 @@ def dataset_from_msd(
     cases = counted(len(parts["imagesTr"]), "training case")
     console.say(f"{target}: {cases}. Go on with `vmseg_plan_and_preprocess -d {quoted(target)}`.")
     return target
+
+
+def _parts(source: Path, description: Description, left: Inventory) -> dict[str, list[Path]]:
+    """Return the files to copy by folder; what is not copied is noted."""
+    parts = {name: image_files(source / name, USUAL, left) for name in ("imagesTr", "labelsTr", "imagesTs")}
+    for key in description.unused:
+        left.add("key", key, "unknown in dataset.json")
+    there = {raw_stem(file) for part in ("imagesTr", "imagesTs") for file in parts[part]}
+    for listed in description.listed:
+        if raw_stem(Path(listed)) not in there:
+            left.add("file", listed, "listed in dataset.json, and not there")
+    scans, masks = ({raw_stem(file): file for file in parts[part]} for part in ("imagesTr", "labelsTr"))
+    paired = scans.keys() & masks.keys()
+    for what, files, why in (
+        ("scan", scans, "without a mask in labelsTr"),
+        ("mask", masks, "without a scan in imagesTr"),
+    ):
+        alone = {name: file for name, file in files.items() if name not in paired}
+        note_unpaired(what, alone, paired, why, left)
+    for part, files in (("imagesTr", scans), ("labelsTr", masks)):
+        parts[part] = [file for name, file in files.items() if name in paired]
+    return parts
 
 
 def _copy(file: Path, folder: Path, channels: int) -> None:

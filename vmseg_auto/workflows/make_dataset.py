@@ -152,6 +152,8 @@ def make_dataset(
     if there and (ignored := there.description.labels.get(IGNORE_LABEL)) is not None:
         _require_no_value(members, ignored)
         _warn_of_whole_masks(members, console)
+    if members:
+        found.note_left_out(left, told=True)
     if not members:
         console.say(f"Nothing is new: all scans with masks are in {target} already.")
     elif not confirm(table(members, found, wishes, errors)):

@@ -129,11 +129,12 @@ class Found:
                 f"{label}. If some are no lesion, name the others with --segments."
             )
 
-    def note_left_out(self, left: Inventory) -> None:
+    def note_left_out(self, left: Inventory, told: bool = False) -> None:
+        """Note the scans that become no case, and whether the table of pairs shows them."""
         for title in self.without_mask:
-            left.add("scan", title, "without a mask")
+            left.add("scan", title, "without a mask", told=told)
         for error in self.unusable:
-            left.add("scan", error.case, f"that can't be used ({error.problem})")
+            left.add("scan", error.case, f"that can't be used ({error.problem})", told=told)
 
 
 def find_drawn(source: Path, scans: Path, errors: list[VmsegError], left: Inventory) -> list[Path]:

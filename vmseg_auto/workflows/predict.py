@@ -59,6 +59,7 @@ def predict(
     previews: bool = False,
     overwrite_edited: bool = False,
     next_steps: bool = False,
+    scans_stay: bool = True,
     exhaustive: bool = False,
     precision: Precision = "auto",
     backend: Backend = "torch",
@@ -101,6 +102,7 @@ def predict(
         previews: also write a picture of slices through the lesions, CASE_overlay.png in the folder previews.
         overwrite_edited: masks that somebody has changed since they were predicted are made anew; kept unless given.
         next_steps: whether the console also tells how to look at the masks.
+        scans_stay: whether the scans stay where they are; where not, nothing that is written names the place.
         series: names of the only DICOM series wanted, or patterns such as "*_T2"; all unless given.
         echo: of DICOM series with several echoes, from 1 (the shortest echo time).
         spacing_mm: voxel size (Z, Y, X) of image files that tell none.
@@ -162,7 +164,8 @@ def predict(
         algorithm = made_by(model_digest, cases) if in_dicom else None
         if algorithm:
             told.say("DICOM files name patient and study of their series, as they must; no other tells of a header.")
-        source = InputSource.of(Path(inputs), Path(output), channels, choice, optional)
+        place = Path(inputs) if scans_stay else None
+        source = InputSource.of(place, Path(output), channels, choice, optional)
         wanted = save_probabilities, save_uncertainty, previews
         used = [run.fold(fold) for run, one in zip(runs, ensemble.members, strict=True) for fold in one.folds]
         writer = PredictionWriter(Path(output), ensemble.labels, source, *wanted, formats, algorithm, overwrite_edited)
@@ -327,15 +330,15 @@ def _load(work: _Work, case: Case) -> _Loaded | Done:
     made_from = f"{work.model_digest}-{content}"
     corrected = record and there and there.state == "edited" and not writer.overwrite_edited
     if record and there and corrected and record.scan_hash == content:
-        return Done(InPlace.of(record, there), kept=True)
+        return Done(InPlace.of(writer.note_kept_scan(record), there), kept=True)
     if not corrected and (mask := writer.kept(case, made_from)):
-        return Done(mask, kept=True)
+        return Done(replace(mask, record=writer.note_kept_scan(mask.record)), kept=True)
     notes: list[str] = []
     image, _, geometry = read_case(case, notes=notes, spacing_mm=work.spacing_mm)
     if record:
         writer.require_same_scan(case, record, image)
     if record and there and corrected:
-        return Done(InPlace.of(record, there), kept=True)
+        return Done(InPlace.of(writer.note_kept_scan(record), there), kept=True)
     why = record.why_anew(there, made_from) if record and there else ""
     try:
         preprocessed: list[PreprocessedScan] | VmsegError = work.ensemble.preprocess(image, geometry)

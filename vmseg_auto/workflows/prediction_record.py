@@ -52,7 +52,8 @@ class InputSource:
     """Where a predicted scan is found again.
 
     Args:
-        inputs: the scan, or the folder of scans, that was to be predicted; as seen from the output folder.
+        inputs: the scan, or the folder of scans, that was to be predicted; as seen from the output folder. Empty where
+            scans were fetched and not kept.
         channels: names of the scan's channels.
         choice: which DICOM series were wanted.
         optional: names of the channels that scans may lack.
@@ -65,15 +66,41 @@ class InputSource:
 
     @classmethod
     def of(
-        cls, inputs: Path, output: Path, channels: tuple[str, ...], choice: Choice, optional: tuple[str, ...] = ()
+        cls,
+        inputs: Path | None,
+        output: Path,
+        channels: tuple[str, ...],
+        choice: Choice,
+        optional: tuple[str, ...] = (),
     ) -> InputSource:
-        """Describe where all scans of one command lay; the way to them stays right where both folders are moved
-        together.
+        """Describe where all scans of one command lie, None where they will not be kept; the way to them stays right
+        where both folders are moved together.
         """
+        if inputs is None:
+            return cls("", channels, choice, optional)
         place = inputs.resolve()
         with contextlib.suppress(ValueError):  # on another drive, in Windows
             place = Path(os.path.relpath(place, output.resolve()))
         return cls(place.as_posix(), channels, choice, optional)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the scans were to lie where they were, and were not fetched for a moment."""
+        return bool(self.inputs)
+
+    def same_place(self, other: InputSource, folder: Path, scan: Path) -> bool:
+        """Return whether a scan of these inputs may be the scan of the same name of another command's inputs: it lies
+        where those lay, or those were fetched and not kept, and so named after their UIDs.
+
+        Args:
+            other: of the other command.
+            folder: of the masks of both.
+            scan: the file of the scan, now.
+        """
+        if not other.kept:
+            return True
+        before, now = (folder / other.inputs).resolve(), scan.resolve()
+        return now.is_relative_to(before) or before.is_relative_to(now)
 
 
 @dataclass(frozen=True)
@@ -99,6 +126,7 @@ class PredictionRecord(Stored):
         saved: what a reader has saved in place of the mask; of several the first counts.
         predicted_rows: the rows of volumes.csv that the prediction had, while a saved mask stands in its place.
         reviews: what readers have decided, in the order of time; those on earlier masks too.
+        maps: files of its maps as they were written, within the folder.
     """
 
     case: str
@@ -119,6 +147,7 @@ class PredictionRecord(Stored):
     saved: tuple[SavedMask, ...] = ()
     predicted_rows: tuple[dict[str, Any], ...] = ()
     reviews: tuple[Review, ...] = ()
+    maps: tuple[MaskFile, ...] = ()
     schema: int = SCHEMA
 
     def check(self, where: str) -> None:

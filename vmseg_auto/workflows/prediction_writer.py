@@ -107,11 +107,17 @@ class PredictionWriter:
 
     def beside(self, case: Case) -> list[Path]:
         """Return all that is written of a case beside its mask and its record."""
+        return [*self.map_paths(case), *([self.preview(case)] if self.previews else [])]
+
+    def map_paths(self, case: Case) -> list[Path]:
+        """Return the maps that are written of a case."""
         labels = [name for name, value in self.labels.items() if value]
         soft = [self.probability(case, label) for label in labels] if self.save_probabilities else []
-        undecided_map = [self.uncertainty(case)] if self.save_uncertainty else []
-        pictures = [self.preview(case)] if self.previews else []
-        return [*soft, *undecided_map, *pictures]
+        return [*soft, *([self.uncertainty(case)] if self.save_uncertainty else [])]
+
+    def map_file(self, path: Path) -> MaskFile:
+        """Return what the record tells of a map, by the file as it is."""
+        return replace(MaskFile.of(path), file=self.within(path))
 
     def record(self, case: Case) -> PredictionRecord | None:
         """Return the record of what lies here of a case; None where there is none, or another program's file of its
@@ -122,6 +128,14 @@ class PredictionWriter:
         except InputError:
             return None
         return found if found.case == case.id else None
+
+    def note_kept_scan(self, record: PredictionRecord) -> PredictionRecord:
+        """Return the record of a mask that stays, written anew where its scan was not kept before and is now."""
+        if record.source.kept or not self.source.kept:
+            return record
+        record = replace(record, source=self.source)
+        write_sealed(self.folder / f"{record.case}.json", record.to_json())
+        return record
 
     def require_known(self, case: Case) -> None:
         """Raise InputError where a mask lies here that no record tells of: somebody may have corrected it."""
@@ -152,6 +166,8 @@ class PredictionWriter:
         record = self.record(case)
         if record is None or record.made_from != made_from or not all(path.is_file() for path in self.beside(case)):
             return None
+        if not all(self.map_file(path) in record.maps for path in self.map_paths(case)):
+            return None
         there = self.standing(record)
         asked = self.masks(case)
         if there.state != "as written" or not set(asked) <= set(there.sound):
@@ -172,8 +188,8 @@ class PredictionWriter:
         there = self.standing(record)
         if there.state == "missing":
             return
-        before, now = (self.folder / record.source.inputs).resolve(), case.file.resolve()
-        if not (now.is_relative_to(before) or before.is_relative_to(now)):
+        if not self.source.same_place(record.source, self.folder, case.file):
+            before = (self.folder / record.source.inputs).resolve()
             raise InputError(
                 f"{there.mask.name} in the output folder is the mask of another scan of the same name, from {before}",
                 case=case.id,
@@ -244,6 +260,7 @@ class PredictionWriter:
 
             draw_overlay(image[0], prediction.mask, prediction.geometry, self.labels, self.preview(case), case.id)
         record = self._record_of(case, made_from, image, prediction, unlike)
+        record = replace(record, maps=self._maps(case, earlier if earlier and earlier.made_from == made_from else None))
         finished = FinishedMask(
             case,
             prediction.mask,
@@ -341,6 +358,12 @@ class PredictionWriter:
         if "dicom-seg" in self.formats:
             asked.append(self.folder / mask_name(case, "dicom-sr"))
         return [MaskFile.of(path) for path in case_files(self.folder, earlier.written).sound if path not in asked]
+
+    def _maps(self, case: Case, earlier: PredictionRecord | None) -> tuple[MaskFile, ...]:
+        """Return the maps that have been written, and those of an earlier command that made the same mask."""
+        new = [self.map_file(path) for path in self.map_paths(case)]
+        names = {one.file for one in new}
+        return (*new, *(one for one in (earlier.maps if earlier else ()) if one.file not in names))
 
     def _write_maps(self, case: Case, prediction: Prediction) -> None:
         assert prediction.probabilities is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from vmseg_auto.models.checkpoints import Checkpoint, TrainingState, load_newest
 from vmseg_auto.models.final_checkpoint import save_final
 from vmseg_auto.models.fold_record import FoldRecord, read_record
 from vmseg_auto.models.load import require_own
+from vmseg_auto.models.pretrained import PretrainedEncoder
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.registry import load_logger
 from vmseg_auto.training.loader import batches_ahead
@@ -71,7 +72,8 @@ def train(
         trainer: a name or "module:Class"; the plan's own unless given.
         settings: `field=value` for fields of the TrainingConfig.
         hours: for each fold at most; all get as many of the config's epochs as fit.
-        init: another model, its folder or zip, to start from its weights as far as they fit.
+        init: another model, its folder or zip, or the file of a pretrained encoder, to start from its weights as far as
+            they fit.
         loggers: names or "module:Class" of trackers that log each epoch, beside history.csv.
         device: "auto", "cuda", "mps" or "cpu".
         jobs: processes that make patches; their number changes no result.
@@ -180,7 +182,7 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
     state = ranks.on_main(lambda: _resume(job, folder, config))
     if start is not None and state is None:
         tests = _known_tests(job, start)
-        ranks.on_main(lambda: begin_from(start, setup.parts.network, folder, tests, job.console))
+        ranks.on_main(lambda: begin_from(start, setup.parts.network, job.plan.network, folder, tests, job.console))
     done = state.epoch * config.iterations_per_epoch + len(state.under_way) if state else 0
     with (
         tracking(job, folder, config) as log,
@@ -205,10 +207,12 @@ def _run_training(job: Job, fold: FoldName, folder: FoldFolder, record: FoldReco
     ranks.on_main(finish)
 
 
-def _starts(job: Job, other: Run, model: Path, records: dict[FoldName, FoldRecord]) -> dict[FoldName, Start]:
+def _starts(
+    job: Job, other: Run | PretrainedEncoder, model: Path, records: dict[FoldName, FoldRecord]
+) -> Mapping[FoldName, Start]:
     starts = find_starts(other, model, job.run, job.dataset.name, records, job.console)
     fold, start = next(iter(starts.items()))
-    check_fits(start, job.parts(job.config, fold).network.state_dict())
+    check_fits(start, job.parts(job.config, fold).network.state_dict(), job.plan.network)
     for warning in dict.fromkeys(_known_tests(job, start).warning() for start in starts.values()):
         if warning:
             job.console.warn(warning)

@@ -235,6 +235,7 @@ class StepView {
 
   async act(what) {
     message("");
+    for (const button of [this.confirm, this.again, this.stop]) button.disabled = true; // until the page is loaded
     try {
       await ask(`/api/jobs/${this.shown.job.number}/${what}`, {});
       if (what === "stop") page.say("It is asked to stop.");
@@ -242,6 +243,7 @@ class StepView {
       told(error);
     }
     await page.load();
+    for (const button of [this.confirm, this.again, this.stop]) button.disabled = false;
     if (what !== "stop") this.stop.focus();
   }
 
