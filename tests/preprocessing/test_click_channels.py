@@ -36,7 +36,9 @@ def test_a_click_is_highest_where_it_lies_in_the_channel_of_its_kind() -> None:
 def test_mirrored_scans_have_mirrored_clicks() -> None:
     image = np.random.default_rng(1).standard_normal((1, 5, 9, 11), np.float32)
     clicks, mirrored = [Click((1, 2, 3), True)], [Click((1, 2, 7), True)]
-    assert np.array_equal(with_clicks(image, clicks, SPACING)[..., ::-1], with_clicks(image[..., ::-1], mirrored, SPACING))
+    assert np.array_equal(
+        with_clicks(image, clicks, SPACING)[..., ::-1], with_clicks(image[..., ::-1], mirrored, SPACING)
+    )
 
 
 @pytest.mark.parametrize("place", [(3, 5, 6), (5, 12, 9)])

@@ -13,14 +13,12 @@ from scipy import ndimage
 from vmseg_auto.inference.predictor import Predictor
 from vmseg_auto.inference.thresholds import favour_background
 from vmseg_auto.inference.windows import pad
-from vmseg_auto.preprocessing.click_channels import SIGMA_MM, Click, plan_positions, with_clicks
+from vmseg_auto.preprocessing.click_channels import MOST_CLICKS, SIGMA_MM, Click, plan_positions, with_clicks
 from vmseg_auto.preprocessing.transform import box_slices
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Box, Geometry
 from vmseg_auto.utils.labels import written_values
 
-MOST_CLICKS = 200
-"""On one scan."""
 LEAVE, BACKGROUND, FOREGROUND = range(3)
 """What an answer says of a voxel: its label stays, it is background, or it is lesion."""
 _REACH_MM = 2 * SIGMA_MM

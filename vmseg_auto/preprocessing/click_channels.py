@@ -14,6 +14,9 @@ from vmseg_auto.utils.geometry import Box, Geometry, Shape, Spacing
 SIGMA_MM = 4.0
 """Of the Gaussian around a click: a few voxels within a slice, and the neighbouring slices a little."""
 
+MOST_CLICKS = 200
+"""On one scan."""
+
 
 class Click(NamedTuple):
     """A point that a reader has clicked.
