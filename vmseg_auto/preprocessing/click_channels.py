@@ -42,8 +42,8 @@ def with_clicks(image: NDArray[np.float32], clicks: Sequence[Click], spacing: Sp
         spacing: mm along (Z, Y, X).
 
     Example:
-        >>> with_clicks(np.zeros((1, 1, 1, 3), np.float32), [Click((0, 0, 1), True)], (1.0, 1.0, 4.0)).round(2).tolist()
-        [[[[0.0, 0.0, 0.0]]], [[[0.61, 1.0, 0.61]]], [[[0.0, 0.0, 0.0]]]]
+        >>> with_clicks(np.zeros((1, 1, 1, 3), np.float32), [Click((0, 0, 1), True)], (1.0, 1.0, 4.0))[1].round(2)
+        array([[[0.61, 1.  , 0.61]]], dtype=float32)
     """
     hints = np.zeros((2, *image.shape[1:]), dtype=np.float32)
     for place, foreground in clicks:
