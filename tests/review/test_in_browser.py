@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chromium import CHROMIUM, SECONDS, Browser
+from clicking import clicked_model
 from numpy.typing import NDArray
 from reports import GRID, TWO, deliver, scan
 from reviewing import Served, by_hand, cases_of, put_map, served
@@ -25,7 +26,9 @@ from scipy import ndimage
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.images.images import read_image, read_mask, write_mask
 from vmseg_auto.data.mask_files import mask_sha256
+from vmseg_auto.preprocessing.click_channels import Click
 from vmseg_auto.report.write import write_report
+from vmseg_auto.review.click_model import ClickModel
 from vmseg_auto.review.drafts import DraftFile
 from vmseg_auto.review.predicted_cases import AddTo, PredictedCases
 from vmseg_auto.review.reader_cases import ReaderCases
@@ -582,3 +585,37 @@ def test_a_link_without_its_token_shows_no_patient(server: Served) -> None:
         text: Any = browser.run("document.body.innerText")
         assert "The link is not that of this server" in text
         assert "anna" not in text
+
+
+def test_a_click_asks_the_model_and_is_one_edit(folder: Path, tmp_path: Path) -> None:
+    """By the keys alone, and undone and redone as a stroke."""
+    model = ClickModel(clicked_model(tmp_path / "model"), "cpu")
+    with served(folder, clicks=model) as server, Browser(1400, 900, loopback=True) as browser:
+        page = Page(browser, server.link)
+        page.open()
+        assert not browser.run("document.querySelector('label.hint').hidden")
+        before, place = page.mask(), (3, 9, 11)
+        page.go(*place)
+        browser.run("review.views[0].canvas.focus()")
+        browser.press("c")
+        browser.press(" ")
+        browser.wait_for("document.getElementById('hinted').textContent.includes('changed by the click')")
+        answer = model.answer(cases_of(folder).open(0), [Click(place, True)])
+        after = page.mask()
+        assert np.array_equal(after, answer.applied(before))
+        assert after[place] == 1
+        assert browser.run("review.mask.clicks") == [[*place, True]]
+        browser.run("document.getElementById('undo').click()")
+        assert np.array_equal(page.mask(), before)
+        assert browser.run("review.mask.clicks") == []
+        browser.run("document.getElementById('redo').click()")
+        assert np.array_equal(page.mask(), after)
+        page.quiet(server.port)
+
+
+def test_without_a_model_there_is_no_such_tool(page: Page) -> None:
+    page.open()
+    assert page.browser.run("[...document.querySelectorAll('label.hint')].every((label) => label.hidden)")
+    page.browser.run("document.activeElement.blur()")
+    page.browser.press("c")
+    assert page.browser.run("review.tool") == "move"

@@ -15,6 +15,7 @@ from vmseg_auto.utils.text import listed
 
 if TYPE_CHECKING:
     from vmseg_auto.review.cases import Cases
+    from vmseg_auto.review.click_model import ClickModel
     from vmseg_auto.review.predicted_cases import AddTo
 
 _PORT = 8765
@@ -30,6 +31,12 @@ def parser() -> Parser:
         epilog="Needs the extra review (docs/review.md). Example: vmseg_review -i masks",
     )
     made.add_argument("-i", "--input", metavar="PREDICTIONS", help="a folder that vmseg_predict has written")
+    made.add_argument(
+        "-m",
+        "--model",
+        metavar="MODEL",
+        help="a model trained with `--set clicks=true` (a folder or zip), which is asked again where the reader clicks",
+    )
     made.add_argument(
         "--images", metavar="FOLDER", help="where the predicted scans lie (default: where they lay when predicted)"
     )
@@ -93,7 +100,16 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
         port=arguments.port,
         browser=not arguments.no_browser,
         console=screen,
+        clicks=_click_model(arguments, screen),
     )
+
+
+def _click_model(arguments: argparse.Namespace, screen: Screen) -> ClickModel | None:
+    if not arguments.model:
+        return None
+    from vmseg_auto.review.click_model import ClickModel
+
+    return ClickModel(Path(arguments.model), console=screen)
 
 
 def _cases(arguments: argparse.Namespace, screen: Screen) -> Cases:
@@ -111,7 +127,7 @@ def logs(arguments: argparse.Namespace) -> Path | None:
 def _is_start(arguments: argparse.Namespace) -> bool:
     """Return whether nothing is named to be reviewed, and the current folder is no dataset."""
     named = [*places_of(arguments).values(), arguments.input, arguments.images, arguments.next]
-    named += [arguments.add_to, arguments.key]
+    named += [arguments.add_to, arguments.key, arguments.model]
     apart = arguments.blind or arguments.blind_share is not None
     return not (any(named) or apart or Path("imagesTr").is_dir())
 
@@ -123,6 +139,9 @@ def _require_apart(arguments: argparse.Namespace) -> None:
     if arguments.blind and arguments.blind_share is not None:
         remedy = "Give one of them: --blind is a share of 1."
         raise InputError("--blind and --blind-share are given", remedy=remedy)
+    if arguments.model:
+        remedy = "Leave -m out."
+        raise InputError("who reads blind sees no prediction, and -m would show one where he clicks", remedy=remedy)
     if arguments.add_to:
         remedy = "Put cases into a dataset in a review without --blind and --blind-share."
         raise InputError("masks that are read for a comparison go into no dataset", remedy=remedy)
@@ -182,7 +201,7 @@ def _training(arguments: argparse.Namespace, screen: Screen) -> Cases:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return run(parser(), work, argv, logs, given=("input", "images", "next", "add_to", "key", "reader"))
+    return run(parser(), work, argv, logs, given=("input", "images", "next", "add_to", "key", "reader", "model"))
 
 
 def _share(text: str) -> float:

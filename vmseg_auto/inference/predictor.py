@@ -30,6 +30,7 @@ from vmseg_auto.models.selection_record import PLAIN_THRESHOLD
 from vmseg_auto.networks.unet import build_network
 from vmseg_auto.planning.inference_budget import EXHAUSTIVE, InferenceBudget
 from vmseg_auto.planning.plan import Plan
+from vmseg_auto.preprocessing.click_channels import with_clicks
 from vmseg_auto.preprocessing.mask_channels import with_masks
 from vmseg_auto.preprocessing.normalise import channels_there, intensity_profiles
 from vmseg_auto.preprocessing.transform import box_slices, nonzero_box, preprocess_image, restore_labels, restore_logits
@@ -126,8 +127,8 @@ class Predictor:
         first: a cascade's first stage, whose masks the networks are given too.
 
     Raises:
-        InputError: no checkpoint, folds of different plans, or a model without a lesion filter where one is asked for;
-            OpenVINO is not installed, or is to compute elsewhere than on the CPU.
+        InputError: no checkpoint, folds of different plans or of which only some know clicks, or a model without a
+            lesion filter where one is asked for; OpenVINO is not installed, or is to compute elsewhere than on the CPU.
         VmsegError: OpenVINO does not give torch's logits.
     """
 
@@ -155,6 +156,10 @@ class Predictor:
                 f"the folds ({folds}) were trained with different plans",
                 remedy="Train the older ones again with --fresh, or choose folds of one plan with --folds.",
             )
+        if len({c.config.clicks for c in checkpoints}) != 1:
+            remedy = "Train all of them with the same --set clicks, or choose folds with --folds."
+            raise InputError("some folds were trained with clicks and some without", remedy=remedy)
+        self.clicks = checkpoints[0].config.clicks
         info = replace(info, lesion_filter=with_least(info.lesion_filter, min_lesion_probability))
         self.info, self.plan, self.first = info, checkpoints[0].plan, first
         self.folds = tuple(c.fold for c in checkpoints)
@@ -334,7 +339,8 @@ class Predictor:
     def _logits(
         self, preprocessed: NDArray[np.float32], budgets: Sequence[InferenceBudget], progress: OnProgress = None
     ) -> tuple[list[NDArray[np.float32]], Confidence]:
-        image = torch.tensor(np.asarray(preprocessed))
+        array = np.asarray(preprocessed)
+        image = torch.tensor(with_clicks(array, (), self.plan.spacing_mm) if self.clicks else array)
         scans = image[: len(self.info.channels)]
         estimator = UncertaintyEstimator(
             len(self.ensemble.networks), bool(self.ensemble.mirror_axes), self.ensemble.overlap
@@ -378,7 +384,7 @@ class Predictor:
         return digest([*about, self.first.digest()] if self.first else about)
 
     def _network(self, checkpoint: Checkpoint, dtype: torch.dtype | None) -> torch.nn.Module:
-        channels = len(self.info.channels) + self.plan.mask_channels(len(self.info.labels))
+        channels = checkpoint.config.input_channels(self.plan, len(self.info.channels), len(self.info.labels))
         network = build_network(self.plan.network, channels, count_outputs(self.info.labels))
         try:
             network.load_state_dict(checkpoint.weights)

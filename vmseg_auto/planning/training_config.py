@@ -48,6 +48,8 @@ class TrainingConfig(Stored):
             worker processes: "auto" (on CUDA only), "on" or "off". The distribution is the same, the draws are not.
         hold_cases: whether the training cases are held in a GPU's memory: "auto" (where they are at most a quarter of
             what the training leaves of it) or "off". It changes no result.
+        clicks: whether the network is given a reader's clicks too, as two more channels with clicks that are drawn
+            from the true mask (`vmseg_review -m`); of one label, and by no 2-D network or cascade.
         mirror_axes: patch axes (0 is the plan's first) that are mirrored in training and prediction.
         left_right_only: whether of these only the axis between the patient's left and right is mirrored, across which
             a head is symmetric, where the plan knows it.
@@ -89,6 +91,7 @@ class TrainingConfig(Stored):
     strong_augmentation: bool = False
     device_augmentation: typing.Literal["auto", "on", "off"] = "auto"
     hold_cases: typing.Literal["auto", "off"] = "auto"
+    clicks: bool = False
     mirror_axes: tuple[int, ...] = (0, 1, 2)
     left_right_only: bool = False
     tile_step_size: float = 0.5
@@ -118,6 +121,33 @@ class TrainingConfig(Stored):
         if self.left_right_only and plan.left_right is not None:
             axes &= {plan.left_right}
         return tuple(axis for axis in self.mirror_axes if axis in axes)
+
+    def input_channels(self, plan: Plan, channels: int, classes: int) -> int:
+        """Count a network's input channels: an image's, a cascade's masks, and two of clicks.
+
+        Args:
+            channels: of the image.
+            classes: labels, background included.
+        """
+        return channels + plan.mask_channels(classes) + (2 if self.clicks else 0)
+
+    def require_clicks_fit(self, plan: Plan, classes: int) -> None:
+        """Raise InputError where a network can't be trained with clicks as the config wants.
+
+        Args:
+            classes: labels, background included.
+        """
+        why = (
+            "a click lies in one slice, and a 2-D network sees no other"
+            if plan.by_slice
+            else "a cascade's first stage would not see them"
+            if plan.first_stage
+            else "a click does not tell which of several labels is meant"
+            if plan.regions or classes != 2
+            else ""
+        )
+        if self.clicks and why:
+            raise InputError(f"clicks=true can't be used here: {why}", remedy="Leave --set clicks=true out.")
 
     @property
     def epoch_work(self) -> float:

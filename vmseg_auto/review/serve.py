@@ -22,6 +22,8 @@ from vmseg_auto.utils.text import counted
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from vmseg_auto.review.click_model import ClickModel
+
 PURPOSE = "The page in the browser"
 _TRIES = 50
 _TICK_S = 0.2
@@ -30,7 +32,13 @@ _LAST_ANSWERS_S = 5
 
 
 def review(
-    cases: Cases, *, reader: str = "", port: int = 0, browser: bool = True, console: Console | None = None
+    cases: Cases,
+    *,
+    reader: str = "",
+    port: int = 0,
+    browser: bool = True,
+    console: Console | None = None,
+    clicks: ClickModel | None = None,
 ) -> None:
     """Serve the page until the reader ends it there, or by Ctrl-C.
 
@@ -40,6 +48,7 @@ def review(
         port: of 127.0.0.1; the next free one where it is in use. Any free one unless given.
         browser: whether the page is opened in the browser.
         console: where words go.
+        clicks: the model that a reader's clicks are put to; without one the page has no such tool.
 
     Raises:
         InputError: the extra `review` is not installed, or no port is free.
@@ -53,7 +62,7 @@ def review(
     if unusable:
         console.warn(f"{counted(unusable, 'case')} can't be opened; the page says why.")
     ending = "End it on the page (End the review), or by Ctrl-C here. Decisions and drafts are saved already."
-    serve(lambda end: ReviewServer(cases, reader, end).app(), ending, port, browser, console)
+    serve(lambda end: ReviewServer(cases, reader, end, clicks).app(), ending, port, browser, console)
     states = Counter(entry.state for entry in cases.entries if entry.state)
     console.say(f"Decisions: {', '.join(f'{count} {state}' for state, count in sorted(states.items()))}.")
     if conclusion := cases.conclusion():

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from importlib.resources import files
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from starlette.routing import Route
 from vmseg_auto.data.mask_files import mask_sha256
 from vmseg_auto.data.reviews import SAVES
 from vmseg_auto.figures.slices import grey_window, label_colours
+from vmseg_auto.preprocessing.click_channels import MOST_CLICKS, Click
 from vmseg_auto.report.render import viewer_gz
 from vmseg_auto.review.cases import DECISIONS, Cases, Given, Opened
 from vmseg_auto.review.drafts import ChangedMeanwhileError, DraftFile, DraftNote
@@ -37,12 +38,17 @@ from vmseg_auto.utils.names import is_text
 from vmseg_auto.workflows.add_patients import VisitsUnknownError
 from vmseg_auto.workflows.patients import Visits
 
+if TYPE_CHECKING:
+    from vmseg_auto.review.click_model import ClickModel
+
 _PAGE = "vmseg_auto.review.page"
 _STATIC = {
     "review.css": "text/css", "app.js": "text/javascript", "mask.js": "text/javascript", "view.js": "text/javascript",
 }  # fmt: skip
 _LONGEST_TEXT = 12_000
 """Bytes of the JSON before a mask."""
+_MOST_BYTES = 64 * MOST_CLICKS
+"""Of clicks as JSON."""
 _LONGEST_COMMENT, _LONGEST_NAME, _MOST_MINUTES = 2_000, 100, 100_000.0
 _STEPS = 65_535
 """Intensities are sent in as many steps between the scan's darkest and brightest voxel."""
@@ -55,10 +61,11 @@ class ReviewServer:
         cases: the queue.
         reader: who reviews, if that is known before.
         end: called when the reader ends the work.
+        clicks: the model that clicks are put to, if there is one.
     """
 
-    def __init__(self, cases: Cases, reader: str, end: Callable[[], None]) -> None:
-        self._cases, self._reader, self._end = cases, reader, end
+    def __init__(self, cases: Cases, reader: str, end: Callable[[], None], clicks: ClickModel | None = None) -> None:
+        self._cases, self._reader, self._end, self._clicks = cases, reader, end, clicks
         self._lock = threading.Lock()
         self._opened: tuple[int, Opened] | None = None
         """The case that was opened last."""
@@ -81,6 +88,7 @@ class ReviewServer:
                 Route(f"{case}/draft", self._read_draft, methods=["GET"]),
                 Route(f"{case}/draft", self._write_draft, methods=["PUT"]),
                 Route(f"{case}/draft/{{number:int}}", self._remove_draft, methods=["DELETE"]),
+                Route(f"{case}/click", self._click, methods=["POST"]),
                 Route(f"{case}/decision", self._decide, methods=["POST"]),
                 Route(f"{case}/add/{{visits}}", self._add, methods=["POST"]),
                 Route("/api/end", self._finish, methods=["POST"]),
@@ -93,7 +101,7 @@ class ReviewServer:
         return JSONResponse({"reader": self._reader, "only_reader": self._cases.reader, "cases": entries})
 
     def _case(self, request: Request) -> Response:
-        return JSONResponse(_about(self._open(request, anew=True)))
+        return JSONResponse({**_about(self._open(request, anew=True)), "clicks": self._clicks is not None})
 
     def _scan(self, request: Request) -> Response:
         """Send the intensities as unsigned 16 bits, little endian, between the lowest and the highest."""
@@ -154,6 +162,16 @@ class ReviewServer:
     def _remove_draft(self, request: Request) -> Response:
         self._draft(request).remove(int(request.path_params["number"]))
         return Response(status_code=204)
+
+    async def _click(self, request: Request) -> Response:
+        body = await _body(request, _MOST_BYTES, "The request is larger than clicks can be.")
+        return await run_in_threadpool(self._answer, request, _clicks_of(body))
+
+    def _answer(self, request: Request, clicks: list[Click]) -> Response:
+        if self._clicks is None:
+            raise InputError("there is no model that clicks are put to", remedy="Name one with vmseg_review -m MODEL.")
+        answer = self._clicks.answer(self._open(request), clicks)
+        return Response(_framed({"box": answer.box, "label": answer.label}, answer.change))
 
     async def _decide(self, request: Request) -> Response:
         told, mask = await self._sent(request)
@@ -216,16 +234,7 @@ class ReviewServer:
         opened = await run_in_threadpool(self._open, request)
         shape = opened.geometry.shape
         most = 4 + _LONGEST_TEXT + prod(shape)
-        length = request.headers.get("content-length", "")
-        if not length.isdecimal():
-            raise HTTPException(411, "The request does not tell its length.")
-        if int(length) > most:
-            raise HTTPException(413, "The request is larger than a mask of this scan.")
-        body = bytearray()
-        async for block in request.stream():
-            body += block
-            if len(body) > most:
-                raise HTTPException(413, "The request is larger than a mask of this scan.")
+        body = await _body(request, most, "The request is larger than a mask of this scan.")
         size = int.from_bytes(body[:4], "little")
         text, voxels = bytes(body[4 : 4 + size]), bytes(body[4 + size :])
         try:
@@ -235,6 +244,46 @@ class ReviewServer:
         if not isinstance(told, dict) or len(voxels) != prod(shape):
             raise InputError("what was sent is no mask of this scan", remedy="Load the case again.")
         return told, np.frombuffer(voxels, np.uint8).reshape(shape)
+
+
+async def _body(request: Request, most: int, too_large: str) -> bytes:
+    """Read what was sent.
+
+    Args:
+        most: bytes that it may have.
+        too_large: is said where it has more.
+
+    Raises:
+        HTTPException: it is larger, or tells no length.
+    """
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal():
+        raise HTTPException(411, "The request does not tell its length.")
+    if int(length) > most:
+        raise HTTPException(413, too_large)
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > most:
+            raise HTTPException(413, too_large)
+    return bytes(body)
+
+
+def _clicks_of(body: bytes) -> list[Click]:
+    """Return the clicks that the page has sent: {"clicks": [[z, y, x, whether on lesion], ...]}.
+
+    Raises:
+        InputError: these are none.
+    """
+    try:
+        told = json.loads(body)["clicks"]
+        clicks = [Click((z, y, x), foreground) for z, y, x, foreground in told]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        clicks = []
+    places = [at for click in clicks for at in click.place]
+    if not clicks or not all(type(at) is int for at in places) or not all(type(c.foreground) is bool for c in clicks):
+        raise InputError("what was sent are no clicks", remedy="Load the case again.")
+    return clicks
 
 
 def _about(opened: Opened) -> dict[str, Any]:

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vmseg_auto.contracts import DeviceAugment, Parts
+from vmseg_auto.contracts import Augment, DeviceAugment, Parts
 from vmseg_auto.data.dataset import Fold
 from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.inference.windows import count_windows
 from vmseg_auto.planning.plan import Plan
+from vmseg_auto.training.augmentation.clicks import WithClicks
 from vmseg_auto.training.augmentation.cpu import NoAugmentation
 from vmseg_auto.training.held_cases import HeldCases, gib_of, in_words
 from vmseg_auto.training.loader import Batch, BatchLoader, BatchSource, BoxLoader
@@ -59,6 +60,8 @@ class FoldSetup:
     @property
     def device_augment(self) -> DeviceAugment | None:
         """What augments whole batches on the device; None where workers augment samples."""
+        if self.parts.config.clicks:
+            return None  # clicks are drawn by workers, after their augmentation
         stand_in, choice = self.parts.device_augment, self.parts.config.device_augmentation
         wanted = choice == "on" or (choice == "auto" and self.device.type == "cuda")
         # A trainer that replaced only `augment` must not lose it.
@@ -71,11 +74,16 @@ class FoldSetup:
             folder=self.preprocessed,
             cases=self.cases.train,
             sampler=self.parts.sampler,
-            augment=NoAugmentation() if self.device_augment else self.parts.augment,
+            augment=NoAugmentation() if self.device_augment else self._seen(self.parts.augment),
             foreground=tuple(forced_foreground(i, size, share) for i in range(size)),
             stream=self.stream,
             samples=samples,
         )
+
+    def _seen(self, augment: Augment, simulated: bool = True) -> Augment:
+        """Return an augmentation that adds the channels of clicks, where the config wants them."""
+        clicks = self.parts.config.clicks
+        return WithClicks(augment, self.plan.spacing_mm, simulated) if clicks else augment
 
     @cached_property
     def _gib_to_hold(self) -> float | None:
@@ -133,7 +141,7 @@ class FoldSetup:
             folder=self.preprocessed,
             cases=self.cases.val,
             sampler=PatchSampler(self.plan.patch, self.plan.patch),
-            augment=NoAugmentation(),
+            augment=self._seen(NoAugmentation(), simulated=False),
             foreground=tuple(forced_foreground(i, size, share) for i in range(size)),
             stream=(*self.stream, 1),
         )

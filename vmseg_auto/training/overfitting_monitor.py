@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from vmseg_auto.data.preprocessed import PreprocessedCase
@@ -17,6 +18,7 @@ from vmseg_auto.inference.sliding_window import predict_logits
 from vmseg_auto.inference.windows import air_level, count_windows
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.planning.training_config import TrainingConfig
+from vmseg_auto.preprocessing.click_channels import with_clicks
 from vmseg_auto.utils.devices import autocast
 from vmseg_auto.utils.distributed import ALONE, Ranks
 from vmseg_auto.utils.errors import VmsegError
@@ -48,7 +50,7 @@ class OverfittingMonitor:
     def __init__(
         self, config: TrainingConfig, plan: Plan, train: Sequence[PreprocessedCase], val: Sequence[PreprocessedCase]
     ) -> None:
-        self.plan, self.patch = plan, plan.patch
+        self.plan, self.patch, self.clicks = plan, plan.patch, config.clicks
         self.train: list[PreprocessedCase] = []
         self.val: list[PreprocessedCase] = []
         self.due = range(0)
@@ -97,9 +99,11 @@ class OverfittingMonitor:
 
     def _dice(self, case: PreprocessedCase, ensemble: FoldEnsemble) -> float:
         """Return the mean over the classes that the case holds, on the preprocessed grid; NaN where it has no score."""
-        image = torch.tensor(np.asarray(case.image))
+        image = torch.tensor(self._seen(case))
         try:
-            (logits,) = predict_logits(ensemble, image, self.patch, step=STEP, air_below=air_level(image))
+            (logits,) = predict_logits(
+                ensemble, image, self.patch, step=STEP, air_below=air_level(image[: len(case.image)])
+            )
         except VmsegError:  # logits that are not finite, as can happen in 16 bits
             return math.nan
         label = np.asarray(case.label)
@@ -108,11 +112,16 @@ class OverfittingMonitor:
         pairs = ((masks[index - 1], within(label, values[index - 1])) for index in case.foreground)
         return float(np.mean([overlap(ours, theirs, label.size)["dice"] for ours, theirs in pairs]))
 
+    def _seen(self, case: PreprocessedCase) -> NDArray[np.float32]:
+        """Return a case's channels as the network is given them: without clicks."""
+        image = np.asarray(case.image)
+        return with_clicks(image, (), self.plan.spacing_mm) if self.clicks else image
+
     @torch.inference_mode()
     def _known_outputs(self, network: nn.Module, device: torch.device, dtype: torch.dtype | None) -> int:
         if self._outputs is None:
             with autocast(device, dtype):
-                logits = network(torch.zeros(1, len(self.train[0].image), *self.patch, device=device))
+                logits = network(torch.zeros(1, len(self._seen(self.train[0])), *self.patch, device=device))
             self._outputs = logits.shape[1]
         return self._outputs
 

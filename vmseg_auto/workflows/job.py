@@ -73,7 +73,7 @@ class Job:
         """
         torch.manual_seed(config.seed * 1009 + (1000 if fold == "all" else int(fold)))
         classes = count_outputs(self.fingerprint.labels)
-        channels = len(self.fingerprint.channels) + self.plan.mask_channels(classes)
+        channels = config.input_channels(self.plan, len(self.fingerprint.channels), classes)
         parts = self.trainer(self.plan, config, self.device, channels, classes)
         if why_not := why_not_rebuilt(parts.network, self.plan.network, channels, classes):
             raise InputError(
@@ -138,8 +138,8 @@ def open_job(
 
     Raises:
         InputError: nothing is planned, the dataset has changed since, a case is not preprocessed or out of date, an
-            unknown trainer, setting or device, a broken metric of a package, an impossible time, or channels that are
-            missing, or can't be dropped, as the config says.
+            unknown trainer, setting or device, clicks where they do not fit, a broken metric of a package, an
+            impossible time, or channels that are missing, or can't be dropped, as the config says.
     """
     folder, space = places(dataset, workspace)
     metrics()  # a package whose metric is broken is told of now, not after a night of training
@@ -151,6 +151,7 @@ def open_job(
     where = choose_device(device)
     compiled.compile_mode(config, plan, where)  # refused now, where it is asked for and can't be had
     standing = ranks.on_main(lambda: read_standing(folder, space, left))
+    config.require_clicks_fit(plan, count_outputs(standing.fingerprint.labels))
     if not getattr(chosen, "regions", False):
         refuse_regions(standing.fingerprint.labels, f"training by {chosen.name}, which does not say that it can,")
     _require_channels(standing.fingerprint, config)

@@ -46,7 +46,7 @@ def write_onnx(models: Mapping[str, Sequence[FoldFolder]], folder: Path, console
 def _write(fold: FoldFolder, folder: Path, name: str) -> float:
     checkpoint = load_final(fold.final)
     plan = checkpoint.plan
-    channels = len(checkpoint.channels) + plan.mask_channels(len(checkpoint.labels))
+    channels = checkpoint.config.input_channels(plan, len(checkpoint.channels), len(checkpoint.labels))
     network = build_network(plan.network, channels, count_outputs(checkpoint.labels)).eval()
     network.load_state_dict(checkpoint.weights)
     content = to_onnx(network, channels, plan.patch)
@@ -62,6 +62,7 @@ def _write(fold: FoldFolder, folder: Path, name: str) -> float:
     about = {
         "input": "image: float32 [B, C, Z, Y, X]; B is free, Z, Y, X are the patch, in the plan's order of axes",
         "mask_channels": plan.mask_channels(len(checkpoint.labels)),
+        "click_channels": 2 if checkpoint.config.clicks else 0,
         "output": (
             "logits: float32 [B, K, Z, Y, X]; K in the order of the labels as they are listed, without the background; "
             "a label is where its logit is above 0"

@@ -4,7 +4,7 @@ import { SliceView } from "/static/view.js";
 
 const AUTOSAVE_MS = 3000;
 const IDLE_MS = 60_000;
-const TOOLS = { v: "move", b: "brush", e: "erase", i: "like", l: "lasso", k: "cut", d: "drop" };
+const TOOLS = { v: "move", b: "brush", e: "erase", i: "like", l: "lasso", k: "cut", d: "drop", c: "hint", g: "unhint" };
 const get = (id) => document.getElementById(id);
 
 // The token of the link goes into this tab's memory, and out of the address bar and its history.
@@ -81,6 +81,10 @@ const page = {
 
   get brushing() {
     return ["brush", "erase", "like"].includes(this.tool);
+  },
+
+  get hinting() {
+    return ["hint", "unhint"].includes(this.tool);
   },
 
   // Whether a stroke has begun and not ended.
@@ -183,6 +187,29 @@ const page = {
     this.mask.begin();
     for (const at of this.mask.component(point)) this.mask.set(at, 0);
     this.endEdit();
+  },
+
+  // Ask the model again with one more click, and take what it changes as one edit.
+  async hint(point) {
+    if (!this.mask.holds(point) || this.asking) return;
+    const { key, mask } = this;
+    const click = [...point, this.tool === "hint"];
+    const clicks = [...mask.clicks, click];
+    this.asking = true;
+    get("hinted").textContent = "The model is being asked.";
+    try {
+      const sent = { method: "POST", body: JSON.stringify({ clicks }) };
+      const [{ box, label }, change] = unframed(await (await ask(`/api/cases/${key}/click`, sent)).arrayBuffer());
+      if (this.mask !== mask) return;
+      const count = mask.apply(box, change, label, click);
+      get("hinted").textContent = `${count} voxels changed by the click.`;
+      this.changed();
+    } catch (error) {
+      if (this.mask === mask) get("hinted").textContent = "";
+      this.told(error);
+    } finally {
+      this.asking = false;
+    }
   },
 
   between() {
@@ -318,6 +345,9 @@ const page = {
     this.colours = [];
     for (const { value, colour } of about.labels) this.colours[value] = rgb(colour);
     Object.assign(this, { draft: 0, blocked: false, saving: false, seconds: 0 });
+    get("hinted").textContent = "";
+    for (const label of document.querySelectorAll("label.hint")) label.hidden = !about.clicks;
+    if (!about.clicks && this.hinting) this.choose("move");
     get("label").replaceChildren(...about.labels.map(({ name, value }) => new Option(name, value)));
     get("comment").value = about.review ? about.review.comment : "";
     get("draft").textContent = "";
@@ -622,7 +652,7 @@ const page = {
         if (key === "z") event.shiftKey ? redo() : undo();
         else if (key === "y") redo();
         else return;
-      } else if (key in TOOLS) {
+      } else if (key in TOOLS && (this.about.clicks || !["c", "g"].includes(key))) {
         this.choose(TOOLS[key]);
       } else if (key in keys) {
         keys[key]();

@@ -93,6 +93,29 @@ export class Mask {
     if (this.reference) this.fromReference += changed(this.reference[at]);
   }
 
+  // The clicks that the mask has been changed by; those that were taken back are none.
+  get clicks() {
+    return this.done.flatMap((edit) => (edit.click ? [edit.click] : []));
+  }
+
+  // Take over, as one edit, what a model changes in a box [[from, to], ...] after a click: 1 makes a voxel background,
+  // 2 gives it the label. Returns how many voxels are changed.
+  apply([[top, bottom], [front, back], [left, right]], change, label, click) {
+    this.begin();
+    let i = 0;
+    for (let z = top; z < bottom; z += 1) {
+      for (let y = front; y < back; y += 1) {
+        for (let x = left; x < right; x += 1, i += 1) {
+          if (change[i]) this.set(this.at([z, y, x]), change[i] === 2 ? label : 0);
+        }
+      }
+    }
+    if (!this.end()) return 0;
+    const edit = this.done[this.done.length - 1];
+    edit.click = click;
+    return edit.places.length;
+  }
+
   replace(voxels) {
     this.begin();
     for (let at = 0; at < voxels.length; at += 1) this.set(at, voxels[at]);

@@ -274,6 +274,7 @@ export class SliceView {
     if (this.scene.tool === "move") this.scene.goTo(point.map(Math.round));
     else if (this.scene.brushing) this.scene.brush(this, point, point, true);
     else if (this.scene.tool === "drop") this.scene.drop(point.map(Math.round));
+    else if (this.scene.hinting) this.scene.hint(point.map(Math.round));
     else this.line = [point];
     this.held.point = point;
     this.later();
@@ -354,6 +355,8 @@ export class SliceView {
       this.scene.endEdit();
     } else if (this.scene.tool === "drop") {
       this.scene.drop(point);
+    } else if (this.scene.hinting) {
+      this.scene.hint(point);
     } else if (this.scene.tool !== "move") {
       this.line.push(point);
     }
