@@ -40,7 +40,7 @@ class Tags(HTMLParser):
 
 def empty_predictions(**changes: object) -> str:
     content = {
-        "title": "t", "identity": False, "patients": [], "models": ["0"],
+        "title": "t", "identity": False, "patients": [], "models": ["0"], "backends": ["torch"],
         "totals": Table("c", ("Scan",), ()), "failed": Table("c", ("Scan",), ()),
         "decisions": Table("c", ("Month",), ()),
         "reads": Table("c", ("Month",), ()),
