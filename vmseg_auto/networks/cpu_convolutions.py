@@ -73,9 +73,10 @@ class Convolution:
 
 
 def _predicts(x: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Return whether it is a prediction on the CPU in float32: gradients and other precisions are left to torch."""
+    """Return whether it is a prediction on the CPU in float32; torch does what has gradients, other precisions or a compiler."""
     return (
-        torch.is_inference_mode_enabled()
+        not torch.compiler.is_compiling()  # asked first: a compiler refuses the next question
+        and torch.is_inference_mode_enabled()
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
