@@ -73,7 +73,7 @@ class Convolution:
 
 
 def _predicts(x: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Return whether it is a prediction on the CPU in float32; torch does what has gradients, other precisions or a compiler."""
+    """Return whether it is a prediction on the CPU in float32: all else is left to torch."""
     return (
         not torch.compiler.is_compiling()  # asked first: a compiler refuses the next question
         and torch.is_inference_mode_enabled()
