@@ -17,7 +17,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from dicom import grid_of, numbers
+from dicom_made import write_series
 from pydicom import Dataset, dcmread
 
 from vmseg_auto.pacs.states import SeriesState
@@ -276,3 +279,23 @@ def start_storing(folder: Path, port: int) -> subprocess.Popen[bytes]:
     """Begin to send all files of a folder by storescu."""
     command = [of_dcmtk("storescu"), "-aet", SENDER, "-aec", NODE, "+sd", HERE, str(port), str(folder)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+SHAPE = (6, 16, 16)
+T2 = {"SeriesDescription": "t2_tse_fs", "RepetitionTime": "4000", "EchoTime": "90"}
+T1 = {"SeriesDescription": "t1_tse", "RepetitionTime": "500", "EchoTime": "10"}
+OWN = {"PatientID": "4711", "AccessionNumber": "A-17", "StudyDate": "20260131"}
+
+
+def series_of(study: str, folder: Path, seed: int, **texts: str) -> list[Path]:
+    """Write a series of a study that several have in common."""
+    image = numbers(SHAPE, seed).astype(np.uint16)
+    return sorted(write_series(folder, image, grid_of(SHAPE), StudyInstanceUID=study, **texts).iterdir())
+
+
+    """Store a patient with two studies, one with a T1 beside the T2; and two studies of one accession number."""
+    """Store a patient with two studies, one of them with a T1 beside the T2; and two studies of one accession number."""
+    archive.store(series_of("1.2.826.1", folder / "t2", 0, **OWN, **T2))
+    archive.store(series_of("1.2.826.1", folder / "t1", 1, **OWN, **T1))
+    archive.store(series_of("1.2.826.2", folder / "later", 2, **OWN | {"StudyDate": "20260701"}, **T2))
+    archive.store(series_of("1.2.826.3", folder / "other", 3, PatientID="4712", AccessionNumber="A-17", **T2))

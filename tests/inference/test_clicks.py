@@ -74,11 +74,25 @@ def test_what_a_click_says_reaches_the_network(predictor: Predictor, image: np.n
     """A kind of click, and a click before it in the same window, are other hints."""
     scan, place = ClickedScan(predictor, image, GRID), (10, 20, 40)
     one = scan.answer([Click(place, True)])
-    two = scan.answer([Click((10, 22, 37), False), Click(place, True)])
+    two = scan.answer([Click(place, True), Click((10, 22, 37), False), Click(place, True)])
     assert one.box == two.box
     assert not np.array_equal(one.change, two.change)
     far = scan.answer([Click((2, 3, 4), False), Click(place, True)])
     assert np.array_equal(one.change, far.change)  # beyond the reach of a Gaussian
+
+
+def test_clicks_near_one_another_share_a_window_and_answers_tell_of_clicks_alone(
+    predictor: Predictor, image: np.ndarray
+) -> None:
+    scan, first = ClickedScan(predictor, image, GRID), Click((10, 20, 40), True)
+    near, far = (10, 21, 41), (2, 3, 4)
+    box = scan.answer([first]).box
+    clicks = [first, Click(near, False)]
+    answer = scan.answer(clicks)
+    assert answer.box == box
+    assert scan.answer([first, Click(far, True)]).box != box
+    assert np.array_equal(scan.answer(clicks).change, answer.change)
+    assert np.array_equal(ClickedScan(predictor, image, GRID).answer(clicks).change, answer.change)
 
 
 @pytest.mark.parametrize("place", [(0, 0, 0), (19, 39, 59), (0, 39, 30)])

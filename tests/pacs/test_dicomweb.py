@@ -9,12 +9,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
-import numpy as np
 import pytest
 from consoles import Heard
-from dicom import grid_of, numbers
-from dicom_made import write_series
-from pacs import HERE, ORTHANC, Orthanc, free_port, orthanc
+from pacs import HERE, ORTHANC, Orthanc, free_port, orthanc, store_studies
 from pydicom import dcmread
 from workspaces import cohort, trained_run
 
@@ -29,28 +26,16 @@ from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.left_out import Inventory
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-SHAPE = (6, 16, 16)
-T2, T1 = {"SeriesDescription": "t2_tse_fs"}, {"SeriesDescription": "t1_tse"}
-OWN = {"PatientID": "4711", "AccessionNumber": "A-17", "StudyDate": "20260131"}
-
-
-def series(folder: Path, seed: int, study: str, **texts: str) -> list[Path]:
-    image = numbers(SHAPE, seed).astype(np.uint16)
-    return sorted(write_series(folder, image, grid_of(SHAPE), StudyInstanceUID=study, **texts).iterdir())
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    """A patient with two studies, one of them with a T1 beside the T2; and two studies of one accession number."""
     pytest.importorskip("dicomweb_client", reason="the extra pacs is not installed")
     if not PLUGIN.exists():
         pytest.skip("orthanc-dicomweb is not installed")
     folder = tmp_path_factory.mktemp("web")
     with orthanc(folder / "orthanc", free_port(), Plugins=[str(PLUGIN)]) as running:
-        running.store(series(folder / "t2", 0, "1.2.826.1", **OWN, **T2))
-        running.store(series(folder / "t1", 1, "1.2.826.1", **OWN, **T1))
-        running.store(series(folder / "later", 2, "1.2.826.2", **OWN | {"StudyDate": "20260701"}, **T2))
-        running.store(series(folder / "other", 3, "1.2.826.3", PatientID="4712", AccessionNumber="A-17", **T2))
+        store_studies(running, folder)
         yield running
 
 

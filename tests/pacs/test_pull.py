@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from consoles import Heard
-from dicom import grid_of, numbers
-from dicom_made import write_series
-from pacs import HERE, NODE, ORTHANC, Orthanc, free_port, orthanc
+from dicom import grid_of
+from pacs import HERE, NODE, ORTHANC, OWN, SHAPE, T2, Orthanc, free_port, orthanc, series_of, store_studies
 from pydicom import dcmread
 from workspaces import cohort, trained_run
 
@@ -35,28 +34,13 @@ from vmseg_auto.utils.errors import DatasetError, InputError
 from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.tables import read_csv, write_csv
 
-SHAPE = (6, 16, 16)
-T2 = {"SeriesDescription": "t2_tse_fs", "RepetitionTime": "4000", "EchoTime": "90"}
-T1 = {"SeriesDescription": "t1_tse", "RepetitionTime": "500", "EchoTime": "10"}
-OWN = {"PatientID": "4711", "AccessionNumber": "A-17", "StudyDate": "20260131"}
-
-
-def series(folder: Path, seed: int, study: str, **texts: str) -> list[Path]:
-    """A series of a study that several have in common."""
-    image = numbers(SHAPE, seed).astype(np.uint16)
-    return sorted(write_series(folder, image, grid_of(SHAPE), StudyInstanceUID=study, **texts).iterdir())
-
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    """A patient with two studies, one of them with a T1 beside the T2; and two studies of one accession number."""
     pytest.importorskip("pynetdicom", reason="the extra pacs is not installed")
     folder = tmp_path_factory.mktemp("pull")
     with orthanc(folder / "orthanc", free_port(), MaximumStorageCacheSize=0) as running:
-        running.store(series(folder / "t2", 0, "1.2.826.1", **OWN, **T2))
-        running.store(series(folder / "t1", 1, "1.2.826.1", **OWN, **T1))
-        running.store(series(folder / "later", 2, "1.2.826.2", **OWN | {"StudyDate": "20260701"}, **T2))
-        running.store(series(folder / "other", 3, "1.2.826.3", PatientID="4712", AccessionNumber="A-17", **T2))
+        store_studies(running, folder)
         yield running
 
 
@@ -129,13 +113,13 @@ def test_what_is_there_is_not_fetched_again_and_what_lacks_images_is(pull: Pull,
 
 def test_images_of_two_patients_are_refused(archive: Orthanc, pull: Pull, tmp_path: Path) -> None:
     for seed, patient in enumerate(("1", "2")):
-        archive.store(series(tmp_path / patient, seed, "1.2.826.7", PatientID=patient, **T2))
+        archive.store(series_of("1.2.826.7", tmp_path / patient, seed, PatientID=patient, **T2))
     with pytest.raises(InputError, match=r"archive has images of two patients in this study\. Have it mended"):
         pull.study(StudyKeys("1.2.826.7"), tmp_path / "out")
 
 
 def test_fewer_images_than_the_archive_counts_are_told(archive: Orthanc, pull: Pull, tmp_path: Path) -> None:
-    archive.store(files := series(tmp_path / "in", 5, "1.2.826.8", PatientID="9", **T2))
+    archive.store(files := series_of("1.2.826.8", tmp_path / "in", 5, PatientID="9", **T2))
     uid = dcmread(files[0]).SOPInstanceUID.encode()
     stored = [path for path in (archive.folder / "storage").glob("*/*/*") if uid in path.read_bytes()]
     for path in stored:  # the index counts it still
@@ -174,7 +158,7 @@ def strict_archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc
     known = {"AET": NODE, "Host": HERE, "Port": port, "AllowGet": False}
     settings = {"DicomCheckCalledAet": True, "DicomAlwaysAllowFind": False, "DicomAlwaysAllowGet": False}
     with orthanc(folder / "orthanc", port, DicomModalities={"vmseg": known}, **settings) as running:
-        running.store(series(folder / "t2", 0, "1.2.826.1", **OWN, **T2))
+        running.store(series_of("1.2.826.1", folder / "t2", 0, **OWN, **T2))
         yield running
 
 

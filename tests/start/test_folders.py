@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vmseg_auto.start.folders import MOST, find_folders
-from vmseg_auto.start.steps import Place
+from vmseg_auto.start.place import Place
 
 
 def made(root: Path, *paths: str) -> None:

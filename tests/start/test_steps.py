@@ -23,7 +23,8 @@ from vmseg_auto.data.workspace import Workspace
 from vmseg_auto.planning.training_config import TrainingConfig
 from vmseg_auto.start.fields import checked
 from vmseg_auto.start.jobs import Job
-from vmseg_auto.start.steps import STEPS, Place, reports, step_of
+from vmseg_auto.start.place import Place
+from vmseg_auto.start.steps import STEPS, reports, step_of
 from vmseg_auto.utils.atomic import write_json
 from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.errors import InputError

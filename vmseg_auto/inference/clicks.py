@@ -53,7 +53,8 @@ class ClickedScan:
 
     One window of the plan's patch is computed around the last click, by the model's first fold and without mirroring,
     once with all clicks and once without any. Only where both differ is the mask changed, so that what a reader has
-    drawn elsewhere stays; and the piece that a click on lesion points at is taken whole.
+    drawn elsewhere stays; and the piece that a click on lesion points at is taken whole. Clicks near one another share
+    a window, whose result without clicks is kept.
 
     Args:
         predictor: of a model that was trained with clicks.
@@ -78,6 +79,8 @@ class ClickedScan:
             for axis, line in enumerate(plan_positions(geometry, scan.crop_box, predictor.plan, shape))
         ]
         self._kept = scan.crop_box
+        self._unclicked: tuple[list[int], NDArray[np.float32]] | None = None
+        """Where the last window begins, and its difference of logits without clicks."""
 
     def answer(self, clicks: Sequence[Click]) -> Answer:
         """Return what the network changes after these clicks, the last of which is new.
@@ -91,18 +94,17 @@ class ClickedScan:
         self._check(clicks)
         plan, info = self._predictor.plan, self._predictor.info
         there = [Click(self._in_plan(click.place), click.foreground) for click in clicks]
-        starts = [
-            min(max(0, at - size // 2), length - size)
-            for at, size, length in zip(there[-1].place, plan.patch, self._image.shape[1:], strict=True)
-        ]
+        starts = self._starts(there)
         z, y, x = (slice(start, start + size) for start, size in zip(starts, plan.patch, strict=True))
         window = self._image[:, z, y, x]
         near = [
             Click((at[0] - starts[0], at[1] - starts[1], at[2] - starts[2]), foreground) for at, foreground in there
         ]
-        images = [with_clicks(window, some, plan.spacing_mm) for some in ((), near)]
+        if self._unclicked is None or self._unclicked[0] != starts:
+            self._unclicked = starts, self._difference(with_clicks(window, (), plan.spacing_mm))
+        both = self._unclicked[1], self._difference(with_clicks(window, near, plan.spacing_mm))
         box = self._box(starts)
-        plain, hinted = (self._restored(one, box, starts) > 0 for one in self._differences(np.stack(images)))
+        plain, hinted = (self._restored(one, box, starts) > 0 for one in both)
         return Answer(box, self._change(plain, hinted, clicks, box), written_values(info.labels)[1])
 
     def _check(self, clicks: Sequence[Click]) -> None:
@@ -120,6 +122,22 @@ class ClickedScan:
         along = [round(self._positions[axis][place[axis]]) for axis in self._predictor.plan.axes]
         return along[0], along[1], along[2]
 
+    def _starts(self, clicks: Sequence[Click]) -> list[int]:
+        """Return where the window begins: that around the earliest click which has the last in its middle half."""
+        last, patch = clicks[-1].place, self._predictor.plan.patch
+        around = [
+            [
+                min(max(0, at - size // 2), length - size)
+                for at, size, length in zip(click.place, patch, self._image.shape[1:], strict=True)
+            ]
+            for click in clicks
+        ]
+        near = (
+            all(abs(at - other) <= size // 4 for at, other, size in zip(last, click.place, patch, strict=True))
+            for click in clicks
+        )
+        return next(starts for starts, is_near in zip(around, near, strict=True) if is_near)
+
     def _box(self, starts: Sequence[int]) -> Box:
         """Return the scan's voxels whose centres lie within a window of the plan, and in what was kept of the scan."""
         plan, ends = self._predictor.plan, []
@@ -131,12 +149,13 @@ class ClickedScan:
         return ends[0], ends[1], ends[2]
 
     @torch.inference_mode()
-    def _differences(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return [B, Z, Y, X]: by how much the lesion's logit is above the background's at the model's threshold."""
+    def _difference(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return [Z, Y, X]: by how much the lesion's logit is above the background's at the model's threshold."""
         ensemble, info = self._predictor.ensemble, self._predictor.info
-        logits = ensemble.logits(torch.from_numpy(windows), ((), ensemble.networks[0])).numpy()
-        favoured = [favour_background(one, info.threshold, ensemble.overlap) for one in logits]
-        return np.stack([one[1] - one[0] for one in favoured])
+        (logits,) = ensemble.logits(torch.from_numpy(window[None]), ((), ensemble.networks[0])).numpy()
+        background, lesion = favour_background(logits, info.threshold, ensemble.overlap)
+        difference: NDArray[np.float32] = lesion - background
+        return difference
 
     def _restored(self, values: NDArray[np.float32], box: Box, starts: Sequence[int]) -> NDArray[np.float32]:
         """Return a window's values at the voxels of a box of the scan, interpolated linearly."""

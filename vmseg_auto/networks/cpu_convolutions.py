@@ -84,20 +84,16 @@ def _predicts(x: torch.Tensor, weight: torch.Tensor) -> bool:
     )
 
 
-def _public(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: Sequence[int], padding: Sequence[int]
-) -> torch.Tensor:
-    function: Any = functional.conv3d if x.dim() == 5 else functional.conv2d
-    result: torch.Tensor = function(x, weight, bias, stride, padding)
-    return result
+def _by_axes(pictures: Any, volumes: Any) -> Function:
+    """Return torch's function for [B, C, Y, X] and that for [B, C, Z, Y, X] as one."""
 
+    def public(
+        x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: Sequence[int], padding: Sequence[int]
+    ) -> torch.Tensor:
+        result: torch.Tensor = (volumes if x.dim() == 5 else pictures)(x, weight, bias, stride, padding)
+        return result
 
-def _public_transposed(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, stride: Sequence[int], padding: Sequence[int]
-) -> torch.Tensor:
-    function: Any = functional.conv_transpose3d if x.dim() == 5 else functional.conv_transpose2d
-    result: torch.Tensor = function(x, weight, bias, stride, padding)
-    return result
+    return public
 
 
 def _direct(
@@ -117,7 +113,9 @@ def _direct_transposed(
     return result
 
 
-convolve = Convolution(_direct, _public)
+convolve = Convolution(_direct, _by_axes(functional.conv2d, functional.conv3d))
 """conv3d, or conv2d where x has no Z."""
-convolve_transposed = Convolution(_direct_transposed, _public_transposed)
+convolve_transposed = Convolution(
+    _direct_transposed, _by_axes(functional.conv_transpose2d, functional.conv_transpose3d)
+)
 """conv_transpose3d, or conv_transpose2d where x has no Z."""

@@ -34,6 +34,11 @@ def listed_folder(folder: Path) -> list[Path]:
         raise _unlisted(error) from error
 
 
+def is_empty(path: Path) -> bool:
+    """Return whether a path is a folder that holds nothing, and no link."""
+    return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+
+
 def is_file(path: Path) -> bool:
     """Return whether a path is a plain file, or a link to one; False also where that can't be found out."""
     return os.path.isfile(path)

@@ -42,8 +42,8 @@ from vmseg_auto.workflows.add_patients import (
     file_hash,
     patient_in_header,
 )
+from vmseg_auto.workflows.dataset_writing import Writing
 from vmseg_auto.workflows.locking import output_lock
-from vmseg_auto.workflows.make_dataset import Writing
 from vmseg_auto.workflows.pairs import NamedScan, find_named_scans, pair_of
 from vmseg_auto.workflows.paths import accepted_patients
 from vmseg_auto.workflows.patients import Visits

@@ -9,36 +9,27 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vmseg_auto.data.cases import over_cases, read_case
-from vmseg_auto.data.dataset import Case
 from vmseg_auto.data.dataset_json import OPTIONAL
-from vmseg_auto.data.dataset_key import KeyRow, read_dataset_key, write_dataset_key
+from vmseg_auto.data.dataset_key import KeyRow, read_dataset_key
 from vmseg_auto.data.dicom.series import Choice
 from vmseg_auto.data.dicom.which_series import show_series
-from vmseg_auto.data.images.images import write_image, write_mask
-from vmseg_auto.data.images.registry import USUAL
 from vmseg_auto.data.made_dataset import REGISTRATION, MadeDataset, key_beside
 from vmseg_auto.data.mask_files import decision_on, is_corrected
 from vmseg_auto.data.mask_folders import is_predicted
 from vmseg_auto.data.outlined_slices import OutlinedSlices
-from vmseg_auto.utils.atomic import new_folder, scratch_folder, sync_folder, write_json
 from vmseg_auto.utils.console import Console, Silent, columns, quoted, shown
 from vmseg_auto.utils.disk import require_space
 from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError, VmsegError
-from vmseg_auto.utils.folders import require_apart
-from vmseg_auto.utils.geometry import Geometry
+from vmseg_auto.utils.folders import is_empty, require_apart
 from vmseg_auto.utils.labels import IGNORE_LABEL
 from vmseg_auto.utils.left_out import Inventory, telling_left_out
 from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.add_patients import Member, Patients, Wishes, agreed, enrol, file_hash
-from vmseg_auto.workflows.further_channels import Channel, Fit, draw_fits, fitted, with_further
+from vmseg_auto.workflows.dataset_writing import Writing, optional_channels
+from vmseg_auto.workflows.further_channels import Channel, with_further
 from vmseg_auto.workflows.locking import output_lock
-from vmseg_auto.workflows.pairs import IGNORED, Found, drawn_mask, find_drawn, find_named_scans, find_pairs
+from vmseg_auto.workflows.pairs import Found, find_drawn, find_named_scans, find_pairs
 from vmseg_auto.workflows.paths import PathLike
 from vmseg_auto.workflows.patients import Visits
 
@@ -229,7 +220,7 @@ def _conclude(written: Sequence[Member], wishes: Wishes, target: Path, key: Path
             f"{listed(list(wishes.further))} lie on the grid of {wishes.channel} now: look at the pictures in "
             f"{target / REGISTRATION}, where edges that meet tell that they fit."
         )
-    if optional := _optional(written, wishes):
+    if optional := optional_channels(written, wishes):
         console.warn(
             f"some cases lack {listed(optional)}, as dataset.json says ({OPTIONAL}): train with "
             "--set channel_dropout=0.3, so that the network learns to do without"
@@ -328,16 +319,12 @@ def _existing(target: Path, key: Path, add: bool) -> MadeDataset | None:
         raise InputError("the key would lie in the dataset, and be passed on with it", file=key, remedy=remedy)
     if (key.exists() or key.is_symlink()) and not key.is_file():
         raise InputError("it exists already", file=key, remedy="Choose another name, or move it away first.")
-    if not (target.exists() or target.is_symlink()) or _is_empty_folder(target):
+    if not (target.exists() or target.is_symlink()) or is_empty(target):
         return None
     if not add:
         remedy = "To put new patients into it, add --add; to make another dataset, choose another name."
         raise InputError("it exists already", file=target, remedy=remedy)
     return MadeDataset.read(target)
-
-
-def _is_empty_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink() and not any(path.iterdir())
 
 
 def _require_same(members: Sequence[Member], rows: Sequence[KeyRow], key: Path) -> None:
@@ -406,128 +393,3 @@ def _tell_of_new_channels(members: Sequence[Member], there: MadeDataset, console
             f"the dataset has {listed(late)} without a channel of which there is a scan now. Only new cases are "
             "written: to take it in, make the dataset anew, or --remove the patient and --add again."
         )
-
-
-@dataclass(frozen=True)
-class Writing:
-    """How members are written, and beside what rows of the key.
-
-    Args:
-        wishes: what is wanted of the dataset.
-        rows: of the key, of those who are in the dataset, or were.
-        key: where it lies.
-        strict: whether one case that can't be used stops all.
-        jobs: threads.
-        console: where progress goes.
-    """
-
-    wishes: Wishes
-    rows: Sequence[KeyRow]
-    key: Path
-    strict: bool
-    jobs: int
-    console: Console
-
-    def new(self, target: Path, members: Sequence[Member]) -> tuple[list[Member], list[VmsegError]]:
-        """Write dataset and key, whole or not at all; gives who is written, and what is wrong with others."""
-        if _is_empty_folder(target):
-            target.rmdir()
-        again = self.key.is_file()
-        try:
-            with new_folder(target) as folder:
-                written, failed = self._cases(members, folder)
-                write_json(folder / "dataset.json", _description(written, self.wishes))
-                # Before the folder gets its name: a dataset without its key could never be traced back.
-                self._write_key(written)
-        except BaseException:
-            if not again:
-                self.key.unlink(missing_ok=True)
-            raise
-        return written, failed
-
-    def into(self, there: MadeDataset, members: Sequence[Member]) -> tuple[list[Member], list[VmsegError]]:
-        """Write into a dataset that is there; gives who is written, and what is wrong with others.
-
-        The key comes first, then dataset.json, then masks before images: wherever a killed command has stopped, no
-        case stands there unnoticed without patient or mask, and --add goes on.
-        """
-        with scratch_folder(there.folder) as scratch:
-            written, failed = self._cases(members, scratch)
-            self._write_key(written)
-            rows = {member.row.case: member.row for member in written}
-            there.describe(rows, _ignored(written), _optional(written, self.wishes))
-            for row in rows.values():
-                image, mask = there.files(row)
-                for path in (mask, *there.further_files(row), image):
-                    if (made := scratch / path.relative_to(there.folder)).is_file():
-                        path.parent.mkdir(exist_ok=True)
-                        os.replace(made, path)
-                        sync_folder(path.parent)
-        return written, failed
-
-    def _write_key(self, written: Sequence[Member]) -> None:
-        rows = {row.case: row for row in (*self.rows, *(member.row for member in written))}
-        write_dataset_key(self.key, rows.values())
-
-    def _cases(self, members: Sequence[Member], folder: Path) -> tuple[list[Member], list[VmsegError]]:
-        """Write images and masks.
-
-        Raises:
-            DatasetError: none can be used, or not all with `strict`.
-        """
-        by_scan = {member.pair.scan.case.id: member for member in members}
-
-        def write_case(scan: Case) -> list[str]:
-            member, notes = by_scan[scan.id], list[str]()
-            part = "Ts" if member.test else "Tr"
-            image, _, geometry = read_case(scan, notes=notes)
-            mask = drawn_mask(member.pair, self.wishes.segments, self.wishes.outlined)
-            fits = self._fits(member, image[0], geometry, notes)
-            for number, channel in {0: image[0], **{number: fit.image for number, fit in fits.items()}}.items():
-                write_image(folder / f"images{part}" / f"{member.row.case}_{number:04d}{USUAL}", channel, geometry)
-            if fits:
-                told = folder / REGISTRATION / f"{member.row.case}.png"
-                draw_fits(image[0], geometry, list(fits.values()), told, member.row.case)
-                write_json(told.with_suffix(".json"), [fit.figures for fit in fits.values()])
-            write_mask(folder / f"labels{part}" / f"{member.row.case}{USUAL}", mask, geometry)
-            return notes
-
-        with self.console.progress("Writing cases", len(members)) as progress:
-            cases = [member.pair.scan.case for member in members]
-            noted, failed = over_cases(write_case, cases, self.jobs, progress.advance)
-        for note in (note for notes in noted.values() for note in notes):
-            self.console.warn(note)
-        if failed and (self.strict or not noted):
-            problem = f"{len(members) - len(noted)} of {len(members)} cases can't be used; nothing is written"
-            raise DatasetError(problem, failed)
-        return [by_scan[case] for case in noted], failed
-
-    def _fits(self, member: Member, first: NDArray[np.float32], grid: Geometry, notes: list[str]) -> dict[int, Fit]:
-        """Return channel number -> its scan on the first channel's grid, for those that there are."""
-        further = zip(self.wishes.further, member.pair.further, strict=True)
-        return {
-            number: fitted(first, grid, scan, name, member.row.case, notes)
-            for number, (name, scan) in enumerate(further, 1)
-            if scan is not None
-        }
-
-
-def _description(members: Sequence[Member], wishes: Wishes) -> dict[str, Any]:
-    return {
-        "channel_names": {str(n): name for n, name in enumerate((wishes.channel, *wishes.further))},
-        **({OPTIONAL: optional} if (optional := _optional(members, wishes)) else {}),
-        "labels": {"background": 0, wishes.label: 1, **_ignored(members)},
-        "numTraining": sum(not member.test for member in members),
-        "file_ending": USUAL,
-        "patients": {member.row.case: member.row.patient for member in members},
-    }
-
-
-def _optional(members: Sequence[Member], wishes: Wishes) -> list[str]:
-    """Return the channels that some cases lack."""
-    return [name for n, name in enumerate(wishes.further) if any(one.pair.further[n] is None for one in members)]
-
-
-def _ignored(members: Sequence[Member]) -> dict[str, int]:
-    """Return the label of voxels that nobody has looked at, where there are any."""
-    return {IGNORE_LABEL: IGNORED} if any(member.pair.partly for member in members) else {}
