@@ -293,8 +293,8 @@ def series_of(study: str, folder: Path, seed: int, **texts: str) -> list[Path]:
     return sorted(write_series(folder, image, grid_of(SHAPE), StudyInstanceUID=study, **texts).iterdir())
 
 
+def store_studies(archive: Orthanc, folder: Path) -> None:
     """Store a patient with two studies, one with a T1 beside the T2; and two studies of one accession number."""
-    """Store a patient with two studies, one of them with a T1 beside the T2; and two studies of one accession number."""
     archive.store(series_of("1.2.826.1", folder / "t2", 0, **OWN, **T2))
     archive.store(series_of("1.2.826.1", folder / "t1", 1, **OWN, **T1))
     archive.store(series_of("1.2.826.2", folder / "later", 2, **OWN | {"StudyDate": "20260701"}, **T2))
