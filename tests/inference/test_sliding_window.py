@@ -245,6 +245,9 @@ def test_air_is_darker_than_a_tenth_of_the_range() -> None:
     image[:, 2:8, 5:15, 5:15] = 100.0
     assert air_level(image) == pytest.approx(10.0)
     assert air_level(image - 50.0) == pytest.approx(-40.0)
+    empty = torch.zeros_like(image)
+    assert air_level(torch.cat([image - 50.0, empty])) == pytest.approx(-40.0)  # of a channel that is missing
+    assert air_level(torch.cat([empty, empty])) == 0.0  # a scan without contrast
 
 
 def test_an_even_image_is_not_air() -> None:

@@ -341,7 +341,6 @@ class Predictor:
     ) -> tuple[list[NDArray[np.float32]], Confidence]:
         array = np.asarray(preprocessed)
         image = torch.tensor(with_clicks(array, (), self.plan.spacing_mm) if self.clicks else array)
-        scans = image[: len(self.info.channels)]
         estimator = UncertaintyEstimator(
             len(self.ensemble.networks), bool(self.ensemble.mirror_axes), self.ensemble.overlap
         )
@@ -351,7 +350,7 @@ class Predictor:
             self.plan.patch,
             step=self.step,
             budgets=budgets,
-            air_below=air_level(scans[channels_there(scans.numpy())]),
+            air_below=air_level(image[: len(self.info.channels)]),
             progress=progress,
             estimator=estimator,
         )

@@ -134,9 +134,10 @@ def air_level(image: torch.Tensor) -> float:
     """Return an intensity that air stays below and any tissue in a window of many voxels exceeds somewhere.
 
     Args:
-        image: [C, Z, Y, X]; the highest of the channels counts.
+        image: [C, Z, Y, X]; the highest of the channels counts, of those that are not 0 everywhere if there are any.
     """
-    values = image.amax(dim=0).flatten()
+    there = image.flatten(1).any(1)
+    values = (image[there] if there.any() else image).amax(dim=0).flatten()
     return float(air.air_level(values[:: max(1, len(values) // 10**6)].numpy(), air.SURELY_AIR))
 
 
