@@ -189,6 +189,17 @@ def test_what_does_not_stand_out_has_no_margin() -> None:
     assert margin(BALL, 0, (3.0, 0.75, 0.75), brighter=0.1) is None
 
 
+def test_where_the_intensity_hardly_falls_at_the_outline_there_is_no_margin() -> None:
+    """A voxel, in a slope that is as bright as it on one side, a centimetre above its surroundings' median."""
+    mask = np.zeros((5, 21, 21), dtype=bool)
+    mask[2, 10, 10] = True
+    image = np.full(mask.shape, 50, np.float32)
+    image[2, 9:12, 9:12] = 100
+    image[2, 10, 10] = 101
+    _, pieces = measure(mask, grid(mask.shape))
+    assert margin_width_mm(image, pieces[0].lesion, mask, (1.0, 1.0, 1.0)) is None
+
+
 def test_a_lesion_that_fills_the_scan_has_no_surroundings() -> None:
     whole = np.ones((3, 4, 5), dtype=bool)
     _, pieces = measure(whole, grid(whole.shape))

@@ -112,3 +112,10 @@ def test_in_words() -> None:
         "    time 2, anna: 8.00 mL (7.62 to 8.42); -20 %, minor; sum of diameters 28 mm (-30 %), PR; 1 new",
         "  A new lesion that is beyond doubt is progression by RECIST 1.1, whatever the sum: look at it.",
     ]
+
+
+def test_a_time_that_is_not_compared_soundly_says_so() -> None:
+    time, apart = pair(2, alignment=APART)
+    apart = replace(apart, changes={name: change.uncalled for name, change in apart.changes.items()})
+    told = trajectory([pair(1), (time, apart)]).text().splitlines()
+    assert "time 2, anna: 8.00 mL (7.62 to 8.42); -20 %, not compared soundly, so no response is called" in told[-1]

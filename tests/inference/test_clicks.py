@@ -81,6 +81,14 @@ def test_what_a_click_says_reaches_the_network(predictor: Predictor, image: np.n
     assert np.array_equal(one.change, far.change)  # beyond the reach of a Gaussian
 
 
+def test_each_clicked_voxel_is_what_was_said_of_it_last(predictor: Predictor, image: np.ndarray) -> None:
+    scan, here, beside = ClickedScan(predictor, image, GRID), (10, 20, 40), (10, 20, 41)
+    for foreground in (True, False):
+        answer = scan.answer([Click(here, not foreground), Click(here, foreground), Click(beside, not foreground)])
+        mask = answer.applied(np.full(SHAPE, int(not foreground), np.uint8))
+        assert (mask[here], mask[beside]) == (foreground, not foreground)
+
+
 def test_clicks_near_one_another_share_a_window_and_answers_tell_of_clicks_alone(
     predictor: Predictor, image: np.ndarray
 ) -> None:

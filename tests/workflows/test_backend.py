@@ -77,4 +77,9 @@ def test_it_computes_on_the_cpu_alone(tmp_path: Path) -> None:
     model = import_nnunet([nnunet_model(tmp_path / "plain", "plain")], tmp_path / "ours")
     with pytest.raises(InputError, match=r"computes on the CPU here, and not on cuda.*--device cpu"):
         Predictor.load(model, device="cuda", backend="openvino")
+    both = import_nnunet([tmp_path / "plain", nnunet_model(tmp_path / "lowres", "lowres")], tmp_path / "both.zip")
+    (tmp_path / "scans").mkdir()
+    with pytest.raises(InputError) as refused:
+        predict(tmp_path / "scans", tmp_path / "out", model=both, device="cuda", backend="openvino")
+    assert refused.value.remedy == "Use --device cpu, or --backend torch."
     assert Predictor.load(model, device="auto", backend="openvino").device.type == "cpu"

@@ -162,7 +162,7 @@ def test_scans_of_nobody_and_two_of_one_are_named(export: Path, tmp_path: Path) 
             further_channels={"T1": tmp_path / "t1"},
             left=left,
         )
-    assert "2 scans of T1 belong to anna: anna, anna_again" in refused.value.errors[0].problem
+    assert "anna is left out: 2 scans of T1 belong to it: anna, anna_again" in refused.value.errors[0].problem
     assert [(one.what, one.where) for one in left.found] == [("scan", "zoe")]
 
 

@@ -21,8 +21,9 @@ from vmseg_auto.data.images.images import write_image, write_mask
 from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.runs import Run
 from vmseg_auto.data.workspace import Workspace
+from vmseg_auto.report.write import write_report
 from vmseg_auto.utils.atomic import write_json
-from vmseg_auto.utils.errors import DatasetError, InputError
+from vmseg_auto.utils.errors import DatasetError, InputError, SomeCasesFailedError
 from vmseg_auto.utils.tables import read_csv
 from vmseg_auto.workflows.paths import read_fingerprint, read_plan
 from vmseg_auto.workflows.plan import plan_and_preprocess
@@ -61,7 +62,8 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(cohort: Path) -> tuple[Run, Heard]:
     heard = Heard()
-    plan_and_preprocess(cohort, memory_gb=0.01, jobs=1, console=heard)
+    planned = plan_and_preprocess(cohort, memory_gb=0.01, jobs=1, console=heard)
+    assert planned.due == ["vmseg_train 0 1 2 3 4 --set channel_dropout=0.3"]
     settings = [*TINY, "channel_dropout=0.3"]
     made = train([0, 1, 2, 3, 4], dataset=cohort, settings=settings, device="cpu", jobs=1, console=heard)
     return made, heard
@@ -175,6 +177,9 @@ def test_a_model_without_dropout_refuses_by_name(
     assert "case new" in told
     assert "channel 1 (T1) is missing" in told
     assert "a model that was trained with --set channel_dropout=0.3" in told
+    with pytest.raises(SomeCasesFailedError, match="1 of 2 scans failed, as the report tells"):
+        write_report(tmp_path / "out", output=tmp_path / "report.html")
+    assert "channel 1 (T1) is missing" in (tmp_path / "report.html").read_text("utf-8")
 
 
 def test_one_channel_cant_be_dropped(tmp_path: Path) -> None:

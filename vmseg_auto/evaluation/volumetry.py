@@ -114,7 +114,8 @@ def margin_width_mm(image: NDArray[np.float32], lesion: Lesion, mask: Mask, spac
         spacing_mm: (Z, Y, X).
 
     Returns:
-        None where the lesion does not stand out from its surroundings, or there are none.
+        None where the lesion does not stand out from its surroundings, or there are none; or where the intensity falls
+        so little at the outline that the margin would be wider than 2 SURROUNDINGS_MM, which is more than is looked at.
     """
     reach = [math.ceil(SURROUNDINGS_MM / mm) for mm in spacing_mm]
     around = tuple(slice(max(0, start - n), stop + n) for (start, stop), n in zip(lesion.box, reach, strict=True))
@@ -135,7 +136,8 @@ def margin_width_mm(image: NDArray[np.float32], lesion: Lesion, mask: Mask, spac
     steepness = fall / (math.pi / 4 * length)  # pixels' edges are 4 / pi as long as a margin of all directions
     if contrast * steepness <= 0 or abs(contrast) < float(surroundings.std()):
         return None
-    return contrast / steepness
+    width = contrast / steepness
+    return width if width <= 2 * SURROUNDINGS_MM else None
 
 
 def _steps(image: NDArray[np.float32], mask: Mask, others: Mask, axis: int) -> tuple[float, int]:

@@ -248,7 +248,8 @@ def _line(point: TimePoint, first: TimePoint) -> str:
     if point.change is not None:
         change = point.change
         size = "there was nothing at baseline" if change.percent is None else f"{change.percent:+.0f} %"
-        told.append(f"{size}, {change.response or 'no response is called'}")
+        none = "no response is called" if point.sound else "not compared soundly, so no response is called"
+        told.append(f"{size}, {change.response or none}")
     if point.sum_mm is not None:
         against = _percent(point.sum_mm, first.sum_mm)
         more = f" ({against:+.0f} %)" if point.change is not None and against is not None else ""

@@ -174,7 +174,6 @@ class ClickedScan:
         if clicks[-1].foreground:
             pieces = ndimage.label(hinted, np.ones((3, 3, 3)))[0]
             change[(pieces == pieces[own]) & hinted] = FOREGROUND
-            change[own] = FOREGROUND
         else:
             lines = [
                 ((np.arange(n) - at) * mm) ** 2
@@ -182,7 +181,10 @@ class ClickedScan:
             ]
             near = lines[0][:, None, None] + lines[1][:, None] + lines[2] <= _REACH_MM**2
             change[near & ~hinted] = BACKGROUND
-            change[own] = BACKGROUND
+        for place, foreground in clicks:
+            if all(low <= at < high for at, (low, high) in zip(place, box, strict=True)):
+                within = tuple(at - low for at, (low, _) in zip(place, box, strict=True))
+                change[within] = FOREGROUND if foreground else BACKGROUND
         return change
 
 

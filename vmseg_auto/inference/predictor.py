@@ -208,6 +208,7 @@ class Predictor:
             InputError: it is no model, a zip that is damaged or of several models, a fold asked
                 for is not finished, or a file of it is a link leading elsewhere.
         """
+        _device_of(backend, device)  # refused before the files, which are not at fault
         *before, (info, checkpoints) = read_stages(Path(model), folds)
         make = partial(
             cls,

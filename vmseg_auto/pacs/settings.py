@@ -267,4 +267,5 @@ def _require_port(port: int, where: str) -> None:
 
 def _require_title(title: str, where: str) -> None:
     if not _TITLE.fullmatch(title) or not title.strip():
-        raise InputError(f"{where} is {title!r}", remedy="An AE title has 1 to 16 plain letters and no backslash.")
+        problem = f"{where} is {title!r}" if title else f"{where} is not given"
+        raise InputError(problem, remedy="An AE title has 1 to 16 plain letters and no backslash.")

@@ -131,6 +131,7 @@ class _Scans:
     def __init__(self, folder: Path, images: Path | None, left: Inventory) -> None:
         self._folder, self._images, self._left = folder, images, left
         self._known: dict[tuple[Path, InputSource], dict[str, Case]] = {}
+        self._unusable: list[VmsegError] = []
 
     def find(self, record: PredictionRecord) -> Case | None:
         """Find the scan that a prediction was made from; None where it was fetched and not kept.
@@ -144,9 +145,11 @@ class _Scans:
         place = self._images if self._images is not None else self._folder / source.inputs
         if (place, source) not in self._known:
             left = self._left if self._images is not None else None
-            found = find_scans(place, source.channels, choice=source.choice, left=left, optional=source.optional)
+            found = find_scans(place, source.channels, source.choice, None, left, source.optional, self._unusable)
             self._known[place, source] = {scan.id: scan for scan in found}
         scan = self._known[place, source].get(record.case)
+        if unusable := [error for error in self._unusable if scan is None and error.case == record.case]:
+            raise unusable[0]
         if scan is None:
             likely = missing_in_words([record.case], self._known[place, source]).removeprefix(record.case)
             remedy = "Name the folder that holds it with --images."

@@ -75,7 +75,9 @@ class FirstMasks(Cases):
         self._labels = data.labels if data else _LABELS
         refuse_regions(self._labels, "a review of masks")
         self._channels, optional = (data.channels, data.optional) if data else (("T2",), ())
-        found = {case.id: case for case in find_scans(folder, self._channels, left=left, optional=optional)}
+        unusable: list[VmsegError] = []
+        scans = find_scans(folder, self._channels, left=left, optional=optional, failed=unusable)
+        found = {case.id: case for case in scans}
         seen = {case: self._first_entry(case) for case in found}
         done = {case for case, entry in seen.items() if entry.state in SAVES}
         annotated = (*data.cases, *data.test_cases) if data else ()
@@ -86,7 +88,7 @@ class FirstMasks(Cases):
             if case not in found:
                 left.add("mask", path.name, "called after none of the scans", folder=self._masks)
         left.require_nothing()
-        self._failed: Sequence[VmsegError] = ordered.failed
+        self._failed: Sequence[VmsegError] = (*unusable, *ordered.failed)
         self._cases = [found[case] for case in ordered.cases]
         if not self._cases and not self._failed:
             raise InputError("all scans of this folder are in the dataset already", file=folder)

@@ -111,7 +111,7 @@ def with_further(
         own = [[scan for scan, found in zip(scans, places, strict=True) if found == n] for n in range(len(pairs))]
         for pair, several in ((pair, found) for pair, found in zip(pairs, own, strict=True) if len(found) > 1):
             titles = listed([scan.title for scan in several])
-            problem = f"{len(several)} scans of {channel.name} belong to {pair.scan.title}: {titles}"
+            problem = f"{pair.scan.title} is left out: {len(several)} scans of {channel.name} belong to it: {titles}"
             errors.append(InputError(problem, file=channel.folder, remedy="Keep only the one that is wanted there."))
         pairs = [
             replace(pair, further=(*pair.further, *(found or (None,))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmseg_auto.data.dataset_json import DROPPING
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run
 from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.planning.plan import Plan
@@ -22,6 +23,7 @@ def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
         by the plan's own trainer.
     """
     space, due = now.space, []
+    advised = (DROPPING,) if any(case.missing for case in now.fingerprint.cases.values()) else ()
     own = [run for run in space.runs() if run.folder.parent.name == plan.planner]
     for run in own or [space.run(plan.planner, plan.trainer)]:
         stale = _stale(run, now, plan)
@@ -40,7 +42,7 @@ def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
                 )
         left = [fold for fold, words in kept.items() if words] + run.unfinished_folds(len(now.splits.folds))
         for folds in alike_folds(run, sorted({fold for fold in left if fold not in stale}, key=str)):
-            due.append(train_command(space, run, folds, plan))
+            due.append(train_command(space, run, folds, plan, advised))
     return due
 
 

@@ -135,18 +135,21 @@ def record_now(
     )
 
 
-def train_command(space: Workspace, run: Run, folds: Iterable[FoldName], plan: Plan) -> str:
+def train_command(
+    space: Workspace, run: Run, folds: Iterable[FoldName], plan: Plan, advised: Sequence[str] = ()
+) -> str:
     """Return the command that trains these folds of a run, with the settings of the first.
 
     Args:
         plan: of the run's planner.
+        advised: the settings where the run has none yet.
     """
     planner, trainer, folds = run.folder.parent.name, run.folder.name, list(folds)
     return runs.train_command(
         folds,
         planner if len(space.plans()) > 1 else None,
         trainer if trainer != plan.trainer else None,
-        settings=settings_of(run, folds[0]),
+        settings=settings_of(run, folds[0]) or advised,
     )
 
 
