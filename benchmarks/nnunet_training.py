@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.atomic import read_json, read_stored
 
 CONFIGURATION = "3d_fullres"
+CASCADE = "3d_cascade_fullres"
+"""It is trained on the cases of 3d_fullres."""
 
 
 def plan_and_preprocess(
@@ -20,6 +23,7 @@ def plan_and_preprocess(
     plans: str,
     memory_gb: float,
     planner: str = "ExperimentPlanner",
+    configurations: Sequence[str] = (CONFIGURATION,),
 ) -> None:
     """Let nnU-Net plan a cohort for a memory and prepare it, under `home`.
 
@@ -27,6 +31,7 @@ def plan_and_preprocess(
         dataset: nnU-Net's name for it, such as "Dataset054_VMSemi".
         plans: name of the plan.
         planner: nnU-Net's class of it.
+        configurations: to be trained.
 
     Raises:
         SetupError: nnU-Net ends with an error.
@@ -38,7 +43,9 @@ def plan_and_preprocess(
     few = ("-np", "2")
     run_once(bench.theirs("extract_fingerprint", *which, *few, home=home))
     run_once(bench.theirs("plan_experiment", *which, "-pl", planner, *sized, home=home))
-    run_once(bench.theirs("preprocess", *which, "-plans_name", plans, "-c", CONFIGURATION, *few, home=home))
+    for configuration in configurations:
+        name = CONFIGURATION if configuration == CASCADE else configuration
+        run_once(bench.theirs("preprocess", *which, "-plans_name", plans, "-c", name, *few, home=home))
 
 
 def raw_link(home: Path, name: str, cohort: Path) -> None:

@@ -18,6 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--plans", default="nnUNetPlans")
+    parser.add_argument("--configuration", default="3d_fullres")
     parser.add_argument("--fold", default="0", help='a number, or "all"')
     parser.add_argument("--steps", type=int, default=0, help="after the warm-up; needless with --seconds")
     parser.add_argument("--seconds", type=float, help="take as many steps as fit")
@@ -26,6 +27,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="of the first weights")
     parser.add_argument("--figures", type=Path, required=True)
     parser.add_argument("--save", action="store_true")
+    parser.add_argument("--validate", action="store_true", help="and predict the cases for a cascade's next stage")
     arguments = parser.parse_args()
 
     import torch
@@ -37,7 +39,7 @@ def main() -> None:
         torch.manual_seed(arguments.seed)
     fold = arguments.fold if arguments.fold == "all" else int(arguments.fold)
     trainer = get_trainer_from_args(
-        arguments.dataset, "3d_fullres", fold, plans_identifier=arguments.plans, device=torch.device("cpu")
+        arguments.dataset, arguments.configuration, fold, plans_identifier=arguments.plans, device=torch.device("cpu")
     )
     trainer.on_train_start()
     trainer.on_epoch_start()
@@ -60,6 +62,8 @@ def main() -> None:
     figures = {"step_s": took / steps, "wait_share": waited / took, "steps": steps}
     if arguments.save:
         trainer.save_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
+    if arguments.validate:
+        trainer.perform_actual_validation()
     arguments.figures.write_text(json.dumps(figures))
     os._exit(0)  # what is left of the session is ended by whoever measures
 

@@ -121,6 +121,13 @@ class Orthanc:
             self.process.wait(60)
             self.process = None
 
+    def kill(self) -> None:
+        """End it at once, in the middle of whatever it does."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(60)
+        self.process = None
+
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(f"http://{HERE}:{self.http}{path}", timeout=30) as answer:
             data: bytes = answer.read()

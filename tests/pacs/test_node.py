@@ -182,6 +182,42 @@ def test_a_destination_that_is_down_gets_its_results_later(model: Path, archive:
     assert sorted(data.Modality for data in results(archive)) == sorted(2 * MODALITIES)
 
 
+def test_an_archive_that_ends_while_it_takes_results_has_each_once(model: Path, tmp_path: Path) -> None:
+    slow = tmp_path / "slow.lua"
+    slow.write_text("function ReceivedInstanceFilter() os.execute('sleep 0.5') return true end\n")
+    with orthanc(tmp_path / "orthanc", free_port(), LuaScripts=[str(slow)]) as archive:
+        with node(tmp_path / "node", model, archive.port) as running:
+            store(scan(tmp_path / "in"), running.port)
+            wait_for(lambda: any(state.sent for state in running.states()), told=lambda: running.log)
+            archive.kill()
+            running.wait_for_line("results for archive wait.")
+            assert 0 < len(running.states()[0].sent) < len(MODALITIES)
+            archive.start()
+            running.wait_until("answered")
+            assert running.log.count("predicted in") == 1
+        assert sorted(data.Modality for data in results(archive)) == MODALITIES
+
+
+def test_an_archive_that_ends_while_it_sends_a_series_sends_it_again(
+    model: Path, archive: Orthanc, tmp_path: Path
+) -> None:
+    image = numbers((400, 16, 16)).astype(np.uint16)
+    study = archive.store(sorted(write_series(tmp_path / "in", image, grid_of(image.shape)).iterdir()))
+    with node(tmp_path / "node", model, archive.port, port=archive.node) as running:
+        archive.post("/modalities/vmseg/store", {"Resources": [study], "Asynchronous": True})
+        wait_for(lambda: running.states(), told=lambda: running.log)
+        archive.kill()
+        (state,) = running.wait_until("refused")
+        assert state.images < len(image)
+        assert "which then broke off." in running.log
+        archive.start()
+        archive.push(study)
+        (state,) = running.wait_until("answered")
+        assert state.images == len(image)
+        assert running.log.count("predicted in") == 1
+    assert sorted(data.Modality for data in results(archive)) == MODALITIES
+
+
 def test_an_association_that_breaks_off_leaves_no_half_answer(model: Path, archive: Orthanc, tmp_path: Path) -> None:
     pynetdicom = pytest.importorskip("pynetdicom")
     source = scan(tmp_path / "in")
