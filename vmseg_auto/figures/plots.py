@@ -1,21 +1,19 @@
-"""Charts as PNG files, drawn by matplotlib."""
+"""Charts as PNG files, drawn by matplotlib, which is loaded when the first one is drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Polygon
+from typing import TYPE_CHECKING, Any
 
 from vmseg_auto.figures.charts import Chart, Point
 from vmseg_auto.figures.slices import BLUE, GREEN, ORANGE, SKY_BLUE, VERMILLION
 from vmseg_auto.utils.atomic import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _INK, _SOFT, _FAINT = "#333333", "#666666", "#DDDDDD"
 _WIDTH, _HEIGHT = 6.4, 4.2
@@ -47,6 +45,8 @@ def write_charts(charts: Sequence[Chart], path: Path) -> None:
     Raises:
         VmsegError: the file can't be written.
     """
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(_WIDTH * len(charts), _HEIGHT), dpi=110, layout="constrained")
     for panel, chart in zip(figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
         _draw(panel, chart)
@@ -85,6 +85,9 @@ def _draw(panel: Axes, chart: Chart) -> None:
 
 def _artist(kind: str, points: Sequence[Point]) -> Artist:
     """Return what is drawn of a mark."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Polygon
+
     words = kind.split()
     style = STYLES[" ".join(words[:2])]
     if words[0] == "band":
@@ -101,6 +104,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         VmsegError: the file can't be written.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     FigureCanvasAgg(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
