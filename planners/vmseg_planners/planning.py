@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from vmseg_auto.planning.fingerprint import CaseSummary, ChannelStats, Fingerprint
 from vmseg_auto.planning.memory import conv_outputs
@@ -97,7 +97,7 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
 
     full, finer = full_resolution(cases)
     grid, topology = lower_resolution(full, fit) if architecture.low_resolution else (full, fit(full))
-    left_right = left_right_axis(cases, grid.axes)
+    orientation = agreed_orientation(cases, grid.axes)
     network = architecture.network(topology)
     held, needed = architecture.budget.held_by(memory_gb), architecture.cost(topology, classes)
     batch = fit_batch(held, needed, grid.voxels * len(cases), topology.patch, architecture.dataset_share)
@@ -108,7 +108,7 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
     )
     why = (
         _spacing_reason(architecture, grid, full, finer),
-        reasons.orientation(left_right),
+        reasons.orientation(*orientation),
         *([reasons.axes(grid.axes[0])] if grid.axes[0] else []),
         reasons.network(network),
         reasons.patch(topology.patch, grid.median, memory_gb, held, needed),
@@ -129,7 +129,8 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
         batch_size=batch[0],
         normalization=normalization,
         network=network,
-        left_right=left_right,
+        left_right=orientation.left_right,
+        patient_axes=orientation.patient_axes,
         memory_gb=memory_gb,
         fingerprint_hash=fingerprint.dataset_hash,
         reasons=why,
@@ -144,10 +145,22 @@ def _spacing_reason(architecture: Architecture, grid: Grid, full: Grid, finer: b
     return reasons.spacing(grid.spacing, finer)
 
 
-def left_right_axis(cases: Sequence[CaseSummary], axes: Int3) -> int | None:
-    """Return the plan's axis between the patient's left and right; None where nine in ten scans do not agree on it."""
-    (axis, number), *_ = Counter(case.left_right for case in cases).most_common()
-    return axes.index(axis) if axis is not None and number >= 0.9 * len(cases) else None
+class Orientation(NamedTuple):
+    """What nine in ten scans agree on: the plan's axis between left and right, and the patient's axis of each."""
+
+    left_right: int | None
+    patient_axes: Int3 | None
+
+
+def agreed_orientation(cases: Sequence[CaseSummary], axes: Int3) -> Orientation:
+    """Return what nine in ten scans agree on, along the plan's axes; None each where they do not."""
+    enough = 0.9 * len(cases)
+    (common, number), *_ = Counter(case.patient_axes for case in cases).most_common()
+    if number >= enough:
+        ordered = common[axes[0]], common[axes[1]], common[axes[2]]
+        return Orientation(ordered.index(0), ordered)
+    (axis, number), *_ = Counter(case.patient_axes.index(0) for case in cases).most_common()
+    return Orientation(axes.index(axis) if number >= enough else None, None)
 
 
 def _normalization(channel: str, stats: ChannelStats, relative_size: float) -> Normalization:

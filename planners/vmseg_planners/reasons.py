@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmseg_auto.planning.network import NetworkSpec
+from vmseg_auto.planning.network import Int3, NetworkSpec
 from vmseg_auto.planning.plan import Normalization
 from vmseg_auto.utils.geometry import Shape, Spacing
 from vmseg_auto.utils.text import counted
@@ -39,12 +39,13 @@ def axes(first: int) -> str:
     return f"axes: the scans' {'zyx'[first]} axis has the longest voxels, so it comes first in all these numbers"
 
 
-def orientation(left_right: int | None) -> str:
+def orientation(left_right: int | None, patient_axes: Int3 | None) -> str:
     if left_right is None:
         return "orientation: the scans' axes run along different ones of the patient's, so they are taken as stored"
+    ordered = "" if patient_axes is None else "comes at the same place and "
     return (
         f"orientation: axis {left_right} runs between the patient's left and right; scans are turned round so that "
-        "every axis runs the same way in all of them, and masks are turned back"
+        f"every axis {ordered}runs the same way in all of them, and masks are turned back"
     )
 
 

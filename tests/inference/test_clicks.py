@@ -42,13 +42,14 @@ def test_the_network_has_two_channels_more(predictor: Predictor) -> None:
     assert TrainingConfig().input_channels(PLAN, 1, 2) == 1
 
 
-def test_a_prediction_without_clicks_is_that_of_empty_channels(predictor: Predictor, image: np.ndarray) -> None:
+def test_a_prediction_without_clicks_is_that_of_empty_channels(image: np.ndarray) -> None:
     """The same weights without the columns that clicks have."""
     weights = dict(checkpoint(0).weights)
     name = next(iter(weights))
     plain = replace(checkpoint(0, False), weights={**weights, name: weights[name][:, :1]})
     ours, theirs = (
-        one.predict(image, GRID, probabilities=True) for one in (predictor, Predictor([plain], INFO, device="cpu"))
+        Predictor([one], INFO, device="cpu", precision="float32").predict(image, GRID, probabilities=True)
+        for one in (checkpoint(0), plain)
     )
     assert ours.probabilities is not None
     assert theirs.probabilities is not None

@@ -26,12 +26,12 @@ SLICE: dict[str, object] = {"patch": (1, 16, 16), "strides": ((1, 1, 1), (1, 2, 
 MEDNEXT: dict[str, object] = {"builder": "mednext", "arguments": {"expansion": [2, 3]}}
 ALONE = """
 import os, sys
+import torch  # builds with CUDA ask ldconfig for a library
 def refuse(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.posix_spawn", "os.fork"):
         os.write(1, f"{event} {arguments}".encode())
         os._exit(9)
 sys.addaudithook(refuse)
-import torch
 from vmseg_auto.networks.openvino import OpenVinoNetwork
 made = OpenVinoNetwork(torch.nn.Conv3d(1, 2, 3, padding=1).eval(), 1, (4, 8, 8))
 assert made(torch.zeros(1, 1, 4, 8, 8)).shape == (1, 2, 4, 8, 8)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from vmseg_auto.contracts import Planner
 from vmseg_auto.planning.fingerprint import Fingerprint
 from vmseg_auto.planning.memory import conv_outputs
+from vmseg_auto.planning.network import Int3
 from vmseg_auto.planning.plan import Plan
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Shape
@@ -144,7 +145,8 @@ def test_thick_slices_anywhere_come_first() -> None:
     upright = DefaultPlanner()(cohort([(5.0, 0.7, 0.7)] * 20, [(24, 320, 310)] * 20), 8)
     sagittal = DefaultPlanner()(cohort([(0.7, 0.7, 5.0)] * 20, [(320, 310, 24)] * 20), 8)
     assert sagittal.axes == (2, 0, 1)
-    assert replace(upright, axes=(2, 0, 1), reasons=()).sealed() == replace(sagittal, reasons=())
+    turned = replace(upright, axes=(2, 0, 1), left_right=0, patient_axes=(0, 2, 1), reasons=())
+    assert turned.sealed() == replace(sagittal, reasons=())
     assert any("x axis" in reason for reason in sagittal.reasons)
 
 
@@ -273,20 +275,32 @@ def test_a_residual_batch_may_hold_more_of_a_small_cohort() -> None:
     assert ResidualPlanner()(few, 8).batch_size == 7
 
 
+AXIAL, CORONAL, SAGITTAL = (2, 1, 0), (1, 2, 0), (0, 2, 1)
+
+
 @pytest.mark.parametrize(
-    ("stored", "expected"), [([2] * 20, 1), ([2] * 18 + [0] * 2, 1), ([2] * 17 + [0] * 3, None), ([None] * 20, None)]
+    ("others", "left_right", "patient_axes"),
+    [
+        ([], 2, (1, 2, 0)),
+        ([SAGITTAL] * 2, 2, (1, 2, 0)),
+        ([SAGITTAL] * 3, None, None),
+        ([CORONAL] * 3, 2, None),
+        ([SAGITTAL, CORONAL, CORONAL], 2, None),
+    ],
 )
 @each_planner
-def test_left_and_right_are_known_where_nine_in_ten_agree(
-    planner: Planner, stored: list[int | None], expected: int | None
+def test_left_and_right_and_the_order_of_axes_are_known_where_nine_in_ten_agree(
+    planner: Planner, others: list[Int3], left_right: int | None, patient_axes: Int3 | None
 ) -> None:
-    """Of coronal slices, whose y axis comes first in the plan."""
+    """Of scans whose y axis comes first in the plan."""
     grown = cohort([(0.8, 4.0, 0.8)] * 20, [(192, 24, 192)] * 20)
+    stored = [AXIAL] * (20 - len(others)) + others
     cases = {
-        name: replace(case, left_right=axis) for (name, case), axis in zip(grown.cases.items(), stored, strict=True)
+        name: replace(case, patient_axes=axes) for (name, case), axes in zip(grown.cases.items(), stored, strict=True)
     }
     plan = planner(replace(grown, cases=cases), 8)
     assert plan.axes == (1, 0, 2)
-    assert plan.left_right == (None if expected is None else 2)
+    assert (plan.left_right, plan.patient_axes) == (left_right, patient_axes)
     (reason,) = [text for text in plan.reasons if text.startswith("orientation")]
-    assert ("as stored" in reason) == (expected is None)
+    assert ("as stored" in reason) == (left_right is None)
+    assert ("at the same place" in reason) == (patient_axes is not None)

@@ -72,6 +72,7 @@ def test_what_changes_no_result_is_no_edit(change: dict[str, Any]) -> None:
         ({"axes": [1, 0, 2]}, True),
         ({"normalization": [{"scheme": "none"}]}, True),
         ({"left_right": 2}, True),
+        ({"left_right": 2, "patient_axes": [2, 1, 0]}, True),
         ({"first_stage": "lowres"}, False),
     ],
 )
@@ -85,6 +86,8 @@ def test_hashes_tell_what_must_be_done_again(change: dict[str, Any], voxels_too:
     ("change", "words"),
     [
         ({"axes": [0, 1, 1]}, "axes (0, 1, 1) is no order of 0, 1, 2"),
+        ({"patient_axes": [0, 1, 1]}, "patient_axes (0, 1, 1) is no order of 0, 1, 2"),
+        ({"patient_axes": [2, 1, 0], "left_right": 1}, "left_right 1 is not where patient_axes (2, 1, 0) has 0"),
         ({"spacing_mm": [0.0, 1.0, 1.0]}, "spacing (0.0, 1.0, 1.0) mm must be above 0"),
         ({"spacing_mm": [1.0, -1.0, 1.0]}, "must be above 0"),
         ({"batch_size": 0}, "batch_size 0"),

@@ -34,7 +34,7 @@ def test_a_cohort_is_measured(tmp_path: Path) -> None:
         class_voxels={1: 18},
         content=content_hash(dataset.cases[0]),
         image_content=content_hash(replace(dataset.cases[0], label=None)),
-        left_right=2,
+        patient_axes=(2, 1, 0),
         profiles=case.profiles,
     )
     assert case.profiles == intensity_profiles(tiny_image(0)[None, 1:-1, 1:-1, 1:-1])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from raw_dataset import GRID, tiny_image, tiny_mask
 from tiny import PLAN
 
@@ -24,6 +27,7 @@ from vmseg_auto.preprocessing.transform import (
 from vmseg_auto.utils.errors import InputError
 from vmseg_auto.utils.geometry import Geometry
 
+N = TypeVar("N", int, float)
 RAW = replace(PLAN, normalization=(Normalization("none"),), spacing_mm=GRID.spacing_mm)
 """Changes nothing but the crop."""
 
@@ -113,25 +117,49 @@ def test_labels_are_those_of_the_restored_logits(axes: tuple[int, int, int], cla
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2, 0)])
-@given(flipped=st.sets(st.sampled_from([0, 1, 2])))
-def test_how_a_scan_is_stored_changes_nothing(axes: tuple[int, int, int], flipped: set[int]) -> None:
-    """The same scan with axes that run the other way: the same input of the network, and the mask turned back."""
-    plan = replace(turned(RAW, axes), spacing_mm=(1.0, 1.3, 0.9), left_right=axes.index(2))
-    back = tuple(flipped)
-    signs = [-1.0 if axis in flipped else 1.0 for axis in (2, 1, 0)]
-    other = replace(GRID, direction=(signs[0], 0.0, 0.0, 0.0, signs[1], 0.0, 0.0, 0.0, signs[2]))
-    stored = np.flip(tiny_image()[None], tuple(1 + axis for axis in back))
+@given(flipped=st.sets(st.sampled_from([0, 1, 2])), order=st.permutations([0, 1, 2]))
+def test_how_a_scan_is_stored_changes_nothing(axes: tuple[int, int, int], flipped: set[int], order: list[int]) -> None:
+    """The same scan, whose axes run the other way or come in another order: the same input of the network, and the mask
+    turned back."""
+    plan = replace(
+        turned(RAW, axes),
+        spacing_mm=(1.0, 1.3, 0.9),
+        left_right=axes.index(2),
+        patient_axes=_picked(GRID.patient_axes, axes),
+    )
+    other = _stored_otherwise(GRID, flipped, order)
+
+    def stored(array: NDArray[Any]) -> NDArray[Any]:
+        lead = array.ndim - 3
+        back = np.flip(array, tuple(lead + axis for axis in flipped))
+        return back.transpose(*range(lead), *(lead + axis for axis in order))
+
     preprocessed, box = preprocess_image(tiny_image()[None], GRID, plan)
-    again, other_box = preprocess_image(stored, other, plan)
+    again, other_box = preprocess_image(stored(tiny_image()[None]), other, plan)
     np.testing.assert_array_equal(again, preprocessed)
-    labels = preprocess_mask(np.flip(tiny_mask(), back), other, other_box, plan)
+    labels = preprocess_mask(stored(tiny_mask()), other, other_box, plan)
     np.testing.assert_array_equal(labels, preprocess_mask(tiny_mask(), GRID, box, plan))
     logits = np.random.default_rng(0).normal(size=(2, *preprocessed.shape[1:])).astype(np.float32)
     mask = restore_labels(logits, GRID, box, plan, (0, 1))
-    np.testing.assert_array_equal(restore_labels(logits, other, other_box, plan, (0, 1)), np.flip(mask, back))
+    np.testing.assert_array_equal(restore_labels(logits, other, other_box, plan, (0, 1)), stored(mask))
     soft = restore_logits(logits, GRID, box, plan)
-    turned_soft = restore_logits(logits, other, other_box, plan)
-    np.testing.assert_array_equal(turned_soft, np.flip(soft, tuple(1 + axis for axis in back)))
+    np.testing.assert_array_equal(restore_logits(logits, other, other_box, plan), stored(soft))
+
+
+def _stored_otherwise(grid: Geometry, flipped: set[int], order: list[int]) -> Geometry:
+    """A grid whose axes run the other way, and then come in another order."""
+    columns = grid.cosines * [-1.0 if axis in flipped else 1.0 for axis in range(3)]
+    return replace(
+        grid,
+        shape=_picked(grid.shape, order),
+        spacing_mm=_picked(grid.spacing_mm, order),
+        direction=tuple(columns[:, order][:, ::-1].ravel()),
+    )
+
+
+def _picked(values: tuple[N, N, N], order: Sequence[int]) -> tuple[N, N, N]:
+    first, second, third = (values[axis] for axis in order)
+    return first, second, third
 
 
 def test_scans_are_taken_as_stored_where_the_plan_knows_no_left_and_right() -> None:

@@ -73,7 +73,7 @@ class ClickedScan:
         self._image = padded.numpy()
         shape = scan.image.shape[1], scan.image.shape[2], scan.image.shape[3]
         before = z.start, y.start, x.start
-        axes = predictor.plan.axes
+        axes = self._axes = predictor.plan.axes_of(geometry)
         self._positions = [
             line + before[axes.index(axis)]
             for axis, line in enumerate(plan_positions(geometry, scan.crop_box, predictor.plan, shape))
@@ -119,7 +119,7 @@ class ClickedScan:
             raise InputError("there is nothing but air where you clicked", remedy="Click at a voxel of the patient.")
 
     def _in_plan(self, place: tuple[int, int, int]) -> tuple[int, int, int]:
-        along = [round(self._positions[axis][place[axis]]) for axis in self._predictor.plan.axes]
+        along = [round(self._positions[axis][place[axis]]) for axis in self._axes]
         return along[0], along[1], along[2]
 
     def _starts(self, clicks: Sequence[Click]) -> list[int]:
@@ -142,7 +142,7 @@ class ClickedScan:
         """Return the scan's voxels whose centres lie within a window of the plan, and in what was kept of the scan."""
         plan, ends = self._predictor.plan, []
         for axis, (low, high) in enumerate(self._kept):
-            own = plan.axes.index(axis)
+            own = self._axes.index(axis)
             line = self._positions[axis][low:high] - starts[own]
             inside = low + np.flatnonzero((line > -1) & (line < plan.patch[own]))
             ends.append((int(inside[0]), int(inside[-1]) + 1))
@@ -159,10 +159,9 @@ class ClickedScan:
 
     def _restored(self, values: NDArray[np.float32], box: Box, starts: Sequence[int]) -> NDArray[np.float32]:
         """Return a window's values at the voxels of a box of the scan, interpolated linearly."""
-        axes = self._predictor.plan.axes
-        lines = [self._positions[axis][slice(*box[axis])] - starts[axes.index(axis)] for axis in range(3)]
+        lines = [self._positions[axis][slice(*box[axis])] - starts[self._axes.index(axis)] for axis in range(3)]
         places = np.meshgrid(*lines, indexing="ij", sparse=False)
-        ordered = np.stack([places[axis] for axis in axes])
+        ordered = np.stack([places[axis] for axis in self._axes])
         found: NDArray[np.float32] = ndimage.map_coordinates(values, ordered, order=1, mode="nearest")
         return found
 

@@ -30,7 +30,7 @@ class CaseSummary:
         class_voxels: foreground label value -> number of voxels.
         content: hash of the case's image and label files.
         image_content: hash of its image files alone; "" in workspaces from before it was kept.
-        left_right: the axis that runs closest to the patient's from right to left; None in workspaces from before.
+        patient_axes: for each of the file's axes, the patient's that it runs closest to (`Geometry.patient_axes`).
         profiles: of each channel, empty of one that is missing; none in workspaces from before they were kept.
         ignored_voxels: that nobody has annotated, of the file.
     """
@@ -41,7 +41,7 @@ class CaseSummary:
     class_voxels: dict[int, int]
     content: str
     image_content: str = ""
-    left_right: int | None = None
+    patient_axes: tuple[int, int, int] = (2, 1, 0)
     profiles: tuple[Profile, ...] = ()
     ignored_voxels: int = 0
 
@@ -179,7 +179,7 @@ class Fingerprint(Stored):
     duplicates: tuple[Duplicate, ...] = ()
     tests: dict[str, FileHashes] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
-    schema: int = 2
+    schema: int = 3
 
     @property
     def scans(self) -> ScanRange:

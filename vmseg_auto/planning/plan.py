@@ -8,7 +8,7 @@ from typing import Literal
 
 from vmseg_auto.planning.network import Int3, NetworkSpec
 from vmseg_auto.utils.errors import DatasetError, InputError
-from vmseg_auto.utils.geometry import Shape, Spacing
+from vmseg_auto.utils.geometry import Geometry, Shape, Spacing
 from vmseg_auto.utils.json_codec import Stored, digest, encode
 from vmseg_auto.utils.text import by_axes
 
@@ -54,6 +54,8 @@ class Plan(Stored):
         left_right: which of the axes runs between the patient's left and right. Scans are turned round so that every
             axis runs the same way in all of them. None where that differs within the cohort, and in an imported
             model: scans are taken as they are stored.
+        patient_axes: for each of the axes, the patient's that it runs closest to (`Geometry.patient_axes`). The axes of
+            a scan that is stored in another order are put into this one. None where the cohort does not agree on it.
         first_stage: of a cascade, the planner whose masks the network is given beside the image; empty elsewhere.
         regions: where labels overlap, the values of masks that each of the network's outputs stands for; empty where
             each label is a value of its own.
@@ -75,6 +77,7 @@ class Plan(Stored):
     memory_gb: float
     fingerprint_hash: str
     left_right: int | None = None
+    patient_axes: Int3 | None = None
     first_stage: str = ""
     regions: tuple[tuple[int, ...], ...] = ()
     reasons: tuple[str, ...] = ()
@@ -87,6 +90,8 @@ class Plan(Stored):
         told = encode(replace(self, reasons=(), planned_hash="", trainer="", fingerprint_hash="", memory_gb=0.0))
         if self.left_right is None:
             del told["left_right"]  # plans from before it was known keep their hash
+        if self.patient_axes is None:
+            del told["patient_axes"]
         if not self.first_stage:
             del told["first_stage"]
         if not self.regions:
@@ -113,6 +118,17 @@ class Plan(Stored):
         """Return the values other than 0 that a mask may hold, of so many labels with the background."""
         return sorted({value for held in self.label_values(classes) for value in held})
 
+    def axes_of(self, geometry: Geometry) -> Int3:
+        """Return the order in which a scan's (Z, Y, X) axes are taken.
+
+        Args:
+            geometry: the scan's grid.
+        """
+        if self.patient_axes is None:
+            return self.axes
+        first, second, third = (geometry.patient_axes.index(axis) for axis in self.patient_axes)
+        return first, second, third
+
     def target_spacing(self, spacing: Spacing) -> Spacing:
         """Return the spacing in mm that a scan is resampled to: slices taken one by one stay as thick as they are.
 
@@ -130,7 +146,7 @@ class Plan(Stored):
     @property
     def voxels_hash(self) -> str:
         """Hash of what decides a preprocessed case's voxels."""
-        turned = [] if self.left_right is None else ["turned"]
+        turned = [] if self.left_right is None else ["turned", *(self.patient_axes or ())]
         spacing = [*self.spacing_mm[1:], "by slice"] if self.by_slice else self.spacing_mm
         return digest([self.axes, spacing, self.normalization, *turned, *([self.regions] if self.regions else [])])
 
@@ -169,6 +185,10 @@ def _impossible(plan: Plan) -> list[str]:
         found.append(f"axes {plan.axes} is no order of 0, 1, 2")
     if plan.left_right not in (None, 0, 1, 2):
         found.append(f"left_right {plan.left_right} is no axis: 0, 1, 2 or none")
+    if plan.patient_axes is not None and sorted(plan.patient_axes) != [0, 1, 2]:
+        found.append(f"patient_axes {plan.patient_axes} is no order of 0, 1, 2")
+    elif plan.patient_axes is not None and plan.patient_axes.index(0) != plan.left_right:
+        found.append(f"left_right {plan.left_right} is not where patient_axes {plan.patient_axes} has 0")
     if min(plan.spacing_mm) < 0.001 or max(plan.spacing_mm) > 1000:
         found.append(f"spacing {plan.spacing_mm} mm must be above 0: 0.001 to 1000 are possible")
     if not 1 <= plan.batch_size <= 4096:

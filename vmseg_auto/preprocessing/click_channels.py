@@ -65,10 +65,10 @@ def plan_positions(geometry: Geometry, crop_box: Box, plan: Plan, shape: Shape) 
         plan: whose axes and directions are taken.
         shape: of the preprocessed image, in the plan's axes.
     """
-    positions = []
+    positions, axes = [], plan.axes_of(geometry)
     for axis, (low, high) in enumerate(crop_box):
         voxels = np.arange(geometry.shape[axis], dtype=float) - low
         if plan.left_right is not None and axis in geometry.reversed_axes:
             voxels = high - low - 1 - voxels
-        positions.append((voxels + 0.5) * shape[plan.axes.index(axis)] / (high - low) - 0.5)
+        positions.append((voxels + 0.5) * shape[axes.index(axis)] / (high - low) - 0.5)
     return positions

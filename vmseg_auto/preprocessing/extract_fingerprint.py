@@ -135,7 +135,7 @@ def _examine(case: Case, labels: Mapping[str, int], decode_cache: DecodeCache | 
         },
         content=content,
         image_content=image_content,
-        left_right=geometry.patient_axes.index(0),
+        patient_axes=geometry.patient_axes,
         profiles=intensity_profiles(cropped),
         ignored_voxels=int(np.count_nonzero(mask == IGNORE)),
     )

@@ -83,7 +83,7 @@ def preprocess_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan)
 
 def _refuse_too_large(box: Box, geometry: Geometry, plan: Plan) -> None:
     """Refuse, before memory is taken for it, a scan whose voxel size is wrong."""
-    shape = new_shape(_ordered(_size(box), plan.axes), *_spacings(geometry, plan))
+    shape = new_shape(_ordered(_size(box), plan.axes_of(geometry)), *_spacings(geometry, plan))
     if math.prod(shape) <= _MOST_VOXELS:
         return
     size, made = (" x ".join(f"{n:g}" for n in numbers[::-1]) for numbers in (geometry.spacing_mm, shape))
@@ -157,12 +157,12 @@ def _classes(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, pla
 
 def _restore(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
     own, target = _spacings(geometry, plan)
-    return resample_logits(logits, target, own, _ordered(_size(crop_box), plan.axes))
+    return resample_logits(logits, target, own, _ordered(_size(crop_box), plan.axes_of(geometry)))
 
 
 def _spacings(geometry: Geometry, plan: Plan) -> tuple[Spacing, Spacing]:
     """Return a scan's own spacing and the one it is resampled to, in mm, in the plan's order of axes."""
-    own = _ordered(geometry.spacing_mm, plan.axes)
+    own = _ordered(geometry.spacing_mm, plan.axes_of(geometry))
     return own, plan.target_spacing(own)
 
 
@@ -170,13 +170,13 @@ def _to_plan(array: NDArray[T], geometry: Geometry, plan: Plan) -> NDArray[T]:
     """Turn the last three axes to the plan's order and directions."""
     lead = array.ndim - 3
     turned = np.flip(array, _turned(lead, geometry, plan))
-    return np.ascontiguousarray(turned.transpose(*range(lead), *(lead + axis for axis in plan.axes)))
+    return np.ascontiguousarray(turned.transpose(*range(lead), *(lead + axis for axis in plan.axes_of(geometry))))
 
 
 def _from_plan(array: NDArray[T], geometry: Geometry, plan: Plan) -> NDArray[T]:
     """Turn the last three axes back to those of the file."""
     lead = array.ndim - 3
-    back = array.transpose(*range(lead), *(lead + axis for axis in _inverse(plan.axes)))
+    back = array.transpose(*range(lead), *(lead + axis for axis in _inverse(plan.axes_of(geometry))))
     return np.flip(back, _turned(lead, geometry, plan))
 
 
