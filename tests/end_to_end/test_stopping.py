@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from launch import lines, start, wait_until
+from launch import HANGS_UP, lines, start, wait_until
 from small_cohort import small_cohort
 from training import timeless
 
@@ -37,7 +37,7 @@ def test_a_stopped_training_goes_on_where_it_was(cohort: Path, tmp_path: Path, n
     folder = shutil.copytree(cohort, tmp_path / "cohort")
     shutil.rmtree(folder / "vmseg" / "runs")
     fold = Workspace(folder / "vmseg").run("default", "default").fold(0)
-    process = start("vmseg_auto.cli.train", 0, "-d", folder, "--device", "cpu", "--set", *SETTINGS)
+    process = start("vmseg_auto.cli.train", 0, "-d", folder, "--device", "cpu", "--set", *SETTINGS, by=HANGS_UP)
     wait_until(lambda: lines(fold.history) > 1, process)
     os.killpg(process.pid, getattr(signal, name))
     shown = process.communicate(timeout=600)[0]

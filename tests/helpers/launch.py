@@ -11,6 +11,13 @@ from pathlib import Path
 
 import torch
 
+HANGS_UP = (
+    sys.executable,
+    "-c",
+    "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])",
+)
+"""Starts what follows as from a terminal, also where nohup was put before the tests."""
+
 
 def start(
     module: str, *arguments: object, ranks: int = 1, restarts: int = 0, by: Sequence[str] = ()
