@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from dicom_made import write_series
 from pydicom import dcmread
 from workspaces import cohort, trained_run
 
-from vmseg_auto.pacs.answer import Model, Options, model_facts
+from vmseg_auto.pacs.answer import Model, Options, model_facts, write_answer
 from vmseg_auto.pacs.answering import Answering
 from vmseg_auto.pacs.events import Events
 from vmseg_auto.pacs.incoming import read_incoming
 from vmseg_auto.pacs.queue import Queue
+from vmseg_auto.utils.atomic import read_json
 
 SHAPE = (8, 16, 16)
 
@@ -37,11 +39,24 @@ def test_a_series_with_other_images_than_it_was_queued_with_is_judged_again(tmp_
     """Not predicted again and again: an image may be written while its series becomes complete."""
     model = trained_run(cohort(tmp_path, cases=2), "default").folder
     (queue, series), told = queued(tmp_path), Heard()
-    facts, options = model_facts(str(model), "cpu"), Options(("dicom-seg",), device="cpu")
+    facts, options = model_facts(str(model), "cpu", "torch"), Options(("dicom-seg",), device="cpu")
     Answering(queue, Events(told, queue), facts, options, threading.Event()).step()
     assert told.warned == []
     assert queue.state(series).phase == "receiving"
     assert not queue.results(series).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("openvino") is None, reason="the extra openvino is not installed")
+def test_the_backend_that_is_asked_for_computes(tmp_path: Path) -> None:
+    model = str(trained_run(cohort(tmp_path, cases=2), "default").folder)
+    scan = write_series(tmp_path / "in", numbers(SHAPE).astype("uint16"), grid_of(SHAPE))
+    facts, plain = model_facts(model, "cpu", "openvino"), model_facts(model, "cpu", "torch")
+    assert facts.digest != plain.digest
+    for backend, one in (("openvino", facts), ("torch", plain)):
+        write_answer(scan, tmp_path / backend, one, Options(("nifti",), device="cpu", backend=backend))
+        (record,) = [read_json(path) for path in (tmp_path / backend).glob("*.json")]
+        assert record["backend"] == backend
 
 
 def test_a_series_whose_results_can_not_be_written_is_queued_again_and_told_of_once(tmp_path: Path) -> None:

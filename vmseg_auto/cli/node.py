@@ -17,7 +17,7 @@ def parser() -> Parser:
         "vmseg_node",
         "Run a DICOM node: it takes series of MR images from the peers on its list, predicts each that is complete, "
         "and sends the results back. It runs until it is stopped, and goes on from there when it is started again.",
-        ("device", "jobs", "pacs"),
+        ("device", "backend", "jobs", "pacs"),
         epilog="Needs the extra pacs and a settings file (docs/pacs.md). Example: vmseg_node -m model.zip",
     )
     made.add_argument(
@@ -61,6 +61,7 @@ def work(arguments: argparse.Namespace, screen: Screen) -> None:
             settings,
             arguments.model,
             device=arguments.device,
+            backend=arguments.backend,
             jobs=arguments.jobs,
             keep_days=arguments.keep_days,
             with_identity=arguments.with_identity,

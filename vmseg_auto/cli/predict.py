@@ -11,8 +11,8 @@ from vmseg_auto.cli.common import Parser, Screen, fold_name, make_parser, number
 from vmseg_auto.data.workspace import OutputFolder
 
 _SHARED = (
-    "dataset", "workspace", "model", "series", "echo", "spacing", "device", "jobs", "strict", "identity", "pacs",
-    "keep_scans",
+    "dataset", "workspace", "model", "series", "echo", "spacing", "device", "backend", "jobs", "strict", "identity",
+    "pacs", "keep_scans",
 )  # fmt: skip
 
 
@@ -51,13 +51,6 @@ def parser() -> Parser:
         choices=("auto", "float32"),
         default="auto",
         help="auto: 16 bits where this machine computes them faster (default); float32: never",
-    )
-    made.add_argument(
-        "--backend",
-        choices=("torch", "openvino"),
-        default="torch",
-        help="what computes the networks: torch (default), or openvino (extra openvino), faster on CPUs without 16-bit "
-        "arithmetic; float32 on the CPU",
     )
     made.add_argument(
         "--min-lesion-probability",

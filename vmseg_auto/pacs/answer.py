@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vmseg_auto.utils.console import Silent
 from vmseg_auto.utils.errors import InputError, VmsegError
 from vmseg_auto.utils.workers import safe_path, serve
+
+if TYPE_CHECKING:
+    from vmseg_auto.inference.predictor import Backend
 
 T = TypeVar("T")
 _TICK_S = 0.2
@@ -45,10 +48,11 @@ class Options:
     series: tuple[str, ...] = ()
     echo: int | None = None
     device: str = "auto"
+    backend: Backend = "torch"
     jobs: int | None = None
 
 
-def model_facts(path: str, device: str) -> Model:
+def model_facts(path: str, device: str, backend: Backend) -> Model:
     """Load a model, and return what it is.
 
     Raises:
@@ -58,7 +62,7 @@ def model_facts(path: str, device: str) -> Model:
     from vmseg_auto.workflows.ensemble import ModelEnsemble, models_of
 
     with models_of(path, None, None, Silent()) as (runs, rule):
-        ensemble = ModelEnsemble([Predictor.load(run.folder, device=device) for run in runs], rule)
+        ensemble = ModelEnsemble([Predictor.load(run.folder, device=device, backend=backend) for run in runs], rule)
         if len(ensemble.channels) > 1:
             problem = f"the model takes {len(ensemble.channels)} channels, and a series is one"
             raise InputError(problem, file=path, remedy="Give the node a model of one channel.")
@@ -94,6 +98,7 @@ def write_answer(scan: Path, output: Path, model: Model, options: Options) -> li
         series=options.series,
         echo=options.echo,
         device=options.device,
+        backend=options.backend,
         jobs=options.jobs,
         console=notes,
     )

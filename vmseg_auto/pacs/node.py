@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vmseg_auto.pacs.answer import Options, in_process, model_facts
 from vmseg_auto.pacs.answering import Answering
@@ -20,6 +21,9 @@ from vmseg_auto.pacs.settings import PacsSettings
 from vmseg_auto.utils.console import Console
 from vmseg_auto.workflows.locking import output_lock
 
+if TYPE_CHECKING:
+    from vmseg_auto.inference.predictor import Backend
+
 _PURGE_S = 3600.0
 """How often what is old is deleted."""
 
@@ -29,6 +33,7 @@ def serve(
     model: str,
     *,
     device: str = "auto",
+    backend: Backend = "torch",
     jobs: int | None = None,
     keep_days: float | None = None,
     with_identity: bool = False,
@@ -40,6 +45,7 @@ def serve(
         settings: the settings file.
         model: a model's folder or zip.
         device: where to compute.
+        backend: what computes the networks.
         jobs: threads that read and write.
         keep_days: scans and results are deleted so many days after the answer; kept unless given.
         with_identity: whether lines also tell whose scan it is.
@@ -53,14 +59,14 @@ def serve(
     node = settings.the_node
     folder = Path(node.queue)
     with output_lock(folder, "vmseg_node", console):
-        known = in_process(lambda: False, model_facts, model, device)
+        known = in_process(lambda: False, model_facts, model, device, backend)
         assert known is not None
         queue = Queue(folder, node.free_gb)
         events = Events(console, queue, with_identity)
         for series in queue.recover():
             events.warn("its state was damaged; it is taken as received just now.", series)
         stop = threading.Event()
-        options = Options(node.formats, node.series, node.echo, device, jobs)
+        options = Options(node.formats, node.series, node.echo, device, backend, jobs)
         judging, sending = Judging(settings, queue, events), Sending(settings, queue, events)
         answering = Answering(queue, events, known, options, stop)
         loops = [Loop(work.step, stop) for work in (judging, answering, sending)]
