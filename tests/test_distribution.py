@@ -50,7 +50,8 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from the sdist alone, as pip does where there is no wheel."""
     folder = tmp_path_factory.mktemp("unpacked")
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # not in Debian 12's Python
+        archive.extractall(folder)
     (unpacked,) = folder.iterdir()
     return build("wheel", unpacked, tmp_path_factory.mktemp("wheel"))
 

@@ -94,7 +94,8 @@ def fetch(packages: Sequence[str], site: Path, scratch: Path) -> None:
 def unpack_sources(path: Path, site: Path, scratch: Path) -> None:
     """The package of a source distribution, which is a folder of the distribution's name."""
     with tarfile.open(path) as archive:
-        archive.extractall(scratch, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # not in Debian 12's Python
+        archive.extractall(scratch)
     root = scratch / path.name.removesuffix(".tar.gz")
     name = path.name.rpartition("-")[0]
     if any(root.rglob("*.c")) or not (root / name).is_dir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,7 +18,16 @@ def send(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
+@pytest.fixture
+def from_a_terminal() -> Iterator[None]:
+    """As without a nohup before the tests, under which a command hears no SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.usefixtures("from_a_terminal")
 def test_a_signal_ends_a_command_once(number: int) -> None:
     before = [signal.getsignal(one) for one in SIGNALS]
     with stoppable():
