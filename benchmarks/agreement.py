@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks import data
 from benchmarks.compare import add_places
-from benchmarks.nnunet_models import RECIPES, Sample
+from benchmarks.nnunet_models import MODELS, Sample
 from benchmarks.report import write_report
 from benchmarks.results import Results, our_versions, save, this_machine
 from benchmarks.tools import Bench, SetupError, run_once
@@ -44,13 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench = Bench((arguments.nnunet or Path()).absolute(), *places, limit=arguments.limit)
     samples: dict[str, Callable[[Bench], Sample]] = {cohort: partial(given, cohort) for cohort in COHORTS}
     if arguments.nnunet:
-        samples |= {recipe.name: recipe.sample for recipe in RECIPES}
-    if arguments.only:
-        samples = {name: make for name, make in samples.items() if name in arguments.only}
+        samples |= {model.name: model.sample for model in MODELS}
     rows = []
     machine = this_machine()
     try:
+        if unknown := set(arguments.only or ()) - set(samples):
+            raise SetupError(f"there is no row {min(unknown)!r}: {'; '.join(samples)}")
         for name, make in samples.items():
+            if arguments.only and name not in arguments.only:
+                continue
             sample = make(bench)
             for precision in PRECISIONS:
                 used = "bfloat16" if precision == "auto" and machine.bf16 else "float32"

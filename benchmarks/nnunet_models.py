@@ -47,7 +47,7 @@ def as_regions(dataset: Path) -> None:
     write_json(dataset / "dataset.json", {**about, "labels": labels, "regions_class_order": [1, 2]})
 
 
-def with_second_channel(dataset: Path) -> None:
+def with_blurred(dataset: Path) -> None:
     """Add a blurred copy of each scan as a second channel."""
     for path in sorted(dataset.glob(f"images*/*{CHANNEL}")):
         image, geometry = read_image(path)
@@ -57,8 +57,13 @@ def with_second_channel(dataset: Path) -> None:
     write_json(dataset / "dataset.json", {**about, "channel_names": {"0": "T1", "1": "blurred"}})
 
 
+def cases_of(images: Path) -> list[str]:
+    """The cases whose first channel lies in a folder."""
+    return sorted(path.name.removesuffix(CHANNEL) for path in images.glob(f"*{CHANNEL}"))
+
+
 @dataclass(frozen=True)
-class Recipe:
+class NnunetModel:
     """A model that nnU-Net is to train.
 
     Args:
@@ -114,13 +119,10 @@ class Recipe:
     def _dataset(self, bench: Bench, folder: Path) -> Path:
         """A dataset of the training cases, with scans to predict in imagesTs."""
         source, count = bench.data / self.cohort, bench.limit or PREDICTED
-        names = sorted(path.name.removesuffix(CHANNEL) for path in (source / "imagesTr").glob(f"*{CHANNEL}"))
-        data.with_cases(source, folder, names[: self.cases])
-        if (source / "imagesTs").is_dir():
-            asked = sorted(path.name.removesuffix(CHANNEL) for path in (source / "imagesTs").glob(f"*{CHANNEL}"))
-            data.link_scans(source / "imagesTs", folder / "imagesTs", asked[:count])
-        else:
-            data.link_scans(source / "imagesTr", folder / "imagesTs", names[-count:])
+        data.with_cases(source, folder, cases_of(source / "imagesTr")[: self.cases])
+        other = source / "imagesTs"
+        asked = cases_of(other)[:count] if other.is_dir() else cases_of(source / "imagesTr")[-count:]
+        data.link_scans(other if other.is_dir() else source / "imagesTr", folder / "imagesTs", asked)
         self.change(folder)
         return folder
 
@@ -136,13 +138,13 @@ class Recipe:
         run_once(bench.their_driver("nnunet_steps", *options, home=home, figures=figures))
 
 
-RECIPES = (
-    Recipe(
+MODELS = (
+    NnunetModel(
         "hippocampus53, residual encoder", 56, "hippocampus53", ("3d_fullres",), 0.5, 800, None, "0",
         "nnUNetPlannerResEncM",
     ),
-    Recipe("vmsemi53, 2d", 57, "vmsemi53", ("2d",), 0.25, 300),
-    Recipe("vmsemi53, lowres and cascade", 58, "vmsemi53", ("3d_lowres", "3d_cascade_fullres"), 0.1, 300),
-    Recipe("hippocampus53, regions", 59, "hippocampus53", ("3d_fullres",), 0.1, 400, change=as_regions),
-    Recipe("hippocampus53, two channels", 60, "hippocampus53", ("3d_fullres",), 0.1, 400, change=with_second_channel),
+    NnunetModel("vmsemi53, 2d", 57, "vmsemi53", ("2d",), 0.25, 300),
+    NnunetModel("vmsemi53, lowres and cascade", 58, "vmsemi53", ("3d_lowres", "3d_cascade_fullres"), 0.1, 300),
+    NnunetModel("hippocampus53, regions", 59, "hippocampus53", ("3d_fullres",), 0.1, 400, change=as_regions),
+    NnunetModel("hippocampus53, two channels", 60, "hippocampus53", ("3d_fullres",), 0.1, 400, change=with_blurred),
 )  # fmt: skip

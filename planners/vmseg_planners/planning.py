@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, NamedTuple
 
-from vmseg_auto.planning.fingerprint import CaseSummary, ChannelStats, Fingerprint
+from vmseg_auto.planning.fingerprint import AGREED, ChannelStats, Fingerprint
 from vmseg_auto.planning.memory import conv_outputs
 from vmseg_auto.planning.network import Int3, NetworkSpec
 from vmseg_auto.planning.plan import Normalization, Plan
 from vmseg_auto.utils.errors import InputError
+from vmseg_auto.utils.geometry import picked
 
 from . import reasons
 from .grids import Grid, full_resolution, lower_resolution
@@ -90,14 +90,14 @@ def plan_cohort(planner: str, architecture: Architecture, fingerprint: Fingerpri
     """
     if not 0 < memory_gb < inf:
         raise InputError(f"the memory budget is {memory_gb:g} GB", remedy="Give --memory a number above 0.")
-    cases, classes = list(fingerprint.cases.values()), len(fingerprint.labels)
+    cases, classes = list(fingerprint.turned_cases.values()), len(fingerprint.labels)
 
     def fit(grid: Grid) -> Topology:
         return architecture.topology(grid, classes, memory_gb)
 
     full, finer = full_resolution(cases)
     grid, topology = lower_resolution(full, fit) if architecture.low_resolution else (full, fit(full))
-    orientation = agreed_orientation(cases, grid.axes)
+    orientation = agreed_orientation(fingerprint, grid.axes)
     network = architecture.network(topology)
     held, needed = architecture.budget.held_by(memory_gb), architecture.cost(topology, classes)
     batch = fit_batch(held, needed, grid.voxels * len(cases), topology.patch, architecture.dataset_share)
@@ -152,15 +152,13 @@ class Orientation(NamedTuple):
     patient_axes: Int3 | None
 
 
-def agreed_orientation(cases: Sequence[CaseSummary], axes: Int3) -> Orientation:
+def agreed_orientation(fingerprint: Fingerprint, axes: Int3) -> Orientation:
     """Return what nine in ten scans agree on, along the plan's axes; None each where they do not."""
-    enough = 0.9 * len(cases)
-    (common, number), *_ = Counter(case.patient_axes for case in cases).most_common()
-    if number >= enough:
-        ordered = common[axes[0]], common[axes[1]], common[axes[2]]
+    if fingerprint.patient_axes is not None:
+        ordered = picked(fingerprint.patient_axes, axes)
         return Orientation(ordered.index(0), ordered)
-    (axis, number), *_ = Counter(case.patient_axes.index(0) for case in cases).most_common()
-    return Orientation(axes.index(axis) if number >= enough else None, None)
+    ((axis, number),) = Counter(case.patient_axes.index(0) for case in fingerprint.cases.values()).most_common(1)
+    return Orientation(axes.index(axis) if number >= AGREED * len(fingerprint.cases) else None, None)
 
 
 def _normalization(channel: str, stats: ChannelStats, relative_size: float) -> Normalization:

@@ -304,3 +304,13 @@ def test_left_and_right_and_the_order_of_axes_are_known_where_nine_in_ten_agree(
     (reason,) = [text for text in plan.reasons if text.startswith("orientation")]
     assert ("as stored" in reason) == (left_right is None)
     assert ("at the same place" in reason) == (patient_axes is not None)
+
+
+@each_planner
+def test_a_scan_that_is_stored_otherwise_plans_as_if_it_were_not(planner: Planner) -> None:
+    usual = cohort([(4.0, 0.7, 0.7)] * 20, [(24, 320, 300)] * 20)
+    restored = {
+        name: case.along(SAGITTAL) if name in ("case_003", "case_011") else case for name, case in usual.cases.items()
+    }
+    assert restored["case_003"].shape == (300, 24, 320)
+    assert planner(replace(usual, cases=restored), 8) == planner(usual, 8)

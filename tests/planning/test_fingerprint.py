@@ -34,6 +34,27 @@ def test_the_cohorts_own_kind_is_alike_up_to_the_margins() -> None:
     assert SCANS.unlike(replace(ALIKE, spacing_mm=(6.2, 1.0, 1.0)), [DARK]) == []
 
 
+def test_a_scan_whose_axes_are_stored_in_another_order_is_alike() -> None:
+    """Sagittal: its last axis runs along the patient's height."""
+    sagittal = (0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0)
+    scan = Geometry((96, 96, 24), (1.0, 1.0, 4.0), direction=sagittal)
+    assert scan.patient_axes == (0, 1, 2)
+    assert SCANS.unlike(scan, [DARK]) == []
+    assert len(replace(SCANS, patient_axes=None).unlike(scan, [DARK])) == 2
+
+
+def test_cases_are_turned_as_nine_in_ten_are_stored() -> None:
+    """Of 20, two; where three differ, nobody is turned."""
+    plain = cohort([(4.0, 1.0, 1.0)] * 20, [(24, 96, 90)] * 20)
+    other = [name for name in plain.cases][:3]
+    stored = {name: case.along((0, 2, 1)) if name in other[:2] else case for name, case in plain.cases.items()}
+    assert stored[other[0]].spacing_mm == (1.0, 4.0, 1.0)
+    assert replace(plain, cases=stored).turned_cases == plain.cases
+    more = {**stored, other[2]: plain.cases[other[2]].along((0, 2, 1))}
+    assert replace(plain, cases=more).patient_axes is None
+    assert replace(plain, cases=more).turned_cases == more
+
+
 @pytest.mark.parametrize(
     ("scan", "profile", "words"),
     [

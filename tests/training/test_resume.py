@@ -31,7 +31,7 @@ RECIPES = {
 }
 EVENTS = 3 * (3 + 2)
 """Calls of hooks in a training: three steps, the epoch's end and a save, three times; one save less by twos."""
-DROPPING = "with a layer that draws random numbers"
+ADVISED_DROPOUT = "with a layer that draws random numbers"
 
 
 class Interrupted(Hooks):
@@ -104,9 +104,9 @@ def finished(
     return train_fold(setup, hooks, state, stop=stop)
 
 
-@pytest.mark.parametrize("name", [*RECIPES, DROPPING])
+@pytest.mark.parametrize("name", [*RECIPES, ADVISED_DROPOUT])
 def test_an_interruption_at_any_point_changes_no_bit(preprocessed: Path, tmp_path: Path, name: str) -> None:
-    config, dropping = RECIPES.get(name, PLAIN), name == DROPPING
+    config, dropping = RECIPES.get(name, PLAIN), name == ADVISED_DROPOUT
     undisturbed = finished(preprocessed, config, Diary(), None, dropping)
     moments = range(1, EVENTS + 1 - (config.checkpoint_every > 1))
     for stop_at in moments:
@@ -122,10 +122,10 @@ def test_an_interruption_at_any_point_changes_no_bit(preprocessed: Path, tmp_pat
         assert again.epoch == undisturbed.epoch
 
 
-@pytest.mark.parametrize("name", [*RECIPES, DROPPING])
+@pytest.mark.parametrize("name", [*RECIPES, ADVISED_DROPOUT])
 def test_asked_to_stop_it_saves_within_the_epoch(preprocessed: Path, tmp_path: Path, name: str) -> None:
     """After each step of the training, and it goes on with the next one."""
-    config, dropping = RECIPES.get(name, PLAIN), name == DROPPING
+    config, dropping = RECIPES.get(name, PLAIN), name == ADVISED_DROPOUT
     undisturbed = finished(preprocessed, config, Diary(), None, dropping)
     for steps in range(1, config.epochs * config.iterations_per_epoch + 1):
         folder = tmp_path / str(steps)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.data.dataset import Case, Dataset
-from vmseg_auto.data.dataset_json import DROPPING, OPTIONAL, Description, read_description
+from vmseg_auto.data.dataset_json import ADVISED_DROPOUT, OPTIONAL, Description, read_description
 from vmseg_auto.data.dicom.series import Scan, Series, path_of
 from vmseg_auto.data.images.images import read_grid, read_mask
 from vmseg_auto.data.images.pictures import SPACING_FILE
@@ -54,7 +54,8 @@ _LAYOUT = (
     "`vmseg_make_dataset` makes one from scans and masks."
 )
 _MAY_LACK = (
-    f"Or name the channel in {OPTIONAL} of dataset.json, and train with --set {DROPPING}: then cases may lack it."
+    f"Or name the channel in {OPTIONAL} of dataset.json, and train with --set {ADVISED_DROPOUT}: then cases may lack "
+    "it."
 )
 _SPACING = 'Write {"spacing": [thickness, height, width]} in mm to spacing.json in the dataset\'s folder.'
 

@@ -18,7 +18,7 @@ _SAY = Callable[[str], None]
 _ORDER = "regions_class_order"
 OPTIONAL = "optional_channels"
 """The field that names the channels that a case may lack."""
-DROPPING = "channel_dropout=0.3"
+ADVISED_DROPOUT = "channel_dropout=0.3"
 """The setting that is advised for the training on such cases."""
 _USED = ("name", "channel_names", "modality", OPTIONAL, "labels", _ORDER, "file_ending", "patients", "numTraining")
 _COMPARED = ("numTest", "training", "test")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vmseg_auto.data.dataset import Case
-from vmseg_auto.data.dataset_json import DROPPING
+from vmseg_auto.data.dataset_json import ADVISED_DROPOUT
 from vmseg_auto.data.dicom.series import Choice, Scan, Series, path_of
 from vmseg_auto.data.dicom.stack import stack
 from vmseg_auto.data.images.images import read_grid, read_image
@@ -24,7 +24,7 @@ from vmseg_auto.utils.left_out import Inventory
 from vmseg_auto.utils.names import distinct, split_channel
 
 FURTHER_CHANNEL = "a further channel of another scan, by its name and grid"
-_MAY_LACK = f"Or take a model that was trained with --set {DROPPING}: it predicts scans that lack the channel."
+_MAY_LACK = f"Or take a model that was trained with --set {ADVISED_DROPOUT}: it predicts scans that lack the channel."
 _BLOCK = 1 << 20
 
 

@@ -20,7 +20,7 @@ def odd_cases(fingerprint: Fingerprint) -> dict[str, list[str]]:
     Spacing, field of view and lesion volume are compared as ratios, by Tukey's fences on their logarithms.
     """
     found: dict[str, list[str]] = {}
-    cases = fingerprint.cases
+    cases = fingerprint.turned_cases
     measures: dict[str, dict[str, float]] = {"lesion volume (mL)": {i: c.volume_ml for i, c in cases.items()}}
     for place, axis in enumerate("zyx"):
         measures[f"spacing along {axis} (mm)"] = {i: c.spacing_mm[place] for i, c in cases.items()}

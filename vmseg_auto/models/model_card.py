@@ -108,7 +108,7 @@ def model_card(facts: Facts) -> str:
 
 
 def _cohort(cohort: Fingerprint, members: Sequence[Member]) -> str:
-    cases = list(cohort.cases.values())
+    cases = list(cohort.turned_cases.values())
     patients = next((member.scores.patients for member in members if member.scores), None)
     volumes = [case.volume_ml for case in cases]
     extents = [tuple(n * mm for n, mm in zip(c.shape, c.spacing_mm, strict=True)) for c in cases]

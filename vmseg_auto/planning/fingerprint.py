@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from vmseg_auto.utils.errors import InputError
-from vmseg_auto.utils.geometry import Geometry, Shape, Spacing
+from vmseg_auto.utils.geometry import Axes, Geometry, Shape, Spacing, order_along, picked
 from vmseg_auto.utils.histogram import Histogram
 from vmseg_auto.utils.json_codec import Stored, digest
 from vmseg_auto.utils.labels import Labels, check_labels
@@ -17,6 +18,8 @@ Profile = tuple[float, ...]
 """How a scan's intensities are distributed, whatever their scale: where PROFILE_PERCENTILES lie between dark and bright
 (preprocessing/normalise.py), from 0 to 1."""
 PROFILE_PERCENTILES = (10, 25, 50, 75, 90)
+AGREED = 0.9
+"""Share of the scans that must be stored alike for the others to be turned as they are."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,20 @@ class CaseSummary:
     class_voxels: dict[int, int]
     content: str
     image_content: str = ""
-    patient_axes: tuple[int, int, int] = (2, 1, 0)
+    patient_axes: Axes = (2, 1, 0)
     profiles: tuple[Profile, ...] = ()
     ignored_voxels: int = 0
+
+    def along(self, patient_axes: Axes) -> CaseSummary:
+        """Return the case with its axes in the order of these of the patient's."""
+        order = order_along(self.patient_axes, patient_axes)
+        return replace(
+            self,
+            shape=picked(self.shape, order),
+            cropped_shape=picked(self.cropped_shape, order),
+            spacing_mm=picked(self.spacing_mm, order),
+            patient_axes=patient_axes,
+        )
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -77,17 +91,19 @@ class FileHashes:
 
 @dataclass(frozen=True)
 class ScanRange:
-    """The smallest and largest of a cohort's scans, along the files' axes (Z, Y, X), in mm.
+    """The smallest and largest of a cohort's scans, along the axes (Z, Y, X) as most of the files have them, in mm.
 
     Args:
         spacing_mm: lowest and highest spacing.
         extent_mm: lowest and highest field of view.
         profiles: lowest and highest intensity profile of each channel; none where they are not known.
+        patient_axes: the patient's axis that each runs closest to; None where scans are taken as they are stored.
     """
 
     spacing_mm: tuple[Spacing, Spacing]
     extent_mm: tuple[Spacing, Spacing]
     profiles: tuple[tuple[Profile, Profile], ...] = ()
+    patient_axes: Axes | None = None
 
     MARGIN: ClassVar[float] = 0.25
     """How far beyond, as a share, a scan's grid still counts as alike."""
@@ -99,11 +115,13 @@ class ScanRange:
         return [*self._unlike_grid(scan), *self._unlike_intensities(profiles)]
 
     def _unlike_grid(self, scan: Geometry) -> Iterator[str]:
-        extent = tuple(n * mm for n, mm in zip(scan.shape, scan.spacing_mm, strict=True))
-        for name, values, (low, high) in (
+        order = (0, 1, 2) if self.patient_axes is None else order_along(scan.patient_axes, self.patient_axes)
+        z, y, x = (n * mm for n, mm in zip(scan.shape, scan.spacing_mm, strict=True))
+        for name, stored, (low, high) in (
             ("spacing", scan.spacing_mm, self.spacing_mm),
-            ("field of view", extent, self.extent_mm),
+            ("field of view", (z, y, x), self.extent_mm),
         ):
+            values = picked(stored, order)
             for axis, value, least, most in zip("zyx", values, low, high, strict=True):
                 if not least / (1 + self.MARGIN) <= value <= most * (1 + self.MARGIN):
                     yield f"{name} along {axis} {value:.4g} mm, in the cohort {least:.4g} to {most:.4g} mm"
@@ -182,15 +200,27 @@ class Fingerprint(Stored):
     schema: int = 3
 
     @property
+    def patient_axes(self) -> Axes | None:
+        """The patient's axis that each axis of the files runs closest to; None where nine in ten do not agree on it."""
+        ((common, number),) = Counter(case.patient_axes for case in self.cases.values()).most_common(1)
+        return common if number >= AGREED * len(self.cases) else None
+
+    @property
+    def turned_cases(self) -> dict[str, CaseSummary]:
+        """Case id -> summary along the axes that nine in ten files have; as stored where they do not agree."""
+        common = self.patient_axes
+        return {name: case if common is None else case.along(common) for name, case in self.cases.items()}
+
+    @property
     def scans(self) -> ScanRange:
-        spacings = [case.spacing_mm for case in self.cases.values()]
-        extents = [
-            tuple(n * mm for n, mm in zip(case.shape, case.spacing_mm, strict=True)) for case in self.cases.values()
-        ]
-        channels = zip(*(case.profiles for case in self.cases.values()), strict=False)
+        cases = self.turned_cases.values()
+        spacings = [case.spacing_mm for case in cases]
+        extents = [tuple(n * mm for n, mm in zip(case.shape, case.spacing_mm, strict=True)) for case in cases]
+        channels = zip(*(case.profiles for case in cases), strict=False)
         known = ([profile for profile in channel if profile] for channel in channels)
         profiles = tuple((_lowest(channel), _highest(channel)) for channel in known)
-        return ScanRange((_least(spacings), _most(spacings)), (_least(extents), _most(extents)), profiles)
+        grids = (_least(spacings), _most(spacings)), (_least(extents), _most(extents))
+        return ScanRange(*grids, profiles, self.patient_axes)
 
     @property
     def mergeable(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from vmseg_auto.planning.network import Int3, NetworkSpec
 from vmseg_auto.utils.errors import DatasetError, InputError
-from vmseg_auto.utils.geometry import Geometry, Shape, Spacing
+from vmseg_auto.utils.geometry import Geometry, Shape, Spacing, order_along
 from vmseg_auto.utils.json_codec import Stored, digest, encode
 from vmseg_auto.utils.text import by_axes
 
@@ -124,10 +124,7 @@ class Plan(Stored):
         Args:
             geometry: the scan's grid.
         """
-        if self.patient_axes is None:
-            return self.axes
-        first, second, third = (geometry.patient_axes.index(axis) for axis in self.patient_axes)
-        return first, second, third
+        return self.axes if self.patient_axes is None else order_along(geometry.patient_axes, self.patient_axes)
 
     def target_spacing(self, spacing: Spacing) -> Spacing:
         """Return the spacing in mm that a scan is resampled to: slices taken one by one stay as thick as they are.

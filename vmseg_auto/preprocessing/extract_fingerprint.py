@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vmseg_auto.data.cases import content_hashes, over_cases, read_case
 from vmseg_auto.data.dataset import Case, Dataset
-from vmseg_auto.data.dataset_json import DROPPING
+from vmseg_auto.data.dataset_json import ADVISED_DROPOUT
 from vmseg_auto.data.decode_cache import DecodeCache
 from vmseg_auto.planning.fingerprint import CaseSummary, ChannelStats, Duplicate, FileHashes, Fingerprint
 from vmseg_auto.preprocessing.content import content_notes, require_contrast, unlike_voxel_sizes
@@ -193,7 +193,7 @@ def _missing_channels(cases: Mapping[str, CaseSummary], channels: Sequence[str])
         if lacking := [case_id for case_id, summary in cases.items() if number in summary.missing]:
             found.append(
                 f"{len(lacking)} of {len(cases)} cases lack the channel {channel}: {listed(lacking)}; train with "
-                f"--set {DROPPING}, so that the network learns to do without it"
+                f"--set {ADVISED_DROPOUT}, so that the network learns to do without it"
             )
     return found
 

@@ -18,10 +18,9 @@ from vmseg_auto.preprocessing.resample import new_shape, resample_image, resampl
 from vmseg_auto.utils.argmax import argmax, last_of
 from vmseg_auto.utils.components import mask_box
 from vmseg_auto.utils.errors import InputError
-from vmseg_auto.utils.geometry import Box, Geometry, Shape, Spacing
+from vmseg_auto.utils.geometry import Box, Geometry, Shape, Spacing, picked
 
 T = TypeVar("T", bound=np.generic)
-N = TypeVar("N", int, float)
 _MOST_VOXELS = 2**29
 """Of a resampled scan, as of one in a file."""
 
@@ -83,7 +82,7 @@ def preprocess_image(image: NDArray[np.float32], geometry: Geometry, plan: Plan)
 
 def _refuse_too_large(box: Box, geometry: Geometry, plan: Plan) -> None:
     """Refuse, before memory is taken for it, a scan whose voxel size is wrong."""
-    shape = new_shape(_ordered(_size(box), plan.axes_of(geometry)), *_spacings(geometry, plan))
+    shape = new_shape(picked(_size(box), plan.axes_of(geometry)), *_spacings(geometry, plan))
     if math.prod(shape) <= _MOST_VOXELS:
         return
     size, made = (" x ".join(f"{n:g}" for n in numbers[::-1]) for numbers in (geometry.spacing_mm, shape))
@@ -157,12 +156,12 @@ def _classes(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, pla
 
 def _restore(logits: NDArray[np.float32], geometry: Geometry, crop_box: Box, plan: Plan) -> NDArray[np.float32]:
     own, target = _spacings(geometry, plan)
-    return resample_logits(logits, target, own, _ordered(_size(crop_box), plan.axes_of(geometry)))
+    return resample_logits(logits, target, own, picked(_size(crop_box), plan.axes_of(geometry)))
 
 
 def _spacings(geometry: Geometry, plan: Plan) -> tuple[Spacing, Spacing]:
     """Return a scan's own spacing and the one it is resampled to, in mm, in the plan's order of axes."""
-    own = _ordered(geometry.spacing_mm, plan.axes_of(geometry))
+    own = picked(geometry.spacing_mm, plan.axes_of(geometry))
     return own, plan.target_spacing(own)
 
 
@@ -183,10 +182,6 @@ def _from_plan(array: NDArray[T], geometry: Geometry, plan: Plan) -> NDArray[T]:
 def _turned(lead: int, geometry: Geometry, plan: Plan) -> tuple[int, ...]:
     """Return the axes, after `lead` others, along which a scan runs the other way in the plan."""
     return () if plan.left_right is None else tuple(lead + axis for axis in geometry.reversed_axes)
-
-
-def _ordered(values: tuple[N, N, N], axes: Int3) -> tuple[N, N, N]:
-    return values[axes[0]], values[axes[1]], values[axes[2]]
 
 
 def _inverse(axes: Int3) -> Int3:

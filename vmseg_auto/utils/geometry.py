@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import permutations
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,12 @@ Point = tuple[float, float, float]
 """A place in the world, (x, y, z) in mm."""
 Direction = tuple[float, float, float, float, float, float, float, float, float]
 """Direction cosines row by row: of world (x, y, z) over voxel (i, j, k), which run along X, Y and Z."""
+Axes = tuple[int, int, int]
+"""An order of three axes, or for each of them an axis of something else."""
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """Half-open voxel ranges along (Z, Y, X)."""
+
+N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class Geometry:
         return float(np.prod(self.spacing_mm)) / 1000.0
 
     @property
-    def patient_axes(self) -> tuple[int, int, int]:
+    def patient_axes(self) -> Axes:
         """For each axis of (Z, Y, X), the patient's axis that it runs closest to.
 
         0 is right to left, 1 front to back, 2 feet to head: the world's x, y and z.
@@ -132,6 +137,25 @@ class Geometry:
             angles = np.degrees(np.arccos(np.clip((own * others).sum(axis=0), -1, 1)))
             found.append(f"axes that point up to {angles.max():.3g} degrees apart")
         return found
+
+
+def picked(values: tuple[N, N, N], order: Axes) -> tuple[N, N, N]:
+    """Return what belongs to a scan's axes in another order of these."""
+    return values[order[0]], values[order[1]], values[order[2]]
+
+
+def order_along(own: Axes, wanted: Axes) -> Axes:
+    """Return in which order a scan's axes are to be taken, so that they run along these of the patient's.
+
+    Args:
+        own: the scan's (`Geometry.patient_axes`).
+        wanted: in the order in which they are wanted.
+
+    >>> order_along((1, 2, 0), (2, 1, 0))
+    (1, 0, 2)
+    """
+    first, second, third = (own.index(axis) for axis in wanted)
+    return first, second, third
 
 
 def require_spacing(spacing_mm: Spacing) -> None:

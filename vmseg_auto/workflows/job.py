@@ -10,7 +10,7 @@ import torch
 
 from vmseg_auto.contracts import Logger, Parts, Trainer
 from vmseg_auto.data.dataset import Dataset, Fold, Splits
-from vmseg_auto.data.dataset_json import DROPPING
+from vmseg_auto.data.dataset_json import ADVISED_DROPOUT
 from vmseg_auto.data.preprocessed import PreprocessedFolder
 from vmseg_auto.data.runs import FoldName, Run, train_command
 from vmseg_auto.data.workspace import Workspace
@@ -183,7 +183,7 @@ def _require_channels(fingerprint: Fingerprint, config: TrainingConfig) -> None:
         names = listed([name for n, name in enumerate(fingerprint.channels) if _lacks(fingerprint, n)])
         raise InputError(
             f"{listed(lacking)} lack a channel ({names}), and this training would not teach the network to do without",
-            remedy=f"Add --set {DROPPING}, or add the scans.",
+            remedy=f"Add --set {ADVISED_DROPOUT}, or add the scans.",
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vmseg_auto.data.dataset_json import DROPPING, OPTIONAL
+from vmseg_auto.data.dataset_json import ADVISED_DROPOUT, OPTIONAL
 from vmseg_auto.data.dataset_key import KeyRow, read_dataset_key
 from vmseg_auto.data.dicom.series import Choice
 from vmseg_auto.data.dicom.which_series import show_series
@@ -223,7 +223,7 @@ def _conclude(written: Sequence[Member], wishes: Wishes, target: Path, key: Path
     if optional := optional_channels(written, wishes):
         console.warn(
             f"some cases lack {listed(optional)}, as dataset.json says ({OPTIONAL}): train with "
-            f"--set {DROPPING}, so that the network learns to do without"
+            f"--set {ADVISED_DROPOUT}, so that the network learns to do without"
         )
     console.say(
         f"Written to {target}: {counted(len(written) - tests, 'training case')}, {counted(tests, 'test case')}.\n"

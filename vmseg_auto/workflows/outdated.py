@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmseg_auto.data.dataset_json import DROPPING
+from vmseg_auto.data.dataset_json import ADVISED_DROPOUT
 from vmseg_auto.data.runs import FoldFolder, FoldName, Run
 from vmseg_auto.models.fold_record import read_record
 from vmseg_auto.planning.plan import Plan
@@ -23,7 +23,7 @@ def report_outdated(now: Standing, plan: Plan, console: Console) -> list[str]:
         by the plan's own trainer.
     """
     space, due = now.space, []
-    advised = (DROPPING,) if any(case.missing for case in now.fingerprint.cases.values()) else ()
+    advised = (ADVISED_DROPOUT,) if any(case.missing for case in now.fingerprint.cases.values()) else ()
     own = [run for run in space.runs() if run.folder.parent.name == plan.planner]
     for run in own or [space.run(plan.planner, plan.trainer)]:
         stale = _stale(run, now, plan)
