@@ -27,7 +27,8 @@ from vmseg_auto.report.render import render_chart, style_sheet
 from vmseg_auto.start.fields import checked
 from vmseg_auto.start.jobs import End, Job, Jobs
 from vmseg_auto.start.place import Place
-from vmseg_auto.start.steps import STEPS, Step, reports, step_of
+from vmseg_auto.start.step import Step
+from vmseg_auto.start.steps import STEPS, reports, step_of
 from vmseg_auto.start.trainings import latest_folds, time_left, training_charts
 from vmseg_auto.utils.console import quoted
 from vmseg_auto.utils.errors import InputError, VmsegError

@@ -6,12 +6,9 @@ terminal has run a command. A step's command is what that person would type in t
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
 
 from vmseg_auto.data.cases import read_dataset
 from vmseg_auto.data.dataset_key import read_dataset_key
@@ -22,6 +19,7 @@ from vmseg_auto.registry import names
 from vmseg_auto.start.fields import YES, Field
 from vmseg_auto.start.jobs import Job
 from vmseg_auto.start.place import Place
+from vmseg_auto.start.step import Answers, Standing, Step
 from vmseg_auto.start.trainings import latest_folds, sound_folds, training_in_words
 from vmseg_auto.utils.atomic import read_json
 from vmseg_auto.utils.errors import InputError, VmsegError
@@ -30,8 +28,6 @@ from vmseg_auto.utils.text import counted, listed
 from vmseg_auto.workflows.locking import folds_at_work
 from vmseg_auto.workflows.paths import read_fingerprint
 
-Answers = dict[str, str]
-State = Literal["done", "ready", "waiting"]
 _NO_DATASET = "Make a dataset first."
 _TEST_SHARE = "0.2"
 """Of a new dataset."""
@@ -45,53 +41,6 @@ _VISITS = (
     ("join", "yes: they are one patient's"),
     ("apart", "no: each is another patient's"),
 )
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How a step stands.
-
-    Args:
-        state: done, ready to be run, or waiting for another step.
-        words: a sentence.
-    """
-
-    state: State
-    words: str
-
-
-class Step(ABC):
-    """One step: its name, a title, what it does in words, and whether it runs a command."""
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    words: ClassVar[str]
-    runs: ClassVar[bool] = True
-
-    @abstractmethod
-    def standing(self, place: Place) -> Standing: ...
-
-    def in_the_way(self, place: Place) -> str:
-        """Return in a sentence why the command can't be run just now; empty where it can."""
-        return ""
-
-    def fields(self, place: Place) -> tuple[Field, ...]:
-        return ()
-
-    def command(self, place: Place, answers: Answers) -> list[str]:
-        """Return the words of the command; none where the step has none.
-
-        Args:
-            answers: checked, to all fields.
-
-        Raises:
-            InputError: they do not go together.
-        """
-        return []
-
-    def dataset(self, place: Place, answers: Answers) -> str:
-        """Return the dataset that the command works on."""
-        return place.dataset
 
 
 class Export(Step):
