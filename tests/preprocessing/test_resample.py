@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from batchgenerators.augmentations.utils import resize_segmentation
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from skimage.transform import resize
@@ -107,11 +108,23 @@ def test_masks_are_the_argmax_label_after_linear_resampling(shape: Shape, spacin
     assert found.dtype == np.uint8
 
 
-def test_ties_between_labels_go_to_the_higher() -> None:
+@pytest.mark.parametrize(
+    ("shape", "target"),
+    [((4, 6, 8), (2.0, 2.0, 2.0)), ((5, 96, 96), (1.0, 0.96, 0.96)), ((6, 50, 30), (0.96, 0.8, 1.2))],
+)
+@pytest.mark.parametrize("labels", [2, 4])
+def test_ties_between_labels_go_to_the_nearest_voxels(shape: Shape, target: Spacing, labels: int) -> None:
+    """Every voxel as nnU-Net resamples it, by halving and where each so many-th voxel lies halfway between two."""
+    blocks = np.random.default_rng(0).integers(0, labels, shape).astype(np.uint8)
+    wanted = new_shape(shape, (1.0, 1.0, 1.0), target)
+    found = resample_mask(blocks, (1.0, 1.0, 1.0), target)
+    np.testing.assert_array_equal(found, resize_segmentation(blocks, wanted, 1))
+
+
+def test_of_equal_shares_the_nearest_voxel_decides() -> None:
+    """Halfway between two voxels the second counts as the nearest, as scipy rounds."""
     mask = np.array([0, 2, 1, 1, 2, 1], dtype=np.uint8).reshape(1, 1, 6)
-    np.testing.assert_array_equal(resample_mask(mask, (1, 1, 1), (1, 1, 2)).ravel(), [2, 1, 2])
-    two = np.array([0, 1, 1, 1, 0, 0], dtype=np.uint8).reshape(1, 1, 6)
-    np.testing.assert_array_equal(resample_mask(two, (1, 1, 1), (1, 1, 2)).ravel(), [1, 1, 0])
+    np.testing.assert_array_equal(resample_mask(mask, (1, 1, 1), (1, 1, 2)).ravel(), [2, 1, 1])
 
 
 def test_slices_are_picked_bit_by_bit_as_map_coordinates_does() -> None:

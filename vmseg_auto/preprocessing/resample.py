@@ -27,6 +27,9 @@ ANISOTROPY = 3.0
 SMALLEST_WEIGHT = 1e-8
 """Below it a weight counts as 0: a cubic spline reaches over the whole line, but fades fourfold with each voxel."""
 
+TIE = 1e-5
+"""Shares of two labels that differ by less are equal, but for rounding."""
+
 
 def new_shape(shape: Shape, spacing: Spacing, target: Spacing) -> Shape:
     """Return how many voxels lie along each axis when `spacing` (mm) becomes `target` (mm): round(n * old / new), at
@@ -72,7 +75,8 @@ def resample_image(image: NDArray[np.float32], spacing: Spacing, target: Spacing
 
 
 def resample_mask(mask: NDArray[np.uint8], spacing: Spacing, target: Spacing) -> NDArray[np.uint8]:
-    """Resample labels: linearly one by one, then the argmax wins; on a tie the higher value, as in nnU-Net.
+    """Resample labels: linearly one by one, then the greatest share wins; on a tie the nearest voxel's, as in nnU-Net
+    with batchgenerators 0.25.5.
 
     Args:
         mask: [Z, Y, X].
@@ -83,18 +87,30 @@ def resample_mask(mask: NDArray[np.uint8], spacing: Spacing, target: Spacing) ->
         return mask.copy()
     apart = coarse_axis(spacing, target)
     values = np.flatnonzero(np.bincount(mask.ravel(), minlength=1))
-    result = np.full(shape, values[0], dtype=np.uint8)
     if len(values) == 1:
-        return result
+        return np.full(shape, values[0], dtype=np.uint8)
+    nearest = _nearest_labels(mask, shape, apart)
     if len(values) == 2:
-        result[_resample((mask == values[1]).astype(np.float32), shape, 1, apart) >= 0.5] = values[1]
-        return result
-    best = _resample((mask == values[0]).astype(np.float32), shape, 1, apart)
-    for value in values[1:]:
+        low, high = values
+        share = _resample((mask == high).astype(np.float32), shape, 1, apart)
+        share += np.where(nearest == high, TIE, -TIE).astype(np.float32)
+        return np.where(share >= 0.5, high, low).astype(np.uint8)
+    result, best, own = nearest.copy(), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    for value in values:
         share = _resample((mask == value).astype(np.float32), shape, 1, apart)
-        result[share >= best] = value
+        result[share > best] = value
         np.maximum(best, share, out=best)
-    return result
+        np.copyto(own, share, where=nearest == value)
+    return np.where(own >= best - TIE, nearest, result)
+
+
+def _nearest_labels(mask: NDArray[np.uint8], shape: Shape, apart: int | None) -> NDArray[np.uint8]:
+    """Return the label of the voxel that each new one lies nearest to."""
+    for axis, new in enumerate(shape):
+        old = mask.shape[axis]
+        if new != old:
+            mask = mask.take(_nearest(old, new) if axis == apart else _nearest_in_plane(old, new), axis=axis)
+    return mask
 
 
 def resample_logits(
@@ -154,6 +170,13 @@ def _weights(old: int, new: int, order: int) -> csr_array:
     matrix = zoom(np.eye(old), (new / old, 1.0), order=order, mode="nearest", grid_mode=True)
     matrix[np.abs(matrix) < SMALLEST_WEIGHT] = 0
     return csr_array(matrix.astype(np.float32))
+
+
+@lru_cache(maxsize=64)
+def _nearest_in_plane(old: int, new: int) -> NDArray[np.intp]:
+    """Return which of `old` voxels each of `new` lies nearest to, [new], by the routine that halves are rounded by."""
+    picked = zoom(np.arange(old, dtype=np.float64), new / old, order=0, mode="nearest", grid_mode=True)
+    return np.asarray(picked, dtype=np.intp)
 
 
 @lru_cache(maxsize=64)
