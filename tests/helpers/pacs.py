@@ -151,8 +151,19 @@ class Orthanc:
 
     def objects(self, modality: str = "*") -> list[Dataset]:
         """All objects of a modality, such as SEG."""
-        query = {"Level": "Instance", "Query": {"Modality": modality}}
-        return [dcmread(BytesIO(self.get(f"/instances/{one}/file"))) for one in self.post("/tools/find", query)]
+        return [dcmread(BytesIO(self.get(f"/instances/{one}/file"))) for one in self._instances(modality)]
+
+    def rendered(self, modality: str) -> list[bytes]:
+        """Each frame of the objects of a modality, as the archive draws it: PNG."""
+        return [
+            self.get(f"/instances/{one}/frames/{frame}/preview")
+            for one in self._instances(modality)
+            for frame in self.get(f"/instances/{one}/frames")
+        ]
+
+    def _instances(self, modality: str) -> list[str]:
+        found: list[str] = self.post("/tools/find", {"Level": "Instance", "Query": {"Modality": modality}})
+        return found
 
 
 @contextmanager

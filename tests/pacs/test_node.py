@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dicom_made import by_highdicom, by_pydicom, measured, write_series
 from pacs import HERE, NODE, ORTHANC, Orthanc, dcmtk, free_port, node, orthanc, start_storing, store, wait_for
 from pydicom import Dataset, dcmread
 from pydicom.uid import CTImageStorage
+from skimage.io import imread
 from workspaces import cohort, trained_run
 
 from vmseg_auto.cli.node import main
@@ -72,7 +74,7 @@ def test_a_series_pushed_from_orthanc_comes_back_as_its_results(
         (state,) = running.wait_until("answered")
         running.wait_for_line(f"{state.series}: answered: archive took all results.")
         log = running.log
-    sent = results(archive)
+    sent, pages = results(archive), archive.rendered("OT")
     assert sorted(data.Modality for data in sent) == MODALITIES
     first = dcmread(next(source.iterdir()))
     for data in sent:
@@ -89,6 +91,10 @@ def test_a_series_pushed_from_orthanc_comes_back_as_its_results(
     assert np.array_equal(by_highdicom(files["SEG"], geometry), wanted)
     (total,) = [row for row in read_csv(tmp_path / "masks" / "volumes.csv") if row["component"] == "all"]
     assert measured(files["SR"])["Volume"] == pytest.approx(float(total["volume_ml"]), abs=1e-3)
+    (capture,) = [data for data in sent if data.Modality == "OT"]
+    frames = capture.pixel_array.reshape(-1, capture.Rows, capture.Columns, 3)
+    assert len(pages) == len(frames)
+    assert all(np.array_equal(imread(BytesIO(png)), frame) for png, frame in zip(pages, frames, strict=True))
     for told in (first.PatientID, first.StudyInstanceUID, str(first.PatientName)):
         assert not told or told not in log
 
