@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from dicom_made import by_contours, by_pydicom, complaints, measured, write_series
+from pydicom import dcmread
+from pydicom.uid import generate_uid
 from workspaces import GRID, cohort, finished_run
 
 from vmseg_auto.cli import predict as predict_command
 from vmseg_auto.data.images.images import read_mask, write_image, write_mask
 from vmseg_auto.data.runs import Run
 from vmseg_auto.utils.atomic import read_json
+from vmseg_auto.utils.geometry import Direction
 from vmseg_auto.utils.tables import read_csv
 
 DICOM = ("dicom-seg", "dicom-rtstruct", "dicom-sr", "dicom-sc")
@@ -57,6 +62,44 @@ def test_all_hold_the_same_mask_and_the_record_knows_them(
     assert command(run, scans, out, "--format", formats) == 0
     assert "were kept" in capsys.readouterr().out
     assert {name: (out / name).read_bytes() for name in names} == before
+
+
+@pytest.mark.parametrize(
+    ("direction", "texts"),
+    [
+        (GRID.direction, {}),
+        ((0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0), {}),
+        ((1.0, 0.0, 0.0, 0.0, 0.8, -0.6, 0.0, 0.6, 0.8), {}),
+        (GRID.direction, {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Müller^Käthe=山田^太郎"}),
+        (GRID.direction, {"SpecificCharacterSet": ["", "ISO 2022 IR 149"], "PatientName": "Hong^Gildong=洪^吉洞"}),
+        (GRID.direction, {"SpecificCharacterSet": "", "PatientName": "Doe^Jo"}),
+    ],
+    ids=["axial", "sagittal", "oblique", "unicode", "korean", "none"],
+)
+def test_dciodvfy_finds_no_error_in_any_kind(
+    tmp_path: Path, run: Run, direction: Direction, texts: dict[str, Any]
+) -> None:
+    image = np.random.default_rng(3).integers(1, 1000, GRID.shape, dtype=np.uint16)
+    scans = write_series(tmp_path / "scans" / "neck", image, replace(GRID, direction=direction), **texts).parent
+    out = tmp_path / "out"
+    assert command(run, scans, out, "--format", ",".join(DICOM)) == 0
+    assert {ending: complaints(out / f"neck{ending}") for ending in ENDINGS} == {ending: [] for ending in ENDINGS}
+    for ending in ENDINGS if texts else ():
+        assert str(dcmread(out / f"neck{ending}").PatientName) == texts["PatientName"]
+
+
+def test_dciodvfy_finds_no_error_in_any_kind_of_a_multi_frame_series(
+    tmp_path: Path, run: Run, shared_data: Path
+) -> None:
+    (source,) = (shared_data / "dicom" / "vendors" / "philips_enhanced" / "anatomical" / "001").iterdir()
+    data = dcmread(source)
+    data.FrameOfReferenceUID = generate_uid()  # which the anonymised file lacks
+    data.PatientAge = "040Y"  # its own is none
+    (tmp_path / "scans" / "neck").mkdir(parents=True)
+    data.save_as(tmp_path / "scans" / "neck" / "enhanced.dcm")
+    out = tmp_path / "out"
+    assert command(run, tmp_path / "scans", out, "--format", ",".join(DICOM)) == 0
+    assert {ending: complaints(out / f"neck{ending}") for ending in ENDINGS} == {ending: [] for ending in ENDINGS}
 
 
 def test_those_beside_a_corrected_mask_are_named_as_outdated(

@@ -85,6 +85,7 @@ def write_measurements(
             evidence=[*source.headers, segments],
             content=report,
             is_complete=True,
+            specific_character_set=None,  # highdicom refuses some; `write_object` sets the series' own
             **MEASUREMENTS.identity(source, algorithm, json.dumps([segments.SOPInstanceUID, *said]).encode()),
         )
         return document
